@@ -1,0 +1,272 @@
+//! What a user reads when something cannot be done: what, where, why, what state things are in, what to do next.
+//!
+//! One type serves every room, because all of them end in the same words on the same terminal. A room that has callers who
+//! must tell its failures apart has an enum of its own beside it (`cluster::ApiError`) and turns it into an [`Error`] at its edge.
+
+use std::fmt;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What sort of failure this is; it decides the exit status, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Arguments, values, charts, files: something the user can change.
+    User,
+    /// The API server, the network or the credentials.
+    Cluster,
+    /// Applied, but the objects did not become ready in time, or a hook or test failed.
+    NotReady,
+    /// Refused to keep something safe: a lock, ownership, a guard, a deletion of data.
+    Refused,
+    /// Stopped by a signal.
+    Interrupted,
+    /// A mistake in this program.
+    Internal,
+}
+
+impl Kind {
+    /// The exit status of a run that ends with this failure.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Kind::User | Kind::Cluster | Kind::Internal => 1,
+            Kind::NotReady => 3,
+            Kind::Refused => 4,
+            Kind::Interrupted => 130,
+        }
+    }
+}
+
+/// A spot to look at: a file with a line, or an object with a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// A file, an object or a flag: `org1.yaml`, `StatefulSet org1/peer0`, `--set`.
+    pub subject: String,
+    /// 1-based line and column, when `subject` is a text.
+    pub line: Option<usize>,
+    pub column: Option<usize>,
+    /// What is wrong there, or which value or field it is: `peers[0].stateDatabase: unknown value`.
+    pub note: String,
+    /// The line of text itself, if it may be shown. Never a line that holds a value which may be secret.
+    pub excerpt: Option<String>,
+}
+
+impl Place {
+    pub fn new(subject: impl Into<String>) -> Place {
+        Place { subject: subject.into(), ..Place::default() }
+    }
+
+    pub fn at(mut self, line: usize, column: usize) -> Place {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+
+    pub fn note(mut self, note: impl Into<String>) -> Place {
+        self.note = note.into();
+        self
+    }
+
+    pub fn excerpt(mut self, excerpt: impl Into<String>) -> Place {
+        self.excerpt = Some(excerpt.into());
+        self
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Report {
+    kind: Kind,
+    what: String,
+    places: Vec<Place>,
+    why: Vec<String>,
+    now: Option<String>,
+    hints: Vec<String>,
+}
+
+/// A failure as the user will read it. Built where the facts are known; hints and state are added by whoever knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Box<Report>);
+
+impl Error {
+    pub fn new(kind: Kind, what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error(Box::new(Report { kind, what, places: Vec::new(), why: Vec::new(), now: None, hints: Vec::new() }))
+    }
+
+    pub fn user(what: impl Into<String>) -> Error {
+        Error::new(Kind::User, what)
+    }
+
+    pub fn cluster(what: impl Into<String>) -> Error {
+        Error::new(Kind::Cluster, what)
+    }
+
+    pub fn not_ready(what: impl Into<String>) -> Error {
+        Error::new(Kind::NotReady, what)
+    }
+
+    pub fn refused(what: impl Into<String>) -> Error {
+        Error::new(Kind::Refused, what)
+    }
+
+    pub fn interrupted(what: impl Into<String>) -> Error {
+        Error::new(Kind::Interrupted, what)
+    }
+
+    /// A mistake of ours: the report asks the user to tell us.
+    pub fn internal(what: impl Into<String>) -> Error {
+        Error::new(Kind::Internal, what).hint("this is a mistake in kubectl-fabric: please report it with the command you ran")
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    pub fn places(&self) -> &[Place] {
+        &self.0.places
+    }
+
+    /// Puts an outer sentence before the present one, which becomes the first reason.
+    pub fn context(mut self, what: impl Into<String>) -> Error {
+        let inner = std::mem::replace(&mut self.0.what, what.into());
+        self.0.why.insert(0, inner);
+        self
+    }
+
+    pub fn with_kind(mut self, kind: Kind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+
+    pub fn at(mut self, place: Place) -> Error {
+        self.0.places.push(place);
+        self
+    }
+
+    pub fn at_all(mut self, places: impl IntoIterator<Item = Place>) -> Error {
+        self.0.places.extend(places);
+        self
+    }
+
+    pub fn why(mut self, why: impl Into<String>) -> Error {
+        self.0.why.push(why.into());
+        self
+    }
+
+    /// The state things are in now. The first to speak is nearest to the failure and is kept.
+    pub fn now(mut self, now: impl Into<String>) -> Error {
+        self.0.now.get_or_insert(now.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.0.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    /// The whole report, without colour and without a final newline:
+    ///
+    /// ```text
+    /// values for "org1" do not fit chart peer-org 0.1.0
+    ///   --> org1.yaml:14:20   peers.stateDatabase: unknown state database "couchdbb"
+    ///    |  stateDatabase: couchdbb
+    /// why: a peer keeps its state in "goleveldb" or "CouchDB"
+    /// now: nothing was sent to the cluster
+    /// hint: did you mean "CouchDB"?
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0;
+        f.write_str(&report.what)?;
+        for place in &report.places {
+            write!(f, "\n  --> {}", place.subject)?;
+            if let Some(line) = place.line {
+                write!(f, ":{line}")?;
+                if let Some(column) = place.column {
+                    write!(f, ":{column}")?;
+                }
+            }
+            if !place.note.is_empty() {
+                write!(f, "   {}", place.note)?;
+            }
+            if let Some(excerpt) = &place.excerpt {
+                write!(f, "\n   |  {}", excerpt.trim_end())?;
+            }
+        }
+        for why in &report.why {
+            write!(f, "\nwhy: {why}")?;
+        }
+        if let Some(now) = &report.now {
+            write!(f, "\nnow: {now}")?;
+        }
+        for hint in &report.hints {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The candidate nearest to `word`, if one is near enough to be what the user meant (Damerau-Levenshtein, a third of the length).
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(word.len().max(candidate.len()) / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for j in 0..=b.len() {
+        rows[0][j] = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let cost = usize::from(a[i - 1] != b[j - 1]);
+            rows[i][j] = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                rows[i][j] = rows[i][j].min(rows[i - 2][j - 2] + 1);
+            }
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_the_typo_and_nothing_far() {
+        let names = ["org1", "orgorderer1", "kafka"];
+        assert_eq!(nearest("ogr1", names), Some("org1"));
+        assert_eq!(nearest("kafak", names), Some("kafka"));
+        assert_eq!(nearest("postgres", names), None);
+    }
+
+    #[test]
+    fn a_report_holds_what_where_why_now_and_hint_in_that_order() {
+        let error = Error::user("values do not fit")
+            .at(Place::new("a.yaml").at(3, 7).note("peers.count: not a number").excerpt("  count: two  "))
+            .why("a number of peers is wanted")
+            .now("nothing was sent to the cluster")
+            .now("a later, farther word on the state is dropped")
+            .hint("write 2");
+        assert_eq!(
+            error.to_string(),
+            "values do not fit\n  --> a.yaml:3:7   peers.count: not a number\n   |    count: two\nwhy: a number of peers is \
+             wanted\nnow: nothing was sent to the cluster\nhint: write 2"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! Releases, their revisions, statuses and allowed moves; which revision a rollback goes to. No I/O.
+
+use crate::error::{Error, Result};
+use crate::manifest::{Hook, Object, ObjectKey};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// Helm's nine statuses, with Helm's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Unknown,
+    Deployed,
+    Uninstalled,
+    Superseded,
+    Failed,
+    Uninstalling,
+    PendingInstall,
+    PendingUpgrade,
+    PendingRollback,
+}
+
+impl Status {
+    pub const ALL: [Status; 9] = [
+        Status::Unknown,
+        Status::Deployed,
+        Status::Uninstalled,
+        Status::Superseded,
+        Status::Failed,
+        Status::Uninstalling,
+        Status::PendingInstall,
+        Status::PendingUpgrade,
+        Status::PendingRollback,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Unknown => "unknown",
+            Status::Deployed => "deployed",
+            Status::Uninstalled => "uninstalled",
+            Status::Superseded => "superseded",
+            Status::Failed => "failed",
+            Status::Uninstalling => "uninstalling",
+            Status::PendingInstall => "pending-install",
+            Status::PendingUpgrade => "pending-upgrade",
+            Status::PendingRollback => "pending-rollback",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether an operation was under way when this was written.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback | Status::Uninstalling)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A release's name: a DNS label of at most 53 characters (Helm's limit, so that names derived from it fit in 63).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ReleaseName(String);
+
+impl ReleaseName {
+    pub fn parse(name: &str) -> Result<ReleaseName> {
+        let fits = !name.is_empty()
+            && name.len() <= 53
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !name.starts_with('-')
+            && !name.ends_with('-');
+        if fits {
+            return Ok(ReleaseName(name.to_owned()));
+        }
+        let reason = if name.len() > 53 {
+            format!("it has {} characters, the most is 53", name.len())
+        } else {
+            "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit".to_owned()
+        };
+        Err(Error::user(format!("\"{name}\" cannot be the name of a release"))
+            .why(reason)
+            .hint("names of organizations look like org1, orgorderer1 or kafka"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReleaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What `list`, `history` and `status` show of a revision: all of it is metadata of the record, nothing is unpacked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub release: String,
+    pub namespace: String,
+    pub revision: u32,
+    pub status: Status,
+    /// When the release was first deployed.
+    pub first_deployed: Timestamp,
+    /// When this revision was last written.
+    pub updated: Timestamp,
+    pub chart: String,
+    pub chart_version: String,
+    /// The Fabric version that the release runs, Helm's "app version".
+    pub app_version: String,
+    pub description: String,
+    /// Who did it, as the API server knows them.
+    pub user: String,
+    pub plugin_version: String,
+    /// For a rollback: the revision whose manifest this is.
+    pub rollback_to: Option<u32>,
+}
+
+/// A record's place in a history: read, or there but not readable.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Readable(Summary),
+    Unreadable { release: String, namespace: String, revision: u32, reason: String },
+}
+
+impl Entry {
+    pub fn revision(&self) -> u32 {
+        match self {
+            Entry::Readable(summary) => summary.revision,
+            Entry::Unreadable { revision, .. } => *revision,
+        }
+    }
+
+    pub fn summary(&self) -> Option<&Summary> {
+        match self {
+            Entry::Readable(summary) => Some(summary),
+            Entry::Unreadable { .. } => None,
+        }
+    }
+}
+
+/// An object that an attempt meant to write or wrote, known before the first write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventoryItem {
+    #[serde(flatten)]
+    pub key: ObjectKey,
+    pub api_version: String,
+    /// Set once the object exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+/// The chart a revision was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartReference {
+    pub name: String,
+    pub version: String,
+    pub digest: String,
+    /// A chart that is not embedded is kept in the cluster, once per digest.
+    pub embedded: bool,
+}
+
+/// One revision, whole. Secret values and the data of Secrets are in it in memory only; `storage` keeps them apart.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub summary: Summary,
+    pub chart: ChartReference,
+    /// What the user said, merged.
+    pub user_values: Value,
+    /// What templates saw.
+    pub computed_values: Value,
+    /// JSON pointers into both trees of values that are secret (`x-secret` in the chart's schema).
+    pub secret_paths: Vec<String>,
+    /// The manifest, in the order of application.
+    pub objects: Vec<Object>,
+    pub hooks: Vec<Hook>,
+    pub notes: String,
+    pub inventory: Vec<InventoryItem>,
+    /// How many objects were created, changed and pruned, and how long it took; absent while pending.
+    pub outcome: Option<OutcomeFacts>,
+    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... as `fabric::guard_facts` made them.
+    pub guard: Value,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutcomeFacts {
+    pub created: usize,
+    pub changed: usize,
+    pub recreated: usize,
+    pub unchanged: usize,
+    pub pruned: usize,
+    pub seconds: f64,
+}
+
+/// The revision that `rollback` without a number goes back to: the newest one before the current that was ever deployed.
+pub fn rollback_target(history: &[Entry]) -> Option<u32> {
+    let current = history.iter().map(Entry::revision).max()?;
+    history
+        .iter()
+        .filter_map(Entry::summary)
+        .filter(|summary| summary.revision < current || summary.status == Status::Deployed)
+        .filter(|summary| summary.revision < current)
+        .filter(|summary| matches!(summary.status, Status::Deployed | Status::Superseded))
+        .map(|summary| summary.revision)
+        .max()
+}
