@@ -218,3 +218,9 @@ impl Cluster {
         todo!()
     }
 }
+
+impl From<ApiError> for crate::error::Error {
+    fn from(_error: ApiError) -> crate::error::Error {
+        todo!()
+    }
+}

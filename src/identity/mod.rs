@@ -76,3 +76,8 @@ pub fn plan(
 
 /// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.
 pub const LABEL: &str = "kubectl-fabric.io/identity";
+
+/// Whether a Secret holds a certificate authority's key.
+pub fn is_authority(_secret: &Object) -> bool {
+    todo!()
+}

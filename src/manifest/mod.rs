@@ -1,5 +1,8 @@
 //! Kubernetes objects as the program handles them: identity, labels, order, hooks, readiness.
 
+pub mod order;
+pub mod readiness;
+
 use serde_json::Value;
 use std::fmt;
 
