@@ -155,7 +155,12 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
             })
         })
         .collect();
-    manifest::order::sort_for_deletion(&mut leaving, |step| (&step.key.group, &step.key.kind));
+    // The reverse of how they were applied: late stages first.
+    let stage = |step: &Step| step.live.as_ref().map_or(0, manifest::stage);
+    leaving.sort_by(|a, b| {
+        let kinds = manifest::order::compare_kinds(&b.key.kind, &a.key.kind);
+        stage(b).cmp(&stage(a)).then(kinds).then_with(|| a.key.cmp(&b.key))
+    });
     steps.extend(leaving);
     Ok(Plan { steps })
 }
