@@ -1,5 +1,7 @@
 //! Kubernetes objects as the program handles them: identity, labels, order, hooks, readiness.
 
+pub mod kinds;
+
 use serde_json::Value;
 use std::fmt;
 
