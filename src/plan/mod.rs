@@ -175,11 +175,7 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
     if item.uid.is_some() && item.uid.as_deref() != uid && !owner.owns(body) {
         return keep("it was made anew by another");
     }
-    if ["kubectl-fabric.io/resource-policy", "helm.sh/resource-policy"]
-        .iter()
-        .filter_map(|name| manifest::annotation(body, name))
-        .any(|policy| policy.eq_ignore_ascii_case("keep"))
-    {
+    if manifest::is_kept(body) {
         return keep("its resource policy says keep");
     }
     match item.key.kind.as_str() {
