@@ -280,6 +280,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
+    warnings.extend(identities.warnings.iter().cloned());
     let hooks = target.hooks.iter().map(|hook| hook.object.key.clone()).collect();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     let mut plan = plan::make(Inputs {
