@@ -1,0 +1,122 @@
+//! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
+
+use super::lock::{self, Holder};
+use super::wait::Monitor;
+use super::{Context, Options, Writer, hooks, observe, resolve};
+use crate::cluster::{ApiErrorKind, Apply};
+use crate::error::{Error, Result};
+use crate::manifest::{Hook, HookEvent};
+use crate::plan::mask::Masker;
+use crate::plan::ownership::Owner;
+use crate::plan::{self, Action, Inputs, Plan};
+use crate::storage;
+use futures::future::join_all;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
+pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
+    let past = resolve::Past::read(context).await?;
+    let Some(record) = past.deployed().and(past.baseline.as_ref()) else {
+        return Err(match past.newest() {
+            None => storage::unknown_release(context.cluster, &context.namespace, context.release.as_str()).await,
+            Some(_) => Error::user(format!("release \"{}\" has no deployed revision to compare with", context.release)),
+        });
+    };
+    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+    let (live, _) = observe::observe(context, &record.objects, &[]).await?;
+    let mut plan = plan::make(Inputs {
+        wanted: record.objects.clone(),
+        live: &live,
+        inventory: &[],
+        elsewhere: BTreeSet::new(),
+        owner: &owner,
+        take_ownership: true,
+    })?;
+    // With force: what another manager changed is the very thing to be seen.
+    let how = Apply { dry_run: true, force: true };
+    let changed: Vec<usize> =
+        plan.steps.iter().enumerate().filter(|(_, step)| step.action == Action::Change).map(|(index, _)| index).collect();
+    let answers = {
+        let tries = changed
+            .iter()
+            .filter_map(|index| plan.steps[*index].wanted.as_ref())
+            .map(|wanted| context.cluster.apply(&wanted.body, how));
+        join_all(tries).await
+    };
+    for (index, answer) in changed.into_iter().zip(answers) {
+        match answer {
+            Ok(after) => plan::settle(&mut plan.steps[index], after),
+            // A drifted field that cannot be set back is drift all the same.
+            Err(error) if error.kind == ApiErrorKind::Invalid => plan.steps[index].why = error.message,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths);
+    Ok((plan, Masker::new(&context.now.as_nanosecond().to_be_bytes(), secrets)))
+}
+
+/// One test of a release.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestResult {
+    pub name: String,
+    pub passed: bool,
+    pub reason: String,
+    /// Container and log, when logs were asked for.
+    pub logs: Vec<(String, String)>,
+}
+
+/// What the tests said.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestOutcome {
+    pub results: Vec<TestResult>,
+}
+
+/// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and `!name=x`, as Helm's.
+pub async fn test(context: &Context<'_>, filter: &[String], options: &Options, logs: bool) -> Result<TestOutcome> {
+    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let newest = storage::read(cluster, namespace, release, None).await?.summary.revision;
+    let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
+    let mut tests: Vec<Hook> = record
+        .hooks
+        .into_iter()
+        .filter(|hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter))
+        .collect();
+    tests.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
+    let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
+    let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
+    let writer = Writer { lock: &lock, interrupted: &context.interrupted };
+    let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
+    let mut results = Vec::new();
+    let mut failure = None;
+    for hook in &tests {
+        let ran = hooks::run_one(context, hook, options, &writer, &mut monitor).await;
+        if let Err(error) = &ran
+            && error.kind() != crate::error::Kind::NotReady
+        {
+            failure = Some(error.clone());
+            break;
+        }
+        let mut lines = Vec::new();
+        if logs {
+            for pod in hooks::pods(context, hook).await? {
+                lines.extend(super::wait::container_logs(cluster, &pod, 1000).await?);
+            }
+        }
+        results.push(TestResult {
+            name: hook.object.key.name.clone(),
+            passed: ran.is_ok(),
+            reason: ran.err().map(|error| error.to_string()).unwrap_or_default(),
+            logs: lines,
+        });
+    }
+    lock.release().await?;
+    failure.map_or(Ok(TestOutcome { results }), Err)
+}
+
+/// Helm's filter: with any `name=`, only those; without, all but the `!name=`.
+fn is_chosen(name: &str, filter: &[String]) -> bool {
+    let excluded = filter.iter().filter_map(|filter| filter.strip_prefix("!name=")).any(|excluded| excluded == name);
+    let mut included = filter.iter().filter_map(|filter| filter.strip_prefix("name=")).peekable();
+    !excluded && (included.peek().is_none() || included.any(|included| included == name))
+}
