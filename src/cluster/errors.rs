@@ -43,13 +43,17 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
 /// Reads a `Status` object: the body of a failed request, or the object of an `ERROR` event in a watch, whose code is its own.
 pub(super) fn from_status(request: &str, code: u16, status: &Value) -> ApiError {
     let details = &status["details"];
-    let causes: Vec<Cause> = details["causes"].as_array().into_iter().flatten().map(cause).collect();
+    let mut causes: Vec<Cause> = details["causes"].as_array().into_iter().flatten().map(cause).collect();
     let reason = text(&status["reason"]);
-    let kind = match kind(code, &reason, &causes) {
+    let mut kind = match kind(code, &reason, &causes) {
         // A missing object is named in the details; a missing kind has nothing to name.
         ApiErrorKind::NotFound if text(&details["name"]).is_empty() => ApiErrorKind::UnknownKind,
         kind => kind,
     };
+    if let Some(fields) = not_of_the_schema(code, &text(&status["message"])) {
+        kind = ApiErrorKind::Invalid;
+        causes = fields;
+    }
     let message = match text(&status["message"]) {
         message if message.is_empty() => without_status(code, b""),
         message => message,
@@ -83,6 +87,23 @@ fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
         (429 | 500 | 502 | 503 | 504, _) => ApiErrorKind::Unavailable,
         _ => ApiErrorKind::Other,
     }
+}
+
+/// Server-side apply of an object that does not fit its schema ends in a 500 without a reason, which the text alone tells from a
+/// failure of the server (structured-merge-diff's errors, passed on by apiserver's `fieldmanager`).
+fn not_of_the_schema(code: u16, message: &str) -> Option<Vec<Cause>> {
+    let (_, fields) = message.strip_prefix("failed to create typed patch object (").filter(|_| code == 500)?.split_once("): ")?;
+    let fields = fields.strip_prefix("errors:").unwrap_or(fields).lines().map(str::trim).filter(|line| !line.is_empty());
+    Some(
+        fields
+            .filter_map(|line| line.split_once(": "))
+            .map(|(field, message)| Cause {
+                reason: "FieldValueInvalid".to_owned(),
+                field: field.to_owned(),
+                message: message.to_owned(),
+            })
+            .collect(),
+    )
 }
 
 /// Words for an answer that is not a Status: a load balancer, a proxy or a login page spoke instead of the API server.
@@ -316,3 +337,98 @@ impl std::fmt::Display for ApiError {
 }
 
 impl StdError for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(code: u16, reason: &str, message: &str, details: Value) -> ApiError {
+        let body = json!({"kind": "Status", "code": code, "reason": reason, "message": message, "details": details});
+        from_answer("apply Pod org1/a", code, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_status_is_told_by_its_code_and_reason() {
+        let cases = [
+            (status(404, "NotFound", "pods \"a\" not found", json!({"name": "a", "kind": "pods"})), ApiErrorKind::NotFound),
+            (status(404, "NotFound", "the server could not find the requested resource", json!({})), ApiErrorKind::UnknownKind),
+            (status(409, "AlreadyExists", "", json!({})), ApiErrorKind::AlreadyExists),
+            (status(409, "Conflict", "", json!({})), ApiErrorKind::Conflict),
+            (status(422, "Invalid", "", json!({})), ApiErrorKind::Invalid),
+            (status(400, "BadRequest", "", json!({})), ApiErrorKind::Invalid),
+            (status(401, "Unauthorized", "", json!({})), ApiErrorKind::Unauthorized),
+            (status(403, "Forbidden", "", json!({})), ApiErrorKind::Forbidden),
+            (
+                status(
+                    403,
+                    "Forbidden",
+                    "",
+                    json!({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]}),
+                ),
+                ApiErrorKind::Terminating,
+            ),
+            (status(410, "Expired", "", json!({})), ApiErrorKind::Expired),
+            (status(429, "TooManyRequests", "", json!({})), ApiErrorKind::Unavailable),
+            (status(500, "InternalError", "", json!({})), ApiErrorKind::Unavailable),
+            (status(504, "Timeout", "", json!({})), ApiErrorKind::Unavailable),
+            (status(405, "MethodNotAllowed", "", json!({})), ApiErrorKind::Other),
+        ];
+        for (error, kind) in cases {
+            assert_eq!(error.kind, kind, "{error:?}");
+            assert!(!error.message.is_empty(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_status_is_put_into_words() {
+        let words = |code, body: &str| from_answer("get Pod a", code, body.as_bytes()).message;
+        assert_eq!(words(503, "{}"), "the answer was 503 Service Unavailable, without a reason");
+        assert_eq!(words(502, ""), "the answer was 502 Bad Gateway, without a reason");
+        assert_eq!(words(404, "404 page not found\n"), "the answer was 404 Not Found: 404 page not found");
+        assert!(words(200, "<html>").contains("web page"));
+        assert_eq!(from_answer("get Pod a", 404, b"404 page not found").kind, ApiErrorKind::UnknownKind);
+    }
+
+    #[test]
+    fn a_500_about_the_schema_is_the_objects_fault_and_names_its_fields() {
+        let one = "failed to create typed patch object (ns/a; /v1, Kind=ConfigMap): .foo: field not declared in schema";
+        let error = status(500, "", one, Value::Null);
+        assert_eq!(error.kind, ApiErrorKind::Invalid);
+        assert_eq!((error.causes[0].field.as_str(), error.causes[0].message.as_str()), (".foo", "field not declared in schema"));
+        let two = "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric \
+                   (int or float), got string\n  .spec.imag: field not declared in schema";
+        let fields: Vec<String> = status(500, "", two, Value::Null).causes.into_iter().map(|cause| cause.field).collect();
+        assert_eq!(fields, [".spec.replicas", ".spec.imag"]);
+        assert_eq!(status(500, "", "etcdserver: no leader", Value::Null).kind, ApiErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn who_is_denied_what_is_read_from_rbacs_sentence() {
+        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
+                       \"apps\" in the namespace \"org1\"";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(error.contains("user \"bob\" has no right to patch statefulsets.apps in namespace \"org1\""), "{error}");
+        assert!(error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"), "{error}");
+        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(error.contains("in the whole cluster") && error.contains("`kubectl auth can-i list nodes`"), "{error}");
+        let error = Error::from(status(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: q", Value::Null)).to_string();
+        assert!(error.contains("exceeded quota") && !error.contains("can-i"), "{error}");
+    }
+
+    #[test]
+    fn a_conflict_shows_each_field_and_its_manager() {
+        let causes = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\"", "field": ".spec.replicas"}]});
+        let error = Error::from(status(409, "Conflict", "Apply failed with 1 conflict", causes)).to_string();
+        assert!(error.contains("--> spec.replicas   conflict with \"kubectl-edit\""), "{error}");
+    }
+
+    #[test]
+    fn a_write_without_a_clear_answer_may_have_happened() {
+        let of = |code| from_answer("create Lease a", code, b"").may_have_happened();
+        assert_eq!([429, 409, 422, 404].map(of), [false; 4]);
+        assert_eq!([500, 502, 503, 504].map(of), [true; 4]);
+        assert!(ApiError::local(ApiErrorKind::Unreachable, "", "").may_have_happened());
+    }
+}

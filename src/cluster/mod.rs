@@ -11,6 +11,8 @@ mod proxy;
 mod requests;
 mod retry;
 mod reviews;
+#[cfg(test)]
+mod scripted;
 mod session;
 mod transport;
 mod watch;

@@ -74,8 +74,8 @@ fn leaves_out(list: &str, host: &str, port: u16) -> bool {
         }
         match (name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>(), address) {
             (Ok(named), Some(address)) => named == address,
-            (Ok(_), None) => false,
-            (Err(_), _) => match name.strip_prefix('*').unwrap_or(name).strip_prefix('.') {
+            (Ok(_), None) | (Err(_), Some(_)) => false,
+            (Err(_), None) => match name.strip_prefix('*').unwrap_or(name).strip_prefix('.') {
                 Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
                 None => host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
             },

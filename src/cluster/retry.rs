@@ -17,8 +17,6 @@ pub(super) struct Policy {
     pub attempt: Duration,
     /// A stalled request is sent again so many times.
     pub stalls: u32,
-    /// And one that etcd refused for a change of its leader so many times.
-    pub etcd: u32,
 }
 
 impl Default for Policy {
@@ -30,7 +28,6 @@ impl Default for Policy {
             total_unreached: Duration::from_secs(1),
             attempt: Duration::from_secs(60),
             stalls: 1,
-            etcd: 3,
         }
     }
 }
@@ -64,6 +61,8 @@ pub(super) enum Failure {
 pub(super) struct Progress {
     /// Attempts made of this request, at least 1.
     pub attempts: u32,
+    /// How many of them stalled.
+    pub stalls: u32,
     pub elapsed: Duration,
     /// Whether the server has ever answered in this run.
     pub reached: bool,
@@ -77,12 +76,11 @@ pub(super) fn pause(policy: &Policy, repeat: Repeat, failure: Failure, progress:
         // With Retry-After it is the API server that was too busy to begin; without, it may be a load balancer that lost the
         // server in the middle of the request.
         Failure::Answer { code: 503, retry_after, .. } => harmless || retry_after.is_some(),
-        Failure::Answer { code: 502 | 504, .. } => harmless,
-        Failure::Answer { code: 500, etcd: true, .. } => harmless && progress.attempts <= policy.etcd,
+        Failure::Answer { code: 502 | 504, .. } | Failure::Answer { code: 500, etcd: true, .. } => harmless,
         Failure::Answer { .. } | Failure::Lasting => false,
         Failure::Unsent => true,
         Failure::Lost => harmless,
-        Failure::Stalled => return (harmless && progress.attempts <= policy.stalls).then_some(policy.first),
+        Failure::Stalled => return (harmless && progress.stalls <= policy.stalls).then_some(policy.first),
     };
     let total = if progress.reached { policy.total } else { policy.total_unreached };
     let doubled = policy.first.saturating_mul(1 << progress.attempts.saturating_sub(1).min(16)).min(policy.longest);
@@ -123,7 +121,7 @@ mod tests {
     }
 
     fn is_sent_again(repeat: Repeat, failure: Failure) -> bool {
-        let progress = Progress { attempts: 1, elapsed: Duration::ZERO, reached: true };
+        let progress = Progress { attempts: 1, stalls: 1, elapsed: Duration::ZERO, reached: true };
         pause(&Policy::default(), repeat, failure, progress, 0.5).is_some()
     }
 
@@ -156,7 +154,7 @@ mod tests {
     fn pauses_double_up_to_the_longest_and_end_with_the_total() {
         let policy = Policy::default();
         let wait = |attempts, elapsed| {
-            let progress = Progress { attempts, elapsed: Duration::from_secs(elapsed), reached: true };
+            let progress = Progress { attempts, stalls: 0, elapsed: Duration::from_secs(elapsed), reached: true };
             pause(&policy, Repeat::Harmless, answer(503), progress, 1.0).map(|pause| pause.as_millis())
         };
         assert_eq!(wait(1, 0), Some(100));
@@ -171,7 +169,7 @@ mod tests {
     fn retry_after_is_honoured_when_there_is_time() {
         let asked = |seconds| {
             let failure = Failure::Answer { code: 429, retry_after: Some(Duration::from_secs(seconds)), etcd: false };
-            let progress = Progress { attempts: 1, elapsed: Duration::ZERO, reached: true };
+            let progress = Progress { attempts: 1, stalls: 1, elapsed: Duration::ZERO, reached: true };
             pause(&Policy::default(), Repeat::IfUnheard, failure, progress, 0.0)
         };
         assert_eq!(asked(3), Some(Duration::from_secs(3)));
@@ -181,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_server_never_reached_is_given_up_soon() {
-        let progress = Progress { attempts: 4, elapsed: Duration::from_secs(1), reached: false };
+        let progress = Progress { attempts: 4, stalls: 0, elapsed: Duration::from_secs(1), reached: false };
         assert_eq!(pause(&Policy::default(), Repeat::Harmless, Failure::Unsent, progress, 0.5), None);
         let progress = Progress { reached: true, ..progress };
         assert!(pause(&Policy::default(), Repeat::Harmless, Failure::Unsent, progress, 0.5).is_some());

@@ -108,7 +108,7 @@ impl Transport {
     async fn send_again_and_again(&self, call: &Call) -> ApiResult<Vec<u8>> {
         let started = Instant::now();
         let mut renewed = false;
-        let mut attempts = 0;
+        let (mut attempts, mut stalls) = (0, 0);
         loop {
             attempts += 1;
             let miss = match timeout(self.policy.attempt, self.attempt(call)).await {
@@ -128,7 +128,8 @@ impl Transport {
                 renewed = true;
                 continue;
             }
-            let progress = Progress { attempts, elapsed: started.elapsed(), reached: self.reached() };
+            stalls += u32::from(miss.failure == Failure::Stalled);
+            let progress = Progress { attempts, stalls, elapsed: started.elapsed(), reached: self.reached() };
             match retry::pause(&self.policy, call.repeat, miss.failure, progress, retry::chance()) {
                 Some(pause) => {
                     tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
@@ -288,11 +289,166 @@ fn warning_text(header: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        cluster::{
+            Apply, Connection, Kind,
+            scripted::{Reply, Scripted, impatient},
+        },
+        manifest::ObjectKey,
+    };
+    use serde_json::json;
 
     #[test]
     fn a_warning_header_is_read_without_its_quotes() {
         assert_eq!(warning_text(r#"299 - "unknown field \"spec.foo\"""#).as_deref(), Some("unknown field \"spec.foo\""));
         assert_eq!(warning_text(r#"299 - "cut"#), None);
         assert_eq!(warning_text("199 - \"other\""), None);
+    }
+
+    fn namespace(name: &str) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: "Namespace".to_owned(), namespace: None, name: name.to_owned() }
+    }
+
+    fn lease() -> Value {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock", "namespace": "org1"}})
+    }
+
+    #[tokio::test]
+    async fn a_read_outlives_hiccups_of_the_server_and_the_network() {
+        let busy = Reply::code(429).header("retry-after", 0);
+        let etcd = Reply::status(500, "", "etcdserver: leader changed");
+        let server =
+            Scripted::start([busy, Reply::code(503), Reply::code(503), Reply::Close, Reply::Cut, etcd, Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        assert!(cluster.get("v1", &namespace("org1")).await.unwrap().is_some());
+        assert_eq!(server.lines().len(), 7);
+        assert_eq!(cluster.requests()["get"], 7);
+    }
+
+    #[tokio::test]
+    async fn an_apply_is_sent_again_after_a_reset_and_a_create_is_not() {
+        let server = Scripted::start([Reply::Close, Reply::ok("{}"), Reply::Close, Reply::Cut, Reply::code(504)]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        for expected in [ApiErrorKind::Unreachable, ApiErrorKind::Unreachable, ApiErrorKind::Unavailable] {
+            let error = cluster.create(&lease()).await.unwrap_err();
+            assert_eq!(error.kind, expected);
+            assert!(error.may_have_happened());
+        }
+        assert_eq!(server.lines().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_create_that_was_surely_not_heard_is_sent_again() {
+        let later = Reply::code(503).header("retry-after", 0);
+        let server = Scripted::start([Reply::code(429), later, Reply::ok("{}")]).await;
+        server.cluster(impatient()).await.create(&lease()).await.unwrap();
+        assert_eq!(server.lines().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_soon_and_plainly() {
+        let mut gone = Scripted::start([]).await;
+        gone.url = "http://127.0.0.1:1".to_owned();
+        let error = gone.cluster(impatient()).await.version().await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unreachable);
+        assert_eq!(error.message, "cannot reach http://127.0.0.1:1: connection refused");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_said_to_be_one() {
+        let mut nowhere = Scripted::start([]).await;
+        nowhere.url = "http://api.invalid:1".to_owned();
+        let error = nowhere.cluster(impatient()).await.version().await.unwrap_err();
+        assert!(error.message.contains("the name of the server is not known"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_stalled_request_ends_and_only_a_harmless_one_is_sent_again() {
+        let policy = Policy { attempt: Duration::from_millis(100), ..impatient() };
+        let server = Scripted::start([Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
+        let cluster = server.cluster(policy).await;
+        cluster.version().await.unwrap();
+        assert_eq!(cluster.create(&lease()).await.unwrap_err().kind, ApiErrorKind::Timeout);
+        assert_eq!(server.lines().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn request_timeout_bounds_all_attempts_together() {
+        let server = Scripted::start(std::iter::repeat_n(Reply::Stall, 9)).await;
+        let connection = Connection { request_timeout: Some(Duration::from_millis(50)), ..Connection::default() };
+        let error = server.cluster_of(connection, impatient()).await.version().await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Timeout);
+        assert_eq!(error.message, "no answer within 0.05 s");
+    }
+
+    #[tokio::test]
+    async fn a_conflict_comes_back_at_once_with_its_causes() {
+        let causes = json!([{"reason": "FieldManagerConflict", "message": "conflict with \"other\"", "field": ".data.a"}]);
+        let status = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "m", "details": {"causes": causes}});
+        let server = Scripted::start([Reply::Answer(409, Vec::new(), status.to_string())]).await;
+        let error = server.cluster(impatient()).await.apply(&lease(), Apply::default()).await.unwrap_err();
+        assert_eq!((error.kind, error.code, error.causes.len()), (ApiErrorKind::Conflict, 409, 1));
+        assert_eq!(error.request, "apply Lease org1/lock");
+    }
+
+    #[tokio::test]
+    async fn an_apply_says_who_writes_and_asks_for_strictness() {
+        let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.apply(&lease(), Apply { dry_run: true, force: true }).await.unwrap();
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        let path =
+            "PATCH /apis/coordination.k8s.io/v1/namespaces/org1/leases/lock?fieldManager=kubectl-fabric&fieldValidation=Strict";
+        assert_eq!(server.lines(), [format!("{path}&force=true&dryRun=All"), path.to_owned()]);
+        assert!(server.seen()[0].contains("content-type: application/apply-patch+yaml"));
+        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 1), ("dry-run", 1)]));
+    }
+
+    #[tokio::test]
+    async fn an_expired_list_is_begun_once_more() {
+        let page = |next: &str| {
+            Reply::ok(json!({"metadata": {"continue": next, "resourceVersion": "1"}, "items": [{"metadata": {"name": next}}]}))
+        };
+        let expired = Reply::status(410, "Expired", "the continue token is too old");
+        let server = Scripted::start([page("t/1"), expired, page("t2"), page("")]).await;
+        let kind = Kind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() };
+        let items = server.cluster(impatient()).await.list(&kind, Some("org1"), "").await.unwrap();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0]["kind"], "ConfigMap");
+        assert!(server.lines()[1].ends_with("?limit=500&continue=t%2F1"), "{:?}", server.lines());
+        assert!(server.lines()[2].ends_with("?limit=500"), "{:?}", server.lines());
+    }
+
+    #[tokio::test]
+    async fn a_kind_is_looked_up_once_and_once_more_when_it_was_not_there() {
+        let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
+        let server = Scripted::start([Reply::code(404), Reply::ok(&widgets), Reply::ok("{}"), Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+        assert_eq!(cluster.apply(&body, Apply::default()).await.unwrap_err().kind, ApiErrorKind::UnknownKind);
+        cluster.apply(&body, Apply::default()).await.unwrap();
+        cluster.apply(&body, Apply::default()).await.unwrap();
+        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 2), ("discover", 2)]));
+    }
+
+    #[tokio::test]
+    async fn warnings_are_kept_once_and_taken_once() {
+        let warned = || Reply::ok("{}").header("warning", "299 - \"old\"").header("warning", "299 - \"odd\"");
+        let server = Scripted::start([warned(), warned()]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.version().await.unwrap();
+        cluster.version().await.unwrap();
+        assert_eq!(cluster.take_warnings(), ["old", "odd"]);
+        assert!(cluster.take_warnings().is_empty());
+    }
+
+    #[tokio::test]
+    async fn at_most_so_many_requests_are_under_way() {
+        let server = Scripted::start(std::iter::repeat_n(Reply::Stall, 100)).await;
+        let cluster = server.cluster(impatient()).await;
+        let all = futures::future::join_all((0..100).map(|_| cluster.version()));
+        assert!(timeout(Duration::from_millis(300), all).await.is_err());
+        assert_eq!(cluster.requests()["get"], AT_ONCE as u64);
     }
 }

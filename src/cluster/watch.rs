@@ -288,3 +288,127 @@ fn identity(object: &Value) -> Value {
     }
     json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        Kind,
+        scripted::{After, Reply, Scripted, impatient},
+    };
+    use futures::stream::BoxStream;
+
+    fn pod(name: &str, version: u32) -> Value {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "org1", "uid": name, "resourceVersion": version.to_string()}})
+    }
+
+    fn listed(version: u32, pods: &[Value]) -> Reply {
+        Reply::ok(json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string()}, "items": pods}))
+    }
+
+    fn line(kind: &str, object: Value) -> String {
+        format!("{}\n", json!({"type": kind, "object": object}))
+    }
+
+    fn gone() -> Value {
+        json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
+    }
+
+    fn impatient_times() -> Times {
+        Times {
+            silence: Duration::from_millis(50),
+            away: Duration::from_secs(20),
+            first: Duration::from_millis(1),
+            longest: Duration::from_millis(5),
+        }
+    }
+
+    async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent>> {
+        let kind = Kind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
+        server.cluster(impatient()).await.watch_with(kind, Some("org1".to_owned()), "a=b".to_owned(), times)
+    }
+
+    async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent>>) -> String {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match events.next().await {
+            Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), version(&object).unwrap_or_default()),
+            Some(Ok(WatchEvent::Deleted(object))) => format!("-{}", name(&object)),
+            Some(Err(error)) => format!("{:?}", error.kind),
+            None => "end".to_owned(),
+        }
+    }
+
+    /// Where each watch began, and when lists were made.
+    fn story(server: &Scripted) -> Vec<String> {
+        let version = |line: &str| {
+            line.split_once("resourceVersion=").map(|(_, rest)| rest.split('&').next().unwrap_or_default().to_owned())
+        };
+        server.lines().iter().map(|line| version(line).map_or("list".to_owned(), |version| format!("from {version}"))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_cut_watch_goes_on_from_the_last_version_it_heard() {
+        let bookmark = json!({"kind": "Pod", "metadata": {"resourceVersion": "20"}});
+        let server = Scripted::start([
+            listed(10, &[pod("a", 5)]),
+            Reply::Watch(vec![line("MODIFIED", pod("a", 11)), line("BOOKMARK", bookmark)], After::End),
+            Reply::Close,
+            Reply::Watch(vec![line("ADDED", pod("b", 21)), "{\"type\": \"MODI".to_owned()], After::Silence),
+            Reply::Watch(vec![line("DELETED", pod("a", 22))], After::Silence),
+        ])
+        .await;
+        let mut events = watch(&server, impatient_times()).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "+a@11");
+        assert_eq!(told(&mut events).await, "+b@21");
+        assert_eq!(told(&mut events).await, "-a");
+        assert_eq!(story(&server), ["list", "from 10", "from 20", "from 20", "from 21"]);
+        assert!(server.lines()[1].contains("labelSelector=a%3Db") && server.lines()[1].contains("allowWatchBookmarks=true"));
+    }
+
+    #[tokio::test]
+    async fn an_expired_watch_lists_again_and_tells_only_what_differs() {
+        let server = Scripted::start([
+            listed(10, &[pod("a", 5), pod("b", 6), pod("c", 7)]),
+            Reply::Watch(vec![line("ERROR", gone())], After::End),
+            listed(30, &[pod("a", 5), pod("b", 25), pod("d", 26)]),
+            Reply::status(410, "Expired", "too old"),
+            listed(40, &[pod("a", 5), pod("b", 25)]),
+            Reply::Watch(Vec::new(), After::Silence),
+        ])
+        .await;
+        let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
+        let mut all = Vec::new();
+        for _ in 0..7 {
+            all.push(told(&mut events).await);
+        }
+        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "+b@25", "+d@26", "-c", "-d"]);
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_asked_again_and_a_refusal_ends_the_watch() {
+        let busy = json!({"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": "later"});
+        let server = Scripted::start([
+            Reply::code(503),
+            listed(10, &[pod("a", 5)]),
+            Reply::code(500),
+            Reply::Watch(vec![line("ERROR", busy)], After::End),
+            Reply::status(403, "Forbidden", "no"),
+        ])
+        .await;
+        let mut events = watch(&server, impatient_times()).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "Forbidden");
+        assert_eq!(told(&mut events).await, "end");
+        assert_eq!(story(&server), ["list", "list", "from 10", "from 10", "from 10"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stays_away_ends_the_watch() {
+        let server = Scripted::start([listed(10, &[pod("a", 5)])]).await;
+        let mut events = watch(&server, Times { away: Duration::from_millis(100), ..impatient_times() }).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "Unreachable");
+        assert_eq!(told(&mut events).await, "end");
+    }
+}

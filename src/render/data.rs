@@ -105,7 +105,8 @@ pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Valu
 pub(super) fn to_json(value: &Value) -> Result<Json, Error> {
     let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
     match value.kind() {
-        ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "a value inside a map or list is undefined")),
+        // Fails always, and only this failure remembers which expression was undefined.
+        ValueKind::Undefined => f64::try_from(value.clone()).map(|_| Json::Null),
         ValueKind::None => Ok(Json::Null),
         ValueKind::Bool => Ok(Json::Bool(value.is_true())),
         ValueKind::Number => number(value),

@@ -131,7 +131,13 @@ fn not_yaml(document: &Document, error: &Error, sources: &Sources) -> Error {
     let place = error.places().first();
     let (line, column) = place.map_or((1, 1), |place| (place.line.unwrap_or(1), place.column.unwrap_or(1)));
     let spot = document.spot(document.offset(line, column), sources);
-    let note = place.map(|place| place.note.clone()).unwrap_or_default();
+    let mut note = place.map(|place| place.note.clone()).unwrap_or_default();
+    // "written twice, first on line 6": that line is the template's too.
+    if let Some((before, line)) = note.rsplit_once(" line ")
+        && let Ok(line) = line.parse()
+    {
+        note = format!("{before} line {}", document.spot_of_line(line, sources).line);
+    }
     Error::user(format!("what {} renders to is not valid YAML", sources.full_name(document.rendered.template)))
         .at(sources.place(&spot))
         .why(if note.is_empty() { error.what().to_owned() } else { note })

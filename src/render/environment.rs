@@ -83,14 +83,14 @@ fn variables(input: &Input, misses: &Arc<Misses>) -> Value {
         ),
         api_versions: capabilities.api_versions.clone(),
     };
-    Value::from_iter([
-        ("values", data::to_template(values, misses)),
-        ("release", data::to_template(&release, misses)),
-        ("chart", data::to_template(&chart_facts(chart), misses)),
-        ("capabilities", Value::from_object(capabilities)),
-        ("fabric", data::to_template(fabric, misses)),
-        ("files", Value::from_object(Files::of(chart))),
-    ])
+    minijinja::context! {
+        values => data::to_template(values, misses),
+        release => data::to_template(&release, misses),
+        chart => data::to_template(&chart_facts(chart), misses),
+        capabilities => Value::from_object(capabilities),
+        fabric => data::to_template(fabric, misses),
+        files => Value::from_object(Files::of(chart, misses)),
+    }
 }
 
 /// Chart.yaml, with the names that templates use elsewhere beside Helm's.

@@ -1,5 +1,6 @@
 //! What templates see as `files`: the chart's files that are not templates.
 
+use super::data::{Misses, map_of};
 use crate::chart::Chart;
 use crate::error::nearest;
 use minijinja::value::{Object, Value, from_args};
@@ -8,21 +9,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) struct Files(BTreeMap<String, Value>);
+pub(super) struct Files {
+    content: BTreeMap<String, Value>,
+    misses: Arc<Misses>,
+}
 
 impl Files {
-    pub(super) fn of(chart: &Chart) -> Files {
+    pub(super) fn of(chart: &Chart, misses: &Arc<Misses>) -> Files {
         let content = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
             Ok(text) => Value::from(text),
             Err(_) => Value::from_bytes(bytes.clone()),
         };
         let files = chart.files.iter().filter(|(name, _)| !name.starts_with("templates/"));
-        Files(files.map(|(name, bytes)| (name.clone(), content(bytes))).collect())
+        let content = files.map(|(name, bytes)| (name.clone(), content(bytes))).collect();
+        Files { content, misses: Arc::clone(misses) }
     }
 
     fn get(&self, name: &str) -> Result<Value, Error> {
-        self.0.get(name).cloned().ok_or_else(|| {
-            let near = nearest(name, self.0.keys().map(String::as_str));
+        self.content.get(name).cloned().ok_or_else(|| {
+            let near = nearest(name, self.content.keys().map(String::as_str));
             let hint = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
             Error::new(ErrorKind::InvalidOperation, format!("the chart has no file \"{name}\"{hint}"))
         })
@@ -46,12 +51,12 @@ impl Object for Files {
             }
             "has" => {
                 let (name,): (&str,) = from_args(args)?;
-                Ok(Value::from(self.0.contains_key(name)))
+                Ok(Value::from(self.content.contains_key(name)))
             }
             "glob" => {
                 let (pattern,): (&str,) = from_args(args)?;
-                let matching = self.0.iter().filter(|(name, _)| matches(pattern.as_bytes(), name.as_bytes()));
-                Ok(matching.map(|(name, content)| (name.clone(), content.clone())).collect())
+                let matching = self.content.iter().filter(|(name, _)| matches(pattern.as_bytes(), name.as_bytes()));
+                Ok(map_of(matching.map(|(name, content)| (Value::from(name.as_str()), content.clone())).collect(), &self.misses))
             }
             _ => Err(Error::new(ErrorKind::UnknownMethod, format!("files has get, lines, has and glob, not \"{method}\""))),
         }

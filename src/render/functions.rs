@@ -14,6 +14,52 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// The names that a chart's author may have meant: ours, and the engine's that charts use.
+pub(super) const FILTERS: [&str; 40] = [
+    "abs",
+    "b64decode",
+    "b64encode",
+    "batch",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "fromjson",
+    "fromyaml",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "merge",
+    "min",
+    "nindent",
+    "reject",
+    "rejectattr",
+    "replace",
+    "safe",
+    "select",
+    "selectattr",
+    "sha256",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "tojson",
+    "toyaml",
+    "trim",
+    "unique",
+    "upper",
+];
+pub(super) const FUNCTIONS: [&str; 9] =
+    ["dict", "fail", "include", "lookup", "namespace", "range", "required", "semver_compare", "tpl"];
+
 /// How deep `include` and `tpl` may nest: enough for any sane chart, and far from the end of the stack.
 const MAX_DEPTH: u32 = 20;
 

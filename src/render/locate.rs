@@ -1,6 +1,7 @@
 //! From what went wrong back to the template: file, line, column and the template's own line, never a rendered one.
 
 use super::data::{self, Misses};
+use super::functions;
 use crate::chart::Chart;
 use crate::error::{Error, Place, nearest};
 use minijinja::{ErrorKind, OutputSpan, OutputSpanKind};
@@ -113,7 +114,20 @@ impl<'a> Sources<'a> {
         }
         let detail = error.detail().unwrap_or_default();
         match error.kind() {
-            ErrorKind::UndefinedError => undefined(detail, misses),
+            // Whatever was done with the undefined value: printed, called, put into a map.
+            _ if detail.contains("` is undefined") => undefined(detail, misses),
+            ErrorKind::UndefinedError => Error::user(match detail {
+                "" => "a template uses an undefined value".to_owned(),
+                _ => format!("a template uses an undefined value: {detail}"),
+            }),
+            ErrorKind::UnknownFilter => unknown("filter", detail, &functions::FILTERS),
+            ErrorKind::UnknownFunction => unknown("function", detail, &functions::FUNCTIONS),
+            ErrorKind::UnknownMethod => Error::user(format!("a template calls what is not there: {detail}")),
+            ErrorKind::TemplateNotFound => Error::user(format!(
+                "there is no template {}",
+                detail.split(['\'', '"']).nth(1).map_or(detail.to_owned(), |name| format!("\"{name}\""))
+            ))
+            .hint("names are below the folder of the template that says them, or begin with \"templates/\""),
             ErrorKind::SyntaxError => Error::user(format!("a template has a mistake in its syntax: {detail}")),
             ErrorKind::OutOfFuel => Error::user("a template does not come to an end")
                 .why(format!("it was stopped after {} million steps", super::environment::FUEL / 1_000_000)),
@@ -128,15 +142,19 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// Reads the engine's "filter toYaml is unknown" and "now is unknown".
+fn unknown(what: &str, detail: &str, known: &[&str]) -> Error {
+    let name = detail.trim_end_matches(" is unknown").rsplit(' ').next().unwrap_or(detail);
+    let error = Error::user(format!("there is no {what} \"{name}\""));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None => error,
+    }
+}
+
 /// Reads the engine's "`values.peers.imgae` is undefined (from line 3)".
 fn undefined(detail: &str, misses: &Misses) -> Error {
-    let path = detail.split('`').nth(1);
-    let Some(path) = path else {
-        return Error::user(match detail {
-            "" => "a template uses an undefined value".to_owned(),
-            _ => format!("a template uses an undefined value: {detail}"),
-        });
-    };
+    let path = detail.split('`').nth(1).unwrap_or(detail);
     let mut report = Error::user(format!("\"{path}\" is not defined"));
     if let Some((_, from)) = detail.split_once("from ") {
         report = report.why(format!("it was taken on {}", from.trim_end_matches(')')));
