@@ -9,6 +9,7 @@ use crate::deploy::{self, Context, DryRun, Intent, Options};
 use crate::error::Result;
 use crate::manifest::Object;
 use crate::plan::diff::unified;
+use crate::plan::mask::Masker;
 use crate::plan::{Action, Plan, Step};
 use crate::release::ReleaseName;
 use crate::storage;
@@ -18,19 +19,21 @@ use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Show what an upgrade or rollback would change, or what a revision changed
 ///
 /// upgrade and rollback compare what is wanted with the live objects, fields that others set left aside; revision compares two recorded
 /// revisions. Nothing is written. Secrets are hidden: a change of one is seen, its content is not.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_long_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
 Examples:
   kubectl fabric diff upgrade org1 --fabric-version 2.5.16
   kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 when something would change
   kubectl fabric diff rollback org1 2
-  kubectl fabric diff revision org1 2 3                       what revision 3 changed")]
+  kubectl fabric diff revision org1 2 3                       what revision 3 changed"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -110,13 +113,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         What::Upgrade { release, wanted, reuse, install, shown } => {
             let stdin_in_use = wanted.values.uses_stdin();
             let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
-            let plan = preview(edge, &release, intent, stdin_in_use)?;
-            print(edge, &plan, &shown, shown.exit_code)
+            let (plan, masker) = preview(edge, &release, intent, stdin_in_use)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
         }
         What::Rollback { release, revision, shown } => {
             let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
-            let plan = preview(edge, &release, intent, false)?;
-            print(edge, &plan, &shown, shown.exit_code)
+            let (plan, masker) = preview(edge, &release, intent, false)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
         }
         What::Revision { release, from, to, shown } => {
             let release = ReleaseName::parse(&release)?;
@@ -127,28 +130,17 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                     storage::read(cluster, &namespace, release.as_str(), to)
                 )
             })?;
-            print(edge, &between(before.objects, after.objects), &shown, shown.exit_code)
+            // What is read from records is masked already: a mask that differs is a secret that changed.
+            let masker = Masker::new(b"", []);
+            print(edge, &between(before.objects, after.objects), &masker, &shown, shown.exit_code)
         }
     }
 }
 
-fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Plan> {
+fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let options = Options {
-        dry_run: DryRun::Client,
-        wait: false,
-        wait_for_jobs: false,
-        timeout: Duration::from_secs(300),
-        rollback_on_failure: false,
-        cleanup_on_fail: false,
-        create_namespace: true,
-        take_ownership: false,
-        force_conflicts: false,
-        no_hooks: false,
-        description: None,
-        history_max: 0,
-    };
+    let options = Options { dry_run: DryRun::Server, ..Options::default() };
     let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
@@ -157,7 +149,7 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     for warning in &outcome.warnings {
         edge.terminal.warn(&harmless(warning));
     }
-    Ok(outcome.plan)
+    Ok((outcome.plan, outcome.masker))
 }
 
 /// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
@@ -173,7 +165,7 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
                 Some(_) => Action::Change,
             };
             let api_version = object.api_version().to_owned();
-            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, why: String::new() }
+            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, after: None, why: String::new() }
         })
         .collect();
     steps.extend(before.into_values().map(|object| Step {
@@ -182,16 +174,17 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
         action: Action::Prune,
         wanted: None,
         live: Some(object.body),
+        after: None,
         why: String::new(),
     }));
     Plan { steps }
 }
 
 /// Prints the differences; status 2 when there are some and it was asked for.
-pub fn print(edge: &Edge, plan: &Plan, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
+pub fn print(edge: &Edge, plan: &Plan, masker: &Masker, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
     match shown.output.output {
-        Format::Table => edge.terminal.print(&text(plan, shown.context_lines))?,
-        format => edge.terminal.print_document(format, &document(plan, shown.context_lines))?,
+        Format::Table => edge.terminal.print(&text(plan, masker, shown.context_lines))?,
+        format => edge.terminal.print_document(format, &document(plan, masker, shown.context_lines))?,
     }
     Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
@@ -200,7 +193,7 @@ fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
-fn text(plan: &Plan, context: usize) -> String {
+fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
     if plan.is_empty() {
         return "no differences\n".to_owned();
     }
@@ -215,7 +208,7 @@ fn text(plan: &Plan, context: usize) -> String {
         };
         let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
         text.push_str(&format!("{BOLD}{} ({what}{why}){BOLD:#}\n", step.key));
-        for line in harmless(&unified(step, context)).lines() {
+        for line in harmless(&unified(step, context, masker)).lines() {
             let style = match line.as_bytes().first() {
                 Some(b'+') => GREEN,
                 Some(b'-') => RED,
@@ -243,11 +236,11 @@ fn counts(plan: &Plan) -> String {
     counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
-fn document(plan: &Plan, context: usize) -> Value {
+fn document(plan: &Plan, masker: &Masker, context: usize) -> Value {
     let mut listed = changes(plan);
     let steps = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
     for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {
-        change["diff"] = json!(unified(step, context));
+        change["diff"] = json!(unified(step, context, masker));
     }
     json!({ "schemaVersion": 1, "different": !plan.is_empty(), "changes": listed })
 }

@@ -16,12 +16,15 @@ use std::process::ExitCode;
 
 /// Show what a revision recorded: values, manifest, notes, hooks, metadata, or all of it
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_long_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
 Examples:
   kubectl fabric get values org1                    what the user set
   kubectl fabric get values org1 --all              with the chart's defaults
   kubectl fabric get manifest org1 --revision 2     what revision 2 applied
-  kubectl fabric get metadata org1 -o json          chart, versions, times")]
+  kubectl fabric get metadata org1 -o json          chart, versions, times"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     part: Part,

@@ -75,10 +75,9 @@ impl WantedArguments {
     pub fn load(&self, reuse: Reuse) -> Result<Wanted> {
         let identities = match &self.crypto_config {
             None => identity::Source::Generate,
-            Some(folder) => identity::Source::CryptoConfig {
-                folder: folder.display().to_string(),
-                files: load::crypto_config(folder)?,
-            },
+            Some(folder) => {
+                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
+            }
         };
         Ok(Wanted {
             chart: self.chart.choice()?,

@@ -176,11 +176,21 @@ fn metadata(chart: &Chart) -> Vec<Finding> {
     let has = |file: &str| chart.files.contains_key(file);
     let rules = [
         (metadata.description.trim().is_empty(), Severity::Info, "Chart.yaml", "a description is recommended"),
-        (metadata.app_version.trim().is_empty(), Severity::Info, "Chart.yaml", "appVersion, the version of Fabric, is recommended"),
+        (
+            metadata.app_version.trim().is_empty(),
+            Severity::Info,
+            "Chart.yaml",
+            "appVersion, the version of Fabric, is recommended",
+        ),
         (metadata.deprecated, Severity::Warning, "Chart.yaml", "the chart is deprecated"),
         (!has("values.yaml"), Severity::Info, "values.yaml", "file does not exist"),
         (chart.schema.is_none(), Severity::Info, "values.schema.json", "without a schema, mistyped values are not found"),
-        (!chart.files.keys().any(|file| file.starts_with("templates/")), Severity::Warning, "templates/", "there are no templates"),
+        (
+            !chart.files.keys().any(|file| file.starts_with("templates/")),
+            Severity::Warning,
+            "templates/",
+            "there are no templates",
+        ),
         (!has("templates/NOTES.txt"), Severity::Info, "templates/NOTES.txt", "file does not exist"),
     ];
     let broken = rules.into_iter().filter(|(broken, ..)| *broken);

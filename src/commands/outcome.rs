@@ -131,8 +131,7 @@ fn changes_in_words(plan: &Plan, dry_run: bool) -> String {
         .collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let mut text = format!("CHANGES: {counts}\n");
-    let changed: Vec<_> =
-        plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep)).collect();
+    let changed: Vec<_> = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep)).collect();
     for step in changed.iter().take(LISTED) {
         let why = if step.why.is_empty() { String::new() } else { format!("   {}", harmless(&step.why)) };
         text.push_str(&format!("  {} {}{why}\n", step.key, word(step.action)));

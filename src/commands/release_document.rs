@@ -62,8 +62,7 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
 pub fn record(record: &Record, secrets: Secrets) -> Value {
     let mut document = release(&record.summary, &record.notes);
     document["config"] = hidden_values(&record.user_values, &record.secret_paths, secrets);
-    document["manifest"] =
-        json!(super::rendering::manifest_text(&record.summary.chart, &record.objects, &[], secrets));
+    document["manifest"] = json!(super::rendering::manifest_text(&record.summary.chart, &record.objects, &[], secrets));
     document["hooks"] = hooks(&record.summary.chart, &record.hooks);
     document
 }

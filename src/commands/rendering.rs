@@ -65,13 +65,8 @@ pub fn computed_values(
 /// Renders a chart as an install or upgrade would, with every lookup empty.
 pub fn render(request: Request) -> Result<(render::Output, Vec<String>)> {
     let Request { chart, release, namespace, .. } = request;
-    let (computed, warnings) = computed_values(
-        chart,
-        request.user_values,
-        request.fabric_version,
-        release,
-        request.skip_schema_validation,
-    )?;
+    let (computed, warnings) =
+        computed_values(chart, request.user_values, request.fabric_version, release, request.skip_schema_validation)?;
     let subject = fabric::Subject { model: Model::of(chart)?, release, namespace, values: &computed.tree };
     let output = render::render(&render::Input {
         chart,

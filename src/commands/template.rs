@@ -114,7 +114,9 @@ fn kubernetes_version(text: &str) -> Result<String> {
     let full = if bare.split('.').count() == 2 { format!("{bare}.0") } else { bare.to_owned() };
     match semver::Version::parse(&full) {
         Ok(version) => Ok(format!("v{version}")),
-        Err(error) => Err(Error::user(format!("\"{text}\" is no version of Kubernetes: {error}")).hint("such as 1.33 or v1.33.0")),
+        Err(error) => {
+            Err(Error::user(format!("\"{text}\" is no version of Kubernetes: {error}")).hint("such as 1.33 or v1.33.0"))
+        }
     }
 }
 

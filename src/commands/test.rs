@@ -79,7 +79,7 @@ fn text(outcome: &TestOutcome) -> String {
         let style = if run.succeeded { GREEN } else { RED };
         text.push_str(&format!("TEST SUITE:     {}\n", harmless(&run.name)));
         for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
-            text.push_str(&format!("{label} {}\n", moment.map(time::ansi_c).unwrap_or_default()));
+            text.push_str(&format!("{label} {}\n", time::ansi_c(moment)));
         }
         text.push_str(&format!("Phase:          {style}{}{style:#}\n", phase(run)));
         if !run.reason.is_empty() {
@@ -100,8 +100,8 @@ fn as_document(outcome: &TestOutcome) -> Value {
     let run = |run: &TestRun| {
         json!({
             "name": run.name,
-            "started": run.started.map(|moment| moment.to_string()),
-            "completed": run.completed.map(|moment| moment.to_string()),
+            "started": run.started.to_string(),
+            "completed": run.completed.to_string(),
             "phase": phase(run),
             "reason": run.reason,
             "logs": run.logs.iter().map(|(name, log)| json!({ "name": name, "log": log })).collect::<Vec<_>>(),

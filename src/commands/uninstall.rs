@@ -77,16 +77,10 @@ impl Arguments {
         Options {
             dry_run: self.dry_run.into(),
             wait: self.wait == WaitChoice::Wait,
-            wait_for_jobs: false,
             timeout: self.run.timeout,
-            rollback_on_failure: false,
-            cleanup_on_fail: false,
-            create_namespace: false,
-            take_ownership: false,
-            force_conflicts: false,
             no_hooks: self.no_hooks,
             description: self.description.clone(),
-            history_max: 0,
+            ..Options::default()
         }
     }
 }

@@ -11,7 +11,7 @@ mod uninstall;
 mod verify;
 mod wait;
 
-pub use verify::{TestOutcome, drift, test};
+pub use verify::{TestOutcome, TestRun, drift, test};
 
 use crate::chart::Chart;
 use crate::cluster::{ApiErrorKind, Apply, Cluster};
@@ -161,6 +161,27 @@ pub enum Event {
     Step {
         message: String,
     },
+}
+
+impl Default for Options {
+    /// The flags' defaults.
+    fn default() -> Options {
+        Options {
+            dry_run: DryRun::No,
+            wait: true,
+            wait_for_jobs: false,
+            timeout: Duration::from_secs(300),
+            rollback_on_failure: false,
+            cleanup_on_fail: false,
+            create_namespace: true,
+            take_ownership: false,
+            force_conflicts: false,
+            recreate: Vec::new(),
+            no_hooks: false,
+            description: None,
+            history_max: 10,
+        }
+    }
 }
 
 /// What an operation did, or would do.

@@ -89,6 +89,13 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
+    /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
+    ///
+    /// Object that may be deleted and made anew when a field of it cannot change in place, such as StatefulSet/peer0; may be repeated.
+    /// The pods and volumes of a StatefulSet stay. Objects that hold data are never made anew.
+    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
+    pub recreate: Vec<String>,
+
     /// Do not run hooks
     #[arg(long, hide_short_help = true)]
     pub no_hooks: bool,
@@ -151,6 +158,7 @@ impl ApplyArguments {
             create_namespace: release.and_then(|release| release.create_namespace).unwrap_or(create_namespace),
             take_ownership: release.is_some_and(|release| release.take_ownership),
             force_conflicts: self.force_conflicts,
+            recreate: self.recreate.clone(),
             no_hooks: self.no_hooks,
             description: self.description.clone(),
             history_max: self.history_max,

@@ -132,7 +132,8 @@ fn kept_by_name(name: &str, version: Option<&str>) -> Result<Option<Chart>> {
     }
     match (fitting.into_iter().max_by(|a, b| a.metadata.version.cmp(&b.metadata.version)), version) {
         (None, Some(version)) if !versions.is_empty() => {
-            Err(Error::user(format!("chart \"{name}\" has no version {version}")).why(format!("you keep: {}", versions.join(", "))))
+            Err(Error::user(format!("chart \"{name}\" has no version {version}"))
+                .why(format!("you keep: {}", versions.join(", "))))
         }
         (chart, _) => Ok(chart),
     }
