@@ -7,7 +7,13 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod digest;
+mod metadata;
+mod range;
 pub mod repository;
+
+pub use digest::{belongs, digest};
+pub use range::{Range, parse_kube_version, parse_version};
 
 /// The files of a chart by their path below its top, `Chart.yaml` and `templates/peers.yaml` among them.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -18,6 +24,7 @@ pub struct Metadata {
     pub name: String,
     pub version: Version,
     pub app_version: String,
+    /// A [`Range`] of Kubernetes versions.
     pub kube_version: Option<String>,
     pub description: String,
     pub deprecated: bool,
@@ -45,24 +52,36 @@ pub struct Chart {
     pub schema: Option<Value>,
     /// Every file, the above included.
     pub files: Files,
-    /// SHA-256, lower-case hex, over names and contents of all files (see [`digest`]).
+    /// SHA-256, lower-case hex, over names and contents of all files (see [`digest`](fn@digest)).
     pub digest: String,
     pub origin: Origin,
 }
 
 impl Chart {
     /// Reads a chart from its files. Errors name the file and position within `subject`.
-    pub fn from_files(_files: Files, _origin: Origin, _subject: &str) -> Result<Chart> {
-        todo!()
+    ///
+    /// # Errors
+    ///
+    /// Chart.yaml is missing, is no YAML, or says something that cannot be (all such things at once); values.yaml or a template
+    /// is not UTF-8; values.schema.json is no JSON object.
+    pub fn from_files(files: Files, origin: Origin, subject: &str) -> Result<Chart> {
+        let metadata = metadata::read(&files, subject)?;
+        let values = metadata::text(&files, "values.yaml", subject)?.unwrap_or_default().to_owned();
+        let schema = metadata::schema(&files, subject)?;
+        for name in files.keys().filter(|name| name.starts_with("templates/")) {
+            metadata::text(&files, name, subject)?;
+        }
+        let digest = digest(&files);
+        Ok(Chart { metadata, values, schema, files, digest, origin })
     }
 
     /// Name and version as Helm's CHART column shows them: `peer-org-0.1.0`.
     pub fn name_version(&self) -> String {
         format!("{}-{}", self.metadata.name, self.metadata.version)
     }
-}
 
-/// The digest of a chart's files: order and origin do not matter, names and contents do.
-pub fn digest(_files: &Files) -> String {
-    todo!()
+    /// A file's text, `None` if there is no such file or it is not UTF-8 (which [`Chart::from_files`] allows outside templates only).
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.files.get(name)?).ok()
+    }
 }

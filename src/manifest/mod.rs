@@ -1,10 +1,20 @@
 //! Kubernetes objects as the program handles them: identity, labels, order, hooks, readiness.
 
+use crate::yaml;
 use serde_json::Value;
-use std::fmt;
+use std::fmt::{self, Write};
+
+pub mod hook;
+pub mod order;
+
+pub use hook::{DeletePolicy, Hook, HookEvent};
+pub use order::{install_order, uninstall_order};
 
 /// The prefix of every label and annotation of ours.
 pub const DOMAIN: &str = "kubectl-fabric.io";
+
+/// Where the annotations that Helm has too are looked for.
+const DOMAINS: [&str; 2] = [DOMAIN, "helm.sh"];
 
 /// What an object is, wherever it is: two objects with one identity are the same object. The API version is not part of it, so
 /// that an object keeps its identity when its group serves a newer version.
@@ -75,6 +85,14 @@ impl Object {
         self.annotation("kubectl-fabric.io/stage").and_then(|stage| stage.parse().ok()).unwrap_or(0)
     }
 
+    /// Whether the object stays in the cluster when the release goes, or when the chart no longer has it:
+    /// `kubectl-fabric.io/resource-policy: keep`, or Helm's `helm.sh/resource-policy: keep`.
+    pub fn is_kept(&self) -> bool {
+        DOMAINS.iter().any(|domain| {
+            self.annotation(&format!("{domain}/resource-policy")).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+        })
+    }
+
     /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each Ready before the next.
     pub fn rollout_group(&self) -> Option<&str> {
         self.annotation("kubectl-fabric.io/rollout-group")
@@ -86,37 +104,104 @@ pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get("metadata")?.get("annotations")?.get(name)?.as_str()
 }
 
-/// When a hook runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HookEvent {
-    PreInstall,
-    PostInstall,
-    PreUpgrade,
-    PostUpgrade,
-    PreRollback,
-    PostRollback,
-    PreDelete,
-    PostDelete,
-    Test,
+/// An annotation that steers this program, found on an object under our name or Helm's.
+pub(crate) struct Annotation<'a> {
+    /// The whole name: `helm.sh/hook`.
+    name: String,
+    value: &'a str,
 }
 
-/// When a hook's object is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeletePolicy {
-    BeforeHookCreation,
-    HookSucceeded,
-    HookFailed,
-}
-
-/// An object that runs before or after the rest instead of belonging to it.
+/// An annotation that does not say what it should.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hook {
-    pub object: Object,
-    pub events: Vec<HookEvent>,
-    /// Ascending; ties by name.
-    pub weight: i32,
-    /// `before-hook-creation` when the chart says nothing.
-    pub delete_policies: Vec<DeletePolicy>,
+pub(crate) struct Misread {
+    pub annotation: String,
+    pub why: String,
+}
+
+impl<'a> Annotation<'a> {
+    /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once would leave open which one counts.
+    fn find(object: &'a Object, name: &str) -> Result<Option<Annotation<'a>>, Misread> {
+        let mut found = DOMAINS.iter().filter_map(|domain| {
+            let name = format!("{domain}/{name}");
+            object.annotation(&name).map(|value| Annotation { name, value })
+        });
+        let first = found.next();
+        match (first, found.next()) {
+            (Some(ours), Some(helms)) => Err(helms.misread(format!("say it once: {} is there too", ours.name))),
+            (first, _) => Ok(first),
+        }
+    }
+
+    fn misread(&self, why: impl Into<String>) -> Misread {
+        Misread { annotation: self.name.clone(), why: why.into() }
+    }
+}
+
+/// Checks the annotations that steer this program, those of hooks apart (see [`hook::Marks`]).
+pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
+    if let Some(policy) = Annotation::find(object, "resource-policy")?
+        && !policy.value.trim().eq_ignore_ascii_case("keep")
+    {
+        return Err(policy.misread(format!("unknown resource policy \"{}\": there is only \"keep\"", policy.value)));
+    }
+    if let Some(value) = object.annotation("kubectl-fabric.io/stage")
+        && value.parse::<i32>().is_err()
+    {
+        let stage = Annotation { name: "kubectl-fabric.io/stage".to_owned(), value };
+        return Err(stage.misread(format!("a stage is a whole number, not \"{value}\"")));
+    }
+    Ok(())
+}
+
+/// Objects as text, each below the template that made it, the way `template` and `get manifest` show them. `chart` is the chart's
+/// name; objects of no template (an older record) have no such line.
+pub fn to_yaml<'a>(chart: &str, objects: impl IntoIterator<Item = &'a Object>) -> String {
+    let mut text = String::new();
+    for object in objects {
+        text.push_str("---\n");
+        if !object.source.template.is_empty() {
+            writeln!(text, "# Source: {chart}/{}", object.source.template).expect("a String takes every write");
+        }
+        text.push_str(&yaml::emit(&object.body));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn annotated(annotations: Value) -> Object {
+        let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}});
+        Object::from_body(body, Source { template: "templates/p.yaml".to_owned(), line: 1 }).unwrap()
+    }
+
+    #[test]
+    fn objects_are_kept_by_either_spelling_and_other_policies_are_errors() {
+        for name in ["helm.sh/resource-policy", "kubectl-fabric.io/resource-policy"] {
+            let kept = annotated(json!({name: " Keep"}));
+            assert!(kept.is_kept() && check_annotations(&kept).is_ok());
+            let wrong = annotated(json!({name: "delete"}));
+            assert!(!wrong.is_kept());
+            assert_eq!(check_annotations(&wrong).unwrap_err().annotation, name);
+        }
+        assert!(!annotated(json!({})).is_kept());
+    }
+
+    #[test]
+    fn a_stage_is_a_number() {
+        assert_eq!(annotated(json!({"kubectl-fabric.io/stage": "-2"})).stage(), -2);
+        let misread = check_annotations(&annotated(json!({"kubectl-fabric.io/stage": "last"}))).unwrap_err();
+        assert_eq!(misread.why, "a stage is a whole number, not \"last\"");
+    }
+
+    #[test]
+    fn text_names_the_template_of_each_object() {
+        let object = annotated(json!({}));
+        let text = to_yaml("demo", [&object, &Object { source: Source::default(), ..object.clone() }]);
+        assert!(text.starts_with("---\n# Source: demo/templates/p.yaml\napiVersion: v1\nkind: Pod\n"), "{text}");
+        assert_eq!(text.matches("---\n").count(), 2);
+        assert_eq!(text.matches("# Source").count(), 1);
+    }
 }

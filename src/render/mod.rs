@@ -1,9 +1,22 @@
 //! Chart + values + facts about the release → objects, hooks and notes. No I/O, no clock, no randomness: twice the same bytes.
 
-use crate::chart::Chart;
-use crate::error::Result;
-use crate::manifest::{Hook, Object};
+use crate::chart::{Chart, Range, parse_kube_version};
+use crate::error::{Error, Place, Result};
+use crate::manifest::hook::{Marks, hook_order};
+use crate::manifest::{Hook, Object, ObjectKey, check_annotations, install_order};
+use documents::{Parsed, Rendered};
+use locate::Sources;
 use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+mod config_hash;
+mod data;
+mod documents;
+mod environment;
+mod files;
+mod functions;
+mod locate;
 
 /// What templates see as `release`.
 #[derive(Clone, Debug)]
@@ -24,8 +37,8 @@ pub struct Capabilities {
     pub api_versions: Vec<String>,
 }
 
-/// Answers `lookup(api_version, kind, namespace, name)`: an object, a list, or an empty map.
-pub type Lookup = Box<dyn Fn(&str, &str, &str, &str) -> Result<Value> + Send + Sync>;
+/// Answers `lookup(api_version, kind, namespace, name)`: an object, a list, or an empty map. Shared with the template engine.
+pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<Value> + Send + Sync>;
 
 pub struct Input<'a> {
     pub chart: &'a Chart,
@@ -46,12 +59,116 @@ pub struct Output {
     pub notes: String,
 }
 
+/// A chart may render to no more than this.
+const MAX_RENDERED: usize = 64 << 20;
+
+const NOTES: &str = "templates/NOTES.txt";
+
 /// Renders every template of the chart.
 ///
 /// # Errors
 ///
-/// All point at the template's file, line and column with the excerpt, and never show a value: broken templates, undefined values
-/// (with the nearest key), text that is not YAML, documents that are no Kubernetes objects, objects named twice, unknown hooks.
-pub fn render(_input: &Input) -> Result<Output> {
-    todo!()
+/// The chart wants another Kubernetes. All others point at the template's file, line and column with the excerpt, and never show a
+/// value: broken templates, undefined values (with the nearest key), text that is not YAML, documents that are no Kubernetes objects,
+/// objects named twice, unknown hooks.
+pub fn render(input: &Input) -> Result<Output> {
+    check_kube_version(input.chart, &input.capabilities)?;
+    let sources = Sources::of(input.chart);
+    let (rendered, notes) = render_templates(input, &sources)?;
+    let (mut objects, hooks) = sort_out(documents::parse(&rendered, &sources)?, &sources, &input.release.namespace)?;
+    config_hash::annotate(&mut objects, &input.release.namespace);
+    install_order(&mut objects);
+    Ok(Output { objects, hooks, notes })
+}
+
+fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<()> {
+    let (Some(wanted), Some(present)) = (&chart.metadata.kube_version, parse_kube_version(&capabilities.kube_version)) else {
+        return Ok(());
+    };
+    if Range::parse(wanted)?.matches(&present) {
+        return Ok(());
+    }
+    Err(Error::user(format!("chart {} does not support Kubernetes {}", chart.name_version(), capabilities.kube_version))
+        .at(Place::new(format!("{}/Chart.yaml", chart.metadata.name)).note(format!("kubeVersion: \"{wanted}\""))))
+}
+
+/// What a file under `templates/` is, by its name.
+#[derive(Debug, PartialEq)]
+enum Role {
+    /// Rendered to objects.
+    Objects,
+    Notes,
+    /// For others to import or include; its name begins with `_`.
+    Shared,
+}
+
+fn role(path: &str) -> Option<Role> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name {
+        _ if path == NOTES => Some(Role::Notes),
+        _ if name.starts_with('_') => Some(Role::Shared),
+        _ if name.ends_with(".yaml") || name.ends_with(".yml") => Some(Role::Objects),
+        _ => None,
+    }
+}
+
+fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Rendered<'a>>, String)> {
+    let chart = input.chart;
+    let misses = Arc::default();
+    let (mut env, root) = environment::of(input, &misses);
+    let names: Vec<&str> = chart.files.keys().map(String::as_str).filter(|name| name.starts_with("templates/")).collect();
+    for name in &names {
+        let text = chart.text(name).expect("a chart's templates are checked to be UTF-8 when it is read");
+        if role(name).is_none() {
+            return Err(Error::user(format!("\"{name}\" is no template"))
+                .at(Place::new(sources.full_name(name)))
+                .why("templates of objects are named *.yaml, shared ones begin with \"_\", and notes are templates/NOTES.txt")
+                .hint("other files of a chart belong into files/"));
+        }
+        env.add_template(name, text).map_err(|error| sources.report(name, &error, &misses))?;
+    }
+    let (mut rendered, mut notes, mut size) = (Vec::new(), String::new(), 0);
+    for name in names {
+        let role = role(name);
+        if role == Some(Role::Shared) {
+            continue;
+        }
+        let report = |error| sources.report(name, &error, &misses);
+        let (text, spans) =
+            env.get_template(name).and_then(|template| template.render_with_spans(root.clone())).map_err(report)?;
+        size += text.len();
+        if size > MAX_RENDERED {
+            return Err(Error::user(format!("chart {} renders to more than {} MiB", chart.name_version(), MAX_RENDERED >> 20))
+                .at(Place::new(sources.full_name(name)).note("the last template")));
+        }
+        if role == Some(Role::Notes) {
+            notes = text;
+        } else {
+            rendered.push(Rendered { template: name, text, spans });
+        }
+    }
+    Ok((rendered, notes))
+}
+
+/// Parts hooks from the objects that belong to the release, and checks what only the whole manifest shows.
+fn sort_out(parsed: Vec<Parsed>, sources: &Sources, namespace: &str) -> Result<(Vec<Object>, Vec<Hook>)> {
+    let mut first: HashMap<ObjectKey, &Parsed> = HashMap::with_capacity(parsed.len());
+    for object in &parsed {
+        check_annotations(&object.object).map_err(|misread| object.misread(misread, sources))?;
+        let mut key = object.object.key.clone();
+        key.namespace.get_or_insert_with(|| namespace.to_owned());
+        if let Some(other) = first.insert(key, object) {
+            return Err(Error::user(format!("{} is made twice", object.object.key))
+                .at_all([other.place(sources).note("first here"), object.place(sources).note("and again here")]));
+        }
+    }
+    let (mut objects, mut hooks) = (Vec::with_capacity(parsed.len()), Vec::new());
+    for object in parsed {
+        match Marks::read(&object.object).map_err(|misread| object.misread(misread, sources))? {
+            Some(marks) => hooks.push(Hook::new(object.object, marks)),
+            None => objects.push(object.object),
+        }
+    }
+    hook_order(&mut hooks);
+    Ok((objects, hooks))
 }

@@ -1,0 +1,171 @@
+//! Hooks: objects that run before or after the rest instead of belonging to it, picked out by annotation.
+//!
+//! Helm's annotations are taken with Helm's meaning, so that its charts need no change; ours have the same words. Where Helm drops a
+//! document with an unknown hook, or reads an unknown weight as 0, this is an error.
+
+use super::{Annotation, Misread, Object};
+use crate::error::nearest;
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookEvent {
+    PreInstall,
+    PostInstall,
+    PreUpgrade,
+    PostUpgrade,
+    PreRollback,
+    PostRollback,
+    PreDelete,
+    PostDelete,
+    Test,
+}
+
+/// The events by name; `test-success` is Helm 2's name for `test`.
+const EVENTS: [(&str, HookEvent); 10] = [
+    ("pre-install", HookEvent::PreInstall),
+    ("post-install", HookEvent::PostInstall),
+    ("pre-upgrade", HookEvent::PreUpgrade),
+    ("post-upgrade", HookEvent::PostUpgrade),
+    ("pre-rollback", HookEvent::PreRollback),
+    ("post-rollback", HookEvent::PostRollback),
+    ("pre-delete", HookEvent::PreDelete),
+    ("post-delete", HookEvent::PostDelete),
+    ("test", HookEvent::Test),
+    ("test-success", HookEvent::Test),
+];
+
+/// When a hook's object is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeletePolicy {
+    BeforeHookCreation,
+    HookSucceeded,
+    HookFailed,
+}
+
+const DELETE_POLICIES: [(&str, DeletePolicy); 3] = [
+    ("before-hook-creation", DeletePolicy::BeforeHookCreation),
+    ("hook-succeeded", DeletePolicy::HookSucceeded),
+    ("hook-failed", DeletePolicy::HookFailed),
+];
+
+/// An object that runs before or after the rest instead of belonging to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hook {
+    pub object: Object,
+    pub events: Vec<HookEvent>,
+    /// Ascending; ties by name.
+    pub weight: i32,
+    /// `before-hook-creation` when the chart says nothing.
+    pub delete_policies: Vec<DeletePolicy>,
+}
+
+/// What an object's annotations say about it as a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Marks {
+    events: Vec<HookEvent>,
+    weight: i32,
+    delete_policies: Vec<DeletePolicy>,
+}
+
+impl Marks {
+    /// Reads the annotations of a hook, `None` when the object is not one.
+    ///
+    /// # Errors
+    ///
+    /// An event, weight or policy that does not exist, with the annotation.
+    pub(crate) fn read(object: &Object) -> Result<Option<Marks>, Misread> {
+        let Some(events) = Annotation::find(object, "hook")? else { return Ok(None) };
+        let events = words(&events, "hook", &EVENTS)?;
+        let weight = match Annotation::find(object, "hook-weight")? {
+            None => 0,
+            Some(weight) => weight.value.trim().parse().map_err(|_| weight.misread("a hook's weight is a whole number"))?,
+        };
+        let delete_policies = match Annotation::find(object, "hook-delete-policy")? {
+            None => vec![DeletePolicy::BeforeHookCreation],
+            Some(policies) => words(&policies, "hook delete policy", &DELETE_POLICIES)?,
+        };
+        Ok(Some(Marks { events, weight, delete_policies }))
+    }
+}
+
+impl Hook {
+    pub(crate) fn new(object: Object, marks: Marks) -> Hook {
+        Hook { object, events: marks.events, weight: marks.weight, delete_policies: marks.delete_policies }
+    }
+}
+
+/// Sorts hooks as they run: by weight, then by name.
+pub fn hook_order(hooks: &mut [Hook]) {
+    hooks.sort_by(|a, b| a.weight.cmp(&b.weight).then_with(|| a.object.key.name.cmp(&b.object.key.name)));
+}
+
+/// The words of a comma list by a table of known ones.
+fn words<T: Copy + PartialEq>(annotation: &Annotation, what: &str, known: &[(&str, T)]) -> Result<Vec<T>, Misread> {
+    let mut found = Vec::new();
+    for word in annotation.value.split(',').map(str::trim) {
+        let Some((_, value)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) else {
+            let names = known.iter().map(|(name, _)| *name);
+            let near = nearest(word, names.clone()).map_or_else(
+                || format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            return Err(annotation.misread(format!("unknown {what} \"{word}\": {near}")));
+        };
+        if !found.contains(value) {
+            found.push(*value);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Source;
+    use serde_json::{Value, json};
+
+    fn marks(annotations: Value) -> Result<Option<Marks>, Misread> {
+        let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}});
+        Marks::read(&Object::from_body(body, Source::default()).unwrap())
+    }
+
+    #[test]
+    fn hooks_are_read_in_both_spellings() {
+        let ours = marks(json!({"kubectl-fabric.io/hook": "pre-install, post-upgrade", "kubectl-fabric.io/hook-weight": "-5"}));
+        assert_eq!(
+            ours.unwrap().unwrap(),
+            Marks {
+                events: vec![HookEvent::PreInstall, HookEvent::PostUpgrade],
+                weight: -5,
+                delete_policies: vec![DeletePolicy::BeforeHookCreation]
+            }
+        );
+        let helms =
+            marks(json!({"helm.sh/hook": "test-success,test", "helm.sh/hook-delete-policy": "hook-succeeded,hook-failed"}));
+        assert_eq!(
+            helms.unwrap().unwrap(),
+            Marks {
+                events: vec![HookEvent::Test],
+                weight: 0,
+                delete_policies: vec![DeletePolicy::HookSucceeded, DeletePolicy::HookFailed]
+            }
+        );
+        assert_eq!(marks(json!({})), Ok(None));
+    }
+
+    #[test]
+    fn what_no_hook_knows_is_an_error() {
+        for (annotations, expected) in [
+            (json!({"helm.sh/hook": "pre-instal"}), "unknown hook \"pre-instal\": did you mean \"pre-install\"?"),
+            (json!({"helm.sh/hook": ""}), "unknown hook \"\": there are"),
+            (json!({"helm.sh/hook": "test", "helm.sh/hook-weight": "heavy"}), "a hook's weight is a whole number"),
+            (json!({"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "never"}), "unknown hook delete policy \"never\""),
+            (json!({"helm.sh/hook": "test", "kubectl-fabric.io/hook": "test"}), "say it once"),
+        ] {
+            let misread = marks(annotations).unwrap_err();
+            assert!(misread.why.contains(expected), "{misread:?}");
+        }
+    }
+}

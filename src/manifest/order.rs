@@ -1,0 +1,99 @@
+//! The order in which objects are applied and deleted: one table of kinds, walked backwards to delete.
+
+use super::Object;
+use std::cmp::Ordering;
+
+/// Kinds in the order in which they are applied: what others need comes first. It is Helm's order
+/// (helm/pkg/release/v1/util/kind_sorter.go), so that a chart behaves as its author knows it from there.
+const KINDS: [&str; 38] = [
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Compares two kinds by the order in which they are applied; kinds that the table does not have come last, by name.
+pub fn compare_kinds(a: &str, b: &str) -> Ordering {
+    let rank = |kind: &str| KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len());
+    let (rank_a, rank_b) = (rank(a), rank(b));
+    rank_a.cmp(&rank_b).then_with(|| if rank_a == KINDS.len() { a.cmp(b) } else { Ordering::Equal })
+}
+
+/// Sorts objects as they are applied: by stage, then by kind; objects of one kind stay in the chart's order.
+pub fn install_order(objects: &mut [Object]) {
+    objects.sort_by(|a, b| a.stage().cmp(&b.stage()).then_with(|| compare_kinds(&a.key.kind, &b.key.kind)));
+}
+
+/// Sorts objects as they are deleted: the reverse of [`install_order`].
+pub fn uninstall_order(objects: &mut [Object]) {
+    install_order(objects);
+    objects.reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Source;
+    use serde_json::json;
+
+    fn object(kind: &str, name: &str, stage: i32) -> Object {
+        let body = json!({"apiVersion": "v1", "kind": kind, "metadata": {
+            "name": name, "annotations": {"kubectl-fabric.io/stage": stage.to_string()}}});
+        Object::from_body(body, Source::default()).unwrap()
+    }
+
+    fn names(objects: &[Object]) -> Vec<&str> {
+        objects.iter().map(|object| object.key.name.as_str()).collect()
+    }
+
+    #[test]
+    fn objects_go_by_stage_then_kind_and_stay_in_place_within_a_kind() {
+        let mut objects = vec![
+            object("StatefulSet", "late", 1),
+            object("Zebra", "unknown-z", 0),
+            object("Service", "b", 0),
+            object("Antelope", "unknown-a", 0),
+            object("Service", "a", 0),
+            object("ConfigMap", "config", 0),
+            object("NetworkPolicy", "first", -1),
+        ];
+        install_order(&mut objects);
+        assert_eq!(names(&objects), ["first", "config", "b", "a", "unknown-a", "unknown-z", "late"]);
+        uninstall_order(&mut objects);
+        assert_eq!(names(&objects), ["late", "unknown-z", "unknown-a", "a", "b", "config", "first"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Data on its way into templates and out of them: JSON to template values, template values to JSON.
+//!
+//! Maps remember which keys were asked for in vain, so that an error about an undefined value can name the key that was meant.
+
+use crate::error::nearest;
+use minijinja::value::{Enumerator, Object, Value, ValueKind};
+use minijinja::{Error, ErrorKind};
+use serde_json::Value as Json;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+
+/// The last keys that were looked up and not there. A template asks for many on purpose (`default`, `is defined`), and the one that
+/// breaks it is among the last.
+#[derive(Debug, Default)]
+pub(super) struct Misses(Mutex<VecDeque<(String, Weak<Map>)>>);
+
+const MISSES_KEPT: usize = 16;
+
+impl Misses {
+    fn add(&self, key: &str, map: &Arc<Map>) {
+        let mut misses = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if misses.len() == MISSES_KEPT {
+            misses.pop_front();
+        }
+        misses.push_back((key.to_owned(), Arc::downgrade(map)));
+    }
+
+    /// The keys that were there when `key` was last looked up in vain.
+    pub(super) fn keys_beside(&self, key: &str) -> Option<Vec<String>> {
+        let misses = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (_, map) = misses.iter().rev().find(|(missed, _)| missed == key)?;
+        Some(map.upgrade()?.entries.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)).collect())
+    }
+}
+
+/// A map of a chart's data, in its order.
+#[derive(Debug)]
+pub(super) struct Map {
+    entries: Vec<(Value, Value)>,
+    /// Indices of `entries` by key.
+    sorted: Vec<u32>,
+    misses: Arc<Misses>,
+}
+
+impl Map {
+    fn key(&self, index: u32) -> &str {
+        self.entries[index as usize].0.as_str().expect("every key is made from a string")
+    }
+}
+
+impl Object for Map {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        match self.sorted.binary_search_by(|index| self.key(*index).cmp(key)) {
+            Ok(at) => Some(self.entries[self.sorted[at] as usize].1.clone()),
+            Err(_) => {
+                self.misses.add(key, self);
+                None
+            }
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let map = Arc::clone(self);
+        Enumerator::KeyValueIter(Box::new((0..self.entries.len()).map(move |index| map.entries[index].clone())))
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.entries.len())
+    }
+}
+
+/// Converts JSON for templates. Done once per render: what templates see is shared, not copied.
+pub(super) fn to_template(json: &Json, misses: &Arc<Misses>) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(|item| to_template(item, misses)).collect(),
+        Json::Object(map) => {
+            let entries = map.iter().map(|(key, value)| (Value::from(key.as_str()), to_template(value, misses))).collect();
+            map_of(entries, misses)
+        }
+    }
+}
+
+/// A map whose keys are strings.
+pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Value {
+    let mut map = Map { sorted: (0..entries.len() as u32).collect(), entries, misses: Arc::clone(misses) };
+    let mut sorted = std::mem::take(&mut map.sorted);
+    sorted.sort_by(|a, b| map.key(*a).cmp(map.key(*b)));
+    map.sorted = sorted;
+    Value::from_object(map)
+}
+
+/// Converts what a template made. An undefined value inside is an error, as it is outside.
+pub(super) fn to_json(value: &Value) -> Result<Json, Error> {
+    let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
+    match value.kind() {
+        // Fails always, and only this failure remembers which expression was undefined.
+        ValueKind::Undefined => f64::try_from(value.clone()).map(|_| Json::Null),
+        ValueKind::None => Ok(Json::Null),
+        ValueKind::Bool => Ok(Json::Bool(value.is_true())),
+        ValueKind::Number => number(value),
+        ValueKind::String => Ok(Json::String(value.as_str().unwrap_or_default().to_owned())),
+        ValueKind::Bytes => not_json("bytes have no form in YAML: pass them through `b64encode`"),
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.map(|item| to_json(&item)).collect::<Result<_, _>>().map(Json::Array)
+        }
+        ValueKind::Map => {
+            let object = value.as_object().expect("every map is an object");
+            let mut map = serde_json::Map::new();
+            for (key, value) in object.try_iter_pairs().into_iter().flatten() {
+                let key = match to_json(&key)? {
+                    Json::String(key) => key,
+                    Json::Number(key) => key.to_string(),
+                    Json::Bool(key) => key.to_string(),
+                    _ => return not_json("a map's key must be a string"),
+                };
+                map.insert(key, to_json(&value)?);
+            }
+            Ok(Json::Object(map))
+        }
+        _ => not_json("a function, macro or module is not data: call it"),
+    }
+}
+
+fn number(value: &Value) -> Result<Json, Error> {
+    if value.is_integer() {
+        if let Ok(number) = i64::try_from(value.clone()) {
+            return Ok(number.into());
+        }
+        return u64::try_from(value.clone())
+            .map(Json::from)
+            .map_err(|_| Error::new(ErrorKind::BadSerialization, "an integer is larger than 64 bits: write it as a string"));
+    }
+    let number = f64::try_from(value.clone())?;
+    // What divides without a remainder is a whole number to Kubernetes too: `replicas: 2.0` would be refused. Above 2^53 a float
+    // does not know its last digits, and stays one.
+    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 && !(number == 0.0 && number.is_sign_negative()) {
+        return Ok((number as i64).into());
+    }
+    serde_json::Number::from_f64(number)
+        .map(Json::Number)
+        .ok_or_else(|| Error::new(ErrorKind::BadSerialization, "a calculation gave no finite number"))
+}
+
+/// Writes JSON on one line, which is YAML too: characters that YAML would fold, or refuse, are escaped, and no other.
+pub(super) fn write_json(json: &Json, out: &mut String) {
+    match json {
+        Json::Null => out.push_str("null"),
+        Json::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
+        Json::Number(number) => out.push_str(&number.to_string()),
+        Json::String(text) => write_string(text, out),
+        Json::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json(item, out);
+            }
+            out.push(']');
+        }
+        Json::Object(map) => {
+            out.push('{');
+            for (index, (key, value)) in map.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(key, out);
+                out.push_str(": ");
+                write_json(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+pub(super) fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        let escape = match c {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            // Not printable in YAML, or a line break there (NEL, LS, PS), or a byte order mark.
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                out.push_str(&text[plain..at]);
+                out.push_str(&format!("\\u{:04x}", c as u32));
+                plain = at + c.len_utf8();
+                continue;
+            }
+            _ => continue,
+        };
+        out.push_str(&text[plain..at]);
+        out.push_str(escape);
+        plain = at + c.len_utf8();
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+/// The key that was meant by `key`, among those that were there when it was looked up.
+pub(super) fn meant(misses: &Misses, key: &str) -> Option<String> {
+    let keys = misses.keys_beside(key)?;
+    match nearest(key, keys.iter().map(String::as_str)) {
+        Some(near) => Some(format!("did you mean \"{near}\"?")),
+        None if keys.is_empty() => Some("the map there is empty".to_owned()),
+        None if keys.len() <= 12 => Some(format!("keys there: {}", keys.join(", "))),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn data_comes_back_as_it_went() {
+        let misses = Arc::new(Misses::default());
+        let data = json!({
+            "z": [1, -1, 1.5, 9007199254740993u64, u64::MAX, i64::MIN, 1e300],
+            "a": {"null": null, "flag": true, "": "empty", "<<": {"b": "on"}},
+        });
+        let back = to_json(&to_template(&data, &misses)).unwrap();
+        assert_eq!(back, data);
+        assert_eq!(serde_json::to_string(&back).unwrap(), serde_json::to_string(&data).unwrap(), "the order of keys");
+        let mut text = String::new();
+        write_json(&back, &mut text);
+        assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), data);
+    }
+
+    #[test]
+    fn strings_are_escaped_for_yaml_and_no_further() {
+        let mut text = String::new();
+        write_string("a\"\\\n\t<>&'\u{85}\u{2028}\u{feff}ü😀\u{0}", &mut text);
+        assert_eq!(text, "\"a\\\"\\\\\\n\\t<>&'\\u0085\\u2028\\ufeffü😀\\u0000\"");
+    }
+
+    #[test]
+    fn the_key_that_was_meant_is_found() {
+        let misses = Arc::new(Misses::default());
+        let value = to_template(&json!({"image": 1, "resources": 2}), &misses);
+        assert!(value.get_attr("imgae").unwrap().is_undefined());
+        assert_eq!(meant(&misses, "imgae").unwrap(), "did you mean \"image\"?");
+        assert_eq!(meant(&misses, "never asked"), None);
+    }
+}

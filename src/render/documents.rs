@@ -1,0 +1,253 @@
+//! Rendered text → objects, each with the line of the template that made it.
+
+use super::locate::{Sources, Spot};
+use crate::error::{Error, Place, Result};
+use crate::manifest::{Misread, Object, Source};
+use crate::yaml;
+use minijinja::OutputSpan;
+use serde_json::Value;
+use std::ops::Range;
+
+/// What a template gave.
+pub(super) struct Rendered<'a> {
+    pub template: &'a str,
+    pub text: String,
+    pub spans: Vec<OutputSpan>,
+}
+
+/// One document of a rendered text.
+#[derive(Clone)]
+struct Document<'a> {
+    rendered: &'a Rendered<'a>,
+    range: Range<usize>,
+}
+
+/// An object with what is needed to point into the template.
+pub(super) struct Parsed<'a> {
+    pub object: Object,
+    document: Document<'a>,
+}
+
+/// Texts shorter than this are parsed faster by one thread than handed to several.
+const WORTH_THREADS: usize = 64 << 10;
+
+/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items.
+pub(super) fn parse<'a>(rendered: &'a [Rendered<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
+    let documents: Vec<Document> = rendered.iter().flat_map(documents).collect();
+    let mut objects = Vec::new();
+    for (document, values) in documents.iter().zip(parse_all(&documents)) {
+        let values = values.map_err(|error| not_yaml(document, &error, sources))?;
+        for found in values {
+            let spot = document.spot_of_line(found.line, sources);
+            if !found.value.is_null() {
+                take_objects(found.value, document, &spot, sources, &mut objects)?;
+            }
+        }
+    }
+    Ok(objects)
+}
+
+/// Splits a text where YAML does: at every line that begins with `---`, whatever is around it.
+fn documents<'a>(rendered: &'a Rendered<'a>) -> Vec<Document<'a>> {
+    let text = &rendered.text;
+    let mut starts = vec![0];
+    let mut line_start = 0;
+    while line_start < text.len() {
+        let rest = &text[line_start..];
+        if let Some(after) = rest.strip_prefix("---")
+            && (after.is_empty() || after.starts_with([' ', '\t', '\n', '\r']))
+            && line_start > 0
+        {
+            starts.push(line_start);
+        }
+        line_start = rest.find('\n').map_or(text.len(), |end| line_start + end + 1);
+    }
+    starts.push(text.len());
+    starts.windows(2).map(|pair| Document { rendered, range: pair[0]..pair[1] }).filter(|d| !d.text().trim().is_empty()).collect()
+}
+
+/// Parses every document. Large manifests are shared among threads; the result is the same.
+fn parse_all(documents: &[Document]) -> Vec<Result<Vec<yaml::Document>>> {
+    let parse = |documents: &[Document]| -> Vec<_> {
+        documents.iter().map(|document| yaml::parse_stream(document.text(), document.rendered.template)).collect()
+    };
+    let size: usize = documents.iter().map(|document| document.range.len()).sum();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(1 + size / WORTH_THREADS);
+    if threads == 1 {
+        return parse(documents);
+    }
+    std::thread::scope(|scope| {
+        let shares = documents.chunks(documents.len().div_ceil(threads).max(1));
+        let workers: Vec<_> = shares.map(|share| scope.spawn(move || parse(share))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("reading YAML does not panic")).collect()
+    })
+}
+
+impl Document<'_> {
+    fn text(&self) -> &str {
+        &self.rendered.text[self.range.clone()]
+    }
+
+    /// The template's spot for a spot of the document's text.
+    fn spot(&self, offset: usize, sources: &Sources) -> Spot {
+        sources.spot(self.rendered.template, &self.rendered.spans, self.range.start + offset)
+    }
+
+    fn spot_of_line(&self, line: usize, sources: &Sources) -> Spot {
+        self.spot(self.offset(line, 1), sources)
+    }
+
+    fn offset(&self, line: usize, column: usize) -> usize {
+        let text = self.text();
+        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let column = text[start..].char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at);
+        (start + column).min(text.len().saturating_sub(1))
+    }
+}
+
+impl Parsed<'_> {
+    /// The place in the template where an annotation of this object is written, or where the object begins.
+    pub(super) fn place_of(&self, text: &str, sources: &Sources) -> Place {
+        match self.document.text().find(text) {
+            Some(offset) => sources.place(&self.document.spot(offset, sources)),
+            None => self.place(sources),
+        }
+    }
+
+    pub(super) fn place(&self, sources: &Sources) -> Place {
+        let source = &self.object.source;
+        sources.place(&Spot { template: source.template.clone(), line: source.line, column: 1 })
+    }
+
+    pub(super) fn misread(&self, misread: Misread, sources: &Sources) -> Error {
+        Error::user(format!("{} has an annotation that cannot be read: {}", self.object.key, misread.annotation))
+            .at(self.place_of(&misread.annotation, sources))
+            .why(misread.why)
+    }
+}
+
+/// The parser points into the rendered text, which nobody sees and which may hold a secret; this points into the template.
+fn not_yaml(document: &Document, error: &Error, sources: &Sources) -> Error {
+    let place = error.places().first();
+    let (line, column) = place.map_or((1, 1), |place| (place.line.unwrap_or(1), place.column.unwrap_or(1)));
+    let spot = document.spot(document.offset(line, column), sources);
+    let mut note = place.map(|place| place.note.clone()).unwrap_or_default();
+    // "written twice, first on line 6": that line is the template's too.
+    if let Some((before, line)) = note.rsplit_once(" line ")
+        && let Ok(line) = line.parse()
+    {
+        note = format!("{before} line {}", document.spot_of_line(line, sources).line);
+    }
+    Error::user(format!("what {} renders to is not valid YAML", sources.full_name(document.rendered.template)))
+        .at(sources.place(&spot))
+        .why(if note.is_empty() { error.what().to_owned() } else { note })
+}
+
+fn take_objects<'a>(
+    value: Value,
+    document: &Document<'a>,
+    spot: &Spot,
+    sources: &Sources,
+    objects: &mut Vec<Parsed<'a>>,
+) -> Result<()> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    if is_list && value.get("items").is_some_and(Value::is_array) {
+        let Value::Object(mut list) = value else { return Ok(()) };
+        let Some(Value::Array(items)) = list.shift_remove("items") else { return Ok(()) };
+        for item in items {
+            take_objects(item, document, spot, sources, objects)?;
+        }
+        return Ok(());
+    }
+    let problems = problems(&value);
+    let source = Source { template: spot.template.clone(), line: spot.line };
+    match Object::from_body(value, source) {
+        Some(object) if problems.is_empty() => {
+            objects.push(Parsed { object, document: document.clone() });
+            Ok(())
+        }
+        _ => {
+            let error =
+                Error::user(format!("{} makes a document that is no Kubernetes object", sources.full_name(&spot.template)));
+            Err(problems.into_iter().fold(error.at(sources.place(spot)), Error::why))
+        }
+    }
+}
+
+/// What keeps a document from being a Kubernetes object. The API server knows more; this is what identity depends on, and the
+/// commonest slip of templates (a label that is a number).
+fn problems(body: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !body.is_object() {
+        return vec!["it is not a map".to_owned()];
+    }
+    let string = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned).filter(|text| !text.is_empty());
+    let group = match string(body.get("apiVersion")) {
+        Some(api_version) if is_api_version(&api_version) => api_version.rsplit_once('/').map(|(group, _)| group.to_owned()),
+        Some(_) => {
+            problems.push("apiVersion must be like \"v1\" or \"apps/v1\"".to_owned());
+            None
+        }
+        None => {
+            problems.push("apiVersion is missing".to_owned());
+            None
+        }
+    };
+    match string(body.get("kind")) {
+        Some(kind) if kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|c| c.is_ascii_alphanumeric()) => {}
+        Some(_) => problems.push("kind must be a name like \"StatefulSet\"".to_owned()),
+        None => problems.push("kind is missing".to_owned()),
+    }
+    let metadata = body.get("metadata");
+    let is_rbac = group.as_deref() == Some("rbac.authorization.k8s.io");
+    match metadata.and_then(|metadata| metadata.get("name")) {
+        Some(Value::String(name)) if is_object_name(name, is_rbac) => {}
+        Some(Value::String(name)) => problems.push(format!(
+            "metadata.name \"{name}\" must be made of lower-case letters, digits, \"-\" and \".\", begin and end with a letter or \
+             digit, and have 253 characters at most"
+        )),
+        Some(Value::Null) | None => problems.push("metadata.name is missing".to_owned()),
+        Some(_) => problems.push("metadata.name must be a string".to_owned()),
+    }
+    match metadata.and_then(|metadata| metadata.get("namespace")) {
+        None => {}
+        Some(Value::String(namespace))
+            if is_object_name(namespace, false) && !namespace.contains('.') && namespace.len() < 64 => {}
+        Some(_) => problems.push("metadata.namespace must be made of lower-case letters, digits and \"-\"".to_owned()),
+    }
+    for field in ["labels", "annotations"] {
+        match metadata.and_then(|metadata| metadata.get(field)) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(map)) => {
+                let wrong = map.iter().filter(|(_, value)| !value.is_string());
+                problems.extend(wrong.map(|(key, _)| format!("metadata.{field}: \"{key}\" must be a string: use `| string`")));
+            }
+            Some(_) => problems.push(format!("metadata.{field} must be a map")),
+        }
+    }
+    problems
+}
+
+fn is_api_version(text: &str) -> bool {
+    let plain =
+        |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-".contains(&c));
+    match text.split_once('/') {
+        Some((group, version)) => plain(group) && plain(version) && !version.contains('/'),
+        None => plain(text),
+    }
+}
+
+/// Names of RBAC objects may hold anything that fits into a path (`system:node`); all others are DNS subdomains.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
+fn is_object_name(name: &str, is_rbac: bool) -> bool {
+    if is_rbac {
+        return !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']);
+    }
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.split('.').all(|part| {
+            let bytes = part.as_bytes();
+            matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if plain(*first) && plain(*last))
+                && bytes.iter().all(|c| plain(*c) || *c == b'-')
+        })
+}

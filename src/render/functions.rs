@@ -1,0 +1,258 @@
+//! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
+
+use super::data::{self, Misses};
+use super::environment::FUEL;
+use super::{Lookup, data::to_json};
+use crate::chart::{Range, parse_kube_version, parse_version};
+use crate::yaml;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use minijinja::value::{Kwargs, Rest, Value, ValueKind, from_args};
+use minijinja::{Environment, Error, ErrorKind, State};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The names that a chart's author may have meant: ours, and the engine's that charts use.
+pub(super) const FILTERS: [&str; 40] = [
+    "abs",
+    "b64decode",
+    "b64encode",
+    "batch",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "fromjson",
+    "fromyaml",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "merge",
+    "min",
+    "nindent",
+    "reject",
+    "rejectattr",
+    "replace",
+    "safe",
+    "select",
+    "selectattr",
+    "sha256",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "tojson",
+    "toyaml",
+    "trim",
+    "unique",
+    "upper",
+];
+pub(super) const FUNCTIONS: [&str; 9] =
+    ["dict", "fail", "include", "lookup", "namespace", "range", "required", "semver_compare", "tpl"];
+
+/// How deep `include` and `tpl` may nest: enough for any sane chart, and far from the end of the stack.
+const MAX_DEPTH: u32 = 20;
+
+/// Adds everything to an environment. `root` is what templates see, for `include` and `tpl` without a context of their own.
+pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, lookup: Option<Lookup>) {
+    // They show values of the environment in a form that no version of the engine promises.
+    env.remove_global("debug");
+    env.remove_filter("pprint");
+
+    env.add_filter("toyaml", |value: &Value| Ok::<_, Error>(yaml::emit(&to_json(value)?)));
+    env.add_filter("tojson", tojson);
+    env.add_filter("string", |value: &Value| plain(value));
+    env.add_filter("b64encode", |value: &Value| Ok::<_, Error>(STANDARD.encode(bytes(value)?)));
+    env.add_filter("b64decode", b64decode);
+    env.add_filter("sha256", |value: &Value| {
+        Ok::<_, Error>(Sha256::digest(bytes(value)?).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    });
+    env.add_filter("nindent", |state: &mut State, text: &Value, width: usize| {
+        let indented = state.apply_filter("indent", &[text.clone(), Value::from(width), Value::from(true)])?;
+        Ok::<_, Error>(format!("\n{indented}"))
+    });
+    let shared = Arc::clone(misses);
+    env.add_filter("fromyaml", move |text: &str| fromyaml(text, &shared));
+    let shared = Arc::clone(misses);
+    env.add_filter("fromjson", move |text: &str| fromjson(text, &shared));
+    let shared = Arc::clone(misses);
+    env.add_filter("merge", move |first: &Value, others: Rest<Value>| merge(first, &others, &shared));
+
+    env.add_function("required", required);
+    env.add_function("fail", |message: String| Err::<(), _>(invalid(message)));
+    env.add_function("semver_compare", semver_compare);
+    let shared = Arc::clone(misses);
+    env.add_function("lookup", move |api_version: &str, kind: &str, namespace: &str, name: &str| match &lookup {
+        None => Ok(data::map_of(Vec::new(), &shared)),
+        Some(lookup) => lookup(api_version, kind, namespace, name)
+            .map(|found| data::to_template(&found, &shared))
+            .map_err(|error| invalid("lookup failed").with_source(error)),
+    });
+
+    let depth = Arc::new(AtomicU32::new(0));
+    let (outer, level) = (root.clone(), Arc::clone(&depth));
+    env.add_function("include", move |state: &mut State, name: &str, context: Option<Value>| {
+        let template = state.get_template(name)?;
+        nested(state, &level, || template.render_captured(context.unwrap_or_else(|| outer.clone())))
+    });
+    env.add_function("tpl", move |state: &mut State, text: &str, context: Option<Value>| {
+        let template = state.env().template_from_named_str("<tpl>", text).map_err(taken_in)?;
+        nested(state, &depth, || template.render_captured(context.unwrap_or_else(|| root.clone())))
+    });
+    env.set_unknown_method_callback(method);
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
+}
+
+/// Marks an error as coming from within, so that the place that took it in is shown as well.
+fn taken_in(error: Error) -> Error {
+    Error::new(ErrorKind::BadInclude, "").with_source(error)
+}
+
+/// Renders a template to a string inside another, which pays for its steps.
+fn nested<'a>(
+    state: &State,
+    depth: &AtomicU32,
+    render: impl FnOnce() -> Result<minijinja::Captured<'a>, Error>,
+) -> Result<String, Error> {
+    if depth.load(Ordering::Relaxed) == MAX_DEPTH {
+        return Err(invalid(format!("templates include each other more than {MAX_DEPTH} deep")));
+    }
+    depth.fetch_add(1, Ordering::Relaxed);
+    let rendered = render();
+    depth.fetch_sub(1, Ordering::Relaxed);
+    let rendered = rendered.map_err(taken_in)?;
+    let (used, _) = rendered.state().fuel_levels().unwrap_or((FUEL, 0));
+    state.consume_fuel(used)?;
+    Ok(rendered.into_output())
+}
+
+fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    options.assert_all_used()?;
+    let json = to_json(value)?;
+    let text = match indent {
+        None => serde_json::to_string(&json),
+        Some(_) => serde_json::to_string_pretty(&json),
+    };
+    text.map_err(|why| Error::new(ErrorKind::BadSerialization, why.to_string()))
+}
+
+/// A value as text: a string as it is, everything else as JSON (`true`, not the engine's `True`).
+pub(super) fn plain(value: &Value) -> Result<String, Error> {
+    Ok(match to_json(value)? {
+        Json::String(text) => text,
+        json => json.to_string(),
+    })
+}
+
+fn bytes(value: &Value) -> Result<Vec<u8>, Error> {
+    match value.as_bytes() {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => plain(value).map(String::into_bytes),
+    }
+}
+
+fn b64decode(text: &str) -> Result<Value, Error> {
+    let decoded = STANDARD.decode(text.trim()).map_err(|_| invalid("the text given to `b64decode` is not base64"))?;
+    Ok(match String::from_utf8(decoded) {
+        Ok(text) => Value::from(text),
+        Err(bytes) => Value::from_bytes(bytes.into_bytes()),
+    })
+}
+
+/// The parser's words are left out here and in [`fromjson`]: they may hold a part of the text, and the text may be secret.
+fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
+    let parsed = yaml::parse(text, "fromyaml").map_err(|error| {
+        let line = error.places().first().and_then(|place| place.line);
+        invalid(format!(
+            "the text given to `fromyaml` is not YAML{}",
+            line.map(|line| format!(": line {line}")).unwrap_or_default()
+        ))
+    })?;
+    Ok(data::to_template(&parsed, misses))
+}
+
+fn fromjson(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
+    let parsed: Json = serde_json::from_str(text).map_err(|why| {
+        invalid(format!("the text given to `fromjson` is not JSON: line {}, column {}", why.line(), why.column()))
+    })?;
+    Ok(data::to_template(&parsed, misses))
+}
+
+/// Maps laid over each other, the later over the earlier, at every depth. Lists are replaced.
+fn merge(first: &Value, others: &[Value], misses: &Arc<Misses>) -> Result<Value, Error> {
+    fn over(under: &mut Json, over_it: Json) {
+        match (under, over_it) {
+            (Json::Object(under), Json::Object(map)) => {
+                for (key, value) in map {
+                    match under.get_mut(&key) {
+                        Some(present) => over(present, value),
+                        None => drop(under.insert(key, value)),
+                    }
+                }
+            }
+            (under, value) => *under = value,
+        }
+    }
+    let mut merged = Json::Object(serde_json::Map::new());
+    for value in std::iter::once(first).chain(others) {
+        if value.kind() != ValueKind::Map {
+            return Err(invalid(format!("`merge` takes maps, not a {}", value.kind())));
+        }
+        over(&mut merged, to_json(value)?);
+    }
+    Ok(data::to_template(&merged, misses))
+}
+
+fn required(message: String, value: Value) -> Result<Value, Error> {
+    let missing = value.is_undefined() || value.is_none() || value.as_str() == Some("");
+    if missing { Err(invalid(message)) } else { Ok(value) }
+}
+
+fn semver_compare(range: &str, version: &str) -> Result<bool, Error> {
+    let range = Range::parse(range).map_err(|error| invalid(error.what().to_owned()))?;
+    let version = parse_version(version)
+        .or_else(|| parse_kube_version(version))
+        .ok_or_else(|| invalid("the second argument of `semver_compare` is not a version"))?;
+    Ok(range.matches(&version))
+}
+
+/// Methods that people know from Jinja, for the values that have none of their own.
+fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    match (value.kind(), method) {
+        (ValueKind::Map, "get") => {
+            let (key, default): (&Value, Option<Value>) = from_args(args)?;
+            let found = value.get_item(key).ok().filter(|found| !found.is_undefined());
+            Ok(found.or(default).unwrap_or_else(|| Value::from(())))
+        }
+        (ValueKind::Map, "items") => state.apply_filter("items", &[value.clone()]),
+        (ValueKind::Map, "keys") => Ok(value.try_iter()?.collect()),
+        (ValueKind::Map, "values") => {
+            let object = value.as_object().expect("every map is an object");
+            Ok(object.try_iter_pairs().into_iter().flatten().map(|(_, value)| value).collect())
+        }
+        (ValueKind::String, "startswith" | "endswith") => {
+            let (part,): (&str,) = from_args(args)?;
+            let text = value.as_str().unwrap_or_default();
+            Ok(Value::from(if method == "startswith" { text.starts_with(part) } else { text.ends_with(part) }))
+        }
+        (ValueKind::String, "lower" | "upper" | "split" | "replace" | "trim") => {
+            let arguments: Vec<Value> = std::iter::once(value.clone()).chain(args.iter().cloned()).collect();
+            state.apply_filter(method, &arguments)
+        }
+        _ => Err(Error::from(ErrorKind::UnknownMethod)),
+    }
+}

@@ -1,0 +1,206 @@
+//! Writing YAML that every reader reads back as the same value: block style, keys in their order.
+
+use super::scalar;
+use serde_json::{Map, Number, Value};
+use std::fmt::Write;
+
+/// Longest key that is written without `? `: YAML readers look for the `:` of a simple key within 1024 characters.
+const MAX_SIMPLE_KEY: usize = 1000;
+
+/// Writes a value as block YAML with a final newline, keys in their order.
+///
+/// Lists stand at the indentation of their key, as kubectl writes them. Strings are plain where every YAML 1.1 and 1.2 reader
+/// takes them for strings, literal blocks where they have lines, and in double quotes otherwise.
+pub fn emit(value: &Value) -> String {
+    let mut out = String::new();
+    match value {
+        Value::Object(map) if !map.is_empty() => write_map(&mut out, map, 0, false),
+        Value::Array(list) if !list.is_empty() => write_list(&mut out, list, 0, false),
+        other => {
+            write_inline(&mut out, other, 1);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// `inline` means that the first entry follows a `- ` on the same line.
+fn write_map(out: &mut String, map: &Map<String, Value>, depth: usize, mut inline: bool) {
+    for (key, value) in map {
+        if !std::mem::take(&mut inline) {
+            indent(out, depth);
+        }
+        let start = out.len();
+        write_string(out, key, depth, true);
+        if out.len() - start > MAX_SIMPLE_KEY {
+            out.insert_str(start, "? ");
+            out.push('\n');
+            indent(out, depth);
+        }
+        out.push(':');
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                out.push('\n');
+                write_map(out, inner, depth + 1, false);
+            }
+            Value::Array(list) if !list.is_empty() => {
+                out.push('\n');
+                write_list(out, list, depth, false);
+            }
+            other => {
+                out.push(' ');
+                write_inline(out, other, depth + 1);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn write_list(out: &mut String, list: &[Value], depth: usize, mut inline: bool) {
+    for item in list {
+        if !std::mem::take(&mut inline) {
+            indent(out, depth);
+        }
+        out.push_str("- ");
+        match item {
+            Value::Object(inner) if !inner.is_empty() => write_map(out, inner, depth + 1, true),
+            Value::Array(inner) if !inner.is_empty() => write_list(out, inner, depth + 1, true),
+            other => {
+                write_inline(out, other, depth + 1);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+/// Writes what stands behind a `: ` or a `- `; `depth` is that of the lines of a block.
+fn write_inline(out: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => write_number(out, number),
+        Value::String(text) => write_string(out, text, depth, false),
+        Value::Array(_) => out.push_str("[]"),
+        Value::Object(_) => out.push_str("{}"),
+    }
+}
+
+fn write_number(out: &mut String, number: &Number) {
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(value) => out.push_str(&scalar::float(value)),
+        None => write!(out, "{number}").expect("a string takes all that is written"),
+    }
+}
+
+fn indent(out: &mut String, depth: usize) {
+    for _ in 0..depth {
+        out.push_str("  ");
+    }
+}
+
+fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
+    if is_plain(text) {
+        out.push_str(text);
+    } else if !key && is_block(text) {
+        write_block(out, text, depth);
+    } else {
+        write_quoted(out, text);
+    }
+}
+
+/// True if every reader takes the bare text for this string. What merely could be a number, a date or a time counts as one.
+fn is_plain(text: &str) -> bool {
+    let Some(first) = text.chars().next() else { return false };
+    let word = text.len() <= 5 && is_word_of_some_reader(text);
+    let numeric = |c: char| {
+        c.is_ascii_hexdigit()
+            || matches!(c, 'x' | 'X' | 'o' | 'O' | '_' | '.' | ':' | '+' | '-' | ',' | 't' | 'T' | 'z' | 'Z' | 'p' | 'P' | ' ')
+    };
+    let starts_well = first.is_alphanumeric() || matches!(first, '/' | '_' | '.' | '(' | '+' | '$' | '^' | ';' | '\\')
+        // A dash before a letter is an argument (`--flag`), before anything else it could be a list or a document.
+        || first == '-' && text.trim_start_matches('-').starts_with(|c: char| c.is_alphabetic());
+    starts_well
+        && !word
+        && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) && text.chars().all(numeric))
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && text.chars().all(|c| c == ' ' || is_visible(c))
+        && text.is_ascii() | text.chars().all(|c| c.is_ascii() || c.is_alphanumeric() || !c.is_whitespace())
+}
+
+fn is_word_of_some_reader(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    matches!(
+        lower.as_str(),
+        "y" | "n"
+            | "yes"
+            | "no"
+            | "on"
+            | "off"
+            | "true"
+            | "false"
+            | "null"
+            | "nil"
+            | "none"
+            | ".inf"
+            | ".nan"
+            | "nan"
+            | "inf"
+            | "+.inf"
+            | "-.inf"
+    )
+}
+
+/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and U+2029.
+fn is_visible(c: char) -> bool {
+    !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}'))
+}
+
+/// True if a literal block shows the text as it is: more than one line, no blanks at the ends of lines, nothing to escape.
+fn is_block(text: &str) -> bool {
+    text.contains('\n')
+        && text.contains(|c| c != '\n')
+        && text.split('\n').all(|line| !line.ends_with([' ', '\t']) && line.chars().all(|c| c == '\t' || is_visible(c)))
+}
+
+fn write_block(out: &mut String, text: &str, depth: usize) {
+    out.push('|');
+    // The reader takes the indentation of the first line for that of the block, unless it is told.
+    if text.starts_with([' ', '\t', '\n']) {
+        out.push('2');
+    }
+    let body = text.trim_end_matches('\n');
+    match text.len() - body.len() {
+        0 => out.push('-'),
+        1 => {}
+        _ => out.push('+'),
+    }
+    for line in body.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            indent(out, depth);
+            out.push_str(line);
+        }
+    }
+    // The caller ends the last line.
+    for _ in 1..text.len() - body.len() {
+        out.push('\n');
+    }
+}
+
+fn write_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if is_visible(c) => out.push(c),
+            c => write!(out, "\\u{:04X}", c as u32).expect("a string takes all that is written"),
+        }
+    }
+    out.push('"');
+}

@@ -1,0 +1,221 @@
+//! The meaning of one document's text, read by `serde_yaml` straight into JSON values.
+//!
+//! A visitor of our own, because reading into `serde_json::Value` directly would let the last of two equal keys win in silence.
+
+use super::{MAX_DEPTH, scalar};
+use scalar::Scalar;
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::{cell::Cell, fmt};
+
+/// The key that the event walk writes for an unquoted `<<`. A quoted `"<<"` is a key like any other, and only events tell them
+/// apart, so the reader looks for this private character instead.
+pub const MERGE_KEY: &str = "\u{f8ff}<<";
+
+/// How far aliases may blow a text up: nodes and bytes of scalars beyond twice the length of the text.
+const MAX_EXPANSION: usize = 4 << 20;
+
+/// Reads the one document of `text`. The second part is true if some text or key in it would mean something else to kubectl were
+/// it not quoted, which this reader cannot see.
+pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
+    let state = State { doubtful: Cell::new(false), left: Cell::new(2 * text.len() + MAX_EXPANSION) };
+    let Some(document) = serde_yaml::Deserializer::from_str(text).next() else { return Ok((Value::Null, false)) };
+    let value = Node { state: &state, depth: 0 }.deserialize(document)?;
+    Ok((value, state.doubtful.get()))
+}
+
+/// The reader's message in the words of someone who writes values, and what to do. `at` is the character at which it stopped.
+pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str) {
+    let is = |part| message.contains(part);
+    if is("cannot start any token") && at == Some('\t') {
+        ("a tab indents this line".into(), "YAML is indented by spaces")
+    } else if is("cannot start any token") {
+        let sign = at.map_or_else(|| "this character".into(), |sign| format!("\"{sign}\""));
+        (format!("{sign} cannot begin a value"), "put the value in quotes")
+    } else if is("mapping values are not allowed") {
+        (
+            "a colon makes this a key where no key can stand".into(),
+            "put a value that holds \": \" in quotes; check the indentation",
+        )
+    } else if is("did not find expected key") || is("could not find expected ':'") {
+        ("a `key: value` is wanted here".into(), "check the indentation of this line, and the quotes before it")
+    } else if is("did not find expected '-'") {
+        ("an item of the list, with its `-`, is wanted here".into(), "check the indentation of this line")
+    } else if is("unexpected end of stream") {
+        ("the text ends inside quotes".into(), "close the quotes")
+    } else if is("repetition limit") || is(EXPANSION) {
+        (EXPANSION.into(), "write the values out instead of using aliases")
+    } else if is("recursion limit") || is(DEPTH) {
+        (DEPTH.into(), "")
+    } else if is("unknown anchor") {
+        ("an alias (`*name`) without its anchor (`&name`) before it".into(), "put the value in quotes if it only begins with `*`")
+    } else {
+        (message.to_owned(), "")
+    }
+}
+
+const EXPANSION: &str = "aliases make this text far larger than it is";
+const DEPTH: &str = "nested deeper than 100 levels";
+
+struct State {
+    doubtful: Cell<bool>,
+    left: Cell<usize>,
+}
+
+impl State {
+    fn spend<E: serde::de::Error>(&self, cost: usize) -> Result<(), E> {
+        let left = self.left.get().checked_sub(cost).ok_or_else(|| E::custom(EXPANSION))?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Node<'s> {
+    state: &'s State,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Node<'_> {
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        self.state.spend(1)?;
+        if self.depth == MAX_DEPTH { Err(E::custom(DEPTH)) } else { Ok(Node { depth: self.depth + 1, ..self }) }
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        self.state.spend(1)?;
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
+        self.state.spend(1)?;
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        self.state.spend(1)?;
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        self.state.spend(1)?;
+        Ok(value.into())
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, _: i128) -> Result<Value, E> {
+        Err(E::custom("a number beyond 64 bits"))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, _: u128) -> Result<Value, E> {
+        Err(E::custom("a number beyond 64 bits"))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        self.state.spend(1)?;
+        if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
+            return Ok((value as i64).into());
+        }
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
+        self.state.spend(1 + text.len())?;
+        if scalar::resolve(text) != Scalar::Text {
+            self.state.doubtful.set(true);
+        }
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut map = Map::new();
+        let mut merged = None;
+        while let Some(key) = entries.next_key_seed(Key(self.state))? {
+            let value = entries.next_value_seed(inside)?;
+            if key == MERGE_KEY {
+                merged = Some(value);
+            } else if map.contains_key(&key) {
+                return Err(A::Error::custom("a key is written twice"));
+            } else {
+                map.insert(key, value);
+            }
+        }
+        match merged {
+            None => {}
+            Some(Value::Object(base)) => fill(&mut map, base),
+            Some(Value::Array(bases)) => {
+                for base in bases {
+                    let Value::Object(base) = base else { return Err(A::Error::custom(MERGE_OF_NO_MAP)) };
+                    fill(&mut map, base);
+                }
+            }
+            Some(_) => return Err(A::Error::custom(MERGE_OF_NO_MAP)),
+        }
+        Ok(Value::Object(map))
+    }
+
+    /// Tags other than those of YAML's own types arrive as enums.
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
+        Err(A::Error::custom("a tag"))
+    }
+}
+
+const MERGE_OF_NO_MAP: &str = "`<<` merges a map or a list of maps, this is neither";
+
+fn fill(map: &mut Map<String, Value>, base: Map<String, Value>) {
+    for (key, value) in base {
+        map.entry(key).or_insert(value);
+    }
+}
+
+struct Key<'s>(&'s State);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        // As a string: whatever the key looks like, its text is wanted.
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        self.0.spend(1 + text.len())?;
+        if !scalar::keeps_its_text_as_key(text) {
+            self.0.doubtful.set(true);
+        }
+        Ok(text.to_owned())
+    }
+}

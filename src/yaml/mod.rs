@@ -1,0 +1,223 @@
+//! YAML in and out: the only room that knows a YAML library.
+//!
+//! Reading is as strict as the meaning of a document demands (duplicate keys, tags and non-scalar keys are errors with a
+//! position); writing quotes whatever any YAML 1.1 or 1.2 reader would not read back as the same string.
+//!
+//! `serde_yaml` reads the meaning. It cannot say where a node stands or whether a scalar was quoted, so a second walk over the
+//! events of the same text ([`events`]) answers that, and only when someone asks: for positions, for the exact place of an error,
+//! and for the few plain scalars that kubectl and Helm read otherwise than YAML 1.2 (`on`, `0777`, `1_000`; see [`scalar`]).
+
+mod emit;
+mod events;
+mod meaning;
+mod scalar;
+
+pub use emit::emit;
+
+use crate::error::{Error, Place, Result};
+use serde_json::Value;
+
+/// Positions of a document's nodes: path as a JSON pointer (`/peers/count`) to 1-based line and column of the key or item.
+/// Nodes that come by an alias or a merge key have none of their own.
+pub type Positions = std::collections::BTreeMap<String, (usize, usize)>;
+
+/// The longest text that is read. Far above any values file or rendered chart (1,000 objects are 0.4 MiB), and below what could
+/// make a laptop swap: a text costs up to some sixty times its length while it is read.
+const MAX_BYTES: usize = 16 << 20;
+
+/// The deepest nesting that is read: below what the reader refuses (128), above what any Kubernetes object holds.
+const MAX_DEPTH: usize = 100;
+
+/// One document of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub value: Value,
+    /// 1-based line of the stream on which the document's content starts.
+    pub line: usize,
+}
+
+/// Reads one text of any number of documents; empty documents are left out. `subject` names the text in errors.
+///
+/// # Errors
+///
+/// One error with its place when the text is not YAML, is longer than 16 MiB, holds control characters, a key twice, a tag, a key
+/// that is not a plain word, a number that would lose digits, or nests deeper than 100 levels.
+pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
+    let source = Source { text, subject };
+    source.check()?;
+    let read = source.pieces().map(|piece| Ok(Document { value: source.read(&piece, false)?.0, line: piece.line }));
+    read.filter(|document| !matches!(document, Ok(Document { value: Value::Null, .. }))).collect()
+}
+
+/// Reads one document, `null` when there is none. An error when there is more than one.
+pub fn parse(text: &str, subject: &str) -> Result<Value> {
+    let mut documents = parse_stream(text, subject)?.into_iter();
+    let first = documents.next().map(|document| document.value).unwrap_or_default();
+    match documents.next() {
+        None => Ok(first),
+        Some(second) => Err(second_document(subject, second.line)),
+    }
+}
+
+/// Reads one document with the position of each of its nodes.
+pub fn parse_with_positions(text: &str, subject: &str) -> Result<(Value, Positions)> {
+    let mut documents = parse_stream_with_positions(text, subject)?.into_iter();
+    let (first, positions) = documents.next().unwrap_or_default();
+    match documents.next() {
+        None => Ok((first, positions)),
+        Some((_, positions)) => Err(second_document(subject, positions.get("").map_or(1, |at| at.0))),
+    }
+}
+
+/// Reads one text of any number of documents with the position of each node; empty documents are left out.
+pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Value, Positions)>> {
+    let source = Source { text, subject };
+    source.check()?;
+    let read = source.pieces().map(|piece| source.read(&piece, true));
+    read.filter(|document| !matches!(document, Ok((Value::Null, _)))).collect()
+}
+
+fn second_document(subject: &str, line: usize) -> Error {
+    Error::user("one YAML document is wanted, this text holds more")
+        .at(Place::new(subject).at(line, 1).note("a second document starts here"))
+        .hint("remove the `---` between them, or split the text into several files")
+}
+
+/// A text with the name that errors give it.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    text: &'a str,
+    subject: &'a str,
+}
+
+/// The text of one document of a stream.
+struct Piece<'a> {
+    text: &'a str,
+    /// 1-based line of the stream on which `text` starts, and on which its first content stands.
+    first: usize,
+    line: usize,
+}
+
+impl<'a> Source<'a> {
+    fn check(&self) -> Result<()> {
+        if self.text.len() > MAX_BYTES {
+            return Err(Error::user(format!("\"{}\" is too long to be read as YAML", self.subject))
+                .why(format!("it has {} bytes, {MAX_BYTES} are the most that is read", self.text.len()))
+                .hint("hand large data over by the name of a Secret or a ConfigMap, not as a value"));
+        }
+        let control = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
+        match self.text.as_bytes().iter().position(|byte| control(byte)) {
+            None => Ok(()),
+            Some(at) => {
+                let before = &self.text[..at];
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                let code = self.text.as_bytes()[at];
+                let what = format!("a control character, U+{code:04X}, cannot stand in YAML as it is");
+                let hint = format!("inside double quotes it is written \"\\x{code:02x}\"; is this a text file in UTF-8?");
+                Err(self.error(line, column, &what).hint(hint))
+            }
+        }
+    }
+
+    /// The documents that hold more than comments.
+    ///
+    /// A line that begins with `---` or `...` ends a document wherever it stands, even inside a block or quoted scalar, so
+    /// documents can be told apart by their lines alone. Each then knows where it starts, which the reader cannot tell.
+    fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
+        let (mut at, mut line) = (0, 1);
+        std::iter::from_fn(move || {
+            while at < text.len() {
+                let (start, first) = (at, line);
+                let mut content = None;
+                for (index, row) in text[start..].split_inclusive('\n').enumerate() {
+                    let marker = is_marker(row, "---") || is_marker(row, "...");
+                    if marker && index > 0 {
+                        break;
+                    }
+                    let body = if marker { &row[3..] } else { row }.trim();
+                    if content.is_none() && !(body.is_empty() || body.starts_with('#') || row.starts_with('%')) {
+                        content = Some(line);
+                    }
+                    at += row.len();
+                    line += 1;
+                }
+                if let Some(line) = content {
+                    let text = text[start..at].strip_prefix("...").unwrap_or(&text[start..at]);
+                    return Some(Piece { text, first, line });
+                }
+            }
+            None
+        })
+    }
+
+    fn read(&self, piece: &Piece<'_>, with_positions: bool) -> Result<(Value, Positions)> {
+        let (value, doubtful) = meaning::read(piece.text).map_err(|error| self.problem(piece, &error))?;
+        if !doubtful && !with_positions {
+            return Ok((value, Positions::new()));
+        }
+        let walk = events::walk(piece.text, piece.first, with_positions).map_err(|fault| self.fault(&fault))?;
+        if walk.rewrites.is_empty() {
+            return Ok((value, walk.positions));
+        }
+        let mut text = String::with_capacity(piece.text.len() + 16);
+        let mut copied = 0;
+        for (range, words) in &walk.rewrites {
+            text.push_str(&piece.text[copied..range.start]);
+            text.push_str(words);
+            copied = range.end;
+        }
+        text.push_str(&piece.text[copied..]);
+        let (value, _) = meaning::read(&text).map_err(|error| self.problem(piece, &error))?;
+        Ok((value, walk.positions))
+    }
+
+    /// The reader's failure in words. What the event walk finds wrong is told first, because it knows the exact place.
+    fn problem(&self, piece: &Piece<'_>, error: &serde_yaml::Error) -> Error {
+        if let Err(fault) = events::walk(piece.text, piece.first, false)
+            && !fault.syntax
+        {
+            return self.fault(&fault);
+        }
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        let start = piece.text.lines().nth(line - 1).unwrap_or_default().chars().nth(column - 1);
+        let (what, hint) = meaning::in_plain_words(message, start);
+        let error = self.error(line + piece.first - 1, column, &what);
+        if hint.is_empty() { error } else { error.hint(hint) }
+    }
+
+    fn fault(&self, fault: &events::Fault) -> Error {
+        let error = self.error(fault.line, fault.column, &fault.what);
+        if fault.hint.is_empty() { error } else { error.hint(fault.hint) }
+    }
+
+    fn error(&self, line: usize, column: usize, what: &str) -> Error {
+        let mut place = Place::new(self.subject).at(line, column).note(what);
+        place.excerpt = self.text.lines().nth(line - 1).and_then(excerpt);
+        Error::user(format!("\"{}\" cannot be read as YAML", self.subject)).at(place)
+    }
+}
+
+fn is_marker(row: &str, marker: &str) -> bool {
+    row.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+/// What may be shown of a line: its indentation, its dashes and its key. What follows may be a secret, and a line without a key may
+/// be the inside of one.
+fn excerpt(line: &str) -> Option<String> {
+    let body = line.trim_start_matches([' ', '\t', '-']);
+    let key = body.split_once(':').filter(|(key, rest)| {
+        let word = key.trim_matches(['"', '\'']);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+        !word.is_empty() && word.len() <= 80 && word.chars().all(plain) && (rest.is_empty() || rest.starts_with([' ', '\t']))
+    });
+    let (key, rest) = key?;
+    let shown = &line[..line.len() - body.len() + key.len() + 1];
+    Some(if rest.trim().is_empty() { shown.to_owned() } else { format!("{shown} …") })
+}
+
+#[cfg(test)]
+mod tests;
