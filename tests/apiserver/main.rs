@@ -5,3 +5,6 @@ mod support;
 
 mod client;
 mod harness;
+mod interruptions;
+mod nodes;
+mod operations;
