@@ -162,6 +162,12 @@ impl Error {
         self
     }
 
+    /// The state after something was put right: replaces what was said before.
+    pub fn replace_now(mut self, now: impl Into<String>) -> Error {
+        self.0.now = Some(now.into());
+        self
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.0.hints.push(hint.into());
         self

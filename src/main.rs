@@ -1,1 +1,32 @@
-fn main() {}
+//! Parses the arguments, builds the edge, runs one command, prints, exits. Nothing else.
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+use jiff::Timestamp;
+use kubectl_fabric::commands::{self, Cli, Edge, complete};
+use kubectl_fabric::terminal::{self, Terminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    terminal::report_panics();
+    CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
+    let arguments = complete::as_kubectl_asks(std::env::args_os());
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            terminal::print_usage(&error);
+            return commands::usage_status(&error);
+        }
+    };
+    terminal::trace(cli.connection.verbosity);
+    let terminal = Arc::new(Terminal::default());
+    let edge = Edge { terminal: Arc::clone(&terminal), now: Timestamp::now(), connection: cli.connection };
+    match commands::run(cli.command, &edge) {
+        Ok(status) => status,
+        Err(error) => {
+            terminal.fail(&error);
+            ExitCode::from(error.kind().exit_status())
+        }
+    }
+}

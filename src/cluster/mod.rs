@@ -2,12 +2,35 @@
 //!
 //! Objects travel as `serde_json::Value`, as the server and the manifest have them. Every request is counted by verb.
 
+mod credentials;
+mod discovery;
+mod errors;
+mod kubeconfig;
+mod list;
+mod proxy;
+mod requests;
+mod retry;
+mod reviews;
+#[cfg(test)]
+mod scripted;
+mod session;
+mod transport;
+mod watch;
+
 use crate::manifest::ObjectKey;
-use serde_json::Value;
-use std::time::Duration;
+use discovery::{Discovery, Resource};
+use futures::StreamExt;
+use http::Method;
+use list::List;
+use requests::{Address, Call, FIELD_MANAGER};
+use retry::{Policy, Repeat};
+use serde_json::{Value, json};
+use session::Session;
+use std::{fmt, sync::Arc, time::Duration};
+use transport::Transport;
 
 /// How to reach a cluster: kubectl's connection flags under kubectl's names. All optional.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Connection {
     pub kubeconfig: Option<std::path::PathBuf>,
     pub context: Option<String>,
@@ -29,6 +52,18 @@ pub struct Connection {
     pub disable_compression: bool,
     /// Whether standard input already carries something (`-f -`), so that a credential plugin must not read it.
     pub stdin_in_use: bool,
+}
+
+impl fmt::Debug for Connection {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("context", &self.context)
+            .field("namespace", &self.namespace)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the API server (or the way to it) answered, for callers who must tell failures apart.
@@ -124,97 +159,250 @@ pub struct Whoami {
     pub username: String,
 }
 
-/// One connection to one cluster. Cheap to clone.
+/// One connection to one cluster. Cheap to clone. At most 32 requests are under way at once, however many are started.
 #[derive(Clone)]
-pub struct Cluster {}
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    transport: Transport,
+    discovery: Discovery,
+}
 
 impl Cluster {
-    /// Reads the kubeconfig (flag, `KUBECONFIG` list, home, in-cluster), runs a credential plugin once, builds the client. No request yet.
-    pub async fn connect(_connection: &Connection) -> crate::error::Result<Cluster> {
-        todo!()
+    /// Reads the kubeconfig (flag, `KUBECONFIG` list, home, in-cluster), runs a credential plugin once, builds the client. No
+    /// request yet.
+    pub async fn connect(connection: &Connection) -> crate::error::Result<Cluster> {
+        let session = Session::open(connection, &|name| std::env::var_os(name)).await?;
+        Ok(Cluster::over(Transport::new(session, Policy::default(), connection.request_timeout)))
+    }
+
+    fn over(transport: Transport) -> Cluster {
+        Cluster { inner: Arc::new(Inner { transport, discovery: Discovery::default() }) }
     }
 
     /// The namespace of the flags or of the kubeconfig's context, `None` when neither says one.
     pub fn namespace(&self) -> Option<&str> {
-        todo!()
+        self.inner.transport.namespace()
     }
 
-    /// Requests sent so far, by verb, for `--verbose` and for tests.
+    /// Requests sent so far, retries included, by verb (get, list, watch, apply, dry-run, create, replace, patch, delete, review,
+    /// discover), for `--verbose` and for tests.
     pub fn requests(&self) -> std::collections::BTreeMap<&'static str, u64> {
-        todo!()
+        self.inner.transport.requests()
+    }
+
+    /// What the server has warned of since the last call (deprecated versions, unknown fields), each text once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.inner.transport.take_warnings()
     }
 
     /// `v1.36.3`
     pub async fn version(&self) -> ApiResult<String> {
-        todo!()
+        let call = Call::get("get", "/version".to_owned(), "ask the server for its version".to_owned());
+        let version = self.inner.transport.json(&call).await?;
+        Ok(version["gitVersion"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Every `group/version` and `group/version/Kind` that is served (aggregated discovery: two requests, remembered for the run).
     pub async fn api_versions(&self) -> ApiResult<Vec<String>> {
-        todo!()
+        self.inner.discovery.api_versions(&self.inner.transport).await
     }
 
     /// Whether objects of this kind live in namespaces. No request for the kinds of the static table.
-    pub async fn is_namespaced(&self, _kind: &Kind) -> ApiResult<bool> {
-        todo!()
+    pub async fn is_namespaced(&self, kind: &Kind) -> ApiResult<bool> {
+        Ok(self.resource(&kind.api_version, &kind.kind).await?.namespaced)
     }
 
+    /// Who the server takes us for; an empty name when it does not tell (before Kubernetes 1.28, or forbidden).
     pub async fn whoami(&self) -> ApiResult<Whoami> {
-        todo!()
+        reviews::whoami(&self.inner.transport).await
     }
 
-    /// `None` when there is no such object. `api_version` is the version to read it in.
-    pub async fn get(&self, _api_version: &str, _key: &ObjectKey) -> ApiResult<Option<Value>> {
-        todo!()
+    /// Whether this user may do something: `can_i("create", "apps", "statefulsets", Some("org1"), None)`.
+    pub async fn can_i(
+        &self,
+        verb: &str,
+        group: &str,
+        resource: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> ApiResult<bool> {
+        reviews::can_i(&self.inner.transport, verb, group, resource, namespace, name).await
     }
 
-    /// Every object of a kind, page by page (500), in one namespace or (`None`) in all, by label selector (empty is all).
-    pub async fn list(&self, _kind: &Kind, _namespace: Option<&str>, _selector: &str) -> ApiResult<Vec<Value>> {
-        todo!()
+    /// `None` when there is no such object; an error when that could not be found out, or when the server does not know the kind.
+    /// `api_version` is the version to read it in.
+    pub async fn get(&self, api_version: &str, key: &ObjectKey) -> ApiResult<Option<Value>> {
+        let words = format!("get {key}");
+        let path = self.path(api_version, key, &words).await?;
+        match self.inner.transport.json(&Call::get("get", path, words)).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Like `list`, but metadata only (PartialObjectMetadata).
-    pub async fn list_metadata(&self, _kind: &Kind, _namespace: Option<&str>, _selector: &str) -> ApiResult<Vec<Value>> {
-        todo!()
+    /// Every object of a kind, page by page (500), in one namespace or (`None`) in all, by label selector (empty is all). Each has
+    /// its apiVersion and kind.
+    pub async fn list(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
+        Ok(self.listing(kind.clone(), namespace, selector, false).fetch().await?.items)
+    }
+
+    /// Like `list`, but metadata only (PartialObjectMetadata, under the object's own apiVersion and kind).
+    pub async fn list_metadata(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
+        Ok(self.listing(kind.clone(), namespace, selector, true).fetch().await?.items)
     }
 
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.
-    pub async fn apply(&self, _body: &Value, _how: Apply) -> ApiResult<Value> {
-        todo!()
+    pub async fn apply(&self, body: &Value, how: Apply) -> ApiResult<Value> {
+        let address = Address::of("apply", body)?;
+        let words = address.words(if how.dry_run { "check (by a dry run)" } else { "apply" });
+        let path = self.address_path(&address, &words, true).await?;
+        let path = requests::query(
+            path,
+            &[
+                ("fieldManager", FIELD_MANAGER),
+                ("fieldValidation", "Strict"),
+                ("force", if how.force { "true" } else { "" }),
+                ("dryRun", if how.dry_run { "All" } else { "" }),
+            ],
+        );
+        let verb = if how.dry_run { "dry-run" } else { "apply" };
+        // The server takes JSON under this name too, and reads it faster than YAML.
+        let call = Call::write(verb, Method::PATCH, path, "application/apply-patch+yaml", body, words);
+        // With a resourceVersion a second apply would meet the version that the first one made.
+        let repeat = if how.dry_run { Repeat::Harmless } else { harmless_without_version(body) };
+        self.inner.transport.json(&call.repeat(repeat)).await
     }
 
-    pub async fn create(&self, _body: &Value) -> ApiResult<Value> {
-        todo!()
+    /// Creates an object. When the error [may have happened](ApiError::may_have_happened) all the same, read back before trying again.
+    pub async fn create(&self, body: &Value) -> ApiResult<Value> {
+        let address = Address::of("create", body)?;
+        let words = address.words("create");
+        let path = self.address_path(&address, &words, false).await?;
+        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
+        self.inner.transport.json(&Call::write("create", Method::POST, path, requests::JSON, body, words)).await
     }
 
-    /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in between is a Conflict.
-    pub async fn replace(&self, _body: &Value) -> ApiResult<Value> {
-        todo!()
+    /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in between is a Conflict. When the
+    /// error [may have happened](ApiError::may_have_happened) all the same, read back before trying again.
+    pub async fn replace(&self, body: &Value) -> ApiResult<Value> {
+        let address = Address::of("replace", body)?;
+        let words = address.words("replace");
+        let path = self.address_path(&address, &words, true).await?;
+        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
+        self.inner.transport.json(&Call::write("replace", Method::PUT, path, requests::JSON, body, words)).await
     }
 
     /// JSON merge patch of an object's metadata or spec.
-    pub async fn merge_patch(&self, _api_version: &str, _key: &ObjectKey, _patch: &Value) -> ApiResult<Value> {
-        todo!()
+    pub async fn merge_patch(&self, api_version: &str, key: &ObjectKey, patch: &Value) -> ApiResult<Value> {
+        let words = format!("patch {key}");
+        let path = self.path(api_version, key, &words).await?;
+        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER)]);
+        let call = Call::write("patch", Method::PATCH, path, "application/merge-patch+json", patch, words);
+        self.inner.transport.json(&call.repeat(harmless_without_version(patch))).await
     }
 
-    /// False when there was nothing to delete (any more).
-    pub async fn delete(&self, _api_version: &str, _key: &ObjectKey, _how: Delete) -> ApiResult<bool> {
-        todo!()
+    /// False when there was nothing to delete (any more); an object with another UID than the wanted one is a Conflict.
+    pub async fn delete(&self, api_version: &str, key: &ObjectKey, how: Delete) -> ApiResult<bool> {
+        let words = format!("delete {key}");
+        let path = self.path(api_version, key, &words).await?;
+        let policy = match (how.orphan, how.foreground) {
+            (true, _) => "Orphan",
+            (false, true) => "Foreground",
+            (false, false) => "Background",
+        };
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
+        if let Some(uid) = &how.uid {
+            options["preconditions"] = json!({ "uid": uid });
+        }
+        if how.dry_run {
+            options["dryRun"] = json!(["All"]);
+        }
+        let verb = if how.dry_run { "dry-run" } else { "delete" };
+        let call = Call::write(verb, Method::DELETE, path, requests::JSON, &options, words);
+        // By name alone, a second request could meet an object that someone made after the first.
+        let repeat = if how.uid.is_some() || how.dry_run { Repeat::Harmless } else { Repeat::IfUnheard };
+        match self.inner.transport.send(&call.repeat(repeat)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lists, then watches a kind for ever, over dropped connections and expired versions: first every object there is as `Present`,
-    /// then each change; objects that vanished during an interruption come as `Deleted`. Ends only with an error that retrying cannot mend.
+    /// then each change; objects that vanished during an interruption come as `Deleted` (with their identity and labels only).
+    /// Ends only with an error that retrying cannot mend, or when the server has been away for a minute.
     pub fn watch(
         &self,
-        _kind: Kind,
-        _namespace: Option<String>,
-        _selector: String,
+        kind: Kind,
+        namespace: Option<String>,
+        selector: String,
     ) -> futures::stream::BoxStream<'static, ApiResult<WatchEvent>> {
-        todo!()
+        self.watch_with(kind, namespace, selector, watch::Times::default())
     }
 
-    /// The last lines of a container's log.
-    pub async fn logs(&self, _namespace: &str, _pod: &str, _container: &str, _tail: u32, _previous: bool) -> ApiResult<String> {
-        todo!()
+    fn watch_with(
+        &self,
+        kind: Kind,
+        namespace: Option<String>,
+        selector: String,
+        times: watch::Times,
+    ) -> futures::stream::BoxStream<'static, ApiResult<WatchEvent>> {
+        let watcher = watch::Watcher::new(self.listing(kind, namespace.as_deref(), &selector, false), times);
+        futures::stream::unfold(watcher, |mut watcher| async { watcher.next().await.map(|event| (event, watcher)) }).boxed()
+    }
+
+    /// The last lines of a container's log, of its run before (`previous`) or of this one.
+    pub async fn logs(&self, namespace: &str, pod: &str, container: &str, tail: u32, previous: bool) -> ApiResult<String> {
+        let path = format!("{}/log", requests::path("v1", "pods", Some(namespace), Some(pod)));
+        let (tail, previous) = (tail.to_string(), if previous { "true" } else { "" });
+        let path = requests::query(path, &[("container", container), ("tailLines", &tail), ("previous", previous)]);
+        let call = Call::get("get", path, format!("read the log of Pod {namespace}/{pod}")).accept("*/*");
+        let log = self.inner.transport.send(&call).await?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    async fn resource(&self, api_version: &str, kind: &str) -> ApiResult<Resource> {
+        let kind = Kind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        self.inner.discovery.resource(&self.inner.transport, &kind).await
+    }
+
+    fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, metadata_only: bool) -> List {
+        List {
+            inner: self.inner.clone(),
+            kind,
+            namespace: namespace.map(str::to_owned),
+            selector: selector.to_owned(),
+            metadata_only,
+        }
+    }
+
+    async fn path(&self, api_version: &str, key: &ObjectKey, words: &str) -> ApiResult<String> {
+        let address = Address { api_version, kind: &key.kind, namespace: key.namespace.as_deref(), name: &key.name };
+        self.address_path(&address, words, true).await
+    }
+
+    /// The path of an object, or (for create) of its kind.
+    async fn address_path(&self, address: &Address<'_>, words: &str, named: bool) -> ApiResult<String> {
+        let resource = self.resource(address.api_version, address.kind).await?;
+        let namespace = match (resource.namespaced, address.namespace) {
+            (false, _) => None,
+            (true, Some(namespace)) => Some(namespace),
+            (true, None) => {
+                let message = format!("a {} lives in a namespace, and none is given", address.kind);
+                return Err(ApiError::local(ApiErrorKind::Invalid, words, message));
+            }
+        };
+        Ok(requests::path(address.api_version, &resource.plural, namespace, named.then_some(address.name)))
+    }
+}
+
+fn harmless_without_version(body: &Value) -> Repeat {
+    match body["metadata"]["resourceVersion"].is_null() {
+        true => Repeat::Harmless,
+        false => Repeat::IfUnheard,
     }
 }

@@ -3,10 +3,25 @@
 //! Also the other Secrets that are made once and kept (administrator of the CA server and of CouchDB). Pure but for the randomness of keys;
 //! the clock enters as an argument.
 
-use crate::error::Result;
+use crate::error::{Error, Place, Result};
 use crate::manifest::Object;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+mod certificate;
+mod crypto_config;
+mod generate;
+mod profile;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+use certificate::Certificate;
+use crypto_config::Folder;
+use generate::{Generator, sign_tls};
+use profile::{Authority, Pair};
+use secrets::{Content, Maker, Member, Wanted, certificate_key, entry};
+pub use secrets::{FINGERPRINT, NOT_AFTER, SOURCE};
 
 /// An organization as its certificates see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +36,8 @@ pub struct Organization {
     pub nodes: Vec<Node>,
     /// Secrets with a user name and a random password: (Secret's name, user name).
     pub credentials: Vec<(String, String)>,
-    /// Whether a CA server runs: it gets a TLS certificate of its own.
-    pub ca_server: bool,
+    /// The CA server, if one runs: it gets a TLS certificate of its own.
+    pub ca_server: Option<Node>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +50,7 @@ pub enum NodeRole {
 pub struct Node {
     /// `peer0`
     pub name: String,
-    /// Every name and address that must stand in its TLS certificate: `peer0.org1`, `peer0`, `peer0.org1.svc`, ...
+    /// Every name and address for its TLS certificate, the node's own address first: `peer0.org1`, `peer0`, `peer0.org1.svc`, ...
     pub hosts: Vec<String>,
 }
 
@@ -50,12 +65,20 @@ pub enum Source {
 /// The outcome of [`plan`].
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Secrets to create, complete with labels; those that exist already are not among them.
+    /// Secrets to create, complete with labels, authorities first: create them in this order, so that what an interruption leaves can
+    /// be added to. Those that exist already are not among them.
     pub create: Vec<Object>,
     /// Names of identity Secrets that exist and stay as they are.
     pub keep: Vec<String>,
     /// Whether anything of `create` is a key generated here, so that the output says that it is for development.
     pub generated: bool,
+    /// What the user should know of Secrets that stay: near their end, or without a host that is wanted now.
+    pub warnings: Vec<String>,
+}
+
+/// The names of all Secrets that the organization needs: those which [`plan`] wants to know of.
+pub fn secret_names(organization: &Organization) -> Vec<String> {
+    secrets::wanted(organization).into_iter().map(|wanted| wanted.name).collect()
 }
 
 /// Compares what the organization needs with the Secrets that exist (by name, as fetched) and makes what is missing.
@@ -66,13 +89,173 @@ pub struct Plan {
 /// address, that is expired or does not chain to its CA; an existing Secret that is another identity than the crypto-config's; an
 /// organization to extend whose CA key is not there.
 pub fn plan(
-    _organization: &Organization,
-    _existing: &BTreeMap<String, Value>,
-    _source: &Source,
-    _now: jiff::Timestamp,
+    organization: &Organization,
+    existing: &BTreeMap<String, Value>,
+    source: &Source,
+    now: jiff::Timestamp,
 ) -> Result<Plan> {
-    todo!()
+    let wanted = secrets::wanted(organization);
+    let mut plan = Plan { warnings: warnings(organization, &wanted, existing, now), ..Plan::default() };
+    let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|wanted| existing.contains_key(&wanted.name));
+    plan.keep = present.iter().map(|wanted| wanted.name.clone()).collect();
+    match source {
+        Source::Generate => generate(organization, &wanted, &missing, existing, now, &mut plan)?,
+        Source::CryptoConfig { folder, files } => {
+            let folder = Folder::open(organization, folder, files, now)?;
+            same_identities(organization, &folder, &present, existing)?;
+            import(organization, &folder, &missing, now, &mut plan)?;
+        }
+    }
+    Ok(plan)
+}
+
+fn generate(
+    organization: &Organization,
+    wanted: &[Wanted],
+    missing: &[&Wanted],
+    existing: &BTreeMap<String, Value>,
+    now: jiff::Timestamp,
+    plan: &mut Plan,
+) -> Result<()> {
+    let maker = Maker { organization, source: "generate" };
+    plan.generated = missing.iter().any(|wanted| !matches!(wanted.content, Content::Credentials { .. }));
+    let generator = if plan.generated { Some(Generator::open(organization, wanted, existing, now)?) } else { None };
+    for Wanted { name, content } in missing {
+        plan.create.push(match (content, &generator) {
+            (Content::Ca, Some(by)) => maker.authority(name, &by.ca.pair.certificate, Some(&by.ca.pair.key))?,
+            (Content::TlsCa, Some(by)) => maker.authority(name, &by.tls_ca.pair.certificate, Some(&by.tls_ca.pair.key))?,
+            (Content::Msp(member), Some(by)) => maker.msp(name, &by.msp(member)?)?,
+            (Content::Tls(member), Some(by)) => maker.tls(name, &by.tls(member)?)?,
+            (Content::AdminClientCa, Some(by)) => maker.admin_client_ca(name, &by.tls_ca.pair.certificate)?,
+            (Content::Credentials { user }, _) => maker.credentials(name, user)?,
+            (_, None) => continue,
+        });
+    }
+    Ok(())
+}
+
+fn import(
+    organization: &Organization,
+    folder: &Folder,
+    missing: &[&Wanted],
+    now: jiff::Timestamp,
+    plan: &mut Plan,
+) -> Result<()> {
+    let maker = Maker { organization, source: "cryptogen" };
+    let ca_server = organization.ca_server.is_some();
+    for Wanted { name, content } in missing {
+        let secret = match content {
+            Content::Ca => folder.ca().map(|certificate| {
+                let key = folder.authority_key("ca", &certificate);
+                if ca_server && key.is_none() {
+                    return Err(no_authority_key(organization, "ca"));
+                }
+                maker.authority(name, &certificate, key.as_deref())
+            }),
+            Content::TlsCa => folder.tls_ca().map(|certificate| {
+                let key = folder.authority_key("tlsca", &certificate);
+                maker.authority(name, &certificate, key.as_deref())
+            }),
+            Content::Msp(member) => folder.msp(member).map(|msp| maker.msp(name, &msp)),
+            // cryptogen makes no certificate for a CA server: the organization's own TLS authority signs it.
+            Content::Tls(member @ Member::CaServer(_)) => folder.tls_ca().map(|certificate| {
+                let key = folder.authority_key("tlsca", &certificate).ok_or_else(|| no_authority_key(organization, "tlsca"))?;
+                let authority = Authority::from_pair(Pair { certificate, key }, &format!("tlsca.{}", organization.domain))?;
+                maker.tls(name, &sign_tls(&authority, member, &organization.domain, now)?)
+            }),
+            Content::Tls(member) => folder.tls(member).map(|tls| maker.tls(name, &tls)),
+            Content::AdminClientCa => folder.tls_ca().map(|certificate| maker.admin_client_ca(name, &certificate)),
+            Content::Credentials { user } => Some(maker.credentials(name, user)),
+        };
+        // `None` is a problem that the folder remembers: all of them are reported at once.
+        if let Some(secret) = secret {
+            plan.create.push(secret?);
+        }
+    }
+    folder.finish()
+}
+
+/// Refuses a crypto-config that is not the one whose identities run.
+fn same_identities(
+    organization: &Organization,
+    folder: &Folder,
+    present: &[&Wanted],
+    existing: &BTreeMap<String, Value>,
+) -> Result<()> {
+    let mut others = Vec::new();
+    for Wanted { name, content } in present {
+        let offered = match content {
+            Content::Ca => folder.ca(),
+            Content::TlsCa | Content::AdminClientCa => folder.tls_ca(),
+            Content::Msp(member) => folder.msp(member).map(|msp| msp.pair.certificate),
+            Content::Tls(Member::CaServer(_)) | Content::Credentials { .. } => continue,
+            Content::Tls(member) => folder.tls(member).map(|tls| tls.pair.certificate),
+        };
+        let (Some(key), Some(offered)) = (certificate_key(content), offered) else { continue };
+        let fingerprint = |pem: &[u8]| Certificate::from_pem(pem, name).map(|certificate| certificate.fingerprint()).ok();
+        if existing.get(name).and_then(|secret| entry(secret, key)).and_then(|pem| fingerprint(&pem))
+            != fingerprint(offered.as_bytes())
+        {
+            let place = Place::new(format!("Secret {}/{name}", organization.namespace));
+            others.push(place.note(format!("data[{key:?}]: another certificate than the crypto-config's")));
+        }
+    }
+    folder.finish()?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(format!("the identities of {:?} are not those of the crypto-config", organization.domain))
+        .at_all(others)
+        .why("identities are made once and kept: another one under the same name would cut its node off from its channels")
+        .now("nothing was made; the identities that exist are as they were")
+        .hint("leave --crypto-config out to keep them; to start anew, `uninstall` with --delete-data first"))
+}
+
+fn no_authority_key(organization: &Organization, which: &str) -> Error {
+    Error::user(format!("the crypto-config has no key of {which}.{}", organization.domain))
+        .why("the CA server signs with it, or is given its TLS certificate by it")
+        .now("nothing was made, and nothing was sent to the cluster")
+        .hint("put the key back beside its certificate, or set ca.enabled=false")
+}
+
+/// How long before its end a certificate is spoken of.
+const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+
+fn warnings(
+    organization: &Organization,
+    wanted: &[Wanted],
+    existing: &BTreeMap<String, Value>,
+    now: jiff::Timestamp,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for Wanted { name, content } in wanted {
+        let Some(secret) = existing.get(name) else { continue };
+        let pem = certificate_key(content).and_then(|key| entry(secret, key));
+        let Some(certificate) = pem.and_then(|pem| Certificate::from_pem(&pem, name).ok()) else { continue };
+        let place = format!("Secret {}/{name}", organization.namespace);
+        if certificate.not_after < now {
+            warnings.push(format!("the certificate in {place} expired on {}", certificate.not_after));
+        } else if certificate.not_after.duration_since(now) < SOON {
+            warnings.push(format!("the certificate in {place} ends on {}", certificate.not_after));
+        }
+        if let Content::Tls(Member::Node(node) | Member::CaServer(node)) = content {
+            // A crypto-config need not bear more than the address; whoever made the certificate chose its names.
+            let generated = secret["metadata"]["annotations"][SOURCE] == "generate";
+            let hosts = if generated { node.hosts.as_slice() } else { &node.hosts[..node.hosts.len().min(1)] };
+            let absent: Vec<_> = hosts.iter().filter(|host| !certificate.bears(host)).map(String::as_str).collect();
+            if !absent.is_empty() {
+                warnings.push(format!("the certificate in {place} is kept, and does not bear {}", absent.join(", ")));
+            }
+        }
+    }
+    warnings
 }
 
 /// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.
 pub const LABEL: &str = "kubectl-fabric.io/identity";
+
+/// Whether a Secret is a certificate authority's: it has a certificate, and none of an authority above it.
+pub fn is_authority(secret: &Object) -> bool {
+    let data = &secret.body["data"];
+    !data["cert.pem"].is_null() && data["cacert.pem"].is_null()
+}

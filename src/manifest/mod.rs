@@ -5,7 +5,9 @@ use serde_json::Value;
 use std::fmt::{self, Write};
 
 pub mod hook;
+pub mod kinds;
 pub mod order;
+pub mod readiness;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};
 pub use order::{install_order, uninstall_order};
@@ -82,15 +84,13 @@ impl Object {
 
     /// `kubectl-fabric.io/stage`: objects of a lower stage are applied, and ready, before those of a higher one. 0 when absent.
     pub fn stage(&self) -> i32 {
-        self.annotation("kubectl-fabric.io/stage").and_then(|stage| stage.parse().ok()).unwrap_or(0)
+        stage(&self.body)
     }
 
     /// Whether the object stays in the cluster when the release goes, or when the chart no longer has it:
     /// `kubectl-fabric.io/resource-policy: keep`, or Helm's `helm.sh/resource-policy: keep`.
     pub fn is_kept(&self) -> bool {
-        DOMAINS.iter().any(|domain| {
-            self.annotation(&format!("{domain}/resource-policy")).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
-        })
+        is_kept(&self.body)
     }
 
     /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each Ready before the next.
@@ -102,6 +102,18 @@ impl Object {
 /// An annotation of an object's body.
 pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get("metadata")?.get("annotations")?.get(name)?.as_str()
+}
+
+/// [`Object::stage`] of a live object.
+pub fn stage(body: &Value) -> i32 {
+    annotation(body, "kubectl-fabric.io/stage").and_then(|stage| stage.parse().ok()).unwrap_or(0)
+}
+
+/// [`Object::is_kept`] of a live object.
+pub fn is_kept(body: &Value) -> bool {
+    DOMAINS.iter().any(|domain| {
+        annotation(body, &format!("{domain}/resource-policy")).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+    })
 }
 
 /// An annotation that steers this program, found on an object under our name or Helm's.

@@ -1,1 +1,184 @@
-//! Hides secrets: data of Secrets, and every string that holds a secret value.
+//! Hides secrets: the data of Secrets, and every string that holds a value which the chart's schema marks secret.
+//!
+//! A mask shows that there is something, and two masks of one masker show whether it is the same; it never shows what it is. What
+//! `storage` writes and what `terminal` prints both pass through here.
+
+use ring::hmac;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Shorter secret values are masked where they stand, but not looked for inside other strings: "no" is in too many words.
+const SHORTEST_SOUGHT: usize = 4;
+
+/// Replaces secrets by keyed digests (HMAC-SHA256, shortened), so that a change is seen and the value is not.
+pub struct Masker {
+    key: hmac::Key,
+    /// Secret values that must not show inside any string.
+    sought: Vec<String>,
+}
+
+impl Masker {
+    /// `key` decides the digests: the same key gives the same masks.
+    pub fn new(key: &[u8], secrets: impl IntoIterator<Item = String>) -> Masker {
+        let mut sought: Vec<String> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SOUGHT).collect();
+        // The longest first, so that a secret that contains another is masked whole.
+        sought.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        sought.dedup();
+        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), sought }
+    }
+
+    /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for elsewhere.
+    pub fn secrets_of(tree: &Value, pointers: &[String]) -> Vec<String> {
+        fn strings(value: &Value, into: &mut Vec<String>) {
+            match value {
+                Value::String(text) => into.push(text.clone()),
+                Value::Array(items) => items.iter().for_each(|item| strings(item, into)),
+                Value::Object(fields) => fields.values().for_each(|field| strings(field, into)),
+                Value::Number(number) => into.push(number.to_string()),
+                Value::Null | Value::Bool(_) => {}
+            }
+        }
+        let mut found = Vec::new();
+        pointers.iter().filter_map(|pointer| tree.pointer(pointer)).for_each(|value| strings(value, &mut found));
+        found
+    }
+
+    /// What stands in place of a secret.
+    pub fn mask(&self, secret: &Value) -> Value {
+        let text = match secret {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let tag = hmac::sign(&self.key, text.as_bytes());
+        let digest: String = tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Value::String(format!("(secret {digest})"))
+    }
+
+    /// A text without the secrets it holds; `None` when it holds none.
+    pub fn text(&self, text: &str) -> Option<String> {
+        let mut masked = None;
+        for secret in &self.sought {
+            if masked.as_deref().unwrap_or(text).contains(secret.as_str()) {
+                let mask = self.mask(&Value::String(secret.clone()));
+                let mask = mask.as_str().unwrap_or_default();
+                masked = Some(masked.as_deref().unwrap_or(text).replace(secret.as_str(), mask));
+            }
+        }
+        masked
+    }
+
+    /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
+    pub fn object(&self, body: &Value) -> Value {
+        let mut masked = body.clone();
+        self.take(&mut masked, &object_pointers(body), &mut BTreeMap::new());
+        masked
+    }
+
+    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood there to `taken`, by pointer.
+    pub fn take(&self, tree: &mut Value, pointers: &[String], taken: &mut BTreeMap<String, Value>) {
+        for pointer in pointers {
+            if let Some(value) = tree.pointer_mut(pointer) {
+                let mask = self.mask(value);
+                taken.insert(pointer.clone(), std::mem::replace(value, mask));
+            }
+        }
+        if !self.sought.is_empty() {
+            self.take_sought(tree, &mut String::new(), taken);
+        }
+    }
+
+    fn take_sought(&self, value: &mut Value, pointer: &mut String, taken: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::String(text) => {
+                // What was masked by its place already holds nothing to look for.
+                if let Some(masked) = self.text(text) {
+                    taken.entry(pointer.clone()).or_insert_with(|| Value::String(std::mem::take(text)));
+                    *text = masked;
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    let length = pointer.len();
+                    pointer.push_str(&format!("/{index}"));
+                    self.take_sought(item, pointer, taken);
+                    pointer.truncate(length);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields.iter_mut() {
+                    let length = pointer.len();
+                    pointer.push('/');
+                    pointer.push_str(&escape(name));
+                    self.take_sought(field, pointer, taken);
+                    pointer.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// Puts back what [`Masker::take`] took.
+pub fn restore(tree: &mut Value, taken: &BTreeMap<String, Value>) {
+    for (pointer, value) in taken {
+        if let Some(place) = tree.pointer_mut(pointer) {
+            *place = value.clone();
+        }
+    }
+}
+
+/// Pointers to what is secret in an object by its kind: every entry of a Secret's data.
+pub fn object_pointers(body: &Value) -> Vec<String> {
+    if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
+        return Vec::new();
+    }
+    let entries = |field: &str| -> Vec<String> {
+        let names = body.get(field).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        names.map(|name| format!("/{field}/{}", escape(name))).collect()
+    };
+    [entries("data"), entries("stringData")].concat()
+}
+
+/// A name as a step of a JSON pointer (RFC 6901, section 3).
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_taken_is_gone_from_the_tree_and_comes_back_exactly() {
+        let masker = Masker::new(b"key", ["hunter2-hunter2".to_owned()]);
+        let tree = json!({
+            "values": {"db": {"password": "hunter2-hunter2", "pin": 42}, "a/b": "x"},
+            "objects": [{"apiVersion": "v1", "kind": "ConfigMap", "data": {"url": "postgres://u:hunter2-hunter2@db/x"}}],
+        });
+        let mut masked = tree.clone();
+        let mut taken = BTreeMap::new();
+        masker.take(&mut masked, &["/values/db/password".into(), "/values/db/pin".into()], &mut taken);
+        assert!(!masked.to_string().contains("hunter2"), "{masked}");
+        assert!(!masked.to_string().contains("42"), "{masked}");
+        restore(&mut masked, &taken);
+        assert_eq!(masked, tree);
+    }
+
+    #[test]
+    fn a_mask_shows_a_change_and_not_the_value() {
+        let masker = Masker::new(b"key", []);
+        let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": value}});
+        assert_eq!(masker.object(&secret("YQ==")), masker.object(&secret("YQ==")));
+        assert_ne!(masker.object(&secret("YQ==")), masker.object(&secret("Yg==")));
+        assert!(!masker.object(&secret("YQ==")).to_string().contains("YQ=="));
+        assert_ne!(Masker::new(b"other", []).object(&secret("YQ==")), masker.object(&secret("YQ==")), "the key decides");
+    }
+
+    #[test]
+    fn a_secret_within_a_secret_is_masked_whole() {
+        let masker = Masker::new(b"key", ["pass".to_owned(), "password1".to_owned()]);
+        let masked = masker.text("x=password1").unwrap();
+        assert!(!masked.contains("word1"), "{masked}");
+    }
+}

@@ -1,0 +1,36 @@
+# What there is to do here; `make` alone lists it.
+
+cluster = tests/cluster/cluster
+prefix ?= $(HOME)/.local
+
+.PHONY: help build install test lint demo demo-down clean-cluster
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the plugin (target/release/kubectl-fabric)
+	cargo build --release --locked
+
+install: build ## put the plugin and its shell completion on PATH (prefix=~/.local)
+	install -d "$(prefix)/bin"
+	install -m 755 target/release/kubectl-fabric "$(prefix)/bin/kubectl-fabric"
+	printf '#!/bin/sh\nexec kubectl-fabric __complete "$$@"\n' >"$(prefix)/bin/kubectl_complete-fabric"
+	chmod 755 "$(prefix)/bin/kubectl_complete-fabric"
+	@case ":$$PATH:" in *":$(prefix)/bin:"*) ;; *) echo "note: $(prefix)/bin is not on your PATH" ;; esac
+
+test: ## run every test, against a control plane of its own (built once: some minutes)
+	@tests/run
+
+lint: ## formatting, clippy, dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo deny --locked check bans licenses sources
+
+demo: ## a small network, installed, upgraded and rolled back (KUBECONFIG=... make demo: on your own cluster)
+	@examples/demo
+
+demo-down: ## remove what `make demo` left running
+	@CLUSTER_NAME=demo $(cluster) down
+
+clean-cluster: demo-down ## end every cluster that this checkout started
+	@CLUSTER_NAME=test $(cluster) down

@@ -1,0 +1,395 @@
+//! Credentials from outside the kubeconfig: a token file, or a plugin, a program that prints a token or a client certificate.
+//!
+//! The client library would run a plugin three times per connection and let it read standard input unasked; so it is run here, once,
+//! and its answer is handed on as if it had been in the kubeconfig. The contract is client-go's
+//! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
+
+use crate::error::{Error, Place, Result};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
+use kube::config::{AuthInfo, Cluster, ExecConfig, ExecInteractiveMode};
+use serde_json::{Value, json};
+use std::{io, io::IsTerminal, path::PathBuf, process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{ChildStderr, Command},
+};
+
+/// The extension of a cluster entry whose content is passed to plugins (client-go `clientcmd/api`).
+const CLUSTER_EXTENSION: &str = "client.authentication.k8s.io/exec";
+const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+/// After this time what a plugin says on stderr is passed on at once: it may be asking the user to do something.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where the credentials come from that the kubeconfig does not itself hold.
+pub(super) enum Source {
+    /// The kubeconfig, or nowhere: there is nothing to ask again.
+    Kubeconfig,
+    /// A file that someone keeps fresh, as the kubelet does for a pod's service account.
+    TokenFile(PathBuf),
+    Plugin(Box<Plugin>),
+}
+
+impl Source {
+    /// The source of a user's credentials, in client-go's order: what is in the kubeconfig comes before a plugin. What is asked for
+    /// here is taken from the user, so that the client library does not ask again.
+    pub fn of(user: &mut AuthInfo, user_name: &str, cluster: &Cluster, stdin_in_use: bool) -> Source {
+        let (token_file, exec) = (user.token_file.take(), user.exec.take());
+        if user.token.is_some() || user.client_certificate_data.is_some() || user.username.is_some() {
+            return Source::Kubeconfig;
+        }
+        match (token_file, exec) {
+            (Some(path), _) => Source::TokenFile(path.into()),
+            (None, Some(exec)) => {
+                let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
+                Source::Plugin(Box::new(Plugin { exec, user_name: user_name.to_owned(), cluster_info, stdin_in_use }))
+            }
+            (None, None) => Source::Kubeconfig,
+        }
+    }
+
+    /// Asks for credentials; `None` when those of the kubeconfig are all there are.
+    pub async fn ask(&self) -> Result<Option<Credential>> {
+        match self {
+            Source::Kubeconfig => Ok(None),
+            Source::TokenFile(path) => {
+                let token = std::fs::read_to_string(path).map_err(|error| {
+                    Error::user("cannot read the token file").at(Place::new(path.display().to_string()).note(error.to_string()))
+                })?;
+                // A line break at the end is the editor's, not the token's.
+                Ok(Some(Credential { token: Some(token.trim().to_owned()), certificate_and_key: None, expires: None }))
+            }
+            Source::Plugin(plugin) => plugin.run().await.map(Some),
+        }
+    }
+}
+
+/// A plugin, ready to be run.
+pub(super) struct Plugin {
+    exec: ExecConfig,
+    user_name: String,
+    cluster_info: Option<Value>,
+    stdin_in_use: bool,
+}
+
+/// What a file or a plugin gave. Not `Debug`: it is a secret.
+pub(super) struct Credential {
+    token: Option<String>,
+    /// PEM.
+    certificate_and_key: Option<(String, String)>,
+    pub expires: Option<Timestamp>,
+}
+
+impl Credential {
+    /// Puts the credential where the kubeconfig could have had it.
+    pub fn put_into(&self, user: &mut AuthInfo) {
+        user.token = self.token.clone().map(Into::into);
+        if let Some((certificate, key)) = &self.certificate_and_key {
+            user.client_certificate_data = Some(BASE64.encode(certificate));
+            user.client_key_data = Some(BASE64.encode(key).into());
+        }
+    }
+}
+
+impl Plugin {
+    /// Runs the plugin and reads its answer. Ends early only when the caller drops it, which ends the plugin too.
+    async fn run(&self) -> Result<Credential> {
+        let command = self.exec.command.as_deref().filter(|command| !command.is_empty());
+        let command = command.ok_or_else(|| self.fails("its entry has no command"))?;
+        let version = self.exec.api_version.as_deref().unwrap_or_default();
+        if !VERSIONS.contains(&version) {
+            return Err(self
+                .fails(format!(
+                    "its apiVersion is \"{version}\"; known are {}",
+                    VERSIONS.map(|v| format!("\"{v}\"")).join(" and ")
+                ))
+                .hint("update the plugin, and let it write its entry in the kubeconfig again"));
+        }
+        let interactive = self.interactive()?;
+
+        let mut child = Command::new(command);
+        child.args(self.exec.args.iter().flatten());
+        for variable in self.exec.env.iter().flatten() {
+            if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
+                child.env(name, value);
+            }
+        }
+        let mut spec = json!({ "interactive": interactive });
+        if let Some(cluster) = &self.cluster_info {
+            spec["cluster"] = cluster.clone();
+        }
+        let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec });
+        child.env("KUBERNETES_EXEC_INFO", info.to_string());
+        child.stdin(if interactive { Stdio::inherit() } else { Stdio::null() });
+        // A plugin that talks with the user needs the terminal itself.
+        child.stderr(if interactive { Stdio::inherit() } else { Stdio::piped() });
+        child.stdout(Stdio::piped()).kill_on_drop(true);
+
+        let started = std::time::Instant::now();
+        let mut child = child.spawn().map_err(|error| self.not_started(command, &error))?;
+        let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut output = Vec::new();
+        let answer = async {
+            match &mut stdout {
+                Some(stdout) => stdout.read_to_end(&mut output).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        let (read, said, status) = tokio::join!(answer, listen(stderr), child.wait());
+        let status = status.and_then(|status| read.map(|()| status)).map_err(|error| self.fails(error.to_string()))?;
+        tracing::debug!(command, milliseconds = started.elapsed().as_millis() as u64, "ran the credential plugin");
+        if !status.success() {
+            let end = match status.code() {
+                Some(code) => format!("it ended with exit code {code}"),
+                None => format!("it was stopped ({status})"),
+            };
+            let error = said.last_lines().into_iter().fold(self.fails(end), Error::why);
+            return Err(error.hint(format!("run `{command}` by hand to see more; perhaps you have to log in again")));
+        }
+        said.pass_on().await;
+        read_answer(&output, version).map_err(|why| self.fails(why))
+    }
+
+    /// Whether the plugin may ask the user something, as client-go decides it.
+    fn interactive(&self) -> Result<bool> {
+        let free = !self.stdin_in_use && io::stdin().is_terminal();
+        match self.exec.interactive_mode {
+            Some(ExecInteractiveMode::Never) => Ok(false),
+            Some(ExecInteractiveMode::Always) if !free => {
+                let why = match self.stdin_in_use {
+                    true => "it must ask you something, and standard input is already used for values",
+                    false => "it must ask you something, and standard input is not a terminal",
+                };
+                Err(self.fails(why))
+            }
+            Some(ExecInteractiveMode::Always) => Ok(true),
+            Some(ExecInteractiveMode::IfAvailable) | None => Ok(free),
+        }
+    }
+
+    fn fails(&self, why: impl Into<String>) -> Error {
+        let command = self.exec.command.as_deref().unwrap_or("?");
+        Error::cluster(format!("the credential plugin \"{command}\" gave no credentials"))
+            .at(Place::new("kubeconfig").note(format!("user \"{}\"", self.user_name)))
+            .why(why)
+    }
+
+    fn not_started(&self, command: &str, error: &io::Error) -> Error {
+        let report = match error.kind() {
+            io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => self.fails("there is no such program"),
+            io::ErrorKind::NotFound => self.fails("it is not installed, or its folder is not in PATH"),
+            io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
+            _ => self.fails(error.to_string()),
+        };
+        match self.exec.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
+            Some(hint) => report.hint(hint),
+            None => report,
+        }
+    }
+}
+
+/// What a plugin said on stderr, and whether the user has seen it.
+#[derive(Default)]
+struct Said {
+    text: Vec<u8>,
+    shown: bool,
+}
+
+impl Said {
+    fn last_lines(&self) -> Vec<String> {
+        if self.shown {
+            return Vec::new();
+        }
+        let text = String::from_utf8_lossy(&self.text);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(3)..].iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    async fn pass_on(&self) {
+        if !self.shown {
+            show(&self.text).await;
+        }
+    }
+}
+
+/// A plugin speaks to the user over our head, as it does under kubectl, so its words are not `terminal`'s to format.
+async fn show(text: &[u8]) {
+    let mut stderr = tokio::io::stderr();
+    // Nobody can be told that stderr is closed.
+    let _ = stderr.write_all(text).await;
+    let _ = stderr.flush().await;
+}
+
+async fn listen(stderr: Option<ChildStderr>) -> Said {
+    let mut said = Said::default();
+    let Some(mut stderr) = stderr else { return Said { shown: true, ..said } };
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    let mut buffer = [0; 4096];
+    loop {
+        tokio::select! {
+            read = stderr.read(&mut buffer) => match read {
+                Ok(0) | Err(_) => return said,
+                Ok(n) => {
+                    said.text.extend_from_slice(&buffer[..n]);
+                    if said.shown {
+                        show(&buffer[..n]).await;
+                    }
+                }
+            },
+            () = &mut patience, if !said.shown => {
+                show(&said.text).await;
+                said.shown = true;
+            }
+        }
+    }
+}
+
+/// What `provideClusterInfo` asks to be passed on (client-go `clientauthentication.Cluster`).
+fn describe(cluster: &Cluster) -> Value {
+    let mut info = serde_json::Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            info.insert(name.to_owned(), value);
+        }
+    };
+    put("server", cluster.server.clone().map(Value::from));
+    put("tls-server-name", cluster.tls_server_name.clone().map(Value::from));
+    put("insecure-skip-tls-verify", cluster.insecure_skip_tls_verify.filter(|skip| *skip).map(Value::from));
+    put("certificate-authority-data", cluster.certificate_authority_data.clone().map(Value::from));
+    put("proxy-url", cluster.proxy_url.clone().map(Value::from));
+    put("disable-compression", cluster.disable_compression.filter(|disable| *disable).map(Value::from));
+    let extension = cluster.extensions.iter().flatten().find(|extension| extension.name == CLUSTER_EXTENSION);
+    put("config", extension.map(|extension| extension.extension.clone()));
+    Value::Object(info)
+}
+
+/// The reasons never quote the answer: it may hold a token even when it is not what it should be.
+fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, String> {
+    if output.iter().all(u8::is_ascii_whitespace) {
+        return Err("it printed nothing".to_owned());
+    }
+    let answer: Value = serde_json::from_slice(output)
+        .map_err(|error| format!("what it printed is not JSON (line {}, column {})", error.line(), error.column()))?;
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    match (text(&answer["kind"]).as_deref(), text(&answer["apiVersion"]).as_deref()) {
+        (Some("ExecCredential"), Some(answered)) if answered == version => {}
+        (Some("ExecCredential"), Some(answered)) if VERSIONS.contains(&answered) => {
+            return Err(format!("it answered in {answered}, and the kubeconfig asks for {version}"));
+        }
+        _ => return Err("what it printed is not an ExecCredential of client.authentication.k8s.io".to_owned()),
+    }
+    let status = &answer["status"];
+    if !status.is_object() {
+        return Err("its answer has no status".to_owned());
+    }
+    let token = text(&status["token"]);
+    let certificate_and_key = match (text(&status["clientCertificateData"]), text(&status["clientKeyData"])) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err("it gave a client certificate without its key".to_owned()),
+        (None, Some(_)) => return Err("it gave a client key without its certificate".to_owned()),
+    };
+    if token.is_none() && certificate_and_key.is_none() {
+        return Err("its answer has neither a token nor a client certificate".to_owned());
+    }
+    let expires = match text(&status["expirationTimestamp"]) {
+        Some(time) => Some(time.parse().map_err(|_| "its expirationTimestamp is not a time (RFC 3339)".to_owned())?),
+        None => None,
+    };
+    Ok(Credential { token, certificate_and_key, expires })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str =
+        r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "secret-token"}}"#;
+
+    fn plugin(entry: Value) -> Plugin {
+        let mut exec = json!({"apiVersion": VERSIONS[0], "interactiveMode": "Never"});
+        exec.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
+        let exec = serde_json::from_value(exec).unwrap();
+        Plugin { exec, user_name: "eks".to_owned(), cluster_info: None, stdin_in_use: true }
+    }
+
+    fn script(text: &str) -> Plugin {
+        plugin(json!({"command": "sh", "args": ["-c", text]}))
+    }
+
+    async fn refusal(plugin: Plugin) -> String {
+        plugin.run().await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_plugin_is_told_what_it_needs_and_its_token_is_taken() {
+        let text =
+            format!(r#"[ "$WHO" = me ] && echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && echo '{ANSWER}'"#);
+        let plugin = plugin(json!({"command": "sh", "args": ["-c", text], "env": [{"name": "WHO", "value": "me"}]}));
+        let credential = plugin.run().await.unwrap();
+        assert_eq!(credential.token.as_deref(), Some("secret-token"));
+        assert_eq!(credential.expires, None);
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_asks_for_it_is_told_of_the_cluster() {
+        let cluster = Cluster {
+            server: Some("https://api".to_owned()),
+            certificate_authority_data: Some("Q0E=".to_owned()),
+            extensions: Some(vec![kube::config::NamedExtension {
+                name: CLUSTER_EXTENSION.to_owned(),
+                extension: json!({"a": 1}),
+            }]),
+            ..Cluster::default()
+        };
+        let expected = json!({"server": "https://api", "certificate-authority-data": "Q0E=", "config": {"a": 1}});
+        assert_eq!(describe(&cluster), expected);
+        let text = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"server":"https://api"' && echo '{ANSWER}'"#);
+        Plugin { cluster_info: Some(expected), ..script(&text) }.run().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_plugin_shows_how_to_install_it() {
+        let refusal = refusal(plugin(json!({"command": "no-such-plugin", "installHint": "install it with brew\n"}))).await;
+        assert_eq!(
+            refusal,
+            "the credential plugin \"no-such-plugin\" gave no credentials\n  --> kubeconfig   user \"eks\"\nwhy: it is not installed, or \
+             its folder is not in PATH\nhint: install it with brew"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failing_plugin_is_quoted_from_stderr_alone() {
+        let refusal =
+            refusal(script("echo one >&2; echo two >&2; echo; echo three >&2; echo four >&2; echo secret-token; exit 7")).await;
+        assert!(refusal.contains("it ended with exit code 7\nwhy: two\nwhy: three\nwhy: four\n"), "{refusal}");
+        assert!(!refusal.contains("secret-token"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_is_refused_without_being_shown() {
+        let cases = [
+            ("", "it printed nothing"),
+            ("secret-token", "not JSON"),
+            (r#"{"token": "secret-token"}"#, "not an ExecCredential"),
+            (&ANSWER.replace("/v1", "/v1beta1"), "the kubeconfig asks for"),
+            (&ANSWER.replace("status", "state"), "no status"),
+            (&ANSWER.replace("token\"", "tok\""), "neither a token nor"),
+            (&ANSWER.replace("token\"", "clientKeyData\""), "without its certificate"),
+            (&ANSWER.replace("\"token\"", "\"expirationTimestamp\": \"soon\", \"token\""), "expirationTimestamp"),
+        ];
+        for (answer, why) in cases {
+            let refusal = refusal(script(&format!("printf '%s' '{answer}'"))).await;
+            assert!(refusal.contains(why) && !refusal.contains("secret-token"), "{refusal}");
+        }
+        let old = plugin(json!({"command": "sh", "apiVersion": "client.authentication.k8s.io/v1alpha1"}));
+        assert!(refusal(old).await.contains("v1alpha1"));
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_must_talk_needs_a_free_terminal() {
+        let refusal = refusal(plugin(json!({"command": "sh", "interactiveMode": "Always"}))).await;
+        assert!(refusal.contains("standard input is already used for values"), "{refusal}");
+    }
+}

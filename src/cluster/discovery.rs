@@ -1,0 +1,158 @@
+//! How a kind is addressed: the static table, else what the server says of its group and version, asked once per run.
+
+use super::{
+    ApiError, ApiErrorKind, ApiResult, Kind,
+    requests::{Call, JSON},
+    transport::Transport,
+};
+use crate::manifest::kinds;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::Mutex;
+
+/// One document with all kinds, in the forms that servers know (v2 since 1.30, v2beta1 since 1.26), else the old list.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+                          application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resource {
+    pub plural: String,
+    pub namespaced: bool,
+}
+
+/// What the server said of one group and version, by kind.
+type Served = BTreeMap<String, Resource>;
+
+/// What the server has said so far.
+#[derive(Default)]
+pub(super) struct Discovery {
+    groups: Mutex<BTreeMap<String, Served>>,
+    everything: Mutex<Option<Vec<String>>>,
+}
+
+impl Discovery {
+    /// How objects of a kind are addressed. A kind that is not served is asked for once more: it may have been defined since.
+    pub async fn resource(&self, transport: &Transport, kind: &Kind) -> ApiResult<Resource> {
+        if let Some(row) = kinds::lookup(&kind.api_version, &kind.kind) {
+            return Ok(Resource { plural: row.plural.to_owned(), namespaced: row.namespaced });
+        }
+        // Held while asking, so that of many objects of one group only the first asks.
+        let mut groups = self.groups.lock().await;
+        if let Some(resource) = groups.get(&kind.api_version).and_then(|served| served.get(&kind.kind)) {
+            return Ok(resource.clone());
+        }
+        let served = fetch_group(transport, &kind.api_version).await?;
+        let found = served.get(&kind.kind).cloned();
+        groups.insert(kind.api_version.clone(), served);
+        found.ok_or_else(|| {
+            ApiError::local(
+                ApiErrorKind::UnknownKind,
+                &format!("find the kind {} of {}", kind.kind, kind.api_version),
+                format!("the server has no kind {} in {}", kind.kind, kind.api_version),
+            )
+        })
+    }
+
+    /// Every `group/version` and `group/version/Kind` that is served, sorted.
+    pub async fn api_versions(&self, transport: &Transport) -> ApiResult<Vec<String>> {
+        let mut everything = self.everything.lock().await;
+        if let Some(known) = &*everything {
+            return Ok(known.clone());
+        }
+        let (core, groups) = futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
+        let mut names = BTreeSet::new();
+        for (version, served) in core.into_iter().chain(groups) {
+            names.extend(served.into_keys().map(|kind| format!("{version}/{kind}")));
+            names.insert(version);
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        *everything = Some(names.clone());
+        Ok(names)
+    }
+}
+
+fn call(path: String, accept: &'static str) -> Call {
+    Call::get("discover", path, "ask the server which kinds it knows".to_owned()).accept(accept)
+}
+
+fn root(api_version: &str) -> String {
+    format!("/{}/{api_version}", if api_version.contains('/') { "apis" } else { "api" })
+}
+
+/// The kinds of one group and version; none when the server does not serve it.
+async fn fetch_group(transport: &Transport, api_version: &str) -> ApiResult<Served> {
+    match transport.json(&call(root(api_version), JSON)).await {
+        Ok(list) => Ok(read_group(&list)),
+        Err(error) if error.code == 404 => Ok(Served::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_group(list: &Value) -> Served {
+    let resources = list["resources"].as_array().into_iter().flatten();
+    resources
+        .filter_map(|resource| {
+            let plural = resource["name"].as_str()?;
+            // `pods/log` is a part of a kind, not a kind.
+            let namespaced = resource["namespaced"].as_bool()?;
+            (!plural.contains('/')).then(|| {
+                (resource["kind"].as_str().unwrap_or_default().to_owned(), Resource { plural: plural.to_owned(), namespaced })
+            })
+        })
+        .collect()
+}
+
+async fn fetch_all(transport: &Transport, path: &str) -> ApiResult<BTreeMap<String, Served>> {
+    let answer = transport.json(&call(path.to_owned(), AGGREGATED)).await?;
+    if answer["kind"] == "APIGroupDiscoveryList" {
+        return Ok(read_aggregated(&answer));
+    }
+    // A server before 1.26 names its versions only; each is then asked, all at once.
+    let core = answer["versions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let groups = answer["groups"].as_array().into_iter().flatten();
+    let versions = groups.flat_map(|group| group["versions"].as_array().into_iter().flatten());
+    let names = core.chain(versions.filter_map(|version| version["groupVersion"].as_str()));
+    let asked = names.map(|name| async move { Ok((name.to_owned(), fetch_group(transport, name).await?)) });
+    futures::future::try_join_all(asked).await.map(BTreeMap::from_iter)
+}
+
+fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
+    let mut all = BTreeMap::new();
+    for group in list["items"].as_array().into_iter().flatten() {
+        let name = group["metadata"]["name"].as_str().unwrap_or_default();
+        for version in group["versions"].as_array().into_iter().flatten() {
+            let Some(number) = version["version"].as_str() else { continue };
+            let resources = version["resources"].as_array().into_iter().flatten();
+            let served = resources.filter_map(|resource| {
+                let kind = resource["responseKind"]["kind"].as_str()?;
+                let plural = resource["resource"].as_str()?.to_owned();
+                Some((kind.to_owned(), Resource { plural, namespaced: resource["scope"] == "Namespaced" }))
+            });
+            let api_version = if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
+            all.insert(api_version, served.collect());
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn both_forms_of_discovery_say_the_same() {
+        let one = read_group(&json!({"resources": [
+            {"name": "widgets", "kind": "Widget", "namespaced": true},
+            {"name": "widgets/status", "kind": "Widget", "namespaced": true},
+        ]}));
+        let all = read_aggregated(
+            &json!({"items": [{"metadata": {"name": "example.com"}, "versions": [{"version": "v1", "resources": [
+                {"resource": "widgets", "responseKind": {"group": "example.com", "version": "v1", "kind": "Widget"}, "scope": "Namespaced"},
+            ]}]}]}),
+        );
+        assert_eq!(all["example.com/v1"], one);
+        assert_eq!(one["Widget"], Resource { plural: "widgets".to_owned(), namespaced: true });
+        assert_eq!(one.len(), 1);
+    }
+}

@@ -1,0 +1,461 @@
+//! Sends requests: bounds how many are under way, times and counts them, retries, renews credentials, keeps warnings.
+
+use super::{
+    ApiError, ApiErrorKind, ApiResult, errors,
+    requests::Call,
+    retry::{self, Failure, Policy, Progress},
+    session::Session,
+};
+use futures::{Stream, StreamExt};
+use http::{Request, Response, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// Requests under way at once. Over HTTP/1.1 each has a connection of its own; from 8 to 32 an API server answers a thousand
+/// applies about equally fast, and more only wait in its queues.
+const AT_ONCE: usize = 32;
+
+pub(super) struct Transport {
+    session: Session,
+    policy: Policy,
+    /// `--request-timeout`: for one request with all its attempts.
+    request_timeout: Option<Duration>,
+    slots: Semaphore,
+    reached: AtomicBool,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// In the order of arrival, each once.
+    warnings: Mutex<Vec<String>>,
+}
+
+pub(super) type Bytes = Pin<Box<dyn Stream<Item = Result<Vec<u8>, kube::Error>> + Send>>;
+
+/// How one attempt ended, short of success.
+struct Miss {
+    failure: Failure,
+    error: ApiError,
+    generation: u64,
+}
+
+impl Transport {
+    pub fn new(session: Session, policy: Policy, request_timeout: Option<Duration>) -> Transport {
+        Transport {
+            session,
+            policy,
+            request_timeout,
+            slots: Semaphore::new(AT_ONCE),
+            reached: AtomicBool::new(false),
+            counts: Mutex::default(),
+            warnings: Mutex::default(),
+        }
+    }
+
+    pub fn namespace(&self) -> Option<&str> {
+        self.session.namespace.as_deref()
+    }
+
+    /// Whether the server has ever answered.
+    pub fn reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.counts).clone()
+    }
+
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.warnings))
+    }
+
+    /// Sends a request until it is answered for good, and reads the answer as JSON.
+    pub async fn json(&self, call: &Call) -> ApiResult<Value> {
+        let body = self.send(call).await?;
+        serde_json::from_slice(&body).map_err(|error| ApiError {
+            code: 200,
+            hint: Some("is there a proxy or a login page before the API server?".to_owned()),
+            ..ApiError::local(
+                ApiErrorKind::Other,
+                &call.words,
+                format!("the answer is not JSON (line {}, column {})", error.line(), error.column()),
+            )
+        })
+    }
+
+    /// Sends a request until it is answered for good.
+    pub async fn send(&self, call: &Call) -> ApiResult<Vec<u8>> {
+        let _slot = self.slots.acquire().await;
+        match self.request_timeout {
+            None => self.send_again_and_again(call).await,
+            Some(limit) => timeout(limit, self.send_again_and_again(call)).await.unwrap_or_else(|_| {
+                Err(ApiError {
+                    hint: Some("give it more time with --request-timeout".to_owned()),
+                    ..ApiError::local(ApiErrorKind::Timeout, &call.words, format!("no answer within {}", seconds(limit)))
+                })
+            }),
+        }
+    }
+
+    async fn send_again_and_again(&self, call: &Call) -> ApiResult<Vec<u8>> {
+        let started = Instant::now();
+        let mut renewed = false;
+        let (mut attempts, mut stalls) = (0, 0);
+        loop {
+            attempts += 1;
+            let miss = match timeout(self.policy.attempt, self.attempt(call)).await {
+                Ok(Ok(body)) => return Ok(body),
+                Ok(Err(miss)) => miss,
+                Err(_) => Miss {
+                    failure: Failure::Stalled,
+                    error: ApiError::local(
+                        ApiErrorKind::Timeout,
+                        &call.words,
+                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
+                    ),
+                    generation: 0,
+                },
+            };
+            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? {
+                renewed = true;
+                continue;
+            }
+            stalls += u32::from(miss.failure == Failure::Stalled);
+            let progress = Progress { attempts, stalls, elapsed: started.elapsed(), reached: self.reached() };
+            match retry::pause(&self.policy, call.repeat, miss.failure, progress, retry::chance()) {
+                Some(pause) => {
+                    tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
+                    tokio::time::sleep(pause).await;
+                }
+                None => return Err(miss.error),
+            }
+        }
+    }
+
+    /// Opens a stream (a watch) with one attempt; who reads it knows how to go on. It takes no slot: it may last for ever.
+    pub async fn open(&self, call: &Call) -> ApiResult<Bytes> {
+        let mut renewed = false;
+        loop {
+            let opened = timeout(self.policy.attempt, self.open_once(call)).await;
+            match opened {
+                Ok(Ok(response)) => {
+                    let chunks = response.into_body().into_data_stream();
+                    return Ok(Box::pin(chunks.map(|chunk| chunk.map(|bytes| bytes.to_vec()))));
+                }
+                Ok(Err(miss)) if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? => {
+                    renewed = true;
+                }
+                Ok(Err(miss)) => return Err(miss.error),
+                Err(_) => {
+                    return Err(ApiError::local(
+                        ApiErrorKind::Timeout,
+                        &call.words,
+                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, miss: &Miss, call: &Call) -> ApiResult<bool> {
+        self.session.renew(miss.generation).await.map_err(|error| not_logged_in(call, &error))
+    }
+
+    /// One request and its whole answer.
+    async fn attempt(&self, call: &Call) -> Result<Vec<u8>, Miss> {
+        let response = self.open_once(call).await?;
+        // The answer has begun, so whatever breaks now, the server has heard the request.
+        let body = response.into_body().collect().await.map_err(|error| self.lost(call, &error, true))?;
+        Ok(body.to_bytes().to_vec())
+    }
+
+    /// One request, up to the head of a successful answer.
+    async fn open_once(&self, call: &Call) -> Result<Response<Body>, Miss> {
+        let (client, generation) = self.session.client().await.map_err(|error| Miss {
+            failure: Failure::Lasting,
+            error: not_logged_in(call, &error),
+            generation: 0,
+        })?;
+        let request = build(call).map_err(|error| Miss {
+            failure: Failure::Lasting,
+            error: ApiError::local(ApiErrorKind::Invalid, &call.words, error.to_string()),
+            generation,
+        })?;
+        *lock(&self.counts).entry(call.verb).or_default() += 1;
+        let started = Instant::now();
+        let sent = client.send(request).await;
+        let milliseconds = started.elapsed().as_millis() as u64;
+        let response = sent.map_err(|error| {
+            tracing::debug!(method = %call.method, path = call.path, milliseconds, "no answer");
+            self.lost(call, &error, false)
+        })?;
+        let code = response.status().as_u16();
+        tracing::debug!(method = %call.method, path = call.path, code, milliseconds, "answered");
+        self.reached.store(true, Ordering::Relaxed);
+        self.keep_warnings(&response);
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
+        // What cannot be read of a failure's body leaves its code to speak.
+        let body = response.into_body().collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+        let mut error = errors::from_answer(&call.words, code, &body);
+        if error.kind == ApiErrorKind::Unauthorized {
+            error.hint = self.session.doubt();
+        }
+        let etcd = code == 500 && retry::etcd_hiccup(&error.message);
+        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error, generation })
+    }
+
+    fn lost(&self, call: &Call, error: &kube::Error, answering: bool) -> Miss {
+        let found = errors::no_answer(error, &self.session.route);
+        let failure = match (found.lasting, found.unsent && !answering) {
+            (true, _) => Failure::Lasting,
+            (false, true) => Failure::Unsent,
+            (false, false) => Failure::Lost,
+        };
+        let message = match answering {
+            true => format!("the answer from {} was cut off", self.session.route),
+            false => found.message,
+        };
+        let error = ApiError { hint: found.hint, ..ApiError::local(found.kind, &call.words, message) };
+        Miss { failure, error, generation: 0 }
+    }
+
+    fn keep_warnings<T>(&self, response: &Response<T>) {
+        for header in response.headers().get_all(header::WARNING) {
+            if let Some(text) = header.to_str().ok().and_then(warning_text) {
+                let mut warnings = lock(&self.warnings);
+                if !warnings.contains(&text) {
+                    warnings.push(text);
+                }
+            }
+        }
+    }
+}
+
+/// A thread that panicked while it counted has left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn build(call: &Call) -> http::Result<Request<Body>> {
+    let mut request = Request::builder()
+        .method(call.method.clone())
+        .uri(&call.path)
+        .header(header::ACCEPT, call.accept)
+        .header(header::USER_AGENT, concat!("kubectl-fabric/", env!("CARGO_PKG_VERSION")));
+    let body = match &call.body {
+        Some((content, bytes)) => {
+            request = request.header(header::CONTENT_TYPE, *content);
+            Body::from(bytes.clone())
+        }
+        None => Body::empty(),
+    };
+    request.body(body)
+}
+
+/// The report of a credential plugin, as the reason of a request that could not be sent for it.
+fn not_logged_in(call: &Call, error: &crate::error::Error) -> ApiError {
+    let report = error.to_string();
+    let (hints, reasons): (Vec<&str>, Vec<&str>) = report.lines().partition(|line| line.starts_with("hint: "));
+    let reasons: Vec<&str> = reasons.iter().map(|line| line.trim_start_matches("why: ").trim()).collect();
+    let hint = hints.first().map(|hint| hint.trim_start_matches("hint: ").to_owned());
+    ApiError { hint, ..ApiError::local(ApiErrorKind::Unauthorized, &call.words, reasons.join("; ")) }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+/// The text of a header like `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"` (RFC 7234, 5.5), the form the API server
+/// sends.
+fn warning_text(header: &str) -> Option<String> {
+    let rest = header.strip_prefix("299 ")?;
+    let (_, quoted) = rest.split_once(" \"")?;
+    let mut text = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => return Some(text),
+            '\\' => text.extend(characters.next()),
+            other => text.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::{
+            Apply, Connection, Kind,
+            scripted::{Reply, Scripted, impatient},
+        },
+        manifest::ObjectKey,
+    };
+    use serde_json::json;
+
+    #[test]
+    fn a_warning_header_is_read_without_its_quotes() {
+        assert_eq!(warning_text(r#"299 - "unknown field \"spec.foo\"""#).as_deref(), Some("unknown field \"spec.foo\""));
+        assert_eq!(warning_text(r#"299 - "cut"#), None);
+        assert_eq!(warning_text("199 - \"other\""), None);
+    }
+
+    fn namespace(name: &str) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: "Namespace".to_owned(), namespace: None, name: name.to_owned() }
+    }
+
+    fn lease() -> Value {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock", "namespace": "org1"}})
+    }
+
+    #[tokio::test]
+    async fn a_read_outlives_hiccups_of_the_server_and_the_network() {
+        let busy = Reply::code(429).header("retry-after", 0);
+        let etcd = Reply::status(500, "", "etcdserver: leader changed");
+        let server =
+            Scripted::start([busy, Reply::code(503), Reply::code(503), Reply::Close, Reply::Cut, etcd, Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        assert!(cluster.get("v1", &namespace("org1")).await.unwrap().is_some());
+        assert_eq!(server.lines().len(), 7);
+        assert_eq!(cluster.requests()["get"], 7);
+    }
+
+    #[tokio::test]
+    async fn an_apply_is_sent_again_after_a_reset_and_a_create_is_not() {
+        let server = Scripted::start([Reply::Close, Reply::ok("{}"), Reply::Close, Reply::Cut, Reply::code(504)]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        for expected in [ApiErrorKind::Unreachable, ApiErrorKind::Unreachable, ApiErrorKind::Unavailable] {
+            let error = cluster.create(&lease()).await.unwrap_err();
+            assert_eq!(error.kind, expected);
+            assert!(error.may_have_happened());
+        }
+        assert_eq!(server.lines().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_create_that_was_surely_not_heard_is_sent_again() {
+        let later = Reply::code(503).header("retry-after", 0);
+        let server = Scripted::start([Reply::code(429), later, Reply::ok("{}")]).await;
+        server.cluster(impatient()).await.create(&lease()).await.unwrap();
+        assert_eq!(server.lines().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_soon_and_plainly() {
+        let mut gone = Scripted::start([]).await;
+        gone.url = "http://127.0.0.1:1".to_owned();
+        let error = gone.cluster(impatient()).await.version().await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unreachable);
+        assert_eq!(error.message, "cannot reach http://127.0.0.1:1: connection refused");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_said_to_be_one() {
+        let mut nowhere = Scripted::start([]).await;
+        nowhere.url = "http://api.invalid:1".to_owned();
+        let error = nowhere.cluster(impatient()).await.version().await.unwrap_err();
+        assert!(error.message.contains("the name of the server is not known"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_stalled_request_ends_and_only_a_harmless_one_is_sent_again() {
+        let policy = Policy { attempt: Duration::from_millis(100), ..impatient() };
+        let server = Scripted::start([Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
+        let cluster = server.cluster(policy).await;
+        cluster.version().await.unwrap();
+        assert_eq!(cluster.create(&lease()).await.unwrap_err().kind, ApiErrorKind::Timeout);
+        assert_eq!(server.lines().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn request_timeout_bounds_all_attempts_together() {
+        let server = Scripted::start(std::iter::repeat_n(Reply::Stall, 9)).await;
+        let connection = Connection { request_timeout: Some(Duration::from_millis(50)), ..Connection::default() };
+        let error = server.cluster_of(connection, impatient()).await.version().await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Timeout);
+        assert_eq!(error.message, "no answer within 0.05 s");
+    }
+
+    #[tokio::test]
+    async fn a_conflict_comes_back_at_once_with_its_causes() {
+        let causes = json!([{"reason": "FieldManagerConflict", "message": "conflict with \"other\"", "field": ".data.a"}]);
+        let status = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "m", "details": {"causes": causes}});
+        let server = Scripted::start([Reply::Answer(409, Vec::new(), status.to_string())]).await;
+        let error = server.cluster(impatient()).await.apply(&lease(), Apply::default()).await.unwrap_err();
+        assert_eq!((error.kind, error.code, error.causes.len()), (ApiErrorKind::Conflict, 409, 1));
+        assert_eq!(error.request, "apply Lease org1/lock");
+    }
+
+    #[tokio::test]
+    async fn an_apply_says_who_writes_and_asks_for_strictness() {
+        let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.apply(&lease(), Apply { dry_run: true, force: true }).await.unwrap();
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        let path =
+            "PATCH /apis/coordination.k8s.io/v1/namespaces/org1/leases/lock?fieldManager=kubectl-fabric&fieldValidation=Strict";
+        assert_eq!(server.lines(), [format!("{path}&force=true&dryRun=All"), path.to_owned()]);
+        assert!(server.seen()[0].contains("content-type: application/apply-patch+yaml"));
+        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 1), ("dry-run", 1)]));
+    }
+
+    #[tokio::test]
+    async fn an_expired_list_is_begun_once_more() {
+        let page = |next: &str| {
+            Reply::ok(json!({"metadata": {"continue": next, "resourceVersion": "1"}, "items": [{"metadata": {"name": next}}]}))
+        };
+        let expired = Reply::status(410, "Expired", "the continue token is too old");
+        let server = Scripted::start([page("t/1"), expired, page("t2"), page("")]).await;
+        let kind = Kind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() };
+        let items = server.cluster(impatient()).await.list(&kind, Some("org1"), "").await.unwrap();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0]["kind"], "ConfigMap");
+        assert!(server.lines()[1].ends_with("?limit=500&continue=t%2F1"), "{:?}", server.lines());
+        assert!(server.lines()[2].ends_with("?limit=500"), "{:?}", server.lines());
+    }
+
+    #[tokio::test]
+    async fn a_kind_is_looked_up_once_and_once_more_when_it_was_not_there() {
+        let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
+        let server = Scripted::start([Reply::code(404), Reply::ok(&widgets), Reply::ok("{}"), Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+        assert_eq!(cluster.apply(&body, Apply::default()).await.unwrap_err().kind, ApiErrorKind::UnknownKind);
+        cluster.apply(&body, Apply::default()).await.unwrap();
+        cluster.apply(&body, Apply::default()).await.unwrap();
+        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 2), ("discover", 2)]));
+    }
+
+    #[tokio::test]
+    async fn warnings_are_kept_once_and_taken_once() {
+        let warned = || Reply::ok("{}").header("warning", "299 - \"old\"").header("warning", "299 - \"odd\"");
+        let server = Scripted::start([warned(), warned()]).await;
+        let cluster = server.cluster(impatient()).await;
+        cluster.version().await.unwrap();
+        cluster.version().await.unwrap();
+        assert_eq!(cluster.take_warnings(), ["old", "odd"]);
+        assert!(cluster.take_warnings().is_empty());
+    }
+
+    #[tokio::test]
+    async fn at_most_so_many_requests_are_under_way() {
+        let server = Scripted::start(std::iter::repeat_n(Reply::Stall, 100)).await;
+        let cluster = server.cluster(impatient()).await;
+        let all = futures::future::join_all((0..100).map(|_| cluster.version()));
+        assert!(timeout(Duration::from_millis(300), all).await.is_err());
+        assert_eq!(cluster.requests()["get"], AT_ONCE as u64);
+    }
+}

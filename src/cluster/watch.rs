@@ -1,0 +1,414 @@
+//! A list that stays true: LIST, then WATCH from there, over cut connections, expired versions and servers that restart.
+//!
+//! The caller sees objects come and go and never learns of an interruption, but for the change it missed. It ends when trying
+//! again cannot help, or when the server has been away for too long.
+
+use super::{
+    ApiError, ApiErrorKind, ApiResult, WatchEvent,
+    errors::from_status,
+    list::{self, List},
+    requests::{self, Call},
+    retry::{self, Repeat},
+    transport::Bytes,
+};
+use futures::StreamExt;
+use http::Method;
+use serde_json::{Value, json};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+/// How long the server keeps a watch open, as kube-rs and client-go ask (they choose 5 to 10 minutes).
+const SERVER_TIMEOUT: &str = "290";
+
+/// The times of a watch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// A watch that says nothing for so long is taken for dead and opened again from where it was. The server sends a bookmark
+    /// about once a minute (apiserver's `cacher`, `defaultBookmarkFrequency`), so a living one is not silent for longer.
+    pub silence: Duration,
+    /// A server that cannot be reached for so long ends the watch.
+    pub away: Duration,
+    /// Between attempts: doubled from the first up to the longest.
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Times {
+        Times {
+            silence: Duration::from_secs(100),
+            away: Duration::from_secs(60),
+            first: Duration::from_millis(100),
+            longest: Duration::from_secs(5),
+        }
+    }
+}
+
+pub(super) struct Watcher {
+    list: List,
+    times: Times,
+    /// What the caller has not yet taken.
+    ready: VecDeque<WatchEvent>,
+    /// Every object as the caller knows it, by namespace and name, reduced to its identity: to tell which vanished.
+    known: HashMap<(String, String), Value>,
+    state: State,
+    failures: u32,
+    /// Since when the server has not been heard.
+    away_since: Option<Instant>,
+}
+
+enum State {
+    /// Nothing is known, or what was known has expired.
+    Unlisted,
+    /// Known up to a version; a watch from there is to be opened.
+    At(String),
+    /// A watch is open, with the bytes of a line that has not come to its end.
+    Open {
+        version: String,
+        chunks: Bytes,
+        line: Vec<u8>,
+        opened: Instant,
+    },
+    Ended,
+}
+
+/// What a line of a watch means for the watch itself.
+enum Step {
+    Go,
+    Relist,
+    Fail(ApiError),
+}
+
+impl Watcher {
+    pub fn new(list: List, times: Times) -> Watcher {
+        Watcher {
+            list,
+            times,
+            ready: VecDeque::new(),
+            known: HashMap::new(),
+            state: State::Unlisted,
+            failures: 0,
+            away_since: None,
+        }
+    }
+
+    /// The next change, `None` after an error.
+    pub async fn next(&mut self) -> Option<ApiResult<WatchEvent>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            let stepped = match std::mem::replace(&mut self.state, State::Ended) {
+                State::Unlisted => self.relist().await,
+                State::At(version) => self.open(version).await,
+                State::Open { version, chunks, line, opened } => self.read(version, chunks, line, opened).await,
+                State::Ended => return None,
+            };
+            if let Err(error) = stepped {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    async fn relist(&mut self) -> ApiResult<()> {
+        match self.list.fetch().await {
+            Ok(list::Page { items, version }) => {
+                self.heard();
+                self.take_over(items);
+                self.state = State::At(version);
+                Ok(())
+            }
+            Err(error) => self.rest(State::Unlisted, error).await,
+        }
+    }
+
+    /// Tells what differs between what the caller knows and what there is.
+    fn take_over(&mut self, items: Vec<Value>) {
+        let mut vanished = std::mem::take(&mut self.known);
+        for item in items {
+            let before = vanished.remove(&key(&item));
+            self.known.insert(key(&item), identity(&item));
+            let unchanged = before.is_some_and(|before| version(&before) == version(&item) && uid(&before) == uid(&item));
+            if !unchanged {
+                self.ready.push_back(WatchEvent::Present(item));
+            }
+        }
+        self.ready.extend(vanished.into_values().map(WatchEvent::Deleted));
+    }
+
+    async fn open(&mut self, version: String) -> ApiResult<()> {
+        let (path, words) = self.list.target().await?;
+        let parameters = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version.as_str()),
+            ("timeoutSeconds", SERVER_TIMEOUT),
+            ("labelSelector", self.list.selector.as_str()),
+        ];
+        let call = Call {
+            verb: "watch",
+            method: Method::GET,
+            path: requests::query(path, &parameters),
+            body: None,
+            accept: requests::JSON,
+            words: words.replacen("list", "watch", 1),
+            repeat: Repeat::Harmless,
+        };
+        match self.list.transport().open(&call).await {
+            Ok(chunks) => {
+                self.away_since = None;
+                self.state = State::Open { version, chunks, line: Vec::new(), opened: Instant::now() };
+                Ok(())
+            }
+            Err(error) if error.kind == ApiErrorKind::Expired => {
+                self.state = State::Unlisted;
+                Ok(())
+            }
+            Err(error) => self.rest(State::At(version), error).await,
+        }
+    }
+
+    /// Reads on until there is something to tell, or the watch is over.
+    async fn read(&mut self, mut version: String, mut chunks: Bytes, mut line: Vec<u8>, opened: Instant) -> ApiResult<()> {
+        let chunk = match timeout(self.times.silence, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            // The server's time is over, the connection broke, or nobody is there any more: go on from the last version. What
+            // was read of an unfinished line comes again.
+            Ok(None | Some(Err(_))) | Err(_) => {
+                self.state = State::At(version);
+                // A server that closes at once must not be asked in a circle.
+                if opened.elapsed() < Duration::from_secs(1) {
+                    self.sleep().await;
+                }
+                return Ok(());
+            }
+        };
+        line.extend_from_slice(&chunk);
+        while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            let event: Vec<u8> = line.drain(..=end).collect();
+            if event.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match self.take_in(&event, &mut version) {
+                Step::Go => {}
+                Step::Relist => {
+                    self.state = State::Unlisted;
+                    return Ok(());
+                }
+                Step::Fail(error) => return self.rest(State::At(version), error).await,
+            }
+        }
+        self.state = State::Open { version, chunks, line, opened };
+        Ok(())
+    }
+
+    fn take_in(&mut self, line: &[u8], seen: &mut String) -> Step {
+        let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
+            // Not a watch's line: a proxy cut in. Nothing is lost by beginning again.
+            return Step::Relist;
+        };
+        let object = event["object"].take();
+        let kind = event["type"].as_str().unwrap_or_default();
+        if kind == "ERROR" {
+            let code = object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+            let words = format!("watch {}", self.list.kind.kind);
+            let error = from_status(&words, code, &object);
+            return match error.kind {
+                ApiErrorKind::Expired => Step::Relist,
+                _ => Step::Fail(error),
+            };
+        }
+        self.heard();
+        if let Some(version) = version(&object) {
+            *seen = version.to_owned();
+        }
+        match kind {
+            "ADDED" | "MODIFIED" => {
+                self.known.insert(key(&object), identity(&object));
+                self.ready.push_back(WatchEvent::Present(object));
+            }
+            "DELETED" => {
+                self.known.remove(&key(&object));
+                self.ready.push_back(WatchEvent::Deleted(object));
+            }
+            // BOOKMARK: only the version moves on.
+            _ => {}
+        }
+        Step::Go
+    }
+
+    fn heard(&mut self) {
+        self.failures = 0;
+        self.away_since = None;
+    }
+
+    /// After a failure: waits and lets `state` be tried again, or ends when that is of no use.
+    async fn rest(&mut self, state: State, error: ApiError) -> ApiResult<()> {
+        let passing = matches!(error.kind, ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout);
+        let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
+        if !passing || !self.list.transport().reached() || away > self.times.away {
+            return Err(error);
+        }
+        tracing::debug!(request = error.request, reason = error.message, "the watch will be opened again");
+        self.sleep().await;
+        self.state = state;
+        Ok(())
+    }
+
+    async fn sleep(&mut self) {
+        self.failures += 1;
+        let doubled = self.times.first.saturating_mul(1 << (self.failures - 1).min(16)).min(self.times.longest);
+        tokio::time::sleep(doubled.mul_f64(0.5 + retry::chance() / 2.0)).await;
+    }
+}
+
+fn key(object: &Value) -> (String, String) {
+    let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+fn version(object: &Value) -> Option<&str> {
+    object["metadata"]["resourceVersion"].as_str()
+}
+
+fn uid(object: &Value) -> Option<&str> {
+    object["metadata"]["uid"].as_str()
+}
+
+/// What is remembered of an object: enough to say of which one it is told that it vanished.
+fn identity(object: &Value) -> Value {
+    let mut metadata = serde_json::Map::new();
+    for name in ["name", "namespace", "uid", "resourceVersion", "labels"] {
+        if let Some(value) = object["metadata"].get(name) {
+            metadata.insert(name.to_owned(), value.clone());
+        }
+    }
+    json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        Kind,
+        scripted::{After, Reply, Scripted, impatient},
+    };
+    use futures::stream::BoxStream;
+
+    fn pod(name: &str, version: u32) -> Value {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "org1", "uid": name, "resourceVersion": version.to_string()}})
+    }
+
+    fn listed(version: u32, pods: &[Value]) -> Reply {
+        Reply::ok(json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string()}, "items": pods}))
+    }
+
+    fn line(kind: &str, object: Value) -> String {
+        format!("{}\n", json!({"type": kind, "object": object}))
+    }
+
+    fn gone() -> Value {
+        json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
+    }
+
+    fn impatient_times() -> Times {
+        Times {
+            silence: Duration::from_millis(50),
+            away: Duration::from_secs(20),
+            first: Duration::from_millis(1),
+            longest: Duration::from_millis(5),
+        }
+    }
+
+    async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent>> {
+        let kind = Kind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
+        server.cluster(impatient()).await.watch_with(kind, Some("org1".to_owned()), "a=b".to_owned(), times)
+    }
+
+    async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent>>) -> String {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match events.next().await {
+            Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), version(&object).unwrap_or_default()),
+            Some(Ok(WatchEvent::Deleted(object))) => format!("-{}", name(&object)),
+            Some(Err(error)) => format!("{:?}", error.kind),
+            None => "end".to_owned(),
+        }
+    }
+
+    /// Where each watch began, and when lists were made.
+    fn story(server: &Scripted) -> Vec<String> {
+        let version = |line: &str| {
+            line.split_once("resourceVersion=").map(|(_, rest)| rest.split('&').next().unwrap_or_default().to_owned())
+        };
+        server.lines().iter().map(|line| version(line).map_or("list".to_owned(), |version| format!("from {version}"))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_cut_watch_goes_on_from_the_last_version_it_heard() {
+        let bookmark = json!({"kind": "Pod", "metadata": {"resourceVersion": "20"}});
+        let server = Scripted::start([
+            listed(10, &[pod("a", 5)]),
+            Reply::Watch(vec![line("MODIFIED", pod("a", 11)), line("BOOKMARK", bookmark)], After::End),
+            Reply::Close,
+            Reply::Watch(vec![line("ADDED", pod("b", 21)), "{\"type\": \"MODI".to_owned()], After::Silence),
+            Reply::Watch(vec![line("DELETED", pod("a", 22))], After::Silence),
+        ])
+        .await;
+        let mut events = watch(&server, impatient_times()).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "+a@11");
+        assert_eq!(told(&mut events).await, "+b@21");
+        assert_eq!(told(&mut events).await, "-a");
+        assert_eq!(story(&server), ["list", "from 10", "from 20", "from 20", "from 21"]);
+        assert!(server.lines()[1].contains("labelSelector=a%3Db") && server.lines()[1].contains("allowWatchBookmarks=true"));
+    }
+
+    #[tokio::test]
+    async fn an_expired_watch_lists_again_and_tells_only_what_differs() {
+        let server = Scripted::start([
+            listed(10, &[pod("a", 5), pod("b", 6), pod("c", 7)]),
+            Reply::Watch(vec![line("ERROR", gone())], After::End),
+            listed(30, &[pod("a", 5), pod("b", 25), pod("d", 26)]),
+            Reply::status(410, "Expired", "too old"),
+            listed(40, &[pod("a", 5), pod("b", 25)]),
+            Reply::Watch(Vec::new(), After::Silence),
+        ])
+        .await;
+        let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
+        let mut all = Vec::new();
+        for _ in 0..7 {
+            all.push(told(&mut events).await);
+        }
+        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "+b@25", "+d@26", "-c", "-d"]);
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_asked_again_and_a_refusal_ends_the_watch() {
+        let busy = json!({"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": "later"});
+        let server = Scripted::start([
+            Reply::code(503),
+            listed(10, &[pod("a", 5)]),
+            Reply::code(500),
+            Reply::Watch(vec![line("ERROR", busy)], After::End),
+            Reply::status(403, "Forbidden", "no"),
+        ])
+        .await;
+        let mut events = watch(&server, impatient_times()).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "Forbidden");
+        assert_eq!(told(&mut events).await, "end");
+        assert_eq!(story(&server), ["list", "list", "from 10", "from 10", "from 10"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stays_away_ends_the_watch() {
+        let server = Scripted::start([listed(10, &[pod("a", 5)])]).await;
+        let mut events = watch(&server, Times { away: Duration::from_millis(100), ..impatient_times() }).await;
+        assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "Unreachable");
+        assert_eq!(told(&mut events).await, "end");
+    }
+}

@@ -1,0 +1,56 @@
+//! Which chart: named, in a folder or an archive, or found by the release's name.
+
+use super::CHART;
+use crate::chart::Chart;
+use crate::commands::{complete, load};
+use crate::deploy::ChartChoice;
+use crate::error::Result;
+use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = CHART)]
+pub struct ChartArguments {
+    /// Chart: a name, a folder or a .tgz [default: the one that the release's name stands for]
+    ///
+    /// Chart: the name of an embedded chart or of one that you keep, a folder, or a .tgz archive. A plain word is looked for among the
+    /// embedded charts first, then among yours, then as a folder here; with a slash (./peer-org) it is always a path. When no chart is
+    /// named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a kafka; an upgrade keeps the
+    /// release's chart. `kubectl fabric charts list` shows what there is.
+    #[arg(value_name = "CHART", help_heading = "Arguments", value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
+    pub chart: Option<String>,
+
+    /// Chart, as a flag instead of the second argument
+    #[arg(long = "chart", id = "chart-flag", value_name = "CHART", conflicts_with = "chart", hide_short_help = true, value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
+    pub chart_flag: Option<String>,
+
+    /// Version of the chart: exact (0.1.0) or a range (^0.1, 0.1.x) [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+}
+
+impl ChartArguments {
+    /// What the user asked for, with a chart from outside already read.
+    pub fn choice(&self) -> Result<ChartChoice> {
+        match (self.named(), &self.version) {
+            (None, None) => Ok(ChartChoice::ByRelease),
+            (None, Some(version)) => Ok(ChartChoice::ByReleaseVersion(version.clone())),
+            (Some(name), version) => load::chart_choice(name, version.as_deref()),
+        }
+    }
+
+    /// The chart itself, for verbs that ask no cluster.
+    pub fn resolve(&self, release: &str) -> Result<Chart> {
+        use crate::chart::repository;
+        match self.choice()? {
+            ChartChoice::ByRelease => repository::find(repository::chart_for_release(release)?, None),
+            ChartChoice::ByReleaseVersion(version) => repository::find(repository::chart_for_release(release)?, Some(&version)),
+            ChartChoice::Named { name, version } => repository::find(&name, version.as_deref()),
+            ChartChoice::Loaded(chart) => Ok(*chart),
+        }
+    }
+
+    fn named(&self) -> Option<&str> {
+        self.chart.as_deref().or(self.chart_flag.as_deref())
+    }
+}

@@ -1,0 +1,167 @@
+//! How install, upgrade and rollback go about it.
+
+use super::{OPERATION, duration};
+use crate::deploy::{DryRun, Options};
+use clap::{ArgAction, Args, ValueEnum};
+use std::time::Duration;
+
+/// `--dry-run`, with Helm's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DryRunChoice {
+    /// Do it
+    #[default]
+    #[value(alias = "false")]
+    None,
+    /// Render and plan; send nothing that writes
+    #[value(alias = "true")]
+    Client,
+    /// Plan, and let the API server check every object without keeping it
+    Server,
+}
+
+impl From<DryRunChoice> for DryRun {
+    fn from(choice: DryRunChoice) -> DryRun {
+        match choice {
+            DryRunChoice::None => DryRun::No,
+            DryRunChoice::Client => DryRun::Client,
+            DryRunChoice::Server => DryRun::Server,
+        }
+    }
+}
+
+/// `--wait`, which also takes the words of Helm 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitChoice {
+    #[value(name = "true", aliases = ["watcher", "legacy"])]
+    Wait,
+    #[value(name = "false", alias = "hookOnly")]
+    Go,
+}
+
+/// `--events`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventFormat {
+    /// One JSON object per line
+    Json,
+}
+
+/// The flags that install, upgrade, rollback, uninstall and test share.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = OPERATION)]
+pub struct RunArguments {
+    /// Longest time for the operation's waiting, such as 90s, 5m or 1h30m
+    #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration::parse)]
+    pub timeout: Duration,
+
+    /// Stream what happens as JSON, one object per line on stderr, instead of the progress for people
+    ///
+    /// Stream what happens as JSON, one object per line on stderr, instead of the progress for people. Each line has `event`; a failure is
+    /// the last line, with event `failed`. The result stays on stdout.
+    #[arg(long, value_name = "FORMAT", hide_short_help = true)]
+    pub events: Option<EventFormat>,
+}
+
+/// The flags that install, upgrade and rollback share.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = OPERATION)]
+pub struct ApplyArguments {
+    /// Show what would be done: client renders and plans, server also lets the API server check every object
+    ///
+    /// Show what would be done, and do nothing: `client` renders and plans, `server` also lets the API server check every object
+    /// (admission, quotas, immutable fields, conflicts). --dry-run alone is --dry-run=client.
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client",
+        default_value = "none", hide_possible_values = true)]
+    pub dry_run: DryRunChoice,
+
+    /// Wait until every object is ready
+    ///
+    /// Wait until every object is ready, or --timeout has passed, or one of them has failed for good; --wait=false returns once
+    /// everything is applied.
+    #[arg(long, value_name = "BOOL", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "true", hide_possible_values = true)]
+    pub wait: WaitChoice,
+
+    /// Wait for Jobs to complete as well
+    #[arg(long, hide_short_help = true)]
+    pub wait_for_jobs: bool,
+
+    /// Take over fields that another manager set (kubectl edit, another tool)
+    #[arg(long, hide_short_help = true)]
+    pub force_conflicts: bool,
+
+    /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
+    ///
+    /// Object that may be deleted and made anew when a field of it cannot change in place, such as StatefulSet/peer0; may be repeated.
+    /// The pods and volumes of a StatefulSet stay. Objects that hold data are never made anew.
+    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
+    pub recreate: Vec<String>,
+
+    /// Do not run hooks
+    #[arg(long, hide_short_help = true)]
+    pub no_hooks: bool,
+
+    /// Delete what this attempt created, if it fails
+    #[arg(long, hide_short_help = true)]
+    pub cleanup_on_fail: bool,
+
+    /// Text for the history instead of the usual one
+    #[arg(long, value_name = "TEXT", hide_short_help = true)]
+    pub description: Option<String>,
+
+    /// Revisions to keep per release; 0 keeps all
+    #[arg(long, value_name = "N", default_value_t = 10, hide_short_help = true)]
+    pub history_max: usize,
+
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// The flags that only install and upgrade have.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = OPERATION)]
+pub struct ReleaseArguments {
+    /// On failure, go back: an install is removed, an upgrade rolled back
+    ///
+    /// On failure, go back: an install is removed (volumes and identities stay), an upgrade is rolled back to the last deployed
+    /// revision. --atomic is another name for it.
+    #[arg(long, alias = "atomic")]
+    pub rollback_on_failure: bool,
+
+    /// Take objects over that exist and belong to nobody or to another release
+    #[arg(long, hide_short_help = true)]
+    pub take_ownership: bool,
+
+    /// Create the release's namespace if it is not there [default: true for an install]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set,
+        hide_possible_values = true, hide_short_help = true)]
+    pub create_namespace: Option<bool>,
+
+    /// Do not print the chart's notes
+    #[arg(long, hide_short_help = true, help_heading = super::OUTPUT)]
+    pub hide_notes: bool,
+
+    /// Accepted for Helm's sake: secrets are always hidden
+    #[arg(long, hide = true)]
+    pub hide_secret: bool,
+}
+
+impl ApplyArguments {
+    /// The operation's options; `release` is absent for a rollback.
+    pub fn options(&self, release: Option<&ReleaseArguments>, create_namespace: bool) -> Options {
+        Options {
+            dry_run: self.dry_run.into(),
+            wait: self.wait == WaitChoice::Wait,
+            wait_for_jobs: self.wait_for_jobs,
+            timeout: self.run.timeout,
+            rollback_on_failure: release.is_some_and(|release| release.rollback_on_failure),
+            cleanup_on_fail: self.cleanup_on_fail,
+            create_namespace: release.and_then(|release| release.create_namespace).unwrap_or(create_namespace),
+            take_ownership: release.is_some_and(|release| release.take_ownership),
+            force_conflicts: self.force_conflicts,
+            recreate: self.recreate.clone(),
+            no_hooks: self.no_hooks,
+            description: self.description.clone(),
+            history_max: self.history_max,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Where the user's values come from: Helm's flags, with Helm's precedence.
+
+use super::CHART;
+use crate::commands::load;
+use crate::error::Result;
+use crate::values::{self, Source, Values};
+use clap::{ArgAction, Args, ValueHint};
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = CHART)]
+pub struct ValuesArguments {
+    /// File with values; may be repeated, the last one wins; `-` is standard input
+    ///
+    /// File with values, as YAML or JSON; may be repeated or hold several names separated by commas, the last one wins; `-` reads
+    /// standard input. The order of precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
+    /// --set-string, --set-file and --set-literal.
+    #[arg(short = 'f', long = "values", value_name = "FILE", value_delimiter = ',', action = ArgAction::Append, value_hint = ValueHint::FilePath)]
+    pub files: Vec<String>,
+
+    /// One or more values: key=value[,key=value], such as peers.count=3
+    ///
+    /// One or more values, such as peers.count=3 or `a.b={x,y}` or `list[0].name=n`. Numbers, true, false and null get their type; a
+    /// backslash keeps a comma, dot or equals sign as it is.
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub set: Vec<String>,
+
+    /// Like --set, and every value is a string
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true)]
+    pub set_string: Vec<String>,
+
+    /// Like --set, with values in JSON: key=JSON, or one whole JSON object
+    #[arg(long, value_name = "KEY=JSON", action = ArgAction::Append, hide_short_help = true)]
+    pub set_json: Vec<String>,
+
+    /// Sets a value to the content of a file: key=path
+    #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true)]
+    pub set_file: Vec<String>,
+
+    /// Sets one value to the text after the equals sign, with no special meaning of commas, braces or backslashes
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true)]
+    pub set_literal: Vec<String>,
+}
+
+impl ValuesArguments {
+    /// Whether `-f -` reads standard input.
+    pub fn uses_stdin(&self) -> bool {
+        self.files.iter().any(|file| file == "-")
+    }
+
+    /// Reads the files and merges everything into the user's values.
+    pub fn load(&self) -> Result<Values> {
+        let mut sources = Vec::new();
+        load::refuse_second_stdin(&self.files)?;
+        for file in &self.files {
+            let (name, text) = load::values_file(file)?;
+            sources.push(Source::File { name, text });
+        }
+        sources.extend(self.set_json.iter().cloned().map(Source::SetJson));
+        sources.extend(self.set.iter().cloned().map(Source::Set));
+        sources.extend(self.set_string.iter().cloned().map(Source::SetString));
+        for argument in &self.set_file {
+            for (key, path) in load::key_and_path(argument)? {
+                let content = load::set_file(&key, &path)?;
+                sources.push(Source::SetFile { key, path, content });
+            }
+        }
+        sources.extend(self.set_literal.iter().cloned().map(Source::SetLiteral));
+        values::from_sources(sources)
+    }
+}

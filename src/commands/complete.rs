@@ -1,0 +1,242 @@
+//! Completes words: kubectl's `__complete` contract, and the names that only the cluster or a kubeconfig knows.
+//!
+//! A completion has no room for an error: what cannot be told within a moment is not offered.
+
+use super::arguments::ConnectionArguments;
+use super::{Cli, Edge};
+use crate::chart::repository;
+use crate::cluster::{Cluster, Kind};
+use crate::error::Result;
+use crate::release::Entry;
+use crate::{storage, yaml};
+use clap::{Args, CommandFactory};
+use clap_complete::CompletionCandidate;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What kubectl's completion runs: `kubectl_complete-fabric WORDS...` calls this command.
+pub const COMMAND: &str = "__complete";
+
+/// The variable by which a shell's script asks for candidates.
+pub const VARIABLE: &str = "KUBECTL_FABRIC_COMPLETE";
+
+/// The name under which kubectl looks for a plugin's completion.
+const KUBECTL_COMPLETE: &str = "kubectl_complete-fabric";
+
+/// cobra's directive for "these are all: do not offer files".
+const NO_FILES: &str = ":4";
+
+/// A shell that waits longer feels broken.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Print candidates for the last word, one per line with its help after a tab
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+/// Called by the name that kubectl looks for, the program is its own completion: a link is enough to set it up.
+pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let called = arguments.first().map(PathBuf::from).and_then(|path| path.file_stem().map(OsStr::to_owned));
+    if called.is_some_and(|name| name == KUBECTL_COMPLETE) {
+        arguments.insert(1, COMMAND.into());
+    }
+    arguments
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let mut words = vec![OsString::from("kubectl-fabric")];
+    words.extend(arguments.words);
+    if words.len() == 1 {
+        words.push(OsString::new());
+    }
+    let last = words.len() - 1;
+    let here = std::env::current_dir().ok();
+    let candidates = clap_complete::engine::complete(&mut Cli::command(), words, last, here.as_deref()).unwrap_or_default();
+    let mut lines = String::new();
+    for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
+        lines.push_str(&candidate.get_value().to_string_lossy());
+        if let Some(help) = candidate.get_help() {
+            lines.push_str(&format!("\t{}", help.to_string().lines().next().unwrap_or_default()));
+        }
+        lines.push('\n');
+    }
+    edge.terminal.print_verbatim(&format!("{lines}{NO_FILES}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For words that only the user knows.
+pub fn nothing(_: &OsStr) -> Vec<CompletionCandidate> {
+    Vec::new()
+}
+
+/// Names of charts: the embedded ones.
+pub fn charts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut names: Vec<String> = repository::embedded().iter().map(|(name, _, _)| (*name).to_owned()).collect();
+    names.dedup();
+    let mut candidates = beginning_with(current, names.into_iter().map(|name| (name, "embedded chart".to_owned())));
+    let paths = clap_complete::engine::PathCompleter::any();
+    candidates.extend(clap_complete::engine::ValueCompleter::complete(&paths, current));
+    candidates
+}
+
+/// Names of releases: of `-n`, or of all namespaces.
+pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
+    let line = CommandLine::read();
+    let namespace = line.connection.namespace.clone();
+    let entries = ask(&line, async |cluster| storage::list(cluster, namespace.as_deref()).await.unwrap_or_default());
+    beginning_with(
+        current,
+        entries.into_iter().filter_map(|entry| match entry {
+            Entry::Readable(summary) => {
+                let help = format!("{}-{}, {}", summary.chart, summary.chart_version, summary.status);
+                Some((summary.release, help))
+            }
+            Entry::Unreadable { .. } => None,
+        }),
+    )
+}
+
+/// Revisions of the release that the command line names.
+pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
+    let line = CommandLine::read();
+    let Some(release) = line.release() else { return Vec::new() };
+    let namespace = line.connection.namespace_of(&release);
+    let entries = ask(&line, async |cluster| storage::history(cluster, &namespace, &release).await.unwrap_or_default());
+    let described = entries
+        .iter()
+        .rev()
+        .filter_map(Entry::summary)
+        .map(|summary| (summary.revision.to_string(), format!("{}: {}", summary.status, summary.description)));
+    beginning_with(current, described)
+}
+
+pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
+    let kind = Kind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() };
+    let found = ask(&CommandLine::read(), async |cluster| cluster.list_metadata(&kind, None, "").await.unwrap_or_default());
+    let names = found.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str());
+    beginning_with(current, names.map(|name| (name.to_owned(), String::new())))
+}
+
+/// Contexts of the kubeconfig files; the cluster is not asked.
+pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut names = Vec::new();
+    for path in kubeconfigs(&CommandLine::read().connection) {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(config) = yaml::parse(&text, "kubeconfig") else { continue };
+        let contexts = config["contexts"].as_array().cloned().unwrap_or_default();
+        names.extend(contexts.iter().filter_map(|context| context["name"].as_str()).map(str::to_owned));
+    }
+    beginning_with(current, names.into_iter().map(|name| (name, String::new())))
+}
+
+fn kubeconfigs(connection: &ConnectionArguments) -> Vec<PathBuf> {
+    if let Some(path) = &connection.kubeconfig {
+        return vec![path.clone()];
+    }
+    match std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
+        Some(list) => std::env::split_paths(&list).collect(),
+        None => dirs::home_dir().map(|home| home.join(".kube").join("config")).into_iter().collect(),
+    }
+}
+
+fn beginning_with(current: &OsStr, candidates: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    let fitting = candidates.into_iter().filter(|(value, _)| value.starts_with(&*current));
+    fitting.map(|(value, help)| CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))).collect()
+}
+
+/// Asks the cluster, for a moment.
+fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T) -> T {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return T::default() };
+    runtime.block_on(async {
+        let answer = async {
+            match Cluster::connect(&line.connection.connection(true)).await {
+                Ok(cluster) => question(&cluster).await,
+                Err(_) => T::default(),
+            }
+        };
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_default()
+    })
+}
+
+/// The words so far. A completer is given only the word under the cursor, so the connection is read from the whole line.
+struct CommandLine {
+    connection: ConnectionArguments,
+    words: Vec<String>,
+}
+
+impl CommandLine {
+    fn read() -> CommandLine {
+        CommandLine::of(std::env::args().skip(1).filter(|word| word != COMMAND && word != "--").collect())
+    }
+
+    fn of(words: Vec<String>) -> CommandLine {
+        let flag = |names: &[&str]| {
+            words.iter().enumerate().rev().find_map(|(at, word)| {
+                names.iter().find_map(|name| match word.strip_prefix(name)? {
+                    "" => words.get(at + 1).cloned(),
+                    rest => rest.strip_prefix('=').map(str::to_owned),
+                })
+            })
+        };
+        let connection = ConnectionArguments {
+            namespace: flag(&["--namespace", "-n"]).filter(|namespace| !namespace.is_empty()),
+            kubeconfig: flag(&["--kubeconfig"]).map(PathBuf::from),
+            context: flag(&["--context"]),
+            cluster: flag(&["--cluster"]),
+            user: flag(&["--user"]),
+            ..ConnectionArguments::default()
+        };
+        CommandLine { connection, words }
+    }
+
+    /// The first word after the verbs that is no flag.
+    fn release(&self) -> Option<String> {
+        let mut command = Cli::command();
+        command.build();
+        let mut command = &command;
+        for word in self.words.iter().filter(|word| !word.starts_with('-')) {
+            match command.find_subcommand(word) {
+                Some(verb) => command = verb,
+                None if command.get_name() == "kubectl-fabric" => {}
+                None => return Some(word.clone()),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str) -> CommandLine {
+        CommandLine::of(words.split(' ').map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn the_connection_is_read_from_the_words_so_far() {
+        let line = line("get values --context=prod -n shops org1 --revision ");
+        assert_eq!(line.connection.namespace.as_deref(), Some("shops"));
+        assert_eq!(line.connection.context.as_deref(), Some("prod"));
+    }
+
+    #[test]
+    fn the_release_is_the_first_word_after_the_verbs() {
+        assert_eq!(line("rollback org1 ").release().as_deref(), Some("org1"));
+        assert_eq!(line("diff rollback org1 ").release().as_deref(), Some("org1"));
+        assert_eq!(line("rollback").release(), None);
+    }
+
+    #[test]
+    fn a_link_named_as_kubectl_wants_completes() {
+        let words = |words: &[&str]| as_kubectl_asks(words.iter().map(OsString::from).collect::<Vec<_>>().into_iter());
+        assert_eq!(words(&["/bin/kubectl_complete-fabric", "li"]), ["/bin/kubectl_complete-fabric", "__complete", "li"]);
+        assert_eq!(words(&["kubectl-fabric", "list"]), ["kubectl-fabric", "list"]);
+    }
+}

@@ -1,0 +1,246 @@
+//! `diff`: what an operation would change, or what a revision did.
+
+use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::install::WantedArguments;
+use super::release_document::changes;
+use super::upgrade::ReuseArguments;
+use super::{DIFFERENT, Edge, complete};
+use crate::deploy::{self, Context, DryRun, Intent, Options};
+use crate::error::Result;
+use crate::manifest::Object;
+use crate::plan::diff::unified;
+use crate::plan::mask::Masker;
+use crate::plan::{Action, Plan, Step};
+use crate::release::ReleaseName;
+use crate::storage;
+use crate::terminal::{BOLD, CYAN, GREEN, RED, harmless};
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// Show what an upgrade or rollback would change, or what a revision changed
+///
+/// upgrade and rollback compare what is wanted with the live objects, fields that others set left aside; revision compares two recorded
+/// revisions. Nothing is written. Secrets are hidden: a change of one is seen, its content is not.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples:
+  kubectl fabric diff upgrade org1 --fabric-version 2.5.16
+  kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 when something would change
+  kubectl fabric diff rollback org1 2
+  kubectl fabric diff revision org1 2 3                       what revision 3 changed"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// What an upgrade would change
+    Upgrade {
+        /// Name of the release
+        #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+        release: String,
+
+        #[command(flatten)]
+        wanted: Box<WantedArguments>,
+
+        #[command(flatten)]
+        reuse: ReuseArguments,
+
+        /// A release that is not there is compared with nothing
+        #[arg(short, long, visible_alias = "allow-unreleased")]
+        install: bool,
+
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// What a rollback would change
+    Rollback {
+        /// Name of the release
+        #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+        release: String,
+
+        /// Revision to go back to [default: the newest earlier one that was deployed]
+        #[arg(value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+        revision: Option<u32>,
+
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// What differs between two recorded revisions
+    Revision {
+        /// Name of the release
+        #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+        release: String,
+
+        /// The earlier revision
+        #[arg(value_name = "FROM", add = ArgValueCompleter::new(complete::revisions))]
+        from: u32,
+
+        /// The later revision [default: the newest]
+        #[arg(value_name = "TO", add = ArgValueCompleter::new(complete::revisions))]
+        to: Option<u32>,
+
+        #[command(flatten)]
+        shown: Shown,
+    },
+}
+
+/// How a difference is shown; `drift` takes the same.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = OUTPUT)]
+pub struct Shown {
+    /// End with status 2 when there are differences
+    #[arg(long, visible_alias = "detailed-exitcode")]
+    exit_code: bool,
+
+    /// Lines to show around each change
+    #[arg(short = 'C', long = "context-lines", value_name = "N", default_value_t = 3)]
+    context_lines: usize,
+
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    match arguments.what {
+        What::Upgrade { release, wanted, reuse, install, shown } => {
+            let stdin_in_use = wanted.values.uses_stdin();
+            let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
+            let (plan, masker) = preview(edge, &release, intent, stdin_in_use)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
+        }
+        What::Rollback { release, revision, shown } => {
+            let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
+            let (plan, masker) = preview(edge, &release, intent, false)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
+        }
+        What::Revision { release, from, to, shown } => {
+            let release = ReleaseName::parse(&release)?;
+            let namespace = edge.connection.namespace_of(release.as_str());
+            let (before, after) = edge.read(false, async |cluster| {
+                futures::try_join!(
+                    storage::read(cluster, &namespace, release.as_str(), Some(from)),
+                    storage::read(cluster, &namespace, release.as_str(), to)
+                )
+            })?;
+            // What is read from records is masked already: a mask that differs is a secret that changed.
+            let masker = Masker::new(b"", []);
+            print(edge, &between(before.objects, after.objects), &masker, &shown, shown.exit_code)
+        }
+    }
+}
+
+fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
+    let release = ReleaseName::parse(release)?;
+    let namespace = edge.connection.namespace_of(release.as_str());
+    let options = Options { dry_run: DryRun::Server, ..Options::default() };
+    let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
+        let progress = edge.terminal.progress();
+        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        deploy::preview(&context, intent, &options).await
+    })?;
+    for warning in &outcome.warnings {
+        edge.terminal.warn(&harmless(warning));
+    }
+    Ok((outcome.plan, outcome.masker))
+}
+
+/// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
+fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
+    let mut before: BTreeMap<_, _> = before.into_iter().map(|object| (object.key.clone(), object)).collect();
+    let mut steps: Vec<Step> = after
+        .into_iter()
+        .map(|object| {
+            let live = before.remove(&object.key).map(|object| object.body);
+            let action = match &live {
+                None => Action::Create,
+                Some(live) if *live == object.body => Action::Unchanged,
+                Some(_) => Action::Change,
+            };
+            let api_version = object.api_version().to_owned();
+            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, after: None, why: String::new() }
+        })
+        .collect();
+    steps.extend(before.into_values().map(|object| Step {
+        key: object.key.clone(),
+        api_version: object.api_version().to_owned(),
+        action: Action::Prune,
+        wanted: None,
+        live: Some(object.body),
+        after: None,
+        why: String::new(),
+    }));
+    Plan { steps }
+}
+
+/// Prints the differences; status 2 when there are some and it was asked for.
+pub fn print(edge: &Edge, plan: &Plan, masker: &Masker, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
+    match shown.output.output {
+        Format::Table => edge.terminal.print(&text(plan, masker, shown.context_lines))?,
+        format => edge.terminal.print_document(format, &document(plan, masker, shown.context_lines))?,
+    }
+    Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
+}
+
+fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
+    plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
+}
+
+fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
+    if plan.is_empty() {
+        return "no differences\n".to_owned();
+    }
+    let mut text = String::new();
+    for step in differing(plan) {
+        let what = match step.action {
+            Action::Create => "to create",
+            Action::Change => "to change",
+            Action::Recreate => "to recreate",
+            Action::Prune => "to delete",
+            Action::Unchanged | Action::Keep => "",
+        };
+        let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
+        text.push_str(&format!("{BOLD}{} ({what}{why}){BOLD:#}\n", step.key));
+        for line in harmless(&unified(step, context, masker)).lines() {
+            let style = match line.as_bytes().first() {
+                Some(b'+') => GREEN,
+                Some(b'-') => RED,
+                Some(b'@') => CYAN,
+                _ => anstyle::Style::new(),
+            };
+            text.push_str(&format!("{style}{line}{style:#}\n"));
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("{}\n", counts(plan)));
+    text
+}
+
+/// `1 to change, 2 to create, 30 unchanged`
+fn counts(plan: &Plan) -> String {
+    let counted = [
+        (Action::Create, "to create"),
+        (Action::Change, "to change"),
+        (Action::Recreate, "to recreate"),
+        (Action::Prune, "to delete"),
+        (Action::Unchanged, "unchanged"),
+    ];
+    let counted = counted.into_iter().map(|(action, what)| (plan.count(action), what)).filter(|(count, _)| *count > 0);
+    counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+}
+
+fn document(plan: &Plan, masker: &Masker, context: usize) -> Value {
+    let mut listed = changes(plan);
+    let steps = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
+    for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {
+        change["diff"] = json!(unified(step, context, masker));
+    }
+    json!({ "schemaVersion": 1, "different": !plan.is_empty(), "changes": listed })
+}

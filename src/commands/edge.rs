@@ -1,0 +1,89 @@
+//! What a command is given from outside: the terminal, the time, and a runtime for those that reach the cluster.
+
+use super::arguments::ConnectionArguments;
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::terminal::Terminal;
+use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+pub struct Edge {
+    pub terminal: Arc<Terminal>,
+    pub now: Timestamp,
+    pub connection: ConnectionArguments,
+}
+
+impl Edge {
+    /// Runs what only reads: a signal ends it at once.
+    pub fn read<T>(&self, stdin_in_use: bool, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
+        runtime()?.block_on(async {
+            let work = async {
+                let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
+                story(&cluster).await
+            };
+            tokio::select! {
+                biased;
+                () = signal() => Err(Error::interrupted("interrupted").now("nothing was changed")),
+                result = work => result,
+            }
+        })
+    }
+
+    /// Runs an operation: the first signal is passed on, so that it can finish its record; the second ends the program.
+    pub fn operate<T>(
+        &self,
+        stdin_in_use: bool,
+        story: impl AsyncFnOnce(&Cluster, watch::Receiver<bool>) -> Result<T>,
+    ) -> Result<T> {
+        let interrupted = self.listen()?;
+        runtime()?.block_on(async {
+            let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
+            story(&cluster, interrupted).await
+        })
+    }
+
+    /// Listens for signals on a thread of its own: a busy operation must not keep the second Ctrl-C from being heard.
+    fn listen(&self) -> Result<watch::Receiver<bool>> {
+        let (sender, receiver) = watch::channel(false);
+        let runtime = runtime()?;
+        let terminal = Arc::clone(&self.terminal);
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                signal().await;
+                terminal.note("interrupted: finishing the record; once more to stop at once, with the record left behind");
+                let _ = sender.send(true);
+                signal().await;
+                std::process::exit(i32::from(crate::error::Kind::Interrupted.exit_status()));
+            });
+        });
+        Ok(receiver)
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
+}
+
+/// Resolves at Ctrl-C or SIGTERM. Where signals cannot be listened to, they keep their usual effect and this never resolves.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,170 @@
+//! `get`: what a revision recorded.
+
+use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::release_document as document;
+use super::rendering::{Secrets, hidden_values, manifest_text};
+use super::{Edge, complete};
+use crate::error::Result;
+use crate::release::{Record, ReleaseName};
+use crate::storage;
+use crate::terminal::harmless;
+use crate::yaml;
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Show what a revision recorded: values, manifest, notes, hooks, metadata, or all of it
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples:
+  kubectl fabric get values org1                    what the user set
+  kubectl fabric get values org1 --all              with the chart's defaults
+  kubectl fabric get manifest org1 --revision 2     what revision 2 applied
+  kubectl fabric get metadata org1 -o json          chart, versions, times"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand, Debug)]
+enum Part {
+    /// Everything that the revision recorded
+    All(Revision),
+    /// The values that the user set, or all that templates saw
+    Values {
+        #[command(flatten)]
+        revision: Revision,
+
+        /// All values that templates saw: the chart's defaults included
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// The manifest that was applied
+    Manifest(Revision),
+    /// The chart's notes
+    Notes(Revision),
+    /// The hooks: objects that run before or after the rest
+    Hooks(Revision),
+    /// Chart, versions, times, who did it
+    Metadata(Revision),
+}
+
+#[derive(Args, Clone, Debug)]
+struct Revision {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    release: String,
+
+    /// Revision to show [default: the newest]
+    #[arg(long, value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+    revision: Option<u32>,
+
+    /// Show secrets: data of Secrets, and values that the chart's schema calls secret
+    #[arg(long, help_heading = OUTPUT)]
+    show_secrets: bool,
+
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+impl Revision {
+    fn read(&self, edge: &Edge) -> Result<Record> {
+        let release = ReleaseName::parse(&self.release)?;
+        let namespace = edge.connection.namespace_of(release.as_str());
+        edge.read(false, async |cluster| storage::read(cluster, &namespace, release.as_str(), self.revision).await)
+    }
+
+    fn secrets(&self) -> Secrets {
+        Secrets::shown(self.show_secrets)
+    }
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let (revision, show): (&Revision, fn(&Record, Secrets) -> Shown) = match &arguments.part {
+        Part::All(revision) => (revision, everything),
+        Part::Values { revision, all: false } => (revision, user_values),
+        Part::Values { revision, all: true } => (revision, computed_values),
+        Part::Manifest(revision) => (revision, manifest),
+        Part::Notes(revision) => (revision, notes),
+        Part::Hooks(revision) => (revision, hooks),
+        Part::Metadata(revision) => (revision, metadata),
+    };
+    let shown = show(&revision.read(edge)?, revision.secrets());
+    match revision.output.output {
+        Format::Table => edge.terminal.print_verbatim(&shown.text)?,
+        format => edge.terminal.print_document(format, &shown.document)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A part of a record for people and for programs.
+struct Shown {
+    text: String,
+    document: Value,
+}
+
+fn user_values(record: &Record, secrets: Secrets) -> Shown {
+    let values = hidden_values(&record.user_values, &record.secret_paths, secrets);
+    Shown { text: format!("USER-SUPPLIED VALUES:\n{}", yaml::emit(&values)), document: values }
+}
+
+fn computed_values(record: &Record, secrets: Secrets) -> Shown {
+    let values = hidden_values(&record.computed_values, &record.secret_paths, secrets);
+    Shown { text: format!("COMPUTED VALUES:\n{}", yaml::emit(&values)), document: values }
+}
+
+fn manifest(record: &Record, secrets: Secrets) -> Shown {
+    let bodies = record.objects.iter().map(|object| super::rendering::hidden(&object.body, secrets)).collect();
+    Shown { text: manifest_text(&record.summary.chart, &record.objects, &[], secrets), document: Value::Array(bodies) }
+}
+
+fn hooks(record: &Record, secrets: Secrets) -> Shown {
+    let chart = &record.summary.chart;
+    Shown { text: manifest_text(chart, &[], &record.hooks, secrets), document: document::hooks(chart, &record.hooks) }
+}
+
+fn notes(record: &Record, _: Secrets) -> Shown {
+    let notes = harmless(record.notes.trim_end());
+    Shown { text: format!("NOTES:\n{notes}\n"), document: json!({ "schemaVersion": 1, "notes": record.notes }) }
+}
+
+fn metadata(record: &Record, _: Secrets) -> Shown {
+    let summary = &record.summary;
+    let rows = [
+        ("NAME", "name", json!(summary.release)),
+        ("CHART", "chart", json!(summary.chart)),
+        ("VERSION", "version", json!(summary.chart_version)),
+        ("APP_VERSION", "appVersion", json!(summary.app_version)),
+        ("NAMESPACE", "namespace", json!(summary.namespace)),
+        ("REVISION", "revision", json!(summary.revision)),
+        ("STATUS", "status", json!(summary.status)),
+        ("DEPLOYED_AT", "deployedAt", json!(summary.updated.to_string())),
+        ("APPLY_METHOD", "applyMethod", json!("ssa")),
+        ("CHART_DIGEST", "chartDigest", json!(record.chart.digest)),
+        ("USER", "user", json!(summary.user)),
+        ("PLUGIN_VERSION", "pluginVersion", json!(summary.plugin_version)),
+    ];
+    let line = |name: &str, value: &Value| match value {
+        Value::String(text) => format!("{name}: {}\n", harmless(text)),
+        other => format!("{name}: {other}\n"),
+    };
+    let text = rows.iter().map(|(name, _, value)| line(name, value)).collect();
+    let document = Value::Object(rows.into_iter().map(|(_, key, value)| (key.to_owned(), value)).collect());
+    Shown { text, document }
+}
+
+fn everything(record: &Record, secrets: Secrets) -> Shown {
+    let parts = [user_values, computed_values].map(|part| part(record, secrets).text);
+    let mut text = anstream::adapter::strip_str(&document::status_block(&record.summary)).to_string();
+    text.push_str(&parts.concat());
+    text.push_str(&format!("HOOKS:\n{}", hooks(record, secrets).text));
+    text.push_str(&format!("MANIFEST:\n{}", manifest(record, secrets).text));
+    text.push_str(&notes(record, secrets).text);
+    let mut document = document::record(record, secrets);
+    document["computed"] = computed_values(record, secrets).document;
+    Shown { text, document }
+}

@@ -1,0 +1,101 @@
+//! `history`: every revision of a release that is still recorded.
+
+use super::arguments::{Format, OutputArguments};
+use super::release_document::{chart, style};
+use super::{Edge, complete};
+use crate::error::Result;
+use crate::release::{Entry, ReleaseName};
+use crate::storage;
+use crate::terminal::{RED, Table, table::Cell, time};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Show the revisions of a release, oldest first
+///
+/// Each install, upgrade and rollback makes a revision; the newest ten are kept (--history-max of these verbs), and always the last
+/// one that was deployed.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric history org1              what happened, when, how it ended
+  kubectl fabric history org1 -o json      with who did it and with which version of this program
+  kubectl fabric diff revision org1 2 3    what revision 3 changed")]
+pub struct Arguments {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    pub release: String,
+
+    /// Most revisions to show, counted from the newest
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max: usize,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let release = ReleaseName::parse(&arguments.release)?;
+    let namespace = edge.connection.namespace_of(release.as_str());
+    let entries = edge.read(false, async |cluster| {
+        let history = storage::history(cluster, &namespace, release.as_str()).await?;
+        if history.is_empty() {
+            // Reading an unknown release tells what there is instead.
+            let record = storage::read(cluster, &namespace, release.as_str(), None).await?;
+            return Ok(vec![Entry::Readable(record.summary)]);
+        }
+        Ok(history)
+    })?;
+    let entries = &entries[entries.len().saturating_sub(arguments.max)..];
+    match arguments.output.output {
+        Format::Table => edge.terminal.print(&table(entries))?,
+        format => edge.terminal.print_document(format, &Value::Array(entries.iter().map(document).collect()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(entries: &[Entry]) -> String {
+    let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"]);
+    for entry in entries {
+        table.row(match entry {
+            Entry::Readable(summary) => [
+                summary.revision.to_string().into(),
+                time::ansi_c(summary.updated).into(),
+                Cell::styled(summary.status.as_str(), style(summary.status)),
+                chart(summary).into(),
+                (&summary.app_version).into(),
+                (&summary.description).into(),
+            ],
+            Entry::Unreadable { revision, reason, .. } => {
+                [revision.to_string().into(), "-".into(), Cell::styled("unreadable", RED), "-".into(), "-".into(), reason.into()]
+            }
+        });
+    }
+    table.text()
+}
+
+/// Helm's keys, then what else is known.
+fn document(entry: &Entry) -> Value {
+    match entry {
+        Entry::Readable(summary) => {
+            let mut document = json!({
+                "revision": summary.revision,
+                "updated": summary.updated.to_string(),
+                "status": summary.status,
+                "chart": chart(summary),
+                "app_version": summary.app_version,
+                "description": summary.description,
+                "user": summary.user,
+                "plugin_version": summary.plugin_version,
+            });
+            if let Some(revision) = summary.rollback_to {
+                document["rollback_revision"] = json!(revision);
+            }
+            document
+        }
+        Entry::Unreadable { revision, reason, .. } => {
+            json!({ "revision": revision, "updated": "", "status": "unreadable", "chart": "", "app_version": "", "description": reason })
+        }
+    }
+}

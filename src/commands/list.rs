@@ -1,0 +1,244 @@
+//! `list`: the newest revision of every release.
+
+use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::release_document::{chart, style};
+use super::selector::Selector;
+use super::{Edge, complete};
+use crate::error::{Error, Result};
+use crate::release::{Entry, Status, Summary};
+use crate::storage;
+use crate::terminal::{RED, Table, table::Cell, time};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// List releases
+///
+/// Shows the newest revision of every release, of all namespaces unless -n names one. Only metadata is read, so that it is quick for
+/// many releases. A record that cannot be read is shown as unreadable, never left out.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric list                           every release, in all namespaces
+  kubectl fabric list -n org1                   those in one namespace
+  kubectl fabric list --failed --pending        what needs care
+  kubectl fabric list -f '^org[0-9]+$'          names by a regular expression
+  kubectl fabric list -l chart=peer-org -q      names of all peer organizations
+  kubectl fabric list -o json                   for programs, with Helm's keys")]
+pub struct Arguments {
+    /// Releases of all namespaces: what happens anyway unless -n is given
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+
+    /// Names that match this regular expression
+    #[arg(short, long, value_name = "REGEX")]
+    pub filter: Option<String>,
+
+    /// Releases by label: chart, chart-version, fabric-version, status, namespace; with =, !=, in, notin
+    #[arg(short = 'l', long, value_name = "SELECTOR", add = ArgValueCompleter::new(complete::nothing))]
+    pub selector: Option<String>,
+
+    /// Deployed releases; several of these add up
+    #[arg(long)]
+    pub deployed: bool,
+
+    /// Releases whose last operation failed
+    #[arg(long)]
+    pub failed: bool,
+
+    /// Releases with an operation under way
+    #[arg(long)]
+    pub pending: bool,
+
+    /// Releases whose newest revision is superseded
+    #[arg(long, hide_short_help = true)]
+    pub superseded: bool,
+
+    /// Releases that were uninstalled and kept their history
+    #[arg(long)]
+    pub uninstalled: bool,
+
+    /// Releases that are being uninstalled
+    #[arg(long, hide_short_help = true)]
+    pub uninstalling: bool,
+
+    /// Sort by date instead of name
+    #[arg(short, long)]
+    pub date: bool,
+
+    /// Sort the other way round
+    #[arg(short, long)]
+    pub reverse: bool,
+
+    /// Most releases to show; 0 shows all
+    #[arg(short, long, value_name = "N", default_value_t = 256)]
+    pub max: usize,
+
+    /// How many to skip first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub offset: usize,
+
+    /// Print names only
+    #[arg(short = 'q', long, help_heading = OUTPUT)]
+    pub short: bool,
+
+    /// Print no line of headers
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_headers: bool,
+
+    /// Layout of times as Go writes them, such as "2006-01-02 15:04"; times are UTC
+    #[arg(long, value_name = "LAYOUT", help_heading = OUTPUT)]
+    pub time_format: Option<String>,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+impl Arguments {
+    /// Whether a status was asked for; all are when none was.
+    fn wants(&self, status: Status) -> bool {
+        let wanted = [
+            (self.deployed, status == Status::Deployed),
+            (self.failed, status == Status::Failed),
+            (self.superseded, status == Status::Superseded),
+            (self.uninstalled, status == Status::Uninstalled),
+            (self.uninstalling, status == Status::Uninstalling),
+            (self.pending, status.is_pending() && status != Status::Uninstalling),
+        ];
+        wanted.iter().all(|(flag, _)| !flag) || wanted.iter().any(|(flag, fits)| *flag && *fits)
+    }
+
+    fn time(&self, summary: &Summary) -> String {
+        match &self.time_format {
+            Some(layout) => time::layout(summary.updated, layout),
+            None => time::go(summary.updated),
+        }
+    }
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let filter = arguments.filter.as_deref().map(regular_expression).transpose()?;
+    let selector = arguments.selector.as_deref().map(Selector::parse).transpose()?;
+    if arguments.all_namespaces && edge.connection.namespace.is_some() {
+        return Err(Error::user("-A and -n contradict each other").hint("leave one of them out"));
+    }
+    let namespace = edge.connection.namespace.as_deref();
+    let mut entries = edge.read(false, async |cluster| storage::list(cluster, namespace).await)?;
+    entries.retain(|entry| {
+        filter.as_ref().is_none_or(|filter| filter.is_match(name(entry)))
+            && match entry.summary() {
+                Some(summary) => {
+                    arguments.wants(summary.status) && selector.as_ref().is_none_or(|selector| selector.matches(summary))
+                }
+                None => true,
+            }
+    });
+    sort(&mut entries, arguments.date, arguments.reverse);
+    let matching = entries.len();
+    let most = if arguments.max == 0 { usize::MAX } else { arguments.max };
+    let entries: Vec<Entry> = entries.into_iter().skip(arguments.offset).take(most).collect();
+    print(&arguments, &entries, edge)?;
+    if arguments.offset + entries.len() < matching {
+        edge.terminal.note(&format!(
+            "{} of {matching} releases: go on with --offset {}, or show all with --max 0",
+            entries.len(),
+            arguments.offset + entries.len()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn regular_expression(text: &str) -> Result<regex::Regex> {
+    regex::Regex::new(text).map_err(|error| Error::user("--filter is no regular expression").why(error.to_string()))
+}
+
+fn name(entry: &Entry) -> &str {
+    match entry {
+        Entry::Readable(summary) => &summary.release,
+        Entry::Unreadable { release, .. } => release,
+    }
+}
+
+fn namespace(entry: &Entry) -> &str {
+    match entry {
+        Entry::Readable(summary) => &summary.namespace,
+        Entry::Unreadable { namespace, .. } => namespace,
+    }
+}
+
+fn sort(entries: &mut [Entry], by_date: bool, reverse: bool) {
+    entries.sort_by(|a, b| (name(a), namespace(a)).cmp(&(name(b), namespace(b))));
+    if by_date {
+        entries.sort_by_key(|entry| entry.summary().map(|summary| summary.updated));
+    }
+    if reverse {
+        entries.reverse();
+    }
+}
+
+fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
+    for entry in entries {
+        if let Entry::Unreadable { release, revision, reason, .. } = entry {
+            edge.terminal.warn(&format!("revision {revision} of \"{release}\" cannot be read: {reason}"));
+        }
+    }
+    let format = arguments.output.output;
+    if format != Format::Table {
+        let documents = entries.iter().map(|entry| if arguments.short { json!(name(entry)) } else { document(arguments, entry) });
+        return edge.terminal.print_document(format, &Value::Array(documents.collect()));
+    }
+    if arguments.short {
+        let names: String = entries.iter().map(|entry| format!("{}\n", name(entry))).collect();
+        return edge.terminal.print(&names);
+    }
+    let mut table = Table::new(["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION"]);
+    for entry in entries {
+        table.row(match entry {
+            Entry::Readable(summary) => [
+                (&summary.release).into(),
+                (&summary.namespace).into(),
+                summary.revision.to_string().into(),
+                arguments.time(summary).into(),
+                Cell::styled(summary.status.as_str(), style(summary.status)),
+                chart(summary).into(),
+                (&summary.app_version).into(),
+            ],
+            Entry::Unreadable { release, namespace, revision, .. } => [
+                release.into(),
+                namespace.into(),
+                revision.to_string().into(),
+                "-".into(),
+                Cell::styled("unreadable", RED),
+                "-".into(),
+                "-".into(),
+            ],
+        });
+    }
+    edge.terminal.print(&if arguments.no_headers { table.text_without_headers() } else { table.text() })
+}
+
+/// Helm's keys; the revision is a string there.
+fn document(arguments: &Arguments, entry: &Entry) -> Value {
+    match entry {
+        Entry::Readable(summary) => json!({
+            "name": summary.release,
+            "namespace": summary.namespace,
+            "revision": summary.revision.to_string(),
+            "updated": arguments.time(summary),
+            "status": summary.status,
+            "chart": chart(summary),
+            "app_version": summary.app_version,
+        }),
+        Entry::Unreadable { release, namespace, revision, reason } => json!({
+            "name": release,
+            "namespace": namespace,
+            "revision": revision.to_string(),
+            "updated": "",
+            "status": "unreadable",
+            "chart": "",
+            "app_version": "",
+            "reason": reason,
+        }),
+    }
+}

@@ -1,0 +1,140 @@
+//! Reads what the user's arguments name: values files, charts, crypto-config folders. Every read has a limit that is checked before it.
+
+mod charts;
+mod folder;
+
+pub use charts::{chart_by_name_or_path, chart_choice, kept, kept_folder};
+pub use folder::{crypto_config, export, write_files};
+
+use crate::error::{Error, Place, Result};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A values file larger than this is a mistake; refused by its size, before it is read.
+const VALUES_LIMIT: u64 = 16 << 20;
+
+/// Reads one `-f` argument, `-` being standard input; returns the name to show in errors, and the text.
+pub fn values_file(argument: &str) -> Result<(String, String)> {
+    if argument == "-" {
+        let bytes = read_capped(std::io::stdin().lock(), "standard input")?;
+        return Ok(("standard input".to_owned(), utf8(bytes, "standard input")?));
+    }
+    if argument.is_empty() {
+        return Err(Error::user("-f names no file").hint("write -f FILE, or leave it out"));
+    }
+    if ["http://", "https://"].iter().any(|scheme| argument.starts_with(scheme)) {
+        return Err(Error::user(format!("\"{argument}\" is an address, and values are read from files only")).hint(format!(
+            "download it and look at it first, or pipe it in: `curl -fsSL {argument} | kubectl fabric ... -f -`"
+        )));
+    }
+    Ok((argument.to_owned(), text_file(Path::new(argument), "values file")?))
+}
+
+/// Standard input can be read once.
+pub fn refuse_second_stdin(files: &[String]) -> Result<()> {
+    if files.iter().filter(|file| *file == "-").count() > 1 {
+        return Err(Error::user("-f - is given more than once").why("standard input can be read only once"));
+    }
+    Ok(())
+}
+
+/// Splits the argument of `--set-file` into its pairs: `a=one.txt,b=two.txt`; a backslash keeps a comma of a path.
+pub fn key_and_path(argument: &str) -> Result<Vec<(String, String)>> {
+    let mut parts = vec![String::new()];
+    let mut characters = argument.chars();
+    while let Some(character) = characters.next() {
+        let last = parts.last_mut().expect("there is always a last part");
+        match character {
+            '\\' => match characters.next() {
+                Some(',') => last.push(','),
+                Some(other) => last.extend(['\\', other]),
+                None => last.push('\\'),
+            },
+            ',' => parts.push(String::new()),
+            other => last.push(other),
+        }
+    }
+    let pair = |part: String| match part.split_once('=') {
+        Some((key, path)) if !key.is_empty() && !path.is_empty() => Ok((key.to_owned(), path.to_owned())),
+        _ => Err(Error::user("--set-file takes key=path")
+            .at(Place::new("--set-file").note(part))
+            .hint("such as --set-file channel.policy=policy.yaml")),
+    };
+    parts.into_iter().map(pair).collect()
+}
+
+/// Reads the file that `--set-file key=path` names.
+pub fn set_file(key: &str, path: &str) -> Result<String> {
+    text_file(Path::new(path), "file").map_err(|error| error.at(Place::new(format!("--set-file {key}"))))
+}
+
+fn text_file(path: &Path, what: &str) -> Result<String> {
+    let shown = path.display().to_string();
+    let file = File::open(path).map_err(|error| unreadable(what, &shown, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(what, &shown, &error))?;
+    if metadata.is_dir() {
+        return Err(Error::user(format!("{what} \"{shown}\" is a folder")).hint("name a file in it"));
+    }
+    if metadata.is_file() && metadata.len() > VALUES_LIMIT {
+        return Err(too_large(what, &shown, Some(metadata.len())));
+    }
+    utf8(read_capped(file, &shown)?, &shown)
+}
+
+/// Reads to the end, or to the limit: a pipe does not tell its size.
+fn read_capped(reader: impl Read, subject: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(VALUES_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable("values file", subject, &error))?;
+    if bytes.len() as u64 > VALUES_LIMIT {
+        return Err(too_large("values file", subject, None));
+    }
+    Ok(bytes)
+}
+
+fn utf8(bytes: Vec<u8>, subject: &str) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        Error::user(format!("\"{subject}\" is not text in UTF-8")).at(Place::new(subject).at(line, column))
+    })
+}
+
+fn too_large(what: &str, subject: &str, size: Option<u64>) -> Error {
+    let size = size.map_or("more than 16 MiB".to_owned(), |size| format!("{} MiB", size >> 20));
+    Error::user(format!("{what} \"{subject}\" is too large: {size}"))
+        .why("values are read up to 16 MiB")
+        .hint("is it the right file?")
+}
+
+/// What the user reads when a file cannot be read.
+fn unreadable(what: &str, subject: &str, error: &std::io::Error) -> Error {
+    let reason = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::user(format!("cannot read {what} \"{subject}\": {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_file_takes_pairs_and_keeps_escaped_commas() {
+        let pairs = |argument| key_and_path(argument).unwrap();
+        assert_eq!(pairs("a=b"), [("a".into(), "b".into())]);
+        assert_eq!(pairs("a.b=x=y,c\\.d=e\\,f"), [("a.b".into(), "x=y".into()), ("c\\.d".into(), "e,f".into())]);
+        for argument in ["", "a", "a=", "=b", "a=b,"] {
+            assert!(key_and_path(argument).is_err(), "{argument}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_is_told_with_its_place() {
+        let error = utf8(b"ab\ncd\xff".to_vec(), "a.yaml").unwrap_err();
+        assert_eq!((error.places()[0].line, error.places()[0].column), (Some(2), Some(3)));
+    }
+}

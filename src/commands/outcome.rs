@@ -1,0 +1,166 @@
+//! Runs an operation and prints its outcome: the same for install, upgrade, rollback and uninstall.
+
+use super::Edge;
+use super::arguments::Format;
+use super::arguments::operation::EventFormat;
+use super::release_document as document;
+use super::rendering::{Secrets, manifest_text};
+use crate::deploy::{self, Context, Intent, Options, Outcome};
+use crate::error::Result;
+use crate::plan::{Action, Plan};
+use crate::release::ReleaseName;
+use crate::terminal::harmless;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Install,
+    Upgrade,
+    Rollback,
+    Uninstall,
+}
+
+/// More changes than this are counted rather than listed; `-o json` has them all.
+const LISTED: usize = 40;
+
+pub struct Operation {
+    pub verb: Verb,
+    pub release: ReleaseName,
+    pub intent: Intent,
+    pub options: Options,
+    pub events: Option<EventFormat>,
+    pub stdin_in_use: bool,
+}
+
+impl Operation {
+    pub fn run(self, edge: &Edge) -> Result<Outcome> {
+        if self.events.is_some() {
+            edge.terminal.stream_events();
+        }
+        let Operation { release, intent, options, stdin_in_use, .. } = self;
+        let namespace = edge.connection.namespace_of(release.as_str());
+        let now = edge.now;
+        edge.operate(stdin_in_use, async |cluster, interrupted| {
+            let progress = edge.terminal.progress();
+            let context = Context { cluster, release, namespace, now, progress: &*progress, interrupted };
+            deploy::run(context, intent, options).await
+        })
+    }
+}
+
+/// Prints what was done. Warnings and the next useful command go to stderr.
+pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
+    let terminal = &edge.terminal;
+    for warning in &outcome.warnings {
+        terminal.warn(&harmless(warning));
+    }
+    if format != Format::Table {
+        terminal.print_document(format, &as_document(outcome, hide_notes))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal.print(&headline(verb, outcome))?;
+    if verb != Verb::Uninstall {
+        terminal.print(&document::status_block(&outcome.summary))?;
+    }
+    terminal.print(&changes_in_words(&outcome.plan, outcome.dry_run))?;
+    terminal.print(&kept_in_words(&outcome.kept))?;
+    if outcome.dry_run && !outcome.objects.is_empty() {
+        let secrets = Secrets::Hidden;
+        terminal.print("MANIFEST:\n")?;
+        terminal.print_verbatim(&manifest_text(&outcome.summary.chart, &outcome.objects, &outcome.hooks, secrets))?;
+    }
+    if !hide_notes && !outcome.notes.trim().is_empty() {
+        terminal.print("NOTES:\n")?;
+        terminal.print_verbatim(&format!("{}\n", harmless(outcome.notes.trim_end())))?;
+    }
+    if let Some(next) = next(verb, outcome) {
+        terminal.note(&next);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn headline(verb: Verb, outcome: &Outcome) -> String {
+    let summary = &outcome.summary;
+    let release = &summary.release;
+    if outcome.dry_run {
+        return format!("Dry run for release \"{release}\": nothing was written.\n");
+    }
+    match verb {
+        Verb::Install => format!("Release \"{release}\" has been installed.\n"),
+        Verb::Upgrade => format!("Release \"{release}\" has been upgraded.\n"),
+        Verb::Rollback => match summary.rollback_to {
+            Some(revision) => format!("Release \"{release}\" has been rolled back to revision {revision}.\n"),
+            None => format!("Release \"{release}\" has been rolled back.\n"),
+        },
+        Verb::Uninstall => format!("release \"{release}\" uninstalled\n"),
+    }
+}
+
+fn next(verb: Verb, outcome: &Outcome) -> Option<String> {
+    let release = &outcome.summary.release;
+    let namespace = &outcome.summary.namespace;
+    let flag = if namespace == release { String::new() } else { format!(" -n {namespace}") };
+    match (verb, outcome.dry_run) {
+        (Verb::Upgrade, true) => Some(format!("next: `kubectl fabric diff upgrade {release}{flag}` shows the changes in full")),
+        (_, true) | (Verb::Uninstall, false) => None,
+        (Verb::Install, false) => Some(format!("next: `kubectl fabric status {release}{flag}` shows its nodes")),
+        (_, false) => Some(format!("next: `kubectl fabric history {release}{flag}` shows its revisions")),
+    }
+}
+
+fn changes_in_words(plan: &Plan, dry_run: bool) -> String {
+    let word = |action| match (action, dry_run) {
+        (Action::Create, true) => "to create",
+        (Action::Create, false) => "created",
+        (Action::Change, true) => "to change",
+        (Action::Change, false) => "changed",
+        (Action::Recreate, true) => "to recreate",
+        (Action::Recreate, false) => "recreated",
+        (Action::Prune, true) => "to delete",
+        (Action::Prune, false) => "deleted",
+        (Action::Unchanged, _) => "unchanged",
+        (Action::Keep, _) => "kept",
+    };
+    let actions = [Action::Create, Action::Change, Action::Recreate, Action::Prune, Action::Unchanged];
+    let counts: Vec<String> = actions
+        .into_iter()
+        .map(|action| (plan.count(action), action))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, action)| format!("{count} {}", word(action)))
+        .collect();
+    let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    let mut text = format!("CHANGES: {counts}\n");
+    let changed: Vec<_> = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep)).collect();
+    for step in changed.iter().take(LISTED) {
+        let why = if step.why.is_empty() { String::new() } else { format!("   {}", harmless(&step.why)) };
+        text.push_str(&format!("  {} {}{why}\n", step.key, word(step.action)));
+    }
+    if changed.len() > LISTED {
+        text.push_str(&format!("  and {} more: -o json lists all\n", changed.len() - LISTED));
+    }
+    text
+}
+
+fn kept_in_words(kept: &[String]) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let lines: String = kept.iter().map(|line| format!("  {}\n", harmless(line))).collect();
+    format!("KEPT:\n{lines}")
+}
+
+fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
+    let notes = if hide_notes { "" } else { &outcome.notes };
+    let mut document = document::release(&outcome.summary, notes);
+    document["changes"] = document::changes(&outcome.plan);
+    document["kept"] = json!(outcome.kept);
+    document["warnings"] = json!(outcome.warnings);
+    document["dryRun"] = json!(outcome.dry_run);
+    if outcome.dry_run {
+        let secrets = Secrets::Hidden;
+        document["manifest"] = json!(manifest_text(&outcome.summary.chart, &outcome.objects, &[], secrets));
+        document["hooks"] = document::hooks(&outcome.summary.chart, &outcome.hooks);
+    }
+    document
+}

@@ -1,0 +1,100 @@
+//! A release in words and as a document, with Helm's keys.
+
+use super::rendering::{Secrets, document_text, hidden_values};
+use crate::manifest::Hook;
+use crate::plan::{Action, Plan};
+use crate::release::{Record, Status, Summary};
+use crate::terminal::{self, harmless, time};
+use anstyle::Style;
+use serde_json::{Value, json};
+
+/// Green is well, yellow is on its way, red is not well: Helm's colours.
+pub fn style(status: Status) -> Style {
+    match status {
+        Status::Deployed => terminal::GREEN,
+        Status::Failed | Status::Unknown => terminal::RED,
+        Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback | Status::Uninstalling => terminal::YELLOW,
+        Status::Superseded | Status::Uninstalled => Style::new(),
+    }
+}
+
+/// The head of what Helm prints after an operation and for `status`.
+pub fn status_block(summary: &Summary) -> String {
+    let style = style(summary.status);
+    format!(
+        "NAME: {}\nLAST DEPLOYED: {}\nNAMESPACE: {}\nSTATUS: {style}{}{style:#}\nREVISION: {}\nCHART: {}\nFABRIC VERSION: {}\nDESCRIPTION: {}\n",
+        summary.release,
+        time::ansi_c(summary.updated),
+        summary.namespace,
+        summary.status,
+        summary.revision,
+        chart(summary),
+        harmless(&summary.app_version),
+        harmless(&summary.description).replace('\n', " "),
+    )
+}
+
+/// Helm's CHART column: `peer-org-0.1.0`.
+pub fn chart(summary: &Summary) -> String {
+    format!("{}-{}", summary.chart, summary.chart_version)
+}
+
+/// A release as Helm's `-o json` of install, upgrade and status has it, without chart, values and manifest.
+pub fn release(summary: &Summary, notes: &str) -> Value {
+    json!({
+        "name": summary.release,
+        "info": {
+            "first_deployed": summary.first_deployed.to_string(),
+            "last_deployed": summary.updated.to_string(),
+            "deleted": "",
+            "description": summary.description,
+            "status": summary.status,
+            "notes": notes,
+        },
+        "chart": chart(summary),
+        "app_version": summary.app_version,
+        "version": summary.revision,
+        "namespace": summary.namespace,
+    })
+}
+
+/// The whole of a record: [`release`] with values, manifest and hooks. Secrets are hidden unless asked for.
+pub fn record(record: &Record, secrets: Secrets) -> Value {
+    let mut document = release(&record.summary, &record.notes);
+    document["config"] = hidden_values(&record.user_values, &record.secret_paths, secrets);
+    document["manifest"] = json!(super::rendering::manifest_text(&record.summary.chart, &record.objects, &[], secrets));
+    document["hooks"] = hooks(&record.summary.chart, &record.hooks);
+    document
+}
+
+/// Hooks with Helm's keys.
+pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
+    let hook = |hook: &Hook| {
+        json!({
+            "name": hook.object.key.name,
+            "kind": hook.object.key.kind,
+            "path": format!("{chart}/{}", hook.object.source.template),
+            "manifest": document_text(&hook.object, Secrets::Hidden),
+            "events": hook.events,
+            "weight": hook.weight,
+            "delete_policies": hook.delete_policies,
+        })
+    };
+    Value::Array(hooks.iter().map(hook).collect())
+}
+
+/// What a plan changes; objects that stay as they are do not appear.
+pub fn changes(plan: &Plan) -> Value {
+    let changed = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
+    let change = |step: &crate::plan::Step| {
+        json!({
+            "action": step.action,
+            "apiVersion": step.api_version,
+            "kind": step.key.kind,
+            "namespace": step.key.namespace,
+            "name": step.key.name,
+            "why": step.why,
+        })
+    };
+    Value::Array(changed.map(change).collect())
+}

@@ -1,0 +1,75 @@
+//! `status`: a release as it was recorded, and its objects as they are now.
+
+mod identities;
+mod resources;
+
+use super::arguments::{Format, OutputArguments};
+use super::release_document as document;
+use super::rendering::Secrets;
+use super::{Edge, complete};
+use crate::error::Result;
+use crate::manifest::HookEvent;
+use crate::release::{Record, ReleaseName};
+use crate::storage;
+use crate::terminal::harmless;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use std::process::ExitCode;
+
+/// Show a release: its revision, its objects as they are now, when its certificates expire
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric status org1                       the newest revision, and what runs
+  kubectl fabric status org1 --revision 2          an earlier revision
+  kubectl fabric status org1 -o json | jq -r .info.status")]
+pub struct Arguments {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    pub release: String,
+
+    /// Revision to show [default: the newest]
+    #[arg(long, value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+    pub revision: Option<u32>,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let release = ReleaseName::parse(&arguments.release)?;
+    let namespace = edge.connection.namespace_of(release.as_str());
+    let (record, resources, identities) = edge.read(false, async |cluster| {
+        let record = storage::read(cluster, &namespace, release.as_str(), arguments.revision).await?;
+        let (resources, identities) =
+            futures::join!(resources::live(cluster, &record.inventory), identities::of(cluster, &namespace, release.as_str()));
+        Ok((record, resources, identities))
+    })?;
+    if arguments.output.output == Format::Table {
+        let mut text = document::status_block(&record.summary);
+        text.push_str(&resources::text(&resources, &namespace, edge.now));
+        text.push_str(&identities::text(&identities, edge.now));
+        text.push_str(&tests(&record));
+        edge.terminal.print(&text)?;
+        if !record.notes.trim().is_empty() {
+            edge.terminal.print_verbatim(&format!("NOTES:\n{}\n", harmless(record.notes.trim_end())))?;
+        }
+    } else {
+        let mut status = document::record(&record, Secrets::Hidden);
+        status["info"]["resources"] = resources::document(&resources);
+        status["info"]["identities"] = identities::document(&identities);
+        edge.terminal.print_document(arguments.output.output, &status)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tests(record: &Record) -> String {
+    let names: Vec<&str> = record
+        .hooks
+        .iter()
+        .filter(|hook| hook.events.contains(&HookEvent::Test))
+        .map(|hook| hook.object.key.name.as_str())
+        .collect();
+    let names = if names.is_empty() { "None".to_owned() } else { names.join(", ") };
+    format!("TEST SUITE: {names}\n")
+}

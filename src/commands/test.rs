@@ -1,0 +1,113 @@
+//! `test`: runs a release's tests.
+
+use super::arguments::operation::RunArguments;
+use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
+use super::release_document as document;
+use super::{Edge, complete};
+use crate::deploy::{self, Context, TestOutcome, TestRun};
+use crate::error::{Error, Result};
+use crate::release::ReleaseName;
+use crate::terminal::{GREEN, RED, harmless, time};
+use clap::{ArgAction, Args};
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Run the tests of a release
+///
+/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. Status 3 when one fails.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric test org1
+  kubectl fabric test org1 --logs
+  kubectl fabric test org1 --filter name=peer-health     one test; --filter '!name=slow' leaves one out")]
+pub struct Arguments {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    pub release: String,
+
+    /// Tests to run, or to leave out: name=TEST or !name=TEST; may be repeated
+    #[arg(long, value_name = "FILTER", value_delimiter = ',', action = ArgAction::Append, help_heading = OPERATION)]
+    pub filter: Vec<String>,
+
+    /// Print the logs of the tests
+    #[arg(long, help_heading = OUTPUT)]
+    pub logs: bool,
+
+    #[command(flatten)]
+    pub run: RunArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let release = ReleaseName::parse(&arguments.release)?;
+    let namespace = edge.connection.namespace_of(release.as_str());
+    for filter in &arguments.filter {
+        if filter.strip_prefix('!').unwrap_or(filter).strip_prefix("name=").is_none_or(str::is_empty) {
+            return Err(Error::user(format!("--filter \"{filter}\" is neither name=TEST nor !name=TEST")));
+        }
+    }
+    if arguments.run.events.is_some() {
+        edge.terminal.stream_events();
+    }
+    let outcome = edge.operate(false, async |cluster, interrupted| {
+        let progress = edge.terminal.progress();
+        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        deploy::test(context, &arguments.filter, arguments.run.timeout, arguments.logs).await
+    })?;
+    match arguments.output.output {
+        Format::Table => edge.terminal.print(&text(&outcome))?,
+        format => edge.terminal.print_document(format, &as_document(&outcome))?,
+    }
+    let failed: Vec<&str> = outcome.runs.iter().filter(|run| !run.succeeded).map(|run| run.name.as_str()).collect();
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let error = Error::not_ready(format!("tests of \"{}\" failed: {}", outcome.summary.release, failed.join(", ")));
+    Err(if arguments.logs { error } else { error.hint("see their logs with --logs") })
+}
+
+fn text(outcome: &TestOutcome) -> String {
+    let mut text = document::status_block(&outcome.summary);
+    if outcome.runs.is_empty() {
+        text.push_str("TEST SUITE: None\n");
+    }
+    for run in &outcome.runs {
+        let style = if run.succeeded { GREEN } else { RED };
+        text.push_str(&format!("TEST SUITE:     {}\n", harmless(&run.name)));
+        for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
+            text.push_str(&format!("{label} {}\n", time::ansi_c(moment)));
+        }
+        text.push_str(&format!("Phase:          {style}{}{style:#}\n", phase(run)));
+        if !run.reason.is_empty() {
+            text.push_str(&format!("Reason:         {}\n", harmless(&run.reason)));
+        }
+    }
+    for (name, log) in outcome.runs.iter().flat_map(|run| &run.logs) {
+        text.push_str(&format!("\nPOD LOGS: {}\n{}\n", harmless(name), harmless(log.trim_end())));
+    }
+    text
+}
+
+fn phase(run: &TestRun) -> &'static str {
+    if run.succeeded { "Succeeded" } else { "Failed" }
+}
+
+fn as_document(outcome: &TestOutcome) -> Value {
+    let run = |run: &TestRun| {
+        json!({
+            "name": run.name,
+            "started": run.started.to_string(),
+            "completed": run.completed.to_string(),
+            "phase": phase(run),
+            "reason": run.reason,
+            "logs": run.logs.iter().map(|(name, log)| json!({ "name": name, "log": log })).collect::<Vec<_>>(),
+        })
+    };
+    let mut document = document::release(&outcome.summary, "");
+    document["tests"] = outcome.runs.iter().map(run).collect();
+    document
+}

@@ -1,0 +1,147 @@
+//! `uninstall`: releases that shall be gone; their ledgers and identities only when asked for.
+
+use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
+use super::arguments::{OPERATION, OutputArguments};
+use super::{Edge, complete, outcome};
+use crate::deploy::{Intent, Options};
+use crate::error::{Error, Result};
+use crate::release::ReleaseName;
+use crate::storage;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use std::process::ExitCode;
+
+/// Uninstall releases; ledgers and identities stay unless asked for
+///
+/// Deletes what the release created, those of failed attempts included. Volumes (ledgers, Kafka's logs) and identities (keys and
+/// certificates) stay, so that installing again brings the organization back as it was. --delete-data deletes these too.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric uninstall org1                                     ledgers and identities stay
+  kubectl fabric uninstall org1 org2 --keep-history                 two releases; their history can still be read
+  kubectl fabric uninstall org1 --dry-run                           what would be deleted
+  kubectl fabric uninstall org1 --delete-data --delete-namespace    everything, for good")]
+pub struct Arguments {
+    /// Names of the releases
+    #[arg(value_name = "RELEASE", required = true, num_args = 1.., add = ArgValueCompleter::new(complete::releases))]
+    pub releases: Vec<String>,
+
+    /// Keep the history, with the release marked as uninstalled
+    #[arg(long, help_heading = OPERATION)]
+    pub keep_history: bool,
+
+    /// It is no error if a release is not there
+    #[arg(long, help_heading = OPERATION)]
+    pub ignore_not_found: bool,
+
+    /// Delete volumes and identities too: ledgers and keys are gone for good
+    #[arg(long, help_heading = OPERATION)]
+    pub delete_data: bool,
+
+    /// Delete the namespace too, if this program made it and nothing else is in it
+    #[arg(long, help_heading = OPERATION)]
+    pub delete_namespace: bool,
+
+    /// Do not ask before deleting data
+    #[arg(short, long, help_heading = OPERATION)]
+    pub yes: bool,
+
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client",
+        default_value = "none", hide_possible_values = true, help_heading = OPERATION)]
+    pub dry_run: DryRunChoice,
+
+    /// Wait until every object is gone
+    #[arg(long, value_name = "BOOL", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "true", hide_possible_values = true, help_heading = OPERATION)]
+    pub wait: WaitChoice,
+
+    /// Do not run hooks
+    #[arg(long, hide_short_help = true, help_heading = OPERATION)]
+    pub no_hooks: bool,
+
+    /// Text for the history, with --keep-history
+    #[arg(long, value_name = "TEXT", hide_short_help = true, help_heading = OPERATION)]
+    pub description: Option<String>,
+
+    #[command(flatten)]
+    pub run: RunArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            dry_run: self.dry_run.into(),
+            wait: self.wait == WaitChoice::Wait,
+            timeout: self.run.timeout,
+            no_hooks: self.no_hooks,
+            description: self.description.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let releases: Vec<ReleaseName> =
+        arguments.releases.iter().map(|release| ReleaseName::parse(release)).collect::<Result<_>>()?;
+    if arguments.run.events.is_some() {
+        edge.terminal.stream_events();
+    }
+    confirm(&arguments, edge)?;
+    let mut done: Vec<String> = Vec::new();
+    for release in releases {
+        let state = (!done.is_empty()).then(|| format!("already uninstalled: {}", done.join(", ")));
+        one(&arguments, &release, edge).map_err(|error| match state {
+            Some(state) => error.now(state),
+            None => error,
+        })?;
+        done.push(release.to_string());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
+    if arguments.ignore_not_found {
+        let namespace = edge.connection.namespace_of(release.as_str());
+        let history = edge.read(false, async |cluster| storage::history(cluster, &namespace, release.as_str()).await)?;
+        if history.is_empty() {
+            edge.terminal.note(&format!("release \"{release}\" is not there"));
+            return Ok(());
+        }
+    }
+    let operation = outcome::Operation {
+        verb: outcome::Verb::Uninstall,
+        release: release.clone(),
+        intent: Intent::Uninstall {
+            keep_history: arguments.keep_history,
+            delete_data: arguments.delete_data,
+            delete_namespace: arguments.delete_namespace,
+        },
+        options: arguments.options(),
+        events: arguments.run.events,
+        stdin_in_use: false,
+    };
+    let outcome = operation.run(edge)?;
+    outcome::print(edge, outcome::Verb::Uninstall, &outcome, arguments.output.output, true)?;
+    Ok(())
+}
+
+/// Deleting data is asked for twice: by the flag, and on the terminal or by --yes.
+fn confirm(arguments: &Arguments, edge: &Edge) -> Result<()> {
+    if !arguments.delete_data || arguments.yes || arguments.dry_run != DryRunChoice::None {
+        return Ok(());
+    }
+    let names = arguments.releases.join(" ");
+    let what = format!("--delete-data deletes the ledgers and keys of {} for good", arguments.releases.join(", "));
+    if !edge.terminal.can_ask() {
+        return Err(Error::refused(what).now("nothing was deleted").hint("add --yes if that is what you want"));
+    }
+    if edge.terminal.ask(&format!("{what}. Type \"{names}\" to go on:"), &names)? {
+        return Ok(());
+    }
+    Err(Error::refused("not confirmed").now("nothing was deleted"))
+}

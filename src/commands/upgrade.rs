@@ -1,0 +1,94 @@
+//! `upgrade`: a release that is there, with another chart, version or values.
+
+use super::arguments::operation::ReleaseArguments;
+use super::arguments::{ApplyArguments, CHART, OPERATION, OutputArguments};
+use super::install::WantedArguments;
+use super::{Edge, complete, outcome};
+use crate::deploy::{Intent, Reuse};
+use crate::error::Result;
+use crate::release::ReleaseName;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use std::process::ExitCode;
+
+/// Upgrade a release: another Fabric version, chart version or values, node by node
+///
+/// Compares what is wanted with what runs, checks Fabric's own rules on the way from the one to the other, and changes what differs,
+/// one node of a group after the other, each ready before the next. What does not differ is not touched. Keys, certificates and
+/// volumes stay.
+///
+/// Values: the chart's defaults, then what earlier revisions were given, then what you say now (Helm's --reset-then-reuse-values).
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric upgrade org1 --fabric-version 2.5.16   another version of Fabric
+  kubectl fabric upgrade org1 --set peers.count=3       one value, the others as they are
+  kubectl fabric upgrade org1 -f org1.yaml --install    install it if it is not there
+  kubectl fabric upgrade org1 --version 0.2.0           another version of its chart
+  kubectl fabric upgrade org1 --dry-run=server          check only; `kubectl fabric diff upgrade org1` shows it in full")]
+pub struct Arguments {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    pub release: String,
+
+    #[command(flatten)]
+    pub wanted: WantedArguments,
+
+    #[command(flatten)]
+    pub reuse: ReuseArguments,
+
+    /// Install the release if it is not there, or if it never came to be deployed
+    #[arg(short, long, help_heading = OPERATION)]
+    pub install: bool,
+
+    #[command(flatten)]
+    pub release_options: ReleaseArguments,
+
+    #[command(flatten)]
+    pub apply: ApplyArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// What becomes of the values of the revision before. Of several, the first one here wins, as in Helm.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = CHART)]
+pub struct ReuseArguments {
+    /// Forget the values of earlier revisions
+    #[arg(long)]
+    pub reset_values: bool,
+
+    /// Keep the earlier revision's defaults too: new defaults of the chart do not take effect
+    #[arg(long, hide_short_help = true)]
+    pub reuse_values: bool,
+
+    /// Take the chart's new defaults, then the values of earlier revisions: what happens anyway
+    #[arg(long, hide_short_help = true)]
+    pub reset_then_reuse_values: bool,
+}
+
+impl ReuseArguments {
+    pub fn choice(&self) -> Reuse {
+        match self {
+            ReuseArguments { reset_values: true, .. } => Reuse::Reset,
+            ReuseArguments { reuse_values: true, .. } => Reuse::Reuse,
+            _ => Reuse::ResetThenReuse,
+        }
+    }
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let release = ReleaseName::parse(&arguments.release)?;
+    let wanted = arguments.wanted.load(arguments.reuse.choice())?;
+    let operation = outcome::Operation {
+        verb: outcome::Verb::Upgrade,
+        release,
+        intent: Intent::Upgrade { wanted, install: arguments.install },
+        options: arguments.apply.options(Some(&arguments.release_options), arguments.install),
+        events: arguments.apply.run.events,
+        stdin_in_use: arguments.wanted.values.uses_stdin(),
+    };
+    let outcome = operation.run(edge)?;
+    outcome::print(edge, outcome::Verb::Upgrade, &outcome, arguments.output.output, arguments.release_options.hide_notes)
+}

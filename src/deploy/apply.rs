@@ -1,0 +1,197 @@
+//! Carrying out a plan: stage after stage, in a stage kind after kind, in a kind all at once, except running objects of one rollout group.
+
+use super::wait::{Awaited, Monitor};
+use super::{Context, Event, Options, Writer};
+use crate::cluster::{Apply, Delete};
+use crate::error::{Error, Result};
+use crate::manifest::ObjectKey;
+use crate::plan::{Action, Plan, Step};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// UIDs of what was written, for the inventory.
+pub type Uids = BTreeMap<ObjectKey, String>;
+
+/// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
+pub async fn apply(
+    context: &Context<'_>,
+    plan: &Plan,
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+    uids: &mut Uids,
+) -> Result<()> {
+    let wanted: Vec<&Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
+    for step in &wanted {
+        if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
+            monitor.note(&step.key, live.clone());
+            uids.insert(step.key.clone(), uid);
+        }
+    }
+    let mut rest = wanted.as_slice();
+    while let Some(stage) = rest.first().map(|step| stage_of(step)) {
+        let end = rest.iter().position(|step| stage_of(step) != stage).unwrap_or(rest.len());
+        let (now, later) = rest.split_at(end);
+        apply_stage(context, now, options, writer, monitor, uids).await?;
+        // The next stage builds on this one; it is waited for even with --wait=false, if there is anything to do there.
+        if later.iter().any(|step| step.action != Action::Unchanged) {
+            monitor.until_ready(&awaited(now.iter().copied()), options.timeout).await?;
+        }
+        rest = later;
+    }
+    Ok(())
+}
+
+fn stage_of(step: &Step) -> i32 {
+    step.wanted.as_ref().map_or(0, |wanted| wanted.stage())
+}
+
+/// The steps' objects as things to wait for.
+pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
+    steps.map(|step| Awaited::ready(&step.key, &step.api_version)).collect()
+}
+
+async fn apply_stage(
+    context: &Context<'_>,
+    steps: &[&Step],
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+    uids: &mut Uids,
+) -> Result<()> {
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
+        let (same_kind, others) = rest.split_at(end);
+        // Running nodes of a group take turns; new ones have nothing to lose and come up together.
+        let takes_turns = |step: &Step| {
+            let running = matches!(step.action, Action::Change | Action::Recreate);
+            running && step.wanted.as_ref().is_some_and(|wanted| wanted.rollout_group().is_some())
+        };
+        let (in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
+            same_kind.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
+        apply_at_once(context, &at_once, options, writer, monitor, uids).await?;
+        for step in in_turn {
+            let body = write(context, step, options, writer, monitor).await?;
+            taken_in(step, body, monitor, uids);
+            monitor.until_ready(&awaited(std::iter::once(step)), options.timeout).await?;
+        }
+        rest = others;
+    }
+    Ok(())
+}
+
+fn taken_in(step: &Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids) {
+    if let Some(uid) = body["metadata"]["uid"].as_str() {
+        uids.insert(step.key.clone(), uid.to_owned());
+    }
+    monitor.note(&step.key, body);
+}
+
+async fn apply_at_once(
+    context: &Context<'_>,
+    steps: &[&Step],
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+    uids: &mut Uids,
+) -> Result<()> {
+    let (anew, plain): (Vec<&Step>, Vec<&Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
+    let mut writes: FuturesUnordered<_> =
+        plain.into_iter().map(|step| async move { (step, apply_one(context, step, options, writer).await) }).collect();
+    let mut failure = None;
+    while let Some((step, written)) = writes.next().await {
+        match written {
+            Ok(body) => taken_in(step, body, monitor, uids),
+            // The writes under way are let finish, so that what is recorded is what is there.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    drop(writes);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    for step in anew {
+        let body = write(context, step, options, writer, monitor).await?;
+        taken_in(step, body, monitor, uids);
+    }
+    Ok(())
+}
+
+async fn write(
+    context: &Context<'_>,
+    step: &Step,
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+) -> Result<Value> {
+    if step.action == Action::Recreate {
+        writer.check()?;
+        // Pods and volumes of a StatefulSet outlive it and are adopted by the new one.
+        let orphan = step.key.kind == "StatefulSet";
+        let uid = step.uid();
+        context.cluster.delete(&step.api_version, &step.key, Delete { uid: uid.clone(), orphan, ..Delete::default() }).await?;
+        let gone = Awaited::ready(&step.key, &step.api_version);
+        monitor.until_gone(&gone, uid.as_deref(), options.timeout).await?;
+    }
+    apply_one(context, step, options, writer).await
+}
+
+async fn apply_one(context: &Context<'_>, step: &Step, options: &Options, writer: &Writer<'_>) -> Result<Value> {
+    writer.check()?;
+    let wanted = step.wanted.as_ref().expect("only what is wanted is applied");
+    let how = Apply { dry_run: false, force: options.force_conflicts };
+    let body = context
+        .cluster
+        .apply(&wanted.body, how)
+        .await
+        .map_err(|error| Error::from(error).context(format!("cannot apply {}", step.key)))?;
+    let action = match step.action {
+        Action::Create => "created",
+        Action::Recreate => "made anew",
+        _ => "changed",
+    };
+    context.progress.event(&Event::Applied { action: action.to_owned(), object: step.key.to_string() });
+    Ok(body)
+}
+
+/// Deletes what the plan prunes: only the very objects that the plan saw.
+pub async fn prune(
+    context: &Context<'_>,
+    plan: &Plan,
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let steps: Vec<&Step> = plan.with(Action::Prune).collect();
+    let mut rest = steps.as_slice();
+    while let Some(first) = rest.first() {
+        let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
+        let (same_kind, others) = rest.split_at(end);
+        let deletions: FuturesUnordered<_> = same_kind.iter().map(|step| delete(context, step, writer)).collect();
+        let results: Vec<Result<()>> = deletions.collect().await;
+        results.into_iter().collect::<Result<Vec<()>>>()?;
+        rest = others;
+    }
+    if options.wait {
+        for step in steps {
+            let gone = Awaited::ready(&step.key, &step.api_version);
+            monitor.until_gone(&gone, step.uid().as_deref(), options.timeout).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn delete(context: &Context<'_>, step: &Step, writer: &Writer<'_>) -> Result<()> {
+    writer.check()?;
+    let how = Delete { uid: step.uid(), foreground: step.key.kind == "Job", ..Delete::default() };
+    let deleted = context.cluster.delete(&step.api_version, &step.key, how).await;
+    match deleted {
+        Ok(true) => context.progress.event(&Event::Applied { action: "deleted".to_owned(), object: step.key.to_string() }),
+        Ok(false) => {}
+        Err(error) => return Err(Error::from(error).context(format!("cannot delete {}", step.key))),
+    }
+    Ok(())
+}

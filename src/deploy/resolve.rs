@@ -1,0 +1,467 @@
+//! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads from the cluster, writes nothing.
+
+use super::{ChartChoice, Context, Intent, Reuse, Wanted};
+use crate::chart::{Chart, Origin as ChartOrigin, repository};
+use crate::cluster::Kind;
+use crate::error::{Error, Result};
+use crate::fabric::{self, Model, Subject};
+use crate::identity::Organization;
+use crate::manifest::{Hook, Object};
+use crate::plan::ownership::Owner;
+use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
+use crate::render;
+use crate::storage;
+use crate::values::{self, Origin, Values};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// Which of the verbs is running; decides hooks, statuses and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Install,
+    Upgrade,
+    Rollback,
+    Uninstall,
+}
+
+impl Operation {
+    pub fn word(self) -> &'static str {
+        match self {
+            Operation::Install => "install",
+            Operation::Upgrade => "upgrade",
+            Operation::Rollback => "rollback",
+            Operation::Uninstall => "uninstall",
+        }
+    }
+
+    pub fn pending(self) -> Status {
+        match self {
+            Operation::Install => Status::PendingInstall,
+            Operation::Upgrade => Status::PendingUpgrade,
+            Operation::Rollback => Status::PendingRollback,
+            Operation::Uninstall => Status::Uninstalling,
+        }
+    }
+}
+
+/// A release's past, as far as an operation needs it.
+pub struct Past {
+    pub entries: Vec<Entry>,
+    /// What the operation starts from: the last deployed revision, or the newest that was written when none is deployed.
+    pub baseline: Option<Record>,
+    /// The deployed revision and every attempt after it: what they wrote is pruned when it is no longer wanted.
+    pub attempts: Vec<Record>,
+    pub warnings: Vec<String>,
+}
+
+impl Past {
+    pub fn newest(&self) -> Option<u32> {
+        self.entries.last().map(Entry::revision)
+    }
+
+    pub fn newest_status(&self) -> Option<Status> {
+        self.entries.last()?.summary().map(|summary| summary.status)
+    }
+
+    pub fn deployed(&self) -> Option<&Summary> {
+        self.entries.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed)
+    }
+
+    /// What changes when another run wrote a record meanwhile.
+    pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
+        self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
+    }
+
+    /// Reads the records that matter.
+    pub async fn read(context: &Context<'_>) -> Result<Past> {
+        let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+        let entries = storage::history(cluster, namespace, release).await?;
+        let mut past = Past { entries, baseline: None, attempts: Vec::new(), warnings: Vec::new() };
+        let since = past.deployed().map_or(0, |summary| summary.revision);
+        let baseline = past.deployed().map(|summary| summary.revision).or_else(|| past.newest());
+        for revision in past.entries.iter().map(Entry::revision).filter(|revision| *revision >= since).collect::<Vec<_>>() {
+            let record = storage::read_with_secrets(cluster, namespace, release, revision).await;
+            match record {
+                Ok(record) if Some(revision) == baseline => past.baseline = Some(record),
+                Ok(record) => past.attempts.push(record),
+                Err(error) if error.kind() == crate::error::Kind::User => {
+                    past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(baseline) = &past.baseline {
+            past.attempts.push(baseline.clone());
+        }
+        Ok(past)
+    }
+}
+
+/// What is wanted, before it is compared with what is there.
+pub struct Target {
+    pub operation: Operation,
+    pub chart: ChartReference,
+    /// A chart from outside, to be kept beside the records.
+    pub keep_chart: Option<Chart>,
+    pub app_version: String,
+    pub user_values: Value,
+    pub computed_values: Value,
+    pub secret_paths: Vec<String>,
+    pub objects: Vec<Object>,
+    pub hooks: Vec<Hook>,
+    pub notes: String,
+    pub guard: Value,
+    pub organization: Option<Organization>,
+    pub rollback_to: Option<u32>,
+    pub warnings: Vec<String>,
+    /// Names of values that differ from those of the revision before.
+    pub changed_values: Vec<String>,
+}
+
+/// Works out what the intent wants, given the release's past.
+pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Target> {
+    let release = context.release.as_str();
+    match intent {
+        Intent::Install(wanted) => {
+            if let Some(deployed) = past.deployed() {
+                return Err(Error::user(format!("release \"{release}\" exists already"))
+                    .why(format!("revision {} of {} {} is deployed", deployed.revision, deployed.chart, deployed.chart_version))
+                    .now("nothing was changed")
+                    .hint(format!("change it with `kubectl fabric upgrade {release}`")));
+            }
+            render_target(context, Operation::Install, wanted, past).await
+        }
+        Intent::Upgrade { wanted, install } => {
+            let gone = past.deployed().is_none()
+                && matches!(past.newest_status(), None | Some(Status::Uninstalled | Status::Uninstalling));
+            match (past.newest(), install) {
+                (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
+                    .await
+                    .hint(format!("`kubectl fabric install {release}` makes it; `upgrade --install` does either"))),
+                (Some(_), false) if gone => Err(Error::user(format!("release \"{release}\" is uninstalled"))
+                    .hint(format!("`kubectl fabric install {release}` makes it anew"))),
+                (None, true) => render_target(context, Operation::Install, wanted, past).await,
+                (Some(_), true) if gone => render_target(context, Operation::Install, wanted, past).await,
+                _ => render_target(context, Operation::Upgrade, wanted, past).await,
+            }
+        }
+        Intent::Rollback { revision } => recorded_target(context, *revision, past).await,
+        Intent::Uninstall { .. } => {
+            let Some(newest) = past.baseline.as_ref() else {
+                return Err(match past.newest() {
+                    None => storage::unknown_release(context.cluster, &context.namespace, release).await,
+                    Some(_) => Error::user(format!("no record of release \"{release}\" can be read"))
+                        .why("what it consists of is known from its records only")
+                        .hint(format!("see `kubectl fabric history {release}`")),
+                });
+            };
+            Ok(Target {
+                operation: Operation::Uninstall,
+                chart: newest.chart.clone(),
+                keep_chart: None,
+                app_version: newest.summary.app_version.clone(),
+                user_values: newest.user_values.clone(),
+                computed_values: newest.computed_values.clone(),
+                secret_paths: newest.secret_paths.clone(),
+                objects: Vec::new(),
+                hooks: newest.hooks.clone(),
+                notes: String::new(),
+                guard: newest.guard.clone(),
+                organization: None,
+                rollback_to: None,
+                warnings: past.warnings.clone(),
+                changed_values: Vec::new(),
+            })
+        }
+    }
+}
+
+/// A recorded manifest, to be applied again: it is not rendered anew.
+async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Past) -> Result<Target> {
+    let (release, namespace) = (context.release.as_str(), context.namespace.as_str());
+    let Some(newest) = past.newest() else { return Err(storage::unknown_release(context.cluster, namespace, release).await) };
+    let revision = match revision.filter(|revision| *revision != 0) {
+        Some(revision) => revision,
+        None => rollback_target(&past.entries).ok_or_else(|| {
+            Error::user(format!("release \"{release}\" has no revision to go back to"))
+                .why(format!("no revision before {newest} was ever deployed"))
+                .hint(format!("`kubectl fabric history {release}` shows what there is; `kubectl fabric upgrade {release}` repairs a failed install"))
+        })?,
+    };
+    if !past.entries.iter().any(|entry| entry.revision() == revision) {
+        // The error lists what there is.
+        storage::read(context.cluster, namespace, release, Some(revision)).await?;
+    }
+    let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
+    Ok(Target {
+        operation: Operation::Rollback,
+        chart: record.chart,
+        keep_chart: None,
+        app_version: record.summary.app_version,
+        user_values: record.user_values,
+        changed_values: changes(past, &record.computed_values),
+        computed_values: record.computed_values,
+        secret_paths: record.secret_paths,
+        objects: record.objects,
+        hooks: record.hooks,
+        notes: record.notes,
+        guard: record.guard,
+        organization: None,
+        rollback_to: Some(revision),
+        warnings: past.warnings.clone(),
+    })
+}
+
+async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) -> Result<Chart> {
+    let version = match choice {
+        ChartChoice::Loaded(chart) => return Ok((**chart).clone()),
+        ChartChoice::Named { name, version } => return repository::find(name, version.as_deref()),
+        ChartChoice::ByRelease => None,
+        ChartChoice::ByReleaseVersion(version) => Some(version.as_str()),
+    };
+    let Some(baseline) = &past.baseline else {
+        return repository::find(repository::chart_for_release(context.release.as_str())?, version);
+    };
+    let chart = &baseline.chart;
+    if chart.embedded {
+        return repository::find(&chart.name, version);
+    }
+    if let Some(kept) = storage::kept_chart(context.cluster, &context.namespace, context.release.as_str(), &chart.digest).await? {
+        return Ok(kept);
+    }
+    Err(Error::user(format!(
+        "chart {} {} of release \"{}\" came from outside and is no longer kept",
+        chart.name, chart.version, context.release
+    ))
+    .hint("name its folder or archive with --chart"))
+}
+
+async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wanted, past: &Past) -> Result<Target> {
+    let baseline = past.baseline.as_ref().filter(|_| operation == Operation::Upgrade);
+    let chart = find_chart(context, &wanted.chart, past).await?;
+    let mut warnings = past.warnings.clone();
+    if chart.metadata.deprecated {
+        warnings.push(format!("chart {} {} is deprecated", chart.metadata.name, chart.metadata.version));
+    }
+    let (user, computed) = merge_values(&chart, wanted, baseline, &mut warnings)?;
+    if let Some(schema) = chart.schema.as_ref().filter(|_| !wanted.skip_schema_validation) {
+        values::validate(schema, &computed, context.release.as_str(), &chart.name_version())
+            .map_err(|error| error.now("nothing was sent to the cluster"))?;
+    }
+    let secret_paths = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &computed.tree)).unwrap_or_default();
+    let model = Model::of(&chart)?;
+    let subject = Subject { model, release: context.release.as_str(), namespace: &context.namespace, values: &computed.tree };
+    let facts = fabric::facts(subject)?;
+    let app_version = match facts["version"].as_str() {
+        Some(version) => version.to_owned(),
+        None => chart.metadata.app_version.clone(),
+    };
+    let revision = past.newest().unwrap_or(0) + 1;
+    let rendered = render_chart(context, &chart, &computed.tree, &facts, operation, revision).await?;
+    Ok(Target {
+        operation,
+        chart: ChartReference {
+            name: chart.metadata.name.clone(),
+            version: chart.metadata.version.to_string(),
+            digest: chart.digest.clone(),
+            embedded: chart.origin == ChartOrigin::Embedded,
+        },
+        app_version,
+        changed_values: changes(past, &computed.tree),
+        organization: fabric::organization(subject)?,
+        user_values: user.tree,
+        computed_values: computed.tree,
+        secret_paths,
+        objects: rendered.objects,
+        hooks: rendered.hooks,
+        notes: rendered.notes,
+        guard: json!({"fabricVersion": facts["version"], "model": chart.metadata.annotations.get("kubectl-fabric.io/model")}),
+        rollback_to: None,
+        warnings,
+        keep_chart: (chart.origin != ChartOrigin::Embedded).then_some(chart),
+    })
+}
+
+/// The user's values (what the record keeps as theirs) and what templates see.
+fn merge_values(
+    chart: &Chart,
+    wanted: &Wanted,
+    baseline: Option<&Record>,
+    warnings: &mut Vec<String>,
+) -> Result<(Values, Values)> {
+    let mut user = wanted.values.clone();
+    if let Some(version) = &wanted.fabric_version {
+        fabric::checked_version(version)?;
+        let flag = values::with_origin(json!({"fabricVersion": version}), Origin::Program("--fabric-version".into()));
+        user = values::merge(user, flag);
+    }
+    let file = format!("{}/values.yaml", chart.metadata.name);
+    let mut defaults = values::defaults(&chart.values, &file)?;
+    if let Some(baseline) = baseline {
+        let origin = Origin::Stored { revision: baseline.summary.revision };
+        if wanted.reuse != Reuse::Reset {
+            user = values::merge(values::with_origin(baseline.user_values.clone(), origin.clone()), user);
+        }
+        if wanted.reuse == Reuse::Reuse {
+            defaults = values::with_origin(baseline.computed_values.clone(), origin);
+        }
+    }
+    let (computed, told) = values::coalesce(&defaults, &user);
+    warnings.extend(told);
+    Ok((user, computed))
+}
+
+/// Names of the values that differ between the revision before and now.
+fn changes(past: &Past, now: &Value) -> Vec<String> {
+    fn compare(before: &Value, now: &Value, path: &str, into: &mut Vec<String>) {
+        match (before, now) {
+            (Value::Object(before), Value::Object(now)) => {
+                let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+                for name in names {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    compare(before.get(name).unwrap_or(&Value::Null), now.get(name).unwrap_or(&Value::Null), &path, into);
+                }
+            }
+            (before, now) if before == now => {}
+            _ => into.push(path.to_owned()),
+        }
+    }
+    let mut changed = Vec::new();
+    if let Some(baseline) = &past.baseline {
+        compare(&baseline.computed_values, now, "", &mut changed);
+    }
+    changed
+}
+
+type Answers = BTreeMap<(String, String, String, String), Value>;
+
+/// Renders, and again with the answers when templates looked something up: rendering itself does no I/O.
+async fn render_chart(
+    context: &Context<'_>,
+    chart: &Chart,
+    values: &Value,
+    facts: &Value,
+    operation: Operation,
+    revision: u32,
+) -> Result<render::Output> {
+    let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
+        path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
+    });
+    let kube_version = context.cluster.version().await?;
+    let api_versions = if asks_for_kinds { context.cluster.api_versions().await? } else { Vec::new() };
+    let answers: Arc<Mutex<Answers>> = Arc::default();
+    // Each round can bring up questions that depend on the answers of the one before; more than a few rounds is a chart gone wrong.
+    for _ in 0..10 {
+        let asked: Arc<Mutex<BTreeSet<(String, String, String, String)>>> = Arc::default();
+        let lookup = {
+            let (answers, asked) = (answers.clone(), asked.clone());
+            move |api_version: &str, kind: &str, namespace: &str, name: &str| {
+                let question = (api_version.to_owned(), kind.to_owned(), namespace.to_owned(), name.to_owned());
+                let answer = answers.lock().expect("nothing panics while it holds the answers").get(&question).cloned();
+                if answer.is_none() {
+                    asked.lock().expect("nothing panics while it holds the questions").insert(question);
+                }
+                Ok(answer.unwrap_or_else(|| json!({})))
+            }
+        };
+        let output = render::render(&render::Input {
+            chart,
+            values,
+            release: render::Release {
+                name: context.release.as_str().to_owned(),
+                namespace: context.namespace.clone(),
+                revision,
+                is_install: operation == Operation::Install,
+                is_upgrade: operation == Operation::Upgrade,
+            },
+            capabilities: render::Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() },
+            fabric: facts.clone(),
+            lookup: Some(Arc::new(lookup)),
+        });
+        let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
+        if asked.is_empty() {
+            return output.map_err(|error| error.now("nothing was sent to the cluster"));
+        }
+        for question in asked {
+            let answer = look_up(context, &question).await?;
+            answers.lock().expect("nothing panics while it holds the answers").insert(question, answer);
+        }
+    }
+    Err(Error::user(format!("chart {} never stops looking things up", chart.name_version())))
+}
+
+async fn look_up(
+    context: &Context<'_>,
+    (api_version, kind, namespace, name): &(String, String, String, String),
+) -> Result<Value> {
+    let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
+    let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
+    if name.is_empty() {
+        let items = context.cluster.list(&of, namespace, "").await?;
+        return Ok(json!({"apiVersion": api_version, "kind": format!("{kind}List"), "items": items}));
+    }
+    let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let key =
+        crate::manifest::ObjectKey { group, kind: kind.clone(), namespace: namespace.map(str::to_owned), name: name.clone() };
+    Ok(context.cluster.get(api_version, &key).await?.unwrap_or_else(|| json!({})))
+}
+
+/// Makes rendered objects fit to apply: each in its namespace, marked as the release's, without nulls, Secrets in their stored form.
+pub async fn prepare_objects(context: &Context<'_>, owner: &Owner, objects: &mut [Object]) -> Result<()> {
+    for object in objects {
+        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
+        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
+            let place = crate::error::Place {
+                subject: object.source.template.clone(),
+                line: Some(object.source.line),
+                ..crate::error::Place::default()
+            };
+            Error::from(error).at(place.note(object.key.to_string()))
+        })?;
+        match (namespaced, &object.key.namespace) {
+            (true, None) => {
+                object.body["metadata"]["namespace"] = json!(context.namespace);
+                object.key.namespace = Some(context.namespace.clone());
+            }
+            (false, Some(_)) => {
+                if let Some(metadata) = object.body["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
+                object.key.namespace = None;
+            }
+            _ => {}
+        }
+        owner.mark(&mut object.body);
+        drop_nulls(&mut object.body);
+        encode_string_data(&mut object.body);
+    }
+    Ok(())
+}
+
+/// A null field in a manifest means "none": sent as it is, it would be owned as a null.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay ours.
+fn encode_string_data(body: &mut Value) {
+    use base64::Engine;
+    if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
+        return;
+    }
+    let Some(Value::Object(texts)) = body.as_object_mut().and_then(|body| body.remove("stringData")) else { return };
+    let mut data = body["data"].as_object().cloned().unwrap_or_else(Map::new);
+    for (name, text) in texts {
+        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+        data.insert(name, json!(base64::prelude::BASE64_STANDARD.encode(text)));
+    }
+    body["data"] = Value::Object(data);
+}

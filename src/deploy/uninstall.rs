@@ -1,0 +1,139 @@
+//! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
+
+use super::wait::Monitor;
+use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, complete, hooks, new_record, outcome};
+use crate::cluster::{Delete, Kind};
+use crate::error::{Error, Result};
+use crate::manifest::{HookEvent, ObjectKey};
+use crate::plan::ownership::Owner;
+use crate::plan::{Action, Plan, Step};
+use crate::release::{Entry, Status};
+use crate::storage;
+use serde_json::Value;
+
+/// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
+pub async fn run(
+    context: &Context<'_>,
+    options: &Options,
+    prepared: Prepared,
+    writer: &Writer<'_>,
+    user: &str,
+    keep_history: bool,
+    delete_namespace: bool,
+) -> Result<Outcome> {
+    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let newest = prepared.past.newest().expect("a release without a record is refused before");
+    let set_status = |revision, status, description| async move {
+        storage::set_status(cluster, namespace, release, revision, status, description).await.map_err(Error::from)
+    };
+    set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await?;
+    let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
+    let removed = async {
+        hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
+        apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
+        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await
+    }
+    .await;
+    if let Err(error) = removed {
+        writer.check()?;
+        let description = format!("Uninstall failed: {}", error.what());
+        // If even this cannot be written, the next run finds the revision uninstalling and goes on.
+        let _ = set_status(newest, Status::Failed, Some(&description)).await;
+        return Err(error
+            .now(format!("release \"{release}\" is partly deleted; its records are kept"))
+            .hint(format!("run `kubectl fabric uninstall {release}` again")));
+    }
+    let mut record = new_record(context, &prepared, newest, user, &complete(Operation::Uninstall, None));
+    record.summary.status = Status::Uninstalled;
+    if keep_history {
+        let deployed =
+            prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
+        for summary in deployed.filter(|summary| summary.revision != newest) {
+            set_status(summary.revision, Status::Superseded, None).await?;
+        }
+        let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
+        set_status(newest, Status::Uninstalled, Some(&description)).await?;
+    } else {
+        storage::purge(cluster, namespace, release).await?;
+    }
+    if delete_namespace {
+        remove_namespace(context).await?;
+    }
+    Ok(outcome(context, prepared, record, false))
+}
+
+/// `--delete-data`: what the plan kept because it holds data or identities goes as well, and the volumes that StatefulSets made.
+pub async fn release_data(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Plan) -> Result<()> {
+    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Keep) {
+        let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume");
+        if data && step.live.as_ref().is_some_and(|live| owner.owns(live)) {
+            step.action = Action::Prune;
+        }
+    }
+    let namespace = context.namespace.as_str();
+    let list = |kind: &'static str, selector: String| async move {
+        context.cluster.list(&Kind { api_version: "v1".into(), kind: kind.into() }, Some(namespace), &selector).await
+    };
+    let claims = list("PersistentVolumeClaim", String::new()).await?;
+    let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
+    let templates: Vec<String> = past.attempts.iter().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
+    let ours = |body: &Value| {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        templates.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
+    };
+    let claims = claims.into_iter().filter(ours).map(|body| ("PersistentVolumeClaim", body));
+    for (kind, mut body) in claims.chain(identities.into_iter().map(|body| ("Secret", body))) {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: Some(namespace.to_owned()), name };
+        if plan.steps.iter().any(|step| step.key == key && step.action == Action::Prune) {
+            continue;
+        }
+        body["kind"] = Value::String(kind.to_owned());
+        body["apiVersion"] = Value::String("v1".to_owned());
+        plan.steps.retain(|step| step.key != key);
+        plan.steps.push(Step {
+            key,
+            api_version: "v1".to_owned(),
+            action: Action::Prune,
+            wanted: None,
+            live: Some(body),
+            after: None,
+            why: String::new(),
+        });
+    }
+    Ok(())
+}
+
+/// Names of the claims that a StatefulSet makes begin so: `<template>-<set>-`.
+fn claim_prefixes(object: &crate::manifest::Object) -> Vec<String> {
+    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
+    match object.key.kind.as_str() {
+        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `--delete-namespace`: only a namespace that this release made, and only when nothing of others is left in it.
+async fn remove_namespace(context: &Context<'_>) -> Result<()> {
+    let name = context.namespace.as_str();
+    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
+    let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(()) };
+    if crate::manifest::annotation(&body, "kubectl-fabric.io/created-for") != Some(context.release.as_str()) {
+        context.warn(&format!("namespace \"{name}\" was not made for this release and stays"));
+        return Ok(());
+    }
+    for kind in ["Pod", "PersistentVolumeClaim", "ConfigMap", "Secret", "Service"] {
+        let kind = Kind { api_version: "v1".into(), kind: kind.to_owned() };
+        let left = context.cluster.list_metadata(&kind, Some(name), "").await?;
+        // The cluster itself puts its CA into every namespace.
+        let left = left.iter().filter_map(|body| body["metadata"]["name"].as_str()).find(|name| *name != "kube-root-ca.crt");
+        if let Some(left) = left {
+            context.warn(&format!("namespace \"{name}\" stays: {} {left} is still in it", kind.kind));
+            return Ok(());
+        }
+    }
+    let uid = body["metadata"]["uid"].as_str().map(str::to_owned);
+    context.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
+
+use super::lock::{self, Holder};
+use super::wait::Monitor;
+use super::{Context, Options, Writer, hooks, observe, resolve};
+use crate::cluster::{ApiErrorKind, Apply};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{DeletePolicy, Hook, HookEvent};
+use crate::plan::mask::Masker;
+use crate::plan::ownership::Owner;
+use crate::plan::{self, Action, Inputs, Plan};
+use crate::release::Summary;
+use crate::storage;
+use futures::future::join_all;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
+pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
+    let past = resolve::Past::read(context).await?;
+    let Some(record) = past.deployed().and(past.baseline.as_ref()) else {
+        return Err(match past.newest() {
+            None => storage::unknown_release(context.cluster, &context.namespace, context.release.as_str()).await,
+            Some(_) => Error::user(format!("release \"{}\" has no deployed revision to compare with", context.release)),
+        });
+    };
+    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+    let (live, _) = observe::observe(context, &record.objects, &[]).await?;
+    let mut plan = plan::make(Inputs {
+        wanted: record.objects.clone(),
+        live: &live,
+        inventory: &[],
+        elsewhere: BTreeSet::new(),
+        owner: &owner,
+        take_ownership: true,
+    })?;
+    // With force: what another manager changed is the very thing to be seen.
+    let how = Apply { dry_run: true, force: true };
+    let changed: Vec<usize> =
+        plan.steps.iter().enumerate().filter(|(_, step)| step.action == Action::Change).map(|(index, _)| index).collect();
+    let answers = {
+        let tries = changed
+            .iter()
+            .filter_map(|index| plan.steps[*index].wanted.as_ref())
+            .map(|wanted| context.cluster.apply(&wanted.body, how));
+        join_all(tries).await
+    };
+    for (index, answer) in changed.into_iter().zip(answers) {
+        match answer {
+            Ok(after) => plan::settle(&mut plan.steps[index], after),
+            // A drifted field that cannot be set back is drift all the same.
+            Err(error) if error.kind == ApiErrorKind::Invalid => plan.steps[index].why = error.message,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths);
+    Ok((plan, Masker::new(&context.now.as_nanosecond().to_be_bytes(), secrets)))
+}
+
+/// One test of a release.
+#[derive(Clone, Debug)]
+pub struct TestRun {
+    pub name: String,
+    pub started: Timestamp,
+    pub completed: Timestamp,
+    pub succeeded: bool,
+    /// Why it failed.
+    pub reason: String,
+    /// Pod and container with their log, when logs were asked for.
+    pub logs: Vec<(String, String)>,
+}
+
+/// What the tests said.
+#[derive(Clone, Debug)]
+pub struct TestOutcome {
+    pub summary: Summary,
+    pub runs: Vec<TestRun>,
+}
+
+/// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and `!name=x`, as Helm's.
+pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, logs: bool) -> Result<TestOutcome> {
+    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let newest = storage::read(cluster, namespace, release, None).await?.summary.revision;
+    let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
+    let mut tests: Vec<Hook> = record
+        .hooks
+        .into_iter()
+        .filter(|hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter))
+        .collect();
+    tests.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
+    let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
+    let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
+    let writer = Writer { lock: &lock, interrupted: &context.interrupted };
+    let options = Options { timeout, ..Options::default() };
+    let mut runs = Vec::new();
+    let mut broken = None;
+    for hook in &tests {
+        match run_test(&context, hook, &options, &writer, logs).await {
+            Ok(run) => runs.push(run),
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    lock.release().await?;
+    broken.map_or(Ok(TestOutcome { summary: record.summary, runs }), Err)
+}
+
+/// A test that fails is an answer; an error is that there is none.
+async fn run_test(context: &Context<'_>, hook: &Hook, options: &Options, writer: &Writer<'_>, logs: bool) -> Result<TestRun> {
+    let began = Instant::now();
+    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    let started = context.now;
+    // The logs are read before the hook's policy may delete its pod.
+    let kept = Hook { delete_policies: vec![DeletePolicy::BeforeHookCreation], ..hook.clone() };
+    let ran = hooks::run_one(context, &kept, options, writer, &mut monitor).await;
+    let mut texts = Vec::new();
+    if logs {
+        for pod in hooks::pods(context, hook).await? {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
+            texts.extend(containers.into_iter().map(|(container, log)| (format!("{name} ({container})"), log)));
+        }
+    }
+    let policy = if ran.is_ok() { DeletePolicy::HookSucceeded } else { DeletePolicy::HookFailed };
+    if hook.delete_policies.contains(&policy) {
+        hooks::delete(context, &hook.object, options, &mut monitor).await?;
+    }
+    let completed = super::later(context.now, began.elapsed());
+    let run =
+        |succeeded, reason| TestRun { name: hook.object.key.name.clone(), started, completed, succeeded, reason, logs: texts };
+    match ran {
+        Ok(()) => Ok(run(true, String::new())),
+        Err(error) if error.kind() == Kind::NotReady => Ok(run(false, error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Helm's filter: with any `name=`, only those; without, all but the `!name=`.
+fn is_chosen(name: &str, filter: &[String]) -> bool {
+    let excluded = filter.iter().filter_map(|filter| filter.strip_prefix("!name=")).any(|excluded| excluded == name);
+    let mut included = filter.iter().filter_map(|filter| filter.strip_prefix("name=")).peekable();
+    !excluded && (included.peek().is_none() || included.any(|included| included == name))
+}

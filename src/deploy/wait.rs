@@ -1,0 +1,410 @@
+//! Waiting until objects are ready, gone or done: one watch per kind for the whole operation, with the deepest reason known for each
+//! object that is not ready.
+
+use super::{Event, Progress};
+use crate::cluster::{ApiError, ApiResult, Cluster, Delete, Kind, WatchEvent};
+use crate::error::{Error, Place, Result};
+use crate::manifest::ObjectKey;
+use crate::manifest::readiness::{self, Readiness, Severity, Trouble};
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long an image that cannot be pulled, or a container that cannot be configured, may take to get well.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often the reasons are looked at again when nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+/// Log lines of a troubled container that an error shows.
+const LOG_LINES: u32 = 10;
+
+/// What became of a wait.
+enum End {
+    Ready,
+    /// These objects will not become ready.
+    Failed,
+    TimedOut,
+}
+
+/// Live objects of the kinds that are waited for, kept current by watches.
+pub struct Monitor<'a> {
+    cluster: &'a Cluster,
+    progress: &'a dyn Progress,
+    interrupted: watch::Receiver<bool>,
+    streams: SelectAll<BoxStream<'static, (Kind, ApiResult<WatchEvent>)>>,
+    watched: BTreeSet<(Kind, Option<String>)>,
+    objects: BTreeMap<ObjectKey, Value>,
+    /// When a lasting trouble of an object was first seen.
+    troubled: BTreeMap<ObjectKey, Instant>,
+    told: BTreeMap<ObjectKey, Readiness>,
+}
+
+/// An object to wait for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    pub key: ObjectKey,
+    pub api_version: String,
+    /// A pod that is to run to its end, as a hook's; to be ready is not enough.
+    pub to_its_end: bool,
+}
+
+impl Awaited {
+    pub fn ready(key: &ObjectKey, api_version: &str) -> Awaited {
+        Awaited { key: key.clone(), api_version: api_version.to_owned(), to_its_end: false }
+    }
+
+    pub fn ended(key: &ObjectKey, api_version: &str) -> Awaited {
+        Awaited { to_its_end: true, ..Awaited::ready(key, api_version) }
+    }
+}
+
+impl<'a> Monitor<'a> {
+    pub fn new(cluster: &'a Cluster, progress: &'a dyn Progress, interrupted: watch::Receiver<bool>) -> Monitor<'a> {
+        Monitor {
+            cluster,
+            progress,
+            interrupted,
+            streams: SelectAll::new(),
+            watched: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            troubled: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
+    pub fn note(&mut self, key: &ObjectKey, body: Value) {
+        if self.objects.get(key).is_none_or(|known| !is_older(&body, known)) {
+            self.objects.insert(key.clone(), body);
+        }
+    }
+
+    /// Waits until all of these are ready.
+    ///
+    /// # Errors
+    ///
+    /// Not ready in time, failed for good (early), interrupted; each object with its reason, and the last lines of a crashed container.
+    pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
+        let awaited: Vec<&Awaited> = awaited.iter().filter(|one| readiness::is_awaited(&one.key.group, &one.key.kind)).collect();
+        if self.pending(&awaited).is_empty() {
+            return Ok(());
+        }
+        self.watch(&awaited);
+        let deadline = Instant::now() + timeout;
+        let end = loop {
+            self.revive(&awaited).await?;
+            let pending = self.tell(&awaited);
+            if pending == 0 {
+                break End::Ready;
+            }
+            if awaited.iter().any(|one| self.has_failed(one)) {
+                break End::Failed;
+            }
+            if Instant::now() >= deadline {
+                break End::TimedOut;
+            }
+            tokio::select! {
+                event = self.streams.next() => self.take(event)?,
+                () = tokio::time::sleep(TICK) => {}
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+            // Whatever else has arrived is taken in before the next look.
+            while let Some(Some(event)) = futures::FutureExt::now_or_never(self.streams.next()) {
+                self.take(Some(event))?;
+            }
+        };
+        match end {
+            End::Ready => Ok(()),
+            End::Failed => Err(self.report(&awaited, "will not become ready").await),
+            End::TimedOut => Err(self
+                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
+                .await
+                .hint("wait longer with --timeout")),
+        }
+    }
+
+    /// Waits until an object of this UID is gone.
+    pub async fn until_gone(&mut self, one: &Awaited, uid: Option<&str>, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let there = self.cluster.get(&one.api_version, &one.key).await?;
+            let same = there.is_some_and(|body| uid.is_none_or(|uid| body["metadata"]["uid"] == uid));
+            if !same {
+                self.objects.remove(&one.key);
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::not_ready(format!("{} is still there after {}", one.key, seconds(timeout)))
+                    .why("it is being deleted, and something holds it back (a finalizer, or pods that do not end)"));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+        }
+    }
+
+    fn watch(&mut self, awaited: &[&Awaited]) {
+        let mut wanted: BTreeSet<(Kind, Option<String>)> = BTreeSet::new();
+        for one in awaited {
+            let kind = Kind { api_version: one.api_version.clone(), kind: one.key.kind.clone() };
+            wanted.insert((kind, one.key.namespace.clone()));
+            if readiness::runs_pods(&one.key.kind) {
+                wanted.insert((Kind { api_version: "v1".into(), kind: "Pod".into() }, one.key.namespace.clone()));
+            }
+        }
+        for (kind, namespace) in wanted {
+            if self.watched.insert((kind.clone(), namespace.clone())) {
+                let stream = self.cluster.watch(kind.clone(), namespace, format!("!{}", crate::storage::RECORD_LABEL));
+                self.streams.push(stream.map(move |event| (kind.clone(), event)).boxed());
+            }
+        }
+    }
+
+    fn take(&mut self, event: Option<(Kind, ApiResult<WatchEvent>)>) -> Result<()> {
+        let Some((kind, event)) = event else { return Ok(()) };
+        let key = |body: &Value| ObjectKey {
+            group: kind.api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
+            kind: kind.kind.clone(),
+            namespace: body["metadata"]["namespace"].as_str().map(str::to_owned),
+            name: body["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        };
+        match event {
+            Ok(WatchEvent::Present(mut body)) => {
+                body["apiVersion"] = Value::String(kind.api_version.clone());
+                body["kind"] = Value::String(kind.kind.clone());
+                let key = key(&body);
+                self.note(&key, body);
+            }
+            Ok(WatchEvent::Deleted(body)) => {
+                self.objects.remove(&key(&body));
+            }
+            Err(error) => return Err(Error::from(error).context(format!("cannot watch {} objects", kind.kind))),
+        }
+        Ok(())
+    }
+
+    fn state(&self, one: &Awaited) -> Readiness {
+        let Some(body) = self.objects.get(&one.key) else { return Readiness::Waiting("it is not there yet".into()) };
+        match readiness::readiness(body) {
+            Readiness::Ready if one.to_its_end && one.key.kind == "Pod" && body["status"]["phase"] != "Succeeded" => {
+                Readiness::Waiting("it is running".into())
+            }
+            state => state,
+        }
+    }
+
+    fn pending(&self, awaited: &[&Awaited]) -> Vec<ObjectKey> {
+        awaited.iter().filter(|one| self.state(one) != Readiness::Ready).map(|one| one.key.clone()).collect()
+    }
+
+    /// Tells what changed, and how many are not ready.
+    fn tell(&mut self, awaited: &[&Awaited]) -> usize {
+        let states: Vec<(ObjectKey, Readiness)> = awaited
+            .iter()
+            .map(|one| {
+                let state = match self.state(one) {
+                    Readiness::Waiting(reason) => Readiness::Waiting(self.deepest(one).map_or(reason, |trouble| trouble.reason)),
+                    state => state,
+                };
+                (one.key.clone(), state)
+            })
+            .collect();
+        let done = states.iter().filter(|(_, state)| *state == Readiness::Ready).count();
+        for (key, state) in &states {
+            if self.told.get(key) != Some(state) {
+                let (ready, reason) = match state {
+                    Readiness::Ready => (true, String::new()),
+                    Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
+                };
+                self.progress.event(&Event::Waiting { object: key.to_string(), ready, reason, done, total: states.len() });
+                self.told.insert(key.clone(), state.clone());
+            }
+        }
+        states.len() - done
+    }
+
+    /// The pods of a workload; a pod is its own.
+    fn pods(&self, one: &Awaited) -> impl Iterator<Item = &Value> {
+        let owned = move |pod: &&Value| {
+            if one.key.kind == "Pod" {
+                return pod["metadata"]["name"] == one.key.name.as_str();
+            }
+            pod["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|owner| {
+                let name = owner["name"].as_str().unwrap_or_default();
+                match owner["kind"].as_str() {
+                    Some("ReplicaSet") if one.key.kind == "Deployment" => {
+                        name.rsplit_once('-').is_some_and(|(deployment, _)| deployment == one.key.name)
+                    }
+                    Some(kind) => kind == one.key.kind && name == one.key.name,
+                    None => false,
+                }
+            })
+        };
+        self.objects
+            .iter()
+            .filter(|(key, _)| key.kind == "Pod" && key.group.is_empty() && key.namespace == one.key.namespace)
+            .map(|(_, body)| body)
+            .filter(owned)
+    }
+
+    /// The worst trouble among a workload's pods.
+    fn deepest(&self, one: &Awaited) -> Option<Trouble> {
+        self.pods(one)
+            .filter(|pod| !readiness::is_pod_ready(pod))
+            .filter_map(|pod| {
+                let mut trouble = readiness::pod_trouble(pod)?;
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                trouble.reason = format!("pod {name}: {}", trouble.reason);
+                Some(trouble)
+            })
+            .max_by_key(|trouble| trouble.severity)
+    }
+
+    /// Whether an object will not become ready: it says so itself, or its pods are in trouble for good.
+    fn has_failed(&mut self, one: &Awaited) -> bool {
+        match self.state(one) {
+            Readiness::Ready => {
+                self.troubled.remove(&one.key);
+                return false;
+            }
+            Readiness::Failed(_) => return true,
+            Readiness::Waiting(_) => {}
+        }
+        match self.deepest(one).map(|trouble| trouble.severity) {
+            Some(Severity::Final) => true,
+            Some(Severity::Lasting) => self.troubled.entry(one.key.clone()).or_insert_with(Instant::now).elapsed() >= GRACE,
+            Some(Severity::Passing) | None => {
+                self.troubled.remove(&one.key);
+                false
+            }
+        }
+    }
+
+    /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even when its template is mended
+    /// (kubernetes/kubernetes#67250): such a pod of an older template is deleted here. Its volumes stay.
+    async fn revive(&mut self, awaited: &[&Awaited]) -> Result<()> {
+        let mut stuck = Vec::new();
+        for one in awaited.iter().filter(|one| one.key.kind == "StatefulSet") {
+            let Some(set) = self.objects.get(&one.key) else { continue };
+            let observed = set.pointer("/status/observedGeneration") == set.pointer("/metadata/generation");
+            let ordered = set["spec"]["podManagementPolicy"] != "Parallel";
+            let rolling = set["spec"]["updateStrategy"]["type"] == "RollingUpdate";
+            let newest = set["status"]["updateRevision"].as_str().unwrap_or_default();
+            if !(observed && ordered && rolling) || newest.is_empty() {
+                continue;
+            }
+            stuck.extend(self.pods(one).filter_map(|pod| {
+                let old = pod["metadata"]["labels"]["controller-revision-hash"].as_str()? != newest;
+                let broken = readiness::pod_trouble(pod)
+                    .is_some_and(|trouble| trouble.severity >= Severity::Lasting || trouble.log.is_some());
+                let leaving = !pod["metadata"]["deletionTimestamp"].is_null();
+                (old && broken && !leaving && !readiness::is_pod_ready(pod)).then(|| {
+                    (
+                        pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+                        pod["metadata"]["uid"].as_str().map(str::to_owned),
+                        one.key.namespace.clone(),
+                    )
+                })
+            }));
+        }
+        for (name, uid, namespace) in stuck {
+            let key = ObjectKey { group: String::new(), kind: "Pod".into(), namespace, name };
+            self.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
+            self.objects.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn report(&self, awaited: &[&Awaited], what: &str) -> Error {
+        let pending: Vec<&&Awaited> = awaited.iter().filter(|one| self.state(one) != Readiness::Ready).collect();
+        let count = pending.len();
+        let subject = if count == 1 { pending[0].key.to_string() } else { format!("{count} objects") };
+        let mut error = Error::not_ready(format!("{subject} {what}"));
+        for one in pending.iter().take(20) {
+            let own = match self.state(one) {
+                Readiness::Waiting(reason) | Readiness::Failed(reason) => reason,
+                Readiness::Ready => continue,
+            };
+            let reason = match self.deepest(one) {
+                Some(trouble) => format!("{own}; {}", trouble.reason),
+                None => own,
+            };
+            error = error.at(Place::new(one.key.to_string()).note(reason));
+        }
+        if let Some(place) = (count > 20).then(|| Place::new(format!("and {} more", count - 20))) {
+            error = error.at(place);
+        }
+        for one in pending.iter().take(3) {
+            if let Some(lines) = self.last_words(one).await {
+                error = error.why(lines);
+            }
+        }
+        error
+    }
+
+    /// The last lines of a troubled container's log, when there are any to be had.
+    async fn last_words(&self, one: &Awaited) -> Option<String> {
+        let pods = self.pods(one).filter(|pod| !readiness::is_pod_ready(pod));
+        for pod in pods {
+            let Some((container, previous)) = readiness::pod_trouble(pod).and_then(|trouble| trouble.log) else { continue };
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let namespace = one.key.namespace.as_deref().unwrap_or_default();
+            // Logs are a help, not a duty: a kubelet that is away must not hide the reason.
+            let log = self.cluster.logs(namespace, name, &container, LOG_LINES, previous).await.unwrap_or_default();
+            if !log.trim().is_empty() {
+                let lines: Vec<String> = log.trim_end().lines().map(|line| format!("     | {line}")).collect();
+                return Some(format!("the last lines of {name}, container {container}:\n{}", lines.join("\n")));
+            }
+        }
+        None
+    }
+}
+
+/// Whether a state of an object is from before another one: by generation where the kind counts them, else by resourceVersion, which
+/// API servers count upwards (KEP-5504 makes that a promise).
+fn is_older(body: &Value, known: &Value) -> bool {
+    if body["metadata"]["uid"] != known["metadata"]["uid"] {
+        return body["metadata"]["creationTimestamp"].as_str() < known["metadata"]["creationTimestamp"].as_str();
+    }
+    let version = |body: &Value| body["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok());
+    let generation = |body: &Value| body["metadata"]["generation"].as_i64();
+    match (version(body), version(known)) {
+        (Some(one), Some(other)) => one < other,
+        _ => generation(body) < generation(known),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, 0) => format!("{minutes}m"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+/// Resolves when the user interrupts the run.
+pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
+    if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+        // Nobody can interrupt any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+pub fn interrupted() -> Error {
+    Error::interrupted("interrupted").why("a signal asked to stop")
+}
+
+/// The last lines of each container of a pod.
+pub async fn container_logs(cluster: &Cluster, pod: &Value, lines: u32) -> Result<Vec<(String, String)>, ApiError> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let mut logs = Vec::new();
+    for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
+        let container = container["name"].as_str().unwrap_or_default();
+        logs.push((container.to_owned(), cluster.logs(namespace, name, container, lines, false).await?));
+    }
+    Ok(logs)
+}

@@ -1,0 +1,280 @@
+//! The certificates that cryptogen makes, field by field.
+//!
+//! Source of every choice: Fabric's `internal/cryptogen/ca/ca.go` and `internal/cryptogen/csp/csp.go` (the same since 1.1). Keys are
+//! ECDSA P-256, written as PKCS#8. Of cryptogen's fields only the order of extensions differs, which has no meaning in X.509.
+
+use super::certificate::{Certificate, key_from_pem};
+use crate::error::{Error, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    SignatureAlgorithm, SigningKey,
+};
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Subject fields that cryptogen fills in when crypto-config.yaml says nothing (`cmd/cryptogen/main.go`, `CASpec`).
+const PLACE: [(DnType, &str); 3] =
+    [(DnType::CountryName, "US"), (DnType::StateOrProvinceName, "California"), (DnType::LocalityName, "San Francisco")];
+
+/// Ten years of 365 days (`ca.go`, `x509Template`).
+const VALIDITY: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
+/// A certificate and its private key, both PEM. It has no `Debug`, so that a key cannot slip into an output.
+#[derive(Clone)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// A certificate authority that can sign.
+pub struct Authority {
+    pub pair: Pair,
+    issuer: Issuer<'static, LowS>,
+}
+
+impl Authority {
+    /// Makes a self-signed authority: `ca.<domain>` for identities, `tlsca.<domain>` for TLS.
+    pub fn generate(common_name: &str, domain: &str, now: jiff::Timestamp) -> Result<Authority> {
+        let key = new_key()?;
+        let mut params = template(now)?;
+        params.distinguished_name = subject(&[(DnType::OrganizationName, domain), (DnType::CommonName, common_name)]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_identifier_method = KeyIdMethod::PreSpecified(subject_key_identifier(&key));
+        let certificate = params.self_signed(&key).map_err(unmade)?.pem();
+        Authority::from_pair(Pair { certificate, key: key.serialize_pem() }, common_name)
+    }
+
+    /// Reads an authority back, as it is kept in its Secret or lies in a crypto-config folder; `subject` names it in errors.
+    pub fn from_pair(pair: Pair, subject: &str) -> Result<Authority> {
+        let certificate = Certificate::from_pem(pair.certificate.as_bytes(), &format!("the certificate of {subject}"))?;
+        let key = key_from_pem(pair.key.as_bytes(), &format!("the key of {subject}"))?;
+        if !certificate.fits(&key) {
+            return Err(Error::user(format!("the key of {subject} does not fit its certificate")));
+        }
+        let issuer = Issuer::from_ca_cert_der(&certificate.der().into(), LowS(key))
+            .map_err(|_| Error::user(format!("the certificate of {subject} cannot sign: it is not one of an authority")))?;
+        Ok(Authority { pair, issuer })
+    }
+
+    /// Signs an identity: what a node or user signs with. `unit` is its role in NodeOUs: `peer`, `orderer`, `admin` or `client`.
+    pub fn sign_identity(&self, common_name: &str, unit: &str, now: jiff::Timestamp) -> Result<Pair> {
+        let mut params = leaf(now)?;
+        params.distinguished_name = subject(&[(DnType::OrganizationalUnitName, unit), (DnType::CommonName, common_name)]);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        self.sign(params)
+    }
+
+    /// Signs a TLS certificate for a node (with its hosts) or a user (without any).
+    pub fn sign_tls(&self, common_name: &str, hosts: &[String], now: jiff::Timestamp) -> Result<Pair> {
+        let mut params = leaf(now)?;
+        params.distinguished_name = subject(&[(DnType::CommonName, common_name)]);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = hosts.iter().map(|host| alternative_name(host)).collect::<Result<_>>()?;
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<Pair> {
+        let key = new_key()?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(unmade)?.pem();
+        Ok(Pair { certificate, key: key.serialize_pem() })
+    }
+}
+
+/// Validity and serial number, the same for every certificate: from five minutes before the minute nearest to now.
+fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
+    let minute = (now.as_second() + 30).div_euclid(60) * 60;
+    let since_1970 = u64::try_from(minute - 5 * 60)
+        .map_err(|_| Error::user("the clock stands before 1970").hint("set the clock: certificates would not be valid"))?;
+    let mut params = CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(since_1970);
+    params.not_after = params.not_before + VALIDITY;
+    params.serial_number = Some(SerialNumber::from_slice(&random::<16>()?));
+    Ok(params)
+}
+
+/// Leaves bear `CA:FALSE` and the authority's key identifier, and no key identifier of their own.
+fn leaf(now: jiff::Timestamp) -> Result<CertificateParams> {
+    /// An empty SEQUENCE: BasicConstraints with its default, cA FALSE (RFC 5280, 4.2.1.9).
+    const NOT_A_CA: [u8; 2] = [0x30, 0x00];
+    /// 2.5.29.19, id-ce-basicConstraints.
+    const BASIC_CONSTRAINTS: [u64; 4] = [2, 5, 29, 19];
+
+    let mut params = template(now)?;
+    params.use_authority_key_identifier_extension = true;
+    // rcgen's own ExplicitNoCa would add a subject key identifier.
+    params.is_ca = IsCa::NoCa;
+    let mut constraints = CustomExtension::from_oid_content(&BASIC_CONSTRAINTS, NOT_A_CA.to_vec());
+    constraints.set_criticality(true);
+    params.custom_extensions = vec![constraints];
+    Ok(params)
+}
+
+fn subject(fields: &[(DnType, &str)]) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for (kind, value) in PLACE.iter().chain(fields) {
+        name.push(kind.clone(), printable(value));
+    }
+    name
+}
+
+/// Go writes a PrintableString where the alphabet allows it, else UTF-8 (`encoding/asn1`); `Admin@org1` needs UTF-8.
+fn printable(value: &str) -> DnValue {
+    match value.try_into() {
+        Ok(text) => DnValue::PrintableString(text),
+        Err(_) => DnValue::Utf8String(value.to_owned()),
+    }
+}
+
+fn alternative_name(host: &str) -> Result<SanType> {
+    if let Ok(address) = host.parse() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let name =
+        host.try_into().map_err(|_| Error::user(format!("{host:?} cannot stand in a certificate")).why("a host is ASCII"))?;
+    Ok(SanType::DnsName(name))
+}
+
+/// Fabric finds a private key by the SHA-256 of the uncompressed public point (`bccsp`'s SKI), all 32 bytes of it.
+fn subject_key_identifier(key: &KeyPair) -> Vec<u8> {
+    Sha256::digest(key.der_bytes()).to_vec()
+}
+
+fn new_key() -> Result<KeyPair> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unmade)
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::internal("this system gives no random numbers"))?;
+    Ok(bytes)
+}
+
+/// rcgen's errors speak of encodings, never of key material.
+fn unmade(error: rcgen::Error) -> Error {
+    Error::internal(format!("a certificate could not be made: {error}"))
+}
+
+/// An authority's key whose ECDSA P-256 signatures are of low S, as `csp.ECDSASigner` makes them. Fabric's MSP refuses transaction
+/// signatures of high S; for certificates it is cryptogen's habit, and kept.
+struct LowS(KeyPair);
+
+impl PublicKeyData for LowS {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+impl SigningKey for LowS {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let signature = self.0.sign(message)?;
+        if *self.0.algorithm() != PKCS_ECDSA_P256_SHA256 {
+            return Ok(signature);
+        }
+        low_s(&signature).ok_or(rcgen::Error::RingUnspecified)
+    }
+}
+
+/// The order of P-256 (FIPS 186-4, D.1.2.3), big-endian.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
+    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same DER signature with S or, where that is smaller, ORDER - S. `None` when it is not a signature of P-256.
+fn low_s(signature: &[u8]) -> Option<Vec<u8>> {
+    let [0x30, _, body @ ..] = signature else { return None };
+    let (r, rest) = integer(body)?;
+    let (s, rest) = integer(rest)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    let mirrored = minus(&ORDER, &s);
+    let s = if mirrored < s { mirrored } else { s };
+    let body = [encoded(&r), encoded(&s)].concat();
+    let length = u8::try_from(body.len()).ok()?;
+    Some([&[0x30, length], body.as_slice()].concat())
+}
+
+/// Big-endian subtraction; the caller knows that `other` is not greater.
+fn minus(number: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
+    let mut result = [0; 32];
+    let mut borrow = 0;
+    for i in (0..32).rev() {
+        let difference = i16::from(number[i]) - i16::from(other[i]) - borrow;
+        borrow = i16::from(difference < 0);
+        result[i] = difference.rem_euclid(256) as u8;
+    }
+    result
+}
+
+/// A DER INTEGER of at most 256 bits, and what follows it.
+fn integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
+    let [0x02, length, rest @ ..] = der else { return None };
+    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+    let bytes = match bytes {
+        [0, bytes @ ..] => bytes,
+        bytes => bytes,
+    };
+    let mut number = [0; 32];
+    number.get_mut(32_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
+    Some((number, rest))
+}
+
+fn encoded(number: &[u8; 32]) -> Vec<u8> {
+    let first = number.iter().position(|byte| *byte != 0).unwrap_or(31);
+    let mut bytes = number[first..].to_vec();
+    if bytes[0] >= 0x80 {
+        bytes.insert(0, 0);
+    }
+    [vec![0x02, bytes.len() as u8], bytes].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(s: &[u8]) -> Vec<u8> {
+        let body = [&[0x02, 0x01, 0x05, 0x02, s.len() as u8], s].concat();
+        [&[0x30, body.len() as u8], body.as_slice()].concat()
+    }
+
+    #[test]
+    fn a_high_s_is_mirrored_and_a_low_one_kept() {
+        let mut high = ORDER;
+        high[31] -= 7;
+        let high = [&[0], high.as_slice()].concat();
+        assert_eq!(low_s(&signature(&high)), Some(signature(&[7])));
+        assert_eq!(low_s(&signature(&[7])), Some(signature(&[7])));
+        assert_eq!(low_s(&signature(&[0, 0x80])), Some(signature(&[0, 0x80])));
+    }
+
+    #[test]
+    fn what_is_no_signature_is_refused() {
+        for bytes in [&[][..], &[0x30], &[0x30, 0], &[0x30, 2, 2, 9], &[0x30, 3, 2, 1, 1], &[0x31, 6, 2, 1, 1, 2, 1, 1]] {
+            assert_eq!(low_s(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn validity_starts_five_minutes_before_the_nearest_minute() {
+        let now: jiff::Timestamp = "2026-11-22T18:40:31Z".parse().unwrap();
+        let ca = Authority::generate("ca.org1", "org1", now).unwrap();
+        let certificate = Certificate::from_pem(ca.pair.certificate.as_bytes(), "ca").unwrap();
+        assert_eq!(certificate.not_before.to_string(), "2026-11-22T18:36:00Z");
+        assert_eq!(certificate.not_after.to_string(), "2036-11-19T18:36:00Z");
+    }
+}

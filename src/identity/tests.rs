@@ -1,0 +1,413 @@
+use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NOW: &str = "2026-11-25T12:00:00Z";
+
+fn now() -> jiff::Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn node(name: &str, namespace: &str) -> Node {
+    let address = format!("{name}.{namespace}");
+    let hosts =
+        [address.as_str(), name, &format!("{address}.svc"), &format!("{address}.svc.cluster.local"), "localhost", "127.0.0.1"]
+            .map(str::to_owned)
+            .to_vec();
+    Node { name: name.to_owned(), hosts }
+}
+
+fn org1(peers: usize) -> Organization {
+    Organization {
+        release: "org1".to_owned(),
+        namespace: "org1".to_owned(),
+        domain: "org1".to_owned(),
+        msp_id: "Org1MSP".to_owned(),
+        role: NodeRole::Peer,
+        nodes: (0..peers).map(|i| node(&format!("peer{i}"), "org1")).collect(),
+        credentials: vec![("ca-admin".to_owned(), "admin".to_owned())],
+        ca_server: Some(node("ca", "org1")),
+    }
+}
+
+fn orgorderer1(orderers: usize) -> Organization {
+    Organization {
+        release: "orgorderer1".to_owned(),
+        namespace: "orgorderer1".to_owned(),
+        domain: "orgorderer1".to_owned(),
+        msp_id: "Orgorderer1MSP".to_owned(),
+        role: NodeRole::Orderer,
+        nodes: (0..orderers).map(|i| node(&format!("orderer{i}"), "orgorderer1")).collect(),
+        credentials: Vec::new(),
+        ca_server: None,
+    }
+}
+
+fn fixture(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version).join("crypto-config")
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(top: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(top, &path, files);
+            } else {
+                let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(folder, folder, &mut found);
+    found
+}
+
+fn crypto_config(version: &str) -> Source {
+    Source::CryptoConfig { folder: "crypto-config".to_owned(), files: files(&fixture(version)) }
+}
+
+fn changed(version: &str, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Source {
+    let mut files = files(&fixture(version));
+    change(&mut files);
+    Source::CryptoConfig { folder: "crypto-config".to_owned(), files }
+}
+
+fn as_existing(plan: &Plan) -> BTreeMap<String, Value> {
+    plan.create.iter().map(|object| (object.key.name.clone(), object.body.clone())).collect()
+}
+
+fn text(secret: &Value, key: &str) -> String {
+    let data = secret["data"][key].as_str().unwrap_or_else(|| panic!("no {key} in {}", secret["metadata"]["name"]));
+    String::from_utf8(STANDARD.decode(data).unwrap()).unwrap()
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.create.iter().map(|object| object.key.name.as_str()).collect()
+}
+
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).output().expect("openssl runs");
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What `openssl x509 -text` says, with serial, key, times, signature and key identifiers replaced, and extensions in order of name.
+fn profile_of(pem: &Path) -> Vec<String> {
+    let text = openssl(&[
+        "x509",
+        "-noout",
+        "-text",
+        "-certopt",
+        "no_serial,no_sigdump,no_pubkey,no_validity",
+        "-nameopt",
+        "RFC2253,show_type",
+        "-in",
+        pem.to_str().unwrap(),
+    ]);
+    let is_identifier = |line: &str| line.len() > 40 && line.split(':').all(|part| part.len() == 2);
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| *line != "X509v3 extensions:") {
+        match lines.last_mut() {
+            // A heading of an extension takes the value below it, so that sorting keeps them together.
+            Some(last) if last.starts_with("X509v3") && last.ends_with(':') || last.ends_with(": critical") => {
+                let value = if is_identifier(line) { format!("{} bytes", line.split(':').count()) } else { line.to_owned() };
+                *last = format!("{last} {value}");
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn generated_certificates_have_the_fields_of_cryptogens() {
+    let folder = tempfile::tempdir().unwrap();
+    for (organization, role, node) in [(org1(1), "peer", "peer0"), (orgorderer1(1), "orderer", "orderer0")] {
+        let made = as_existing(&plan(&organization, &BTreeMap::new(), &Source::Generate, now()).unwrap());
+        let domain = &organization.domain;
+        let theirs = fixture("v2.5.16").join(format!("{role}Organizations/{domain}"));
+        for (secret, key, path) in [
+            (format!("{domain}-ca"), "cert.pem", format!("ca/ca.{domain}-cert.pem")),
+            (format!("{domain}-tlsca"), "cert.pem", format!("tlsca/tlsca.{domain}-cert.pem")),
+            (format!("{node}-msp"), "cert.pem", format!("{role}s/{node}.{domain}/msp/signcerts/{node}.{domain}-cert.pem")),
+            (format!("{node}-tls"), "tls.crt", format!("{role}s/{node}.{domain}/tls/server.crt")),
+            (format!("{domain}-admin-msp"), "cert.pem", format!("users/Admin@{domain}/msp/signcerts/Admin@{domain}-cert.pem")),
+            (format!("{domain}-admin-tls"), "tls.crt", format!("users/Admin@{domain}/tls/client.crt")),
+        ] {
+            let ours = folder.path().join("ours.pem");
+            std::fs::write(&ours, text(&made[&secret], key)).unwrap();
+            let expected = profile_of(&theirs.join(&path));
+            assert!(expected.len() > 5, "{expected:?}");
+            assert_eq!(profile_of(&ours), expected, "{secret}");
+        }
+        let config = std::fs::read_to_string(theirs.join("msp/config.yaml")).unwrap();
+        assert_eq!(text(&made[&format!("{node}-msp")], "config.yaml"), config);
+    }
+}
+
+#[test]
+fn openssl_verifies_generated_certificates_and_their_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = as_existing(&plan(&org1(2), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let at = now().as_second().to_string();
+    let (ca, tls_ca) = (write("ca", &text(&made["org1-ca"], "cert.pem")), write("tlsca", &text(&made["org1-tlsca"], "cert.pem")));
+    for (secret, certificate, key, authority) in [
+        ("peer0-msp", "cert.pem", "key.pem", &ca),
+        ("peer1-msp", "cert.pem", "key.pem", &ca),
+        ("org1-admin-msp", "cert.pem", "key.pem", &ca),
+        ("peer0-tls", "tls.crt", "tls.key", &tls_ca),
+        ("ca-tls", "tls.crt", "tls.key", &tls_ca),
+        ("org1-admin-tls", "tls.crt", "tls.key", &tls_ca),
+    ] {
+        let (certificate, key) = (write("cert", &text(&made[secret], certificate)), write("key", &text(&made[secret], key)));
+        openssl(&["verify", "-x509_strict", "-attime", &at, "-CAfile", authority, &certificate]);
+        assert!(
+            text(&made[secret], if secret.ends_with("tls") { "tls.key" } else { "key.pem" })
+                .starts_with("-----BEGIN PRIVATE KEY-----")
+        );
+        let of_key = openssl(&["pkey", "-in", &key, "-pubout"]);
+        assert_eq!(of_key, openssl(&["x509", "-in", &certificate, "-noout", "-pubkey"]), "{secret}");
+    }
+    for host in ["peer0.org1", "peer0", "peer0.org1.svc.cluster.local"] {
+        let certificate = write("cert", &text(&made["peer0-tls"], "tls.crt"));
+        openssl(&["verify", "-attime", &at, "-CAfile", &tls_ca, "-verify_hostname", host, &certificate]);
+    }
+}
+
+#[test]
+fn the_key_identifier_is_the_sha_256_of_the_public_point() {
+    let made = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    let pem = text(&made["org1-ca"], "cert.pem");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    let x509 = pem.parse_x509().unwrap();
+    let point = x509.public_key().subject_public_key.data.to_vec();
+    let identifier = x509.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    });
+    use sha2::Digest;
+    assert_eq!(identifier, Some(sha2::Sha256::digest(&point).to_vec()));
+}
+
+#[test]
+fn what_an_authority_signs_is_of_low_s() {
+    let made = plan(&org1(6), &BTreeMap::new(), &Source::Generate, now()).unwrap();
+    for object in made.create.iter().filter(|object| object.key.name.ends_with("-msp")) {
+        let pem = text(&object.body, "cert.pem");
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+        let signature = pem.parse_x509().unwrap().signature_value.data.to_vec();
+        let s = &signature[4 + usize::from(signature[3]) + 2..];
+        // The order's half begins with 7f ff ff ff 80; 33 bytes are a padded number with its first bit set.
+        assert!(s.len() < 32 || s.len() == 32 && s[..5] <= [0x7f, 0xff, 0xff, 0xff, 0x80][..], "{}: {s:02x?}", object.key.name);
+    }
+}
+
+#[test]
+fn every_secret_bears_its_labels_and_annotations() {
+    let made = plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap();
+    assert!(made.generated);
+    assert_eq!(
+        names(&made),
+        ["org1-ca", "org1-tlsca", "peer0-msp", "peer0-tls", "org1-admin-msp", "org1-admin-tls", "ca-tls", "ca-admin"]
+    );
+    assert_eq!(secret_names(&org1(1)), names(&made));
+    for object in &made.create {
+        assert_eq!(object.key.namespace.as_deref(), Some("org1"));
+        assert_eq!(object.label(LABEL), Some("org1"));
+        assert_eq!(object.label("app.kubernetes.io/managed-by"), Some("kubectl-fabric"));
+        assert_eq!(object.annotation(SOURCE), Some("generate"));
+    }
+    let tls = &made.create[3];
+    assert_eq!(tls.body["type"], "kubernetes.io/tls");
+    assert_eq!(tls.annotation(NOT_AFTER), Some("2036-11-22T11:55:00Z"));
+    let certificate = Certificate::from_pem(text(&tls.body, "tls.crt").as_bytes(), "tls.crt").unwrap();
+    assert_eq!(tls.annotation(FINGERPRINT), Some(certificate.fingerprint().as_str()));
+    assert_eq!(text(&made.create[7].body, "username"), "admin");
+    assert_eq!(text(&made.create[7].body, "password").len(), 32);
+}
+
+#[test]
+fn identities_are_made_once_and_extended_for_new_nodes() {
+    let first = plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap();
+    let existing = as_existing(&first);
+    let again = plan(&org1(1), &existing, &Source::Generate, now()).unwrap();
+    assert!(again.create.is_empty() && !again.generated, "{:?}", names(&again));
+    assert_eq!(again.keep.len(), 8);
+
+    let more = plan(&org1(2), &existing, &Source::Generate, now()).unwrap();
+    assert_eq!(names(&more), ["peer1-msp", "peer1-tls"]);
+    assert_eq!(text(&more.create[0].body, "cacert.pem"), text(&existing["org1-ca"], "cert.pem"));
+    let ca = Certificate::from_pem(text(&existing["org1-ca"], "cert.pem").as_bytes(), "ca").unwrap();
+    assert!(Certificate::from_pem(text(&more.create[0].body, "cert.pem").as_bytes(), "peer1").unwrap().is_signed_by(&ca));
+}
+
+#[test]
+fn an_interrupted_creation_goes_on_wherever_it_stopped() {
+    let whole = plan(&org1(2), &BTreeMap::new(), &Source::Generate, now()).unwrap();
+    for done in 0..=whole.create.len() {
+        let existing: BTreeMap<_, _> =
+            whole.create[..done].iter().map(|object| (object.key.name.clone(), object.body.clone())).collect();
+        let rest = plan(&org1(2), &existing, &Source::Generate, now()).unwrap();
+        assert_eq!(names(&rest), names(&whole)[done..]);
+    }
+}
+
+#[test]
+fn what_cannot_be_extended_is_told() {
+    let mut existing = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    let ca = existing.remove("org1-ca").unwrap();
+    let error = plan(&org1(2), &existing, &Source::Generate, now()).unwrap_err().to_string();
+    assert!(error.contains("Secret org1-ca cannot sign") && error.contains("--crypto-config"), "{error}");
+
+    let mut keyless = ca;
+    let key = text(&keyless, "key.pem");
+    keyless["data"].as_object_mut().unwrap().remove("key.pem");
+    existing.insert("org1-ca".to_owned(), keyless);
+    let error = plan(&org1(2), &existing, &Source::Generate, now()).unwrap_err().to_string();
+    assert!(error.contains("one is missing") && !error.contains(&key[40..60]), "{error}");
+}
+
+#[test]
+fn every_layout_of_cryptogen_is_read() {
+    for version in ["v1.4.12", "v2.5.16", "v3.1.5"] {
+        for organization in [org1(2), orgorderer1(4)] {
+            let made = plan(&organization, &BTreeMap::new(), &crypto_config(version), now())
+                .unwrap_or_else(|error| panic!("{version} {}: {error}", organization.domain));
+            assert_eq!(names(&made), secret_names(&organization), "{version}");
+            assert!(!made.generated);
+            let again = plan(&organization, &as_existing(&made), &crypto_config(version), now()).unwrap();
+            assert!(again.create.is_empty(), "{version}: {:?}", names(&again));
+            // Also when the next run does not name the folder.
+            assert!(plan(&organization, &as_existing(&made), &Source::Generate, now()).unwrap().create.is_empty());
+        }
+        let folder = fixture(version);
+        let made = as_existing(&plan(&org1(1), &BTreeMap::new(), &crypto_config(version), now()).unwrap());
+        let tls = folder.join("peerOrganizations/org1/peers/peer0.org1/tls");
+        assert_eq!(text(&made["peer0-tls"], "tls.key"), std::fs::read_to_string(tls.join("server.key")).unwrap());
+        assert_eq!(made["peer0-tls"]["metadata"]["annotations"][SOURCE], "cryptogen");
+        assert!(made["org1-ca"]["data"]["key.pem"].is_string(), "{version}");
+    }
+}
+
+#[test]
+fn a_crypto_config_is_found_below_the_named_folder() {
+    let source = Source::CryptoConfig {
+        folder: "network".to_owned(),
+        files: files(&fixture("v2.5.16")).into_iter().map(|(path, bytes)| (format!("a/crypto-config/{path}"), bytes)).collect(),
+    };
+    assert_eq!(plan(&org1(2), &BTreeMap::new(), &source, now()).unwrap().create.len(), secret_names(&org1(2)).len());
+}
+
+#[test]
+fn admincerts_are_taken_where_there_are_no_node_ous() {
+    let admin = fixture("v2.5.16").join("peerOrganizations/org1/users/Admin@org1/msp/signcerts/Admin@org1-cert.pem");
+    let admin = std::fs::read(admin).unwrap();
+    let source = changed("v2.5.16", |files| {
+        files.retain(|path, _| !path.ends_with("config.yaml"));
+        let folder = "peerOrganizations/org1/peers/peer0.org1/msp/admincerts/Admin@org1-cert.pem";
+        files.insert(folder.to_owned(), admin.clone());
+    });
+    let made = as_existing(&plan(&org1(1), &BTreeMap::new(), &source, now()).unwrap());
+    assert_eq!(text(&made["peer0-msp"], "admincert.pem").as_bytes(), admin);
+    assert!(made["peer0-msp"]["data"].get("config.yaml").is_none());
+}
+
+#[test]
+fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
+    const PEER: &str = "peerOrganizations/org1/peers/peer0.org1";
+    type Change = fn(&mut BTreeMap<String, Vec<u8>>);
+    let cases: [(&str, Change, &[&str]); 7] = [
+        ("a node is missing", |files| files.retain(|path, _| !path.contains("peer1.org1")), &["peers/peer1.org1/msp/signcerts/"]),
+        (
+            "a key that fits another certificate",
+            |files| {
+                let key = files["peerOrganizations/org1/peers/peer1.org1/msp/keystore/priv_sk"].clone();
+                files.insert(format!("{PEER}/msp/keystore/priv_sk"), key);
+            },
+            &["no readable private key fits the certificate"],
+        ),
+        (
+            "a certificate of another authority and address",
+            |files| {
+                for file in ["server.crt", "server.key"] {
+                    let other = files[&format!("peerOrganizations/org2/peers/peer0.org2/tls/{file}")].clone();
+                    files.insert(format!("{PEER}/tls/{file}"), other);
+                }
+            },
+            &["is not signed by tlsca.org1", "does not bear the node's address peer0.org1 (its names: peer0.org2, peer0,"],
+        ),
+        ("a key that is none", |files| _ = files.insert(format!("{PEER}/tls/server.key"), b"canary".to_vec()), &["server.key"]),
+        (
+            "a certificate that is none",
+            |files| _ = files.insert(format!("{PEER}/tls/server.crt"), b"canary".to_vec()),
+            &["server.crt   is not a certificate in PEM"],
+        ),
+        (
+            "an MSP that names another file",
+            |files| {
+                let config = b"NodeOUs:\n  Enable: true\n  PeerOUIdentifier:\n    Certificate: cacerts/other.pem\n".to_vec();
+                files.insert(format!("{PEER}/msp/config.yaml"), config);
+            },
+            &["names the certificate cacerts/other.pem, and nodes have cacerts/ca.org1-cert.pem"],
+        ),
+        (
+            "the key of a CA that runs",
+            |files| files.retain(|path, _| path != "peerOrganizations/org1/ca/priv_sk"),
+            &["has no key of ca.org1", "ca.enabled=false"],
+        ),
+    ];
+    for (case, change, expected) in cases {
+        let error = plan(&org1(2), &BTreeMap::new(), &changed("v2.5.16", change), now()).unwrap_err().to_string();
+        for expected in expected {
+            assert!(error.contains(expected), "{case}: {error}");
+        }
+        assert!(!error.contains("canary") && !error.contains("PRIVATE"), "{case}: {error}");
+    }
+    let late: jiff::Timestamp = "2037-01-01T00:00:00Z".parse().unwrap();
+    let error = plan(&org1(2), &BTreeMap::new(), &crypto_config("v2.5.16"), late).unwrap_err().to_string();
+    assert!(error.contains("server.crt   expired on 2036-11-19"), "{error}");
+}
+
+#[test]
+fn an_unknown_domain_lists_those_that_exist() {
+    let mut other = org1(1);
+    other.domain = "ogr1".to_owned();
+    let error = plan(&other, &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap_err().to_string();
+    assert!(error.contains("peerOrganizations has org1, org2") && error.contains("is \"org1\" the one?"), "{error}");
+    let empty = Source::CryptoConfig { folder: "nowhere".to_owned(), files: BTreeMap::new() };
+    let error = plan(&other, &BTreeMap::new(), &empty, now()).unwrap_err().to_string();
+    assert!(error.contains("there is no folder peerOrganizations in it"), "{error}");
+}
+
+#[test]
+fn a_crypto_config_of_another_identity_is_refused() {
+    let existing = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    let error = plan(&org1(1), &existing, &crypto_config("v2.5.16"), now()).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Refused);
+    assert!(error.places().iter().any(|place| place.subject == "Secret org1/peer0-msp"), "{error}");
+}
+
+#[test]
+fn what_stays_is_warned_about() {
+    let existing = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    assert!(plan(&org1(1), &existing, &Source::Generate, now()).unwrap().warnings.is_empty());
+    let mut wider = org1(1);
+    wider.nodes[0].hosts.push("peer0.example.com".to_owned());
+    let late: jiff::Timestamp = "2036-11-01T00:00:00Z".parse().unwrap();
+    let warnings = plan(&wider, &existing, &Source::Generate, late).unwrap().warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.ends_with("org1/peer0-tls is kept, and does not bear peer0.example.com")),
+        "{warnings:?}"
+    );
+    assert!(warnings.iter().any(|warning| warning.contains("org1/org1-ca ends on 2036-11-22T11:55:00Z")), "{warnings:?}");
+}

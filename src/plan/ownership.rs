@@ -1,0 +1,46 @@
+//! Whose object is it? The marks of ours, and how others mark theirs.
+
+use crate::manifest::annotation;
+use serde_json::{Value, json};
+
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const RELEASE: &str = "kubectl-fabric.io/release";
+const RELEASE_NAMESPACE: &str = "kubectl-fabric.io/release-namespace";
+
+/// A release, as its objects are marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub release: String,
+    pub namespace: String,
+}
+
+impl Owner {
+    /// Marks a wanted object as this release's.
+    pub fn mark(&self, body: &mut Value) {
+        body["metadata"]["labels"][MANAGED_BY] = json!("kubectl-fabric");
+        body["metadata"]["annotations"][RELEASE] = json!(self.release);
+        body["metadata"]["annotations"][RELEASE_NAMESPACE] = json!(self.namespace);
+    }
+
+    /// Whether a live object is this release's.
+    pub fn owns(&self, body: &Value) -> bool {
+        body["metadata"]["labels"][MANAGED_BY] == "kubectl-fabric"
+            && annotation(body, RELEASE) == Some(&self.release)
+            && annotation(body, RELEASE_NAMESPACE) == Some(&self.namespace)
+    }
+}
+
+/// Whose a live object is that is not ours, in words.
+pub fn owner_of(body: &Value) -> String {
+    if let Some(release) = annotation(body, RELEASE) {
+        let namespace = annotation(body, RELEASE_NAMESPACE).unwrap_or("?");
+        return format!("it belongs to release \"{release}\" in namespace \"{namespace}\"");
+    }
+    if let Some(release) = annotation(body, "meta.helm.sh/release-name") {
+        return format!("it belongs to Helm release \"{release}\"");
+    }
+    match body["metadata"]["labels"][MANAGED_BY].as_str() {
+        Some(manager) => format!("it is managed by \"{manager}\""),
+        None => "it exists already and bears no mark of a release".to_owned(),
+    }
+}

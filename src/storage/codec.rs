@@ -1,0 +1,267 @@
+//! A record as bytes: JSON, gzip, chunks; secrets apart. Pure.
+//!
+//! ```text
+//! Record ─┬─ labels and annotations ── Summary (all that list and history read)
+//!         ├─ payload    values, manifest, hooks, notes: masked, gzip, cut into chunks; never changes once written
+//!         ├─ state      inventory and outcome: gzip; rewritten with the outcome
+//!         └─ secrets    what the masks took, by JSON pointer into the payload, and the masks' key: gzip, for the companion Secret
+//! ```
+
+use crate::error::{Error, Result};
+use crate::manifest::{Hook, Object, Source};
+use crate::plan::mask::{self, Masker};
+use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Summary};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+/// The version of the payload that this program writes. It reads no newer one.
+pub const SCHEMA: u64 = 1;
+
+/// Most bytes that one ConfigMap or Secret carries: the API server refuses more than 1 MiB of data, of which names and labels need some.
+pub const CHUNK: usize = 900 * 1024;
+
+/// A record unpacked to at most this much: a guard against a record that was tampered with.
+const LARGEST_PAYLOAD: u64 = 512 * 1024 * 1024;
+
+/// The part of a record that changes with the outcome.
+#[derive(Serialize, Deserialize)]
+pub struct State {
+    pub inventory: Vec<InventoryItem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeFacts>,
+}
+
+/// What goes to the companion Secret.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Key of the masks, hex; taken over from revision to revision, so that masks can be compared.
+    pub key: String,
+    /// What was taken out of the payload, by JSON pointer.
+    pub taken: BTreeMap<String, Value>,
+}
+
+/// The payload without secrets, and the secrets.
+pub fn encode(record: &Record, key: &str) -> (Vec<u8>, Secrets) {
+    let mut payload = json!({
+        "schema": SCHEMA,
+        "chart": record.chart,
+        "userValues": record.user_values,
+        "computedValues": record.computed_values,
+        "secretPaths": record.secret_paths,
+        "objects": record.objects.iter().map(|object| json!({"source": object.source, "body": object.body})).collect::<Vec<_>>(),
+        "hooks": record.hooks.iter().map(|hook| json!({
+            "source": hook.object.source, "body": hook.object.body,
+            "events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies,
+        })).collect::<Vec<_>>(),
+        "notes": record.notes,
+        "guard": record.guard,
+    });
+    let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths)
+        .into_iter()
+        .chain(Masker::secrets_of(&record.user_values, &record.secret_paths));
+    let masker = Masker::new(key.as_bytes(), secrets);
+    let mut pointers = Vec::new();
+    for tree in ["userValues", "computedValues"] {
+        pointers.extend(record.secret_paths.iter().map(|path| format!("/{tree}{path}")));
+    }
+    for (index, object) in record.objects.iter().enumerate() {
+        pointers.extend(mask::object_pointers(&object.body).iter().map(|path| format!("/objects/{index}/body{path}")));
+    }
+    for (index, hook) in record.hooks.iter().enumerate() {
+        pointers.extend(mask::object_pointers(&hook.object.body).iter().map(|path| format!("/hooks/{index}/body{path}")));
+    }
+    let mut taken = BTreeMap::new();
+    masker.take(&mut payload, &pointers, &mut taken);
+    (pack(&payload), Secrets { key: key.to_owned(), taken })
+}
+
+/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see it.
+pub fn decode(summary: Summary, payload: &[u8], state: State, secrets: Option<&Secrets>) -> Result<Record> {
+    let mut tree: Value = unpack(payload)?;
+    match tree["schema"].as_u64() {
+        Some(SCHEMA) => {}
+        Some(newer) if newer > SCHEMA => {
+            return Err(Error::user("the record was written by a newer version of kubectl-fabric")
+                .why(format!("it has format {newer}, this program reads format {SCHEMA}"))
+                .hint("install the newer version, then run the command again"));
+        }
+        _ => return Err(Error::user("the record has no known format")),
+    }
+    if let Some(secrets) = secrets {
+        mask::restore(&mut tree, &secrets.taken);
+    }
+    let payload: Payload =
+        serde_json::from_value(tree).map_err(|error| Error::user("the record is damaged").why(error.to_string()))?;
+    let object = |body: Value, source: Source| {
+        Object::from_body(body, source)
+            .ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
+    };
+    Ok(Record {
+        summary,
+        chart: payload.chart,
+        user_values: payload.user_values,
+        computed_values: payload.computed_values,
+        secret_paths: payload.secret_paths,
+        objects: payload.objects.into_iter().map(|stored| object(stored.body, stored.source)).collect::<Result<_>>()?,
+        hooks: payload
+            .hooks
+            .into_iter()
+            .map(|stored| {
+                Ok(Hook {
+                    object: object(stored.body, stored.source)?,
+                    events: stored.events,
+                    weight: stored.weight,
+                    delete_policies: stored.delete_policies,
+                })
+            })
+            .collect::<Result<_>>()?,
+        notes: payload.notes,
+        inventory: state.inventory,
+        outcome: state.outcome,
+        guard: payload.guard,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    chart: ChartReference,
+    user_values: Value,
+    computed_values: Value,
+    secret_paths: Vec<String>,
+    objects: Vec<StoredObject>,
+    hooks: Vec<StoredHook>,
+    notes: String,
+    guard: Value,
+}
+
+#[derive(Deserialize)]
+struct StoredObject {
+    source: Source,
+    body: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredHook {
+    source: Source,
+    body: Value,
+    events: Vec<crate::manifest::HookEvent>,
+    weight: i32,
+    delete_policies: Vec<crate::manifest::DeletePolicy>,
+}
+
+/// JSON, compressed.
+pub fn pack(value: &impl Serialize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    serde_json::to_writer(&mut encoder, value).expect("plain data has a JSON form and memory takes every byte");
+    encoder.flush().expect("memory takes every byte");
+    encoder.finish().expect("memory takes every byte")
+}
+
+/// The reverse of [`pack`].
+pub fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+    let mut text = Vec::new();
+    let read = GzDecoder::new(bytes).take(LARGEST_PAYLOAD + 1).read_to_end(&mut text);
+    read.map_err(|error| Error::user("the record is damaged").why(format!("it does not unpack: {error}")))?;
+    if text.len() as u64 > LARGEST_PAYLOAD {
+        return Err(Error::user("the record is damaged").why("it unpacks to more than any record holds"));
+    }
+    serde_json::from_slice(&text).map_err(|error| Error::user("the record is damaged").why(error.to_string()))
+}
+
+/// Cuts bytes into chunks: the first of at most `first` bytes, the others of at most [`CHUNK`]. Always at least one.
+pub fn chunks(bytes: &[u8], first: usize) -> Vec<&[u8]> {
+    let (head, rest) = bytes.split_at(first.min(bytes.len()));
+    std::iter::once(head).chain(rest.chunks(CHUNK)).collect()
+}
+
+/// SHA-256, lower-case hex.
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::Status;
+    use jiff::Timestamp;
+
+    pub fn record() -> Record {
+        let body = |body: Value| Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap();
+        Record {
+            summary: Summary {
+                release: "org1".into(),
+                namespace: "org1".into(),
+                revision: 1,
+                status: Status::Deployed,
+                first_deployed: Timestamp::UNIX_EPOCH,
+                updated: Timestamp::UNIX_EPOCH,
+                chart: "peer-org".into(),
+                chart_version: "0.1.0".into(),
+                app_version: "2.5.16".into(),
+                description: "Install complete".into(),
+                user: "admin".into(),
+                plugin_version: "0.1.0".into(),
+                rollback_to: None,
+            },
+            chart: ChartReference { name: "peer-org".into(), version: "0.1.0".into(), digest: "d".into(), embedded: true },
+            user_values: json!({"db": {"password": "canary-in-values"}}),
+            computed_values: json!({"db": {"password": "canary-in-values", "host": "h"}}),
+            secret_paths: vec!["/db/password".into()],
+            objects: vec![
+                body(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "Y2FuYXJ5"}})),
+                body(
+                    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"url": "x:canary-in-values@y"}}),
+                ),
+            ],
+            hooks: vec![],
+            notes: "log in with canary-in-values".into(),
+            inventory: vec![],
+            outcome: None,
+            guard: json!({"fabricVersion": "2.5.16"}),
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_in_the_payload_and_come_back_with_the_companion() {
+        let record = record();
+        let (payload, secrets) = encode(&record, "key");
+        let text = unpack::<Value>(&payload).unwrap().to_string();
+        assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
+        let state = || State { inventory: vec![], outcome: None };
+        let read = decode(record.summary.clone(), &payload, state(), Some(&secrets)).unwrap();
+        assert_eq!(read.objects, record.objects);
+        assert_eq!(read.user_values, record.user_values);
+        assert_eq!(read.notes, record.notes);
+        let masked = decode(record.summary.clone(), &payload, state(), None).unwrap();
+        assert!(!format!("{masked:?}").contains("canary"));
+    }
+
+    #[test]
+    fn chunks_join_to_the_whole() {
+        let bytes: Vec<u8> = (0..3 * CHUNK + 17).map(|i| i as u8).collect();
+        for first in [0, 1, CHUNK, 10 * CHUNK] {
+            let parts = chunks(&bytes, first);
+            assert!(parts.iter().skip(1).all(|part| part.len() <= CHUNK) && parts[0].len() <= first.max(1));
+            assert_eq!(parts.concat(), bytes);
+        }
+        assert_eq!(chunks(b"", CHUNK).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_or_newer_record_is_an_error_and_no_panic() {
+        let state = || State { inventory: vec![], outcome: None };
+        let summary = record().summary;
+        assert!(decode(summary.clone(), b"not gzip", state(), None).is_err());
+        let newer = decode(summary.clone(), &pack(&json!({"schema": 99})), state(), None).unwrap_err();
+        assert!(newer.what().contains("newer version"), "{newer}");
+        assert!(decode(summary, &pack(&json!({"schema": 1, "objects": 3})), state(), None).is_err());
+    }
+}

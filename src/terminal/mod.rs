@@ -1,0 +1,184 @@
+//! The only room that prints. stdout carries the result of a command; stderr its progress, warnings and errors.
+//!
+//! A reader that goes away (`| head -1`) is no failure: what was left to print is dropped, and the command ends as it would have.
+
+mod progress;
+mod report;
+pub mod table;
+pub mod time;
+
+pub use table::Table;
+
+use crate::commands::arguments::Format;
+use crate::deploy::Progress;
+use crate::error::{Error, Result};
+use crate::yaml;
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub const BOLD: Style = Style::new().bold();
+pub const RED: Style = AnsiColor::Red.on_default();
+pub const GREEN: Style = AnsiColor::Green.on_default();
+pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// Where a command prints. Colours are written always and taken out where they do not belong (no terminal, NO_COLOR).
+#[derive(Debug, Default)]
+pub struct Terminal {
+    /// The reader of stdout is gone.
+    closed: AtomicBool,
+    /// `--events json`: stderr carries JSON lines only.
+    events: AtomicBool,
+}
+
+impl Terminal {
+    /// From now on stderr carries one JSON object per line.
+    pub fn stream_events(&self) {
+        self.events.store(true, Ordering::Relaxed);
+    }
+
+    fn streams_events(&self) -> bool {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Prints a result that may be styled.
+    pub fn print(&self, text: &str) -> Result<()> {
+        self.write(anstream::stdout().lock(), text)
+    }
+
+    /// Prints a result byte for byte: documents and manifests, whatever they hold.
+    pub fn print_verbatim(&self, text: &str) -> Result<()> {
+        self.write(io::stdout().lock(), text)
+    }
+
+    /// Prints a document: JSON as one line, as Helm does, or YAML.
+    pub fn print_document(&self, format: Format, document: &Value) -> Result<()> {
+        match format {
+            Format::Yaml => self.print_verbatim(&yaml::emit(document)),
+            Format::Json | Format::Table => self.print_verbatim(&format!("{document}\n")),
+        }
+    }
+
+    fn write(&self, mut stdout: impl Write, text: &str) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(Error::user(format!("cannot write the result to standard output: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Tells something beside the result.
+    pub fn note(&self, text: &str) {
+        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { stderr_line(text) }
+    }
+
+    pub fn warn(&self, text: &str) {
+        if self.streams_events() {
+            stderr_event(&json!({ "event": "warning", "message": text }));
+        } else {
+            stderr_line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
+        }
+    }
+
+    /// Reports a failure.
+    pub fn fail(&self, error: &Error) {
+        if self.streams_events() {
+            stderr_event(&report::event(error));
+        } else {
+            stderr_line(&report::text(error));
+        }
+    }
+
+    /// The progress of an operation: a moving view on a terminal, lines in a pipe, JSON with `--events json`.
+    pub fn progress(&self) -> Box<dyn Progress> {
+        if self.streams_events() {
+            Box::new(progress::Stream)
+        } else if io::stderr().is_terminal() {
+            Box::new(progress::View::new())
+        } else {
+            Box::new(progress::Lines::new())
+        }
+    }
+
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal() && !self.streams_events()
+    }
+
+    /// Asks on the terminal; true when the answer is exactly `expected`.
+    pub fn ask(&self, question: &str, expected: &str) -> Result<bool> {
+        let mut stderr = anstream::stderr().lock();
+        let mut answer = String::new();
+        write!(stderr, "{question} ")
+            .and_then(|()| stderr.flush())
+            .and_then(|()| io::stdin().read_line(&mut answer))
+            .map_err(|error| Error::user(format!("cannot ask on the terminal: {error}")))?;
+        Ok(answer.trim() == expected)
+    }
+}
+
+/// One line on stderr. Nothing can be done, or told, when stderr is gone.
+fn stderr_line(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+fn stderr_event(event: &Value) {
+    let _ = writeln!(io::stderr().lock(), "{event}");
+}
+
+/// Prints what the argument parser has to say: help and versions are results, the rest is an error.
+pub fn print_usage(error: &clap::Error) {
+    let text = error.render();
+    let _ = match error.kind() {
+        clap::error::ErrorKind::DisplayHelp
+        | clap::error::ErrorKind::DisplayVersion
+        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            write!(anstream::stdout().lock(), "{}", text.ansi()).and_then(|()| io::stdout().flush())
+        }
+        _ => write!(anstream::stderr().lock(), "{}", text.ansi()),
+    };
+}
+
+/// A panic is a mistake of ours: it says so in one line and ends the run with status 1.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
+        let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+        stderr_line(&format!(
+            "{RED}error:{RED:#} this is a bug in kubectl-fabric {}, please report it with the command you ran: {message}{place}",
+            env!("CARGO_PKG_VERSION")
+        ));
+        std::process::exit(1);
+    }));
+}
+
+/// `-v LEVEL`: what requests do, on stderr. Bodies are never shown: they may be Secrets.
+pub fn trace(level: u8) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+    let level = match level {
+        0 => return,
+        1..=3 => LevelFilter::WARN,
+        4..=5 => LevelFilter::INFO,
+        6..=7 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let ours = Targets::new().with_target("kubectl_fabric", level).with_target("kube_client", level.min(LevelFilter::DEBUG));
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()))
+        .with(ours)
+        .init();
+}
+
+/// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

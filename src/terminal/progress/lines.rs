@@ -1,0 +1,132 @@
+//! Progress in a pipe: a line for each change, and one every ten seconds while nothing changes.
+
+use super::lasting;
+use crate::deploy::{Event, Progress};
+use crate::terminal::{harmless, stderr_line};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A log that is silent for longer looks dead.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+pub struct Lines {
+    shared: Arc<Shared>,
+    heart: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    stopped: Condvar,
+}
+
+struct State {
+    waiting: Waiting,
+    started: Instant,
+    last_line: Instant,
+    stop: bool,
+}
+
+/// What is waited for: the reason of each object that is not ready, as it was last told.
+#[derive(Default)]
+struct Waiting {
+    reasons: BTreeMap<String, String>,
+    done: usize,
+    total: usize,
+}
+
+impl Waiting {
+    /// Takes an event in; returns the line to print if it is news.
+    fn take(&mut self, object: &str, ready: bool, reason: &str, done: usize, total: usize) -> Option<String> {
+        (self.done, self.total) = (done, total);
+        if ready {
+            self.reasons.remove(object);
+            return Some(format!("[{done}/{total}] {object} is ready"));
+        }
+        let news = self.reasons.insert(object.to_owned(), reason.to_owned()).is_none_or(|before| before != reason);
+        news.then(|| format!("[{done}/{total}] {object}: {}", harmless(reason)))
+    }
+
+    fn heartbeat(&self, elapsed: Duration) -> Option<String> {
+        let (object, reason) = self.reasons.first_key_value()?;
+        let others = match self.reasons.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more)"),
+        };
+        let seconds = elapsed.as_secs();
+        Some(format!("[{}/{}] still waiting after {seconds}s: {object}: {}{others}", self.done, self.total, harmless(reason)))
+    }
+}
+
+impl Lines {
+    pub fn new() -> Lines {
+        let now = Instant::now();
+        let state = State { waiting: Waiting::default(), started: now, last_line: now, stop: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), stopped: Condvar::new() });
+        let heart = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.beat()
+        });
+        Lines { shared, heart: Some(heart) }
+    }
+}
+
+impl Shared {
+    fn beat(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.stop {
+            let pause = HEARTBEAT.saturating_sub(state.last_line.elapsed());
+            if !pause.is_zero() {
+                state = self.stopped.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            if let Some(line) = state.waiting.heartbeat(state.started.elapsed()) {
+                stderr_line(&line);
+            }
+            state.last_line = Instant::now();
+        }
+    }
+}
+
+impl Progress for Lines {
+    fn event(&self, event: &Event) {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = match event {
+            Event::Waiting { object, ready, reason, done, total } => state.waiting.take(object, *ready, reason, *done, *total),
+            Event::Applied { action, object } => Some(format!("{object} {action}")),
+            other => lasting(other),
+        };
+        if let Some(line) = line {
+            stderr_line(&line);
+            state.last_line = Instant::now();
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.shared.stopped.notify_all();
+        if let Some(heart) = self.heart.take() {
+            let _ = heart.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_until_it_changes() {
+        let mut waiting = Waiting::default();
+        assert_eq!(waiting.take("Pod a/b", false, "starting", 0, 2).as_deref(), Some("[0/2] Pod a/b: starting"));
+        assert_eq!(waiting.take("Pod a/b", false, "starting", 0, 2), None);
+        assert_eq!(waiting.take("Pod a/b", false, "image is pulled", 0, 2).as_deref(), Some("[0/2] Pod a/b: image is pulled"));
+        let heartbeat = waiting.heartbeat(Duration::from_secs(90));
+        assert_eq!(heartbeat.as_deref(), Some("[0/2] still waiting after 90s: Pod a/b: image is pulled"));
+        assert_eq!(waiting.take("Pod a/b", true, "", 1, 2).as_deref(), Some("[1/2] Pod a/b is ready"));
+        assert_eq!(waiting.heartbeat(Duration::from_secs(99)), None);
+    }
+}

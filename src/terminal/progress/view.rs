@@ -1,0 +1,103 @@
+//! Progress on a terminal: one moving headline, and below it the objects that are not ready with their reasons.
+
+use super::lasting;
+use crate::deploy::{Event, Progress};
+use crate::terminal::harmless;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// More objects than this are counted rather than shown.
+const SHOWN: usize = 8;
+
+pub struct View {
+    screen: MultiProgress,
+    state: Mutex<State>,
+}
+
+struct State {
+    headline: ProgressBar,
+    applied: usize,
+    /// Objects that are not ready, with their reason.
+    waiting: BTreeMap<String, String>,
+    lines: Vec<ProgressBar>,
+}
+
+impl View {
+    pub fn new() -> View {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let headline = screen.add(ProgressBar::new_spinner());
+        headline.set_style(style("{spinner} {wide_msg} {elapsed:.dim}"));
+        headline.enable_steady_tick(Duration::from_millis(120));
+        View { screen, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
+    }
+}
+
+/// The templates are constants of this file.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+impl State {
+    /// Draws the objects that are not ready, as many lines as are needed now.
+    fn draw(&mut self, screen: &MultiProgress) {
+        let mut texts: Vec<String> =
+            self.waiting.iter().take(SHOWN).map(|(object, reason)| format!("  {object}: {}", harmless(reason))).collect();
+        if self.waiting.len() > SHOWN {
+            texts.push(format!("  and {} more", self.waiting.len() - SHOWN));
+        }
+        while self.lines.len() > texts.len() {
+            if let Some(line) = self.lines.pop() {
+                line.finish_and_clear();
+                screen.remove(&line);
+            }
+        }
+        while self.lines.len() < texts.len() {
+            let line = screen.add(ProgressBar::new_spinner());
+            line.set_style(style("{wide_msg:.dim}"));
+            self.lines.push(line);
+        }
+        for (line, text) in self.lines.iter().zip(texts) {
+            line.set_message(text);
+            line.tick();
+        }
+    }
+}
+
+impl Progress for View {
+    fn event(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Applied { action, object } => {
+                state.applied += 1;
+                state.headline.set_message(format!("{} done: {object} {action}", state.applied));
+            }
+            Event::Waiting { object, ready, reason, done, total } => {
+                if *ready {
+                    state.waiting.remove(object);
+                } else {
+                    state.waiting.insert(object.clone(), reason.lines().next().unwrap_or_default().to_owned());
+                }
+                state.headline.set_message(format!("{done}/{total} ready"));
+                state.draw(&self.screen);
+            }
+            Event::Step { message } => state.headline.set_message(harmless(message)),
+            other => {
+                if let Some(text) = lasting(other) {
+                    self.screen.suspend(|| crate::terminal::stderr_line(&text));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.headline.finish_and_clear();
+        for line in &state.lines {
+            line.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! An error as the user reads it, and as `--events json` streams it.
+
+use super::{CYAN, RED, YELLOW};
+use crate::error::{Error, Kind};
+use serde_json::{Value, json};
+
+/// The report with its labels coloured: `error: ` and what [`Error`]'s Display says.
+pub fn text(error: &Error) -> String {
+    let report = error.to_string();
+    let mut text = format!("{RED}error:{RED:#} ");
+    for (number, line) in report.lines().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        let label = [("why:", YELLOW), ("now:", YELLOW), ("hint:", CYAN), ("  -->", CYAN)]
+            .into_iter()
+            .find(|(label, _)| number > 0 && line.starts_with(label));
+        match label {
+            Some((label, style)) => text.push_str(&format!("{style}{label}{style:#}{}", &line[label.len()..])),
+            None => text.push_str(line),
+        }
+    }
+    text
+}
+
+/// The last line of `--events json` after a failure.
+pub fn event(error: &Error) -> Value {
+    let kind = match error.kind() {
+        Kind::User => "user",
+        Kind::Cluster => "cluster",
+        Kind::NotReady => "not-ready",
+        Kind::Refused => "refused",
+        Kind::Interrupted => "interrupted",
+        Kind::Internal => "internal",
+    };
+    json!({
+        "event": "failed",
+        "kind": kind,
+        "exitStatus": error.kind().exit_status(),
+        "message": error.what(),
+        "report": error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_the_same_without_colour() {
+        let error = Error::refused("no").why("because").now("nothing was applied").hint("ask `again`");
+        let plain = anstream::adapter::strip_str(&text(&error)).to_string();
+        assert_eq!(plain, "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`");
+        assert_eq!(event(&error)["exitStatus"], 4);
+    }
+}

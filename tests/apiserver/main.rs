@@ -1,0 +1,7 @@
+//! Tests on a real API server, with real controllers and simulated nodes: one binary, a module per subject.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod harness;
