@@ -406,9 +406,3 @@ fn harmless_without_version(body: &Value) -> Repeat {
         false => Repeat::IfUnheard,
     }
 }
-
-impl From<ApiError> for crate::error::Error {
-    fn from(_error: ApiError) -> crate::error::Error {
-        todo!()
-    }
-}

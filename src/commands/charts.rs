@@ -18,11 +18,14 @@ use std::process::ExitCode;
 /// Charts come with this program, several versions of each. Those that you keep yourself are found by name too: as a folder or a .tgz
 /// in `charts` below $KUBECTL_FABRIC_DATA_HOME, or below kubectl-fabric in the system's folder for data (~/.local/share on Linux).
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_long_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
 Examples:
   kubectl fabric charts list
   kubectl fabric charts show peer-org values        what can be set, with defaults
-  kubectl fabric charts export peer-org             a copy of your own, in ./peer-org")]
+  kubectl fabric charts export peer-org             a copy of your own, in ./peer-org"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,

@@ -56,8 +56,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     let last = words.len() - 1;
     let here = std::env::current_dir().ok();
-    let candidates =
-        clap_complete::engine::complete(&mut Cli::command(), words, last, here.as_deref()).unwrap_or_default();
+    let candidates = clap_complete::engine::complete(&mut Cli::command(), words, last, here.as_deref()).unwrap_or_default();
     let mut lines = String::new();
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
         lines.push_str(&candidate.get_value().to_string_lossy());
@@ -108,9 +107,11 @@ pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(release) = line.release() else { return Vec::new() };
     let namespace = line.connection.namespace_of(&release);
     let entries = ask(&line, async |cluster| storage::history(cluster, &namespace, &release).await.unwrap_or_default());
-    let described = entries.iter().rev().filter_map(Entry::summary).map(|summary| {
-        (summary.revision.to_string(), format!("{}: {}", summary.status, summary.description))
-    });
+    let described = entries
+        .iter()
+        .rev()
+        .filter_map(Entry::summary)
+        .map(|summary| (summary.revision.to_string(), format!("{}: {}", summary.status, summary.description)));
     beginning_with(current, described)
 }
 
@@ -143,10 +144,7 @@ fn kubeconfigs(connection: &ConnectionArguments) -> Vec<PathBuf> {
     }
 }
 
-fn beginning_with(
-    current: &OsStr,
-    candidates: impl IntoIterator<Item = (String, String)>,
-) -> Vec<CompletionCandidate> {
+fn beginning_with(current: &OsStr, candidates: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     let fitting = candidates.into_iter().filter(|(value, _)| value.starts_with(&*current));
     fitting.map(|(value, help)| CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))).collect()

@@ -1,5 +1,6 @@
 //! `diff`: what an operation would change, or what a revision did.
 
+use super::arguments::operation::plain_options;
 use super::arguments::{Format, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::release_document::changes;
@@ -9,10 +10,12 @@ use crate::deploy::{self, Context, DryRun, Intent, Options};
 use crate::error::Result;
 use crate::manifest::Object;
 use crate::plan::diff::unified;
+use crate::plan::mask::Masker;
 use crate::plan::{Action, Plan, Step};
 use crate::release::ReleaseName;
 use crate::storage;
 use crate::terminal::{BOLD, CYAN, GREEN, RED, harmless};
+use anstyle::Style;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -25,12 +28,15 @@ use std::time::Duration;
 /// upgrade and rollback compare what is wanted with the live objects, fields that others set left aside; revision compares two recorded
 /// revisions. Nothing is written. Secrets are hidden: a change of one is seen, its content is not.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_long_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
 Examples:
   kubectl fabric diff upgrade org1 --fabric-version 2.5.16
   kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 when something would change
   kubectl fabric diff rollback org1 2
-  kubectl fabric diff revision org1 2 3                       what revision 3 changed")]
+  kubectl fabric diff revision org1 2 3                       what revision 3 changed"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -110,13 +116,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         What::Upgrade { release, wanted, reuse, install, shown } => {
             let stdin_in_use = wanted.values.uses_stdin();
             let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
-            let plan = preview(edge, &release, intent, stdin_in_use)?;
-            print(edge, &plan, &shown, shown.exit_code)
+            let (plan, masker) = preview(edge, &release, intent, stdin_in_use)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
         }
         What::Rollback { release, revision, shown } => {
             let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
-            let plan = preview(edge, &release, intent, false)?;
-            print(edge, &plan, &shown, shown.exit_code)
+            let (plan, masker) = preview(edge, &release, intent, false)?;
+            print(edge, &plan, &masker, &shown, shown.exit_code)
         }
         What::Revision { release, from, to, shown } => {
             let release = ReleaseName::parse(&release)?;
@@ -127,28 +133,17 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                     storage::read(cluster, &namespace, release.as_str(), to)
                 )
             })?;
-            print(edge, &between(before.objects, after.objects), &shown, shown.exit_code)
+            // Records come with their secrets masked, each revision by the same key: there is nothing left to mask.
+            let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), []);
+            print(edge, &between(before.objects, after.objects), &masker, &shown, shown.exit_code)
         }
     }
 }
 
-fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Plan> {
+fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let options = Options {
-        dry_run: DryRun::Client,
-        wait: false,
-        wait_for_jobs: false,
-        timeout: Duration::from_secs(300),
-        rollback_on_failure: false,
-        cleanup_on_fail: false,
-        create_namespace: true,
-        take_ownership: false,
-        force_conflicts: false,
-        no_hooks: false,
-        description: None,
-        history_max: 0,
-    };
+    let options = Options { dry_run: DryRun::Server, create_namespace: true, ..plain_options(Duration::ZERO) };
     let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
@@ -157,7 +152,7 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     for warning in &outcome.warnings {
         edge.terminal.warn(&harmless(warning));
     }
-    Ok(outcome.plan)
+    Ok((outcome.plan, outcome.masker))
 }
 
 /// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
@@ -173,7 +168,7 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
                 Some(_) => Action::Change,
             };
             let api_version = object.api_version().to_owned();
-            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, why: String::new() }
+            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, after: None, why: String::new() }
         })
         .collect();
     steps.extend(before.into_values().map(|object| Step {
@@ -182,16 +177,17 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
         action: Action::Prune,
         wanted: None,
         live: Some(object.body),
+        after: None,
         why: String::new(),
     }));
     Plan { steps }
 }
 
 /// Prints the differences; status 2 when there are some and it was asked for.
-pub fn print(edge: &Edge, plan: &Plan, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
+pub fn print(edge: &Edge, plan: &Plan, masker: &Masker, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
     match shown.output.output {
-        Format::Table => edge.terminal.print(&text(plan, shown.context_lines))?,
-        format => edge.terminal.print_document(format, &document(plan, shown.context_lines))?,
+        Format::Table => edge.terminal.print(&text(plan, shown.context_lines, masker))?,
+        format => edge.terminal.print_document(format, &document(plan, shown.context_lines, masker))?,
     }
     Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
@@ -200,27 +196,20 @@ fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
-fn text(plan: &Plan, context: usize) -> String {
+fn text(plan: &Plan, context: usize, masker: &Masker) -> String {
     if plan.is_empty() {
         return "no differences\n".to_owned();
     }
     let mut text = String::new();
     for step in differing(plan) {
-        let what = match step.action {
-            Action::Create => "to create",
-            Action::Change => "to change",
-            Action::Recreate => "to recreate",
-            Action::Prune => "to delete",
-            Action::Unchanged | Action::Keep => "",
-        };
-        let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
-        text.push_str(&format!("{BOLD}{} ({what}{why}){BOLD:#}\n", step.key));
-        for line in harmless(&unified(step, context)).lines() {
+        let difference = harmless(&unified(step, context, masker));
+        for (number, line) in difference.lines().enumerate() {
             let style = match line.as_bytes().first() {
+                _ if number == 0 => BOLD,
                 Some(b'+') => GREEN,
                 Some(b'-') => RED,
                 Some(b'@') => CYAN,
-                _ => anstyle::Style::new(),
+                _ => Style::new(),
             };
             text.push_str(&format!("{style}{line}{style:#}\n"));
         }
@@ -243,11 +232,11 @@ fn counts(plan: &Plan) -> String {
     counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
-fn document(plan: &Plan, context: usize) -> Value {
+fn document(plan: &Plan, context: usize, masker: &Masker) -> Value {
     let mut listed = changes(plan);
     let steps = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
     for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {
-        change["diff"] = json!(unified(step, context));
+        change["diff"] = json!(unified(step, context, masker));
     }
     json!({ "schemaVersion": 1, "different": !plan.is_empty(), "changes": listed })
 }

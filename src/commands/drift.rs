@@ -2,7 +2,7 @@
 
 use super::diff::{self, Shown};
 use super::{Edge, complete};
-use crate::deploy;
+use crate::deploy::{self, Context};
 use crate::error::Result;
 use crate::release::ReleaseName;
 use clap::Args;
@@ -29,6 +29,10 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let plan = edge.read(false, async |cluster| deploy::drift(cluster, &namespace, release.as_str()).await)?;
-    diff::print(edge, &plan, &arguments.shown, true)
+    let (plan, masker) = edge.operate(false, async |cluster, interrupted| {
+        let progress = edge.terminal.progress();
+        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        deploy::drift(&context).await
+    })?;
+    diff::print(edge, &plan, &masker, &arguments.shown, true)
 }

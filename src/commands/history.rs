@@ -67,14 +67,9 @@ fn table(entries: &[Entry]) -> String {
                 (&summary.app_version).into(),
                 (&summary.description).into(),
             ],
-            Entry::Unreadable { revision, reason, .. } => [
-                revision.to_string().into(),
-                "-".into(),
-                Cell::styled("unreadable", RED),
-                "-".into(),
-                "-".into(),
-                reason.into(),
-            ],
+            Entry::Unreadable { revision, reason, .. } => {
+                [revision.to_string().into(), "-".into(), Cell::styled("unreadable", RED), "-".into(), "-".into(), reason.into()]
+            }
         });
     }
     table.text()

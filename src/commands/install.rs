@@ -75,10 +75,9 @@ impl WantedArguments {
     pub fn load(&self, reuse: Reuse) -> Result<Wanted> {
         let identities = match &self.crypto_config {
             None => identity::Source::Generate,
-            Some(folder) => identity::Source::CryptoConfig {
-                folder: folder.display().to_string(),
-                files: load::crypto_config(folder)?,
-            },
+            Some(folder) => {
+                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
+            }
         };
         Ok(Wanted {
             chart: self.chart.choice()?,
@@ -94,7 +93,6 @@ impl WantedArguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let operation = outcome::Operation {
-        verb: outcome::Verb::Install,
         release,
         intent: Intent::Install(arguments.wanted.load(Reuse::default())?),
         options: arguments.apply.options(Some(&arguments.release_options), true),

@@ -3,7 +3,7 @@
 use super::Edge;
 use super::arguments::{Format, OUTPUT, OutputArguments, ValuesArguments};
 use super::load;
-use super::rendering::{self, ASSUMED_KUBERNETES, Request};
+use super::rendering::{self, ASSUMED_KUBERNETES, Rendered, Request};
 use crate::chart::Chart;
 use crate::error::{Error, Result};
 use crate::fabric::Model;
@@ -149,7 +149,7 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         skip_schema_validation: arguments.skip_schema_validation,
     });
     match rendered {
-        Ok((output, warnings)) => {
+        Ok(Rendered { output, warnings, .. }) => {
             findings.extend(warnings.into_iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
             findings.extend(output.objects.iter().flat_map(object));
             if output.objects.is_empty() {
@@ -176,11 +176,21 @@ fn metadata(chart: &Chart) -> Vec<Finding> {
     let has = |file: &str| chart.files.contains_key(file);
     let rules = [
         (metadata.description.trim().is_empty(), Severity::Info, "Chart.yaml", "a description is recommended"),
-        (metadata.app_version.trim().is_empty(), Severity::Info, "Chart.yaml", "appVersion, the version of Fabric, is recommended"),
+        (
+            metadata.app_version.trim().is_empty(),
+            Severity::Info,
+            "Chart.yaml",
+            "appVersion, the version of Fabric, is recommended",
+        ),
         (metadata.deprecated, Severity::Warning, "Chart.yaml", "the chart is deprecated"),
         (!has("values.yaml"), Severity::Info, "values.yaml", "file does not exist"),
         (chart.schema.is_none(), Severity::Info, "values.schema.json", "without a schema, mistyped values are not found"),
-        (!chart.files.keys().any(|file| file.starts_with("templates/")), Severity::Warning, "templates/", "there are no templates"),
+        (
+            !chart.files.keys().any(|file| file.starts_with("templates/")),
+            Severity::Warning,
+            "templates/",
+            "there are no templates",
+        ),
         (!has("templates/NOTES.txt"), Severity::Info, "templates/NOTES.txt", "file does not exist"),
     ];
     let broken = rules.into_iter().filter(|(broken, ..)| *broken);

@@ -1,6 +1,6 @@
 //! `uninstall`: releases that shall be gone; their ledgers and identities only when asked for.
 
-use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
+use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice, plain_options};
 use super::arguments::{OPERATION, OutputArguments};
 use super::{Edge, complete, outcome};
 use crate::deploy::{Intent, Options};
@@ -77,16 +77,9 @@ impl Arguments {
         Options {
             dry_run: self.dry_run.into(),
             wait: self.wait == WaitChoice::Wait,
-            wait_for_jobs: false,
-            timeout: self.run.timeout,
-            rollback_on_failure: false,
-            cleanup_on_fail: false,
-            create_namespace: false,
-            take_ownership: false,
-            force_conflicts: false,
             no_hooks: self.no_hooks,
             description: self.description.clone(),
-            history_max: 0,
+            ..plain_options(self.run.timeout)
         }
     }
 }
@@ -120,7 +113,6 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
         }
     }
     let operation = outcome::Operation {
-        verb: outcome::Verb::Uninstall,
         release: release.clone(),
         intent: Intent::Uninstall {
             keep_history: arguments.keep_history,

@@ -66,15 +66,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut user_values = wanted.values.load()?;
     if arguments.stored {
         let namespace = edge.connection.namespace_of(release.as_str());
-        let record = edge.read(wanted.values.uses_stdin(), async |cluster| {
-            storage::read(cluster, &namespace, release.as_str(), None).await
-        })?;
+        let record = edge
+            .read(wanted.values.uses_stdin(), async |cluster| storage::read(cluster, &namespace, release.as_str(), None).await)?;
         let origin = Origin::Stored { revision: record.summary.revision };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
     }
     // An explanation is wanted most when the values do not fit, so the schema is not enforced.
-    let (computed, warnings) =
-        computed_values(&chart, user_values, wanted.fabric_version.as_deref(), release.as_str(), true)?;
+    let (computed, warnings) = computed_values(&chart, user_values, wanted.fabric_version.as_deref(), release.as_str(), true)?;
     for warning in warnings {
         edge.terminal.warn(&warning);
     }

@@ -11,7 +11,7 @@ mod uninstall;
 mod verify;
 mod wait;
 
-pub use verify::{TestOutcome, drift, test};
+pub use verify::{TestOutcome, TestResult, drift, test};
 
 use crate::chart::Chart;
 use crate::cluster::{ApiErrorKind, Apply, Cluster};

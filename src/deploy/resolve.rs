@@ -377,7 +377,7 @@ async fn render_chart(
             },
             capabilities: render::Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() },
             fabric: facts.clone(),
-            lookup: Some(Box::new(lookup)),
+            lookup: Some(Arc::new(lookup)),
         });
         let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
         if asked.is_empty() {

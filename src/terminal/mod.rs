@@ -180,7 +180,5 @@ pub fn trace(level: u8) {
 
 /// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal.
 pub fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -93,10 +93,7 @@ mod tests {
         let mut table = Table::new(["NAME", "STATUS", "NOTE"]);
         table.row(["org1".into(), Cell::styled("deployed", BOLD), "é".into()]);
         table.row(["orgorderer1".into(), "failed".into(), "".into()]);
-        assert_eq!(
-            plain(&table.text()),
-            "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n"
-        );
+        assert_eq!(plain(&table.text()), "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n");
         assert_eq!(plain(&table.text_without_headers()), "org1          deployed   é\norgorderer1   failed\n");
     }
 

@@ -83,7 +83,16 @@ pub struct ConnectionArguments {
     pub disable_compression: bool,
 
     /// Tell more about requests on stderr: 4 the steps, 6 every request, 8 everything
-    #[arg(short, long = "v", id = "v", global = true, hide_short_help = true, value_name = "LEVEL", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        short,
+        long = "v",
+        id = "v",
+        global = true,
+        hide_short_help = true,
+        value_name = "LEVEL",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub verbosity: u8,
 }
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 /// Units with their length in seconds; a longer name stands before one that begins alike.
-const UNITS: [(&str, f64); 7] =
-    [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+const UNITS: [(&str, f64); 7] = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
 
 /// Reads a duration; a bare number is seconds, as in kubectl's `--request-timeout`.
 pub fn parse(text: &str) -> Result<Duration, String> {

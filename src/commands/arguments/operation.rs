@@ -89,6 +89,10 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
+    /// Object that may be deleted and made anew when a field changes that cannot: KIND/NAME; its pods and volumes stay; may be repeated
+    #[arg(long, value_name = "KIND/NAME", action = ArgAction::Append, hide_short_help = true)]
+    pub recreate: Vec<String>,
+
     /// Do not run hooks
     #[arg(long, hide_short_help = true)]
     pub no_hooks: bool,
@@ -138,6 +142,25 @@ pub struct ReleaseArguments {
     pub hide_secret: bool,
 }
 
+/// Options that ask for nothing: what a verb does not say stays like this.
+pub fn plain_options(timeout: Duration) -> Options {
+    Options {
+        dry_run: DryRun::No,
+        wait: false,
+        wait_for_jobs: false,
+        timeout,
+        rollback_on_failure: false,
+        cleanup_on_fail: false,
+        create_namespace: false,
+        take_ownership: false,
+        force_conflicts: false,
+        recreate: Vec::new(),
+        no_hooks: false,
+        description: None,
+        history_max: 0,
+    }
+}
+
 impl ApplyArguments {
     /// The operation's options; `release` is absent for a rollback.
     pub fn options(&self, release: Option<&ReleaseArguments>, create_namespace: bool) -> Options {
@@ -151,6 +174,7 @@ impl ApplyArguments {
             create_namespace: release.and_then(|release| release.create_namespace).unwrap_or(create_namespace),
             take_ownership: release.is_some_and(|release| release.take_ownership),
             force_conflicts: self.force_conflicts,
+            recreate: self.recreate.clone(),
             no_hooks: self.no_hooks,
             description: self.description.clone(),
             history_max: self.history_max,

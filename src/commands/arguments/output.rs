@@ -18,7 +18,14 @@ pub enum Format {
 #[command(next_help_heading = OUTPUT)]
 pub struct OutputArguments {
     /// How to print the result
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true,
-        help = "How to print the result: table, json or yaml")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "How to print the result: table, json or yaml"
+    )]
     pub output: Format,
 }

@@ -123,7 +123,8 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
 pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
     let failed = |path: &Path, error: std::io::Error| {
-        Error::user(format!("cannot write \"{}\": {error}", path.display())).now(format!("what was written to \"{shown}\" is incomplete"))
+        Error::user(format!("cannot write \"{}\": {error}", path.display()))
+            .now(format!("what was written to \"{shown}\" is incomplete"))
     };
     for (name, content) in files {
         if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_))) {

@@ -3,7 +3,7 @@
 mod charts;
 mod folder;
 
-pub use charts::{chart_by_name_or_path, chart_choice, kept, kept_folder};
+pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use folder::{crypto_config, export, write_files};
 
 use crate::error::{Error, Place, Result};
@@ -24,8 +24,9 @@ pub fn values_file(argument: &str) -> Result<(String, String)> {
         return Err(Error::user("-f names no file").hint("write -f FILE, or leave it out"));
     }
     if ["http://", "https://"].iter().any(|scheme| argument.starts_with(scheme)) {
-        return Err(Error::user(format!("\"{argument}\" is an address, and values are read from files only"))
-            .hint(format!("download it and look at it first, or pipe it in: `curl -fsSL {argument} | kubectl fabric ... -f -`")));
+        return Err(Error::user(format!("\"{argument}\" is an address, and values are read from files only")).hint(format!(
+            "download it and look at it first, or pipe it in: `curl -fsSL {argument} | kubectl fabric ... -f -`"
+        )));
     }
     Ok((argument.to_owned(), text_file(Path::new(argument), "values file")?))
 }
@@ -102,7 +103,9 @@ fn utf8(bytes: Vec<u8>, subject: &str) -> Result<String> {
 
 fn too_large(what: &str, subject: &str, size: Option<u64>) -> Error {
     let size = size.map_or("more than 16 MiB".to_owned(), |size| format!("{} MiB", size >> 20));
-    Error::user(format!("{what} \"{subject}\" is too large: {size}")).why("values are read up to 16 MiB").hint("is it the right file?")
+    Error::user(format!("{what} \"{subject}\" is too large: {size}"))
+        .why("values are read up to 16 MiB")
+        .hint("is it the right file?")
 }
 
 /// What the user reads when a file cannot be read.

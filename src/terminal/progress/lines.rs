@@ -93,9 +93,7 @@ impl Progress for Lines {
     fn event(&self, event: &Event) {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         let line = match event {
-            Event::Waiting { object, ready, reason, done, total } => {
-                state.waiting.take(object, *ready, reason, *done, *total)
-            }
+            Event::Waiting { object, ready, reason, done, total } => state.waiting.take(object, *ready, reason, *done, *total),
             Event::Applied { action, object } => Some(format!("{object} {action}")),
             other => lasting(other),
         };

@@ -22,7 +22,8 @@ impl Progress for Stream {
 
 /// `12 to create, 1 to change, 30 unchanged`
 fn plan_in_words(create: usize, change: usize, recreate: usize, unchanged: usize, prune: usize) -> String {
-    let counts = [(create, "to create"), (change, "to change"), (recreate, "to recreate"), (prune, "to delete"), (unchanged, "unchanged")];
+    let counts =
+        [(create, "to create"), (change, "to change"), (recreate, "to recreate"), (prune, "to delete"), (unchanged, "unchanged")];
     let words: Vec<String> =
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") }
