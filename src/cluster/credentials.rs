@@ -1,6 +1,6 @@
-//! Credential plugins: a program of the kubeconfig's user that prints a token or a client certificate.
+//! Credentials from outside the kubeconfig: a token file, or a plugin, a program that prints a token or a client certificate.
 //!
-//! The client library would run it three times per connection and let it read standard input unasked; so it is run here, once,
+//! The client library would run a plugin three times per connection and let it read standard input unasked; so it is run here, once,
 //! and its answer is handed on as if it had been in the kubeconfig. The contract is client-go's
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 
@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use kube::config::{AuthInfo, Cluster, ExecConfig, ExecInteractiveMode};
 use serde_json::{Value, json};
-use std::{io, io::IsTerminal, process::Stdio, time::Duration};
+use std::{io, io::IsTerminal, path::PathBuf, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{ChildStderr, Command},
@@ -21,6 +21,49 @@ const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authenti
 /// After this time what a plugin says on stderr is passed on at once: it may be asking the user to do something.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where the credentials come from that the kubeconfig does not itself hold.
+pub(super) enum Source {
+    /// The kubeconfig, or nowhere: there is nothing to ask again.
+    Kubeconfig,
+    /// A file that someone keeps fresh, as the kubelet does for a pod's service account.
+    TokenFile(PathBuf),
+    Plugin(Box<Plugin>),
+}
+
+impl Source {
+    /// The source of a user's credentials, in client-go's order: what is in the kubeconfig comes before a plugin. What is asked for
+    /// here is taken from the user, so that the client library does not ask again.
+    pub fn of(user: &mut AuthInfo, user_name: &str, cluster: &Cluster, stdin_in_use: bool) -> Source {
+        let (token_file, exec) = (user.token_file.take(), user.exec.take());
+        if user.token.is_some() || user.client_certificate_data.is_some() || user.username.is_some() {
+            return Source::Kubeconfig;
+        }
+        match (token_file, exec) {
+            (Some(path), _) => Source::TokenFile(path.into()),
+            (None, Some(exec)) => {
+                let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
+                Source::Plugin(Box::new(Plugin { exec, user_name: user_name.to_owned(), cluster_info, stdin_in_use }))
+            }
+            (None, None) => Source::Kubeconfig,
+        }
+    }
+
+    /// Asks for credentials; `None` when those of the kubeconfig are all there are.
+    pub async fn ask(&self) -> Result<Option<Credential>> {
+        match self {
+            Source::Kubeconfig => Ok(None),
+            Source::TokenFile(path) => {
+                let token = std::fs::read_to_string(path).map_err(|error| {
+                    Error::user("cannot read the token file").at(Place::new(path.display().to_string()).note(error.to_string()))
+                })?;
+                // A line break at the end is the editor's, not the token's.
+                Ok(Some(Credential { token: Some(token.trim().to_owned()), certificate_and_key: None, expires: None }))
+            }
+            Source::Plugin(plugin) => plugin.run().await.map(Some),
+        }
+    }
+}
+
 /// A plugin, ready to be run.
 pub(super) struct Plugin {
     exec: ExecConfig,
@@ -29,7 +72,7 @@ pub(super) struct Plugin {
     stdin_in_use: bool,
 }
 
-/// What a plugin gave. Not `Debug`: it is a secret.
+/// What a file or a plugin gave. Not `Debug`: it is a secret.
 pub(super) struct Credential {
     token: Option<String>,
     /// PEM.
@@ -40,7 +83,6 @@ pub(super) struct Credential {
 impl Credential {
     /// Puts the credential where the kubeconfig could have had it.
     pub fn put_into(&self, user: &mut AuthInfo) {
-        user.exec = None;
         user.token = self.token.clone().map(Into::into);
         if let Some((certificate, key)) = &self.certificate_and_key {
             user.client_certificate_data = Some(BASE64.encode(certificate));
@@ -50,19 +92,8 @@ impl Credential {
 }
 
 impl Plugin {
-    /// The plugin of a user, `None` when the user has none or has credentials that come before it.
-    pub fn of(user: &AuthInfo, user_name: &str, cluster: &Cluster, stdin_in_use: bool) -> Option<Plugin> {
-        let exec = user.exec.clone()?;
-        if user.token.is_some() || user.token_file.is_some() || user.client_certificate_data.is_some() || user.username.is_some()
-        {
-            return None;
-        }
-        let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
-        Some(Plugin { exec, user_name: user_name.to_owned(), cluster_info, stdin_in_use })
-    }
-
     /// Runs the plugin and reads its answer. Ends early only when the caller drops it, which ends the plugin too.
-    pub async fn run(&self) -> Result<Credential> {
+    async fn run(&self) -> Result<Credential> {
         let command = self.exec.command.as_deref().filter(|command| !command.is_empty());
         let command = command.ok_or_else(|| self.fails("its entry has no command"))?;
         let version = self.exec.api_version.as_deref().unwrap_or_default();
@@ -267,4 +298,98 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
         None => None,
     };
     Ok(Credential { token, certificate_and_key, expires })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str =
+        r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "secret-token"}}"#;
+
+    fn plugin(entry: Value) -> Plugin {
+        let mut exec = json!({"apiVersion": VERSIONS[0], "interactiveMode": "Never"});
+        exec.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
+        let exec = serde_json::from_value(exec).unwrap();
+        Plugin { exec, user_name: "eks".to_owned(), cluster_info: None, stdin_in_use: true }
+    }
+
+    fn script(text: &str) -> Plugin {
+        plugin(json!({"command": "sh", "args": ["-c", text]}))
+    }
+
+    async fn refusal(plugin: Plugin) -> String {
+        plugin.run().await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_plugin_is_told_what_it_needs_and_its_token_is_taken() {
+        let text =
+            format!(r#"[ "$WHO" = me ] && echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && echo '{ANSWER}'"#);
+        let plugin = plugin(json!({"command": "sh", "args": ["-c", text], "env": [{"name": "WHO", "value": "me"}]}));
+        let credential = plugin.run().await.unwrap();
+        assert_eq!(credential.token.as_deref(), Some("secret-token"));
+        assert_eq!(credential.expires, None);
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_asks_for_it_is_told_of_the_cluster() {
+        let cluster = Cluster {
+            server: Some("https://api".to_owned()),
+            certificate_authority_data: Some("Q0E=".to_owned()),
+            extensions: Some(vec![kube::config::NamedExtension {
+                name: CLUSTER_EXTENSION.to_owned(),
+                extension: json!({"a": 1}),
+            }]),
+            ..Cluster::default()
+        };
+        let expected = json!({"server": "https://api", "certificate-authority-data": "Q0E=", "config": {"a": 1}});
+        assert_eq!(describe(&cluster), expected);
+        let text = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"server":"https://api"' && echo '{ANSWER}'"#);
+        Plugin { cluster_info: Some(expected), ..script(&text) }.run().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_plugin_shows_how_to_install_it() {
+        let refusal = refusal(plugin(json!({"command": "no-such-plugin", "installHint": "install it with brew\n"}))).await;
+        assert_eq!(
+            refusal,
+            "the credential plugin \"no-such-plugin\" gave no credentials\n  --> kubeconfig   user \"eks\"\nwhy: it is not installed, or \
+             its folder is not in PATH\nhint: install it with brew"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failing_plugin_is_quoted_from_stderr_alone() {
+        let refusal =
+            refusal(script("echo one >&2; echo two >&2; echo; echo three >&2; echo four >&2; echo secret-token; exit 7")).await;
+        assert!(refusal.contains("it ended with exit code 7\nwhy: two\nwhy: three\nwhy: four\n"), "{refusal}");
+        assert!(!refusal.contains("secret-token"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_is_refused_without_being_shown() {
+        let cases = [
+            ("", "it printed nothing"),
+            ("secret-token", "not JSON"),
+            (r#"{"token": "secret-token"}"#, "not an ExecCredential"),
+            (&ANSWER.replace("/v1", "/v1beta1"), "the kubeconfig asks for"),
+            (&ANSWER.replace("status", "state"), "no status"),
+            (&ANSWER.replace("token\"", "tok\""), "neither a token nor"),
+            (&ANSWER.replace("token\"", "clientKeyData\""), "without its certificate"),
+            (&ANSWER.replace("\"token\"", "\"expirationTimestamp\": \"soon\", \"token\""), "expirationTimestamp"),
+        ];
+        for (answer, why) in cases {
+            let refusal = refusal(script(&format!("printf '%s' '{answer}'"))).await;
+            assert!(refusal.contains(why) && !refusal.contains("secret-token"), "{refusal}");
+        }
+        let old = plugin(json!({"command": "sh", "apiVersion": "client.authentication.k8s.io/v1alpha1"}));
+        assert!(refusal(old).await.contains("v1alpha1"));
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_must_talk_needs_a_free_terminal() {
+        let refusal = refusal(plugin(json!({"command": "sh", "interactiveMode": "Always"}))).await;
+        assert!(refusal.contains("standard input is already used for values"), "{refusal}");
+    }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     Connection,
-    credentials::Plugin,
+    credentials::Source,
     kubeconfig::{self, Environment, Target},
     proxy,
 };
 use crate::error::{Error, Place, Result};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Client, Config,
@@ -23,7 +24,7 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// How to make a client, as often as the credentials need it.
 pub(super) struct Session {
     config: Config,
-    plugin: Option<Plugin>,
+    source: Source,
     user_name: String,
     current: RwLock<Current>,
     /// The server's URL and the proxy, for errors. Without the proxy's password.
@@ -43,8 +44,7 @@ impl Session {
         let target = kubeconfig::resolve(connection, environment)?;
         let proxy = proxy::choose(target.cluster.proxy_url.as_deref(), &target.server, environment)?;
         let Target { cluster, server, mut user, user_name, namespace } = target;
-        let plugin = Plugin::of(&user, &user_name, &cluster, connection.stdin_in_use);
-        user.exec = None;
+        let source = Source::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
 
         let mut config = Config::new(server);
         config.root_cert = root_certificates(cluster.certificate_authority_data.as_deref())?;
@@ -64,16 +64,16 @@ impl Session {
         };
         config.proxy_url = proxy;
 
-        let (client, expires) = log_in(&config, plugin.as_ref(), &user_name).await?;
+        let (client, expires) = log_in(&config, &source, &user_name).await?;
         let current = RwLock::new(Current { client, generation: 0, expires });
-        Ok(Session { config, plugin, user_name, current, route, namespace })
+        Ok(Session { config, source, user_name, current, route, namespace })
     }
 
     /// The client to use now, and the generation of its credentials.
     pub async fn client(&self) -> Result<(Client, u64)> {
         let current = self.current.read().await;
         match current.expires {
-            Some(expires) if self.plugin.is_some() && Timestamp::now() + MARGIN >= expires => {
+            Some(expires) if Timestamp::now() + MARGIN >= expires => {
                 let generation = current.generation;
                 drop(current);
                 self.renew(generation).await?;
@@ -84,14 +84,23 @@ impl Session {
         }
     }
 
-    /// Runs the credential plugin again, unless someone has done so since `generation`. False when there is no plugin to run.
+    /// What is known to be wrong with the credentials that the server did not accept.
+    pub fn doubt(&self) -> Option<String> {
+        let data = self.config.auth_info.client_certificate_data.as_ref()?;
+        let pem = BASE64.decode(data).ok()?;
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
+        let ends = Timestamp::from_second(pem.parse_x509().ok()?.validity().not_after.timestamp()).ok()?;
+        (ends < Timestamp::now()).then(|| format!("the client certificate of user \"{}\" ended at {ends}", self.user_name))
+    }
+
+    /// Asks for credentials again, unless someone has done so since `generation`. False when there is nobody to ask.
     pub async fn renew(&self, generation: u64) -> Result<bool> {
-        if self.plugin.is_none() {
+        if matches!(self.source, Source::Kubeconfig) {
             return Ok(false);
         }
         let mut current = self.current.write().await;
         if current.generation == generation {
-            let (client, expires) = log_in(&self.config, self.plugin.as_ref(), &self.user_name).await?;
+            let (client, expires) = log_in(&self.config, &self.source, &self.user_name).await?;
             // A plugin that keeps giving what has already ended is not asked at every request; the server will say 401.
             let expires = expires.filter(|expires| Timestamp::now() + MARGIN < *expires);
             *current = Current { client, generation: generation + 1, expires };
@@ -104,21 +113,19 @@ fn trimmed(url: &http::Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
 }
 
-async fn log_in(config: &Config, plugin: Option<&Plugin>, user_name: &str) -> Result<(Client, Option<Timestamp>)> {
+async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Client, Option<Timestamp>)> {
     let mut config = config.clone();
-    let mut expires = None;
-    if let Some(plugin) = plugin {
-        let credential = plugin.run().await?;
+    let credential = source.ask().await?;
+    if let Some(credential) = &credential {
         credential.put_into(&mut config.auth_info);
-        expires = credential.expires;
     }
+    let expires = credential.and_then(|credential| credential.expires);
     let builder = ClientBuilder::try_from(config).map_err(|error| not_built(error, user_name))?;
     Ok((builder.build(), expires))
 }
 
 /// The certificates of a PEM, which `kubeconfig` has already found to be base64 and to look like PEM.
 fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>>>> {
-    use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
     let Some(data) = data else { return Ok(None) };
     let wrong = |why: String| Error::user("the certificate authority is not one that can be used").why(why);
     let pem = BASE64.decode(data).map_err(|error| wrong(error.to_string()))?;
@@ -144,9 +151,6 @@ fn not_built(error: kube::Error, user_name: &str) -> Error {
         kube::Error::RustlsTls(error) => {
             Error::user("a certificate or key is not one that can be used").at(place).why(error.to_string())
         }
-        kube::Error::Auth(AuthError::ReadTokenFile(error, path)) => {
-            Error::user("cannot read the token file").at(Place::new(path.display().to_string()).note(error.to_string()))
-        }
         kube::Error::Auth(AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_)) => {
             Error::user("the token or password has characters that a request cannot carry")
                 .at(place)
@@ -156,5 +160,108 @@ fn not_built(error: kube::Error, user_name: &str) -> Error {
             "the old built-in auth-provider entries are gone from kubectl too: write the entry again with your cloud's tool",
         ),
         other => Error::user("the connection to the cluster cannot be set up").at(place).why(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        ApiErrorKind,
+        scripted::{Reply, Scripted, impatient},
+    };
+    use serde_json::json;
+    use std::{fs, path::PathBuf};
+
+    struct Plugged {
+        folder: tempfile::TempDir,
+        connection: Connection,
+    }
+
+    /// A kubeconfig whose user has a plugin that notes its runs and gives `token-1`, `token-2`, ...
+    fn plugged(status: &str) -> Plugged {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let script = format!(
+            "cd '{}'; echo run >> runs; n=$(grep -c run runs); echo '{}' | sed \"s/TOKEN/token-$n/\"",
+            folder.path().display(),
+            json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}).to_string().replacen(
+                '}',
+                &format!(", \"status\": {status}}}"),
+                1
+            )
+        );
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh",
+            "args": ["-c", script],
+            "interactiveMode": "Never",
+        });
+        let config = json!({
+            "users": [{"name": "eks", "user": {"exec": exec}}],
+            "contexts": [{"name": "eks", "context": {"cluster": "eks", "user": "eks"}}],
+            "clusters": [{"name": "eks", "cluster": {"server": "http://replaced"}}],
+            "current-context": "eks",
+        });
+        fs::write(path("config"), config.to_string()).unwrap();
+        Plugged { connection: Connection { kubeconfig: Some(path("config")), ..Connection::default() }, folder }
+    }
+
+    impl Plugged {
+        fn runs(&self) -> usize {
+            fs::read_to_string(self.folder.path().join("runs")).unwrap().lines().count()
+        }
+    }
+
+    fn tokens(server: &Scripted) -> Vec<String> {
+        let token = |request: &String| {
+            request.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or_default().to_owned()
+        };
+        server.seen().iter().map(token).collect()
+    }
+
+    #[tokio::test]
+    async fn a_plugin_runs_once_and_once_more_when_its_token_is_refused() {
+        let plugged = plugged(r#"{"token": "TOKEN"}"#);
+        let refused = || Reply::status(401, "Unauthorized", "Unauthorized");
+        let server = Scripted::start([Reply::ok("{}"), refused(), Reply::ok("{}"), refused(), refused()]).await;
+        let cluster = server.cluster_of(plugged.connection.clone(), impatient()).await;
+        cluster.version().await.unwrap();
+        assert_eq!(plugged.runs(), 1);
+        cluster.version().await.unwrap();
+        assert_eq!(plugged.runs(), 2);
+        assert_eq!(cluster.version().await.unwrap_err().kind, ApiErrorKind::Unauthorized);
+        assert_eq!(tokens(&server), ["token-1", "token-1", "token-2", "token-2", "token-3"]);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_has_ended_is_renewed_before_it_is_used() {
+        let plugged = plugged(r#"{"token": "TOKEN", "expirationTimestamp": "2020-01-01T00:00:00Z"}"#);
+        let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
+        let cluster = server.cluster_of(plugged.connection.clone(), impatient()).await;
+        cluster.version().await.unwrap();
+        cluster.version().await.unwrap();
+        assert_eq!(tokens(&server), ["token-2", "token-2"]);
+    }
+
+    #[tokio::test]
+    async fn a_token_file_is_read_again_when_its_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let token: PathBuf = folder.path().join("token");
+        fs::write(&token, "first\n").unwrap();
+        let config = json!({
+            "users": [{"name": "a", "user": {"tokenFile": token}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "clusters": [{"name": "a", "cluster": {"server": "http://replaced"}}],
+            "current-context": "a",
+        });
+        fs::write(folder.path().join("config"), config.to_string()).unwrap();
+        let server = Scripted::start([Reply::ok("{}"), Reply::status(401, "Unauthorized", "no"), Reply::ok("{}")]).await;
+        let connection = Connection { kubeconfig: Some(folder.path().join("config")), ..Connection::default() };
+        let cluster = server.cluster_of(connection, impatient()).await;
+        cluster.version().await.unwrap();
+        fs::write(&token, "second").unwrap();
+        cluster.version().await.unwrap();
+        assert_eq!(tokens(&server), ["first", "first", "second"]);
     }
 }

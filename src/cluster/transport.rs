@@ -207,7 +207,10 @@ impl Transport {
         let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
         // What cannot be read of a failure's body leaves its code to speak.
         let body = response.into_body().collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
-        let error = errors::from_answer(&call.words, code, &body);
+        let mut error = errors::from_answer(&call.words, code, &body);
+        if error.kind == ApiErrorKind::Unauthorized {
+            error.hint = self.session.doubt();
+        }
         let etcd = code == 500 && retry::etcd_hiccup(&error.message);
         Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error, generation })
     }
@@ -260,9 +263,13 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
     request.body(body)
 }
 
-/// The plugin's own report as the reason of a request that could not be sent for it.
+/// The report of a credential plugin, as the reason of a request that could not be sent for it.
 fn not_logged_in(call: &Call, error: &crate::error::Error) -> ApiError {
-    ApiError::local(ApiErrorKind::Unauthorized, &call.words, error.to_string())
+    let report = error.to_string();
+    let (hints, reasons): (Vec<&str>, Vec<&str>) = report.lines().partition(|line| line.starts_with("hint: "));
+    let reasons: Vec<&str> = reasons.iter().map(|line| line.trim_start_matches("why: ").trim()).collect();
+    let hint = hints.first().map(|hint| hint.trim_start_matches("hint: ").to_owned());
+    ApiError { hint, ..ApiError::local(ApiErrorKind::Unauthorized, &call.words, reasons.join("; ")) }
 }
 
 fn seconds(duration: Duration) -> String {

@@ -1,6 +1,5 @@
 //! `diff`: what an operation would change, or what a revision did.
 
-use super::arguments::operation::plain_options;
 use super::arguments::{Format, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::release_document::changes;
@@ -15,13 +14,11 @@ use crate::plan::{Action, Plan, Step};
 use crate::release::ReleaseName;
 use crate::storage;
 use crate::terminal::{BOLD, CYAN, GREEN, RED, harmless};
-use anstyle::Style;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Show what an upgrade or rollback would change, or what a revision changed
 ///
@@ -133,8 +130,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                     storage::read(cluster, &namespace, release.as_str(), to)
                 )
             })?;
-            // Records come with their secrets masked, each revision by the same key: there is nothing left to mask.
-            let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), []);
+            // What is read from records is masked already: a mask that differs is a secret that changed.
+            let masker = Masker::new(b"", []);
             print(edge, &between(before.objects, after.objects), &masker, &shown, shown.exit_code)
         }
     }
@@ -143,7 +140,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let options = Options { dry_run: DryRun::Server, create_namespace: true, ..plain_options(Duration::ZERO) };
+    let options = Options { dry_run: DryRun::Server, ..Options::default() };
     let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
@@ -186,8 +183,8 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
 /// Prints the differences; status 2 when there are some and it was asked for.
 pub fn print(edge: &Edge, plan: &Plan, masker: &Masker, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
     match shown.output.output {
-        Format::Table => edge.terminal.print(&text(plan, shown.context_lines, masker))?,
-        format => edge.terminal.print_document(format, &document(plan, shown.context_lines, masker))?,
+        Format::Table => edge.terminal.print(&text(plan, masker, shown.context_lines))?,
+        format => edge.terminal.print_document(format, &document(plan, masker, shown.context_lines))?,
     }
     Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
@@ -196,20 +193,27 @@ fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
-fn text(plan: &Plan, context: usize, masker: &Masker) -> String {
+fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
     if plan.is_empty() {
         return "no differences\n".to_owned();
     }
     let mut text = String::new();
     for step in differing(plan) {
-        let difference = harmless(&unified(step, context, masker));
-        for (number, line) in difference.lines().enumerate() {
+        let what = match step.action {
+            Action::Create => "to create",
+            Action::Change => "to change",
+            Action::Recreate => "to recreate",
+            Action::Prune => "to delete",
+            Action::Unchanged | Action::Keep => "",
+        };
+        let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
+        text.push_str(&format!("{BOLD}{} ({what}{why}){BOLD:#}\n", step.key));
+        for line in harmless(&unified(step, context, masker)).lines() {
             let style = match line.as_bytes().first() {
-                _ if number == 0 => BOLD,
                 Some(b'+') => GREEN,
                 Some(b'-') => RED,
                 Some(b'@') => CYAN,
-                _ => Style::new(),
+                _ => anstyle::Style::new(),
             };
             text.push_str(&format!("{style}{line}{style:#}\n"));
         }
@@ -232,7 +236,7 @@ fn counts(plan: &Plan) -> String {
     counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
-fn document(plan: &Plan, context: usize, masker: &Masker) -> Value {
+fn document(plan: &Plan, masker: &Masker, context: usize) -> Value {
     let mut listed = changes(plan);
     let steps = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
     for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {

@@ -82,6 +82,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let wanted = &arguments.wanted;
+    let kube_version = kubernetes_version(&arguments.kube_version)?;
     let chart = wanted.chart.resolve(release.as_str())?;
     let namespace = edge.connection.namespace_of(release.as_str());
     let Rendered { output, warnings, secrets } = rendering::render(Request {
@@ -91,10 +92,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         release: release.as_str(),
         namespace: &namespace,
         is_upgrade: arguments.is_upgrade,
-        capabilities: Capabilities {
-            kube_version: kubernetes_version(&arguments.kube_version)?,
-            api_versions: arguments.api_versions.clone(),
-        },
+        capabilities: Capabilities { kube_version, api_versions: arguments.api_versions.clone() },
         skip_schema_validation: wanted.skip_schema_validation,
     })?;
     for warning in warnings {

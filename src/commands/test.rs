@@ -1,12 +1,13 @@
 //! `test`: runs a release's tests.
 
-use super::arguments::operation::{RunArguments, plain_options};
+use super::arguments::operation::RunArguments;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
+use super::release_document as document;
 use super::{Edge, complete};
-use crate::deploy::{self, Context, TestOutcome, TestResult};
+use crate::deploy::{self, Context, TestOutcome, TestRun};
 use crate::error::{Error, Result};
 use crate::release::ReleaseName;
-use crate::terminal::{GREEN, RED, harmless};
+use crate::terminal::{GREEN, RED, harmless, time};
 use clap::{ArgAction, Args};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -54,59 +55,59 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     let outcome = edge.operate(false, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
-        let context =
-            Context { cluster, release, namespace: namespace.clone(), now: edge.now, progress: &*progress, interrupted };
-        let options = plain_options(arguments.run.timeout);
-        deploy::test(&context, &arguments.filter, &options, arguments.logs).await
+        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        deploy::test(context, &arguments.filter, arguments.run.timeout, arguments.logs).await
     })?;
     match arguments.output.output {
         Format::Table => edge.terminal.print(&text(&outcome))?,
-        format => edge.terminal.print_document(format, &as_document(&arguments.release, &namespace, &outcome))?,
+        format => edge.terminal.print_document(format, &as_document(&outcome))?,
     }
-    let failed: Vec<&str> = outcome.results.iter().filter(|result| !result.passed).map(|result| result.name.as_str()).collect();
+    let failed: Vec<&str> = outcome.runs.iter().filter(|run| !run.succeeded).map(|run| run.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let error = Error::not_ready(format!("tests of \"{}\" failed: {}", arguments.release, failed.join(", ")));
+    let error = Error::not_ready(format!("tests of \"{}\" failed: {}", outcome.summary.release, failed.join(", ")));
     Err(if arguments.logs { error } else { error.hint("see their logs with --logs") })
 }
 
 fn text(outcome: &TestOutcome) -> String {
-    if outcome.results.is_empty() {
-        return "TEST SUITE: None\n".to_owned();
+    let mut text = document::status_block(&outcome.summary);
+    if outcome.runs.is_empty() {
+        text.push_str("TEST SUITE: None\n");
     }
-    let mut text = String::new();
-    for result in &outcome.results {
-        let style = if result.passed { GREEN } else { RED };
-        text.push_str(&format!("TEST SUITE: {}\n", harmless(&result.name)));
-        text.push_str(&format!("Phase:      {style}{}{style:#}\n", phase(result.passed)));
-        if !result.reason.is_empty() {
-            text.push_str(&format!("Reason:     {}\n", harmless(&result.reason)));
+    for run in &outcome.runs {
+        let style = if run.succeeded { GREEN } else { RED };
+        text.push_str(&format!("TEST SUITE:     {}\n", harmless(&run.name)));
+        for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
+            text.push_str(&format!("{label} {}\n", time::ansi_c(moment)));
+        }
+        text.push_str(&format!("Phase:          {style}{}{style:#}\n", phase(run)));
+        if !run.reason.is_empty() {
+            text.push_str(&format!("Reason:         {}\n", harmless(&run.reason)));
         }
     }
-    for (container, log) in outcome.results.iter().flat_map(|result| &result.logs) {
-        text.push_str(&format!("\nPOD LOGS: {}\n{}\n", harmless(container), harmless(log.trim_end())));
+    for (name, log) in outcome.runs.iter().flat_map(|run| &run.logs) {
+        text.push_str(&format!("\nPOD LOGS: {}\n{}\n", harmless(name), harmless(log.trim_end())));
     }
     text
 }
 
-fn phase(passed: bool) -> &'static str {
-    if passed { "Succeeded" } else { "Failed" }
+fn phase(run: &TestRun) -> &'static str {
+    if run.succeeded { "Succeeded" } else { "Failed" }
 }
 
-fn as_document(release: &str, namespace: &str, outcome: &TestOutcome) -> Value {
-    let result = |result: &TestResult| {
+fn as_document(outcome: &TestOutcome) -> Value {
+    let run = |run: &TestRun| {
         json!({
-            "name": result.name,
-            "phase": phase(result.passed),
-            "reason": result.reason,
-            "logs": result.logs.iter().map(|(name, log)| json!({ "container": name, "log": log })).collect::<Vec<_>>(),
+            "name": run.name,
+            "started": run.started.to_string(),
+            "completed": run.completed.to_string(),
+            "phase": phase(run),
+            "reason": run.reason,
+            "logs": run.logs.iter().map(|(name, log)| json!({ "name": name, "log": log })).collect::<Vec<_>>(),
         })
     };
-    json!({
-        "schemaVersion": 1,
-        "name": release,
-        "namespace": namespace,
-        "tests": outcome.results.iter().map(result).collect::<Vec<_>>(),
-    })
+    let mut document = document::release(&outcome.summary, "");
+    document["tests"] = outcome.runs.iter().map(run).collect();
+    document
 }

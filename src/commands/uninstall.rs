@@ -1,6 +1,6 @@
 //! `uninstall`: releases that shall be gone; their ledgers and identities only when asked for.
 
-use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice, plain_options};
+use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
 use super::arguments::{OPERATION, OutputArguments};
 use super::{Edge, complete, outcome};
 use crate::deploy::{Intent, Options};
@@ -77,9 +77,10 @@ impl Arguments {
         Options {
             dry_run: self.dry_run.into(),
             wait: self.wait == WaitChoice::Wait,
+            timeout: self.run.timeout,
             no_hooks: self.no_hooks,
             description: self.description.clone(),
-            ..plain_options(self.run.timeout)
+            ..Options::default()
         }
     }
 }

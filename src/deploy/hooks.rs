@@ -4,7 +4,7 @@ use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Options, Writer};
 use crate::cluster::{ApiErrorKind, Apply, Delete, Kind};
 use crate::error::{Error, Result};
-use crate::manifest::{DeletePolicy, Hook, HookEvent};
+use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
 use serde_json::Value;
 
 /// Runs the hooks of one event; the first that fails ends it.
@@ -44,7 +44,7 @@ pub async fn run_one(
     let tell = |phase: &str| context.progress.event(&Event::Hook { hook: object.key.to_string(), phase: phase.to_owned() });
     writer.check()?;
     if hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
-        delete(context, &one, options, monitor).await?;
+        delete(context, object, options, monitor).await?;
     }
     tell("running");
     let how = Apply { dry_run: false, force: true };
@@ -60,7 +60,7 @@ pub async fn run_one(
         Ok(()) => {
             tell("succeeded");
             if hook.delete_policies.contains(&DeletePolicy::HookSucceeded) {
-                delete(context, &one, options, monitor).await?;
+                delete(context, object, options, monitor).await?;
             }
             Ok(())
         }
@@ -69,7 +69,7 @@ pub async fn run_one(
             tell("failed");
             let error = error.context(format!("hook {} failed", object.key));
             if hook.delete_policies.contains(&DeletePolicy::HookFailed) {
-                delete(context, &one, options, monitor).await?;
+                delete(context, object, options, monitor).await?;
                 return Err(error);
             }
             Err(error.hint(format!(
@@ -82,10 +82,12 @@ pub async fn run_one(
     }
 }
 
-async fn delete(context: &Context<'_>, one: &Awaited, options: &Options, monitor: &mut Monitor<'_>) -> Result<()> {
+/// Deletes a hook's object and waits until it is gone.
+pub async fn delete(context: &Context<'_>, object: &Object, options: &Options, monitor: &mut Monitor<'_>) -> Result<()> {
+    let one = Awaited::ended(&object.key, object.api_version());
     let how = Delete { foreground: one.key.kind == "Job", ..Delete::default() };
     match context.cluster.delete(&one.api_version, &one.key, how).await {
-        Ok(true) => monitor.until_gone(one, None, options.timeout).await,
+        Ok(true) => monitor.until_gone(&one, None, options.timeout).await,
         Ok(false) => Ok(()),
         Err(error) if error.kind == ApiErrorKind::UnknownKind => Ok(()),
         Err(error) => Err(error.into()),

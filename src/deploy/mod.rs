@@ -11,7 +11,7 @@ mod uninstall;
 mod verify;
 mod wait;
 
-pub use verify::{TestOutcome, TestResult, drift, test};
+pub use verify::{TestOutcome, TestRun, drift, test};
 
 use crate::chart::Chart;
 use crate::cluster::{ApiErrorKind, Apply, Cluster};
@@ -163,6 +163,27 @@ pub enum Event {
     },
 }
 
+impl Default for Options {
+    /// The flags' defaults.
+    fn default() -> Options {
+        Options {
+            dry_run: DryRun::No,
+            wait: true,
+            wait_for_jobs: false,
+            timeout: Duration::from_secs(300),
+            rollback_on_failure: false,
+            cleanup_on_fail: false,
+            create_namespace: true,
+            take_ownership: false,
+            force_conflicts: false,
+            recreate: Vec::new(),
+            no_hooks: false,
+            description: None,
+            history_max: 10,
+        }
+    }
+}
+
 /// What an operation did, or would do.
 pub struct Outcome {
     pub summary: Summary,
@@ -280,6 +301,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
+    warnings.extend(identities.warnings.iter().cloned());
     let hooks = target.hooks.iter().map(|hook| hook.object.key.clone()).collect();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     let mut plan = plan::make(Inputs {

@@ -2,7 +2,7 @@
 
 use super::wait::Monitor;
 use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, complete, hooks, new_record, outcome};
-use crate::cluster::{Apply, Delete, Kind};
+use crate::cluster::{Delete, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::{HookEvent, ObjectKey};
 use crate::plan::ownership::Owner;
@@ -135,6 +135,5 @@ async fn remove_namespace(context: &Context<'_>) -> Result<()> {
     }
     let uid = body["metadata"]["uid"].as_str().map(str::to_owned);
     context.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
-    let _ = Apply::default();
     Ok(())
 }

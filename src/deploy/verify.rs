@@ -4,15 +4,17 @@ use super::lock::{self, Holder};
 use super::wait::Monitor;
 use super::{Context, Options, Writer, hooks, observe, resolve};
 use crate::cluster::{ApiErrorKind, Apply};
-use crate::error::{Error, Result};
-use crate::manifest::{Hook, HookEvent};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{DeletePolicy, Hook, HookEvent};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
+use crate::release::Summary;
 use crate::storage;
 use futures::future::join_all;
-use serde::Serialize;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
@@ -57,23 +59,27 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
 }
 
 /// One test of a release.
-#[derive(Clone, Debug, Serialize)]
-pub struct TestResult {
+#[derive(Clone, Debug)]
+pub struct TestRun {
     pub name: String,
-    pub passed: bool,
+    pub started: Timestamp,
+    pub completed: Timestamp,
+    pub succeeded: bool,
+    /// Why it failed.
     pub reason: String,
-    /// Container and log, when logs were asked for.
+    /// Pod and container with their log, when logs were asked for.
     pub logs: Vec<(String, String)>,
 }
 
 /// What the tests said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct TestOutcome {
-    pub results: Vec<TestResult>,
+    pub summary: Summary,
+    pub runs: Vec<TestRun>,
 }
 
 /// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and `!name=x`, as Helm's.
-pub async fn test(context: &Context<'_>, filter: &[String], options: &Options, logs: bool) -> Result<TestOutcome> {
+pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, logs: bool) -> Result<TestOutcome> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     let newest = storage::read(cluster, namespace, release, None).await?.summary.revision;
     let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
@@ -86,32 +92,50 @@ pub async fn test(context: &Context<'_>, filter: &[String], options: &Options, l
     let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
     let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
     let writer = Writer { lock: &lock, interrupted: &context.interrupted };
-    let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
-    let mut results = Vec::new();
-    let mut failure = None;
+    let options = Options { timeout, ..Options::default() };
+    let mut runs = Vec::new();
+    let mut broken = None;
     for hook in &tests {
-        let ran = hooks::run_one(context, hook, options, &writer, &mut monitor).await;
-        if let Err(error) = &ran
-            && error.kind() != crate::error::Kind::NotReady
-        {
-            failure = Some(error.clone());
-            break;
-        }
-        let mut lines = Vec::new();
-        if logs {
-            for pod in hooks::pods(context, hook).await? {
-                lines.extend(super::wait::container_logs(cluster, &pod, 1000).await?);
+        match run_test(&context, hook, &options, &writer, logs).await {
+            Ok(run) => runs.push(run),
+            Err(error) => {
+                broken = Some(error);
+                break;
             }
         }
-        results.push(TestResult {
-            name: hook.object.key.name.clone(),
-            passed: ran.is_ok(),
-            reason: ran.err().map(|error| error.to_string()).unwrap_or_default(),
-            logs: lines,
-        });
     }
     lock.release().await?;
-    failure.map_or(Ok(TestOutcome { results }), Err)
+    broken.map_or(Ok(TestOutcome { summary: record.summary, runs }), Err)
+}
+
+/// A test that fails is an answer; an error is that there is none.
+async fn run_test(context: &Context<'_>, hook: &Hook, options: &Options, writer: &Writer<'_>, logs: bool) -> Result<TestRun> {
+    let began = Instant::now();
+    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    let started = context.now;
+    // The logs are read before the hook's policy may delete its pod.
+    let kept = Hook { delete_policies: vec![DeletePolicy::BeforeHookCreation], ..hook.clone() };
+    let ran = hooks::run_one(context, &kept, options, writer, &mut monitor).await;
+    let mut texts = Vec::new();
+    if logs {
+        for pod in hooks::pods(context, hook).await? {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
+            texts.extend(containers.into_iter().map(|(container, log)| (format!("{name} ({container})"), log)));
+        }
+    }
+    let policy = if ran.is_ok() { DeletePolicy::HookSucceeded } else { DeletePolicy::HookFailed };
+    if hook.delete_policies.contains(&policy) {
+        hooks::delete(context, &hook.object, options, &mut monitor).await?;
+    }
+    let completed = super::later(context.now, began.elapsed());
+    let run =
+        |succeeded, reason| TestRun { name: hook.object.key.name.clone(), started, completed, succeeded, reason, logs: texts };
+    match ran {
+        Ok(()) => Ok(run(true, String::new())),
+        Err(error) if error.kind() == Kind::NotReady => Ok(run(false, error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 /// Helm's filter: with any `name=`, only those; without, all but the `!name=`.

@@ -1,11 +1,29 @@
 //! Hyperledger Fabric's rules: versions and images, names and addresses, settings per line, arithmetic of Kafka and quorums.
 //!
-//! A template places values; what needs knowledge of Fabric is worked out here and given to templates as `fabric`.
+//! A template places values; what needs knowledge of Fabric is worked out here and given to templates as `fabric`. Sources are named
+//! beside each rule: files without a repository are hyperledger/fabric's, at the tag of the version in question.
 
 use crate::chart::Chart;
-use crate::error::Result;
-use crate::identity::Organization;
-use serde_json::Value;
+use crate::error::{Error, Place, Result, nearest};
+use crate::identity::{NodeRole, Organization};
+use images::Images;
+use semver::Version;
+use serde_json::{Map, Value, json};
+use settings::Settings;
+
+mod ca;
+mod images;
+mod kafka;
+mod orderer;
+mod organization;
+mod peer;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+pub use organization::Names;
+pub use versions::{LINES, Line};
 
 /// What kind of thing a chart models; a chart says it by its annotation `kubectl-fabric.io/model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +33,35 @@ pub enum Model {
     Kafka,
 }
 
+/// The annotation of Chart.yaml that says which [`Model`] it is.
+pub const MODEL: &str = "kubectl-fabric.io/model";
+
 impl Model {
+    const ALL: [(&'static str, Model); 3] =
+        [("peer-org", Model::PeerOrganization), ("orderer-org", Model::OrdererOrganization), ("kafka", Model::Kafka)];
+
     /// `None` for a chart without the annotation: it gets no `fabric` facts beyond versions and images.
-    pub fn of(_chart: &Chart) -> Result<Option<Model>> {
-        todo!()
+    pub fn of(chart: &Chart) -> Result<Option<Model>> {
+        let Some(word) = chart.metadata.annotations.get(MODEL) else { return Ok(None) };
+        if let Some((_, model)) = Model::ALL.iter().find(|(name, _)| name == word) {
+            return Ok(Some(*model));
+        }
+        let names = Model::ALL.map(|(name, _)| name);
+        let error = Error::user(format!("chart {} models {word:?}, which is not known", chart.name_version()))
+            .at(Place::new("Chart.yaml").note(format!("annotations[{MODEL:?}]")))
+            .why(format!("a chart models {}, or has no such annotation", names.join(", ")));
+        Err(match nearest(word, names) {
+            Some(near) => error.hint(format!("did you mean {near:?}?")),
+            None => error,
+        })
+    }
+
+    /// What a chart of this model installs when nobody says a version: the long-term line, and for Kafka the last line that grew up with it.
+    fn default_version(self) -> &'static str {
+        match self {
+            Model::PeerOrganization | Model::OrdererOrganization => "2.5.16",
+            Model::Kafka => "1.4.12",
+        }
     }
 }
 
@@ -32,18 +75,138 @@ pub struct Subject<'a> {
     pub values: &'a Value,
 }
 
+impl<'a> Subject<'a> {
+    fn settings(&self) -> Settings<'a> {
+        Settings::new(self.values)
+    }
+
+    fn version(&self) -> Result<Option<Version>> {
+        let default = self.model.map_or("", Model::default_version);
+        match self.settings().text_or("/fabricVersion", default) {
+            "" => Ok(None),
+            version => checked_version(version).map(Some),
+        }
+    }
+}
+
+/// Rules of Fabric that values break; all of them are told at once.
+#[derive(Default)]
+struct Breaks(Vec<Place>);
+
+impl Breaks {
+    /// `key` is the value to change, such as `orderers.count`.
+    fn add(&mut self, key: &str, why: impl std::fmt::Display) {
+        self.0.push(Place::new(key).note(why.to_string()));
+    }
+
+    fn into_result(self, release: &str) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(Error::user(format!("values for {release:?} break Fabric's rules"))
+            .at_all(self.0)
+            .now("nothing was sent to the cluster"))
+    }
+}
+
 /// The `fabric` variable of templates. Breaks of Fabric's own rules (Kafka's arithmetic, versions that do not exist, consensus that a line
 /// does not have) are errors, all at once, with the reason.
-pub fn facts(_subject: Subject) -> Result<Value> {
-    todo!()
+///
+/// | key | model | holds |
+/// |---|---|---|
+/// | `version`, `line`, `images` | all | `2.5.16`, `2.5`, image references by program |
+/// | `domain`, `msp_id`, `network` | all | see [`Names`] |
+/// | `peers[]`, `chaincode`, `core`, `couchdb`, `ca`, `cli` | peer-org | nodes with `name`, `address`, `endpoint`, `env` and names of Secrets |
+/// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
+/// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
+/// | `allowed` | all | namespaces that network policies let in or out, by kind |
+pub fn facts(subject: Subject) -> Result<Value> {
+    let settings = subject.settings();
+    let mut facts = Map::new();
+    let Some(version) = subject.version()? else { return Ok(Value::Object(facts)) };
+    let names = Names::of(subject.release, subject.namespace, &settings);
+    let images = Images { version: &version, mirror: settings.text("/image/registry") };
+    let mut breaks = Breaks::default();
+    facts.insert("version".to_owned(), version.to_string().into());
+    facts.insert("line".to_owned(), versions::line(&version).into());
+    facts.insert("images".to_owned(), programs(&settings, images));
+    facts.insert("domain".to_owned(), names.domain.clone().into());
+    facts.insert("msp_id".to_owned(), names.msp_id.clone().into());
+    facts.insert("network".to_owned(), names.network.clone().into());
+    facts.insert("allowed".to_owned(), allowed(&settings, &names));
+    match subject.model {
+        Some(Model::PeerOrganization) => {
+            facts.extend(peer::facts(&settings, &names, images, &mut breaks));
+            if settings.flag("/ca/enabled", false) {
+                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images));
+            }
+            if settings.flag("/cli/enabled", false) {
+                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &mut breaks));
+            }
+        }
+        Some(Model::OrdererOrganization) => facts.extend(orderer::facts(&settings, &names, images, &mut breaks)),
+        Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
+        None => {}
+    }
+    breaks.into_result(subject.release)?;
+    Ok(Value::Object(facts))
+}
+
+fn programs(settings: &Settings, images: Images) -> Value {
+    json!({
+        "peer": settings.text_or("/peers/image", &images.peer()),
+        "orderer": settings.text_or("/orderers/image", &images.orderer()),
+        "ca": images.ca(),
+        "couchdb": images.couchdb(),
+        "kafka": settings.text_or("/kafka/image", &images.kafka()),
+        "zookeeper": settings.text_or("/kafka/zookeeperImage", &images.zookeeper()),
+    })
+}
+
+/// Namespaces of the releases that values name, inside this release's network.
+fn allowed(settings: &Settings, names: &Names) -> Value {
+    let namespaces = |path: &str| settings.texts(path).into_iter().map(|release| names.sibling(release)).collect::<Vec<_>>();
+    json!({
+        "peer_orgs": namespaces("/networkPolicy/peerOrgs"),
+        "orderer_orgs": namespaces("/networkPolicy/ordererOrgs"),
+        "kafka": names.sibling(settings.text_or("/networkPolicy/kafka", "kafka")),
+    })
 }
 
 /// The organization whose nodes need identities, `None` when the chart has none (kafka).
-pub fn organization(_subject: Subject) -> Result<Option<Organization>> {
-    todo!()
+pub fn organization(subject: Subject) -> Result<Option<Organization>> {
+    let settings = subject.settings();
+    let names = Names::of(subject.release, subject.namespace, &settings);
+    let (role, count, node) = match subject.model {
+        Some(Model::PeerOrganization) => (NodeRole::Peer, settings.number("/peers/count", 1), "peer"),
+        Some(Model::OrdererOrganization) => (NodeRole::Orderer, settings.number("/orderers/count", 1), "orderer"),
+        Some(Model::Kafka) | None => return Ok(None),
+    };
+    let extra = settings.texts("/tls/extraSans");
+    let mut credentials = Vec::new();
+    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| names.node(ca::NAME, &extra));
+    if ca_server.is_some()
+        && let (secret, true) = ca::credentials(&settings)
+    {
+        credentials.push((secret.to_owned(), "admin".to_owned()));
+    }
+    let couchdb = role == NodeRole::Peer && settings.text("/peers/stateDatabase") == "CouchDB";
+    if couchdb && settings.text("/couchdb/existingSecret").is_empty() {
+        credentials.extend((0..count).map(|i| (format!("peer{i}-couchdb"), "admin".to_owned())));
+    }
+    Ok(Some(Organization {
+        release: subject.release.to_owned(),
+        namespace: subject.namespace.to_owned(),
+        domain: names.domain.clone(),
+        msp_id: names.msp_id.clone(),
+        role,
+        nodes: (0..count).map(|i| names.node(&format!("{node}{i}"), &extra)).collect(),
+        credentials,
+        ca_server,
+    }))
 }
 
-/// The default Fabric version for a chart model when neither values nor `--fabric-version` say one.
-pub fn checked_version(_version: &str) -> Result<semver::Version> {
-    todo!()
+/// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and the nearest.
+pub fn checked_version(version: &str) -> Result<Version> {
+    versions::checked(version)
 }

@@ -254,7 +254,8 @@ fn warnings(
 /// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.
 pub const LABEL: &str = "kubectl-fabric.io/identity";
 
-/// Whether a Secret holds a certificate authority's key.
-pub fn is_authority(_secret: &Object) -> bool {
-    todo!()
+/// Whether a Secret is a certificate authority's: it has a certificate, and none of an authority above it.
+pub fn is_authority(secret: &Object) -> bool {
+    let data = &secret.body["data"];
+    !data["cert.pem"].is_null() && data["cacert.pem"].is_null()
 }

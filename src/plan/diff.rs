@@ -1,13 +1,12 @@
 //! What a plan changes, as text: a unified diff of YAML per object, secrets masked.
 
 use super::mask::Masker;
-use super::{Action, Plan, Step};
-use crate::manifest::Object;
+use super::{Action, Step};
 use crate::yaml;
 use serde_json::Value;
 use similar::TextDiff;
 
-/// The diff of one step, headed by a line that names the object; empty for what stays as it is.
+/// The diff of one step; empty for what stays as it is.
 ///
 /// `context` is the number of unchanged lines around a change.
 pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
@@ -18,44 +17,7 @@ pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
         Action::Recreate => (step.live.clone(), expected(step)),
         Action::Prune => (step.live.clone(), None),
     };
-    let head = match step.action {
-        Action::Create => format!("{} will be created", step.key),
-        Action::Recreate => format!("{} will be deleted and created anew: {}", step.key, step.why),
-        Action::Prune => format!("{} will be deleted", step.key),
-        _ => format!("{} will change", step.key),
-    };
-    format!("{head}\n{}", text_diff(&shown(before.as_ref(), masker), &shown(after.as_ref(), masker), context))
-}
-
-/// The diff of a whole plan.
-pub fn of_plan(plan: &Plan, context: usize, masker: &Masker) -> String {
-    let diffs: Vec<String> =
-        plan.steps.iter().map(|step| unified(step, context, masker)).filter(|diff| !diff.is_empty()).collect();
-    diffs.join("\n")
-}
-
-/// The diff between two manifests: objects of one only, and objects that differ.
-pub fn of_manifests(before: &[Object], after: &[Object], context: usize, masker: &Masker) -> String {
-    let find = |objects: &'_ [Object], key| objects.iter().find(|object| object.key == key).map(|object| object.body.clone());
-    let mut keys: Vec<_> = after.iter().map(|object| object.key.clone()).collect();
-    keys.extend(
-        before.iter().filter(|object| !after.iter().any(|other| other.key == object.key)).map(|object| object.key.clone()),
-    );
-    let mut text = String::new();
-    for key in keys {
-        let (old, new) = (find(before, key.clone()), find(after, key.clone()));
-        let (old, new) = (shown(old.as_ref(), masker), shown(new.as_ref(), masker));
-        if old == new {
-            continue;
-        }
-        let verb = match (old.is_empty(), new.is_empty()) {
-            (true, _) => "was added",
-            (_, true) => "was removed",
-            _ => "has changed",
-        };
-        text.push_str(&format!("{}{key} {verb}\n{}", if text.is_empty() { "" } else { "\n" }, text_diff(&old, &new, context)));
-    }
-    text
+    text_diff(&shown(before.as_ref(), masker), &shown(after.as_ref(), masker), context)
 }
 
 fn text_diff(before: &str, after: &str, context: usize) -> String {

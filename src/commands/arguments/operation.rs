@@ -89,8 +89,11 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
-    /// Object that may be deleted and made anew when a field changes that cannot: KIND/NAME; its pods and volumes stay; may be repeated
-    #[arg(long, value_name = "KIND/NAME", action = ArgAction::Append, hide_short_help = true)]
+    /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
+    ///
+    /// Object that may be deleted and made anew when a field of it cannot change in place, such as StatefulSet/peer0; may be repeated.
+    /// The pods and volumes of a StatefulSet stay. Objects that hold data are never made anew.
+    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
     pub recreate: Vec<String>,
 
     /// Do not run hooks
@@ -140,25 +143,6 @@ pub struct ReleaseArguments {
     /// Accepted for Helm's sake: secrets are always hidden
     #[arg(long, hide = true)]
     pub hide_secret: bool,
-}
-
-/// Options that ask for nothing: what a verb does not say stays like this.
-pub fn plain_options(timeout: Duration) -> Options {
-    Options {
-        dry_run: DryRun::No,
-        wait: false,
-        wait_for_jobs: false,
-        timeout,
-        rollback_on_failure: false,
-        cleanup_on_fail: false,
-        create_namespace: false,
-        take_ownership: false,
-        force_conflicts: false,
-        recreate: Vec::new(),
-        no_hooks: false,
-        description: None,
-        history_max: 0,
-    }
 }
 
 impl ApplyArguments {

@@ -65,7 +65,8 @@ fn unknown_chart(name: &str) -> Error {
         names.extend(kept.into_iter().map(|chart| chart.metadata.name));
     }
     names.dedup();
-    let error = Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {}", names.join(", ")));
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let error = Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {known}"));
     match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint(format!("a folder or an archive is named as a path, such as ./{name}")),

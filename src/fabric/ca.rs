@@ -1,0 +1,86 @@
+//! The organization's CA server and its CLI pod: what they are told by their environment.
+
+use super::images::Images;
+use super::peer;
+use super::settings::Settings;
+use super::{Breaks, Names};
+use serde_json::{Map, Value, json};
+
+pub const PORT: u64 = 7054;
+pub const NAME: &str = "ca";
+
+/// The Secret with the CA server's administrator, and whether it is ours to make.
+pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
+    match settings.text("/ca/existingSecret") {
+        "" => ("ca-admin", true),
+        existing => (existing, false),
+    }
+}
+
+/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca; a variable overrides a key by `FABRIC_CA_SERVER_` and its path
+/// in capitals. The home is a volume, because the server writes its configuration and database there; the operations service listens
+/// on loopback unless told otherwise.
+pub fn facts(settings: &Settings, names: &Names, images: Images) -> Value {
+    let mut env = Map::new();
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), Value::String(value));
+    };
+    set("FABRIC_CA_SERVER_HOME", "/var/hyperledger/fabric-ca-server".to_owned());
+    set("FABRIC_CA_SERVER_CA_NAME", format!("ca.{}", names.domain));
+    set("FABRIC_CA_SERVER_CA_CERTFILE", "/etc/hyperledger/ca/cert.pem".to_owned());
+    set("FABRIC_CA_SERVER_CA_KEYFILE", "/etc/hyperledger/ca/key.pem".to_owned());
+    set("FABRIC_CA_SERVER_PORT", PORT.to_string());
+    let tls = settings.flag("/tls/enabled", true);
+    set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
+    if tls {
+        set("FABRIC_CA_SERVER_TLS_CERTFILE", "/etc/hyperledger/tls/server.crt".to_owned());
+        set("FABRIC_CA_SERVER_TLS_KEYFILE", "/etc/hyperledger/tls/server.key".to_owned());
+    }
+    set("FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS", format!("0.0.0.0:{}", settings.number("/operations/port", 9443)));
+    let metrics = if settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" };
+    set("FABRIC_CA_SERVER_METRICS_PROVIDER", metrics.to_owned());
+    for (name, value) in settings.map("/ca/env").into_iter().flatten() {
+        set(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+    json!({
+        "name": NAME,
+        "address": names.address(NAME),
+        "endpoint": format!("{}:{PORT}", names.address(NAME)),
+        "image": settings.text_or("/ca/image", &images.ca()),
+        "env": env,
+        "tls_secret": format!("{NAME}-tls"),
+        "credentials_secret": credentials(settings).0,
+    })
+}
+
+/// The pod from which an administrator calls `peer`, talking to the first peer unless told otherwise. From 3.0 on Fabric publishes no
+/// image of its tools, so the user names one.
+pub fn cli(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Value {
+    let own = settings.text("/cli/image");
+    let image = if own.is_empty() { images.tools() } else { Some(own.to_owned()) };
+    if image.is_none() {
+        breaks.add(
+            "cli.image",
+            format!("Fabric publishes no image fabric-tools for {}: name one that holds the tools you need", images.version),
+        );
+    }
+    let tls = settings.flag("/tls/enabled", true);
+    let mut env = json!({
+        "FABRIC_LOGGING_SPEC": "info",
+        "HOME": "/tmp",
+        "CORE_PEER_ID": "cli",
+        "CORE_PEER_ADDRESS": format!("{}:{}", names.address("peer0"), peer::PORT),
+        "CORE_PEER_LOCALMSPID": names.msp_id,
+        "CORE_PEER_MSPCONFIGPATH": "/etc/hyperledger/msp",
+        "CORE_PEER_TLS_ENABLED": tls.to_string(),
+    });
+    if tls {
+        env["CORE_PEER_TLS_ROOTCERT_FILE"] = "/etc/hyperledger/tls/ca.crt".into();
+    }
+    if tls && settings.flag("/tls/clientAuthRequired", false) {
+        env["CORE_PEER_TLS_CLIENTAUTHREQUIRED"] = "true".into();
+        env["CORE_PEER_TLS_CLIENTCERT_FILE"] = "/etc/hyperledger/tls/client.crt".into();
+        env["CORE_PEER_TLS_CLIENTKEY_FILE"] = "/etc/hyperledger/tls/client.key".into();
+    }
+    json!({"image": image, "env": env})
+}

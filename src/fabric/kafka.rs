@@ -1,0 +1,191 @@
+//! Kafka and ZooKeeper under orderers of Fabric 1.4 to 2.5: the arithmetic that keeps ordered blocks, and the servers' configuration.
+//!
+//! With K brokers, replication factor N, M in-sync replicas and blocks of at most A bytes, `docs/source/kafka.rst` of Fabric 1.4 asks for
+//! 1 < M < N < K, so that a channel can still be made and written to while a broker is away. `dev` waives it, on the user's word.
+
+use super::images::Images;
+use super::settings::Settings;
+use super::versions::SYSTEM_CHANNEL;
+use super::{Breaks, Names};
+use serde_json::{Map, Value, json};
+
+pub const KAFKA_PORT: u64 = 9092;
+pub const ZOOKEEPER_PORT: u64 = 2181;
+
+const MIB: u64 = 1024 * 1024;
+/// `socket.request.max.bytes`, Kafka's default: no message may be as large.
+const SOCKET_REQUEST: u64 = 100 * MIB;
+
+/// Server properties that say who a broker is and where its data lies: not for values to change.
+const OWN: [&str; 5] = ["broker.id", "listeners", "advertised.listeners", "zookeeper.connect", "log.dirs"];
+
+/// What templates know: `zookeepers` and `brokers`, each with its configuration as text.
+pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+    let version = images.version;
+    if !SYSTEM_CHANNEL.holds(version) {
+        breaks.add("fabricVersion", format!("Fabric {version} does not order on Kafka: the last line that does is 2.5"));
+    }
+    let brokers = settings.number("/kafka/brokers", 4);
+    let zookeepers = settings.number("/kafka/zookeepers", 3);
+    let properties = properties(settings);
+    check(&properties, settings, brokers, zookeepers, breaks);
+    let ensemble: Vec<String> = (0..zookeepers).map(|i| names.address(&format!("zookeeper{i}"))).collect();
+    let connect = ensemble.iter().map(|host| format!("{host}:{ZOOKEEPER_PORT}")).collect::<Vec<_>>().join(",");
+    let mut facts = Map::new();
+    facts.insert(
+        "zookeepers".to_owned(),
+        (0..zookeepers)
+            .map(|i| {
+                let name = format!("zookeeper{i}");
+                json!({"name": name, "address": names.address(&name), "id": i + 1, "config": zoo_cfg(&ensemble, i)})
+            })
+            .collect(),
+    );
+    facts.insert(
+        "brokers".to_owned(),
+        (0..brokers)
+            .map(|i| {
+                let name = format!("kafka{i}");
+                let address = names.address(&name);
+                let mut own = Map::new();
+                own.insert("broker.id".to_owned(), i.into());
+                own.insert("listeners".to_owned(), format!("PLAINTEXT://0.0.0.0:{KAFKA_PORT}").into());
+                own.insert("advertised.listeners".to_owned(), format!("PLAINTEXT://{address}:{KAFKA_PORT}").into());
+                own.insert("zookeeper.connect".to_owned(), connect.clone().into());
+                // Below the volume's top, where some file systems keep a `lost+found` that Kafka takes for a broken partition.
+                own.insert("log.dirs".to_owned(), "/var/lib/kafka/data".into());
+                json!({
+                    "name": name,
+                    "address": address,
+                    "endpoint": format!("{address}:{KAFKA_PORT}"),
+                    "config": text(own.iter().chain(&properties)),
+                })
+            })
+            .collect(),
+    );
+    // A write needs M replicas, and N of K brokers hold each channel: N - M of them may be away.
+    let spare = number(&properties, "default.replication.factor").saturating_sub(number(&properties, "min.insync.replicas"));
+    facts.insert("broker_max_unavailable".to_owned(), spare.max(1).into());
+    facts.insert("zookeeper_max_unavailable".to_owned(), (zookeepers.saturating_sub(1) / 2).max(1).into());
+    facts
+}
+
+/// The settings that all brokers share: those that follow from the rules, then the user's.
+fn properties(settings: &Settings) -> Map<String, Value> {
+    let dev = settings.flag("/kafka/dev", false);
+    let at_most = |wanted: u64, most: u64| if dev { wanted.min(most.max(1)) } else { wanted };
+    let factor = at_most(settings.number("/kafka/replicationFactor", 3), settings.number("/kafka/brokers", 4));
+    let replicas = at_most(settings.number("/kafka/minInsyncReplicas", 2), factor);
+    // Kafka's own overhead on a block is counted as 1 MiB (kafka.rst).
+    let message = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
+    let mut properties = Map::new();
+    let mut set = |name: &str, value: Value| {
+        properties.insert(name.to_owned(), value);
+    };
+    set("default.replication.factor", factor.into());
+    set("min.insync.replicas", replicas.into());
+    set("offsets.topic.replication.factor", factor.into());
+    // A replica that lags must not lead: acknowledged blocks would be lost (kafka.rst).
+    set("unclean.leader.election.enable", false.into());
+    // The log is the ledger's order for all time: nothing in it ever expires (kafka.rst).
+    set("log.retention.ms", Value::from(-1));
+    set("message.max.bytes", message.into());
+    set("replica.fetch.max.bytes", message.into());
+    set("socket.request.max.bytes", SOCKET_REQUEST.into());
+    for (name, value) in settings.map("/kafka/config").into_iter().flatten() {
+        set(name, value.clone());
+    }
+    properties
+}
+
+fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zookeepers: u64, breaks: &mut Breaks) {
+    let dev = settings.flag("/kafka/dev", false);
+    let (factor, replicas) = (number(properties, "default.replication.factor"), number(properties, "min.insync.replicas"));
+    if dev {
+        if factor > brokers {
+            breaks
+                .add("kafka.config", format!("default.replication.factor {factor} is more than the {brokers} brokers there are"));
+        }
+    } else {
+        if brokers < 4 {
+            breaks.add(
+                "kafka.brokers",
+                format!("at least 4 brokers are needed to lose one and still make channels, not {brokers}"),
+            );
+        }
+        if ![3, 5, 7].contains(&zookeepers) {
+            breaks
+                .add("kafka.zookeepers", format!("an ensemble is of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"));
+        }
+        if replicas < 2 {
+            breaks.add("kafka.minInsyncReplicas", format!("at least 2, or one lost disk loses blocks, not {replicas}"));
+        }
+        if replicas >= factor {
+            breaks.add(
+                "kafka.minInsyncReplicas",
+                format!("less than the replication factor {factor}, or no replica may be away, not {replicas}"),
+            );
+        }
+        if factor >= brokers {
+            breaks.add(
+                "kafka.replicationFactor",
+                format!("less than the {brokers} brokers, or no channel can be made while one is away, not {factor}"),
+            );
+        }
+    }
+    if properties.get("unclean.leader.election.enable") != Some(&Value::Bool(false)) {
+        breaks.add("kafka.config", "unclean.leader.election.enable must be false: a lagging replica that leads loses blocks");
+    }
+    if properties.get("log.retention.ms").map(Value::to_string).as_deref() != Some("-1") {
+        breaks.add("kafka.config", "log.retention.ms must be -1: orderers replay a channel from its first message");
+    }
+    let least = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
+    let (fetch, message) = (number(properties, "replica.fetch.max.bytes"), number(properties, "message.max.bytes"));
+    let socket = number(properties, "socket.request.max.bytes");
+    if fetch < least {
+        breaks.add(
+            "kafka.config",
+            format!("replica.fetch.max.bytes {fetch} is below {least}, kafka.absoluteMaxBytes and 1 MiB: the largest block would not be replicated"),
+        );
+    }
+    if message < fetch {
+        breaks.add("kafka.config", format!("message.max.bytes {message} is below replica.fetch.max.bytes {fetch}"));
+    }
+    if message >= socket {
+        breaks.add(
+            "kafka.absoluteMaxBytes",
+            format!(
+                "message.max.bytes {message} must be below socket.request.max.bytes {socket}: a block would not fit a request"
+            ),
+        );
+    }
+    for name in properties.keys().filter(|name| OWN.contains(&name.as_str())) {
+        breaks.add("kafka.config", format!("{name} is the chart's to say"));
+    }
+}
+
+fn number(properties: &Map<String, Value>, name: &str) -> u64 {
+    properties.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok())).unwrap_or(0)
+}
+
+fn text<'a>(properties: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
+    properties
+        .map(|(name, value)| format!("{name}={}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect()
+}
+
+/// One server's zoo.cfg; its own entry says 0.0.0.0, because its Service's address is not one of its interfaces. A single server is no
+/// ensemble and names none.
+fn zoo_cfg(ensemble: &[String], own: u64) -> String {
+    let mut text = String::from(
+        "clientPort=2181\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\
+         syncLimit=5\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n",
+    );
+    if ensemble.len() > 1 {
+        for (i, host) in (0..).zip(ensemble) {
+            let host = if i == own { "0.0.0.0" } else { host };
+            text.push_str(&format!("server.{}={host}:2888:3888\n", i + 1));
+        }
+    }
+    text
+}

@@ -1,0 +1,242 @@
+//! Orderers: their environment, which consensus a line has, and how it comes to its first channel.
+
+use super::images::Images;
+use super::settings::{Settings, Variable, environment};
+use super::versions::{BFT, CHANNEL_PARTICIPATION, RAFT, SYSTEM_CHANNEL, Span};
+use super::{Breaks, Names};
+use semver::Version;
+use serde_json::{Map, Value, json};
+
+pub const PORT: u64 = 7050;
+
+/// The image of this version lacks a folder that its MSP is mounted on (`release_notes/v3.1.3.md`).
+const BROKEN_IMAGE: (u64, u64, u64) = (3, 1, 2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consensus {
+    Raft,
+    Kafka,
+    Bft,
+}
+
+impl Consensus {
+    fn of(settings: &Settings) -> Consensus {
+        match settings.text("/orderers/consensus") {
+            "kafka" => Consensus::Kafka,
+            "BFT" => Consensus::Bft,
+            _ => Consensus::Raft,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Consensus::Raft => "etcdraft",
+            Consensus::Kafka => "kafka",
+            Consensus::Bft => "BFT",
+        }
+    }
+
+    /// How many of `count` nodes must run for the network to order: a majority under Raft (`raft_configuration.md`), all but f of 3f+1
+    /// under BFT (`bft_configuration.md`), any one on Kafka.
+    fn quorum(self, count: u64) -> u64 {
+        match self {
+            Consensus::Raft => count / 2 + 1,
+            Consensus::Bft => count - count.saturating_sub(1) / 3,
+            Consensus::Kafka => 1,
+        }
+    }
+}
+
+/// How an orderer comes to its first channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bootstrap {
+    /// It starts with none, and is joined to channels by its admin port.
+    Participation,
+    /// A genesis block of the system channel, from a Secret.
+    Genesis,
+}
+
+struct Orderer<'a> {
+    settings: &'a Settings<'a>,
+    names: &'a Names,
+    bootstrap: Bootstrap,
+}
+
+impl Orderer<'_> {
+    fn tls(&self, value: &str) -> Option<String> {
+        self.settings.flag("/tls/enabled", true).then(|| value.to_owned())
+    }
+
+    fn genesis(&self, value: &str) -> Option<String> {
+        (self.bootstrap == Bootstrap::Genesis).then(|| value.to_owned())
+    }
+
+    fn participation(&self, value: &str) -> Option<String> {
+        (self.bootstrap == Bootstrap::Participation).then(|| value.to_owned())
+    }
+
+    /// The listener of other orderers, if it is one of its own: then all four settings are wanted, else none (`main.go`,
+    /// `reuseListener`).
+    fn cluster(&self, value: impl FnOnce(u64) -> String) -> Option<String> {
+        match self.settings.number("/orderers/cluster/port", 0) {
+            0 => None,
+            port => Some(value(port)),
+        }
+    }
+}
+
+const fn row<'a>(name: &'static str, value: fn(&Orderer<'a>) -> Option<String>) -> Variable<Orderer<'a>> {
+    Variable { name, span: Span::ALWAYS, value }
+}
+
+const fn during<'a>(span: Span, name: &'static str, value: fn(&Orderer<'a>) -> Option<String>) -> Variable<Orderer<'a>> {
+    Variable { name, span, value }
+}
+
+/// Source: the keys of `sampleconfig/orderer.yaml`, which a variable overrides by `ORDERER_` and its path in capitals, and
+/// `orderer/common/localconfig/config.go`. Every listen address defaults to loopback. 2.0 renamed GENESISMETHOD and GENESISFILE; 1.4's
+/// default method, `provisional`, makes up a network of its own and is never wanted.
+fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
+    const CERTIFICATE: &str = "/etc/hyperledger/tls/server.crt";
+    const KEY: &str = "/etc/hyperledger/tls/server.key";
+    const GENESIS: &str = "/etc/hyperledger/genesis/genesis.block";
+    const LINES_OF_1: Span = Span::ALWAYS.before(2, 0, 0);
+    const LINES_OF_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
+    vec![
+        row("FABRIC_LOGGING_SPEC", |o| Some(o.settings.text_or("/orderers/logging/spec", "info").to_owned())),
+        row("ORDERER_GENERAL_LISTENADDRESS", |_| Some("0.0.0.0".to_owned())),
+        row("ORDERER_GENERAL_LISTENPORT", |_| Some(PORT.to_string())),
+        row("ORDERER_GENERAL_LOCALMSPID", |o| Some(o.names.msp_id.clone())),
+        row("ORDERER_GENERAL_LOCALMSPDIR", |_| Some("/etc/hyperledger/msp".to_owned())),
+        row("ORDERER_GENERAL_TLS_ENABLED", |o| Some(o.settings.flag("/tls/enabled", true).to_string())),
+        row("ORDERER_GENERAL_TLS_CERTIFICATE", |o| o.tls(CERTIFICATE)),
+        row("ORDERER_GENERAL_TLS_PRIVATEKEY", |o| o.tls(KEY)),
+        row("ORDERER_GENERAL_TLS_ROOTCAS", |o| o.tls("[/etc/hyperledger/tls/ca.crt]")),
+        row("ORDERER_GENERAL_TLS_CLIENTAUTHREQUIRED", |o| {
+            o.settings.flag("/tls/clientAuthRequired", false).then(|| "true".to_owned())
+        }),
+        row("ORDERER_GENERAL_TLS_CLIENTROOTCAS", |o| {
+            o.settings.flag("/tls/clientAuthRequired", false).then(|| "[/etc/hyperledger/tls/ca.crt]".to_owned())
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTCERTIFICATE", |o| o.tls(CERTIFICATE)),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTPRIVATEKEY", |o| o.tls(KEY)),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENADDRESS", |o| o.cluster(|_| "0.0.0.0".to_owned())),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENPORT", |o| o.cluster(|port| port.to_string())),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERCERTIFICATE", |o| o.cluster(|_| CERTIFICATE.to_owned())),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERPRIVATEKEY", |o| o.cluster(|_| KEY.to_owned())),
+        during(LINES_OF_1, "ORDERER_GENERAL_GENESISMETHOD", |o| o.genesis("file")),
+        during(LINES_OF_1, "ORDERER_GENERAL_GENESISFILE", |o| o.genesis(GENESIS)),
+        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPMETHOD", |o| o.genesis("file").or_else(|| o.participation("none"))),
+        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPFILE", |o| o.genesis(GENESIS)),
+        during(CHANNEL_PARTICIPATION, "ORDERER_CHANNELPARTICIPATION_ENABLED", |o| o.participation("true")),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_LISTENADDRESS", |o| {
+            o.participation(&format!("0.0.0.0:{}", o.settings.number("/orderers/admin/port", 9443)))
+        }),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_ENABLED", |o| o.participation("true")),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CERTIFICATE", |o| o.participation(CERTIFICATE)),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_PRIVATEKEY", |o| o.participation(KEY)),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTAUTHREQUIRED", |o| o.participation("true")),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTROOTCAS", |o| {
+            o.participation("[/etc/hyperledger/admin-clientca/ca.crt]")
+        }),
+        row("ORDERER_FILELEDGER_LOCATION", |_| Some("/var/hyperledger/production/orderer".to_owned())),
+        row("ORDERER_OPERATIONS_LISTENADDRESS", |o| Some(format!("0.0.0.0:{}", o.settings.number("/operations/port", 8443)))),
+        row("ORDERER_METRICS_PROVIDER", |o| {
+            Some(if o.settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" }.to_owned())
+        }),
+    ]
+}
+
+/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`.
+pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+    let version = images.version;
+    let count = settings.number("/orderers/count", 1);
+    let consensus = Consensus::of(settings);
+    let bootstrap = check(settings, version, consensus, count, breaks);
+    let orderers: Vec<Value> = (0..count)
+        .map(|i| {
+            let name = format!("orderer{i}");
+            let orderer = Orderer { settings, names, bootstrap };
+            let address = names.address(&name);
+            json!({
+                "name": name,
+                "address": address,
+                "endpoint": format!("{address}:{PORT}"),
+                "env": environment(&variables(), version, &orderer, settings.map("/orderers/env")),
+                "msp_secret": format!("{name}-msp"),
+                "tls_secret": format!("{name}-tls"),
+            })
+        })
+        .collect();
+    let mut facts = Map::new();
+    facts.insert("orderers".to_owned(), orderers.into());
+    facts.insert("consensus".to_owned(), consensus.name().into());
+    let bootstrap = match bootstrap {
+        Bootstrap::Participation => "participation",
+        Bootstrap::Genesis => "genesis",
+    };
+    facts.insert("bootstrap".to_owned(), bootstrap.into());
+    // A budget that allows no eviction at all would keep a machine from ever being drained.
+    facts.insert("min_available".to_owned(), consensus.quorum(count).min(count.saturating_sub(1)).into());
+    facts
+}
+
+fn check(settings: &Settings, version: &Version, consensus: Consensus, count: u64, breaks: &mut Breaks) -> Bootstrap {
+    let genesis = !settings.text("/orderers/genesis/secret").is_empty();
+    let tls = settings.flag("/tls/enabled", true);
+    let has = match consensus {
+        Consensus::Raft => RAFT,
+        Consensus::Kafka => SYSTEM_CHANNEL,
+        Consensus::Bft => BFT,
+    };
+    if !has.holds(version) {
+        let offered = [(Consensus::Raft, RAFT), (Consensus::Kafka, SYSTEM_CHANNEL), (Consensus::Bft, BFT)];
+        let offered: Vec<_> =
+            offered.iter().filter(|(_, span)| span.holds(version)).map(|(consensus, _)| consensus.name()).collect();
+        breaks
+            .add("orderers.consensus", format!("Fabric {version} has no {}; it has {}", consensus.name(), offered.join(" and ")));
+    }
+    if consensus == Consensus::Bft && count < 4 {
+        breaks.add("orderers.count", format!("BFT needs 3f+1 nodes to withstand f: at least 4, not {count}"));
+    }
+    if consensus != Consensus::Kafka && !tls {
+        breaks.add("tls.enabled", format!("{} tells its nodes by their TLS certificates: TLS cannot be off", consensus.name()));
+    }
+    if settings.flag("/tls/clientAuthRequired", false) && !tls {
+        breaks.add("tls.clientAuthRequired", "clients show certificates in TLS: it needs tls.enabled");
+    }
+    if (version.major, version.minor, version.patch) == BROKEN_IMAGE {
+        breaks.add("fabricVersion", "the orderer's image of 3.1.2 cannot mount its MSP: take 3.1.3 or later");
+    }
+    if genesis && !SYSTEM_CHANNEL.holds(version) {
+        breaks.add(
+            "orderers.genesis.secret",
+            format!("an orderer of Fabric {version} ends itself when it is given a genesis block"),
+        );
+    }
+    let ports = [
+        ("the orderer itself", PORT),
+        ("orderers.admin.port", settings.number("/orderers/admin/port", 9443)),
+        ("orderers.cluster.port", settings.number("/orderers/cluster/port", 0)),
+        ("operations.port", settings.number("/operations/port", 8443)),
+    ];
+    for (i, (key, port)) in ports.iter().enumerate() {
+        if let Some((other, _)) = ports[..i].iter().find(|(_, other)| other == port && *port != 0) {
+            breaks.add(key, format!("port {port} is taken by {other}"));
+        }
+    }
+    if !genesis && consensus != Consensus::Kafka && CHANNEL_PARTICIPATION.holds(version) {
+        return Bootstrap::Participation;
+    }
+    if !genesis && SYSTEM_CHANNEL.holds(version) {
+        breaks.add(
+            "orderers.genesis.secret",
+            format!(
+                "{} on Fabric {version} starts from a genesis block of the system channel: name the Secret that holds it as \
+                 genesis.block (made by `configtxgen -outputBlock`, stored by `kubectl create secret generic`)",
+                consensus.name()
+            ),
+        );
+    }
+    Bootstrap::Genesis
+}

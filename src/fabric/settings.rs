@@ -1,0 +1,73 @@
+//! Values as Fabric's rules read them, and the tables by which settings become an environment.
+
+use super::versions::Span;
+use semver::Version;
+use serde_json::{Map, Value};
+
+/// Coalesced values, read by JSON pointer. The schema has checked types already; a user's own chart may leave keys out.
+pub struct Settings<'a>(&'a Value);
+
+impl<'a> Settings<'a> {
+    pub fn new(values: &'a Value) -> Settings<'a> {
+        Settings(values)
+    }
+
+    pub fn get(&self, path: &str) -> Option<&'a Value> {
+        self.0.pointer(path)
+    }
+
+    pub fn text(&self, path: &str) -> &'a str {
+        self.get(path).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn text_or(&self, path: &str, default: &'a str) -> &'a str {
+        match self.text(path) {
+            "" => default,
+            text => text,
+        }
+    }
+
+    pub fn number(&self, path: &str, default: u64) -> u64 {
+        self.get(path).and_then(Value::as_u64).unwrap_or(default)
+    }
+
+    pub fn flag(&self, path: &str, default: bool) -> bool {
+        self.get(path).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    pub fn texts(&self, path: &str) -> Vec<&'a str> {
+        self.get(path).and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    }
+
+    pub fn map(&self, path: &str) -> Option<&'a Map<String, Value>> {
+        self.get(path).and_then(Value::as_object).filter(|map| !map.is_empty())
+    }
+}
+
+/// One environment variable: its name, the versions that read it, and its value for a node, `None` to leave it out.
+///
+/// Leaving out matters: from 3.0 on, an empty variable overrides the default with nothing.
+pub struct Variable<T> {
+    pub name: &'static str,
+    pub span: Span,
+    pub value: fn(&T) -> Option<String>,
+}
+
+/// The environment of one node: the table's rows for this version, then the user's own.
+pub fn environment<T>(
+    table: &[Variable<T>],
+    version: &Version,
+    node: &T,
+    extra: Option<&Map<String, Value>>,
+) -> Map<String, Value> {
+    let mut variables: Map<String, Value> = table
+        .iter()
+        .filter(|row| row.span.holds(version))
+        .filter_map(|row| (row.value)(node).map(|value| (row.name.to_owned(), Value::String(value))))
+        .collect();
+    for (name, value) in extra.into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        variables.insert(name.clone(), Value::String(text));
+    }
+    variables
+}
