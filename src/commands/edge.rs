@@ -3,7 +3,7 @@
 use super::arguments::ConnectionArguments;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, harmless};
 use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
@@ -21,7 +21,9 @@ impl Edge {
         runtime()?.block_on(async {
             let work = async {
                 let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
-                story(&cluster).await
+                let result = story(&cluster).await;
+                self.pass_on_warnings(&cluster);
+                result
             };
             tokio::select! {
                 biased;
@@ -40,8 +42,17 @@ impl Edge {
         let interrupted = self.listen()?;
         runtime()?.block_on(async {
             let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
-            story(&cluster, interrupted).await
+            let result = story(&cluster, interrupted).await;
+            self.pass_on_warnings(&cluster);
+            result
         })
+    }
+
+    /// What the API server had to say beside its answers: deprecated versions, policies that only warn.
+    fn pass_on_warnings(&self, cluster: &Cluster) {
+        for warning in cluster.take_warnings() {
+            self.terminal.warn(&harmless(&warning));
+        }
     }
 
     /// Listens for signals on a thread of its own: a busy operation must not keep the second Ctrl-C from being heard.

@@ -2,9 +2,9 @@
 
 use super::arguments::{Format, OUTPUT, OutputArguments};
 use super::release_document as document;
-use super::rendering::{Secrets, hidden_values, manifest_text};
 use super::{Edge, complete};
 use crate::error::Result;
+use crate::manifest;
 use crate::release::{Record, ReleaseName};
 use crate::storage;
 use crate::terminal::harmless;
@@ -75,16 +75,18 @@ impl Revision {
     fn read(&self, edge: &Edge) -> Result<Record> {
         let release = ReleaseName::parse(&self.release)?;
         let namespace = edge.connection.namespace_of(release.as_str());
-        edge.read(false, async |cluster| storage::read(cluster, &namespace, release.as_str(), self.revision).await)
-    }
-
-    fn secrets(&self) -> Secrets {
-        Secrets::shown(self.show_secrets)
+        edge.read(false, async |cluster| {
+            let record = storage::read(cluster, &namespace, release.as_str(), self.revision).await?;
+            if !self.show_secrets {
+                return Ok(record);
+            }
+            storage::read_with_secrets(cluster, &namespace, release.as_str(), record.summary.revision).await
+        })
     }
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let (revision, show): (&Revision, fn(&Record, Secrets) -> Shown) = match &arguments.part {
+    let (revision, show): (&Revision, fn(&Record) -> Shown) = match &arguments.part {
         Part::All(revision) => (revision, everything),
         Part::Values { revision, all: false } => (revision, user_values),
         Part::Values { revision, all: true } => (revision, computed_values),
@@ -93,7 +95,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Part::Hooks(revision) => (revision, hooks),
         Part::Metadata(revision) => (revision, metadata),
     };
-    let shown = show(&revision.read(edge)?, revision.secrets());
+    let shown = show(&revision.read(edge)?);
     match revision.output.output {
         Format::Table => edge.terminal.print_verbatim(&shown.text)?,
         format => edge.terminal.print_document(format, &shown.document)?,
@@ -107,32 +109,33 @@ struct Shown {
     document: Value,
 }
 
-fn user_values(record: &Record, secrets: Secrets) -> Shown {
-    let values = hidden_values(&record.user_values, &record.secret_paths, secrets);
+fn user_values(record: &Record) -> Shown {
+    let values = record.user_values.clone();
     Shown { text: format!("USER-SUPPLIED VALUES:\n{}", yaml::emit(&values)), document: values }
 }
 
-fn computed_values(record: &Record, secrets: Secrets) -> Shown {
-    let values = hidden_values(&record.computed_values, &record.secret_paths, secrets);
+fn computed_values(record: &Record) -> Shown {
+    let values = record.computed_values.clone();
     Shown { text: format!("COMPUTED VALUES:\n{}", yaml::emit(&values)), document: values }
 }
 
-fn manifest(record: &Record, secrets: Secrets) -> Shown {
-    let bodies = record.objects.iter().map(|object| super::rendering::hidden(&object.body, secrets)).collect();
-    Shown { text: manifest_text(&record.summary.chart, &record.objects, &[], secrets), document: Value::Array(bodies) }
+fn manifest(record: &Record) -> Shown {
+    let bodies = record.objects.iter().map(|object| object.body.clone()).collect();
+    Shown { text: manifest::to_yaml(&record.summary.chart, &record.objects), document: Value::Array(bodies) }
 }
 
-fn hooks(record: &Record, secrets: Secrets) -> Shown {
+fn hooks(record: &Record) -> Shown {
     let chart = &record.summary.chart;
-    Shown { text: manifest_text(chart, &[], &record.hooks, secrets), document: document::hooks(chart, &record.hooks) }
+    let objects = record.hooks.iter().map(|hook| &hook.object);
+    Shown { text: manifest::to_yaml(chart, objects), document: document::hooks(chart, &record.hooks) }
 }
 
-fn notes(record: &Record, _: Secrets) -> Shown {
+fn notes(record: &Record) -> Shown {
     let notes = harmless(record.notes.trim_end());
     Shown { text: format!("NOTES:\n{notes}\n"), document: json!({ "schemaVersion": 1, "notes": record.notes }) }
 }
 
-fn metadata(record: &Record, _: Secrets) -> Shown {
+fn metadata(record: &Record) -> Shown {
     let summary = &record.summary;
     let rows = [
         ("NAME", "name", json!(summary.release)),
@@ -157,14 +160,14 @@ fn metadata(record: &Record, _: Secrets) -> Shown {
     Shown { text, document }
 }
 
-fn everything(record: &Record, secrets: Secrets) -> Shown {
-    let parts = [user_values, computed_values].map(|part| part(record, secrets).text);
+fn everything(record: &Record) -> Shown {
+    let parts = [user_values, computed_values].map(|part| part(record).text);
     let mut text = anstream::adapter::strip_str(&document::status_block(&record.summary)).to_string();
     text.push_str(&parts.concat());
-    text.push_str(&format!("HOOKS:\n{}", hooks(record, secrets).text));
-    text.push_str(&format!("MANIFEST:\n{}", manifest(record, secrets).text));
-    text.push_str(&notes(record, secrets).text);
-    let mut document = document::record(record, secrets);
-    document["computed"] = computed_values(record, secrets).document;
+    text.push_str(&format!("HOOKS:\n{}", hooks(record).text));
+    text.push_str(&format!("MANIFEST:\n{}", manifest(record).text));
+    text.push_str(&notes(record).text);
+    let mut document = document::record(record);
+    document["computed"] = computed_values(record).document;
     Shown { text, document }
 }

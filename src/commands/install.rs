@@ -93,7 +93,6 @@ impl WantedArguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let operation = outcome::Operation {
-        verb: outcome::Verb::Install,
         release,
         intent: Intent::Install(arguments.wanted.load(Reuse::default())?),
         options: arguments.apply.options(Some(&arguments.release_options), true),

@@ -3,7 +3,7 @@
 use super::Edge;
 use super::arguments::{Format, OUTPUT, OutputArguments, ValuesArguments};
 use super::load;
-use super::rendering::{self, ASSUMED_KUBERNETES, Request};
+use super::rendering::{self, ASSUMED_KUBERNETES, Rendered, Request};
 use crate::chart::Chart;
 use crate::error::{Error, Result};
 use crate::fabric::Model;
@@ -149,7 +149,7 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         skip_schema_validation: arguments.skip_schema_validation,
     });
     match rendered {
-        Ok((output, warnings)) => {
+        Ok(Rendered { output, warnings, .. }) => {
             findings.extend(warnings.into_iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
             findings.extend(output.objects.iter().flat_map(object));
             if output.objects.is_empty() {

@@ -150,7 +150,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 }
 
 fn regular_expression(text: &str) -> Result<regex::Regex> {
-    regex::Regex::new(text).map_err(|error| Error::user("--filter is no regular expression").why(error.to_string()))
+    regex::Regex::new(text).map_err(|error| {
+        let report = error.to_string();
+        let reason = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        Error::user(format!("--filter \"{text}\" is no regular expression: {reason}"))
+    })
 }
 
 fn name(entry: &Entry) -> &str {

@@ -4,9 +4,10 @@ use super::Edge;
 use super::arguments::Format;
 use super::arguments::operation::EventFormat;
 use super::release_document as document;
-use super::rendering::{Secrets, manifest_text};
+use super::rendering;
 use crate::deploy::{self, Context, Intent, Options, Outcome};
 use crate::error::Result;
+use crate::manifest;
 use crate::plan::{Action, Plan};
 use crate::release::ReleaseName;
 use crate::terminal::harmless;
@@ -25,7 +26,6 @@ pub enum Verb {
 const LISTED: usize = 40;
 
 pub struct Operation {
-    pub verb: Verb,
     pub release: ReleaseName,
     pub intent: Intent,
     pub options: Options,
@@ -64,15 +64,21 @@ pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_no
         terminal.print(&document::status_block(&outcome.summary))?;
     }
     terminal.print(&changes_in_words(&outcome.plan, outcome.dry_run))?;
+    terminal.print(&values_in_words(&outcome.changed_values))?;
     terminal.print(&kept_in_words(&outcome.kept))?;
     if outcome.dry_run && !outcome.objects.is_empty() {
-        let secrets = Secrets::Hidden;
+        let objects = rendering::masked(&outcome.objects, &outcome.hooks, &outcome.masker);
         terminal.print("MANIFEST:\n")?;
-        terminal.print_verbatim(&manifest_text(&outcome.summary.chart, &outcome.objects, &outcome.hooks, secrets))?;
+        terminal.print_verbatim(&manifest::to_yaml(&outcome.summary.chart, &objects))?;
     }
     if !hide_notes && !outcome.notes.trim().is_empty() {
         terminal.print("NOTES:\n")?;
         terminal.print_verbatim(&format!("{}\n", harmless(outcome.notes.trim_end())))?;
+    }
+    if outcome.generated_identities && !outcome.dry_run {
+        terminal.note(
+            "keys and certificates were generated: good for development; for anything else bring yours with --crypto-config",
+        );
     }
     if let Some(next) = next(verb, outcome) {
         terminal.note(&next);
@@ -142,6 +148,15 @@ fn changes_in_words(plan: &Plan, dry_run: bool) -> String {
     text
 }
 
+/// Names of values only: a value may be secret.
+fn values_in_words(changed: &[String]) -> String {
+    match changed.len() {
+        0 => String::new(),
+        1..=LISTED => format!("VALUES CHANGED: {}\n", harmless(&changed.join(", "))),
+        many => format!("VALUES CHANGED: {} and {} more\n", harmless(&changed[..LISTED].join(", ")), many - LISTED),
+    }
+}
+
 fn kept_in_words(kept: &[String]) -> String {
     if kept.is_empty() {
         return String::new();
@@ -154,13 +169,15 @@ fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
     let notes = if hide_notes { "" } else { &outcome.notes };
     let mut document = document::release(&outcome.summary, notes);
     document["changes"] = document::changes(&outcome.plan);
+    document["changedValues"] = json!(outcome.changed_values);
+    document["generatedIdentities"] = json!(outcome.generated_identities);
     document["kept"] = json!(outcome.kept);
     document["warnings"] = json!(outcome.warnings);
     document["dryRun"] = json!(outcome.dry_run);
     if outcome.dry_run {
-        let secrets = Secrets::Hidden;
-        document["manifest"] = json!(manifest_text(&outcome.summary.chart, &outcome.objects, &[], secrets));
-        document["hooks"] = document::hooks(&outcome.summary.chart, &outcome.hooks);
+        let chart = &outcome.summary.chart;
+        document["manifest"] = json!(manifest::to_yaml(chart, &rendering::masked(&outcome.objects, &[], &outcome.masker)));
+        document["hooks"] = document::hooks(chart, &rendering::masked_hooks(&outcome.hooks, &outcome.masker));
     }
     document
 }

@@ -1,10 +1,10 @@
 //! A release in words and as a document, with Helm's keys.
 
-use super::rendering::{Secrets, document_text, hidden_values};
-use crate::manifest::Hook;
+use crate::manifest::{self, Hook};
 use crate::plan::{Action, Plan};
 use crate::release::{Record, Status, Summary};
 use crate::terminal::{self, harmless, time};
+use crate::yaml;
 use anstyle::Style;
 use serde_json::{Value, json};
 
@@ -58,12 +58,13 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
     })
 }
 
-/// The whole of a record: [`release`] with values, manifest and hooks. Secrets are hidden unless asked for.
-pub fn record(record: &Record, secrets: Secrets) -> Value {
+/// The whole of a record: [`release`] with values, manifest and hooks; secrets as the record has them, masked or not.
+pub fn record(record: &Record) -> Value {
+    let chart = &record.summary.chart;
     let mut document = release(&record.summary, &record.notes);
-    document["config"] = hidden_values(&record.user_values, &record.secret_paths, secrets);
-    document["manifest"] = json!(super::rendering::manifest_text(&record.summary.chart, &record.objects, &[], secrets));
-    document["hooks"] = hooks(&record.summary.chart, &record.hooks);
+    document["config"] = record.user_values.clone();
+    document["manifest"] = json!(manifest::to_yaml(chart, &record.objects));
+    document["hooks"] = hooks(chart, &record.hooks);
     document
 }
 
@@ -74,7 +75,7 @@ pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
             "name": hook.object.key.name,
             "kind": hook.object.key.kind,
             "path": format!("{chart}/{}", hook.object.source.template),
-            "manifest": document_text(&hook.object, Secrets::Hidden),
+            "manifest": yaml::emit(&hook.object.body),
             "events": hook.events,
             "weight": hook.weight,
             "delete_policies": hook.delete_policies,

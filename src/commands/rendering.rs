@@ -4,28 +4,16 @@ use crate::chart::Chart;
 use crate::error::Result;
 use crate::fabric::{self, Model};
 use crate::manifest::{Hook, Object};
+use crate::plan::mask::Masker;
 use crate::render::{self, Capabilities};
 use crate::values::{self, Origin, Values};
-use crate::yaml;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The Kubernetes version that is assumed where no cluster is asked.
 pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "(hidden)";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrets {
-    Hidden,
-    Shown,
-}
-
-impl Secrets {
-    pub fn shown(shown: bool) -> Secrets {
-        if shown { Secrets::Shown } else { Secrets::Hidden }
-    }
-}
 
 /// What to render.
 pub struct Request<'a> {
@@ -47,10 +35,12 @@ pub fn computed_values(
     release: &str,
     skip_schema_validation: bool,
 ) -> Result<(Values, Vec<String>)> {
-    let defaults = values::defaults(&chart.values, "values.yaml")?;
+    let defaults = values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?;
     let user_values = match fabric_version {
         Some(version) => {
-            let version = values::with_origin(json!({ "fabricVersion": version }), Origin::Flag("--fabric-version".to_owned()));
+            fabric::checked_version(version)?;
+            let version =
+                values::with_origin(json!({ "fabricVersion": version }), Origin::Program("--fabric-version".to_owned()));
             values::merge(user_values, version)
         }
         None => user_values,
@@ -62,8 +52,16 @@ pub fn computed_values(
     Ok((computed, warnings))
 }
 
+/// What came of it.
+pub struct Rendered {
+    pub output: render::Output,
+    pub warnings: Vec<String>,
+    /// Values that the chart's schema calls secret, to be masked wherever they stand.
+    pub secrets: Vec<String>,
+}
+
 /// Renders a chart as an install or upgrade would, with every lookup empty.
-pub fn render(request: Request) -> Result<(render::Output, Vec<String>)> {
+pub fn render(request: Request) -> Result<Rendered> {
     let Request { chart, release, namespace, .. } = request;
     let (computed, warnings) =
         computed_values(chart, request.user_values, request.fabric_version, release, request.skip_schema_validation)?;
@@ -82,47 +80,18 @@ pub fn render(request: Request) -> Result<(render::Output, Vec<String>)> {
         fabric: fabric::facts(subject)?,
         lookup: None,
     })?;
-    Ok((output, warnings))
+    let pointers = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &computed.tree)).unwrap_or_default();
+    Ok(Rendered { output, warnings, secrets: Masker::secrets_of(&computed.tree, &pointers) })
 }
 
-/// One object as YAML.
-pub fn document_text(object: &Object, secrets: Secrets) -> String {
-    yaml::emit(&hidden(&object.body, secrets))
-}
-
-/// Objects, then hooks, as Helm prints them: `---`, the source, the document.
-pub fn manifest_text(chart: &str, objects: &[Object], hooks: &[Hook], secrets: Secrets) -> String {
+/// Objects, then hooks, for eyes: secrets masked.
+pub fn masked(objects: &[Object], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
     let all = objects.iter().chain(hooks.iter().map(|hook| &hook.object));
-    all.map(|object| sourced(chart, object, secrets)).collect()
+    all.map(|object| Object { body: masker.object(&object.body), ..object.clone() }).collect()
 }
 
-/// One document under the line that names its template.
-pub fn sourced(chart: &str, object: &Object, secrets: Secrets) -> String {
-    format!("---\n# Source: {chart}/{}\n{}", object.source.template, document_text(object, secrets))
-}
-
-/// An object's body; the data of a Secret is hidden unless asked for.
-pub fn hidden(body: &Value, secrets: Secrets) -> Value {
-    let mut body = body.clone();
-    if secrets == Secrets::Hidden && body["kind"] == "Secret" {
-        for field in ["data", "stringData"] {
-            if let Some(data) = body.get_mut(field).and_then(Value::as_object_mut) {
-                data.values_mut().for_each(|value| *value = json!(HIDDEN));
-            }
-        }
-    }
-    body
-}
-
-/// Values; those that the chart's schema calls secret are hidden unless asked for.
-pub fn hidden_values(tree: &Value, secret_paths: &[String], secrets: Secrets) -> Value {
-    let mut tree = tree.clone();
-    if secrets == Secrets::Hidden {
-        for path in secret_paths {
-            if let Some(value) = tree.pointer_mut(path) {
-                *value = json!(HIDDEN);
-            }
-        }
-    }
-    tree
+/// Hooks for eyes.
+pub fn masked_hooks(hooks: &[Hook], masker: &Masker) -> Vec<Hook> {
+    let body = |hook: &Hook| masker.object(&hook.object.body);
+    hooks.iter().map(|hook| Hook { object: Object { body: body(hook), ..hook.object.clone() }, ..hook.clone() }).collect()
 }

@@ -39,7 +39,6 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let operation = outcome::Operation {
-        verb: outcome::Verb::Rollback,
         release: ReleaseName::parse(&arguments.release)?,
         intent: Intent::Rollback { revision: arguments.revision.filter(|revision| *revision > 0) },
         options: arguments.apply.options(None, false),

@@ -3,15 +3,17 @@
 use super::Edge;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
-use super::rendering::{self, ASSUMED_KUBERNETES, Request, Secrets};
-use crate::chart::Files;
+use super::load;
+use super::rendering::{self, ASSUMED_KUBERNETES, HIDDEN, Rendered, Request};
+use crate::chart::{Files, parse_kube_version};
 use crate::error::{Error, Place, Result, nearest};
-use crate::manifest::{HookEvent, Object};
+use crate::manifest::{self, HookEvent, Object};
+use crate::plan::mask::Masker;
 use crate::release::ReleaseName;
 use crate::render::Capabilities;
 use clap::{ArgAction, Args, ValueHint};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Render a chart and print its manifest, without a cluster
@@ -80,19 +82,17 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let wanted = &arguments.wanted;
+    let kube_version = kubernetes_version(&arguments.kube_version)?;
     let chart = wanted.chart.resolve(release.as_str())?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let (output, warnings) = rendering::render(Request {
+    let Rendered { output, warnings, secrets } = rendering::render(Request {
         chart: &chart,
         user_values: wanted.values.load()?,
         fabric_version: wanted.fabric_version.as_deref(),
         release: release.as_str(),
         namespace: &namespace,
         is_upgrade: arguments.is_upgrade,
-        capabilities: Capabilities {
-            kube_version: kubernetes_version(&arguments.kube_version)?,
-            api_versions: arguments.api_versions.clone(),
-        },
+        capabilities: Capabilities { kube_version, api_versions: arguments.api_versions.clone() },
         skip_schema_validation: wanted.skip_schema_validation,
     })?;
     for warning in warnings {
@@ -104,20 +104,36 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     objects.extend(hooks.map(|hook| hook.object));
     let objects = shown_only(objects, &arguments.show_only, &chart.metadata.name)?;
     note_hidden(&arguments, &objects, edge);
+    let objects = if arguments.show_secrets { objects } else { hidden(&objects, secrets, edge) };
     print(&arguments, &chart.metadata.name, &objects, edge)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `1.33`, `v1.33.0` and `1.33.0` mean the same.
 fn kubernetes_version(text: &str) -> Result<String> {
-    let bare = text.trim_start_matches('v');
-    let full = if bare.split('.').count() == 2 { format!("{bare}.0") } else { bare.to_owned() };
-    match semver::Version::parse(&full) {
-        Ok(version) => Ok(format!("v{version}")),
-        Err(error) => {
-            Err(Error::user(format!("\"{text}\" is no version of Kubernetes: {error}")).hint("such as 1.33 or v1.33.0"))
+    let full = if text.split('.').count() == 2 { format!("{text}.0") } else { text.to_owned() };
+    match parse_kube_version(&full) {
+        Some(version) => Ok(format!("v{version}")),
+        None => Err(Error::user(format!("\"{text}\" is no version of Kubernetes")).hint("such as 1.33 or v1.33.0")),
+    }
+}
+
+/// Objects with every secret replaced by one word: the same for every run, as the rest of the output is.
+fn hidden(objects: &[Object], secrets: Vec<String>, edge: &Edge) -> Vec<Object> {
+    fn plain(value: &mut Value, mask: &regex::Regex) {
+        match value {
+            Value::String(text) => *text = mask.replace_all(text, HIDDEN).into_owned(),
+            Value::Array(items) => items.iter_mut().for_each(|item| plain(item, mask)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| plain(field, mask)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+    let mask = regex::Regex::new(r"\(secret [0-9a-f]{16}\)").expect("the pattern is fixed");
+    // The key is never the same: no mask that might remain can be compared with another's.
+    let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets);
+    let mut objects = rendering::masked(objects, &[], &masker);
+    objects.iter_mut().for_each(|object| plain(&mut object.body, &mask));
+    objects
 }
 
 /// The objects of the templates that the patterns name; a pattern that names none is an error, as in Helm.
@@ -171,27 +187,25 @@ fn note_hidden(arguments: &Arguments, objects: &[Object], edge: &Edge) {
 }
 
 fn print(arguments: &Arguments, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {
-    let secrets = Secrets::shown(arguments.show_secrets);
     if let Some(folder) = &arguments.output_dir {
         return write(arguments, folder, chart, objects, edge);
     }
     if arguments.output.output != Format::Table {
-        let items: Vec<Value> = objects.iter().map(|object| rendering::hidden(&object.body, secrets)).collect();
+        let items: Vec<&Value> = objects.iter().map(|object| &object.body).collect();
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         return edge.terminal.print_document(arguments.output.output, &list);
     }
-    edge.terminal.print_verbatim(&rendering::manifest_text(chart, objects, &[], secrets))
+    edge.terminal.print_verbatim(&manifest::to_yaml(chart, objects))
 }
 
-fn write(arguments: &Arguments, folder: &std::path::Path, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {
-    let secrets = Secrets::shown(arguments.show_secrets);
+fn write(arguments: &Arguments, folder: &Path, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {
     let mut files = Files::new();
     for object in objects {
         let file = files.entry(format!("{chart}/{}", object.source.template)).or_default();
-        file.extend(rendering::sourced(chart, object, secrets).into_bytes());
+        file.extend(manifest::to_yaml(chart, [object]).into_bytes());
     }
     let folder = if arguments.release_name { folder.join(&arguments.release) } else { folder.to_owned() };
-    super::load::write_files(&files, &folder)?;
+    load::write_files(&files, &folder)?;
     let wrote: String = files.keys().map(|file| format!("wrote {}\n", folder.join(file).display())).collect();
     edge.terminal.print(&wrote)
 }

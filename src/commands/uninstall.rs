@@ -114,7 +114,6 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
         }
     }
     let operation = outcome::Operation {
-        verb: outcome::Verb::Uninstall,
         release: release.clone(),
         intent: Intent::Uninstall {
             keep_history: arguments.keep_history,

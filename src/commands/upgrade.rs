@@ -82,7 +82,6 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let wanted = arguments.wanted.load(arguments.reuse.choice())?;
     let operation = outcome::Operation {
-        verb: outcome::Verb::Upgrade,
         release,
         intent: Intent::Upgrade { wanted, install: arguments.install },
         options: arguments.apply.options(Some(&arguments.release_options), arguments.install),

@@ -17,7 +17,7 @@ pub struct ChartArguments {
     /// embedded charts first, then among yours, then as a folder here; with a slash (./peer-org) it is always a path. When no chart is
     /// named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a kafka; an upgrade keeps the
     /// release's chart. `kubectl fabric charts list` shows what there is.
-    #[arg(value_name = "CHART", help_heading = "Arguments", value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
+    #[arg(value_name = "CHART", help_heading = None, value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
     pub chart: Option<String>,
 
     /// Chart, as a flag instead of the second argument

@@ -3,10 +3,9 @@
 //! Kept charts lie in `charts` below the data folder, as `<name>-<version>.tgz`, as a folder `<name>` or as folders `<name>/<version>`.
 
 use super::{folder, unreadable};
-use crate::chart::{Chart, Origin, repository};
+use crate::chart::{Chart, Origin, Range, belongs, repository};
 use crate::deploy::ChartChoice;
 use crate::error::{Error, Result, nearest};
-use semver::{Version, VersionReq};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -44,7 +43,7 @@ pub fn chart_by_name_or_path(name: &str) -> Result<Chart> {
 
 fn loaded(chart: Chart, version: Option<&str>) -> Result<ChartChoice> {
     if let Some(version) = version {
-        if !matches(&chart.metadata.version, version)? {
+        if !Range::parse(version)?.matches(&chart.metadata.version) {
             return Err(Error::user(format!("chart {} does not have version {version}", chart.name_version()))
                 .hint("leave --version out: a folder or an archive holds one version"));
         }
@@ -66,7 +65,8 @@ fn unknown_chart(name: &str) -> Error {
         names.extend(kept.into_iter().map(|chart| chart.metadata.name));
     }
     names.dedup();
-    let error = Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {}", names.join(", ")));
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let error = Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {known}"));
     match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint(format!("a folder or an archive is named as a path, such as ./{name}")),
@@ -78,7 +78,9 @@ pub fn chart_from_path(name: &str) -> Result<Chart> {
     let path = Path::new(name);
     let metadata = fs::metadata(path).map_err(|error| unreadable("chart", name, &error))?;
     let files = if metadata.is_dir() {
-        folder::read(path, "chart")?
+        let mut files = folder::read(path, "chart")?;
+        files.retain(|file, _| belongs(file));
+        files
     } else {
         if metadata.len() > ARCHIVE_LIMIT {
             return Err(Error::user(format!("chart \"{name}\" is too large")).why("an archive is read up to 64 MiB"));
@@ -124,13 +126,9 @@ fn kept_by_name(name: &str, version: Option<&str>) -> Result<Option<Chart>> {
     }
     charts.retain(|chart| chart.metadata.name == name);
     let versions: Vec<String> = charts.iter().map(|chart| chart.metadata.version.to_string()).collect();
-    let mut fitting = Vec::new();
-    for chart in charts {
-        if version.map_or(Ok(true), |version| matches(&chart.metadata.version, version))? {
-            fitting.push(chart);
-        }
-    }
-    match (fitting.into_iter().max_by(|a, b| a.metadata.version.cmp(&b.metadata.version)), version) {
+    let range = version.map(Range::parse).transpose()?;
+    let fitting = charts.into_iter().filter(|chart| range.as_ref().is_none_or(|range| range.matches(&chart.metadata.version)));
+    match (fitting.max_by(|a, b| a.metadata.version.cmp(&b.metadata.version)), version) {
         (None, Some(version)) if !versions.is_empty() => {
             Err(Error::user(format!("chart \"{name}\" has no version {version}"))
                 .why(format!("you keep: {}", versions.join(", "))))
@@ -166,16 +164,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Whether a version is what `--version` asks for: exactly that one, or one in the range.
-fn matches(version: &Version, wanted: &str) -> Result<bool> {
-    if let Ok(exact) = Version::parse(wanted.trim_start_matches('v')) {
-        return Ok(*version == exact);
-    }
-    let range = VersionReq::parse(wanted).map_err(|error| {
-        Error::user(format!("\"{wanted}\" is neither a version nor a range of versions: {error}"))
-            .hint("such as 0.1.0, ^0.1 or 0.1.x")
-    })?;
-    Ok(range.matches(version))
 }

@@ -3,7 +3,7 @@
 mod charts;
 mod folder;
 
-pub use charts::{chart_by_name_or_path, chart_choice, kept, kept_folder};
+pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use folder::{crypto_config, export, write_files};
 
 use crate::error::{Error, Place, Result};

@@ -5,7 +5,6 @@ mod resources;
 
 use super::arguments::{Format, OutputArguments};
 use super::release_document as document;
-use super::rendering::Secrets;
 use super::{Edge, complete};
 use crate::error::Result;
 use crate::manifest::HookEvent;
@@ -55,7 +54,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             edge.terminal.print_verbatim(&format!("NOTES:\n{}\n", harmless(record.notes.trim_end())))?;
         }
     } else {
-        let mut status = document::record(&record, Secrets::Hidden);
+        let mut status = document::record(&record);
         status["info"]["resources"] = resources::document(&resources);
         status["info"]["identities"] = identities::document(&identities);
         edge.terminal.print_document(arguments.output.output, &status)?;
