@@ -258,9 +258,10 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         () = wait::interrupt(&mut stop) => return Err(wait::interrupted().now("nothing was changed")),
     };
     let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
+    let draft = draft(&context, &prepared, &user).await?;
     let holder = Holder::this_process(&user, prepared.target.operation.word());
     let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await?;
-    let outcome = locked(&context, &intent, &options, prepared, &lock, &user).await;
+    let outcome = locked(&context, &intent, &options, (prepared, draft), &lock, &user).await;
     if let Err(error) = lock.release().await {
         context.warn(&format!("the lock could not be given back and expires by itself: {}", error.message));
     }
@@ -376,20 +377,34 @@ async fn plan_identities(context: &Context<'_>, intent: &Intent, target: &Target
     identity::plan(organization, &existing, &wanted.identities, context.now).map_err(|error| error.now("nothing was changed"))
 }
 
+/// A revision as it will be recorded, packed before the lock is taken.
+struct Draft {
+    record: Record,
+    packed: storage::Packed,
+}
+
+async fn draft(context: &Context<'_>, prepared: &Prepared, user: &str) -> Result<Draft> {
+    let newest = prepared.past.newest();
+    let record = new_record(context, prepared, newest.unwrap_or(0) + 1, user, &preparing(prepared.target.operation));
+    let key = storage::mask_key(context.cluster, &context.namespace, context.release.as_str(), newest).await?;
+    let packed = storage::pack(&record, &key);
+    Ok(Draft { record, packed })
+}
+
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
 async fn locked(
     context: &Context<'_>,
     intent: &Intent,
     options: &Options,
-    prepared: Prepared,
+    (mut prepared, mut draft): (Prepared, Draft),
     lock: &Lock,
     user: &str,
 ) -> Result<Outcome> {
-    let mut prepared = prepared;
     let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
     let now = Past { entries, baseline: None, attempts: Vec::new(), warnings: Vec::new() };
     if now.fingerprint() != prepared.past.fingerprint() {
         prepared = prepare(context, intent, options).await?;
+        draft = self::draft(context, &prepared, user).await?;
     }
     let writer = Writer { lock, interrupted: &context.interrupted };
     writer.check().map_err(|error| error.now("nothing was changed"))?;
@@ -408,7 +423,7 @@ async fn locked(
         Intent::Uninstall { keep_history, delete_namespace, .. } => {
             uninstall::run(context, options, prepared, &writer, user, *keep_history, *delete_namespace).await
         }
-        _ => carry_out(context, options, prepared, &writer, user).await,
+        _ => carry_out(context, options, prepared, draft, &writer).await,
     }
 }
 
@@ -435,23 +450,23 @@ async fn carry_out(
     context: &Context<'_>,
     options: &Options,
     prepared: Prepared,
+    draft: Draft,
     writer: &Writer<'_>,
-    user: &str,
 ) -> Result<Outcome> {
     let began = std::time::Instant::now();
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     let operation = prepared.target.operation;
-    let revision = prepared.past.newest().unwrap_or(0) + 1;
-    let mut record = new_record(context, &prepared, revision, user, &preparing(operation));
+    let Draft { mut record, packed } = draft;
+    let revision = record.summary.revision;
     if let Some(chart) = &prepared.target.keep_chart {
         storage::keep_chart(cluster, &record.summary, chart).await?;
     }
-    let key = storage::mask_key(cluster, namespace, release, prepared.past.newest()).await?;
-    let mut written = storage::create(cluster, &record, &key).await.map_err(|error| {
+    let mut written = storage::create(cluster, &record, &packed).await.map_err(|error| {
         Error::from(error)
             .context(format!("revision {revision} of \"{release}\" cannot be recorded"))
             .now("nothing else was changed")
     })?;
+    drop(packed);
     let mut uids = BTreeMap::new();
     let done = steps(context, options, &prepared, writer, &mut uids).await;
     for item in &mut record.inventory {

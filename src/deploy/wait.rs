@@ -250,10 +250,11 @@ impl<'a> Monitor<'a> {
             .filter(owned)
     }
 
-    /// The worst trouble among a workload's pods.
+    /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.
     fn deepest(&self, one: &Awaited) -> Option<Trouble> {
+        let current = self.current_pods(one);
         self.pods(one)
-            .filter(|pod| !readiness::is_pod_ready(pod))
+            .filter(|pod| current.is(pod) && !readiness::is_pod_ready(pod))
             .filter_map(|pod| {
                 let mut trouble = readiness::pod_trouble(pod)?;
                 let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -261,6 +262,26 @@ impl<'a> Monitor<'a> {
                 Some(trouble)
             })
             .max_by_key(|trouble| trouble.severity)
+    }
+
+    /// How to tell the pods of a workload's newest template.
+    fn current_pods(&self, one: &Awaited) -> Current {
+        let Some(body) = self.objects.get(&one.key) else { return Current::None };
+        if body.pointer("/status/observedGeneration") != body.pointer("/metadata/generation") && one.key.kind != "Pod" {
+            return Current::None;
+        }
+        match one.key.kind.as_str() {
+            "StatefulSet" => Current::Labelled("controller-revision-hash", text(&body["status"]["updateRevision"])),
+            // A Deployment does not say which ReplicaSet is its newest: its newest pod does, once there is one of the new template.
+            "Deployment" if body["status"]["updatedReplicas"].as_i64().unwrap_or(0) > 0 => {
+                let newest = self.pods(one).max_by_key(|pod| text(&pod["metadata"]["creationTimestamp"]));
+                newest.map_or(Current::None, |pod| {
+                    Current::Labelled("pod-template-hash", text(&pod["metadata"]["labels"]["pod-template-hash"]))
+                })
+            }
+            "Deployment" => Current::None,
+            _ => Current::All,
+        }
     }
 
     /// Whether an object will not become ready: it says so itself, or its pods are in trouble for good.
@@ -284,35 +305,27 @@ impl<'a> Monitor<'a> {
     }
 
     /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even when its template is mended
-    /// (kubernetes/kubernetes#67250): such a pod of an older template is deleted here. Its volumes stay.
+    /// (kubernetes/kubernetes#67250). The rollout would delete such a pod of an older template anyway; here it is done. Its volumes stay.
     async fn revive(&mut self, awaited: &[&Awaited]) -> Result<()> {
         let mut stuck = Vec::new();
         for one in awaited.iter().filter(|one| one.key.kind == "StatefulSet") {
             let Some(set) = self.objects.get(&one.key) else { continue };
-            let observed = set.pointer("/status/observedGeneration") == set.pointer("/metadata/generation");
             let ordered = set["spec"]["podManagementPolicy"] != "Parallel";
             let rolling = set["spec"]["updateStrategy"]["type"] == "RollingUpdate";
-            let newest = set["status"]["updateRevision"].as_str().unwrap_or_default();
-            if !(observed && ordered && rolling) || newest.is_empty() {
+            let current = self.current_pods(one);
+            if !ordered || !rolling || matches!(current, Current::None) {
                 continue;
             }
-            stuck.extend(self.pods(one).filter_map(|pod| {
-                let old = pod["metadata"]["labels"]["controller-revision-hash"].as_str()? != newest;
-                let broken = readiness::pod_trouble(pod)
-                    .is_some_and(|trouble| trouble.severity >= Severity::Lasting || trouble.log.is_some());
+            let held_up = |pod: &&Value| {
                 let leaving = !pod["metadata"]["deletionTimestamp"].is_null();
-                (old && broken && !leaving && !readiness::is_pod_ready(pod)).then(|| {
-                    (
-                        pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-                        pod["metadata"]["uid"].as_str().map(str::to_owned),
-                        one.key.namespace.clone(),
-                    )
-                })
-            }));
+                !current.is(pod) && !leaving && !readiness::is_pod_ready(pod)
+            };
+            let named = |pod: &Value| (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]), one.key.namespace.clone());
+            stuck.extend(self.pods(one).filter(held_up).map(named));
         }
         for (name, uid, namespace) in stuck {
             let key = ObjectKey { group: String::new(), kind: "Pod".into(), namespace, name };
-            self.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
+            self.cluster.delete("v1", &key, Delete { uid: Some(uid), ..Delete::default() }).await?;
             self.objects.remove(&key);
         }
         Ok(())
@@ -361,6 +374,28 @@ impl<'a> Monitor<'a> {
         }
         None
     }
+}
+
+/// Which pods of a workload count.
+enum Current {
+    None,
+    All,
+    /// Those with this value of this label.
+    Labelled(&'static str, String),
+}
+
+impl Current {
+    fn is(&self, pod: &Value) -> bool {
+        match self {
+            Current::None => false,
+            Current::All => true,
+            Current::Labelled(label, value) => pod["metadata"]["labels"][label] == value.as_str(),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether a state of an object is from before another one: by generation where the kind counts them, else by resourceVersion, which

@@ -282,25 +282,36 @@ pub async fn mask_key(cluster: &Cluster, namespace: &str, release: &str, before:
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// A record's payload and secrets, ready to be written.
+pub struct Packed {
+    payload: Vec<u8>,
+    secrets: Vec<u8>,
+}
+
+/// Packs a record. It takes its time when the manifest is large, so it is done before a lock has to be renewed.
+pub fn pack(record: &Record, mask_key: &str) -> Packed {
+    let (payload, secrets) = codec::encode(record, mask_key);
+    Packed { payload, secrets: codec::pack(&secrets) }
+}
+
 /// Writes a new revision: parts and companion first, the record that names them last.
 ///
 /// # Errors
 ///
 /// `AlreadyExists` when another run took this revision's number.
-pub async fn create(cluster: &Cluster, record: &Record, mask_key: &str) -> Result<Written, ApiError> {
+pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Result<Written, ApiError> {
     let summary = &record.summary;
     let name = record_name(&summary.release, summary.revision);
-    let (payload, secrets) = codec::encode(record, mask_key);
+    let Packed { payload, secrets: companion } = packed;
     let state = state_of(record);
     // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and as much again for safety.
     let reserve = state.len() + 48 * record.inventory.len() + 1024;
-    let parts = codec::chunks(&payload, CHUNK.saturating_sub(reserve));
+    let parts = codec::chunks(payload, CHUNK.saturating_sub(reserve));
     let mut writes = Vec::new();
     for (index, part) in parts.iter().enumerate().skip(1) {
         writes.push(holder(summary, "ConfigMap", &part_name(&name, index + 1), "part", part, 1));
     }
-    let companion = codec::pack(&secrets);
-    let secret_parts = codec::chunks(&companion, CHUNK);
+    let secret_parts = codec::chunks(companion, CHUNK);
     for (index, part) in secret_parts.iter().enumerate() {
         writes.push(holder(summary, "Secret", &part_name(&name, index + 1), "secrets", part, secret_parts.len()));
     }
@@ -310,7 +321,7 @@ pub async fn create(cluster: &Cluster, record: &Record, mask_key: &str) -> Resul
     let mut body = holder(summary, "ConfigMap", &name, "release", parts[0], parts.len());
     body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state));
     let annotations = &mut body["metadata"]["annotations"];
-    annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(&payload));
+    annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(payload));
     annotations[format!("{DOMAIN}/chart-digest")] = json!(record.chart.digest);
     describe(&mut body, summary);
     match cluster.create(&body).await {

@@ -325,11 +325,18 @@ fn a_crashing_pod_ends_the_wait_early() {
 fn who_may_not_write_is_told_before_anything_is_written() {
     let Some(release) = Release::new() else { return };
     release.install(&[]).success();
-    let output = release.upgrade(&["--context", "viewer", "--set", "image=registry.example/node:2"]).exits(1);
+    let read_all = r#"{apiVersion: v1, kind: List, items: [
+        {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: reader},
+         rules: [{apiGroups: ["*"], resources: ["*"], verbs: [get, list, watch]}]},
+        {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: reader},
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader},
+         subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: nobody}]}]}"#;
+    let output = release.run("status", &["--context", "nobody"]).exits(1);
+    assert!(output.stderr.contains("configmaps"), "{}", output.stderr);
+    release.cluster.apply(&release.namespace, read_all);
+    let output = release.upgrade(&["--context", "nobody", "--set", "image=registry.example/node:2"]).exits(1);
     for word in ["patch", "statefulsets", &release.namespace] {
         assert!(output.stderr.contains(word), "{word} is not in: {}", output.stderr);
     }
-    let output = release.run("status", &["--context", "nobody"]).exits(1);
-    assert!(output.stderr.contains("configmaps"), "{}", output.stderr);
     assert_eq!(release.statuses(), ["deployed"]);
 }
