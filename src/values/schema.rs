@@ -10,13 +10,10 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind as Wrong},
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The longest text that is repeated to the user as a typing mistake.
 const MAX_SHOWN: usize = 40;
-
-/// How many references of a schema are followed on the way to one value; a schema may refer to itself.
-const MAX_REFERENCES: usize = 64;
 
 /// Checks values against a chart's schema: every violation at once, each with its origin, unknown keys with the nearest name.
 /// Never shows the value at a path that the schema marks `x-secret: true`, and of others only a short text that an `enum` refuses.
@@ -43,7 +40,7 @@ pub fn validate(schema: &Value, values: &Values, release: &str, chart: &str) -> 
     for violation in violations {
         let path = path::display(&violation.pointer, &values.tree);
         let shown = if path.is_empty() { String::new() } else { format!("{path}: ") };
-        let place = values.origin(&violation.pointer).map(Origin::place).unwrap_or_else(|| Place::new("values"));
+        let place = place(values, &violation.pointer);
         let place = place.note(format!("{shown}{}", violation.what));
         let hint = violation.near.map(|near| format!("{shown}did you mean \"{near}\"?"));
         if !located.iter().any(|(known, _)| *known == place) {
@@ -61,75 +58,90 @@ pub fn validate(schema: &Value, values: &Values, release: &str, chart: &str) -> 
     Err(error)
 }
 
+/// Where a violation is to be mended. What is missing is best written where a file names the map that lacks it, even if a flag
+/// names that map too.
+fn place(values: &Values, pointer: &str) -> Place {
+    let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
+    let in_file = |origin: &&Origin| matches!(origin, Origin::File { .. });
+    let origin = match (values.origins.get(pointer), values.origins.get(parent)) {
+        (None, Some(origins)) => origins.iter().rfind(in_file).or(origins.last()),
+        _ => values.origin(pointer),
+    };
+    origin.map_or_else(|| Place::new("values"), Origin::place)
+}
+
 /// JSON pointers of all values that the schema marks `x-secret: true` and that are present in `tree`.
 ///
 /// Every branch of the schema counts, also one that the values do not take: what may be a secret is treated as one.
 pub fn secret_paths(schema: &Value, tree: &Value) -> Vec<String> {
-    let mut found = BTreeSet::new();
-    collect_secrets(schema, schema, tree, "", 0, &mut found);
-    found.into_iter().collect()
+    let mut search = Search { root: schema, seen: HashSet::new(), found: BTreeSet::new() };
+    search.collect(schema, tree, "");
+    search.found.into_iter().collect()
 }
 
-fn collect_secrets(root: &Value, schema: &Value, node: &Value, pointer: &str, references: usize, found: &mut BTreeSet<String>) {
-    let Value::Object(keywords) = schema else { return };
-    if keywords.get("x-secret") == Some(&Value::Bool(true)) {
-        found.insert(pointer.to_owned());
-        return;
-    }
-    each_branch(root, schema, references, &mut |branch, references| {
-        collect_secrets(root, branch, node, pointer, references, found);
-    });
-    match node {
-        Value::Object(map) => {
-            let named = keywords.get("properties").and_then(Value::as_object);
-            let patterns = keywords.get("patternProperties").and_then(Value::as_object);
-            for (key, value) in map {
-                let pointer = path::key_below(pointer, key);
-                let known = named.and_then(|named| named.get(key));
-                // Which pattern takes a key is the validator's matter; here all of them may.
-                let other = ["additionalProperties", "unevaluatedProperties"].map(|keyword| keywords.get(keyword));
-                let other = other.into_iter().flatten().filter(|_| known.is_none());
-                for schema in known.into_iter().chain(patterns.into_iter().flat_map(|patterns| patterns.values())).chain(other) {
-                    collect_secrets(root, schema, value, &pointer, 0, found);
+struct Search<'s> {
+    root: &'s Value,
+    /// Schemas, by their address, that have looked at a value: a schema may refer to itself.
+    seen: HashSet<(*const Value, String)>,
+    found: BTreeSet<String>,
+}
+
+impl<'s> Search<'s> {
+    fn collect(&mut self, schema: &'s Value, node: &Value, pointer: &str) {
+        let Value::Object(keywords) = schema else { return };
+        if keywords.get("x-secret") == Some(&Value::Bool(true)) {
+            self.found.insert(pointer.to_owned());
+            return;
+        }
+        if !self.seen.insert((schema, pointer.to_owned())) {
+            return;
+        }
+        for branch in branches(self.root, schema) {
+            self.collect(branch, node, pointer);
+        }
+        match node {
+            Value::Object(map) => {
+                let named = keywords.get("properties").and_then(Value::as_object);
+                let patterns = keywords.get("patternProperties").and_then(Value::as_object);
+                for (key, value) in map {
+                    let pointer = path::key_below(pointer, key);
+                    let known = named.and_then(|named| named.get(key));
+                    // Which pattern takes a key is the validator's matter; here all of them may.
+                    let other = ["additionalProperties", "unevaluatedProperties"].map(|keyword| keywords.get(keyword));
+                    let other = other.into_iter().flatten().filter(|_| known.is_none());
+                    for schema in
+                        known.into_iter().chain(patterns.into_iter().flat_map(|patterns| patterns.values())).chain(other)
+                    {
+                        self.collect(schema, value, &pointer);
+                    }
                 }
             }
-        }
-        Value::Array(list) => {
-            let first = ["prefixItems", "items"].map(|keyword| keywords.get(keyword).and_then(Value::as_array));
-            let rest = ["items", "additionalItems", "contains", "unevaluatedItems"].map(|keyword| keywords.get(keyword));
-            for (index, value) in list.iter().enumerate() {
-                let pointer = format!("{pointer}/{index}");
-                let own = first.iter().flatten().filter_map(|schemas| schemas.get(index));
-                for schema in own.chain(rest.into_iter().flatten()) {
-                    collect_secrets(root, schema, value, &pointer, 0, found);
+            Value::Array(list) => {
+                let first = ["prefixItems", "items"].map(|keyword| keywords.get(keyword).and_then(Value::as_array));
+                let rest = ["items", "additionalItems", "contains", "unevaluatedItems"].map(|keyword| keywords.get(keyword));
+                for (index, value) in list.iter().enumerate() {
+                    let pointer = format!("{pointer}/{index}");
+                    let own = first.iter().flatten().filter_map(|schemas| schemas.get(index));
+                    for schema in own.chain(rest.into_iter().flatten()) {
+                        self.collect(schema, value, &pointer);
+                    }
                 }
             }
+            _ => {}
         }
-        _ => {}
     }
 }
 
 /// The schemas that speak of the same value as `schema`: what it refers to, its alternatives and conditions.
-fn each_branch<'s>(root: &'s Value, schema: &'s Value, references: usize, visit: &mut dyn FnMut(&'s Value, usize)) {
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'))
-        && references < MAX_REFERENCES
-        && let Some(target) = root.pointer(target)
-    {
-        visit(target, references + 1);
-    }
+fn branches<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
+    let mut found: Vec<&Value> = target.and_then(|target| root.pointer(target)).into_iter().collect();
     for keyword in ["allOf", "anyOf", "oneOf"] {
-        for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-            visit(branch, references);
-        }
+        found.extend(schema.get(keyword).and_then(Value::as_array).into_iter().flatten());
     }
-    for keyword in ["if", "then", "else", "not"] {
-        if let Some(branch) = schema.get(keyword) {
-            visit(branch, references);
-        }
-    }
-    for branch in schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|schemas| schemas.values()) {
-        visit(branch, references);
-    }
+    found.extend(["if", "then", "else", "not"].into_iter().filter_map(|keyword| schema.get(keyword)));
+    found.extend(schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|schemas| schemas.values()));
+    found
 }
 
 /// One thing that is wrong.
@@ -152,10 +164,7 @@ impl Reader<'_> {
         let mut say = |what: String| violations.push(Violation { pointer: pointer.clone(), what, near: None });
         match error.kind() {
             Wrong::AdditionalProperties { unexpected } | Wrong::UnevaluatedProperties { unexpected } => {
-                let mut known = BTreeSet::new();
-                if let Some(schema) = self.schema_of(error) {
-                    collect_keys(self.schema, schema, 0, &mut known);
-                }
+                let known = self.schema_of(error).map(|schema| known_keys(self.schema, schema)).unwrap_or_default();
                 for key in unexpected {
                     let near = nearest(key, known.iter().copied()).map(String::from);
                     let what = match known.len() {
@@ -303,11 +312,21 @@ impl Reader<'_> {
 }
 
 /// The names of all keys that a schema knows for a map, in whatever branch.
-fn collect_keys<'s>(root: &'s Value, schema: &'s Value, references: usize, keys: &mut BTreeSet<&'s str>) {
-    keys.extend(
-        schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|named| named.keys().map(String::as_str)),
-    );
-    each_branch(root, schema, references, &mut |branch, references| collect_keys(root, branch, references, keys));
+fn known_keys<'s>(root: &'s Value, schema: &'s Value) -> BTreeSet<&'s str> {
+    let (mut keys, mut seen, mut open) = (BTreeSet::new(), HashSet::new(), vec![schema]);
+    while let Some(schema) = open.pop() {
+        if seen.insert(std::ptr::from_ref(schema)) {
+            keys.extend(
+                schema
+                    .get("properties")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(|named| named.keys().map(String::as_str)),
+            );
+            open.extend(branches(root, schema));
+        }
+    }
+    keys
 }
 
 fn types(kind: &TypeKind) -> Vec<String> {

@@ -171,6 +171,10 @@ impl<'a> Source<'a> {
     }
 
     fn read(&self, piece: &Piece<'_>, with_positions: bool) -> Result<(Value, Positions)> {
+        // The reader's time grows with the square of the depth before it looks at it; the walk stops at once.
+        if looks_deep(piece.text) {
+            events::walk(piece.text, piece.first, false).map_err(|fault| self.fault(&fault))?;
+        }
         let (value, doubtful) = meaning::read(piece.text).map_err(|error| self.problem(piece, &error))?;
         if !doubtful && !with_positions {
             return Ok((value, Positions::new()));
@@ -217,6 +221,19 @@ impl<'a> Source<'a> {
         place.excerpt = self.text.lines().nth(line - 1).and_then(excerpt);
         Error::user(format!("\"{}\" cannot be read as YAML", self.subject)).at(place)
     }
+}
+
+/// True if brackets might nest deeper than any document does; those inside texts are counted too.
+fn looks_deep(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > 10 * MAX_DEPTH
+    })
 }
 
 fn is_marker(row: &str, marker: &str) -> bool {

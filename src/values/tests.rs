@@ -1,0 +1,326 @@
+use super::*;
+use crate::error::Kind;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn file(name: &str, text: &str) -> Source {
+    Source::File { name: name.into(), text: text.into() }
+}
+
+fn user(sources: impl IntoIterator<Item = Source>) -> Values {
+    from_sources(sources.into_iter().collect()).unwrap()
+}
+
+fn shown(values: &Values, pointer: &str) -> Vec<String> {
+    values.origins.get(pointer).into_iter().flatten().map(Origin::to_string).collect()
+}
+
+#[test]
+fn every_node_knows_who_set_it_and_whom_that_shadows() {
+    let chart = defaults("peers:\n  count: 1\n  db: goleveldb\nlist: [1, 2]\n", "peer-org/values.yaml").unwrap();
+    let user = user([
+        Source::Set("peers.count=3,list[0].x=1".into()),
+        file("a.yaml", "peers:\n  count: 2\n"),
+        file("b.yaml", "# list\nlist:\n- x: 0\n  w: &w {z: 1}\n- *w\n"),
+    ]);
+    let (values, warnings) = coalesce(&chart, &user);
+    assert!(warnings.is_empty());
+    assert_eq!(values.tree, json!({"peers": {"count": 3, "db": "goleveldb"}, "list": [{"x": 1, "w": {"z": 1}}, {"z": 1}]}));
+    assert_eq!(shown(&values, "/peers/count"), ["peer-org/values.yaml:2", "a.yaml:2", "--set peers.count"]);
+    assert_eq!(shown(&values, "/peers/db"), ["peer-org/values.yaml:3"]);
+    assert_eq!(shown(&values, "/list/0/x"), ["b.yaml:3", "--set list[0].x"]);
+    assert_eq!(shown(&values, "/list/0/w/z"), ["b.yaml:4"]);
+    // By an alias: the line of the alias.
+    assert_eq!(shown(&values, "/list/1/z"), ["b.yaml:5"]);
+    assert_eq!(values.origin("/peers/nobody"), values.origin("/peers"));
+}
+
+#[test]
+fn what_replaces_a_tree_takes_its_origins_away() {
+    let values = user([file("a.yaml", "a: {b: {c: 1}}\nab: 1\n"), file("b.yaml", "a: x\n")]);
+    assert_eq!(values.origins.keys().map(String::as_str).collect::<Vec<_>>(), ["", "/a", "/ab"]);
+    let values = user([file("a.yaml", "a: {b: {c: 1}}\n"), Source::Set("a.b={x,y}".into())]);
+    assert_eq!(shown(&values, "/a/b/1"), ["--set a.b"]);
+    assert!(!values.origins.contains_key("/a/b/c"));
+    let values = user([Source::SetJson("{\"a\": {\"b\": [1]}}".into()), Source::SetString("a.c\\.d=1".into())]);
+    assert_eq!(shown(&values, "/a/b/0"), ["--set-json"]);
+    assert_eq!(shown(&values, "/a/c.d"), ["--set-string a.c\\.d"]);
+}
+
+#[test]
+fn a_default_that_changes_between_map_and_text_gives_a_warning() {
+    let chart = defaults("a: {b: 1}\nc: x\nd: null\ne: {f: 1}\n", "chart").unwrap();
+    let (values, warnings) = coalesce(&chart, &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]));
+    assert_eq!(values.tree, json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}}));
+    assert_eq!(
+        warnings,
+        [
+            "\"a\" is a map in the chart, your value replaces it whole (u.yaml:1)",
+            "\"c\" is no map in the chart, your map replaces what is there (u.yaml:2)",
+        ]
+    );
+}
+
+#[test]
+fn stored_values_are_shadowed_by_new_ones() {
+    let stored = with_origin(json!({"a": {"b": 1, "c": [1]}}), Origin::Stored { revision: 3 });
+    let values = merge(stored, user([Source::Set("a.b=2".into())]));
+    assert_eq!(values.tree, json!({"a": {"b": 2, "c": [1]}}));
+    assert_eq!(shown(&values, "/a/b"), ["revision 3", "--set a.b"]);
+    assert_eq!(shown(&values, "/a/c/0"), ["revision 3"]);
+}
+
+#[test]
+fn an_argument_that_cannot_be_read_is_not_repeated() {
+    for source in [
+        Source::Set("password=hunter,hunter2".into()),
+        Source::Set("password={hunter2".into()),
+        Source::SetString("hunter2".into()),
+        Source::SetJson("a=hunter2".into()),
+        Source::SetJson("{\"a\": hunter2}".into()),
+        Source::SetLiteral("hunter2".into()),
+        Source::Set("a=hunter2,a.b=hunter2".into()),
+        Source::Set("a[hunter2]=1".into()),
+    ] {
+        let report = from_sources(vec![source.clone()]).unwrap_err().to_string();
+        assert!(!report.contains("hunter2") && report.contains("--set"), "{source:?}\n{report}");
+    }
+}
+
+#[test]
+fn set_file_arguments_are_split_into_keys_and_paths() {
+    let pairs = file_settings("a\\.b=x\\,y.pem,c[0]=z").unwrap();
+    assert_eq!(pairs, [("a\\.b".into(), "x,y.pem".into()), ("c[0]".into(), "z".into())]);
+    assert!(file_settings("a").is_err() && file_settings("a={x,y}").is_err() && file_settings("").unwrap().is_empty());
+}
+
+#[test]
+fn deep_and_long_arguments_are_refused_without_harm() {
+    for argument in [format!("a{}=1", "[0]".repeat(100_000)), format!("{}=1", "a.".repeat(100_000)), "[".repeat(100_000)] {
+        assert_eq!(from_sources(vec![Source::Set(argument)]).unwrap_err().kind(), Kind::User);
+    }
+    assert!(from_sources(vec![Source::SetJson(format!("a={}", "[".repeat(100_000)))]).is_err());
+}
+
+#[test]
+fn explain_tells_value_origin_and_what_is_shadowed() {
+    let chart = defaults("peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\ngone: 1\n", "chart").unwrap();
+    let (values, _) =
+        coalesce(&chart, &user([file("a.yaml", "peers: {count: 2}\ngone: null\n"), Source::Set("peers.count=3".into())]));
+    let secrets = ["/peers/db/password".to_owned()];
+    let found = explain(&values, "peers.count", &secrets).unwrap();
+    assert_eq!((found.path.as_str(), found.value), ("peers.count", Some(json!(3))));
+    assert_eq!(found.origin.unwrap().to_string(), "--set peers.count");
+    assert_eq!(found.shadowed.iter().map(Origin::to_string).collect::<Vec<_>>(), ["a.yaml:1", "chart:1"]);
+    let found = explain(&values, "peers", &secrets).unwrap();
+    assert_eq!(found.value, Some(json!({"count": 3, "db": {"user": "x", "password": SECRET}})));
+    assert_eq!(explain(&values, "peers.db.password", &secrets).unwrap().value, Some(SECRET.into()));
+    let found = explain(&values, "gone", &secrets).unwrap();
+    assert_eq!((found.value, found.origin.unwrap().to_string()), (None, "a.yaml:2".into()));
+    assert!(explain(&values, "", &secrets).unwrap().value.unwrap().is_object());
+    for (path, words) in [
+        ("peers.cuont", "did you mean \"peers.count\"?"),
+        ("zzzzzz", "the keys of the values are peers, list"),
+        ("list[4]", "\"list\" has one item, [0]"),
+        ("list.x", "\"list\" is a list"),
+        ("peers[0]", "\"peers\" is a map"),
+        ("peers.count.x", "\"peers.count\" holds one value"),
+        ("peers..x", "a key is empty"),
+    ] {
+        let report = explain(&values, path, &secrets).unwrap_err().to_string();
+        assert!(report.contains(words), "{report}");
+    }
+}
+
+fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["peers"],
+        "properties": {
+            "peers": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["count"],
+                "properties": {
+                    "count": {"type": "integer", "minimum": 1, "maximum": 100},
+                    "stateDatabase": {"enum": ["goleveldb", "CouchDB"]},
+                    "name": {"type": "string", "pattern": "^[a-z]+$", "description": "a DNS label: lower-case letters."},
+                    "code": {"type": "string", "pattern": "^[0-9]+$"},
+                    "port": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+                    "couchdb": {"$ref": "#/$defs/login"},
+                    "list": {"type": "array", "items": {"$ref": "#/$defs/login"}, "maxItems": 1}
+                }
+            },
+            "identities": {
+                "oneOf": [
+                    {"type": "object", "required": ["source"], "additionalProperties": false,
+                     "properties": {"source": {"const": "generate"}, "country": {"type": "string", "minLength": 2}}},
+                    {"type": "object", "required": ["source", "url"], "additionalProperties": false,
+                     "properties": {"source": {"const": "ca"}, "url": {"type": "string"}}}
+                ]
+            },
+            "kafka": {"type": "object"}
+        },
+        "if": {"properties": {"kafka": {"required": ["brokers"]}}, "required": ["kafka"]},
+        "then": {"properties": {"kafka": {"required": ["zookeepers"]}}},
+        "$defs": {"login": {"type": "object", "additionalProperties": false, "properties": {
+            "user": {"type": "string"},
+            "password": {"type": "string", "x-secret": true, "minLength": 12, "pattern": "^[^ ]+$"},
+            "mode": {"enum": ["basic", "none"], "x-secret": true}
+        }}}
+    })
+}
+
+fn report(text: &str, sets: &[&str]) -> String {
+    let sources = sets.iter().map(|set| Source::Set((*set).to_owned()));
+    let values = user(std::iter::once(file("org1.yaml", text)).chain(sources));
+    match validate(&schema(), &values, "org1", "peer-org 0.1.0") {
+        Ok(()) => "fits".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn all_violations_are_told_at_once_with_their_origins() {
+    let text = "peers:\n  cuont: 1\n  stateDatabase: couchdbb\n  name: Peer_0\nidentity: x\n";
+    assert_eq!(
+        report(text, &["peers.port={x}"]),
+        "values for \"org1\" do not fit chart peer-org 0.1.0
+  --> --set peers.port   peers.port: a whole number or a text is wanted, this is a list
+  --> org1.yaml:1:1   peers.count: missing, the chart wants it
+  --> org1.yaml:2:3   peers.cuont: unknown key
+  --> org1.yaml:3:3   peers.stateDatabase: unknown value \"couchdbb\", \"goleveldb\" or \"CouchDB\" is wanted
+  --> org1.yaml:4:3   peers.name: this does not have the wanted form: a DNS label: lower-case letters
+  --> org1.yaml:5:1   identity: unknown key
+hint: peers.cuont: did you mean \"count\"?
+hint: peers.stateDatabase: did you mean \"CouchDB\"?
+hint: identity: did you mean \"identities\"?"
+    );
+}
+
+#[test]
+fn violations_are_told_in_words_of_values() {
+    for (text, words) in [
+        ("peers: {count: 2}\n", "fits"),
+        ("peers: {count: two}\n", "peers.count: a whole number is wanted, this is a text"),
+        ("peers: {count: 1.5}\n", "peers.count: a whole number is wanted, this is a number with a fraction"),
+        ("peers: {count: 0}\n", "peers.count: at least 1 is wanted"),
+        ("peers: {count: 101}\n", "peers.count: at most 100 is allowed"),
+        ("peers: [1]\n", "peers: a map is wanted, this is a list"),
+        ("peers: {count: 1, code: x}\n", "peers.code: this does not have the wanted form: a text of the form `^[0-9]+$`"),
+        ("peers: {count: 1, zzzzzz: x}\n", "peers.zzzzzz: unknown key; known are code, couchdb, count,"),
+        ("peers: {count: 1, list: [{}, {}]}\n", "peers.list: at most 1 item is allowed"),
+        ("peers: {count: 1, list: [{usr: x}]}\n", "peers.list[0].usr: unknown key"),
+        ("kafka: {}\n", "peers: missing"),
+        ("peers: {count: 1}\nkafka: {brokers: 4}\n", "kafka.zookeepers: missing"),
+        ("peers: {count: 1}\nidentities: {source: ca}\n", "identities.url: missing"),
+        (
+            "peers: {count: 1}\nidentities: {source: generate, country: C}\n",
+            "identities.country: at least 2 characters are wanted",
+        ),
+        ("peers: {count: 1}\nidentities: {source: ca, url: x, uri: y}\n", "identities.uri: unknown key"),
+        ("peers: {count: 1}\nidentities: x\n", "identities: a map is wanted, this is a text"),
+    ] {
+        let report = report(text, &[]);
+        assert!(report.contains(words), "{text}{report}");
+    }
+    let chart = defaults("peers: {count: 1}\n", "chart").unwrap();
+    let (values, _) = coalesce(&chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
+    let report = validate(&schema(), &values, "org1", "x").unwrap_err().to_string();
+    assert!(report.contains("org1.yaml:2:3   peers.count: wanted by the chart, null removes it"), "{report}");
+}
+
+#[test]
+fn secrets_and_values_are_not_shown() {
+    for text in [
+        "peers: {count: 1, couchdb: {password: hunter2}}\n",
+        "peers: {count: 1, couchdb: {mode: hunter2}}\n",
+        "peers: {count: 1, couchdb: {password: [hunter2]}}\n",
+        "peers: {count: 1, couchdb: hunter2}\n",
+        "peers: {count: 1, list: [{password: 'hunter2 hunter2'}]}\n",
+        "peers: {count: 1, name: hunter2}\n",
+        "identities: {source: hunter2}\n",
+    ] {
+        let report = report(text, &[]);
+        assert!(report != "fits" && !report.contains("hunter2"), "{text}{report}");
+    }
+}
+
+#[test]
+fn secret_paths_are_found_through_references_and_branches() {
+    let tree = json!({"peers": {"couchdb": {"user": "a", "password": "b"}, "list": [{}, {"password": "c"}]}});
+    assert_eq!(secret_paths(&schema(), &tree), ["/peers/couchdb/password", "/peers/list/1/password"]);
+    let endless = json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a", "additionalProperties": {"$ref": "#"}}}});
+    assert!(secret_paths(&endless, &tree).is_empty());
+    let branches = json!({"oneOf": [{"properties": {"peers": {"additionalProperties": {"x-secret": true}}}}, {"type": "null"}]});
+    assert_eq!(secret_paths(&branches, &tree), ["/peers/couchdb", "/peers/list"]);
+}
+
+#[test]
+fn a_schema_that_is_none_is_an_error_and_nothing_is_fetched() {
+    let values = user([]);
+    assert!(validate(&json!({"type": 5}), &values, "a", "b").unwrap_err().to_string().contains("no valid JSON Schema"));
+    assert!(validate(&json!({"$ref": "https://example.com/s.json"}), &values, "a", "b").is_err());
+}
+
+/// Trees in which a key tells whether it holds a map (`a` to `c`) or not (`x` to `z`), as in the values of one schema. Between
+/// maps and others the laws do not hold: a text in the middle wipes out the map under it.
+fn trees() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(Value::Null), any::<i8>().prop_map(Value::from), Just(json!(["l"])), Just(json!("t"))];
+    let leaves = proptest::collection::btree_map("[x-z]", leaf, 0..3).prop_map(|map| Value::Object(map.into_iter().collect()));
+    leaves.prop_recursive(3, 12, 3, |inner| {
+        (proptest::collection::btree_map("[a-c]", inner.clone(), 0..3), inner).prop_map(|(maps, leaves)| {
+            let mut tree: Map<String, Value> = maps.into_iter().collect();
+            tree.extend(leaves.as_object().cloned().unwrap_or_default().into_iter().filter(|(key, _)| key.as_str() >= "x"));
+            Value::Object(tree)
+        })
+    })
+}
+
+fn has_null(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(|map| map.values().any(has_null))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn merging_is_associative_and_idempotent(a in trees(), b in trees(), c in trees()) {
+        let values = |tree: &Value, name: &str| with_origin(tree.clone(), Origin::Program(name.into()));
+        let (a, b, c) = (values(&a, "a"), values(&b, "b"), values(&c, "c"));
+        let left = merge(merge(a.clone(), b.clone()), c.clone());
+        let right = merge(a.clone(), merge(b, c));
+        prop_assert_eq!(&left.tree, &right.tree);
+        prop_assert_eq!(left.origins, right.origins);
+        prop_assert_eq!(merge(a.clone(), a.clone()).tree, a.tree);
+    }
+
+    #[test]
+    fn coalescing_removes_every_null_and_keeps_what_the_user_says(chart in trees(), own in trees()) {
+        let origin = Origin::Program("x".into());
+        let (chart, own) = (with_origin(chart, origin.clone()), with_origin(own, origin));
+        let (values, _) = coalesce(&chart, &own);
+        prop_assert!(!has_null(&values.tree));
+        for pointer in own.origins.keys() {
+            let said = own.tree.pointer(pointer).unwrap();
+            if !said.is_object() {
+                prop_assert_eq!(values.tree.pointer(pointer), Some(said).filter(|said| !said.is_null()));
+            }
+        }
+        // Coalescing its own outcome changes nothing more.
+        prop_assert_eq!(&coalesce(&chart, &merge(own.clone(), own)).0.tree, &values.tree);
+    }
+
+    #[test]
+    fn any_argument_is_read_or_refused_and_every_node_has_an_origin(argument in "[ab.=,\\[\\]{}0-9\\\\ ]{0,20}") {
+        for source in [Source::Set(argument.clone()), Source::SetJson(argument.clone()), Source::SetLiteral(argument)] {
+            if let Ok(values) = from_sources(vec![source]) {
+                for pointer in values.origins.keys() {
+                    prop_assert!(values.tree.pointer(pointer).is_some(), "{:?}", values);
+                }
+            }
+        }
+    }
+}
