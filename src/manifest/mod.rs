@@ -15,6 +15,13 @@ pub use order::{install_order, uninstall_order};
 /// The prefix of every label and annotation of ours.
 pub const DOMAIN: &str = "kubectl-fabric.io";
 
+/// What charts may say to this program by annotations `kubectl-fabric.io/<name>`.
+pub const ANNOTATIONS: [&str; 7] =
+    ["config-hash", "hook", "hook-delete-policy", "hook-weight", "resource-policy", "rollout-group", "stage"];
+
+/// Kinds of the group `apps` that make pods from a template, and replace them when it changes.
+pub const WORKLOADS: [&str; 4] = ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"];
+
 /// Where the annotations that Helm has too are looked for.
 const DOMAINS: [&str; 2] = [DOMAIN, "helm.sh"];
 

@@ -1,15 +1,12 @@
 //! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a change of data rolls exactly its
-//! readers: Kubernetes itself restarts nothing.
+//! readers: Kubernetes itself restarts nothing. Jobs are left out: their template cannot change, and they read their data once.
 
-use crate::manifest::Object;
+use crate::manifest::{Object, WORKLOADS};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ANNOTATION: &str = "kubectl-fabric.io/config-hash";
-
-/// Kinds whose pods are replaced when their template changes. A Job's template cannot change, and it reads its data once.
-const KINDS: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
 
 /// Kind, namespace and name of a ConfigMap or Secret.
 type Reference<'a> = (&'static str, &'a str, &'a str);
@@ -20,7 +17,7 @@ pub(super) fn annotate(objects: &mut [Object], namespace: &str) {
     let hashes: Vec<(usize, String)> = objects
         .iter()
         .enumerate()
-        .filter(|(_, object)| object.key.group == "apps" && KINDS.contains(&object.key.kind.as_str()))
+        .filter(|(_, object)| object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str()))
         .filter_map(|(index, object)| {
             let pod = object.body.pointer("/spec/template/spec")?;
             let namespace = object.key.namespace.as_deref().unwrap_or(namespace);
