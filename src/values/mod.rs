@@ -3,9 +3,22 @@
 //! Order, merge, null and the `--set` grammar are Helm's; docs/values.md lists the chosen differences. This room reads no files: the
 //! edge hands it texts. It leaves the meaning of values to `fabric` and their use to `render`.
 
-use crate::error::Result;
-use serde_json::Value;
-use std::collections::BTreeMap;
+mod explain;
+mod merge;
+pub mod path;
+mod schema;
+mod set;
+
+pub use explain::{Explanation, SECRET, explain, masked};
+pub use merge::{coalesce, merge};
+pub use schema::{secret_paths, validate};
+pub use set::file_settings;
+
+use crate::error::{Error, Place, Result};
+use crate::yaml;
+use serde_json::{Map, Value};
+use set::Reading;
+use std::{collections::BTreeMap, fmt};
 
 /// One thing that sets values, in the order of precedence that [`from_sources`] applies (Helm's: by kind, then left to right).
 #[derive(Clone, Debug)]
@@ -18,7 +31,7 @@ pub enum Source {
     SetJson(String),
     Set(String),
     SetString(String),
-    /// `--set-file key=path`: the edge has read the file; `content` is taken verbatim.
+    /// `--set-file key=path`, split by [`file_settings`]: the edge has read the file; `content` is taken verbatim.
     SetFile {
         key: String,
         path: String,
@@ -54,44 +67,140 @@ pub enum Origin {
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     pub tree: Value,
-    /// JSON pointer of a node to the origins that set it, the winner last, those before it shadowed. Nodes that no source names
-    /// (inside a list that a flag set) have the origin of their nearest ancestor.
+    /// JSON pointer of a node to the origins that set it, the winner last, those before it shadowed. A map has an origin for
+    /// each source that named it; a key that null has removed keeps its origins; a node without any has those of the nearest above.
     pub origins: BTreeMap<String, Vec<Origin>>,
 }
 
 /// The user's values: all sources merged by Helm's precedence, null kept as null.
-pub fn from_sources(_sources: Vec<Source>) -> Result<Values> {
-    todo!()
+///
+/// # Errors
+///
+/// When a text is not YAML or not a map, or an argument does not follow the grammar of its flag. No error shows a value.
+pub fn from_sources(mut sources: Vec<Source>) -> Result<Values> {
+    // By kind, whatever their order on the command line; within a kind from left to right.
+    sources.sort_by_key(|source| match source {
+        Source::File { .. } => 0,
+        Source::SetJson(_) => 1,
+        Source::Set(_) => 2,
+        Source::SetString(_) => 3,
+        Source::SetFile { .. } => 4,
+        Source::SetLiteral(_) => 5,
+    });
+    let mut values = Values { tree: Value::Object(Map::new()), origins: BTreeMap::new() };
+    for source in &sources {
+        match source {
+            Source::File { name, text } => {
+                let origin = |line, column| Origin::File { name: name.clone(), line, column };
+                values = from_documents(values, text, name, &origin)?;
+            }
+            Source::SetJson(text) => set::apply(&mut values, text, Reading::Json)?,
+            Source::Set(text) => set::apply(&mut values, text, Reading::Typed)?,
+            Source::SetString(text) => set::apply(&mut values, text, Reading::Text)?,
+            Source::SetFile { key, content, .. } => set::apply(&mut values, &format!("{key}="), Reading::File(content))?,
+            Source::SetLiteral(text) => set::apply(&mut values, text, Reading::Literal)?,
+        }
+    }
+    Ok(values)
 }
 
-/// A values tree from a stored revision or from the program itself: every leaf has this one origin.
-pub fn with_origin(_tree: Value, _origin: Origin) -> Values {
-    todo!()
-}
-
-/// `over` on top of `under`, both the user's (null is kept as a wish to remove).
-pub fn merge(_under: Values, _over: Values) -> Values {
-    todo!()
+/// A values tree from a stored revision or from the program itself: every node has this one origin.
+pub fn with_origin(tree: Value, origin: Origin) -> Values {
+    let mut origins = BTreeMap::from([(String::new(), vec![origin.clone()])]);
+    spread(&tree, "", &origin, &mut origins);
+    Values { tree, origins }
 }
 
 /// The chart's defaults from its values.yaml.
-pub fn defaults(_text: &str, _file: &str) -> Result<Values> {
-    todo!()
+///
+/// # Errors
+///
+/// When the text is not YAML or not a map.
+pub fn defaults(text: &str, file: &str) -> Result<Values> {
+    let values = Values { tree: Value::Object(Map::new()), origins: BTreeMap::new() };
+    from_documents(values, text, file, &|line, column| Origin::Default { file: file.to_owned(), line, column })
 }
 
-/// What templates see: the user's values over the defaults; a null removes its key wherever it comes from. The second part
-/// holds warnings for the user (a table overwritten by a scalar).
-pub fn coalesce(_defaults: &Values, _user: &Values) -> (Values, Vec<String>) {
-    todo!()
+/// The documents of a text over `values`, each over those before it.
+fn from_documents(mut values: Values, text: &str, name: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Values> {
+    for (tree, positions) in yaml::parse_stream_with_positions(text, name)? {
+        let at = |pointer: &str| positions.get(pointer).copied();
+        let (line, column) = at("").unwrap_or((1, 1));
+        if !tree.is_object() {
+            let place = Place::new(name).at(line, column).note("this document is not a map");
+            return Err(Error::user(format!("\"{name}\" holds no values")).at(place).hint("values are written as `key: value`"));
+        }
+        let mut origins = BTreeMap::new();
+        locate(&tree, "", (line, column), &at, origin, &mut origins);
+        values = merge(values, Values { tree, origins });
+    }
+    Ok(values)
 }
 
-/// Checks values against a chart's schema: every violation at once, each with its origin, unknown keys with the nearest name.
-/// Never shows the value at a path that the schema marks `x-secret: true`.
-pub fn validate(_schema: &Value, _values: &Values, _release: &str, _chart: &str) -> Result<()> {
-    todo!()
+/// Gives a node and all below it their positions; what has none (it came by an alias) has that of the nearest node above.
+fn locate(
+    node: &Value,
+    pointer: &str,
+    above: (usize, usize),
+    at: &dyn Fn(&str) -> Option<(usize, usize)>,
+    origin: &dyn Fn(usize, usize) -> Origin,
+    origins: &mut BTreeMap<String, Vec<Origin>>,
+) {
+    let (line, column) = at(pointer).unwrap_or(above);
+    origins.insert(pointer.to_owned(), vec![origin(line, column)]);
+    each_child(node, pointer, &mut |pointer, child| locate(child, pointer, (line, column), at, origin, origins));
 }
 
-/// JSON pointers of all values that the schema marks `x-secret: true` and that are present in `tree`.
-pub fn secret_paths(_schema: &Value, _tree: &Value) -> Vec<String> {
-    todo!()
+/// Gives all nodes below a node one origin.
+fn spread(node: &Value, pointer: &str, origin: &Origin, origins: &mut BTreeMap<String, Vec<Origin>>) {
+    each_child(node, pointer, &mut |pointer, child| {
+        origins.insert(pointer.to_owned(), vec![origin.clone()]);
+        spread(child, pointer, origin, origins);
+    });
+}
+
+fn each_child(node: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) {
+    match node {
+        Value::Object(map) => map.iter().for_each(|(key, child)| visit(&path::key_below(pointer, key), child)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(index, child)| visit(&format!("{pointer}/{index}"), child)),
+        _ => {}
+    }
+}
+
+impl Values {
+    /// The origin that gave a node its value: its own, or that of the nearest node above it.
+    pub fn origin(&self, pointer: &str) -> Option<&Origin> {
+        let mut pointer = pointer;
+        loop {
+            if let Some(origin) = self.origins.get(pointer).and_then(|origins| origins.last()) {
+                return Some(origin);
+            }
+            pointer = &pointer[..pointer.rfind('/')?];
+        }
+    }
+}
+
+impl Origin {
+    /// The spot to show in an error.
+    pub fn place(&self) -> Place {
+        match self {
+            Origin::Default { file: name, line, column } | Origin::File { name, line, column } => {
+                Place::new(name).at(*line, *column)
+            }
+            Origin::Flag(flag) => Place::new(flag),
+            Origin::Stored { revision } => Place::new(format!("values of revision {revision}")),
+            Origin::Program(what) => Place::new(what),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default { file: name, line, .. } | Origin::File { name, line, .. } => write!(f, "{name}:{line}"),
+            Origin::Flag(flag) => f.write_str(flag),
+            Origin::Stored { revision } => write!(f, "revision {revision}"),
+            Origin::Program(what) => f.write_str(what),
+        }
+    }
 }

@@ -133,22 +133,7 @@ fn is_word_of_some_reader(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     matches!(
         lower.as_str(),
-        "y" | "n"
-            | "yes"
-            | "no"
-            | "on"
-            | "off"
-            | "true"
-            | "false"
-            | "null"
-            | "nil"
-            | "none"
-            | ".inf"
-            | ".nan"
-            | "nan"
-            | "inf"
-            | "+.inf"
-            | "-.inf"
+        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | ".inf" | ".nan" | "nan" | "inf" | "+.inf" | "-.inf"
     )
 }
 

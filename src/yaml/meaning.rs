@@ -128,8 +128,8 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         self.state.spend(1)?;
-        if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
-            return Ok((value as i64).into());
+        if let Some(integer) = scalar::whole(value) {
+            return Ok(integer.into());
         }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }

@@ -77,6 +77,24 @@ pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Val
     read.filter(|document| !matches!(document, Ok((Value::Null, _)))).collect()
 }
 
+/// Makes integers of all floats that stand for one (`1.0`, `1e3`), as every reader here does and as Go writes them into JSON.
+pub fn whole_floats_as_integers(mut value: Value) -> Value {
+    fn visit(value: &mut Value) {
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(visit),
+            Value::Object(map) => map.values_mut().for_each(visit),
+            Value::Number(number) if number.is_f64() => {
+                if let Some(integer) = number.as_f64().and_then(scalar::whole) {
+                    *value = integer.into();
+                }
+            }
+            _ => {}
+        }
+    }
+    visit(&mut value);
+    value
+}
+
 fn second_document(subject: &str, line: usize) -> Error {
     Error::user("one YAML document is wanted, this text holds more")
         .at(Place::new(subject).at(line, 1).note("a second document starts here"))

@@ -48,6 +48,12 @@ pub fn float(value: f64) -> String {
     }
 }
 
+/// The integer that a float stands for: Go writes 1.0 and 1e3 into JSON as 1 and 1000. From 2^53 on a float no longer stands for
+/// one integer alone.
+pub fn whole(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
+}
+
 /// The meaning of a plain scalar.
 pub fn resolve(text: &str) -> Scalar {
     let Some(first) = text.bytes().next() else { return Scalar::Null };
@@ -100,9 +106,7 @@ fn number(text: &str) -> Scalar {
         Ok(value) if value.abs() >= 9e18 && plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-')) => {
             Scalar::TooLarge
         }
-        // Go writes 1.0 and 1e3 into JSON as 1 and 1000; beyond 2^53 a float no longer stands for one integer.
-        Ok(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => Scalar::Int(value as i64),
-        Ok(value) if value.is_finite() => Scalar::Float(value),
+        Ok(value) if value.is_finite() => whole(value).map_or(Scalar::Float(value), Scalar::Int),
         _ => Scalar::Text,
     }
 }

@@ -1,0 +1,99 @@
+//! Where a value comes from.
+
+use super::{
+    Origin, Values,
+    path::{self, Step},
+};
+use crate::error::{Error, Place, Result, nearest};
+use serde_json::Value;
+
+/// What stands in place of a secret value wherever values are shown.
+pub const SECRET: &str = "(secret)";
+
+/// A value and its history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The path in the grammar of `--set`.
+    pub path: String,
+    /// The value with its secrets masked; none if null removed it.
+    pub value: Option<Value>,
+    /// What set the value, or removed it.
+    pub origin: Option<Origin>,
+    /// What set it before, the latest first.
+    pub shadowed: Vec<Origin>,
+}
+
+/// Tells what a value is and where it comes from. `path` follows the grammar of `--set` (`peers.count`, `a[0].b`), empty for all
+/// values; `secret_paths` are JSON pointers, from [`secret_paths`](super::secret_paths).
+///
+/// # Errors
+///
+/// When there is no such value: with the nearest key that there is.
+pub fn explain(values: &Values, path: &str, secret_paths: &[String]) -> Result<Explanation> {
+    let steps = path::parse(path)?;
+    let mut pointer = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        let parent = pointer.clone();
+        pointer = path::below(&pointer, step);
+        // What null removed is no longer in the tree, but it has a history.
+        let removed = index + 1 == steps.len() && values.origins.contains_key(&pointer);
+        if values.tree.pointer(&pointer).is_none() && !removed {
+            return Err(unknown(values, &parent, step));
+        }
+    }
+    let mut origins = values.origins.get(&pointer).cloned().unwrap_or_default();
+    let origin = origins.pop().or_else(|| values.origin(&pointer).cloned());
+    origins.reverse();
+    let value = values.tree.pointer(&pointer).map(|value| masked(value, &pointer, secret_paths));
+    Ok(Explanation { path: path::display(&pointer, &values.tree), value, origin, shadowed: origins })
+}
+
+/// A copy of the value at `pointer` in which every value at or below one of the secret paths is masked.
+pub fn masked(value: &Value, pointer: &str, secret_paths: &[String]) -> Value {
+    if secret_paths.iter().any(|secret| path::is_within(pointer, secret)) {
+        return SECRET.into();
+    }
+    match value {
+        Value::Object(map) => {
+            let entries =
+                map.iter().map(|(key, value)| (key.clone(), masked(value, &path::key_below(pointer, key), secret_paths)));
+            Value::Object(entries.collect())
+        }
+        Value::Array(list) => {
+            let items = list.iter().enumerate();
+            items.map(|(index, value)| masked(value, &format!("{pointer}/{index}"), secret_paths)).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
+    let shown = path::display(&path::below(parent, step), &values.tree);
+    let above = path::display(parent, &values.tree);
+    let above = if above.is_empty() { "the values".to_owned() } else { format!("\"{above}\"") };
+    let error = Error::user(format!("there is no value \"{shown}\""));
+    match (values.tree.pointer(parent), step) {
+        (Some(Value::Object(map)), Step::Key(key)) => {
+            let error = match nearest(key, map.keys().map(String::as_str)) {
+                Some(near) => {
+                    let near = path::display(&path::key_below(parent, near), &values.tree);
+                    return error.hint(format!("did you mean \"{near}\"?"));
+                }
+                None => error,
+            };
+            let keys: Vec<&str> = map.keys().map(String::as_str).take(20).collect();
+            if keys.is_empty() { error } else { error.why(format!("the keys of {above} are {}", keys.join(", "))) }
+        }
+        (Some(Value::Array(list)), Step::Index(_)) => error.why(match list.len() {
+            0 => format!("{above} is an empty list"),
+            1 => format!("{above} has one item, [0]"),
+            items => format!("{above} has {items} items, [0] to [{}]", items - 1),
+        }),
+        (Some(Value::Array(_)), Step::Key(_)) => error.why(format!("{above} is a list; its items are written \"[0]\"")),
+        (Some(Value::Object(_)), Step::Index(_)) => error.why(format!("{above} is a map, not a list")),
+        _ => {
+            let place = values.origin(parent).map(Origin::place).unwrap_or_else(|| Place::new("values"));
+            error.why(format!("{above} holds one value and nothing below it")).at(place)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Paths to values as users write them (`peers.count`, `a[0].b`, the grammar of `--set`) and as the program keeps them (JSON pointers).
+
+use crate::error::{Error, Place, Result};
+use serde_json::Value;
+
+/// One step from a node to a node below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The steps of a path in the grammar of `--set`: keys joined by `.`, items as `[0]`, a backslash before a `.` or `[` that is
+/// part of a key.
+///
+/// # Errors
+///
+/// When a key is empty, an index is no number or a bracket stays open.
+pub fn parse(path: &str) -> Result<Vec<Step>> {
+    let wrong = |at: usize, what: &str| {
+        Error::user(format!("\"{path}\" is not a path to a value"))
+            .at(Place::new(path).note(format!("character {}: {what}", at + 1)))
+            .hint("a path looks like `peers.count` or `list[0].name`")
+    };
+    let chars: Vec<char> = path.chars().collect();
+    let (mut steps, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        if chars[at] == '[' {
+            let end = chars[at..].iter().position(|c| *c == ']').ok_or_else(|| wrong(at, "the bracket stays open"))? + at;
+            let index: String = chars[at + 1..end].iter().collect();
+            steps.push(Step::Index(index.parse().map_err(|_| wrong(at + 1, "an index is a number"))?));
+            at = end + 1;
+            if chars.get(at).is_some_and(|c| !matches!(c, '.' | '[')) {
+                return Err(wrong(at, "a `.` or `[` is wanted after an index"));
+            }
+        } else {
+            if !steps.is_empty() {
+                at += 1; // the `.` that ended the step before
+            }
+            let mut key = String::new();
+            let start = at;
+            while at < chars.len() && !matches!(chars[at], '.' | '[') {
+                at += usize::from(chars[at] == '\\' && at + 1 < chars.len());
+                key.push(chars[at]);
+                at += 1;
+            }
+            if key.is_empty() {
+                return Err(wrong(start, "a key is empty"));
+            }
+            steps.push(Step::Key(key));
+            if at + 1 == chars.len() && chars[at] == '.' {
+                return Err(wrong(at, "a key is wanted after the `.`"));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// The JSON pointer of a node below `pointer`.
+pub fn below(pointer: &str, step: &Step) -> String {
+    match step {
+        Step::Key(key) => key_below(pointer, key),
+        Step::Index(index) => format!("{pointer}/{index}"),
+    }
+}
+
+/// The JSON pointer of a key below `pointer`.
+pub fn key_below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A JSON pointer in the words of `--set`. `tree` tells lists from maps with keys of digits; what it does not hold is taken for an
+/// item if its name is a number.
+pub fn display(pointer: &str, tree: &Value) -> String {
+    let mut shown = String::new();
+    let mut node = Some(tree);
+    for token in pointer.split('/').skip(1) {
+        let key = token.replace("~1", "/").replace("~0", "~");
+        let item = match node {
+            Some(Value::Array(_)) => true,
+            Some(Value::Object(_)) => false,
+            _ => !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()),
+        };
+        node = match node {
+            Some(Value::Array(list)) => key.parse::<usize>().ok().and_then(|index| list.get(index)),
+            Some(Value::Object(map)) => map.get(&key),
+            _ => None,
+        };
+        if item {
+            shown.push_str(&format!("[{key}]"));
+            continue;
+        }
+        if !shown.is_empty() {
+            shown.push('.');
+        }
+        for c in key.chars() {
+            if matches!(c, '.' | '=' | '[' | ',' | '\\') {
+                shown.push('\\');
+            }
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// True if `pointer` is `ancestor` or below it.
+pub fn is_within(pointer: &str, ancestor: &str) -> bool {
+    pointer.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_are_read_and_shown_in_the_same_grammar() {
+        let tree = json!({"a": {"b.c": [[{"d": 1}]], "0": {"x/y": 2}}});
+        for (path, pointer) in [("a", "/a"), ("a.b\\.c[0][0].d", "/a/b.c/0/0/d"), ("a.0.x/y", "/a/0/x~1y"), ("", "")] {
+            let found = parse(path).unwrap().iter().fold(String::new(), |at, step| below(&at, step));
+            assert_eq!(found, pointer);
+            assert_eq!(display(pointer, &tree), path);
+        }
+        assert_eq!(display("/q/0/r", &tree), "q[0].r");
+        for wrong in [".a", "a.", "a..b", "a[", "a[x]", "a[0]b", "a[-1]", "a[0]."] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn within_is_by_whole_steps() {
+        assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", ""));
+        assert!(!is_within("/ab", "/a"));
+    }
+}

@@ -1,0 +1,361 @@
+//! Values against a chart's `values.schema.json`: every violation at once, in the words of someone who writes values.
+//!
+//! The schema is JSON Schema with one word of our own: `x-secret: true` marks a value that is never shown. References are resolved
+//! inside the schema only; nothing is fetched.
+
+use super::{Origin, Values, path};
+use crate::error::{Error, Place, Result, nearest};
+use jsonschema::{
+    ValidationError,
+    error::{TypeKind, ValidationErrorKind as Wrong},
+};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The longest text that is repeated to the user as a typing mistake.
+const MAX_SHOWN: usize = 40;
+
+/// How many references of a schema are followed on the way to one value; a schema may refer to itself.
+const MAX_REFERENCES: usize = 64;
+
+/// Checks values against a chart's schema: every violation at once, each with its origin, unknown keys with the nearest name.
+/// Never shows the value at a path that the schema marks `x-secret: true`, and of others only a short text that an `enum` refuses.
+///
+/// # Errors
+///
+/// One error with a place per violation; or one that says that the schema itself is wrong.
+pub fn validate(schema: &Value, values: &Values, release: &str, chart: &str) -> Result<()> {
+    let validator = jsonschema::options().offline().build(schema).map_err(|error| {
+        Error::user(format!("the values.schema.json of chart {chart} is no valid JSON Schema")).at(Place::new(
+            "values.schema.json",
+        )
+        .note(format!("at \"{}\": keyword \"{}\"", error.instance_path(), error.kind().keyword())))
+    })?;
+    let reader = Reader { schema, values, secrets: secret_paths(schema, &values.tree) };
+    let mut violations = Vec::new();
+    for error in validator.iter_errors(&values.tree) {
+        reader.read(&error, &mut violations);
+    }
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let mut located: Vec<(Place, Option<String>)> = Vec::new();
+    for violation in violations {
+        let path = path::display(&violation.pointer, &values.tree);
+        let shown = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        let place = values.origin(&violation.pointer).map(Origin::place).unwrap_or_else(|| Place::new("values"));
+        let place = place.note(format!("{shown}{}", violation.what));
+        let hint = violation.near.map(|near| format!("{shown}did you mean \"{near}\"?"));
+        if !located.iter().any(|(known, _)| *known == place) {
+            located.push((place, hint));
+        }
+    }
+    located.sort_by(|(a, _), (b, _)| (&a.subject, a.line, a.column, &a.note).cmp(&(&b.subject, b.line, b.column, &b.note)));
+    let mut error = Error::user(format!("values for \"{release}\" do not fit chart {chart}"));
+    for (place, hint) in located {
+        error = error.at(place);
+        if let Some(hint) = hint {
+            error = error.hint(hint);
+        }
+    }
+    Err(error)
+}
+
+/// JSON pointers of all values that the schema marks `x-secret: true` and that are present in `tree`.
+///
+/// Every branch of the schema counts, also one that the values do not take: what may be a secret is treated as one.
+pub fn secret_paths(schema: &Value, tree: &Value) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    collect_secrets(schema, schema, tree, "", 0, &mut found);
+    found.into_iter().collect()
+}
+
+fn collect_secrets(root: &Value, schema: &Value, node: &Value, pointer: &str, references: usize, found: &mut BTreeSet<String>) {
+    let Value::Object(keywords) = schema else { return };
+    if keywords.get("x-secret") == Some(&Value::Bool(true)) {
+        found.insert(pointer.to_owned());
+        return;
+    }
+    each_branch(root, schema, references, &mut |branch, references| {
+        collect_secrets(root, branch, node, pointer, references, found);
+    });
+    match node {
+        Value::Object(map) => {
+            let named = keywords.get("properties").and_then(Value::as_object);
+            let patterns = keywords.get("patternProperties").and_then(Value::as_object);
+            for (key, value) in map {
+                let pointer = path::key_below(pointer, key);
+                let known = named.and_then(|named| named.get(key));
+                // Which pattern takes a key is the validator's matter; here all of them may.
+                let other = ["additionalProperties", "unevaluatedProperties"].map(|keyword| keywords.get(keyword));
+                let other = other.into_iter().flatten().filter(|_| known.is_none());
+                for schema in known.into_iter().chain(patterns.into_iter().flat_map(|patterns| patterns.values())).chain(other) {
+                    collect_secrets(root, schema, value, &pointer, 0, found);
+                }
+            }
+        }
+        Value::Array(list) => {
+            let first = ["prefixItems", "items"].map(|keyword| keywords.get(keyword).and_then(Value::as_array));
+            let rest = ["items", "additionalItems", "contains", "unevaluatedItems"].map(|keyword| keywords.get(keyword));
+            for (index, value) in list.iter().enumerate() {
+                let pointer = format!("{pointer}/{index}");
+                let own = first.iter().flatten().filter_map(|schemas| schemas.get(index));
+                for schema in own.chain(rest.into_iter().flatten()) {
+                    collect_secrets(root, schema, value, &pointer, 0, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The schemas that speak of the same value as `schema`: what it refers to, its alternatives and conditions.
+fn each_branch<'s>(root: &'s Value, schema: &'s Value, references: usize, visit: &mut dyn FnMut(&'s Value, usize)) {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'))
+        && references < MAX_REFERENCES
+        && let Some(target) = root.pointer(target)
+    {
+        visit(target, references + 1);
+    }
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
+            visit(branch, references);
+        }
+    }
+    for keyword in ["if", "then", "else", "not"] {
+        if let Some(branch) = schema.get(keyword) {
+            visit(branch, references);
+        }
+    }
+    for branch in schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|schemas| schemas.values()) {
+        visit(branch, references);
+    }
+}
+
+/// One thing that is wrong.
+struct Violation {
+    pointer: String,
+    what: String,
+    /// What the user may have meant.
+    near: Option<String>,
+}
+
+struct Reader<'a> {
+    schema: &'a Value,
+    values: &'a Values,
+    secrets: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn read(&self, error: &ValidationError<'_>, violations: &mut Vec<Violation>) {
+        let pointer = error.instance_path().as_str().to_owned();
+        let mut say = |what: String| violations.push(Violation { pointer: pointer.clone(), what, near: None });
+        match error.kind() {
+            Wrong::AdditionalProperties { unexpected } | Wrong::UnevaluatedProperties { unexpected } => {
+                let mut known = BTreeSet::new();
+                if let Some(schema) = self.schema_of(error) {
+                    collect_keys(self.schema, schema, 0, &mut known);
+                }
+                for key in unexpected {
+                    let near = nearest(key, known.iter().copied()).map(String::from);
+                    let what = match known.len() {
+                        0 => "unknown key; no key is known here".into(),
+                        1..=12 if near.is_none() => {
+                            format!("unknown key; known are {}", words(known.iter().map(|key| (*key).to_owned()), "and"))
+                        }
+                        _ => "unknown key".into(),
+                    };
+                    violations.push(Violation { pointer: path::key_below(&pointer, key), what, near });
+                }
+            }
+            Wrong::Required { property } => {
+                let below = path::key_below(&pointer, property.as_str().unwrap_or_default());
+                let removed = self.values.origins.contains_key(&below);
+                let what = if removed { "wanted by the chart, null removes it" } else { "missing, the chart wants it" };
+                violations.push(Violation { pointer: below, what: what.into(), near: None });
+            }
+            Wrong::Enum { options } => {
+                let options = options.as_array().cloned().unwrap_or_default();
+                let wanted = words(options.iter().map(quoted), "or");
+                let shown = error
+                    .instance()
+                    .as_str()
+                    .filter(|text| text.len() <= MAX_SHOWN && !text.contains('\n') && !self.is_secret(&pointer));
+                let near = shown.and_then(|text| nearest(text, options.iter().filter_map(Value::as_str))).map(String::from);
+                let what = match shown {
+                    Some(text) => format!("unknown value \"{text}\", {wanted} is wanted"),
+                    None => format!("{wanted} is wanted, this is another {}", kind(error.instance()).trim_start_matches("a ")),
+                };
+                violations.push(Violation { pointer, what, near });
+            }
+            Wrong::Constant { expected_value } => say(format!("{} is wanted", quoted(expected_value))),
+            Wrong::Type { kind: wanted } => {
+                say(format!("{} is wanted, this is {}", words(types(wanted).into_iter(), "or"), kind(error.instance())));
+            }
+            Wrong::AnyOf { context } | Wrong::OneOfNotValid { context } => self.alternatives(error, context, violations),
+            Wrong::OneOfMultipleValid { .. } => {
+                say(self.described(error, "this fits more than one of the forms that exclude each other"))
+            }
+            Wrong::FalseSchema => say(self.described(error, "this cannot be set here")),
+            Wrong::Not { .. } => say(self.described(error, "this combination is not allowed")),
+            Wrong::Pattern { pattern } => {
+                let form = self.description(error).unwrap_or_else(|| format!("a text of the form `{pattern}`"));
+                say(format!("this does not have the wanted form: {form}"));
+            }
+            Wrong::Format { format } => say(format!("this is no valid {}", format.replace('-', " "))),
+            Wrong::Minimum { limit } => say(format!("at least {limit} is wanted")),
+            Wrong::Maximum { limit } => say(format!("at most {limit} is allowed")),
+            Wrong::ExclusiveMinimum { limit } => say(format!("more than {limit} is wanted")),
+            Wrong::ExclusiveMaximum { limit } => say(format!("less than {limit} is wanted")),
+            Wrong::MultipleOf { multiple_of } => say(format!("a multiple of {multiple_of} is wanted")),
+            Wrong::MinLength { limit: 1 } => say("the text must not be empty".into()),
+            Wrong::MinLength { limit } => say(format!("at least {} wanted", count(*limit, "character"))),
+            Wrong::MaxLength { limit } => say(format!("at most {} allowed", count(*limit, "character"))),
+            Wrong::MinItems { limit: 1 } => say("the list must not be empty".into()),
+            Wrong::MinItems { limit } => say(format!("at least {} wanted", count(*limit, "item"))),
+            Wrong::MaxItems { limit } => say(format!("at most {} allowed", count(*limit, "item"))),
+            Wrong::AdditionalItems { limit } => say(format!("at most {} allowed", count(*limit as u64, "item"))),
+            Wrong::UnevaluatedItems { .. } => say("the list has items that have no meaning here".into()),
+            Wrong::MinProperties { limit: 1 } => say("the map must not be empty".into()),
+            Wrong::MinProperties { limit } => say(format!("at least {} wanted", count(*limit, "key"))),
+            Wrong::MaxProperties { limit } => say(format!("at most {} allowed", count(*limit, "key"))),
+            Wrong::UniqueItems => say("an item stands in this list twice".into()),
+            Wrong::Contains => say(self.described(error, "the list lacks an item that must be in it")),
+            Wrong::PropertyNames { error: inner } => {
+                let mut inner_violations = Vec::new();
+                self.read(inner, &mut inner_violations);
+                let why = inner_violations.into_iter().map(|violation| violation.what).collect::<Vec<_>>().join("; ");
+                say(match inner.instance().as_str() {
+                    Some(key) if !self.is_secret(&pointer) => format!("the key \"{key}\" cannot be used: {why}"),
+                    _ => format!("a key cannot be used: {why}"),
+                });
+            }
+            other => say(format!("this does not fit the schema (keyword \"{}\")", other.keyword())),
+        }
+    }
+
+    /// What is wrong with the alternative that the user most likely meant: the one whose mistakes lie deepest, of those the one
+    /// with the fewest. If all fail at the value itself because of its type, the types are told together.
+    fn alternatives(
+        &self,
+        error: &ValidationError<'_>,
+        context: &[Vec<ValidationError<'static>>],
+        violations: &mut Vec<Violation>,
+    ) {
+        let pointer = error.instance_path().as_str();
+        let mut wanted: Vec<String> = Vec::new();
+        let mut only_types = !context.is_empty();
+        for branch in context {
+            match branch.iter().find(|error| error.instance_path().as_str() == pointer).map(ValidationError::kind) {
+                Some(Wrong::Type { kind }) => wanted.extend(types(kind)),
+                _ => only_types = false,
+            }
+        }
+        if only_types {
+            wanted.dedup();
+            let what = format!("{} is wanted, this is {}", words(wanted.into_iter(), "or"), kind(error.instance()));
+            return violations.push(Violation { pointer: pointer.to_owned(), what, near: None });
+        }
+        let fits_by_type = |branch: &&Vec<ValidationError<'static>>| {
+            !branch.iter().any(|error| {
+                error.instance_path().as_str() == pointer
+                    && matches!(error.kind(), Wrong::Type { .. } | Wrong::Constant { .. } | Wrong::FalseSchema)
+            })
+        };
+        let chosen = context.iter().filter(fits_by_type).min_by_key(|branch| {
+            // A wrong `const` or `enum` one level down is the mark of another alternative.
+            let other_kind =
+                branch.iter().filter(|error| matches!(error.kind(), Wrong::Constant { .. } | Wrong::Enum { .. })).count();
+            (other_kind, branch.len())
+        });
+        match chosen {
+            Some(branch) => branch.iter().for_each(|error| self.read(error, violations)),
+            None => {
+                let what = self.described(error, "this has none of the wanted forms");
+                violations.push(Violation { pointer: pointer.to_owned(), what, near: None });
+            }
+        }
+    }
+
+    fn is_secret(&self, pointer: &str) -> bool {
+        self.secrets.iter().any(|secret| path::is_within(pointer, secret))
+    }
+
+    /// The schema that holds the keyword which failed.
+    fn schema_of(&self, error: &ValidationError<'_>) -> Option<&Value> {
+        let keyword = error.schema_path().as_str();
+        self.schema.pointer(&keyword[..keyword.rfind('/')?])
+    }
+
+    /// The schema's own word on what is wanted.
+    fn description(&self, error: &ValidationError<'_>) -> Option<String> {
+        let text = self.schema_of(error)?.get("description")?.as_str()?.trim();
+        let sentence = text.split(['\n']).next()?.trim_end_matches('.');
+        (!sentence.is_empty()).then(|| sentence.to_owned())
+    }
+
+    fn described(&self, error: &ValidationError<'_>, what: &str) -> String {
+        match self.description(error) {
+            Some(description) => format!("{what}: {description}"),
+            None => what.to_owned(),
+        }
+    }
+}
+
+/// The names of all keys that a schema knows for a map, in whatever branch.
+fn collect_keys<'s>(root: &'s Value, schema: &'s Value, references: usize, keys: &mut BTreeSet<&'s str>) {
+    keys.extend(
+        schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|named| named.keys().map(String::as_str)),
+    );
+    each_branch(root, schema, references, &mut |branch, references| collect_keys(root, branch, references, keys));
+}
+
+fn types(kind: &TypeKind) -> Vec<String> {
+    let word = |name: &str| {
+        match name {
+            "array" => "a list",
+            "boolean" => "true or false",
+            "integer" => "a whole number",
+            "null" => "null",
+            "number" => "a number",
+            "object" => "a map",
+            _ => "a text",
+        }
+        .to_owned()
+    };
+    match kind {
+        TypeKind::Single(kind) => vec![word(kind.as_str())],
+        TypeKind::Multiple(kinds) => kinds.iter().map(|kind| word(kind.as_str())).collect(),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// A value of the schema as the user would write it.
+fn quoted(value: &Value) -> String {
+    value.to_string()
+}
+
+fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("{number} {thing} is") } else { format!("{number} {thing}s are") }
+}
+
+/// `a, b or c`.
+fn words(items: impl Iterator<Item = String>, last: &str) -> String {
+    let items: Vec<String> = items.collect();
+    match items.as_slice() {
+        [] => "nothing".into(),
+        [one] => one.clone(),
+        [rest @ .., end] => format!("{} {last} {end}", rest.join(", ")),
+    }
+}

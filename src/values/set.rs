@@ -1,0 +1,362 @@
+//! The grammar of `--set` and its sisters, as Helm's `strvals` reads it; docs/values.md tells it in words.
+//!
+//! Settings change the tree in place, one after the other, so a later part of an argument sees what an earlier one did. Errors
+//! never repeat what stands after a `=`, nor a text without one: it may be the rest of a password that holds a comma.
+
+use super::{Origin, Values, merge, path};
+use crate::error::{Error, Place, Result};
+use crate::yaml;
+use serde_json::{Map, Value};
+
+/// The highest index of a list: `strvals.MaxIndex` of Helm, so that a typo cannot fill the memory.
+const MAX_INDEX: usize = 65536;
+
+/// The most steps below a key: `strvals.MaxNestedNameLevel` of Helm. Here it counts indices as well.
+const MAX_STEPS: usize = 30;
+
+/// What the text after a `=` becomes.
+#[derive(Clone, Copy)]
+pub(super) enum Reading<'a> {
+    /// `--set`: a boolean, null, an integer or a text; `{a,b}` is a list of them.
+    Typed,
+    /// `--set-string`: a text, or a list of texts.
+    Text,
+    /// `--set-json`: JSON, nothing is null.
+    Json,
+    /// `--set-file`: the content of the file that the edge has read, whatever stands after the `=`.
+    File(&'a str),
+    /// `--set-literal`: all that follows, to the end.
+    Literal,
+}
+
+impl Reading<'_> {
+    fn flag(self) -> &'static str {
+        match self {
+            Reading::Typed => "--set",
+            Reading::Text => "--set-string",
+            Reading::Json => "--set-json",
+            Reading::File(_) => "--set-file",
+            Reading::Literal => "--set-literal",
+        }
+    }
+}
+
+/// Applies the settings of one argument to `values`.
+pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -> Result<()> {
+    if matches!(reading, Reading::Json) && argument.trim_start().starts_with('{') {
+        return apply_object(values, argument.trim());
+    }
+    if !values.tree.is_object() {
+        values.tree = Value::Object(Map::new());
+    }
+    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading, steps: Vec::new() };
+    while parser.at < parser.text.len() {
+        parser.steps.clear();
+        let root = values.tree.as_object_mut().expect("made a map above");
+        let set = parser.key(root).map_err(|fault| fault.report(reading.flag()))?;
+        note(values, &parser.steps, set, reading.flag());
+    }
+    Ok(())
+}
+
+/// `--set-json '{...}'`: one object, merged like a file.
+fn apply_object(values: &mut Values, text: &str) -> Result<()> {
+    let tree: Value = serde_json::from_str(text).map_err(|error| {
+        Error::user("`--set-json` does not hold a JSON object")
+            .at(Place::new("--set-json").at(error.line(), error.column()).note(json_words(&error)))
+    })?;
+    let under = std::mem::take(values);
+    *values = merge::merge(under, super::with_origin(yaml::whole_floats_as_integers(tree), Origin::Flag("--set-json".into())));
+    Ok(())
+}
+
+/// The pairs of a `--set-file` argument, `key=path,key=path`: keys as written, paths without their escapes. The edge reads the
+/// files and hands each over as a [`Source::SetFile`](super::Source::SetFile).
+///
+/// # Errors
+///
+/// When a key has no path.
+pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
+    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading: Reading::Typed, steps: Vec::new() };
+    let mut pairs = Vec::new();
+    while parser.at < parser.text.len() {
+        let start = parser.at;
+        let (_, stop) = parser.until(&['=', ',']);
+        if stop != Some('=') {
+            return Err(parser.fault(start, NO_VALUE).report("--set-file"));
+        }
+        let key = parser.text[start..parser.at - 1].iter().collect();
+        if parser.text.get(parser.at) == Some(&'{') {
+            return Err(parser
+                .fault(parser.at, "one file is wanted; name those of a list as `key[0]=path`")
+                .report("--set-file"));
+        }
+        let (file, _) = parser.until(&[',']);
+        pairs.push((key, file));
+    }
+    Ok(pairs)
+}
+
+const NO_VALUE: &str = "no `=` with a value follows; a comma inside a value is written `\\,`";
+const NO_KEY: &str = "a key is empty";
+
+/// What is wrong with an argument, and at which character.
+struct Fault {
+    at: usize,
+    what: String,
+}
+
+impl Fault {
+    fn report(self, flag: &str) -> Error {
+        Error::user(format!("`{flag}` cannot be read"))
+            .at(Place::new(flag).note(format!("character {}: {}", self.at + 1, self.what)))
+            .hint("`--set a.b=1,list[0].name=x` shows the grammar; docs/values.md tells it")
+    }
+}
+
+struct Parser<'a> {
+    text: Vec<char>,
+    at: usize,
+    reading: Reading<'a>,
+    /// The steps from the root to what is being set.
+    steps: Vec<path::Step>,
+}
+
+/// What was set, for the origins: nothing (a list was only named), or a value in place of what was there.
+#[derive(PartialEq)]
+enum Set {
+    Named,
+    Replaced,
+}
+
+impl Parser<'_> {
+    fn fault(&self, at: usize, what: impl Into<String>) -> Fault {
+        Fault { at, what: what.into() }
+    }
+
+    /// Reads up to one of the `stops`, which is consumed, or to the end. A backslash takes the next character as it is.
+    fn until(&mut self, stops: &[char]) -> (String, Option<char>) {
+        let mut read = String::new();
+        while let Some(c) = self.text.get(self.at).copied() {
+            self.at += 1;
+            if stops.contains(&c) {
+                return (read, Some(c));
+            }
+            if c != '\\' || matches!(self.reading, Reading::Literal) {
+                read.push(c);
+            } else if let Some(next) = self.text.get(self.at) {
+                read.push(*next);
+                self.at += 1;
+            }
+        }
+        (read, None)
+    }
+
+    fn step(&mut self, step: path::Step, at: usize) -> Result<(), Fault> {
+        if self.steps.len() > MAX_STEPS {
+            return Err(self.fault(at, format!("a path goes down {MAX_STEPS} levels at most")));
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// `key=value`, `key.rest` or `key[index]rest` into a map.
+    fn key(&mut self, map: &mut Map<String, Value>) -> Result<Set, Fault> {
+        let start = self.at;
+        let stops: &[char] = if matches!(self.reading, Reading::Literal) { &['=', '[', '.'] } else { &['=', '[', ',', '.'] };
+        let (key, stop) = self.until(stops);
+        match stop {
+            None | Some(',') => return Err(self.fault(start, NO_VALUE)),
+            Some(_) if key.is_empty() => return Err(self.fault(start, NO_KEY)),
+            Some(_) => self.step(path::Step::Key(key.clone()), start)?,
+        }
+        match stop {
+            Some('=') => {
+                let value = self.value()?;
+                map.insert(key, value);
+                Ok(Set::Replaced)
+            }
+            Some('.') => match map.entry(key).or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(inner) => self.key(inner),
+                other => Err(self.fault(start, format!("a key below {} cannot be set", name(other)))),
+            },
+            _ => match map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(list) => self.item(list),
+                other => Err(self.fault(start, format!("an item of {} cannot be set", name(other)))),
+            },
+        }
+    }
+
+    /// `index]=value`, `index].rest` or `index][index]rest` into a list.
+    fn item(&mut self, list: &mut Vec<Value>) -> Result<Set, Fault> {
+        let start = self.at;
+        let (index, stop) = self.until(&[']']);
+        if stop.is_none() {
+            return Err(self.fault(start, "the bracket of an index stays open"));
+        }
+        // A sign is allowed, as in Go's Atoi.
+        let index: i64 = index.parse().map_err(|_| self.fault(start, "an index is a number"))?;
+        let index = match usize::try_from(index) {
+            Ok(index) if index <= MAX_INDEX => index,
+            Ok(_) => return Err(self.fault(start, format!("an index is {MAX_INDEX} at most"))),
+            Err(_) => return Err(self.fault(start, "an index cannot be negative")),
+        };
+        let after = self.at;
+        let (rest, stop) = self.until(&['[', '.', '=']);
+        if !rest.is_empty() {
+            return Err(self.fault(after, "`=`, `.` or `[` is wanted after an index"));
+        }
+        if stop.is_none() {
+            // Helm: `a[0]` alone names the list, and makes an empty one.
+            return Ok(Set::Named);
+        }
+        self.step(path::Step::Index(index), start)?;
+        let slot = |list: &mut Vec<Value>| {
+            if list.len() <= index {
+                list.resize(index + 1, Value::Null);
+            }
+        };
+        match stop {
+            Some('=') => {
+                let value = self.value()?;
+                slot(list);
+                list[index] = value;
+                Ok(Set::Replaced)
+            }
+            Some('.') => {
+                slot(list);
+                if !list[index].is_object() {
+                    list[index] = Value::Object(Map::new());
+                }
+                self.key(list[index].as_object_mut().expect("made a map above"))
+            }
+            _ => {
+                slot(list);
+                match &mut list[index] {
+                    Value::Array(inner) => self.item(inner),
+                    empty @ Value::Null => {
+                        *empty = Value::Array(Vec::new());
+                        self.item(empty.as_array_mut().expect("made a list above"))
+                    }
+                    other => Err(self.fault(after, format!("an item of {} cannot be set", name(other)))),
+                }
+            }
+        }
+    }
+
+    fn value(&mut self) -> Result<Value, Fault> {
+        match self.reading {
+            Reading::File(content) => Ok(content.into()),
+            Reading::Literal => Ok(self.until(&[]).0.into()),
+            Reading::Json => self.json(),
+            Reading::Typed | Reading::Text if self.text.get(self.at) == Some(&'{') => self.list(),
+            Reading::Typed | Reading::Text => {
+                let (text, _) = self.until(&[',']);
+                Ok(self.typed(text))
+            }
+        }
+    }
+
+    /// `{a,b}`, and the comma after it.
+    fn list(&mut self) -> Result<Value, Fault> {
+        let start = self.at;
+        self.at += 1;
+        let mut list = Vec::new();
+        loop {
+            let (text, stop) = self.until(&[',', '}']);
+            match stop {
+                None => return Err(self.fault(start, "a list that begins with `{` must end with `}`")),
+                Some(',') => list.push(self.typed(text)),
+                Some(_) => {
+                    list.push(self.typed(text));
+                    self.at += usize::from(self.text.get(self.at) == Some(&','));
+                    return Ok(Value::Array(list));
+                }
+            }
+        }
+    }
+
+    fn typed(&self, text: String) -> Value {
+        if matches!(self.reading, Reading::Text) {
+            return text.into();
+        }
+        match text.to_ascii_lowercase().as_str() {
+            "true" => true.into(),
+            "false" => false.into(),
+            "null" => Value::Null,
+            "0" => 0.into(),
+            // What begins with a zero (`007`) or has a point (`1.5`) stays a text, so that versions and codes keep their digits.
+            _ if text.starts_with('0') => text.into(),
+            _ => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+        }
+    }
+
+    /// A JSON value and the comma after it; null if there is none.
+    fn json(&mut self) -> Result<Value, Fault> {
+        if self.blank() {
+            return Ok(Value::Null);
+        }
+        let rest: String = self.text[self.at..].iter().collect();
+        let mut values = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
+        let value = match values.next() {
+            Some(Ok(value)) => value,
+            Some(Err(error)) => return Err(self.fault(self.at + error.column().saturating_sub(1), json_words(&error))),
+            None => Value::Null,
+        };
+        self.at += rest[..values.byte_offset()].chars().count();
+        self.blank();
+        Ok(yaml::whole_floats_as_integers(value))
+    }
+
+    /// Skips white space and one comma. True if there was nothing before the comma or the end.
+    fn blank(&mut self) -> bool {
+        while let Some(c) = self.text.get(self.at) {
+            if !c.is_whitespace() && *c != ',' {
+                return false;
+            }
+            self.at += 1;
+            if *c == ',' {
+                break;
+            }
+        }
+        true
+    }
+}
+
+/// The parser's own words name no value, but they are in its language.
+fn json_words(error: &serde_json::Error) -> String {
+    if error.is_eof() { "the JSON value ends too early" } else { "this is not a JSON value; a text needs double quotes" }.into()
+}
+
+/// Gives what was set its origin: the node, all below it, and the maps and lists above, which the flag names as well.
+fn note(values: &mut Values, steps: &[path::Step], set: Set, flag: &str) {
+    let mut pointers = vec![String::new()];
+    for step in steps {
+        pointers.push(path::below(pointers.last().expect("begins with the root"), step));
+    }
+    let node = pointers.last().expect("begins with the root").clone();
+    let origin = Origin::Flag(format!("{flag} {}", path::display(&node, &values.tree)));
+    for pointer in pointers {
+        let known = values.origins.entry(pointer).or_default();
+        if known.last() != Some(&origin) {
+            known.push(origin.clone());
+        }
+    }
+    if set == Set::Replaced {
+        merge::forget_below(&mut values.origins, &node);
+        if let Some(value) = values.tree.pointer(&node) {
+            super::spread(value, &node, &origin, &mut values.origins);
+        }
+    }
+}
+
+fn name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
