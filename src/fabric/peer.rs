@@ -41,7 +41,7 @@ impl Chaincode {
     fn choose(settings: &Settings, version: &Version, breaks: &mut Breaks) -> Chaincode {
         let endpoint = settings.text("/chaincode/dockerEndpoint");
         let builders = settings.get("/chaincode/builders").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        if !endpoint.is_empty() && !endpoint.starts_with("tcp://") && !endpoint.starts_with("http://") {
+        if !endpoint.is_empty() && docker_port(endpoint).is_none() {
             breaks.add("chaincode.dockerEndpoint", "a Docker host is given as tcp://HOST:PORT");
         }
         if builders && !EXTERNAL_BUILDERS.holds(version) {
@@ -76,6 +76,12 @@ impl Chaincode {
             _ => Chaincode::None,
         }
     }
+}
+
+/// The port of `tcp://HOST:PORT`.
+fn docker_port(endpoint: &str) -> Option<u16> {
+    let (host, port) = endpoint.strip_prefix("tcp://")?.rsplit_once(':')?;
+    port.parse().ok().filter(|port| *port != 0 && !host.is_empty())
 }
 
 /// What the rows of the table know of a peer.
@@ -186,6 +192,10 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
     if settings.flag("/tls/clientAuthRequired", false) && !settings.flag("/tls/enabled", true) {
         breaks.add("tls.clientAuthRequired", "clients show certificates in TLS: it needs tls.enabled");
     }
+    let operations = settings.number("/operations/port", 9443);
+    if [PORT, CHAINCODE_PORT, COUCHDB_PORT, super::ca::PORT].contains(&operations) {
+        breaks.add("operations.port", format!("port {operations} is taken in these pods by what they serve"));
+    }
     let builders = builders(settings, version, chaincode);
     let peers: Vec<Value> = all
         .iter()
@@ -215,6 +225,9 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
     let mut facts = Map::new();
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
+    if let Some(port) = docker_port(settings.text("/chaincode/dockerEndpoint")) {
+        facts.insert("docker_port".to_owned(), port.into());
+    }
     // From 1.4 to the end of the line a peer asks its Docker daemon whenever it is asked for its health; without one it never is well
     // (`peer/node/start.go` of 1.4 registers the checker unconditionally, later lines only when `vm.endpoint` is set).
     facts.insert("peer_healthz".to_owned(), (version.major > 1 || chaincode == Chaincode::DockerTcp).into());
