@@ -64,13 +64,21 @@ impl Case {
         Case { release: text("name"), namespace: text("namespace"), chart, folder }
     }
 
+    /// A release of the chart's usual name that no folder describes.
+    fn of(chart: &str) -> Case {
+        Case::read(Path::new("nowhere").join(chart).join("case"))
+    }
+
     fn chart(&self) -> Chart {
         repository::find(&self.chart, None).unwrap()
     }
 
     fn outcome(&self) -> Result<Outcome, Error> {
+        self.outcome_of(fs::read_to_string(self.folder.join("values.yaml")).unwrap())
+    }
+
+    fn outcome_of(&self, text: String) -> Result<Outcome, Error> {
         let chart = self.chart();
-        let text = fs::read_to_string(self.folder.join("values.yaml")).unwrap();
         let user = values::from_sources(vec![Source::File { name: "values.yaml".to_owned(), text }])?;
         let (values, _) = values::coalesce(&values::defaults(&chart.values, "values.yaml")?, &user);
         let schema = chart.schema.as_ref().expect("each chart has a schema");
@@ -170,8 +178,8 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
         let services: Vec<&Object> = outcome.output.objects.iter().filter(|object| object.key.kind == "Service").collect();
         for (object, pod) in pods(&outcome.output.objects).filter(|(object, _)| object.key.kind == "StatefulSet") {
             let name = &object.key.name;
-            assert_eq!(pod["containers"][0]["name"], **name, "{}", case.name());
-            assert_eq!(object.body["spec"]["serviceName"], **name);
+            assert_eq!(pod["containers"][0]["name"].as_str(), Some(name.as_str()), "{}", case.name());
+            assert_eq!(object.body["spec"]["serviceName"].as_str(), Some(name.as_str()));
             let service = services.iter().find(|service| service.key.name == *name).expect("each node has its Service");
             let labels = &object.body["spec"]["template"]["metadata"]["labels"];
             for (label, value) in service.body["spec"]["selector"].as_object().unwrap() {
@@ -186,7 +194,7 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
                 assert_eq!(host, format!("{name}.{}", case.namespace));
                 assert!(outcome.hosts.iter().any(|own| own == host), "{host}");
                 let ports = service.body["spec"]["ports"].as_array().unwrap();
-                assert!(ports.iter().any(|own| own["port"].to_string() == port), "{key} {value}");
+                assert!(ports.iter().any(|own| own["port"].as_u64() == port.parse().ok()), "{key} {value}");
             }
         }
     });
@@ -217,24 +225,95 @@ fn every_pod_is_confined() {
 /// What a StatefulSet selects and claims cannot change, so nothing in it may come from a version.
 #[test]
 fn a_version_changes_nothing_that_cannot_change() {
-    let immutable = |values: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let chart = folder.path().join("peer-org");
-        fs::create_dir_all(chart.join("case")).unwrap();
-        fs::write(chart.join("case/values.yaml"), values).unwrap();
-        let outcome = Case::read(chart.join("case")).outcome().unwrap();
-        let objects = outcome.output.objects.into_iter().filter(|object| object.key.kind == "StatefulSet");
+    let case = Case::of("peer-org");
+    let immutable = |values: String| {
+        let objects = case.outcome_of(values).unwrap().output.objects.into_iter();
+        let objects = objects.filter(|object| object.key.kind == "StatefulSet");
         let parts = ["/spec/selector", "/spec/serviceName", "/spec/volumeClaimTemplates", "/spec/podManagementPolicy"];
         objects.map(|object| parts.map(|part| object.body.pointer(part).cloned())).collect::<Vec<_>>()
     };
-    let couchdb = "peers: {stateDatabase: CouchDB}";
-    let of = |version: &str| immutable(&format!("fabricVersion: {version}\n{couchdb}\n"));
+    let of = |version: &str| immutable(format!("fabricVersion: {version}\npeers: {{stateDatabase: CouchDB}}\n"));
     let first = of("1.4.12");
     let claims = |parts: &[Option<Value>; 4]| parts[2].as_ref().and_then(Value::as_array).map_or(0, Vec::len);
     assert_eq!(first.iter().map(claims).collect::<Vec<_>>(), [1, 2, 2], "the CA server, and two peers with their CouchDB");
     for version in ["2.2.15", "2.5.15", "2.5.16", "3.1.5"] {
         assert_eq!(of(version), first, "{version}");
     }
+}
+
+/// Each key of a schema, set to something else than its default, changes what is rendered or made, or is refused, in one of these settings.
+#[test]
+fn every_value_does_something() {
+    for (chart, settings) in [
+        (
+            "peer-org",
+            &[
+                json!({"cli": {"enabled": true}}),
+                json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
+            ][..],
+        ),
+        (
+            "orderer-org",
+            &[
+                json!({"networkPolicy": {}}),
+                json!({"orderers": {"consensus": "kafka", "genesis": {"secret": "orderer-genesis"}}}),
+            ],
+        ),
+        ("kafka", &[json!({"kafka": {}})]),
+    ] {
+        let case = Case::of(chart);
+        let outcome = |values: &Value| match case.outcome_of(values.to_string()) {
+            Ok(outcome) => format!("{}{:?}{:?}", show(&case, &outcome.output), outcome.secrets, outcome.hosts),
+            Err(error) => error.to_string(),
+        };
+        let before: Vec<String> = settings.iter().map(&outcome).collect();
+        let chart = case.chart();
+        for (path, value) in others(chart.schema.as_ref().unwrap(), Vec::new()) {
+            let changes = settings.iter().zip(&before).any(|(setting, before)| {
+                let mut values = setting.clone();
+                let mut place = &mut values;
+                for key in &path {
+                    place = &mut place[key.as_str()];
+                }
+                *place = value.clone();
+                outcome(&values) != *before
+            });
+            assert!(changes, "{}: {} = {value} does nothing", chart.metadata.name, path.join("."));
+        }
+    }
+}
+
+/// Another value than the default for each key of a schema.
+fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let below = |(key, schema): (&String, &Value)| others(schema, path.iter().chain([key]).cloned().collect());
+        return properties.iter().flat_map(below).collect();
+    }
+    let default = &schema["default"];
+    let key = path.last().map_or("", String::as_str);
+    let other = match schema["type"].as_str().unwrap() {
+        "boolean" => json!(default != true),
+        "integer" => json!(default.as_i64().unwrap() + 1),
+        "string" => match schema.get("enum").and_then(Value::as_array) {
+            Some(all) => all.iter().rev().find(|other| *other != default).unwrap().clone(),
+            None => match key {
+                "fabricVersion" => json!("2.5.15"),
+                "size" => json!("7Gi"),
+                "heap" | "zookeeperHeap" => json!("64m"),
+                "dockerEndpoint" => json!("tcp://elsewhere:2376"),
+                _ => json!("other"),
+            },
+        },
+        "array" => match key {
+            "hostAliases" => json!([{"ip": "192.0.2.1", "hostnames": ["other"]}]),
+            "builders" => json!([{"name": "other", "path": "/other"}]),
+            "tolerations" => json!([{"key": "other"}]),
+            "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
+            _ => json!(["other"]),
+        },
+        _ => json!({"OTHER": "value"}),
+    };
+    vec![(path, other)]
 }
 
 #[test]
