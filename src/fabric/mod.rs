@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 use settings::Settings;
 
 mod ca;
+mod chaincode;
+mod core;
 mod images;
 mod kafka;
 mod orderer;

@@ -97,8 +97,17 @@ fn chaincode_modes_that_a_line_lacks_are_refused() {
     assert_eq!(of("2.5.16", json!({"mode": "docker-tcp"})), ["chaincode.dockerEndpoint"]);
     assert_eq!(of("2.5.16", json!({"mode": "external"})), ["chaincode.builders"]);
     assert_eq!(of("1.4.12", json!({"builders": [{"name": "a", "path": "/b"}]})), ["chaincode.builders"]);
-    assert_eq!(of("1.4.12", json!({"dockerEndpoint": "unix:///var/run/docker.sock"})), ["chaincode.dockerEndpoint"]);
+    for endpoint in
+        ["unix:///var/run/docker.sock", "docker.example.com:2375", "tcp://docker.example.com", "tcp://:2375", "tcp://a:0"]
+    {
+        assert_eq!(of("1.4.12", json!({"dockerEndpoint": endpoint})), ["chaincode.dockerEndpoint"], "{endpoint}");
+    }
     assert!(of("2.4.1", json!({"mode": "ccaas"})).is_empty());
+}
+
+#[test]
+fn the_operations_port_is_not_one_that_serves() {
+    assert_eq!(refused(Model::PeerOrganization, json!({"operations": {"port": 7051}})), ["operations.port"]);
 }
 
 #[test]

@@ -98,6 +98,12 @@ pub fn plan(
     let mut plan = Plan { warnings: warnings(organization, &wanted, existing, now), ..Plan::default() };
     let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|wanted| existing.contains_key(&wanted.name));
     plan.keep = present.iter().map(|wanted| wanted.name.clone()).collect();
+    if organization.ca_server.is_some() {
+        let kept = present.iter().find(|wanted| matches!(wanted.content, Content::Ca)).and_then(|ca| existing.get(&ca.name));
+        if kept.is_some_and(|secret| entry(secret, "key.pem").is_none()) {
+            return Err(no_authority_key(organization, "ca"));
+        }
+    }
     match source {
         Source::Generate => generate(organization, &wanted, &missing, existing, now, &mut plan)?,
         Source::CryptoConfig { folder, files } => {
@@ -212,10 +218,15 @@ fn same_identities(
 }
 
 fn no_authority_key(organization: &Organization, which: &str) -> Error {
-    Error::user(format!("the crypto-config has no key of {which}.{}", organization.domain))
-        .why("the CA server signs with it, or is given its TLS certificate by it")
+    let secret = match which {
+        "ca" => format!("{}-ca", organization.release),
+        _ => format!("{}-tlsca", organization.release),
+    };
+    Error::user(format!("there is no key of {which}.{}, which the CA server needs", organization.domain))
+        .at(Place::new(format!("Secret {}/{secret}", organization.namespace)).note("data.key.pem: missing"))
+        .why("the CA server signs with the organization's own key, and its TLS certificate is signed by the TLS authority's")
         .now("nothing was made, and nothing was sent to the cluster")
-        .hint("put the key back beside its certificate, or set ca.enabled=false")
+        .hint("put the key beside its certificate, or set ca.enabled=false")
 }
 
 /// How long before its end a certificate is spoken of.
@@ -230,6 +241,9 @@ fn warnings(
     let mut warnings = Vec::new();
     for Wanted { name, content } in wanted {
         let Some(secret) = existing.get(name) else { continue };
+        if secret["metadata"]["labels"][LABEL].as_str() != Some(&organization.release) {
+            warnings.push(format!("Secret {}/{name} was not made by this release, and is used as it is", organization.namespace));
+        }
         let pem = certificate_key(content).and_then(|key| entry(secret, key));
         let Some(certificate) = pem.and_then(|pem| Certificate::from_pem(&pem, name).ok()) else { continue };
         let place = format!("Secret {}/{name}", organization.namespace);

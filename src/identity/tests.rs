@@ -274,6 +274,10 @@ fn what_cannot_be_extended_is_told() {
     keyless["data"].as_object_mut().unwrap().remove("key.pem");
     existing.insert("org1-ca".to_owned(), keyless);
     let error = plan(&org1(2), &existing, &Source::Generate, now()).unwrap_err().to_string();
+    assert!(error.contains("there is no key of ca.org1") && !error.contains(&key[40..60]), "{error}");
+    let mut without_server = org1(2);
+    without_server.ca_server = None;
+    let error = plan(&without_server, &existing, &Source::Generate, now()).unwrap_err().to_string();
     assert!(error.contains("one is missing") && !error.contains(&key[40..60]), "{error}");
 }
 
@@ -363,7 +367,7 @@ fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
         (
             "the key of a CA that runs",
             |files| files.retain(|path, _| path != "peerOrganizations/org1/ca/priv_sk"),
-            &["has no key of ca.org1", "ca.enabled=false"],
+            &["there is no key of ca.org1", "Secret org1/org1-ca", "ca.enabled=false"],
         ),
     ];
     for (case, change, expected) in cases {
@@ -401,6 +405,11 @@ fn a_crypto_config_of_another_identity_is_refused() {
 fn what_stays_is_warned_about() {
     let existing = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
     assert!(plan(&org1(1), &existing, &Source::Generate, now()).unwrap().warnings.is_empty());
+    let mut foreign = existing.clone();
+    foreign.get_mut("ca-admin").unwrap()["metadata"]["labels"] = Value::Null;
+    let warnings = plan(&org1(1), &foreign, &Source::Generate, now()).unwrap().warnings;
+    assert_eq!(warnings, ["Secret org1/ca-admin was not made by this release, and is used as it is"]);
+
     let mut wider = org1(1);
     wider.nodes[0].hosts.push("peer0.example.com".to_owned());
     let late: jiff::Timestamp = "2036-11-01T00:00:00Z".parse().unwrap();

@@ -1,0 +1,423 @@
+//! The embedded charts: each folder `tests/charts/<chart>/<case>/` holds `values.yaml`, perhaps `release.yaml` (name and namespace), and
+//! what comes of it: `manifest.yaml`, the objects and the notes, or `error.txt`.
+//!
+//! `BLESS=1 cargo test --test charts` writes the outcomes anew; read the difference before you keep it. Beside the snapshots, rules that
+//! every manifest keeps are checked on all of them, so that a case is worth adding even if nobody reads its snapshot.
+
+use kubectl_fabric::chart::{Chart, repository};
+use kubectl_fabric::error::Error;
+use kubectl_fabric::fabric::{self, Model, Subject};
+use kubectl_fabric::identity;
+use kubectl_fabric::manifest::{Object, to_yaml};
+use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
+use kubectl_fabric::values::{self, Source};
+use kubectl_fabric::yaml;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+struct Case {
+    folder: PathBuf,
+    chart: String,
+    release: String,
+    namespace: String,
+}
+
+/// What a case comes to: its objects, and the Secrets that the program makes beside them.
+struct Outcome {
+    output: Output,
+    values: Value,
+    secrets: Vec<String>,
+    hosts: Vec<String>,
+}
+
+impl Case {
+    /// Every case with its outcome, worked out once for all tests.
+    fn all() -> &'static [(Case, Result<Outcome, Error>)] {
+        static ALL: LazyLock<Vec<(Case, Result<Outcome, Error>)>> = LazyLock::new(|| {
+            let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/charts");
+            let cases = folders(&top).into_iter().flat_map(|chart| folders(&chart)).map(Case::read);
+            cases
+                .map(|case| {
+                    let outcome = case.outcome();
+                    (case, outcome)
+                })
+                .collect()
+        });
+        &ALL
+    }
+
+    fn read(folder: PathBuf) -> Case {
+        let chart = folder.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
+        let release = fs::read_to_string(folder.join("release.yaml")).map(|text| yaml::parse(&text, "release.yaml").unwrap());
+        let default = match chart.as_str() {
+            "peer-org" => "org1",
+            "orderer-org" => "orgorderer1",
+            other => other,
+        };
+        let text = |field: &str| match &release {
+            Ok(release) => release[field].as_str().unwrap_or(default).to_owned(),
+            Err(_) => default.to_owned(),
+        };
+        Case { release: text("name"), namespace: text("namespace"), chart, folder }
+    }
+
+    /// A release of the chart's usual name that no folder describes.
+    fn of(chart: &str) -> Case {
+        Case::read(Path::new("nowhere").join(chart).join("case"))
+    }
+
+    fn chart(&self) -> Chart {
+        repository::find(&self.chart, None).unwrap()
+    }
+
+    fn outcome(&self) -> Result<Outcome, Error> {
+        self.outcome_of(fs::read_to_string(self.folder.join("values.yaml")).unwrap())
+    }
+
+    fn outcome_of(&self, text: String) -> Result<Outcome, Error> {
+        let chart = self.chart();
+        let user = values::from_sources(vec![Source::File { name: "values.yaml".to_owned(), text }])?;
+        let (values, _) = values::coalesce(&values::defaults(&chart.values, "values.yaml")?, &user);
+        let schema = chart.schema.as_ref().expect("each chart has a schema");
+        values::validate(schema, &values, &self.release, &chart.name_version())?;
+        let subject =
+            Subject { model: Model::of(&chart)?, release: &self.release, namespace: &self.namespace, values: &values.tree };
+        let facts = fabric::facts(subject)?;
+        let organization = fabric::organization(subject)?;
+        let output = render(&Input {
+            chart: &chart,
+            values: &values.tree,
+            release: Release {
+                name: self.release.clone(),
+                namespace: self.namespace.clone(),
+                revision: 1,
+                is_install: true,
+                is_upgrade: false,
+            },
+            capabilities: Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() },
+            fabric: facts,
+            lookup: None,
+        })?;
+        let secrets = organization.as_ref().map(identity::secret_names).unwrap_or_default();
+        let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
+        let hosts = nodes.flat_map(|node| node.hosts.clone()).collect();
+        Ok(Outcome { output, values: values.tree, secrets, hosts })
+    }
+
+    fn name(&self) -> String {
+        self.folder.display().to_string()
+    }
+}
+
+#[test]
+fn every_case_renders_as_expected() {
+    let mut wrong = Vec::new();
+    for (case, outcome) in Case::all() {
+        let (file, actual) = match outcome {
+            Ok(outcome) => ("manifest.yaml", show(case, &outcome.output)),
+            Err(error) => ("error.txt", format!("{error}\n")),
+        };
+        if std::env::var_os("BLESS").is_some() {
+            for old in ["manifest.yaml", "error.txt"] {
+                let _ = fs::remove_file(case.folder.join(old));
+            }
+            fs::write(case.folder.join(file), &actual).unwrap();
+        }
+        let expected = fs::read_to_string(case.folder.join(file)).unwrap_or_else(|_| format!("(no {file})\n"));
+        if actual != expected {
+            let diff = similar::TextDiff::from_lines(&expected, &actual);
+            wrong.push(format!("{}:\n{}", case.name(), diff.unified_diff().header("expected", "actual")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a pod mounts or reads is made by the release or by its identities, or is named by the user.
+#[test]
+fn every_reference_of_a_pod_resolves() {
+    each_manifest(|case, outcome| {
+        let named = |kind: &str| {
+            let objects = outcome.output.objects.iter().filter(move |object| object.key.kind == kind);
+            objects.map(|object| object.key.name.clone()).collect::<BTreeSet<_>>()
+        };
+        let mut secrets: BTreeSet<String> = outcome.secrets.iter().cloned().collect();
+        for path in ["/ca/existingSecret", "/couchdb/existingSecret", "/orderers/genesis/secret"] {
+            secrets.extend(outcome.values.pointer(path).and_then(Value::as_str).map(str::to_owned));
+        }
+        let (maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
+        for (object, pod) in pods(&outcome.output.objects) {
+            let place = format!("{}: {}", case.name(), object.key);
+            for path in ["secretName", "secretKeyRef", "secret", "configMap"] {
+                for reference in find(pod, path) {
+                    let name = reference.as_str().or_else(|| reference["name"].as_str());
+                    let Some(name) = name else { continue };
+                    let known = if path == "configMap" { &maps } else { &secrets };
+                    assert!(known.contains(name), "{place} names {path} {name}");
+                }
+            }
+            assert!(accounts.contains(pod["serviceAccountName"].as_str().unwrap()), "{place}");
+            let mut volumes: BTreeSet<&str> =
+                pod["volumes"].as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap()).collect();
+            let claims = object.body.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+            volumes.extend(claims.into_iter().flatten().map(|claim| claim["metadata"]["name"].as_str().unwrap()));
+            for mount in find(pod, "volumeMounts").iter().flat_map(|mounts| mounts.as_array().unwrap()) {
+                assert!(volumes.contains(mount["name"].as_str().unwrap()), "{place}: {mount}");
+            }
+        }
+    });
+}
+
+/// StatefulSet, container and Service bear the node's name, and every address that a node advertises is such a Service, and stands in
+/// the certificate that its organization's nodes get.
+#[test]
+fn every_address_is_a_service_and_stands_in_a_certificate() {
+    each_manifest(|case, outcome| {
+        let services: Vec<&Object> = outcome.output.objects.iter().filter(|object| object.key.kind == "Service").collect();
+        for (object, pod) in pods(&outcome.output.objects).filter(|(object, _)| object.key.kind == "StatefulSet") {
+            let name = &object.key.name;
+            assert_eq!(pod["containers"][0]["name"].as_str(), Some(name.as_str()), "{}", case.name());
+            assert_eq!(object.body["spec"]["serviceName"].as_str(), Some(name.as_str()));
+            let service = services.iter().find(|service| service.key.name == *name).expect("each node has its Service");
+            let labels = &object.body["spec"]["template"]["metadata"]["labels"];
+            for (label, value) in service.body["spec"]["selector"].as_object().unwrap() {
+                assert_eq!(labels[label], *value, "{} selects its pod", service.key);
+            }
+            for variable in pod["containers"][0]["env"].as_array().into_iter().flatten() {
+                let (key, value) = (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap_or_default());
+                if !["CORE_PEER_ADDRESS", "CORE_PEER_GOSSIP_EXTERNALENDPOINT", "CORE_PEER_CHAINCODEADDRESS"].contains(&key) {
+                    continue;
+                }
+                let (host, port) = value.split_once(':').unwrap();
+                assert_eq!(host, format!("{name}.{}", case.namespace));
+                assert!(outcome.hosts.iter().any(|own| own == host), "{host}");
+                let ports = service.body["spec"]["ports"].as_array().unwrap();
+                assert!(ports.iter().any(|own| own["port"].as_u64() == port.parse().ok()), "{key} {value}");
+            }
+        }
+    });
+}
+
+/// The Pod Security level "restricted", but for the one image that must begin as root; and traps 6 and 14 of running Fabric on Kubernetes:
+/// no variables out of Services, no root.
+#[test]
+fn every_pod_is_confined() {
+    each_manifest(|case, outcome| {
+        for (object, pod) in pods(&outcome.output.objects) {
+            let place = format!("{}: {}", case.name(), object.key);
+            assert_eq!(pod["enableServiceLinks"], false, "{place}");
+            assert_eq!(pod["automountServiceAccountToken"], false, "{place}");
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{place}");
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{place}");
+            for container in pod["containers"].as_array().unwrap() {
+                let context = &container["securityContext"];
+                assert_eq!(context["allowPrivilegeEscalation"], false, "{place}");
+                assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{place}");
+                let old_couchdb = container["image"].as_str().unwrap().contains("fabric-couchdb");
+                assert_eq!(context.get("runAsUser") == Some(&json!(0)), old_couchdb, "{place}");
+            }
+        }
+    });
+}
+
+/// What a StatefulSet selects and claims cannot change, so nothing in it may come from a version.
+#[test]
+fn a_version_changes_nothing_that_cannot_change() {
+    let case = Case::of("peer-org");
+    let immutable = |values: String| {
+        let objects = case.outcome_of(values).unwrap().output.objects.into_iter();
+        let objects = objects.filter(|object| object.key.kind == "StatefulSet");
+        let parts = ["/spec/selector", "/spec/serviceName", "/spec/volumeClaimTemplates", "/spec/podManagementPolicy"];
+        objects.map(|object| parts.map(|part| object.body.pointer(part).cloned())).collect::<Vec<_>>()
+    };
+    let of = |version: &str| immutable(format!("fabricVersion: {version}\npeers: {{stateDatabase: CouchDB}}\n"));
+    let first = of("1.4.12");
+    let claims = |parts: &[Option<Value>; 4]| parts[2].as_ref().and_then(Value::as_array).map_or(0, Vec::len);
+    assert_eq!(first.iter().map(claims).collect::<Vec<_>>(), [1, 2, 2], "the CA server, and two peers with their CouchDB");
+    for version in ["2.2.15", "2.5.15", "2.5.16", "3.1.5"] {
+        assert_eq!(of(version), first, "{version}");
+    }
+}
+
+/// Each key of a schema, set to something else than its default, changes what is rendered or made, or is refused, in one of these settings.
+#[test]
+fn every_value_does_something() {
+    for (chart, settings) in [
+        (
+            "peer-org",
+            &[
+                json!({"cli": {"enabled": true}}),
+                json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
+            ][..],
+        ),
+        (
+            "orderer-org",
+            &[
+                json!({"networkPolicy": {}}),
+                json!({"orderers": {"consensus": "kafka", "genesis": {"secret": "orderer-genesis"}}}),
+            ],
+        ),
+        ("kafka", &[json!({"kafka": {}})]),
+    ] {
+        let case = Case::of(chart);
+        let outcome = |values: &Value| match case.outcome_of(values.to_string()) {
+            Ok(outcome) => format!("{}{:?}{:?}", show(&case, &outcome.output), outcome.secrets, outcome.hosts),
+            Err(error) => error.to_string(),
+        };
+        let before: Vec<String> = settings.iter().map(&outcome).collect();
+        let chart = case.chart();
+        for (path, value) in others(chart.schema.as_ref().unwrap(), Vec::new()) {
+            let changes = settings.iter().zip(&before).any(|(setting, before)| {
+                let mut values = setting.clone();
+                let mut place = &mut values;
+                for key in &path {
+                    place = &mut place[key.as_str()];
+                }
+                *place = value.clone();
+                outcome(&values) != *before
+            });
+            assert!(changes, "{}: {} = {value} does nothing", chart.metadata.name, path.join("."));
+        }
+    }
+}
+
+/// Another value than the default for each key of a schema.
+fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let below = |(key, schema): (&String, &Value)| others(schema, path.iter().chain([key]).cloned().collect());
+        return properties.iter().flat_map(below).collect();
+    }
+    let default = &schema["default"];
+    let key = path.last().map_or("", String::as_str);
+    let other = match schema["type"].as_str().unwrap() {
+        "boolean" => json!(default != true),
+        "integer" => json!(default.as_i64().unwrap() + 1),
+        "string" => match schema.get("enum").and_then(Value::as_array) {
+            Some(all) => all.iter().rev().find(|other| *other != default).unwrap().clone(),
+            None => match key {
+                "fabricVersion" => json!("2.5.15"),
+                "size" => json!("7Gi"),
+                "heap" | "zookeeperHeap" => json!("64m"),
+                "dockerEndpoint" => json!("tcp://elsewhere:2376"),
+                _ => json!("other"),
+            },
+        },
+        "array" => match key {
+            "hostAliases" => json!([{"ip": "192.0.2.1", "hostnames": ["other"]}]),
+            "builders" => json!([{"name": "other", "path": "/other"}]),
+            "tolerations" => json!([{"key": "other"}]),
+            "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
+            _ => json!(["other"]),
+        },
+        _ => json!({"OTHER": "value"}),
+    };
+    vec![(path, other)]
+}
+
+#[test]
+fn rendering_twice_gives_the_same() {
+    each_manifest(|case, outcome| {
+        let again = case.outcome().unwrap();
+        assert_eq!(show(case, &again.output), show(case, &outcome.output), "{}", case.name());
+    });
+}
+
+#[test]
+fn every_chart_shares_its_macros() {
+    let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts");
+    let text = |name: &str| fs::read_to_string(charts.join(name).join("0.1.0/templates/_helpers.jinja")).unwrap();
+    assert_eq!(text("peer-org"), text("orderer-org"));
+    assert_eq!(text("peer-org"), text("kafka"));
+}
+
+/// Keys of values.yaml and of the schema are the same, each with a description and the same default.
+#[test]
+fn schemas_describe_every_value() {
+    fn check(schema: &Value, value: &Value, path: &str) {
+        assert!(schema["description"].as_str().is_some_and(|text| text.ends_with('.')), "{path} has a description");
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            assert_eq!(schema["default"], *value, "{path}");
+            return;
+        };
+        assert_eq!(schema["additionalProperties"], false, "{path}");
+        let keys: Vec<_> = value.as_object().unwrap().keys().collect();
+        assert_eq!(properties.keys().collect::<Vec<_>>(), keys, "{path}");
+        for (key, property) in properties {
+            check(property, &value[key], &format!("{path}/{key}"));
+        }
+    }
+    for (name, _, _) in repository::embedded() {
+        let chart = repository::find(name, None).unwrap();
+        check(chart.schema.as_ref().unwrap(), &yaml::parse(&chart.values, "values.yaml").unwrap(), name);
+    }
+}
+
+/// charts/released.txt against the charts there are: the complaints.
+fn unlike_released(released: &str, embedded: &[(&str, &str, &str)]) -> Vec<String> {
+    let lines = released.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [name, version, digest] = words[..] else { return Some(format!("not \"name version digest\": {line}")) };
+            match embedded.iter().find(|chart| (chart.0, chart.1) == (name, version)) {
+                None => Some(format!("{name} {version} was released and is gone")),
+                Some(chart) if chart.2 != digest => Some(format!("{name} {version} was released and has changed")),
+                Some(_) => None,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_released_chart_never_changes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/released.txt");
+    assert_eq!(unlike_released(&fs::read_to_string(path).unwrap(), repository::embedded()), Vec::<String>::new());
+
+    let embedded = [("a", "0.1.0", "1234"), ("b", "0.1.0", "5678")];
+    assert!(unlike_released("# nothing yet\n\na 0.1.0 1234\n", &embedded).is_empty());
+    assert_eq!(
+        unlike_released("a 0.1.0 9999\nb 0.2.0 5678\nb\n", &embedded),
+        ["a 0.1.0 was released and has changed", "b 0.2.0 was released and is gone", "not \"name version digest\": b"]
+    );
+}
+
+fn each_manifest(check: impl Fn(&Case, &Outcome)) {
+    let mut seen = 0;
+    for (case, outcome) in Case::all() {
+        if let Ok(outcome) = outcome {
+            check(case, outcome);
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} cases render");
+}
+
+/// Workloads with the pods that they make.
+fn pods(objects: &[Object]) -> impl Iterator<Item = (&Object, &Value)> {
+    objects.iter().filter_map(|object| Some((object, object.body.pointer("/spec/template/spec")?)))
+}
+
+/// Every value under this key, at any depth.
+fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+    match value {
+        Value::Object(map) => {
+            map.iter().flat_map(|(own, value)| if own == key { vec![value] } else { find(value, key) }).collect()
+        }
+        Value::Array(list) => list.iter().flat_map(|value| find(value, key)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn show(case: &Case, output: &Output) -> String {
+    assert!(output.hooks.is_empty(), "no chart has hooks");
+    format!("{}---\n# Notes:\n{}", to_yaml(&case.chart, &output.objects), output.notes)
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
+}
