@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
-use kube::client::Body;
+use kube::{Client, client::Body};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -49,7 +49,6 @@ pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> +
 struct Miss {
     failure: Failure,
     error: ApiError,
-    generation: u64,
 }
 
 impl Transport {
@@ -122,20 +121,13 @@ impl Transport {
         let (mut attempts, mut stalls) = (0, 0);
         loop {
             attempts += 1;
-            let miss = match timeout(self.policy.attempt, self.attempt(call)).await {
+            let (client, generation) = self.client(call).await?;
+            let miss = match timeout(self.policy.attempt, self.attempt(&client, call)).await {
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(miss)) => miss,
-                Err(_) => Miss {
-                    failure: Failure::Stalled,
-                    error: ApiError::local(
-                        ApiErrorKind::Timeout,
-                        &call.words,
-                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
-                    ),
-                    generation: 0,
-                },
+                Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call) },
             };
-            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? {
+            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(generation, call).await? {
                 renewed = true;
                 continue;
             }
@@ -171,49 +163,46 @@ impl Transport {
     pub async fn open(&self, call: &Call) -> ApiResult<Chunks> {
         let mut renewed = false;
         loop {
-            let opened = timeout(self.policy.attempt, self.open_once(call)).await;
-            match opened {
-                Ok(Ok(response)) => {
-                    return Ok(Box::pin(response.into_body().into_data_stream()));
-                }
-                Ok(Err(miss)) if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? => {
-                    renewed = true;
-                }
-                Ok(Err(miss)) => return Err(miss.error),
-                Err(_) => {
-                    return Err(ApiError::local(
-                        ApiErrorKind::Timeout,
-                        &call.words,
-                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
-                    ));
-                }
+            let (client, generation) = self.client(call).await?;
+            let error = match timeout(self.policy.attempt, self.open_once(&client, call)).await {
+                Ok(Ok(response)) => return Ok(Box::pin(response.into_body().into_data_stream())),
+                Ok(Err(miss)) => miss.error,
+                Err(_) => self.stalled(call),
+            };
+            if error.kind != ApiErrorKind::Unauthorized || renewed || !self.renew(generation, call).await? {
+                return Err(error);
             }
+            renewed = true;
         }
     }
 
-    async fn renew(&self, miss: &Miss, call: &Call) -> ApiResult<bool> {
-        self.session.renew(miss.generation).await.map_err(|error| not_logged_in(call, &error))
+    /// The client to send through. Outside of any attempt's time: a plugin may be waiting for the user.
+    async fn client(&self, call: &Call) -> ApiResult<(Client, u64)> {
+        self.session.client().await.map_err(|error| not_logged_in(call, &error))
+    }
+
+    async fn renew(&self, generation: u64, call: &Call) -> ApiResult<bool> {
+        self.session.renew(generation).await.map_err(|error| not_logged_in(call, &error))
+    }
+
+    fn stalled(&self, call: &Call) -> ApiError {
+        let message = format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt));
+        ApiError::local(ApiErrorKind::Timeout, &call.words, message)
     }
 
     /// One request and its whole answer.
-    async fn attempt(&self, call: &Call) -> Result<Bytes, Miss> {
-        let response = self.open_once(call).await?;
+    async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
+        let response = self.open_once(client, call).await?;
         // The answer has begun, so whatever breaks now, the server has heard the request.
         let body = response.into_body().collect().await.map_err(|error| self.lost(call, &error, true))?;
         Ok(body.to_bytes())
     }
 
     /// One request, up to the head of a successful answer.
-    async fn open_once(&self, call: &Call) -> Result<Response<Body>, Miss> {
-        let (client, generation) = self.session.client().await.map_err(|error| Miss {
-            failure: Failure::Lasting,
-            error: not_logged_in(call, &error),
-            generation: 0,
-        })?;
+    async fn open_once(&self, client: &Client, call: &Call) -> Result<Response<Body>, Miss> {
         let request = build(call).map_err(|error| Miss {
             failure: Failure::Lasting,
             error: ApiError::local(ApiErrorKind::Invalid, &call.words, error.to_string()),
-            generation,
         })?;
         *lock(&self.counts).entry(call.verb).or_default() += 1;
         let started = Instant::now();
@@ -238,7 +227,7 @@ impl Transport {
             error.hint = self.session.doubt();
         }
         let etcd = code == 500 && retry::etcd_hiccup(&error.message);
-        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error, generation })
+        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error })
     }
 
     fn lost(&self, call: &Call, error: &kube::Error, answering: bool) -> Miss {
@@ -253,7 +242,7 @@ impl Transport {
             false => found.message,
         };
         let error = ApiError { hint: found.hint, ..ApiError::local(found.kind, &call.words, message) };
-        Miss { failure, error, generation: 0 }
+        Miss { failure, error }
     }
 
     fn keep_warnings<T>(&self, response: &Response<T>) {
