@@ -6,13 +6,22 @@
 
 use crate::error::{Error, Place, Result};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use futures::future::{Either, select};
 use jiff::Timestamp;
 use kube::config::{AuthInfo, Cluster, ExecConfig, ExecInteractiveMode};
 use serde_json::{Value, json};
-use std::{io, io::IsTerminal, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    io,
+    io::IsTerminal,
+    path::PathBuf,
+    pin::pin,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{ChildStderr, Command},
+    time::{sleep, timeout},
 };
 
 /// The extension of a cluster entry whose content is passed to plugins (client-go `clientcmd/api`).
@@ -20,6 +29,8 @@ const CLUSTER_EXTENSION: &str = "client.authentication.k8s.io/exec";
 const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 /// After this time what a plugin says on stderr is passed on at once: it may be asking the user to do something.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// So long is waited for the last words of a plugin that has ended.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Where the credentials come from that the kubeconfig does not itself hold.
 pub(super) enum Source {
@@ -31,20 +42,18 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The source of a user's credentials, in client-go's order: what is in the kubeconfig comes before a plugin. What is asked for
-    /// here is taken from the user, so that the client library does not ask again.
+    /// The source of a user's credentials, in client-go's order: a token file, a token or password, a plugin. What is asked for here
+    /// is taken from the user, so that the client library does not ask again.
     pub fn of(user: &mut AuthInfo, user_name: &str, cluster: &Cluster, stdin_in_use: bool) -> Source {
         let (token_file, exec) = (user.token_file.take(), user.exec.take());
-        if user.token.is_some() || user.client_certificate_data.is_some() || user.username.is_some() {
-            return Source::Kubeconfig;
-        }
+        let has_own = user.token.is_some() || user.username.is_some();
         match (token_file, exec) {
             (Some(path), _) => Source::TokenFile(path.into()),
-            (None, Some(exec)) => {
+            (None, Some(exec)) if !has_own => {
                 let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
                 Source::Plugin(Box::new(Plugin { exec, user_name: user_name.to_owned(), cluster_info, stdin_in_use }))
             }
-            (None, None) => Source::Kubeconfig,
+            (None, _) => Source::Kubeconfig,
         }
     }
 
@@ -125,18 +134,28 @@ impl Plugin {
         child.stderr(if interactive { Stdio::inherit() } else { Stdio::piped() });
         child.stdout(Stdio::piped()).kill_on_drop(true);
 
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let mut child = child.spawn().map_err(|error| self.not_started(command, &error))?;
         let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut output = Vec::new();
-        let answer = async {
-            match &mut stdout {
-                Some(stdout) => stdout.read_to_end(&mut output).await.map(drop),
-                None => Ok(()),
+        let (mut output, mut said) = (Vec::new(), Said { text: Vec::new(), shown: stderr.is_none() });
+        let ended = async {
+            if let Some(stdout) = &mut stdout {
+                stdout.read_to_end(&mut output).await?;
+            }
+            child.wait().await
+        };
+        let status = {
+            let listening = listen(stderr, &mut said);
+            match select(pin!(ended), pin!(listening)).await {
+                // A process that the plugin left behind may hold stderr for ever.
+                Either::Left((status, listening)) => {
+                    let _ = timeout(GRACE, listening).await;
+                    status
+                }
+                Either::Right(((), ended)) => ended.await,
             }
         };
-        let (read, said, status) = tokio::join!(answer, listen(stderr), child.wait());
-        let status = status.and_then(|status| read.map(|()| status)).map_err(|error| self.fails(error.to_string()))?;
+        let status = status.map_err(|error| self.fails(error.to_string()))?;
         tracing::debug!(command, milliseconds = started.elapsed().as_millis() as u64, "ran the credential plugin");
         if !status.success() {
             let end = match status.code() {
@@ -189,7 +208,6 @@ impl Plugin {
 }
 
 /// What a plugin said on stderr, and whether the user has seen it.
-#[derive(Default)]
 struct Said {
     text: Vec<u8>,
     shown: bool,
@@ -220,16 +238,14 @@ async fn show(text: &[u8]) {
     let _ = stderr.flush().await;
 }
 
-async fn listen(stderr: Option<ChildStderr>) -> Said {
-    let mut said = Said::default();
-    let Some(mut stderr) = stderr else { return Said { shown: true, ..said } };
-    let patience = tokio::time::sleep(PATIENCE);
-    tokio::pin!(patience);
+async fn listen(stderr: Option<ChildStderr>, said: &mut Said) {
+    let Some(mut stderr) = stderr else { return };
+    let mut patience = pin!(sleep(PATIENCE));
     let mut buffer = [0; 4096];
     loop {
         tokio::select! {
             read = stderr.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => return said,
+                Ok(0) | Err(_) => return,
                 Ok(n) => {
                     said.text.extend_from_slice(&buffer[..n]);
                     if said.shown {

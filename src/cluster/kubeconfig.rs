@@ -3,9 +3,8 @@
 //! The files are kubectl's: `--kubeconfig`, else the list in `KUBECONFIG` (missing files skipped, the first to name a thing
 //! wins), else `~/.kube/config`, else the service account of the pod this runs in.
 
-use super::Connection;
+use super::{Connection, certificates, overrides};
 use crate::error::{Error, Place, Result, nearest};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 use std::{
     ffi::OsString,
@@ -44,13 +43,10 @@ pub(super) fn resolve(flags: &Connection, environment: Environment) -> Result<Ta
         false => files.pick(flags)?,
     };
     let Found { mut cluster, mut user, user_name, namespace } = found;
-    override_cluster(&mut cluster, flags);
-    override_user(&mut user, flags);
-    if user.impersonate.is_none() && (user.impersonate_groups.is_some() || user.impersonate_uid.is_some()) {
-        return Err(Error::user("--as-group and --as-uid say nothing without --as").hint("name the user to act as with --as"));
-    }
-    load_certificates(&mut cluster, &mut user, &user_name)?;
-    let server = server_url(&cluster, &user)?;
+    overrides::override_cluster(&mut cluster, flags);
+    overrides::override_user(&mut user, flags)?;
+    certificates::load(&mut cluster, &mut user, &user_name)?;
+    let server = overrides::server_url(&cluster, &user)?;
     let namespace = flags.namespace.clone().or(namespace).filter(|name| !name.is_empty());
     Ok(Target { cluster, server, user, user_name, namespace })
 }
@@ -248,152 +244,6 @@ fn in_cluster(environment: Environment) -> Option<Found> {
     let user = AuthInfo { token_file: Some(path(token)), ..AuthInfo::default() };
     let namespace = std::fs::read_to_string(folder.join("namespace")).ok().map(|name| name.trim().to_owned());
     Some(Found { cluster, user, user_name: "the pod's service account".to_owned(), namespace })
-}
-
-/// The flags about the cluster, as kubectl lets them override the file (client-go `clientcmd.DirectClientConfig.getCluster`).
-fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
-    // What is trusted is overridden as a whole: neither flag is to be mixed with the file's own.
-    if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
-        cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
-        cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.to_string_lossy().into_owned());
-        cluster.certificate_authority_data = None;
-    }
-    if let Some(server) = &flags.server {
-        cluster.server = Some(server.clone());
-        // The name in the file is that of another server.
-        cluster.tls_server_name = None;
-    }
-    if let Some(name) = &flags.tls_server_name {
-        cluster.tls_server_name = Some(name.clone());
-    }
-    if flags.disable_compression {
-        cluster.disable_compression = Some(true);
-    }
-}
-
-fn override_user(user: &mut AuthInfo, flags: &Connection) {
-    if let Some(token) = &flags.token {
-        *user = AuthInfo {
-            token: Some(token.clone().into()),
-            impersonate: user.impersonate.take(),
-            impersonate_uid: user.impersonate_uid.take(),
-            impersonate_groups: user.impersonate_groups.take(),
-            impersonate_user_extra: user.impersonate_user_extra.take(),
-            ..AuthInfo::default()
-        };
-    }
-    if let Some(path) = &flags.client_certificate {
-        user.client_certificate = Some(path.to_string_lossy().into_owned());
-        user.client_certificate_data = None;
-        // A certificate named on the command line is who the user wants to be.
-        user.exec = None;
-        user.auth_provider = None;
-    }
-    if let Some(path) = &flags.client_key {
-        user.client_key = Some(path.to_string_lossy().into_owned());
-        user.client_key_data = None;
-    }
-    if flags.impersonate.is_some() {
-        user.impersonate = flags.impersonate.clone();
-    }
-    if flags.impersonate_uid.is_some() {
-        user.impersonate_uid = flags.impersonate_uid.clone();
-    }
-    if !flags.impersonate_groups.is_empty() {
-        user.impersonate_groups = Some(flags.impersonate_groups.clone());
-    }
-}
-
-/// Reads the files that the entries name, so that what is missing or broken is said with its name, before any connection.
-fn load_certificates(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) -> Result<()> {
-    let authority = Pem { what: "the certificate authority", of: "cluster", flag: "--certificate-authority" };
-    if cluster.insecure_skip_tls_verify == Some(true)
-        && (cluster.certificate_authority.is_some() || cluster.certificate_authority_data.is_some())
-    {
-        return Err(Error::user("the kubeconfig's cluster has a certificate authority and insecure-skip-tls-verify: true")
-            .why("the first says by whom the server's certificate must be signed, the second not to look at it")
-            .hint("remove one of them; with --insecure-skip-tls-verify the authority is ignored for one run"));
-    }
-    cluster.certificate_authority_data =
-        authority.load(cluster.certificate_authority_data.take().as_deref(), cluster.certificate_authority.take())?;
-
-    let of = &format!("user \"{user_name}\"");
-    let certificate = Pem { what: "the client certificate", of, flag: "--client-certificate" };
-    user.client_certificate_data =
-        certificate.load(user.client_certificate_data.take().as_deref(), user.client_certificate.take())?;
-    // Inline key data stays as it is: the TLS library reads it, and says so if it cannot.
-    if user.client_key_data.is_none() {
-        let key = Pem { what: "the client key", of, flag: "--client-key" };
-        user.client_key_data = key.load(None, user.client_key.take())?.map(Into::into);
-    }
-    match (&user.client_certificate_data, &user.client_key_data) {
-        (Some(_), None) => {
-            Err(Error::user(format!("{of} has a client certificate without its key")).hint("give the key with --client-key"))
-        }
-        (None, Some(_)) => Err(Error::user(format!("{of} has a client key without its certificate"))
-            .hint("give the certificate with --client-certificate")),
-        _ => Ok(()),
-    }
-}
-
-struct Pem<'a> {
-    what: &'a str,
-    of: &'a str,
-    flag: &'a str,
-}
-
-impl Pem<'_> {
-    /// The base64 of the PEM, from inline data (which wins, as in kubectl) or from a file.
-    fn load(&self, data: Option<&str>, path: Option<String>) -> Result<Option<String>> {
-        let Pem { what, of, flag } = self;
-        let (pem, place) = match (data.filter(|data| !data.is_empty()), path.filter(|path| !path.is_empty())) {
-            (Some(data), _) => {
-                let place = Place::new("kubeconfig").note(format!("{of}: {}-data", flag.trim_start_matches('-')));
-                let data: String = data.split_whitespace().collect();
-                let pem = BASE64
-                    .decode(data)
-                    .map_err(|error| Error::user(format!("{what} is not base64")).at(place.clone()).why(error.to_string()))?;
-                (pem, place)
-            }
-            (None, Some(path)) => {
-                let place = Place::new(path.clone());
-                let pem = std::fs::read(&path)
-                    .map_err(|error| Error::user(format!("cannot read {what}")).at(place.clone().note(error.to_string())))?;
-                (pem, place)
-            }
-            (None, None) => return Ok(None),
-        };
-        match String::from_utf8_lossy(&pem).contains("-----BEGIN ") {
-            true => Ok(Some(BASE64.encode(pem))),
-            false => Err(Error::user(format!("{what} is not in PEM format"))
-                .at(place)
-                .why("a PEM file has lines that say \"-----BEGIN ...-----\" and \"-----END ...-----\"")),
-        }
-    }
-}
-
-/// The server's URL. An address without a scheme is https when anything about TLS is configured, else http, as in client-go
-/// (`rest.DefaultServerURL`).
-fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri> {
-    let Some(server) = cluster.server.as_deref().filter(|server| !server.is_empty()) else {
-        return Err(Error::user("the kubeconfig's cluster has no server").hint("give one with --server"));
-    };
-    let tls = cluster.certificate_authority_data.is_some()
-        || cluster.insecure_skip_tls_verify == Some(true)
-        || user.client_certificate_data.is_some();
-    let url = match server.contains("://") {
-        true => server.to_owned(),
-        false => format!("{}://{server}", if tls { "https" } else { "http" }),
-    };
-    let wrong = |why: String| {
-        Error::user(format!("\"{server}\" is not the URL of an API server")).why(why).hint("it looks like https://10.0.0.1:6443")
-    };
-    let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
-        (Some("http" | "https"), _) => Err(wrong("it names no host".to_owned())),
-        _ => Err(wrong("only http and https are spoken".to_owned())),
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,22 @@
 //!
 //! Objects travel as `serde_json::Value`, as the server and the manifest have them. Every request is counted by verb.
 
+mod certificates;
 mod credentials;
 mod discovery;
-mod errors;
 mod kubeconfig;
 mod list;
+mod no_answer;
+mod overrides;
 mod proxy;
+mod report;
 mod requests;
 mod retry;
 mod reviews;
 #[cfg(test)]
 mod scripted;
 mod session;
+mod status;
 mod transport;
 mod watch;
 
@@ -163,6 +167,13 @@ pub struct Whoami {
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Cluster {
+    /// The address alone: the rest is credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({})", self.inner.transport.route())
+    }
 }
 
 struct Inner {

@@ -1,6 +1,7 @@
 //! What is sent: method, URL, body and the words for errors. Built here, sent by `transport`.
 
 use super::{ApiError, ApiErrorKind, ApiResult, retry::Repeat};
+use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ pub(super) struct Call {
     /// Path and query.
     pub path: String,
     /// Content type and bytes.
-    pub body: Option<(&'static str, Vec<u8>)>,
+    pub body: Option<(&'static str, Bytes)>,
     pub accept: &'static str,
     /// For errors: `get Pod org1/peer0-0`.
     pub words: String,
@@ -33,7 +34,7 @@ impl Call {
     }
 
     pub fn write(verb: &'static str, method: Method, path: String, content: &'static str, body: &Value, words: String) -> Call {
-        let body = Some((content, body.to_string().into_bytes()));
+        let body = Some((content, Bytes::from(body.to_string())));
         Call { verb, method, path, body, accept: JSON, words, repeat: Repeat::IfUnheard }
     }
 

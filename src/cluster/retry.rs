@@ -15,6 +15,8 @@ pub(super) struct Policy {
     pub total_unreached: Duration,
     /// An attempt without a complete answer after this time has stalled.
     pub attempt: Duration,
+    /// A server that was away is taken for recovering so long after.
+    pub recovery: Duration,
     /// A stalled request is sent again so many times.
     pub stalls: u32,
 }
@@ -27,6 +29,7 @@ impl Default for Policy {
             total: Duration::from_secs(30),
             total_unreached: Duration::from_secs(1),
             attempt: Duration::from_secs(60),
+            recovery: Duration::from_secs(5),
             stalls: 1,
         }
     }
@@ -52,6 +55,8 @@ pub(super) enum Failure {
     Lost,
     /// No complete answer within the limit of an attempt.
     Stalled,
+    /// The server refused, and was away just before.
+    Recovering,
     /// Trying again cannot help.
     Lasting,
 }
@@ -78,7 +83,7 @@ pub(super) fn pause(policy: &Policy, repeat: Repeat, failure: Failure, progress:
         Failure::Answer { code: 503, retry_after, .. } => harmless || retry_after.is_some(),
         Failure::Answer { code: 502 | 504, .. } | Failure::Answer { code: 500, etcd: true, .. } => harmless,
         Failure::Answer { .. } | Failure::Lasting => false,
-        Failure::Unsent => true,
+        Failure::Unsent | Failure::Recovering => true,
         Failure::Lost => harmless,
         Failure::Stalled => return (harmless && progress.stalls <= policy.stalls).then_some(policy.first),
     };
@@ -140,6 +145,7 @@ mod tests {
             (answer(404), false, false),
             (answer(409), false, false),
             (Failure::Unsent, true, true),
+            (Failure::Recovering, true, true),
             (Failure::Lost, true, false),
             (Failure::Stalled, true, false),
             (Failure::Lasting, false, false),

@@ -1,13 +1,12 @@
 //! The client that requests go through, and its renewal when the credentials of a plugin run out.
 
 use super::{
-    Connection,
+    Connection, certificates,
     credentials::Source,
     kubeconfig::{self, Environment, Target},
     proxy,
 };
 use crate::error::{Error, Place, Result};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Client, Config,
@@ -47,7 +46,7 @@ impl Session {
         let source = Source::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
 
         let mut config = Config::new(server);
-        config.root_cert = root_certificates(cluster.certificate_authority_data.as_deref())?;
+        config.root_cert = certificates::root_certificates(cluster.certificate_authority_data.as_deref())?;
         config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
         config.disable_compression = cluster.disable_compression.unwrap_or(false);
         config.tls_server_name = cluster.tls_server_name;
@@ -86,10 +85,7 @@ impl Session {
 
     /// What is known to be wrong with the credentials that the server did not accept.
     pub fn doubt(&self) -> Option<String> {
-        let data = self.config.auth_info.client_certificate_data.as_ref()?;
-        let pem = BASE64.decode(data).ok()?;
-        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
-        let ends = Timestamp::from_second(pem.parse_x509().ok()?.validity().not_after.timestamp()).ok()?;
+        let ends = certificates::end(self.config.auth_info.client_certificate_data.as_deref()?)?;
         (ends < Timestamp::now()).then(|| format!("the client certificate of user \"{}\" ended at {ends}", self.user_name))
     }
 
@@ -122,26 +118,6 @@ async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Cl
     let expires = credential.and_then(|credential| credential.expires);
     let builder = ClientBuilder::try_from(config).map_err(|error| not_built(error, user_name))?;
     Ok((builder.build(), expires))
-}
-
-/// The certificates of a PEM, which `kubeconfig` has already found to be base64 and to look like PEM.
-fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>>>> {
-    let Some(data) = data else { return Ok(None) };
-    let wrong = |why: String| Error::user("the certificate authority is not one that can be used").why(why);
-    let pem = BASE64.decode(data).map_err(|error| wrong(error.to_string()))?;
-    let mut certificates = Vec::new();
-    for part in x509_parser::pem::Pem::iter_from_buffer(&pem) {
-        let part = part.map_err(|error| wrong(error.to_string()))?;
-        if part.label == "CERTIFICATE" {
-            certificates.push(part.contents);
-        }
-    }
-    match certificates.is_empty() {
-        true => {
-            Err(wrong("it holds no certificate".to_owned()).hint("the file must have a \"-----BEGIN CERTIFICATE-----\" line"))
-        }
-        false => Ok(Some(certificates)),
-    }
 }
 
 /// Words for what the client library finds wrong before any request. None of its errors quotes a secret.

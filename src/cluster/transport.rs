@@ -1,15 +1,17 @@
 //! Sends requests: bounds how many are under way, times and counts them, retries, renews credentials, keeps warnings.
 
 use super::{
-    ApiError, ApiErrorKind, ApiResult, errors,
+    ApiError, ApiErrorKind, ApiResult, no_answer,
     requests::Call,
     retry::{self, Failure, Policy, Progress},
     session::Session,
+    status,
 };
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::Stream;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
-use kube::client::Body;
+use kube::{Client, client::Body};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -33,18 +35,20 @@ pub(super) struct Transport {
     request_timeout: Option<Duration>,
     slots: Semaphore,
     reached: AtomicBool,
+    /// When the server was last found away or not able to answer.
+    shaken: Mutex<Option<Instant>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     /// In the order of arrival, each once.
     warnings: Mutex<Vec<String>>,
 }
 
-pub(super) type Bytes = Pin<Box<dyn Stream<Item = Result<Vec<u8>, kube::Error>> + Send>>;
+/// The body of an answer as it comes.
+pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> + Send>>;
 
 /// How one attempt ended, short of success.
 struct Miss {
     failure: Failure,
     error: ApiError,
-    generation: u64,
 }
 
 impl Transport {
@@ -55,6 +59,7 @@ impl Transport {
             request_timeout,
             slots: Semaphore::new(AT_ONCE),
             reached: AtomicBool::new(false),
+            shaken: Mutex::default(),
             counts: Mutex::default(),
             warnings: Mutex::default(),
         }
@@ -62,6 +67,11 @@ impl Transport {
 
     pub fn namespace(&self) -> Option<&str> {
         self.session.namespace.as_deref()
+    }
+
+    /// The server's URL, and the proxy on the way.
+    pub fn route(&self) -> &str {
+        &self.session.route
     }
 
     /// Whether the server has ever answered.
@@ -92,7 +102,7 @@ impl Transport {
     }
 
     /// Sends a request until it is answered for good.
-    pub async fn send(&self, call: &Call) -> ApiResult<Vec<u8>> {
+    pub async fn send(&self, call: &Call) -> ApiResult<Bytes> {
         let _slot = self.slots.acquire().await;
         match self.request_timeout {
             None => self.send_again_and_again(call).await,
@@ -105,32 +115,26 @@ impl Transport {
         }
     }
 
-    async fn send_again_and_again(&self, call: &Call) -> ApiResult<Vec<u8>> {
+    async fn send_again_and_again(&self, call: &Call) -> ApiResult<Bytes> {
         let started = Instant::now();
         let mut renewed = false;
         let (mut attempts, mut stalls) = (0, 0);
         loop {
             attempts += 1;
-            let miss = match timeout(self.policy.attempt, self.attempt(call)).await {
+            let (client, generation) = self.client(call).await?;
+            let miss = match timeout(self.policy.attempt, self.attempt(&client, call)).await {
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(miss)) => miss,
-                Err(_) => Miss {
-                    failure: Failure::Stalled,
-                    error: ApiError::local(
-                        ApiErrorKind::Timeout,
-                        &call.words,
-                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
-                    ),
-                    generation: 0,
-                },
+                Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call) },
             };
-            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? {
+            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(generation, call).await? {
                 renewed = true;
                 continue;
             }
             stalls += u32::from(miss.failure == Failure::Stalled);
+            let failure = self.judge(miss.failure, miss.error.kind);
             let progress = Progress { attempts, stalls, elapsed: started.elapsed(), reached: self.reached() };
-            match retry::pause(&self.policy, call.repeat, miss.failure, progress, retry::chance()) {
+            match retry::pause(&self.policy, call.repeat, failure, progress, retry::chance()) {
                 Some(pause) => {
                     tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
                     tokio::time::sleep(pause).await;
@@ -140,54 +144,65 @@ impl Transport {
         }
     }
 
+    /// A server that has just come back may refuse everyone for a moment, until it has read its own roles and tokens.
+    fn judge(&self, failure: Failure, kind: ApiErrorKind) -> Failure {
+        let mut shaken = lock(&self.shaken);
+        match kind {
+            ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout => *shaken = Some(Instant::now()),
+            ApiErrorKind::Forbidden | ApiErrorKind::Unauthorized
+                if shaken.is_some_and(|at| at.elapsed() < self.policy.recovery) =>
+            {
+                return Failure::Recovering;
+            }
+            _ => {}
+        }
+        failure
+    }
+
     /// Opens a stream (a watch) with one attempt; who reads it knows how to go on. It takes no slot: it may last for ever.
-    pub async fn open(&self, call: &Call) -> ApiResult<Bytes> {
+    pub async fn open(&self, call: &Call) -> ApiResult<Chunks> {
         let mut renewed = false;
         loop {
-            let opened = timeout(self.policy.attempt, self.open_once(call)).await;
-            match opened {
-                Ok(Ok(response)) => {
-                    let chunks = response.into_body().into_data_stream();
-                    return Ok(Box::pin(chunks.map(|chunk| chunk.map(|bytes| bytes.to_vec()))));
-                }
-                Ok(Err(miss)) if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(&miss, call).await? => {
-                    renewed = true;
-                }
-                Ok(Err(miss)) => return Err(miss.error),
-                Err(_) => {
-                    return Err(ApiError::local(
-                        ApiErrorKind::Timeout,
-                        &call.words,
-                        format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt)),
-                    ));
-                }
+            let (client, generation) = self.client(call).await?;
+            let error = match timeout(self.policy.attempt, self.open_once(&client, call)).await {
+                Ok(Ok(response)) => return Ok(Box::pin(response.into_body().into_data_stream())),
+                Ok(Err(miss)) => miss.error,
+                Err(_) => self.stalled(call),
+            };
+            if error.kind != ApiErrorKind::Unauthorized || renewed || !self.renew(generation, call).await? {
+                return Err(error);
             }
+            renewed = true;
         }
     }
 
-    async fn renew(&self, miss: &Miss, call: &Call) -> ApiResult<bool> {
-        self.session.renew(miss.generation).await.map_err(|error| not_logged_in(call, &error))
+    /// The client to send through. Outside of any attempt's time: a plugin may be waiting for the user.
+    async fn client(&self, call: &Call) -> ApiResult<(Client, u64)> {
+        self.session.client().await.map_err(|error| not_logged_in(call, &error))
+    }
+
+    async fn renew(&self, generation: u64, call: &Call) -> ApiResult<bool> {
+        self.session.renew(generation).await.map_err(|error| not_logged_in(call, &error))
+    }
+
+    fn stalled(&self, call: &Call) -> ApiError {
+        let message = format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt));
+        ApiError::local(ApiErrorKind::Timeout, &call.words, message)
     }
 
     /// One request and its whole answer.
-    async fn attempt(&self, call: &Call) -> Result<Vec<u8>, Miss> {
-        let response = self.open_once(call).await?;
+    async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
+        let response = self.open_once(client, call).await?;
         // The answer has begun, so whatever breaks now, the server has heard the request.
         let body = response.into_body().collect().await.map_err(|error| self.lost(call, &error, true))?;
-        Ok(body.to_bytes().to_vec())
+        Ok(body.to_bytes())
     }
 
     /// One request, up to the head of a successful answer.
-    async fn open_once(&self, call: &Call) -> Result<Response<Body>, Miss> {
-        let (client, generation) = self.session.client().await.map_err(|error| Miss {
-            failure: Failure::Lasting,
-            error: not_logged_in(call, &error),
-            generation: 0,
-        })?;
+    async fn open_once(&self, client: &Client, call: &Call) -> Result<Response<Body>, Miss> {
         let request = build(call).map_err(|error| Miss {
             failure: Failure::Lasting,
             error: ApiError::local(ApiErrorKind::Invalid, &call.words, error.to_string()),
-            generation,
         })?;
         *lock(&self.counts).entry(call.verb).or_default() += 1;
         let started = Instant::now();
@@ -206,17 +221,17 @@ impl Transport {
         }
         let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
         // What cannot be read of a failure's body leaves its code to speak.
-        let body = response.into_body().collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
-        let mut error = errors::from_answer(&call.words, code, &body);
+        let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let mut error = status::from_answer(&call.words, code, &body);
         if error.kind == ApiErrorKind::Unauthorized {
             error.hint = self.session.doubt();
         }
         let etcd = code == 500 && retry::etcd_hiccup(&error.message);
-        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error, generation })
+        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error })
     }
 
     fn lost(&self, call: &Call, error: &kube::Error, answering: bool) -> Miss {
-        let found = errors::no_answer(error, &self.session.route);
+        let found = no_answer::explain(error, &self.session.route);
         let failure = match (found.lasting, found.unsent && !answering) {
             (true, _) => Failure::Lasting,
             (false, true) => Failure::Unsent,
@@ -227,7 +242,7 @@ impl Transport {
             false => found.message,
         };
         let error = ApiError { hint: found.hint, ..ApiError::local(found.kind, &call.words, message) };
-        Miss { failure, error, generation: 0 }
+        Miss { failure, error }
     }
 
     fn keep_warnings<T>(&self, response: &Response<T>) {
@@ -387,6 +402,16 @@ mod tests {
         let error = server.cluster_of(connection, impatient()).await.version().await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Timeout);
         assert_eq!(error.message, "no answer within 0.05 s");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_just_come_back_may_refuse_for_a_moment() {
+        let refused = || Reply::status(403, "Forbidden", "RBAC: clusterrole.rbac.authorization.k8s.io \"edit\" not found");
+        let server = Scripted::start([refused(), Reply::code(503), refused(), Reply::ok("{}")]).await;
+        let cluster = server.cluster(impatient()).await;
+        assert_eq!(cluster.version().await.unwrap_err().kind, ApiErrorKind::Forbidden);
+        cluster.version().await.unwrap();
+        assert_eq!(server.lines().len(), 4);
     }
 
     #[tokio::test]

@@ -5,11 +5,11 @@
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, WatchEvent,
-    errors::from_status,
     list::{self, List},
     requests::{self, Call},
     retry::{self, Repeat},
-    transport::Bytes,
+    status::from_status,
+    transport::Chunks,
 };
 use futures::StreamExt;
 use http::Method;
@@ -68,7 +68,7 @@ enum State {
     /// A watch is open, with the bytes of a line that has not come to its end.
     Open {
         version: String,
-        chunks: Bytes,
+        chunks: Chunks,
         line: Vec<u8>,
         opened: Instant,
     },
@@ -172,7 +172,7 @@ impl Watcher {
     }
 
     /// Reads on until there is something to tell, or the watch is over.
-    async fn read(&mut self, mut version: String, mut chunks: Bytes, mut line: Vec<u8>, opened: Instant) -> ApiResult<()> {
+    async fn read(&mut self, mut version: String, mut chunks: Chunks, mut line: Vec<u8>, opened: Instant) -> ApiResult<()> {
         let chunk = match timeout(self.times.silence, chunks.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
             // The server's time is over, the connection broke, or nobody is there any more: go on from the last version. What

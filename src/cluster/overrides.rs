@@ -1,0 +1,88 @@
+//! The flags over what the kubeconfig says, with kubectl's precedence (client-go `clientcmd.DirectClientConfig`).
+
+use super::Connection;
+use crate::error::{Error, Result};
+use kube::config::{AuthInfo, Cluster};
+
+/// The flags about the cluster.
+pub(super) fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
+    // What is trusted is overridden as a whole: neither flag is to be mixed with the file's own.
+    if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
+        cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
+        cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.to_string_lossy().into_owned());
+        cluster.certificate_authority_data = None;
+    }
+    if let Some(server) = &flags.server {
+        cluster.server = Some(server.clone());
+        // The name in the file is that of another server.
+        cluster.tls_server_name = None;
+    }
+    if let Some(name) = &flags.tls_server_name {
+        cluster.tls_server_name = Some(name.clone());
+    }
+    if flags.disable_compression {
+        cluster.disable_compression = Some(true);
+    }
+}
+
+/// The flags about the user.
+pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<()> {
+    if let Some(token) = &flags.token {
+        *user = AuthInfo {
+            token: Some(token.clone().into()),
+            impersonate: user.impersonate.take(),
+            impersonate_uid: user.impersonate_uid.take(),
+            impersonate_groups: user.impersonate_groups.take(),
+            impersonate_user_extra: user.impersonate_user_extra.take(),
+            ..AuthInfo::default()
+        };
+    }
+    if let Some(path) = &flags.client_certificate {
+        user.client_certificate = Some(path.to_string_lossy().into_owned());
+        user.client_certificate_data = None;
+        // A certificate named on the command line is who the user wants to be.
+        user.exec = None;
+        user.auth_provider = None;
+    }
+    if let Some(path) = &flags.client_key {
+        user.client_key = Some(path.to_string_lossy().into_owned());
+        user.client_key_data = None;
+    }
+    if flags.impersonate.is_some() {
+        user.impersonate = flags.impersonate.clone();
+    }
+    if flags.impersonate_uid.is_some() {
+        user.impersonate_uid = flags.impersonate_uid.clone();
+    }
+    if !flags.impersonate_groups.is_empty() {
+        user.impersonate_groups = Some(flags.impersonate_groups.clone());
+    }
+    if user.impersonate.is_none() && (user.impersonate_groups.is_some() || user.impersonate_uid.is_some()) {
+        return Err(Error::user("--as-group and --as-uid say nothing without --as").hint("name the user to act as with --as"));
+    }
+    Ok(())
+}
+
+/// The server's URL. An address without a scheme is https when anything about TLS is configured, else http, as in client-go
+/// (`rest.DefaultServerURL`).
+pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri> {
+    let Some(server) = cluster.server.as_deref().filter(|server| !server.is_empty()) else {
+        return Err(Error::user("the kubeconfig's cluster has no server").hint("give one with --server"));
+    };
+    let tls = cluster.certificate_authority_data.is_some()
+        || cluster.insecure_skip_tls_verify == Some(true)
+        || user.client_certificate_data.is_some();
+    let url = match server.contains("://") {
+        true => server.to_owned(),
+        false => format!("{}://{server}", if tls { "https" } else { "http" }),
+    };
+    let wrong = |why: String| {
+        Error::user(format!("\"{server}\" is not the URL of an API server")).why(why).hint("it looks like https://10.0.0.1:6443")
+    };
+    let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http" | "https"), _) => Err(wrong("it names no host".to_owned())),
+        _ => Err(wrong("only http and https are spoken".to_owned())),
+    }
+}

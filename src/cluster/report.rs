@@ -1,0 +1,168 @@
+//! What the user reads of a failed request: an [`ApiError`] as an [`Error`].
+
+use super::{ApiError, ApiErrorKind, Cause};
+use crate::error::{Error, Place};
+
+impl ApiError {
+    /// An error that no server sent.
+    pub(super) fn local(kind: ApiErrorKind, request: &str, message: impl Into<String>) -> ApiError {
+        ApiError { kind, code: 0, message: message.into(), request: request.to_owned(), causes: Vec::new(), hint: None }
+    }
+
+    /// Whether a write that ended so may have happened all the same: it was sent, and no clear answer came. Who sent it reads
+    /// back before sending it again.
+    pub fn may_have_happened(&self) -> bool {
+        match self.kind {
+            // 429 is answered before the request is looked at.
+            ApiErrorKind::Unavailable => self.code != 429,
+            ApiErrorKind::Unreachable | ApiErrorKind::Timeout => true,
+            _ => false,
+        }
+    }
+}
+
+impl Cause {
+    /// Who set the field that a conflict is about: `kubectl-edit` of `conflict with "kubectl-edit" using apps/v1 at ...`.
+    pub fn manager(&self) -> Option<&str> {
+        let (manager, _) = self.message.strip_prefix("conflict with \"")?.split_once('"')?;
+        Some(manager)
+    }
+}
+
+/// `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`, taken apart. RBAC puts these facts nowhere
+/// else in its answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Denied {
+    user: String,
+    verb: String,
+    resource: String,
+    namespace: Option<String>,
+}
+
+fn denied(message: &str) -> Option<Denied> {
+    let (_, rest) = message.split_once("User \"")?;
+    let (user, rest) = rest.split_once("\" cannot ")?;
+    let (verb, rest) = rest.split_once(" resource \"")?;
+    let (resource, rest) = rest.split_once("\" in API group \"")?;
+    let (group, rest) = rest.split_once('"')?;
+    let namespace =
+        rest.split_once("in the namespace \"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name.to_owned());
+    let resource = match group {
+        "" => resource.to_owned(),
+        // `statefulsets/scale` of a group is `statefulsets.apps/scale` for kubectl.
+        group => match resource.split_once('/') {
+            Some((resource, sub)) => format!("{resource}.{group}/{sub}"),
+            None => format!("{resource}.{group}"),
+        },
+    };
+    Some(Denied { user: user.to_owned(), verb: verb.to_owned(), resource, namespace })
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Error {
+        let request = &error.request;
+        let mut report = match error.kind {
+            ApiErrorKind::Forbidden => match denied(&error.message) {
+                Some(Denied { user, verb, resource, namespace }) => {
+                    let (place, flag) = match &namespace {
+                        Some(namespace) => (format!(" in namespace \"{namespace}\""), format!(" -n {namespace}")),
+                        None => (" in the whole cluster".to_owned(), String::new()),
+                    };
+                    Error::cluster(format!("cannot {request}: not allowed"))
+                        .why(format!("user \"{user}\" has no right to {verb} {resource}{place}"))
+                        .hint(format!("ask for that right; check with `kubectl auth can-i {verb} {resource}{flag}`"))
+                }
+                None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
+            },
+            ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
+                .why(match error.message.as_str() {
+                    // All that the API server ever says: it does not help whoever guesses.
+                    "Unauthorized" => "it does not say why".to_owned(),
+                    message => message.to_owned(),
+                })
+                .hint("log in again, or check the kubeconfig's user (`kubectl config view --minify`)"),
+            ApiErrorKind::UnknownKind => {
+                Error::cluster(format!("cannot {request}: the server does not know this kind")).why(error.message)
+            }
+            ApiErrorKind::Terminating => {
+                Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
+            }
+            ApiErrorKind::Invalid => {
+                Error::cluster(format!("cannot {request}: the server does not accept it")).why(error.message)
+            }
+            ApiErrorKind::Conflict if !error.causes.is_empty() => {
+                Error::cluster(format!("cannot {request}: fields are set by someone else")).why(error.message)
+            }
+            ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it has changed meanwhile")).why(error.message),
+            ApiErrorKind::Unavailable => {
+                Error::cluster(format!("cannot {request}: the API server is not able to answer")).why(error.message)
+            }
+            ApiErrorKind::Unreachable => {
+                Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)
+            }
+            ApiErrorKind::Timeout => Error::cluster(format!("cannot {request}: no answer in time")).why(error.message),
+            ApiErrorKind::NotFound | ApiErrorKind::AlreadyExists | ApiErrorKind::Expired | ApiErrorKind::Other => {
+                Error::cluster(format!("cannot {request}")).why(error.message)
+            }
+        };
+        report = report.at_all(error.causes.iter().filter(|cause| !cause.field.is_empty()).map(|cause| {
+            let place = Place::new(cause.field.trim_start_matches('.'));
+            match cause.manager() {
+                Some(manager) => place.note(format!("set by \"{manager}\"")),
+                None => place.note(&cause.message),
+            }
+        }));
+        match error.hint {
+            Some(hint) => report.hint(hint),
+            None => report,
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot {}: {}", self.request, self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::status::from_answer, *};
+    use serde_json::{Value, json};
+
+    fn status(code: u16, reason: &str, message: &str, details: Value) -> ApiError {
+        let body = json!({"kind": "Status", "code": code, "reason": reason, "message": message, "details": details});
+        from_answer("apply Pod org1/a", code, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn who_is_denied_what_is_read_from_rbacs_sentence() {
+        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
+                       \"apps\" in the namespace \"org1\"";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(error.contains("user \"bob\" has no right to patch statefulsets.apps in namespace \"org1\""), "{error}");
+        assert!(error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"), "{error}");
+        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(error.contains("in the whole cluster") && error.contains("`kubectl auth can-i list nodes`"), "{error}");
+        let error = Error::from(status(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: q", Value::Null)).to_string();
+        assert!(error.contains("exceeded quota") && !error.contains("can-i"), "{error}");
+    }
+
+    #[test]
+    fn a_conflict_shows_each_field_and_its_manager() {
+        let causes = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\" using apps/v1", "field": ".spec.replicas"}]});
+        let error = Error::from(status(409, "Conflict", "Apply failed with 1 conflict", causes)).to_string();
+        assert!(error.contains("--> spec.replicas   set by \"kubectl-edit\""), "{error}");
+    }
+
+    #[test]
+    fn a_write_without_a_clear_answer_may_have_happened() {
+        let of = |code| from_answer("create Lease a", code, b"").may_have_happened();
+        assert_eq!([429, 409, 422, 404].map(of), [false; 4]);
+        assert_eq!([500, 502, 503, 504].map(of), [true; 4]);
+        assert!(ApiError::local(ApiErrorKind::Unreachable, "", "").may_have_happened());
+    }
+}
