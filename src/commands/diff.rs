@@ -1,6 +1,6 @@
 //! `diff`: what an operation would change, or what a revision did.
 
-use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::arguments::{Format, OUTPUT, OutputArguments, revision};
 use super::install::WantedArguments;
 use super::release_document::changes;
 use super::upgrade::ReuseArguments;
@@ -67,7 +67,7 @@ enum What {
         release: String,
 
         /// Revision to go back to [default: the newest earlier one that was deployed]
-        #[arg(value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         revision: Option<u32>,
 
         #[command(flatten)]
@@ -80,11 +80,11 @@ enum What {
         release: String,
 
         /// The earlier revision
-        #[arg(value_name = "FROM", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "FROM", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         from: u32,
 
         /// The later revision [default: the newest]
-        #[arg(value_name = "TO", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "TO", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         to: Option<u32>,
 
         #[command(flatten)]
