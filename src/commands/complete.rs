@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Print candidates for the last word, one per line with its help after a tab
 #[derive(Args, Debug)]
 pub struct Arguments {
+    /// The words after `kubectl fabric`, the last one being completed
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
