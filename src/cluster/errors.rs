@@ -35,7 +35,9 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
             message: without_status(code, body),
             request: request.to_owned(),
             causes: Vec::new(),
-            hint: None,
+            // Go's own answer to plain HTTP on a TLS port (net/http).
+            hint: (code == 400 && body.starts_with(b"Client sent an HTTP request to an HTTPS server"))
+                .then(|| "write the server's address with https://".to_owned()),
         },
     }
 }
@@ -189,9 +191,7 @@ fn innermost(mut error: &(dyn StdError + 'static)) -> String {
 
 fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     Some(match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            ("connection refused", Some("is the API server running, and is this the right address and port?"))
-        }
+        io::ErrorKind::ConnectionRefused => ("connection refused", Some("is this the right address and port, and does it run?")),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             ("the connection was cut", None)
         }
@@ -217,7 +217,8 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
             CertificateError::BadSignature => ("its certificate does not bear the authority's signature".to_owned(), Some(TRUST)),
             CertificateError::NotValidForName => ("its certificate is not for this name".to_owned(), Some(NAME)),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                let named = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+                let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+                let named = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
                 (format!("its certificate is not for \"{}\" (it is for {named})", expected.to_str()), Some(NAME))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
@@ -246,6 +247,12 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
         ),
         other => (format!("no secure connection: {other}"), None),
     }
+}
+
+/// The name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, as the TLS library writes the names of a certificate.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
 }
 
 /// `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`, taken apart. RBAC puts these facts nowhere
@@ -294,7 +301,11 @@ impl From<ApiError> for Error {
                 None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
             },
             ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
-                .why(error.message)
+                .why(match error.message.as_str() {
+                    // All that the API server ever says: it does not help whoever guesses.
+                    "Unauthorized" => "it does not say why".to_owned(),
+                    message => message.to_owned(),
+                })
                 .hint("log in again, or check the kubeconfig's user (`kubectl config view --minify`)"),
             ApiErrorKind::UnknownKind => {
                 Error::cluster(format!("cannot {request}: the server does not know this kind")).why(error.message)
@@ -312,9 +323,10 @@ impl From<ApiError> for Error {
             ApiErrorKind::Unavailable => {
                 Error::cluster(format!("cannot {request}: the API server is not able to answer")).why(error.message)
             }
-            ApiErrorKind::Unreachable | ApiErrorKind::Timeout => {
-                Error::cluster(format!("cannot {request}: no answer from the API server")).why(error.message)
+            ApiErrorKind::Unreachable => {
+                Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)
             }
+            ApiErrorKind::Timeout => Error::cluster(format!("cannot {request}: no answer in time")).why(error.message),
             ApiErrorKind::NotFound | ApiErrorKind::AlreadyExists | ApiErrorKind::Expired | ApiErrorKind::Other => {
                 Error::cluster(format!("cannot {request}")).why(error.message)
             }

@@ -153,7 +153,8 @@ impl Walker<'_> {
 
     fn scalar(&mut self, text: &str, plain: bool, span: &Span) -> Result<(), Fault> {
         self.begin(span);
-        if plain {
+        // A value that is not written at all comes as `~` of no length.
+        if plain && !span.is_empty() {
             let meaning = scalar::resolve(text);
             match meaning {
                 Scalar::TooLarge => {
@@ -168,7 +169,7 @@ impl Walker<'_> {
                 }
                 _ => {}
             }
-            if let Some(canonical) = meaning.canonical().filter(|canonical| !text.is_empty() && canonical != text) {
+            if let Some(canonical) = meaning.canonical().filter(|canonical| canonical != text) {
                 self.rewrite(text, canonical, span)?;
             }
         }

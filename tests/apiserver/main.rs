@@ -3,4 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client;
 mod harness;
+mod interruptions;
+mod nodes;
+mod operations;
