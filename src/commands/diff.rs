@@ -141,8 +141,10 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
     let options = Options { dry_run: DryRun::Server, ..Options::default() };
-    let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
+    let outcome = edge.read(stdin_in_use, async |cluster| {
         let progress = edge.terminal.progress();
+        // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
+        let (_open, interrupted) = tokio::sync::watch::channel(false);
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
         deploy::preview(&context, intent, &options).await
     })?;
