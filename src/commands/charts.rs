@@ -118,7 +118,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                     edge.terminal.print_document(format, &document)?;
                 }
             }
-            edge.terminal.note(&format!("next: change it, check it with `kubectl fabric lint ./{shown}`, use it by its path"));
+            let path = if folder.components().count() == 1 { format!("./{shown}") } else { shown.to_string() };
+            edge.terminal.note(&format!("next: change it, check it with `kubectl fabric lint {path}`, use it by its path"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -178,14 +179,14 @@ fn show(edge: &Edge, chart: &Chart, part: Part, format: Format) -> Result<()> {
         return edge.terminal.print_document(format, &part_document(chart, part)?);
     }
     let text = match part {
-        Part::Chart => yaml::emit(&chart.metadata.raw),
+        Part::Chart => chart.text("Chart.yaml").unwrap_or_default().to_owned(),
         Part::Values => chart.values.clone(),
         Part::Schema => format!("{:#}\n", schema(chart)?),
         Part::Readme => readme(chart)?,
         Part::Files => chart.files.keys().map(|file| format!("{file}\n")).collect(),
         Part::All => {
             let readme = readme(chart).map(|readme| format!("---\n{readme}")).unwrap_or_default();
-            format!("{}---\n{}{readme}", yaml::emit(&chart.metadata.raw), chart.values)
+            format!("{}---\n{}{readme}", chart.text("Chart.yaml").unwrap_or_default(), chart.values)
         }
     };
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };

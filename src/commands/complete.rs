@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Print candidates for the last word, one per line with its help after a tab
 #[derive(Args, Debug)]
 pub struct Arguments {
+    /// The words after `kubectl fabric`, the last one being completed
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
@@ -55,11 +56,14 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         words.push(OsString::new());
     }
     let last = words.len() - 1;
+    let current = words[last].to_string_lossy().into_owned();
     let here = std::env::current_dir().ok();
     let candidates = clap_complete::engine::complete(&mut Cli::command(), words, last, here.as_deref()).unwrap_or_default();
     let mut lines = String::new();
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
-        lines.push_str(&candidate.get_value().to_string_lossy());
+        let value = candidate.get_value().to_string_lossy();
+        let verb = if last == 1 { full_name(&value, &current) } else { None };
+        lines.push_str(verb.as_deref().unwrap_or(&value));
         if let Some(help) = candidate.get_help() {
             lines.push_str(&format!("\t{}", help.to_string().lines().next().unwrap_or_default()));
         }
@@ -67,6 +71,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     edge.terminal.print_verbatim(&format!("{lines}{NO_FILES}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather than `hist`.
+fn full_name(alias: &str, current: &str) -> Option<String> {
+    let command = Cli::command();
+    let name = command.find_subcommand(alias)?.get_name();
+    name.starts_with(current).then(|| name.to_owned())
 }
 
 /// For words that only the user knows.

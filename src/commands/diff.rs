@@ -1,6 +1,6 @@
 //! `diff`: what an operation would change, or what a revision did.
 
-use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::arguments::{Format, OUTPUT, OutputArguments, revision};
 use super::install::WantedArguments;
 use super::release_document::changes;
 use super::upgrade::ReuseArguments;
@@ -67,7 +67,7 @@ enum What {
         release: String,
 
         /// Revision to go back to [default: the newest earlier one that was deployed]
-        #[arg(value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         revision: Option<u32>,
 
         #[command(flatten)]
@@ -80,11 +80,11 @@ enum What {
         release: String,
 
         /// The earlier revision
-        #[arg(value_name = "FROM", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "FROM", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         from: u32,
 
         /// The later revision [default: the newest]
-        #[arg(value_name = "TO", add = ArgValueCompleter::new(complete::revisions))]
+        #[arg(value_name = "TO", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         to: Option<u32>,
 
         #[command(flatten)]
@@ -141,8 +141,10 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
     let options = Options { dry_run: DryRun::Server, ..Options::default() };
-    let outcome = edge.operate(stdin_in_use, async |cluster, interrupted| {
+    let outcome = edge.read(stdin_in_use, async |cluster| {
         let progress = edge.terminal.progress();
+        // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
+        let (_open, interrupted) = tokio::sync::watch::channel(false);
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
         deploy::preview(&context, intent, &options).await
     })?;

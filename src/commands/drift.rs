@@ -29,8 +29,10 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let namespace = edge.connection.namespace_of(release.as_str());
-    let (plan, masker) = edge.operate(false, async |cluster, interrupted| {
+    let (plan, masker) = edge.read(false, async |cluster| {
         let progress = edge.terminal.progress();
+        // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
+        let (_open, interrupted) = tokio::sync::watch::channel(false);
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
         deploy::drift(&context).await
     })?;

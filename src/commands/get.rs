@@ -1,6 +1,6 @@
 //! `get`: what a revision recorded.
 
-use super::arguments::{Format, OUTPUT, OutputArguments};
+use super::arguments::{Format, OUTPUT, OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
 use crate::error::Result;
@@ -60,7 +60,7 @@ struct Revision {
     release: String,
 
     /// Revision to show [default: the newest]
-    #[arg(long, value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+    #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
     revision: Option<u32>,
 
     /// Show secrets: data of Secrets, and values that the chart's schema calls secret

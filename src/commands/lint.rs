@@ -138,6 +138,11 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
     };
     let mut findings = metadata(&chart);
     let name = release_name(&chart);
+    let (skip, values) = (arguments.skip_schema_validation, user_values.clone());
+    if let Err(error) = rendering::computed_values(&chart, values, None, name, skip) {
+        findings.push(finding(Severity::Error, "values.yaml", error.to_string()));
+        return findings;
+    }
     let rendered = rendering::render(Request {
         chart: &chart,
         user_values: user_values.clone(),

@@ -1,6 +1,6 @@
 //! `rollback`: a release as an earlier revision recorded it.
 
-use super::arguments::{ApplyArguments, OutputArguments};
+use super::arguments::{ApplyArguments, OutputArguments, revision};
 use super::{Edge, complete, outcome};
 use crate::deploy::Intent;
 use crate::error::Result;
@@ -27,7 +27,7 @@ pub struct Arguments {
     pub release: String,
 
     /// Revision to go back to [default: the newest earlier one that was deployed; so is 0]
-    #[arg(value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+    #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
     pub revision: Option<u32>,
 
     #[command(flatten)]

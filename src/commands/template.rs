@@ -100,7 +100,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     let mut objects = output.objects;
     let is_test = |events: &[HookEvent]| events.iter().all(|event| *event == HookEvent::Test);
-    let hooks = output.hooks.into_iter().filter(|hook| !arguments.no_hooks && !(arguments.skip_tests && is_test(&hook.events)));
+    let left_out = |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));
+    let hooks = output.hooks.into_iter().filter(|hook| !left_out(&hook.events));
     objects.extend(hooks.map(|hook| hook.object));
     let objects = shown_only(objects, &arguments.show_only, &chart.metadata.name)?;
     note_hidden(&arguments, &objects, edge);

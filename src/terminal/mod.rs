@@ -150,7 +150,9 @@ pub fn print_usage(error: &clap::Error) {
 /// A panic is a mistake of ours: it says so in one line and ends the run with status 1.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message").replace('\n', " ");
         let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
         stderr_line(&format!(
             "{RED}error:{RED:#} this is a bug in kubectl-fabric {}, please report it with the command you ran: {message}{place}",

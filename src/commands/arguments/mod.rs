@@ -5,6 +5,7 @@ pub mod connection;
 pub mod duration;
 pub mod operation;
 pub mod output;
+pub mod revision;
 pub mod values;
 
 pub use chart::ChartArguments;

@@ -42,11 +42,11 @@ pub fn chart_by_name_or_path(name: &str) -> Result<Chart> {
 }
 
 fn loaded(chart: Chart, version: Option<&str>) -> Result<ChartChoice> {
-    if let Some(version) = version {
-        if !Range::parse(version)?.matches(&chart.metadata.version) {
-            return Err(Error::user(format!("chart {} does not have version {version}", chart.name_version()))
-                .hint("leave --version out: a folder or an archive holds one version"));
-        }
+    if let Some(version) = version
+        && !Range::parse(version)?.matches(&chart.metadata.version)
+    {
+        return Err(Error::user(format!("chart {} does not have version {version}", chart.name_version()))
+            .hint("leave --version out: a folder or an archive holds one version"));
     }
     Ok(ChartChoice::Loaded(Box::new(chart)))
 }

@@ -3,7 +3,7 @@
 mod identities;
 mod resources;
 
-use super::arguments::{Format, OutputArguments};
+use super::arguments::{Format, OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub struct Arguments {
     pub release: String,
 
     /// Revision to show [default: the newest]
-    #[arg(long, value_name = "REVISION", add = ArgValueCompleter::new(complete::revisions))]
+    #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
     pub revision: Option<u32>,
 
     #[command(flatten)]

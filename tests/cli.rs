@@ -1,0 +1,376 @@
+//! The real binary without a cluster: help, arguments, charts from folders, files that cannot be read, streams and exit statuses.
+//!
+//! Cases are transcripts in `tests/cli/transcripts`, found by path. `BLESS=1` writes them anew from what the program does; read what
+//! changed. In a transcript `$ ` begins a command, `! ` a line of stderr, `? ` an exit status other than 0; the rest is stdout.
+
+use clap::CommandFactory;
+use kubectl_fabric::commands::Cli;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The program in `tests/cli`, with nothing of the developer's surroundings: no kubeconfig, no charts, no colours.
+fn program(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-fabric"));
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("KUBECTL_FABRIC_DATA_HOME", home.join("data"));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    program(home.path()).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+mod transcripts {
+    use super::*;
+
+    #[test]
+    fn every_transcript_is_what_the_program_says() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/transcripts");
+        let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut wrong = Vec::new();
+        for file in files {
+            let expected = fs::read_to_string(&file).unwrap();
+            let actual = play(&expected);
+            if actual == expected {
+                continue;
+            }
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&file, actual).unwrap();
+            } else {
+                let diff = similar::TextDiff::from_lines(&expected, &actual).unified_diff().to_string();
+                wrong.push(format!("{}\n{diff}", file.display()));
+            }
+        }
+        assert!(wrong.is_empty(), "{}\nBLESS=1 takes these over", wrong.join("\n"));
+    }
+
+    /// Runs the commands of a transcript and writes it as it is now. Lines before the first command are comments.
+    fn play(transcript: &str) -> String {
+        let home = tempfile::tempdir().unwrap();
+        let head = transcript.lines().take_while(|line| !line.starts_with("$ ")).map(|line| format!("{line}\n"));
+        let mut text: String = head.collect();
+        for line in transcript.lines().filter(|line| line.starts_with("$ ")) {
+            let words = words(line.strip_prefix("$ kubectl fabric").unwrap());
+            let (words, input) = match words.iter().position(|word| word == "<") {
+                Some(at) => (&words[..at], Some(&words[at + 1])),
+                None => (&words[..], None),
+            };
+            let mut command = program(home.path());
+            command.args(words);
+            if let Some(file) = input {
+                command.stdin(fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(file)).unwrap());
+            }
+            let output = command.output().unwrap();
+            text.push_str(&format!("{line}\n{}", stdout(&output)));
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            for line in stderr(&output).lines() {
+                text.push_str(&format!("{}\n", format!("! {line}").trim_end()));
+            }
+            match output.status.code() {
+                Some(0) => {}
+                status => text.push_str(&format!("? {}\n", status.unwrap_or(-1))),
+            }
+        }
+        text
+    }
+
+    /// Splits as a shell does, as far as transcripts need it: blanks, and single quotes.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted, mut word) = (Vec::new(), false, None::<String>);
+        for character in line.chars() {
+            match character {
+                '\'' => {
+                    quoted = !quoted;
+                    word.get_or_insert_default();
+                }
+                ' ' if !quoted => words.extend(word.take()),
+                other => word.get_or_insert_default().push(other),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn the_help_of_every_verb_is_in_a_transcript() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/transcripts/help.txt");
+        let text = fs::read_to_string(path).unwrap();
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let line = format!("$ kubectl fabric {} -h\n", verb.get_name());
+            assert!(text.contains(&line), "add to help.txt: {line}");
+        }
+    }
+}
+
+mod streams {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_failure() {
+        let home = tempfile::tempdir().unwrap();
+        for arguments in [&["install", "--help"][..], &["template", "org1", "./tiny"], &["version"], &["list", "-h"]] {
+            let mut child = program(home.path()).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            drop(child.stdout.take());
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+            assert!(!stderr(&output).contains("bug") && !stderr(&output).contains("error"), "{}", stderr(&output));
+        }
+    }
+
+    #[test]
+    fn nobody_who_reads_errors_is_no_panic() {
+        let home = tempfile::tempdir().unwrap();
+        let mut child = program(home.path()).args(["template", "Org_1"]).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = program(home.path()).args(["template", "org1", "./tiny"]).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("cannot write the result to standard output"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn the_result_is_on_stdout_and_the_rest_on_stderr() {
+        let output = run(&["template", "org1", "./tiny"]);
+        assert!(stdout(&output).starts_with("---\n# Source: tiny/templates/"));
+        assert!(stderr(&output).contains("--show-secrets"));
+    }
+
+    #[test]
+    fn nothing_is_coloured_in_a_pipe() {
+        for arguments in [&["lint", "./tiny", "./nowhere"][..], &["--help"], &["frobnicate"]] {
+            let output = run(arguments);
+            assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_the_chart_is_in_no_output_unless_asked_for() {
+        for arguments in [
+            &["template", "org1", "./tiny"][..],
+            &["template", "org1", "./tiny", "-o", "json"],
+            &["template", "org1", "./tiny", "--set", "owner.name=7,owner.password=swordfish-flag"],
+            &["template", "org1", "./tiny", "--set", "owner.password.x=swordfish-flag"],
+            &["values", "explain", "org1", "./tiny", "--set", "owner.password=swordfish-flag"],
+            &["values", "explain", "org1", "./tiny", "-p", "owner", "-o", "json"],
+            &["lint", "./tiny", "--set", "owner.password.x=swordfish-flag"],
+        ] {
+            let output = run(arguments);
+            let all = format!("{}{}", stdout(&output), stderr(&output));
+            assert!(!all.contains("swordfish"), "{arguments:?}\n{all}");
+        }
+        assert!(stdout(&run(&["template", "org1", "./tiny", "--show-secrets"])).contains("swordfish-default"));
+    }
+}
+
+mod input {
+    use super::*;
+
+    #[test]
+    fn a_values_file_of_100_mib_is_refused_unread() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("huge.yaml");
+        fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+        let output = run(&["template", "org1", "./tiny", "-f", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("too large: 100 MiB"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn standard_input_without_an_end_is_refused_at_the_limit() {
+        let home = tempfile::tempdir().unwrap();
+        let mut child = program(home.path())
+            .args(["template", "org1", "./tiny", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let line = b"# nothing but comments, again and again, until somebody has enough of it\n".repeat(1 << 14);
+        // The program ends while there is more to come: writing fails then.
+        while input.write_all(&line).is_ok() {}
+        let output = child.wait_with_output().unwrap();
+        assert!(stderr(&output).contains("too large: more than 16 MiB"), "{}", stderr(&output));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_may_not_be_read_is_told_apart_from_one_that_is_not_there() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("closed.yaml");
+        fs::write(&path, "a: 1").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        if fs::File::open(&path).is_ok() {
+            return; // The superuser may read everything.
+        }
+        let output = run(&["template", "org1", "./tiny", "-f", path.to_str().unwrap()]);
+        assert!(stderr(&output).contains("no permission to read it"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn charts_that_the_user_keeps_are_found_by_name_and_version() {
+        let home = tempfile::tempdir().unwrap();
+        let kept = home.path().join("data/charts/tiny");
+        for version in ["0.2.0", "0.3.0"] {
+            let folder = kept.join(version).display().to_string();
+            let output = program(home.path()).args(["charts", "export", "./tiny", "-d", &folder]).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        let newer = kept.join("0.3.0/Chart.yaml");
+        fs::write(&newer, fs::read_to_string(&newer).unwrap().replace("0.2.0", "0.3.0")).unwrap();
+        let shown = |arguments: &[&str]| {
+            let output = program(home.path()).current_dir(home.path()).args(arguments).output().unwrap();
+            format!("{}{}", stdout(&output), stderr(&output))
+        };
+        assert!(shown(&["charts", "show", "tiny"]).contains("\nversion: 0.3.0"));
+        assert!(shown(&["charts", "show", "tiny", "--version", "~0.2"]).contains("\nversion: 0.2.0"));
+        assert!(shown(&["charts", "show", "tiny", "--version", "1.x"]).contains("you keep: 0.2.0, 0.3.0"));
+        assert!(shown(&["charts", "show", "tinny"]).contains("did you mean \"tiny\"?"));
+        assert_eq!(shown(&["charts", "list"]).lines().filter(|line| line.starts_with("tiny ")).count(), 2);
+    }
+
+    #[test]
+    fn template_writes_one_file_per_template() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("out");
+        let output = run(&["template", "org1", "./tiny", "--output-dir", folder.to_str().unwrap(), "--release-name"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let file = fs::read_to_string(folder.join("org1/tiny/templates/config.yaml")).unwrap();
+        assert!(file.starts_with("---\n# Source: tiny/templates/config.yaml\n"), "{file}");
+        assert_eq!(stdout(&output).lines().count(), 3);
+    }
+}
+
+mod cluster {
+    use super::*;
+
+    #[test]
+    fn without_a_kubeconfig_it_says_what_was_looked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let missing = home.path().join("config").display().to_string();
+        let output = run(&["list", "--kubeconfig", &missing]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&missing), "{}", stderr(&output));
+        let output = run(&["list"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("kubeconfig"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn a_failure_is_the_last_event_of_the_stream() {
+        let output = run(&["install", "org1", "./tiny", "--events", "json", "--server", "http://127.0.0.1:1"]);
+        assert_eq!(output.status.code(), Some(1));
+        let lines: Vec<serde_json::Value> =
+            stderr(&output).lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+        let last = lines.last().unwrap();
+        assert_eq!((last["event"].as_str(), last["exitStatus"].as_u64()), (Some("failed"), Some(1)));
+    }
+
+    /// A server that takes the connection and says nothing.
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_while_reading_ends_with_130() {
+        for signal in ["INT", "TERM"] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("http://{}", server.local_addr().unwrap());
+            let home = tempfile::tempdir().unwrap();
+            let mut child = program(home.path()).args(["list", "--server", &address]).stderr(Stdio::piped()).spawn().unwrap();
+            let (mut connection, _) = server.accept().unwrap();
+            let read = connection.read(&mut [0; 64]).unwrap();
+            assert!(read > 0, "a request arrives");
+            Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+            let mut text = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
+            assert_eq!(text, "error: interrupted\nnow: nothing was changed\n");
+        }
+    }
+}
+
+mod completion {
+    use super::*;
+
+    #[test]
+    fn every_shell_gets_a_script() {
+        for shell in ["bash", "zsh", "fish", "powershell", "kubectl"] {
+            let output = run(&["completion", shell]);
+            assert!(output.status.success() && stdout(&output).contains("kubectl-fabric"), "{shell}: {}", stderr(&output));
+        }
+    }
+
+    #[test]
+    fn scripts_are_valid_for_their_shell() {
+        for shell in ["bash", "zsh", "fish"] {
+            let script = stdout(&run(&["completion", shell]));
+            let Ok(mut child) = Command::new(shell).arg("-n").stdin(Stdio::piped()).spawn() else { continue };
+            child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            assert!(child.wait().unwrap().success(), "{shell}");
+        }
+    }
+
+    fn candidates(words: &[&str]) -> Vec<String> {
+        let text = stdout(&run(&[&["__complete"], words].concat()));
+        let (candidates, directive) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+        assert_eq!(directive, ":4", "{text}");
+        candidates.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn kubectl_is_answered_with_candidates_and_their_help() {
+        assert_eq!(candidates(&["ro"]), ["rollback"]);
+        assert_eq!(candidates(&["get", "man"]), ["manifest"]);
+        assert_eq!(candidates(&["list", "--dep"]), ["--deployed"]);
+        assert!(candidates(&[""]).contains(&"install".to_owned()));
+        assert_eq!(candidates(&["completion", "f"]), ["fish"]);
+    }
+
+    #[test]
+    fn contexts_come_from_the_kubeconfig() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("config");
+        fs::write(&config, "contexts:\n- name: prod-eu\n- name: prod-us\n- name: dev\n").unwrap();
+        let flag = format!("--kubeconfig={}", config.display());
+        assert_eq!(candidates(&["list", &flag, "--context", "pr"]), ["prod-eu", "prod-us"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_with_the_name_that_kubectl_wants_is_enough() {
+        let home = tempfile::tempdir().unwrap();
+        let link = home.path().join("kubectl_complete-fabric");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kubectl-fabric"), &link).unwrap();
+        let output = Command::new(link).env_clear().arg("his").output().unwrap();
+        assert!(stdout(&output).starts_with("history\t"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn version_has_a_form_for_each_reader() {
+    let number = concat!("v", env!("CARGO_PKG_VERSION"));
+    assert!(stdout(&run(&["version", "--short"])).starts_with(number));
+    assert!(stdout(&run(&["version"])).starts_with(&format!("kubectl-fabric {number} (")));
+    let document: serde_json::Value = serde_json::from_slice(&run(&["version", "-o", "json"]).stdout).unwrap();
+    assert_eq!(document["version"], number);
+    assert_eq!(run(&["version", "--short"]).stdout, run(&["version", "--short", "-o", "table"]).stdout);
+}

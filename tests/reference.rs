@@ -1,0 +1,170 @@
+//! The reference of commands is the help itself, written down; and the help has Helm's and kubectl's flags.
+//!
+//! `BLESS=1` writes docs/reference/commands.md anew.
+
+use clap::{Command, CommandFactory};
+use kubectl_fabric::commands::Cli;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+/// The command line with the global flags in every verb.
+fn built() -> Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
+#[test]
+fn the_reference_of_commands_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/commands.md");
+    let mut text = String::from(
+        "# Commands\n\nWritten by the program: `kubectl fabric VERB --help` says the same. The flags under \"Kubernetes\" are kubectl's, \
+         come after the verb, and are shown here once; every verb that reaches a cluster takes them.\n\n",
+    );
+    write_command(&built(), true, &mut text);
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &text).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "docs/reference/commands.md is not what the help says: BLESS=1 cargo test --test reference");
+}
+
+fn write_command(command: &Command, top: bool, text: &mut String) {
+    let shown =
+        command.clone().mut_args(|argument| if argument.is_global_set() && !top { argument.hide(true) } else { argument });
+    let help = shown.term_width(100).render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let name = command.get_bin_name().unwrap_or("kubectl fabric").replace("kubectl-fabric", "kubectl fabric");
+    write!(text, "## {name}\n\n```text\n{}\n```\n\n", lines.join("\n").trim_end()).unwrap();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        write_command(verb, false, text);
+    }
+}
+
+fn has(command: &Command, flag: &str) -> bool {
+    command.get_arguments().any(|argument| match flag.strip_prefix("--") {
+        Some(long) => {
+            argument.get_long_and_visible_aliases().is_some_and(|names| names.contains(&long))
+                || argument.get_all_aliases().is_some_and(|names| names.contains(&long))
+        }
+        None => flag.strip_prefix('-').and_then(|short| short.chars().next()) == argument.get_short(),
+    })
+}
+
+fn find(path: &str) -> Command {
+    path.split(' ').fold(built(), |command, verb| {
+        command.find_subcommand(verb).unwrap_or_else(|| panic!("there is no verb {verb} ({path})")).clone()
+    })
+}
+
+/// Helm's flags that mean something for charts that come with the program, by verb.
+const HELM: &[(&str, &str)] = &[
+    (
+        "install",
+        "--create-namespace --dry-run --hide-secret --force-conflicts --take-ownership --wait --wait-for-jobs --timeout \
+         --rollback-on-failure --atomic --no-hooks -f --values --set --set-string --set-json --set-file --set-literal \
+         --skip-schema-validation --description --hide-notes --version -o --output",
+    ),
+    (
+        "upgrade",
+        "-i --install --create-namespace --dry-run --hide-secret --force-conflicts --take-ownership --wait --wait-for-jobs --timeout \
+         --rollback-on-failure --atomic --cleanup-on-fail --no-hooks --history-max --reset-values --reuse-values \
+         --reset-then-reuse-values -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation \
+         --description --hide-notes --version -o --output",
+    ),
+    (
+        "rollback",
+        "--dry-run --force-conflicts --wait --wait-for-jobs --timeout --cleanup-on-fail --no-hooks --history-max --description",
+    ),
+    ("uninstall", "--dry-run --wait --timeout --no-hooks --description --keep-history --ignore-not-found"),
+    (
+        "list",
+        "-A --all-namespaces -q --short --no-headers --time-format -d --date -r --reverse -m --max --offset -f --filter -l \
+         --selector --deployed --failed --pending --superseded --uninstalled --uninstalling -o --output",
+    ),
+    ("history", "--max -o --output"),
+    ("status", "--revision -o --output"),
+    ("get all", "--revision"),
+    ("get values", "--revision -a --all -o --output"),
+    ("get manifest", "--revision"),
+    ("get hooks", "--revision"),
+    ("get notes", "--revision"),
+    ("get metadata", "--revision -o --output"),
+    (
+        "template",
+        "-s --show-only --output-dir --release-name --skip-tests --is-upgrade --kube-version -a --api-versions --no-hooks \
+         -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation --version",
+    ),
+    ("lint", "--strict --quiet --skip-schema-validation --kube-version -f --values --set"),
+    ("test", "--timeout --logs --filter"),
+    ("diff upgrade", "--detailed-exitcode --allow-unreleased --install -C"),
+    ("diff rollback", "--detailed-exitcode -C"),
+    ("diff revision", "--detailed-exitcode -C"),
+    ("version", "--short"),
+];
+
+/// Helm's flags that are left out, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("--generate-name", "a release's name is its namespace and its organization's address"),
+    ("--name-template", "as --generate-name"),
+    ("--replace", "install takes an uninstalled name anyway; `upgrade --install` repairs a failed one"),
+    ("--server-side", "objects are always applied by the server"),
+    ("--force-replace", "immutable fields are found before the first write: --recreate"),
+    ("--labels", "records carry fixed labels, which `list -l` selects by"),
+    ("--post-renderer", "change a chart instead: `charts export`"),
+    ("--enable-dns", "templates ask nobody"),
+    ("--skip-crds", "the charts bring no definitions of kinds"),
+    ("--cascade", "pods and volumes are handled by kind"),
+    ("--disable-openapi-validation", "the server checks every object strictly before the first write"),
+    ("--dependency-update", "charts have no dependencies"),
+    ("--repo", "charts come with the program, as files, or from the user's own folder"),
+];
+
+#[test]
+fn helm_s_flags_are_there() {
+    for (path, flags) in HELM {
+        let command = find(path);
+        let missing: Vec<&str> = flags.split_whitespace().filter(|flag| !has(&command, flag)).collect();
+        assert!(missing.is_empty(), "{path}: {missing:?}");
+    }
+}
+
+#[test]
+fn what_is_left_out_of_helm_is_left_out_on_purpose() {
+    for (flag, why) in LEFT_OUT {
+        for verb in ["install", "upgrade", "rollback", "uninstall"] {
+            assert!(!has(&find(verb), flag), "{flag} is there now, although: {why}");
+        }
+    }
+}
+
+#[test]
+fn kubectl_s_connection_flags_are_in_every_verb() {
+    let flags = "--kubeconfig --context --cluster --user -n --namespace --server --token --as --as-group --as-uid \
+                 --certificate-authority --client-certificate --client-key --insecure-skip-tls-verify --tls-server-name \
+                 --request-timeout --disable-compression -v";
+    for verb in built().get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let missing: Vec<&str> = flags.split_whitespace().filter(|flag| !has(verb, flag)).collect();
+        assert!(missing.is_empty(), "{}: {missing:?}", verb.get_name());
+        // Helm's -s of template is --show-only.
+        assert!(has(verb, "-s"), "{}", verb.get_name());
+    }
+}
+
+#[test]
+fn every_verb_and_flag_explains_itself() {
+    fn walk(command: &Command) {
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+        }
+        for verb in command.get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            walk(verb);
+        }
+    }
+    let command = Cli::command();
+    walk(&command);
+    command.debug_assert();
+}
