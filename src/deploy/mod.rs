@@ -313,8 +313,8 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
         owner: &owner,
         take_ownership: options.take_ownership,
     })?;
-    if let Intent::Uninstall { delete_data: true, .. } = intent {
-        uninstall::release_data(context, &past, &owner, &mut plan).await?;
+    if let Intent::Uninstall { delete_data, .. } = intent {
+        uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
     }
     if !namespace_there {
         warnings.push(format!(

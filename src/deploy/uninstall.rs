@@ -4,7 +4,7 @@ use super::wait::Monitor;
 use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, complete, hooks, new_record, outcome};
 use crate::cluster::{Delete, Kind};
 use crate::error::{Error, Result};
-use crate::manifest::{HookEvent, ObjectKey};
+use crate::manifest::{HookEvent, Object, ObjectKey, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::{Action, Plan, Step};
 use crate::release::{Entry, Status};
@@ -62,9 +62,10 @@ pub async fn run(
     Ok(outcome(context, prepared, record, false))
 }
 
-/// `--delete-data`: what the plan kept because it holds data or identities goes as well, and the volumes that StatefulSets made.
-pub async fn release_data(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Plan) -> Result<()> {
-    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Keep) {
+/// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with
+/// `--delete-data` they go, and so does whatever else was kept because it holds data.
+pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete: bool, plan: &mut Plan) -> Result<()> {
+    for step in plan.steps.iter_mut().filter(|step| delete && step.action == Action::Keep) {
         let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume");
         if data && step.live.as_ref().is_some_and(|live| owner.owns(live)) {
             step.action = Action::Prune;
@@ -76,29 +77,25 @@ pub async fn release_data(context: &Context<'_>, past: &Past, owner: &Owner, pla
     };
     let claims = list("PersistentVolumeClaim", String::new()).await?;
     let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
-    let templates: Vec<String> = past.attempts.iter().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
-    let ours = |body: &Value| {
+    let prefixes: Vec<String> = past.attempts.iter().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
+    let is_ours = |body: &Value| {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
-        templates.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
+        prefixes.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
     };
-    let claims = claims.into_iter().filter(ours).map(|body| ("PersistentVolumeClaim", body));
-    for (kind, mut body) in claims.chain(identities.into_iter().map(|body| ("Secret", body))) {
-        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let key = ObjectKey { group: String::new(), kind: kind.to_owned(), namespace: Some(namespace.to_owned()), name };
-        if plan.steps.iter().any(|step| step.key == key && step.action == Action::Prune) {
+    let claims = claims.into_iter().filter(is_ours).map(|body| (body, "it holds data"));
+    for (body, why) in claims.chain(identities.into_iter().map(|body| (body, "it holds an identity"))) {
+        let Some(object) = Object::from_body(body, Source::default()) else { continue };
+        if plan.steps.iter().any(|step| step.key == object.key) {
             continue;
         }
-        body["kind"] = Value::String(kind.to_owned());
-        body["apiVersion"] = Value::String("v1".to_owned());
-        plan.steps.retain(|step| step.key != key);
         plan.steps.push(Step {
-            key,
+            key: object.key,
             api_version: "v1".to_owned(),
-            action: Action::Prune,
+            action: if delete { Action::Prune } else { Action::Keep },
             wanted: None,
-            live: Some(body),
+            live: Some(object.body),
             after: None,
-            why: String::new(),
+            why: why.to_owned(),
         });
     }
     Ok(())

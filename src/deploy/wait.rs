@@ -214,7 +214,9 @@ impl<'a> Monitor<'a> {
             .collect();
         let done = states.iter().filter(|(_, state)| *state == Readiness::Ready).count();
         for (key, state) in &states {
-            if self.told.get(key) != Some(state) {
+            // What never made anyone wait is not worth a word.
+            let news = self.told.get(key) != Some(state) && (*state != Readiness::Ready || self.told.contains_key(key));
+            if news {
                 let (ready, reason) = match state {
                     Readiness::Ready => (true, String::new()),
                     Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
