@@ -7,9 +7,13 @@ use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
 use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+
+/// Writes begun at once; the cluster room bounds the requests themselves.
+const IN_FLIGHT: usize = 32;
 
 /// UIDs of what was written, for the inventory.
 pub type Uids = BTreeMap<ObjectKey, String>;
@@ -99,14 +103,23 @@ async fn apply_at_once(
     uids: &mut Uids,
 ) -> Result<()> {
     let (anew, plain): (Vec<&Step>, Vec<&Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
-    let mut writes: FuturesUnordered<_> =
-        plain.into_iter().map(|step| async move { (step, apply_one(context, step, options, writer).await) }).collect();
+    let failed = Cell::new(false);
     let mut failure = None;
-    while let Some((step, written)) = writes.next().await {
+    let mut writes = stream::iter(plain)
+        .map(|step| {
+            let failed = &failed;
+            async move { if failed.get() { None } else { Some((step, apply_one(context, step, options, writer).await)) } }
+        })
+        .buffer_unordered(IN_FLIGHT);
+    while let Some(written) = writes.next().await {
         match written {
-            Ok(body) => taken_in(step, body, monitor, uids),
-            // The writes under way are let finish, so that what is recorded is what is there.
-            Err(error) => failure = failure.or(Some(error)),
+            Some((step, Ok(body))) => taken_in(step, body, monitor, uids),
+            // The writes under way are let finish, so that what is recorded is what is there; no other is begun.
+            Some((_, Err(error))) => {
+                failed.set(true);
+                failure = failure.or(Some(error));
+            }
+            None => {}
         }
     }
     drop(writes);

@@ -258,7 +258,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         () = wait::interrupt(&mut stop) => return Err(wait::interrupted().now("nothing was changed")),
     };
     let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
-    let draft = draft(&context, &prepared, &user).await?;
+    let draft = draft(&context, &prepared, &user)?;
     let holder = Holder::this_process(&user, prepared.target.operation.word());
     let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await?;
     let outcome = locked(&context, &intent, &options, (prepared, draft), &lock, &user).await;
@@ -297,7 +297,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
         false => true,
         true => ensure_namespace(context, options).await?,
     };
-    let inventory: Vec<_> = past.attempts.iter().flat_map(|record| record.inventory.iter().cloned()).collect();
+    let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
     warnings.extend(told);
@@ -383,11 +383,10 @@ struct Draft {
     packed: storage::Packed,
 }
 
-async fn draft(context: &Context<'_>, prepared: &Prepared, user: &str) -> Result<Draft> {
+fn draft(context: &Context<'_>, prepared: &Prepared, user: &str) -> Result<Draft> {
     let newest = prepared.past.newest();
     let record = new_record(context, prepared, newest.unwrap_or(0) + 1, user, &preparing(prepared.target.operation));
-    let key = storage::mask_key(context.cluster, &context.namespace, context.release.as_str(), newest).await?;
-    let packed = storage::pack(&record, &key);
+    let packed = storage::pack(&record)?;
     Ok(Draft { record, packed })
 }
 
@@ -401,10 +400,10 @@ async fn locked(
     user: &str,
 ) -> Result<Outcome> {
     let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
-    let now = Past { entries, baseline: None, attempts: Vec::new(), warnings: Vec::new() };
+    let now = Past::of(entries);
     if now.fingerprint() != prepared.past.fingerprint() {
         prepared = prepare(context, intent, options).await?;
-        draft = self::draft(context, &prepared, user).await?;
+        draft = self::draft(context, &prepared, user)?;
     }
     let writer = Writer { lock, interrupted: &context.interrupted };
     writer.check().map_err(|error| error.now("nothing was changed"))?;
@@ -492,6 +491,11 @@ async fn carry_out(
             Ok(()) => error,
             Err(lost) => error.why(format!("its failure could not be recorded either: {}", lost.message)),
         };
+        let mut history = prepared.past.entries.clone();
+        history.push(Entry::Readable(record.summary.clone()));
+        if let Err(left) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
+            context.warn(&format!("old revisions could not be removed: {}", left.message));
+        }
         let before = prepared.past.deployed().map(|summary| format!("; revision {} stays the deployed one", summary.revision));
         let error = error.now(format!(
             "revision {revision} of \"{release}\" is recorded as failed{}; what it wrote stays until the next run",
@@ -507,6 +511,8 @@ async fn carry_out(
             (_, None) => error.hint("mend the cause and run the command again"),
         });
     }
+    let pruned: BTreeSet<&ObjectKey> = prepared.plan.with(Action::Prune).map(|step| &step.key).collect();
+    record.inventory.retain(|item| !pruned.contains(&item.key));
     // First the old, then the new: at no moment are two revisions deployed.
     let superseded = prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
     for summary in superseded {
@@ -622,9 +628,10 @@ fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u32, user: &
     let mut inventory: Vec<InventoryItem> =
         target.objects.iter().map(|object| item(&object.key, object.api_version(), None)).collect();
     inventory.extend(target.hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)));
-    // What stays although it is no longer wanted remains known, so that it can be told and, with --delete-data, deleted.
-    let kept = prepared.plan.with(Action::Keep).filter(|step| step.live.as_ref().is_some_and(|live| prepared.owner.owns(live)));
-    inventory.extend(kept.map(|step| item(&step.key, &step.api_version, step.uid())));
+    // What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
+    let leaving = prepared.plan.steps.iter().filter(|step| step.wanted.is_none());
+    let ours = leaving.filter(|step| step.live.as_ref().is_some_and(|live| prepared.owner.owns(live)));
+    inventory.extend(ours.map(|step| item(&step.key, &step.api_version, step.uid())));
     Record {
         summary: Summary {
             release: context.release.as_str().to_owned(),
@@ -651,6 +658,7 @@ fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u32, user: &
         inventory,
         outcome: None,
         guard: target.guard.clone(),
+        mask_key: prepared.past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),
     }
 }
 

@@ -48,14 +48,24 @@ impl Operation {
 /// A release's past, as far as an operation needs it.
 pub struct Past {
     pub entries: Vec<Entry>,
-    /// What the operation starts from: the last deployed revision, or the newest that was written when none is deployed.
+    /// What the operation starts from: the last deployed revision, or the newest when none is deployed.
     pub baseline: Option<Record>,
-    /// The deployed revision and every attempt after it: what they wrote is pruned when it is no longer wanted.
-    pub attempts: Vec<Record>,
+    /// The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
+    pub attempt: Option<Record>,
     pub warnings: Vec<String>,
 }
 
 impl Past {
+    /// What is known of the past without reading a record.
+    pub fn of(entries: Vec<Entry>) -> Past {
+        Past { entries, baseline: None, attempt: None, warnings: Vec::new() }
+    }
+
+    /// The records whose objects may still be there.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.baseline.iter().chain(&self.attempt)
+    }
+
     pub fn newest(&self) -> Option<u32> {
         self.entries.last().map(Entry::revision)
     }
@@ -73,26 +83,21 @@ impl Past {
         self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
     }
 
-    /// Reads the records that matter.
+    /// Reads the records that matter: two at most.
     pub async fn read(context: &Context<'_>) -> Result<Past> {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-        let entries = storage::history(cluster, namespace, release).await?;
-        let mut past = Past { entries, baseline: None, attempts: Vec::new(), warnings: Vec::new() };
-        let since = past.deployed().map_or(0, |summary| summary.revision);
-        let baseline = past.deployed().map(|summary| summary.revision).or_else(|| past.newest());
-        for revision in past.entries.iter().map(Entry::revision).filter(|revision| *revision >= since).collect::<Vec<_>>() {
-            let record = storage::read_with_secrets(cluster, namespace, release, revision).await;
-            match record {
+        let mut past = Past::of(storage::history(cluster, namespace, release).await?);
+        let newest = past.newest();
+        let baseline = past.deployed().map(|summary| summary.revision).or(newest);
+        for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
+            match storage::read_with_secrets(cluster, namespace, release, revision).await {
                 Ok(record) if Some(revision) == baseline => past.baseline = Some(record),
-                Ok(record) => past.attempts.push(record),
+                Ok(record) => past.attempt = Some(record),
                 Err(error) if error.kind() == crate::error::Kind::User => {
                     past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if let Some(baseline) = &past.baseline {
-            past.attempts.push(baseline.clone());
         }
         Ok(past)
     }

@@ -77,7 +77,7 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
     };
     let claims = list("PersistentVolumeClaim", String::new()).await?;
     let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
-    let prefixes: Vec<String> = past.attempts.iter().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
+    let prefixes: Vec<String> = past.records().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
     let is_ours = |body: &Value| {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
         prefixes.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))

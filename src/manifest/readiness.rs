@@ -178,11 +178,16 @@ pub fn is_pod_ready(body: &Value) -> bool {
     conditions(body).any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
+/// A claim that names its volume is to be bound at once. Any other may have to wait for its first pod (`WaitForFirstConsumer`), and then
+/// the pod says what is missing.
 fn claim(body: &Value) -> Readiness {
+    let named =
+        !text(body, "/spec/volumeName").is_empty() || body.pointer("/spec/storageClassName").is_some_and(|class| class == "");
     match text(body, "/status/phase") {
-        "Bound" => Readiness::Ready,
         "Lost" => Readiness::Failed("its volume is gone".into()),
-        _ => Readiness::Waiting("no volume is bound to it yet".into()),
+        "Bound" => Readiness::Ready,
+        _ if named => Readiness::Waiting("no volume is bound to it yet".into()),
+        _ => Readiness::Ready,
     }
 }
 
@@ -377,9 +382,14 @@ mod tests {
                 Readiness::Failed("BackoffLimitExceeded: too often".into()),
             ),
             (
-                "a claim without a volume",
-                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": "Pending"}}),
+                "a claim whose volume is named and not bound",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"volumeName": "v"}, "status": {"phase": "Pending"}}),
                 waiting("no volume is bound to it yet"),
+            ),
+            (
+                "a claim that may wait for its first pod",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"storageClassName": "s"}, "status": {"phase": "Pending"}}),
+                Readiness::Ready,
             ),
             (
                 "an object on its way out is not ready",

@@ -187,6 +187,8 @@ pub struct Record {
     pub outcome: Option<OutcomeFacts>,
     /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... as `fabric::guard_facts` made them.
     pub guard: Value,
+    /// Key of the masks that stand for secrets, the same for all revisions of a release; empty until there is one.
+    pub mask_key: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

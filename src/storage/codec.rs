@@ -124,6 +124,7 @@ pub fn decode(summary: Summary, payload: &[u8], state: State, secrets: Option<&S
         inventory: state.inventory,
         outcome: state.outcome,
         guard: payload.guard,
+        mask_key: secrets.map(|secrets| secrets.key.clone()).unwrap_or_default(),
     })
 }
 
@@ -226,6 +227,7 @@ mod tests {
             inventory: vec![],
             outcome: None,
             guard: json!({"fabricVersion": "2.5.16"}),
+            mask_key: String::new(),
         }
     }
 

@@ -268,30 +268,25 @@ fn describe(body: &mut Value, summary: &Summary) {
     }
 }
 
-/// The key of a release's masks: that of the revision before, or a new random one.
-pub async fn mask_key(cluster: &Cluster, namespace: &str, release: &str, before: Option<u32>) -> Result<String> {
-    if let Some(revision) = before
-        && let Some(secrets) = read_secrets(cluster, namespace, &record_name(release, revision)).await.unwrap_or_default()
-        && !secrets.key.is_empty()
-    {
-        return Ok(secrets.key);
-    }
-    let mut bytes = [0; 32];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-        .map_err(|_| Error::internal("the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// A record's payload and secrets, ready to be written.
 pub struct Packed {
     payload: Vec<u8>,
     secrets: Vec<u8>,
 }
 
-/// Packs a record. It takes its time when the manifest is large, so it is done before a lock has to be renewed.
-pub fn pack(record: &Record, mask_key: &str) -> Packed {
-    let (payload, secrets) = codec::encode(record, mask_key);
-    Packed { payload, secrets: codec::pack(&secrets) }
+/// Packs a record, its secrets masked with its key or, if it has none, with a new one. It takes its time when the manifest is large, so it
+/// is done before a lock has to be renewed.
+pub fn pack(record: &Record) -> Result<Packed> {
+    let key = if record.mask_key.is_empty() { random_key()? } else { record.mask_key.clone() };
+    let (payload, secrets) = codec::encode(record, &key);
+    Ok(Packed { payload, secrets: codec::pack(&secrets) })
+}
+
+fn random_key() -> Result<String> {
+    let mut bytes = [0; 32];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Error::internal("the system gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Writes a new revision: parts and companion first, the record that names them last.
