@@ -238,7 +238,7 @@ fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Res
             let found = value.get_item(key).ok().filter(|found| !found.is_undefined());
             Ok(found.or(default).unwrap_or_else(|| Value::from(())))
         }
-        (ValueKind::Map, "items") => state.apply_filter("items", &[value.clone()]),
+        (ValueKind::Map, "items") => state.apply_filter("items", std::slice::from_ref(value)),
         (ValueKind::Map, "keys") => Ok(value.try_iter()?.collect()),
         (ValueKind::Map, "values") => {
             let object = value.as_object().expect("every map is an object");
