@@ -3,6 +3,8 @@
 //! The target is under 30 ms (median) in a release build, whose link-time optimization the bench profile leaves out. It is printed,
 //! not asserted, because it is the machine's as much as ours.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use kubectl_fabric::chart::{Chart, Files, Origin};
 use kubectl_fabric::render::{Capabilities, Input, Release, render};
 use serde_json::json;

@@ -228,25 +228,26 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Restricted Damerau-Levenshtein: inserted, deleted, exchanged and swapped letters count one each. Row by row, three rows kept.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for j in 0..=b.len() {
-        rows[0][j] = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            rows[i][j] = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                rows[i][j] = rows[i][j].min(rows[i - 2][j - 2] + 1);
-            }
+    let b: Vec<char> = b.chars().collect();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    let mut two_above = above.clone();
+    let mut before = None;
+    for (i, letter) in a.chars().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, other) in b.iter().enumerate() {
+            let exchanged = above[j] + usize::from(letter != *other);
+            let swapped = match before {
+                Some(before) if j > 0 && letter == b[j - 1] && before == *other => two_above[j - 1] + 1,
+                _ => usize::MAX,
+            };
+            row.push((above[j + 1] + 1).min(row[j] + 1).min(exchanged).min(swapped));
         }
+        two_above = std::mem::replace(&mut above, row);
+        before = Some(letter);
     }
-    rows[a.len()][b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]

@@ -7,21 +7,29 @@
 //!             └──────────── pure core: no I/O, no clock ───────┘   pending    edge       outcome
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 // The core: plain data in, plain data out.
-pub mod chart;
 pub mod error;
+pub mod yaml;
+pub mod chart;
+pub mod values;
 pub mod fabric;
 pub mod identity;
+pub mod render;
 pub mod manifest;
 pub mod plan;
 pub mod release;
-pub mod render;
-pub mod values;
-pub mod yaml;
 
 // The edge: files, the API server, the terminal.
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the room of the API client, its credentials and their expiry"
+)]
 pub mod cluster;
-pub mod commands;
-pub mod deploy;
 pub mod storage;
+pub mod deploy;
 pub mod terminal;
+#[allow(clippy::disallowed_methods, reason = "what the user names on the command line is read here")]
+pub mod commands;

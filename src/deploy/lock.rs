@@ -64,7 +64,7 @@ impl Holder {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the system says of this process is what a holder is")]
+#[allow(clippy::disallowed_methods, reason = "what the system says of this process is what a holder is")]
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
@@ -73,7 +73,7 @@ fn host_name() -> String {
     read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname")).unwrap_or_else(|| "unknown host".to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the process namespace is a link in /proc")]
+#[allow(clippy::disallowed_methods, reason = "the process namespace is a link in /proc")]
 fn machine() -> String {
     let boot = read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
@@ -177,7 +177,7 @@ pub async fn acquire(cluster: &Cluster, namespace: &str, release: &str, holder: 
 }
 
 /// The wall clock: a Lease is dated, and this is the one place after the program's start where that matters.
-#[expect(clippy::disallowed_methods, reason = "a renewal is dated with the time at which it is sent")]
+#[allow(clippy::disallowed_methods, reason = "a renewal is dated with the time at which it is sent")]
 fn clock() -> Timestamp {
     Timestamp::now()
 }

@@ -11,11 +11,14 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Group, kind and namespace: what one LIST reads.
+type Place = (String, String, Option<String>);
+
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's.
 pub async fn observe(context: &Context<'_>, wanted: &[Object], inventory: &[InventoryItem]) -> Result<(Live, Vec<String>)> {
-    let mut kinds: BTreeMap<(String, String, Option<String>), (Kind, BTreeSet<ObjectKey>)> = BTreeMap::new();
+    let mut kinds: BTreeMap<Place, (Kind, BTreeSet<ObjectKey>)> = BTreeMap::new();
     let named = wanted.iter().map(|object| (&object.key, object.api_version()));
     let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str()));
     for (key, api_version) in named.chain(recorded) {

@@ -124,7 +124,7 @@ impl<'a> Source<'a> {
                 .hint("hand large data over by the name of a Secret or a ConfigMap, not as a value"));
         }
         let control = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
-        match self.text.as_bytes().iter().position(|byte| control(byte)) {
+        match self.text.as_bytes().iter().position(control) {
             None => Ok(()),
             Some(at) => {
                 let before = &self.text[..at];
