@@ -207,9 +207,68 @@ pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     history
         .iter()
         .filter_map(Entry::summary)
-        .filter(|summary| summary.revision < current || summary.status == Status::Deployed)
-        .filter(|summary| summary.revision < current)
-        .filter(|summary| matches!(summary.status, Status::Deployed | Status::Superseded))
+        .filter(|summary| summary.revision < current && matches!(summary.status, Status::Deployed | Status::Superseded))
         .map(|summary| summary.revision)
         .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(statuses: &[Status]) -> Vec<Entry> {
+        let entry = |(index, status): (usize, &Status)| {
+            Entry::Readable(Summary {
+                release: "org1".into(),
+                namespace: "org1".into(),
+                revision: index as u32 + 1,
+                status: *status,
+                first_deployed: Timestamp::UNIX_EPOCH,
+                updated: Timestamp::UNIX_EPOCH,
+                chart: "peer-org".into(),
+                chart_version: "0.1.0".into(),
+                app_version: "2.5.16".into(),
+                description: String::new(),
+                user: String::new(),
+                plugin_version: String::new(),
+                rollback_to: None,
+            })
+        };
+        statuses.iter().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_newest_earlier_revision_that_was_ever_deployed() {
+        use Status::{Deployed, Failed, PendingInstall, Superseded, Uninstalled};
+        let cases: [(&[Status], Option<u32>); 7] = [
+            (&[], None),
+            (&[Deployed], None),
+            (&[Superseded, Deployed], Some(1)),
+            (&[Superseded, Deployed, Failed], Some(2)),
+            (&[Superseded, Failed, Failed, Deployed], Some(1)),
+            (&[Failed, PendingInstall], None),
+            (&[Superseded, Uninstalled], Some(1)),
+        ];
+        for (statuses, target) in cases {
+            assert_eq!(rollback_target(&history(statuses)), target, "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_dns_labels_of_at_most_53_characters() {
+        for good in ["org1", "a", "orgorderer1-dev", &"x".repeat(53)] {
+            assert_eq!(ReleaseName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "Org1", "org_1", "-org", "org-", "org.1", "org 1", &"x".repeat(54)] {
+            assert!(ReleaseName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_helms_words_and_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("pending"), None);
+    }
 }
