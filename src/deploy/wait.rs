@@ -87,7 +87,12 @@ impl<'a> Monitor<'a> {
     ///
     /// Not ready in time, failed for good (early), interrupted; each object with its reason, and the last lines of a crashed container.
     pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
-        let awaited: Vec<&Awaited> = awaited.iter().filter(|one| readiness::is_awaited(&one.key.group, &one.key.kind)).collect();
+        // Of Services only those that wait for a load balancer are worth counting.
+        let counts = |one: &&Awaited| {
+            readiness::is_awaited(&one.key.group, &one.key.kind)
+                && (one.key.kind != "Service" || self.state(one) != Readiness::Ready)
+        };
+        let awaited: Vec<&Awaited> = awaited.iter().filter(counts).collect();
         if self.pending(&awaited).is_empty() {
             return Ok(());
         }
