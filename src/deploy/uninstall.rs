@@ -35,7 +35,8 @@ pub async fn run(
     }
     .await;
     if let Err(error) = removed {
-        writer.check()?;
+        // A run that lost its lock has nothing to say any more.
+        writer.lock.check()?;
         let description = format!("Uninstall failed: {}", error.what());
         // If even this cannot be written, the next run finds the revision uninstalling and goes on.
         let _ = set_status(newest, Status::Failed, Some(&description)).await;

@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
         self.state.spend(1 + text.len())?;
-        if scalar::resolve(text) != Scalar::Text {
+        if scalar::resolve(text) != Scalar::Text && !scalar::was_quoted(text) {
             self.state.doubtful.set(true);
         }
         Ok(Value::String(text.to_owned()))
