@@ -9,6 +9,7 @@
 
 // The core: plain data in, plain data out.
 pub mod chart;
+pub mod compose;
 pub mod error;
 pub mod fabric;
 pub mod identity;
