@@ -73,19 +73,23 @@ pub struct WantedArguments {
 impl WantedArguments {
     /// Reads everything that the arguments name.
     pub fn load(&self, reuse: Reuse) -> Result<Wanted> {
-        let identities = match &self.crypto_config {
-            None => identity::Source::Generate,
-            Some(folder) => {
-                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
-            }
-        };
         Ok(Wanted {
             chart: self.chart.choice()?,
             values: self.values.load()?,
             reuse,
             fabric_version: self.fabric_version.clone(),
-            identities,
+            identities: self.identities()?,
             skip_schema_validation: self.skip_schema_validation,
+        })
+    }
+
+    /// Where keys and certificates come from; a crypto-config folder is read.
+    pub fn identities(&self) -> Result<identity::Source> {
+        Ok(match &self.crypto_config {
+            None => identity::Source::Generate,
+            Some(folder) => {
+                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
+            }
         })
     }
 }
@@ -94,7 +98,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let operation = outcome::Operation {
         release,
-        intent: Intent::Install(arguments.wanted.load(Reuse::default())?),
+        intent: Intent::Install(arguments.wanted.load(Reuse::default()).map_err(outcome::untouched)?),
         options: arguments.apply.options(Some(&arguments.release_options), true),
         events: arguments.apply.run.events,
         stdin_in_use: arguments.wanted.values.uses_stdin(),

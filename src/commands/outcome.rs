@@ -6,7 +6,7 @@ use super::arguments::operation::EventFormat;
 use super::release_document as document;
 use super::rendering;
 use crate::deploy::{self, Context, Intent, Options, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest;
 use crate::plan::{Action, Plan};
 use crate::release::ReleaseName;
@@ -33,13 +33,18 @@ pub struct Operation {
     pub stdin_in_use: bool,
 }
 
+/// The state after what the arguments name could not be read.
+pub fn untouched(error: Error) -> Error {
+    error.now("nothing was sent to the cluster")
+}
+
 impl Operation {
     pub fn run(self, edge: &Edge) -> Result<Outcome> {
         if self.events.is_some() {
             edge.terminal.stream_events();
         }
         let Operation { release, intent, options, stdin_in_use, .. } = self;
-        let namespace = edge.connection.namespace_of(release.as_str());
+        let namespace = edge.connection.namespace_of(release.as_str())?;
         let now = edge.now;
         edge.operate(stdin_in_use, async |cluster, interrupted| {
             let progress = edge.terminal.progress();

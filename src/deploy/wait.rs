@@ -207,18 +207,22 @@ impl<'a> Monitor<'a> {
 
     /// Tells what changed, and how many are not ready.
     fn tell(&mut self, awaited: &[&Awaited]) -> usize {
-        let states: Vec<(ObjectKey, Readiness)> = awaited
+        let states: Vec<(ObjectKey, Readiness, bool)> = awaited
             .iter()
-            .map(|one| {
-                let state = match self.state(one) {
-                    Readiness::Waiting(reason) => Readiness::Waiting(self.deepest(one).map_or(reason, |trouble| trouble.reason)),
-                    state => state,
-                };
-                (one.key.clone(), state)
+            .map(|one| match (self.state(one), self.deepest(one)) {
+                (Readiness::Waiting(_), Some(trouble)) => (one.key.clone(), Readiness::Waiting(trouble.reason), true),
+                (state, _) => {
+                    let failed = matches!(state, Readiness::Failed(_));
+                    (one.key.clone(), state, failed)
+                }
             })
             .collect();
-        let done = states.iter().filter(|(_, state)| *state == Readiness::Ready).count();
-        for (key, state) in &states {
+        let done = states.iter().filter(|(_, state, _)| *state == Readiness::Ready).count();
+        for (key, state, trouble) in &states {
+            if matches!(state, Readiness::Waiting(reason) if reason == readiness::UNSEEN) {
+                // Gone within a moment: not worth a word of its own.
+                continue;
+            }
             // What never made anyone wait is not worth a word.
             let news = self.told.get(key) != Some(state) && (*state != Readiness::Ready || self.told.contains_key(key));
             if news {
@@ -226,7 +230,8 @@ impl<'a> Monitor<'a> {
                     Readiness::Ready => (true, String::new()),
                     Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
                 };
-                self.progress.event(&Event::Waiting { object: key.to_string(), ready, reason, done, total: states.len() });
+                let (object, trouble, total) = (key.to_string(), *trouble, states.len());
+                self.progress.event(&Event::Waiting { object, ready, trouble, reason, done, total });
                 self.told.insert(key.clone(), state.clone());
             }
         }

@@ -71,18 +71,12 @@ pub struct ReleaseName(String);
 
 impl ReleaseName {
     pub fn parse(name: &str) -> Result<ReleaseName> {
-        let fits = !name.is_empty()
-            && name.len() <= 53
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !name.starts_with('-')
-            && !name.ends_with('-');
-        if fits {
-            return Ok(ReleaseName(name.to_owned()));
-        }
         let reason = if name.len() > 53 {
             format!("it has {} characters, the most is 53", name.len())
+        } else if is_label(name) {
+            return Ok(ReleaseName(name.to_owned()));
         } else {
-            "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit".to_owned()
+            LABEL.to_owned()
         };
         Err(Error::user(format!("\"{name}\" cannot be the name of a release"))
             .why(reason)
@@ -92,6 +86,41 @@ impl ReleaseName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Checks the name of a namespace: a DNS label of at most 63 characters (Kubernetes' rule).
+pub fn check_namespace(name: &str) -> Result<()> {
+    let why = if name.len() > 63 {
+        format!("it has {} characters, the most is 63", name.len())
+    } else if is_label(name) {
+        return Ok(());
+    } else {
+        LABEL.to_owned()
+    };
+    Err(Error::user(format!("\"{name}\" cannot be the name of a namespace")).why(why))
+}
+
+/// Checks the name of a network, which ends the names of its namespaces: `dev` of `org1-dev`.
+pub fn check_network(name: &str) -> Result<()> {
+    if is_label(name) {
+        return Ok(());
+    }
+    Err(Error::user(format!("\"{name}\" cannot be the name of a network"))
+        .why(LABEL)
+        .hint("a network's name ends the names of its namespaces: org1-dev, orgorderer1-dev"))
+}
+
+const LABEL: &str = "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit";
+
+fn is_label(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// A command about a release as the user would type it: with its namespace where that is not the release's name.
+pub fn command(verb: &str, release: &str, namespace: &str) -> String {
+    let flag = if namespace == release { String::new() } else { format!(" -n {namespace}") };
+    format!("kubectl fabric {verb} {release}{flag}")
 }
 
 impl fmt::Display for ReleaseName {

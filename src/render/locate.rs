@@ -135,6 +135,10 @@ impl<'a> Sources<'a> {
                 // The engine's sentence holds both values.
                 Error::user("a template calculates something that gives no number")
             }
+            ErrorKind::InvalidOperation if detail == "recursion limit exceeded" => {
+                Error::user("a template takes itself in again and again")
+                    .why("an include or a macro comes back to itself, deeper than any chart needs")
+            }
             ErrorKind::InvalidOperation if !detail.is_empty() => Error::user(detail),
             kind if detail.is_empty() => Error::user(format!("a template cannot be rendered: {kind}")),
             kind => Error::user(format!("a template cannot be rendered: {kind}: {detail}")),

@@ -3,17 +3,21 @@
 use super::codec::{self, Secrets, State};
 use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
-use crate::cluster::Cluster;
+use crate::cluster::{ApiErrorKind, ApiResult, Cluster};
 use crate::error::{Error, Result, nearest};
-use crate::release::{Entry, Record};
+use crate::release::{Entry, Record, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Newest revision of every release, in one namespace or in all; metadata only.
 pub async fn list(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Entry>> {
+    Ok(list_in(cluster, namespace).await?)
+}
+
+async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<Entry>> {
     let records = cluster.list_metadata(&kind("ConfigMap"), namespace, &format!("{RECORD_LABEL}=release")).await?;
     let mut newest: BTreeMap<(String, String), Entry> = BTreeMap::new();
     for entry in records.iter().map(read_entry) {
@@ -33,6 +37,45 @@ pub async fn list(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Entr
         }
     }
     Ok(newest.into_values().collect())
+}
+
+/// The releases of all namespaces, as far as they may be read.
+pub struct Readable {
+    pub entries: Vec<Entry>,
+    /// How many namespaces were read one by one, 0 when all could be read at once; and how many refused.
+    pub read: usize,
+    pub denied: usize,
+}
+
+/// Newest revision of every release that the user may read: of all namespaces at once, or, where that is not allowed, of each by itself.
+///
+/// # Errors
+///
+/// When neither all ConfigMaps nor the names of the namespaces may be read, or no namespace may; it tells to name one.
+pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
+    let all = match list_in(cluster, None).await {
+        Ok(entries) => return Ok(Readable { entries, read: 0, denied: 0 }),
+        Err(error) => error,
+    };
+    if all.kind != ApiErrorKind::Forbidden {
+        return Err(all.into());
+    }
+    let refused = || Error::from(all.clone()).hint("or name a namespace that you may read: `kubectl fabric list -n org1`");
+    let namespaces = cluster.list_metadata(&kind("Namespace"), None, "").await.map_err(|_| refused())?;
+    let names = namespaces.iter().filter_map(|body| body["metadata"]["name"].as_str());
+    let answers = join_all(names.map(|name| list_in(cluster, Some(name)))).await;
+    let mut found = Readable { entries: Vec::new(), read: 0, denied: 0 };
+    for answer in answers {
+        match answer {
+            Ok(entries) => {
+                found.entries.extend(entries);
+                found.read += 1;
+            }
+            Err(error) if error.kind == ApiErrorKind::Forbidden => found.denied += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if found.read == 0 { Err(refused()) } else { Ok(found) }
 }
 
 /// All revisions of one release, oldest first; metadata only. Empty when there is none.
@@ -71,7 +114,7 @@ async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Optio
             let there: Vec<String> = history.iter().map(|entry| entry.revision().to_string()).collect();
             Err(Error::user(format!("release \"{release}\" has no revision {revision}"))
                 .why(format!("its history holds: {}", there.join(", ")))
-                .hint(format!("see `kubectl fabric history {release}`")))
+                .hint(format!("see `{}`", command("history", release, namespace))))
         }
     }
 }

@@ -32,6 +32,11 @@ impl View {
         headline.enable_steady_tick(Duration::from_millis(120));
         View { screen, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
     }
+
+    /// What moves, for whoever else has a line to print.
+    pub fn screen(&self) -> MultiProgress {
+        self.screen.clone()
+    }
 }
 
 /// The templates are constants of this file.
@@ -73,7 +78,7 @@ impl Progress for View {
                 state.applied += 1;
                 state.headline.set_message(format!("{} done: {object} {action}", state.applied));
             }
-            Event::Waiting { object, ready, reason, done, total } => {
+            Event::Waiting { object, ready, reason, done, total, .. } => {
                 if *ready {
                     state.waiting.remove(object);
                 } else {
