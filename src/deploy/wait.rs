@@ -248,7 +248,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// The pods of a workload; a pod is its own.
-    fn pods(&self, one: &Awaited) -> impl Iterator<Item = &Value> {
+    fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = &'m Value> {
         let itself = (one.key.kind == "Pod").then_some(&one.key);
         let owner = (one.key.namespace.clone(), one.key.kind.clone(), one.key.name.clone());
         itself.into_iter().chain(self.owned.get(&owner).into_iter().flatten()).filter_map(|key| self.objects.get(key))
