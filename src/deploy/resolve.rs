@@ -4,6 +4,7 @@ use super::{ChartChoice, Context, Intent, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
+use crate::fabric::guard::Facts;
 use crate::fabric::{self, Model, Subject};
 use crate::identity::Organization;
 use crate::manifest::{Hook, Object};
@@ -257,6 +258,8 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         Some(version) => version.to_owned(),
         None => chart.metadata.app_version.clone(),
     };
+    let guard = Facts::of(&chart, subject, &facts).to_value();
+    let organization = fabric::organization(subject)?;
     let revision = past.newest().unwrap_or(0) + 1;
     let rendered = render_chart(context, &chart, &computed.tree, &facts, operation, revision).await?;
     Ok(Target {
@@ -269,14 +272,14 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         },
         app_version,
         changed_values: changes(past, &computed.tree),
-        organization: fabric::organization(subject)?,
+        organization,
         user_values: user.tree,
         computed_values: computed.tree,
         secret_paths,
         objects: rendered.objects,
         hooks: rendered.hooks,
         notes: rendered.notes,
-        guard: json!({"fabricVersion": facts["version"], "model": chart.metadata.annotations.get("kubectl-fabric.io/model")}),
+        guard,
         rollback_to: None,
         warnings,
         keep_chart: (chart.origin != ChartOrigin::Embedded).then_some(chart),

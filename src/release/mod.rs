@@ -185,7 +185,7 @@ pub struct Record {
     pub inventory: Vec<InventoryItem>,
     /// How many objects were created, changed and pruned, and how long it took; absent while pending.
     pub outcome: Option<OutcomeFacts>,
-    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... as `fabric::guard_facts` made them.
+    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
     pub guard: Value,
 }
 
