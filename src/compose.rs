@@ -5,6 +5,7 @@
 
 use crate::chart::Chart;
 use crate::error::Result;
+use crate::fabric::guard::Facts;
 use crate::fabric::{self, Model, Subject};
 use crate::identity::Organization;
 use crate::render::{self, Capabilities, Lookup, Release};
@@ -44,6 +45,8 @@ pub struct Composition<'a> {
     pub values: Computed,
     /// What templates see as `fabric`.
     pub facts: Value,
+    /// What the record keeps for the guards of later operations.
+    pub guard: Facts,
     /// The organization whose nodes need identities.
     pub organization: Option<Organization>,
 }
@@ -86,7 +89,8 @@ pub fn compose(given: Given) -> Result<Composition> {
     let subject = Subject { model: Model::of(chart)?, release, namespace, values: &values.all.tree };
     let facts = fabric::facts(subject)?;
     let organization = fabric::organization(subject)?;
-    Ok(Composition { chart, release, namespace, values, facts, organization })
+    let guard = Facts::of(chart, subject, &facts);
+    Ok(Composition { chart, release, namespace, values, facts, guard, organization })
 }
 
 impl Composition<'_> {

@@ -3,6 +3,7 @@
 
 mod apply;
 mod check;
+mod guard;
 mod hooks;
 mod lock;
 mod observe;
@@ -16,6 +17,7 @@ pub use verify::{TestOutcome, TestRun, drift, test};
 use crate::chart::Chart;
 use crate::cluster::{ApiErrorKind, Apply, Cluster};
 use crate::error::{Error, Kind, Result};
+use crate::fabric::guard::Facts;
 use crate::identity;
 use crate::manifest::{Hook, HookEvent, Object, ObjectKey};
 use crate::plan::mask::Masker;
@@ -115,6 +117,10 @@ pub struct Options {
     /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
     pub recreate: Vec<String>,
     pub no_hooks: bool,
+    /// Rules of `fabric::guard` that are overridden, by id.
+    pub force: Vec<&'static str>,
+    /// Rules that refuse are told as warnings: for `diff`, which does nothing anyway.
+    pub tell_refusals: bool,
     pub description: Option<String>,
     /// 0 keeps all.
     pub history_max: usize,
@@ -181,6 +187,8 @@ impl Default for Options {
             force_conflicts: false,
             recreate: Vec::new(),
             no_hooks: false,
+            force: Vec::new(),
+            tell_refusals: false,
             description: None,
             history_max: 10,
         }
@@ -321,6 +329,8 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     for hook in &mut target.hooks {
         resolve::prepare_objects(context, &owner, std::slice::from_mut(&mut hook.object)).await?;
     }
+    let told = guard::guard(context, &past, &mut target, options).await?;
+    target.warnings.extend(told);
     let namespace_there = match past.entries.is_empty() {
         false => true,
         true => ensure_namespace(context, options, made).await?,
@@ -560,7 +570,8 @@ async fn carry_out(
         superseded.map_err(|error| unrecorded(error.into()))?;
     }
     record.summary.status = Status::Deployed;
-    record.summary.description = options.description.clone().unwrap_or_else(|| complete(operation, prepared.target.rollback_to));
+    let usual = || complete(operation, prepared.target.rollback_to) + &forced(&record.guard);
+    record.summary.description = options.description.clone().unwrap_or_else(usual);
     storage::update(cluster, &mut written, &record).await.map_err(|error| unrecorded(error.into()))?;
     let mut history = prepared.past.entries.clone();
     history.push(Entry::Readable(record.summary.clone()));
@@ -741,6 +752,14 @@ fn complete(operation: Operation, rollback_to: Option<u32>) -> String {
         (Operation::Install, _) => "Install complete".to_owned(),
         (Operation::Uninstall, _) => "Uninstallation complete".to_owned(),
         _ => "Upgrade complete".to_owned(),
+    }
+}
+
+/// What the history says of rules that a revision overrode.
+fn forced(guard: &Value) -> String {
+    match &Facts::read(guard).forced[..] {
+        [] => String::new(),
+        rules => format!(" (--force {})", rules.join(" --force ")),
     }
 }
 

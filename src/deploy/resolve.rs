@@ -267,10 +267,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     let revision = past.newest().unwrap_or(0) + 1;
     let rendered = render_chart(context, &chart, &composition, operation, revision).await?;
     let app_version = composition.app_version();
-    let guard = json!({
-        "fabricVersion": composition.facts["version"],
-        "model": chart.metadata.annotations.get("kubectl-fabric.io/model"),
-    });
+    let guard = composition.guard.to_value();
     let Composition { values, organization, .. } = composition;
     Ok(Target {
         operation,

@@ -214,7 +214,7 @@ pub struct Record {
     pub inventory: Vec<InventoryItem>,
     /// How many objects were created, changed and pruned, and how long it took; absent while pending.
     pub outcome: Option<OutcomeFacts>,
-    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... as `fabric::guard_facts` made them.
+    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
     pub guard: Value,
     /// Key of the masks that stand for secrets, the same for all revisions of a release; empty until there is one.
     pub mask_key: String,

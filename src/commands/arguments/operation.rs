@@ -2,6 +2,7 @@
 
 use super::{OPERATION, duration};
 use crate::deploy::{DryRun, Options};
+use crate::fabric::guard;
 use clap::{ArgAction, Args, ValueEnum};
 use std::time::Duration;
 
@@ -96,6 +97,13 @@ pub struct ApplyArguments {
     #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
     pub recreate: Vec<String>,
 
+    /// Rule of Fabric's upgrade table to override, such as U05; may be repeated
+    ///
+    /// Rule of Fabric's upgrade table to override, by its id, such as U05; may be repeated. It says that you did what the rule asks for,
+    /// or know better; the release's record remembers it. docs/reference/guards.md has the table.
+    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule)]
+    pub force: Vec<&'static str>,
+
     /// Do not run hooks
     #[arg(long, hide_short_help = true)]
     pub no_hooks: bool,
@@ -160,6 +168,8 @@ impl ApplyArguments {
             force_conflicts: self.force_conflicts,
             recreate: self.recreate.clone(),
             no_hooks: self.no_hooks,
+            force: self.force.clone(),
+            tell_refusals: false,
             description: self.description.clone(),
             history_max: self.history_max,
         }
