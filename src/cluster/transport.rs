@@ -180,7 +180,7 @@ impl Transport {
         if let Some(teller) = self.teller.get()
             && !self.told.swap(true, Ordering::Relaxed)
         {
-            teller(&format!("cannot {} for now, and tries again: {}", error.request, error.message));
+            teller(&format!("still trying to {}: {}", error.request, error.message));
         }
     }
 

@@ -325,7 +325,9 @@ fn changes(past: &Past, now: &Value) -> Vec<String> {
     changed
 }
 
-type Answers = BTreeMap<(String, String, String, String), Value>;
+/// What a template looks up: apiVersion, kind, namespace, name.
+type Question = (String, String, String, String);
+type Answers = BTreeMap<Question, Value>;
 
 /// Renders, and again with the answers when templates looked something up: rendering itself does no I/O.
 async fn render_chart(
@@ -343,7 +345,7 @@ async fn render_chart(
     let answers: Arc<Mutex<Answers>> = Arc::default();
     // Each round can bring up questions that depend on the answers of the one before; more than a few rounds is a chart gone wrong.
     for _ in 0..10 {
-        let asked: Arc<Mutex<BTreeSet<(String, String, String, String)>>> = Arc::default();
+        let asked: Arc<Mutex<BTreeSet<Question>>> = Arc::default();
         let lookup = {
             let (answers, asked) = (answers.clone(), asked.clone());
             move |api_version: &str, kind: &str, namespace: &str, name: &str| {
@@ -370,10 +372,7 @@ async fn render_chart(
     Err(Error::user(format!("chart {} never stops looking things up", chart.name_version())))
 }
 
-async fn look_up(
-    context: &Context<'_>,
-    (api_version, kind, namespace, name): &(String, String, String, String),
-) -> Result<Value> {
+async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Question) -> Result<Value> {
     let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
     let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
     if name.is_empty() {
