@@ -103,7 +103,9 @@ impl From<ApiError> for Error {
             }
             ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it has changed meanwhile")).why(error.message),
             ApiErrorKind::Unavailable => {
-                Error::cluster(format!("cannot {request}: the API server is not able to answer")).why(error.message)
+                Error::cluster(format!("cannot {request}: the API server is not able to answer ({})", error.code))
+                    .why(error.message)
+                    .hint("run the command again in a while; `kubectl get --raw /readyz` shows how the server is")
             }
             ApiErrorKind::Unreachable => {
                 Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)

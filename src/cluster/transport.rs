@@ -180,7 +180,7 @@ impl Transport {
         if let Some(teller) = self.teller.get()
             && !self.told.swap(true, Ordering::Relaxed)
         {
-            teller(&format!("cannot {} for now, and tries again: {}", error.request, error.message));
+            teller(&format!("still trying to {}: {}", error.request, error.message));
         }
     }
 
@@ -432,11 +432,26 @@ mod tests {
     #[tokio::test]
     async fn a_stalled_request_ends_and_only_a_harmless_one_is_sent_again() {
         let policy = Policy { attempt: Duration::from_millis(100), ..impatient() };
-        let server = Scripted::start([Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
+        let server = Scripted::start([Reply::ok("{}"), Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
         let cluster = server.cluster(policy).await;
         cluster.version().await.unwrap();
+        cluster.version().await.unwrap();
         assert_eq!(cluster.create(&lease()).await.unwrap_err().kind, ApiErrorKind::Timeout);
-        assert_eq!(server.lines().len(), 3);
+        assert_eq!(server.lines().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_never_answered_is_asked_once_unless_the_user_has_more_patience() {
+        let policy = Policy { first_attempt: Duration::from_millis(50), attempt: Duration::from_millis(100), ..impatient() };
+        let silent = || Scripted::start([Reply::Stall, Reply::Stall]);
+        let server = silent().await;
+        let error = server.cluster(policy).await.version().await.unwrap_err();
+        assert_eq!((error.kind, server.lines().len()), (ApiErrorKind::Timeout, 1));
+        assert!(error.message.ends_with("within 0.05 s"), "{}", error.message);
+        assert!(error.hint.unwrap().contains("--request-timeout"));
+        let patient = Connection { request_timeout: Some(Duration::from_secs(60)), ..Connection::default() };
+        let error = silent().await.cluster_of(patient, policy).await.version().await.unwrap_err();
+        assert!(error.message.ends_with("within 0.1 s"), "{}", error.message);
     }
 
     #[tokio::test]

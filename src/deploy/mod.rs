@@ -503,7 +503,7 @@ async fn carry_out(
     if let Some(chart) = &prepared.target.keep_chart {
         let kept = storage::keep_chart(cluster, &record.summary, chart).await;
         kept.map_err(|error| {
-            Error::from(error).context("the chart cannot be kept beside the record").now("nothing of the release was changed")
+            error.context("the chart cannot be kept beside the record").now("nothing of the release was changed")
         })?;
     }
     let mut written = storage::create(cluster, &record, &packed).await.map_err(|error| {

@@ -108,10 +108,10 @@ struct Fault {
 
 impl Fault {
     fn report(self, flag: &str, argument: &str) -> Error {
-        // Of several such flags it is the one that begins so; what stands before the first `=` is a key and no secret.
-        let subject = match argument.split_once('=') {
-            Some((key, _)) => format!("{flag} {key}=…"),
-            None => flag.to_owned(),
+        // Of several such flags it is the one that begins so. A name that a `=`, dot or bracket follows is a key and no secret.
+        let subject = match argument.find(['=', '[', '.', ',']) {
+            Some(end) if !argument[end..].starts_with(',') && argument.contains('=') => format!("{flag} {}…", &argument[..end]),
+            _ => flag.to_owned(),
         };
         Error::user(format!("`{flag}` cannot be read"))
             .at(Place::new(subject).note(format!("character {}: {}", self.at + 1, self.what)))

@@ -22,8 +22,8 @@ pub struct ConnectionArguments {
 
     /// Network of the release: its namespace is RELEASE-NETWORK instead of RELEASE
     ///
-    /// Network of the release, for several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev, and the other
-    /// releases that its values name are those of the same network. Its MSP stays Org1MSP, its domain is org1-dev.
+    /// For several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev, and the other releases that its values
+    /// name are those of the same network. Its MSP stays Org1MSP, its domain is org1-dev.
     #[arg(long, global = true, value_name = "NETWORK", add = ArgValueCompleter::new(complete::nothing))]
     pub network: Option<String>,
 

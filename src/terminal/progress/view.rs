@@ -28,7 +28,8 @@ impl View {
     pub fn new() -> View {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let headline = screen.add(ProgressBar::new_spinner());
-        headline.set_style(style("{spinner} {wide_msg} {elapsed:.dim}"));
+        // No line reaches the right edge: there the `^C` of an interrupt would wrap, and what was drawn could not be taken away.
+        headline.set_style(style("{spinner} {elapsed:.dim} {msg}"));
         headline.enable_steady_tick(Duration::from_millis(120));
         View { screen, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
     }
@@ -60,7 +61,7 @@ impl State {
         }
         while self.lines.len() < texts.len() {
             let line = screen.add(ProgressBar::new_spinner());
-            line.set_style(style("{wide_msg:.dim}"));
+            line.set_style(style("{msg:.dim}"));
             self.lines.push(line);
         }
         for (line, text) in self.lines.iter().zip(texts) {
