@@ -162,10 +162,15 @@ fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: imp
     }
     let mut table = Table::new(["", ""]);
     for (step, names) in lines {
-        let why = if step.why.is_empty() { String::new() } else { format!(" ({})", step.why) };
+        let why = if names_its_reason(step) { format!(" ({})", step.why) } else { String::new() };
         table.row([format!("  {}{}", word(step.action), step.key.kind).into(), (list_of(&names) + &why).into()]);
     }
     table.text_without_headers()
+}
+
+/// Whether the reader would ask why: what is deleted because it was asked for needs no reason.
+fn names_its_reason(step: &Step) -> bool {
+    !step.why.is_empty() && step.action != Action::Prune
 }
 
 fn list_of(names: &[String]) -> String {

@@ -45,19 +45,11 @@ impl<'a> Namespace<'a> {
         claims.iter().map(|claim| (text(&claim["metadata"]["name"]), text(&claim["metadata"]["uid"]))).collect()
     }
 
-    /// UID and content of each identity, by name.
-    fn identities(&self) -> BTreeMap<String, (String, Value)> {
+    fn identities(&self) -> Identities {
         let secrets = self.cluster.list("secret", &self.name);
         let identities = secrets.iter().filter(|secret| secret["metadata"]["labels"]["kubectl-fabric.io/identity"].is_string());
-        identities
-            .map(|secret| (text(&secret["metadata"]["name"]), (text(&secret["metadata"]["uid"]), secret["data"].clone())))
-            .collect()
-    }
-
-    fn identity(&self, secret: &str, key: &str) -> String {
-        let (_, data) = self.identities().remove(secret).unwrap_or_else(|| panic!("no identity {secret} in {}", self.name));
-        let encoded = data[key].as_str().unwrap_or_else(|| panic!("Secret {secret} has no {key}"));
-        String::from_utf8(BASE64_STANDARD.decode(encoded).expect("base64")).expect("text")
+        let content = |secret: &Value| (text(&secret["metadata"]["uid"]), secret["data"].clone());
+        Identities(identities.map(|secret| (text(&secret["metadata"]["name"]), content(secret))).collect())
     }
 
     /// Names of the nodes: each is a StatefulSet.
@@ -95,20 +87,32 @@ impl<'a> Namespace<'a> {
         };
         let ready: Vec<String> = pods.iter().filter(ready).map(|pod| text(&pod["metadata"]["name"])).collect();
         assert_eq!(ready, nodes.iter().map(|node| format!("{node}-0")).collect::<Vec<_>>());
-        for node in nodes {
-            assert!(self.get("service", node).is_some(), "no Service {node} in {}", self.name);
-        }
+        let services = self.cluster.list("service", &self.name);
+        let services: Vec<String> = services.iter().map(|service| text(&service["metadata"]["name"])).collect();
+        assert_eq!(services, nodes, "a Service for each");
     }
 
     /// Asserts that the TLS certificate of each node bears the address of its Service, and is of the organization.
     #[track_caller]
     fn assert_certified(&self, nodes: &[&str]) {
+        let identities = self.identities();
         for node in nodes {
-            let secret = format!("{node}-tls");
+            let tls = |key| identities.text(&format!("{node}-tls"), key);
             let host = format!("{node}.{}", self.name);
-            let authority = self.identity(&secret, "ca.crt");
-            assert_signed(self.cluster, &authority, &self.identity(&secret, "tls.crt"), &["-verify_hostname", &host]);
+            assert_signed(self.cluster, &tls("ca.crt"), &tls("tls.crt"), &["-verify_hostname", &host]);
         }
+    }
+}
+
+/// UID and content of each identity in a namespace, by name.
+#[derive(Clone, Debug, PartialEq)]
+struct Identities(BTreeMap<String, (String, Value)>);
+
+impl Identities {
+    fn text(&self, secret: &str, key: &str) -> String {
+        let (_, data) = self.0.get(secret).unwrap_or_else(|| panic!("no identity {secret} among {:?}", self.0.keys()));
+        let encoded = data[key].as_str().unwrap_or_else(|| panic!("Secret {secret} has no {key}"));
+        String::from_utf8(BASE64_STANDARD.decode(encoded).expect("base64")).expect("text")
     }
 }
 
@@ -151,6 +155,13 @@ fn an_install_with_nothing_else_makes_every_node_ready_under_the_name_in_its_cer
         namespace.assert_ready(&nodes);
         namespace.assert_certified(&nodes);
     }
+    remove(&cluster, &["kafka", "orgorderer1", "org1"]);
+}
+
+/// Ends the releases and their namespaces, which is quicker than ending namespaces with pods in them.
+fn remove(cluster: &Cluster, releases: &[&str]) {
+    let uninstall = cluster.fabric().arg("uninstall").args(releases);
+    uninstall.args(["--delete-data", "--yes", "--delete-namespace"]).run().success();
 }
 
 #[test]
@@ -184,14 +195,14 @@ fn the_identities_of_a_crypto_config_are_taken_as_they_are_and_never_exchanged()
             let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
             namespace.assert_ready(&nodes);
             namespace.assert_certified(&nodes);
-            let tree = crypto_config.join(folder).join(name);
+            let (identities, tree) = (namespace.identities(), crypto_config.join(folder).join(name));
             for node in nodes.iter().filter(|node| **node != "ca") {
                 let role = if folder == "peerOrganizations" { "peers" } else { "orderers" };
                 let files = tree.join(role).join(format!("{node}.{name}"));
-                assert_eq!(namespace.identity(&format!("{node}-msp"), "cert.pem"), only_file_of(files.join("msp/signcerts")));
-                assert_eq!(namespace.identity(&format!("{node}-msp"), "key.pem"), only_file_of(files.join("msp/keystore")));
+                assert_eq!(identities.text(&format!("{node}-msp"), "cert.pem"), only_file_of(files.join("msp/signcerts")));
+                assert_eq!(identities.text(&format!("{node}-msp"), "key.pem"), only_file_of(files.join("msp/keystore")));
                 let certificate = fs::read_to_string(files.join("tls/server.crt")).expect("its TLS certificate");
-                assert_eq!(namespace.identity(&format!("{node}-tls"), "tls.crt"), certificate);
+                assert_eq!(identities.text(&format!("{node}-tls"), "tls.crt"), certificate);
             }
         }
         let identities = org1.identities();
@@ -200,8 +211,7 @@ fn the_identities_of_a_crypto_config_are_taken_as_they_are_and_never_exchanged()
         assert!(output.stderr.contains("peer0-msp"), "{}", output.stderr);
         assert_eq!(org1.identities(), identities);
         assert_eq!(org1.history().len(), 1, "a refusal is no revision");
-        let uninstall = ["uninstall", "org1", "org2", "orgorderer1", "--delete-data", "--yes", "--delete-namespace"];
-        cluster.fabric().args(uninstall).run().success();
+        remove(&cluster, &["org1", "org2", "orgorderer1"]);
         cluster.kubectl().args(["delete", "namespace", "--ignore-not-found"]).args(NETWORK).run().success();
     }
 }
@@ -273,11 +283,11 @@ fn data_is_deleted_when_it_is_said_twice() {
     org1.assert_ready(&["ca", "peer0"]);
     org1.run("uninstall", "--delete-data --yes").success();
     until("the claims to be gone", || org1.claims().is_empty().then_some(()));
-    assert_eq!(org1.identities(), BTreeMap::new());
+    assert_eq!(org1.identities().0, BTreeMap::new());
     assert_eq!(org1.leftovers(), Vec::<String>::new());
     org1.run("install", "--set peers.count=1,peers.stateDatabase=CouchDB").success();
     assert_eq!(org1.claims().keys().collect::<Vec<_>>(), claims.keys().collect::<Vec<_>>());
-    assert!(org1.identities().iter().all(|(name, identity)| identities[name] != *identity), "a new organization");
+    assert!(org1.identities().0.iter().all(|(name, identity)| identities.0[name] != *identity), "a new organization");
 }
 
 #[test]
@@ -292,13 +302,13 @@ fn a_further_peer_gets_an_identity_of_the_same_authority_and_the_others_keep_the
     org1.assert_certified(&["ca", "peer0", "peer1", "peer2"]);
     let mut after = org1.identities();
     for (secret, authority, key) in [("peer2-msp", "org1-ca", "cert.pem"), ("peer2-tls", "org1-tlsca", "tls.crt")] {
-        assert_signed(&cluster, &org1.identity(authority, "cert.pem"), &org1.identity(secret, key), &[]);
-        after.remove(secret);
+        assert_signed(&cluster, &after.text(authority, "cert.pem"), &after.text(secret, key), &[]);
+        after.0.remove(secret);
     }
     assert_eq!(after, before);
     org1.run("rollback", "").success();
     assert_eq!(org1.nodes(), ["ca", "peer0", "peer1"]);
-    assert!(org1.claims().contains_key("ledger-peer2-0") && org1.identities().contains_key("peer2-msp"), "data stays");
+    assert!(org1.claims().contains_key("ledger-peer2-0") && org1.identities().0.contains_key("peer2-msp"), "data stays");
 }
 
 #[test]
