@@ -34,3 +34,4 @@ demo-down: ## remove what `make demo` left running
 
 clean-cluster: demo-down ## end every cluster that this checkout started
 	@CLUSTER_NAME=test $(cluster) down
+	@CLUSTER_NAME=test-alone $(cluster) down

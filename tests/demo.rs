@@ -63,10 +63,8 @@ fn the_readme_shows_what_the_demo_prints() {
 fn normalized(text: &str) -> String {
     let mut result = String::new();
     for line in text.lines() {
-        let mut previous = "";
-        let words: Vec<String> =
-            line.split_whitespace().map(|word| normalized_word(word, std::mem::replace(&mut previous, word))).collect();
-        // `Mon Jan 5 15:04:05 2026` and `2026-01-05 15:04:05 +0000 UTC` are one point in time each.
+        let words: Vec<String> = line.split_whitespace().map(normalized_word).collect();
+        // `2026-01-05 15:04:05 UTC` is one point in time.
         let mut words = words.iter().map(String::as_str).peekable();
         while let Some(word) = words.next() {
             if word != "<time>" || words.peek() != Some(&"<time>") {
@@ -79,9 +77,9 @@ fn normalized(text: &str) -> String {
     result
 }
 
-fn normalized_word(word: &str, previous: &str) -> String {
+fn normalized_word(word: &str) -> String {
     let core = word.trim_matches(|it| "()[],;.".contains(it));
-    let kind = if is_time(core, previous) {
+    let kind = if is_time(core) {
         "<time>"
     } else if is_duration(core) {
         "<duration>"
@@ -93,21 +91,12 @@ fn normalized_word(word: &str, previous: &str) -> String {
     word.replacen(core, kind, 1)
 }
 
-fn is_time(word: &str, previous: &str) -> bool {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+fn is_time(word: &str) -> bool {
     let shaped = |word: &str, shape: &str| {
         word.len() >= shape.len()
             && word.bytes().zip(shape.bytes()).all(|(byte, it)| if it == b'0' { byte.is_ascii_digit() } else { byte == it })
     };
-    let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-    shaped(word, "0000-00-00")
-        || shaped(word, "00:00:00")
-        || DAYS.contains(&word)
-        || MONTHS.contains(&word)
-        || number && (MONTHS.contains(&previous) || shaped(previous, "00:00:00"))
-        || shaped(word, "+0000")
-        || word == "UTC"
+    shaped(word, "0000-00-00") || shaped(word, "00:00:00") || word == "UTC"
 }
 
 /// Tells whether the word is a number with a unit of time, or several: `3s`, `1.2s`, `1m20s`.
@@ -135,8 +124,7 @@ fn is_digest(word: &str) -> bool {
 #[test]
 fn only_times_durations_and_digests_are_replaced() {
     for (text, expected) in [
-        ("org1  deployed   2026-01-05 15:04:05.123 +0000 UTC  peer-org-0.1.0", "org1 deployed <time> peer-org-0.1.0"),
-        ("3  Mon Jan  5 15:04:05 2026  superseded  2.5.16", "3 <time> superseded 2.5.16"),
+        ("org1  deployed   2026-01-05 15:04:05 UTC  peer-org-0.1.0", "org1 deployed <time> peer-org-0.1.0"),
         ("updated 2026-01-05T15:04:05Z by 2 people", "updated <time> by 2 people"),
         ("ready after 1m20s (3 of 3)", "ready after <duration> (3 of 3)"),
         ("done (1.2s), age 15d", "done (<duration>), age <duration>"),

@@ -168,3 +168,64 @@ fn every_verb_and_flag_explains_itself() {
     walk(&command);
     command.debug_assert();
 }
+
+/// Files that tell people what to type.
+const PAGES: [&str; 8] = [
+    "README.md",
+    "docs/README.md",
+    "docs/values.md",
+    "docs/fabric.md",
+    "docs/charts.md",
+    "docs/concepts/glossary.md",
+    "docs/reference/commands.md",
+    "docs/reference/exit-status.md",
+];
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_command_line_of_the_documentation_is_one() {
+    let mut seen = 0;
+    for name in PAGES {
+        for (number, line) in page(name).lines().enumerate() {
+            let Some(words) = command_line(line) else { continue };
+            seen += 1;
+            match Cli::command().try_get_matches_from(words) {
+                Err(error) if error.use_stderr() => panic!("{name}:{}: {line}\n{error}", number + 1),
+                _ => {}
+            }
+        }
+    }
+    assert!(seen > 60, "only {seen} command lines were found");
+}
+
+/// The words of a line that is `kubectl fabric ...`, without the shell's part of it and what is said about it.
+fn command_line(line: &str) -> Option<Vec<String>> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("$ ").unwrap_or(line).strip_prefix("kubectl fabric ")?;
+    let end = ["  ", " #", " | ", " || ", " >", " && "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+    let mut words = vec!["kubectl-fabric".to_owned()];
+    for (part, text) in line[..end].split('\'').enumerate() {
+        match part % 2 {
+            0 => words.extend(text.split_whitespace().map(str::to_owned)),
+            _ => words.push(text.to_owned()),
+        }
+    }
+    Some(words)
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_to_a_file() {
+    for name in PAGES.into_iter().chain(["ARCHITECTURE.md", "CHANGELOG.md", "tests/cluster/README.md"]) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().expect("a folder").to_owned();
+        let text = page(name);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap_or_default();
+            assert!(folder.join(file).exists(), "{name}: there is no {link}");
+        }
+    }
+}

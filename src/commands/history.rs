@@ -61,7 +61,7 @@ fn table(entries: &[Entry]) -> String {
         table.row(match entry {
             Entry::Readable(summary) => [
                 summary.revision.to_string().into(),
-                time::ansi_c(summary.updated).into(),
+                time::utc(summary.updated).into(),
                 Cell::styled(summary.status.as_str(), style(summary.status)),
                 chart(summary).into(),
                 (&summary.app_version).into(),

@@ -11,6 +11,7 @@ use crate::storage;
 use crate::terminal::{RED, Table, table::Cell, time};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -111,10 +112,11 @@ impl Arguments {
         wanted.iter().all(|(flag, _)| !flag) || wanted.iter().any(|(flag, fits)| *flag && *fits)
     }
 
-    fn time(&self, summary: &Summary) -> String {
+    /// The time of the last change, as `--time-format` wants it.
+    fn time(&self, summary: &Summary, otherwise: fn(Timestamp) -> String) -> String {
         match &self.time_format {
             Some(layout) => time::layout(summary.updated, layout),
-            None => time::go(summary.updated),
+            None => otherwise(summary.updated),
         }
     }
 }
@@ -222,7 +224,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 (&summary.release).into(),
                 (&summary.namespace).into(),
                 summary.revision.to_string().into(),
-                arguments.time(summary).into(),
+                arguments.time(summary, time::utc).into(),
                 Cell::styled(summary.status.as_str(), style(summary.status)),
                 chart(summary).into(),
                 (&summary.app_version).into(),
@@ -248,7 +250,7 @@ fn document(arguments: &Arguments, entry: &Entry) -> Value {
             "name": summary.release,
             "namespace": summary.namespace,
             "revision": summary.revision.to_string(),
-            "updated": arguments.time(summary),
+            "updated": arguments.time(summary, time::go),
             "status": summary.status,
             "chart": chart(summary),
             "app_version": summary.app_version,

@@ -8,9 +8,9 @@ use super::rendering;
 use crate::deploy::{self, Context, Intent, Options, Outcome};
 use crate::error::{Error, Result};
 use crate::manifest;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 use crate::release::{ReleaseName, command};
-use crate::terminal::harmless;
+use crate::terminal::{Table, harmless};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ impl Verb {
     }
 }
 
-/// More changes than this are counted rather than listed; `-o json` has them all.
+/// More names than this are counted rather than listed; `-o json` has them all.
 const LISTED: usize = 40;
 
 pub struct Operation {
@@ -91,28 +91,27 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
         terminal.print_document(format, &as_document(outcome, hide_notes))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let namespace = &outcome.summary.namespace;
     terminal.print(&headline(verb, outcome))?;
     if verb != Verb::Uninstall {
         terminal.print(&document::status_block(&outcome.summary))?;
     }
-    terminal.print(&changes_in_words(&outcome.plan, outcome.dry_run))?;
+    terminal.print(&changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
     terminal.print(&values_in_words(&outcome.changed_values))?;
-    terminal.print(&kept_in_words(&outcome.kept))?;
+    terminal.print(&identities_in_words(outcome))?;
+    terminal.print(&kept_in_words(&outcome.plan, namespace))?;
     if outcome.dry_run && !outcome.objects.is_empty() {
         let objects = rendering::masked(&outcome.objects, &outcome.hooks, &outcome.masker);
         terminal.print("MANIFEST:\n")?;
         terminal.print_verbatim(&manifest::to_yaml(&outcome.summary.chart, &objects))?;
     }
-    if !hide_notes && !outcome.notes.trim().is_empty() {
+    let notes = !hide_notes && !outcome.notes.trim().is_empty();
+    if notes {
         terminal.print("NOTES:\n")?;
         terminal.print_verbatim(&format!("{}\n", harmless(outcome.notes.trim_end())))?;
     }
-    if outcome.generated_identities && !outcome.dry_run {
-        terminal.note(
-            "keys and certificates were generated: good for development; for anything else bring yours with --crypto-config",
-        );
-    }
-    if let Some(next) = next(verb, outcome) {
+    // The notes of an install say how to go on.
+    if let Some(next) = next(verb, outcome).filter(|_| verb != Verb::Install || !notes) {
         terminal.note(&next);
     }
     Ok(ExitCode::SUCCESS)
@@ -145,7 +144,7 @@ fn next(verb: Verb, outcome: &Outcome) -> Option<String> {
     }
 }
 
-fn changes_in_words(plan: &Plan, dry_run: bool) -> String {
+fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
     let word = |action| match (action, dry_run) {
         (Action::Create, true) => "to create",
         (Action::Create, false) => "created",
@@ -166,33 +165,70 @@ fn changes_in_words(plan: &Plan, dry_run: bool) -> String {
         .map(|(count, action)| format!("{count} {}", word(action)))
         .collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
-    let mut text = format!("CHANGES: {counts}\n");
-    let changed: Vec<_> = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep)).collect();
-    for step in changed.iter().take(LISTED) {
-        let why = if step.why.is_empty() { String::new() } else { format!("   {}", harmless(&step.why)) };
-        text.push_str(&format!("  {} {}{why}\n", step.key, word(step.action)));
+    let changed = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep));
+    format!("CHANGES: {counts}\n{}", by_kind(changed, namespace, |action| format!("{} ", word(action))))
+}
+
+fn kept_in_words(plan: &Plan, namespace: &str) -> String {
+    match plan.count(Action::Keep) {
+        0 => String::new(),
+        _ => format!("KEPT:\n{}", by_kind(plan.with(Action::Keep), namespace, |_| String::new())),
     }
-    if changed.len() > LISTED {
-        text.push_str(&format!("  and {} more: -o json lists all\n", changed.len() - LISTED));
+}
+
+/// One line for what happens alike to objects of one kind, their names in the order of the plan.
+fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: impl Fn(Action) -> String) -> String {
+    let mut lines: Vec<(&Step, Vec<String>)> = Vec::new();
+    for step in steps {
+        let name = match &step.key.namespace {
+            Some(other) if other != namespace => format!("{other}/{}", step.key.name),
+            _ => step.key.name.clone(),
+        };
+        let alike = |it: &Step| (it.action, &it.key.kind, &it.why) == (step.action, &step.key.kind, &step.why);
+        match lines.iter_mut().find(|(first, _)| alike(first)) {
+            Some((_, names)) => names.push(name),
+            None => lines.push((step, vec![name])),
+        }
     }
-    text
+    let mut table = Table::new(["", ""]);
+    for (step, names) in lines {
+        let why = if names_its_reason(step) { format!(" ({})", step.why) } else { String::new() };
+        table.row([format!("  {}{}", word(step.action), step.key.kind).into(), (list_of(&names) + &why).into()]);
+    }
+    table.text_without_headers()
+}
+
+/// Whether the reader would ask why: what is deleted because it was asked for needs no reason.
+fn names_its_reason(step: &Step) -> bool {
+    !step.why.is_empty() && step.action != Action::Prune
+}
+
+fn list_of(names: &[String]) -> String {
+    match names.len() {
+        0..=LISTED => harmless(&names.join(", ")),
+        many => format!("{} and {} more", harmless(&names[..LISTED].join(", ")), many - LISTED),
+    }
+}
+
+/// How many new keys there are, and what those that were made here are good for.
+fn identities_in_words(outcome: &Outcome) -> String {
+    let secrets = match outcome.new_identities {
+        0 => return String::new(),
+        1 => "1 Secret".to_owned(),
+        many => format!("{many} Secrets"),
+    };
+    let tense = if outcome.dry_run { "to be " } else { "" };
+    match outcome.generated_identities {
+        true => {
+            format!("IDENTITIES: {secrets} {tense}generated for development: anything else brings its own, by --crypto-config\n")
+        }
+        false => format!("IDENTITIES: {secrets} {tense}made\n"),
+    }
 }
 
 /// Names of values only: a value may be secret.
 fn values_in_words(changed: &[String]) -> String {
-    match changed.len() {
-        0 => String::new(),
-        1..=LISTED => format!("VALUES CHANGED: {}\n", harmless(&changed.join(", "))),
-        many => format!("VALUES CHANGED: {} and {} more\n", harmless(&changed[..LISTED].join(", ")), many - LISTED),
-    }
-}
-
-fn kept_in_words(kept: &[String]) -> String {
-    if kept.is_empty() {
-        return String::new();
-    }
-    let lines: String = kept.iter().map(|line| format!("  {}\n", harmless(line))).collect();
-    format!("KEPT:\n{lines}")
+    if changed.is_empty() { String::new() } else { format!("VALUES CHANGED: {}\n", list_of(changed)) }
 }
 
 fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {

@@ -24,7 +24,7 @@ pub fn status_block(summary: &Summary) -> String {
     format!(
         "NAME: {}\nLAST DEPLOYED: {}\nNAMESPACE: {}\nSTATUS: {style}{}{style:#}\nREVISION: {}\nCHART: {}\nFABRIC VERSION: {}\nDESCRIPTION: {}\n",
         summary.release,
-        time::ansi_c(summary.updated),
+        time::utc(summary.updated),
         summary.namespace,
         summary.status,
         summary.revision,

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 Examples:
   kubectl fabric template org1                                   the whole manifest
-  kubectl fabric template org1 -f org1.yaml -s 'templates/peer*' some templates only
+  kubectl fabric template org1 -s 'templates/peer*'            some templates only
   kubectl fabric template org1 ./my-chart --output-dir out       one file per template
   kubectl fabric template org1 -o json | jq -r .items[].kind     for programs")]
 pub struct Arguments {

@@ -79,7 +79,7 @@ fn text(outcome: &TestOutcome) -> String {
         let style = if run.succeeded { GREEN } else { RED };
         text.push_str(&format!("TEST SUITE:     {}\n", harmless(&run.name)));
         for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
-            text.push_str(&format!("{label} {}\n", time::ansi_c(moment)));
+            text.push_str(&format!("{label} {}\n", time::utc(moment)));
         }
         text.push_str(&format!("Phase:          {style}{}{style:#}\n", phase(run)));
         if !run.reason.is_empty() {

@@ -205,6 +205,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Names of the values that differ from those of the revision before.
     pub changed_values: Vec<String>,
+    /// How many Secrets with keys, certificates or passwords are new.
+    pub new_identities: usize,
     /// Whether keys were generated: the output says that they are for development.
     pub generated_identities: bool,
     /// Hides this release's secrets in whatever is shown of the plan and the objects.
@@ -319,8 +321,8 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
     }
 }
 
-/// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there, because nothing in it can be
-/// checked without it.
+/// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there, and that after everything that can
+/// be checked without it.
 async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let past = Past::read(context).await?;
@@ -331,10 +333,6 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     }
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
-    let namespace_there = match past.entries.is_empty() {
-        false => true,
-        true => ensure_namespace(context, options, made).await?,
-    };
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
@@ -354,6 +352,10 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     if let Intent::Uninstall { delete_data, .. } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
     }
+    let namespace_there = match past.entries.is_empty() {
+        false => true,
+        true => ensure_namespace(context, options, made).await?,
+    };
     if !namespace_there {
         warnings.push(format!(
             "namespace \"{}\" does not exist yet, so the server could not check the objects in it",
@@ -616,7 +618,7 @@ async fn create_identities(context: &Context<'_>, identities: &identity::Plan, w
     context.step(&format!(
         "{} identities{}",
         identities.create.len(),
-        if identities.generated { " generated here: for development, not for production" } else { " taken over" }
+        if identities.generated { " generated" } else { " taken from the crypto-config" }
     ));
     let (authorities, others): (Vec<_>, Vec<_>) = identities.create.iter().partition(|secret| identity::is_authority(secret));
     for wave in [authorities, others] {
@@ -729,6 +731,7 @@ fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: b
         kept,
         warnings: prepared.warnings,
         changed_values: prepared.target.changed_values,
+        new_identities: prepared.identities.create.len(),
         generated_identities: prepared.identities.generated,
         masker: Masker::new(&context.now.as_nanosecond().to_be_bytes(), secrets),
         dry_run,

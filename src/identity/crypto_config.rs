@@ -114,8 +114,8 @@ impl<'a> Folder<'a> {
             .at_all(problems)
             .now("nothing was made, and nothing was sent to the cluster")
             .hint(format!(
-                "add missing nodes by `cryptogen extend`; names and addresses come from hostname and domain: peer0 of {0} is \
-                 peer0.{0}",
+                "add missing nodes by `cryptogen extend`, or want fewer of them; names and addresses come from hostname and \
+                 domain: peer0 of {0} is peer0.{0}",
                 self.organization.domain
             )))
     }

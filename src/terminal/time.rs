@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// As Helm's `list` and `history` show times: `2026-11-22 19:46:05.123456789 +0000 UTC`.
+/// For people: `2026-11-22 19:46:05 UTC`.
+pub fn utc(time: Timestamp) -> String {
+    civil(time).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// For programs that read Helm's `list -o json`: `2026-11-22 19:46:05.123456789 +0000 UTC`.
 pub fn go(time: Timestamp) -> String {
     let civil = civil(time);
     let fraction = match civil.subsec_nanosecond() {
@@ -12,11 +17,6 @@ pub fn go(time: Timestamp) -> String {
         nanoseconds => format!(".{nanoseconds:09}").trim_end_matches('0').to_owned(),
     };
     format!("{}{fraction} +0000 UTC", civil.strftime("%Y-%m-%d %H:%M:%S"))
-}
-
-/// As Helm's `status` and `history` show times: `Sun Nov 22 19:46:05 2026`.
-pub fn ansi_c(time: Timestamp) -> String {
-    civil(time).strftime("%a %b %e %H:%M:%S %Y").to_string()
 }
 
 /// How long ago, in kubectl's short form: `45s`, `12m`, `5h`, `3d`.
@@ -96,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn times_look_as_in_helm() {
+    fn times_are_utc_and_say_so() {
         let time = at("2026-11-02T09:06:05.120Z");
         assert_eq!(go(time), "2026-11-02 09:06:05.12 +0000 UTC");
         assert_eq!(go(at("2026-11-02T09:06:05Z")), "2026-11-02 09:06:05 +0000 UTC");
-        assert_eq!(ansi_c(time), "Mon Nov  2 09:06:05 2026");
+        assert_eq!(utc(time), "2026-11-02 09:06:05 UTC");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod client;
+mod fabric;
 mod harness;
 mod interruptions;
 mod nodes;

@@ -42,7 +42,25 @@ const UNAVAILABLE: i32 = 69;
 /// With `CI=true` or `KUBECTL_FABRIC_REQUIRE_CLUSTER=1` nothing is skipped: the test fails instead.
 pub fn cluster() -> Option<Cluster> {
     static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    match SHARED.get_or_init(|| Shared::join("test")) {
+    enter(SHARED.get_or_init(|| Shared::join("test")))
+}
+
+/// Returns a cluster in which nobody else is for as long as it is held, and nothing of these namespaces: for releases whose
+/// namespaces have fixed names, since certificates name them.
+pub fn cluster_alone(namespaces: &[&str]) -> Option<(Cluster, Turn)> {
+    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
+    let cluster = enter(SHARED.get_or_init(|| Shared::join("test-alone")))?;
+    let turn = File::create(cluster.dir.with_extension("turn")).expect("a lock beside the cluster");
+    turn.lock().expect("a lock on it");
+    cluster.kubectl().args(["delete", "namespace", "--ignore-not-found"]).args(namespaces).run().success();
+    Some((cluster, Turn(turn)))
+}
+
+/// Being alone in a cluster; dropped, the next one is.
+pub struct Turn(#[expect(dead_code, reason = "its lock is all of it")] File);
+
+fn enter(shared: &Result<Shared, String>) -> Option<Cluster> {
+    match shared {
         Ok(shared) => Some(Cluster::new(&shared.dir)),
         Err(reason) if cluster_is_required() => panic!("no test cluster: {reason}"),
         Err(_) => None,
@@ -279,6 +297,11 @@ pub struct Invocation {
 impl Invocation {
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(args);
+        self
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
         self
     }
 
