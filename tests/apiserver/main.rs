@@ -4,6 +4,7 @@
 mod support;
 
 mod client;
+mod guards;
 mod harness;
 mod interruptions;
 mod nodes;
