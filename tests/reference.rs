@@ -1,9 +1,10 @@
 //! The reference of commands is the help itself, written down; and the help has Helm's and kubectl's flags.
 //!
-//! `BLESS=1` writes docs/reference/commands.md anew.
+//! The reference of guards is their table. `BLESS=1` writes docs/reference/commands.md and guards.md anew.
 
 use clap::{Command, CommandFactory};
 use kubectl_fabric::commands::Cli;
+use kubectl_fabric::fabric::guard::RULES;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -17,18 +18,79 @@ fn built() -> Command {
 
 #[test]
 fn the_reference_of_commands_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/commands.md");
     let mut text = String::from(
         "# Commands\n\nWritten by the program: `kubectl fabric VERB --help` says the same. The flags under \"Kubernetes\" are kubectl's, \
          come after the verb, and are shown here once; every verb that reaches a cluster takes them.\n\n",
     );
     write_command(&built(), true, &mut text);
+    is_current("docs/reference/commands.md", &text);
+}
+
+#[test]
+fn the_reference_of_guards_is_current() {
+    let mut text = String::from(GUARDS);
+    text.push_str("| rule | program | from | to | verdict |\n|---|---|---|---|---|\n");
+    for rule in RULES {
+        let (components, from, to) = rule.words();
+        writeln!(text, "| {} | {components} | {from} | {to} | {} |", rule.id, rule.verdict).unwrap();
+    }
+    text.push_str("\n## Reasons and ways out\n");
+    let mut last = "";
+    for rule in RULES {
+        if rule.id != last {
+            write!(text, "\n### {}\n", rule.id).unwrap();
+            last = rule.id;
+        }
+        let (components, from, to) = rule.words();
+        write!(text, "\n**{}**: {components}, from {from}, to {to}. Because {}.\n", rule.verdict, rule.reason).unwrap();
+        if !rule.way_out.is_empty() {
+            write!(text, "\nWay out: {}.\n", rule.way_out).unwrap();
+        }
+        write!(text, "\nSource: {}\n", rule.source).unwrap();
+    }
+    is_current("docs/reference/guards.md", &text);
+}
+
+const GUARDS: &str = "\
+# Guards: which upgrades and rollbacks go through
+
+Written by the program from its table (`src/fabric/guard/table.rs`).
+
+Before an upgrade, a rollback or an install over volumes that are there, what runs is compared with what is wanted: the images of live
+pods, or those that the release's records name where a pod is not there or never came to run, with the images and settings of the manifest
+that is to be applied. Every rule that applies is told at once. `diff upgrade`, `diff rollback` and `--dry-run` tell it too, and change
+nothing.
+
+| verdict | what happens |
+|---|---|
+| allow | it goes through |
+| warn | it goes through, and says what to look at |
+| needs action | refused (status 4) until you did by hand what the rule asks for, and say so with `--force RULE` |
+| block | refused (status 4); `--force RULE` goes ahead all the same |
+
+`--force` names the rule, may be repeated, and overrides no other rule. The release's record keeps which rules a revision overrode, and
+`history` shows it. A step between two versions that no rule names is refused (U00).
+
+Versions are read from tags (`2.5.16`, `x86_64-1.0.0`, `1.4`). An image of another name, or one named by digest alone, tells none: a peer
+or orderer then counts as the Fabric version in the values (`fabricVersion`), with a warning; anything else cannot be judged, and a
+warning says so.
+
+Not seen from outside a node: chaincode, system channels, capability levels of channels, backups. The rules that depend on them ask you.
+Which Fabric wrote to a volume that outlived its release and its records is not known either: an install that finds one warns.
+
+## Table
+
+";
+
+/// Compares a page with what it should be; `BLESS=1` writes it.
+fn is_current(page: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     if std::env::var_os("BLESS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == text, "docs/reference/commands.md is not what the help says: BLESS=1 cargo test --test reference");
+    assert!(written == text, "{page} is not what the program says: BLESS=1 cargo test --test reference");
 }
 
 fn write_command(command: &Command, top: bool, text: &mut String) {

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod client;
 mod fabric;
+mod guards;
 mod harness;
 mod interruptions;
 mod nodes;

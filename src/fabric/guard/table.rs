@@ -16,7 +16,7 @@ const BEFORE_1_4: Span = Span::ALWAYS.before(1, 4, 0);
 const LINE_1_4: Span = Span::since(1, 4, 0).before(1, 5, 0);
 const LINES_1: Span = Span::ALWAYS.before(2, 0, 0);
 const LINES_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
-const LINES_3: Span = Span::since(3, 0, 0);
+const LINES_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
 const SINCE_2: Span = Span::since(2, 0, 0);
 /// CouchDB counts its own versions.
 const COUCHDB_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
@@ -50,7 +50,7 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: step(ANY, ANY, Way::PatchUp),
         verdict: Verdict::Allow,
-        reason: "patches of a line keep formats, settings and capability levels",
+        reason: "a patch reads what earlier ones of its line wrote, and takes the same settings",
         way_out: "",
         source: "docs/source/upgrading_your_components.md",
     },
@@ -66,7 +66,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U03",
         components: NODES,
-        when: step(Span::since(1, 0, 0).before(1, 4, 0), LINE_1_4, Way::LineUp),
+        when: step(Span::since(1, 0, 0).before(1, 4, 0), LINE_1_4, Way::Any),
         verdict: Verdict::Allow,
         reason: "1.4 reads the ledgers of every earlier 1.x",
         way_out: "",
@@ -75,7 +75,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U04",
         components: &[Peer],
-        when: step(LINE_1_4, Span::since(2, 0, 0).before(2, 2, 0), Way::LineUp),
+        when: step(LINE_1_4, Span::since(2, 0, 0).before(2, 2, 0), Way::Any),
         verdict: Verdict::NeedsAction,
         reason: "2.x keeps its databases in another format, and peers of 2.0 and 2.1 do not empty CouchDB by themselves: until \
                  `peer node upgrade-dbs` was run on its ledger and CouchDB's data was removed, the peer does not start",
@@ -86,7 +86,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U05",
         components: &[Peer],
-        when: step(LINE_1_4, Span::since(2, 2, 0).before(3, 0, 0), Way::LineUp),
+        when: step(LINE_1_4, Span::since(2, 2, 0).before(3, 0, 0), Way::Any),
         verdict: Verdict::NeedsAction,
         reason: "2.x keeps its databases in another format: until `peer node upgrade-dbs` was run on its ledger, the peer does not start; \
                  then it rebuilds them from the blocks, for hours if the ledger is large, and 1.4 cannot read them any more",
@@ -124,7 +124,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U08",
         components: &[Orderer],
-        when: step(LINE_1_4, LINES_2, Way::LineUp),
+        when: step(LINE_1_4, LINES_2, Way::Any),
         verdict: Verdict::NeedsAction,
         reason: "1.4 started on a genesis block that it made up (GENESISMETHOD `provisional`), if nobody said otherwise, and 2.x does not \
                  know that method; its ledger must be found where it was; the system channel stays",
@@ -135,7 +135,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U09",
         components: &[Peer],
-        when: step(LINES_2, LINES_3, Way::LineUp),
+        when: step(LINES_2, LINES_3, Way::Any),
         verdict: Verdict::NeedsAction,
         reason: "3.x has no chaincode lifecycle of 1.x any more, and nothing here can see which chaincode your channels run",
         way_out: "raise every channel's application capability to V2_0 or V2_5, deploy each chaincode anew by the lifecycle of 2.x, and say \
@@ -145,7 +145,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U10",
         components: &[Orderer],
-        when: step_given(LINES_2, LINES_3, Way::LineUp, Given::NoConsensus(GONE_IN_3)),
+        when: step_given(LINES_2, LINES_3, Way::Any, Given::NoConsensus(GONE_IN_3)),
         verdict: Verdict::NeedsAction,
         reason: "3.x has no system channel any more: an orderer that finds one in its ledger does not start, and nothing here can look into \
                  the ledger",
@@ -156,7 +156,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U11",
         components: &[Orderer],
-        when: step_given(ANY, LINES_3, Way::LineUp, Given::Consensus(GONE_IN_3)),
+        when: step_given(ANY, LINES_3, Way::Any, Given::Consensus(GONE_IN_3)),
         verdict: Verdict::Block,
         reason: "3.x orders neither on Kafka nor Solo",
         way_out: "migrate every channel to Raft on 2.5 first, the system channel before the others",
@@ -165,7 +165,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U12",
         components: NODES,
-        when: step(LINES_1, LINES_3, Way::LineUp),
+        when: step(LINES_1, LINES_3, Way::Any),
         verdict: Verdict::Block,
         reason: "the way from 1.x to 3.x goes by 2.x",
         way_out: "upgrade to 2.5.16 first",
@@ -194,7 +194,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U15",
         components: &[Peer],
-        when: step(SINCE_2, LINES_1, Way::LineDown),
+        when: step(SINCE_2, LINES_1, Way::Any),
         verdict: Verdict::Block,
         reason: "1.x cannot read databases of the format 2.0, and those it could read were dropped by the upgrade",
         way_out: "stop the peer, restore its ledger from the backup that was made before the upgrade, and say --force U15",
@@ -203,7 +203,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U16",
         components: &[Orderer],
-        when: step_given(LINES_3, LINES_2, Way::LineDown, Given::Consensus(&["BFT"])),
+        when: step_given(LINES_3, LINES_2, Way::Any, Given::Consensus(&["BFT"])),
         verdict: Verdict::Block,
         reason: "2.x does not know BFT, nor the channel capability V3_0 that it needs",
         way_out: "stay on 3.x",
@@ -212,7 +212,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U16",
         components: &[Orderer],
-        when: step_given(LINES_3, LINES_2, Way::LineDown, Given::NoConsensus(&["BFT"])),
+        when: step_given(LINES_3, LINES_2, Way::Any, Given::NoConsensus(&["BFT"])),
         verdict: Verdict::NeedsAction,
         reason: "an orderer of 2.x ends at the channel capability V3_0, and nothing here can see a channel's capabilities",
         way_out: "see that no channel has V3_0, back up each orderer's ledger, and say --force U16",
@@ -230,7 +230,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U18",
         components: &[CouchDb],
-        when: step(COUCHDB_2, COUCHDB_3, Way::LineUp),
+        when: step(COUCHDB_2, COUCHDB_3, Way::Any),
         verdict: Verdict::NeedsAction,
         reason: "CouchDB 3 starts only with an administrator, and takes documents of 8 MB at most",
         way_out: "see that no state is larger, back up the peer's ledger, and say --force U18; a peer rebuilds its CouchDB from the blocks, \
@@ -249,7 +249,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U20",
         components: &[CouchDb],
-        when: step(COUCHDB_3, COUCHDB_2, Way::LineDown),
+        when: step(COUCHDB_3, COUCHDB_2, Way::Any),
         verdict: Verdict::Block,
         reason: "CouchDB 2 cannot read what CouchDB 3 wrote",
         way_out: "its content can be rebuilt: stop the peer, empty CouchDB's volume, run `peer node rebuild-dbs`, and say --force U20",
@@ -268,7 +268,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U22",
         components: &[Ca],
-        when: step(LINE_1_4, Span::since(1, 5, 0).before(1, 5, 14), Way::LineUp),
+        when: step(LINE_1_4, Span::since(1, 5, 0).before(1, 5, 14), Way::Any),
         verdict: Verdict::Warn,
         reason: "the server may change its database when it first starts",
         way_out: "have a backup of the database",
@@ -292,7 +292,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U23",
         components: &[Ca],
-        when: step(LINE_1_4, CA_TOKENS, Way::LineUp),
+        when: step(LINE_1_4, CA_TOKENS, Way::Any),
         verdict: Verdict::Warn,
         reason: "the server may change its database when it first starts",
         way_out: "have a backup of the database",
