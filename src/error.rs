@@ -168,6 +168,16 @@ impl Error {
         self
     }
 
+    /// What was done before, put in front of the state: of several things, some may be done when one fails.
+    pub fn now_after(mut self, before: impl Into<String>) -> Error {
+        let before = before.into();
+        self.0.now = Some(match self.0.now.take() {
+            Some(now) => format!("{before}; {now}"),
+            None => before,
+        });
+        self
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.0.hints.push(hint.into());
         self

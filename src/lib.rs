@@ -17,6 +17,7 @@ pub mod values;
 pub mod fabric;
 pub mod identity;
 pub mod render;
+pub mod compose;
 pub mod manifest;
 pub mod plan;
 pub mod release;

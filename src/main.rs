@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            terminal::print_usage(&error);
+            if let Err(error) = terminal::print_usage(&error) {
+                Terminal::default().fail(&error);
+                return ExitCode::from(error.kind().exit_status());
+            }
             return commands::usage_status(&error);
         }
     };

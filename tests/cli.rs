@@ -12,7 +12,11 @@ use std::process::{Command, Output, Stdio};
 
 /// The program in `tests/cli`, with nothing of the developer's surroundings: no kubeconfig, no charts, no colours.
 fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-fabric"));
+    program_of(env!("CARGO_BIN_EXE_kubectl-fabric"), home)
+}
+
+fn program_of(program: &str, home: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("KUBECTL_FABRIC_DATA_HOME", home.join("data"));
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")).stdin(Stdio::null());
     command
@@ -147,6 +151,49 @@ mod streams {
         let output = program(home.path()).args(["template", "org1", "./tiny"]).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains("cannot write the result to standard output"), "{}", stderr(&output));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn help_that_cannot_be_written_is_no_success() {
+        let home = tempfile::tempdir().unwrap();
+        for arguments in [&["--help"][..], &["install", "-h"], &["--version"]] {
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let output = program(home.path()).args(arguments).stdout(full).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+            assert!(stderr(&output).contains("cannot write the result"), "{}", stderr(&output));
+        }
+    }
+
+    /// A disk that is full in the middle of a file, by way of the shell's limit on the size of files.
+    #[cfg(target_os = "linux")]
+    fn with_small_files(home: &Path, arguments: &[&str]) -> Output {
+        let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"";
+        let mut shell = program_of("sh", home);
+        shell.current_dir(home).args(["-c", script, env!("CARGO_BIN_EXE_kubectl-fabric")]).args(arguments).output().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_fills_up_leaves_no_half_a_chart_and_is_told_which_file_is_not_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let output = with_small_files(home.path(), &["charts", "export", "peer-org", "-d", "chart"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("now: nothing was written"), "{}", stderr(&output));
+        assert!(!home.path().join("chart").exists());
+        let output = with_small_files(home.path(), &["template", "org1", "--output-dir", "out"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("4 files were written below \"out\", and this one in part"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn what_files_and_servers_say_does_not_steer_the_terminal() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("steer.yaml"), "\"a\\e]0;title\\a\": 1\n").unwrap();
+        let output =
+            program(home.path()).current_dir(home.path()).args(["template", "org1", "-f", "steer.yaml"]).output().unwrap();
+        assert!(stderr(&output).contains("unknown key"), "{}", stderr(&output));
+        assert!(!output.stderr.contains(&0x1b) && !output.stderr.contains(&0x07), "{}", stderr(&output));
     }
 
     #[test]
@@ -285,6 +332,122 @@ mod cluster {
             stderr(&output).lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
         let last = lines.last().unwrap();
         assert_eq!((last["event"].as_str(), last["exitStatus"].as_u64()), (Some("failed"), Some(1)));
+    }
+
+    /// A server that gives these answers, one per request, and then says nothing.
+    fn server(answers: &'static [(&'static str, &'static str)]) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut answers = answers.iter();
+            let mut open = Vec::new();
+            for mut connection in listener.incoming().flatten() {
+                // One connection carries one request: each answer closes it.
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if connection.read(&mut byte).unwrap_or(0) == 0 {
+                        break;
+                    }
+                    request.push(byte[0]);
+                }
+                match answers.next() {
+                    Some((head, body)) => {
+                        let answer = format!(
+                            "HTTP/1.1 {head}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
+                        connection.write_all(answer.as_bytes()).unwrap();
+                    }
+                    None => open.push(connection),
+                }
+            }
+        });
+        address
+    }
+
+    fn failure(arguments: &[&str], server: &str) -> String {
+        let output = run(&[arguments, &["--server", server]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output)
+    }
+
+    const BUSY: &str = r#"{"kind": "Status", "code": 503, "message": "the server is overloaded"}"#;
+
+    #[test]
+    fn a_server_that_does_not_do_its_work_is_told_from_one_that_is_not_there() {
+        let nothing_changed = "\nnow: nothing was changed\n";
+        // So long a pause is more than anyone waits for.
+        for (head, code) in
+            [("503 Service Unavailable\r\nretry-after: 600", "(503)"), ("429 Too Many\r\nretry-after: 600", "(429)")]
+        {
+            let answers: &'static [_] = Box::leak(Box::new([(head, BUSY)]));
+            let report = failure(&["install", "org1"], &server(answers));
+            assert!(
+                report.contains(&format!("the API server is not able to answer {code}\nwhy: the server is overloaded")),
+                "{report}"
+            );
+            assert!(report.contains(nothing_changed), "{report}");
+        }
+        let report = failure(&["install", "org1"], &server(&[("200 OK", "<html>")]));
+        assert!(report.contains("not JSON") && report.contains("login page") && report.contains(nothing_changed), "{report}");
+        let report = failure(&["upgrade", "org1", "--request-timeout", "100ms"], &server(&[]));
+        assert!(report.contains("no answer in time") && report.contains(nothing_changed), "{report}");
+        let report = failure(&["rollback", "org1"], "http://127.0.0.1:1");
+        assert!(report.contains("connection refused") && report.contains(nothing_changed), "{report}");
+        let report = failure(&["uninstall", "org1"], "https://no-such-host.invalid");
+        assert!(report.contains("the name of the server is not known") && report.contains(nothing_changed), "{report}");
+    }
+
+    #[test]
+    fn a_wait_for_a_busy_server_is_not_silent() {
+        let answers = &[("503 Busy\r\nretry-after: 2", BUSY), ("200 OK", r#"{"metadata": {}, "items": []}"#)];
+        let output = run(&["list", "--server", &server(answers)]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stderr(&output), "still trying to list configmaps: the server is overloaded\n");
+    }
+
+    #[test]
+    fn a_kubeconfig_that_does_not_lead_anywhere_says_what_it_has() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config").display().to_string();
+        let plugin = r#"{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never"}}"#;
+        let config = format!(
+            r#"{{"clusters": [{{"name": "c", "cluster": {{"server": "https://127.0.0.1:1"}}}}], "users": [{{"name": "u", "user": {plugin}}}],
+               "contexts": [{{"name": "prod", "context": {{"cluster": "c", "user": "u"}}}}]}}"#
+        );
+        fs::write(&path, config).unwrap();
+        let report = |arguments: &[&str]| {
+            let output = run(&[&["install", "org1", "--kubeconfig", &path], arguments].concat());
+            assert_eq!(output.status.code(), Some(1));
+            let report = stderr(&output);
+            assert!(report.contains("\nnow: nothing was sent to the cluster\n"), "{report}");
+            report
+        };
+        assert!(report(&[]).contains("no current context"));
+        assert!(report(&["--context", "prd"]).contains("did you mean \"prod\"?"));
+        let plugin = report(&["--context", "prod"]);
+        assert!(plugin.contains("the credential plugin \"no-such-plugin\" gave no credentials"), "{plugin}");
+        assert!(plugin.contains("it is not installed"), "{plugin}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_before_the_lock_ends_an_operation_with_nothing_changed() {
+        for verb in ["install", "upgrade", "rollback", "uninstall"] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("http://{}", server.local_addr().unwrap());
+            let home = tempfile::tempdir().unwrap();
+            let mut child =
+                program(home.path()).args([verb, "org1", "--server", &address]).stderr(Stdio::piped()).spawn().unwrap();
+            let (mut connection, _) = server.accept().unwrap();
+            assert!(connection.read(&mut [0; 64]).unwrap() > 0, "a request arrives");
+            Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            let mut text = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{verb}: {text}");
+            assert!(text.ends_with("now: nothing was changed\n"), "{verb}: {text}");
+        }
     }
 
     /// A server that takes the connection and says nothing.

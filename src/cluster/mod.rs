@@ -204,6 +204,11 @@ impl Cluster {
         self.inner.transport.requests()
     }
 
+    /// From now on, tells when requests have to be sent again and again: once for each time that the server is away or busy.
+    pub fn tell(&self, teller: impl Fn(&str) + Send + Sync + 'static) {
+        self.inner.transport.tell(Box::new(teller));
+    }
+
     /// What the server has warned of since the last call (deprecated versions, unknown fields), each text once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.inner.transport.take_warnings()

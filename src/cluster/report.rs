@@ -21,6 +21,22 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Who lacks which right where, and how to go about it; `None` when something else than a missing right forbids it.
+    pub fn denial(&self) -> Option<(String, String)> {
+        let Denied { user, verb, resource, namespace } =
+            denied(&self.message).filter(|_| self.kind == ApiErrorKind::Forbidden)?;
+        let (place, flag) = match &namespace {
+            Some(namespace) => (format!(" in namespace \"{namespace}\""), format!(" -n {namespace}")),
+            None => (" in the whole cluster".to_owned(), String::new()),
+        };
+        Some((
+            format!("user \"{user}\" has no right to {verb} {resource}{place}"),
+            format!("ask for that right; check with `kubectl auth can-i {verb} {resource}{flag}`"),
+        ))
+    }
+}
+
 impl Cause {
     /// Who set the field that a conflict is about: `kubectl-edit` of `conflict with "kubectl-edit" using apps/v1 at ...`.
     pub fn manager(&self) -> Option<&str> {
@@ -62,16 +78,8 @@ impl From<ApiError> for Error {
     fn from(error: ApiError) -> Error {
         let request = &error.request;
         let mut report = match error.kind {
-            ApiErrorKind::Forbidden => match denied(&error.message) {
-                Some(Denied { user, verb, resource, namespace }) => {
-                    let (place, flag) = match &namespace {
-                        Some(namespace) => (format!(" in namespace \"{namespace}\""), format!(" -n {namespace}")),
-                        None => (" in the whole cluster".to_owned(), String::new()),
-                    };
-                    Error::cluster(format!("cannot {request}: not allowed"))
-                        .why(format!("user \"{user}\" has no right to {verb} {resource}{place}"))
-                        .hint(format!("ask for that right; check with `kubectl auth can-i {verb} {resource}{flag}`"))
-                }
+            ApiErrorKind::Forbidden => match error.denial() {
+                Some((why, hint)) => Error::cluster(format!("cannot {request}: not allowed")).why(why).hint(hint),
                 None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
             },
             ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
@@ -95,7 +103,9 @@ impl From<ApiError> for Error {
             }
             ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it has changed meanwhile")).why(error.message),
             ApiErrorKind::Unavailable => {
-                Error::cluster(format!("cannot {request}: the API server is not able to answer")).why(error.message)
+                Error::cluster(format!("cannot {request}: the API server is not able to answer ({})", error.code))
+                    .why(error.message)
+                    .hint("run the command again in a while; `kubectl get --raw /readyz` shows how the server is")
             }
             ApiErrorKind::Unreachable => {
                 Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)

@@ -15,6 +15,8 @@ pub(super) struct Policy {
     pub total_unreached: Duration,
     /// An attempt without a complete answer after this time has stalled.
     pub attempt: Duration,
+    /// The same for a server that has never answered.
+    pub first_attempt: Duration,
     /// A server that was away is taken for recovering so long after.
     pub recovery: Duration,
     /// A stalled request is sent again so many times.
@@ -29,6 +31,7 @@ impl Default for Policy {
             total: Duration::from_secs(30),
             total_unreached: Duration::from_secs(1),
             attempt: Duration::from_secs(60),
+            first_attempt: Duration::from_secs(10),
             recovery: Duration::from_secs(5),
             stalls: 1,
         }
@@ -85,7 +88,8 @@ pub(super) fn pause(policy: &Policy, repeat: Repeat, failure: Failure, progress:
         Failure::Answer { .. } | Failure::Lasting => false,
         Failure::Unsent | Failure::Recovering => true,
         Failure::Lost => harmless,
-        Failure::Stalled => return (harmless && progress.stalls <= policy.stalls).then_some(policy.first),
+        // One that has never answered is told at once.
+        Failure::Stalled => return (harmless && progress.reached && progress.stalls <= policy.stalls).then_some(policy.first),
     };
     let total = if progress.reached { policy.total } else { policy.total_unreached };
     let doubled = policy.first.saturating_mul(1 << progress.attempts.saturating_sub(1).min(16)).min(policy.longest);

@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     pin::Pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -38,12 +38,21 @@ pub(super) struct Transport {
     /// When the server was last found away or not able to answer.
     shaken: Mutex<Option<Instant>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// Hears of requests that have to be sent again for longer than a moment.
+    teller: OnceLock<Teller>,
+    /// Whether it has heard since the server last answered well.
+    told: AtomicBool,
     /// In the order of arrival, each once.
     warnings: Mutex<Vec<String>>,
 }
 
 /// The body of an answer as it comes.
 pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> + Send>>;
+
+pub(super) type Teller = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Repeating for this long is worth a word.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// How one attempt ended, short of success.
 struct Miss {
@@ -61,8 +70,15 @@ impl Transport {
             reached: AtomicBool::new(false),
             shaken: Mutex::default(),
             counts: Mutex::default(),
+            teller: OnceLock::new(),
+            told: AtomicBool::new(false),
             warnings: Mutex::default(),
         }
+    }
+
+    pub fn tell(&self, teller: Teller) {
+        // Who came first is told.
+        let _ = self.teller.set(teller);
     }
 
     pub fn namespace(&self) -> Option<&str> {
@@ -122,10 +138,14 @@ impl Transport {
         loop {
             attempts += 1;
             let (client, generation) = self.client(call).await?;
-            let miss = match timeout(self.policy.attempt, self.attempt(&client, call)).await {
-                Ok(Ok(body)) => return Ok(body),
+            let limit = self.patience();
+            let miss = match timeout(limit, self.attempt(&client, call)).await {
+                Ok(Ok(body)) => {
+                    self.told.store(false, Ordering::Relaxed);
+                    return Ok(body);
+                }
                 Ok(Err(miss)) => miss,
-                Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call) },
+                Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call, limit) },
             };
             if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(generation, call).await? {
                 renewed = true;
@@ -137,10 +157,30 @@ impl Transport {
             match retry::pause(&self.policy, call.repeat, failure, progress, retry::chance()) {
                 Some(pause) => {
                     tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
+                    if started.elapsed() + pause >= MOMENT {
+                        self.tell_of(&miss.error);
+                    }
                     tokio::time::sleep(pause).await;
                 }
                 None => return Err(miss.error),
             }
+        }
+    }
+
+    /// How long an attempt may take. A server that has never answered is not waited for as long as one that is known to be there, unless the
+    /// user says how long.
+    fn patience(&self) -> Duration {
+        match self.reached() || self.request_timeout.is_some() {
+            true => self.policy.attempt,
+            false => self.policy.first_attempt,
+        }
+    }
+
+    fn tell_of(&self, error: &ApiError) {
+        if let Some(teller) = self.teller.get()
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            teller(&format!("still trying to {}: {}", error.request, error.message));
         }
     }
 
@@ -164,10 +204,11 @@ impl Transport {
         let mut renewed = false;
         loop {
             let (client, generation) = self.client(call).await?;
-            let error = match timeout(self.policy.attempt, self.open_once(&client, call)).await {
+            let limit = self.patience();
+            let error = match timeout(limit, self.open_once(&client, call)).await {
                 Ok(Ok(response)) => return Ok(Box::pin(response.into_body().into_data_stream())),
                 Ok(Err(miss)) => miss.error,
-                Err(_) => self.stalled(call),
+                Err(_) => self.stalled(call, limit),
             };
             if error.kind != ApiErrorKind::Unauthorized || renewed || !self.renew(generation, call).await? {
                 return Err(error);
@@ -185,9 +226,12 @@ impl Transport {
         self.session.renew(generation).await.map_err(|error| not_logged_in(call, &error))
     }
 
-    fn stalled(&self, call: &Call) -> ApiError {
-        let message = format!("no answer from {} within {}", self.session.route, seconds(self.policy.attempt));
-        ApiError::local(ApiErrorKind::Timeout, &call.words, message)
+    fn stalled(&self, call: &Call, limit: Duration) -> ApiError {
+        let message = format!("no answer from {} within {}", self.session.route, seconds(limit));
+        let hint = (!self.reached()).then(|| {
+            "is this the right address? If the server is only slow, give it more time, such as --request-timeout=2m".to_owned()
+        });
+        ApiError { hint, ..ApiError::local(ApiErrorKind::Timeout, &call.words, message) }
     }
 
     /// One request and its whole answer.
@@ -388,11 +432,26 @@ mod tests {
     #[tokio::test]
     async fn a_stalled_request_ends_and_only_a_harmless_one_is_sent_again() {
         let policy = Policy { attempt: Duration::from_millis(100), ..impatient() };
-        let server = Scripted::start([Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
+        let server = Scripted::start([Reply::ok("{}"), Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
         let cluster = server.cluster(policy).await;
         cluster.version().await.unwrap();
+        cluster.version().await.unwrap();
         assert_eq!(cluster.create(&lease()).await.unwrap_err().kind, ApiErrorKind::Timeout);
-        assert_eq!(server.lines().len(), 3);
+        assert_eq!(server.lines().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_never_answered_is_asked_once_unless_the_user_has_more_patience() {
+        let policy = Policy { first_attempt: Duration::from_millis(50), attempt: Duration::from_millis(100), ..impatient() };
+        let silent = || Scripted::start([Reply::Stall, Reply::Stall]);
+        let server = silent().await;
+        let error = server.cluster(policy).await.version().await.unwrap_err();
+        assert_eq!((error.kind, server.lines().len()), (ApiErrorKind::Timeout, 1));
+        assert!(error.message.ends_with("within 0.05 s"), "{}", error.message);
+        assert!(error.hint.unwrap().contains("--request-timeout"));
+        let patient = Connection { request_timeout: Some(Duration::from_secs(60)), ..Connection::default() };
+        let error = silent().await.cluster_of(patient, policy).await.version().await.unwrap_err();
+        assert!(error.message.ends_with("within 0.1 s"), "{}", error.message);
     }
 
     #[tokio::test]

@@ -104,14 +104,15 @@ pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let namespace = line.connection.namespace.clone();
     let entries = ask(&line, async |cluster| storage::list(cluster, namespace.as_deref()).await.unwrap_or_default());
+    let suffix = line.connection.network.as_ref().map(|network| format!("-{network}")).unwrap_or_default();
     beginning_with(
         current,
         entries.into_iter().filter_map(|entry| match entry {
-            Entry::Readable(summary) => {
+            Entry::Readable(summary) if summary.namespace.ends_with(&suffix) => {
                 let help = format!("{}-{}, {}", summary.chart, summary.chart_version, summary.status);
                 Some((summary.release, help))
             }
-            Entry::Unreadable { .. } => None,
+            Entry::Readable(_) | Entry::Unreadable { .. } => None,
         }),
     )
 }
@@ -120,7 +121,7 @@ pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
 pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let Some(release) = line.release() else { return Vec::new() };
-    let namespace = line.connection.namespace_of(&release);
+    let Ok(namespace) = line.connection.namespace_of(&release) else { return Vec::new() };
     let entries = ask(&line, async |cluster| storage::history(cluster, &namespace, &release).await.unwrap_or_default());
     let described = entries
         .iter()

@@ -123,7 +123,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         }
         What::Revision { release, from, to, shown } => {
             let release = ReleaseName::parse(&release)?;
-            let namespace = edge.connection.namespace_of(release.as_str());
+            let namespace = edge.connection.namespace_of(release.as_str())?;
             let (before, after) = edge.read(false, async |cluster| {
                 futures::try_join!(
                     storage::read(cluster, &namespace, release.as_str(), Some(from)),
@@ -139,8 +139,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 
 fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
     let release = ReleaseName::parse(release)?;
-    let namespace = edge.connection.namespace_of(release.as_str());
-    let options = Options { dry_run: DryRun::Server, ..Options::default() };
+    let namespace = edge.connection.namespace_of(release.as_str())?;
+    let options = Options { dry_run: DryRun::Server, tell_refusals: true, ..Options::default() };
     let outcome = edge.read(stdin_in_use, async |cluster| {
         let progress = edge.terminal.progress();
         // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.

@@ -28,7 +28,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let namespace = edge.connection.namespace_of(release.as_str());
+    let namespace = edge.connection.namespace_of(release.as_str())?;
     let (plan, masker) = edge.read(false, async |cluster| {
         let progress = edge.terminal.progress();
         // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.

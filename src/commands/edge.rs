@@ -21,6 +21,7 @@ impl Edge {
         runtime()?.block_on(async {
             let work = async {
                 let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
+                cluster.tell(self.teller());
                 let result = story(&cluster).await;
                 self.pass_on_warnings(&cluster);
                 result
@@ -41,11 +42,24 @@ impl Edge {
     ) -> Result<T> {
         let interrupted = self.listen()?;
         runtime()?.block_on(async {
-            let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
+            let mut stop = interrupted.clone();
+            let connection = self.connection.connection(stdin_in_use);
+            // A credential plugin may wait for the user for as long as it likes.
+            let cluster = tokio::select! {
+                cluster = Cluster::connect(&connection) => cluster.map_err(|error| error.now("nothing was sent to the cluster"))?,
+                _ = stop.wait_for(|stop| *stop) => return Err(Error::interrupted("interrupted").now("nothing was sent to the cluster")),
+            };
+            cluster.tell(self.teller());
             let result = story(&cluster, interrupted).await;
             self.pass_on_warnings(&cluster);
             result
         })
+    }
+
+    /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said looks like a program that hangs.
+    fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let terminal = Arc::clone(&self.terminal);
+        move |text| terminal.note(&harmless(text))
     }
 
     /// What the API server had to say beside its answers: deprecated versions, policies that only warn.
@@ -63,9 +77,15 @@ impl Edge {
         std::thread::spawn(move || {
             runtime.block_on(async {
                 signal().await;
-                terminal.note("interrupted: finishing the record; once more to stop at once, with the record left behind");
+                terminal.note("interrupted: coming to an orderly end; once more to stop at once");
                 let _ = sender.send(true);
                 signal().await;
+                terminal.stand_still();
+                terminal.fail(
+                    &Error::interrupted("stopped at once")
+                        .now("whatever was under way is left as it is, its record and its lock too")
+                        .hint("run the same command again: it takes the lock over and goes on from there"),
+                );
                 std::process::exit(i32::from(crate::error::Kind::Interrupted.exit_status()));
             });
         });

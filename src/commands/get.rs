@@ -74,7 +74,7 @@ struct Revision {
 impl Revision {
     fn read(&self, edge: &Edge) -> Result<Record> {
         let release = ReleaseName::parse(&self.release)?;
-        let namespace = edge.connection.namespace_of(release.as_str());
+        let namespace = edge.connection.namespace_of(release.as_str())?;
         edge.read(false, async |cluster| {
             let record = storage::read(cluster, &namespace, release.as_str(), self.revision).await?;
             if !self.show_secrets {

@@ -19,13 +19,14 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric install org1                                     a peer organization with the chart's defaults
-  kubectl fabric install org1 -f org1.yaml --set peers.count=3    with values of yours
-  kubectl fabric install org1 --crypto-config ./crypto-config     with identities that cryptogen made
-  kubectl fabric install orgorderer1 --fabric-version 2.5.16      an ordering organization, one Fabric version
-  kubectl fabric install shop peer-org -n shops                   another name, another namespace
-  kubectl fabric install org1 ./my-chart                          a chart of yours, from a folder
-  kubectl fabric install org1 --dry-run=server                    what would be done, checked by the API server")]
+  kubectl fabric install org1                                    a peer organization, as the chart has it
+  kubectl fabric install org1 -f org1.yaml --set peers.count=3   with values of yours
+  kubectl fabric install org1 --crypto-config ./crypto-config    with identities of cryptogen
+  kubectl fabric install orgorderer1 --fabric-version 2.5.16     an ordering organization
+  kubectl fabric install org1 --network dev                      in namespace org1-dev
+  kubectl fabric install shop peer-org -n shops                  another name, another namespace
+  kubectl fabric install org1 ./my-chart                         a chart of yours, from a folder
+  kubectl fabric install org1 --dry-run=server                   what would be done")]
 pub struct Arguments {
     /// Name of the release, such as org1, orgorderer1 or kafka
     #[arg(value_name = "RELEASE", value_hint = ValueHint::Other)]
@@ -57,7 +58,7 @@ pub struct WantedArguments {
 
     /// Folder that cryptogen made, to take keys and certificates from
     ///
-    /// Folder that cryptogen made, with peerOrganizations and ordererOrganizations in it. Without it, identities that exist are kept and
+    /// It holds peerOrganizations and ordererOrganizations. Without it, identities that exist are kept and
     /// missing ones are generated, for development.
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub crypto_config: Option<PathBuf>,
@@ -73,19 +74,23 @@ pub struct WantedArguments {
 impl WantedArguments {
     /// Reads everything that the arguments name.
     pub fn load(&self, reuse: Reuse) -> Result<Wanted> {
-        let identities = match &self.crypto_config {
-            None => identity::Source::Generate,
-            Some(folder) => {
-                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
-            }
-        };
         Ok(Wanted {
             chart: self.chart.choice()?,
             values: self.values.load()?,
             reuse,
             fabric_version: self.fabric_version.clone(),
-            identities,
+            identities: self.identities()?,
             skip_schema_validation: self.skip_schema_validation,
+        })
+    }
+
+    /// Where keys and certificates come from; a crypto-config folder is read.
+    pub fn identities(&self) -> Result<identity::Source> {
+        Ok(match &self.crypto_config {
+            None => identity::Source::Generate,
+            Some(folder) => {
+                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
+            }
         })
     }
 }
@@ -94,7 +99,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let operation = outcome::Operation {
         release,
-        intent: Intent::Install(arguments.wanted.load(Reuse::default())?),
+        intent: Intent::Install(arguments.wanted.load(Reuse::default()).map_err(outcome::untouched)?),
         options: arguments.apply.options(Some(&arguments.release_options), true),
         events: arguments.apply.run.events,
         stdin_in_use: arguments.wanted.values.uses_stdin(),

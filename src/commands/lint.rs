@@ -3,8 +3,9 @@
 use super::Edge;
 use super::arguments::{Format, OUTPUT, OutputArguments, ValuesArguments};
 use super::load;
-use super::rendering::{self, ASSUMED_KUBERNETES, Rendered, Request};
+use super::rendering::ASSUMED_KUBERNETES;
 use crate::chart::Chart;
+use crate::compose::{self, Given};
 use crate::error::{Error, Result};
 use crate::fabric::Model;
 use crate::manifest::Object;
@@ -138,24 +139,27 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
     };
     let mut findings = metadata(&chart);
     let name = release_name(&chart);
-    let (skip, values) = (arguments.skip_schema_validation, user_values.clone());
-    if let Err(error) = rendering::computed_values(&chart, values, None, name, skip) {
-        findings.push(finding(Severity::Error, "values.yaml", error.to_string()));
-        return findings;
-    }
-    let rendered = rendering::render(Request {
+    let given = || Given {
         chart: &chart,
-        user_values: user_values.clone(),
-        fabric_version: None,
         release: name,
         namespace: name,
-        is_upgrade: false,
-        capabilities: Capabilities { kube_version: arguments.kube_version.clone(), api_versions: Vec::new() },
+        user_values: user_values.clone(),
+        defaults: None,
+        fabric_version: None,
         skip_schema_validation: arguments.skip_schema_validation,
-    });
-    match rendered {
-        Ok(Rendered { output, warnings, .. }) => {
-            findings.extend(warnings.into_iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
+    };
+    match compose::values(given()) {
+        Ok(values) => {
+            findings.extend(values.warnings.into_iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
+        }
+        Err(error) => {
+            findings.push(finding(Severity::Error, "values.yaml", error.to_string()));
+            return findings;
+        }
+    }
+    let capabilities = Capabilities { kube_version: arguments.kube_version.clone(), api_versions: Vec::new() };
+    match compose::compose(given()).and_then(|composition| composition.render(1, false, capabilities, None)) {
+        Ok(output) => {
             findings.extend(output.objects.iter().flat_map(object));
             if output.objects.is_empty() {
                 findings.push(finding(Severity::Warning, "templates/", "no object is rendered"));

@@ -4,6 +4,7 @@ use super::arguments::{Format, OUTPUT, OutputArguments};
 use super::release_document::{chart, style};
 use super::selector::Selector;
 use super::{Edge, complete};
+use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::release::{Entry, Status, Summary};
 use crate::storage;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 Examples:
   kubectl fabric list                           every release, in all namespaces
   kubectl fabric list -n org1                   those in one namespace
+  kubectl fabric list --network dev             those of one network: org1-dev, orgorderer1-dev, ...
   kubectl fabric list --failed --pending        what needs care
   kubectl fabric list -f '^org[0-9]+$'          names by a regular expression
   kubectl fabric list -l chart=peer-org -q      names of all peer organizations
@@ -125,8 +127,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     if arguments.all_namespaces && edge.connection.namespace.is_some() {
         return Err(Error::user("-A and -n contradict each other").hint("leave one of them out"));
     }
-    let namespace = edge.connection.namespace.as_deref();
-    let mut entries = edge.read(false, async |cluster| storage::list(cluster, namespace).await)?;
+    edge.connection.check()?;
+    let mut entries = edge.read(false, async |cluster| fetch(cluster, edge).await)?;
+    if let Some(network) = &edge.connection.network {
+        let suffix = format!("-{network}");
+        entries.retain(|entry| namespace(entry).ends_with(&suffix));
+    }
     entries.retain(|entry| {
         filter.as_ref().is_none_or(|filter| filter.is_match(name(entry)))
             && match entry.summary() {
@@ -149,6 +155,19 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The releases of `-n`, or of all namespaces; of those that the user may read when not all may be.
+async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> {
+    if let Some(namespace) = &edge.connection.namespace {
+        return storage::list(cluster, Some(namespace)).await;
+    }
+    let found = storage::list_readable(cluster).await?;
+    if found.denied > 0 {
+        let (denied, all) = (found.denied, found.denied + found.read);
+        edge.terminal.note(&format!("{denied} of {all} namespaces may not be read; their releases are not shown"));
+    }
+    Ok(found.entries)
 }
 
 fn regular_expression(text: &str) -> Result<regex::Regex> {

@@ -70,8 +70,12 @@ Examples:
   kubectl fabric list                                   every release
 
 Exit status:
-  0 done   1 error   2 differences found (diff --exit-code, drift)   3 applied, but did not become ready
-  4 refused to keep something safe (lock, ownership, guard, deletion of data)   130 interrupted
+    0  done
+    1  error
+    2  differences found (diff --exit-code, drift)
+    3  applied, but did not become ready
+    4  refused to keep something safe (lock, ownership, guard, deletion of data)
+  130  interrupted
 
 The result goes to stdout; progress, warnings and errors go to stderr."
 )]

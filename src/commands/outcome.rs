@@ -6,10 +6,10 @@ use super::arguments::operation::EventFormat;
 use super::release_document as document;
 use super::rendering;
 use crate::deploy::{self, Context, Intent, Options, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest;
 use crate::plan::{Action, Plan, Step};
-use crate::release::ReleaseName;
+use crate::release::{ReleaseName, command};
 use crate::terminal::{Table, harmless};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -20,6 +20,17 @@ pub enum Verb {
     Upgrade,
     Rollback,
     Uninstall,
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Verb::Install => "install",
+            Verb::Upgrade => "upgrade",
+            Verb::Rollback => "rollback",
+            Verb::Uninstall => "uninstall",
+        }
+    }
 }
 
 /// More names than this are counted rather than listed; `-o json` has them all.
@@ -33,13 +44,18 @@ pub struct Operation {
     pub stdin_in_use: bool,
 }
 
+/// The state after what the arguments name could not be read.
+pub fn untouched(error: Error) -> Error {
+    error.now("nothing was sent to the cluster")
+}
+
 impl Operation {
     pub fn run(self, edge: &Edge) -> Result<Outcome> {
         if self.events.is_some() {
             edge.terminal.stream_events();
         }
         let Operation { release, intent, options, stdin_in_use, .. } = self;
-        let namespace = edge.connection.namespace_of(release.as_str());
+        let namespace = edge.connection.namespace_of(release.as_str())?;
         let now = edge.now;
         edge.operate(stdin_in_use, async |cluster, interrupted| {
             let progress = edge.terminal.progress();
@@ -51,6 +67,22 @@ impl Operation {
 
 /// Prints what was done. Warnings and the next useful command go to stderr.
 pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
+    report(edge, verb, outcome, format, hide_notes).map_err(|error| {
+        let summary = &outcome.summary;
+        error.now(match outcome.dry_run {
+            true => "nothing was changed".to_owned(),
+            false => format!(
+                "the {} is done: revision {} of \"{}\" is {}",
+                verb.word(),
+                summary.revision,
+                summary.release,
+                summary.status
+            ),
+        })
+    })
+}
+
+fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
     let terminal = &edge.terminal;
     for warning in &outcome.warnings {
         terminal.warn(&harmless(warning));
@@ -103,14 +135,12 @@ fn headline(verb: Verb, outcome: &Outcome) -> String {
 }
 
 fn next(verb: Verb, outcome: &Outcome) -> Option<String> {
-    let release = &outcome.summary.release;
-    let namespace = &outcome.summary.namespace;
-    let flag = if namespace == release { String::new() } else { format!(" -n {namespace}") };
+    let command = |of: &str| command(of, &outcome.summary.release, &outcome.summary.namespace);
     match (verb, outcome.dry_run) {
-        (Verb::Upgrade, true) => Some(format!("next: `kubectl fabric diff upgrade {release}{flag}` shows the changes in full")),
+        (Verb::Upgrade, true) => Some(format!("next: `{}` shows the changes in full", command("diff upgrade"))),
         (_, true) | (Verb::Uninstall, false) => None,
-        (Verb::Install, false) => Some(format!("next: `kubectl fabric status {release}{flag}` shows its nodes")),
-        (_, false) => Some(format!("next: `kubectl fabric history {release}{flag}` shows its revisions")),
+        (Verb::Install, false) => Some(format!("next: `{}` shows its nodes", command("status"))),
+        (_, false) => Some(format!("next: `{}` shows its revisions", command("history"))),
     }
 }
 

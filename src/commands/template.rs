@@ -4,15 +4,18 @@ use super::Edge;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::load;
-use super::rendering::{self, ASSUMED_KUBERNETES, HIDDEN, Rendered, Request};
+use super::rendering::{self, ASSUMED_KUBERNETES, HIDDEN};
 use crate::chart::{Files, parse_kube_version};
+use crate::compose::{self, Given};
 use crate::error::{Error, Place, Result, nearest};
+use crate::identity::{self, Source};
 use crate::manifest::{self, HookEvent, Object};
 use crate::plan::mask::Masker;
 use crate::release::ReleaseName;
 use crate::render::Capabilities;
 use clap::{ArgAction, Args, ValueHint};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -81,23 +84,29 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let wanted = &arguments.wanted;
     let kube_version = kubernetes_version(&arguments.kube_version)?;
+    let wanted = &arguments.wanted;
     let chart = wanted.chart.resolve(release.as_str())?;
-    let namespace = edge.connection.namespace_of(release.as_str());
-    let Rendered { output, warnings, secrets } = rendering::render(Request {
+    let namespace = edge.connection.namespace_of(release.as_str())?;
+    let composition = compose::compose(Given {
         chart: &chart,
-        user_values: wanted.values.load()?,
-        fabric_version: wanted.fabric_version.as_deref(),
         release: release.as_str(),
         namespace: &namespace,
-        is_upgrade: arguments.is_upgrade,
-        capabilities: Capabilities { kube_version, api_versions: arguments.api_versions.clone() },
+        user_values: wanted.values.load()?,
+        defaults: None,
+        fabric_version: wanted.fabric_version.as_deref(),
         skip_schema_validation: wanted.skip_schema_validation,
     })?;
-    for warning in warnings {
-        edge.terminal.warn(&warning);
+    // Identities are no part of the manifest, but a folder that lacks some is told here too.
+    if let (source @ Source::CryptoConfig { .. }, Some(organization)) = (wanted.identities()?, &composition.organization) {
+        identity::plan(organization, &BTreeMap::new(), &source, edge.now)?;
     }
+    let capabilities = Capabilities { kube_version, api_versions: arguments.api_versions.clone() };
+    let output = composition.render(1, arguments.is_upgrade, capabilities, None)?;
+    for warning in &composition.values.warnings {
+        edge.terminal.warn(warning);
+    }
+    let secrets = Masker::secrets_of(&composition.values.all.tree, &composition.values.secret_paths);
     let mut objects = output.objects;
     let is_test = |events: &[HookEvent]| events.iter().all(|event| *event == HookEvent::Test);
     let left_out = |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));

@@ -44,7 +44,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let namespace = edge.connection.namespace_of(release.as_str());
+    let namespace = edge.connection.namespace_of(release.as_str())?;
     for filter in &arguments.filter {
         if filter.strip_prefix('!').unwrap_or(filter).strip_prefix("name=").is_none_or(str::is_empty) {
             return Err(Error::user(format!("--filter \"{filter}\" is neither name=TEST nor !name=TEST")));

@@ -94,10 +94,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     confirm(&arguments, edge)?;
     let mut done: Vec<String> = Vec::new();
     for release in releases {
-        let state = (!done.is_empty()).then(|| format!("already uninstalled: {}", done.join(", ")));
-        one(&arguments, &release, edge).map_err(|error| match state {
-            Some(state) => error.now(state),
-            None => error,
+        one(&arguments, &release, edge).map_err(|error| match done.is_empty() {
+            true => error,
+            false => error.now_after(format!("already uninstalled: {}", done.join(", "))),
         })?;
         done.push(release.to_string());
     }
@@ -106,7 +105,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 
 fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
     if arguments.ignore_not_found {
-        let namespace = edge.connection.namespace_of(release.as_str());
+        let namespace = edge.connection.namespace_of(release.as_str())?;
         let history = edge.read(false, async |cluster| storage::history(cluster, &namespace, release.as_str()).await)?;
         if history.is_empty() {
             edge.terminal.note(&format!("release \"{release}\" is not there"));

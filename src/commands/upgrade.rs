@@ -80,7 +80,7 @@ impl ReuseArguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let wanted = arguments.wanted.load(arguments.reuse.choice())?;
+    let wanted = arguments.wanted.load(arguments.reuse.choice()).map_err(outcome::untouched)?;
     let operation = outcome::Operation {
         release,
         intent: Intent::Upgrade { wanted, install: arguments.install },

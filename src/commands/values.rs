@@ -2,8 +2,9 @@
 
 use super::arguments::{Format, OutputArguments};
 use super::install::WantedArguments;
-use super::rendering::{HIDDEN, computed_values};
+use super::rendering::HIDDEN;
 use super::{Edge, complete};
+use crate::compose::{self, Given};
 use crate::error::{Error, Result, nearest};
 use crate::release::ReleaseName;
 use crate::storage;
@@ -65,21 +66,28 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let chart = wanted.chart.resolve(release.as_str())?;
     let mut user_values = wanted.values.load()?;
     if arguments.stored {
-        let namespace = edge.connection.namespace_of(release.as_str());
+        let namespace = edge.connection.namespace_of(release.as_str())?;
         let record = edge
             .read(wanted.values.uses_stdin(), async |cluster| storage::read(cluster, &namespace, release.as_str(), None).await)?;
         let origin = Origin::Stored { revision: record.summary.revision };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
     }
     // An explanation is wanted most when the values do not fit, so the schema is not enforced.
-    let (computed, warnings) = computed_values(&chart, user_values, wanted.fabric_version.as_deref(), release.as_str(), true)?;
-    for warning in warnings {
-        edge.terminal.warn(&warning);
+    let computed = compose::values(Given {
+        chart: &chart,
+        release: release.as_str(),
+        namespace: release.as_str(),
+        user_values,
+        defaults: None,
+        fabric_version: wanted.fabric_version.as_deref(),
+        skip_schema_validation: true,
+    })?;
+    for warning in &computed.warnings {
+        edge.terminal.warn(warning);
     }
-    let secrets = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &computed.tree)).unwrap_or_default();
     match &arguments.path {
-        Some(path) => explain(path, &computed, &secrets, arguments.output.output, edge)?,
-        None => explain_all(&computed, &secrets, arguments.output.output, edge)?,
+        Some(path) => explain(path, &computed.all, &computed.secret_paths, arguments.output.output, edge)?,
+        None => explain_all(&computed.all, &computed.secret_paths, arguments.output.output, edge)?,
     }
     Ok(ExitCode::SUCCESS)
 }

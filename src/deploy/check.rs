@@ -1,8 +1,9 @@
 //! Everything checkable, before the first write: server-side dry-runs of what changes and of what is new. All problems at once.
 
 use super::{Context, Options};
-use crate::cluster::{ApiError, ApiErrorKind, Apply};
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause};
 use crate::error::{Error, Kind, Place, Result};
+use crate::manifest::ObjectKey;
 use crate::plan::{self, Action, Plan, Step};
 use futures::future::join_all;
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
         });
         join_all(tries).await
     };
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
     for (index, answer) in tried.into_iter().zip(answers) {
         let step = &mut plan.steps[index];
         match answer {
@@ -35,7 +36,10 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
             }
-            Err(error) => problems.push((step.key.clone(), error)),
+            Err(error) => {
+                let fixed = if is_immutable(&error) { fixed_fields(step, &error) } else { Vec::new() };
+                problems.push(Problem { key: step.key.clone(), error, fixed });
+            }
         }
     }
     match problems.is_empty() {
@@ -81,21 +85,75 @@ fn may_be_recreated(step: &Step, options: &Options) -> bool {
     }
 }
 
-fn report(context: &Context<'_>, problems: Vec<(crate::manifest::ObjectKey, ApiError)>) -> Error {
+/// One object that the server does not accept.
+struct Problem {
+    key: ObjectKey,
+    error: ApiError,
+    /// The fields that may not change and would, when that is what is wrong.
+    fixed: Vec<String>,
+}
+
+/// Fields of a StatefulSet's spec that may change (apps `ValidateStatefulSetUpdate`); its answer names these, not the one at fault.
+const MAY_CHANGE: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
+    let named: Vec<String> = error.causes.iter().map(|cause| cause.field.trim_start_matches('.').to_owned()).collect();
+    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else { return named };
+    if step.key.kind != "StatefulSet" || named.iter().any(|field| field != "spec") {
+        return named;
+    }
+    let fields = wanted.body["spec"].as_object().into_iter().flatten();
+    let changed = fields.filter(|(name, value)| {
+        !MAY_CHANGE.contains(&name.as_str()) && !plan::compare::is_part_of(value, &live["spec"][name.as_str()])
+    });
+    let changed: Vec<String> = changed.map(|(name, _)| format!("spec.{name}")).collect();
+    if changed.is_empty() { named } else { changed }
+}
+
+impl Problem {
+    fn places(&self) -> Vec<Place> {
+        let place = |note: String| Place::new(self.key.to_string()).note(note);
+        if let Some((why, _)) = self.error.denial() {
+            return vec![place(why)];
+        }
+        if !self.fixed.is_empty() {
+            return self.fixed.iter().map(|field| place(format!("{field}: it cannot change once the object exists"))).collect();
+        }
+        if self.error.causes.is_empty() || self.error.kind == ApiErrorKind::Forbidden {
+            return vec![place(self.error.message.clone())];
+        }
+        let note = |cause: &Cause| {
+            let field = cause.field.trim_start_matches('.');
+            match cause.manager() {
+                Some(manager) => format!("{field}: set by \"{manager}\""),
+                None => format!("{field}: {}", cause.message),
+            }
+        };
+        self.error.causes.iter().map(|cause| place(note(cause))).collect()
+    }
+}
+
+fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     // An API server that is away says nothing about the objects.
-    if let Some((_, error)) = problems.iter().find(|(_, error)| {
+    if let Some(problem) = problems.iter().find(|problem| {
         matches!(
-            error.kind,
+            problem.error.kind,
             ApiErrorKind::Unreachable | ApiErrorKind::Timeout | ApiErrorKind::Unavailable | ApiErrorKind::Unauthorized
         )
     }) {
-        return Error::from(error.clone()).now("nothing was changed");
+        return Error::from(problem.error.clone());
     }
     let release = &context.release;
-    let conflicts = problems.iter().any(|(_, error)| error.kind == ApiErrorKind::Conflict);
-    let immutable: Vec<String> =
-        problems.iter().filter(|(_, error)| is_immutable(error)).map(|(key, _)| format!("{}/{}", key.kind, key.name)).collect();
-    let forbidden = problems.iter().find(|(_, error)| error.kind == ApiErrorKind::Forbidden);
+    let conflicts = problems.iter().any(|problem| problem.error.kind == ApiErrorKind::Conflict);
+    let immutable: Vec<&Problem> = problems.iter().filter(|problem| !problem.fixed.is_empty()).collect();
     let kind = if conflicts || !immutable.is_empty() { Kind::Refused } else { Kind::Cluster };
     let many = problems.len() > 1;
     let what = format!(
@@ -103,33 +161,25 @@ fn report(context: &Context<'_>, problems: Vec<(crate::manifest::ObjectKey, ApiE
         if many { format!("{} objects", problems.len()) } else { "an object".to_owned() }
     );
     let mut error = Error::new(kind, what).now("nothing was changed: every object was tried before the first write");
-    for (key, problem) in &problems {
-        let place = Place::new(key.to_string());
-        if problem.causes.is_empty() || problem.kind == ApiErrorKind::Forbidden {
-            error = error.at(place.note(problem.message.clone()));
-            continue;
-        }
-        error = error.at_all(
-            problem
-                .causes
-                .iter()
-                .map(|cause| place.clone().note(format!("{}: {}", cause.field.trim_start_matches('.'), cause.message))),
-        );
-    }
+    error = error.at_all(problems.iter().flat_map(Problem::places));
     if conflicts {
         error = error.why("fields that another manager set are not taken over unless that is asked for").hint(format!(
-            "see what would change with `kubectl fabric diff upgrade {release}`; take the fields over with --force-conflicts"
+            "see what would change with `{}`; take the fields over with --force-conflicts",
+            context.command("diff upgrade")
         ));
     }
-    if let Some(name) = immutable.first() {
+    if !immutable.is_empty() {
+        let flags: Vec<String> =
+            immutable.iter().map(|problem| format!("--recreate {}/{}", problem.key.kind, problem.key.name)).collect();
         error = error.why("Kubernetes does not change such a field of an object that exists").hint(format!(
-            "`--recreate {name}` deletes the object and makes it anew; a StatefulSet's pods and volumes stay while that happens"
+            "`{}` deletes and makes anew; a StatefulSet's pods and volumes stay while that happens",
+            flags.join(" ")
         ));
     }
-    if let Some((_, problem)) = forbidden
-        && let Some(hint) = &problem.hint
-    {
-        error = error.hint(hint.clone());
+    let mut rights: Vec<String> = problems.iter().filter_map(|problem| Some(problem.error.denial()?.1)).collect();
+    rights.dedup();
+    for hint in rights.into_iter().take(5) {
+        error = error.hint(hint);
     }
     error
 }

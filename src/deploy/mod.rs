@@ -3,6 +3,7 @@
 
 mod apply;
 mod check;
+mod guard;
 mod hooks;
 mod lock;
 mod observe;
@@ -16,12 +17,13 @@ pub use verify::{TestOutcome, TestRun, drift, test};
 use crate::chart::Chart;
 use crate::cluster::{ApiErrorKind, Apply, Cluster};
 use crate::error::{Error, Kind, Result};
+use crate::fabric::guard::Facts;
 use crate::identity;
 use crate::manifest::{Hook, HookEvent, Object, ObjectKey};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
-use crate::release::{Entry, InventoryItem, OutcomeFacts, Record, ReleaseName, Status, Summary};
+use crate::release::{self, Entry, InventoryItem, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
 use crate::values::Values;
 use apply::Uids;
@@ -29,6 +31,7 @@ use jiff::Timestamp;
 use lock::{Holder, Lock};
 use resolve::{Operation, Past, Target};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use wait::Monitor;
@@ -114,6 +117,10 @@ pub struct Options {
     /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
     pub recreate: Vec<String>,
     pub no_hooks: bool,
+    /// Rules of `fabric::guard` that are overridden, by id.
+    pub force: Vec<&'static str>,
+    /// Rules that refuse are told as warnings: for `diff`, which does nothing anyway.
+    pub tell_refusals: bool,
     pub description: Option<String>,
     /// 0 keeps all.
     pub history_max: usize,
@@ -145,6 +152,8 @@ pub enum Event {
     Waiting {
         object: String,
         ready: bool,
+        /// Whether the reason is something that went wrong with a pod, rather than something not done yet.
+        trouble: bool,
         reason: String,
         done: usize,
         total: usize,
@@ -178,6 +187,8 @@ impl Default for Options {
             force_conflicts: false,
             recreate: Vec::new(),
             no_hooks: false,
+            force: Vec::new(),
+            tell_refusals: false,
             description: None,
             history_max: 10,
         }
@@ -217,6 +228,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// `kubectl fabric VERB` about this release, as the user would type it.
+    fn command(&self, verb: &str) -> String {
+        release::command(verb, self.release.as_str(), &self.namespace)
+    }
+
     fn warn(&self, message: &str) {
         self.progress.event(&Event::Warning { message: message.to_owned() });
     }
@@ -255,15 +271,22 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         return preview(&context, intent, &options).await;
     }
     let mut stop = context.interrupted.clone();
-    let prepared = tokio::select! {
-        prepared = prepare(&context, &intent, &options) => prepared?,
-        () = wait::interrupt(&mut stop) => return Err(wait::interrupted().now("nothing was changed")),
+    let made = Cell::new(false);
+    let begin = async {
+        let prepared = prepare(&context, &intent, &options, &made).await?;
+        let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
+        let draft = draft(&context, &prepared, &user)?;
+        Ok((prepared, draft, user))
     };
-    let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
-    let draft = draft(&context, &prepared, &user)?;
+    let begun = tokio::select! {
+        begun = begin => begun,
+        () = wait::interrupt(&mut stop) => Err(wait::interrupted()),
+    };
+    let (prepared, draft, user) = begun.map_err(|error| untouched(&context, &made, error))?;
     let holder = Holder::this_process(&user, prepared.target.operation.word());
-    let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await?;
-    let outcome = locked(&context, &intent, &options, (prepared, draft), &lock, &user).await;
+    let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await;
+    let lock = lock.map_err(|error| untouched(&context, &made, error))?;
+    let outcome = locked(&context, &intent, &options, (prepared, draft), &lock, &user, &made).await;
     if let Err(error) = lock.release().await {
         context.warn(&format!("the lock could not be given back and expires by itself: {}", error.message));
     }
@@ -279,15 +302,28 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
 pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -> Result<Outcome> {
     let options =
         Options { dry_run: if options.dry_run == DryRun::No { DryRun::Server } else { options.dry_run }, ..options.clone() };
-    let prepared = prepare(context, &intent, &options).await?;
+    let made = Cell::new(false);
+    let prepared = prepare(context, &intent, &options, &made).await.map_err(|error| untouched(context, &made, error))?;
     let revision = prepared.past.newest().unwrap_or(0) + 1;
     let record = new_record(context, &prepared, revision, "unknown", "Dry run complete");
     Ok(outcome(context, prepared, record, true))
 }
 
+/// The state after a failure before the first write of the operation: the namespace may have been made, because nothing in it can be
+/// checked without it.
+fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
+    match made.get() {
+        true => error.replace_now(format!(
+            "nothing was changed but for namespace \"{}\", which was made for this release and is empty",
+            context.namespace
+        )),
+        false => error.now("nothing was changed"),
+    }
+}
+
 /// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there, and that after everything that can
 /// be checked without it.
-async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> Result<Prepared> {
+async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let past = Past::read(context).await?;
     let mut target = resolve::resolve(context, intent, &past).await?;
@@ -295,6 +331,8 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
     for hook in &mut target.hooks {
         resolve::prepare_objects(context, &owner, std::slice::from_mut(&mut hook.object)).await?;
     }
+    let told = guard::guard(context, &past, &mut target, options).await?;
+    target.warnings.extend(told);
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
@@ -316,7 +354,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
     }
     let namespace_there = match past.entries.is_empty() {
         false => true,
-        true => ensure_namespace(context, options).await?,
+        true => ensure_namespace(context, options, made).await?,
     };
     if !namespace_there {
         warnings.push(format!(
@@ -330,7 +368,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options) -> R
 }
 
 /// Makes the release's namespace when it is not there. False: it is not there, and this is only a preview.
-async fn ensure_namespace(context: &Context<'_>, options: &Options) -> Result<bool> {
+async fn ensure_namespace(context: &Context<'_>, options: &Options, made: &Cell<bool>) -> Result<bool> {
     let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() };
     match context.cluster.get("v1", &key).await {
         Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => {
@@ -359,8 +397,9 @@ async fn ensure_namespace(context: &Context<'_>, options: &Options) -> Result<bo
             context.cluster.apply(&body, Apply::default()).await.map_err(|error| {
                 Error::from(error)
                     .context(format!("namespace \"{}\" cannot be created", context.namespace))
-                    .now("nothing was changed")
+                    .hint("if somebody else makes it for you, run the command again when it is there")
             })?;
+            made.set(true);
             context.step(&format!("namespace {} created", context.namespace));
             Ok(true)
         }
@@ -400,19 +439,23 @@ async fn locked(
     (mut prepared, mut draft): (Prepared, Draft),
     lock: &Lock,
     user: &str,
+    made: &Cell<bool>,
 ) -> Result<Outcome> {
-    let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
-    let now = Past::of(entries);
-    if now.fingerprint() != prepared.past.fingerprint() {
-        prepared = prepare(context, intent, options).await?;
-        draft = self::draft(context, &prepared, user)?;
-    }
     let writer = Writer { lock, interrupted: &context.interrupted };
-    writer.check().map_err(|error| error.now("nothing was changed"))?;
-    for warning in &prepared.warnings {
-        context.warn(warning);
-    }
-    bury_the_dead(context, &prepared.past).await?;
+    let begin = async {
+        let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
+        let now = Past::of(entries);
+        if now.fingerprint() != prepared.past.fingerprint() {
+            prepared = prepare(context, intent, options, made).await?;
+            draft = self::draft(context, &prepared, user)?;
+        }
+        writer.check()?;
+        for warning in &prepared.warnings {
+            context.warn(warning);
+        }
+        bury_the_dead(context, &prepared.past).await
+    };
+    begin.await.map_err(|error| untouched(context, made, error))?;
     context.progress.event(&Event::Planned {
         create: prepared.plan.count(Action::Create),
         change: prepared.plan.count(Action::Change),
@@ -460,12 +503,15 @@ async fn carry_out(
     let Draft { mut record, packed } = draft;
     let revision = record.summary.revision;
     if let Some(chart) = &prepared.target.keep_chart {
-        storage::keep_chart(cluster, &record.summary, chart).await?;
+        let kept = storage::keep_chart(cluster, &record.summary, chart).await;
+        kept.map_err(|error| {
+            error.context("the chart cannot be kept beside the record").now("nothing of the release was changed")
+        })?;
     }
     let mut written = storage::create(cluster, &record, &packed).await.map_err(|error| {
         Error::from(error)
             .context(format!("revision {revision} of \"{release}\" cannot be recorded"))
-            .now("nothing else was changed")
+            .now("nothing of the release was changed")
     })?;
     drop(packed);
     let mut uids = BTreeMap::new();
@@ -506,26 +552,34 @@ async fn carry_out(
         let error =
             if options.cleanup_on_fail && !interrupted { clean_up(context, &prepared.plan, writer, error).await } else { error };
         return Err(match (operation, prepared.past.deployed()) {
-            (Operation::Install, _) => error.hint(format!("run the same command again, or `kubectl fabric uninstall {release}`")),
-            (_, Some(_)) => {
-                error.hint(format!("mend the cause and run the command again, or `kubectl fabric rollback {release}`"))
-            }
+            (Operation::Install, _) => error.hint(format!("run the same command again, or `{}`", context.command("uninstall"))),
+            (_, Some(_)) => error.hint(format!("mend the cause and run the command again, or `{}`", context.command("rollback"))),
             (_, None) => error.hint("mend the cause and run the command again"),
         });
     }
     let pruned: BTreeSet<&ObjectKey> = prepared.plan.with(Action::Prune).map(|step| &step.key).collect();
     record.inventory.retain(|item| !pruned.contains(&item.key));
+    let unrecorded = |error: Error| {
+        error
+            .context(format!("the {} of \"{release}\" is done, and cannot be recorded as done", operation.word()))
+            .now(format!("everything is applied; revision {revision} is still recorded as {}", operation.pending()))
+            .hint("run the same command again: it finds everything as it is to be, and records that")
+    };
     // First the old, then the new: at no moment are two revisions deployed.
     let superseded = prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
     for summary in superseded {
-        storage::set_status(cluster, namespace, release, summary.revision, Status::Superseded, None).await?;
+        let superseded = storage::set_status(cluster, namespace, release, summary.revision, Status::Superseded, None).await;
+        superseded.map_err(|error| unrecorded(error.into()))?;
     }
     record.summary.status = Status::Deployed;
-    record.summary.description = options.description.clone().unwrap_or_else(|| complete(operation, prepared.target.rollback_to));
-    storage::update(cluster, &mut written, &record).await?;
+    let usual = || complete(operation, prepared.target.rollback_to) + &forced(&record.guard);
+    record.summary.description = options.description.clone().unwrap_or_else(usual);
+    storage::update(cluster, &mut written, &record).await.map_err(|error| unrecorded(error.into()))?;
     let mut history = prepared.past.entries.clone();
     history.push(Entry::Readable(record.summary.clone()));
-    storage::trim(cluster, namespace, release, &history, options.history_max).await?;
+    if let Err(error) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
+        context.warn(&format!("revisions beyond --history-max are still recorded: {}", error.message));
+    }
     Ok(outcome(context, prepared, record, false))
 }
 
@@ -597,7 +651,10 @@ async fn clean_up(context: &Context<'_>, plan: &Plan, writer: &Writer<'_>, error
 
 /// `--rollback-on-failure`: back to the revision before, or away with a first install.
 async fn undo(context: Context<'_>, intent: Intent, options: Options, error: Error) -> Result<Outcome> {
-    let history = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
+    let history = match storage::history(context.cluster, &context.namespace, context.release.as_str()).await {
+        Ok(history) => history,
+        Err(worse) => return Err(error.why(format!("it could not be undone either: {}", worse.what()))),
+    };
     let failed = history.last().and_then(Entry::summary).is_some_and(|summary| summary.status == Status::Failed);
     let deploys = matches!(intent, Intent::Install(_) | Intent::Upgrade { .. });
     if !failed || !deploys {
@@ -698,6 +755,14 @@ fn complete(operation: Operation, rollback_to: Option<u32>) -> String {
         (Operation::Install, _) => "Install complete".to_owned(),
         (Operation::Uninstall, _) => "Uninstallation complete".to_owned(),
         _ => "Upgrade complete".to_owned(),
+    }
+}
+
+/// What the history says of rules that a revision overrode.
+fn forced(guard: &Value) -> String {
+    match &Facts::read(guard).forced[..] {
+        [] => String::new(),
+        rules => format!(" (--force {})", rules.join(" --force ")),
     }
 }
 

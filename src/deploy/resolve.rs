@@ -3,13 +3,13 @@
 use super::{ChartChoice, Context, Intent, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::cluster::Kind;
+use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
-use crate::fabric::{self, Model, Subject};
 use crate::identity::Organization;
 use crate::manifest::{Hook, Object};
 use crate::plan::ownership::Owner;
 use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
-use crate::render;
+use crate::render::{self, Capabilities};
 use crate::storage;
 use crate::values::{self, Origin, Values};
 use serde_json::{Map, Value, json};
@@ -133,7 +133,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 return Err(Error::user(format!("release \"{release}\" exists already"))
                     .why(format!("revision {} of {} {} is deployed", deployed.revision, deployed.chart, deployed.chart_version))
                     .now("nothing was changed")
-                    .hint(format!("change it with `kubectl fabric upgrade {release}`")));
+                    .hint(format!("change it with `{}`", context.command("upgrade"))));
             }
             render_target(context, Operation::Install, wanted, past).await
         }
@@ -143,9 +143,9 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             match (past.newest(), install) {
                 (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
                     .await
-                    .hint(format!("`kubectl fabric install {release}` makes it; `upgrade --install` does either"))),
+                    .hint(format!("`{}` makes it; `upgrade --install` does either", context.command("install")))),
                 (Some(_), false) if gone => Err(Error::user(format!("release \"{release}\" is uninstalled"))
-                    .hint(format!("`kubectl fabric install {release}` makes it anew"))),
+                    .hint(format!("`{}` makes it anew", context.command("install")))),
                 (None, true) => render_target(context, Operation::Install, wanted, past).await,
                 (Some(_), true) if gone => render_target(context, Operation::Install, wanted, past).await,
                 _ => render_target(context, Operation::Upgrade, wanted, past).await,
@@ -158,7 +158,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     None => storage::unknown_release(context.cluster, &context.namespace, release).await,
                     Some(_) => Error::user(format!("no record of release \"{release}\" can be read"))
                         .why("what it consists of is known from its records only")
-                        .hint(format!("see `kubectl fabric history {release}`")),
+                        .hint(format!("see `{}`", context.command("history"))),
                 });
             };
             Ok(Target {
@@ -191,7 +191,11 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         None => rollback_target(&past.entries).ok_or_else(|| {
             Error::user(format!("release \"{release}\" has no revision to go back to"))
                 .why(format!("no revision before {newest} was ever deployed"))
-                .hint(format!("`kubectl fabric history {release}` shows what there is; `kubectl fabric upgrade {release}` repairs a failed install"))
+                .hint(format!(
+                    "`{}` shows what there is; `{}` repairs a failed install",
+                    context.command("history"),
+                    context.command("upgrade")
+                ))
         })?,
     };
     if !past.entries.iter().any(|entry| entry.revision() == revision) {
@@ -249,21 +253,22 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     if chart.metadata.deprecated {
         warnings.push(format!("chart {} {} is deprecated", chart.metadata.name, chart.metadata.version));
     }
-    let (user, computed) = merge_values(&chart, wanted, baseline, &mut warnings)?;
-    if let Some(schema) = chart.schema.as_ref().filter(|_| !wanted.skip_schema_validation) {
-        values::validate(schema, &computed, context.release.as_str(), &chart.name_version())
-            .map_err(|error| error.now("nothing was sent to the cluster"))?;
-    }
-    let secret_paths = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &computed.tree)).unwrap_or_default();
-    let model = Model::of(&chart)?;
-    let subject = Subject { model, release: context.release.as_str(), namespace: &context.namespace, values: &computed.tree };
-    let facts = fabric::facts(subject)?;
-    let app_version = match facts["version"].as_str() {
-        Some(version) => version.to_owned(),
-        None => chart.metadata.app_version.clone(),
-    };
+    let (user_values, defaults) = layers(wanted, baseline);
+    let composition = compose::compose(Given {
+        chart: &chart,
+        release: context.release.as_str(),
+        namespace: &context.namespace,
+        user_values,
+        defaults,
+        fabric_version: wanted.fabric_version.as_deref(),
+        skip_schema_validation: wanted.skip_schema_validation,
+    })?;
+    warnings.extend(composition.values.warnings.iter().cloned());
     let revision = past.newest().unwrap_or(0) + 1;
-    let rendered = render_chart(context, &chart, &computed.tree, &facts, operation, revision).await?;
+    let rendered = render_chart(context, &chart, &composition, operation, revision).await?;
+    let app_version = composition.app_version();
+    let guard = composition.guard.to_value();
+    let Composition { values, organization, .. } = composition;
     Ok(Target {
         operation,
         chart: ChartReference {
@@ -273,48 +278,31 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
             embedded: chart.origin == ChartOrigin::Embedded,
         },
         app_version,
-        changed_values: changes(past, &computed.tree),
-        organization: fabric::organization(subject)?,
-        user_values: user.tree,
-        computed_values: computed.tree,
-        secret_paths,
+        changed_values: changes(past, &values.all.tree),
+        organization,
+        user_values: values.user.tree,
+        computed_values: values.all.tree,
+        secret_paths: values.secret_paths,
         objects: rendered.objects,
         hooks: rendered.hooks,
         notes: rendered.notes,
-        guard: json!({"fabricVersion": facts["version"], "model": chart.metadata.annotations.get("kubectl-fabric.io/model")}),
+        guard,
         rollback_to: None,
         warnings,
         keep_chart: (chart.origin != ChartOrigin::Embedded).then_some(chart),
     })
 }
 
-/// The user's values (what the record keeps as theirs) and what templates see.
-fn merge_values(
-    chart: &Chart,
-    wanted: &Wanted,
-    baseline: Option<&Record>,
-    warnings: &mut Vec<String>,
-) -> Result<(Values, Values)> {
-    let mut user = wanted.values.clone();
-    if let Some(version) = &wanted.fabric_version {
-        fabric::checked_version(version)?;
-        let flag = values::with_origin(json!({"fabricVersion": version}), Origin::Program("--fabric-version".into()));
-        user = values::merge(user, flag);
-    }
-    let file = format!("{}/values.yaml", chart.metadata.name);
-    let mut defaults = values::defaults(&chart.values, &file)?;
-    if let Some(baseline) = baseline {
-        let origin = Origin::Stored { revision: baseline.summary.revision };
-        if wanted.reuse != Reuse::Reset {
-            user = values::merge(values::with_origin(baseline.user_values.clone(), origin.clone()), user);
-        }
-        if wanted.reuse == Reuse::Reuse {
-            defaults = values::with_origin(baseline.computed_values.clone(), origin);
-        }
-    }
-    let (computed, told) = values::coalesce(&defaults, &user);
-    warnings.extend(told);
-    Ok((user, computed))
+/// The user's values over those of the revision before, and what stands in the place of the chart's defaults.
+fn layers(wanted: &Wanted, baseline: Option<&Record>) -> (Values, Option<Values>) {
+    let Some(baseline) = baseline else { return (wanted.values.clone(), None) };
+    let origin = Origin::Stored { revision: baseline.summary.revision };
+    let user = match wanted.reuse {
+        Reuse::Reset => wanted.values.clone(),
+        _ => values::merge(values::with_origin(baseline.user_values.clone(), origin.clone()), wanted.values.clone()),
+    };
+    let defaults = (wanted.reuse == Reuse::Reuse).then(|| values::with_origin(baseline.computed_values.clone(), origin));
+    (user, defaults)
 }
 
 /// Names of the values that differ between the revision before and now.
@@ -347,8 +335,7 @@ type Answers = BTreeMap<Question, Value>;
 async fn render_chart(
     context: &Context<'_>,
     chart: &Chart,
-    values: &Value,
-    facts: &Value,
+    composition: &Composition<'_>,
     operation: Operation,
     revision: u32,
 ) -> Result<render::Output> {
@@ -372,23 +359,12 @@ async fn render_chart(
                 Ok(answer.unwrap_or_else(|| json!({})))
             }
         };
-        let output = render::render(&render::Input {
-            chart,
-            values,
-            release: render::Release {
-                name: context.release.as_str().to_owned(),
-                namespace: context.namespace.clone(),
-                revision,
-                is_install: operation == Operation::Install,
-                is_upgrade: operation == Operation::Upgrade,
-            },
-            capabilities: render::Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() },
-            fabric: facts.clone(),
-            lookup: Some(Arc::new(lookup)),
-        });
+        let capabilities = Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() };
+        let is_upgrade = operation == Operation::Upgrade;
+        let output = composition.render(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
         let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
         if asked.is_empty() {
-            return output.map_err(|error| error.now("nothing was sent to the cluster"));
+            return output;
         }
         for question in asked {
             let answer = look_up(context, &question).await?;

@@ -26,7 +26,8 @@ pub async fn run(
     let set_status = |revision, status, description| async move {
         storage::set_status(cluster, namespace, release, revision, status, description).await.map_err(Error::from)
     };
-    set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await?;
+    let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
+    begun.map_err(|error| error.now("nothing was changed"))?;
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let removed = async {
         hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
@@ -35,13 +36,14 @@ pub async fn run(
     }
     .await;
     if let Err(error) = removed {
-        writer.check()?;
+        // A run that lost its lock has nothing to say any more.
+        writer.lock.check()?;
         let description = format!("Uninstall failed: {}", error.what());
         // If even this cannot be written, the next run finds the revision uninstalling and goes on.
         let _ = set_status(newest, Status::Failed, Some(&description)).await;
         return Err(error
             .now(format!("release \"{release}\" is partly deleted; its records are kept"))
-            .hint(format!("run `kubectl fabric uninstall {release}` again")));
+            .hint(format!("run `{}` again", context.command("uninstall"))));
     }
     let mut record = new_record(context, &prepared, newest, user, &complete(Operation::Uninstall, None));
     record.summary.status = Status::Uninstalled;
@@ -54,10 +56,17 @@ pub async fn run(
         let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
-        storage::purge(cluster, namespace, release).await?;
+        storage::purge(cluster, namespace, release).await.map_err(|error| {
+            Error::from(error)
+                .context(format!("the records of \"{release}\" cannot all be deleted"))
+                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalling"))
+                .hint(format!("run `{}` again", context.command("uninstall")))
+        })?;
     }
     if delete_namespace {
-        remove_namespace(context).await?;
+        remove_namespace(context)
+            .await
+            .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
     Ok(outcome(context, prepared, record, false))
 }

@@ -36,6 +36,8 @@ pub struct Monitor<'a> {
     streams: SelectAll<BoxStream<'static, (Kind, ApiResult<WatchEvent>)>>,
     watched: BTreeSet<(Kind, Option<String>)>,
     objects: BTreeMap<ObjectKey, Value>,
+    /// Pods by what owns them; those that are gone are not in `objects` any more.
+    owned: BTreeMap<OwnerKey, BTreeSet<ObjectKey>>,
     /// When a lasting trouble of an object was first seen.
     troubled: BTreeMap<ObjectKey, Instant>,
     told: BTreeMap<ObjectKey, Readiness>,
@@ -69,6 +71,7 @@ impl<'a> Monitor<'a> {
             streams: SelectAll::new(),
             watched: BTreeSet::new(),
             objects: BTreeMap::new(),
+            owned: BTreeMap::new(),
             troubled: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -76,9 +79,15 @@ impl<'a> Monitor<'a> {
 
     /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
     pub fn note(&mut self, key: &ObjectKey, body: Value) {
-        if self.objects.get(key).is_none_or(|known| !is_older(&body, known)) {
-            self.objects.insert(key.clone(), body);
+        if self.objects.get(key).is_some_and(|known| is_older(&body, known)) {
+            return;
         }
+        if key.kind == "Pod" && !self.objects.contains_key(key) {
+            for owner in owners(&body) {
+                self.owned.entry((key.namespace.clone(), owner.0, owner.1)).or_default().insert(key.clone());
+            }
+        }
+        self.objects.insert(key.clone(), body);
     }
 
     /// Waits until all of these are ready.
@@ -87,7 +96,12 @@ impl<'a> Monitor<'a> {
     ///
     /// Not ready in time, failed for good (early), interrupted; each object with its reason, and the last lines of a crashed container.
     pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
-        let awaited: Vec<&Awaited> = awaited.iter().filter(|one| readiness::is_awaited(&one.key.group, &one.key.kind)).collect();
+        // Of Services only those that wait for a load balancer are worth counting.
+        let counts = |one: &&Awaited| {
+            readiness::is_awaited(&one.key.group, &one.key.kind)
+                && (one.key.kind != "Service" || self.state(one) != Readiness::Ready)
+        };
+        let awaited: Vec<&Awaited> = awaited.iter().filter(counts).collect();
         if self.pending(&awaited).is_empty() {
             return Ok(());
         }
@@ -202,18 +216,22 @@ impl<'a> Monitor<'a> {
 
     /// Tells what changed, and how many are not ready.
     fn tell(&mut self, awaited: &[&Awaited]) -> usize {
-        let states: Vec<(ObjectKey, Readiness)> = awaited
+        let states: Vec<(ObjectKey, Readiness, bool)> = awaited
             .iter()
-            .map(|one| {
-                let state = match self.state(one) {
-                    Readiness::Waiting(reason) => Readiness::Waiting(self.deepest(one).map_or(reason, |trouble| trouble.reason)),
-                    state => state,
-                };
-                (one.key.clone(), state)
+            .map(|one| match (self.state(one), self.deepest(one)) {
+                (Readiness::Waiting(_), Some(trouble)) => (one.key.clone(), Readiness::Waiting(trouble.reason), true),
+                (state, _) => {
+                    let failed = matches!(state, Readiness::Failed(_));
+                    (one.key.clone(), state, failed)
+                }
             })
             .collect();
-        let done = states.iter().filter(|(_, state)| *state == Readiness::Ready).count();
-        for (key, state) in &states {
+        let done = states.iter().filter(|(_, state, _)| *state == Readiness::Ready).count();
+        for (key, state, trouble) in &states {
+            if matches!(state, Readiness::Waiting(reason) if reason == readiness::UNSEEN) {
+                // Gone within a moment: not worth a word of its own.
+                continue;
+            }
             // What never made anyone wait is not worth a word.
             let news = self.told.get(key) != Some(state) && (*state != Readiness::Ready || self.told.contains_key(key));
             if news {
@@ -221,7 +239,8 @@ impl<'a> Monitor<'a> {
                     Readiness::Ready => (true, String::new()),
                     Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
                 };
-                self.progress.event(&Event::Waiting { object: key.to_string(), ready, reason, done, total: states.len() });
+                let (object, trouble, total) = (key.to_string(), *trouble, states.len());
+                self.progress.event(&Event::Waiting { object, ready, trouble, reason, done, total });
                 self.told.insert(key.clone(), state.clone());
             }
         }
@@ -229,27 +248,10 @@ impl<'a> Monitor<'a> {
     }
 
     /// The pods of a workload; a pod is its own.
-    fn pods(&self, one: &Awaited) -> impl Iterator<Item = &Value> {
-        let owned = move |pod: &&Value| {
-            if one.key.kind == "Pod" {
-                return pod["metadata"]["name"] == one.key.name.as_str();
-            }
-            pod["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|owner| {
-                let name = owner["name"].as_str().unwrap_or_default();
-                match owner["kind"].as_str() {
-                    Some("ReplicaSet") if one.key.kind == "Deployment" => {
-                        name.rsplit_once('-').is_some_and(|(deployment, _)| deployment == one.key.name)
-                    }
-                    Some(kind) => kind == one.key.kind && name == one.key.name,
-                    None => false,
-                }
-            })
-        };
-        self.objects
-            .iter()
-            .filter(|(key, _)| key.kind == "Pod" && key.group.is_empty() && key.namespace == one.key.namespace)
-            .map(|(_, body)| body)
-            .filter(owned)
+    fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = &'m Value> {
+        let itself = (one.key.kind == "Pod").then_some(&one.key);
+        let owner = (one.key.namespace.clone(), one.key.kind.clone(), one.key.name.clone());
+        itself.into_iter().chain(self.owned.get(&owner).into_iter().flatten()).filter_map(|key| self.objects.get(key))
     }
 
     /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.
@@ -269,7 +271,9 @@ impl<'a> Monitor<'a> {
     /// How to tell the pods of a workload's newest template.
     fn current_pods(&self, one: &Awaited) -> Current {
         let Some(body) = self.objects.get(&one.key) else { return Current::None };
-        if body.pointer("/status/observedGeneration") != body.pointer("/metadata/generation") && one.key.kind != "Pod" {
+        // Jobs and pods are of one template for ever, and do not say what they have seen.
+        let observes = !matches!(one.key.kind.as_str(), "Job" | "Pod");
+        if observes && body.pointer("/status/observedGeneration") != body.pointer("/metadata/generation") {
             return Current::None;
         }
         match one.key.kind.as_str() {
@@ -376,6 +380,24 @@ impl<'a> Monitor<'a> {
         }
         None
     }
+}
+
+/// Namespace, kind and name of what owns a pod.
+type OwnerKey = (Option<String>, String, String);
+
+/// Kind and name of each owner of a pod. A ReplicaSet stands for its Deployment, whose name it continues.
+fn owners(pod: &Value) -> Vec<(String, String)> {
+    let references = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    references
+        .flat_map(|owner| {
+            let (kind, name) = (text(&owner["kind"]), text(&owner["name"]));
+            let deployment = name
+                .rsplit_once('-')
+                .filter(|_| kind == "ReplicaSet")
+                .map(|(name, _)| ("Deployment".to_owned(), name.to_owned()));
+            deployment.into_iter().chain([(kind, name)])
+        })
+        .collect()
 }
 
 /// Which pods of a workload count.

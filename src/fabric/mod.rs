@@ -14,6 +14,7 @@ use settings::Settings;
 mod ca;
 mod chaincode;
 mod core;
+pub mod guard;
 mod images;
 mod kafka;
 mod orderer;

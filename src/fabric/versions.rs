@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, nearest};
 use semver::Version;
+use std::fmt;
 
 /// A line of Fabric (`2.5`) with its last patch; patches are numbered from 0 without a gap.
 ///
@@ -90,6 +91,28 @@ impl Span {
     pub fn holds(self, version: &Version) -> bool {
         let version = (version.major, version.minor, version.patch);
         self.since <= version && version < self.before
+    }
+}
+
+impl fmt::Display for Span {
+    /// `any`, `2.5.11 and later`, `before 2.0`, `2.x`, `1.4`, `2.2 to before 3.0`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |(major, minor, patch)| match patch {
+            0 => format!("{major}.{minor}"),
+            patch => format!("{major}.{minor}.{patch}"),
+        };
+        let Span { since, before } = *self;
+        match (since, before) {
+            _ if since == Span::ALWAYS.since && before == Span::ALWAYS.before => f.pad("any"),
+            _ if before == Span::ALWAYS.before => write!(f, "{} and later", words(since)),
+            _ if since == Span::ALWAYS.since => write!(f, "before {}", words(before)),
+            ((major, 0, 0), (next, 0, 0)) if next == major + 1 => write!(f, "{major}.x"),
+            ((major, minor, 0), (same, next, 0)) if same == major && next == minor + 1 => write!(f, "{major}.{minor}"),
+            ((major, minor, patch), (same, line, next)) if (same, line, next) == (major, minor, patch + 1) => {
+                f.write_str(&words(since))
+            }
+            _ => write!(f, "{} to before {}", words(since), words(before)),
+        }
     }
 }
 

@@ -247,7 +247,7 @@ fn split_at_folder<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)
 
 fn unknown_domain(organization: &Organization, name: &str, domains: &BTreeSet<&str>) -> Error {
     let kind = kind(organization.role);
-    let error = Error::user(format!("{name} holds no organization {:?}", organization.domain)).at(Place::new(format!(
+    let error = Error::user(format!("{name:?} holds no organization {:?}", organization.domain)).at(Place::new(format!(
         "{name}/{kind}/{}",
         organization.domain
     ))

@@ -62,10 +62,13 @@ fn number(body: &Value, pointer: &str) -> i64 {
     body.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
+/// What is said of an object between a change and its controller's first look at it.
+pub const UNSEEN: &str = "its controller has not seen the change yet";
+
 /// A controller that has not looked at the newest spec says nothing about it yet.
 fn unobserved(body: &Value) -> Option<Readiness> {
     let (wanted, seen) = (number(body, "/metadata/generation"), number(body, "/status/observedGeneration"));
-    (seen < wanted).then(|| Readiness::Waiting("its controller has not seen the change yet".into()))
+    (seen < wanted).then(|| Readiness::Waiting(UNSEEN.into()))
 }
 
 fn count(ready: i64, wanted: i64, what: &str) -> Option<Readiness> {
@@ -346,7 +349,7 @@ mod tests {
             (
                 "a stateful set whose controller is behind",
                 json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"generation": 2}, "status": {"observedGeneration": 1}}),
-                waiting("its controller has not seen the change yet"),
+                waiting(UNSEEN),
             ),
             (
                 "a stateful set in the middle of a rollout",

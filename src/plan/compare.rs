@@ -16,6 +16,11 @@ pub fn is_settled(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Some(owned)) && !owns_unwanted(owned, wanted)
 }
 
+/// Whether `live` holds all that `wanted` says of one field.
+pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
+    holds(wanted, live, None)
+}
+
 /// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never applied it.
 pub fn owned_fields(live: &Value) -> Option<&Value> {
     live.pointer("/metadata/managedFields")?.as_array()?.iter().find_map(|entry| {

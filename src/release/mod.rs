@@ -71,18 +71,12 @@ pub struct ReleaseName(String);
 
 impl ReleaseName {
     pub fn parse(name: &str) -> Result<ReleaseName> {
-        let fits = !name.is_empty()
-            && name.len() <= 53
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !name.starts_with('-')
-            && !name.ends_with('-');
-        if fits {
-            return Ok(ReleaseName(name.to_owned()));
-        }
         let reason = if name.len() > 53 {
             format!("it has {} characters, the most is 53", name.len())
+        } else if is_label(name) {
+            return Ok(ReleaseName(name.to_owned()));
         } else {
-            "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit".to_owned()
+            LABEL.to_owned()
         };
         Err(Error::user(format!("\"{name}\" cannot be the name of a release"))
             .why(reason)
@@ -92,6 +86,41 @@ impl ReleaseName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Checks the name of a namespace: a DNS label of at most 63 characters (Kubernetes' rule).
+pub fn check_namespace(name: &str) -> Result<()> {
+    let why = if name.len() > 63 {
+        format!("it has {} characters, the most is 63", name.len())
+    } else if is_label(name) {
+        return Ok(());
+    } else {
+        LABEL.to_owned()
+    };
+    Err(Error::user(format!("\"{name}\" cannot be the name of a namespace")).why(why))
+}
+
+/// Checks the name of a network, which ends the names of its namespaces: `dev` of `org1-dev`.
+pub fn check_network(name: &str) -> Result<()> {
+    if is_label(name) {
+        return Ok(());
+    }
+    Err(Error::user(format!("\"{name}\" cannot be the name of a network"))
+        .why(LABEL)
+        .hint("a network's name ends the names of its namespaces: org1-dev, orgorderer1-dev"))
+}
+
+const LABEL: &str = "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit";
+
+fn is_label(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// A command about a release as the user would type it: with its namespace where that is not the release's name.
+pub fn command(verb: &str, release: &str, namespace: &str) -> String {
+    let flag = if namespace == release { String::new() } else { format!(" -n {namespace}") };
+    format!("kubectl fabric {verb} {release}{flag}")
 }
 
 impl fmt::Display for ReleaseName {
@@ -185,7 +214,7 @@ pub struct Record {
     pub inventory: Vec<InventoryItem>,
     /// How many objects were created, changed and pruned, and how long it took; absent while pending.
     pub outcome: Option<OutcomeFacts>,
-    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... as `fabric::guard_facts` made them.
+    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
     pub guard: Value,
     /// Key of the masks that stand for secrets, the same for all revisions of a release; empty until there is one.
     pub mask_key: String,
@@ -207,9 +236,68 @@ pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     history
         .iter()
         .filter_map(Entry::summary)
-        .filter(|summary| summary.revision < current || summary.status == Status::Deployed)
-        .filter(|summary| summary.revision < current)
-        .filter(|summary| matches!(summary.status, Status::Deployed | Status::Superseded))
+        .filter(|summary| summary.revision < current && matches!(summary.status, Status::Deployed | Status::Superseded))
         .map(|summary| summary.revision)
         .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(statuses: &[Status]) -> Vec<Entry> {
+        let entry = |(index, status): (usize, &Status)| {
+            Entry::Readable(Summary {
+                release: "org1".into(),
+                namespace: "org1".into(),
+                revision: index as u32 + 1,
+                status: *status,
+                first_deployed: Timestamp::UNIX_EPOCH,
+                updated: Timestamp::UNIX_EPOCH,
+                chart: "peer-org".into(),
+                chart_version: "0.1.0".into(),
+                app_version: "2.5.16".into(),
+                description: String::new(),
+                user: String::new(),
+                plugin_version: String::new(),
+                rollback_to: None,
+            })
+        };
+        statuses.iter().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_newest_earlier_revision_that_was_ever_deployed() {
+        use Status::{Deployed, Failed, PendingInstall, Superseded, Uninstalled};
+        let cases: [(&[Status], Option<u32>); 7] = [
+            (&[], None),
+            (&[Deployed], None),
+            (&[Superseded, Deployed], Some(1)),
+            (&[Superseded, Deployed, Failed], Some(2)),
+            (&[Superseded, Failed, Failed, Deployed], Some(1)),
+            (&[Failed, PendingInstall], None),
+            (&[Superseded, Uninstalled], Some(1)),
+        ];
+        for (statuses, target) in cases {
+            assert_eq!(rollback_target(&history(statuses)), target, "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_dns_labels_of_at_most_53_characters() {
+        for good in ["org1", "a", "orgorderer1-dev", &"x".repeat(53)] {
+            assert_eq!(ReleaseName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "Org1", "org_1", "-org", "org-", "org.1", "org 1", &"x".repeat(54)] {
+            assert!(ReleaseName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_helms_words_and_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("pending"), None);
+    }
 }

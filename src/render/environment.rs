@@ -2,7 +2,7 @@
 
 use super::data::{self, Misses};
 use super::files::Files;
-use super::{Input, functions};
+use super::{FUEL, Input, functions};
 use crate::chart::Chart;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value, from_args};
@@ -10,9 +10,6 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Steps that one template may take; a step is an instruction or 64 bytes of output. A thousand objects take about a million.
-pub(super) const FUEL: u64 = 20_000_000;
 
 /// The environment of one render: without templates yet, with functions, and the variables of every template.
 pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, Value) {

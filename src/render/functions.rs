@@ -1,7 +1,7 @@
 //! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
 
+use super::FUEL;
 use super::data::{self, Misses};
-use super::environment::FUEL;
 use super::{Lookup, data::to_json};
 use crate::chart::{Range, parse_kube_version, parse_version};
 use crate::yaml;

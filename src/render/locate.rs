@@ -130,10 +130,14 @@ impl<'a> Sources<'a> {
             .hint("names are below the folder of the template that says them, or begin with \"templates/\""),
             ErrorKind::SyntaxError => Error::user(format!("a template has a mistake in its syntax: {detail}")),
             ErrorKind::OutOfFuel => Error::user("a template does not come to an end")
-                .why(format!("it was stopped after {} million steps", super::environment::FUEL / 1_000_000)),
+                .why(format!("it was stopped after {} million steps", super::FUEL / 1_000_000)),
             ErrorKind::InvalidOperation if detail.starts_with("unable to calculate") => {
                 // The engine's sentence holds both values.
                 Error::user("a template calculates something that gives no number")
+            }
+            ErrorKind::InvalidOperation if detail == "recursion limit exceeded" => {
+                Error::user("a template takes itself in again and again")
+                    .why("an include or a macro comes back to itself, deeper than any chart needs")
             }
             ErrorKind::InvalidOperation if !detail.is_empty() => Error::user(detail),
             kind if detail.is_empty() => Error::user(format!("a template cannot be rendered: {kind}")),

@@ -62,6 +62,9 @@ pub struct Output {
 /// A chart may render to no more than this.
 const MAX_RENDERED: usize = 64 << 20;
 
+/// Steps that one template may take; a step is an instruction or 64 bytes of output. A thousand objects take about a million.
+const FUEL: u64 = 20_000_000;
+
 const NOTES: &str = "templates/NOTES.txt";
 
 /// Renders every template of the chart.

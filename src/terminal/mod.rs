@@ -14,9 +14,11 @@ use crate::deploy::Progress;
 use crate::error::{Error, Result};
 use crate::yaml;
 use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub const BOLD: Style = Style::new().bold();
 pub const RED: Style = AnsiColor::Red.on_default();
@@ -31,6 +33,8 @@ pub struct Terminal {
     closed: AtomicBool,
     /// `--events json`: stderr carries JSON lines only.
     events: AtomicBool,
+    /// What moves on stderr, if anything does: lines go above it.
+    screen: Mutex<Option<MultiProgress>>,
 }
 
 impl Terminal {
@@ -77,14 +81,30 @@ impl Terminal {
 
     /// Tells something beside the result.
     pub fn note(&self, text: &str) {
-        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { stderr_line(text) }
+        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { self.line(text) }
+    }
+
+    /// One line on stderr, above whatever moves there.
+    fn line(&self, text: &str) {
+        match &*self.screen.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(screen) => screen.suspend(|| stderr_line(text)),
+            None => stderr_line(text),
+        }
+    }
+
+    /// Takes away what moves: nothing draws any more.
+    pub fn stand_still(&self) {
+        if let Some(screen) = self.screen.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = screen.clear();
+            screen.set_draw_target(ProgressDrawTarget::hidden());
+        }
     }
 
     pub fn warn(&self, text: &str) {
         if self.streams_events() {
             stderr_event(&json!({ "event": "warning", "message": text }));
         } else {
-            stderr_line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
+            self.line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
         }
     }
 
@@ -93,7 +113,7 @@ impl Terminal {
         if self.streams_events() {
             stderr_event(&report::event(error));
         } else {
-            stderr_line(&report::text(error));
+            self.line(&report::text(error));
         }
     }
 
@@ -102,7 +122,9 @@ impl Terminal {
         if self.streams_events() {
             Box::new(progress::Stream)
         } else if io::stderr().is_terminal() {
-            Box::new(progress::View::new())
+            let view = progress::View::new();
+            *self.screen.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.screen());
+            Box::new(view)
         } else {
             Box::new(progress::Lines::new())
         }
@@ -135,16 +157,17 @@ fn stderr_event(event: &Value) {
 }
 
 /// Prints what the argument parser has to say: help and versions are results, the rest is an error.
-pub fn print_usage(error: &clap::Error) {
+pub fn print_usage(error: &clap::Error) -> Result<()> {
     let text = error.render();
-    let _ = match error.kind() {
+    match error.kind() {
         clap::error::ErrorKind::DisplayHelp
         | clap::error::ErrorKind::DisplayVersion
-        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            write!(anstream::stdout().lock(), "{}", text.ansi()).and_then(|()| io::stdout().flush())
+        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Terminal::default().print(&text.ansi().to_string()),
+        _ => {
+            let _ = write!(anstream::stderr().lock(), "{}", text.ansi());
+            Ok(())
         }
-        _ => write!(anstream::stderr().lock(), "{}", text.ansi()),
-    };
+    }
 }
 
 /// A panic is a mistake of ours: it says so in one line and ends the run with status 1.
@@ -173,7 +196,11 @@ pub fn trace(level: u8) {
         6..=7 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let ours = Targets::new().with_target("kubectl_fabric", level).with_target("kube_client", level.min(LevelFilter::DEBUG));
+    let mut ours = Targets::new().with_target("kubectl_fabric", level);
+    // The client library speaks in its own terms of what we tell in ours; it is worth hearing when everything is.
+    if level == LevelFilter::TRACE {
+        ours = ours.with_target("kube_client", LevelFilter::DEBUG);
+    }
     tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()))
         .with(ours)

@@ -1,12 +1,13 @@
 //! An error as the user reads it, and as `--events json` streams it.
 
-use super::{CYAN, RED, YELLOW};
+use super::{CYAN, RED, YELLOW, harmless};
 use crate::error::{Error, Kind};
 use serde_json::{Value, json};
 
 /// The report with its labels coloured: `error: ` and what [`Error`]'s Display says.
 pub fn text(error: &Error) -> String {
-    let report = error.to_string();
+    // Parts of it come from files and from the server.
+    let report = harmless(&error.to_string());
     let mut text = format!("{RED}error:{RED:#} ");
     for (number, line) in report.lines().enumerate() {
         if number > 0 {

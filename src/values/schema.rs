@@ -23,10 +23,8 @@ const MAX_SHOWN: usize = 40;
 /// One error with a place per violation; or one that says that the schema itself is wrong.
 pub fn validate(schema: &Value, values: &Values, release: &str, chart: &str) -> Result<()> {
     let validator = jsonschema::options().offline().build(schema).map_err(|error| {
-        Error::user(format!("the values.schema.json of chart {chart} is no valid JSON Schema")).at(Place::new(
-            "values.schema.json",
-        )
-        .note(format!("at \"{}\": keyword \"{}\"", error.instance_path(), error.kind().keyword())))
+        Error::user(format!("the values.schema.json of chart {chart} is no valid JSON Schema"))
+            .at(Place::new("values.schema.json").note(format!("at \"{}\": {error}", error.instance_path())))
     })?;
     let reader = Reader { schema, values, secrets: secret_paths(schema, &values.tree) };
     let mut violations = Vec::new();

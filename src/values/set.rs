@@ -53,7 +53,7 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
     while parser.at < parser.text.len() {
         parser.steps.clear();
         let root = values.tree.as_object_mut().expect("made a map above");
-        let set = parser.key(root).map_err(|fault| fault.report(reading.flag()))?;
+        let set = parser.key(root).map_err(|fault| fault.report(reading.flag(), argument))?;
         note(values, &parser.steps, set, reading.flag());
     }
     Ok(())
@@ -83,13 +83,13 @@ pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
         let start = parser.at;
         let (_, stop) = parser.until(&['=', ',']);
         if stop != Some('=') {
-            return Err(parser.fault(start, NO_VALUE).report("--set-file"));
+            return Err(parser.fault(start, NO_VALUE).report("--set-file", argument));
         }
         let key = parser.text[start..parser.at - 1].iter().collect();
         if parser.text.get(parser.at) == Some(&'{') {
             return Err(parser
                 .fault(parser.at, "one file is wanted; name those of a list as `key[0]=path`")
-                .report("--set-file"));
+                .report("--set-file", argument));
         }
         let (file, _) = parser.until(&[',']);
         pairs.push((key, file));
@@ -107,9 +107,14 @@ struct Fault {
 }
 
 impl Fault {
-    fn report(self, flag: &str) -> Error {
+    fn report(self, flag: &str, argument: &str) -> Error {
+        // Of several such flags it is the one that begins so. A name that a `=`, dot or bracket follows is a key and no secret.
+        let subject = match argument.find(['=', '[', '.', ',']) {
+            Some(end) if !argument[end..].starts_with(',') && argument.contains('=') => format!("{flag} {}…", &argument[..end]),
+            _ => flag.to_owned(),
+        };
         Error::user(format!("`{flag}` cannot be read"))
-            .at(Place::new(flag).note(format!("character {}: {}", self.at + 1, self.what)))
+            .at(Place::new(subject).note(format!("character {}: {}", self.at + 1, self.what)))
             .hint("`--set a.b=1,list[0].name=x` shows the grammar; docs/values.md tells it")
     }
 }

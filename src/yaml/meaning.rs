@@ -43,6 +43,12 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
         ("an item of the list, with its `-`, is wanted here".into(), "check the indentation of this line")
     } else if is("unexpected end of stream") {
         ("the text ends inside quotes".into(), "close the quotes")
+    } else if is("did not find expected ',' or ']'") {
+        ("a list that `[` began goes on or ends here: a `,` or `]` is wanted".into(), "close the list with `]`")
+    } else if is("did not find expected ',' or '}'") {
+        ("a map that `{` began goes on or ends here: a `,` or `}` is wanted".into(), "close the map with `}`")
+    } else if is("did not find expected node content") {
+        ("a value is wanted here".into(), "")
     } else if is("repetition limit") || is(EXPANSION) {
         (EXPANSION.into(), "write the values out instead of using aliases")
     } else if is("recursion limit") || is(DEPTH) {
@@ -136,7 +142,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
         self.state.spend(1 + text.len())?;
-        if scalar::resolve(text) != Scalar::Text {
+        if scalar::resolve(text) != Scalar::Text && !scalar::was_quoted(text) {
             self.state.doubtful.set(true);
         }
         Ok(Value::String(text.to_owned()))

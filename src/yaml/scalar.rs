@@ -64,6 +64,21 @@ pub fn resolve(text: &str) -> Scalar {
     }
 }
 
+/// True if a text that `serde_yaml` gave as a text must have stood in quotes: it reads these plain words as something else, as Go does.
+/// For all others (`on`, `0777`) only the events of the text tell.
+pub fn was_quoted(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = |text: &str| digits(text) && text.len() < 19 && (text == "0" || !text.starts_with('0'));
+    let number = text.strip_prefix('-').unwrap_or(text);
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => true,
+        _ => match number.split_once('.') {
+            Some((before, after)) => whole(before) && digits(after),
+            None => whole(number),
+        },
+    }
+}
+
 /// True if a plain key keeps its text when kubectl makes a JSON object of its map. Go reads the key `on` as the boolean `true`
 /// and `0x10` as 16, and writes that as the key.
 pub fn keeps_its_text_as_key(text: &str) -> bool {

@@ -46,6 +46,30 @@ fn a_killed_run_is_taken_over_at_once_on_the_same_machine_and_recorded_as_interr
 }
 
 #[test]
+fn an_interrupted_uninstall_is_finished_by_the_next_one() {
+    let Some(release) = Release::new() else { return };
+    let chart = chart();
+    // Pods that take their time to go, so that there is a moment to interrupt.
+    release.command(&["install"], &["--chart", &chart]).run().success();
+    let hold = r#"{"metadata": {"finalizers": ["example.com/hold"]}}"#;
+    let patch = |patch: &str| {
+        let sets = ["-n", &release.namespace, "patch", "configmap", "settings", "--type=merge", "-p", patch];
+        release.cluster.kubectl().args(sets).run().success();
+    };
+    patch(hold);
+    let child = release.command(&["uninstall"], &[]).spawn();
+    until("the object to be on its way out", || {
+        release.get("configmap", "settings").filter(|body| body["metadata"]["deletionTimestamp"].is_string())
+    });
+    signal(child.id(), "INT");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(release.statuses(), ["failed"]);
+    patch(r#"{"metadata": {"finalizers": null}}"#);
+    release.run("uninstall", &[]).success();
+    assert_eq!(release.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_second_run_is_refused_with_the_holders_name() {
     let Some(release) = Release::new() else { return };
     release.install(&[]).success();

@@ -3,6 +3,8 @@
 use super::{KUBERNETES, duration};
 use crate::cluster::Connection;
 use crate::commands::complete;
+use crate::error::{Error, Result};
+use crate::release::{check_namespace, check_network};
 use clap::{ArgAction, Args, ValueHint};
 use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
@@ -17,6 +19,13 @@ pub struct ConnectionArguments {
     /// kubeconfig's context is not used.
     #[arg(short, long, global = true, value_name = "NAMESPACE", add = ArgValueCompleter::new(complete::namespaces))]
     pub namespace: Option<String>,
+
+    /// Network of the release: its namespace is RELEASE-NETWORK instead of RELEASE
+    ///
+    /// For several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev, and the other releases that its values
+    /// name are those of the same network. Its MSP stays Org1MSP, its domain is org1-dev.
+    #[arg(long, global = true, value_name = "NETWORK", add = ArgValueCompleter::new(complete::nothing))]
+    pub network: Option<String>,
 
     /// Kubeconfig file to use instead of $KUBECONFIG and ~/.kube/config
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -122,8 +131,26 @@ impl ConnectionArguments {
         }
     }
 
-    /// The namespace of a release: `-n`, or else the release's name.
-    pub fn namespace_of(&self, release: &str) -> String {
-        self.namespace.clone().unwrap_or_else(|| release.to_owned())
+    /// The namespace of a release: `-n`, or else the release's name with that of its network.
+    pub fn namespace_of(&self, release: &str) -> Result<String> {
+        self.check()?;
+        let namespace = match (&self.namespace, &self.network) {
+            (Some(namespace), _) => namespace.clone(),
+            (None, Some(network)) => format!("{release}-{network}"),
+            (None, None) => release.to_owned(),
+        };
+        check_namespace(&namespace)?;
+        Ok(namespace)
+    }
+
+    /// Refuses what cannot be: before and after the verb are two places to the parser, so it does not find a contradiction itself.
+    pub fn check(&self) -> Result<()> {
+        if let (Some(namespace), Some(network)) = (&self.namespace, &self.network) {
+            return Err(Error::user("-n and --network contradict each other")
+                .why(format!("-n says namespace \"{namespace}\", --network says RELEASE-{network}"))
+                .hint("leave one of them out"));
+        }
+        self.namespace.as_deref().map_or(Ok(()), check_namespace)?;
+        self.network.as_deref().map_or(Ok(()), check_network)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{OPERATION, duration};
 use crate::deploy::{DryRun, Options};
+use crate::fabric::guard;
 use clap::{ArgAction, Args, ValueEnum};
 use std::time::Duration;
 
@@ -55,8 +56,7 @@ pub struct RunArguments {
 
     /// Stream what happens as JSON, one object per line on stderr, instead of the progress for people
     ///
-    /// Stream what happens as JSON, one object per line on stderr, instead of the progress for people. Each line has `event`; a failure is
-    /// the last line, with event `failed`. The result stays on stdout.
+    /// Each line has `event`; a failure is the last line, with event `failed`. The result stays on stdout.
     #[arg(long, value_name = "FORMAT", hide_short_help = true)]
     pub events: Option<EventFormat>,
 }
@@ -67,16 +67,16 @@ pub struct RunArguments {
 pub struct ApplyArguments {
     /// Show what would be done: client renders and plans, server also lets the API server check every object
     ///
-    /// Show what would be done, and do nothing: `client` renders and plans, `server` also lets the API server check every object
-    /// (admission, quotas, immutable fields, conflicts). --dry-run alone is --dry-run=client.
+    /// Nothing is written. The server's check finds what admission, quotas, immutable fields and other managers have against it.
+    /// --dry-run alone is --dry-run=client.
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client",
         default_value = "none", hide_possible_values = true)]
     pub dry_run: DryRunChoice,
 
     /// Wait until every object is ready
     ///
-    /// Wait until every object is ready, or --timeout has passed, or one of them has failed for good; --wait=false returns once
-    /// everything is applied.
+    /// It ends early when one of them has failed for good, and at the latest after --timeout; --wait=false returns once everything is
+    /// applied.
     #[arg(long, value_name = "BOOL", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value = "true", hide_possible_values = true)]
     pub wait: WaitChoice,
@@ -91,10 +91,16 @@ pub struct ApplyArguments {
 
     /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
     ///
-    /// Object that may be deleted and made anew when a field of it cannot change in place, such as StatefulSet/peer0; may be repeated.
     /// The pods and volumes of a StatefulSet stay. Objects that hold data are never made anew.
     #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
     pub recreate: Vec<String>,
+
+    /// Rule of Fabric's upgrade table to override, such as U05; may be repeated
+    ///
+    /// Rule of Fabric's upgrade table to override, by its id, such as U05; may be repeated. It says that you did what the rule asks for,
+    /// or know better; the release's record remembers it. docs/reference/guards.md has the table.
+    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule)]
+    pub force: Vec<&'static str>,
 
     /// Do not run hooks
     #[arg(long, hide_short_help = true)]
@@ -122,8 +128,8 @@ pub struct ApplyArguments {
 pub struct ReleaseArguments {
     /// On failure, go back: an install is removed, an upgrade rolled back
     ///
-    /// On failure, go back: an install is removed (volumes and identities stay), an upgrade is rolled back to the last deployed
-    /// revision. --atomic is another name for it.
+    /// Volumes and identities stay when an install is removed; an upgrade goes back to the last deployed revision. --atomic is another name
+    /// for it.
     #[arg(long, alias = "atomic")]
     pub rollback_on_failure: bool,
 
@@ -160,6 +166,8 @@ impl ApplyArguments {
             force_conflicts: self.force_conflicts,
             recreate: self.recreate.clone(),
             no_hooks: self.no_hooks,
+            force: self.force.clone(),
+            tell_refusals: false,
             description: self.description.clone(),
             history_max: self.history_max,
         }

@@ -11,15 +11,14 @@ use clap::{ArgAction, Args, ValueHint};
 pub struct ValuesArguments {
     /// File with values; may be repeated, the last one wins; `-` is standard input
     ///
-    /// File with values, as YAML or JSON; may be repeated or hold several names separated by commas, the last one wins; `-` reads
-    /// standard input. The order of precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
+    /// Files are YAML or JSON; one flag may name several, separated by commas. The order of precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
     /// --set-string, --set-file and --set-literal.
     #[arg(short = 'f', long = "values", value_name = "FILE", value_delimiter = ',', action = ArgAction::Append, value_hint = ValueHint::FilePath)]
     pub files: Vec<String>,
 
     /// One or more values: key=value[,key=value], such as peers.count=3
     ///
-    /// One or more values, such as peers.count=3 or `a.b={x,y}` or `list[0].name=n`. Numbers, true, false and null get their type; a
+    /// Lists are written `a.b={x,y}`, and an item of one `list[0].name=n`. Numbers, true, false and null get their type; a
     /// backslash keeps a comma, dot or equals sign as it is.
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub set: Vec<String>,
@@ -32,11 +31,11 @@ pub struct ValuesArguments {
     #[arg(long, value_name = "KEY=JSON", action = ArgAction::Append, hide_short_help = true)]
     pub set_json: Vec<String>,
 
-    /// Sets a value to the content of a file: key=path
+    /// Set a value to the content of a file: key=path
     #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true)]
     pub set_file: Vec<String>,
 
-    /// Sets one value to the text after the equals sign, with no special meaning of commas, braces or backslashes
+    /// Set one value to the text after the equals sign, with no special meaning of commas, braces or backslashes
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true)]
     pub set_literal: Vec<String>,
 }

@@ -5,6 +5,7 @@ use crate::chart::Files;
 use crate::error::{Error, Place, Result};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// The same limits as for an archive.
@@ -108,7 +109,7 @@ impl Walk<'_> {
     }
 }
 
-/// Writes files below a new folder.
+/// Writes files below a new folder, or nothing: what could be written of them goes again.
 pub fn export(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
     if folder.exists() {
@@ -116,24 +117,39 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
             .now("nothing was written")
             .hint("name another folder with --destination, or remove this one"));
     }
-    write_files(files, folder)
+    write_files(files, folder).map_err(|error| match folder.exists().then(|| fs::remove_dir_all(folder)) {
+        None | Some(Ok(())) => error.replace_now("nothing was written"),
+        Some(Err(_)) => error,
+    })
 }
 
 /// Writes files below a folder that may be there; files of the same names are replaced.
 pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
-    let failed = |path: &Path, error: std::io::Error| {
-        Error::user(format!("cannot write \"{}\": {error}", path.display()))
-            .now(format!("what was written to \"{shown}\" is incomplete"))
+    let failed = |path: &Path, done: usize, broken: bool, error: std::io::Error| {
+        let reason = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no space is left".to_owned(),
+            ErrorKind::ReadOnlyFilesystem => "the filesystem is read-only".to_owned(),
+            ErrorKind::PermissionDenied => "no permission to write there".to_owned(),
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a part of this path is a file and no folder".to_owned(),
+            ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            _ => error.to_string(),
+        };
+        Error::user(format!("cannot write \"{}\": {reason}", path.display())).now(match (done, broken) {
+            (0, false) => "nothing was written".to_owned(),
+            (_, false) => format!("{done} of {} files were written below \"{shown}\"", files.len()),
+            (_, true) => format!("{done} of {} files were written below \"{shown}\", and this one in part", files.len()),
+        })
     };
-    for (name, content) in files {
+    for (done, (name, content)) in files.iter().enumerate() {
         if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_))) {
             return Err(Error::internal(format!("a chart's file is named \"{name}\"")));
         }
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
-        fs::write(&path, content).map_err(|error| failed(&path, error))?;
+        fs::create_dir_all(parent).map_err(|error| failed(parent, done, false, error))?;
+        let mut file = fs::File::create(&path).map_err(|error| failed(&path, done, false, error))?;
+        file.write_all(content).map_err(|error| failed(&path, done, true, error))?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let namespace = edge.connection.namespace_of(release.as_str());
+    let namespace = edge.connection.namespace_of(release.as_str())?;
     let (record, resources, identities) = edge.read(false, async |cluster| {
         let record = storage::read(cluster, &namespace, release.as_str(), arguments.revision).await?;
         let (resources, identities) =

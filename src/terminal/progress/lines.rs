@@ -17,15 +17,23 @@ pub struct Lines {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Log>,
     stopped: Condvar,
 }
 
-struct State {
+struct Log {
     waiting: Waiting,
     started: Instant,
     last_line: Instant,
     stop: bool,
+}
+
+/// How an object that is waited for is.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Ready,
+    Waiting,
+    Troubled,
 }
 
 /// What is waited for: the reason of each object that is not ready, as it was last told.
@@ -37,14 +45,19 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes an event in; returns the line to print if it is news.
-    fn take(&mut self, object: &str, ready: bool, reason: &str, done: usize, total: usize) -> Option<String> {
+    /// Takes an event in; returns the line to print if it is news: the first reason of an object, and after it only troubles. That one
+    /// pod after the other comes up is what waiting is about, and the heartbeat tells it.
+    fn take(&mut self, object: &str, state: State, reason: &str, done: usize, total: usize) -> Option<String> {
         (self.done, self.total) = (done, total);
-        if ready {
+        if state == State::Ready {
             self.reasons.remove(object);
             return Some(format!("[{done}/{total}] {object} is ready"));
         }
-        let news = self.reasons.insert(object.to_owned(), reason.to_owned()).is_none_or(|before| before != reason);
+        let before = self.reasons.insert(object.to_owned(), reason.to_owned());
+        let news = match before {
+            None => true,
+            Some(before) => state == State::Troubled && before != reason,
+        };
         news.then(|| format!("[{done}/{total}] {object}: {}", harmless(reason)))
     }
 
@@ -62,7 +75,7 @@ impl Waiting {
 impl Lines {
     pub fn new() -> Lines {
         let now = Instant::now();
-        let state = State { waiting: Waiting::default(), started: now, last_line: now, stop: false };
+        let state = Log { waiting: Waiting::default(), started: now, last_line: now, stop: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), stopped: Condvar::new() });
         let heart = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -93,7 +106,14 @@ impl Progress for Lines {
     fn event(&self, event: &Event) {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         let line = match event {
-            Event::Waiting { object, ready, reason, done, total } => state.waiting.take(object, *ready, reason, *done, *total),
+            Event::Waiting { object, ready, trouble, reason, done, total } => {
+                let how = match (ready, trouble) {
+                    (true, _) => State::Ready,
+                    (false, true) => State::Troubled,
+                    (false, false) => State::Waiting,
+                };
+                state.waiting.take(object, how, reason, *done, *total)
+            }
             Event::Applied { action, object } => Some(format!("{object} {action}")),
             other => lasting(other),
         };
@@ -119,14 +139,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_told_once_until_it_changes() {
+    fn a_reason_is_told_once_and_troubles_whenever_they_change() {
         let mut waiting = Waiting::default();
-        assert_eq!(waiting.take("Pod a/b", false, "starting", 0, 2).as_deref(), Some("[0/2] Pod a/b: starting"));
-        assert_eq!(waiting.take("Pod a/b", false, "starting", 0, 2), None);
-        assert_eq!(waiting.take("Pod a/b", false, "image is pulled", 0, 2).as_deref(), Some("[0/2] Pod a/b: image is pulled"));
+        let mut take = |state, reason, done| waiting.take("Pod a/b", state, reason, done, 2);
+        assert_eq!(take(State::Waiting, "0 of 1 pod created", 0).as_deref(), Some("[0/2] Pod a/b: 0 of 1 pod created"));
+        assert_eq!(take(State::Waiting, "0 of 1 pod ready", 0), None, "it goes on as it should");
+        assert_eq!(
+            take(State::Troubled, "image x cannot be pulled", 0).as_deref(),
+            Some("[0/2] Pod a/b: image x cannot be pulled")
+        );
+        assert_eq!(take(State::Troubled, "image x cannot be pulled", 0), None);
         let heartbeat = waiting.heartbeat(Duration::from_secs(90));
-        assert_eq!(heartbeat.as_deref(), Some("[0/2] still waiting after 90s: Pod a/b: image is pulled"));
-        assert_eq!(waiting.take("Pod a/b", true, "", 1, 2).as_deref(), Some("[1/2] Pod a/b is ready"));
+        assert_eq!(heartbeat.as_deref(), Some("[0/2] still waiting after 90s: Pod a/b: image x cannot be pulled"));
+        assert_eq!(waiting.take("Pod a/b", State::Ready, "", 1, 2).as_deref(), Some("[1/2] Pod a/b is ready"));
         assert_eq!(waiting.heartbeat(Duration::from_secs(99)), None);
     }
 }

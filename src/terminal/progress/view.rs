@@ -28,9 +28,15 @@ impl View {
     pub fn new() -> View {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let headline = screen.add(ProgressBar::new_spinner());
-        headline.set_style(style("{spinner} {wide_msg} {elapsed:.dim}"));
+        // No line reaches the right edge: there the `^C` of an interrupt would wrap, and what was drawn could not be taken away.
+        headline.set_style(style("{spinner} {elapsed:.dim} {msg}"));
         headline.enable_steady_tick(Duration::from_millis(120));
         View { screen, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
+    }
+
+    /// What moves, for whoever else has a line to print.
+    pub fn screen(&self) -> MultiProgress {
+        self.screen.clone()
     }
 }
 
@@ -55,7 +61,7 @@ impl State {
         }
         while self.lines.len() < texts.len() {
             let line = screen.add(ProgressBar::new_spinner());
-            line.set_style(style("{wide_msg:.dim}"));
+            line.set_style(style("{msg:.dim}"));
             self.lines.push(line);
         }
         for (line, text) in self.lines.iter().zip(texts) {
@@ -73,7 +79,7 @@ impl Progress for View {
                 state.applied += 1;
                 state.headline.set_message(format!("{} done: {object} {action}", state.applied));
             }
-            Event::Waiting { object, ready, reason, done, total } => {
+            Event::Waiting { object, ready, reason, done, total, .. } => {
                 if *ready {
                     state.waiting.remove(object);
                 } else {

@@ -1,0 +1,125 @@
+//! From a chart and the user's values to objects: defaults, merge, schema, Fabric's facts, templates. Pure.
+//!
+//! There is this one way: `template`, `lint` and `values explain` go it without a cluster, every operation goes it with one, so that what
+//! is shown beforehand cannot differ from what is applied.
+
+use crate::chart::Chart;
+use crate::error::Result;
+use crate::fabric::guard::Facts;
+use crate::fabric::{self, Model, Subject};
+use crate::identity::Organization;
+use crate::render::{self, Capabilities, Lookup, Release};
+use crate::values::{self, Origin, Values};
+use serde_json::{Value, json};
+
+/// What a composition starts from.
+pub struct Given<'a> {
+    pub chart: &'a Chart,
+    pub release: &'a str,
+    pub namespace: &'a str,
+    /// What the user says, with what earlier revisions were given already below it.
+    pub user_values: Values,
+    /// What stands in the place of the chart's defaults: `--reuse-values`.
+    pub defaults: Option<Values>,
+    /// `--fabric-version`
+    pub fabric_version: Option<&'a str>,
+    pub skip_schema_validation: bool,
+}
+
+/// Values as the record keeps them and as templates see them.
+pub struct Computed {
+    /// The user's, with `--fabric-version` among them.
+    pub user: Values,
+    /// All of them.
+    pub all: Values,
+    /// JSON pointers of those that the chart's schema calls secret.
+    pub secret_paths: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// Values that fit, and what follows from them: ready to be rendered.
+pub struct Composition<'a> {
+    chart: &'a Chart,
+    release: &'a str,
+    namespace: &'a str,
+    pub values: Computed,
+    /// What templates see as `fabric`.
+    pub facts: Value,
+    /// What the record keeps for the guards of later operations.
+    pub guard: Facts,
+    /// The organization whose nodes need identities.
+    pub organization: Option<Organization>,
+}
+
+/// Merges the values.
+///
+/// # Errors
+///
+/// A version of Fabric that cannot be installed, defaults that are no YAML, values that do not fit the chart's schema (all at once).
+pub fn values(given: Given) -> Result<Computed> {
+    let chart = given.chart;
+    let user = match given.fabric_version {
+        Some(version) => {
+            fabric::checked_version(version)?;
+            let flag = values::with_origin(json!({ "fabricVersion": version }), Origin::Program("--fabric-version".to_owned()));
+            values::merge(given.user_values, flag)
+        }
+        None => given.user_values,
+    };
+    let defaults = match given.defaults {
+        Some(defaults) => defaults,
+        None => values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?,
+    };
+    let (all, warnings) = values::coalesce(&defaults, &user);
+    if let (Some(schema), false) = (&chart.schema, given.skip_schema_validation) {
+        values::validate(schema, &all, given.release, &chart.name_version())?;
+    }
+    let secret_paths = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &all.tree)).unwrap_or_default();
+    Ok(Computed { user, all, secret_paths, warnings })
+}
+
+/// Merges the values and works out what Fabric makes of them.
+///
+/// # Errors
+///
+/// Those of [`values`], and values that break Fabric's rules (all at once).
+pub fn compose(given: Given) -> Result<Composition> {
+    let Given { chart, release, namespace, .. } = given;
+    let values = values(given)?;
+    let subject = Subject { model: Model::of(chart)?, release, namespace, values: &values.all.tree };
+    let facts = fabric::facts(subject)?;
+    let organization = fabric::organization(subject)?;
+    let guard = Facts::of(chart, subject, &facts);
+    Ok(Composition { chart, release, namespace, values, facts, guard, organization })
+}
+
+impl Composition<'_> {
+    /// The version of Fabric, or what the chart says its application is.
+    pub fn app_version(&self) -> String {
+        self.facts["version"].as_str().unwrap_or(&self.chart.metadata.app_version).to_owned()
+    }
+
+    /// Renders the chart as this revision.
+    pub fn render(
+        &self,
+        revision: u32,
+        is_upgrade: bool,
+        capabilities: Capabilities,
+        lookup: Option<Lookup>,
+    ) -> Result<render::Output> {
+        render::render(&render::Input {
+            chart: self.chart,
+            values: &self.values.all.tree,
+            release: Release {
+                name: self.release.to_owned(),
+                namespace: self.namespace.to_owned(),
+                revision,
+                is_install: !is_upgrade,
+                is_upgrade,
+            },
+            capabilities,
+            fabric: self.facts.clone(),
+            lookup,
+        })
+    }
+}

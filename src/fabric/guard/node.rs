@@ -1,0 +1,172 @@
+//! Nodes of a network as manifests and live pods show them.
+
+use super::image::{Component, Reference};
+use crate::manifest::{Object, ObjectKey};
+use semver::Version;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One program of a node, with its image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    pub component: Component,
+    pub image: String,
+    /// `None`: neither the image nor the release's values tell.
+    pub version: Option<Version>,
+    /// The version is what the values say (`fabricVersion`), because the image does not tell.
+    pub claimed: bool,
+    /// Names of the variables of its environment.
+    pub variables: BTreeSet<String>,
+}
+
+impl Program {
+    /// `None` for a container that is no program of Fabric's: it has another image, and is not the one named after the node.
+    fn of(container: &Value, labels: &Value, claimed: Option<&Version>) -> Option<Program> {
+        let image = container["image"].as_str()?;
+        let name = container["name"].as_str().unwrap_or_default();
+        let reference = Reference::parse(image);
+        let label = |name: &str| labels[name].as_str().unwrap_or_default();
+        let by_place = || match name {
+            "couchdb" => Some(Component::CouchDb),
+            _ if name == label("kubectl-fabric.io/node") => Component::of_label(label("app.kubernetes.io/component")),
+            _ => None,
+        };
+        let component = Component::of_image(reference.name()).or_else(by_place)?;
+        let told = reference.version();
+        let claimed = claimed.filter(|_| component.has_fabric_s_version() && told.is_none());
+        let variables = container["env"].as_array().into_iter().flatten().filter_map(|variable| variable["name"].as_str());
+        Some(Program {
+            component,
+            image: image.to_owned(),
+            claimed: claimed.is_some(),
+            version: told.or_else(|| claimed.cloned()),
+            variables: variables.map(str::to_owned).collect(),
+        })
+    }
+
+    pub fn line(&self) -> Option<(u64, u64)> {
+        self.version.as_ref().map(super::line)
+    }
+
+    pub fn words(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.component),
+            None => format!("{} {}", self.component, self.image),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        Reference::parse(&self.image).name()
+    }
+
+    pub fn host(&self) -> &str {
+        Reference::parse(&self.image).host
+    }
+
+    /// Whether the image is named as Fabric publishes it, from wherever it comes: others make images of the same last name.
+    pub fn is_fabric_s_own(&self) -> bool {
+        let path = Reference::parse(&self.image).path;
+        path == format!("hyperledger/{}", self.name()) || path.ends_with(&format!("/hyperledger/{}", self.name()))
+    }
+
+    /// Whether it keeps anything that a later or earlier version must be able to read.
+    pub fn keeps_data(&self) -> bool {
+        self.component != Component::Tools
+    }
+}
+
+/// What runs together under one name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Node {
+    /// `StatefulSet org1/peer0`
+    pub place: String,
+    /// `peer0`
+    pub name: String,
+    pub programs: BTreeMap<Component, Program>,
+    /// `goleveldb` or `CouchDB`, of a peer.
+    pub state_database: Option<String>,
+    /// Sizes that it claims, by name of the claim's template.
+    pub volumes: BTreeMap<String, String>,
+}
+
+impl Node {
+    fn of_object(object: &Object, claimed: Option<&Version>) -> Option<Node> {
+        let pod = match object.key.kind.as_str() {
+            "Pod" => &object.body,
+            "StatefulSet" | "Deployment" | "DaemonSet" => &object.body["spec"]["template"],
+            _ => return None,
+        };
+        let mut node = Node::of_pod(&object.key, pod, claimed, |_| true)?;
+        for claim in object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(size)) =
+                (claim["metadata"]["name"].as_str(), claim["spec"]["resources"]["requests"]["storage"].as_str())
+            {
+                node.volumes.insert(name.to_owned(), size.to_owned());
+            }
+        }
+        Some(node)
+    }
+
+    /// A live pod's node, with those of its programs that ever ran.
+    pub fn of_live(pod: &Value, claimed: Option<&Version>) -> Option<Node> {
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        let ran = |name: &str| {
+            let status = statuses.into_iter().flatten().find(|status| status["name"] == name);
+            status.is_some_and(|status| {
+                let state = &status["state"];
+                !state["running"].is_null()
+                    || !state["terminated"].is_null()
+                    || !status["lastState"]["terminated"].is_null()
+                    || status["restartCount"].as_u64().unwrap_or(0) > 0
+            })
+        };
+        Node::of_pod(&owner(pod)?, pod, claimed, ran)
+    }
+
+    /// A live pod's node, with those of its programs that never ran.
+    pub fn of_waiting(pod: &Value) -> Option<Node> {
+        let ran = Node::of_live(pod, None)?;
+        let mut all = Node::of_pod(&owner(pod)?, pod, None, |_| true)?;
+        all.programs.retain(|component, _| !ran.programs.contains_key(component));
+        Some(all)
+    }
+
+    fn of_pod(key: &ObjectKey, pod: &Value, claimed: Option<&Version>, takes: impl Fn(&str) -> bool) -> Option<Node> {
+        let labels = &pod["metadata"]["labels"];
+        let mut node = Node { place: key.to_string(), name: key.name.clone(), ..Node::default() };
+        for container in pod["spec"]["containers"].as_array()?.iter().filter(|it| it["name"].as_str().is_some_and(&takes)) {
+            let Some(program) = Program::of(container, labels, claimed) else { continue };
+            if program.component == Component::Peer {
+                let mut variables = container["env"].as_array().into_iter().flatten();
+                let database = variables.find(|variable| variable["name"] == "CORE_LEDGER_STATE_STATEDATABASE");
+                node.state_database = database.and_then(|variable| variable["value"].as_str()).map(str::to_owned);
+            }
+            node.programs.insert(program.component, program);
+        }
+        Some(node)
+    }
+}
+
+/// The nodes of a manifest. `claimed` is the Fabric version that its values name.
+pub fn nodes(objects: &[Object], claimed: Option<&Version>) -> Vec<Node> {
+    objects.iter().filter_map(|object| Node::of_object(object, claimed)).filter(|node| !node.programs.is_empty()).collect()
+}
+
+/// What a pod was made from: its StatefulSet, or the Deployment of its ReplicaSet.
+fn owner(pod: &Value) -> Option<ObjectKey> {
+    let namespace = pod["metadata"]["namespace"].as_str().map(str::to_owned);
+    let key = |group: &str, kind: &str, name: &str| ObjectKey {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.clone(),
+        name: name.to_owned(),
+    };
+    let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    match owners.find(|owner| owner["controller"] == true) {
+        None => Some(key("", "Pod", pod["metadata"]["name"].as_str()?)),
+        Some(owner) if owner["kind"] == "ReplicaSet" => {
+            Some(key("apps", "Deployment", owner["name"].as_str()?.rsplit_once('-')?.0))
+        }
+        Some(owner) => Some(key("apps", owner["kind"].as_str()?, owner["name"].as_str()?)),
+    }
+}

@@ -1,0 +1,193 @@
+//! Reading: many releases by metadata, one revision whole.
+
+use super::codec::{self, Secrets, State};
+use super::summary::read_entry;
+use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
+use crate::cluster::{ApiErrorKind, ApiResult, Cluster};
+use crate::error::{Error, Result, nearest};
+use crate::release::{Entry, Record, command};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::{join_all, try_join_all};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Newest revision of every release, in one namespace or in all; metadata only.
+pub async fn list(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Entry>> {
+    Ok(list_in(cluster, namespace).await?)
+}
+
+async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<Entry>> {
+    let records = cluster.list_metadata(&kind("ConfigMap"), namespace, &format!("{RECORD_LABEL}=release")).await?;
+    let mut newest: BTreeMap<(String, String), Entry> = BTreeMap::new();
+    for entry in records.iter().map(read_entry) {
+        let (release, namespace) = match &entry {
+            Entry::Readable(summary) => (summary.release.clone(), summary.namespace.clone()),
+            Entry::Unreadable { release, namespace, .. } => (release.clone(), namespace.clone()),
+        };
+        match newest.entry((namespace, release)) {
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(entry);
+            }
+            std::collections::btree_map::Entry::Occupied(mut place) => {
+                if place.get().revision() < entry.revision() {
+                    place.insert(entry);
+                }
+            }
+        }
+    }
+    Ok(newest.into_values().collect())
+}
+
+/// The releases of all namespaces, as far as they may be read.
+pub struct Readable {
+    pub entries: Vec<Entry>,
+    /// How many namespaces were read one by one, 0 when all could be read at once; and how many refused.
+    pub read: usize,
+    pub denied: usize,
+}
+
+/// Newest revision of every release that the user may read: of all namespaces at once, or, where that is not allowed, of each by itself.
+///
+/// # Errors
+///
+/// When neither all ConfigMaps nor the names of the namespaces may be read, or no namespace may; it tells to name one.
+pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
+    let all = match list_in(cluster, None).await {
+        Ok(entries) => return Ok(Readable { entries, read: 0, denied: 0 }),
+        Err(error) => error,
+    };
+    if all.kind != ApiErrorKind::Forbidden {
+        return Err(all.into());
+    }
+    let refused = || Error::from(all.clone()).hint("or name a namespace that you may read: `kubectl fabric list -n org1`");
+    let namespaces = cluster.list_metadata(&kind("Namespace"), None, "").await.map_err(|_| refused())?;
+    let names = namespaces.iter().filter_map(|body| body["metadata"]["name"].as_str());
+    let answers = join_all(names.map(|name| list_in(cluster, Some(name)))).await;
+    let mut found = Readable { entries: Vec::new(), read: 0, denied: 0 };
+    for answer in answers {
+        match answer {
+            Ok(entries) => {
+                found.entries.extend(entries);
+                found.read += 1;
+            }
+            Err(error) if error.kind == ApiErrorKind::Forbidden => found.denied += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if found.read == 0 { Err(refused()) } else { Ok(found) }
+}
+
+/// All revisions of one release, oldest first; metadata only. Empty when there is none.
+pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
+    let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
+    let records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
+    let mut entries: Vec<Entry> = records.iter().map(read_entry).collect();
+    entries.sort_by_key(Entry::revision);
+    Ok(entries)
+}
+
+/// One revision, whole, with its secrets masked; the newest when none is named.
+///
+/// # Errors
+///
+/// An unknown release (with the nearest name), an unknown revision (with those there are), a record that cannot be read.
+pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
+    let revision = find(cluster, namespace, release, revision).await?;
+    load(cluster, namespace, release, revision, false).await
+}
+
+/// Like [`read`], with the secrets in their places: to apply it again, or to take its values over.
+pub async fn read_with_secrets(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
+    load(cluster, namespace, release, revision, true).await
+}
+
+async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<u32> {
+    let history = history(cluster, namespace, release).await?;
+    let Some(newest) = history.last().map(Entry::revision) else {
+        return Err(unknown_release(cluster, namespace, release).await);
+    };
+    match revision {
+        None => Ok(newest),
+        Some(revision) if history.iter().any(|entry| entry.revision() == revision) => Ok(revision),
+        Some(revision) => {
+            let there: Vec<String> = history.iter().map(|entry| entry.revision().to_string()).collect();
+            Err(Error::user(format!("release \"{release}\" has no revision {revision}"))
+                .why(format!("its history holds: {}", there.join(", ")))
+                .hint(format!("see `{}`", command("history", release, namespace))))
+        }
+    }
+}
+
+/// The error for a release that is not there: with the nearest name of those that are.
+pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) -> Error {
+    let error = Error::user(format!("release \"{release}\" not found in namespace \"{namespace}\""));
+    // What else there is helps, but not being allowed to look is no reason for another error.
+    let others = list(cluster, None).await.unwrap_or_default();
+    let names: Vec<(String, String)> = others
+        .iter()
+        .map(|entry| match entry {
+            Entry::Readable(summary) => (summary.release.clone(), summary.namespace.clone()),
+            Entry::Unreadable { release, namespace, .. } => (release.clone(), namespace.clone()),
+        })
+        .collect();
+    if let Some((_, elsewhere)) = names.iter().find(|(name, _)| name == release) {
+        return error.hint(format!("it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"));
+    }
+    match nearest(release, names.iter().map(|(name, _)| name.as_str())) {
+        Some(name) => error.hint(format!("did you mean \"{name}\"?")),
+        None => error.hint("`kubectl fabric list` shows the releases there are"),
+    }
+}
+
+async fn load(cluster: &Cluster, namespace: &str, release: &str, revision: u32, with_secrets: bool) -> Result<Record> {
+    let name = record_name(release, revision);
+    let unreadable = |error: Error| {
+        error
+            .context(format!("revision {revision} of \"{release}\" cannot be read"))
+            .now(format!("nothing was changed; the record is ConfigMap {namespace}/{name}"))
+    };
+    let body = cluster.get("v1", &key("ConfigMap", namespace, &name)).await?;
+    let body = body.ok_or_else(|| {
+        Error::user(format!("revision {revision} of \"{release}\" is gone")).why("its record was deleted meanwhile")
+    })?;
+    let summary = match read_entry(&body) {
+        Entry::Readable(summary) => summary,
+        Entry::Unreadable { reason, .. } => return Err(unreadable(Error::user(reason))),
+    };
+    let mut payload = binary(&body, "release").map_err(unreadable)?;
+    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "ConfigMap", namespace, part_name(&name, part))));
+    payload.extend(rest.await.map_err(unreadable)?.concat());
+    if annotation(&body, "digest").is_some_and(|digest| digest != codec::digest(&payload)) {
+        return Err(unreadable(Error::user("the record is damaged").why("its digest does not fit its content")));
+    }
+    let state: State = codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
+    let secrets = match with_secrets {
+        true => read_secrets(cluster, namespace, &name).await.map_err(unreadable)?,
+        false => None,
+    };
+    codec::decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
+}
+
+pub(super) async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
+    let body = cluster.get("v1", &key(of, namespace, &name)).await?;
+    let body = body.ok_or_else(|| Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone")))?;
+    binary(&body, "release")
+}
+
+async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
+    let Some(body) = cluster.get("v1", &key("Secret", namespace, name)).await? else { return Ok(None) };
+    let mut bytes = binary(&body, "release")?;
+    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "Secret", namespace, part_name(name, part))));
+    bytes.extend(rest.await?.concat());
+    codec::unpack(&bytes).map(Some)
+}
+
+pub(super) fn binary(body: &Value, field: &str) -> Result<Vec<u8>> {
+    let damaged = |why: &str| Error::user("the record is damaged").why(format!("its {field} {why}"));
+    let holder = if body["kind"] == "Secret" { "data" } else { "binaryData" };
+    let text = body[holder][field].as_str().ok_or_else(|| damaged("is missing"))?;
+    BASE64_STANDARD.decode(text).map_err(|_| damaged("is not base64"))
+}

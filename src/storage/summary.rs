@@ -1,0 +1,88 @@
+//! A record's metadata ↔ what `list`, `history` and `status` show of it.
+
+use super::{DOMAIN_PREFIX, RECORD_LABEL, RELEASE_LABEL, annotation};
+use crate::manifest::DOMAIN;
+use crate::release::{Entry, Status, Summary};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// A record's metadata as an entry of a history.
+pub(super) fn read_entry(body: &Value) -> Entry {
+    let metadata = &body["metadata"];
+    let name = metadata["name"].as_str().unwrap_or_default();
+    let (release, revision) = name
+        .strip_prefix(DOMAIN_PREFIX)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.rsplit_once(".v"))
+        .and_then(|(release, revision)| Some((release.to_owned(), revision.parse().ok()?)))
+        .unwrap_or_else(|| (name.to_owned(), 0));
+    let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
+    let time = |name: &str| annotation(body, name)?.parse::<Timestamp>().ok();
+    let text = |name: &str| annotation(body, name).map(str::to_owned);
+    let read = || {
+        Some(Summary {
+            release: release.clone(),
+            namespace: namespace.clone(),
+            revision,
+            status: Status::parse(metadata["labels"][format!("{DOMAIN}/status")].as_str()?)?,
+            first_deployed: time("first-deployed")?,
+            updated: time("updated")?,
+            chart: text("chart")?,
+            chart_version: text("chart-version")?,
+            app_version: text("app-version").unwrap_or_default(),
+            description: text("description").unwrap_or_default(),
+            user: text("user").unwrap_or_default(),
+            plugin_version: text("plugin-version").unwrap_or_default(),
+            rollback_to: text("rollback-to").and_then(|revision| revision.parse().ok()),
+        })
+    };
+    match read() {
+        Some(summary) if revision > 0 => Entry::Readable(summary),
+        _ => Entry::Unreadable {
+            release,
+            namespace,
+            revision,
+            reason: "its labels and annotations are not those of a record".into(),
+        },
+    }
+}
+
+/// Labels that a value may not be: cut down to what Kubernetes allows in one.
+fn label_value(text: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let text: String = text.chars().map(|c| if allowed(c) { c } else { '_' }).take(63).collect();
+    text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}
+
+pub(super) fn labels(summary: &Summary, record: &str) -> Value {
+    json!({
+        "app.kubernetes.io/managed-by": "kubectl-fabric",
+        RECORD_LABEL: record,
+        RELEASE_LABEL: summary.release,
+        format!("{DOMAIN}/revision"): summary.revision.to_string(),
+    })
+}
+
+pub(super) fn describe(body: &mut Value, summary: &Summary) {
+    let labels = &mut body["metadata"]["labels"];
+    labels[format!("{DOMAIN}/status")] = json!(summary.status.as_str());
+    labels[format!("{DOMAIN}/chart")] = json!(label_value(&summary.chart));
+    labels[format!("{DOMAIN}/chart-version")] = json!(label_value(&summary.chart_version));
+    labels[format!("{DOMAIN}/fabric-version")] = json!(label_value(&summary.app_version));
+    let annotations = &mut body["metadata"]["annotations"];
+    for (name, text) in [
+        ("first-deployed", summary.first_deployed.to_string()),
+        ("updated", summary.updated.to_string()),
+        ("chart", summary.chart.clone()),
+        ("chart-version", summary.chart_version.clone()),
+        ("app-version", summary.app_version.clone()),
+        ("description", summary.description.clone()),
+        ("user", summary.user.clone()),
+        ("plugin-version", summary.plugin_version.clone()),
+    ] {
+        annotations[format!("{DOMAIN}/{name}")] = json!(text);
+    }
+    if let Some(revision) = summary.rollback_to {
+        annotations[format!("{DOMAIN}/rollback-to")] = json!(revision.to_string());
+    }
+}

@@ -1,0 +1,174 @@
+//! Writing a revision: pending first, its outcome later.
+
+use super::codec::{self, CHUNK};
+use super::summary::{describe, labels};
+use super::{annotation, key, part_name, record_name};
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster};
+use crate::error::{Error, Result};
+use crate::manifest::DOMAIN;
+use crate::release::{Record, Status, Summary};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+/// A record that this run writes: what was sent last, so that the next update is based on it.
+pub struct Written {
+    body: Value,
+}
+
+/// A record's payload and secrets, ready to be written.
+pub struct Packed {
+    payload: Vec<u8>,
+    secrets: Vec<u8>,
+}
+
+/// Packs a record, its secrets masked with its key or, if it has none, with a new one. It takes its time when the manifest is large, so it
+/// is done before a lock has to be renewed.
+pub fn pack(record: &Record) -> Result<Packed> {
+    let key = if record.mask_key.is_empty() { random_key()? } else { record.mask_key.clone() };
+    let (payload, secrets) = codec::encode(record, &key);
+    Ok(Packed { payload, secrets: codec::pack(&secrets) })
+}
+
+fn random_key() -> Result<String> {
+    let mut bytes = [0; 32];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Error::internal("the system gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes a new revision: parts and companion first, the record that names them last.
+///
+/// # Errors
+///
+/// `AlreadyExists` when another run took this revision's number.
+pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Result<Written, ApiError> {
+    let summary = &record.summary;
+    let name = record_name(&summary.release, summary.revision);
+    let Packed { payload, secrets: companion } = packed;
+    let state = state_of(record);
+    // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and as much again for safety.
+    let reserve = state.len() + 48 * record.inventory.len() + 1024;
+    let parts = codec::chunks(payload, CHUNK.saturating_sub(reserve));
+    let mut writes = Vec::new();
+    for (index, part) in parts.iter().enumerate().skip(1) {
+        writes.push(holder(summary, "ConfigMap", &part_name(&name, index + 1), "part", part, 1));
+    }
+    let secret_parts = codec::chunks(companion, CHUNK);
+    for (index, part) in secret_parts.iter().enumerate() {
+        writes.push(holder(summary, "Secret", &part_name(&name, index + 1), "secrets", part, secret_parts.len()));
+    }
+    // Parts that an interrupted attempt at this revision left behind are simply written over.
+    let how = Apply { dry_run: false, force: true };
+    try_join_all(writes.iter().map(|body| cluster.apply(body, how))).await?;
+    let mut body = holder(summary, "ConfigMap", &name, "release", parts[0], parts.len());
+    body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state));
+    let annotations = &mut body["metadata"]["annotations"];
+    annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(payload));
+    annotations[format!("{DOMAIN}/chart-digest")] = json!(record.chart.digest);
+    describe(&mut body, summary);
+    match cluster.create(&body).await {
+        Ok(body) => Ok(Written { body }),
+        // An answer that was lost on its way: the record may be there, and then it is ours if its content is.
+        Err(error) if matches!(error.kind, ApiErrorKind::AlreadyExists | ApiErrorKind::Unreachable | ApiErrorKind::Timeout) => {
+            match cluster.get("v1", &key("ConfigMap", &summary.namespace, &name)).await? {
+                Some(there) if same_record(&there, &body) => Ok(Written { body: there }),
+                _ => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn same_record(there: &Value, ours: &Value) -> bool {
+    there["binaryData"] == ours["binaryData"] && annotation(there, "updated") == annotation(ours, "updated")
+}
+
+fn state_of(record: &Record) -> Vec<u8> {
+    codec::pack(&json!({"inventory": record.inventory, "outcome": record.outcome}))
+}
+
+pub(super) fn holder(summary: &Summary, of: &str, name: &str, record: &str, bytes: &[u8], parts: usize) -> Value {
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": of,
+        "metadata": {
+            "name": name,
+            "namespace": summary.namespace,
+            "labels": labels(summary, record),
+            "annotations": {format!("{DOMAIN}/parts"): parts.to_string()},
+        },
+    });
+    let data = BASE64_STANDARD.encode(bytes);
+    if of == "Secret" {
+        body["type"] = json!("kubectl-fabric.io/release.v1");
+        body["data"] = json!({"release": data});
+    } else {
+        body["binaryData"] = json!({"release": data});
+    }
+    body
+}
+
+/// Writes a revision's outcome: its status, description, inventory. Based on what was written before, so that a change by another is seen.
+pub async fn update(cluster: &Cluster, written: &mut Written, record: &Record) -> Result<(), ApiError> {
+    describe(&mut written.body, &record.summary);
+    written.body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state_of(record)));
+    replace(cluster, written).await
+}
+
+async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiError> {
+    match cluster.replace(&written.body).await {
+        Ok(body) => {
+            written.body = body;
+            Ok(())
+        }
+        // The answer may have been lost after the write: then what is there is what we sent.
+        Err(error)
+            if matches!(
+                error.kind,
+                ApiErrorKind::Unreachable | ApiErrorKind::Timeout | ApiErrorKind::Conflict | ApiErrorKind::Unavailable
+            ) =>
+        {
+            let name = written.body["metadata"]["name"].as_str().unwrap_or_default();
+            let namespace = written.body["metadata"]["namespace"].as_str().unwrap_or_default();
+            let there = cluster.get("v1", &key("ConfigMap", namespace, name)).await?;
+            match there {
+                Some(there)
+                    if there["binaryData"] == written.body["binaryData"]
+                        && there["metadata"]["labels"] == written.body["metadata"]["labels"] =>
+                {
+                    written.body = there;
+                    Ok(())
+                }
+                Some(there)
+                    if error.kind != ApiErrorKind::Conflict
+                        && there["metadata"]["resourceVersion"] == written.body["metadata"]["resourceVersion"] =>
+                {
+                    written.body = cluster.replace(&written.body).await?;
+                    Ok(())
+                }
+                _ => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Changes the status and description of an earlier revision.
+pub async fn set_status(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: u32,
+    status: Status,
+    description: Option<&str>,
+) -> Result<(), ApiError> {
+    let name = record_name(release, revision);
+    let Some(mut body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(()) };
+    body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(status.as_str());
+    if let Some(description) = description {
+        body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
+    }
+    replace(cluster, &mut Written { body }).await
+}
