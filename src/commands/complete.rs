@@ -62,6 +62,10 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut lines = String::new();
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
         let value = candidate.get_value().to_string_lossy();
+        // As with kubectl's own completion, flags are offered to who began one.
+        if value.starts_with('-') && !current.starts_with('-') {
+            continue;
+        }
         let verb = if last == 1 { full_name(&value, &current) } else { None };
         lines.push_str(verb.as_deref().unwrap_or(&value));
         if let Some(help) = candidate.get_help() {

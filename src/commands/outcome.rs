@@ -110,8 +110,8 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
         terminal.print("NOTES:\n")?;
         terminal.print_verbatim(&format!("{}\n", harmless(outcome.notes.trim_end())))?;
     }
-    // The notes of an install say how to go on.
-    if let Some(next) = next(verb, outcome).filter(|_| verb != Verb::Install || !notes) {
+    // Notes say themselves how to go on.
+    if let Some(next) = next(verb, outcome).filter(|_| !notes) {
         terminal.note(&next);
     }
     Ok(ExitCode::SUCCESS)
@@ -220,7 +220,9 @@ fn identities_in_words(outcome: &Outcome) -> String {
     let tense = if outcome.dry_run { "to be " } else { "" };
     match outcome.generated_identities {
         true => {
-            format!("IDENTITIES: {secrets} {tense}generated for development: anything else brings its own, by --crypto-config\n")
+            format!(
+                "IDENTITIES: {secrets}, {tense}generated for development; for anything else bring your own with --crypto-config\n"
+            )
         }
         false => format!("IDENTITIES: {secrets} {tense}made\n"),
     }

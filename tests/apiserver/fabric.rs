@@ -297,7 +297,7 @@ fn a_further_peer_gets_an_identity_of_the_same_authority_and_the_others_keep_the
     org1.run("install", "").success();
     let before = org1.identities();
     let output = org1.run("upgrade", "--set peers.count=3").success();
-    assert!(output.stdout.contains("IDENTITIES: 2 Secrets generated"), "{}", output.stdout);
+    assert!(output.stdout.contains("IDENTITIES: 2 Secrets, generated"), "{}", output.stdout);
     org1.assert_ready(&["ca", "peer0", "peer1", "peer2"]);
     org1.assert_certified(&["ca", "peer0", "peer1", "peer2"]);
     let mut after = org1.identities();
@@ -342,8 +342,9 @@ fn kubectl_finds_the_plugin_and_its_completion() {
     let kubectl = |arguments: &[&str]| cluster.kubectl().env("PATH", &bin).args(arguments).run().success().stdout;
     assert!(kubectl(&["plugin", "list"]).contains("kubectl-fabric"));
     assert!(kubectl(&["fabric", "version"]).contains(env!("CARGO_PKG_VERSION")));
-    let verbs = kubectl(&["__complete", "fabric", "inst"]);
-    assert!(verbs.starts_with("install\t"), "{verbs}");
+    let verbs = kubectl(&["__complete", "fabric", ""]);
+    assert!(verbs.starts_with("install\t") && !verbs.contains("--"), "flags come with a dash: {verbs}");
+    assert!(kubectl(&["__complete", "fabric", "install", "--cr"]).contains("--crypto-config"));
     let charts = kubectl(&["__complete", "fabric", "charts", "show", "peer"]);
     assert!(charts.starts_with("peer-org"), "{charts}");
 }
