@@ -63,9 +63,11 @@ pub struct Rendered {
 /// Renders a chart as an install or upgrade would, with every lookup empty.
 pub fn render(request: Request) -> Result<Rendered> {
     let Request { chart, release, namespace, .. } = request;
-    let (computed, warnings) =
+    let (computed, mut warnings) =
         computed_values(chart, request.user_values, request.fabric_version, release, request.skip_schema_validation)?;
     let subject = fabric::Subject { model: Model::of(chart)?, release, namespace, values: &computed.tree };
+    let facts = fabric::facts(subject)?;
+    warnings.extend(fabric::warnings(&facts));
     let output = render::render(&render::Input {
         chart,
         values: &computed.tree,
@@ -77,7 +79,7 @@ pub fn render(request: Request) -> Result<Rendered> {
             is_upgrade: request.is_upgrade,
         },
         capabilities: request.capabilities,
-        fabric: fabric::facts(subject)?,
+        fabric: facts,
         lookup: None,
     })?;
     let pointers = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &computed.tree)).unwrap_or_default();

@@ -253,6 +253,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     let model = Model::of(&chart)?;
     let subject = Subject { model, release: context.release.as_str(), namespace: &context.namespace, values: &computed.tree };
     let facts = fabric::facts(subject)?;
+    warnings.extend(fabric::warnings(&facts));
     let app_version = match facts["version"].as_str() {
         Some(version) => version.to_owned(),
         None => chart.metadata.app_version.clone(),

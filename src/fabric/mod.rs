@@ -6,6 +6,7 @@
 use crate::chart::Chart;
 use crate::error::{Error, Place, Result, nearest};
 use crate::identity::{NodeRole, Organization};
+use expose::Exposure;
 use images::Images;
 use semver::Version;
 use serde_json::{Map, Value, json};
@@ -14,6 +15,7 @@ use settings::Settings;
 mod ca;
 mod chaincode;
 mod core;
+mod expose;
 mod images;
 mod kafka;
 mod orderer;
@@ -93,20 +95,28 @@ impl<'a> Subject<'a> {
 
 /// Rules of Fabric that values break; all of them are told at once.
 #[derive(Default)]
-struct Breaks(Vec<Place>);
+struct Breaks {
+    places: Vec<Place>,
+    /// What is allowed, and worth knowing.
+    warnings: Vec<String>,
+}
 
 impl Breaks {
     /// `key` is the value to change, such as `orderers.count`.
     fn add(&mut self, key: &str, why: impl std::fmt::Display) {
-        self.0.push(Place::new(key).note(why.to_string()));
+        self.places.push(Place::new(key).note(why.to_string()));
+    }
+
+    fn warn(&mut self, what: impl Into<String>) {
+        self.warnings.push(what.into());
     }
 
     fn into_result(self, release: &str) -> Result<()> {
-        if self.0.is_empty() {
+        if self.places.is_empty() {
             return Ok(());
         }
         Err(Error::user(format!("values for {release:?} break Fabric's rules"))
-            .at_all(self.0)
+            .at_all(self.places)
             .now("nothing was sent to the cluster"))
     }
 }
@@ -121,6 +131,8 @@ impl Breaks {
 /// | `peers[]`, `chaincode`, `core`, `couchdb`, `ca`, `cli` | peer-org | nodes with `name`, `address`, `endpoint`, `env` and names of Secrets |
 /// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
+/// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are reached from outside |
+/// | `warnings` | all | what the user should know: see [`warnings`] |
 /// | `allowed` | all | namespaces that network policies let in or out, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
     let settings = subject.settings();
@@ -138,7 +150,8 @@ pub fn facts(subject: Subject) -> Result<Value> {
     facts.insert("allowed".to_owned(), allowed(&settings, &names));
     match subject.model {
         Some(Model::PeerOrganization) => {
-            facts.extend(peer::facts(&settings, &names, images, &mut breaks));
+            let exposure = Exposure::of(&settings, &names);
+            facts.extend(peer::facts(&settings, &names, images, &exposure, &mut breaks));
             if settings.flag("/ca/enabled", false) {
                 facts.insert("ca".to_owned(), ca::facts(&settings, &names, images));
             }
@@ -146,12 +159,20 @@ pub fn facts(subject: Subject) -> Result<Value> {
                 facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &mut breaks));
             }
         }
-        Some(Model::OrdererOrganization) => facts.extend(orderer::facts(&settings, &names, images, &mut breaks)),
+        Some(Model::OrdererOrganization) => {
+            facts.extend(orderer::facts(&settings, &names, images, &Exposure::of(&settings, &names), &mut breaks))
+        }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
     }
+    facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
     breaks.into_result(subject.release)?;
     Ok(Value::Object(facts))
+}
+
+/// What is allowed and worth knowing, out of [`facts`].
+pub fn warnings(facts: &Value) -> Vec<String> {
+    Settings::new(facts).texts("/warnings").into_iter().map(str::to_owned).collect()
 }
 
 fn programs(settings: &Settings, images: Images) -> Value {
@@ -184,9 +205,15 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         Some(Model::OrdererOrganization) => (NodeRole::Orderer, settings.number("/orderers/count", 1), "orderer"),
         Some(Model::Kafka) | None => return Ok(None),
     };
-    let extra = settings.texts("/tls/extraSans");
+    let exposure = Exposure::of(&settings, &names);
+    let certified = |node: &str| {
+        let mut hosts: Vec<String> = settings.texts("/tls/extraSans").into_iter().map(str::to_owned).collect();
+        hosts.extend(exposure.host(node));
+        hosts.extend(peer::named_endpoint(&settings, &names, node).and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())));
+        names.node(node, &hosts)
+    };
     let mut credentials = Vec::new();
-    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| names.node(ca::NAME, &extra));
+    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(ca::NAME));
     if ca_server.is_some()
         && let (secret, true) = ca::credentials(&settings)
     {
@@ -202,7 +229,7 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         domain: names.domain.clone(),
         msp_id: names.msp_id.clone(),
         role,
-        nodes: (0..count).map(|i| names.node(&format!("{node}{i}"), &extra)).collect(),
+        nodes: (0..count).map(|i| certified(&format!("{node}{i}"))).collect(),
         credentials,
         ca_server,
     }))

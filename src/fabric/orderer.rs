@@ -1,5 +1,6 @@
 //! Orderers: their environment, which consensus a line has, and how it comes to its first channel.
 
+use super::expose::Exposure;
 use super::images::Images;
 use super::settings::{Settings, Variable, environment};
 use super::versions::{BFT, CHANNEL_PARTICIPATION, RAFT, SYSTEM_CHANNEL, Span};
@@ -147,8 +148,9 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     ]
 }
 
-/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`.
-pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`, and what [`Exposure::facts`]
+/// gives.
+pub fn facts(settings: &Settings, names: &Names, images: Images, exposure: &Exposure, breaks: &mut Breaks) -> Map<String, Value> {
     let version = images.version;
     let count = settings.number("/orderers/count", 1);
     let consensus = Consensus::of(settings);
@@ -168,7 +170,8 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
             })
         })
         .collect();
-    let mut facts = Map::new();
+    let nodes: Vec<(String, &str)> = (0..count).map(|i| (format!("orderer{i}"), "orderer")).collect();
+    let mut facts = exposure.facts(&nodes, false, breaks);
     facts.insert("orderers".to_owned(), orderers.into());
     facts.insert("consensus".to_owned(), consensus.name().into());
     let bootstrap = match bootstrap {
