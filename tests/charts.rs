@@ -151,6 +151,11 @@ fn every_reference_of_a_pod_resolves() {
         let (maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
         for (object, pod) in pods(&outcome.output.objects) {
             let place = format!("{}: {}", case.name(), object.key);
+            for claim in find(pod, "persistentVolumeClaim") {
+                let name = claim["claimName"].as_str().unwrap();
+                let own = outcome.values.pointer("/crypto/nfs/claim").and_then(Value::as_str);
+                assert!(named("PersistentVolumeClaim").contains(name) || own == Some(name), "{place} names claim {name}");
+            }
             for path in ["secretName", "secretKeyRef", "secret", "configMap"] {
                 for reference in find(pod, path) {
                     let name = reference.as_str().or_else(|| reference["name"].as_str());
@@ -254,6 +259,8 @@ fn every_value_does_something() {
             &[
                 json!({"cli": {"enabled": true}}),
                 json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
+                json!({"crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}}}),
+                json!({"crypto": {"source": "secret"}}),
                 json!({"expose": {"type": "NodePort", "host": "example.com"}}),
                 json!({"expose": {"type": "LoadBalancer", "host": "example.com"}}),
                 json!({"expose": {"type": "Ingress", "className": "nginx", "host": "{node}.example.com"}}),
@@ -265,6 +272,12 @@ fn every_value_does_something() {
             &[
                 json!({"networkPolicy": {}}),
                 json!({"orderers": {"consensus": "kafka", "genesis": {"secret": "orderer-genesis"}}}),
+                json!({
+                    "fabricVersion": "2.2.15",
+                    "orderers": {"genesis": {"path": "genesis.block"}},
+                    "crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}},
+                }),
+                json!({"crypto": {"source": "secret"}}),
                 json!({"expose": {"type": "NodePort"}}),
                 json!({"expose": {"type": "LoadBalancer"}}),
                 json!({"expose": {"type": "Ingress", "className": "nginx", "host": "{node}.example.com"}}),
@@ -281,7 +294,10 @@ fn every_value_does_something() {
         let before: Vec<String> = settings.iter().map(&outcome).collect();
         let chart = case.chart();
         for (path, value) in others(chart.schema.as_ref().unwrap(), Vec::new()) {
-            let changes = settings.iter().zip(&before).any(|(setting, before)| {
+            // Those that speak of the value's own part come first, as they are likely to show it.
+            let (near, far): (Vec<_>, Vec<_>) =
+                settings.iter().zip(&before).partition(|(setting, _)| setting.get(&path[0]).is_some());
+            let changes = near.into_iter().chain(far).any(|(setting, before)| {
                 let mut values = setting.clone();
                 let mut place = &mut values;
                 for key in &path {

@@ -5,16 +5,19 @@
 
 use crate::chart::Chart;
 use crate::error::{Error, Place, Result, nearest};
-use crate::identity::{NodeRole, Organization};
+use crate::identity::{Node, NodeRole, Organization};
+use crypto::Crypto;
 use expose::Exposure;
 use images::Images;
 use semver::Version;
 use serde_json::{Map, Value, json};
 use settings::Settings;
+use std::collections::BTreeSet;
 
 mod ca;
 mod chaincode;
 mod core;
+mod crypto;
 mod expose;
 mod images;
 mod kafka;
@@ -151,16 +154,21 @@ pub fn facts(subject: Subject) -> Result<Value> {
     match subject.model {
         Some(Model::PeerOrganization) => {
             let exposure = Exposure::of(&settings, &names);
-            facts.extend(peer::facts(&settings, &names, images, &exposure, &mut breaks));
+            let crypto = Crypto::of(&settings, &names, subject.release);
+            facts.extend(peer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
+            facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
             if settings.flag("/ca/enabled", false) {
-                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images));
+                let server = certified(&settings, &names, &exposure, ca::NAME);
+                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
             }
             if settings.flag("/cli/enabled", false) {
-                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &mut breaks));
+                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &crypto, &mut breaks));
             }
         }
         Some(Model::OrdererOrganization) => {
-            facts.extend(orderer::facts(&settings, &names, images, &Exposure::of(&settings, &names), &mut breaks))
+            let (exposure, crypto) = (Exposure::of(&settings, &names), Crypto::of(&settings, &names, subject.release));
+            facts.extend(orderer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
+            facts.insert("crypto".to_owned(), crypto.facts("ordererOrganizations", &mounted(&subject, &crypto), &mut breaks));
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
@@ -206,12 +214,8 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         Some(Model::Kafka) | None => return Ok(None),
     };
     let exposure = Exposure::of(&settings, &names);
-    let certified = |node: &str| {
-        let mut hosts: Vec<String> = settings.texts("/tls/extraSans").into_iter().map(str::to_owned).collect();
-        hosts.extend(exposure.host(node));
-        hosts.extend(peer::named_endpoint(&settings, &names, node).and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())));
-        names.node(node, &hosts)
-    };
+    let crypto = Crypto::of(&settings, &names, subject.release);
+    let certified = |node: &str| certified(&settings, &names, &exposure, node);
     let mut credentials = Vec::new();
     let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(ca::NAME));
     if ca_server.is_some()
@@ -232,7 +236,33 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         nodes: (0..count).map(|i| certified(&format!("{node}{i}"))).collect(),
         credentials,
         ca_server,
+        custody: crypto.custody(mounted(&subject, &crypto)),
     }))
+}
+
+/// A node with the hosts of its certificate.
+fn certified(settings: &Settings, names: &Names, exposure: &Exposure, node: &str) -> Node {
+    let mut outside: Vec<String> = exposure.host(node).into_iter().collect();
+    outside.extend(peer::named_endpoint(settings, names, node).and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())));
+    names.node(node, &outside, &settings.texts("/tls/extraSans"))
+}
+
+/// The usual names of the Secrets that this release's pods mount.
+fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
+    let settings = subject.settings();
+    let nodes = |kind: &str, path: &str| (0..settings.number(path, 1)).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
+    match subject.model {
+        Some(Model::PeerOrganization) => {
+            let (ca, cli) = (settings.flag("/ca/enabled", false), settings.flag("/cli/enabled", false));
+            crypto.mounted(&nodes("peer", "/peers/count"), ca, cli, false)
+        }
+        Some(Model::OrdererOrganization) => {
+            let participation =
+                subject.version().ok().flatten().is_some_and(|version| orderer::participates(&settings, &version));
+            crypto.mounted(&nodes("orderer", "/orderers/count"), false, false, participation)
+        }
+        Some(Model::Kafka) | None => BTreeSet::new(),
+    }
 }
 
 /// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and the nearest.

@@ -2,6 +2,7 @@
 
 use super::chaincode::{Chaincode, builders, docker_port};
 use super::core;
+use super::crypto::Crypto;
 use super::expose::Exposure;
 use super::images::Images;
 use super::settings::{Settings, Variable, environment};
@@ -131,7 +132,14 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
 }
 
 /// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`, and what [`Exposure::facts`] gives.
-pub fn facts(settings: &Settings, names: &Names, images: Images, exposure: &Exposure, breaks: &mut Breaks) -> Map<String, Value> {
+pub fn facts(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    exposure: &Exposure,
+    crypto: &Crypto,
+    breaks: &mut Breaks,
+) -> Map<String, Value> {
     let version = images.version;
     let count = settings.number("/peers/count", 1);
     let chaincode = Chaincode::choose(settings, version, breaks);
@@ -164,13 +172,14 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, exposure: &Expo
             if chaincode == Chaincode::DockerTcp {
                 docker(&peer, &mut env);
             }
+            let mounts = crypto.node(name, "peers");
             json!({
                 "name": name,
                 "address": names.address(name),
                 "endpoint": peer.endpoint(PORT),
                 "env": env,
-                "msp_secret": format!("{name}-msp"),
-                "tls_secret": format!("{name}-tls"),
+                "msp": mounts.msp,
+                "tls": mounts.tls,
                 "couchdb_secret": match settings.text("/couchdb/existingSecret") {
                     "" => format!("{name}-couchdb"),
                     existing => existing.to_owned(),
