@@ -85,11 +85,12 @@ pub fn values(given: Given) -> Result<Computed> {
 /// Those of [`values`], and values that break Fabric's rules (all at once).
 pub fn compose(given: Given) -> Result<Composition> {
     let Given { chart, release, namespace, .. } = given;
-    let values = values(given)?;
+    let mut values = values(given)?;
     let subject = Subject { model: Model::of(chart)?, release, namespace, values: &values.all.tree };
     let facts = fabric::facts(subject)?;
     let organization = fabric::organization(subject)?;
     let guard = Facts::of(chart, subject, &facts);
+    values.warnings.extend(fabric::warnings(&facts));
     Ok(Composition { chart, release, namespace, values, facts, guard, organization })
 }
 

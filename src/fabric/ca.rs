@@ -1,5 +1,6 @@
 //! The organization's CA server and its CLI pod: what they are told by their environment.
 
+use super::crypto::{Crypto, Source};
 use super::images::Images;
 use super::peer;
 use super::settings::Settings;
@@ -20,19 +21,29 @@ pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
 /// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca; a variable overrides a key by `FABRIC_CA_SERVER_` and its path
 /// in capitals. The home is a volume, because the server writes its configuration and database there; the operations service listens
 /// on loopback unless told otherwise.
-pub fn facts(settings: &Settings, names: &Names, images: Images) -> Value {
+///
+/// On a volume there is no TLS certificate for it, as cryptogen makes none: then the server has its own authority sign one, with `hosts`
+/// (`lib/server.go`, `autoGenerateTLSCertificateKey`), which it keeps at home.
+pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, hosts: &[String]) -> Value {
     let mut env = Map::new();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), Value::String(value));
     };
     set("FABRIC_CA_SERVER_HOME", "/var/hyperledger/fabric-ca-server".to_owned());
     set("FABRIC_CA_SERVER_CA_NAME", format!("ca.{}", names.domain));
-    set("FABRIC_CA_SERVER_CA_CERTFILE", "/etc/hyperledger/ca/cert.pem".to_owned());
-    set("FABRIC_CA_SERVER_CA_KEYFILE", "/etc/hyperledger/ca/key.pem".to_owned());
+    let volume = crypto.source == Source::Nfs;
+    let (certificate, key) = match volume {
+        true => (format!("ca.{}-cert.pem", names.domain), settings.text_or("/crypto/nfs/caKey", "priv_sk")),
+        false => ("cert.pem".to_owned(), "key.pem"),
+    };
+    set("FABRIC_CA_SERVER_CA_CERTFILE", format!("/etc/hyperledger/ca/{certificate}"));
+    set("FABRIC_CA_SERVER_CA_KEYFILE", format!("/etc/hyperledger/ca/{key}"));
     set("FABRIC_CA_SERVER_PORT", PORT.to_string());
     let tls = settings.flag("/tls/enabled", true);
     set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
-    if tls {
+    if tls && volume {
+        set("FABRIC_CA_SERVER_CSR_HOSTS", hosts.join(","));
+    } else if tls {
         set("FABRIC_CA_SERVER_TLS_CERTFILE", "/etc/hyperledger/tls/server.crt".to_owned());
         set("FABRIC_CA_SERVER_TLS_KEYFILE", "/etc/hyperledger/tls/server.key".to_owned());
     }
@@ -48,14 +59,15 @@ pub fn facts(settings: &Settings, names: &Names, images: Images) -> Value {
         "endpoint": format!("{}:{PORT}", names.address(NAME)),
         "image": settings.text_or("/ca/image", &images.ca()),
         "env": env,
-        "tls_secret": format!("{NAME}-tls"),
+        "ca_secret": crypto.secret(&format!("{}-ca", crypto.release)),
+        "tls_secret": crypto.secret(&format!("{NAME}-tls")),
         "credentials_secret": credentials(settings).0,
     })
 }
 
 /// The pod from which an administrator calls `peer`, talking to the first peer unless told otherwise. From 3.0 on Fabric publishes no
 /// image of its tools, so the user names one.
-pub fn cli(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Value {
+pub fn cli(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, breaks: &mut Breaks) -> Value {
     let own = settings.text("/cli/image");
     let image = if own.is_empty() { images.tools() } else { Some(own.to_owned()) };
     if image.is_none() {
@@ -82,5 +94,6 @@ pub fn cli(settings: &Settings, names: &Names, images: Images, breaks: &mut Brea
         env["CORE_PEER_TLS_CLIENTCERT_FILE"] = "/etc/hyperledger/tls/client.crt".into();
         env["CORE_PEER_TLS_CLIENTKEY_FILE"] = "/etc/hyperledger/tls/client.key".into();
     }
-    json!({"image": image, "env": env})
+    let mounts = crypto.admin();
+    json!({"image": image, "env": env, "msp": mounts.msp, "tls": mounts.tls})
 }

@@ -5,15 +5,20 @@
 
 use crate::chart::Chart;
 use crate::error::{Error, Place, Result, nearest};
-use crate::identity::{NodeRole, Organization};
+use crate::identity::{Node, NodeRole, Organization};
+use crypto::Crypto;
+use expose::Exposure;
 use images::Images;
 use semver::Version;
 use serde_json::{Map, Value, json};
 use settings::Settings;
+use std::collections::BTreeSet;
 
 mod ca;
 mod chaincode;
 mod core;
+mod crypto;
+mod expose;
 pub mod guard;
 mod images;
 mod kafka;
@@ -94,20 +99,28 @@ impl<'a> Subject<'a> {
 
 /// Rules of Fabric that values break; all of them are told at once.
 #[derive(Default)]
-struct Breaks(Vec<Place>);
+struct Breaks {
+    places: Vec<Place>,
+    /// What is allowed, and worth knowing.
+    warnings: Vec<String>,
+}
 
 impl Breaks {
     /// `key` is the value to change, such as `orderers.count`.
     fn add(&mut self, key: &str, why: impl std::fmt::Display) {
-        self.0.push(Place::new(key).note(why.to_string()));
+        self.places.push(Place::new(key).note(why.to_string()));
+    }
+
+    fn warn(&mut self, what: impl Into<String>) {
+        self.warnings.push(what.into());
     }
 
     fn into_result(self, release: &str) -> Result<()> {
-        if self.0.is_empty() {
+        if self.places.is_empty() {
             return Ok(());
         }
         Err(Error::user(format!("values for {release:?} break Fabric's rules"))
-            .at_all(self.0)
+            .at_all(self.places)
             .now("nothing was sent to the cluster"))
     }
 }
@@ -122,6 +135,8 @@ impl Breaks {
 /// | `peers[]`, `chaincode`, `core`, `couchdb`, `ca`, `cli` | peer-org | nodes with `name`, `address`, `endpoint`, `env` and names of Secrets |
 /// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
+/// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are reached from outside |
+/// | `warnings` | all | what the user should know: see [`warnings`] |
 /// | `allowed` | all | namespaces that network policies let in or out, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
     let settings = subject.settings();
@@ -139,20 +154,34 @@ pub fn facts(subject: Subject) -> Result<Value> {
     facts.insert("allowed".to_owned(), allowed(&settings, &names));
     match subject.model {
         Some(Model::PeerOrganization) => {
-            facts.extend(peer::facts(&settings, &names, images, &mut breaks));
+            let exposure = Exposure::of(&settings, &names);
+            let crypto = Crypto::of(&settings, &names, subject.release);
+            facts.extend(peer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
+            facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
             if settings.flag("/ca/enabled", false) {
-                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images));
+                let server = certified(&settings, &names, &exposure, ca::NAME);
+                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
             }
             if settings.flag("/cli/enabled", false) {
-                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &mut breaks));
+                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &crypto, &mut breaks));
             }
         }
-        Some(Model::OrdererOrganization) => facts.extend(orderer::facts(&settings, &names, images, &mut breaks)),
+        Some(Model::OrdererOrganization) => {
+            let (exposure, crypto) = (Exposure::of(&settings, &names), Crypto::of(&settings, &names, subject.release));
+            facts.extend(orderer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
+            facts.insert("crypto".to_owned(), crypto.facts("ordererOrganizations", &mounted(&subject, &crypto), &mut breaks));
+        }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
     }
+    facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
     breaks.into_result(subject.release)?;
     Ok(Value::Object(facts))
+}
+
+/// What is allowed and worth knowing, out of [`facts`].
+pub fn warnings(facts: &Value) -> Vec<String> {
+    Settings::new(facts).texts("/warnings").into_iter().map(str::to_owned).collect()
 }
 
 fn programs(settings: &Settings, images: Images) -> Value {
@@ -185,9 +214,11 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         Some(Model::OrdererOrganization) => (NodeRole::Orderer, settings.number("/orderers/count", 1), "orderer"),
         Some(Model::Kafka) | None => return Ok(None),
     };
-    let extra = settings.texts("/tls/extraSans");
+    let exposure = Exposure::of(&settings, &names);
+    let crypto = Crypto::of(&settings, &names, subject.release);
+    let certified = |node: &str| certified(&settings, &names, &exposure, node);
     let mut credentials = Vec::new();
-    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| names.node(ca::NAME, &extra));
+    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(ca::NAME));
     if ca_server.is_some()
         && let (secret, true) = ca::credentials(&settings)
     {
@@ -203,10 +234,36 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         domain: names.domain.clone(),
         msp_id: names.msp_id.clone(),
         role,
-        nodes: (0..count).map(|i| names.node(&format!("{node}{i}"), &extra)).collect(),
+        nodes: (0..count).map(|i| certified(&format!("{node}{i}"))).collect(),
         credentials,
         ca_server,
+        custody: crypto.custody(mounted(&subject, &crypto)),
     }))
+}
+
+/// A node with the hosts of its certificate.
+fn certified(settings: &Settings, names: &Names, exposure: &Exposure, node: &str) -> Node {
+    let mut outside: Vec<String> = exposure.host(node).into_iter().collect();
+    outside.extend(peer::named_endpoint(settings, names, node).and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())));
+    names.node(node, &outside, &settings.texts("/tls/extraSans"))
+}
+
+/// The usual names of the Secrets that this release's pods mount.
+fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
+    let settings = subject.settings();
+    let nodes = |kind: &str, path: &str| (0..settings.number(path, 1)).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
+    match subject.model {
+        Some(Model::PeerOrganization) => {
+            let (ca, cli) = (settings.flag("/ca/enabled", false), settings.flag("/cli/enabled", false));
+            crypto.mounted(&nodes("peer", "/peers/count"), ca, cli, false)
+        }
+        Some(Model::OrdererOrganization) => {
+            let participation =
+                subject.version().ok().flatten().is_some_and(|version| orderer::participates(&settings, &version));
+            crypto.mounted(&nodes("orderer", "/orderers/count"), false, false, participation)
+        }
+        Some(Model::Kafka) | None => BTreeSet::new(),
+    }
 }
 
 /// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and the nearest.

@@ -1,5 +1,7 @@
 //! Orderers: their environment, which consensus a line has, and how it comes to its first channel.
 
+use super::crypto::{Crypto, Source};
+use super::expose::Exposure;
 use super::images::Images;
 use super::settings::{Settings, Variable, environment};
 use super::versions::{BFT, CHANNEL_PARTICIPATION, RAFT, SYSTEM_CHANNEL, Span};
@@ -60,6 +62,7 @@ struct Orderer<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
     bootstrap: Bootstrap,
+    crypto: Source,
 }
 
 impl Orderer<'_> {
@@ -137,7 +140,11 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
         during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_PRIVATEKEY", |o| o.participation(KEY)),
         during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTAUTHREQUIRED", |o| o.participation("true")),
         during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTROOTCAS", |o| {
-            o.participation("[/etc/hyperledger/admin-clientca/ca.crt]")
+            // On a volume the same authority stands beside the node's own certificate.
+            o.participation(match o.crypto {
+                Source::Nfs => "[/etc/hyperledger/tls/ca.crt]",
+                Source::Program | Source::Secret => "[/etc/hyperledger/admin-clientca/ca.crt]",
+            })
         }),
         row("ORDERER_FILELEDGER_LOCATION", |_| Some("/var/hyperledger/production/orderer".to_owned())),
         row("ORDERER_OPERATIONS_LISTENADDRESS", |o| Some(format!("0.0.0.0:{}", o.settings.number("/operations/port", 8443)))),
@@ -147,28 +154,38 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     ]
 }
 
-/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`.
-pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`, and what [`Exposure::facts`]
+/// gives.
+pub fn facts(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    exposure: &Exposure,
+    crypto: &Crypto,
+    breaks: &mut Breaks,
+) -> Map<String, Value> {
     let version = images.version;
     let count = settings.number("/orderers/count", 1);
     let consensus = Consensus::of(settings);
-    let bootstrap = check(settings, version, consensus, count, breaks);
+    let bootstrap = check(settings, version, consensus, count, crypto.source, breaks);
     let orderers: Vec<Value> = (0..count)
         .map(|i| {
             let name = format!("orderer{i}");
-            let orderer = Orderer { settings, names, bootstrap };
+            let orderer = Orderer { settings, names, bootstrap, crypto: crypto.source };
             let address = names.address(&name);
+            let mounts = crypto.node(&name, "orderers");
             json!({
                 "name": name,
                 "address": address,
                 "endpoint": format!("{address}:{PORT}"),
                 "env": environment(&variables(), version, &orderer, settings.map("/orderers/env")),
-                "msp_secret": format!("{name}-msp"),
-                "tls_secret": format!("{name}-tls"),
+                "msp": mounts.msp,
+                "tls": mounts.tls,
             })
         })
         .collect();
-    let mut facts = Map::new();
+    let nodes: Vec<(String, &str)> = (0..count).map(|i| (format!("orderer{i}"), "orderer")).collect();
+    let mut facts = exposure.facts(&nodes, false, breaks);
     facts.insert("orderers".to_owned(), orderers.into());
     facts.insert("consensus".to_owned(), consensus.name().into());
     let bootstrap = match bootstrap {
@@ -176,13 +193,40 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
         Bootstrap::Genesis => "genesis",
     };
     facts.insert("bootstrap".to_owned(), bootstrap.into());
+    if crypto.source != Source::Nfs {
+        facts.insert("admin_clientca".to_owned(), crypto.admin_client_ca().into());
+    }
     // A budget that allows no eviction at all would keep a machine from ever being drained.
     facts.insert("min_available".to_owned(), consensus.quorum(count).min(count.saturating_sub(1)).into());
     facts
 }
 
-fn check(settings: &Settings, version: &Version, consensus: Consensus, count: u64, breaks: &mut Breaks) -> Bootstrap {
-    let genesis = !settings.text("/orderers/genesis/secret").is_empty();
+/// Whether orderers wait to be joined to channels by their admin port.
+pub fn participates(settings: &Settings, version: &Version) -> bool {
+    let genesis = ["secret", "path"].iter().any(|key| !settings.text(&format!("/orderers/genesis/{key}")).is_empty());
+    !genesis && Consensus::of(settings) != Consensus::Kafka && CHANNEL_PARTICIPATION.holds(version)
+}
+
+fn check(
+    settings: &Settings,
+    version: &Version,
+    consensus: Consensus,
+    count: u64,
+    crypto: Source,
+    breaks: &mut Breaks,
+) -> Bootstrap {
+    let secret = !settings.text("/orderers/genesis/secret").is_empty();
+    let path = settings.text("/orderers/genesis/path");
+    let genesis = secret || !path.is_empty();
+    if secret && !path.is_empty() {
+        breaks.add("orderers.genesis.path", "the genesis block is said twice: it is in a Secret, or on the volume");
+    }
+    if !path.is_empty() && crypto != Source::Nfs {
+        breaks.add("orderers.genesis.path", "a file on the identities' volume, which is there only with crypto.source nfs");
+    }
+    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        breaks.add("orderers.genesis.path", "a path below the organization's folder, such as genesis.block");
+    }
     let tls = settings.flag("/tls/enabled", true);
     let has = match consensus {
         Consensus::Raft => RAFT,
@@ -210,7 +254,7 @@ fn check(settings: &Settings, version: &Version, consensus: Consensus, count: u6
     }
     if genesis && !SYSTEM_CHANNEL.holds(version) {
         breaks.add(
-            "orderers.genesis.secret",
+            if secret { "orderers.genesis.secret" } else { "orderers.genesis.path" },
             format!("an orderer of Fabric {version} ends itself when it is given a genesis block"),
         );
     }
@@ -225,7 +269,7 @@ fn check(settings: &Settings, version: &Version, consensus: Consensus, count: u6
             breaks.add(key, format!("port {port} is taken by {other}"));
         }
     }
-    if !genesis && consensus != Consensus::Kafka && CHANNEL_PARTICIPATION.holds(version) {
+    if participates(settings, version) {
         return Bootstrap::Participation;
     }
     if !genesis && SYSTEM_CHANNEL.holds(version) {
@@ -233,7 +277,8 @@ fn check(settings: &Settings, version: &Version, consensus: Consensus, count: u6
             "orderers.genesis.secret",
             format!(
                 "{} on Fabric {version} starts from a genesis block of the system channel: name the Secret that holds it as \
-                 genesis.block (made by `configtxgen -outputBlock`, stored by `kubectl create secret generic`)",
+                 genesis.block (made by `configtxgen -outputBlock`, stored by `kubectl create secret generic`), or with crypto.source \
+                 nfs its path there (orderers.genesis.path)",
                 consensus.name()
             ),
         );

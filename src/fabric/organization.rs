@@ -21,6 +21,8 @@ pub struct Names {
     pub msp_id: String,
     /// The suffix that namespaces of one network share, without its dash; empty for a network of its own.
     pub network: String,
+    /// The number at the end of the release's own name: 1 for `org1`.
+    pub number: Option<u64>,
 }
 
 impl Names {
@@ -35,7 +37,13 @@ impl Names {
             domain: or("/org/domain", namespace.to_owned()),
             msp_id: or("/org/mspID", msp_id(base)),
             network: network.to_owned(),
+            number: base[base.trim_end_matches(|letter: char| letter.is_ascii_digit()).len()..].parse().ok(),
         }
+    }
+
+    /// A pattern of values for one node: `{node}`, `{domain}` and `{namespace}` stand for its names.
+    pub fn fill(&self, pattern: &str, node: &str) -> String {
+        pattern.replace("{node}", node).replace("{domain}", &self.domain).replace("{namespace}", &self.namespace)
     }
 
     /// `peer0.org1`
@@ -44,8 +52,8 @@ impl Names {
     }
 
     /// A node with the hosts of its TLS certificate: cryptogen's `[CN, Hostname] + SANS`, the Service's longer names, and the user's.
-    /// `localhost` is for what runs in the node's own pod.
-    pub fn node(&self, name: &str, extra_hosts: &[&str]) -> Node {
+    /// `localhost` is for what runs in the node's own pod. `outside` are those that others call it by from outside of the cluster.
+    pub fn node(&self, name: &str, outside: &[String], extra_hosts: &[&str]) -> Node {
         let address = self.address(name);
         let own = [
             address.clone(),
@@ -57,12 +65,13 @@ impl Names {
             format!("{name}.{}", self.domain),
         ];
         let mut hosts: Vec<String> = Vec::new();
-        for host in own.into_iter().chain(extra_hosts.iter().map(|host| (*host).to_owned())) {
+        for host in own.into_iter().chain(outside.iter().cloned()).chain(extra_hosts.iter().map(|host| (*host).to_owned())) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
         }
-        Node { name: name.to_owned(), hosts }
+        let advertised = std::iter::once(address).chain(outside.iter().cloned()).collect();
+        Node { name: name.to_owned(), hosts, advertised }
     }
 
     /// The namespace of another release of the same network: `org2` is `org2-dev` on the network `dev`.
@@ -133,7 +142,7 @@ mod tests {
         let values = json!({"org": {"domain": "org1.example.com", "mspID": "AcmeMSP"}});
         let names = Names::of("org1", "org1", &Settings::new(&values));
         assert_eq!((names.domain.as_str(), names.msp_id.as_str()), ("org1.example.com", "AcmeMSP"));
-        let hosts = names.node("peer0", &["peer0.example.com", "peer0"]).hosts;
+        let hosts = names.node("peer0", &["peer0.example.com".to_owned()], &["peer0"]).hosts;
         assert_eq!(hosts[0], "peer0.org1");
         assert_eq!(hosts[6..], ["peer0.org1.example.com", "peer0.example.com"]);
     }
@@ -141,7 +150,7 @@ mod tests {
     #[test]
     fn hosts_are_every_name_of_the_service_once() {
         assert_eq!(
-            names("org1", "org1").node("peer0", &[]).hosts,
+            names("org1", "org1").node("peer0", &[], &[]).hosts,
             ["peer0.org1", "peer0", "peer0.org1.svc", "peer0.org1.svc.cluster.local", "localhost", "127.0.0.1"]
         );
     }

@@ -2,6 +2,8 @@
 
 use super::chaincode::{Chaincode, builders, docker_port};
 use super::core;
+use super::crypto::Crypto;
+use super::expose::Exposure;
 use super::images::Images;
 use super::settings::{Settings, Variable, environment};
 use super::versions::{CCAAS_BUILDER, EMPTY_ENV_COUNTS, LEADER_ELECTION, Span};
@@ -17,6 +19,7 @@ struct Peer<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
     images: Images<'a>,
+    exposure: &'a Exposure<'a>,
     name: String,
     chaincode: Chaincode,
     bootstrap: Vec<String>,
@@ -27,6 +30,19 @@ struct Peer<'a> {
 impl Peer<'_> {
     fn endpoint(&self, port: u64) -> Option<String> {
         Some(format!("{}:{port}", self.names.address(&self.name)))
+    }
+
+    /// Where other organizations' peers call this one: as values say, from outside if that is advertised, or the Service.
+    fn external_endpoint(&self) -> Option<String> {
+        named_endpoint(self.settings, self.names, &self.name)
+            .or_else(|| self.settings.flag("/expose/advertise", true).then(|| self.exposure.endpoint(&self.name, PORT))?)
+            .or_else(|| self.endpoint(PORT))
+    }
+
+    /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be reached.
+    fn chaincode_endpoint(&self) -> Option<String> {
+        let outside = (self.chaincode == Chaincode::DockerTcp).then(|| self.exposure.chaincode_endpoint(&self.name));
+        outside.flatten().or_else(|| self.endpoint(CHAINCODE_PORT))
     }
 
     fn tls(&self, value: &str) -> Option<String> {
@@ -48,6 +64,12 @@ impl Peer<'_> {
     }
 }
 
+/// `peers.gossip.externalEndpoint` for one node, empty for what is no peer.
+pub fn named_endpoint(settings: &Settings, names: &Names, node: &str) -> Option<String> {
+    let pattern = settings.text("/peers/gossip/externalEndpoint");
+    (node.starts_with("peer") && !pattern.is_empty()).then(|| names.fill(pattern, node))
+}
+
 const fn row<'a>(name: &'static str, value: fn(&Peer<'a>) -> Option<String>) -> Variable<Peer<'a>> {
     Variable { name, span: Span::ALWAYS, value }
 }
@@ -67,11 +89,11 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
         row("CORE_PEER_NETWORKID", |p| (!p.names.network.is_empty()).then(|| p.names.network.clone())),
         row("CORE_PEER_ADDRESS", |p| p.endpoint(PORT)),
         row("CORE_PEER_LISTENADDRESS", |_| Some(format!("0.0.0.0:{PORT}"))),
-        row("CORE_PEER_CHAINCODEADDRESS", |p| p.endpoint(CHAINCODE_PORT)),
+        row("CORE_PEER_CHAINCODEADDRESS", |p| p.chaincode_endpoint()),
         row("CORE_PEER_CHAINCODELISTENADDRESS", |_| Some(format!("0.0.0.0:{CHAINCODE_PORT}"))),
         row("CORE_PEER_GOSSIP_BOOTSTRAP", |p| (!p.bootstrap.is_empty()).then(|| p.bootstrap.join(" "))),
         row("CORE_PEER_GOSSIP_ENDPOINT", |p| p.endpoint(PORT)),
-        row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| p.endpoint(PORT)),
+        row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| p.external_endpoint()),
         row("CORE_PEER_GOSSIP_USELEADERELECTION", |p| Some(p.elects().to_string())),
         row("CORE_PEER_GOSSIP_ORGLEADER", |p| Some((!p.elects()).to_string())),
         row("CORE_PEER_LOCALMSPID", |p| Some(p.names.msp_id.clone())),
@@ -109,8 +131,15 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
     ]
 }
 
-/// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`.
-pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+/// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`, and what [`Exposure::facts`] gives.
+pub fn facts(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    exposure: &Exposure,
+    crypto: &Crypto,
+    breaks: &mut Breaks,
+) -> Map<String, Value> {
     let version = images.version;
     let count = settings.number("/peers/count", 1);
     let chaincode = Chaincode::choose(settings, version, breaks);
@@ -119,6 +148,12 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
     let named: Vec<String> = settings.texts("/peers/gossip/bootstrap").into_iter().map(str::to_owned).collect();
     if settings.flag("/tls/clientAuthRequired", false) && !settings.flag("/tls/enabled", true) {
         breaks.add("tls.clientAuthRequired", "clients show certificates in TLS: it needs tls.enabled");
+    }
+    if let Some(pattern) = Some(settings.text("/peers/gossip/externalEndpoint")).filter(|pattern| !pattern.is_empty())
+        && pattern.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+    {
+        breaks
+            .add("peers.gossip.externalEndpoint", "peers call an endpoint by host and port, as in {node}.org1.example.com:7051");
     }
     let operations = settings.number("/operations/port", 9443);
     if [PORT, CHAINCODE_PORT, COUCHDB_PORT, super::ca::PORT].contains(&operations) {
@@ -130,19 +165,21 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
         .map(|name| {
             let others = all.iter().filter(|other| *other != name).map(|other| format!("{}:{PORT}", names.address(other)));
             let bootstrap = if named.is_empty() { others.collect() } else { named.clone() };
-            let peer =
-                Peer { settings, names, images, name: name.clone(), chaincode, bootstrap, couchdb, builders: builders.clone() };
+            let (name, builders) = (name.clone(), builders.clone());
+            let peer = Peer { settings, names, images, exposure, name, chaincode, bootstrap, couchdb, builders };
+            let name = &peer.name;
             let mut env = environment(&variables(), version, &peer, settings.map("/peers/env"));
             if chaincode == Chaincode::DockerTcp {
                 docker(&peer, &mut env);
             }
+            let mounts = crypto.node(name, "peers");
             json!({
                 "name": name,
                 "address": names.address(name),
                 "endpoint": peer.endpoint(PORT),
                 "env": env,
-                "msp_secret": format!("{name}-msp"),
-                "tls_secret": format!("{name}-tls"),
+                "msp": mounts.msp,
+                "tls": mounts.tls,
                 "couchdb_secret": match settings.text("/couchdb/existingSecret") {
                     "" => format!("{name}-couchdb"),
                     existing => existing.to_owned(),
@@ -150,7 +187,11 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
             })
         })
         .collect();
-    let mut facts = Map::new();
+    let mut nodes: Vec<(String, &str)> = all.iter().map(|name| (name.clone(), "peer")).collect();
+    if settings.flag("/ca/enabled", false) {
+        nodes.push((super::ca::NAME.to_owned(), "ca"));
+    }
+    let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
     if let Some(port) = docker_port(settings.text("/chaincode/dockerEndpoint")) {

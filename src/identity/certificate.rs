@@ -80,6 +80,14 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
+/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority.
+pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
+    let text = std::str::from_utf8(pem).unwrap_or_default();
+    let blocks = text.split_inclusive("-----END CERTIFICATE-----").filter(|block| block.contains("-----BEGIN"));
+    let chain = blocks.map(|block| Certificate::from_pem(block.as_bytes(), subject)).collect::<Result<Vec<_>>>()?;
+    if chain.is_empty() { Certificate::from_pem(pem, subject).map(|one| vec![one]) } else { Ok(chain) }
+}
+
 /// Reads a private key in PKCS#8. The error says which text, and never what stands in it.
 pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
     let unreadable = || {

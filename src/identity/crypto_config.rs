@@ -30,10 +30,9 @@ impl<'a> Folder<'a> {
         files: &'a BTreeMap<String, Vec<u8>>,
         now: jiff::Timestamp,
     ) -> Result<Folder<'a>> {
-        let kind = kind(organization.role);
         let mut found = BTreeSet::new();
         let mut domains = BTreeSet::new();
-        for path in files.keys() {
+        for (path, kind) in files.keys().flat_map(|path| kinds(organization.role).map(|kind| (path, kind))) {
             if let Some((above, rest)) = split_at_folder(path, kind)
                 && let Some((domain, _)) = rest.split_once('/')
             {
@@ -93,11 +92,11 @@ impl<'a> Folder<'a> {
         let pair = self.pair(&path, certificate, &folder, &format!("{role}.key"))?;
         if let Some(certificate) = self.check(&path, &pair.certificate, &ca, "tlsca")
             && let Member::Node(node) = member
-            && let Some(address) = node.hosts.first()
-            && !certificate.bears(address)
         {
-            let hosts = if certificate.hosts.is_empty() { "none".to_owned() } else { certificate.hosts.join(", ") };
-            self.problem(&path, format!("does not bear the node's address {address} (its names: {hosts})"));
+            for address in node.advertised.iter().filter(|address| !certificate.bears(address)) {
+                let hosts = if certificate.hosts.is_empty() { "none".to_owned() } else { certificate.hosts.join(", ") };
+                self.problem(&path, format!("does not bear the node's address {address} (its names: {hosts})"));
+            }
         }
         Some(Tls { pair, ca })
     }
@@ -127,15 +126,20 @@ impl<'a> Folder<'a> {
         Some(certificate)
     }
 
-    /// `peerOrganizations/org1/peers/peer0.org1/`
+    /// `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` where a tree leaves the domain out, as the article's does.
     fn member(&self, member: &Member) -> String {
         let name = common_name(member, &self.organization.domain);
+        let short = match member {
+            Member::Node(node) | Member::CaServer(node) => node.name.as_str(),
+            Member::Admin => "Admin",
+        };
         let folder = match (member, self.organization.role) {
             (Member::Admin, _) => "users",
             (_, NodeRole::Peer) => "peers",
             (_, NodeRole::Orderer) => "orderers",
         };
-        format!("{}{folder}/{name}/", self.base)
+        let [long, short] = [&name, short].map(|name| format!("{}{folder}/{name}/", self.base));
+        if self.below(&long).next().is_none() && self.below(&short).next().is_some() { short } else { long }
     }
 
     fn pair(&self, path: &str, certificate: String, key_folder: &str, key_name: &str) -> Option<Pair> {
@@ -229,10 +233,11 @@ impl<'a> Folder<'a> {
     }
 }
 
-fn kind(role: NodeRole) -> &'static str {
+/// The folders that organizations of a role may lie in: cryptogen's, and the article's.
+fn kinds(role: NodeRole) -> [&'static str; 2] {
     match role {
-        NodeRole::Peer => "peerOrganizations",
-        NodeRole::Orderer => "ordererOrganizations",
+        NodeRole::Peer => ["peerOrganizations", "PeerOrganization"],
+        NodeRole::Orderer => ["ordererOrganizations", "OrdererOrganization"],
     }
 }
 
@@ -246,7 +251,7 @@ fn split_at_folder<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)
 }
 
 fn unknown_domain(organization: &Organization, name: &str, domains: &BTreeSet<&str>) -> Error {
-    let kind = kind(organization.role);
+    let [kind, _] = kinds(organization.role);
     let error = Error::user(format!("{name:?} holds no organization {:?}", organization.domain)).at(Place::new(format!(
         "{name}/{kind}/{}",
         organization.domain

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 mod certificate;
 mod crypto_config;
+mod custody;
 mod generate;
 mod profile;
 mod secrets;
@@ -18,6 +19,7 @@ mod tests;
 
 use certificate::Certificate;
 use crypto_config::Folder;
+pub use custody::Custody;
 use generate::{Generator, sign_tls};
 use profile::{Authority, Pair};
 use secrets::{Content, Maker, Member, Wanted, certificate_key, entry};
@@ -38,6 +40,7 @@ pub struct Organization {
     pub credentials: Vec<(String, String)>,
     /// The CA server, if one runs: it gets a TLS certificate of its own.
     pub ca_server: Option<Node>,
+    pub custody: Custody,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Node {
     pub name: String,
     /// Every name and address for its TLS certificate, the node's own address first: `peer0.org1`, `peer0`, `peer0.org1.svc`, ...
     pub hosts: Vec<String>,
+    /// Those that others are told to call it by, which every source's certificate must bear.
+    pub advertised: Vec<String>,
 }
 
 /// Where keys and certificates come from.
@@ -87,7 +92,7 @@ pub fn secret_names(organization: &Organization) -> Vec<String> {
 ///
 /// A crypto-config without a node, with a key that does not fit its certificate, with a certificate that does not bear the node's
 /// address, that is expired or does not chain to its CA; an existing Secret that is another identity than the crypto-config's; an
-/// organization to extend whose CA key is not there.
+/// organization to extend whose CA key is not there; Secrets or files of the user's own that a node could not use.
 pub fn plan(
     organization: &Organization,
     existing: &BTreeMap<String, Value>,
@@ -95,9 +100,22 @@ pub fn plan(
     now: jiff::Timestamp,
 ) -> Result<Plan> {
     let wanted = secrets::wanted(organization);
-    let mut plan = Plan { warnings: warnings(organization, &wanted, existing, now), ..Plan::default() };
+    let mut plan = match (&organization.custody, source) {
+        (Custody::Program, _) => Plan { warnings: warnings(organization, &wanted, existing, now), ..Plan::default() },
+        (Custody::User { .. }, Source::CryptoConfig { folder, .. }) => return Err(two_sources(organization, folder)),
+        (Custody::User { .. }, Source::Generate) => {
+            Plan { warnings: custody::check_secrets(organization, &wanted, existing, now)?, ..Plan::default() }
+        }
+        (Custody::Volume { mounted }, _) => {
+            Plan { warnings: custody::check_volume(organization, mounted, source, now)?, ..Plan::default() }
+        }
+    };
     let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|wanted| existing.contains_key(&wanted.name));
     plan.keep = present.iter().map(|wanted| wanted.name.clone()).collect();
+    if organization.custody != Custody::Program {
+        generate(organization, &wanted, &only_credentials(missing), existing, now, &mut plan)?;
+        return Ok(plan);
+    }
     if organization.ca_server.is_some() {
         let kept = present.iter().find(|wanted| matches!(wanted.content, Content::Ca)).and_then(|ca| existing.get(&ca.name));
         if kept.is_some_and(|secret| entry(secret, "key.pem").is_none()) {
@@ -113,6 +131,18 @@ pub fn plan(
         }
     }
     Ok(plan)
+}
+
+fn only_credentials(wanted: Vec<&Wanted>) -> Vec<&Wanted> {
+    wanted.into_iter().filter(|wanted| matches!(wanted.content, Content::Credentials { .. })).collect()
+}
+
+fn two_sources(organization: &Organization, folder: &str) -> Error {
+    Error::user(format!("the identities of {:?} are said twice", organization.domain))
+        .at(Place::new("crypto.source").note("secret: Secrets of yours, which are there already"))
+        .at(Place::new("--crypto-config").note(format!("{folder}: Secrets are made of it")))
+        .now("nothing was made, and nothing was sent to the cluster")
+        .hint("leave one of them out")
 }
 
 fn generate(

@@ -61,8 +61,13 @@ pub struct Tls {
     pub ca: String,
 }
 
-/// Every Secret of the organization in the order of creation: authorities first, so that whatever they signed can be added to later.
+/// The Secrets of the organization that are made here, or that the user keeps and pods mount.
 pub fn wanted(organization: &Organization) -> Vec<Wanted> {
+    organization.custody.narrow(all(organization))
+}
+
+/// Every Secret of the organization in the order of creation: authorities first, so that whatever they signed can be added to later.
+pub fn all(organization: &Organization) -> Vec<Wanted> {
     let release = &organization.release;
     let mut all = vec![
         Wanted { name: format!("{release}-ca"), content: Content::Ca },
