@@ -5,195 +5,43 @@ mod apply;
 mod check;
 mod guard;
 mod hooks;
+mod identities;
+mod intent;
 mod lock;
+mod namespace;
 mod observe;
+mod progress;
+mod recovery;
 mod resolve;
+mod revision;
 mod uninstall;
 mod verify;
 mod wait;
 
+pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
+pub use progress::{Event, Progress};
 pub use verify::{TestOutcome, TestRun, drift, test};
 
-use crate::chart::Chart;
-use crate::cluster::{ApiErrorKind, Apply, Cluster};
+use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::fabric::guard::Facts;
 use crate::identity;
 use crate::manifest::{Hook, HookEvent, Object, ObjectKey};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
-use crate::release::{self, Entry, InventoryItem, OutcomeFacts, Record, ReleaseName, Status, Summary};
+use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
-use crate::values::Values;
 use apply::Uids;
+use identities::{create_identities, plan_identities};
 use jiff::Timestamp;
 use lock::{Holder, Lock};
+use namespace::ensure_namespace;
+use recovery::{bury_the_dead, clean_up, undo};
 use resolve::{Operation, Past, Target};
-use serde_json::{Value, json};
+use revision::{Draft, complete, draft, forced, later, new_record};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 use wait::Monitor;
-
-/// Which chart the user asked for.
-#[derive(Clone, Debug, Default)]
-pub enum ChartChoice {
-    /// An upgrade keeps the release's chart (its newest embedded version, or the stored copy of a chart from outside); an install takes
-    /// the chart that the release's name stands for. `version` narrows it down.
-    #[default]
-    ByRelease,
-    ByReleaseVersion(String),
-    Named {
-        name: String,
-        version: Option<String>,
-    },
-    /// From a folder or archive; the edge has read it.
-    Loaded(Box<Chart>),
-}
-
-/// What an upgrade does with the values of the revision before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reuse {
-    /// New defaults, the stored user values, then this run's flags (Helm's `--reset-then-reuse-values`): our default.
-    #[default]
-    ResetThenReuse,
-    /// New defaults and this run's flags only: `--reset-values`.
-    Reset,
-    /// The stored computed values and this run's flags: `--reuse-values`.
-    Reuse,
-}
-
-/// What the user wants deployed.
-pub struct Wanted {
-    pub chart: ChartChoice,
-    /// What the user said in this run.
-    pub values: Values,
-    pub reuse: Reuse,
-    /// `--fabric-version`: sets the value `fabricVersion`.
-    pub fabric_version: Option<String>,
-    pub identities: identity::Source,
-    pub skip_schema_validation: bool,
-}
-
-/// The operation, and where its manifest comes from.
-pub enum Intent {
-    Install(Wanted),
-    /// With `install`, a release that does not exist (or whose first attempts all failed) is installed.
-    Upgrade {
-        wanted: Wanted,
-        install: bool,
-    },
-    Rollback {
-        revision: Option<u32>,
-    },
-    Uninstall {
-        keep_history: bool,
-        delete_data: bool,
-        delete_namespace: bool,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DryRun {
-    No,
-    /// Renders and plans from what is live; sends nothing that writes.
-    Client,
-    /// Adds the server-side dry-runs of every object.
-    Server,
-}
-
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub dry_run: DryRun,
-    pub wait: bool,
-    pub wait_for_jobs: bool,
-    pub timeout: Duration,
-    pub rollback_on_failure: bool,
-    pub cleanup_on_fail: bool,
-    pub create_namespace: bool,
-    pub take_ownership: bool,
-    pub force_conflicts: bool,
-    /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
-    pub recreate: Vec<String>,
-    pub no_hooks: bool,
-    /// Rules of `fabric::guard` that are overridden, by id.
-    pub force: Vec<&'static str>,
-    /// Rules that refuse are told as warnings: for `diff`, which does nothing anyway.
-    pub tell_refusals: bool,
-    pub description: Option<String>,
-    /// 0 keeps all.
-    pub history_max: usize,
-}
-
-/// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or as JSON.
-pub trait Progress: Send + Sync {
-    fn event(&self, event: &Event);
-}
-
-/// One thing that happened. The fields are what `--events json` streams.
-#[derive(Clone, Debug, serde::Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// The plan is made; nothing is written yet.
-    Planned {
-        create: usize,
-        change: usize,
-        recreate: usize,
-        unchanged: usize,
-        prune: usize,
-    },
-    /// One object was written or deleted.
-    Applied {
-        action: String,
-        object: String,
-    },
-    /// An object's state while it is waited for; `ready` when it is done.
-    Waiting {
-        object: String,
-        ready: bool,
-        /// Whether the reason is something that went wrong with a pod, rather than something not done yet.
-        trouble: bool,
-        reason: String,
-        done: usize,
-        total: usize,
-    },
-    Hook {
-        hook: String,
-        phase: String,
-    },
-    /// Something the user should know that is no failure.
-    Warning {
-        message: String,
-    },
-    /// A step of the story: `identities`, `lock`, `record`, ...
-    Step {
-        message: String,
-    },
-}
-
-impl Default for Options {
-    /// The flags' defaults.
-    fn default() -> Options {
-        Options {
-            dry_run: DryRun::No,
-            wait: true,
-            wait_for_jobs: false,
-            timeout: Duration::from_secs(300),
-            rollback_on_failure: false,
-            cleanup_on_fail: false,
-            create_namespace: true,
-            take_ownership: false,
-            force_conflicts: false,
-            recreate: Vec::new(),
-            no_hooks: false,
-            force: Vec::new(),
-            tell_refusals: false,
-            description: None,
-            history_max: 10,
-        }
-    }
-}
 
 /// What an operation did, or would do.
 pub struct Outcome {
@@ -367,70 +215,6 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     Ok(Prepared { past, target, plan, identities, owner, warnings })
 }
 
-/// Makes the release's namespace when it is not there. False: it is not there, and this is only a preview.
-async fn ensure_namespace(context: &Context<'_>, options: &Options, made: &Cell<bool>) -> Result<bool> {
-    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() };
-    match context.cluster.get("v1", &key).await {
-        Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => {
-            Err(Error::refused(format!("namespace \"{}\" is being deleted", context.namespace))
-                .now("nothing was changed")
-                .hint("run the command again when it is gone"))
-        }
-        Ok(Some(_)) => Ok(true),
-        // Who may not read namespaces may still be allowed to work in one.
-        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(true),
-        Err(error) => Err(error.into()),
-        Ok(None) if options.dry_run != DryRun::No => Ok(false),
-        Ok(None) if !options.create_namespace => Err(Error::user(format!("namespace \"{}\" does not exist", context.namespace))
-            .now("nothing was changed")
-            .hint("leave out --create-namespace=false, or create it first")),
-        Ok(None) => {
-            let body = json!({
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": context.namespace,
-                    "labels": {"app.kubernetes.io/managed-by": "kubectl-fabric"},
-                    "annotations": {"kubectl-fabric.io/created-for": context.release.as_str()},
-                },
-            });
-            context.cluster.apply(&body, Apply::default()).await.map_err(|error| {
-                Error::from(error)
-                    .context(format!("namespace \"{}\" cannot be created", context.namespace))
-                    .hint("if somebody else makes it for you, run the command again when it is there")
-            })?;
-            made.set(true);
-            context.step(&format!("namespace {} created", context.namespace));
-            Ok(true)
-        }
-    }
-}
-
-/// Compares the identities that the nodes need with those that exist.
-async fn plan_identities(context: &Context<'_>, intent: &Intent, target: &Target) -> Result<identity::Plan> {
-    let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }, Some(organization)) = (intent, &target.organization) else {
-        return Ok(identity::Plan::default());
-    };
-    let secrets = crate::cluster::Kind { api_version: "v1".into(), kind: "Secret".into() };
-    let existing = context.cluster.list(&secrets, Some(&context.namespace), &format!("!{}", storage::RECORD_LABEL)).await?;
-    let existing: BTreeMap<String, Value> =
-        existing.into_iter().filter_map(|body| Some((body["metadata"]["name"].as_str()?.to_owned(), body))).collect();
-    identity::plan(organization, &existing, &wanted.identities, context.now).map_err(|error| error.now("nothing was changed"))
-}
-
-/// A revision as it will be recorded, packed before the lock is taken.
-struct Draft {
-    record: Record,
-    packed: storage::Packed,
-}
-
-fn draft(context: &Context<'_>, prepared: &Prepared, user: &str) -> Result<Draft> {
-    let newest = prepared.past.newest();
-    let record = new_record(context, prepared, newest.unwrap_or(0) + 1, user, &preparing(prepared.target.operation));
-    let packed = storage::pack(&record)?;
-    Ok(Draft { record, packed })
-}
-
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
 async fn locked(
     context: &Context<'_>,
@@ -469,24 +253,6 @@ async fn locked(
         }
         _ => carry_out(context, options, prepared, draft, &writer).await,
     }
-}
-
-/// We hold the lock, so whatever is still pending was interrupted.
-async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
-    for summary in past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status.is_pending()) {
-        let description = format!("interrupted at {} ({})", summary.updated, summary.status);
-        storage::set_status(
-            context.cluster,
-            &context.namespace,
-            context.release.as_str(),
-            summary.revision,
-            Status::Failed,
-            Some(&description),
-        )
-        .await?;
-        context.step(&format!("revision {} was interrupted ({}); it is recorded as failed", summary.revision, summary.status));
-    }
-    Ok(())
 }
 
 /// Install, upgrade and rollback: record, identities, hooks, apply, wait, prune, record.
@@ -610,117 +376,6 @@ async fn steps(
     apply::prune(context, &prepared.plan, options, writer, &mut monitor).await
 }
 
-/// Writes the identities that are missing. Authorities come first: a node's certificate without its authority could not be extended.
-async fn create_identities(context: &Context<'_>, identities: &identity::Plan, writer: &Writer<'_>) -> Result<()> {
-    if identities.create.is_empty() {
-        return Ok(());
-    }
-    context.step(&format!(
-        "{} identities{}",
-        identities.create.len(),
-        if identities.generated { " generated" } else { " taken from the crypto-config" }
-    ));
-    let (authorities, others): (Vec<_>, Vec<_>) = identities.create.iter().partition(|secret| identity::is_authority(secret));
-    for wave in [authorities, others] {
-        let writes = wave.into_iter().map(|secret| async move {
-            writer.check()?;
-            context
-                .cluster
-                .apply(&secret.body, Apply::default())
-                .await
-                .map_err(|error| Error::from(error).context(format!("identity {} cannot be written", secret.key)))
-        });
-        futures::future::try_join_all(writes).await?;
-    }
-    Ok(())
-}
-
-/// `--cleanup-on-fail`: what this attempt created goes.
-async fn clean_up(context: &Context<'_>, plan: &Plan, writer: &Writer<'_>, error: Error) -> Error {
-    for step in plan.with(Action::Create) {
-        if writer.check().is_err() || matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
-        {
-            continue;
-        }
-        if let Err(left) = context.cluster.delete(&step.api_version, &step.key, crate::cluster::Delete::default()).await {
-            context.warn(&format!("{} could not be cleaned up: {}", step.key, left.message));
-        }
-    }
-    error
-}
-
-/// `--rollback-on-failure`: back to the revision before, or away with a first install.
-async fn undo(context: Context<'_>, intent: Intent, options: Options, error: Error) -> Result<Outcome> {
-    let history = match storage::history(context.cluster, &context.namespace, context.release.as_str()).await {
-        Ok(history) => history,
-        Err(worse) => return Err(error.why(format!("it could not be undone either: {}", worse.what()))),
-    };
-    let failed = history.last().and_then(Entry::summary).is_some_and(|summary| summary.status == Status::Failed);
-    let deploys = matches!(intent, Intent::Install(_) | Intent::Upgrade { .. });
-    if !failed || !deploys {
-        return Err(error);
-    }
-    let deployed = history.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed);
-    let (intent, done) = match deployed {
-        Some(summary) => (
-            Intent::Rollback { revision: Some(summary.revision) },
-            format!("it was rolled back to revision {}", summary.revision),
-        ),
-        None => {
-            let intent = Intent::Uninstall { keep_history: false, delete_data: false, delete_namespace: false };
-            (intent, "it was uninstalled again; identities and volumes stay".to_owned())
-        }
-    };
-    context.step("the operation failed and is undone");
-    let options = Options { rollback_on_failure: false, ..options };
-    Err(match Box::pin(run(context, intent, options)).await {
-        Ok(_) => error.replace_now(done),
-        Err(worse) => error.why(format!("undoing it failed as well: {worse}")),
-    })
-}
-
-fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u32, user: &str, description: &str) -> Record {
-    let target = &prepared.target;
-    let first = prepared.past.entries.iter().find_map(Entry::summary).map_or(context.now, |summary| summary.first_deployed);
-    let item =
-        |key: &ObjectKey, api_version: &str, uid| InventoryItem { key: key.clone(), api_version: api_version.to_owned(), uid };
-    let mut inventory: Vec<InventoryItem> =
-        target.objects.iter().map(|object| item(&object.key, object.api_version(), None)).collect();
-    inventory.extend(target.hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)));
-    // What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
-    let leaving = prepared.plan.steps.iter().filter(|step| step.wanted.is_none());
-    let ours = leaving.filter(|step| step.live.as_ref().is_some_and(|live| prepared.owner.owns(live)));
-    inventory.extend(ours.map(|step| item(&step.key, &step.api_version, step.uid())));
-    Record {
-        summary: Summary {
-            release: context.release.as_str().to_owned(),
-            namespace: context.namespace.clone(),
-            revision,
-            status: target.operation.pending(),
-            first_deployed: first,
-            updated: context.now,
-            chart: target.chart.name.clone(),
-            chart_version: target.chart.version.clone(),
-            app_version: target.app_version.clone(),
-            description: description.to_owned(),
-            user: user.to_owned(),
-            plugin_version: env!("CARGO_PKG_VERSION").to_owned(),
-            rollback_to: target.rollback_to,
-        },
-        chart: target.chart.clone(),
-        user_values: target.user_values.clone(),
-        computed_values: target.computed_values.clone(),
-        secret_paths: target.secret_paths.clone(),
-        objects: target.objects.clone(),
-        hooks: target.hooks.clone(),
-        notes: target.notes.clone(),
-        inventory,
-        outcome: None,
-        guard: target.guard.clone(),
-        mask_key: prepared.past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),
-    }
-}
-
 fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
     let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths);
     let kept = prepared.plan.with(Action::Keep).map(|step| format!("{}: {}", step.key, step.why)).collect();
@@ -740,37 +395,6 @@ fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: b
     }
 }
 
-fn preparing(operation: Operation) -> String {
-    match operation {
-        Operation::Install => "Initial install underway".to_owned(),
-        Operation::Upgrade => "Preparing upgrade".to_owned(),
-        Operation::Rollback => "Preparing rollback".to_owned(),
-        Operation::Uninstall => "Deletion in progress (or silently failed)".to_owned(),
-    }
-}
-
-fn complete(operation: Operation, rollback_to: Option<u32>) -> String {
-    match (operation, rollback_to) {
-        (Operation::Rollback, Some(revision)) => format!("Rollback to {revision}"),
-        (Operation::Install, _) => "Install complete".to_owned(),
-        (Operation::Uninstall, _) => "Uninstallation complete".to_owned(),
-        _ => "Upgrade complete".to_owned(),
-    }
-}
-
-/// What the history says of rules that a revision overrode.
-fn forced(guard: &Value) -> String {
-    match &Facts::read(guard).forced[..] {
-        [] => String::new(),
-        rules => format!(" (--force {})", rules.join(" --force ")),
-    }
-}
-
 fn capitalized(word: &str) -> String {
     word[..1].to_uppercase() + &word[1..]
-}
-
-/// The clock enters once; what is later is counted from there.
-fn later(now: Timestamp, elapsed: Duration) -> Timestamp {
-    jiff::SignedDuration::try_from(elapsed).ok().and_then(|elapsed| now.checked_add(elapsed).ok()).unwrap_or(now)
 }

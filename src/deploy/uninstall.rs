@@ -1,10 +1,11 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
+use super::revision::{complete, new_record};
 use super::wait::Monitor;
-use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, complete, hooks, new_record, outcome};
-use crate::cluster::{Delete, Kind};
+use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
+use crate::cluster::Kind;
 use crate::error::{Error, Result};
-use crate::manifest::{HookEvent, Object, ObjectKey, Source};
+use crate::manifest::{HookEvent, Object, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::{Action, Plan, Step};
 use crate::release::{Entry, Status};
@@ -64,7 +65,7 @@ pub async fn run(
         })?;
     }
     if delete_namespace {
-        remove_namespace(context)
+        namespace::remove_namespace(context)
             .await
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
@@ -118,28 +119,4 @@ fn claim_prefixes(object: &crate::manifest::Object) -> Vec<String> {
         "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
         _ => Vec::new(),
     }
-}
-
-/// `--delete-namespace`: only a namespace that this release made, and only when nothing of others is left in it.
-async fn remove_namespace(context: &Context<'_>) -> Result<()> {
-    let name = context.namespace.as_str();
-    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
-    let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(()) };
-    if crate::manifest::annotation(&body, "kubectl-fabric.io/created-for") != Some(context.release.as_str()) {
-        context.warn(&format!("namespace \"{name}\" was not made for this release and stays"));
-        return Ok(());
-    }
-    for kind in ["Pod", "PersistentVolumeClaim", "ConfigMap", "Secret", "Service"] {
-        let kind = Kind { api_version: "v1".into(), kind: kind.to_owned() };
-        let left = context.cluster.list_metadata(&kind, Some(name), "").await?;
-        // The cluster itself puts its CA into every namespace.
-        let left = left.iter().filter_map(|body| body["metadata"]["name"].as_str()).find(|name| *name != "kube-root-ca.crt");
-        if let Some(left) = left {
-            context.warn(&format!("namespace \"{name}\" stays: {} {left} is still in it", kind.kind));
-            return Ok(());
-        }
-    }
-    let uid = body["metadata"]["uid"].as_str().map(str::to_owned);
-    context.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
-    Ok(())
 }

@@ -1,0 +1,47 @@
+//! What an operation tells while it runs.
+
+/// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or as JSON.
+pub trait Progress: Send + Sync {
+    fn event(&self, event: &Event);
+}
+
+/// One thing that happened. The fields are what `--events json` streams.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The plan is made; nothing is written yet.
+    Planned {
+        create: usize,
+        change: usize,
+        recreate: usize,
+        unchanged: usize,
+        prune: usize,
+    },
+    /// One object was written or deleted.
+    Applied {
+        action: String,
+        object: String,
+    },
+    /// An object's state while it is waited for; `ready` when it is done.
+    Waiting {
+        object: String,
+        ready: bool,
+        /// Whether the reason is something that went wrong with a pod, rather than something not done yet.
+        trouble: bool,
+        reason: String,
+        done: usize,
+        total: usize,
+    },
+    Hook {
+        hook: String,
+        phase: String,
+    },
+    /// Something the user should know that is no failure.
+    Warning {
+        message: String,
+    },
+    /// A step of the story: `identities`, `lock`, `record`, ...
+    Step {
+        message: String,
+    },
+}

@@ -1,0 +1,70 @@
+//! After a failure: runs that died, attempts that are cleaned up or undone.
+
+use super::{Context, Intent, Options, Outcome, Past, Writer, run};
+use crate::cluster::Delete;
+use crate::error::{Error, Result};
+use crate::plan::{Action, Plan};
+use crate::release::{Entry, Status};
+use crate::storage;
+
+/// We hold the lock, so whatever is still pending was interrupted.
+pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
+    for summary in past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status.is_pending()) {
+        let description = format!("interrupted at {} ({})", summary.updated, summary.status);
+        storage::set_status(
+            context.cluster,
+            &context.namespace,
+            context.release.as_str(),
+            summary.revision,
+            Status::Failed,
+            Some(&description),
+        )
+        .await?;
+        context.step(&format!("revision {} was interrupted ({}); it is recorded as failed", summary.revision, summary.status));
+    }
+    Ok(())
+}
+
+/// `--cleanup-on-fail`: what this attempt created goes.
+pub(super) async fn clean_up(context: &Context<'_>, plan: &Plan, writer: &Writer<'_>, error: Error) -> Error {
+    for step in plan.with(Action::Create) {
+        if writer.check().is_err() || matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
+        {
+            continue;
+        }
+        if let Err(left) = context.cluster.delete(&step.api_version, &step.key, Delete::default()).await {
+            context.warn(&format!("{} could not be cleaned up: {}", step.key, left.message));
+        }
+    }
+    error
+}
+
+/// `--rollback-on-failure`: back to the revision before, or away with a first install.
+pub(super) async fn undo(context: Context<'_>, intent: Intent, options: Options, error: Error) -> Result<Outcome> {
+    let history = match storage::history(context.cluster, &context.namespace, context.release.as_str()).await {
+        Ok(history) => history,
+        Err(worse) => return Err(error.why(format!("it could not be undone either: {}", worse.what()))),
+    };
+    let failed = history.last().and_then(Entry::summary).is_some_and(|summary| summary.status == Status::Failed);
+    let deploys = matches!(intent, Intent::Install(_) | Intent::Upgrade { .. });
+    if !failed || !deploys {
+        return Err(error);
+    }
+    let deployed = history.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed);
+    let (intent, done) = match deployed {
+        Some(summary) => (
+            Intent::Rollback { revision: Some(summary.revision) },
+            format!("it was rolled back to revision {}", summary.revision),
+        ),
+        None => {
+            let intent = Intent::Uninstall { keep_history: false, delete_data: false, delete_namespace: false };
+            (intent, "it was uninstalled again; identities and volumes stay".to_owned())
+        }
+    };
+    context.step("the operation failed and is undone");
+    let options = Options { rollback_on_failure: false, ..options };
+    Err(match Box::pin(run(context, intent, options)).await {
+        Ok(_) => error.replace_now(done),
+        Err(worse) => error.why(format!("undoing it failed as well: {worse}")),
+    })
+}
