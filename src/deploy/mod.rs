@@ -301,10 +301,12 @@ async fn carry_out(
         let interrupted = error.kind() == Kind::Interrupted;
         record.summary.status = Status::Failed;
         record.summary.description = if interrupted { format!("interrupted at {}", record.summary.updated) } else { short };
-        let error = match storage::update(cluster, &mut written, &record).await {
+        let recorded = storage::update(cluster, &mut written, &record).await;
+        let error = match &recorded {
             Ok(()) => error,
             Err(lost) => error.why(format!("its failure could not be recorded either: {}", lost.message)),
         };
+        let state = if recorded.is_ok() { "recorded as failed" } else { "still recorded as pending" };
         let mut history = prepared.past.entries.clone();
         history.push(Entry::Readable(record.summary.clone()));
         if let Err(left) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
@@ -312,7 +314,7 @@ async fn carry_out(
         }
         let before = prepared.past.deployed().map(|summary| format!("; revision {} stays the deployed one", summary.revision));
         let error = error.now(format!(
-            "revision {revision} of \"{release}\" is recorded as failed{}; what it wrote stays until the next run",
+            "revision {revision} of \"{release}\" is {state}{}; what it wrote stays until the next run",
             before.unwrap_or_default()
         ));
         let error =
