@@ -55,7 +55,8 @@ const OLD_COUCHDB: &str = "hyperledger/fabric-couchdb:";
 #[test]
 fn steps_between_versions_are_judged_by_the_table() {
     use Verdict::{Allow, Block, NeedsAction, Warn};
-    let cases: &[(&str, &str, &str, &[(&str, Verdict)])] = &[
+    type Told = &'static [(&'static str, Verdict)];
+    let cases: &[(&str, &str, &str, Told)] = &[
         // A step that no row names.
         (ORDERER, "2.5.16", "2.2.15", &[("U00", Block)]),
         (ORDERER, "2.2.15", "1.4.12", &[("U00", Block)]),
@@ -259,7 +260,7 @@ fn every_rule_has_a_case_here() {
             rule.id
         );
         assert!(!rule.reason.is_empty() && !rule.source.is_empty(), "{}", rule.id);
-        assert_eq!(rule.verdict.refuses() && rule.way_out.is_empty(), false, "{} leaves no way", rule.id);
+        assert!(!rule.verdict.refuses() || !rule.way_out.is_empty(), "{} leaves no way", rule.id);
     }
     assert!(RULES.is_sorted_by_key(|rule| rule.id), "rows of one id stand together");
 }
