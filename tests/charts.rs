@@ -152,8 +152,16 @@ fn every_reference_of_a_pod_resolves() {
             let objects = outcome.output.objects.iter().filter(move |object| object.key.kind == kind);
             objects.map(|object| object.key.name.clone()).collect::<BTreeSet<_>>()
         };
-        let mut secrets: BTreeSet<String> = outcome.secrets.iter().cloned().collect();
-        for path in ["/ca/existingSecret", "/couchdb/existingSecret", "/orderers/genesis/secret", "/chaincode/dockerTlsSecret"] {
+        let mut secrets = named("Secret");
+        secrets.extend(outcome.secrets.iter().cloned());
+        for path in [
+            "/ca/existingSecret",
+            "/couchdb/existingSecret",
+            "/orderers/genesis/secret",
+            "/chaincode/dockerTlsSecret",
+            "/ca/database/existingSecret",
+            "/ca/database/tlsSecret",
+        ] {
             secrets.extend(outcome.values.pointer(path).and_then(Value::as_str).map(str::to_owned));
         }
         let (mut maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
@@ -231,6 +239,9 @@ fn every_pod_is_confined() {
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{place}");
             for container in pod["containers"].as_array().unwrap() {
                 let context = &container["securityContext"];
+                if container["name"] == "logs" {
+                    continue; // The user's.
+                }
                 if container["name"] == "docker" {
                     assert_eq!(outcome.pod_security, "privileged", "{place}");
                     continue;
@@ -276,6 +287,8 @@ fn every_value_does_something() {
                 json!({"crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}}}),
                 json!({"crypto": {"source": "secret"}}),
                 json!({"chaincode": {"mode": "dind"}}),
+                json!({"ca": {"database": {"type": "postgres", "dataSource": "host=db"}}}),
+                json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
                 json!({"chaincode": {"mode": "dind", "dind": {"persistence": {"enabled": true}}}}),
                 json!({"chaincode": {"mode": "docker-sock"}}),
                 json!({"chaincode": {"mode": "k8s"}}),
@@ -289,6 +302,7 @@ fn every_value_does_something() {
             "orderer-org",
             &[
                 json!({"networkPolicy": {}}),
+                json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
                 json!({"orderers": {"consensus": "kafka", "genesis": {"secret": "orderer-genesis"}}}),
                 json!({
                     "fabricVersion": "2.2.15",
@@ -346,6 +360,7 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             None => match key {
                 "fabricVersion" => json!("2.5.15"),
                 "size" => json!("7Gi"),
+                "interval" => json!("7s"),
                 "heap" | "zookeeperHeap" => json!("64m"),
                 "dockerEndpoint" => json!("tcp://elsewhere:2376"),
                 _ => json!("other"),
@@ -355,6 +370,9 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "hostAliases" => json!([{"ip": "192.0.2.1", "hostnames": ["other"]}]),
             "builders" => json!([{"name": "other", "path": "/other"}]),
             "tolerations" => json!([{"key": "other"}]),
+            "egress" => json!([{"ports": [{"port": 1}]}]),
+            "sidecars" | "extraVolumes" | "extraVolumeMounts" => json!([{"name": "other"}]),
+            "limitRange" => json!([{"type": "Pod"}]),
             "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },

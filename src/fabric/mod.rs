@@ -160,6 +160,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
             facts.extend(peer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
             facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
             if settings.flag("/ca/enabled", false) {
+                ca::check_database(&settings, &mut breaks);
                 let server = certified(&settings, &names, &exposure, ca::NAME);
                 facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
             }
@@ -174,6 +175,9 @@ pub fn facts(subject: Subject) -> Result<Value> {
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
+    }
+    if settings.flag("/metrics/serviceMonitor/enabled", false) && !settings.flag("/metrics/enabled", true) {
+        breaks.add("metrics.serviceMonitor.enabled", "there is nothing to read while metrics.enabled is false");
     }
     facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
     breaks.into_result(subject.release)?;
