@@ -32,6 +32,7 @@ struct Outcome {
     secrets: Vec<String>,
     hosts: Vec<String>,
     warnings: Vec<String>,
+    pod_security: String,
 }
 
 impl Case {
@@ -105,7 +106,14 @@ impl Case {
         let secrets = organization.as_ref().map(identity::secret_names).unwrap_or_default();
         let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
         let hosts = nodes.flat_map(|node| node.hosts.clone()).collect();
-        Ok(Outcome { output, values: values.tree, secrets, hosts, warnings: fabric::warnings(&facts) })
+        Ok(Outcome {
+            output,
+            values: values.tree,
+            secrets,
+            hosts,
+            warnings: fabric::warnings(&facts),
+            pod_security: facts["pod_security"].as_str().unwrap_or_default().to_owned(),
+        })
     }
 
     fn name(&self) -> String {
@@ -144,11 +152,20 @@ fn every_reference_of_a_pod_resolves() {
             let objects = outcome.output.objects.iter().filter(move |object| object.key.kind == kind);
             objects.map(|object| object.key.name.clone()).collect::<BTreeSet<_>>()
         };
-        let mut secrets: BTreeSet<String> = outcome.secrets.iter().cloned().collect();
-        for path in ["/ca/existingSecret", "/couchdb/existingSecret", "/orderers/genesis/secret"] {
+        let mut secrets = named("Secret");
+        secrets.extend(outcome.secrets.iter().cloned());
+        for path in [
+            "/ca/existingSecret",
+            "/couchdb/existingSecret",
+            "/orderers/genesis/secret",
+            "/chaincode/dockerTlsSecret",
+            "/ca/database/existingSecret",
+            "/ca/database/tlsSecret",
+        ] {
             secrets.extend(outcome.values.pointer(path).and_then(Value::as_str).map(str::to_owned));
         }
-        let (maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
+        let (mut maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
+        maps.insert("kube-root-ca.crt".to_owned()); // Kubernetes puts it into every namespace.
         for (object, pod) in pods(&outcome.output.objects) {
             let place = format!("{}: {}", case.name(), object.key);
             for claim in find(pod, "persistentVolumeClaim") {
@@ -222,10 +239,18 @@ fn every_pod_is_confined() {
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{place}");
             for container in pod["containers"].as_array().unwrap() {
                 let context = &container["securityContext"];
+                if container["name"] == "logs" {
+                    continue; // The user's.
+                }
+                if container["name"] == "docker" {
+                    assert_eq!(outcome.pod_security, "privileged", "{place}");
+                    continue;
+                }
                 assert_eq!(context["allowPrivilegeEscalation"], false, "{place}");
                 assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{place}");
                 let old_couchdb = container["image"].as_str().unwrap().contains("fabric-couchdb");
                 assert_eq!(context.get("runAsUser") == Some(&json!(0)), old_couchdb, "{place}");
+                assert!(!old_couchdb || outcome.pod_security != "restricted", "{place}");
             }
         }
     });
@@ -261,6 +286,12 @@ fn every_value_does_something() {
                 json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
                 json!({"crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}}}),
                 json!({"crypto": {"source": "secret"}}),
+                json!({"chaincode": {"mode": "dind"}}),
+                json!({"ca": {"database": {"type": "postgres", "dataSource": "host=db"}}}),
+                json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
+                json!({"chaincode": {"mode": "dind", "dind": {"persistence": {"enabled": true}}}}),
+                json!({"chaincode": {"mode": "docker-sock"}}),
+                json!({"chaincode": {"mode": "k8s"}}),
                 json!({"expose": {"type": "NodePort", "host": "example.com"}}),
                 json!({"expose": {"type": "LoadBalancer", "host": "example.com"}}),
                 json!({"expose": {"type": "Ingress", "className": "nginx", "host": "{node}.example.com"}}),
@@ -271,6 +302,7 @@ fn every_value_does_something() {
             "orderer-org",
             &[
                 json!({"networkPolicy": {}}),
+                json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
                 json!({"orderers": {"consensus": "kafka", "genesis": {"secret": "orderer-genesis"}}}),
                 json!({
                     "fabricVersion": "2.2.15",
@@ -328,6 +360,7 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             None => match key {
                 "fabricVersion" => json!("2.5.15"),
                 "size" => json!("7Gi"),
+                "interval" => json!("7s"),
                 "heap" | "zookeeperHeap" => json!("64m"),
                 "dockerEndpoint" => json!("tcp://elsewhere:2376"),
                 _ => json!("other"),
@@ -337,6 +370,9 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "hostAliases" => json!([{"ip": "192.0.2.1", "hostnames": ["other"]}]),
             "builders" => json!([{"name": "other", "path": "/other"}]),
             "tolerations" => json!([{"key": "other"}]),
+            "egress" => json!([{"ports": [{"port": 1}]}]),
+            "sidecars" | "extraVolumes" | "extraVolumeMounts" => json!([{"name": "other"}]),
+            "limitRange" => json!([{"type": "Pod"}]),
             "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },

@@ -50,10 +50,18 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
     set("FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS", format!("0.0.0.0:{}", settings.number("/operations/port", 9443)));
     let metrics = if settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" };
     set("FABRIC_CA_SERVER_METRICS_PROVIDER", metrics.to_owned());
+    let database = settings.text_or("/ca/database/type", "sqlite3");
+    if database != "sqlite3" {
+        set("FABRIC_CA_SERVER_DB_TYPE", database.to_owned());
+    }
+    if !settings.text("/ca/database/tlsSecret").is_empty() {
+        set("FABRIC_CA_SERVER_DB_TLS_ENABLED", "true".to_owned());
+        set("FABRIC_CA_SERVER_DB_TLS_CERTFILES", "/etc/hyperledger/database/ca.crt".to_owned());
+    }
     for (name, value) in settings.map("/ca/env").into_iter().flatten() {
         set(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
-    json!({
+    let mut facts = json!({
         "name": NAME,
         "address": names.address(NAME),
         "endpoint": format!("{}:{PORT}", names.address(NAME)),
@@ -62,7 +70,51 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
         "ca_secret": crypto.secret(&format!("{}-ca", crypto.release)),
         "tls_secret": crypto.secret(&format!("{NAME}-tls")),
         "credentials_secret": credentials(settings).0,
-    })
+    });
+    if database != "sqlite3" {
+        facts["database_secret"] = settings.text_or("/ca/database/existingSecret", "ca-database").into();
+    }
+    facts
+}
+
+/// Refuses a database that the server could not reach. Sources: `docs/source/users-guide.rst` of hyperledger/fabric-ca, "Configuring
+/// PostgreSQL" and "Configuring MySQL" (`parseTime`). No message shows the data source, which holds a password.
+pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
+    let (source, secret) = (settings.text("/ca/database/dataSource"), settings.text("/ca/database/existingSecret"));
+    let database = settings.text_or("/ca/database/type", "sqlite3");
+    if database == "sqlite3" {
+        for (key, value) in
+            [("dataSource", source), ("existingSecret", secret), ("tlsSecret", settings.text("/ca/database/tlsSecret"))]
+        {
+            if !value.is_empty() {
+                breaks.add(
+                    &format!("ca.database.{key}"),
+                    "sqlite3 is a file on the CA server's own volume: choose ca.database.type",
+                );
+            }
+        }
+        return;
+    }
+    match (source.is_empty(), secret.is_empty()) {
+        (true, true) => {
+            breaks.add("ca.database.dataSource", format!("{database} needs a data source, here or in ca.database.existingSecret"))
+        }
+        (false, false) => {
+            breaks.add("ca.database.existingSecret", "the data source is said twice: in values, and in this Secret")
+        }
+        (false, true) if database == "mysql" && !source.contains("parseTime=true") => {
+            breaks.add(
+                "ca.database.dataSource",
+                "the CA server reads times from MySQL only with parseTime=true in the data source",
+            );
+        }
+        _ => {}
+    }
+    if settings.flag("/networkPolicy/enabled", false)
+        && settings.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]))
+    {
+        breaks.warn("the CA server may not call its database yet: name it by networkPolicy.egress");
+    }
 }
 
 /// The pod from which an administrator calls `peer`, talking to the first peer unless told otherwise. From 3.0 on Fabric publishes no

@@ -2,7 +2,7 @@
 
 use super::Breaks;
 use super::settings::Settings;
-use super::versions::{CCAAS_BUILDER, EXTERNAL_BUILDERS};
+use super::versions::{CCAAS_BUILDER, EXTERNAL_BUILDERS, K8S_BUILDER};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -11,8 +11,14 @@ use serde_json::{Value, json};
 pub enum Chaincode {
     /// As a service, by the builder in the peer's image.
     Ccaas,
+    /// By hyperledger-labs/fabric-builder-k8s, as Jobs of the peer's namespace.
+    K8s,
     /// By a Docker host that the peer reaches over TCP.
     DockerTcp,
+    /// By the Docker daemon of the machine that the peer is on.
+    DockerSock,
+    /// By a Docker daemon in the peer's pod.
+    Dind,
     /// By external builders of the user's own.
     External,
     /// Not at all: the peer keeps the ledger and does not endorse.
@@ -23,9 +29,36 @@ impl Chaincode {
     pub fn name(self) -> &'static str {
         match self {
             Chaincode::Ccaas => "ccaas",
+            Chaincode::K8s => "k8s",
             Chaincode::DockerTcp => "docker-tcp",
+            Chaincode::DockerSock => "docker-sock",
+            Chaincode::Dind => "dind",
             Chaincode::External => "external",
             Chaincode::None => "none",
+        }
+    }
+
+    pub fn is_docker(self) -> bool {
+        matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock | Chaincode::Dind)
+    }
+
+    /// What the peer is told of its Docker daemon.
+    pub fn endpoint(self, settings: &Settings) -> String {
+        match self {
+            Chaincode::DockerTcp => settings.text("/chaincode/dockerEndpoint").to_owned(),
+            Chaincode::DockerSock => "unix:///host/var/run/docker.sock".to_owned(),
+            Chaincode::Dind => "tcp://127.0.0.1:2375".to_owned(),
+            Chaincode::Ccaas | Chaincode::K8s | Chaincode::External | Chaincode::None => String::new(),
+        }
+    }
+
+    /// The Pod Security level that a namespace must allow: a socket of the machine and a privileged container are for none but
+    /// `privileged`; the builder's pods say nothing of how they are confined, so `restricted` refuses them.
+    pub fn pod_security(self) -> &'static str {
+        match self {
+            Chaincode::DockerSock | Chaincode::Dind => "privileged",
+            Chaincode::K8s => "baseline",
+            Chaincode::Ccaas | Chaincode::DockerTcp | Chaincode::External | Chaincode::None => "restricted",
         }
     }
 
@@ -42,7 +75,7 @@ impl Chaincode {
         if builders && !EXTERNAL_BUILDERS.holds(version) {
             breaks.add("chaincode.builders", format!("Fabric {version} has no external builders; they came with 2.0"));
         }
-        match settings.text_or("/chaincode/mode", "auto") {
+        let mode = match settings.text_or("/chaincode/mode", "auto") {
             "auto" if !endpoint.is_empty() => Chaincode::DockerTcp,
             "auto" if CCAAS_BUILDER.holds(version) => Chaincode::Ccaas,
             "auto" if builders => Chaincode::External,
@@ -62,6 +95,26 @@ impl Chaincode {
                 }
                 Chaincode::DockerTcp
             }
+            "docker-sock" => {
+                breaks.warn(
+                    "chaincode.mode docker-sock gives peers the whole machine that they are on, needs a namespace without Pod Security, \
+                     and works only on machines that run Docker: those of Kubernetes 1.24 and later mostly run containerd",
+                );
+                Chaincode::DockerSock
+            }
+            "dind" => {
+                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod: the namespace must allow that");
+                Chaincode::Dind
+            }
+            "k8s" => {
+                if !K8S_BUILDER.holds(version) {
+                    let why = format!(
+                        "the builder's programs do not run in the peer's image of Fabric {version}; they do from 2.5.11 on"
+                    );
+                    breaks.add("chaincode.mode", why);
+                }
+                Chaincode::K8s
+            }
             "external" => {
                 if !builders {
                     breaks.add("chaincode.builders", "chaincode.mode external needs at least one builder, with name and path");
@@ -69,7 +122,27 @@ impl Chaincode {
                 Chaincode::External
             }
             _ => Chaincode::None,
-        }
+        };
+        mode.check(settings, breaks);
+        mode
+    }
+
+    /// Refuses settings that this mode does not read.
+    fn check(self, settings: &Settings, breaks: &mut Breaks) {
+        let given = |key: &str| {
+            let value = settings.get(&format!("/chaincode/{key}"));
+            value.is_some_and(|value| *value != json!("") && *value != json!([]))
+        };
+        let mut only = |keys: &[&str], holds: bool, mode: &str| {
+            for key in keys.iter().filter(|key| !holds && given(key)) {
+                breaks.add(
+                    &format!("chaincode.{key}"),
+                    format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()),
+                );
+            }
+        };
+        only(&["dockerEndpoint", "dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
+        only(&["dockerNetwork", "dockerDns", "dockerDnsSearch"], self.is_docker(), "docker-tcp, docker-sock or dind");
     }
 }
 
@@ -88,6 +161,23 @@ pub fn builders(settings: &Settings, version: &Version, chaincode: Chaincode) ->
             "name": "ccaas_builder",
             "path": "/opt/hyperledger/ccaas_builder",
             "propagateEnvironment": ["CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG"],
+        }));
+    }
+    if chaincode == Chaincode::K8s {
+        builders.push(json!({
+            "name": "k8s_builder",
+            "path": "/opt/hyperledger/k8s_builder",
+            "propagateEnvironment": [
+                "CORE_PEER_ID",
+                "FABRIC_K8S_BUILDER_DEBUG",
+                "FABRIC_K8S_BUILDER_NAMESPACE",
+                "FABRIC_K8S_BUILDER_NODE_ROLE",
+                "FABRIC_K8S_BUILDER_OBJECT_NAME_PREFIX",
+                "FABRIC_K8S_BUILDER_SERVICE_ACCOUNT",
+                "FABRIC_K8S_BUILDER_START_TIMEOUT",
+                "KUBERNETES_SERVICE_HOST",
+                "KUBERNETES_SERVICE_PORT",
+            ],
         }));
     }
     builders.extend(settings.get("/chaincode/builders").and_then(Value::as_array).into_iter().flatten().cloned());

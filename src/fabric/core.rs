@@ -171,7 +171,7 @@ pub fn yaml(version: &Version, chaincode: Chaincode, builders: Vec<Value>) -> Va
         "operations": {"tls": {"enabled": false, "clientAuthRequired": false, "clientRootCAs": {"files": []}}},
         "metrics": {"provider": "disabled", "statsd": {"network": "udp", "address": "127.0.0.1:8125", "writeInterval": "10s"}},
     });
-    if chaincode == Chaincode::DockerTcp {
+    if chaincode.is_docker() {
         core["vm"] = json!({
             "docker": {
                 "tls": {"enabled": false},

@@ -94,6 +94,16 @@ impl Images<'_> {
         self.name("docker.io", "hyperledger/fabric-zookeeper", THIRD_PARTY)
     }
 
+    /// A Docker daemon to run in a pod. Docker 29 refuses what peers before 2.5.15 and 3.1.4 ask (hyperledger/fabric#5350).
+    pub fn docker(&self) -> String {
+        self.name("docker.io", "library/docker", "28.5.1-dind")
+    }
+
+    /// The peer of hyperledger-labs/fabric-builder-k8s, which only its builder is taken from.
+    pub fn k8s_builder(&self) -> String {
+        self.name("ghcr.io", "hyperledger-labs/fabric-builder-k8s/k8s-fabric-peer", "0.15.2")
+    }
+
     /// The image that builds Go chaincode on a Docker host; its tag is the line's (`core.yaml`, `chaincode.builder`).
     pub fn chaincode_builder(&self) -> String {
         self.two_digit("ccenv", self.version.major, self.version.minor)

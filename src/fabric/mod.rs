@@ -136,6 +136,7 @@ impl Breaks {
 /// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
 /// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are reached from outside |
+/// | `pod_security` | all | the Pod Security level that the pods need their namespace to allow |
 /// | `warnings` | all | what the user should know: see [`warnings`] |
 /// | `allowed` | all | namespaces that network policies let in or out, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
@@ -152,6 +153,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
     facts.insert("msp_id".to_owned(), names.msp_id.clone().into());
     facts.insert("network".to_owned(), names.network.clone().into());
     facts.insert("allowed".to_owned(), allowed(&settings, &names));
+    facts.insert("pod_security".to_owned(), "restricted".into());
     match subject.model {
         Some(Model::PeerOrganization) => {
             let exposure = Exposure::of(&settings, &names);
@@ -159,6 +161,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
             facts.extend(peer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
             facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
             if settings.flag("/ca/enabled", false) {
+                ca::check_database(&settings, &mut breaks);
                 let server = certified(&settings, &names, &exposure, ca::NAME);
                 facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
             }
@@ -173,6 +176,9 @@ pub fn facts(subject: Subject) -> Result<Value> {
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
+    }
+    if settings.flag("/metrics/serviceMonitor/enabled", false) && !settings.flag("/metrics/enabled", true) {
+        breaks.add("metrics.serviceMonitor.enabled", "there is nothing to read while metrics.enabled is false");
     }
     facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
     breaks.into_result(subject.release)?;

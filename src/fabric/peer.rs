@@ -20,6 +20,7 @@ struct Peer<'a> {
     names: &'a Names,
     images: Images<'a>,
     exposure: &'a Exposure<'a>,
+    release: &'a str,
     name: String,
     chaincode: Chaincode,
     bootstrap: Vec<String>,
@@ -51,7 +52,17 @@ impl Peer<'_> {
 
     fn docker(&self, path: &str) -> Option<String> {
         let text = self.settings.text(path);
-        (self.chaincode == Chaincode::DockerTcp && !text.is_empty()).then(|| text.to_owned())
+        (self.chaincode.is_docker() && !text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// A list as viper reads one from a variable: words between blanks.
+    fn docker_list(&self, path: &str) -> Option<String> {
+        let texts = self.settings.texts(path);
+        (self.chaincode.is_docker() && !texts.is_empty()).then(|| texts.join(" "))
+    }
+
+    fn docker_tls(&self, value: &str) -> Option<String> {
+        self.docker("/chaincode/dockerTlsSecret").map(|_| value.to_owned())
     }
 
     /// Exactly one of leader election and being the leader is on: the peer ends itself when both are (`core.yaml`, `peer.gossip`).
@@ -119,15 +130,18 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
         row("CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG", |p| {
             CCAAS_BUILDER.holds(p.images.version).then(|| json!({"peername": p.name}).to_string())
         }),
-        since(EMPTY_ENV_COUNTS, "CORE_VM_ENDPOINT", |p| (p.chaincode != Chaincode::DockerTcp).then(String::new)),
+        since(EMPTY_ENV_COUNTS, "CORE_VM_ENDPOINT", |p| (!p.chaincode.is_docker()).then(String::new)),
         since(EMPTY_ENV_COUNTS, "CORE_CHAINCODE_EXTERNALBUILDERS", |p| {
             (p.builders.len() > 1).then(|| Value::Array(p.builders.clone()).to_string())
         }),
         row("CORE_VM_DOCKER_HOSTCONFIG_NETWORKMODE", |p| p.docker("/chaincode/dockerNetwork")),
-        row("CORE_VM_DOCKER_HOSTCONFIG_DNS", |p| {
-            let servers = p.settings.texts("/chaincode/dockerDns");
-            (p.chaincode == Chaincode::DockerTcp && !servers.is_empty()).then(|| servers.join(" "))
-        }),
+        row("CORE_VM_DOCKER_HOSTCONFIG_DNS", |p| p.docker_list("/chaincode/dockerDns")),
+        row("CORE_VM_DOCKER_HOSTCONFIG_DNSSEARCH", |p| p.docker_list("/chaincode/dockerDnsSearch")),
+        row("CORE_VM_DOCKER_TLS_ENABLED", |p| p.docker_tls("true")),
+        row("CORE_VM_DOCKER_TLS_CA_FILE", |p| p.docker_tls("/etc/hyperledger/docker/ca.crt")),
+        row("CORE_VM_DOCKER_TLS_CERT_FILE", |p| p.docker_tls("/etc/hyperledger/docker/tls.crt")),
+        row("CORE_VM_DOCKER_TLS_KEY_FILE", |p| p.docker_tls("/etc/hyperledger/docker/tls.key")),
+        row("FABRIC_K8S_BUILDER_SERVICE_ACCOUNT", |p| (p.chaincode == Chaincode::K8s).then(|| p.release.to_owned())),
     ]
 }
 
@@ -166,10 +180,21 @@ pub fn facts(
             let others = all.iter().filter(|other| *other != name).map(|other| format!("{}:{PORT}", names.address(other)));
             let bootstrap = if named.is_empty() { others.collect() } else { named.clone() };
             let (name, builders) = (name.clone(), builders.clone());
-            let peer = Peer { settings, names, images, exposure, name, chaincode, bootstrap, couchdb, builders };
+            let peer = Peer {
+                settings,
+                names,
+                images,
+                exposure,
+                release: crypto.release,
+                name,
+                chaincode,
+                bootstrap,
+                couchdb,
+                builders,
+            };
             let name = &peer.name;
             let mut env = environment(&variables(), version, &peer, settings.map("/peers/env"));
-            if chaincode == Chaincode::DockerTcp {
+            if chaincode.is_docker() {
                 docker(&peer, &mut env);
             }
             let mounts = crypto.node(name, "peers");
@@ -194,12 +219,30 @@ pub fn facts(
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
+    // The image of fabric-couchdb begins as root, which `baseline` allows.
+    let security = match chaincode.pod_security() {
+        "restricted" if couchdb && version.major == 1 => "baseline",
+        level => level,
+    };
+    facts.insert("pod_security".to_owned(), security.into());
+    match chaincode {
+        Chaincode::Dind => {
+            facts.insert("dind_image".to_owned(), settings.text_or("/chaincode/dind/image", &images.docker()).into());
+        }
+        Chaincode::K8s => {
+            facts.insert(
+                "builder_image".to_owned(),
+                settings.text_or("/chaincode/k8sBuilder/image", &images.k8s_builder()).into(),
+            );
+        }
+        _ => {}
+    }
     if let Some(port) = docker_port(settings.text("/chaincode/dockerEndpoint")) {
         facts.insert("docker_port".to_owned(), port.into());
     }
     // From 1.4 to the end of the line a peer asks its Docker daemon whenever it is asked for its health; without one it never is well
     // (`peer/node/start.go` of 1.4 registers the checker unconditionally, later lines only when `vm.endpoint` is set).
-    facts.insert("peer_healthz".to_owned(), (version.major > 1 || chaincode == Chaincode::DockerTcp).into());
+    facts.insert("peer_healthz".to_owned(), (version.major > 1 || chaincode.is_docker()).into());
     if !EMPTY_ENV_COUNTS.holds(version) {
         facts.insert("core".to_owned(), core::yaml(version, chaincode, builders));
     }
@@ -217,7 +260,7 @@ pub fn facts(
 }
 
 fn docker(peer: &Peer, env: &mut Map<String, Value>) {
-    env.insert("CORE_VM_ENDPOINT".to_owned(), peer.settings.text("/chaincode/dockerEndpoint").into());
+    env.insert("CORE_VM_ENDPOINT".to_owned(), peer.chaincode.endpoint(peer.settings).into());
     // The Docker host pulls these; without a mirror the program's own defaults are right.
     if !peer.images.mirror.is_empty() {
         env.insert("CORE_CHAINCODE_BUILDER".to_owned(), peer.images.chaincode_builder().into());

@@ -96,6 +96,13 @@ fn chaincode_modes_that_a_line_lacks_are_refused() {
     assert_eq!(of("2.4.0", json!({"mode": "ccaas"})), ["chaincode.mode"]);
     assert_eq!(of("2.5.16", json!({"mode": "docker-tcp"})), ["chaincode.dockerEndpoint"]);
     assert_eq!(of("2.5.16", json!({"mode": "external"})), ["chaincode.builders"]);
+    assert_eq!(of("2.5.10", json!({"mode": "k8s"})), ["chaincode.mode"]);
+    assert!(of("2.5.11", json!({"mode": "k8s"})).is_empty() && of("1.4.12", json!({"mode": "dind"})).is_empty());
+    assert_eq!(of("2.5.16", json!({"mode": "dind", "dockerTlsSecret": "a"})), ["chaincode.dockerTlsSecret"]);
+    assert_eq!(
+        of("2.5.16", json!({"dockerNetwork": "bridge", "dockerDns": ["1.1.1.1"]})),
+        ["chaincode.dockerNetwork", "chaincode.dockerDns"]
+    );
     assert_eq!(of("1.4.12", json!({"builders": [{"name": "a", "path": "/b"}]})), ["chaincode.builders"]);
     for endpoint in
         ["unix:///var/run/docker.sock", "docker.example.com:2375", "tcp://docker.example.com", "tcp://:2375", "tcp://a:0"]

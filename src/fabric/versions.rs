@@ -118,6 +118,9 @@ impl fmt::Display for Span {
 
 /// Chaincode as a service: its builder is in the peer's image (`release_notes/v2.4.1.md`).
 pub const CCAAS_BUILDER: Span = Span::since(2, 4, 1);
+/// The builder fabric-builder-k8s, whose programs are linked with the C library of Ubuntu 22.04 or later: the peer's image has that since
+/// then (`UBUNTU_VER` in the Makefile).
+pub const K8S_BUILDER: Span = Span::since(2, 5, 11);
 /// External builders of one's own (`core.yaml`, `chaincode.externalBuilders`).
 pub const EXTERNAL_BUILDERS: Span = Span::since(2, 0, 0);
 /// An empty environment variable counts as set (`cmd/peer/main.go`, `AllowEmptyEnv`), so `CORE_VM_ENDPOINT=` clears the default.
