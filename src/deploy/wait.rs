@@ -2,7 +2,7 @@
 //! object that is not ready.
 
 use super::{Event, Progress};
-use crate::cluster::{ApiError, ApiResult, Cluster, Delete, Kind, WatchEvent};
+use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, Delete, Kind, WatchEvent};
 use crate::error::{Error, Place, Result};
 use crate::manifest::ObjectKey;
 use crate::manifest::readiness::{self, Readiness, Severity, Trouble};
@@ -331,7 +331,11 @@ impl<'a> Monitor<'a> {
         }
         for (name, uid, namespace) in stuck {
             let key = ObjectKey { group: String::new(), kind: "Pod".into(), namespace, name };
-            self.cluster.delete("v1", &key, Delete { uid: Some(uid), ..Delete::default() }).await?;
+            match self.cluster.delete("v1", &key, Delete { uid: Some(uid), ..Delete::default() }).await {
+                // Another pod bears its name by now: the controller was quicker.
+                Err(error) if error.kind != ApiErrorKind::Conflict => return Err(error.into()),
+                _ => {}
+            }
             self.objects.remove(&key);
         }
         Ok(())
