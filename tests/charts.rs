@@ -18,6 +18,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+#[path = "charts/traps.rs"]
+mod traps;
+
 struct Case {
     folder: PathBuf,
     chart: String,

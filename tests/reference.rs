@@ -1,10 +1,12 @@
 //! The reference of commands is the help itself, written down; and the help has Helm's and kubectl's flags.
 //!
-//! The reference of guards is their table. `BLESS=1` writes docs/reference/commands.md and guards.md anew.
+//! The reference of guards is their table, and that of a chart its schema. `BLESS=1` writes all of docs/reference/ that is written so anew.
 
 use clap::{Command, CommandFactory};
+use kubectl_fabric::chart::{Chart, repository};
 use kubectl_fabric::commands::Cli;
 use kubectl_fabric::fabric::guard::RULES;
+use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -290,4 +292,77 @@ fn every_link_of_the_documentation_leads_to_a_file() {
             assert!(folder.join(file).exists(), "{name}: there is no {link}");
         }
     }
+}
+
+#[test]
+fn the_pages_of_charts_are_current() {
+    for (name, version, _) in repository::embedded().iter().filter(|(name, version, _)| newest(name) == *version) {
+        let chart = repository::find(name, Some(version)).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/reference/charts/{name}.md"));
+        let text = chart_page(&chart);
+        if std::env::var_os("BLESS").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &text).unwrap();
+        }
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == text,
+            "docs/reference/charts/{name}.md is not what the schema says: BLESS=1 cargo test --test reference"
+        );
+    }
+}
+
+fn newest(chart: &str) -> &'static str {
+    let versions = repository::embedded().iter().filter(|(name, ..)| *name == chart);
+    versions.map(|(_, version, _)| *version).max_by_key(|version| semver::Version::parse(version).unwrap()).unwrap()
+}
+
+/// The page of one chart: a section per part of its values, in the schema's order.
+fn chart_page(chart: &Chart) -> String {
+    let schema = chart.schema.as_ref().expect("each chart has a schema");
+    let mut text = format!(
+        "# Chart {} {}\n\n{}.\n\nWritten from `values.schema.json`, which every value is checked against; `kubectl fabric values explain` says \
+         where a value comes from.\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n",
+        chart.metadata.name, chart.metadata.version, chart.metadata.description
+    );
+    rows(schema, "", &mut text);
+    text
+}
+
+fn rows(schema: &Value, path: &str, text: &mut String) {
+    for (key, property) in schema["properties"].as_object().unwrap() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let meaning = cell(property["description"].as_str().unwrap());
+        if property.get("properties").is_some() {
+            writeln!(text, "| **`{path}`** | | | {meaning} | |").unwrap();
+            rows(property, &path, text);
+            continue;
+        }
+        let mut kind = property["type"].as_str().unwrap().to_owned();
+        if let Some(choices) = property.get("enum").and_then(Value::as_array) {
+            kind = choices.iter().map(code).collect::<Vec<_>>().join(" ");
+        } else if let (Some(least), Some(most)) = (property.get("minimum"), property.get("maximum")) {
+            write!(kind, ", {least} to {most}").unwrap();
+        } else if let Some(items) = property.pointer("/items/type").or(property.pointer("/additionalProperties/type")) {
+            let items = items.as_array().map_or_else(|| vec![items], |all| all.iter().collect());
+            write!(kind, " of {}", items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" or ")).unwrap();
+        }
+        if property["x-secret"] == true {
+            kind.push_str(", secret");
+        }
+        let example = property.pointer("/examples/0").map(code).unwrap_or_default();
+        writeln!(text, "| `{path}` | {} | {} | {meaning} | {example} |", cell(&kind), code(&property["default"])).unwrap();
+    }
+}
+
+/// A value as YAML has it on one line, in a table.
+fn code(value: &Value) -> String {
+    match value {
+        Value::String(plain) if !plain.is_empty() => format!("`{}`", cell(plain)),
+        other => format!("`{}`", cell(&other.to_string())),
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
