@@ -259,6 +259,27 @@ fn every_pod_is_confined() {
     });
 }
 
+/// A kubelet that looks whether a port is open leaves without a TLS handshake, and Fabric's servers log each such visit as an
+/// error. The startup probe passes once; those that go on ask the operations service.
+#[test]
+fn no_probe_breaks_off_handshakes_again_and_again() {
+    each_manifest(|case, outcome| {
+        for (object, pod) in pods(&outcome.output.objects) {
+            for container in pod["containers"].as_array().unwrap() {
+                for probe in ["livenessProbe", "readinessProbe"] {
+                    let port = container[probe]["tcpSocket"]["port"].as_str().unwrap_or_default();
+                    assert!(
+                        !["grpc", "cluster", "admin", "chaincode", "ca"].contains(&port),
+                        "{}: {} {probe}",
+                        case.name(),
+                        object.key
+                    );
+                }
+            }
+        }
+    });
+}
+
 /// What a StatefulSet selects and claims cannot change, so nothing in it may come from a version.
 #[test]
 fn a_version_changes_nothing_that_cannot_change() {

@@ -58,7 +58,8 @@ load_pause() {
     load kubectl-fabric.invalid/pause:1 "$DIR/pause" --entrypoint '["/pause"]'
 }
 
-load() { # REF ROOTFS FLAGS...: the node pulls nothing, it is given its images
+load() { # ARCHIVE, or REF ROOTFS FLAGS...: the node pulls nothing, it is given its images
+  if [ $# = 1 ]; then containers images import "$1" >/dev/null; return; fi
   local reference=$1 root=$2 archive; shift 2
   archive=$(mktemp "$DIR/image.XXXXXX")
   "$(locate image)" "$reference" "$root" "$archive" "$@" && containers images import "$archive" >/dev/null
@@ -66,7 +67,8 @@ load() { # REF ROOTFS FLAGS...: the node pulls nothing, it is given its images
 }
 
 start_kubelet() {
-  # failCgroupV1, enforceNodeAllocatable: small virtual machines come with cgroups as they are.
+  # failCgroupV1, enforceNodeAllocatable: small virtual machines come with cgroups as they are. evictionHard, imageGC: the disk is
+  # the machine's, and what others leave free of it is no reason to end pods or to remove images that cannot be pulled again.
   cat >"$DIR/kubelet.yaml" <<K
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -74,6 +76,8 @@ failCgroupV1: false
 cgroupDriver: cgroupfs
 enforceNodeAllocatable: []
 failSwapOn: false
+evictionHard: {memory.available: "100Mi", nodefs.available: "0%", imagefs.available: "0%"}
+imageGCHighThresholdPercent: 100
 containerRuntimeEndpoint: unix://$DIR/containerd.sock
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const IDLE_STOP: &str = "300";
 
 /// The exit status of `tests/cluster/cluster` where the machine lacks what it needs (`EX_UNAVAILABLE` of sysexits.h).
-const UNAVAILABLE: i32 = 69;
+pub const UNAVAILABLE: i32 = 69;
 
 /// Returns a test's corner of the shared cluster, or nothing where no control plane can be had.
 ///
