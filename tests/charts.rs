@@ -240,7 +240,7 @@ fn every_pod_is_confined() {
             assert_eq!(pod["automountServiceAccountToken"], false, "{place}");
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{place}");
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{place}");
-            for container in pod["containers"].as_array().unwrap() {
+            for container in ["containers", "initContainers"].iter().filter_map(|key| pod[key].as_array()).flatten() {
                 let context = &container["securityContext"];
                 if container["name"] == "logs" {
                     continue; // The user's.
@@ -278,6 +278,28 @@ fn no_probe_breaks_off_handshakes_again_and_again() {
             }
         }
     });
+}
+
+/// On Kafka, an orderer that is asked for its health writes into each channel's log, and ends itself while it has not reached Kafka.
+#[test]
+fn orderers_on_kafka_are_not_asked_for_their_health() {
+    each_manifest(|case, outcome| {
+        let kafka = case.name().contains("kafka");
+        for (object, pod) in pods(&outcome.output.objects).filter(|(object, _)| object.key.name.starts_with("orderer")) {
+            let asks = find(pod, "path").contains(&&json!("/healthz"));
+            assert_eq!(asks, !kafka, "{}: {}", case.name(), object.key);
+        }
+    });
+}
+
+/// A CA server shows what stands on its command line in its log: the password is for another container, which logs warnings only.
+#[test]
+fn no_ca_server_is_told_its_administrators_password() {
+    let outcome = Case::of("peer-org").outcome_of(String::new()).unwrap();
+    let (_, pod) = pods(&outcome.output.objects).find(|(object, _)| object.key.name == "ca").unwrap();
+    assert!(!pod["containers"].to_string().contains("CA_ADMIN"), "{}", pod["containers"]);
+    let command = pod["initContainers"][0]["command"].as_array().unwrap();
+    assert!(command.windows(2).any(|pair| pair == ["--loglevel", "warning"]), "{command:?}");
 }
 
 /// What a StatefulSet selects and claims cannot change, so nothing in it may come from a version.

@@ -94,6 +94,58 @@ fn four_bft_orderers_agree() {
     node.assert_steady(&["orgorderer1", "org1"]);
 }
 
+#[test]
+fn orderers_of_1_4_make_a_channel_on_kafka() {
+    let images = ["kafka:0.4.22", "zookeeper:0.4.22", "orderer:1.4.12", "peer:1.4.12"];
+    let images = images.map(|image| format!("docker.io/hyperledger/fabric-{image}"));
+    let Some(node) = Node::with(&images.each_ref().map(String::as_str)) else { return };
+    let fixtures = repository().join("tests/fixtures/v1.4.12");
+    // Twelve pods on one machine.
+    let small = "kafka.resources.requests.cpu=10m,kafka.zookeeperResources.requests.cpu=10m";
+    node.fabric(&["install", "kafka", "--set", small]);
+
+    let genesis = format!("--from-file={}", fixtures.join("genesis.block").display());
+    for arguments in
+        [&["create", "namespace", "orgorderer1"][..], &["create", "secret", "generic", "-n", "orgorderer1", "genesis", &genesis]]
+    {
+        node.cluster.kubectl().args(arguments).run().success();
+    }
+    let crypto = fixtures.join("crypto-config").display().to_string();
+    let common = ["--crypto-config", &crypto, "--fabric-version", "1.4.12"];
+    let small = "orderers.resources.requests.cpu=10m,orderers.consensus=kafka,orderers.genesis.secret=genesis";
+    node.fabric(&[&["install", "orgorderer1", "--set", small], &common[..]].concat());
+    let small = format!("peers.resources.requests.cpu=10m,ca.enabled=false,cli.enabled=true,cli.image={}", images[3]);
+    node.fabric(&[&["install", "org1", "--set", &small], &common[..]].concat());
+
+    let tls_ca = fixtures.join("crypto-config/ordererOrganizations/orgorderer1/tlsca/tlsca.orgorderer1-cert.pem");
+    node.copy_to_cli("org1", &tls_ca, "/tmp/orderers.pem");
+    // Orderers are ready before Kafka has answered them; then they refuse, and may be asked again.
+    let ask = STANDARD.encode(std::fs::read(fixtures.join("mychannel.tx")).expect("a fixture"));
+    let create = format!(
+        "cd /tmp && echo {ask} | base64 -d >mychannel.tx && peer channel create -c mychannel -f /tmp/mychannel.tx {}",
+        orderer(1)
+    );
+    until("the channel to be made", || {
+        let run = node.cluster.kubectl().args(["exec", "-n", "org1", "deploy/cli", "--", "sh", "-c", &create]).run();
+        (run.status == Some(0)).then_some(())
+    });
+    for peer in 0..2 {
+        node.cli("org1", &format!("CORE_PEER_ADDRESS=peer{peer}.org1:7051 peer channel join -b /tmp/mychannel.block"));
+    }
+
+    node.kill("orgorderer1", "orderer0-0");
+    node.kill("kafka", "kafka0-0");
+    let height = node.metric("org1", "peer0-0", HEIGHT);
+    assert_eq!(height, Some(1));
+    // The channel of orderer0 begins anew from its volume, and goes on from Kafka.
+    let fetch = format!("peer channel fetch newest /tmp/newest.block -c mychannel {}", orderer(0));
+    until("the killed orderer to deliver", || {
+        let run = node.cluster.kubectl().args(["exec", "-n", "org1", "deploy/cli", "--", "sh", "-c", &fetch]).run();
+        (run.status == Some(0)).then_some(())
+    });
+    node.assert_unbroken(&["kafka", "orgorderer1", "org1"]);
+}
+
 const HEIGHT: &str = "ledger_blockchain_height";
 
 /// How orderers agree, as the fixtures' channel has it.

@@ -39,7 +39,7 @@ impl Node {
             Err(reason) => {
                 // Straight to the terminal: the harness of `cargo test` hides what passing tests print.
                 let test = std::thread::current().name().unwrap_or_default().to_owned();
-                let _ = writeln!(std::io::stderr(), "skipped: {test} ({reason})");
+                let _ = std::io::stderr().write_all(format!("skipped: {test} ({reason})\n").as_bytes());
                 None
             }
         }
@@ -67,6 +67,9 @@ impl Node {
                     "--env".as_ref(),
                     "FABRIC_CFG_PATH=/etc/hyperledger/fabric".as_ref(),
                 ]);
+                if source.join("docker-entrypoint.sh").exists() {
+                    load.args(["--entrypoint", "[\"/docker-entrypoint.sh\"]"]);
+                }
             } else {
                 load.arg(&source);
             }
@@ -87,12 +90,12 @@ impl Node {
         self.cluster.kubectl().args(["exec", "-n", namespace, "deploy/cli", "--", "sh", "-c", command]).run().success().stdout
     }
 
-    /// Puts a file into the CLI pod of a release.
+    /// Puts a text file into the CLI pod of a release.
     pub fn copy_to_cli(&self, namespace: &str, file: &Path, target: &str) {
-        let content = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let write = format!("cat > {target}");
-        let copy = self.cluster.kubectl().args(["exec", "-i", "-n", namespace, "deploy/cli", "--", "sh", "-c", &write]);
-        copy.stdin(content).run().success();
+        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        // As an argument: what stands on the input of `kubectl exec` does not always arrive whole.
+        let write = format!("printf %s \"$0\" > {target}");
+        self.cluster.kubectl().args(["exec", "-n", namespace, "deploy/cli", "--", "sh", "-c", &write, &text]).run().success();
     }
 
     /// What a node's operations service answers on `path`.
@@ -131,15 +134,24 @@ impl Node {
             .collect()
     }
 
-    /// Waits until every container of these namespaces runs and is ready, and asserts that none was ever started anew.
-    pub fn assert_steady(&self, namespaces: &[&str]) {
+    /// Waits until every pod of these namespaces is ready, and asserts that none was ever started anew.
+    pub fn assert_unbroken(&self, namespaces: &[&str]) {
         for namespace in namespaces {
             until("every pod to be ready", || self.pods(namespace).iter().all(is_ready).then_some(()));
             for pod in self.pods(namespace) {
-                let place = format!("{namespace}/{}", name(&pod));
                 for container in pod["status"]["containerStatuses"].as_array().expect("a pod that runs") {
-                    assert_eq!(container["restartCount"], 0, "{place}");
+                    assert_eq!(container["restartCount"], 0, "{namespace}/{}", name(&pod));
                 }
+            }
+        }
+    }
+
+    /// And that their operations services answer.
+    pub fn assert_steady(&self, namespaces: &[&str]) {
+        self.assert_unbroken(namespaces);
+        for namespace in namespaces {
+            for pod in self.pods(namespace) {
+                let place = format!("{namespace}/{}", name(&pod));
                 let health: Value = serde_json::from_str(&self.operations(namespace, name(&pod), "healthz")).expect("JSON");
                 assert_eq!(health["status"], "OK", "{place}");
                 assert!(self.operations(namespace, name(&pod), "version").contains("Version"), "{place}");
