@@ -84,7 +84,8 @@ pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_no
 
 fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
     let terminal = &edge.terminal;
-    for warning in &outcome.warnings {
+    // An operation tells its warnings before it writes.
+    for warning in outcome.warnings.iter().filter(|_| outcome.dry_run) {
         terminal.warn(&harmless(warning));
     }
     if format != Format::Table {

@@ -5,7 +5,7 @@ use crate::support::{self, Cluster, Output, until};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -249,7 +249,9 @@ fn ledgers_and_identities_outlive_upgrade_rollback_uninstall_and_reinstall() {
     assert_runs("2.5.15");
     org1.run("upgrade", "--fabric-version 2.5.16").success();
     assert_runs("2.5.16");
-    org1.run("rollback", "").success();
+    let output = org1.run("rollback", "").success();
+    let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("warning:")).collect();
+    assert_eq!(warnings.iter().collect::<BTreeSet<_>>().len(), warnings.len(), "each is told once: {warnings:#?}");
     assert_runs("2.5.15");
     let output = org1.run("uninstall", "--keep-history").success();
     assert!(
