@@ -140,9 +140,13 @@ pub(crate) struct Misread {
 impl<'a> Annotation<'a> {
     /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once would leave open which one counts.
     fn find(object: &'a Object, name: &str) -> Result<Option<Annotation<'a>>, Misread> {
+        // Most objects have none: their names need not be put together.
+        let annotations = object.body["metadata"]["annotations"].as_object();
         let mut found = DOMAINS.iter().filter_map(|domain| {
+            let annotations = annotations?;
             let name = format!("{domain}/{name}");
-            object.annotation(&name).map(|value| Annotation { name, value })
+            let value = annotations.get(&name)?.as_str()?;
+            Some(Annotation { name, value })
         });
         let first = found.next();
         match (first, found.next()) {

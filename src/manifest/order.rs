@@ -48,14 +48,23 @@ const KINDS: [&str; 38] = [
 
 /// Compares two kinds by the order in which they are applied; kinds that the table does not have come last, by name.
 pub fn compare_kinds(a: &str, b: &str) -> Ordering {
-    let rank = |kind: &str| KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len());
-    let (rank_a, rank_b) = (rank(a), rank(b));
-    rank_a.cmp(&rank_b).then_with(|| if rank_a == KINDS.len() { a.cmp(b) } else { Ordering::Equal })
+    place(a).cmp(&place(b))
+}
+
+/// A kind's place in the table; those that it does not have are told apart by their names.
+fn place(kind: &str) -> (usize, &str) {
+    match KINDS.iter().position(|known| *known == kind) {
+        Some(place) => (place, ""),
+        None => (KINDS.len(), kind),
+    }
 }
 
 /// Sorts objects as they are applied: by stage, then by kind; objects of one kind stay in the chart's order.
 pub fn install_order(objects: &mut [Object]) {
-    objects.sort_by(|a, b| a.stage().cmp(&b.stage()).then_with(|| compare_kinds(&a.key.kind, &b.key.kind)));
+    objects.sort_by_cached_key(|object| {
+        let (place, name) = place(&object.key.kind);
+        (object.stage(), place, name.to_owned())
+    });
 }
 
 /// Sorts objects as they are deleted: the reverse of [`install_order`].
