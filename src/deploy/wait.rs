@@ -102,7 +102,7 @@ impl<'a> Monitor<'a> {
                 && (one.key.kind != "Service" || self.state(one) != Readiness::Ready)
         };
         let awaited: Vec<&Awaited> = awaited.iter().filter(counts).collect();
-        if self.pending(&awaited).is_empty() {
+        if awaited.iter().all(|one| self.state(one) == Readiness::Ready) {
             return Ok(());
         }
         self.watch(&awaited);
@@ -208,10 +208,6 @@ impl<'a> Monitor<'a> {
             }
             state => state,
         }
-    }
-
-    fn pending(&self, awaited: &[&Awaited]) -> Vec<ObjectKey> {
-        awaited.iter().filter(|one| self.state(one) != Readiness::Ready).map(|one| one.key.clone()).collect()
     }
 
     /// Tells what changed, and how many are not ready.
