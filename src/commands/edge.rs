@@ -26,9 +26,10 @@ impl Edge {
                 self.pass_on_warnings(&cluster);
                 result
             };
+            let mut signals = Signals::listen();
             tokio::select! {
                 biased;
-                () = signal() => Err(Error::interrupted("interrupted").now("nothing was changed")),
+                () = signals.next() => Err(Error::interrupted("interrupted").now("nothing was changed")),
                 result = work => result,
             }
         })
@@ -76,10 +77,11 @@ impl Edge {
         let terminal = Arc::clone(&self.terminal);
         std::thread::spawn(move || {
             runtime.block_on(async {
-                signal().await;
+                let mut signals = Signals::listen();
+                signals.next().await;
                 terminal.note("interrupted: coming to an orderly end; once more to stop at once");
                 let _ = sender.send(true);
-                signal().await;
+                signals.next().await;
                 terminal.stand_still();
                 terminal.fail(
                     &Error::interrupted("stopped at once")
@@ -100,21 +102,42 @@ fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
 }
 
-/// Resolves at Ctrl-C or SIGTERM. Where signals cannot be listened to, they keep their usual effect and this never resolves.
-async fn signal() {
+/// Ctrl-C and SIGTERM, from the moment it is made: a signal between two questions is kept for the second.
+struct Signals {
     #[cfg(unix)]
-    {
+    sources: Option<[tokio::signal::unix::Signal; 2]>,
+    #[cfg(windows)]
+    sources: Option<tokio::signal::windows::CtrlC>,
+}
+
+impl Signals {
+    /// Where signals cannot be listened to, they keep their usual effect and none ever arrives here.
+    #[cfg(unix)]
+    fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let sources = signal(SignalKind::interrupt()).and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]));
+        Signals { sources: sources.ok() }
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+
+    #[cfg(windows)]
+    fn listen() -> Signals {
+        Signals { sources: tokio::signal::windows::ctrl_c().ok() }
+    }
+
+    async fn next(&mut self) {
+        match &mut self.sources {
+            #[cfg(unix)]
+            Some([interrupt, terminate]) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            #[cfg(windows)]
+            Some(interrupt) => {
+                interrupt.recv().await;
+            }
+            None => std::future::pending().await,
+        }
     }
 }
