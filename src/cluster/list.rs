@@ -5,7 +5,10 @@ use super::{
     requests::{self, Call},
     transport::Transport,
 };
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use std::fmt;
 use std::sync::Arc;
 
 /// What to list.
@@ -41,32 +44,34 @@ impl List {
         Ok((requests::path(&self.kind.api_version, &resource.plural, namespace, None), words))
     }
 
-    /// Reads all pages. A list that takes longer than the server keeps its version (410) is begun once more.
+    /// Reads all pages.
     pub async fn fetch(&self) -> ApiResult<Page> {
+        let (items, version) = self.fold(Vec::push).await?;
+        Ok(Page { items, version })
+    }
+
+    /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes longer than the server keeps its
+    /// version (410) is begun once more.
+    pub async fn fold<T: Default>(&self, mut add: impl FnMut(&mut T, Value)) -> ApiResult<(T, String)> {
         let (path, words) = self.target().await?;
-        match self.pages(&path, &words).await {
-            Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words).await,
+        match self.pages(&path, &words, &mut add).await {
+            Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words, &mut add).await,
             other => other,
         }
     }
 
-    async fn pages(&self, path: &str, words: &str) -> ApiResult<Page> {
+    async fn pages<T: Default>(&self, path: &str, words: &str, add: &mut impl FnMut(&mut T, Value)) -> ApiResult<(T, String)> {
         let limit = requests::PAGE.to_string();
-        let mut items = Vec::new();
+        let mut whole = T::default();
         let mut next = String::new();
         loop {
             let parameters = [("labelSelector", self.selector.as_str()), ("limit", &limit), ("continue", &next)];
             let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
             let call = if self.metadata_only { call.accept(requests::METADATA_LIST) } else { call };
-            let mut page = self.transport().json(&call).await?;
-            if let Value::Array(found) = page["items"].take() {
-                items.extend(found.into_iter().map(|item| self.with_kind(item)));
-            }
-            let metadata = &page["metadata"];
-            next = metadata["continue"].as_str().unwrap_or_default().to_owned();
+            let page = self.transport().decode(&call, Pages(|item| add(&mut whole, self.with_kind(item)))).await?;
+            next = page.next;
             if next.is_empty() {
-                let version = metadata["resourceVersion"].as_str().unwrap_or_default().to_owned();
-                return Ok(Page { items, version });
+                return Ok((whole, page.version));
             }
         }
     }
@@ -78,5 +83,78 @@ impl List {
             fields.shift_insert(1, "kind".to_owned(), self.kind.kind.clone().into());
         }
         item
+    }
+}
+
+/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory of its text.
+struct Pages<F>(F);
+
+/// What a page says beside its items.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    #[serde(rename = "continue")]
+    next: String,
+    #[serde(rename = "resourceVersion")]
+    version: String,
+}
+
+impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for Pages<F> {
+    type Value = Metadata;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Metadata, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(Value)> Visitor<'de> for Pages<F> {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Metadata, A::Error> {
+        let mut metadata = Metadata::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "items" => map.next_value_seed(Items(&mut self.0))?,
+                "metadata" => metadata = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+struct Items<'a, F>(&'a mut F);
+
+impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for Items<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: FnMut(Value)> Visitor<'de> for Items<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("objects")
+    }
+
+    /// No items at all: some servers say null.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element()? {
+            (self.0)(item);
+        }
+        Ok(())
     }
 }

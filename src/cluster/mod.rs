@@ -266,9 +266,31 @@ impl Cluster {
         Ok(self.listing(kind.clone(), namespace, selector, false).fetch().await?.items)
     }
 
+    /// Like `list`, but each object is taken in as it is read, so that they need not all be held: by `add`, which starts from nothing.
+    pub async fn list_into<T: Default>(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &str,
+        add: impl FnMut(&mut T, Value),
+    ) -> ApiResult<T> {
+        Ok(self.listing(kind.clone(), namespace, selector, false).fold(add).await?.0)
+    }
+
     /// Like `list`, but metadata only (PartialObjectMetadata, under the object's own apiVersion and kind).
     pub async fn list_metadata(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
         Ok(self.listing(kind.clone(), namespace, selector, true).fetch().await?.items)
+    }
+
+    /// Like `list_into`, but metadata only.
+    pub async fn list_metadata_into<T: Default>(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &str,
+        add: impl FnMut(&mut T, Value),
+    ) -> ApiResult<T> {
+        Ok(self.listing(kind.clone(), namespace, selector, true).fold(add).await?.0)
     }
 
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.

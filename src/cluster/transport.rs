@@ -12,9 +12,11 @@ use futures::Stream;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
+use serde::de::DeserializeSeed;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    marker::PhantomData,
     pin::Pin,
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
@@ -105,8 +107,15 @@ impl Transport {
 
     /// Sends a request until it is answered for good, and reads the answer as JSON.
     pub async fn json(&self, call: &Call) -> ApiResult<Value> {
+        self.decode(call, PhantomData).await
+    }
+
+    /// Sends a request until it is answered for good, and reads the answer as JSON in a way of its own.
+    pub async fn decode<T>(&self, call: &Call, seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> ApiResult<T> {
         let body = self.send(call).await?;
-        serde_json::from_slice(&body).map_err(|error| ApiError {
+        let mut json = serde_json::Deserializer::from_slice(&body);
+        let read = seed.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+        read.map_err(|error| ApiError {
             code: 200,
             hint: Some("is there a proxy or a login page before the API server?".to_owned()),
             ..ApiError::local(

@@ -19,6 +19,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Show what an upgrade or rollback would change, or what a revision changed
 ///
@@ -155,12 +156,12 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
 }
 
 /// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
-fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
+fn between(before: Vec<Arc<Object>>, after: Vec<Arc<Object>>) -> Plan {
     let mut before: BTreeMap<_, _> = before.into_iter().map(|object| (object.key.clone(), object)).collect();
     let mut steps: Vec<Step> = after
         .into_iter()
         .map(|object| {
-            let live = before.remove(&object.key).map(|object| object.body);
+            let live = before.remove(&object.key).map(|object| object.body.clone());
             let action = match &live {
                 None => Action::Create,
                 Some(live) if *live == object.body => Action::Unchanged,
@@ -175,7 +176,7 @@ fn between(before: Vec<Object>, after: Vec<Object>) -> Plan {
         api_version: object.api_version().to_owned(),
         action: Action::Prune,
         wanted: None,
-        live: Some(object.body),
+        live: Some(object.body.clone()),
         after: None,
         why: String::new(),
     }));

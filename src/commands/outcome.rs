@@ -245,7 +245,7 @@ fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
     document["dryRun"] = json!(outcome.dry_run);
     if outcome.dry_run {
         let chart = &outcome.summary.chart;
-        document["manifest"] = json!(manifest::to_yaml(chart, &rendering::masked(&outcome.objects, &[], &outcome.masker)));
+        document["manifest"] = json!(manifest::to_yaml(chart, rendering::masked(&outcome.objects, &[], &outcome.masker)));
         document["hooks"] = document::hooks(chart, &rendering::masked_hooks(&outcome.hooks, &outcome.masker));
     }
     document

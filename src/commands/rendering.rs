@@ -10,8 +10,8 @@ pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 pub const HIDDEN: &str = "(hidden)";
 
 /// Objects, then hooks, for eyes: secrets masked.
-pub fn masked(objects: &[Object], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
-    let all = objects.iter().chain(hooks.iter().map(|hook| &hook.object));
+pub fn masked(objects: &[impl AsRef<Object>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
+    let all = objects.iter().map(AsRef::as_ref).chain(hooks.iter().map(|hook| &hook.object));
     all.map(|object| Object { body: masker.object(&object.body), ..object.clone() }).collect()
 }
 

@@ -4,7 +4,7 @@ use super::Edge;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::load;
-use super::rendering::{self, ASSUMED_KUBERNETES, HIDDEN};
+use super::rendering::{ASSUMED_KUBERNETES, HIDDEN};
 use crate::chart::{Files, parse_kube_version};
 use crate::compose::{self, Given};
 use crate::error::{Error, Place, Result, nearest};
@@ -112,12 +112,17 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let left_out = |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));
     let hooks = output.hooks.into_iter().filter(|hook| !left_out(&hook.events));
     objects.extend(hooks.map(|hook| hook.object));
-    let objects = shown_only(objects, &arguments.show_only, &chart.metadata.name)?;
+    let mut objects = shown_only(objects, &arguments.show_only, &chart.metadata.name)?;
     note_hidden(&arguments, &objects, edge);
-    let objects = if arguments.show_secrets { objects } else { hidden(&objects, secrets, edge) };
+    if !arguments.show_secrets {
+        hide(&mut objects, secrets, edge);
+    }
     print(&arguments, &chart.metadata.name, &objects, edge)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Objects whose text is made before it is printed.
+const PRINTED_AT_ONCE: usize = 50;
 
 /// `1.33`, `v1.33.0` and `1.33.0` mean the same.
 fn kubernetes_version(text: &str) -> Result<String> {
@@ -128,8 +133,8 @@ fn kubernetes_version(text: &str) -> Result<String> {
     }
 }
 
-/// Objects with every secret replaced by one word: the same for every run, as the rest of the output is.
-fn hidden(objects: &[Object], secrets: Vec<String>, edge: &Edge) -> Vec<Object> {
+/// Replaces every secret by one word: the same for every run, as the rest of the output is.
+fn hide(objects: &mut [Object], secrets: Vec<String>, edge: &Edge) {
     fn plain(value: &mut Value, mask: &regex::Regex) {
         match value {
             Value::String(text) => *text = mask.replace_all(text, HIDDEN).into_owned(),
@@ -141,9 +146,10 @@ fn hidden(objects: &[Object], secrets: Vec<String>, edge: &Edge) -> Vec<Object> 
     let mask = regex::Regex::new(r"\(secret [0-9a-f]{16}\)").expect("the pattern is fixed");
     // The key is never the same: no mask that might remain can be compared with another's.
     let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets);
-    let mut objects = rendering::masked(objects, &[], &masker);
-    objects.iter_mut().for_each(|object| plain(&mut object.body, &mask));
-    objects
+    for object in objects {
+        object.body = masker.object(&object.body);
+        plain(&mut object.body, &mask);
+    }
 }
 
 /// The objects of the templates that the patterns name; a pattern that names none is an error, as in Helm.
@@ -205,7 +211,8 @@ fn print(arguments: &Arguments, chart: &str, objects: &[Object], edge: &Edge) ->
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         return edge.terminal.print_document(arguments.output.output, &list);
     }
-    edge.terminal.print_verbatim(&manifest::to_yaml(chart, objects))
+    // Part by part: the text of a large manifest need not be held as a whole.
+    objects.chunks(PRINTED_AT_ONCE).try_for_each(|objects| edge.terminal.print_verbatim(&manifest::to_yaml(chart, objects)))
 }
 
 fn write(arguments: &Arguments, folder: &Path, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {

@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
 use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
-use futures::stream::{self, FuturesUnordered};
+use futures::stream;
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// Writes begun at once; the cluster room bounds the requests themselves.
-const IN_FLIGHT: usize = 32;
+/// Writes begun at once, of as many requests as the cluster room lets be under way. Were all begun at once, the renewal of the lock would
+/// stand in the queue behind them, and the lock be lost.
+pub const IN_FLIGHT: usize = 32;
 
 /// UIDs of what was written, for the inventory.
 pub type Uids = BTreeMap<ObjectKey, String>;
@@ -30,7 +31,7 @@ pub async fn apply(
     let wanted: Vec<&Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
     for step in &wanted {
         if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
-            monitor.note(&step.key, live.clone());
+            monitor.note(&step.key, live);
             uids.insert(step.key.clone(), uid);
         }
     }
@@ -91,7 +92,7 @@ fn taken_in(step: &Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids
     if let Some(uid) = body["metadata"]["uid"].as_str() {
         uids.insert(step.key.clone(), uid.to_owned());
     }
-    monitor.note(&step.key, body);
+    monitor.note(&step.key, &body);
 }
 
 async fn apply_at_once(
@@ -183,7 +184,7 @@ pub async fn prune(
     while let Some(first) = rest.first() {
         let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
         let (same_kind, others) = rest.split_at(end);
-        let deletions: FuturesUnordered<_> = same_kind.iter().map(|step| delete(context, step, writer)).collect();
+        let deletions = stream::iter(same_kind).map(|step| delete(context, step, writer)).buffer_unordered(IN_FLIGHT);
         let results: Vec<Result<()>> = deletions.collect().await;
         results.into_iter().collect::<Result<Vec<()>>>()?;
         rest = others;

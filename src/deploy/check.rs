@@ -1,11 +1,12 @@
 //! Everything checkable, before the first write: server-side dry-runs of what changes and of what is new. All problems at once.
 
+use super::apply::IN_FLIGHT;
 use super::{Context, Options};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause};
 use crate::error::{Error, Kind, Place, Result};
 use crate::manifest::ObjectKey;
 use crate::plan::{self, Action, Plan, Step};
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
 /// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape.
@@ -20,15 +21,15 @@ const TRIED_CREATES: usize = 100;
 pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) -> Result<()> {
     let tried = chosen(plan);
     let how = Apply { dry_run: true, force: options.force_conflicts };
-    let answers = {
-        let tries = tried.iter().map(|index| {
-            let body = &plan.steps[*index].wanted.as_ref().expect("only what is wanted is tried").body;
-            context.cluster.apply(body, how)
-        });
-        join_all(tries).await
-    };
+    let tries: Vec<_> = tried
+        .into_iter()
+        .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried")))
+        .map(|(index, wanted)| async move { (index, context.cluster.apply(&wanted.body, how).await) })
+        .collect();
+    // In the order of the plan, so that problems are told in it.
+    let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
     let mut problems: Vec<Problem> = Vec::new();
-    for (index, answer) in tried.into_iter().zip(answers) {
+    while let Some((index, answer)) = answers.next().await {
         let step = &mut plan.steps[index];
         match answer {
             Ok(after) => plan::settle(step, after),

@@ -50,7 +50,7 @@ pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, opti
 
 /// What runs. Pods are asked first; claims and records only where no pod answers.
 async fn evidence(context: &Context<'_>, past: &Past, wanted: &[guard::Node], warnings: &mut Vec<String>) -> Result<Evidence> {
-    let nodes = |record: &Record| guard::nodes(&record.objects, Facts::read(&record.guard).version().as_ref());
+    let nodes = |record: &Record| past.nodes.get(&record.summary.revision).cloned().unwrap_or_default();
     let deployed = past.baseline.iter().find(|record| record.summary.status == Status::Deployed);
     let newer = past.records().filter(|record| record.summary.status != Status::Deployed);
     let mut evidence = Evidence {

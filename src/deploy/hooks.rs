@@ -53,7 +53,7 @@ pub async fn run_one(
         .apply(&object.body, how)
         .await
         .map_err(|error| Error::from(error).context(format!("hook {} cannot be created", object.key)))?;
-    monitor.note(&object.key, body);
+    monitor.note(&object.key, &body);
     let runs = matches!(object.key.kind.as_str(), "Pod" | "Job");
     let done = if runs { monitor.until_ready(std::slice::from_ref(&one), options.timeout).await } else { Ok(()) };
     match done {

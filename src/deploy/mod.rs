@@ -41,6 +41,7 @@ use resolve::{Operation, Past, Target};
 use revision::{Draft, complete, draft, forced, later, new_record};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use wait::Monitor;
 
 /// What an operation did, or would do.
@@ -60,7 +61,7 @@ pub struct Outcome {
     /// Hides this release's secrets in whatever is shown of the plan and the objects.
     pub masker: Masker,
     pub dry_run: bool,
-    pub objects: Vec<Object>,
+    pub objects: Vec<Arc<Object>>,
     pub hooks: Vec<Hook>,
 }
 
@@ -173,11 +174,12 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
 /// be checked without it.
 async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let past = Past::read(context).await?;
+    let mut past = Past::read(context).await?;
+    past.let_manifests_go();
     let mut target = resolve::resolve(context, intent, &past).await?;
-    resolve::prepare_objects(context, &owner, &mut target.objects).await?;
-    for hook in &mut target.hooks {
-        resolve::prepare_objects(context, &owner, std::slice::from_mut(&mut hook.object)).await?;
+    let hooks = target.hooks.iter_mut().map(|hook| &mut hook.object);
+    for object in target.objects.iter_mut().map(Arc::make_mut).chain(hooks) {
+        resolve::prepare_object(context, &owner, object).await?;
     }
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
@@ -191,7 +193,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     let mut plan = plan::make(Inputs {
         wanted: target.objects.clone(),
-        live: &live,
+        live,
         inventory: &inventory,
         elsewhere: if uninstall { BTreeSet::new() } else { hooks },
         owner: &owner,

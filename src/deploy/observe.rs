@@ -1,38 +1,42 @@
 //! What is live: one LIST per kind and namespace of everything that is wanted or was ever written.
 
 use super::Context;
-use crate::cluster::{ApiErrorKind, Kind};
+use crate::cluster::{ApiErrorKind, ApiResult, Kind};
 use crate::error::Result;
 use crate::manifest::{Object, ObjectKey};
-use crate::plan::Live;
+use crate::plan::{Live, Seen};
 use crate::release::InventoryItem;
 use crate::storage::RECORD_LABEL;
 use futures::future::try_join_all;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Group, kind and namespace: what one LIST reads.
 type Place = (String, String, Option<String>);
 
+/// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a record.
+type Sought<'a> = BTreeMap<&'a ObjectKey, Option<&'a Object>>;
+
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's.
-pub async fn observe(context: &Context<'_>, wanted: &[Object], inventory: &[InventoryItem]) -> Result<(Live, Vec<String>)> {
-    let mut kinds: BTreeMap<Place, (Kind, BTreeSet<ObjectKey>)> = BTreeMap::new();
-    let named = wanted.iter().map(|object| (&object.key, object.api_version()));
-    let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str()));
-    for (key, api_version) in named.chain(recorded) {
+pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &[InventoryItem]) -> Result<(Live, Vec<String>)> {
+    let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
+    let named = wanted.iter().map(|object| (&object.key, object.api_version(), Some(object.as_ref())));
+    let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str(), None));
+    for (key, api_version, object) in named.chain(recorded) {
         let place = (key.group.clone(), key.kind.clone(), key.namespace.clone());
         let kind = || Kind { api_version: api_version.to_owned(), kind: key.kind.clone() };
-        kinds.entry(place).or_insert_with(|| (kind(), BTreeSet::new())).1.insert(key.clone());
+        kinds.entry(place).or_insert_with(|| (kind(), Sought::new())).1.entry(key).or_insert(object);
     }
-    let reads = kinds.into_values().map(|(kind, keys)| async move { (read(context, &kind, &keys).await, kind, keys) });
+    let reads = kinds.into_values().map(|(kind, sought)| async move { (read(context, &kind, &sought).await, kind, sought) });
     let mut live = Live::new();
     let mut warnings = Vec::new();
-    for (read, kind, keys) in futures::future::join_all(reads).await {
+    for (read, kind, sought) in futures::future::join_all(reads).await {
         match read {
             Ok(objects) => live.extend(objects),
-            Err(error) if error.kind == ApiErrorKind::UnknownKind && !wanted.iter().any(|object| keys.contains(&object.key)) => {
+            Err(error) if error.kind == ApiErrorKind::UnknownKind && sought.values().all(Option::is_none) => {
                 warnings.push(format!(
                     "{} {} is no longer served: what an earlier revision made of it is gone",
                     kind.api_version, kind.kind
@@ -44,30 +48,22 @@ pub async fn observe(context: &Context<'_>, wanted: &[Object], inventory: &[Inve
     Ok((live, warnings))
 }
 
-async fn read(
-    context: &Context<'_>,
-    kind: &Kind,
-    keys: &BTreeSet<ObjectKey>,
-) -> Result<Vec<(ObjectKey, Value)>, crate::cluster::ApiError> {
-    let Some(namespace) = keys.first().and_then(|key| key.namespace.as_deref()) else {
-        let reads = keys.iter().map(|key| async move { Ok((key.clone(), context.cluster.get(&kind.api_version, key).await?)) });
-        return Ok(try_join_all(reads).await?.into_iter().filter_map(|(key, body)| Some((key, body?))).collect());
+async fn read(context: &Context<'_>, kind: &Kind, sought: &Sought<'_>) -> ApiResult<Live> {
+    let Some(namespace) = sought.keys().next().and_then(|key| key.namespace.as_deref()) else {
+        let reads = sought.iter().map(|(key, wanted)| async move {
+            let body = context.cluster.get(&kind.api_version, key).await?;
+            Ok(body.map(|body| ((*key).clone(), Seen::new(*wanted, body))))
+        });
+        return Ok(try_join_all(reads).await?.into_iter().flatten().collect());
     };
-    let listed = context.cluster.list(kind, Some(namespace), &format!("!{RECORD_LABEL}")).await?;
     let group = kind.api_version.split_once('/').map_or("", |(group, _)| group);
-    Ok(listed
-        .into_iter()
-        .filter_map(|mut body| {
-            let key = ObjectKey {
-                group: group.to_owned(),
-                kind: kind.kind.clone(),
-                namespace: Some(namespace.to_owned()),
-                name: body["metadata"]["name"].as_str()?.to_owned(),
-            };
-            // The items of a list come without their type.
-            body["apiVersion"] = Value::String(kind.api_version.clone());
-            body["kind"] = Value::String(kind.kind.clone());
-            keys.contains(&key).then_some((key, body))
-        })
-        .collect())
+    let add = |live: &mut Live, body: Value| {
+        let Some(name) = body["metadata"]["name"].as_str() else { return };
+        let (group, kind, namespace) = (group.to_owned(), kind.kind.clone(), Some(namespace.to_owned()));
+        let key = ObjectKey { group, kind, namespace, name: name.to_owned() };
+        if let Some(wanted) = sought.get(&key) {
+            live.insert(key, Seen::new(*wanted, body));
+        }
+    };
+    context.cluster.list_into(kind, Some(namespace), &format!("!{RECORD_LABEL}"), add).await
 }

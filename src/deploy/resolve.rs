@@ -5,6 +5,7 @@ use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::cluster::Kind;
 use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
+use crate::fabric::guard::{self, Facts};
 use crate::identity::Organization;
 use crate::manifest::{Hook, Object};
 use crate::plan::ownership::Owner;
@@ -46,19 +47,24 @@ impl Operation {
 }
 
 /// A release's past, as far as an operation needs it.
+#[derive(Default)]
 pub struct Past {
     pub entries: Vec<Entry>,
     /// What the operation starts from: the last deployed revision, or the newest when none is deployed.
     pub baseline: Option<Record>,
     /// The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
     pub attempt: Option<Record>,
+    /// What the manifests of these records ran, by revision; they themselves are let go.
+    pub nodes: BTreeMap<u32, Vec<guard::Node>>,
+    /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
+    pub claim_prefixes: Vec<String>,
     pub warnings: Vec<String>,
 }
 
 impl Past {
     /// What is known of the past without reading a record.
     pub fn of(entries: Vec<Entry>) -> Past {
-        Past { entries, baseline: None, attempt: None, warnings: Vec::new() }
+        Past { entries, ..Past::default() }
     }
 
     /// The records whose objects may still be there.
@@ -83,6 +89,16 @@ impl Past {
         self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
     }
 
+    /// Keeps what an operation needs to know of the recorded manifests, and lets them go: they are as large as the one it is about to make.
+    pub fn let_manifests_go(&mut self) {
+        for record in self.baseline.iter_mut().chain(&mut self.attempt) {
+            let objects = std::mem::take(&mut record.objects);
+            self.claim_prefixes.extend(objects.iter().flat_map(|object| claim_prefixes(object)));
+            let nodes = guard::nodes(&objects, Facts::read(&record.guard).version().as_ref());
+            self.nodes.insert(record.summary.revision, nodes);
+        }
+    }
+
     /// Reads the records that matter: two at most.
     pub async fn read(context: &Context<'_>) -> Result<Past> {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
@@ -103,6 +119,15 @@ impl Past {
     }
 }
 
+fn claim_prefixes(object: &Object) -> Vec<String> {
+    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
+    match object.key.kind.as_str() {
+        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// What is wanted, before it is compared with what is there.
 pub struct Target {
     pub operation: Operation,
@@ -113,7 +138,7 @@ pub struct Target {
     pub user_values: Value,
     pub computed_values: Value,
     pub secret_paths: Vec<String>,
-    pub objects: Vec<Object>,
+    pub objects: Vec<Arc<Object>>,
     pub hooks: Vec<Hook>,
     pub notes: String,
     pub guard: Value,
@@ -283,7 +308,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         user_values: values.user.tree,
         computed_values: values.all.tree,
         secret_paths: values.secret_paths,
-        objects: rendered.objects,
+        objects: rendered.objects.into_iter().map(Arc::new).collect(),
         hooks: rendered.hooks,
         notes: rendered.notes,
         guard,
@@ -387,35 +412,33 @@ async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Q
     Ok(context.cluster.get(api_version, &key).await?.unwrap_or_else(|| json!({})))
 }
 
-/// Makes rendered objects fit to apply: each in its namespace, marked as the release's, without nulls, Secrets in their stored form.
-pub async fn prepare_objects(context: &Context<'_>, owner: &Owner, objects: &mut [Object]) -> Result<()> {
-    for object in objects {
-        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
-            let place = crate::error::Place {
-                subject: object.source.template.clone(),
-                line: Some(object.source.line),
-                ..crate::error::Place::default()
-            };
-            Error::from(error).at(place.note(object.key.to_string()))
-        })?;
-        match (namespaced, &object.key.namespace) {
-            (true, None) => {
-                object.body["metadata"]["namespace"] = json!(context.namespace);
-                object.key.namespace = Some(context.namespace.clone());
-            }
-            (false, Some(_)) => {
-                if let Some(metadata) = object.body["metadata"].as_object_mut() {
-                    metadata.remove("namespace");
-                }
-                object.key.namespace = None;
-            }
-            _ => {}
+/// Makes a rendered object fit to apply: in its namespace, marked as the release's, without nulls, a Secret in its stored form.
+pub async fn prepare_object(context: &Context<'_>, owner: &Owner, object: &mut Object) -> Result<()> {
+    let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
+    let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
+        let place = crate::error::Place {
+            subject: object.source.template.clone(),
+            line: Some(object.source.line),
+            ..crate::error::Place::default()
+        };
+        Error::from(error).at(place.note(object.key.to_string()))
+    })?;
+    match (namespaced, &object.key.namespace) {
+        (true, None) => {
+            object.body["metadata"]["namespace"] = json!(context.namespace);
+            object.key.namespace = Some(context.namespace.clone());
         }
-        owner.mark(&mut object.body);
-        drop_nulls(&mut object.body);
-        encode_string_data(&mut object.body);
+        (false, Some(_)) => {
+            if let Some(metadata) = object.body["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+            object.key.namespace = None;
+        }
+        _ => {}
     }
+    owner.mark(&mut object.body);
+    drop_nulls(&mut object.body);
+    encode_string_data(&mut object.body);
     Ok(())
 }
 

@@ -87,10 +87,11 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
     };
     let claims = list("PersistentVolumeClaim", String::new()).await?;
     let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
-    let prefixes: Vec<String> = past.records().flat_map(|record| &record.objects).flat_map(claim_prefixes).collect();
     let is_ours = |body: &Value| {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
-        prefixes.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
+        past.claim_prefixes
+            .iter()
+            .any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
     };
     let claims = claims.into_iter().filter(is_ours).map(|body| (body, "it holds data"));
     for (body, why) in claims.chain(identities.into_iter().map(|body| (body, "it holds an identity"))) {
@@ -109,14 +110,4 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
         });
     }
     Ok(())
-}
-
-/// Names of the claims that a StatefulSet makes begin so: `<template>-<set>-`.
-fn claim_prefixes(object: &crate::manifest::Object) -> Vec<String> {
-    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
-    match object.key.kind.as_str() {
-        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
-        _ => Vec::new(),
-    }
 }

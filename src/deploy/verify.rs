@@ -29,7 +29,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let (live, _) = observe::observe(context, &record.objects, &[]).await?;
     let mut plan = plan::make(Inputs {
         wanted: record.objects.clone(),
-        live: &live,
+        live,
         inventory: &[],
         elsewhere: BTreeSet::new(),
         owner: &owner,

@@ -17,6 +17,9 @@ use tokio::sync::watch;
 const GRACE: Duration = Duration::from_secs(30);
 /// How often the reasons are looked at again when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
+/// For each object that is waited for, events are gathered this long before all are looked at: a look takes about as long. A thousand
+/// that become ready at once are looked at fifty times a second, not once for each of their events.
+const LOOK: Duration = Duration::from_micros(20);
 /// Log lines of a troubled container that an error shows.
 const LOG_LINES: u32 = 10;
 
@@ -78,7 +81,17 @@ impl<'a> Monitor<'a> {
     }
 
     /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
-    pub fn note(&mut self, key: &ObjectKey, body: Value) {
+    pub fn note(&mut self, key: &ObjectKey, body: &Value) {
+        if !readiness::is_awaited(&key.group, &key.kind) {
+            return;
+        }
+        let mut body = readiness::outline(body);
+        if let Some(metadata) = body["metadata"].as_object_mut() {
+            metadata.shift_remove("annotations");
+            if key.kind != "Pod" {
+                metadata.shift_remove("labels");
+            }
+        }
         if self.objects.get(key).is_some_and(|known| is_older(&body, known)) {
             return;
         }
@@ -124,8 +137,9 @@ impl<'a> Monitor<'a> {
                 () = tokio::time::sleep(TICK) => {}
                 () = interrupt(&mut self.interrupted) => return Err(interrupted()),
             }
-            // Whatever else has arrived is taken in before the next look.
-            while let Some(Some(event)) = futures::FutureExt::now_or_never(self.streams.next()) {
+            // Whatever else has arrived is taken in before the next look, which takes its time when many are waited for.
+            let look = tokio::time::Instant::now() + LOOK * u32::try_from(awaited.len()).unwrap_or(u32::MAX);
+            while let Ok(Some(event)) = tokio::time::timeout_at(look, self.streams.next()).await {
                 self.take(Some(event))?;
             }
         };
@@ -190,7 +204,7 @@ impl<'a> Monitor<'a> {
                 body["apiVersion"] = Value::String(kind.api_version.clone());
                 body["kind"] = Value::String(kind.kind.clone());
                 let key = key(&body);
-                self.note(&key, body);
+                self.note(&key, &body);
             }
             Ok(WatchEvent::Deleted(body)) => {
                 self.objects.remove(&key(&body));

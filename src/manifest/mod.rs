@@ -106,6 +106,13 @@ impl Object {
     }
 }
 
+/// An object stands for itself where one that is shared may stand, too.
+impl AsRef<Object> for Object {
+    fn as_ref(&self) -> &Object {
+        self
+    }
+}
+
 /// An annotation of an object's body.
 pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get("metadata")?.get("annotations")?.get(name)?.as_str()
@@ -178,9 +185,10 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
 
 /// Objects as text, each below the template that made it, the way `template` and `get manifest` show them. `chart` is the chart's
 /// name; objects of no template (an older record) have no such line.
-pub fn to_yaml<'a>(chart: &str, objects: impl IntoIterator<Item = &'a Object>) -> String {
+pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl AsRef<Object>>) -> String {
     let mut text = String::new();
     for object in objects {
+        let object = object.as_ref();
         text.push_str("---\n");
         if !object.source.template.is_empty() {
             writeln!(text, "# Source: {chart}/{}", object.source.template).expect("a String takes every write");

@@ -14,6 +14,24 @@ pub enum Readiness {
     Failed(String),
 }
 
+/// What the rules here look at of a live object, with its metadata. What was applied is not kept a second time, nor the server's notes
+/// about who set what.
+pub fn outline(body: &Value) -> Value {
+    let some = |field: &str, is_kept: fn(&str) -> bool| {
+        let fields = body.get(field)?.as_object()?;
+        let kept = fields.iter().filter(|(name, _)| is_kept(name));
+        Some((field.to_owned(), Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())))
+    };
+    let all = |field: &str| Some((field.to_owned(), body.get(field)?.clone()));
+    let metadata = some("metadata", |name| name != "managedFields");
+    let spec = some("spec", |name| LOOKED_AT.contains(&name));
+    Value::Object([all("apiVersion"), all("kind"), metadata, spec, all("status")].into_iter().flatten().collect())
+}
+
+/// Fields of a spec that the rules here, and whoever waits, look at.
+const LOOKED_AT: [&str; 7] =
+    ["loadBalancerClass", "podManagementPolicy", "replicas", "storageClassName", "type", "updateStrategy", "volumeName"];
+
 type Rule = fn(&Value) -> Readiness;
 
 /// Kinds that are waited for: (group, kind, rule).

@@ -29,6 +29,13 @@ pub fn owned_fields(live: &Value) -> Option<&Value> {
     })
 }
 
+/// Drops the server's notes about who set which field.
+pub fn forget_managed_fields(body: &mut Value) {
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+}
+
 /// Whether two states of an object are the same but for what the server keeps about writing it.
 pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
     fn stripped(body: &Value) -> Value {

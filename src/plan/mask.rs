@@ -70,20 +70,21 @@ impl Masker {
     /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
     pub fn object(&self, body: &Value) -> Value {
         let mut masked = body.clone();
-        self.take(&mut masked, &object_pointers(body), &mut BTreeMap::new());
+        self.take(&mut masked, "", &object_pointers(body), &mut BTreeMap::new());
         masked
     }
 
-    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood there to `taken`, by pointer.
-    pub fn take(&self, tree: &mut Value, pointers: &[String], taken: &mut BTreeMap<String, Value>) {
+    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood there to `taken`, by pointer. The tree
+    /// may be a part of a larger one: then `at` points to it from there, and so do the pointers of what is taken.
+    pub fn take(&self, tree: &mut Value, at: &str, pointers: &[String], taken: &mut BTreeMap<String, Value>) {
         for pointer in pointers {
             if let Some(value) = tree.pointer_mut(pointer) {
                 let mask = self.mask(value);
-                taken.insert(pointer.clone(), std::mem::replace(value, mask));
+                taken.insert(format!("{at}{pointer}"), std::mem::replace(value, mask));
             }
         }
         if !self.sought.is_empty() {
-            self.take_sought(tree, &mut String::new(), taken);
+            self.take_sought(tree, &mut at.to_owned(), taken);
         }
     }
 
@@ -158,7 +159,7 @@ mod tests {
         });
         let mut masked = tree.clone();
         let mut taken = BTreeMap::new();
-        masker.take(&mut masked, &["/values/db/password".into(), "/values/db/pin".into()], &mut taken);
+        masker.take(&mut masked, "", &["/values/db/password".into(), "/values/db/pin".into()], &mut taken);
         assert!(!masked.to_string().contains("hunter2"), "{masked}");
         assert!(!masked.to_string().contains("42"), "{masked}");
         restore(&mut masked, &taken);

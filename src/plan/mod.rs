@@ -6,11 +6,12 @@ pub mod mask;
 pub mod ownership;
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{self, Object, ObjectKey};
+use crate::manifest::{self, Object, ObjectKey, readiness};
 use crate::release::InventoryItem;
 use ownership::Owner;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What happens to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -33,8 +34,8 @@ pub struct Step {
     pub api_version: String,
     pub action: Action,
     /// Absent for prune and keep.
-    pub wanted: Option<Object>,
-    /// The object as it is in the cluster, managedFields included.
+    pub wanted: Option<Arc<Object>>,
+    /// The object as it is in the cluster; of one that is unchanged, the outline (see [`Seen`]).
     pub live: Option<Value>,
     /// The object as the server would have it after the change, when it was asked.
     pub after: Option<Value>,
@@ -70,14 +71,37 @@ impl Plan {
     }
 }
 
+/// A live object, as far as a plan needs it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub body: Value,
+    /// Whether applying what is wanted of it would change nothing.
+    settled: bool,
+}
+
+impl Seen {
+    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only the
+    /// outline stays, so that the whole cluster is never held at once.
+    pub fn new(wanted: Option<&Object>, mut body: Value) -> Seen {
+        match wanted.map(|wanted| compare::is_settled(&wanted.body, &body)) {
+            Some(true) => Seen { body: readiness::outline(&body), settled: true },
+            Some(false) => Seen { body, settled: false },
+            None => {
+                compare::forget_managed_fields(&mut body);
+                Seen { body, settled: false }
+            }
+        }
+    }
+}
+
 /// What is in the cluster, by identity.
-pub type Live = BTreeMap<ObjectKey, Value>;
+pub type Live = BTreeMap<ObjectKey, Seen>;
 
 /// What a plan is made from.
 pub struct Inputs<'a> {
     /// In the order of application, marked as the owner's, each with its namespace.
-    pub wanted: Vec<Object>,
-    pub live: &'a Live,
+    pub wanted: Vec<Arc<Object>>,
+    pub live: Live,
     /// What earlier attempts wrote or meant to write, failed ones included.
     pub inventory: &'a [InventoryItem],
     /// Objects that are neither applied nor pruned here: hooks of the wanted revision.
@@ -93,11 +117,11 @@ pub struct Inputs<'a> {
 ///
 /// Objects that exist and belong to others: all of them at once.
 pub fn make(inputs: Inputs) -> Result<Plan> {
-    let Inputs { wanted, live, inventory, elsewhere, owner, take_ownership } = inputs;
+    let Inputs { wanted, mut live, inventory, elsewhere, owner, take_ownership } = inputs;
     let foreign: Vec<Place> = wanted
         .iter()
         .filter_map(|object| {
-            let body = live.get(&object.key)?;
+            let body = &live.get(&object.key)?.body;
             let taken = owner.owns(body) || take_ownership;
             (!taken).then(|| Place::new(object.key.to_string()).note(ownership::owner_of(body)))
         })
@@ -118,17 +142,17 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let mut steps: Vec<Step> = wanted
         .into_iter()
         .map(|object| {
-            let body = live.get(&object.key);
-            let action = match body {
+            let seen = live.remove(&object.key);
+            let action = match &seen {
                 None => Action::Create,
-                Some(body) if compare::is_settled(&object.body, body) => Action::Unchanged,
+                Some(seen) if seen.settled => Action::Unchanged,
                 Some(_) => Action::Change,
             };
             Step {
                 key: object.key.clone(),
                 api_version: object.api_version().to_owned(),
                 action,
-                live: body.cloned(),
+                live: seen.map(|seen| seen.body),
                 after: None,
                 wanted: Some(object),
                 why: String::new(),
@@ -142,14 +166,14 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let mut leaving: Vec<Step> = leftover
         .into_values()
         .filter_map(|item| {
-            let body = live.get(&item.key)?;
-            let (action, why) = leave(item, body, owner);
+            let Seen { body, .. } = live.remove(&item.key)?;
+            let (action, why) = leave(item, &body, owner);
             Some(Step {
                 key: item.key.clone(),
                 api_version: item.api_version.clone(),
                 action,
                 wanted: None,
-                live: Some(body.clone()),
+                live: Some(body),
                 after: None,
                 why,
             })
@@ -187,13 +211,15 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
 }
 
 /// What a dry-run said about a change: the object as it would be. A change that changes nothing is none.
-pub fn settle(step: &mut Step, after: Value) {
+pub fn settle(step: &mut Step, mut after: Value) {
     let same = step.live.as_ref().is_some_and(|live| compare::same_but_for_bookkeeping(live, &after));
     // An object that we never applied is applied even if it is equal, so that its fields become ours.
     let ours = step.live.as_ref().is_some_and(|live| compare::owned_fields(live).is_some());
     if step.action == Action::Change && same && ours {
         step.action = Action::Unchanged;
     }
+    // They have told what they can, and are as large as the rest.
+    step.live.iter_mut().chain([&mut after]).for_each(compare::forget_managed_fields);
     step.after = Some(after);
 }
 
@@ -215,14 +241,15 @@ mod tests {
     }
 
     fn live(objects: &[Object]) -> Live {
-        objects.iter().map(|object| (object.key.clone(), object.body.clone())).collect()
+        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone()))).collect()
     }
 
     fn item(object: &Object) -> InventoryItem {
         InventoryItem { key: object.key.clone(), api_version: "v1".into(), uid: None }
     }
 
-    fn plan(wanted: Vec<Object>, live: &Live, inventory: &[InventoryItem]) -> Result<Plan> {
+    fn plan(wanted: Vec<Object>, live: Live, inventory: &[InventoryItem]) -> Result<Plan> {
+        let wanted = wanted.into_iter().map(Arc::new).collect();
         make(Inputs { wanted, live, inventory, elsewhere: BTreeSet::new(), owner: &owner(), take_ownership: false })
     }
 
@@ -235,7 +262,7 @@ mod tests {
         foreign.body["metadata"]["annotations"]["kubectl-fabric.io/release"] = json!("other");
         let vanished = object("ConfigMap", "vanished");
         let inventory: Vec<_> = [&gone, &claim, &kept, &foreign, &vanished].into_iter().map(item).collect();
-        let plan = plan(vec![], &live(&[gone, claim, kept, foreign]), &inventory).unwrap();
+        let plan = plan(vec![], live(&[gone, claim, kept, foreign]), &inventory).unwrap();
         let actions: BTreeMap<&str, Action> = plan.steps.iter().map(|step| (step.key.name.as_str(), step.action)).collect();
         assert_eq!(
             actions,
@@ -254,7 +281,7 @@ mod tests {
         theirs.body["metadata"] = json!({"name": "a", "namespace": "org1"});
         let mut helms = object("Secret", "b");
         helms.body["metadata"]["annotations"] = json!({"meta.helm.sh/release-name": "x"});
-        let error = plan(vec![object("ConfigMap", "a"), object("Secret", "b")], &live(&[theirs, helms]), &[]).unwrap_err();
+        let error = plan(vec![object("ConfigMap", "a"), object("Secret", "b")], live(&[theirs, helms]), &[]).unwrap_err();
         assert_eq!(error.places().len(), 2, "{error}");
         assert_eq!(error.kind().exit_status(), 4);
         assert!(error.to_string().contains("Helm release \"x\""), "{error}");
@@ -266,7 +293,8 @@ mod tests {
         let mut there = wanted.body.clone();
         there["metadata"]["managedFields"] =
             json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
-        let mut plan = plan(vec![wanted.clone()], &BTreeMap::from([(wanted.key.clone(), there.clone())]), &[]).unwrap();
+        let seen = Seen::new(Some(&wanted), there.clone());
+        let mut plan = plan(vec![wanted.clone()], BTreeMap::from([(wanted.key.clone(), seen)]), &[]).unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);
         assert_eq!(plan.steps[0].action, Action::Unchanged);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 
 /// Helm's nine statuses, with Helm's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +209,7 @@ pub struct Record {
     /// JSON pointers into both trees of values that are secret (`x-secret` in the chart's schema).
     pub secret_paths: Vec<String>,
     /// The manifest, in the order of application.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Arc<Object>>,
     pub hooks: Vec<Hook>,
     pub notes: String,
     pub inventory: Vec<InventoryItem>,

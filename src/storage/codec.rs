@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// The version of the payload that this program writes. It reads no newer one.
 pub const SCHEMA: u64 = 1;
@@ -47,37 +48,69 @@ pub struct Secrets {
 
 /// The payload without secrets, and the secrets.
 pub fn encode(record: &Record, key: &str) -> (Vec<u8>, Secrets) {
-    let mut payload = json!({
-        "schema": SCHEMA,
-        "chart": record.chart,
-        "userValues": record.user_values,
-        "computedValues": record.computed_values,
-        "secretPaths": record.secret_paths,
-        "objects": record.objects.iter().map(|object| json!({"source": object.source, "body": object.body})).collect::<Vec<_>>(),
-        "hooks": record.hooks.iter().map(|hook| json!({
-            "source": hook.object.source, "body": hook.object.body,
-            "events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies,
-        })).collect::<Vec<_>>(),
-        "notes": record.notes,
-        "guard": record.guard,
-    });
     let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths)
         .into_iter()
         .chain(Masker::secrets_of(&record.user_values, &record.secret_paths));
-    let masker = Masker::new(key.as_bytes(), secrets);
-    let mut pointers = Vec::new();
-    for tree in ["userValues", "computedValues"] {
-        pointers.extend(record.secret_paths.iter().map(|path| format!("/{tree}{path}")));
+    let mut payload = Writing {
+        out: GzEncoder::new(Vec::new(), Compression::new(6)),
+        masker: Masker::new(key.as_bytes(), secrets),
+        taken: BTreeMap::new(),
+    };
+    payload.text(&format!("{{\"schema\":{SCHEMA}"));
+    payload.field("chart", json!(record.chart), &[]);
+    payload.field("userValues", record.user_values.clone(), &record.secret_paths);
+    payload.field("computedValues", record.computed_values.clone(), &record.secret_paths);
+    payload.field("secretPaths", json!(record.secret_paths), &[]);
+    let stored = |object: &Object| json!({"source": object.source, "body": object.body});
+    payload.list("objects", record.objects.iter().map(|object| (stored(object), object.as_ref())));
+    let stored = |hook: &Hook| {
+        json!({
+            "source": hook.object.source, "body": hook.object.body,
+            "events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies,
+        })
+    };
+    payload.list("hooks", record.hooks.iter().map(|hook| (stored(hook), &hook.object)));
+    payload.field("notes", json!(record.notes), &[]);
+    payload.field("guard", record.guard.clone(), &[]);
+    payload.text("}");
+    let packed = payload.out.finish().expect("memory takes every byte");
+    (packed, Secrets { key: key.to_owned(), taken: payload.taken })
+}
+
+/// A payload being written, object by object: the manifest is not held a second time.
+struct Writing {
+    out: GzEncoder<Vec<u8>>,
+    masker: Masker,
+    taken: BTreeMap<String, Value>,
+}
+
+impl Writing {
+    fn text(&mut self, text: &str) {
+        self.out.write_all(text.as_bytes()).expect("memory takes every byte");
     }
-    for (index, object) in record.objects.iter().enumerate() {
-        pointers.extend(mask::object_pointers(&object.body).iter().map(|path| format!("/objects/{index}/body{path}")));
+
+    fn field(&mut self, name: &str, value: Value, secret: &[String]) {
+        self.text(&format!(",\"{name}\":"));
+        self.masked(&format!("/{name}"), value, secret);
     }
-    for (index, hook) in record.hooks.iter().enumerate() {
-        pointers.extend(mask::object_pointers(&hook.object.body).iter().map(|path| format!("/hooks/{index}/body{path}")));
+
+    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (Value, &'a Object)>) {
+        self.text(&format!(",\"{name}\":["));
+        for (index, (stored, object)) in items.enumerate() {
+            if index > 0 {
+                self.text(",");
+            }
+            let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
+            self.masked(&format!("/{name}/{index}"), stored, &secret);
+        }
+        self.text("]");
     }
-    let mut taken = BTreeMap::new();
-    masker.take(&mut payload, &pointers, &mut taken);
-    (pack(&payload), Secrets { key: key.to_owned(), taken })
+
+    /// A part of the payload that stands at `at`, with the values at `secret` masked.
+    fn masked(&mut self, at: &str, mut value: Value, secret: &[String]) {
+        self.masker.take(&mut value, at, secret, &mut self.taken);
+        self.text(&value.to_string());
+    }
 }
 
 /// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see it.
@@ -107,7 +140,11 @@ pub fn decode(summary: Summary, payload: &[u8], state: State, secrets: Option<&S
         user_values: payload.user_values,
         computed_values: payload.computed_values,
         secret_paths: payload.secret_paths,
-        objects: payload.objects.into_iter().map(|stored| object(stored.body, stored.source)).collect::<Result<_>>()?,
+        objects: payload
+            .objects
+            .into_iter()
+            .map(|stored| object(stored.body, stored.source).map(Arc::new))
+            .collect::<Result<_>>()?,
         hooks: payload
             .hooks
             .into_iter()
@@ -195,7 +232,8 @@ mod tests {
     use jiff::Timestamp;
 
     pub fn record() -> Record {
-        let body = |body: Value| Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap();
+        let body =
+            |body: Value| Arc::new(Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap());
         Record {
             summary: Summary {
                 release: "org1".into(),

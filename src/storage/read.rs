@@ -18,9 +18,8 @@ pub async fn list(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Entr
 }
 
 async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<Entry>> {
-    let records = cluster.list_metadata(&kind("ConfigMap"), namespace, &format!("{RECORD_LABEL}=release")).await?;
-    let mut newest: BTreeMap<(String, String), Entry> = BTreeMap::new();
-    for entry in records.iter().map(read_entry) {
+    let add = |newest: &mut BTreeMap<(String, String), Entry>, record: Value| {
+        let entry = read_entry(&record);
         let (release, namespace) = match &entry {
             Entry::Readable(summary) => (summary.release.clone(), summary.namespace.clone()),
             Entry::Unreadable { release, namespace, .. } => (release.clone(), namespace.clone()),
@@ -35,7 +34,9 @@ async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<En
                 }
             }
         }
-    }
+    };
+    let selector = format!("{RECORD_LABEL}=release");
+    let newest = cluster.list_metadata_into(&kind("ConfigMap"), namespace, &selector, add).await?;
     Ok(newest.into_values().collect())
 }
 

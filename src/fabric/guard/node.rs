@@ -148,8 +148,9 @@ impl Node {
 }
 
 /// The nodes of a manifest. `claimed` is the Fabric version that its values name.
-pub fn nodes(objects: &[Object], claimed: Option<&Version>) -> Vec<Node> {
-    objects.iter().filter_map(|object| Node::of_object(object, claimed)).filter(|node| !node.programs.is_empty()).collect()
+pub fn nodes(objects: &[impl AsRef<Object>], claimed: Option<&Version>) -> Vec<Node> {
+    let nodes = objects.iter().filter_map(|object| Node::of_object(object.as_ref(), claimed));
+    nodes.filter(|node| !node.programs.is_empty()).collect()
 }
 
 /// What a pod was made from: its StatefulSet, or the Deployment of its ReplicaSet.
