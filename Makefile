@@ -3,7 +3,7 @@
 cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
 
-.PHONY: help build install test lint demo demo-down clean-cluster
+.PHONY: help build install test lint bench demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ lint: ## formatting, clippy, dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 
+# The benchmarks' own build would overwrite the release build where it lies.
+bench: build ## the plugin beside Helm and kubectl, measured (ARGS='--rounds 1 lifecycle': a part of it, quickly)
+	install -D -m 755 target/release/kubectl-fabric target/bench/kubectl-fabric
+	cargo bench --locked --bench compare -- $(ARGS)
+
 demo: ## a small network, installed, upgraded and rolled back (KUBECONFIG=... make demo: on your own cluster)
 	@examples/demo
 
@@ -35,3 +40,5 @@ demo-down: ## remove what `make demo` left running
 clean-cluster: demo-down ## end every cluster that this checkout started
 	@CLUSTER_NAME=test $(cluster) down
 	@CLUSTER_NAME=test-alone $(cluster) down
+	@CLUSTER_NAME=bench $(cluster) down
+	@CLUSTER_NAME=bench-sim $(cluster) down

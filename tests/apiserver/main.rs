@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod client;
+mod counts;
 mod fabric;
 mod guards;
 mod harness;
