@@ -419,7 +419,7 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "egress" => json!([{"ports": [{"port": 1}]}]),
             "sidecars" | "extraVolumes" | "extraVolumeMounts" => json!([{"name": "other"}]),
             "limitRange" => json!([{"type": "Pod"}]),
-            "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
+            "clients" | "admins" | "dockerHosts" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },
         _ => json!({"OTHER": "value"}),
