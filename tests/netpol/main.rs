@@ -209,7 +209,7 @@ fn world() -> Vec<Release> {
 }
 
 /// The policies of all releases, and everybody who calls or is called: of each release two pods per role at most, since the others
-/// bear the same labels; two pods of the users' own in its namespace, one with the label of chaincode; and those outside.
+/// bear the same labels; pods of the users' own in its namespace, beside peers one with the label of chaincode; and those outside.
 fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
     let (mut policies, mut peers) = (Vec::new(), Vec::new());
     for release in releases {
@@ -237,9 +237,11 @@ fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
                 });
             }
         }
-        for (name, labels) in
-            [("chaincode", json!({"app.kubernetes.io/component": "chaincode"})), ("stranger", json!({"app": "stranger"}))]
-        {
+        let mut strangers = vec![("stranger", json!({"app": "stranger"}))];
+        if per_role.contains_key("peer") {
+            strangers.push(("chaincode", json!({"app.kubernetes.io/component": "chaincode"})));
+        }
+        for (name, labels) in strangers {
             let (name, role) = (name.to_owned(), name.to_owned());
             peers.push(Peer {
                 release: Some(release),
