@@ -259,6 +259,45 @@ fn every_pod_is_confined() {
     });
 }
 
+/// No pod has a token of the API, and no account a right there; but with fabric-builder-k8s the peer's container, and none beside it.
+#[test]
+fn no_pod_may_call_the_api_but_a_peer_that_builds_by_it() {
+    let seen = std::cell::Cell::new(0);
+    each_manifest(|case, outcome| {
+        let objects = &outcome.output.objects;
+        let builds = outcome.values.pointer("/chaincode/mode") == Some(&json!("k8s"));
+        for account in objects.iter().filter(|object| object.key.kind == "ServiceAccount") {
+            assert_eq!(account.body["automountServiceAccountToken"], false, "{}: {}", case.name(), account.key);
+        }
+        let given = objects
+            .iter()
+            .filter(|object| object.key.kind.ends_with("RoleBinding"))
+            .flat_map(|binding| find(&binding.body, "subjects"));
+        let given: Vec<&Value> = given.flat_map(|subjects| find(subjects, "name")).collect();
+        let builder = json!(format!("{}-builder", case.release));
+        assert_eq!(given, if builds { vec![&builder] } else { vec![] }, "{}", case.name());
+        for (object, pod) in pods(objects) {
+            let place = format!("{}: {}", case.name(), object.key);
+            assert_eq!(pod["automountServiceAccountToken"], false, "{place}");
+            let tokens = find(&pod["volumes"], "serviceAccountToken").len();
+            let is_peer = object.body["metadata"]["labels"]["app.kubernetes.io/component"] == "peer";
+            assert_eq!(
+                (tokens, pod["serviceAccountName"] == builder),
+                if builds && is_peer { (1, true) } else { (0, false) },
+                "{place}"
+            );
+            for container in ["containers", "initContainers"].iter().filter_map(|key| pod[key].as_array()).flatten() {
+                let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+                let has_token =
+                    mounts.filter(|mount| mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount").count();
+                assert_eq!(has_token, usize::from(tokens == 1 && container["name"] == object.key.name.as_str()), "{place}");
+                seen.set(seen.get() + has_token);
+            }
+        }
+    });
+    assert!(seen.get() > 0, "no case builds by the API");
+}
+
 /// A kubelet that looks whether a port is open leaves without a TLS handshake, and Fabric's servers log each such visit as an
 /// error. The startup probe passes once; those that go on ask the operations service.
 #[test]
@@ -419,7 +458,7 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "egress" => json!([{"ports": [{"port": 1}]}]),
             "sidecars" | "extraVolumes" | "extraVolumeMounts" => json!([{"name": "other"}]),
             "limitRange" => json!([{"type": "Pod"}]),
-            "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
+            "clients" | "admins" | "dockerHosts" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },
         _ => json!({"OTHER": "value"}),

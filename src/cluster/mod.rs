@@ -163,6 +163,26 @@ pub struct Whoami {
     pub username: String,
 }
 
+/// Something that a user may or may not do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    pub verb: &'static str,
+    pub kind: Kind,
+    /// `None`: in the whole cluster.
+    pub namespace: Option<String>,
+    /// `None`: whatever the object's name is.
+    pub name: Option<String>,
+}
+
+/// A right in RBAC's words.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    pub verb: &'static str,
+    /// `statefulsets.apps`
+    pub resource: String,
+    pub namespace: Option<String>,
+}
+
 /// One connection to one cluster. Cheap to clone. At most 32 requests are under way at once, however many are started.
 #[derive(Clone)]
 pub struct Cluster {
@@ -246,6 +266,20 @@ impl Cluster {
         name: Option<&str>,
     ) -> ApiResult<bool> {
         reviews::can_i(&self.inner.transport, verb, group, resource, namespace, name).await
+    }
+
+    /// Those of `needs` that this user may not do: one request while nothing is missing in `namespace`, and one more for each that the
+    /// user's rules there do not show. Kinds that are not served are left aside, and so is what the server will not say.
+    pub async fn missing(&self, namespace: &str, needs: impl IntoIterator<Item = Need>) -> ApiResult<Vec<Right>> {
+        let mut asked = Vec::new();
+        for need in needs {
+            match self.inner.discovery.resource(&self.inner.transport, &need.kind).await {
+                Ok(resource) => asked.push(reviews::Question::new(need, resource)),
+                Err(error) if error.kind == ApiErrorKind::UnknownKind => {}
+                Err(error) => return Err(error),
+            }
+        }
+        reviews::missing(&self.inner.transport, namespace, asked).await
     }
 
     /// `None` when there is no such object; an error when that could not be found out, or when the server does not know the kind.

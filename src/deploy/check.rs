@@ -28,10 +28,12 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
         join_all(tries).await
     };
     let mut problems: Vec<Problem> = Vec::new();
+    let roles_to_come = roles_to_come(plan);
     for (index, answer) in tried.into_iter().zip(answers) {
         let step = &mut plan.steps[index];
         match answer {
             Ok(after) => plan::settle(step, after),
+            Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
             Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
@@ -72,8 +74,22 @@ fn is_immutable(error: &ApiError) -> bool {
     error.kind == ApiErrorKind::Invalid && !error.causes.is_empty() && error.causes.iter().all(|cause| says(&cause.message))
 }
 
+/// Kind and name of the Roles that this plan makes.
+fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
+    let roles = plan.with(Action::Create).filter(|step| matches!(step.key.kind.as_str(), "Role" | "ClusterRole"));
+    roles.map(|step| (step.key.kind.clone(), step.key.name.clone())).collect()
+}
+
+/// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that is not there, even in a dry-run
+/// (Kubernetes' prevention of privilege escalation). Once the Role is there it is judged by what it grants.
+fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
+    let role = step.wanted.as_ref().map(|wanted| &wanted.body["roleRef"]);
+    let named = role.and_then(|role| Some((role["kind"].as_str()?.to_owned(), role["name"].as_str()?.to_owned())));
+    named.is_some_and(|role| roles.contains(&role))
+}
+
 /// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that hold data never.
-fn may_be_recreated(step: &Step, options: &Options) -> bool {
+pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     let asked = || {
         let name = format!("{}/{}", step.key.kind, step.key.name);
         options.recreate.iter().any(|asked| asked.eq_ignore_ascii_case(&name))

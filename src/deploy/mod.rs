@@ -14,6 +14,7 @@ mod progress;
 mod recovery;
 mod resolve;
 mod revision;
+mod rights;
 mod uninstall;
 mod verify;
 mod wait;
@@ -210,6 +211,10 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
             context.namespace
         ));
     } else if options.dry_run != DryRun::Client {
+        if options.dry_run == DryRun::No {
+            let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
+            rights::check(context, &target, &plan, options, delete_namespace).await?;
+        }
         check::check(context, &mut plan, options).await?;
     }
     Ok(Prepared { past, target, plan, identities, owner, warnings })

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::cluster::{ApiErrorKind, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::Live;
 use crate::release::InventoryItem;
@@ -29,6 +29,7 @@ pub async fn observe(context: &Context<'_>, wanted: &[Object], inventory: &[Inve
     let reads = kinds.into_values().map(|(kind, keys)| async move { (read(context, &kind, &keys).await, kind, keys) });
     let mut live = Live::new();
     let mut warnings = Vec::new();
+    let mut denied: Option<Error> = None;
     for (read, kind, keys) in futures::future::join_all(reads).await {
         match read {
             Ok(objects) => live.extend(objects),
@@ -38,10 +39,18 @@ pub async fn observe(context: &Context<'_>, wanted: &[Object], inventory: &[Inve
                     kind.api_version, kind.kind
                 ));
             }
+            // All that may not be read is told at once.
+            Err(error) if error.kind == ApiErrorKind::Forbidden => {
+                denied = Some(match (denied, error.denial()) {
+                    (Some(others), Some((why, _))) => others.why(why),
+                    (Some(others), None) => others.why(error.message),
+                    (None, _) => error.into(),
+                });
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((live, warnings))
+    denied.map_or(Ok((live, warnings)), Err)
 }
 
 async fn read(

@@ -129,20 +129,20 @@ impl Chaincode {
 
     /// Refuses settings that this mode does not read.
     fn check(self, settings: &Settings, breaks: &mut Breaks) {
-        let given = |key: &str| {
-            let value = settings.get(&format!("/chaincode/{key}"));
+        let given = |path: &str| {
+            let value = settings.get(&format!("/{}", path.replace('.', "/")));
             value.is_some_and(|value| *value != json!("") && *value != json!([]))
         };
-        let mut only = |keys: &[&str], holds: bool, mode: &str| {
-            for key in keys.iter().filter(|key| !holds && given(key)) {
-                breaks.add(
-                    &format!("chaincode.{key}"),
-                    format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()),
-                );
+        let mut only = |paths: &[&str], holds: bool, mode: &str| {
+            for path in paths.iter().filter(|path| !holds && given(path)) {
+                breaks.add(path, format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()));
             }
         };
-        only(&["dockerEndpoint", "dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
-        only(&["dockerNetwork", "dockerDns", "dockerDnsSearch"], self.is_docker(), "docker-tcp, docker-sock or dind");
+        only(&["chaincode.dockerEndpoint", "chaincode.dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
+        let settings = ["chaincode.dockerNetwork", "chaincode.dockerDns", "chaincode.dockerDnsSearch"];
+        only(&settings, self.is_docker(), "docker-tcp, docker-sock or dind");
+        let outside = matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock);
+        only(&["networkPolicy.dockerHosts"], outside, "docker-tcp or docker-sock");
     }
 }
 

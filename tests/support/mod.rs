@@ -179,6 +179,18 @@ impl Cluster {
         self.invoke(self.dir.join("kubectl"))
     }
 
+    /// Returns a line of bash, which has both on its path.
+    pub fn shell(&self, line: &str) -> Invocation {
+        let bin = self.home.path().join("bin");
+        if !bin.exists() {
+            fs::create_dir(&bin).expect("a folder");
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kubectl-fabric"), bin.join("kubectl-fabric")).expect("a link");
+            std::os::unix::fs::symlink(self.dir.join("kubectl"), bin.join("kubectl")).expect("a link");
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.invoke("bash").env("PATH", format!("{}:{path}", bin.display())).args(["-c", line])
+    }
+
     fn invoke(&self, program: impl AsRef<OsStr>) -> Invocation {
         let mut command = isolated(program, &self.home.path().join("home"));
         command.env("KUBECONFIG", self.kubeconfig()).current_dir(self.folder());
