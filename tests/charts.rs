@@ -8,6 +8,7 @@ use kubectl_fabric::chart::{Chart, repository};
 use kubectl_fabric::error::Error;
 use kubectl_fabric::fabric::{self, Model, Subject};
 use kubectl_fabric::identity;
+use kubectl_fabric::manifest::pod_security::{self, Level};
 use kubectl_fabric::manifest::{Object, to_yaml};
 use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
 use kubectl_fabric::values::{self, Source};
@@ -35,7 +36,7 @@ struct Outcome {
     secrets: Vec<String>,
     hosts: Vec<String>,
     warnings: Vec<String>,
-    pod_security: String,
+    pod_security: Level,
 }
 
 impl Case {
@@ -109,14 +110,8 @@ impl Case {
         let secrets = organization.as_ref().map(identity::secret_names).unwrap_or_default();
         let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
         let hosts = nodes.flat_map(|node| node.hosts.clone()).collect();
-        Ok(Outcome {
-            output,
-            values: values.tree,
-            secrets,
-            hosts,
-            warnings: fabric::warnings(&facts),
-            pod_security: facts["pod_security"].as_str().unwrap_or_default().to_owned(),
-        })
+        let pod_security = pod_security::level(&pod_security::needs(&output.objects));
+        Ok(Outcome { output, values: values.tree, secrets, hosts, warnings: fabric::warnings(&facts), pod_security })
     }
 
     fn name(&self) -> String {
@@ -246,17 +241,41 @@ fn every_pod_is_confined() {
                     continue; // The user's.
                 }
                 if container["name"] == "docker" {
-                    assert_eq!(outcome.pod_security, "privileged", "{place}");
+                    assert_eq!(outcome.pod_security, Level::Privileged, "{place}");
                     continue;
                 }
                 assert_eq!(context["allowPrivilegeEscalation"], false, "{place}");
                 assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{place}");
                 let old_couchdb = container["image"].as_str().unwrap().contains("fabric-couchdb");
                 assert_eq!(context.get("runAsUser") == Some(&json!(0)), old_couchdb, "{place}");
-                assert!(!old_couchdb || outcome.pod_security != "restricted", "{place}");
+                assert!(!old_couchdb || outcome.pod_security > Level::Restricted, "{place}");
             }
         }
     });
+}
+
+/// `restricted` but for what cannot be confined so: the image of fabric-couchdb that begins as root, the builder's Jobs, a Docker daemon.
+#[test]
+fn a_namespace_is_restricted_wherever_the_mode_allows() {
+    let endpoint = "dockerEndpoint: tcp://docker:2375";
+    for (chart, values, level) in [
+        ("kafka", "{}".to_owned(), Level::Restricted),
+        ("orderer-org", "{}".to_owned(), Level::Restricted),
+        ("peer-org", "{peers: {stateDatabase: CouchDB}, cli: {enabled: true}}".to_owned(), Level::Restricted),
+        ("peer-org", "{fabricVersion: 1.4.12}".to_owned(), Level::Restricted),
+        ("peer-org", "{fabricVersion: 1.4.12, peers: {stateDatabase: CouchDB}}".to_owned(), Level::Baseline),
+        ("peer-org", format!("{{chaincode: {{mode: docker-tcp, {endpoint}}}}}"), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: none}}".to_owned(), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: external, builders: [{name: a, path: /a}]}}".to_owned(), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: k8s}}".to_owned(), Level::Baseline),
+        ("peer-org", "{chaincode: {mode: docker-sock}}".to_owned(), Level::Privileged),
+        ("peer-org", "{chaincode: {mode: dind}}".to_owned(), Level::Privileged),
+        ("peer-org", "{peers: {sidecars: [{name: logs, image: 'logs:1'}]}}".to_owned(), Level::Baseline),
+        ("peer-org", "{peers: {extraVolumes: [{name: a, hostPath: {path: /a}}]}}".to_owned(), Level::Privileged),
+    ] {
+        let outcome = Case::of(chart).outcome_of(values.clone()).unwrap();
+        assert_eq!(outcome.pod_security, level, "{chart}: {values}");
+    }
 }
 
 /// A kubelet that looks whether a port is open leaves without a TLS handshake, and Fabric's servers log each such visit as an

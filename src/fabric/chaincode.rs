@@ -52,16 +52,6 @@ impl Chaincode {
         }
     }
 
-    /// The Pod Security level that a namespace must allow: a socket of the machine and a privileged container are for none but
-    /// `privileged`; the builder's pods say nothing of how they are confined, so `restricted` refuses them.
-    pub fn pod_security(self) -> &'static str {
-        match self {
-            Chaincode::DockerSock | Chaincode::Dind => "privileged",
-            Chaincode::K8s => "baseline",
-            Chaincode::Ccaas | Chaincode::DockerTcp | Chaincode::External | Chaincode::None => "restricted",
-        }
-    }
-
     /// The mode that values ask for, checked against the version.
     ///
     /// Source: `chaincode.externalBuilders` and `vm.endpoint` in `sampleconfig/core.yaml` of each line. A Docker daemon's socket is not

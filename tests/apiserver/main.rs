@@ -11,3 +11,4 @@ mod harness;
 mod interruptions;
 mod nodes;
 mod operations;
+mod pod_security;
