@@ -1,5 +1,7 @@
-//! The embedded charts: each folder `tests/charts/<chart>/<case>/` holds `values.yaml`, perhaps `release.yaml` (name and namespace), and
-//! what comes of it: `manifest.yaml`, the objects and the notes, or `error.txt`.
+//! The embedded charts: each folder `tests/charts/<chart>/<case>/` holds `values.yaml` and what comes of it: `manifest.yaml`, the objects
+//! and the notes, or `error.txt`. A `case.yaml` may say `name` and `namespace` of the release; `like: <case>`: then `manifest.diff`
+//! has only what differs from that case, so that a change of the chart shows where it means something; `cryptoConfig: <fixture>`: its
+//! identities are from there.
 //!
 //! `BLESS=1 cargo test --test charts` writes the outcomes anew; read the difference before you keep it. Beside the snapshots, rules that
 //! every manifest keeps are checked on all of them, so that a case is worth adding even if nobody reads its snapshot.
@@ -7,18 +9,20 @@
 use kubectl_fabric::chart::{Chart, repository};
 use kubectl_fabric::error::Error;
 use kubectl_fabric::fabric::{self, Model, Subject};
-use kubectl_fabric::identity;
+use kubectl_fabric::identity::{self, Organization};
 use kubectl_fabric::manifest::pod_security::{self, Level};
 use kubectl_fabric::manifest::{Object, to_yaml};
 use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
 use kubectl_fabric::values::{self, Source};
 use kubectl_fabric::yaml;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+#[path = "charts/pairs.rs"]
+mod pairs;
 #[path = "charts/traps.rs"]
 mod traps;
 
@@ -27,15 +31,20 @@ struct Case {
     chart: String,
     release: String,
     namespace: String,
+    /// The case that its manifest is compared with.
+    like: Option<String>,
+    /// The fixture with its identities.
+    crypto_config: Option<String>,
 }
 
 /// What a case comes to: its objects, and the Secrets that the program makes beside them.
 struct Outcome {
     output: Output,
     values: Value,
+    facts: Value,
+    organization: Option<Organization>,
     secrets: Vec<String>,
     hosts: Vec<String>,
-    warnings: Vec<String>,
     pod_security: Level,
 }
 
@@ -57,17 +66,23 @@ impl Case {
 
     fn read(folder: PathBuf) -> Case {
         let chart = folder.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
-        let release = fs::read_to_string(folder.join("release.yaml")).map(|text| yaml::parse(&text, "release.yaml").unwrap());
-        let default = match chart.as_str() {
+        let release = match chart.as_str() {
             "peer-org" => "org1",
             "orderer-org" => "orgorderer1",
             other => other,
         };
-        let text = |field: &str| match &release {
-            Ok(release) => release[field].as_str().unwrap_or(default).to_owned(),
-            Err(_) => default.to_owned(),
-        };
-        Case { release: text("name"), namespace: text("namespace"), chart, folder }
+        let more = fs::read_to_string(folder.join("case.yaml")).map(|text| yaml::parse(&text, "case.yaml").unwrap());
+        let more = more.unwrap_or_default();
+        let text = |field: &str| more[field].as_str().map(str::to_owned);
+        let (name, namespace) = (text("name"), text("namespace"));
+        Case {
+            release: name.unwrap_or(release.to_owned()),
+            namespace: namespace.unwrap_or(release.to_owned()),
+            like: text("like"),
+            crypto_config: text("cryptoConfig"),
+            chart,
+            folder,
+        }
     }
 
     /// A release of the chart's usual name that no folder describes.
@@ -111,11 +126,18 @@ impl Case {
         let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
         let hosts = nodes.flat_map(|node| node.hosts.clone()).collect();
         let pod_security = pod_security::level(&pod_security::needs(&output.objects));
-        Ok(Outcome { output, values: values.tree, secrets, hosts, warnings: fabric::warnings(&facts), pod_security })
+        Ok(Outcome { output, values: values.tree, facts, organization, secrets, hosts, pod_security })
     }
 
     fn name(&self) -> String {
         self.folder.display().to_string()
+    }
+
+    /// The case that this one is like, with its outcome.
+    fn base(&self) -> Option<(&'static Case, &'static Outcome)> {
+        let folder = self.folder.with_file_name(self.like.as_ref()?);
+        let (case, outcome) = Case::all().iter().find(|(case, _)| case.folder == folder).expect("a case is like another one");
+        Some((case, outcome.as_ref().expect("that renders")))
     }
 }
 
@@ -123,12 +145,13 @@ impl Case {
 fn every_case_renders_as_expected() {
     let mut wrong = Vec::new();
     for (case, outcome) in Case::all() {
-        let (file, actual) = match outcome {
-            Ok(outcome) => ("manifest.yaml", show(case, outcome)),
-            Err(error) => ("error.txt", format!("{error}\n")),
+        let (file, actual) = match (outcome, case.base()) {
+            (Ok(outcome), Some((base, of_base))) => ("manifest.diff", differences((base, of_base), (case, outcome))),
+            (Ok(outcome), None) => ("manifest.yaml", show(case, outcome)),
+            (Err(error), _) => ("error.txt", format!("{error}\n")),
         };
         if std::env::var_os("BLESS").is_some() {
-            for old in ["manifest.yaml", "error.txt"] {
+            for old in ["manifest.yaml", "manifest.diff", "error.txt"] {
                 let _ = fs::remove_file(case.folder.join(old));
             }
             fs::write(case.folder.join(file), &actual).unwrap();
@@ -213,8 +236,10 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
                 }
                 let (host, port) = value.split_once(':').unwrap();
                 assert!(outcome.hosts.iter().any(|own| own == host), "{host}");
-                if key != "CORE_PEER_ADDRESS" && host != format!("{name}.{}", case.namespace) {
-                    continue; // An address outside, which no Service has.
+                // Of an address outside no Service knows; cryptogen's certificates bear no other than the one inside.
+                let outside = host != format!("{name}.{}", case.namespace) || case.crypto_config.is_some();
+                if key != "CORE_PEER_ADDRESS" && outside {
+                    continue;
                 }
                 assert_eq!(host, format!("{name}.{}", case.namespace));
                 let ports = service.body["spec"]["ports"].as_array().unwrap();
@@ -446,6 +471,36 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
     vec![(path, other)]
 }
 
+/// What cryptogen made is enough for every node of a case, under every address that is told to others.
+#[test]
+fn a_crypto_config_has_all_that_a_case_needs() {
+    each_manifest(|case, outcome| {
+        let (Some(fixture), Some(organization)) = (&case.crypto_config, &outcome.organization) else { return };
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture).join("crypto-config");
+        let mut files = BTreeMap::new();
+        read_tree(&top, &top, &mut files);
+        let source = identity::Source::CryptoConfig { folder: fixture.clone(), files };
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let plan = identity::plan(organization, &BTreeMap::new(), &source, now)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name()));
+        let made: BTreeSet<_> = plan.create.iter().map(|secret| secret.key.name.clone()).collect();
+        assert_eq!(made, outcome.secrets.iter().cloned().collect(), "{}", case.name());
+        assert!(!plan.generated && plan.warnings.is_empty(), "{}: {:?}", case.name(), plan.warnings);
+    });
+}
+
+/// The files of a folder by their paths below `top`.
+fn read_tree(top: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => read_tree(top, &path, files),
+            false => {
+                files.insert(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+}
+
 #[test]
 fn rendering_twice_gives_the_same() {
     each_manifest(|case, outcome| {
@@ -542,8 +597,40 @@ fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
 
 fn show(case: &Case, outcome: &Outcome) -> String {
     assert!(outcome.output.hooks.is_empty(), "no chart has hooks");
-    let warnings: String = outcome.warnings.iter().map(|warning| format!("# Warning: {warning}\n")).collect();
-    format!("{}---\n{warnings}# Notes:\n{}", to_yaml(&case.chart, &outcome.output.objects), outcome.output.notes)
+    format!("{}{}", to_yaml(&case.chart, &outcome.output.objects), notes(outcome))
+}
+
+fn notes(outcome: &Outcome) -> String {
+    let warnings: String = fabric::warnings(&outcome.facts).iter().map(|warning| format!("# Warning: {warning}\n")).collect();
+    format!("---\n{warnings}# Notes:\n{}", outcome.output.notes)
+}
+
+/// What differs between two cases, object by object.
+fn differences((base, of_base): (&Case, &Outcome), (case, outcome): (&Case, &Outcome)) -> String {
+    let parts = |case: &Case, outcome: &Outcome| -> Vec<(String, String)> {
+        let objects = outcome.output.objects.iter();
+        let objects = objects.map(|object| (object.key.to_string(), to_yaml(&case.chart, [object])));
+        objects.chain([("Notes".to_owned(), notes(outcome))]).collect()
+    };
+    let (before, after) = (parts(base, of_base), parts(case, outcome));
+    let find = |parts: &[(String, String)], name: &str| parts.iter().find(|part| part.0 == name).map(|part| part.1.clone());
+    let mut text = format!("# {}, seen from {}\n", case.folder.file_name().unwrap().display(), case.like.as_ref().unwrap());
+    for (name, _) in before.iter().filter(|(name, _)| find(&after, name).is_none()) {
+        text += &format!("=== {name} is not there\n");
+    }
+    for (name, now) in &after {
+        let old = find(&before, name).unwrap_or_default();
+        if old != *now {
+            text += &format!("=== {name}\n");
+            let diff = similar::TextDiff::from_lines(&old, now);
+            for group in diff.grouped_ops(1) {
+                text += "...\n";
+                let changes = group.iter().flat_map(|op| diff.iter_changes(op));
+                changes.for_each(|change| text += &format!("{}{}", change.tag(), change.value()));
+            }
+        }
+    }
+    text
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

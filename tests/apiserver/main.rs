@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod cases;
 mod client;
 mod fabric;
 mod guards;
