@@ -365,7 +365,8 @@ fn a_version_changes_nothing_that_cannot_change() {
     }
 }
 
-/// Each key of a schema, set to something else than its default, changes what is rendered or made, or is refused, in one of these settings.
+/// Each key of a schema, set to something else than its default, and to each word that it may be, changes what is rendered or made, in one
+/// of these settings at least.
 #[test]
 fn every_value_does_something() {
     for (chart, settings) in [
@@ -373,11 +374,16 @@ fn every_value_does_something() {
             "peer-org",
             &[
                 json!({"cli": {"enabled": true}}),
+                json!({"fabricVersion": "1.4.12", "peers": {}}),
                 json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
                 json!({"crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}}}),
                 json!({"crypto": {"source": "secret"}}),
+                json!({"crypto": {"source": "nfs", "nfs": {"claim": "local"}}}),
                 json!({"chaincode": {"mode": "dind"}}),
+                json!({"chaincode": {"mode": "docker-tcp", "dockerEndpoint": "tcp://docker:2375"}}),
+                json!({"chaincode": {"mode": "external", "builders": [{"name": "mine", "path": "/mine"}]}}),
                 json!({"ca": {"database": {"type": "postgres", "dataSource": "host=db"}}}),
+                json!({"ca": {"database": {"type": "mysql", "existingSecret": "mine"}}}),
                 json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
                 json!({"chaincode": {"mode": "dind", "dind": {"persistence": {"enabled": true}}}}),
                 json!({"chaincode": {"mode": "docker-sock"}}),
@@ -400,59 +406,77 @@ fn every_value_does_something() {
                     "crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}},
                 }),
                 json!({"crypto": {"source": "secret"}}),
+                json!({"crypto": {"source": "nfs", "nfs": {"claim": "local"}}}),
+                json!({"fabricVersion": "3.1.5", "orderers": {"count": 4, "consensus": "BFT"}}),
                 json!({"expose": {"type": "NodePort"}}),
                 json!({"expose": {"type": "LoadBalancer"}}),
                 json!({"expose": {"type": "Ingress", "className": "nginx", "host": "{node}.example.com"}}),
                 json!({"expose": {"type": "Gateway", "gateway": {"name": "edge"}, "host": "{node}.example.com"}}),
             ],
         ),
-        ("kafka", &[json!({"kafka": {}})]),
+        ("kafka", &[json!({"kafka": {}}), json!({"kafka": {"brokers": 6, "replicationFactor": 4}})]),
     ] {
         let case = Case::of(chart);
-        let outcome = |values: &Value| match case.outcome_of(values.to_string()) {
-            Ok(outcome) => format!("{}{:?}{:?}", show(&case, &outcome), outcome.secrets, outcome.hosts),
-            Err(error) => error.to_string(),
+        // What comes of values that are accepted. A refusal is no effect: it may be of the value that was made up here.
+        let outcome = |values: &Value| {
+            let outcome = case.outcome_of(values.to_string()).ok()?;
+            Some(format!("{}{:?}{:?}", show(&case, &outcome), outcome.secrets, outcome.hosts))
         };
-        let before: Vec<String> = settings.iter().map(&outcome).collect();
+        let before: Vec<String> = settings.iter().map(|setting| outcome(setting).expect("each setting is accepted")).collect();
+        let defaults = outcome(&json!({})).expect("defaults are accepted");
         let chart = case.chart();
-        for (path, value) in others(chart.schema.as_ref().unwrap(), Vec::new()) {
+        let mut idle = Vec::new();
+        let node = if case.chart == "peer-org" { "peer0" } else { "orderer0" };
+        for (path, value) in others(chart.schema.as_ref().unwrap(), node, Vec::new()) {
             // Those that speak of the value's own part come first, as they are likely to show it.
             let (near, far): (Vec<_>, Vec<_>) =
                 settings.iter().zip(&before).partition(|(setting, _)| setting.get(&path[0]).is_some());
             let changes = near.into_iter().chain(far).any(|(setting, before)| {
+                let pointer = path.iter().map(|key| format!("/{key}")).collect::<String>();
+                if setting.pointer(&pointer) == Some(&value) {
+                    return *before != defaults; // It needs the rest of the setting.
+                }
                 let mut values = setting.clone();
                 let mut place = &mut values;
                 for key in &path {
                     place = &mut place[key.as_str()];
                 }
                 *place = value.clone();
-                outcome(&values) != *before
+                outcome(&values).is_some_and(|outcome| outcome != *before)
             });
-            assert!(changes, "{}: {} = {value} does nothing", chart.metadata.name, path.join("."));
+            if !changes {
+                idle.push(format!("{} = {value}", path.join(".")));
+            }
         }
+        assert!(idle.is_empty(), "values of {} that do nothing:\n{}", chart.metadata.name, idle.join("\n"));
     }
 }
 
-/// Another value than the default for each key of a schema.
-fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
+/// Another value than the default for each key of a schema, where one of the nodes is called so.
+fn others(schema: &Value, node: &str, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        let below = |(key, schema): (&String, &Value)| others(schema, path.iter().chain([key]).cloned().collect());
+        let below = |(key, schema): (&String, &Value)| others(schema, node, path.iter().chain([key]).cloned().collect());
         return properties.iter().flat_map(below).collect();
     }
     let default = &schema["default"];
     let key = path.last().map_or("", String::as_str);
     let other = match schema["type"].as_str().unwrap() {
         "boolean" => json!(default != true),
-        // One after: for a number counted from 1, another than the one that 0 stands for.
-        "integer" => json!(default.as_i64().unwrap() + if key == "organization" { 2 } else { 1 }),
+        // Two after for a number counted from 1, where 1 is what 0 stands for, and for one that must be odd.
+        "integer" => json!(default.as_i64().unwrap() + if ["organization", "zookeepers"].contains(&key) { 2 } else { 1 }),
         "string" => match schema.get("enum").and_then(Value::as_array) {
-            Some(all) => all.iter().rev().find(|other| *other != default).unwrap().clone(),
+            Some(all) => {
+                return all.iter().filter(|other| *other != default).map(|other| (path.clone(), other.clone())).collect();
+            }
             None => match key {
                 "fabricVersion" => json!("2.5.15"),
                 "size" => json!("7Gi"),
                 "interval" => json!("7s"),
                 "heap" | "zookeeperHeap" => json!("64m"),
                 "dockerEndpoint" => json!("tcp://elsewhere:2376"),
+                "externalEndpoint" => json!("{node}.other:7051"),
+                "className" => json!("haproxy"),
+                "path" if path[0] != "orderers" => json!("/other"),
                 _ => json!("other"),
             },
         },
@@ -466,7 +490,11 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },
-        _ => json!({"OTHER": "value"}),
+        _ => match key {
+            "secrets" => json!({format!("{node}-tls"): "other"}),
+            "hosts" => json!({node: "other.example.com"}),
+            _ => json!({"OTHER": "value"}),
+        },
     };
     vec![(path, other)]
 }

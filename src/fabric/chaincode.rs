@@ -87,13 +87,13 @@ impl Chaincode {
             }
             "docker-sock" => {
                 breaks.warn(
-                    "chaincode.mode docker-sock gives peers the whole machine that they are on, needs a namespace without Pod Security, \
+                    "chaincode.mode docker-sock gives peers the whole machine that they are on (Pod Security level privileged), \
                      and works only on machines that run Docker: those of Kubernetes 1.24 and later mostly run containerd",
                 );
                 Chaincode::DockerSock
             }
             "dind" => {
-                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod: the namespace must allow that");
+                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod (Pod Security level privileged)");
                 Chaincode::Dind
             }
             "k8s" => {

@@ -199,7 +199,7 @@ fn every_case_comes_up_under_the_pod_security_level_that_it_claims() {
     let taken = taken_ports(&cluster);
     // An organization has the ports from there on, and orderers some from the 50th on.
     let is_free = |first: &u64| !taken.range(first..&(first + 10)).chain(taken.range(first + 50..first + 60)).any(|_| true);
-    let [mut peers, mut orderers] = [(30_000..32_000), (32_000..32_700)].map(|ports| ports.step_by(100).filter(is_free));
+    let [mut peers, mut orderers] = [(30_000..31_500), (32_000..32_700)].map(|ports| ports.step_by(100).filter(is_free));
     let numbered = numbered.into_iter().map(|(case, namespace)| {
         let ports = if case.chart == "orderer-org" { orderers.next() } else { peers.next() };
         (case, namespace, ports.expect("a block of ports is free"))
@@ -226,4 +226,31 @@ fn every_case_of_a_crypto_config_comes_up() {
             case.goes(&cluster, &case.release);
         }
     });
+}
+
+#[test]
+fn a_node_port_that_somebody_has_is_refused_before_anything_is_written() {
+    let Some(cluster) = support::cluster() else { return };
+    let taken = taken_ports(&cluster);
+    // Beyond those of the cases. A peer's port is the first one and 1, and 2 more for each peer before it.
+    let is_free = |first: &u64| !taken.range(first..&(first + 100)).any(|_| true);
+    let first = (31_500..32_000).step_by(100).find(is_free).expect("a block of ports is free");
+    let [one, other] = ["org1", "org2"].map(|release| cluster.create_namespace(release));
+    let install = |release: &str, namespace: &str, base: u64, peers: u64| {
+        let values = format!(
+            "peers.count={peers},ca.enabled=false,expose.type=NodePort,expose.host=fabric.example.com,expose.organization=1,expose.nodePortBase={base}"
+        );
+        cluster.fabric().args(["install", release, "-n", namespace, "--set", &values]).run()
+    };
+    install("org1", &one, first + 70, 1).success();
+    // The 36th of so many peers that most of their objects are checked by their shape only.
+    let mut output = None;
+    let requests = cluster.requests(|| output = Some(install("org2", &other, first, 40).exits(1)));
+    let written: Vec<_> = requests.iter().filter(|request| request.writes()).collect();
+    assert!(written.is_empty(), "{written:#?}");
+    let said = output.expect("it ran").stderr;
+    assert!(said.contains(&format!("--> Service {other}/peer35-external")), "{said}");
+    assert!(said.contains(&(first + 71).to_string()) && said.contains("already allocated"), "{said}");
+    assert!(said.contains("nothing was changed: every object was tried before the first write"), "{said}");
+    cluster.fabric().args(["uninstall", "org1", "-n", &one]).run().success();
 }

@@ -149,6 +149,15 @@ fn a_namespace_of_somebody_elses_stays_as_it_is_and_is_refused_if_too_strict() {
 }
 
 #[test]
+fn what_a_namespace_warns_of_is_passed_on() {
+    let Some(release) = Release::new() else { return };
+    release.cluster.create_namespace("org1");
+    release.label(&format!("{WARN}=restricted"));
+    let output = release.run("install", "peers.sidecars[0].name=logs,peers.sidecars[0].image=logs:1").success();
+    assert!(output.stderr.contains("would violate PodSecurity \"restricted:latest\""), "{}", output.stderr);
+}
+
+#[test]
 fn labels_that_were_set_or_taken_away_by_hand_stay() {
     let Some(release) = Release::new() else { return };
     release.run("install", "chaincode.mode=ccaas").success();
