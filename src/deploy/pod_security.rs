@@ -1,7 +1,7 @@
 //! The Pod Security level that the release's namespace enforces: as strict as the release's pods allow, in a namespace that was made for
 //! the release. Labels that somebody else set, or took away, are left as they are.
 
-use super::{Context, Options, Target, Writer};
+use super::{Context, DryRun, Options, Target, Writer};
 use crate::cluster::Apply;
 use crate::error::{Error, Place, Result};
 use crate::manifest::annotation;
@@ -100,7 +100,9 @@ pub(super) async fn settle(
     let others = others(context, live).await?;
     match (others, needed > from) {
         (None, true) => {
-            relabel.apply(context, Apply { dry_run: true, ..Apply::default() }).await?;
+            if options.dry_run != DryRun::Client {
+                relabel.apply(context, Apply { dry_run: true, ..Apply::default() }).await?;
+            }
             warnings.push(format!(
                 "namespace \"{}\" goes from Pod Security level {from} to {needed}: {}",
                 context.namespace,
