@@ -8,7 +8,8 @@ use crate::plan::{self, Action, Plan, Step};
 use futures::future::join_all;
 use std::collections::BTreeSet;
 
-/// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape.
+/// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape, and whatever
+/// claims a port of the machines.
 const TRIED_CREATES: usize = 100;
 
 /// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; immutable fields that may be changed
@@ -56,7 +57,7 @@ fn chosen(plan: &Plan) -> Vec<usize> {
     let mut shapes = BTreeSet::new();
     let mut is_tried = |step: &Step| match step.action {
         Action::Change => true,
-        Action::Create if many => {
+        Action::Create if many && !claims_ports(step) => {
             let source = step.wanted.as_ref().map(|wanted| (wanted.source.template.clone(), wanted.source.line));
             shapes.insert((source, step.key.kind.clone()))
         }
@@ -64,6 +65,12 @@ fn chosen(plan: &Plan) -> Vec<usize> {
         _ => false,
     };
     plan.steps.iter().enumerate().filter_map(|(index, step)| is_tried(step).then_some(index)).collect()
+}
+
+/// NodePorts are the whole cluster's: that one is free says nothing of the next.
+fn claims_ports(step: &Step) -> bool {
+    let ports = step.wanted.as_ref().and_then(|wanted| wanted.body["spec"]["ports"].as_array());
+    ports.into_iter().flatten().any(|port| port["nodePort"].is_u64())
 }
 
 /// Whether the server refuses a change because a field may not change once the object exists.

@@ -10,6 +10,7 @@ mod intent;
 mod lock;
 mod namespace;
 mod observe;
+mod pod_security;
 mod progress;
 mod recovery;
 mod resolve;
@@ -36,7 +37,7 @@ use apply::Uids;
 use identities::{create_identities, plan_identities};
 use jiff::Timestamp;
 use lock::{Holder, Lock};
-use namespace::ensure_namespace;
+use namespace::{Namespace, ensure_namespace};
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::{Operation, Past, Target};
 use revision::{Draft, complete, draft, forced, later, new_record};
@@ -110,6 +111,7 @@ struct Prepared {
     target: Target,
     plan: Plan,
     identities: identity::Plan,
+    namespace: Namespace,
     owner: Owner,
     warnings: Vec<String>,
 }
@@ -201,11 +203,11 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     if let Intent::Uninstall { delete_data, .. } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
     }
-    let namespace_there = match past.entries.is_empty() {
-        false => true,
-        true => ensure_namespace(context, options, made).await?,
+    let namespace = match uninstall {
+        true => Namespace { is_there: true, relabel: None },
+        false => ensure_namespace(context, options, &pod_security::needs(context, &target), &mut warnings, made).await?,
     };
-    if !namespace_there {
+    if !namespace.is_there {
         warnings.push(format!(
             "namespace \"{}\" does not exist yet, so the server could not check the objects in it",
             context.namespace
@@ -217,7 +219,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
         }
         check::check(context, &mut plan, options).await?;
     }
-    Ok(Prepared { past, target, plan, identities, owner, warnings })
+    Ok(Prepared { past, target, plan, identities, namespace, owner, warnings })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -371,6 +373,9 @@ async fn steps(
         Operation::Uninstall => (HookEvent::PreDelete, HookEvent::PostDelete),
     };
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    if let Some(relabel) = prepared.namespace.relabel {
+        relabel.loosen(context, writer).await?;
+    }
     create_identities(context, &prepared.identities, writer).await?;
     hooks::run(context, &prepared.target.hooks, before, options, writer, &mut monitor).await?;
     apply::apply(context, &prepared.plan, options, writer, &mut monitor, uids).await?;
@@ -380,7 +385,11 @@ async fn steps(
         monitor.until_ready(&awaited, options.timeout).await?;
     }
     hooks::run(context, &prepared.target.hooks, after, options, writer, &mut monitor).await?;
-    apply::prune(context, &prepared.plan, options, writer, &mut monitor).await
+    apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
+    match prepared.namespace.relabel {
+        Some(relabel) => relabel.tighten(context, options, writer).await,
+        None => Ok(()),
+    }
 }
 
 fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: bool) -> Outcome {

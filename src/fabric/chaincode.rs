@@ -52,16 +52,6 @@ impl Chaincode {
         }
     }
 
-    /// The Pod Security level that a namespace must allow: a socket of the machine and a privileged container are for none but
-    /// `privileged`; the builder's pods say nothing of how they are confined, so `restricted` refuses them.
-    pub fn pod_security(self) -> &'static str {
-        match self {
-            Chaincode::DockerSock | Chaincode::Dind => "privileged",
-            Chaincode::K8s => "baseline",
-            Chaincode::Ccaas | Chaincode::DockerTcp | Chaincode::External | Chaincode::None => "restricted",
-        }
-    }
-
     /// The mode that values ask for, checked against the version.
     ///
     /// Source: `chaincode.externalBuilders` and `vm.endpoint` in `sampleconfig/core.yaml` of each line. A Docker daemon's socket is not
@@ -97,13 +87,13 @@ impl Chaincode {
             }
             "docker-sock" => {
                 breaks.warn(
-                    "chaincode.mode docker-sock gives peers the whole machine that they are on, needs a namespace without Pod Security, \
+                    "chaincode.mode docker-sock gives peers the whole machine that they are on (Pod Security level privileged), \
                      and works only on machines that run Docker: those of Kubernetes 1.24 and later mostly run containerd",
                 );
                 Chaincode::DockerSock
             }
             "dind" => {
-                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod: the namespace must allow that");
+                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod (Pod Security level privileged)");
                 Chaincode::Dind
             }
             "k8s" => {

@@ -219,12 +219,6 @@ pub fn facts(
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
-    // The image of fabric-couchdb begins as root, which `baseline` allows.
-    let security = match chaincode.pod_security() {
-        "restricted" if couchdb && version.major == 1 => "baseline",
-        level => level,
-    };
-    facts.insert("pod_security".to_owned(), security.into());
     match chaincode {
         Chaincode::Dind => {
             facts.insert("dind_image".to_owned(), settings.text_or("/chaincode/dind/image", &images.docker()).into());
