@@ -326,11 +326,17 @@ impl Invocation {
     }
 
     /// Runs it to its end, whatever that is.
-    pub fn run(mut self) -> Output {
+    pub fn run(self) -> Output {
+        self.run_as(|_| ())
+    }
+
+    /// Runs it to its end, and tells its process id as soon as it has one.
+    pub fn run_as(mut self, tell: impl FnOnce(u32)) -> Output {
         let shown = format!("{:?}", self.command.get_program())
             + &self.command.get_args().map(|arg| format!(" {arg:?}")).collect::<String>();
         let command = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        tell(child.id());
         let mut stdin = child.stdin.take().expect("piped");
         let text = self.stdin;
         // A program that ends without reading its input breaks the pipe, and may.
@@ -362,7 +368,7 @@ fn read_in_background(mut pipe: impl Read + Send + 'static) -> thread::JoinHandl
 }
 
 /// How a program ended, and what it said.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
     command: String,
     /// The exit status; none where a signal ended it.
@@ -386,6 +392,11 @@ impl Output {
             panic!("{command}: expected exit status {status}, got {found:?}\n--- stdout\n{stdout}--- stderr\n{stderr}");
         }
         self
+    }
+
+    /// All of it in words, for a report.
+    pub fn told(&self) -> String {
+        format!("{}: exit status {:?}\n--- stdout\n{}--- stderr\n{}", self.command, self.status, self.stdout, self.stderr)
     }
 
     /// Reads its standard output as JSON.
