@@ -43,9 +43,8 @@ pub async fn run_one(
     let one = Awaited::ended(&object.key, object.api_version());
     let tell = |phase: &str| context.progress.event(&Event::Hook { hook: object.key.to_string(), phase: phase.to_owned() });
     writer.check()?;
-    if hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
-        delete(context, object, options, monitor).await?;
-    }
+    // Whatever its policy: a forerunner that an interrupted run left has run for that run, not for this one.
+    delete(context, object, options, monitor).await?;
     tell("running");
     let how = Apply { dry_run: false, force: true };
     let body = context

@@ -5,7 +5,7 @@ use super::wait::Monitor;
 use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
-use crate::manifest::{HookEvent, Object, Source};
+use crate::manifest::{Hook, HookEvent, Object, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::{Action, Plan, Step};
 use crate::release::{Entry, Status};
@@ -23,7 +23,8 @@ pub async fn run(
     delete_namespace: bool,
 ) -> Result<Outcome> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-    let newest = prepared.past.newest().expect("a release without a record is refused before");
+    // Without a record there is nothing of which a status could be told: what is left are parts of one.
+    let newest = prepared.past.newest().unwrap_or(0);
     let set_status = |revision, status, description| async move {
         storage::set_status(cluster, namespace, release, revision, status, description).await.map_err(Error::from)
     };
@@ -33,7 +34,13 @@ pub async fn run(
     let removed = async {
         hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
         apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
-        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await
+        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await?;
+        // These were made after the plan.
+        for hook in prepared.target.hooks.iter().filter(|hook| runs(hook) && !options.no_hooks) {
+            writer.check()?;
+            hooks::delete(context, &hook.object, options, &mut monitor).await?;
+        }
+        Ok::<(), Error>(())
     }
     .await;
     if let Err(error) = removed {
@@ -57,10 +64,12 @@ pub async fn run(
         let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
+        // Its objects are gone, so from here on it does not matter whether a record can still be read.
+        set_status(newest, Status::Uninstalled, Some(&record.summary.description)).await?;
         storage::purge(cluster, namespace, release).await.map_err(|error| {
             Error::from(error)
                 .context(format!("the records of \"{release}\" cannot all be deleted"))
-                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalling"))
+                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalled"))
                 .hint(format!("run `{}` again", context.command("uninstall")))
         })?;
     }
@@ -70,6 +79,11 @@ pub async fn run(
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
     Ok(outcome(context, prepared, record, false))
+}
+
+/// Whether an uninstall runs this hook.
+pub fn runs(hook: &Hook) -> bool {
+    hook.events.iter().any(|event| matches!(event, HookEvent::PreDelete | HookEvent::PostDelete))
 }
 
 /// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with

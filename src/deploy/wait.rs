@@ -106,18 +106,31 @@ impl<'a> Monitor<'a> {
             return Ok(());
         }
         self.watch(&awaited);
-        let deadline = Instant::now() + timeout;
-        let end = loop {
-            self.revive(&awaited).await?;
-            let pending = self.tell(&awaited);
-            if pending == 0 {
-                break End::Ready;
+        let end = self.wait(&awaited, Instant::now() + timeout).await;
+        if !matches!(end, Ok(End::Ready)) {
+            self.progress.event(&Event::WaitOver);
+        }
+        match end? {
+            End::Ready => Ok(()),
+            End::Failed => Err(self.report(&awaited, "will not become ready").await),
+            End::TimedOut => Err(self
+                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
+                .await
+                .hint("wait longer with --timeout")),
+        }
+    }
+
+    async fn wait(&mut self, awaited: &[&Awaited], deadline: Instant) -> Result<End> {
+        loop {
+            self.revive(awaited).await?;
+            if self.tell(awaited) == 0 {
+                return Ok(End::Ready);
             }
             if awaited.iter().any(|one| self.has_failed(one)) {
-                break End::Failed;
+                return Ok(End::Failed);
             }
             if Instant::now() >= deadline {
-                break End::TimedOut;
+                return Ok(End::TimedOut);
             }
             tokio::select! {
                 event = self.streams.next() => self.take(event)?,
@@ -128,14 +141,6 @@ impl<'a> Monitor<'a> {
             while let Some(Some(event)) = futures::FutureExt::now_or_never(self.streams.next()) {
                 self.take(Some(event))?;
             }
-        };
-        match end {
-            End::Ready => Ok(()),
-            End::Failed => Err(self.report(&awaited, "will not become ready").await),
-            End::TimedOut => Err(self
-                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
-                .await
-                .hint("wait longer with --timeout")),
         }
     }
 
