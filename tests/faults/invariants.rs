@@ -126,6 +126,17 @@ impl Seen {
         self.history().into_iter().find(|revision| revision.status == "deployed").map(|revision| revision.number)
     }
 
+    /// The level that the objects have.
+    pub fn level(&self) -> Option<&str> {
+        self.named("ConfigMap", "settings")?["data"]["level"].as_str()
+    }
+
+    /// The level that the deployed revision has recorded.
+    pub fn recorded_level(&self) -> Option<String> {
+        let record = self.records().into_iter().find(|record| label(record, "status") == "deployed")?;
+        Some(text(&self.unpack(record).ok()?.0["computedValues"]["level"]).to_owned())
+    }
+
     pub fn leases(&self) -> usize {
         self.of("Lease").count()
     }
@@ -171,7 +182,9 @@ impl Seen {
         if deployed != usize::from(!history.is_empty()) {
             wrong.push(format!("{deployed} revisions are deployed: {history:?}"));
         }
-        if history.windows(2).any(|pair| pair[0].number + 1 != pair[1].number) {
+        // The last deployed revision is kept, however old it is.
+        let gap = |pair: &[Revision]| pair[0].number + 1 != pair[1].number && pair[0].status != "deployed";
+        if history.windows(2).any(gap) {
             wrong.push(format!("the revisions have gaps: {history:?}"));
         }
         for record in self.records() {

@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod concurrency;
 mod invariants;
+mod model;
 mod operations;
 mod proxy;
 mod table;

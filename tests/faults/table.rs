@@ -1,6 +1,7 @@
 //! Every fault at every request of every operation: then the same command again, and nothing may be wrong.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -120,13 +121,28 @@ fn every_operation_converges_after_every_fault() {
             scope.spawn(move || {
                 loop {
                     let Some(chain) = queue.lock().expect("no panic with it").pop_front() else { return };
-                    let done = run_chain(world, files, chain, worker + 1);
+                    // What hangs ends in a panic, and is a case like any other.
+                    let done = catch_unwind(AssertUnwindSafe(|| run_chain(world, files, chain, worker + 1)));
+                    let done = done.unwrap_or_else(|_| Done {
+                        cases: vec![Case {
+                            row: chain.row,
+                            operation: Operation::Install,
+                            unnoticed: false,
+                            done: false,
+                            wrong: Some("it hangs, see above".to_owned()),
+                        }],
+                        requests: Vec::new(),
+                    });
                     for case in &done.cases {
                         if let Some(wrong) = &case.wrong {
                             eprintln!("WRONG {} at {}, {}: {wrong}", ROWS[case.row].words, chain.at, case.operation.word());
                         }
                     }
-                    cases.lock().expect("no panic with it").extend(done.cases);
+                    let mut cases = cases.lock().expect("no panic with it");
+                    if cases.len() / 100 != (cases.len() + done.cases.len()) / 100 {
+                        eprintln!("{} s: {} cases", began.elapsed().as_secs(), cases.len());
+                    }
+                    cases.extend(done.cases);
                 }
             });
         }

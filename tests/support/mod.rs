@@ -56,6 +56,12 @@ pub fn cluster_alone(namespaces: &[&str]) -> Option<(Cluster, Turn)> {
     Some((cluster, Turn(turn)))
 }
 
+/// Returns a cluster of this name that the caller may break: no other test uses it.
+pub fn cluster_to_break(name: &'static str) -> Option<Cluster> {
+    static BROKEN: OnceLock<Result<Shared, String>> = OnceLock::new();
+    enter(BROKEN.get_or_init(|| Shared::join(name)))
+}
+
 /// Being alone in a cluster; dropped, the next one is.
 pub struct Turn(#[expect(dead_code, reason = "its lock is all of it")] File);
 
@@ -140,6 +146,17 @@ impl Cluster {
         fs::copy(dir.join("kubeconfig"), home.path().join("kubeconfig")).expect("the cluster's kubeconfig");
         fs::create_dir(home.path().join("home")).expect("an empty home folder");
         Self { dir: dir.to_owned(), network: format!("t{:08x}", RandomState::new().hash_one(0) as u32), home }
+    }
+
+    /// The folder of the cluster's state: logs, pid files, addresses.
+    pub fn state(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Stops or starts a part of the cluster, such as `apiserver`.
+    pub fn part(&self, verb: &str, part: &str) {
+        let done = cluster_script().args([verb, part]).env("CLUSTER_DIR", &self.dir).status();
+        assert!(done.is_ok_and(|status| status.success()), "cluster {verb} {part}");
     }
 
     /// Returns a network name (`--network`) that no other test has.
