@@ -297,13 +297,21 @@ const LOST: &str = "the lock was not renewed in time, so another run may have ta
 impl Lock {
     /// An error when the lock is not held any more.
     pub fn check(&self) -> Result<()> {
-        if self.tenure.borrow().lost {
-            return Err(Error::refused(format!("the lock {} was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
-                .why(LOST)
-                .now("this run has stopped writing where it was")
-                .hint("run the command again; it goes on from what is there"));
-        }
-        Ok(())
+        if self.tenure.borrow().lost { Err(self.loss()) } else { Ok(()) }
+    }
+
+    /// Resolves when the lock is not held any more.
+    pub async fn lost(&self) -> Error {
+        // Without a renewal there is nobody left who could tell, so it is lost, too.
+        let _ = self.tenure.clone().wait_for(|tenure| tenure.lost).await;
+        self.loss()
+    }
+
+    fn loss(&self) -> Error {
+        Error::refused(format!("the lock {} was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
+            .why(LOST)
+            .now("this run has stopped writing where it was")
+            .hint("run the command again; it goes on from what is there")
     }
 
     /// For the writes that the lock allows.

@@ -138,7 +138,12 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
     let held = Context { cluster: &cluster, ..context.clone() };
-    let outcome = locked(&held, &intent, &options, (prepared, draft), &lock, &user, &made).await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = locked(&held, &intent, &options, (prepared, draft), &lock, &user, &made) => outcome,
+        // What it waits for may never come: another run works on it.
+        lost = lock.lost() => Err(lost),
+    };
     if let Err(error) = lock.release().await {
         context.warn(&format!("the lock could not be given back and expires by itself: {}", error.message));
     }

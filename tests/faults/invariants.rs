@@ -126,6 +126,19 @@ impl Seen {
         self.history().into_iter().find(|revision| revision.status == "deployed").map(|revision| revision.number)
     }
 
+    /// Every object but the Secrets, as text; records unpacked.
+    pub fn unpacked(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for body in self.objects.iter().filter(|body| body["kind"] != "Secret") {
+            all.extend(body.to_string().into_bytes());
+        }
+        for record in self.records() {
+            let (payload, state) = self.unpack(record).expect("a whole record");
+            all.extend(format!("{payload}{state}").into_bytes());
+        }
+        all
+    }
+
     /// The level that the objects have.
     pub fn level(&self) -> Option<&str> {
         self.named("ConfigMap", "settings")?["data"]["level"].as_str()

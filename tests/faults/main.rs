@@ -9,6 +9,8 @@ mod concurrency;
 mod invariants;
 mod model;
 mod operations;
+mod outages;
 mod proxy;
+mod secrets;
 mod table;
 mod world;

@@ -105,7 +105,7 @@ impl Random {
 fn a_random_walk_over_all_statuses_agrees_with_the_model() {
     let Some(cluster) = support::cluster() else { return };
     let world = World::new(cluster);
-    let all = std::env::var("KUBECTL_FABRIC_FAULTS").is_ok_and(|faults| faults == "all");
+    let all = std::env::var_os("KUBECTL_FABRIC_FAULTS").is_some();
     let seed = std::env::var("KUBECTL_FABRIC_SEED").ok().and_then(|seed| seed.parse().ok());
     let (walks, steps) = if all { (6, 50) } else { (2, 10) };
     let first = seed.unwrap_or_else(|| std::process::id().into());

@@ -54,7 +54,7 @@ pub enum Fault {
 
 impl Fault {
     /// Whether only watches are counted.
-    fn is_of_watches(self) -> bool {
+    pub fn is_of_watches(self) -> bool {
         matches!(self, Fault::WatchClosed | Fault::WatchExpired)
     }
 }
