@@ -106,7 +106,7 @@ fn no_canary_is_anywhere_but_in_a_secret() {
         run("diff revision", &["1", "2", "-o", format], 0);
     }
     run("get values", &["--all"], 0);
-    run("values explain", &["password"], 0);
+    run("values explain", &[&chart, "--stored", "--path", "password", "-f", &values], 0);
 
     let canaries =
         [("the flag", &in_flag), ("the values file", &in_file), ("the file", &in_text), ("the environment", &in_environment)];
