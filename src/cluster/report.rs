@@ -81,7 +81,9 @@ impl From<ApiError> for Error {
             ApiErrorKind::UnknownKind => {
                 Error::cluster(format!("cannot {request}: the server does not know this kind")).why(error.message)
             }
-            ApiErrorKind::FencedOff => Error::refused(format!("cannot {request}: this run may not write any more")).why(error.message),
+            ApiErrorKind::FencedOff => {
+                Error::refused(format!("cannot {request}: this run may not write any more")).why(error.message)
+            }
             ApiErrorKind::Terminating => {
                 Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
             }

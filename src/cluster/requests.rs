@@ -33,7 +33,17 @@ pub(super) struct Call {
 
 impl Call {
     pub fn get(verb: &'static str, path: String, words: String) -> Call {
-        Call { verb, method: Method::GET, path, body: None, accept: JSON, words, repeat: Repeat::Harmless, fence: None, urgent: false }
+        Call {
+            verb,
+            method: Method::GET,
+            path,
+            body: None,
+            accept: JSON,
+            words,
+            repeat: Repeat::Harmless,
+            fence: None,
+            urgent: false,
+        }
     }
 
     pub fn write(verb: &'static str, method: Method, path: String, content: &'static str, body: &Value, words: String) -> Call {

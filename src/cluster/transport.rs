@@ -396,9 +396,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_is_sent_again_after_a_reset_but_for_a_deletion_by_name_alone() {
-        let server =
-            Scripted::start([Reply::Close, Reply::ok("{}"), Reply::Cut, Reply::ok("{}"), Reply::Close, Reply::Cut, Reply::code(504)])
-                .await;
+        let server = Scripted::start([
+            Reply::Close,
+            Reply::ok("{}"),
+            Reply::Cut,
+            Reply::ok("{}"),
+            Reply::Close,
+            Reply::Cut,
+            Reply::code(504),
+        ])
+        .await;
         let cluster = server.cluster(impatient()).await;
         cluster.apply(&lease(), Apply::default()).await.unwrap();
         cluster.create(&lease()).await.unwrap();

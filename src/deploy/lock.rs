@@ -19,8 +19,10 @@ use tokio::time::timeout;
 const EXPIRY: Duration = Duration::from_secs(10);
 /// Three tries fit into the expiry.
 const RENEWAL: Duration = Duration::from_secs(3);
-/// A server that stays away for so long is not waited for any more; a watch gives up after the same time.
-const ABSENCE: Duration = Duration::from_secs(60);
+/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow, none would ever be answered in time.
+const STALL: Duration = EXPIRY;
+/// A server that stays away for so long is not waited for any more.
+const ABSENCE: Duration = Duration::from_secs(120);
 
 /// A held lock. Given back by [`Lock::release`]; a lock that is only dropped expires.
 pub struct Lock {
@@ -255,14 +257,13 @@ async fn renew(cluster: Cluster, key: ObjectKey, mut lease: Value, tenure: watch
         pause = RENEWAL;
         let next = Tenure::begin();
         lease["spec"]["renewTime"] = json!(micro_time(next.dated));
-        // One that takes longer has stalled; the next may not.
-        match timeout(RENEWAL, cluster.replace(&lease)).await {
+        match timeout(STALL, cluster.replace(&lease)).await {
             Ok(Ok(renewed)) => {
                 lease = renewed;
                 tenure.send_replace(next);
             }
             Ok(Err(error)) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
-                match timeout(RENEWAL, cluster.get(API_VERSION, &key)).await {
+                match timeout(STALL, cluster.get(API_VERSION, &key)).await {
                     // Our own renewal, whose answer was lost.
                     Ok(Ok(Some(there))) if annotation(&there, RUN) == annotation(&lease, RUN) => {
                         lease = there;
@@ -370,6 +371,19 @@ mod tests {
         gone.started = "1".into();
         assert!(matches!(state_of(&lease(&gone, recent), &me, now), Held::Dead), "the same pid, started at another time");
         assert!(matches!(state_of(&lease(&me, recent), &me, now), Held::Live(_)));
+    }
+
+    #[tokio::test]
+    async fn who_could_not_renew_waits_until_he_has_or_has_lost() {
+        let stale = Tenure { dated: clock() - SignedDuration::from_secs(11), ..Tenure::begin() };
+        let (teller, tenure) = watch::channel(stale);
+        let waiting = tokio::spawn(held(tenure.clone()));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        teller.send_replace(Tenure::begin());
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        teller.send_modify(|tenure| tenure.lost = true);
+        assert_eq!(held(tenure).await, Err(LOST.to_owned()));
     }
 
     #[test]

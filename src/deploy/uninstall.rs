@@ -2,15 +2,16 @@
 
 use super::revision::{complete, new_record};
 use super::wait::Monitor;
-use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
+use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
 use crate::manifest::{Hook, HookEvent, Object, Source};
 use crate::plan::ownership::Owner;
-use crate::plan::{Action, Plan, Step};
-use crate::release::{Entry, Status};
+use crate::plan::{self, Action, Inputs, Plan, Step};
+use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
 pub async fn run(
@@ -35,10 +36,8 @@ pub async fn run(
         hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
         apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
         hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await?;
-        // These were made after the plan.
-        for hook in prepared.target.hooks.iter().filter(|hook| runs(hook) && !options.no_hooks) {
-            writer.check()?;
-            hooks::delete(context, &hook.object, options, &mut monitor).await?;
+        if !options.no_hooks {
+            prune_hooks(context, &prepared, options, writer, &mut monitor).await?;
         }
         Ok::<(), Error>(())
     }
@@ -79,6 +78,27 @@ pub async fn run(
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
     Ok(outcome(context, prepared, record, false))
+}
+
+/// The hooks that it has run were made after the plan; they go by the same rules.
+async fn prune_hooks(
+    context: &Context<'_>,
+    prepared: &Prepared,
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let item = |hook: &Hook| InventoryItem {
+        key: hook.object.key.clone(),
+        api_version: hook.object.api_version().to_owned(),
+        uid: None,
+    };
+    let inventory: Vec<InventoryItem> = prepared.target.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
+    let (live, _) = observe::observe(context, &[], &inventory).await?;
+    let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
+    let owner = &prepared.owner;
+    let plan = plan::make(Inputs { wanted, live: &live, inventory: &inventory, elsewhere, owner, take_ownership: false })?;
+    apply::prune(context, &plan, options, writer, monitor).await
 }
 
 /// Whether an uninstall runs this hook.

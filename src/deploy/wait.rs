@@ -222,7 +222,9 @@ impl<'a> Monitor<'a> {
             return Readiness::Waiting("it is not there yet".into());
         };
         match readiness::readiness(body) {
-            Readiness::Ready if !one.to_its_end || one.key.kind != "Pod" || body["status"]["phase"] == "Succeeded" => Readiness::Ready,
+            Readiness::Ready if !one.to_its_end || one.key.kind != "Pod" || body["status"]["phase"] == "Succeeded" => {
+                Readiness::Ready
+            }
             Readiness::Ready | Readiness::Waiting(_) if deleted.is_some() => {
                 Readiness::Failed("it was deleted before it came to its end".into())
             }

@@ -235,9 +235,8 @@ pub struct OutcomeFacts {
 pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     let current = history.iter().map(Entry::revision).max()?;
     let summaries = || history.iter().filter_map(Entry::summary);
-    let unfinished = summaries().find(|summary| {
-        summary.revision == current && (summary.status.is_pending() || summary.status == Status::Failed)
-    });
+    let unfinished = summaries()
+        .find(|summary| summary.revision == current && (summary.status.is_pending() || summary.status == Status::Failed));
     if let Some(target) = unfinished.and_then(|summary| summary.rollback_to)
         && summaries().any(|summary| summary.revision == target)
     {

@@ -84,10 +84,8 @@ pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[
         .filter_map(Entry::summary)
         .find(|summary| summary.status == Status::Deployed)
         .map(|summary| summary.revision);
-    let (surplus, kept): (Vec<(usize, &Entry)>, Vec<(usize, &Entry)>) = history
-        .iter()
-        .enumerate()
-        .partition(|(index, entry)| *index < history.len() - max && Some(entry.revision()) != deployed);
+    let (surplus, kept): (Vec<(usize, &Entry)>, Vec<(usize, &Entry)>) =
+        history.iter().enumerate().partition(|(index, entry)| *index < history.len() - max && Some(entry.revision()) != deployed);
     for (_, entry) in surplus {
         let name = record_name(release, entry.revision());
         cluster.delete("v1", &key("ConfigMap", namespace, &name), Delete::default()).await?;

@@ -34,7 +34,10 @@ fn of_fifty_runs_at_once_each_wins_or_is_told_and_no_revision_is_lost() {
     for run in ended.iter().filter(|run| run.status.code() != Some(0)) {
         let said = String::from_utf8_lossy(&run.stderr);
         assert_eq!(run.status.code(), Some(4), "{said}");
-        assert!(said.contains("another upgrade of release \"app\" is running") || said.contains("changes hands too quickly"), "{said}");
+        assert!(
+            said.contains("another upgrade of release \"app\" is running") || said.contains("changes hands too quickly"),
+            "{said}"
+        );
     }
     let seen = Eyes::new(&world.cluster).look(&release.namespace);
     assert_eq!(seen.history().len(), 1 + won.len(), "{:?}", seen.history());

@@ -241,7 +241,8 @@ impl Seen {
             return vec!["nothing is deployed".to_owned()];
         };
         let Ok((payload, state)) = self.unpack(record) else { return Vec::new() };
-        let item = |item: &Value| (text(&item["group"]).to_owned(), text(&item["kind"]).to_owned(), text(&item["name"]).to_owned());
+        let item =
+            |item: &Value| (text(&item["group"]).to_owned(), text(&item["kind"]).to_owned(), text(&item["name"]).to_owned());
         let inventory: BTreeSet<Key> = state["inventory"].as_array().into_iter().flatten().map(item).collect();
         let hooks: BTreeSet<Key> = payload["hooks"].as_array().into_iter().flatten().map(|hook| key(&hook["body"])).collect();
         let live: BTreeSet<Key> = self
@@ -282,7 +283,10 @@ impl Seen {
         if let Some(job) = self.named("Job", "after") {
             wrong.push(format!("the hook {} is left", name(job)));
         }
-        let hooks = self.of("Pod").filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && name(pod).starts_with("after-")).count();
+        let hooks = self
+            .of("Pod")
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && name(pod).starts_with("after-"))
+            .count();
         if hooks > 1 {
             wrong.push(format!("{hooks} pods of one hook"));
         }
@@ -305,7 +309,8 @@ impl Seen {
             all.contains(CANARY) || all.contains(encoded)
         };
         let place = |body: &Value| format!("{} {}", body["kind"], name(body));
-        let mut places: Vec<String> = self.objects.iter().filter(|body| body["kind"] != "Secret").filter(leaks).map(place).collect();
+        let mut places: Vec<String> =
+            self.objects.iter().filter(|body| body["kind"] != "Secret").filter(leaks).map(place).collect();
         for record in self.records() {
             if self.unpack(record).is_ok_and(|(payload, state)| format!("{payload}{state}").contains(CANARY)) {
                 places.push(name(record).to_owned());

@@ -32,7 +32,8 @@ struct Prediction {
 /// The statuses of a release: Helm's moves.
 fn predict(history: &[Revision], levels: &BTreeMap<u64, String>, targets: &BTreeMap<u64, u64>, step: &Step) -> Prediction {
     // Nothing is changed by a step that is refused.
-    let word = |status: &str| ["deployed", "failed", "superseded", "uninstalled", "uninstalling"].into_iter().find(|it| *it == status);
+    let word =
+        |status: &str| ["deployed", "failed", "superseded", "uninstalled", "uninstalling"].into_iter().find(|it| *it == status);
     let as_is: Vec<(u64, &'static str)> =
         history.iter().map(|revision| (revision.number, word(&revision.status).unwrap_or("pending"))).collect();
     let refused = Prediction { status: 1, history: as_is.clone(), level: None };
@@ -157,9 +158,8 @@ fn walk(world: &World, seed: u64, steps: usize) {
         let set = |level: &str, fail: &str| format!("nodes=0,level={level},fail={fail}");
         let file = file.display().to_string();
         let command = match &step {
-            Step::Install { level, fail } => {
-                release.command("install", &["--history-max", &keep, "--chart", &chart(), "-f", &file, "--set", &set(level, fail)])
-            }
+            Step::Install { level, fail } => release
+                .command("install", &["--history-max", &keep, "--chart", &chart(), "-f", &file, "--set", &set(level, fail)]),
             Step::Upgrade { level, fail } => {
                 release.command("upgrade", &["--history-max", &keep, "--reset-values", "-f", &file, "--set", &set(level, fail)])
             }
@@ -168,7 +168,11 @@ fn walk(world: &World, seed: u64, steps: usize) {
         };
         let run = command.env("KUBECONFIG", kubeconfig).run_as(|process| proxy.serve(process));
         proxy.settle();
-        story.push(format!("{step:?} {}: {:?}", if proxy.struck() { format!("{fault:?} at {killed_at}") } else { String::new() }, run.status));
+        story.push(format!(
+            "{step:?} {}: {:?}",
+            if proxy.struck() { format!("{fault:?} at {killed_at}") } else { String::new() },
+            run.status
+        ));
         let seen = eyes.look(&release.namespace);
         let found = seen.history();
         story.push(format!("  {found:?}"));
@@ -182,8 +186,10 @@ fn walk(world: &World, seed: u64, steps: usize) {
         let leftovers = matches!(step, Step::Uninstall) && history.is_empty() && run.status == Some(0);
         assert!(run.status == Some(expected.status) || leftovers, "expected exit status {}\n{}", expected.status, told());
         let found: Vec<(u64, &str)> = found.iter().map(|revision| (revision.number, revision.status.as_str())).collect();
-        let as_found: Vec<(u64, &str)> =
-            found.iter().map(|(number, status)| (*number, if status.starts_with("pending") { "pending" } else { status })).collect();
+        let as_found: Vec<(u64, &str)> = found
+            .iter()
+            .map(|(number, status)| (*number, if status.starts_with("pending") { "pending" } else { status }))
+            .collect();
         assert_eq!(as_found, expected.history, "{}", told());
         let objects = |level: String| Objects {
             level,

@@ -65,7 +65,9 @@ impl Release<'_> {
         let back = rollback_to.to_string();
         match operation {
             Operation::Install => self.command("install", &["--chart", &chart(), "-f", &values.display().to_string()]),
-            Operation::Upgrade => self.command("upgrade", &["--set", "level=two,image=registry.example/node:2,old=false,new=true"]),
+            Operation::Upgrade => {
+                self.command("upgrade", &["--set", "level=two,image=registry.example/node:2,old=false,new=true"])
+            }
             Operation::Rollback => self.command("rollback", &[&back]),
             Operation::Uninstall => self.command("uninstall", &["--ignore-not-found"]),
         }

@@ -288,7 +288,8 @@ fn status(code: u16) -> String {
 async fn refuse(client: &mut (impl AsyncWrite + Unpin), code: u16) -> Result<()> {
     let body = status(code);
     let later = if code == 429 { "retry-after: 1\r\n" } else { "" };
-    let head = format!("HTTP/1.1 {code} Fault\r\ncontent-type: application/json\r\n{later}content-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {code} Fault\r\ncontent-type: application/json\r\n{later}content-length: {}\r\n\r\n", body.len());
     client.write_all(head.as_bytes()).await?;
     client.write_all(body.as_bytes()).await?;
     client.flush().await
@@ -336,7 +337,8 @@ impl Message {
             Length::Chunked => loop {
                 let mut size = Vec::new();
                 from.read_until(b'\n', &mut size).await?;
-                let bytes = u64::from_str_radix(String::from_utf8_lossy(&size).trim(), 16).map_err(|_| Error::from(ErrorKind::InvalidData))?;
+                let bytes = u64::from_str_radix(String::from_utf8_lossy(&size).trim(), 16)
+                    .map_err(|_| Error::from(ErrorKind::InvalidData))?;
                 to.write_all(&size).await?;
                 // Each chunk ends with a line break of its own.
                 copy(from, bytes + 2, to).await?;

@@ -100,7 +100,9 @@ fn no_canary_is_anywhere_but_in_a_secret() {
     run("upgrade", &["--set", &format!("{flag},passwort={in_flag}")], 1);
     run("rollback", &["1", "-v", "9"], 0);
     for format in ["table", "json", "yaml"] {
-        for verb in ["status", "history", "get all", "get values", "get manifest", "get notes", "get hooks", "get metadata", "drift"] {
+        for verb in
+            ["status", "history", "get all", "get values", "get manifest", "get notes", "get hooks", "get metadata", "drift"]
+        {
             run(verb, &["-o", format], 0);
         }
         run("diff revision", &["1", "2", "-o", format], 0);
@@ -181,8 +183,12 @@ fn etcd_without_secrets(cluster: &Cluster) -> Vec<u8> {
 pub fn post(address: &str, path: &str, body: &Value) -> Value {
     let mut stream = TcpStream::connect(address).expect("etcd is there");
     let body = body.to_string();
-    write!(stream, "POST {path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .expect("etcd listens");
+    write!(
+        stream,
+        "POST {path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("etcd listens");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("etcd answers");
     let start = find(&answer, b"\r\n\r\n").expect("a head and a body") + 4;

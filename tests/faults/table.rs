@@ -14,7 +14,7 @@ use crate::support::{self, Output};
 use crate::world::World;
 
 /// How many releases are worked on at once: most of their time is waiting.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 
 /// A row of the table.
 struct Row {
@@ -147,7 +147,12 @@ fn every_operation_converges_after_every_fault() {
     let cases = cases.into_inner().expect("no panic with it");
     let wrong = cases.iter().filter(|case| case.wrong.is_some()).count();
     eprintln!("{}", table(&cases));
-    eprintln!("{} cases in {total} chains, {wrong} wrong, {} s; requests: {:?}", cases.len(), began.elapsed().as_secs(), counted.requests);
+    eprintln!(
+        "{} cases in {total} chains, {wrong} wrong, {} s; requests: {:?}",
+        cases.len(),
+        began.elapsed().as_secs(),
+        counted.requests
+    );
     assert_eq!(wrong, 0, "see above");
 }
 
