@@ -84,13 +84,15 @@ pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[
         .filter_map(Entry::summary)
         .find(|summary| summary.status == Status::Deployed)
         .map(|summary| summary.revision);
-    let (surplus, kept): (Vec<(usize, &Entry)>, Vec<(usize, &Entry)>) =
-        history.iter().enumerate().partition(|(index, entry)| *index < history.len() - max && Some(entry.revision()) != deployed);
-    for (_, entry) in surplus {
-        let name = record_name(release, entry.revision());
-        cluster.delete("v1", &key("ConfigMap", namespace, &name), Delete::default()).await?;
+    let mut kept = BTreeSet::new();
+    for (index, entry) in history.iter().enumerate() {
+        let revision = entry.revision();
+        if index >= history.len() - max || Some(revision) == deployed {
+            kept.insert(revision.to_string());
+        } else {
+            cluster.delete("v1", &key("ConfigMap", namespace, &record_name(release, revision)), Delete::default()).await?;
+        }
     }
-    let kept: BTreeSet<String> = kept.iter().map(|(_, entry)| entry.revision().to_string()).collect();
     let selector = format!("{RECORD_LABEL} in (part,secrets),{RELEASE_LABEL}={release}");
     let stray = |body: &Value| {
         body["metadata"]["labels"][format!("{DOMAIN}/revision")].as_str().is_some_and(|revision| !kept.contains(revision))

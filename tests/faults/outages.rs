@@ -91,12 +91,12 @@ fn an_outage_of_the_server_is_outlived_or_made_up_for() {
             }
             let seen = eyes.look(&release.namespace);
             assert_eq!(seen.wrong(&operation.expected(false)), Vec::<String>::new(), "{told}");
-            eprintln!(
+            support::tell(&format!(
                 "| {} | {} | {} |",
                 outage.words,
                 operation.word(),
                 if first.status.success() { "outlived" } else { "made up for" }
-            );
+            ));
             if operation == Operation::Install {
                 installed = seen.deployed().unwrap_or(0);
             }

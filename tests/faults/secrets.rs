@@ -27,7 +27,7 @@ impl Canary {
             let encoded = encoded.trim_end_matches('=');
             let certain = &encoded[if before == 0 { 0 } else { 4 }..encoded.len() - 1];
             forms.push(certain.as_bytes().to_vec());
-            forms.push(BASE64_STANDARD.encode(certain).trim_end_matches('=')[..certain.len()].as_bytes().to_vec());
+            forms.push(BASE64_STANDARD.encode(certain).as_bytes()[..certain.len()].to_vec());
         }
         Canary { what, forms }
     }

@@ -132,12 +132,17 @@ fn every_operation_converges_after_every_fault() {
                     });
                     for case in &done.cases {
                         if let Some(wrong) = &case.wrong {
-                            eprintln!("WRONG {} at {}, {}: {wrong}", ROWS[case.row].words, chain.at, case.operation.word());
+                            support::tell(&format!(
+                                "WRONG {} at {}, {}: {wrong}",
+                                ROWS[case.row].words,
+                                chain.at,
+                                case.operation.word()
+                            ));
                         }
                     }
                     let mut cases = cases.lock().expect("no panic with it");
                     if cases.len() / 100 != (cases.len() + done.cases.len()) / 100 {
-                        eprintln!("{} s: {} cases", began.elapsed().as_secs(), cases.len());
+                        support::tell(&format!("{} s: {} cases", began.elapsed().as_secs(), cases.len()));
                     }
                     cases.extend(done.cases);
                 }
@@ -146,13 +151,13 @@ fn every_operation_converges_after_every_fault() {
     });
     let cases = cases.into_inner().expect("no panic with it");
     let wrong = cases.iter().filter(|case| case.wrong.is_some()).count();
-    eprintln!("{}", table(&cases));
-    eprintln!(
+    support::tell(&table(&cases));
+    support::tell(&format!(
         "{} cases in {total} chains, {wrong} wrong, {} s; requests: {:?}",
         cases.len(),
         began.elapsed().as_secs(),
         counted.requests
-    );
+    ));
     assert_eq!(wrong, 0, "see above");
 }
 

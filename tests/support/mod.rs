@@ -102,8 +102,7 @@ impl Shared {
     fn join(name: &str) -> Result<Self, String> {
         let shared = Self::try_join(name);
         if let Err(reason) = &shared {
-            // Straight to the terminal: the harness of `cargo test` hides what passing tests print.
-            let _ = writeln!(std::io::stderr(), "skipped: every test that needs a control plane ({reason})");
+            tell(&format!("skipped: every test that needs a control plane ({reason})"));
         }
         shared
     }
@@ -422,6 +421,11 @@ impl Output {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{}: {error} in\n{}", self.command, self.stdout))
     }
+}
+
+/// Prints a line straight to the terminal: the harness of `cargo test` hides what passing tests print.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Waits until `look` finds what it looks for, under a generous limit.
