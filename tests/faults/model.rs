@@ -108,7 +108,7 @@ fn a_random_walk_over_all_statuses_agrees_with_the_model() {
     let world = World::new(cluster);
     let all = std::env::var_os("KUBECTL_FABRIC_FAULTS").is_some();
     let seed = std::env::var("KUBECTL_FABRIC_SEED").ok().and_then(|seed| seed.parse().ok());
-    let (walks, steps) = if all { (6, 50) } else { (2, 10) };
+    let (walks, steps) = if all { (6, 50) } else { (1, 12) };
     let first = seed.unwrap_or_else(|| std::process::id().into());
     let walks = if seed.is_some() { 1 } else { walks };
     std::thread::scope(|scope| {
