@@ -97,6 +97,21 @@ fn a_holder_that_slept_past_its_lock_writes_nothing_when_it_wakes() {
     assert_eq!(statuses, ["superseded", "failed", "deployed"]);
 }
 
+#[test]
+fn a_hook_that_an_interrupted_run_left_is_made_anew() {
+    let Some(cluster) = support::cluster() else { return };
+    let world = World::new(cluster);
+    let release = installed(&world);
+    let (proxy, kubeconfig) = world.proxy(Fault::None, 0);
+    release.command("upgrade", &["--set", "level=two"]).env("KUBECONFIG", kubeconfig).run().success();
+    let requests = proxy.requests();
+    let first = |verb: &str| {
+        let of_the_hook = |request: &String| request.starts_with(verb) && request.contains("/jobs/after");
+        requests.iter().position(of_the_hook).unwrap_or_else(|| panic!("{verb}: {requests:#?}"))
+    };
+    assert!(first("DELETE") < first("PATCH"), "whatever its policy: {requests:#?}");
+}
+
 fn signal(process: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().expect("kill is there");
     assert!(sent.success());
