@@ -3,7 +3,7 @@
 cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
 
-.PHONY: help build install test lint demo demo-down clean-cluster
+.PHONY: help build install test test-faults lint demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ install: build ## put the plugin and its shell completion on PATH (prefix=~/.loc
 test: ## run every test, against a control plane of its own (built once: some minutes)
 	@tests/run
 
+test-faults: ## every fault at every request of every operation (docs/reliability.md)
+	@KUBECTL_FABRIC_FAULTS=all tests/run --test faults -- --nocapture
+
 lint: ## formatting, clippy, dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -35,3 +38,4 @@ demo-down: ## remove what `make demo` left running
 clean-cluster: demo-down ## end every cluster that this checkout started
 	@CLUSTER_NAME=test $(cluster) down
 	@CLUSTER_NAME=test-alone $(cluster) down
+	@CLUSTER_NAME=test-broken $(cluster) down

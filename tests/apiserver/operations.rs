@@ -306,6 +306,19 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
 }
 
 #[test]
+fn a_hook_that_is_deleted_while_it_runs_has_failed() {
+    let Some(release) = Release::new() else { return };
+    release.install(&["--set", "hooks.enabled=true,nodes=0"]).success();
+    let upgrade = release.command(&["upgrade"], &["--set", "hooks.state=not-ready"]).spawn();
+    until("the hook to run", || release.get("pod", "pre-upgrade-1").filter(|pod| pod["status"]["phase"] == "Running"));
+    release.cluster.kubectl().args(["-n", &release.namespace, "delete", "pod", "pre-upgrade-1"]).run().success();
+    let output = upgrade.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("it was deleted before it came to its end"), "{told}");
+}
+
+#[test]
 fn a_reason_names_the_image_that_cannot_be_pulled() {
     let Some(release) = Release::new() else { return };
     let output = release.install(&["--set", "state=image-pull-error,nodes=1", "--timeout", "20s"]).exits(3);
