@@ -42,6 +42,17 @@ impl Chaincode {
         matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock | Chaincode::Dind)
     }
 
+    /// How a version runs chaincode, for those whose peers run none.
+    pub fn ways(version: &Version) -> &'static str {
+        if CCAAS_BUILDER.holds(version) {
+            "as a service (chaincode.mode=ccaas), among other ways"
+        } else if EXTERNAL_BUILDERS.holds(version) {
+            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each pod\n(chaincode.mode=dind), or a builder of yours (chaincode.builders)"
+        } else {
+            "by a Docker host (chaincode.dockerEndpoint) or a Docker daemon in each pod\n(chaincode.mode=dind)"
+        }
+    }
+
     /// What the peer is told of its Docker daemon.
     pub fn endpoint(self, settings: &Settings) -> String {
         match self {
