@@ -3,7 +3,7 @@
 cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
 
-.PHONY: help build install test lint bench demo demo-down clean-cluster
+.PHONY: help build install test test-faults lint bench demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ install: build ## put the plugin and its shell completion on PATH (prefix=~/.loc
 
 test: ## run every test, against a control plane of its own (built once: some minutes)
 	@tests/run
+
+test-faults: ## every fault at every request of every operation (docs/reliability.md)
+	@KUBECTL_FABRIC_FAULTS=all tests/run --test faults -- --nocapture
 
 lint: ## formatting, clippy, dependencies
 	cargo fmt --check
@@ -42,3 +45,4 @@ clean-cluster: demo-down ## end every cluster that this checkout started
 	@CLUSTER_NAME=test-alone $(cluster) down
 	@CLUSTER_NAME=bench $(cluster) down
 	@CLUSTER_NAME=bench-sim $(cluster) down
+	@CLUSTER_NAME=test-broken $(cluster) down

@@ -1,5 +1,7 @@
-//! The embedded charts: each folder `tests/charts/<chart>/<case>/` holds `values.yaml`, perhaps `release.yaml` (name and namespace), and
-//! what comes of it: `manifest.yaml`, the objects and the notes, or `error.txt`.
+//! The embedded charts: each folder `tests/charts/<chart>/<case>/` holds `values.yaml` and what comes of it: `manifest.yaml`, the objects
+//! and the notes, or `error.txt`. A `case.yaml` may say `name` and `namespace` of the release; `like: <case>`: then `manifest.diff`
+//! has only what differs from that case, so that a change of the chart shows where it means something; `cryptoConfig: <fixture>`: its
+//! identities are from there.
 //!
 //! `BLESS=1 cargo test --test charts` writes the outcomes anew; read the difference before you keep it. Beside the snapshots, rules that
 //! every manifest keeps are checked on all of them, so that a case is worth adding even if nobody reads its snapshot.
@@ -7,17 +9,20 @@
 use kubectl_fabric::chart::{Chart, repository};
 use kubectl_fabric::error::Error;
 use kubectl_fabric::fabric::{self, Model, Subject};
-use kubectl_fabric::identity;
+use kubectl_fabric::identity::{self, Organization};
+use kubectl_fabric::manifest::pod_security::{self, Level};
 use kubectl_fabric::manifest::{Object, to_yaml};
 use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
 use kubectl_fabric::values::{self, Source};
 use kubectl_fabric::yaml;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+#[path = "charts/pairs.rs"]
+mod pairs;
 #[path = "charts/traps.rs"]
 mod traps;
 
@@ -26,16 +31,21 @@ struct Case {
     chart: String,
     release: String,
     namespace: String,
+    /// The case that its manifest is compared with.
+    like: Option<String>,
+    /// The fixture with its identities.
+    crypto_config: Option<String>,
 }
 
 /// What a case comes to: its objects, and the Secrets that the program makes beside them.
 struct Outcome {
     output: Output,
     values: Value,
+    facts: Value,
+    organization: Option<Organization>,
     secrets: Vec<String>,
     hosts: Vec<String>,
-    warnings: Vec<String>,
-    pod_security: String,
+    pod_security: Level,
 }
 
 impl Case {
@@ -56,17 +66,23 @@ impl Case {
 
     fn read(folder: PathBuf) -> Case {
         let chart = folder.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
-        let release = fs::read_to_string(folder.join("release.yaml")).map(|text| yaml::parse(&text, "release.yaml").unwrap());
-        let default = match chart.as_str() {
+        let release = match chart.as_str() {
             "peer-org" => "org1",
             "orderer-org" => "orgorderer1",
             other => other,
         };
-        let text = |field: &str| match &release {
-            Ok(release) => release[field].as_str().unwrap_or(default).to_owned(),
-            Err(_) => default.to_owned(),
-        };
-        Case { release: text("name"), namespace: text("namespace"), chart, folder }
+        let more = fs::read_to_string(folder.join("case.yaml")).map(|text| yaml::parse(&text, "case.yaml").unwrap());
+        let more = more.unwrap_or_default();
+        let text = |field: &str| more[field].as_str().map(str::to_owned);
+        let (name, namespace) = (text("name"), text("namespace"));
+        Case {
+            release: name.unwrap_or(release.to_owned()),
+            namespace: namespace.unwrap_or(release.to_owned()),
+            like: text("like"),
+            crypto_config: text("cryptoConfig"),
+            chart,
+            folder,
+        }
     }
 
     /// A release of the chart's usual name that no folder describes.
@@ -109,18 +125,19 @@ impl Case {
         let secrets = organization.as_ref().map(identity::secret_names).unwrap_or_default();
         let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
         let hosts = nodes.flat_map(|node| node.hosts.clone()).collect();
-        Ok(Outcome {
-            output,
-            values: values.tree,
-            secrets,
-            hosts,
-            warnings: fabric::warnings(&facts),
-            pod_security: facts["pod_security"].as_str().unwrap_or_default().to_owned(),
-        })
+        let pod_security = pod_security::level(&pod_security::needs(&output.objects));
+        Ok(Outcome { output, values: values.tree, facts, organization, secrets, hosts, pod_security })
     }
 
     fn name(&self) -> String {
         self.folder.display().to_string()
+    }
+
+    /// The case that this one is like, with its outcome.
+    fn base(&self) -> Option<(&'static Case, &'static Outcome)> {
+        let folder = self.folder.with_file_name(self.like.as_ref()?);
+        let (case, outcome) = Case::all().iter().find(|(case, _)| case.folder == folder).expect("a case is like another one");
+        Some((case, outcome.as_ref().expect("that renders")))
     }
 }
 
@@ -128,12 +145,13 @@ impl Case {
 fn every_case_renders_as_expected() {
     let mut wrong = Vec::new();
     for (case, outcome) in Case::all() {
-        let (file, actual) = match outcome {
-            Ok(outcome) => ("manifest.yaml", show(case, outcome)),
-            Err(error) => ("error.txt", format!("{error}\n")),
+        let (file, actual) = match (outcome, case.base()) {
+            (Ok(outcome), Some((base, of_base))) => ("manifest.diff", differences((base, of_base), (case, outcome))),
+            (Ok(outcome), None) => ("manifest.yaml", show(case, outcome)),
+            (Err(error), _) => ("error.txt", format!("{error}\n")),
         };
         if std::env::var_os("BLESS").is_some() {
-            for old in ["manifest.yaml", "error.txt"] {
+            for old in ["manifest.yaml", "manifest.diff", "error.txt"] {
                 let _ = fs::remove_file(case.folder.join(old));
             }
             fs::write(case.folder.join(file), &actual).unwrap();
@@ -218,8 +236,10 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
                 }
                 let (host, port) = value.split_once(':').unwrap();
                 assert!(outcome.hosts.iter().any(|own| own == host), "{host}");
-                if key != "CORE_PEER_ADDRESS" && host != format!("{name}.{}", case.namespace) {
-                    continue; // An address outside, which no Service has.
+                // Of an address outside no Service knows; cryptogen's certificates bear no other than the one inside.
+                let outside = host != format!("{name}.{}", case.namespace) || case.crypto_config.is_some();
+                if key != "CORE_PEER_ADDRESS" && outside {
+                    continue;
                 }
                 assert_eq!(host, format!("{name}.{}", case.namespace));
                 let ports = service.body["spec"]["ports"].as_array().unwrap();
@@ -246,17 +266,80 @@ fn every_pod_is_confined() {
                     continue; // The user's.
                 }
                 if container["name"] == "docker" {
-                    assert_eq!(outcome.pod_security, "privileged", "{place}");
+                    assert_eq!(outcome.pod_security, Level::Privileged, "{place}");
                     continue;
                 }
                 assert_eq!(context["allowPrivilegeEscalation"], false, "{place}");
                 assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{place}");
                 let old_couchdb = container["image"].as_str().unwrap().contains("fabric-couchdb");
                 assert_eq!(context.get("runAsUser") == Some(&json!(0)), old_couchdb, "{place}");
-                assert!(!old_couchdb || outcome.pod_security != "restricted", "{place}");
+                assert!(!old_couchdb || outcome.pod_security > Level::Restricted, "{place}");
             }
         }
     });
+}
+
+/// No pod has a token of the API, and no account a right there; but with fabric-builder-k8s the peer's container, and none beside it.
+#[test]
+fn no_pod_may_call_the_api_but_a_peer_that_builds_by_it() {
+    let seen = std::cell::Cell::new(0);
+    each_manifest(|case, outcome| {
+        let objects = &outcome.output.objects;
+        let builds = outcome.values.pointer("/chaincode/mode") == Some(&json!("k8s"));
+        for account in objects.iter().filter(|object| object.key.kind == "ServiceAccount") {
+            assert_eq!(account.body["automountServiceAccountToken"], false, "{}: {}", case.name(), account.key);
+        }
+        let given = objects
+            .iter()
+            .filter(|object| object.key.kind.ends_with("RoleBinding"))
+            .flat_map(|binding| find(&binding.body, "subjects"));
+        let given: Vec<&Value> = given.flat_map(|subjects| find(subjects, "name")).collect();
+        let builder = json!(format!("{}-builder", case.release));
+        assert_eq!(given, if builds { vec![&builder] } else { vec![] }, "{}", case.name());
+        for (object, pod) in pods(objects) {
+            let place = format!("{}: {}", case.name(), object.key);
+            assert_eq!(pod["automountServiceAccountToken"], false, "{place}");
+            let tokens = find(&pod["volumes"], "serviceAccountToken").len();
+            let is_peer = object.body["metadata"]["labels"]["app.kubernetes.io/component"] == "peer";
+            assert_eq!(
+                (tokens, pod["serviceAccountName"] == builder),
+                if builds && is_peer { (1, true) } else { (0, false) },
+                "{place}"
+            );
+            for container in ["containers", "initContainers"].iter().filter_map(|key| pod[key].as_array()).flatten() {
+                let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+                let has_token =
+                    mounts.filter(|mount| mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount").count();
+                assert_eq!(has_token, usize::from(tokens == 1 && container["name"] == object.key.name.as_str()), "{place}");
+                seen.set(seen.get() + has_token);
+            }
+        }
+    });
+    assert!(seen.get() > 0, "no case builds by the API");
+}
+
+/// `restricted` but for what cannot be confined so: the image of fabric-couchdb that begins as root, the builder's Jobs, a Docker daemon.
+#[test]
+fn a_namespace_is_restricted_wherever_the_mode_allows() {
+    let endpoint = "dockerEndpoint: tcp://docker:2375";
+    for (chart, values, level) in [
+        ("kafka", "{}".to_owned(), Level::Restricted),
+        ("orderer-org", "{}".to_owned(), Level::Restricted),
+        ("peer-org", "{peers: {stateDatabase: CouchDB}, cli: {enabled: true}}".to_owned(), Level::Restricted),
+        ("peer-org", "{fabricVersion: 1.4.12}".to_owned(), Level::Restricted),
+        ("peer-org", "{fabricVersion: 1.4.12, peers: {stateDatabase: CouchDB}}".to_owned(), Level::Baseline),
+        ("peer-org", format!("{{chaincode: {{mode: docker-tcp, {endpoint}}}}}"), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: none}}".to_owned(), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: external, builders: [{name: a, path: /a}]}}".to_owned(), Level::Restricted),
+        ("peer-org", "{chaincode: {mode: k8s}}".to_owned(), Level::Baseline),
+        ("peer-org", "{chaincode: {mode: docker-sock}}".to_owned(), Level::Privileged),
+        ("peer-org", "{chaincode: {mode: dind}}".to_owned(), Level::Privileged),
+        ("peer-org", "{peers: {sidecars: [{name: logs, image: 'logs:1'}]}}".to_owned(), Level::Baseline),
+        ("peer-org", "{peers: {extraVolumes: [{name: a, hostPath: {path: /a}}]}}".to_owned(), Level::Privileged),
+    ] {
+        let outcome = Case::of(chart).outcome_of(values.clone()).unwrap();
+        assert_eq!(outcome.pod_security, level, "{chart}: {values}");
+    }
 }
 
 /// A kubelet that looks whether a port is open leaves without a TLS handshake, and Fabric's servers log each such visit as an
@@ -321,7 +404,8 @@ fn a_version_changes_nothing_that_cannot_change() {
     }
 }
 
-/// Each key of a schema, set to something else than its default, changes what is rendered or made, or is refused, in one of these settings.
+/// Each key of a schema, set to something else than its default, and to each word that it may be, changes what is rendered or made, in one
+/// of these settings at least.
 #[test]
 fn every_value_does_something() {
     for (chart, settings) in [
@@ -329,11 +413,16 @@ fn every_value_does_something() {
             "peer-org",
             &[
                 json!({"cli": {"enabled": true}}),
+                json!({"fabricVersion": "1.4.12", "peers": {}}),
                 json!({"peers": {"stateDatabase": "CouchDB"}, "chaincode": {"dockerEndpoint": "tcp://docker:2375"}}),
                 json!({"crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}}}),
                 json!({"crypto": {"source": "secret"}}),
+                json!({"crypto": {"source": "nfs", "nfs": {"claim": "local"}}}),
                 json!({"chaincode": {"mode": "dind"}}),
+                json!({"chaincode": {"mode": "docker-tcp", "dockerEndpoint": "tcp://docker:2375"}}),
+                json!({"chaincode": {"mode": "external", "builders": [{"name": "mine", "path": "/mine"}]}}),
                 json!({"ca": {"database": {"type": "postgres", "dataSource": "host=db"}}}),
+                json!({"ca": {"database": {"type": "mysql", "existingSecret": "mine"}}}),
                 json!({"metrics": {"serviceMonitor": {"enabled": true}, "dashboard": {"enabled": true}}}),
                 json!({"chaincode": {"mode": "dind", "dind": {"persistence": {"enabled": true}}}}),
                 json!({"chaincode": {"mode": "docker-sock"}}),
@@ -356,59 +445,77 @@ fn every_value_does_something() {
                     "crypto": {"source": "nfs", "nfs": {"server": "nfs.example.com", "path": "/share"}},
                 }),
                 json!({"crypto": {"source": "secret"}}),
+                json!({"crypto": {"source": "nfs", "nfs": {"claim": "local"}}}),
+                json!({"fabricVersion": "3.1.5", "orderers": {"count": 4, "consensus": "BFT"}}),
                 json!({"expose": {"type": "NodePort"}}),
                 json!({"expose": {"type": "LoadBalancer"}}),
                 json!({"expose": {"type": "Ingress", "className": "nginx", "host": "{node}.example.com"}}),
                 json!({"expose": {"type": "Gateway", "gateway": {"name": "edge"}, "host": "{node}.example.com"}}),
             ],
         ),
-        ("kafka", &[json!({"kafka": {}})]),
+        ("kafka", &[json!({"kafka": {}}), json!({"kafka": {"brokers": 6, "replicationFactor": 4}})]),
     ] {
         let case = Case::of(chart);
-        let outcome = |values: &Value| match case.outcome_of(values.to_string()) {
-            Ok(outcome) => format!("{}{:?}{:?}", show(&case, &outcome), outcome.secrets, outcome.hosts),
-            Err(error) => error.to_string(),
+        // What comes of values that are accepted. A refusal is no effect: it may be of the value that was made up here.
+        let outcome = |values: &Value| {
+            let outcome = case.outcome_of(values.to_string()).ok()?;
+            Some(format!("{}{:?}{:?}", show(&case, &outcome), outcome.secrets, outcome.hosts))
         };
-        let before: Vec<String> = settings.iter().map(&outcome).collect();
+        let before: Vec<String> = settings.iter().map(|setting| outcome(setting).expect("each setting is accepted")).collect();
+        let defaults = outcome(&json!({})).expect("defaults are accepted");
         let chart = case.chart();
-        for (path, value) in others(chart.schema.as_ref().unwrap(), Vec::new()) {
+        let mut idle = Vec::new();
+        let node = if case.chart == "peer-org" { "peer0" } else { "orderer0" };
+        for (path, value) in others(chart.schema.as_ref().unwrap(), node, Vec::new()) {
             // Those that speak of the value's own part come first, as they are likely to show it.
             let (near, far): (Vec<_>, Vec<_>) =
                 settings.iter().zip(&before).partition(|(setting, _)| setting.get(&path[0]).is_some());
             let changes = near.into_iter().chain(far).any(|(setting, before)| {
+                let pointer = path.iter().map(|key| format!("/{key}")).collect::<String>();
+                if setting.pointer(&pointer) == Some(&value) {
+                    return *before != defaults; // It needs the rest of the setting.
+                }
                 let mut values = setting.clone();
                 let mut place = &mut values;
                 for key in &path {
                     place = &mut place[key.as_str()];
                 }
                 *place = value.clone();
-                outcome(&values) != *before
+                outcome(&values).is_some_and(|outcome| outcome != *before)
             });
-            assert!(changes, "{}: {} = {value} does nothing", chart.metadata.name, path.join("."));
+            if !changes {
+                idle.push(format!("{} = {value}", path.join(".")));
+            }
         }
+        assert!(idle.is_empty(), "values of {} that do nothing:\n{}", chart.metadata.name, idle.join("\n"));
     }
 }
 
-/// Another value than the default for each key of a schema.
-fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
+/// Another value than the default for each key of a schema, where one of the nodes is called so.
+fn others(schema: &Value, node: &str, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        let below = |(key, schema): (&String, &Value)| others(schema, path.iter().chain([key]).cloned().collect());
+        let below = |(key, schema): (&String, &Value)| others(schema, node, path.iter().chain([key]).cloned().collect());
         return properties.iter().flat_map(below).collect();
     }
     let default = &schema["default"];
     let key = path.last().map_or("", String::as_str);
     let other = match schema["type"].as_str().unwrap() {
         "boolean" => json!(default != true),
-        // One after: for a number counted from 1, another than the one that 0 stands for.
-        "integer" => json!(default.as_i64().unwrap() + if key == "organization" { 2 } else { 1 }),
+        // Two after for a number counted from 1, where 1 is what 0 stands for, and for one that must be odd.
+        "integer" => json!(default.as_i64().unwrap() + if ["organization", "zookeepers"].contains(&key) { 2 } else { 1 }),
         "string" => match schema.get("enum").and_then(Value::as_array) {
-            Some(all) => all.iter().rev().find(|other| *other != default).unwrap().clone(),
+            Some(all) => {
+                return all.iter().filter(|other| *other != default).map(|other| (path.clone(), other.clone())).collect();
+            }
             None => match key {
                 "fabricVersion" => json!("2.5.15"),
                 "size" => json!("7Gi"),
                 "interval" => json!("7s"),
                 "heap" | "zookeeperHeap" => json!("64m"),
                 "dockerEndpoint" => json!("tcp://elsewhere:2376"),
+                "externalEndpoint" => json!("{node}.other:7051"),
+                "className" => json!("haproxy"),
+                "path" if path[0] != "orderers" => json!("/other"),
                 _ => json!("other"),
             },
         },
@@ -419,12 +526,46 @@ fn others(schema: &Value, path: Vec<String>) -> Vec<(Vec<String>, Value)> {
             "egress" => json!([{"ports": [{"port": 1}]}]),
             "sidecars" | "extraVolumes" | "extraVolumeMounts" => json!([{"name": "other"}]),
             "limitRange" => json!([{"type": "Pod"}]),
-            "clients" | "admins" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
+            "clients" | "admins" | "dockerHosts" => json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]),
             _ => json!(["other"]),
         },
-        _ => json!({"OTHER": "value"}),
+        _ => match key {
+            "secrets" => json!({format!("{node}-tls"): "other"}),
+            "hosts" => json!({node: "other.example.com"}),
+            _ => json!({"OTHER": "value"}),
+        },
     };
     vec![(path, other)]
+}
+
+/// What cryptogen made is enough for every node of a case, under every address that is told to others.
+#[test]
+fn a_crypto_config_has_all_that_a_case_needs() {
+    each_manifest(|case, outcome| {
+        let (Some(fixture), Some(organization)) = (&case.crypto_config, &outcome.organization) else { return };
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture).join("crypto-config");
+        let mut files = BTreeMap::new();
+        read_tree(&top, &top, &mut files);
+        let source = identity::Source::CryptoConfig { folder: fixture.clone(), files };
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let plan = identity::plan(organization, &BTreeMap::new(), &source, now)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name()));
+        let made: BTreeSet<_> = plan.create.iter().map(|secret| secret.key.name.clone()).collect();
+        assert_eq!(made, outcome.secrets.iter().cloned().collect(), "{}", case.name());
+        assert!(!plan.generated && plan.warnings.is_empty(), "{}: {:?}", case.name(), plan.warnings);
+    });
+}
+
+/// The files of a folder by their paths below `top`.
+fn read_tree(top: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => read_tree(top, &path, files),
+            false => {
+                files.insert(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
 }
 
 #[test]
@@ -523,8 +664,40 @@ fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
 
 fn show(case: &Case, outcome: &Outcome) -> String {
     assert!(outcome.output.hooks.is_empty(), "no chart has hooks");
-    let warnings: String = outcome.warnings.iter().map(|warning| format!("# Warning: {warning}\n")).collect();
-    format!("{}---\n{warnings}# Notes:\n{}", to_yaml(&case.chart, &outcome.output.objects), outcome.output.notes)
+    format!("{}{}", to_yaml(&case.chart, &outcome.output.objects), notes(outcome))
+}
+
+fn notes(outcome: &Outcome) -> String {
+    let warnings: String = fabric::warnings(&outcome.facts).iter().map(|warning| format!("# Warning: {warning}\n")).collect();
+    format!("---\n{warnings}# Notes:\n{}", outcome.output.notes)
+}
+
+/// What differs between two cases, object by object.
+fn differences((base, of_base): (&Case, &Outcome), (case, outcome): (&Case, &Outcome)) -> String {
+    let parts = |case: &Case, outcome: &Outcome| -> Vec<(String, String)> {
+        let objects = outcome.output.objects.iter();
+        let objects = objects.map(|object| (object.key.to_string(), to_yaml(&case.chart, [object])));
+        objects.chain([("Notes".to_owned(), notes(outcome))]).collect()
+    };
+    let (before, after) = (parts(base, of_base), parts(case, outcome));
+    let find = |parts: &[(String, String)], name: &str| parts.iter().find(|part| part.0 == name).map(|part| part.1.clone());
+    let mut text = format!("# {}, seen from {}\n", case.folder.file_name().unwrap().display(), case.like.as_ref().unwrap());
+    for (name, _) in before.iter().filter(|(name, _)| find(&after, name).is_none()) {
+        text += &format!("=== {name} is not there\n");
+    }
+    for (name, now) in &after {
+        let old = find(&before, name).unwrap_or_default();
+        if old != *now {
+            text += &format!("=== {name}\n");
+            let diff = similar::TextDiff::from_lines(&old, now);
+            for group in diff.grouped_ops(1) {
+                text += "...\n";
+                let changes = group.iter().flat_map(|op| diff.iter_changes(op));
+                changes.for_each(|change| text += &format!("{}{}", change.tag(), change.value()));
+            }
+        }
+    }
+    text
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

@@ -24,6 +24,7 @@ mod watch;
 use crate::manifest::ObjectKey;
 use discovery::{Discovery, Resource};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use http::Method;
 use list::List;
 use requests::{Address, Call, FIELD_MANAGER};
@@ -115,6 +116,8 @@ pub enum ApiErrorKind {
     UnknownKind,
     /// 410: the watch or list has expired.
     Expired,
+    /// Not sent: the [`Fence`] was closed.
+    FencedOff,
     /// Anything else.
     Other,
 }
@@ -163,11 +166,37 @@ pub struct Whoami {
     pub username: String,
 }
 
+/// Something that a user may or may not do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    pub verb: &'static str,
+    pub kind: Kind,
+    /// `None`: in the whole cluster.
+    pub namespace: Option<String>,
+    /// `None`: whatever the object's name is.
+    pub name: Option<String>,
+}
+
+/// A right in RBAC's words.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    pub verb: &'static str,
+    /// `statefulsets.apps`
+    pub resource: String,
+    pub namespace: Option<String>,
+}
+
 /// One connection to one cluster. Cheap to clone. At most 32 requests are under way at once, however many are started.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    fence: Option<Fence>,
+    urgent: bool,
 }
+
+/// Stands before every attempt of a write, so also before one that is sent again: it waits until writing is allowed, or says why it is
+/// not any more.
+pub type Fence = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 impl fmt::Debug for Cluster {
     /// The address alone: the rest is credentials.
@@ -190,7 +219,23 @@ impl Cluster {
     }
 
     fn over(transport: Transport) -> Cluster {
-        Cluster { inner: Arc::new(Inner { transport, discovery: Discovery::default() }) }
+        Cluster { inner: Arc::new(Inner { transport, discovery: Discovery::default() }), fence: None, urgent: false }
+    }
+
+    /// The same connection, with a fence before its writes.
+    pub fn fenced(&self, fence: Fence) -> Cluster {
+        Cluster { fence: Some(fence), ..self.clone() }
+    }
+
+    /// The same connection, for requests that do not queue up behind the others.
+    pub fn urgent(&self) -> Cluster {
+        Cluster { urgent: true, ..self.clone() }
+    }
+
+    /// A request in the manner of this handle.
+    fn own(&self, call: Call) -> Call {
+        let fence = self.fence.clone().filter(|_| call.method != Method::GET);
+        Call { fence, urgent: self.urgent, ..call }
     }
 
     /// The namespace of the flags or of the kubeconfig's context, `None` when neither says one.
@@ -248,12 +293,26 @@ impl Cluster {
         reviews::can_i(&self.inner.transport, verb, group, resource, namespace, name).await
     }
 
+    /// Those of `needs` that this user may not do: one request while nothing is missing in `namespace`, and one more for each that the
+    /// user's rules there do not show. Kinds that are not served are left aside, and so is what the server will not say.
+    pub async fn missing(&self, namespace: &str, needs: impl IntoIterator<Item = Need>) -> ApiResult<Vec<Right>> {
+        let mut asked = Vec::new();
+        for need in needs {
+            match self.inner.discovery.resource(&self.inner.transport, &need.kind).await {
+                Ok(resource) => asked.push(reviews::Question::new(need, resource)),
+                Err(error) if error.kind == ApiErrorKind::UnknownKind => {}
+                Err(error) => return Err(error),
+            }
+        }
+        reviews::missing(&self.inner.transport, namespace, asked).await
+    }
+
     /// `None` when there is no such object; an error when that could not be found out, or when the server does not know the kind.
     /// `api_version` is the version to read it in.
     pub async fn get(&self, api_version: &str, key: &ObjectKey) -> ApiResult<Option<Value>> {
         let words = format!("get {key}");
         let path = self.path(api_version, key, &words).await?;
-        match self.inner.transport.json(&Call::get("get", path, words)).await {
+        match self.inner.transport.json(&self.own(Call::get("get", path, words))).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -312,26 +371,28 @@ impl Cluster {
         let call = Call::write(verb, Method::PATCH, path, "application/apply-patch+yaml", body, words);
         // With a resourceVersion a second apply would meet the version that the first one made.
         let repeat = if how.dry_run { Repeat::Harmless } else { harmless_without_version(body) };
-        self.inner.transport.json(&call.repeat(repeat)).await
+        self.inner.transport.json(&self.own(call.repeat(repeat))).await
     }
 
-    /// Creates an object. When the error [may have happened](ApiError::may_have_happened) all the same, read back before trying again.
+    /// Creates an object. It is sent again when its answer is lost, so what exists already may be one's own: read back to know.
     pub async fn create(&self, body: &Value) -> ApiResult<Value> {
         let address = Address::of("create", body)?;
         let words = address.words("create");
         let path = self.address_path(&address, &words, false).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
-        self.inner.transport.json(&Call::write("create", Method::POST, path, requests::JSON, body, words)).await
+        let call = Call::write("create", Method::POST, path, requests::JSON, body, words);
+        self.inner.transport.json(&self.own(call.repeat(Repeat::Harmless))).await
     }
 
-    /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in between is a Conflict. When the
-    /// error [may have happened](ApiError::may_have_happened) all the same, read back before trying again.
+    /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in between is a Conflict. It is sent again
+    /// when its answer is lost, so the change may be one's own: read back to know.
     pub async fn replace(&self, body: &Value) -> ApiResult<Value> {
         let address = Address::of("replace", body)?;
         let words = address.words("replace");
         let path = self.address_path(&address, &words, true).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
-        self.inner.transport.json(&Call::write("replace", Method::PUT, path, requests::JSON, body, words)).await
+        let call = Call::write("replace", Method::PUT, path, requests::JSON, body, words);
+        self.inner.transport.json(&self.own(call.repeat(Repeat::Harmless))).await
     }
 
     /// JSON merge patch of an object's metadata or spec.
@@ -340,7 +401,7 @@ impl Cluster {
         let path = self.path(api_version, key, &words).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER)]);
         let call = Call::write("patch", Method::PATCH, path, "application/merge-patch+json", patch, words);
-        self.inner.transport.json(&call.repeat(harmless_without_version(patch))).await
+        self.inner.transport.json(&self.own(call.repeat(harmless_without_version(patch)))).await
     }
 
     /// False when there was nothing to delete (any more); an object with another UID than the wanted one is a Conflict.
@@ -363,7 +424,7 @@ impl Cluster {
         let call = Call::write(verb, Method::DELETE, path, requests::JSON, &options, words);
         // By name alone, a second request could meet an object that someone made after the first.
         let repeat = if how.uid.is_some() || how.dry_run { Repeat::Harmless } else { Repeat::IfUnheard };
-        match self.inner.transport.send(&call.repeat(repeat)).await {
+        match self.inner.transport.send(&self.own(call.repeat(repeat))).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

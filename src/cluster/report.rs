@@ -8,17 +8,6 @@ impl ApiError {
     pub(super) fn local(kind: ApiErrorKind, request: &str, message: impl Into<String>) -> ApiError {
         ApiError { kind, code: 0, message: message.into(), request: request.to_owned(), causes: Vec::new(), hint: None }
     }
-
-    /// Whether a write that ended so may have happened all the same: it was sent, and no clear answer came. Who sent it reads
-    /// back before sending it again.
-    pub fn may_have_happened(&self) -> bool {
-        match self.kind {
-            // 429 is answered before the request is looked at.
-            ApiErrorKind::Unavailable => self.code != 429,
-            ApiErrorKind::Unreachable | ApiErrorKind::Timeout => true,
-            _ => false,
-        }
-    }
 }
 
 impl ApiError {
@@ -91,6 +80,9 @@ impl From<ApiError> for Error {
                 .hint("log in again, or check the kubeconfig's user (`kubectl config view --minify`)"),
             ApiErrorKind::UnknownKind => {
                 Error::cluster(format!("cannot {request}: the server does not know this kind")).why(error.message)
+            }
+            ApiErrorKind::FencedOff => {
+                Error::refused(format!("cannot {request}: this run may not write any more")).why(error.message)
             }
             ApiErrorKind::Terminating => {
                 Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
@@ -166,13 +158,5 @@ mod tests {
         let causes = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\" using apps/v1", "field": ".spec.replicas"}]});
         let error = Error::from(status(409, "Conflict", "Apply failed with 1 conflict", causes)).to_string();
         assert!(error.contains("--> spec.replicas   set by \"kubectl-edit\""), "{error}");
-    }
-
-    #[test]
-    fn a_write_without_a_clear_answer_may_have_happened() {
-        let of = |code| from_answer("create Lease a", code, b"").may_have_happened();
-        assert_eq!([429, 409, 422, 404].map(of), [false; 4]);
-        assert_eq!([500, 502, 503, 504].map(of), [true; 4]);
-        assert!(ApiError::local(ApiErrorKind::Unreachable, "", "").may_have_happened());
     }
 }

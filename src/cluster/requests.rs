@@ -1,6 +1,6 @@
 //! What is sent: method, URL, body and the words for errors. Built here, sent by `transport`.
 
-use super::{ApiError, ApiErrorKind, ApiResult, retry::Repeat};
+use super::{ApiError, ApiErrorKind, ApiResult, Fence, retry::Repeat};
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
@@ -26,16 +26,29 @@ pub(super) struct Call {
     /// For errors: `get Pod org1/peer0-0`.
     pub words: String,
     pub repeat: Repeat,
+    pub fence: Option<Fence>,
+    /// Whether it is sent however many are under way.
+    pub urgent: bool,
 }
 
 impl Call {
     pub fn get(verb: &'static str, path: String, words: String) -> Call {
-        Call { verb, method: Method::GET, path, body: None, accept: JSON, words, repeat: Repeat::Harmless }
+        Call {
+            verb,
+            method: Method::GET,
+            path,
+            body: None,
+            accept: JSON,
+            words,
+            repeat: Repeat::Harmless,
+            fence: None,
+            urgent: false,
+        }
     }
 
     pub fn write(verb: &'static str, method: Method, path: String, content: &'static str, body: &Value, words: String) -> Call {
         let body = Some((content, Bytes::from(body.to_string())));
-        Call { verb, method, path, body, accept: JSON, words, repeat: Repeat::IfUnheard }
+        Call { verb, method, path, body, accept: JSON, words, repeat: Repeat::IfUnheard, fence: None, urgent: false }
     }
 
     pub fn repeat(self, repeat: Repeat) -> Call {

@@ -43,7 +43,7 @@ impl Default for Policy {
 pub(super) enum Repeat {
     /// The same as sending it once.
     Harmless,
-    /// Something else if the first one was heard: create, replace. Such a request is sent again only when it was surely not.
+    /// Something else if the first one was heard, as a deletion by name alone. Such a request is sent again only when it was surely not.
     IfUnheard,
 }
 

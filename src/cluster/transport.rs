@@ -128,7 +128,7 @@ impl Transport {
 
     /// Sends a request until it is answered for good.
     pub async fn send(&self, call: &Call) -> ApiResult<Bytes> {
-        let _slot = self.slots.acquire().await;
+        let _slot = if call.urgent { None } else { Some(self.slots.acquire().await) };
         match self.request_timeout {
             None => self.send_again_and_again(call).await,
             Some(limit) => timeout(limit, self.send_again_and_again(call)).await.unwrap_or_else(|_| {
@@ -146,6 +146,9 @@ impl Transport {
         let (mut attempts, mut stalls) = (0, 0);
         loop {
             attempts += 1;
+            if let Some(fence) = &call.fence {
+                fence().await.map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
+            }
             let (client, generation) = self.client(call).await?;
             let limit = self.patience();
             let miss = match timeout(limit, self.attempt(&client, call)).await {
@@ -366,7 +369,7 @@ mod tests {
     use super::*;
     use crate::{
         cluster::{
-            Apply, Connection, Kind,
+            Apply, Connection, Delete, Kind,
             scripted::{Reply, Scripted, impatient},
         },
         manifest::ObjectKey,
@@ -401,23 +404,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_apply_is_sent_again_after_a_reset_and_a_create_is_not() {
-        let server = Scripted::start([Reply::Close, Reply::ok("{}"), Reply::Close, Reply::Cut, Reply::code(504)]).await;
+    async fn a_write_is_sent_again_after_a_reset_but_for_a_deletion_by_name_alone() {
+        let server = Scripted::start([
+            Reply::Close,
+            Reply::ok("{}"),
+            Reply::Cut,
+            Reply::ok("{}"),
+            Reply::Close,
+            Reply::Cut,
+            Reply::code(504),
+        ])
+        .await;
         let cluster = server.cluster(impatient()).await;
         cluster.apply(&lease(), Apply::default()).await.unwrap();
+        cluster.create(&lease()).await.unwrap();
         for expected in [ApiErrorKind::Unreachable, ApiErrorKind::Unreachable, ApiErrorKind::Unavailable] {
-            let error = cluster.create(&lease()).await.unwrap_err();
+            let error = cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap_err();
             assert_eq!(error.kind, expected);
-            assert!(error.may_have_happened());
         }
-        assert_eq!(server.lines().len(), 5);
+        assert_eq!(server.lines().len(), 7);
     }
 
     #[tokio::test]
-    async fn a_create_that_was_surely_not_heard_is_sent_again() {
+    async fn a_fence_stands_before_every_attempt_of_a_write_and_before_no_read() {
+        let server = Scripted::start([Reply::Close, Reply::ok("{}"), Reply::ok("{}")]).await;
+        let passed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = passed.clone();
+        let fence: super::super::Fence = std::sync::Arc::new(move || {
+            let open = count.fetch_add(1, Ordering::SeqCst) < 2;
+            Box::pin(async move { if open { Ok(()) } else { Err("no more".to_owned()) } })
+        });
+        let cluster = server.cluster(impatient()).await.fenced(fence);
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        assert_eq!(passed.load(Ordering::SeqCst), 2);
+        let error = cluster.apply(&lease(), Apply::default()).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (ApiErrorKind::FencedOff, "no more"));
+        cluster.version().await.unwrap();
+        assert_eq!(server.lines().len(), 3, "what was refused was not sent");
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_was_surely_not_heard_is_sent_again() {
         let later = Reply::code(503).header("retry-after", 0);
         let server = Scripted::start([Reply::code(429), later, Reply::ok("{}")]).await;
-        server.cluster(impatient()).await.create(&lease()).await.unwrap();
+        server.cluster(impatient()).await.delete("v1", &namespace("org1"), Delete::default()).await.unwrap();
         assert_eq!(server.lines().len(), 3);
     }
 
@@ -445,7 +475,8 @@ mod tests {
         let cluster = server.cluster(policy).await;
         cluster.version().await.unwrap();
         cluster.version().await.unwrap();
-        assert_eq!(cluster.create(&lease()).await.unwrap_err().kind, ApiErrorKind::Timeout);
+        let error = cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Timeout);
         assert_eq!(server.lines().len(), 4);
     }
 

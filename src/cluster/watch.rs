@@ -7,12 +7,11 @@ use super::{
     ApiError, ApiErrorKind, ApiResult, WatchEvent,
     list::{self, List},
     requests::{self, Call},
-    retry::{self, Repeat},
+    retry,
     status::from_status,
     transport::Chunks,
 };
 use futures::StreamExt;
-use http::Method;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, VecDeque},
@@ -148,15 +147,7 @@ impl Watcher {
             ("timeoutSeconds", SERVER_TIMEOUT),
             ("labelSelector", self.list.selector.as_str()),
         ];
-        let call = Call {
-            verb: "watch",
-            method: Method::GET,
-            path: requests::query(path, &parameters),
-            body: None,
-            accept: requests::JSON,
-            words: words.replacen("list", "watch", 1),
-            repeat: Repeat::Harmless,
-        };
+        let call = Call::get("watch", requests::query(path, &parameters), words.replacen("list", "watch", 1));
         match self.list.transport().open(&call).await {
             Ok(chunks) => {
                 self.away_since = None;

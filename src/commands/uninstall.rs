@@ -3,10 +3,9 @@
 use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
 use super::arguments::{OPERATION, OutputArguments};
 use super::{Edge, complete, outcome};
-use crate::deploy::{Intent, Options};
+use crate::deploy::{self, Intent, Options};
 use crate::error::{Error, Result};
 use crate::release::ReleaseName;
-use crate::storage;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use std::process::ExitCode;
@@ -106,8 +105,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
     if arguments.ignore_not_found {
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let history = edge.read(false, async |cluster| storage::history(cluster, &namespace, release.as_str()).await)?;
-        if history.is_empty() {
+        let known = edge.read(false, async |cluster| deploy::is_known(cluster, &namespace, release.as_str()).await)?;
+        if !known {
             edge.terminal.note(&format!("release \"{release}\" is not there"));
             return Ok(());
         }

@@ -9,7 +9,8 @@ use crate::plan::{self, Action, Plan, Step};
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
-/// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape.
+/// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape, and whatever
+/// claims a port of the machines.
 const TRIED_CREATES: usize = 100;
 
 /// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; immutable fields that may be changed
@@ -29,10 +30,12 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
     // In the order of the plan, so that problems are told in it.
     let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
     let mut problems: Vec<Problem> = Vec::new();
+    let roles_to_come = roles_to_come(plan);
     while let Some((index, answer)) = answers.next().await {
         let step = &mut plan.steps[index];
         match answer {
             Ok(after) => plan::settle(step, after),
+            Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
             Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
@@ -55,7 +58,7 @@ fn chosen(plan: &Plan) -> Vec<usize> {
     let mut shapes = BTreeSet::new();
     let mut is_tried = |step: &Step| match step.action {
         Action::Change => true,
-        Action::Create if many => {
+        Action::Create if many && !claims_ports(step) => {
             let source = step.wanted.as_ref().map(|wanted| (wanted.source.template.clone(), wanted.source.line));
             shapes.insert((source, step.key.kind.clone()))
         }
@@ -63,6 +66,12 @@ fn chosen(plan: &Plan) -> Vec<usize> {
         _ => false,
     };
     plan.steps.iter().enumerate().filter_map(|(index, step)| is_tried(step).then_some(index)).collect()
+}
+
+/// NodePorts are the whole cluster's: that one is free says nothing of the next.
+fn claims_ports(step: &Step) -> bool {
+    let ports = step.wanted.as_ref().and_then(|wanted| wanted.body["spec"]["ports"].as_array());
+    ports.into_iter().flatten().any(|port| port["nodePort"].is_u64())
 }
 
 /// Whether the server refuses a change because a field may not change once the object exists.
@@ -73,8 +82,22 @@ fn is_immutable(error: &ApiError) -> bool {
     error.kind == ApiErrorKind::Invalid && !error.causes.is_empty() && error.causes.iter().all(|cause| says(&cause.message))
 }
 
+/// Kind and name of the Roles that this plan makes.
+fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
+    let roles = plan.with(Action::Create).filter(|step| matches!(step.key.kind.as_str(), "Role" | "ClusterRole"));
+    roles.map(|step| (step.key.kind.clone(), step.key.name.clone())).collect()
+}
+
+/// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that is not there, even in a dry-run
+/// (Kubernetes' prevention of privilege escalation). Once the Role is there it is judged by what it grants.
+fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
+    let role = step.wanted.as_ref().map(|wanted| &wanted.body["roleRef"]);
+    let named = role.and_then(|role| Some((role["kind"].as_str()?.to_owned(), role["name"].as_str()?.to_owned())));
+    named.is_some_and(|role| roles.contains(&role))
+}
+
 /// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that hold data never.
-fn may_be_recreated(step: &Step, options: &Options) -> bool {
+pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     let asked = || {
         let name = format!("{}/{}", step.key.kind, step.key.name);
         options.recreate.iter().any(|asked| asked.eq_ignore_ascii_case(&name))

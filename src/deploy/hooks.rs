@@ -43,7 +43,9 @@ pub async fn run_one(
     let one = Awaited::ended(&object.key, object.api_version());
     let tell = |phase: &str| context.progress.event(&Event::Hook { hook: object.key.to_string(), phase: phase.to_owned() });
     writer.check()?;
-    if hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
+    let runs = matches!(object.key.kind.as_str(), "Pod" | "Job");
+    // Whatever the policy of what runs: a forerunner that an interrupted run left has run for that run, not for this one.
+    if runs || hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
         delete(context, object, options, monitor).await?;
     }
     tell("running");
@@ -54,7 +56,6 @@ pub async fn run_one(
         .await
         .map_err(|error| Error::from(error).context(format!("hook {} cannot be created", object.key)))?;
     monitor.note(&object.key, &body);
-    let runs = matches!(object.key.kind.as_str(), "Pod" | "Job");
     let done = if runs { monitor.until_ready(std::slice::from_ref(&one), options.timeout).await } else { Ok(()) };
     match done {
         Ok(()) => {

@@ -1,36 +1,55 @@
 //! One operation at a time per release: a Lease, renewed while the operation runs.
 //!
 //! A live lock is refused with its holder's name. One that expired, or whose holder is a dead process of this very machine, is taken
-//! over. Whoever loses the lock stops writing: [`Lock::check`] stands before every write.
+//! over. Whoever loses the lock stops writing: [`Lock::fence`] stands before every attempt of every write. A holder that could not renew
+//! in time does not know whether it still holds the lock, and writes nothing until it does.
 
-use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete};
+use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete, Fence};
 use crate::error::{Error, Result};
 use crate::manifest::{ObjectKey, annotation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// A lock that was not renewed for so long is given up.
 const EXPIRY: Duration = Duration::from_secs(10);
 /// Three tries fit into the expiry.
 const RENEWAL: Duration = Duration::from_secs(3);
+/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow, none would ever be answered in time.
+const STALL: Duration = EXPIRY;
+/// A server that stays away for so long is not waited for any more.
+const ABSENCE: Duration = Duration::from_secs(120);
 
 /// A held lock. Given back by [`Lock::release`]; a lock that is only dropped expires.
 pub struct Lock {
     cluster: Cluster,
     key: ObjectKey,
     uid: String,
-    state: Arc<State>,
+    tenure: watch::Receiver<Tenure>,
     renewal: tokio::task::JoinHandle<()>,
 }
 
-struct State {
-    began: Instant,
-    /// Milliseconds after `began` at which the last successful renewal was sent.
-    renewed: AtomicU64,
-    lost: AtomicBool,
+/// For how long a lock is surely ours.
+#[derive(Clone, Copy)]
+struct Tenure {
+    /// When the last renewal that succeeded was sent, by both clocks: the first stands still while a machine sleeps, the second may be set.
+    renewed: Instant,
+    dated: Timestamp,
+    lost: bool,
+}
+
+impl Tenure {
+    fn begin() -> Tenure {
+        Tenure { renewed: Instant::now(), dated: clock(), lost: false }
+    }
+
+    fn is_fresh(&self) -> bool {
+        !self.lost && self.renewed.elapsed() <= EXPIRY && clock().duration_since(self.dated).unsigned_abs() <= EXPIRY
+    }
 }
 
 /// This process, as a lock names its holder.
@@ -43,6 +62,8 @@ pub struct Holder {
     pub machine: String,
     pub started: String,
     pub operation: String,
+    /// No other run has it.
+    pub run: String,
 }
 
 impl Holder {
@@ -56,6 +77,7 @@ impl Holder {
             machine: machine(),
             started: process_start(pid).unwrap_or_default(),
             operation: operation.to_owned(),
+            run: format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
         }
     }
 
@@ -96,6 +118,7 @@ fn lease_key(namespace: &str, release: &str) -> ObjectKey {
 }
 
 const API_VERSION: &str = "coordination.k8s.io/v1";
+const RUN: &str = "kubectl-fabric.io/run";
 
 fn body(key: &ObjectKey, release: &str, holder: &Holder, now: Timestamp) -> Value {
     json!({
@@ -110,6 +133,7 @@ fn body(key: &ObjectKey, release: &str, holder: &Holder, now: Timestamp) -> Valu
                 "kubectl-fabric.io/machine": holder.machine,
                 "kubectl-fabric.io/pid": holder.pid.to_string(),
                 "kubectl-fabric.io/process-start": holder.started,
+                RUN: holder.run,
             },
         },
         "spec": {
@@ -135,16 +159,14 @@ pub async fn acquire(cluster: &Cluster, namespace: &str, release: &str, holder: 
     let key = lease_key(namespace, release);
     // One round more for each way in which another run can be quicker.
     for _ in 0..5 {
-        let sent = Instant::now();
-        let wanted = body(&key, release, holder, clock());
+        let tenure = Tenure::begin();
+        let wanted = body(&key, release, holder, tenure.dated);
         match cluster.create(&wanted).await {
-            Ok(lease) => return Ok(hold(cluster, key, lease, sent)),
-            Err(error)
-                if matches!(error.kind, ApiErrorKind::AlreadyExists | ApiErrorKind::Unreachable | ApiErrorKind::Timeout) =>
-            {
+            Ok(lease) => return Ok(hold(cluster, key, lease, tenure)),
+            Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
                 let Some(there) = cluster.get(API_VERSION, &key).await? else { continue };
-                if is_mine(&there, holder) {
-                    return Ok(hold(cluster, key, there, sent));
+                if annotation(&there, RUN) == Some(&holder.run) {
+                    return Ok(hold(cluster, key, there, tenure));
                 }
                 match state_of(&there, holder, clock()) {
                     Held::Live(age) => return Err(refusal(release, &there, age)),
@@ -161,11 +183,11 @@ pub async fn acquire(cluster: &Cluster, namespace: &str, release: &str, holder: 
                         }
                     }
                 }
-                let mut taken = wanted;
+                let tenure = Tenure::begin();
+                let mut taken = body(&key, release, holder, tenure.dated);
                 taken["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
-                let sent = Instant::now();
                 match cluster.replace(&taken).await {
-                    Ok(lease) => return Ok(hold(cluster, key, lease, sent)),
+                    Ok(lease) => return Ok(hold(cluster, key, lease, tenure)),
                     Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -182,18 +204,16 @@ fn clock() -> Timestamp {
     Timestamp::now()
 }
 
+/// Whether there is a lock, whoever holds it.
+pub async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
+    Ok(cluster.get(API_VERSION, &lease_key(namespace, release)).await?.is_some())
+}
+
 enum Held {
     Live(SignedDuration),
     Expired,
     /// Its holder is a process of this machine that is gone.
     Dead,
-}
-
-fn is_mine(lease: &Value, holder: &Holder) -> bool {
-    lease["spec"]["holderIdentity"] == holder.identity()
-        && !holder.started.is_empty()
-        && annotation(lease, "kubectl-fabric.io/process-start") == Some(&holder.started)
-        && annotation(lease, "kubectl-fabric.io/machine") == Some(&holder.machine)
 }
 
 fn state_of(lease: &Value, me: &Holder, now: Timestamp) -> Held {
@@ -221,74 +241,92 @@ fn refusal(release: &str, lease: &Value, age: SignedDuration) -> Error {
         .hint(format!("wait for it to end; a lock that is not renewed for {} seconds is taken over", EXPIRY.as_secs()))
 }
 
-fn hold(cluster: &Cluster, key: ObjectKey, lease: Value, sent: Instant) -> Lock {
-    let state = Arc::new(State { began: sent, renewed: AtomicU64::new(0), lost: AtomicBool::new(false) });
+fn hold(cluster: &Cluster, key: ObjectKey, lease: Value, tenure: Tenure) -> Lock {
     let uid = lease["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let renewal = tokio::spawn(renew(cluster.clone(), key.clone(), lease, state.clone()));
-    Lock { cluster: cluster.clone(), key, uid, state, renewal }
+    let (teller, tenure) = watch::channel(tenure);
+    let renewal = tokio::spawn(renew(cluster.urgent(), key.clone(), lease, teller));
+    Lock { cluster: cluster.clone(), key, uid, tenure, renewal }
 }
 
-async fn renew(cluster: Cluster, key: ObjectKey, mut lease: Value, state: Arc<State>) {
-    loop {
-        tokio::time::sleep(RENEWAL).await;
-        if state.is_stale() {
-            // Asleep for too long, or cut off: another may hold it by now.
-            state.lost.store(true, Ordering::SeqCst);
-            return;
-        }
-        let sent = state.began.elapsed();
-        lease["spec"]["renewTime"] = json!(micro_time(clock()));
-        match cluster.replace(&lease).await {
-            Ok(renewed) => {
+/// Renews the lock until it is lost. A renewal is based on the version that the one before made: if it succeeds, nobody else held the lock
+/// in between, however long that was.
+async fn renew(cluster: Cluster, key: ObjectKey, mut lease: Value, tenure: watch::Sender<Tenure>) {
+    let mut pause = RENEWAL;
+    while tenure.borrow().renewed.elapsed() <= ABSENCE {
+        tokio::time::sleep(pause).await;
+        pause = RENEWAL;
+        let next = Tenure::begin();
+        lease["spec"]["renewTime"] = json!(micro_time(next.dated));
+        match timeout(STALL, cluster.replace(&lease)).await {
+            Ok(Ok(renewed)) => {
                 lease = renewed;
-                state.renewed.store(sent.as_millis() as u64, Ordering::SeqCst);
+                tenure.send_replace(next);
             }
-            Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
-                // Our own renewal whose answer was lost looks like a conflict, too.
-                match cluster.get(API_VERSION, &key).await {
-                    Ok(Some(there))
-                        if there["spec"]["holderIdentity"] == lease["spec"]["holderIdentity"]
-                            && there["metadata"]["uid"] == lease["metadata"]["uid"] =>
-                    {
+            Ok(Err(error)) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
+                match timeout(STALL, cluster.get(API_VERSION, &key)).await {
+                    // Our own renewal, whose answer was lost.
+                    Ok(Ok(Some(there))) if annotation(&there, RUN) == annotation(&lease, RUN) => {
                         lease = there;
+                        pause = Duration::ZERO;
                     }
-                    Ok(_) => {
-                        state.lost.store(true, Ordering::SeqCst);
-                        return;
-                    }
-                    Err(_) => {}
+                    Ok(Ok(_)) => break,
+                    _ => {}
                 }
             }
-            // The API server is away: the next turn tries again, and the expiry decides.
-            Err(_) => {}
+            // The API server is away.
+            _ => {}
+        }
+    }
+    tenure.send_modify(|tenure| tenure.lost = true);
+}
+
+/// Waits until the lock is known to be held.
+async fn held(mut tenure: watch::Receiver<Tenure>) -> Result<(), String> {
+    loop {
+        let now = *tenure.borrow_and_update();
+        if now.is_fresh() {
+            return Ok(());
+        }
+        if now.lost || tenure.changed().await.is_err() {
+            return Err(LOST.to_owned());
         }
     }
 }
 
-impl State {
-    fn is_stale(&self) -> bool {
-        let renewed = Duration::from_millis(self.renewed.load(Ordering::SeqCst));
-        self.began.elapsed().saturating_sub(renewed) > EXPIRY
-    }
-}
+const LOST: &str = "the lock was not renewed in time, so another run may have taken over";
 
 impl Lock {
-    /// Stands before every write: an error when the lock is not held any more.
+    /// An error when the lock is not held any more.
     pub fn check(&self) -> Result<()> {
-        if self.state.lost.load(Ordering::SeqCst) || self.state.is_stale() {
-            return Err(Error::refused(format!("the lock {} was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
-                .why("it was not renewed in time, so another run may have taken over")
-                .now("this run has stopped writing where it was")
-                .hint("run the command again; it goes on from what is there"));
-        }
-        Ok(())
+        if self.tenure.borrow().lost { Err(self.loss()) } else { Ok(()) }
+    }
+
+    /// Resolves when the lock is not held any more.
+    pub async fn lost(&self) -> Error {
+        // Without a renewal there is nobody left who could tell, so it is lost, too.
+        let _ = self.tenure.clone().wait_for(|tenure| tenure.lost).await;
+        self.loss()
+    }
+
+    fn loss(&self) -> Error {
+        Error::refused(format!("the lock {} was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
+            .why(LOST)
+            .now("this run has stopped writing where it was")
+            .hint("run the command again; it goes on from what is there")
+    }
+
+    /// For the writes that the lock allows.
+    pub fn fence(&self) -> Fence {
+        let tenure = self.tenure.clone();
+        Arc::new(move || Box::pin(held(tenure.clone())))
     }
 
     /// Gives the lock back.
     pub async fn release(self) -> Result<(), ApiError> {
         self.renewal.abort();
-        if self.check().is_ok() {
-            self.cluster.delete(API_VERSION, &self.key, Delete { uid: Some(self.uid.clone()), ..Delete::default() }).await?;
+        if self.tenure.borrow().is_fresh() {
+            let how = Delete { uid: Some(self.uid.clone()), ..Delete::default() };
+            self.cluster.fenced(self.fence()).delete(API_VERSION, &self.key, how).await?;
         }
         Ok(())
     }
@@ -312,6 +350,7 @@ mod tests {
             machine: machine.into(),
             started: process_start(pid).unwrap_or_default(),
             operation: "upgrade".into(),
+            run: "1".into(),
         }
     }
 
@@ -332,6 +371,19 @@ mod tests {
         gone.started = "1".into();
         assert!(matches!(state_of(&lease(&gone, recent), &me, now), Held::Dead), "the same pid, started at another time");
         assert!(matches!(state_of(&lease(&me, recent), &me, now), Held::Live(_)));
+    }
+
+    #[tokio::test]
+    async fn who_could_not_renew_waits_until_he_has_or_has_lost() {
+        let stale = Tenure { dated: clock() - SignedDuration::from_secs(11), ..Tenure::begin() };
+        let (teller, tenure) = watch::channel(stale);
+        let waiting = tokio::spawn(held(tenure.clone()));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        teller.send_replace(Tenure::begin());
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        teller.send_modify(|tenure| tenure.lost = true);
+        assert_eq!(held(tenure).await, Err(LOST.to_owned()));
     }
 
     #[test]

@@ -10,10 +10,12 @@ mod intent;
 mod lock;
 mod namespace;
 mod observe;
+mod pod_security;
 mod progress;
 mod recovery;
 mod resolve;
 mod revision;
+mod rights;
 mod uninstall;
 mod verify;
 mod wait;
@@ -35,7 +37,7 @@ use apply::Uids;
 use identities::{create_identities, plan_identities};
 use jiff::Timestamp;
 use lock::{Holder, Lock};
-use namespace::ensure_namespace;
+use namespace::{Namespace, ensure_namespace};
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::{Operation, Past, Target};
 use revision::{Draft, complete, draft, forced, later, new_record};
@@ -66,6 +68,7 @@ pub struct Outcome {
 }
 
 /// Everything an operation is given from outside.
+#[derive(Clone)]
 pub struct Context<'a> {
     pub cluster: &'a Cluster,
     pub release: ReleaseName,
@@ -91,7 +94,8 @@ impl Context<'_> {
     }
 }
 
-/// Stands before every write: the lock is still ours, and nobody asked to stop.
+/// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That it is surely held is asked once more before
+/// each request, by the fence of [`Context::cluster`].
 pub struct Writer<'a> {
     lock: &'a Lock,
     interrupted: &'a tokio::sync::watch::Receiver<bool>,
@@ -110,6 +114,7 @@ struct Prepared {
     target: Target,
     plan: Plan,
     identities: identity::Plan,
+    namespace: Namespace,
     owner: Owner,
     warnings: Vec<String>,
 }
@@ -135,7 +140,14 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let holder = Holder::this_process(&user, prepared.target.operation.word());
     let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await;
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
-    let outcome = locked(&context, &intent, &options, (prepared, draft), &lock, &user, &made).await;
+    let cluster = context.cluster.fenced(lock.fence());
+    let held = Context { cluster: &cluster, ..context.clone() };
+    let outcome = tokio::select! {
+        biased;
+        outcome = locked(&held, &intent, &options, (prepared, draft), &lock, &user, &made) => outcome,
+        // What it waits for may never come: another run works on it.
+        lost = lock.lost() => Err(lost),
+    };
     if let Err(error) = lock.release().await {
         context.warn(&format!("the lock could not be given back and expires by itself: {}", error.message));
     }
@@ -145,6 +157,11 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         }
         outcome => outcome,
     }
+}
+
+/// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left.
+pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
+    Ok(storage::is_known(cluster, namespace, release).await? || lock::is_left(cluster, namespace, release).await?)
 }
 
 /// Makes the plan and stops: for `diff` and for dry runs. Nothing is written, not even a namespace.
@@ -189,32 +206,38 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());
-    let hooks = target.hooks.iter().map(|hook| hook.object.key.clone()).collect();
+    // An uninstall deletes the hooks that it does not run itself.
     let uninstall = matches!(intent, Intent::Uninstall { .. });
+    let stays = |hook: &&Hook| !uninstall || (uninstall::runs(hook) && !options.no_hooks);
+    let hooks = target.hooks.iter().filter(stays).map(|hook| hook.object.key.clone()).collect();
     let mut plan = plan::make(Inputs {
         wanted: target.objects.clone(),
         live,
         inventory: &inventory,
-        elsewhere: if uninstall { BTreeSet::new() } else { hooks },
+        elsewhere: hooks,
         owner: &owner,
         take_ownership: options.take_ownership,
     })?;
     if let Intent::Uninstall { delete_data, .. } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
     }
-    let namespace_there = match past.entries.is_empty() {
-        false => true,
-        true => ensure_namespace(context, options, made).await?,
+    let namespace = match uninstall {
+        true => Namespace { is_there: true, relabel: None },
+        false => ensure_namespace(context, options, &pod_security::needs(context, &target), &mut warnings, made).await?,
     };
-    if !namespace_there {
+    if !namespace.is_there {
         warnings.push(format!(
             "namespace \"{}\" does not exist yet, so the server could not check the objects in it",
             context.namespace
         ));
     } else if options.dry_run != DryRun::Client {
+        if options.dry_run == DryRun::No {
+            let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
+            rights::check(context, &target, &plan, options, delete_namespace).await?;
+        }
         check::check(context, &mut plan, options).await?;
     }
-    Ok(Prepared { past, target, plan, identities, owner, warnings })
+    Ok(Prepared { past, target, plan, identities, namespace, owner, warnings })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -309,10 +332,12 @@ async fn carry_out(
             Err(lost) => error.why(format!("its failure could not be recorded either: {}", lost.message)),
         };
         let state = if recorded.is_ok() { "recorded as failed" } else { "still recorded as pending" };
-        let mut history = prepared.past.entries.clone();
-        history.push(Entry::Readable(record.summary.clone()));
-        if let Err(left) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
-            context.warn(&format!("old revisions could not be removed: {}", left.message));
+        if recorded.is_ok() {
+            let mut history = prepared.past.entries.clone();
+            history.push(Entry::Readable(record.summary.clone()));
+            if let Err(left) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
+                context.warn(&format!("old revisions could not be removed: {}", left.message));
+            }
         }
         let before = prepared.past.deployed().map(|summary| format!("; revision {} stays the deployed one", summary.revision));
         let error = error.now(format!(
@@ -322,6 +347,11 @@ async fn carry_out(
         let error =
             if options.cleanup_on_fail && !interrupted { clean_up(context, &prepared.plan, writer, error).await } else { error };
         return Err(match (operation, prepared.past.deployed()) {
+            (Operation::Rollback, Some(deployed)) => error.hint(format!(
+                "mend the cause and run the command again, or `{} {}`",
+                context.command("rollback"),
+                deployed.revision
+            )),
             (Operation::Install, _) => error.hint(format!("run the same command again, or `{}`", context.command("uninstall"))),
             (_, Some(_)) => error.hint(format!("mend the cause and run the command again, or `{}`", context.command("rollback"))),
             (_, None) => error.hint("mend the cause and run the command again"),
@@ -368,6 +398,9 @@ async fn steps(
         Operation::Uninstall => (HookEvent::PreDelete, HookEvent::PostDelete),
     };
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    if let Some(relabel) = prepared.namespace.relabel {
+        relabel.loosen(context, writer).await?;
+    }
     create_identities(context, &prepared.identities, writer).await?;
     hooks::run(context, &prepared.target.hooks, before, options, writer, &mut monitor).await?;
     apply::apply(context, &prepared.plan, options, writer, &mut monitor, uids).await?;
@@ -377,7 +410,11 @@ async fn steps(
         monitor.until_ready(&awaited, options.timeout).await?;
     }
     hooks::run(context, &prepared.target.hooks, after, options, writer, &mut monitor).await?;
-    apply::prune(context, &prepared.plan, options, writer, &mut monitor).await
+    apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
+    match prepared.namespace.relabel {
+        Some(relabel) => relabel.tighten(context, options, writer).await,
+        None => Ok(()),
+    }
 }
 
 fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: bool) -> Outcome {

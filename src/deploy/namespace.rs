@@ -1,14 +1,30 @@
 //! The release's namespace: made when it is not there, removed when asked and empty.
 
+use super::pod_security::{self, CREATED_FOR, Relabel};
 use super::{Context, DryRun, Options};
-use crate::cluster::{ApiErrorKind, Apply, Delete, Kind};
+use crate::cluster::{ApiErrorKind, Delete, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
-use serde_json::json;
+use crate::manifest::pod_security::{Need, level};
 use std::cell::Cell;
 
-/// Makes the release's namespace when it is not there. False: it is not there, and this is only a preview.
-pub(super) async fn ensure_namespace(context: &Context<'_>, options: &Options, made: &Cell<bool>) -> Result<bool> {
+/// The release's namespace, as an operation finds or makes it.
+#[derive(Default)]
+pub(super) struct Namespace {
+    /// False: it is not there, and this is only a preview.
+    pub is_there: bool,
+    pub relabel: Option<Relabel>,
+}
+
+/// Makes the release's namespace when it is not there, for pods that need this; when it is there, looks whether it allows them.
+pub(super) async fn ensure_namespace(
+    context: &Context<'_>,
+    options: &Options,
+    needs: &[Need],
+    warnings: &mut Vec<String>,
+    made: &Cell<bool>,
+) -> Result<Namespace> {
+    let there = Namespace { is_there: true, relabel: None };
     let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() };
     match context.cluster.get("v1", &key).await {
         Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => {
@@ -16,32 +32,28 @@ pub(super) async fn ensure_namespace(context: &Context<'_>, options: &Options, m
                 .now("nothing was changed")
                 .hint("run the command again when it is gone"))
         }
-        Ok(Some(_)) => Ok(true),
+        Ok(Some(body)) => {
+            let relabel = pod_security::settle(context, options, &body, needs, warnings).await?;
+            Ok(Namespace { relabel, ..there })
+        }
         // Who may not read namespaces may still be allowed to work in one.
-        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(true),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(there),
         Err(error) => Err(error.into()),
-        Ok(None) if options.dry_run != DryRun::No => Ok(false),
+        Ok(None) if options.dry_run != DryRun::No => Ok(Namespace::default()),
         Ok(None) if !options.create_namespace => Err(Error::user(format!("namespace \"{}\" does not exist", context.namespace))
             .now("nothing was changed")
             .hint("leave out --create-namespace=false, or create it first")),
         Ok(None) => {
-            let body = json!({
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": context.namespace,
-                    "labels": {"app.kubernetes.io/managed-by": "kubectl-fabric"},
-                    "annotations": {"kubectl-fabric.io/created-for": context.release.as_str()},
-                },
-            });
-            context.cluster.apply(&body, Apply::default()).await.map_err(|error| {
+            let level = level(needs);
+            let body = pod_security::namespace(context, level);
+            context.cluster.apply(&body, Default::default()).await.map_err(|error| {
                 Error::from(error)
                     .context(format!("namespace \"{}\" cannot be created", context.namespace))
                     .hint("if somebody else makes it for you, run the command again when it is there")
             })?;
             made.set(true);
-            context.step(&format!("namespace {} created", context.namespace));
-            Ok(true)
+            context.step(&format!("namespace {} created (Pod Security level {level})", context.namespace));
+            Ok(there)
         }
     }
 }
@@ -51,7 +63,7 @@ pub(super) async fn remove_namespace(context: &Context<'_>) -> Result<()> {
     let name = context.namespace.as_str();
     let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
     let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(()) };
-    if crate::manifest::annotation(&body, "kubectl-fabric.io/created-for") != Some(context.release.as_str()) {
+    if crate::manifest::annotation(&body, CREATED_FOR) != Some(context.release.as_str()) {
         context.warn(&format!("namespace \"{name}\" was not made for this release and stays"));
         return Ok(());
     }

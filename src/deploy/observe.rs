@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::cluster::{ApiErrorKind, ApiResult, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::{Live, Seen};
 use crate::release::InventoryItem;
@@ -33,6 +33,7 @@ pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &
     let reads = kinds.into_values().map(|(kind, sought)| async move { (read(context, &kind, &sought).await, kind, sought) });
     let mut live = Live::new();
     let mut warnings = Vec::new();
+    let mut denied: Option<Error> = None;
     for (read, kind, sought) in futures::future::join_all(reads).await {
         match read {
             Ok(objects) => live.extend(objects),
@@ -42,10 +43,18 @@ pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &
                     kind.api_version, kind.kind
                 ));
             }
+            // All that may not be read is told at once.
+            Err(error) if error.kind == ApiErrorKind::Forbidden => {
+                denied = Some(match (denied, error.denial()) {
+                    (Some(others), Some((why, _))) => others.why(why),
+                    (Some(others), None) => others.why(error.message),
+                    (None, _) => error.into(),
+                });
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((live, warnings))
+    denied.map_or(Ok((live, warnings)), Err)
 }
 
 async fn read(context: &Context<'_>, kind: &Kind, sought: &Sought<'_>) -> ApiResult<Live> {

@@ -32,6 +32,8 @@ pub enum Event {
         done: usize,
         total: usize,
     },
+    /// The wait has ended although not all is ready: nothing is waited for any more.
+    WaitOver,
     Hook {
         hook: String,
         phase: String,

@@ -149,6 +149,32 @@ pub struct Target {
     pub changed_values: Vec<String>,
 }
 
+impl Target {
+    /// For an uninstall of what has no objects: only records, parts of them or a lock are left to be deleted.
+    fn of_nothing(past: &Past) -> Target {
+        let newest = past.entries.last().and_then(Entry::summary);
+        let text = |of: fn(&Summary) -> &String| newest.map(of).cloned().unwrap_or_default();
+        let (name, version) = (text(|summary| &summary.chart), text(|summary| &summary.chart_version));
+        Target {
+            operation: Operation::Uninstall,
+            chart: ChartReference { name, version, digest: String::new(), embedded: false },
+            keep_chart: None,
+            app_version: text(|summary| &summary.app_version),
+            user_values: Value::Null,
+            computed_values: Value::Null,
+            secret_paths: Vec::new(),
+            objects: Vec::new(),
+            hooks: Vec::new(),
+            notes: String::new(),
+            guard: Value::Null,
+            organization: None,
+            rollback_to: None,
+            warnings: Vec::new(),
+            changed_values: Vec::new(),
+        }
+    }
+}
+
 /// Works out what the intent wants, given the release's past.
 pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Target> {
     let release = context.release.as_str();
@@ -180,6 +206,10 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
         Intent::Uninstall { .. } => {
             let Some(newest) = past.baseline.as_ref() else {
                 return Err(match past.newest() {
+                    Some(_) if past.newest_status() == Some(Status::Uninstalled) => return Ok(Target::of_nothing(past)),
+                    None if super::is_known(context.cluster, &context.namespace, release).await? => {
+                        return Ok(Target::of_nothing(past));
+                    }
                     None => storage::unknown_release(context.cluster, &context.namespace, release).await,
                     Some(_) => Error::user(format!("no record of release \"{release}\" can be read"))
                         .why("what it consists of is known from its records only")

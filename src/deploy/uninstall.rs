@@ -2,15 +2,16 @@
 
 use super::revision::{complete, new_record};
 use super::wait::Monitor;
-use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
+use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
-use crate::manifest::{HookEvent, Object, Source};
+use crate::manifest::{Hook, HookEvent, Object, Source};
 use crate::plan::ownership::Owner;
-use crate::plan::{Action, Plan, Step};
-use crate::release::{Entry, Status};
+use crate::plan::{self, Action, Inputs, Plan, Step};
+use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
 pub async fn run(
@@ -23,7 +24,8 @@ pub async fn run(
     delete_namespace: bool,
 ) -> Result<Outcome> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-    let newest = prepared.past.newest().expect("a release without a record is refused before");
+    // Without a record there is nothing of which a status could be told: what is left are parts of one.
+    let newest = prepared.past.newest().unwrap_or(0);
     let set_status = |revision, status, description| async move {
         storage::set_status(cluster, namespace, release, revision, status, description).await.map_err(Error::from)
     };
@@ -33,7 +35,11 @@ pub async fn run(
     let removed = async {
         hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
         apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
-        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await
+        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await?;
+        if !options.no_hooks {
+            prune_hooks(context, &prepared, options, writer, &mut monitor).await?;
+        }
+        Ok::<(), Error>(())
     }
     .await;
     if let Err(error) = removed {
@@ -57,10 +63,12 @@ pub async fn run(
         let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
+        // Its objects are gone, so from here on it does not matter whether a record can still be read.
+        set_status(newest, Status::Uninstalled, Some(&record.summary.description)).await?;
         storage::purge(cluster, namespace, release).await.map_err(|error| {
             Error::from(error)
                 .context(format!("the records of \"{release}\" cannot all be deleted"))
-                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalling"))
+                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalled"))
                 .hint(format!("run `{}` again", context.command("uninstall")))
         })?;
     }
@@ -70,6 +78,32 @@ pub async fn run(
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
     Ok(outcome(context, prepared, record, false))
+}
+
+/// The hooks that it has run were made after the plan; they go by the same rules.
+async fn prune_hooks(
+    context: &Context<'_>,
+    prepared: &Prepared,
+    options: &Options,
+    writer: &Writer<'_>,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let item = |hook: &Hook| InventoryItem {
+        key: hook.object.key.clone(),
+        api_version: hook.object.api_version().to_owned(),
+        uid: None,
+    };
+    let inventory: Vec<InventoryItem> = prepared.target.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
+    let (live, _) = observe::observe(context, &[], &inventory).await?;
+    let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
+    let owner = &prepared.owner;
+    let plan = plan::make(Inputs { wanted, live, inventory: &inventory, elsewhere, owner, take_ownership: false })?;
+    apply::prune(context, &plan, options, writer, monitor).await
+}
+
+/// Whether an uninstall runs this hook.
+pub fn runs(hook: &Hook) -> bool {
+    hook.events.iter().any(|event| matches!(event, HookEvent::PreDelete | HookEvent::PostDelete))
 }
 
 /// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with

@@ -91,6 +91,8 @@ pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, lo
     tests.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
     let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
     let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
+    let fenced = cluster.fenced(lock.fence());
+    let context = Context { cluster: &fenced, ..context.clone() };
     let writer = Writer { lock: &lock, interrupted: &context.interrupted };
     let options = Options { timeout, ..Options::default() };
     let mut runs = Vec::new();

@@ -39,6 +39,8 @@ pub struct Monitor<'a> {
     streams: SelectAll<BoxStream<'static, (Kind, ApiResult<WatchEvent>)>>,
     watched: BTreeSet<(Kind, Option<String>)>,
     objects: BTreeMap<ObjectKey, Value>,
+    /// Those that were deleted while they were watched, as they were last.
+    deleted: BTreeMap<ObjectKey, Value>,
     /// Pods by what owns them; those that are gone are not in `objects` any more.
     owned: BTreeMap<OwnerKey, BTreeSet<ObjectKey>>,
     /// When a lasting trouble of an object was first seen.
@@ -74,6 +76,7 @@ impl<'a> Monitor<'a> {
             streams: SelectAll::new(),
             watched: BTreeSet::new(),
             objects: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             owned: BTreeMap::new(),
             troubled: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -100,6 +103,7 @@ impl<'a> Monitor<'a> {
                 self.owned.entry((key.namespace.clone(), owner.0, owner.1)).or_default().insert(key.clone());
             }
         }
+        self.deleted.remove(key);
         self.objects.insert(key.clone(), body);
     }
 
@@ -119,18 +123,31 @@ impl<'a> Monitor<'a> {
             return Ok(());
         }
         self.watch(&awaited);
-        let deadline = Instant::now() + timeout;
-        let end = loop {
-            self.revive(&awaited).await?;
-            let pending = self.tell(&awaited);
-            if pending == 0 {
-                break End::Ready;
+        let end = self.wait(&awaited, Instant::now() + timeout).await;
+        if !matches!(end, Ok(End::Ready)) {
+            self.progress.event(&Event::WaitOver);
+        }
+        match end? {
+            End::Ready => Ok(()),
+            End::Failed => Err(self.report(&awaited, "will not become ready").await),
+            End::TimedOut => Err(self
+                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
+                .await
+                .hint("wait longer with --timeout")),
+        }
+    }
+
+    async fn wait(&mut self, awaited: &[&Awaited], deadline: Instant) -> Result<End> {
+        loop {
+            self.revive(awaited).await?;
+            if self.tell(awaited) == 0 {
+                return Ok(End::Ready);
             }
             if awaited.iter().any(|one| self.has_failed(one)) {
-                break End::Failed;
+                return Ok(End::Failed);
             }
             if Instant::now() >= deadline {
-                break End::TimedOut;
+                return Ok(End::TimedOut);
             }
             tokio::select! {
                 event = self.streams.next() => self.take(event)?,
@@ -142,14 +159,6 @@ impl<'a> Monitor<'a> {
             while let Ok(Some(event)) = tokio::time::timeout_at(look, self.streams.next()).await {
                 self.take(Some(event))?;
             }
-        };
-        match end {
-            End::Ready => Ok(()),
-            End::Failed => Err(self.report(&awaited, "will not become ready").await),
-            End::TimedOut => Err(self
-                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
-                .await
-                .hint("wait longer with --timeout")),
         }
     }
 
@@ -207,7 +216,13 @@ impl<'a> Monitor<'a> {
                 self.note(&key, &body);
             }
             Ok(WatchEvent::Deleted(body)) => {
-                self.objects.remove(&key(&body));
+                let key = key(&body);
+                // Of two objects of one name only the older one can have been deleted.
+                if let Some(known) = self.objects.get(&key).filter(|known| known["metadata"]["uid"] == body["metadata"]["uid"]) {
+                    let last = if body["status"].is_null() { known.clone() } else { body };
+                    self.deleted.insert(key.clone(), last);
+                    self.objects.remove(&key);
+                }
             }
             Err(error) => return Err(Error::from(error).context(format!("cannot watch {} objects", kind.kind))),
         }
@@ -215,11 +230,19 @@ impl<'a> Monitor<'a> {
     }
 
     fn state(&self, one: &Awaited) -> Readiness {
-        let Some(body) = self.objects.get(&one.key) else { return Readiness::Waiting("it is not there yet".into()) };
+        // A Job may be deleted as soon as it has ended well (`ttlSecondsAfterFinished`).
+        let deleted = self.deleted.get(&one.key).filter(|_| one.to_its_end);
+        let Some(body) = self.objects.get(&one.key).or(deleted) else {
+            return Readiness::Waiting("it is not there yet".into());
+        };
         match readiness::readiness(body) {
-            Readiness::Ready if one.to_its_end && one.key.kind == "Pod" && body["status"]["phase"] != "Succeeded" => {
-                Readiness::Waiting("it is running".into())
+            Readiness::Ready if !one.to_its_end || one.key.kind != "Pod" || body["status"]["phase"] == "Succeeded" => {
+                Readiness::Ready
             }
+            Readiness::Ready | Readiness::Waiting(_) if deleted.is_some() => {
+                Readiness::Failed("it was deleted before it came to its end".into())
+            }
+            Readiness::Ready => Readiness::Waiting("it is running".into()),
             state => state,
         }
     }
@@ -436,16 +459,17 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether a state of an object is from before another one: by generation where the kind counts them, else by resourceVersion, which
-/// API servers count upwards (KEP-5504 makes that a promise).
+/// Whether a state of an object is from before another one, be it of the object that had its name before: by resourceVersion, which API
+/// servers count upwards for all objects of a kind (KEP-5504 makes that a promise), else by what else counts. Times do not tell: they are
+/// whole seconds.
 fn is_older(body: &Value, known: &Value) -> bool {
-    if body["metadata"]["uid"] != known["metadata"]["uid"] {
-        return body["metadata"]["creationTimestamp"].as_str() < known["metadata"]["creationTimestamp"].as_str();
-    }
     let version = |body: &Value| body["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok());
     let generation = |body: &Value| body["metadata"]["generation"].as_i64();
     match (version(body), version(known)) {
         (Some(one), Some(other)) => one < other,
+        _ if body["metadata"]["uid"] != known["metadata"]["uid"] => {
+            body["metadata"]["creationTimestamp"].as_str() < known["metadata"]["creationTimestamp"].as_str()
+        }
         _ => generation(body) < generation(known),
     }
 }

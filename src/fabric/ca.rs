@@ -23,7 +23,8 @@ pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
 /// on loopback unless told otherwise.
 ///
 /// On a volume there is no TLS certificate for it, as cryptogen makes none: then the server has its own authority sign one, with `hosts`
-/// (`lib/server.go`, `autoGenerateTLSCertificateKey`), which it keeps at home.
+/// (`lib/server.go`, `autoGenerateTLSCertificateKey`). It makes one only where there is none and never renews it, so the file is the pod's:
+/// each pod has a new one, with the hosts of its day.
 pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, hosts: &[String]) -> Value {
     let mut env = Map::new();
     let mut set = |name: &str, value: String| {
@@ -43,6 +44,7 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
     set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
     if tls && volume {
         set("FABRIC_CA_SERVER_CSR_HOSTS", hosts.join(","));
+        set("FABRIC_CA_SERVER_TLS_CERTFILE", "/tmp/tls-cert.pem".to_owned());
     } else if tls {
         set("FABRIC_CA_SERVER_TLS_CERTFILE", "/etc/hyperledger/tls/server.crt".to_owned());
         set("FABRIC_CA_SERVER_TLS_KEYFILE", "/etc/hyperledger/tls/server.key".to_owned());

@@ -42,6 +42,17 @@ impl Chaincode {
         matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock | Chaincode::Dind)
     }
 
+    /// How a version runs chaincode, for those whose peers run none.
+    pub fn ways(version: &Version) -> &'static str {
+        if CCAAS_BUILDER.holds(version) {
+            "as a service (chaincode.mode=ccaas), among other ways"
+        } else if EXTERNAL_BUILDERS.holds(version) {
+            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each pod\n(chaincode.mode=dind), or a builder of yours (chaincode.builders)"
+        } else {
+            "by a Docker host (chaincode.dockerEndpoint) or a Docker daemon in each pod\n(chaincode.mode=dind)"
+        }
+    }
+
     /// What the peer is told of its Docker daemon.
     pub fn endpoint(self, settings: &Settings) -> String {
         match self {
@@ -49,16 +60,6 @@ impl Chaincode {
             Chaincode::DockerSock => "unix:///host/var/run/docker.sock".to_owned(),
             Chaincode::Dind => "tcp://127.0.0.1:2375".to_owned(),
             Chaincode::Ccaas | Chaincode::K8s | Chaincode::External | Chaincode::None => String::new(),
-        }
-    }
-
-    /// The Pod Security level that a namespace must allow: a socket of the machine and a privileged container are for none but
-    /// `privileged`; the builder's pods say nothing of how they are confined, so `restricted` refuses them.
-    pub fn pod_security(self) -> &'static str {
-        match self {
-            Chaincode::DockerSock | Chaincode::Dind => "privileged",
-            Chaincode::K8s => "baseline",
-            Chaincode::Ccaas | Chaincode::DockerTcp | Chaincode::External | Chaincode::None => "restricted",
         }
     }
 
@@ -97,13 +98,13 @@ impl Chaincode {
             }
             "docker-sock" => {
                 breaks.warn(
-                    "chaincode.mode docker-sock gives peers the whole machine that they are on, needs a namespace without Pod Security, \
+                    "chaincode.mode docker-sock gives peers the whole machine that they are on (Pod Security level privileged), \
                      and works only on machines that run Docker: those of Kubernetes 1.24 and later mostly run containerd",
                 );
                 Chaincode::DockerSock
             }
             "dind" => {
-                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod: the namespace must allow that");
+                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod (Pod Security level privileged)");
                 Chaincode::Dind
             }
             "k8s" => {
@@ -129,20 +130,20 @@ impl Chaincode {
 
     /// Refuses settings that this mode does not read.
     fn check(self, settings: &Settings, breaks: &mut Breaks) {
-        let given = |key: &str| {
-            let value = settings.get(&format!("/chaincode/{key}"));
+        let given = |path: &str| {
+            let value = settings.get(&format!("/{}", path.replace('.', "/")));
             value.is_some_and(|value| *value != json!("") && *value != json!([]))
         };
-        let mut only = |keys: &[&str], holds: bool, mode: &str| {
-            for key in keys.iter().filter(|key| !holds && given(key)) {
-                breaks.add(
-                    &format!("chaincode.{key}"),
-                    format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()),
-                );
+        let mut only = |paths: &[&str], holds: bool, mode: &str| {
+            for path in paths.iter().filter(|path| !holds && given(path)) {
+                breaks.add(path, format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()));
             }
         };
-        only(&["dockerEndpoint", "dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
-        only(&["dockerNetwork", "dockerDns", "dockerDnsSearch"], self.is_docker(), "docker-tcp, docker-sock or dind");
+        only(&["chaincode.dockerEndpoint", "chaincode.dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
+        let settings = ["chaincode.dockerNetwork", "chaincode.dockerDns", "chaincode.dockerDnsSearch"];
+        only(&settings, self.is_docker(), "docker-tcp, docker-sock or dind");
+        let outside = matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock);
+        only(&["networkPolicy.dockerHosts"], outside, "docker-tcp or docker-sock");
     }
 }
 

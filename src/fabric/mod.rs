@@ -136,7 +136,6 @@ impl Breaks {
 /// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
 /// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are reached from outside |
-/// | `pod_security` | all | the Pod Security level that the pods need their namespace to allow |
 /// | `warnings` | all | what the user should know: see [`warnings`] |
 /// | `allowed` | all | namespaces that network policies let in or out, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
@@ -153,7 +152,6 @@ pub fn facts(subject: Subject) -> Result<Value> {
     facts.insert("msp_id".to_owned(), names.msp_id.clone().into());
     facts.insert("network".to_owned(), names.network.clone().into());
     facts.insert("allowed".to_owned(), allowed(&settings, &names));
-    facts.insert("pod_security".to_owned(), "restricted".into());
     match subject.model {
         Some(Model::PeerOrganization) => {
             let exposure = Exposure::of(&settings, &names);

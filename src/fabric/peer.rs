@@ -35,9 +35,13 @@ impl Peer<'_> {
 
     /// Where other organizations' peers call this one: as values say, from outside if that is advertised, or the Service.
     fn external_endpoint(&self) -> Option<String> {
-        named_endpoint(self.settings, self.names, &self.name)
-            .or_else(|| self.settings.flag("/expose/advertise", true).then(|| self.exposure.endpoint(&self.name, PORT))?)
-            .or_else(|| self.endpoint(PORT))
+        named_endpoint(self.settings, self.names, &self.name).or_else(|| self.advertised()).or_else(|| self.endpoint(PORT))
+    }
+
+    /// The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
+    fn advertised(&self) -> Option<String> {
+        let is_service = self.exposure.host(&self.name).is_some_and(|host| host == self.names.address(&self.name));
+        (self.settings.flag("/expose/advertise", true) && !is_service).then(|| self.exposure.endpoint(&self.name, PORT))?
     }
 
     /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be reached.
@@ -79,6 +83,46 @@ impl Peer<'_> {
 pub fn named_endpoint(settings: &Settings, names: &Names, node: &str) -> Option<String> {
     let pattern = settings.text("/peers/gossip/externalEndpoint");
     (node.starts_with("peer") && !pattern.is_empty()).then(|| names.fill(pattern, node))
+}
+
+/// Whether chaincode is told the pod's address: a daemon on the pod's machine gives it the machine's DNS, which knows no name of the
+/// cluster, unless values say otherwise. The peer makes its containers anew when it starts, so the address is always that of today.
+fn is_told_pod(settings: &Settings, chaincode: Chaincode) -> bool {
+    chaincode == Chaincode::DockerSock && settings.texts("/chaincode/dockerDns").is_empty()
+}
+
+/// Tells of what is allowed and will not work as it stands.
+fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: &mut Breaks) {
+    if chaincode == Chaincode::DockerTcp
+        && settings.texts("/chaincode/dockerDns").is_empty()
+        && exposure.chaincode_endpoint("peer0").is_none()
+    {
+        breaks.warn(
+            "chaincode on the Docker host is to call its peer by a name that only the cluster knows: expose peers by expose.type NodePort or \
+             LoadBalancer with expose.host, or name the cluster's DNS by chaincode.dockerDns and chaincode.dockerDnsSearch",
+        );
+    }
+    let policed = settings.flag("/networkPolicy/enabled", false)
+        && settings.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]));
+    let others = !settings.texts("/networkPolicy/peerOrgs").is_empty();
+    let own = settings.text("/peers/gossip/externalEndpoint");
+    if policed
+        && others
+        && own.is_empty()
+        && settings.flag("/expose/advertise", true)
+        && exposure.endpoint("peer0", PORT).is_some()
+    {
+        breaks.warn(
+            "peers of other organizations are told the address outside (expose.advertise), and network policies of this cluster let none of \
+             them call it: set expose.advertise=false if all are in this cluster, or open networkPolicy.egress in their releases",
+        );
+    }
+    if chaincode == Chaincode::DockerSock && settings.number("/chaincode/dockerSocket/group", 0) == 0 {
+        breaks.warn(
+            "chaincode.dockerSocket.group is 0, root's; Docker's packages give the socket to a group of its own, without which peers never \
+             become ready: `stat -c %g /var/run/docker.sock` on a machine says which",
+        );
+    }
 }
 
 const fn row<'a>(name: &'static str, value: fn(&Peer<'a>) -> Option<String>) -> Variable<Peer<'a>> {
@@ -216,15 +260,12 @@ pub fn facts(
     if settings.flag("/ca/enabled", false) {
         nodes.push((super::ca::NAME.to_owned(), "ca"));
     }
+    warn(settings, chaincode, exposure, breaks);
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
+    facts.insert("chaincode_is_told_pod".to_owned(), is_told_pod(settings, chaincode).into());
+    facts.insert("chaincode_ways".to_owned(), Chaincode::ways(version).into());
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
-    // The image of fabric-couchdb begins as root, which `baseline` allows.
-    let security = match chaincode.pod_security() {
-        "restricted" if couchdb && version.major == 1 => "baseline",
-        level => level,
-    };
-    facts.insert("pod_security".to_owned(), security.into());
     match chaincode {
         Chaincode::Dind => {
             facts.insert("dind_image".to_owned(), settings.text_or("/chaincode/dind/image", &images.docker()).into());
@@ -261,6 +302,10 @@ pub fn facts(
 
 fn docker(peer: &Peer, env: &mut Map<String, Value>) {
     env.insert("CORE_VM_ENDPOINT".to_owned(), peer.chaincode.endpoint(peer.settings).into());
+    if is_told_pod(peer.settings, peer.chaincode) {
+        let host = format!("{}:$(POD_IP)", peer.names.address(&peer.name));
+        env.insert("CORE_VM_DOCKER_HOSTCONFIG_EXTRAHOSTS".to_owned(), host.into());
+    }
     // The Docker host pulls these; without a mirror the program's own defaults are right.
     if !peer.images.mirror.is_empty() {
         env.insert("CORE_CHAINCODE_BUILDER".to_owned(), peer.images.chaincode_builder().into());

@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 pub mod hook;
 pub mod kinds;
 pub mod order;
+pub mod pod_security;
 pub mod readiness;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};
@@ -16,8 +17,8 @@ pub use order::{install_order, uninstall_order};
 pub const DOMAIN: &str = "kubectl-fabric.io";
 
 /// What charts may say to this program by annotations `kubectl-fabric.io/<name>`.
-pub const ANNOTATIONS: [&str; 7] =
-    ["config-hash", "hook", "hook-delete-policy", "hook-weight", "resource-policy", "rollout-group", "stage"];
+pub const ANNOTATIONS: [&str; 8] =
+    ["config-hash", "hook", "hook-delete-policy", "hook-weight", "pod-security", "resource-policy", "rollout-group", "stage"];
 
 /// Kinds of the group `apps` that make pods from a template, and replace them when it changes.
 pub const WORKLOADS: [&str; 4] = ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"];
@@ -179,6 +180,14 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
     {
         let stage = Annotation { name: "kubectl-fabric.io/stage".to_owned(), value };
         return Err(stage.misread(format!("a stage is a whole number, not \"{value}\"")));
+    }
+    for body in [Some(&object.body), pod_security::template(&object.body)].into_iter().flatten() {
+        if let Some(value) = annotation(body, pod_security::ANNOTATION)
+            && pod_security::Level::parse(value).is_none()
+        {
+            let level = Annotation { name: pod_security::ANNOTATION.to_owned(), value };
+            return Err(level.misread(format!("a level is restricted, baseline or privileged, not \"{value}\"")));
+        }
     }
     Ok(())
 }

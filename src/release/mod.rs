@@ -231,12 +231,19 @@ pub struct OutcomeFacts {
     pub seconds: f64,
 }
 
-/// The revision that `rollback` without a number goes back to: the newest one before the current that was ever deployed.
+/// The revision that `rollback` without a number goes back to: the newest one before the current that was ever deployed. After a rollback
+/// that did not come to its end it is the one that it was going to: the same command again means the same.
 pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     let current = history.iter().map(Entry::revision).max()?;
-    history
-        .iter()
-        .filter_map(Entry::summary)
+    let summaries = || history.iter().filter_map(Entry::summary);
+    let unfinished = summaries()
+        .find(|summary| summary.revision == current && (summary.status.is_pending() || summary.status == Status::Failed));
+    if let Some(target) = unfinished.and_then(|summary| summary.rollback_to)
+        && summaries().any(|summary| summary.revision == target)
+    {
+        return Some(target);
+    }
+    summaries()
         .filter(|summary| summary.revision < current && matches!(summary.status, Status::Deployed | Status::Superseded))
         .map(|summary| summary.revision)
         .max()
@@ -282,6 +289,22 @@ mod tests {
         for (statuses, target) in cases {
             assert_eq!(rollback_target(&history(statuses)), target, "{statuses:?}");
         }
+    }
+
+    #[test]
+    fn a_rollback_that_did_not_come_to_its_end_goes_on_to_where_it_was_going() {
+        use Status::{Deployed, Failed, PendingRollback, Superseded};
+        let after = |statuses: &[Status]| {
+            let mut history = history(statuses);
+            if let Some(Entry::Readable(newest)) = history.last_mut() {
+                newest.rollback_to = Some(1);
+            }
+            rollback_target(&history)
+        };
+        assert_eq!(after(&[Superseded, Deployed, PendingRollback]), Some(1));
+        assert_eq!(after(&[Superseded, Superseded, PendingRollback]), Some(1));
+        assert_eq!(after(&[Superseded, Deployed, Failed]), Some(1));
+        assert_eq!(after(&[Superseded, Superseded, Deployed]), Some(2), "one that did is the current state");
     }
 
     #[test]

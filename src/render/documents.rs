@@ -15,9 +15,9 @@ pub(super) struct Rendered<'a> {
     pub spans: Vec<OutputSpan>,
 }
 
-/// One document of a rendered text.
+/// A stretch of a rendered text: one document, or several that are read together.
 #[derive(Clone)]
-struct Document<'a> {
+struct Passage<'a> {
     rendered: &'a Rendered<'a>,
     range: Range<usize>,
 }
@@ -25,76 +25,79 @@ struct Document<'a> {
 /// An object with what is needed to point into the template.
 pub(super) struct Parsed<'a> {
     pub object: Object,
-    document: Document<'a>,
+    document: Passage<'a>,
 }
 
 /// Texts shorter than this are parsed faster by one thread than handed to several.
 const WORTH_THREADS: usize = 64 << 10;
 
-/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items.
+/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. Large manifests are shared
+/// among threads; the result is the same.
 pub(super) fn parse<'a>(rendered: &'a [Rendered<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
-    let documents: Vec<Document> = rendered.iter().flat_map(documents).collect();
-    let mut objects = Vec::new();
-    for (document, values) in documents.iter().zip(parse_all(&documents)) {
-        let values = values.map_err(|error| not_yaml(document, &error, sources))?;
-        for found in values {
-            let spot = document.spot_of_line(found.line, sources);
-            if !found.value.is_null() {
-                take_objects(found.value, document, &spot, sources, &mut objects)?;
+    let size: usize = rendered.iter().map(|rendered| rendered.text.len()).sum();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(1 + size / WORTH_THREADS);
+    let shares = share(rendered, size.div_ceil(threads));
+    if let [share] = &shares[..] {
+        return read(share, sources);
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = shares.iter().map(|share| scope.spawn(move || read(share, sources))).collect();
+        let mut objects = Vec::new();
+        for worker in workers {
+            objects.append(&mut worker.join().expect("reading YAML does not panic")?);
+        }
+        Ok(objects)
+    })
+}
+
+/// Cuts the texts, between documents, into shares of about this size.
+fn share<'a>(rendered: &'a [Rendered<'a>], size: usize) -> Vec<Vec<Passage<'a>>> {
+    let mut shares = vec![Vec::new()];
+    let mut free = size;
+    for rendered in rendered {
+        let mut start = 0;
+        while start < rendered.text.len() {
+            if free == 0 {
+                shares.push(Vec::new());
+                free = size;
             }
+            let end = document_start(&rendered.text, start + free);
+            shares.last_mut().expect("there is always one").push(Passage { rendered, range: start..end });
+            free = free.saturating_sub(end - start);
+            start = end;
+        }
+    }
+    shares
+}
+
+/// Where the first document starts behind `from`. YAML starts one at every line that begins with `---`, whatever is around it.
+fn document_start(text: &str, from: usize) -> usize {
+    let bytes = text.as_bytes();
+    let marks = (from..bytes.len()).filter(|at| bytes[*at..].starts_with(b"---") && bytes[at - 1] == b'\n');
+    marks.into_iter().find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
+}
+
+fn read<'a>(share: &[Passage<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
+    let mut objects = Vec::new();
+    for passage in share {
+        let documents = yaml::parse_stream(passage.text(), passage.rendered.template);
+        for found in documents.map_err(|error| not_yaml(passage, &error, sources))? {
+            let range = passage.range.start + found.range.start..passage.range.start + found.range.end;
+            let document = Passage { rendered: passage.rendered, range };
+            take_objects(found.value, &document, &document.spot(0, sources), sources, &mut objects)?;
         }
     }
     Ok(objects)
 }
 
-/// Splits a text where YAML does: at every line that begins with `---`, whatever is around it.
-fn documents<'a>(rendered: &'a Rendered<'a>) -> Vec<Document<'a>> {
-    let text = &rendered.text;
-    let mut starts = vec![0];
-    let mut line_start = 0;
-    while line_start < text.len() {
-        let rest = &text[line_start..];
-        if let Some(after) = rest.strip_prefix("---")
-            && (after.is_empty() || after.starts_with([' ', '\t', '\n', '\r']))
-            && line_start > 0
-        {
-            starts.push(line_start);
-        }
-        line_start = rest.find('\n').map_or(text.len(), |end| line_start + end + 1);
-    }
-    starts.push(text.len());
-    starts.windows(2).map(|pair| Document { rendered, range: pair[0]..pair[1] }).filter(|d| !d.text().trim().is_empty()).collect()
-}
-
-/// Parses every document. Large manifests are shared among threads; the result is the same.
-fn parse_all(documents: &[Document]) -> Vec<Result<Vec<yaml::Document>>> {
-    let parse = |documents: &[Document]| -> Vec<_> {
-        documents.iter().map(|document| yaml::parse_stream(document.text(), document.rendered.template)).collect()
-    };
-    let size: usize = documents.iter().map(|document| document.range.len()).sum();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(1 + size / WORTH_THREADS);
-    if threads == 1 {
-        return parse(documents);
-    }
-    std::thread::scope(|scope| {
-        let shares = documents.chunks(documents.len().div_ceil(threads).max(1));
-        let workers: Vec<_> = shares.map(|share| scope.spawn(move || parse(share))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("reading YAML does not panic")).collect()
-    })
-}
-
-impl Document<'_> {
+impl Passage<'_> {
     fn text(&self) -> &str {
         &self.rendered.text[self.range.clone()]
     }
 
-    /// The template's spot for a spot of the document's text.
+    /// The template's spot for a spot of the passage.
     fn spot(&self, offset: usize, sources: &Sources) -> Spot {
         sources.spot(self.rendered.template, &self.rendered.spans, self.range.start + offset)
-    }
-
-    fn spot_of_line(&self, line: usize, sources: &Sources) -> Spot {
-        self.spot(self.offset(line, 1), sources)
     }
 
     fn offset(&self, line: usize, column: usize) -> usize {
@@ -127,25 +130,25 @@ impl Parsed<'_> {
 }
 
 /// The parser points into the rendered text, which nobody sees and which may hold a secret; this points into the template.
-fn not_yaml(document: &Document, error: &Error, sources: &Sources) -> Error {
+fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     let place = error.places().first();
     let (line, column) = place.map_or((1, 1), |place| (place.line.unwrap_or(1), place.column.unwrap_or(1)));
-    let spot = document.spot(document.offset(line, column), sources);
+    let spot = passage.spot(passage.offset(line, column), sources);
     let mut note = place.map(|place| place.note.clone()).unwrap_or_default();
     // "written twice, first on line 6": that line is the template's too.
     if let Some((before, line)) = note.rsplit_once(" line ")
         && let Ok(line) = line.parse()
     {
-        note = format!("{before} line {}", document.spot_of_line(line, sources).line);
+        note = format!("{before} line {}", passage.spot(passage.offset(line, 1), sources).line);
     }
-    Error::user(format!("what {} renders to is not valid YAML", sources.full_name(document.rendered.template)))
+    Error::user(format!("what {} renders to is not valid YAML", sources.full_name(passage.rendered.template)))
         .at(sources.place(&spot))
         .why(if note.is_empty() { error.what().to_owned() } else { note })
 }
 
 fn take_objects<'a>(
     value: Value,
-    document: &Document<'a>,
+    document: &Passage<'a>,
     spot: &Spot,
     sources: &Sources,
     objects: &mut Vec<Parsed<'a>>,

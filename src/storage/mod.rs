@@ -12,7 +12,7 @@ mod write;
 
 pub use chart::{keep_chart, kept_chart};
 pub use read::{Readable, history, list, list_readable, read, read_with_secrets, unknown_release};
-pub use remove::{delete, purge, trim};
+pub use remove::{is_known, purge, trim};
 pub use write::{Packed, Written, create, pack, set_status, update};
 
 use crate::cluster::Kind;

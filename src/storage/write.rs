@@ -70,8 +70,8 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
     describe(&mut body, summary);
     match cluster.create(&body).await {
         Ok(body) => Ok(Written { body }),
-        // An answer that was lost on its way: the record may be there, and then it is ours if its content is.
-        Err(error) if matches!(error.kind, ApiErrorKind::AlreadyExists | ApiErrorKind::Unreachable | ApiErrorKind::Timeout) => {
+        // It may be ours, sent twice because its first answer was lost: then its content is.
+        Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
             match cluster.get("v1", &key("ConfigMap", &summary.namespace, &name)).await? {
                 Some(there) if same_record(&there, &body) => Ok(Written { body: there }),
                 _ => Err(error),
@@ -123,13 +123,8 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
             written.body = body;
             Ok(())
         }
-        // The answer may have been lost after the write: then what is there is what we sent.
-        Err(error)
-            if matches!(
-                error.kind,
-                ApiErrorKind::Unreachable | ApiErrorKind::Timeout | ApiErrorKind::Conflict | ApiErrorKind::Unavailable
-            ) =>
-        {
+        // The change may be ours, sent twice because its first answer was lost: then what is there is what we sent.
+        Err(error) if error.kind == ApiErrorKind::Conflict => {
             let name = written.body["metadata"]["name"].as_str().unwrap_or_default();
             let namespace = written.body["metadata"]["namespace"].as_str().unwrap_or_default();
             let there = cluster.get("v1", &key("ConfigMap", namespace, name)).await?;
@@ -139,13 +134,6 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
                         && there["metadata"]["labels"] == written.body["metadata"]["labels"] =>
                 {
                     written.body = there;
-                    Ok(())
-                }
-                Some(there)
-                    if error.kind != ApiErrorKind::Conflict
-                        && there["metadata"]["resourceVersion"] == written.body["metadata"]["resourceVersion"] =>
-                {
-                    written.body = cluster.replace(&written.body).await?;
                     Ok(())
                 }
                 _ => Err(error),

@@ -16,6 +16,7 @@ pub use emit::emit;
 
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
+use std::ops::Range;
 
 /// Positions of a document's nodes: path as a JSON pointer (`/peers/count`) to 1-based line and column of the key or item.
 /// Nodes that come by an alias or a merge key have none of their own.
@@ -32,8 +33,8 @@ const MAX_DEPTH: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub value: Value,
-    /// 1-based line of the stream on which the document's content starts.
-    pub line: usize,
+    /// Where the document stands in the stream, in bytes: from its first line of content on.
+    pub range: Range<usize>,
 }
 
 /// Reads one text of any number of documents; empty documents are left out. `subject` names the text in errors.
@@ -45,8 +46,23 @@ pub struct Document {
 pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     let source = Source { text, subject };
     source.check()?;
-    let read = source.pieces().map(|piece| Ok(Document { value: source.read(&piece, false)?.0, line: piece.line }));
-    read.filter(|document| !matches!(document, Ok(Document { value: Value::Null, .. }))).collect()
+    let pieces: Vec<Piece> = source.pieces().collect();
+    let at_once =
+        if pieces.len() > 1 && !pieces.iter().any(|piece| looks_deep(piece.text)) { meaning::read_all(text) } else { None };
+    // No piece holds two documents, so as many documents as pieces are one of each. Whatever else comes is looked at piece by piece.
+    let at_once = at_once.filter(|read| read.len() == pieces.len() && !read.iter().any(|(value, _)| value.is_null()));
+    let mut documents = Vec::with_capacity(pieces.len());
+    let mut at_once = at_once.into_iter().flatten();
+    for piece in &pieces {
+        let value = match at_once.next() {
+            Some((value, false)) => value,
+            Some((_, true)) | None => source.read(piece, false)?.0,
+        };
+        if !value.is_null() {
+            documents.push(Document { value, range: piece.range.clone() });
+        }
+    }
+    Ok(documents)
 }
 
 /// Reads one document, `null` when there is none. An error when there is more than one.
@@ -55,7 +71,7 @@ pub fn parse(text: &str, subject: &str) -> Result<Value> {
     let first = documents.next().map(|document| document.value).unwrap_or_default();
     match documents.next() {
         None => Ok(first),
-        Some(second) => Err(second_document(subject, second.line)),
+        Some(second) => Err(second_document(subject, text[..second.range.start].matches('\n').count() + 1)),
     }
 }
 
@@ -111,9 +127,10 @@ struct Source<'a> {
 /// The text of one document of a stream.
 struct Piece<'a> {
     text: &'a str,
-    /// 1-based line of the stream on which `text` starts, and on which its first content stands.
+    /// 1-based line of the stream on which `text` starts.
     first: usize,
-    line: usize,
+    /// Where the content stands in the stream, from its first line on.
+    range: Range<usize>,
 }
 
 impl<'a> Source<'a> {
@@ -144,6 +161,7 @@ impl<'a> Source<'a> {
     /// documents can be told apart by their lines alone. Each then knows where it starts, which the reader cannot tell.
     fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
+        let mark = self.text.len() - text.len();
         let (mut at, mut line) = (0, 1);
         std::iter::from_fn(move || {
             while at < text.len() {
@@ -156,14 +174,14 @@ impl<'a> Source<'a> {
                     }
                     let body = if marker { &row[3..] } else { row }.trim();
                     if content.is_none() && !(body.is_empty() || body.starts_with('#') || row.starts_with('%')) {
-                        content = Some(line);
+                        content = Some(at);
                     }
                     at += row.len();
                     line += 1;
                 }
-                if let Some(line) = content {
+                if let Some(content) = content {
                     let text = text[start..at].strip_prefix("...").unwrap_or(&text[start..at]);
-                    return Some(Piece { text, first, line });
+                    return Some(Piece { text, first, range: mark + content..mark + at });
                 }
             }
             None

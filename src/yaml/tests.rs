@@ -35,11 +35,21 @@ fn merge_keys_are_applied_and_the_map_s_own_keys_win() {
 }
 
 #[test]
-fn documents_of_a_stream_know_their_lines_and_empty_ones_are_left_out() {
+fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
     let text =
         "# head\n\n---\n# nothing\n---\n\na: 1\n--- # two\nb: 2\n...\n%YAML 1.2\n---\nnull\n--- {c: 3}\n---\n--- |\n  text\n";
-    let found: Vec<_> = parse_stream(text, "a.yaml").unwrap().into_iter().map(|d| (d.line, d.value)).collect();
-    assert_eq!(found, [(7, json!({"a": 1})), (9, json!({"b": 2})), (14, json!({"c": 3})), (16, json!("text\n"))]);
+    let found: Vec<_> = parse_stream(text, "a.yaml").unwrap().into_iter().map(|d| (&text[d.range], d.value)).collect();
+    let wanted = [
+        ("a: 1\n", json!({"a": 1})),
+        ("b: 2\n", json!({"b": 2})),
+        ("--- {c: 3}\n", json!({"c": 3})),
+        ("--- |\n  text\n", json!("text\n")),
+    ];
+    assert_eq!(found, wanted);
+    // All documents are read in one go where none is empty, and what one of them needs is not lost.
+    let found: Vec<_> = parse_stream("a: 1\n---\nb: on\n---\nc: \"on\"\n", "a.yaml").unwrap();
+    let found: Vec<_> = found.into_iter().map(|document| document.value).collect();
+    assert_eq!(found, [json!({"a": 1}), json!({"b": true}), json!({"c": "on"})]);
     assert_eq!(parse("", "a.yaml").unwrap(), Value::Null);
     assert_eq!(parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(), json!({"a": 1, "b": 2}));
 }

@@ -4,6 +4,7 @@
 use crate::support::{self, Cluster, Output, until};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -330,6 +331,53 @@ fn an_upgrade_changes_one_peer_after_the_other_and_leaves_the_rest_alone() {
     assert!(written("peer0") < ready("peer0") && ready("peer0") < written("peer1") && written("peer1") < ready("peer1"));
     let applied: Vec<_> = events.iter().filter(|event| event["event"] == "applied").map(|event| text(&event["object"])).collect();
     assert_eq!(applied.len(), 2, "only the peers: {applied:?}");
+}
+
+/// Another organization's claim of the same size, for any volume without a class; with `volume`, for this one.
+fn claim(name: &str, volume: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\nspec: {{accessModes: [ReadOnlyMany], \
+         storageClassName: '', volumeName: '{volume}', resources: {{requests: {{storage: 500Mi}}}}}}\n"
+    )
+}
+
+#[test]
+fn the_volume_of_an_organizations_keys_goes_to_its_claim_alone() {
+    let Some(cluster) = support::cluster() else { return };
+    let (org1, org2) = (Namespace::of_this_test(&cluster), cluster.create_namespace("org2"));
+    let values = "--set crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path=/share";
+    let manifest = org1.run("template", values).success().stdout;
+    let mut objects = serde_yaml::Deserializer::from_str(&manifest).map(|object| Value::deserialize(object).expect("an object"));
+    let rendered = objects.find(|object| object["kind"] == "PersistentVolume").expect("a volume");
+    let name = text(&rendered["metadata"]["name"]);
+    let volume = || cluster.get("persistentvolume", &name, None).expect("the volume");
+
+    // An install that goes no further than the volume, where claims of another organization wait for it already.
+    cluster.apply(&org2, &claim("any", ""));
+    cluster.apply(&org2, &claim("this", &name));
+    cluster.apply("default", &rendered.to_string());
+    for claim in ["any", "this"] {
+        let refusals = || -> u64 {
+            let events = cluster.list("event", &org2);
+            let refused = |event: &&Value| event["involvedObject"]["name"] == claim && event["reason"] == "FailedBinding";
+            events.iter().filter(refused).filter_map(|event| event["count"].as_u64()).sum()
+        };
+        // The first may be older than the volume; after the next, the controller has tried both.
+        let before = refusals();
+        until("the claim to be refused", || (refusals() > before + 1).then_some(()));
+        assert_eq!(cluster.get("persistentvolumeclaim", claim, Some(&org2)).expect("a claim")["status"]["phase"], "Pending");
+    }
+    assert_eq!(volume()["spec"]["claimRef"]["namespace"], org1.name);
+    cluster.kubectl().args(["delete", "persistentvolume", &name]).run().success();
+
+    org1.run("install", values).success();
+    org1.assert_ready(&["ca", "peer0", "peer1"]);
+    let own = org1.get("persistentvolumeclaim", "crypto").expect("the claim");
+    assert_eq!((&own["status"]["phase"], &own["spec"]["volumeName"]), (&"Bound".into(), &name.as_str().into()));
+    assert_eq!((&volume()["status"]["phase"], &volume()["spec"]["claimRef"]["uid"]), (&"Bound".into(), &own["metadata"]["uid"]));
+    for claim in ["any", "this"] {
+        assert_eq!(cluster.get("persistentvolumeclaim", claim, Some(&org2)).expect("a claim")["status"]["phase"], "Pending");
+    }
 }
 
 #[test]

@@ -13,11 +13,15 @@ fn signal(pid: u32, name: &str) {
 fn ctrl_c_ends_with_130_and_a_record_that_says_so() {
     let Some(release) = Release::new() else { return };
     let chart = chart();
-    let child = release.command(&["install"], &["--chart", &chart, "--set", "state=pending"]).spawn();
+    let child = release.command(&["install"], &["--chart", &chart, "--set", "state=pending", "--events", "json"]).spawn();
     until("the nodes to be there", || release.get("statefulset", "node1"));
     signal(child.id(), "INT");
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    let events: Vec<&str> = told.lines().filter(|line| !line.contains("\"waiting\"")).collect();
+    let place = |event: &str| events.iter().position(|line| line.contains(event)).unwrap_or_else(|| panic!("{event}: {told}"));
+    assert!(place("interrupted: coming") < place("\"failed\"") && place("\"wait-over\"") < place("\"failed\""), "{told}");
     let (_, status, description) = release.history().remove(0);
     assert_eq!(status, "failed");
     assert!(description.starts_with("interrupted"), "{description}");

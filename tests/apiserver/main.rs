@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod cases;
 mod client;
 mod counts;
 mod fabric;
@@ -12,3 +13,5 @@ mod harness;
 mod interruptions;
 mod nodes;
 mod operations;
+mod pod_security;
+mod rights;

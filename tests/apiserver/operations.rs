@@ -60,7 +60,7 @@ fn nodes_of_a_rollout_group_change_one_at_a_time_each_ready_before_the_next() {
     let Some(release) = Release::new() else { return };
     release.install(&[]).success();
     // The new pods never become ready: the first node is as far as it gets.
-    let output = release.upgrade(&["--set", "image=registry.example/node:2,state=not-ready", "--timeout", "3s"]).exits(3);
+    let output = release.upgrade(&["--set", "image=registry.example/node:2,state=not-ready", "--timeout", "10s"]).exits(3);
     assert_eq!(
         (release.image("node0"), release.image("node1")),
         ("registry.example/node:2".into(), "registry.example/node:1".into())
@@ -133,7 +133,7 @@ fn a_rollback_after_a_failed_upgrade_restores_what_was_deployed() {
 fn rollback_on_failure_goes_back_by_itself() {
     let Some(release) = Release::new() else { return };
     let chart = chart();
-    let failing = ["--set", "state=image-pull-error", "--timeout", "2s", "--rollback-on-failure"];
+    let failing = ["--set", "state=image-pull-error", "--timeout", "10s", "--rollback-on-failure"];
     release.run("install", &[&["--chart", chart.as_str()], &failing[..]].concat()).exits(3);
     assert_eq!(release.leftovers(), Vec::<String>::new(), "a first install goes away again");
     release.install(&[]).success();
@@ -306,9 +306,22 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
 }
 
 #[test]
+fn a_hook_that_is_deleted_while_it_runs_has_failed() {
+    let Some(release) = Release::new() else { return };
+    release.install(&["--set", "hooks.enabled=true,nodes=0"]).success();
+    let upgrade = release.command(&["upgrade"], &["--set", "hooks.state=not-ready"]).spawn();
+    until("the hook to run", || release.get("pod", "pre-upgrade-1").filter(|pod| pod["status"]["phase"] == "Running"));
+    release.cluster.kubectl().args(["-n", &release.namespace, "delete", "pod", "pre-upgrade-1"]).run().success();
+    let output = upgrade.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("it was deleted before it came to its end"), "{told}");
+}
+
+#[test]
 fn a_reason_names_the_image_that_cannot_be_pulled() {
     let Some(release) = Release::new() else { return };
-    let output = release.install(&["--set", "state=image-pull-error,nodes=1", "--timeout", "2s"]).exits(3);
+    let output = release.install(&["--set", "state=image-pull-error,nodes=1", "--timeout", "20s"]).exits(3);
     assert!(output.stderr.contains("registry.example/node:1 cannot be pulled"), "{}", output.stderr);
 }
 

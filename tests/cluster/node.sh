@@ -59,11 +59,20 @@ load_pause() {
 }
 
 load() { # ARCHIVE, or REF ROOTFS FLAGS...: the node pulls nothing, it is given its images
-  if [ $# = 1 ]; then containers images import "$1" >/dev/null; return; fi
-  local reference=$1 root=$2 archive; shift 2
+  if [ $# = 1 ]; then containers images import "$1" >/dev/null && name_by_digest; return; fi
+  local reference=$1 root=$2 archive status=0; shift 2
   archive=$(mktemp "$DIR/image.XXXXXX")
-  "$(locate image)" "$reference" "$root" "$archive" "$@" && containers images import "$archive" >/dev/null
+  "$(locate image)" "$reference" "$root" "$archive" "$@" && containers images import "$archive" >/dev/null &&
+    name_by_digest "name==$reference" || status=$?
   rm -f "$archive"
+  return $status
+}
+
+name_by_digest() { # pods may name an image by its digest, as if a registry had served it
+  local reference digest
+  containers images ls "$@" | awk 'NR > 1 && $1 !~ /@|^sha256:/ { print $1, $3 }' | while read -r reference digest; do
+    containers images tag --force "$reference" "${reference%:*}@$digest" >/dev/null
+  done
 }
 
 start_kubelet() {

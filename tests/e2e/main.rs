@@ -3,43 +3,40 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaincode;
+mod network;
 mod node;
+mod share;
 
-use std::path::{Path, PathBuf};
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-
+use chaincode::Package;
+use network::{BFT, KAFKA, Network, RAFT, decoded, orderer};
 use node::{Node, name};
-use support::{repository, until};
+use share::Share;
+use support::until;
 
 const PEER: &str = "ghcr.io/hyperledger/fabric-peer:2.5.16";
 const ORDERER: &str = "ghcr.io/hyperledger/fabric-orderer:2.5.16";
+const TOOLS: &str = "ghcr.io/hyperledger/fabric-tools:2.5.16";
+const CA: &str = "ghcr.io/hyperledger/fabric-ca:1.5.15";
 
 #[test]
 fn a_network_orders_commits_and_finds_its_ledgers_after_its_nodes_are_killed() {
     let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
-    let network = Network::install(&node, RAFT, "2.5.16");
+    let network = Network::of_fixtures(&node, RAFT, "2.5.16");
     network.form_channel();
     network.commit("before");
     network.assert_quiet();
 
-    let leader = network.leader();
-    let height = node.metric("org1", "peer0-0", HEIGHT);
-    node.kill("orgorderer1", &leader);
-    node.kill("org1", "peer0-0");
-    assert_eq!(node.metric("org1", "peer0-0", HEIGHT), height, "the ledger outlives the pod");
-    assert_eq!(node.metric("orgorderer1", &leader, HEIGHT), height, "the ledger outlives the pod");
+    network.kill(&network.leader(), "peer0-0");
     network.commit("after");
-    node.assert_steady(&["orgorderer1", "org1"]);
+    network.assert_stays();
 }
 
 #[test]
 fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
     let before = ["ghcr.io/hyperledger/fabric-orderer:2.5.15", "ghcr.io/hyperledger/fabric-peer:2.5.15"];
     let Some(node) = Node::with(&[&before[..], &[ORDERER, PEER]].concat()) else { return };
-    let network = Network::install(&node, RAFT, "2.5.15");
+    let network = Network::of_fixtures(&node, RAFT, "2.5.15");
     network.form_channel();
     network.commit("before");
 
@@ -57,41 +54,48 @@ fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
 }
 
 #[test]
-fn generated_identities_serve_the_orderers_admin_port_and_gossip() {
-    let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
-    node.fabric(&["install", "orgorderer1"]);
-    node.fabric(&["install", "org1", "--set", "ca.enabled=false"]);
-    node.assert_steady(&["orgorderer1", "org1"]);
-
-    let admin = Admin::of_secret(&node, "orgorderer1");
-    for orderer in ["orderer0", "orderer1", "orderer2"] {
-        let (status, channels) = admin.call(&node, orderer, "channels", &[]);
-        assert_eq!((status, &channels["channels"]), (200, &Value::Null), "{orderer}");
-    }
+fn generated_identities_form_a_network() {
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS]) else { return };
+    let network = Network::generated(&node, RAFT, "2.5.16", "");
+    network.make_channel();
+    network.commit("before");
     // Two peers that know each other have verified each other's certificates.
     for peer in ["peer0-0", "peer1-0"] {
-        until("peers to find each other", || {
-            let log = node.cluster.kubectl().args(["logs", "-n", "org1", peer]).run().success().stdout;
-            log.contains("probed us").then_some(())
-        });
+        until("peers to find each other", || node.log("org1", peer).contains("probed us").then_some(()));
     }
-    for (namespace, pods) in [("orgorderer1", node.pods("orgorderer1")), ("org1", node.pods("org1"))] {
-        for pod in &pods {
-            assert_eq!(node.complaints(namespace, name(pod)), Vec::<String>::new(), "{namespace}/{}", name(pod));
-        }
-    }
+    network.assert_quiet();
+    network.kill(&network.leader(), "peer1-0");
+    network.commit("after");
+    network.assert_stays();
+}
+
+/// Images of 3.1, of whose tools Fabric publishes none.
+const LINE_3_1: [&str; 3] =
+    ["ghcr.io/hyperledger/fabric-orderer:3.1.5", "ghcr.io/hyperledger/fabric-peer:3.1.5", "example.com/fabric-tools:3.1.5"];
+
+#[test]
+fn generated_identities_form_a_network_on_bft() {
+    let Some(node) = Node::with(&LINE_3_1) else { return };
+    let network = Network::generated(&node, BFT, "3.1.5", &format!("cli.image={}", LINE_3_1[2]));
+    network.make_channel();
+    network.commit("before");
+    // Each of the four goes and comes back, the leader among them.
+    node.fabric(&["upgrade", "orgorderer1", "--set", "orderers.podAnnotations.turn=next"]);
+    network.commit("between");
+    network.kill("orderer0-0", "peer1-0");
+    network.commit("after");
+    network.assert_stays();
 }
 
 #[test]
 fn four_bft_orderers_agree() {
-    let images = ["ghcr.io/hyperledger/fabric-orderer:3.1.5", "ghcr.io/hyperledger/fabric-peer:3.1.5"];
-    let Some(node) = Node::with(&images) else { return };
-    let network = Network::install(&node, BFT, "3.1.5");
+    let Some(node) = Node::with(&LINE_3_1[..2]) else { return };
+    let network = Network::of_fixtures(&node, BFT, "3.1.5");
     network.form_channel();
     network.commit("before");
-    node.kill("orgorderer1", "orderer3-0");
+    network.kill("orderer3-0", "peer0-0");
     network.commit("after");
-    node.assert_steady(&["orgorderer1", "org1"]);
+    network.assert_stays();
 }
 
 #[test]
@@ -99,188 +103,159 @@ fn orderers_of_1_4_make_a_channel_on_kafka() {
     let images = ["kafka:0.4.22", "zookeeper:0.4.22", "orderer:1.4.12", "peer:1.4.12"];
     let images = images.map(|image| format!("docker.io/hyperledger/fabric-{image}"));
     let Some(node) = Node::with(&images.each_ref().map(String::as_str)) else { return };
-    let fixtures = repository().join("tests/fixtures/v1.4.12");
+    let network = Network { node: &node, consensus: KAFKA };
     // Twelve pods on one machine.
     let small = "kafka.resources.requests.cpu=10m,kafka.zookeeperResources.requests.cpu=10m";
     node.fabric(&["install", "kafka", "--set", small]);
 
-    let genesis = format!("--from-file={}", fixtures.join("genesis.block").display());
-    for arguments in
-        [&["create", "namespace", "orgorderer1"][..], &["create", "secret", "generic", "-n", "orgorderer1", "genesis", &genesis]]
-    {
-        node.cluster.kubectl().args(arguments).run().success();
-    }
-    let crypto = fixtures.join("crypto-config").display().to_string();
+    let crypto = network.fixture("crypto-config").display().to_string();
     let common = ["--crypto-config", &crypto, "--fabric-version", "1.4.12"];
+    network.make_genesis_secret(&network.fixture("genesis.block"));
     let small = "orderers.resources.requests.cpu=10m,orderers.consensus=kafka,orderers.genesis.secret=genesis";
     node.fabric(&[&["install", "orgorderer1", "--set", small], &common[..]].concat());
     let small = format!("peers.resources.requests.cpu=10m,ca.enabled=false,cli.enabled=true,cli.image={}", images[3]);
     node.fabric(&[&["install", "org1", "--set", &small], &common[..]].concat());
 
-    let tls_ca = fixtures.join("crypto-config/ordererOrganizations/orgorderer1/tlsca/tlsca.orgorderer1-cert.pem");
-    node.copy_to_cli("org1", &tls_ca, "/tmp/orderers.pem");
-    // Orderers are ready before Kafka has answered them; then they refuse, and may be asked again.
-    let ask = STANDARD.encode(std::fs::read(fixtures.join("mychannel.tx")).expect("a fixture"));
-    let create = format!(
-        "cd /tmp && echo {ask} | base64 -d >mychannel.tx && peer channel create -c mychannel -f /tmp/mychannel.tx {}",
-        orderer(1)
-    );
-    until("the channel to be made", || {
-        let run = node.cluster.kubectl().args(["exec", "-n", "org1", "deploy/cli", "--", "sh", "-c", &create]).run();
-        (run.status == Some(0)).then_some(())
-    });
-    for peer in 0..2 {
-        node.cli("org1", &format!("CORE_PEER_ADDRESS=peer{peer}.org1:7051 peer channel join -b /tmp/mychannel.block"));
-    }
-
-    node.kill("orgorderer1", "orderer0-0");
+    network.ask_for_channel(&std::fs::read(network.fixture("mychannel.tx")).expect("a fixture"));
+    network.kill("orderer0-0", "peer0-0");
     node.kill("kafka", "kafka0-0");
-    let height = node.metric("org1", "peer0-0", HEIGHT);
-    assert_eq!(height, Some(1));
     // The channel of orderer0 begins anew from its volume, and goes on from Kafka.
     let fetch = format!("peer channel fetch newest /tmp/newest.block -c mychannel {}", orderer(0));
-    until("the killed orderer to deliver", || {
-        let run = node.cluster.kubectl().args(["exec", "-n", "org1", "deploy/cli", "--", "sh", "-c", &fetch]).run();
-        (run.status == Some(0)).then_some(())
-    });
-    node.assert_unbroken(&["kafka", "orgorderer1", "org1"]);
+    until("the killed orderer to deliver", || node.try_cli("org1", &fetch));
+    node.assert_stays(&["kafka", "orgorderer1", "org1"]);
+    node.assert_steady(&["orgorderer1", "org1"]);
 }
 
-const HEIGHT: &str = "ledger_blockchain_height";
+/// Images of 2.2, the last line with a system channel; `fabric-tools` makes its genesis block.
+const LINE_2_2: [&str; 3] = [
+    "docker.io/hyperledger/fabric-orderer:2.2.15",
+    "docker.io/hyperledger/fabric-peer:2.2.15",
+    "docker.io/hyperledger/fabric-tools:2.2.15",
+];
 
-/// How orderers agree, as the fixtures' channel has it.
-struct Consensus {
-    fixtures: &'static str,
-    name: &'static str,
-    orderers: usize,
-    leads: &'static str,
+#[test]
+fn orderers_of_2_2_make_a_channel_on_raft() {
+    let Some(node) = Node::with(&LINE_2_2) else { return };
+    let network = Network { node: &node, consensus: RAFT };
+    let crypto = network.fixture("crypto-config").display().to_string();
+    let common = ["--crypto-config", &crypto, "--fabric-version", "2.2.15"];
+    node.fabric(&[&["install", "org1", "--set", "ca.enabled=false,cli.enabled=true"], &common[..]].concat());
+    network.make_genesis_secret(&network.make_genesis_block());
+    node.fabric(&[&["install", "orgorderer1", "--set", "orderers.genesis.secret=genesis"], &common[..]].concat());
+    network.request_channel();
+
+    network.commit("before");
+    network.kill(&network.leader(), "peer0-0");
+    network.commit("after");
+    network.assert_stays();
 }
 
-const RAFT: &Consensus = &Consensus { fixtures: "v2.5.16", name: "etcdraft", orderers: 3, leads: "consensus_etcdraft_is_leader" };
-const BFT: &Consensus = &Consensus { fixtures: "v3.1.5", name: "BFT", orderers: 4, leads: "consensus_BFT_is_leader" };
-
-/// Releases orgorderer1 and org1 with the fixtures' identities.
-struct Network<'a> {
-    node: &'a Node,
-    consensus: &'a Consensus,
-}
-
-impl<'a> Network<'a> {
-    fn install(node: &'a Node, consensus: &'a Consensus, version: &str) -> Network<'a> {
-        let network = Network { node, consensus };
-        let crypto = network.fixture("crypto-config").display().to_string();
-        let common = ["--crypto-config", &crypto, "--fabric-version", version];
-        let agree = format!("orderers.consensus={},orderers.count={}", consensus.name, consensus.orderers);
-        let allow = "networkPolicy.peerOrgs={org1}";
-        node.fabric(&[&["install", "orgorderer1", "--set", &agree, "--set", allow], &common[..]].concat());
-        // The peers' image holds all that the CLI pod needs here.
-        let cli = format!("ca.enabled=false,cli.enabled=true,cli.image=ghcr.io/hyperledger/fabric-peer:{version}");
-        let allow = "networkPolicy.ordererOrgs={orgorderer1}";
-        node.fabric(&[&["install", "org1", "--set", &cli, "--set", allow], &common[..]].concat());
-        node.assert_steady(&["orgorderer1", "org1"]);
-        network
+/// The network of "Deploy Fabric on Kubernetes as BaaS": keys, certificates and the genesis block are files of a server. The test
+/// stands in for the server alone: volume and claim are the chart's own, with a folder of this machine in place of `nfs`.
+#[test]
+fn files_of_the_nfs_source_serve_every_node() {
+    let Some(node) = Node::with(&[&LINE_2_2[..], &[CA]].concat()) else { return };
+    let network = Network { node: &node, consensus: RAFT };
+    let share = Share::of(&node, &network.fixture("crypto-config"));
+    for release in ["org1", "orgorderer1"] {
+        share.export(release);
     }
+    let folder = share.folder.display().to_string();
+    let from_claim = ["--set", "crypto.source=nfs,crypto.nfs.claim=crypto", "--set", Share::GROUP];
+    let common = [&from_claim[..], &["--fabric-version", "2.2.15", "--crypto-config", &folder]].concat();
+    node.fabric(&[&["install", "org1", "--set", &format!("cli.enabled=true,ca.image={CA}")], &common[..]].concat());
+    let block = std::fs::read(network.make_genesis_block()).expect("a file of ours");
+    share.write("ordererOrganizations/orgorderer1/genesis.block", &block);
+    node.fabric(&[&["install", "orgorderer1", "--set", "orderers.genesis.path=genesis.block"], &common[..]].concat());
+    network.request_channel();
 
-    fn fixture(&self, path: &str) -> PathBuf {
-        repository().join("tests/fixtures").join(self.consensus.fixtures).join(path)
-    }
-
-    /// Joins every orderer to the fixtures' channel by its admin port, and every peer with the block that an orderer hands out.
-    fn form_channel(&self) {
-        let organization = self.fixture("crypto-config/ordererOrganizations/orgorderer1");
-        let tls_ca = organization.join("tlsca/tlsca.orgorderer1-cert.pem");
-        let own = organization.join("users/Admin@orgorderer1/tls");
-        let admin = Admin { ca: tls_ca.clone(), certificate: own.join("client.crt"), key: own.join("client.key") };
-        let block = format!("config-block=@{}", self.fixture("mychannel.block").display());
-        for number in 0..self.consensus.orderers {
-            let (status, channel) = admin.call(self.node, &format!("orderer{number}"), "channels", &["-F", &block]);
-            assert_eq!((status, &channel["consensusRelation"]), (201, &"consenter".into()), "{channel}");
-        }
-        self.leader();
-        self.node.copy_to_cli("org1", &tls_ca, "/tmp/orderers.pem");
-        self.node.cli("org1", &format!("peer channel fetch 0 /tmp/mychannel.block -c mychannel {}", orderer(1)));
-        for peer in 0..2 {
-            self.node.cli("org1", &format!("CORE_PEER_ADDRESS=peer{peer}.org1:7051 peer channel join -b /tmp/mychannel.block"));
+    network.commit("before");
+    network.kill(&network.leader(), "peer0-0");
+    network.commit("after");
+    for namespace in ["org1", "orgorderer1"] {
+        let secrets = node.cluster.list("secret", namespace);
+        let keys = secrets.iter().map(name).filter(|secret| secret.ends_with("-msp") || secret.ends_with("-tls"));
+        assert_eq!(keys.collect::<Vec<_>>(), Vec::<&str>::new(), "{namespace}");
+        for pod in node.pods(namespace) {
+            let mounts = node.exec(namespace, name(&pod), "cat /proc/mounts");
+            let mut identities = mounts.lines().filter(|mount| mount.contains(" /etc/hyperledger/")).peekable();
+            assert!(identities.peek().is_some() && identities.all(|mount| mount.contains(" ro,")), "{}: {mounts}", name(&pod));
         }
     }
-
-    /// Waits until exactly one orderer leads, and returns its pod.
-    fn leader(&self) -> String {
-        until("one orderer to lead", || {
-            let pods = self.node.pods("orgorderer1");
-            let leads = |pod: &str| self.node.metric("orgorderer1", pod, self.consensus.leads) == Some(1);
-            let mut leaders = pods.iter().map(name).filter(|pod| leads(pod));
-            leaders.next().filter(|_| leaders.next().is_none()).map(str::to_owned)
-        })
-    }
-
-    /// Has a transaction endorsed, ordered and committed, and waits until both peers have its block. It approves a chaincode that
-    /// there is not: nothing else that an administrator may do is as short.
-    fn commit(&self, name: &str) {
-        let height = |peer: &str| self.node.metric("org1", peer, HEIGHT);
-        let before = height("peer0-0");
-        self.leader();
-        let mut attempts = 0..;
-        until("a transaction to be committed", || {
-            // A name of its own: an attempt that failed may have been ordered nevertheless.
-            let definition = format!("-C mychannel -n {name}{} -v 1 --sequence 1", attempts.next()?);
-            let approve = format!("peer lifecycle chaincode approveformyorg {definition} {}", orderer(2));
-            let run = self.node.cluster.kubectl().args(["exec", "-n", "org1", "deploy/cli", "--", "sh", "-c", &approve]).run();
-            (run.status == Some(0)).then_some(())
-        });
-        until("both peers to have the block", || {
-            let heights = (height("peer0-0"), height("peer1-0"));
-            (heights.0 == heights.1 && heights.0 > before).then_some(())
-        });
-    }
-
-    /// Asserts that no node complains in its log.
-    fn assert_quiet(&self) {
-        for namespace in ["orgorderer1", "org1"] {
-            for pod in self.node.pods(namespace) {
-                assert_eq!(self.node.complaints(namespace, name(&pod)), Vec::<String>::new(), "{namespace}/{}", name(&pod));
-            }
-        }
-    }
+    network.assert_stays();
 }
 
-fn orderer(number: usize) -> String {
-    format!("-o orderer{number}.orgorderer1:7050 --tls --cafile /tmp/orderers.pem")
+#[test]
+fn the_ca_server_enrols_members_and_knows_them_after_a_kill() {
+    let Some(node) = Node::with(&[PEER, CA]) else { return };
+    node.fabric(&["install", "org1", "--set", &format!("cli.enabled=true,cli.image={PEER}")]);
+    let client = |command: &str| {
+        let client =
+            "FABRIC_CA_CLIENT_HOME=/tmp/client FABRIC_CA_CLIENT_TLS_CERTFILES=/etc/hyperledger/tls/ca.crt fabric-ca-client";
+        node.cluster
+            .kubectl()
+            .args(["exec", "-n", "org1", "ca-0", "--", "sh", "-c", &format!("{client} {command}")])
+            .run()
+            .success();
+    };
+    let secret = node.cluster.get("secret", "ca-admin", Some("org1")).expect("the administrator");
+    client(&format!("enroll -u https://{}:{}@localhost:7054", decoded(&secret, "username"), decoded(&secret, "password")));
+    client("register -u https://localhost:7054 --id.name alice --id.secret wonderland --id.type client");
+    node.kill("org1", "ca-0");
+    client("enroll -u https://alice:wonderland@localhost:7054");
+
+    // The peers take her for one of their own.
+    let own = |file: &str| node.exec("org1", "ca-0", &format!("cat /tmp/client/msp/{file}"));
+    let msp = node.cluster.get("secret", "org1-admin-msp", Some("org1")).expect("the administrator's MSP");
+    for (file, text) in [
+        ("signcerts/cert.pem", own("signcerts/cert.pem")),
+        ("keystore/key.pem", own("keystore/*_sk")),
+        ("cacerts/ca.org1-cert.pem", decoded(&msp, "cacert.pem")),
+        ("config.yaml", decoded(&msp, "config.yaml")),
+    ] {
+        node.copy_to_cli("org1", &text, &format!("/tmp/alice/{file}"));
+    }
+    node.cli("org1", "CORE_PEER_MSPCONFIGPATH=/tmp/alice peer channel list");
+    node.assert_stays(&["org1"]);
+    node.assert_steady(&["org1"]);
 }
 
-/// Who may use the orderers' admin port, by mutual TLS.
-struct Admin {
-    ca: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
+#[test]
+fn chaincode_as_a_service_is_invoked() {
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, SERVICE]) else { return };
+    invoke_service(&Network::generated(&node, RAFT, "2.5.16", ""));
 }
 
-impl Admin {
-    /// Takes the administrator that an install has made.
-    fn of_secret(node: &Node, release: &str) -> Admin {
-        let secret =
-            node.cluster.get("secret", &format!("{release}-admin-tls"), Some(release)).expect("the administrator's Secret");
-        let save = |key: &str| {
-            let path = node.cluster.folder().join(key);
-            let text = STANDARD.decode(secret["data"][key].as_str().expect("text")).expect("base64");
-            std::fs::write(&path, text).expect("a folder of ours");
-            path
-        };
-        Admin { ca: save("ca.crt"), certificate: save("tls.crt"), key: save("tls.key") }
-    }
+#[test]
+fn chaincode_as_a_service_is_invoked_on_bft() {
+    let Some(node) = Node::with(&[&LINE_3_1[..], &[SERVICE]].concat()) else { return };
+    invoke_service(&Network::generated(&node, BFT, "3.1.5", &format!("cli.image={}", LINE_3_1[2])));
+}
 
-    /// Calls an orderer's channel participation API: the status, and what it answers.
-    fn call(&self, node: &Node, orderer: &str, path: &str, args: &[&str]) -> (u16, Value) {
-        let tunnel = node.tunnel("orgorderer1", orderer, 9443);
-        let host = format!("{orderer}.orgorderer1:{}", tunnel.port);
-        let mut curl = support::isolated("curl", Path::new("/"));
-        curl.args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--resolve", &format!("{host}:127.0.0.1")]);
-        curl.arg("--cacert").arg(&self.ca).arg("--cert").arg(&self.certificate).arg("--key").arg(&self.key);
-        curl.args(args).arg(format!("https://{host}/participation/v1/{path}"));
-        let output = curl.output().expect("curl runs");
-        assert!(output.status.success(), "{orderer}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("JSON");
-        let (body, status) = text.rsplit_once('\n').expect("a status");
-        (status.parse().expect("a number"), serde_json::from_str(body).expect("JSON"))
-    }
+/// The chaincode server of fabric-samples' asset transfer.
+const SERVICE: &str = "example.com/asset-transfer-basic:1.0";
+
+fn invoke_service(network: &Network) {
+    network.make_channel();
+    let connection = r#"{"address": "basic.org1:9999", "dial_timeout": "10s"}"#;
+    let package = network.install_chaincode(&Package::new("ccaas", "basic", &[("connection.json", connection)]));
+    let service = include_str!("chaincode.yaml").replace("IMAGE", SERVICE).replace("PACKAGE", &package);
+    network.node.cluster.apply("org1", &service);
+    network.use_chaincode(&package);
+}
+
+#[test]
+fn chaincode_in_jobs_is_invoked() {
+    let chaincode = "example.com/asset-transfer-go:1.0";
+    let builder = "ghcr.io/hyperledger-labs/fabric-builder-k8s/k8s-fabric-peer:0.15.2";
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, builder, chaincode]) else { return };
+    let network = Network::generated(&node, RAFT, "2.5.16", "chaincode.mode=k8s");
+    network.make_channel();
+
+    let (name, digest) = node.digest(chaincode);
+    let image = serde_json::json!({"name": name, "digest": digest}).to_string();
+    let package = network.install_chaincode(&Package::new("k8s", "basic", &[("image.json", &image)]));
+    network.use_chaincode(&package);
+    let jobs = node.cluster.list("job", "org1");
+    assert_eq!(jobs.len(), 2, "one for each peer: {jobs:#?}");
 }

@@ -28,8 +28,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest that anything may take; far above what it does take, so that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The longest that anything may take; far above what it does take, so that only a hang reaches it, and above the plugin's own `--timeout`, so
+/// that a hang is told in its words.
+const PATIENCE: Duration = Duration::from_secs(360);
 
 /// How long the shared cluster outlives its last user, in seconds.
 const IDLE_STOP: &str = "300";
@@ -54,6 +55,12 @@ pub fn cluster_alone(namespaces: &[&str]) -> Option<(Cluster, Turn)> {
     turn.lock().expect("a lock on it");
     cluster.kubectl().args(["delete", "namespace", "--ignore-not-found"]).args(namespaces).run().success();
     Some((cluster, Turn(turn)))
+}
+
+/// Returns a cluster of this name that the caller may break: no other test uses it.
+pub fn cluster_to_break(name: &'static str) -> Option<Cluster> {
+    static BROKEN: OnceLock<Result<Shared, String>> = OnceLock::new();
+    enter(BROKEN.get_or_init(|| Shared::join(name)))
 }
 
 /// Being alone in a cluster; dropped, the next one is.
@@ -95,8 +102,7 @@ impl Shared {
     fn join(name: &str) -> Result<Self, String> {
         let shared = Self::try_join(name);
         if let Err(reason) = &shared {
-            // Straight to the terminal: the harness of `cargo test` hides what passing tests print.
-            let _ = writeln!(std::io::stderr(), "skipped: every test that needs a control plane ({reason})");
+            tell(&format!("skipped: every test that needs a control plane ({reason})"));
         }
         shared
     }
@@ -142,6 +148,17 @@ impl Cluster {
         Self { dir: dir.to_owned(), network: format!("t{:08x}", RandomState::new().hash_one(0) as u32), home }
     }
 
+    /// The folder of the cluster's state: logs, pid files, addresses.
+    pub fn state(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Stops or starts a part of the cluster, such as `apiserver`.
+    pub fn part(&self, verb: &str, part: &str) {
+        let done = cluster_script().args([verb, part]).env("CLUSTER_DIR", &self.dir).status();
+        assert!(done.is_ok_and(|status| status.success()), "cluster {verb} {part}");
+    }
+
     /// Returns a network name (`--network`) that no other test has.
     pub fn network(&self) -> &str {
         &self.network
@@ -177,6 +194,18 @@ impl Cluster {
     /// Returns kubectl, ready for its arguments: the tests' second pair of eyes.
     pub fn kubectl(&self) -> Invocation {
         self.invoke(self.dir.join("kubectl"))
+    }
+
+    /// Returns a line of bash, which has both on its path.
+    pub fn shell(&self, line: &str) -> Invocation {
+        let bin = self.home.path().join("bin");
+        if !bin.exists() {
+            fs::create_dir(&bin).expect("a folder");
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kubectl-fabric"), bin.join("kubectl-fabric")).expect("a link");
+            std::os::unix::fs::symlink(self.dir.join("kubectl"), bin.join("kubectl")).expect("a link");
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.invoke("bash").env("PATH", format!("{}:{path}", bin.display())).args(["-c", line])
     }
 
     fn invoke(&self, program: impl AsRef<OsStr>) -> Invocation {
@@ -326,11 +355,17 @@ impl Invocation {
     }
 
     /// Runs it to its end, whatever that is.
-    pub fn run(mut self) -> Output {
+    pub fn run(self) -> Output {
+        self.run_as(|_| ())
+    }
+
+    /// Runs it to its end, and tells its process id as soon as it has one.
+    pub fn run_as(mut self, tell: impl FnOnce(u32)) -> Output {
         let shown = format!("{:?}", self.command.get_program())
             + &self.command.get_args().map(|arg| format!(" {arg:?}")).collect::<String>();
         let command = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        tell(child.id());
         let mut stdin = child.stdin.take().expect("piped");
         let text = self.stdin;
         // A program that ends without reading its input breaks the pipe, and may.
@@ -362,7 +397,7 @@ fn read_in_background(mut pipe: impl Read + Send + 'static) -> thread::JoinHandl
 }
 
 /// How a program ended, and what it said.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
     command: String,
     /// The exit status; none where a signal ended it.
@@ -388,11 +423,21 @@ impl Output {
         self
     }
 
+    /// All of it in words, for a report.
+    pub fn told(&self) -> String {
+        format!("{}: exit status {:?}\n--- stdout\n{}--- stderr\n{}", self.command, self.status, self.stdout, self.stderr)
+    }
+
     /// Reads its standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{}: {error} in\n{}", self.command, self.stdout))
     }
+}
+
+/// Prints a line straight to the terminal: the harness of `cargo test` hides what passing tests print.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Waits until `look` finds what it looks for, under a generous limit.

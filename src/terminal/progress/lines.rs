@@ -114,6 +114,10 @@ impl Progress for Lines {
                 };
                 state.waiting.take(object, how, reason, *done, *total)
             }
+            Event::WaitOver => {
+                state.waiting = Waiting::default();
+                None
+            }
             Event::Applied { action, object } => Some(format!("{object} {action}")),
             other => lasting(other),
         };

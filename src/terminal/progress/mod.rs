@@ -38,7 +38,7 @@ fn lasting(event: &Event) -> Option<String> {
         Event::Hook { hook, phase } => Some(format!("hook {hook}: {phase}")),
         Event::Warning { message } => Some(format!("{YELLOW}warning:{YELLOW:#} {}", harmless(message))),
         Event::Step { message } => Some(harmless(message)),
-        Event::Applied { .. } | Event::Waiting { .. } => None,
+        Event::Applied { .. } | Event::Waiting { .. } | Event::WaitOver => None,
     }
 }
 

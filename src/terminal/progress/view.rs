@@ -88,6 +88,11 @@ impl Progress for View {
                 state.headline.set_message(format!("{done}/{total} ready"));
                 state.draw(&self.screen);
             }
+            Event::WaitOver => {
+                state.waiting.clear();
+                state.headline.set_message("");
+                state.draw(&self.screen);
+            }
             Event::Step { message } => state.headline.set_message(harmless(message)),
             other => {
                 if let Some(text) = lasting(other) {

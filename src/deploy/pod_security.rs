@@ -1,0 +1,165 @@
+//! The Pod Security level that the release's namespace enforces: as strict as the release's pods allow, in a namespace that was made for
+//! the release. Labels that somebody else set, or took away, are left as they are.
+
+use super::{Context, DryRun, Options, Target, Writer};
+use crate::cluster::Apply;
+use crate::error::{Error, Place, Result};
+use crate::manifest::annotation;
+use crate::manifest::pod_security::{self, Level, Need};
+use crate::plan::compare::owned_fields;
+use crate::release::{Entry, Status, Summary};
+use crate::storage;
+use serde_json::{Value, json};
+
+/// The annotation of a namespace that this program made, with the release that it made it for.
+pub(super) const CREATED_FOR: &str = "kubectl-fabric.io/created-for";
+
+/// Labels of the Pod Security admission controller: the first refuses pods, the second tells whoever applies a workload of such pods.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+const WARN: &str = "pod-security.kubernetes.io/warn";
+
+/// What the pods of the release and of its hooks need.
+pub(super) fn needs(context: &Context<'_>, target: &Target) -> Vec<Need> {
+    let objects = target.objects.iter().map(AsRef::as_ref).chain(target.hooks.iter().map(|hook| &hook.object));
+    pod_security::needs(objects.filter(|object| object.key.namespace.as_ref() == Some(&context.namespace)))
+}
+
+/// The release's namespace as it is made.
+pub(super) fn namespace(context: &Context<'_>, level: Level) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": context.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "kubectl-fabric", ENFORCE: level.as_str(), WARN: level.as_str()},
+            "annotations": {CREATED_FOR: context.release.as_str()},
+        },
+    })
+}
+
+/// The namespace goes from one level to another.
+#[derive(Clone, Copy)]
+pub(super) struct Relabel {
+    from: Level,
+    to: Level,
+}
+
+impl Relabel {
+    /// Before the first pod: what the new pods need is allowed.
+    pub(super) async fn loosen(self, context: &Context<'_>, writer: &Writer<'_>) -> Result<()> {
+        if self.to < self.from {
+            return Ok(());
+        }
+        writer.check()?;
+        self.apply(context, Apply::default()).await
+    }
+
+    /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of before, if not all were waited for, could
+    /// not be made anew; so then it is left to the next run.
+    pub(super) async fn tighten(self, context: &Context<'_>, options: &Options, writer: &Writer<'_>) -> Result<()> {
+        if self.to > self.from || !options.wait {
+            return Ok(());
+        }
+        writer.check()?;
+        if let Err(error) = self.apply(context, Apply::default()).await {
+            context.warn(&error.to_string());
+        }
+        Ok(())
+    }
+
+    async fn apply(self, context: &Context<'_>, how: Apply) -> Result<()> {
+        let Relabel { from, to } = self;
+        context.cluster.apply(&namespace(context, to), how).await.map_err(|error| {
+            let what =
+                format!("namespace \"{}\" cannot be labelled anew, from Pod Security level {from} to {to}", context.namespace);
+            Error::from(error).context(what).hint(by_hand(context, to))
+        })?;
+        if !how.dry_run {
+            context.step(&format!("namespace {}: Pod Security level {from} → {to}", context.namespace));
+        }
+        Ok(())
+    }
+}
+
+/// Compares what the namespace enforces with what the pods need. A namespace without a level of its own is left without one.
+///
+/// # Errors
+///
+/// The namespace is too strict, and not this release's to change.
+pub(super) async fn settle(
+    context: &Context<'_>,
+    options: &Options,
+    live: &Value,
+    needs: &[Need],
+    warnings: &mut Vec<String>,
+) -> Result<Option<Relabel>> {
+    let enforced = live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse);
+    let needed = pod_security::level(needs);
+    let Some(from) = enforced.filter(|enforced| *enforced != needed) else { return Ok(None) };
+    let relabel = Relabel { from, to: needed };
+    let others = others(context, live).await?;
+    match (others, needed > from) {
+        (None, true) => {
+            if options.dry_run != DryRun::Client {
+                relabel.apply(context, Apply { dry_run: true, ..Apply::default() }).await?;
+            }
+            warnings.push(format!(
+                "namespace \"{}\" goes from Pod Security level {from} to {needed}: {}",
+                context.namespace,
+                told(needs, from).collect::<Vec<_>>().join(", ")
+            ));
+            Ok(Some(relabel))
+        }
+        (None, false) => Ok(Some(relabel)),
+        (Some(_), false) => Ok(None),
+        (Some(whose), true) => {
+            let error = too_strict(context, relabel, needs, &whose);
+            match options.tell_refusals {
+                true => warnings.push(error.what().to_owned()),
+                false => return Err(error),
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Why the namespace's level is not this release's to change, if it is not.
+async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
+    if annotation(live, CREATED_FOR) != Some(context.release.as_str()) {
+        return Ok(Some("it was not made for this release".to_owned()));
+    }
+    let owned = owned_fields(live).is_some_and(|owned| !owned["f:metadata"]["f:labels"][format!("f:{ENFORCE}")].is_null());
+    if !owned {
+        return Ok(Some("its label was set by somebody else".to_owned()));
+    }
+    let entries = storage::list(context.cluster, Some(&context.namespace)).await?;
+    let mut living = entries.iter().filter_map(|entry| match entry {
+        Entry::Readable(summary) if summary.status == Status::Uninstalled => None,
+        Entry::Readable(Summary { release, .. }) | Entry::Unreadable { release, .. } => Some(release),
+    });
+    let other = living.find(|release| *release != context.release.as_str());
+    Ok(other.map(|other| format!("release \"{other}\" lives in it, too")))
+}
+
+fn too_strict(context: &Context<'_>, Relabel { from, to }: Relabel, needs: &[Need], whose: &str) -> Error {
+    let namespace = &context.namespace;
+    let places =
+        needs.iter().filter(|need| need.level > from).map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
+    Error::refused(format!(
+        "namespace \"{namespace}\" allows Pod Security level {from}, and release \"{}\" needs {to}",
+        context.release
+    ))
+    .at_all(places)
+    .why(format!("the cluster would refuse the pods; the namespace is labelled {ENFORCE}={from}, and {whose}"))
+    .now("nothing was changed")
+    .hint(format!("{}, or change what needs it", by_hand(context, to)))
+}
+
+fn by_hand(context: &Context<'_>, level: Level) -> String {
+    format!("`kubectl label --overwrite namespace {} {ENFORCE}={level}` changes it", context.namespace)
+}
+
+/// What needs more than this level, a phrase each.
+fn told(needs: &[Need], than: Level) -> impl Iterator<Item = String> {
+    needs.iter().filter(move |need| need.level > than).map(|need| format!("{} ({})", need.key, need.why))
+}

@@ -1,0 +1,132 @@
+//! What the user may do, before the first write: every right that the operation will need, and every one that is missing told at once.
+//!
+//! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is deleted at the end.
+
+use super::resolve::Target;
+use super::{Context, Options, check};
+use crate::cluster::{Kind, Need, Right};
+use crate::error::{Error, Place, Result};
+use crate::manifest::{Hook, ObjectKey, readiness};
+use crate::plan::{Action, Plan, Step};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What every operation does in the release's namespace: the lock; records, with what is secret in them, and identities. Old ones go.
+const ALWAYS: [(&str, &str, &[&str]); 3] = [
+    ("coordination.k8s.io/v1", "Lease", &["create", "delete", "get", "update"]),
+    ("v1", "ConfigMap", &["create", "delete", "get", "list", "patch", "update"]),
+    ("v1", "Secret", &["create", "delete", "get", "list", "patch"]),
+];
+
+/// # Errors
+///
+/// Names each kind of object with the verbs that are missing, and where.
+pub(super) async fn check(
+    context: &Context<'_>,
+    target: &Target,
+    plan: &Plan,
+    options: &Options,
+    delete_namespace: bool,
+) -> Result<()> {
+    let missing = context.cluster.missing(&context.namespace, needs(context, target, plan, options, delete_namespace)).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut verbs: BTreeMap<(Option<String>, String), BTreeSet<&str>> = BTreeMap::new();
+    for Right { verb, resource, namespace } in &missing {
+        verbs.entry((namespace.clone(), resource.clone())).or_default().insert(verb);
+    }
+    let what = format!("rights are missing for the {} of release \"{}\"", target.operation.word(), context.release);
+    let mut error = Error::cluster(what).now("nothing was changed: every right was asked for before the first write");
+    for ((namespace, resource), verbs) in &verbs {
+        let place = namespace.as_ref().map_or("the whole cluster".to_owned(), |namespace| format!("namespace \"{namespace}\""));
+        let verbs: Vec<&str> = verbs.iter().copied().collect();
+        error = error.at(Place::new(place).note(format!("{} {resource}", verbs.join(", "))));
+    }
+    let Right { verb, resource, namespace } = &missing[0];
+    let flag = namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    Err(error.hint(format!(
+        "ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. docs/guides/rights.md has Roles that are enough"
+    )))
+}
+
+fn needs(context: &Context<'_>, target: &Target, plan: &Plan, options: &Options, delete_namespace: bool) -> BTreeSet<Need> {
+    let mut needs = Needs::default();
+    for (api_version, kind, verbs) in ALWAYS {
+        needs.add(api_version, kind, Some(&context.namespace), None, verbs);
+    }
+    for step in &plan.steps {
+        needs.step(step, options);
+    }
+    for Hook { object, .. } in target.hooks.iter().filter(|_| !options.no_hooks) {
+        needs.object(&object.key, object.api_version(), &["create", "delete", "get", "patch"]);
+        needs.wait(&object.key, object.api_version());
+    }
+    if delete_namespace {
+        needs.add("v1", "Namespace", None, Some(&context.namespace), &["delete", "get"]);
+    }
+    needs.0
+}
+
+#[derive(Default)]
+struct Needs(BTreeSet<Need>);
+
+impl Needs {
+    fn add(
+        &mut self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        verbs: &'static [&'static str],
+    ) {
+        self.0.extend(verbs.iter().map(|verb| Need {
+            verb,
+            kind: Kind { api_version: api_version.to_owned(), kind: kind.to_owned() },
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+        }));
+    }
+
+    fn object(&mut self, key: &ObjectKey, api_version: &str, verbs: &'static [&'static str]) {
+        // A Role cannot let somebody create objects of one name: no request to create names its object.
+        let (create, others): (&'static [&'static str], _) = match verbs {
+            ["create", others @ ..] => (&["create"], others),
+            others => (&[], others),
+        };
+        self.add(api_version, &key.kind, key.namespace.as_deref(), None, create);
+        self.add(api_version, &key.kind, key.namespace.as_deref(), Some(&key.name), others);
+    }
+
+    fn step(&mut self, step: &Step, options: &Options) {
+        let (key, api_version) = (&step.key, step.api_version.as_str());
+        match step.action {
+            Action::Create => self.object(key, api_version, &["create", "patch"]),
+            Action::Change | Action::Recreate => {
+                self.object(key, api_version, &["patch"]);
+                if step.action == Action::Recreate || check::may_be_recreated(step, options) {
+                    self.object(key, api_version, &["create", "delete", "get"]);
+                }
+                if key.kind == "StatefulSet" {
+                    // A pod that never became ready stands in the way of its successor.
+                    self.add("v1", "Pod", key.namespace.as_deref(), None, &["delete"]);
+                }
+            }
+            Action::Prune => return self.object(key, api_version, &["delete", "get"]),
+            Action::Unchanged | Action::Keep => return,
+        }
+        let instant =
+            key.kind == "Service" && step.wanted.as_ref().is_some_and(|wanted| wanted.body["spec"]["type"] != "LoadBalancer");
+        if !instant {
+            self.wait(key, api_version);
+        }
+    }
+
+    fn wait(&mut self, key: &ObjectKey, api_version: &str) {
+        if readiness::is_awaited(&key.group, &key.kind) {
+            self.add(api_version, &key.kind, key.namespace.as_deref(), None, &["list", "watch"]);
+        }
+        if readiness::runs_pods(&key.kind) {
+            self.add("v1", "Pod", key.namespace.as_deref(), None, &["list", "watch"]);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Never stuck, nothing lost, nothing leaked: operations under faults, on a real API server behind a proxy that does harm.
+//!
+//! `cargo test --test faults` runs a representative part; `make test-faults` runs all of it (docs/reliability.md).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod concurrency;
+mod invariants;
+mod model;
+mod operations;
+mod outages;
+mod proxy;
+mod secrets;
+mod table;
+mod world;
