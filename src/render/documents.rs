@@ -73,8 +73,8 @@ fn share<'a>(rendered: &'a [Rendered<'a>], size: usize) -> Vec<Vec<Passage<'a>>>
 /// Where the first document starts behind `from`. YAML starts one at every line that begins with `---`, whatever is around it.
 fn document_start(text: &str, from: usize) -> usize {
     let bytes = text.as_bytes();
-    let marks = (from..bytes.len()).filter(|at| bytes[*at..].starts_with(b"---") && bytes[at - 1] == b'\n');
-    marks.into_iter().find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
+    let mut marks = (from..bytes.len()).filter(|at| bytes[*at..].starts_with(b"---") && bytes[at - 1] == b'\n');
+    marks.find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
 }
 
 fn read<'a>(share: &[Passage<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
