@@ -112,9 +112,7 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
         }
         _ => {}
     }
-    if settings.flag("/networkPolicy/enabled", false)
-        && settings.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]))
-    {
+    if settings.egress_is_closed() {
         breaks.warn("the CA server may not call its database yet: name it by networkPolicy.egress");
     }
 }

@@ -102,11 +102,9 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
              LoadBalancer with expose.host, or name the cluster's DNS by chaincode.dockerDns and chaincode.dockerDnsSearch",
         );
     }
-    let policed = settings.flag("/networkPolicy/enabled", false)
-        && settings.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]));
     let others = !settings.texts("/networkPolicy/peerOrgs").is_empty();
     let own = settings.text("/peers/gossip/externalEndpoint");
-    if policed
+    if settings.egress_is_closed()
         && others
         && own.is_empty()
         && settings.flag("/expose/advertise", true)

@@ -2,7 +2,7 @@
 
 use super::versions::Span;
 use semver::Version;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Coalesced values, read by JSON pointer. The schema has checked types already; a user's own chart may leave keys out.
 pub struct Settings<'a>(&'a Value);
@@ -33,6 +33,11 @@ impl<'a> Settings<'a> {
 
     pub fn flag(&self, path: &str, default: bool) -> bool {
         self.get(path).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    /// Whether network policies let pods call nothing but what the chart knows of.
+    pub fn egress_is_closed(&self) -> bool {
+        self.flag("/networkPolicy/enabled", false) && self.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]))
     }
 
     pub fn texts(&self, path: &str) -> Vec<&'a str> {

@@ -7,6 +7,8 @@ use crate::yaml;
 use minijinja::OutputSpan;
 use serde_json::Value;
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a template gave.
 pub(super) struct Rendered<'a> {
@@ -28,26 +30,33 @@ pub(super) struct Parsed<'a> {
     document: Passage<'a>,
 }
 
-/// Texts shorter than this are parsed faster by one thread than handed to several.
-const WORTH_THREADS: usize = 64 << 10;
+/// A thread reads about so much at a time: more than handing it over costs, and little enough that threads end together even when one
+/// of them has to wait for its CPU.
+const SHARE: usize = 48 << 10;
 
 /// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. Large manifests are shared
 /// among threads; the result is the same.
 pub(super) fn parse<'a>(rendered: &'a [Rendered<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
-    let size: usize = rendered.iter().map(|rendered| rendered.text.len()).sum();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(1 + size / WORTH_THREADS);
-    let shares = share(rendered, size.div_ceil(threads));
-    if let [share] = &shares[..] {
-        return read(share, sources);
-    }
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = shares.iter().map(|share| scope.spawn(move || read(share, sources))).collect();
-        let mut objects = Vec::new();
-        for worker in workers {
-            objects.append(&mut worker.join().expect("reading YAML does not panic")?);
+    let shares = share(rendered, SHARE);
+    let read_shares: Vec<OnceLock<_>> = shares.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let index = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(share) = shares.get(index)
+        {
+            read_shares[index].get_or_init(|| read(share, sources));
         }
-        Ok(objects)
-    })
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(shares.len());
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|_| _ = scope.spawn(work));
+        work();
+    });
+    let mut objects = Vec::new();
+    for share in read_shares {
+        objects.append(&mut share.into_inner().expect("every share is read by one thread")?);
+    }
+    Ok(objects)
 }
 
 /// Cuts the texts, between documents, into shares of about this size.
@@ -73,8 +82,8 @@ fn share<'a>(rendered: &'a [Rendered<'a>], size: usize) -> Vec<Vec<Passage<'a>>>
 /// Where the first document starts behind `from`. YAML starts one at every line that begins with `---`, whatever is around it.
 fn document_start(text: &str, from: usize) -> usize {
     let bytes = text.as_bytes();
-    let marks = (from..bytes.len()).filter(|at| bytes[*at..].starts_with(b"---") && bytes[at - 1] == b'\n');
-    marks.into_iter().find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
+    let mut marks = (from..bytes.len()).filter(|at| bytes[*at..].starts_with(b"---") && bytes[at - 1] == b'\n');
+    marks.find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
 }
 
 fn read<'a>(share: &[Passage<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {

@@ -71,7 +71,19 @@ struct Peer<'a> {
     address: String,
 }
 
-impl Peer<'_> {
+impl<'a> Peer<'a> {
+    /// A pod in the namespace of a release; it has its address later.
+    fn of(release: &'a Release, name: &str, role: &str, labels: Value) -> Peer<'a> {
+        Peer {
+            release: Some(release),
+            namespace: release.namespace.clone(),
+            name: name.to_owned(),
+            role: role.to_owned(),
+            labels,
+            address: String::new(),
+        }
+    }
+
     fn key(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
@@ -225,16 +237,8 @@ fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
             let seen = per_role.entry(role.clone()).or_default();
             *seen += 1;
             if *seen <= 2 {
-                let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
-                let labels = labels.clone();
-                peers.push(Peer {
-                    release: Some(release),
-                    namespace: release.namespace.clone(),
-                    name,
-                    role,
-                    labels,
-                    address: String::new(),
-                });
+                let name = object["metadata"]["name"].as_str().expect("a name");
+                peers.push(Peer::of(release, name, &role, labels.clone()));
             }
         }
         let mut strangers = vec![("stranger", json!({"app": "stranger"}))];
@@ -242,15 +246,7 @@ fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
             strangers.push(("chaincode", json!({"app.kubernetes.io/component": "chaincode"})));
         }
         for (name, labels) in strangers {
-            let (name, role) = (name.to_owned(), name.to_owned());
-            peers.push(Peer {
-                release: Some(release),
-                namespace: release.namespace.clone(),
-                name,
-                role,
-                labels,
-                address: String::new(),
-            });
+            peers.push(Peer::of(release, name, name, labels));
         }
     }
     for (namespace, name, label, value) in BYSTANDERS {
