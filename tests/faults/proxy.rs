@@ -57,6 +57,11 @@ impl Fault {
     pub fn is_of_watches(self) -> bool {
         matches!(self, Fault::WatchClosed | Fault::WatchExpired)
     }
+
+    /// Whether the plugin waits for an answer most of the time.
+    pub fn is_of_silence(self) -> bool {
+        matches!(self, Fault::Stalled(_) | Fault::Silent | Fault::Away)
+    }
 }
 
 /// A running proxy; it ends when it is dropped.
