@@ -1,7 +1,7 @@
 //! Carrying out a plan: stage after stage, in a stage kind after kind, in a kind all at once, except running objects of one rollout group.
 
 use super::wait::{Awaited, Monitor};
-use super::{Context, Event, Options, Writer};
+use super::{Event, Writer};
 use crate::cluster::{Apply, Delete};
 use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
@@ -20,14 +20,7 @@ pub const IN_FLIGHT: usize = 32;
 pub type Uids = BTreeMap<ObjectKey, String>;
 
 /// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
-pub async fn apply(
-    context: &Context<'_>,
-    plan: &Plan,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-    uids: &mut Uids,
-) -> Result<()> {
+pub async fn apply(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
     let wanted: Vec<&Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
     for step in &wanted {
         if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
@@ -39,10 +32,10 @@ pub async fn apply(
     while let Some(stage) = rest.first().map(|step| stage_of(step)) {
         let end = rest.iter().position(|step| stage_of(step) != stage).unwrap_or(rest.len());
         let (now, later) = rest.split_at(end);
-        apply_stage(context, now, options, writer, monitor, uids).await?;
+        apply_stage(writer, now, monitor, uids).await?;
         // The next stage builds on this one; it is waited for even with --wait=false, if there is anything to do there.
         if later.iter().any(|step| step.action != Action::Unchanged) {
-            monitor.until_ready(&awaited(now.iter().copied()), options.timeout).await?;
+            monitor.until_ready(&awaited(now.iter().copied()), writer.options.timeout).await?;
         }
         rest = later;
     }
@@ -58,14 +51,7 @@ pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
     steps.map(|step| Awaited::ready(&step.key, &step.api_version)).collect()
 }
 
-async fn apply_stage(
-    context: &Context<'_>,
-    steps: &[&Step],
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-    uids: &mut Uids,
-) -> Result<()> {
+async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
@@ -77,11 +63,11 @@ async fn apply_stage(
         };
         let (in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
             same_kind.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
-        apply_at_once(context, &at_once, options, writer, monitor, uids).await?;
+        apply_at_once(writer, &at_once, monitor, uids).await?;
         for step in in_turn {
-            let body = write(context, step, options, writer, monitor).await?;
+            let body = write(writer, step, monitor).await?;
             taken_in(step, body, monitor, uids);
-            monitor.until_ready(&awaited(std::iter::once(step)), options.timeout).await?;
+            monitor.until_ready(&awaited(std::iter::once(step)), writer.options.timeout).await?;
         }
         rest = others;
     }
@@ -95,21 +81,14 @@ fn taken_in(step: &Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids
     monitor.note(&step.key, &body);
 }
 
-async fn apply_at_once(
-    context: &Context<'_>,
-    steps: &[&Step],
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-    uids: &mut Uids,
-) -> Result<()> {
+async fn apply_at_once(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
     let (anew, plain): (Vec<&Step>, Vec<&Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
     let failed = Cell::new(false);
     let mut failure = None;
     let mut writes = stream::iter(plain)
         .map(|step| {
             let failed = &failed;
-            async move { if failed.get() { None } else { Some((step, apply_one(context, step, options, writer).await)) } }
+            async move { if failed.get() { None } else { Some((step, apply_one(writer, step).await)) } }
         })
         .buffer_unordered(IN_FLIGHT);
     while let Some(written) = writes.next().await {
@@ -128,33 +107,29 @@ async fn apply_at_once(
         return Err(error);
     }
     for step in anew {
-        let body = write(context, step, options, writer, monitor).await?;
+        let body = write(writer, step, monitor).await?;
         taken_in(step, body, monitor, uids);
     }
     Ok(())
 }
 
-async fn write(
-    context: &Context<'_>,
-    step: &Step,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-) -> Result<Value> {
+async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> Result<Value> {
     if step.action == Action::Recreate {
         writer.check()?;
         // Pods and volumes of a StatefulSet outlive it and are adopted by the new one.
         let orphan = step.key.kind == "StatefulSet";
         let uid = step.uid();
-        context.cluster.delete(&step.api_version, &step.key, Delete { uid: uid.clone(), orphan, ..Delete::default() }).await?;
+        let how = Delete { uid: uid.clone(), orphan, ..Delete::default() };
+        writer.context.cluster.delete(&step.api_version, &step.key, how).await?;
         let gone = Awaited::ready(&step.key, &step.api_version);
-        monitor.until_gone(&gone, uid.as_deref(), options.timeout).await?;
+        monitor.until_gone(&gone, uid.as_deref(), writer.options.timeout).await?;
     }
-    apply_one(context, step, options, writer).await
+    apply_one(writer, step).await
 }
 
-async fn apply_one(context: &Context<'_>, step: &Step, options: &Options, writer: &Writer<'_>) -> Result<Value> {
+async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     writer.check()?;
+    let Writer { context, options, .. } = writer;
     let wanted = step.wanted.as_ref().expect("only what is wanted is applied");
     let how = Apply { dry_run: false, force: options.force_conflicts };
     let body = context
@@ -172,34 +147,29 @@ async fn apply_one(context: &Context<'_>, step: &Step, options: &Options, writer
 }
 
 /// Deletes what the plan prunes: only the very objects that the plan saw.
-pub async fn prune(
-    context: &Context<'_>,
-    plan: &Plan,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-) -> Result<()> {
+pub async fn prune(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>) -> Result<()> {
     let steps: Vec<&Step> = plan.with(Action::Prune).collect();
     let mut rest = steps.as_slice();
     while let Some(first) = rest.first() {
         let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
         let (same_kind, others) = rest.split_at(end);
-        let deletions = stream::iter(same_kind).map(|step| delete(context, step, writer)).buffer_unordered(IN_FLIGHT);
+        let deletions = stream::iter(same_kind).map(|step| delete(writer, step)).buffer_unordered(IN_FLIGHT);
         let results: Vec<Result<()>> = deletions.collect().await;
         results.into_iter().collect::<Result<Vec<()>>>()?;
         rest = others;
     }
-    if options.wait {
+    if writer.options.wait {
         for step in steps {
             let gone = Awaited::ready(&step.key, &step.api_version);
-            monitor.until_gone(&gone, step.uid().as_deref(), options.timeout).await?;
+            monitor.until_gone(&gone, step.uid().as_deref(), writer.options.timeout).await?;
         }
     }
     Ok(())
 }
 
-async fn delete(context: &Context<'_>, step: &Step, writer: &Writer<'_>) -> Result<()> {
+async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
     writer.check()?;
+    let context = writer.context;
     let how = Delete { uid: step.uid(), foreground: step.key.kind == "Job", ..Delete::default() };
     let deleted = context.cluster.delete(&step.api_version, &step.key, how).await;
     match deleted {

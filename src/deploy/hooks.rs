@@ -1,7 +1,7 @@
 //! Hooks: objects that run before or after the rest, one at a time, by weight and name. Helm's rules.
 
 use super::wait::{Awaited, Monitor};
-use super::{Context, Event, Options, Writer};
+use super::{Context, Event, Writer};
 use crate::cluster::{ApiErrorKind, Apply, Delete, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
@@ -12,33 +12,21 @@ use serde_json::Value;
 /// # Errors
 ///
 /// Names the hook, why it failed and the last lines of its pod. A failed hook stays for inspection unless its policy says otherwise.
-pub async fn run(
-    context: &Context<'_>,
-    hooks: &[Hook],
-    event: HookEvent,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-) -> Result<()> {
-    if options.no_hooks {
+pub async fn run(writer: &Writer<'_>, hooks: &[Hook], event: HookEvent, monitor: &mut Monitor<'_>) -> Result<()> {
+    if writer.options.no_hooks {
         return Ok(());
     }
     let mut chosen: Vec<&Hook> = hooks.iter().filter(|hook| hook.events.contains(&event)).collect();
     chosen.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
     for hook in chosen {
-        run_one(context, hook, options, writer, monitor).await?;
+        run_one(writer, hook, monitor).await?;
     }
     Ok(())
 }
 
 /// Runs one hook: away with its forerunner, create, wait, clean up by policy.
-pub async fn run_one(
-    context: &Context<'_>,
-    hook: &Hook,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-) -> Result<()> {
+pub async fn run_one(writer: &Writer<'_>, hook: &Hook, monitor: &mut Monitor<'_>) -> Result<()> {
+    let Writer { context, options, .. } = writer;
     let object = &hook.object;
     let one = Awaited::ended(&object.key, object.api_version());
     let tell = |phase: &str| context.progress.event(&Event::Hook { hook: object.key.to_string(), phase: phase.to_owned() });
@@ -46,7 +34,7 @@ pub async fn run_one(
     let runs = matches!(object.key.kind.as_str(), "Pod" | "Job");
     // Whatever the policy of what runs: a forerunner that an interrupted run left has run for that run, not for this one.
     if runs || hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
-        delete(context, object, options, monitor).await?;
+        delete(writer, object, monitor).await?;
     }
     tell("running");
     let how = Apply { dry_run: false, force: true };
@@ -61,7 +49,7 @@ pub async fn run_one(
         Ok(()) => {
             tell("succeeded");
             if hook.delete_policies.contains(&DeletePolicy::HookSucceeded) {
-                delete(context, object, options, monitor).await?;
+                delete(writer, object, monitor).await?;
             }
             Ok(())
         }
@@ -70,7 +58,7 @@ pub async fn run_one(
             tell("failed");
             let error = error.context(format!("hook {} failed", object.key));
             if hook.delete_policies.contains(&DeletePolicy::HookFailed) {
-                delete(context, object, options, monitor).await?;
+                delete(writer, object, monitor).await?;
                 return Err(error);
             }
             Err(error.hint(format!(
@@ -84,11 +72,11 @@ pub async fn run_one(
 }
 
 /// Deletes a hook's object and waits until it is gone.
-pub async fn delete(context: &Context<'_>, object: &Object, options: &Options, monitor: &mut Monitor<'_>) -> Result<()> {
+pub async fn delete(writer: &Writer<'_>, object: &Object, monitor: &mut Monitor<'_>) -> Result<()> {
     let one = Awaited::ended(&object.key, object.api_version());
     let how = Delete { foreground: one.key.kind == "Job", ..Delete::default() };
-    match context.cluster.delete(&one.api_version, &one.key, how).await {
-        Ok(true) => monitor.until_gone(&one, None, options.timeout).await,
+    match writer.context.cluster.delete(&one.api_version, &one.key, how).await {
+        Ok(true) => monitor.until_gone(&one, None, writer.options.timeout).await,
         Ok(false) => Ok(()),
         Err(error) if error.kind == ApiErrorKind::UnknownKind => Ok(()),
         Err(error) => Err(error.into()),

@@ -21,7 +21,8 @@ pub(super) async fn plan_identities(context: &Context<'_>, intent: &Intent, targ
 }
 
 /// Writes the identities that are missing. Authorities come first: a node's certificate without its authority could not be extended.
-pub(super) async fn create_identities(context: &Context<'_>, identities: &identity::Plan, writer: &Writer<'_>) -> Result<()> {
+pub(super) async fn create_identities(writer: &Writer<'_>, identities: &identity::Plan) -> Result<()> {
+    let context = writer.context;
     if identities.create.is_empty() {
         return Ok(());
     }

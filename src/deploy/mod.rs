@@ -94,17 +94,19 @@ impl Context<'_> {
     }
 }
 
-/// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That it is surely held is asked once more before
-/// each request, by the fence of [`Context::cluster`].
+/// Who writes: an operation that holds the lock.
 pub struct Writer<'a> {
+    context: &'a Context<'a>,
+    options: &'a Options,
     lock: &'a Lock,
-    interrupted: &'a tokio::sync::watch::Receiver<bool>,
 }
 
 impl Writer<'_> {
+    /// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That it is surely held is asked once more
+    /// before each request, by the fence of [`Context::cluster`].
     pub fn check(&self) -> Result<()> {
         self.lock.check()?;
-        if *self.interrupted.borrow() { Err(wait::interrupted()) } else { Ok(()) }
+        if *self.context.interrupted.borrow() { Err(wait::interrupted()) } else { Ok(()) }
     }
 }
 
@@ -250,7 +252,7 @@ async fn locked(
     user: &str,
     made: &Cell<bool>,
 ) -> Result<Outcome> {
-    let writer = Writer { lock, interrupted: &context.interrupted };
+    let writer = Writer { context, options, lock };
     let begin = async {
         let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
         let now = Past::of(entries);
@@ -274,20 +276,15 @@ async fn locked(
     });
     match intent {
         Intent::Uninstall { keep_history, delete_namespace, .. } => {
-            uninstall::run(context, options, prepared, &writer, user, *keep_history, *delete_namespace).await
+            uninstall::run(&writer, prepared, user, *keep_history, *delete_namespace).await
         }
-        _ => carry_out(context, options, prepared, draft, &writer).await,
+        _ => carry_out(&writer, prepared, draft).await,
     }
 }
 
 /// Install, upgrade and rollback: record, identities, hooks, apply, wait, prune, record.
-async fn carry_out(
-    context: &Context<'_>,
-    options: &Options,
-    prepared: Prepared,
-    draft: Draft,
-    writer: &Writer<'_>,
-) -> Result<Outcome> {
+async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Result<Outcome> {
+    let Writer { context, options, .. } = writer;
     let began = std::time::Instant::now();
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     let operation = prepared.target.operation;
@@ -306,7 +303,7 @@ async fn carry_out(
     })?;
     drop(packed);
     let mut uids = BTreeMap::new();
-    let done = steps(context, options, &prepared, writer, &mut uids).await;
+    let done = steps(writer, &prepared, &mut uids).await;
     for item in &mut record.inventory {
         item.uid = uids.remove(&item.key).or(item.uid.take());
     }
@@ -344,8 +341,7 @@ async fn carry_out(
             "revision {revision} of \"{release}\" is {state}{}; what it wrote stays until the next run",
             before.unwrap_or_default()
         ));
-        let error =
-            if options.cleanup_on_fail && !interrupted { clean_up(context, &prepared.plan, writer, error).await } else { error };
+        let error = if options.cleanup_on_fail && !interrupted { clean_up(writer, &prepared.plan, error).await } else { error };
         return Err(match (operation, prepared.past.deployed()) {
             (Operation::Rollback, Some(deployed)) => error.hint(format!(
                 "mend the cause and run the command again, or `{} {}`",
@@ -384,13 +380,8 @@ async fn carry_out(
 }
 
 /// The writes of an operation, in their order.
-async fn steps(
-    context: &Context<'_>,
-    options: &Options,
-    prepared: &Prepared,
-    writer: &Writer<'_>,
-    uids: &mut Uids,
-) -> Result<()> {
+async fn steps(writer: &Writer<'_>, prepared: &Prepared, uids: &mut Uids) -> Result<()> {
+    let Writer { context, options, .. } = writer;
     let (before, after) = match prepared.target.operation {
         Operation::Install => (HookEvent::PreInstall, HookEvent::PostInstall),
         Operation::Upgrade => (HookEvent::PreUpgrade, HookEvent::PostUpgrade),
@@ -399,20 +390,20 @@ async fn steps(
     };
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
     if let Some(relabel) = prepared.namespace.relabel {
-        relabel.loosen(context, writer).await?;
+        relabel.loosen(writer).await?;
     }
-    create_identities(context, &prepared.identities, writer).await?;
-    hooks::run(context, &prepared.target.hooks, before, options, writer, &mut monitor).await?;
-    apply::apply(context, &prepared.plan, options, writer, &mut monitor, uids).await?;
+    create_identities(writer, &prepared.identities).await?;
+    hooks::run(writer, &prepared.target.hooks, before, &mut monitor).await?;
+    apply::apply(writer, &prepared.plan, &mut monitor, uids).await?;
     if options.wait {
         let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some());
         let awaited = apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
-    hooks::run(context, &prepared.target.hooks, after, options, writer, &mut monitor).await?;
-    apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
+    hooks::run(writer, &prepared.target.hooks, after, &mut monitor).await?;
+    apply::prune(writer, &prepared.plan, &mut monitor).await?;
     match prepared.namespace.relabel {
-        Some(relabel) => relabel.tighten(context, options, writer).await,
+        Some(relabel) => relabel.tighten(writer).await,
         None => Ok(()),
     }
 }

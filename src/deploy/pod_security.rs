@@ -46,23 +46,23 @@ pub(super) struct Relabel {
 
 impl Relabel {
     /// Before the first pod: what the new pods need is allowed.
-    pub(super) async fn loosen(self, context: &Context<'_>, writer: &Writer<'_>) -> Result<()> {
+    pub(super) async fn loosen(self, writer: &Writer<'_>) -> Result<()> {
         if self.to < self.from {
             return Ok(());
         }
         writer.check()?;
-        self.apply(context, Apply::default()).await
+        self.apply(writer.context, Apply::default()).await
     }
 
     /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of before, if not all were waited for, could
     /// not be made anew; so then it is left to the next run.
-    pub(super) async fn tighten(self, context: &Context<'_>, options: &Options, writer: &Writer<'_>) -> Result<()> {
-        if self.to > self.from || !options.wait {
+    pub(super) async fn tighten(self, writer: &Writer<'_>) -> Result<()> {
+        if self.to > self.from || !writer.options.wait {
             return Ok(());
         }
         writer.check()?;
-        if let Err(error) = self.apply(context, Apply::default()).await {
-            context.warn(&error.to_string());
+        if let Err(error) = self.apply(writer.context, Apply::default()).await {
+            writer.context.warn(&error.to_string());
         }
         Ok(())
     }

@@ -26,7 +26,8 @@ pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<
 }
 
 /// `--cleanup-on-fail`: what this attempt created goes.
-pub(super) async fn clean_up(context: &Context<'_>, plan: &Plan, writer: &Writer<'_>, error: Error) -> Error {
+pub(super) async fn clean_up(writer: &Writer<'_>, plan: &Plan, error: Error) -> Error {
+    let context = writer.context;
     for step in plan.with(Action::Create) {
         if writer.check().is_err() || matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
         {

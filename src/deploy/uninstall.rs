@@ -2,7 +2,7 @@
 
 use super::revision::{complete, new_record};
 use super::wait::Monitor;
-use super::{Context, Operation, Options, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
+use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
 use crate::manifest::{Hook, HookEvent, Object, Source};
@@ -15,14 +15,13 @@ use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
 pub async fn run(
-    context: &Context<'_>,
-    options: &Options,
-    prepared: Prepared,
     writer: &Writer<'_>,
+    prepared: Prepared,
     user: &str,
     keep_history: bool,
     delete_namespace: bool,
 ) -> Result<Outcome> {
+    let Writer { context, options, .. } = writer;
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     // Without a record there is nothing of which a status could be told: what is left are parts of one.
     let newest = prepared.past.newest().unwrap_or(0);
@@ -33,11 +32,11 @@ pub async fn run(
     begun.map_err(|error| error.now("nothing was changed"))?;
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let removed = async {
-        hooks::run(context, &prepared.target.hooks, HookEvent::PreDelete, options, writer, &mut monitor).await?;
-        apply::prune(context, &prepared.plan, options, writer, &mut monitor).await?;
-        hooks::run(context, &prepared.target.hooks, HookEvent::PostDelete, options, writer, &mut monitor).await?;
+        hooks::run(writer, &prepared.target.hooks, HookEvent::PreDelete, &mut monitor).await?;
+        apply::prune(writer, &prepared.plan, &mut monitor).await?;
+        hooks::run(writer, &prepared.target.hooks, HookEvent::PostDelete, &mut monitor).await?;
         if !options.no_hooks {
-            prune_hooks(context, &prepared, options, writer, &mut monitor).await?;
+            prune_hooks(writer, &prepared, &mut monitor).await?;
         }
         Ok::<(), Error>(())
     }
@@ -81,24 +80,18 @@ pub async fn run(
 }
 
 /// The hooks that it has run were made after the plan; they go by the same rules.
-async fn prune_hooks(
-    context: &Context<'_>,
-    prepared: &Prepared,
-    options: &Options,
-    writer: &Writer<'_>,
-    monitor: &mut Monitor<'_>,
-) -> Result<()> {
+async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, monitor: &mut Monitor<'_>) -> Result<()> {
     let item = |hook: &Hook| InventoryItem {
         key: hook.object.key.clone(),
         api_version: hook.object.api_version().to_owned(),
         uid: None,
     };
     let inventory: Vec<InventoryItem> = prepared.target.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
-    let (live, _) = observe::observe(context, &[], &inventory).await?;
+    let (live, _) = observe::observe(writer.context, &[], &inventory).await?;
     let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
     let owner = &prepared.owner;
     let plan = plan::make(Inputs { wanted, live, inventory: &inventory, elsewhere, owner, take_ownership: false })?;
-    apply::prune(context, &plan, options, writer, monitor).await
+    apply::prune(writer, &plan, monitor).await
 }
 
 /// Whether an uninstall runs this hook.

@@ -93,12 +93,12 @@ pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, lo
     let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
     let fenced = cluster.fenced(lock.fence());
     let context = Context { cluster: &fenced, ..context.clone() };
-    let writer = Writer { lock: &lock, interrupted: &context.interrupted };
     let options = Options { timeout, ..Options::default() };
+    let writer = Writer { context: &context, options: &options, lock: &lock };
     let mut runs = Vec::new();
     let mut broken = None;
     for hook in &tests {
-        match run_test(&context, hook, &options, &writer, logs).await {
+        match run_test(&writer, hook, logs).await {
             Ok(run) => runs.push(run),
             Err(error) => {
                 broken = Some(error);
@@ -111,13 +111,14 @@ pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, lo
 }
 
 /// A test that fails is an answer; an error is that there is none.
-async fn run_test(context: &Context<'_>, hook: &Hook, options: &Options, writer: &Writer<'_>, logs: bool) -> Result<TestRun> {
+async fn run_test(writer: &Writer<'_>, hook: &Hook, logs: bool) -> Result<TestRun> {
+    let context = writer.context;
     let began = Instant::now();
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
     let started = context.now;
     // The logs are read before the hook's policy may delete its pod.
     let kept = Hook { delete_policies: vec![DeletePolicy::BeforeHookCreation], ..hook.clone() };
-    let ran = hooks::run_one(context, &kept, options, writer, &mut monitor).await;
+    let ran = hooks::run_one(writer, &kept, &mut monitor).await;
     let mut texts = Vec::new();
     if logs {
         for pod in hooks::pods(context, hook).await? {
@@ -128,7 +129,7 @@ async fn run_test(context: &Context<'_>, hook: &Hook, options: &Options, writer:
     }
     let policy = if ran.is_ok() { DeletePolicy::HookSucceeded } else { DeletePolicy::HookFailed };
     if hook.delete_policies.contains(&policy) {
-        hooks::delete(context, &hook.object, options, &mut monitor).await?;
+        hooks::delete(writer, &hook.object, &mut monitor).await?;
     }
     let completed = super::later(context.now, began.elapsed());
     let run =
