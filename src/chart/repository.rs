@@ -252,8 +252,8 @@ mod tests {
         });
         let files = unpack(&bytes, "demo.tgz").unwrap();
         let error = Chart::from_files(files, Origin::Path("demo.tgz".into()), "demo.tgz").unwrap_err();
-        assert_eq!((error.places()[0].line, error.places()[0].column), (Some(2), Some(10)), "{error}");
-        assert!(error.to_string().contains("templates/a.yaml") && !error.to_string().contains("canary"), "{error}");
+        let report = "templates/a.yaml of the chart is not a text in UTF-8\n  --> demo.tgz/templates/a.yaml:2";
+        assert_eq!(error.to_string(), report);
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Char, b""))),
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Block, b""))),
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Fifo, b""))),
-            ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::GNUSparse, b""))),
+            ("not a whole .tgz", archive(|tar| entry(tar, "demo/a", tar::EntryType::GNUSparse, b""))),
             ("points out", archive(|tar| long_name(tar, "demo/../../etc/passwd"))),
             ("not below a top folder", archive(|tar| entry(tar, "Chart.yaml", tar::EntryType::Regular, b""))),
             (

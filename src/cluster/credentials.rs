@@ -200,7 +200,9 @@ impl Plugin {
             io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => self.fails("there is no such program"),
             io::ErrorKind::NotFound => self.fails("it is not installed, or its folder is not in PATH"),
             io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
-            io::ErrorKind::InvalidFilename => self.fails("PATH leads to it by way of the current folder, from which nothing is run"),
+            io::ErrorKind::InvalidFilename => {
+                self.fails("PATH leads to it by way of the current folder, from which nothing is run")
+            }
             _ => self.fails(error.to_string()),
         };
         match self.exec.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {

@@ -103,7 +103,8 @@ impl Past {
 
     /// The error for what needs the record that cannot be read, with the way back to one that can.
     fn cannot_go_on(&self, context: &Context<'_>) -> Error {
-        let error = self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
+        let error =
+            self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
         let error = error.hint(format!("see `{}`", context.command("history")));
         match rollback_target(&self.entries) {
             Some(revision) => error.hint(format!("`{} {revision}` goes back to an earlier one", context.command("rollback"))),
@@ -201,11 +202,14 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     .now("nothing was changed")
                     .hint(format!("change it with `{}`", context.command("upgrade"))));
             }
+            if past.newest().is_some() && past.newest_status().is_none() {
+                return Err(past.cannot_go_on(context).why("whether the release is there is known from its records only"));
+            }
             render_target(context, Operation::Install, wanted, past).await
         }
         Intent::Upgrade { wanted, install } => {
-            let gone = past.deployed().is_none()
-                && matches!(past.newest_status(), None | Some(Status::Uninstalled | Status::Uninstalling));
+            let gone =
+                past.deployed().is_none() && matches!(past.newest_status(), Some(Status::Uninstalled | Status::Uninstalling));
             match (past.newest(), install) {
                 (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
                     .await

@@ -115,9 +115,11 @@ pub(super) fn to_json(state: &State, value: &Value) -> Result<Json, Error> {
 
 fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
     let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
-    let below = || depth.checked_sub(1).ok_or_else(|| {
-        Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_NESTING}"))
-    });
+    let below = || {
+        depth.checked_sub(1).ok_or_else(|| {
+            Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_NESTING}"))
+        })
+    };
     match value.kind() {
         // Fails always, and only this failure remembers which expression was undefined.
         ValueKind::Undefined => f64::try_from(value.clone()).map(|_| Json::Null),

@@ -1,8 +1,8 @@
 //! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
 
-use super::{FUEL, MAX_TEMPLATE};
 use super::data::{self, Misses};
 use super::environment::join;
+use super::{FUEL, MAX_TEMPLATE};
 use super::{Lookup, data::to_json};
 use crate::chart::{Range, parse_kube_version, parse_version};
 use crate::yaml;

@@ -14,7 +14,9 @@ pub(super) fn read_entry(body: &Value) -> Entry {
         .strip_prefix(DOMAIN_PREFIX)
         .and_then(|rest| rest.strip_prefix('.'))
         .and_then(|rest| rest.rsplit_once(".v"))
-        .and_then(|(release, revision)| Some((release.to_owned(), revision.parse().ok().filter(|revision| *revision < u32::MAX)?)))
+        .and_then(|(release, revision)| {
+            Some((release.to_owned(), revision.parse().ok().filter(|revision| *revision < u32::MAX)?))
+        })
         .unwrap_or_else(|| (name.to_owned(), 0));
     let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
     let time = |name: &str| annotation(body, name)?.parse::<Timestamp>().ok();

@@ -253,7 +253,7 @@ mod tests {
             assert!(report.contains("please report it") && report.contains("src/terminal/mod.rs:"), "{report}");
             assert!(!report.contains("canary") && !report.contains("99, 97"), "{report}");
         }
-        assert!(report_of(|| None::<u8>.expect("a reason that stands in the source")).contains("a reason that stands in the source"));
+        assert!(report_of(|| panic!("a text of the source")).contains("ran: a text of the source ("));
     }
 
     #[test]
