@@ -244,7 +244,7 @@ mod tests {
             Box::new(move || _ = String::from_utf8(bytes).expect("text")),
             Box::new({
                 let secret = secret.clone();
-                move || _ = Err::<(), _>(secret).unwrap()
+                move || _ = std::hint::black_box(Err::<u8, _>(secret)).unwrap()
             }),
             Box::new(move || panic!("not expected: {secret}")),
         ];
