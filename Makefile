@@ -2,8 +2,9 @@
 
 cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
+sbom_version = 0.10.0
 
-.PHONY: help build install test test-faults lint bench demo demo-down clean-cluster
+.PHONY: help build install test test-faults lint sbom reproducible bench demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,15 @@ lint: ## formatting, clippy, dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
+
+sbom: ## what the release is made of, with licences, as CycloneDX (target/kubectl-fabric.cdx.json)
+	@mkdir -p target
+	@[ "$$(cargo sbom --version 2>/dev/null)" = "cargo-sbom $(sbom_version)" ] || \
+	  cargo install --locked --force cargo-sbom --version $(sbom_version)
+	cargo sbom --cargo-package kubectl-fabric --output-format cyclone_dx_json_1_6 >target/kubectl-fabric.cdx.json
+
+reproducible: ## build the release twice and compare the bytes (target/reproducible)
+	@.ci/reproducible
 
 # The benchmarks' own build would overwrite the release build where it lies.
 bench: build ## the plugin beside Helm and kubectl, measured (ARGS='--rounds 1 lifecycle': a part of it, quickly)

@@ -335,7 +335,7 @@ mod cluster {
     }
 
     /// A server that gives these answers, one per request, and then says nothing.
-    fn server(answers: &'static [(&'static str, &'static str)]) -> String {
+    pub fn server(answers: &'static [(&'static str, &'static str)]) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -467,6 +467,189 @@ mod cluster {
             child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
             assert_eq!(text, "error: interrupted\nnow: nothing was changed\n");
+        }
+    }
+}
+
+/// Kubeconfigs whose credential plugin is a program of somebody else's: it is run as kubectl runs it, or not at all.
+#[cfg(unix)]
+mod plugins {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        /// A home folder with a kubeconfig of two users: `plugin`, with this entry, is that of the current context.
+        fn new(entry: &str) -> Home {
+            let home = Home(tempfile::tempdir().unwrap());
+            fs::create_dir_all(home.path(".kube/bin")).unwrap();
+            home.program(".kube/bin/plugin");
+            let config = format!(
+                r#"{{"current-context": "plugin",
+                "clusters": [{{"name": "c", "cluster": {{"server": "http://127.0.0.1:1"}}}}],
+                "users": [{{"name": "plugin", "user": {{"exec": {{"apiVersion": "client.authentication.k8s.io/v1", {entry}}}}}}},
+                          {{"name": "plain", "user": {{"token": "t"}}}}],
+                "contexts": [{{"name": "plugin", "context": {{"cluster": "c", "user": "plugin"}}}},
+                             {{"name": "plain", "context": {{"cluster": "c", "user": "plain"}}}}]}}"#
+            );
+            fs::write(home.path(".kube/config"), config).unwrap();
+            home
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.0.path().join(path)
+        }
+
+        /// A plugin that gives a token and leaves a line for each time it is run.
+        fn program(&self, path: &str) {
+            let answer =
+                r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}"#;
+            let script = format!("#!/bin/sh\necho ran >>'{}'\necho '{answer}'\n", self.path("runs").display());
+            fs::write(self.path(path), script).unwrap();
+            fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn runs(&self) -> usize {
+            fs::read_to_string(self.path("runs")).unwrap_or_default().lines().count()
+        }
+
+        /// The program with this home folder, in a folder of its own.
+        fn run(&self, path: &str, arguments: &[&str]) -> Output {
+            let mut command = program(self.0.path());
+            command.current_dir(self.0.path()).env("PATH", path).args(arguments).output().unwrap()
+        }
+    }
+
+    const BESIDE: &str = r#""command": "./bin/plugin", "interactiveMode": "Never""#;
+    const PATH: &str = "/usr/bin:/bin";
+
+    #[test]
+    fn a_plugin_beside_the_kubeconfig_is_run_once_per_command_that_asks_a_cluster() {
+        let home = Home::new(BESIDE);
+        // A list of all namespaces asks more than once: what may be seen, then what there is.
+        let answers = &[("200 OK", r#"{"metadata": {}, "items": []}"#)];
+        let server = cluster::server(answers);
+        let output = home.run(PATH, &["list", "--server", &server]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(home.runs(), 1);
+        let output = home.run(PATH, &["install", "org1"]);
+        assert_eq!((output.status.code(), home.runs()), (Some(1), 2), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn a_plugin_is_not_run_for_what_needs_no_cluster_nor_for_another_user() {
+        let home = Home::new(BESIDE);
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/tiny").display().to_string();
+        for arguments in [
+            &["template", "org1", &tiny][..],
+            &["lint", &tiny],
+            &["version"],
+            &["charts", "list"],
+            &["charts", "show", "peer-org"],
+            &["completion", "bash"],
+            &["values", "explain", "org1"],
+            &["help", "install"],
+        ] {
+            let output = home.run(PATH, arguments);
+            assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        }
+        for flags in [&["--context", "plain"][..], &["--user", "plain"], &["--token", "t"]] {
+            let output = home.run(PATH, &[&["list"], flags].concat());
+            assert!(stderr(&output).contains("connection refused"), "{flags:?}: {}", stderr(&output));
+        }
+        assert_eq!(home.runs(), 0);
+    }
+
+    #[test]
+    fn a_command_is_the_name_of_one_program_and_no_line_for_a_shell() {
+        let home = Home::new(r#""command": "sh -c 'touch pwned'", "interactiveMode": "Never""#);
+        let output = home.run(PATH, &["list"]);
+        let expected = "the credential plugin \"sh -c 'touch pwned'\" gave no credentials";
+        assert!(stderr(&output).contains(expected) && stderr(&output).contains("it is not installed"), "{}", stderr(&output));
+        assert!(!home.path("pwned").exists() && !home.path(".kube/pwned").exists());
+        let home =
+            Home::new(r#""command": "./bin/plugin", "args": ["$(touch pwned)", "; touch pwned"], "interactiveMode": "Never""#);
+        home.run(PATH, &["list"]);
+        assert!(home.runs() == 1 && !home.path("pwned").exists());
+    }
+
+    #[test]
+    fn a_bare_name_is_never_found_in_the_current_folder() {
+        let home = Home::new(r#""command": "plugin", "env": [{"name": "PATH", "value": "/tmp:."}], "interactiveMode": "Never""#);
+        home.program("plugin");
+        for (path, why) in
+            [(PATH, "it is not installed"), (".:/bin", "by way of the current folder"), (":/bin", "by way of the current folder")]
+        {
+            let output = home.run(path, &["list"]);
+            assert!(stderr(&output).contains(why), "{path}: {}", stderr(&output));
+        }
+        assert_eq!(home.runs(), 0);
+        let output = home.run(&format!("{}:/usr/bin:/bin", home.path(".kube/bin").display()), &["list"]);
+        assert!(stderr(&output).contains("connection refused") && home.runs() == 1, "{}", stderr(&output));
+    }
+
+    #[test]
+    fn a_plugin_that_must_talk_is_refused_where_there_is_no_terminal() {
+        let home = Home::new(r#""command": "./bin/plugin", "interactiveMode": "Always""#);
+        let output = home.run(PATH, &["list"]);
+        assert_eq!((output.status.code(), home.runs()), (Some(1), 0));
+        assert!(stderr(&output).contains("standard input is not a terminal"), "{}", stderr(&output));
+    }
+}
+
+/// Templates that would end the program rather than themselves: each is refused where it stands.
+mod templates {
+    use super::*;
+
+    fn chart(template: &str) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("chart/templates")).unwrap();
+        fs::write(home.path().join("chart/Chart.yaml"), "apiVersion: v2\nname: demo\nversion: 0.1.0\n").unwrap();
+        fs::write(home.path().join("chart/templates/a.yaml"), template).unwrap();
+        home
+    }
+
+    fn refusal(template: &str) -> String {
+        let home = chart(template);
+        let output = program(home.path()).current_dir(home.path()).args(["template", "org1", "./chart"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{:.60}: {}", template, stderr(&output));
+        assert!(stderr(&output).contains("--> demo/templates/a.yaml"), "{:.60}: {}", template, stderr(&output));
+        stderr(&output)
+    }
+
+    #[test]
+    fn a_chain_as_long_as_a_template_may_be_takes_no_stack_that_is_not_there() {
+        // As many links as fit into 256 KiB; what follows is undefined, so that each ends in an error of its own.
+        for (head, link) in [("values", ".a"), ("1", "+1"), ("1", "|a"), ("values", "()"), ("", "-"), ("1", " or 0")] {
+            let links = link.repeat(((256 << 10) - 100) / link.len());
+            refusal(&format!("{{% set x = {head}{links} %}}{{{{ undefined.thing }}}}"));
+        }
+        assert!(refusal(&" ".repeat((256 << 10) + 1)).contains("a template is read up to 256 KiB"));
+        let deep = "{% set ns = namespace(m=[]) %}{% for i in range(100000) %}{% set ns.m = [ns.m] %}{% endfor %}{{ ns.m }}";
+        assert!(refusal(deep).contains("nested deeper than 100"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_template_that_grows_without_end_is_stopped_in_bounded_memory() {
+        use wait4::Wait4;
+        let shared = "{% set ns = namespace(m={}) %}{% for i in range(60) %}{% set ns.m = {'a': ns.m, 'b': ns.m} %}{% endfor %}";
+        let doubled = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
+        for template in [format!("{shared}{{{{ ns.m }}}}"), format!("{shared}{{{{ ns.m | toyaml }}}}"), doubled.to_owned()] {
+            let home = chart(&template);
+            let mut command = program(home.path());
+            command.current_dir(home.path()).args(["template", "org1", "./chart"]).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut report = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
+            let ended = child.wait4().unwrap();
+            assert_eq!(ended.status.code(), Some(1), "{report}");
+            assert!(
+                report.contains("a template does not come to an end") && report.contains("demo/templates/a.yaml:1:"),
+                "{report}"
+            );
+            assert!(ended.rusage.maxrss < 1 << 30, "{} bytes: {template}", ended.rusage.maxrss);
         }
     }
 }

@@ -77,7 +77,7 @@ fn unpack_within(archive: &[u8], subject: &str, max_unpacked: u64, max_files: us
     let broken = |why: std::io::Error| refuse(format!("it is not a whole .tgz file: {why}")).at(Place::new(subject));
     // One byte more than allowed shows that there is more; headers and padding are bounded by the count of files.
     let limit = max_unpacked + (max_files as u64 + 2) * 2048;
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(archive).take(limit));
+    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(archive).take(limit));
     let (mut files, mut top, mut size) = (Files::new(), None::<String>, 0);
     for entry in tar.entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
@@ -124,6 +124,8 @@ fn unpack_within(archive: &[u8], subject: &str, max_unpacked: u64, max_files: us
             return Err(refuse(format!("it holds \"{name}\" twice")));
         }
     }
+    // The checksum stands at the very end, behind what the archive's own end marks.
+    std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(broken)?;
     Ok(files)
 }
 
@@ -206,6 +208,54 @@ mod tests {
         builder.append(&header, content).unwrap();
     }
 
+    /// An entry whose true name stands in an entry before it, as GNU tar writes long ones.
+    fn long_name(builder: &mut tar::Builder<flate2::write::GzEncoder<Vec<u8>>>, name: &str) {
+        entry(builder, "././@LongLink", tar::EntryType::GNULongName, name.as_bytes());
+        entry(builder, "demo/a", tar::EntryType::Regular, b"");
+    }
+
+    #[test]
+    fn a_small_archive_that_unpacks_to_gigabytes_is_refused_at_the_limit() {
+        let bomb = archive(|tar| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1 << 40);
+            header.set_mode(0o644);
+            // The writer ends here: what the header promises is more than anyone will read.
+            tar.append_data(&mut header, "demo/values.yaml", std::io::repeat(0).take(MAX_UNPACKED + (1 << 20))).unwrap();
+        });
+        assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
+        let error = unpack(&bomb, "demo.tgz").unwrap_err().to_string();
+        assert_eq!(error, "cannot read the chart archive \"demo.tgz\"\nwhy: it unpacks to more than 64 MiB");
+    }
+
+    #[test]
+    fn an_archive_with_a_flipped_bit_is_refused() {
+        let content: Vec<u8> = (0..400u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        let whole = archive(|tar| entry(tar, "demo/values.yaml", tar::EntryType::Regular, &content));
+        let files = unpack(&whole, "demo.tgz").unwrap();
+        // The header of gzip holds a time and a system, which say nothing about the content.
+        for at in 10..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            if let Ok(other) = unpack(&bytes, "demo.tgz") {
+                assert_eq!(other, files, "byte {at}");
+            }
+        }
+        assert!(unpack(&whole[..whole.len() - 1], "demo.tgz").unwrap_err().to_string().contains("not a whole .tgz"));
+    }
+
+    #[test]
+    fn a_template_in_an_archive_that_is_no_text_is_told_with_its_place() {
+        let bytes = archive(|tar| {
+            entry(tar, "demo/Chart.yaml", tar::EntryType::Regular, b"apiVersion: v2\nname: demo\nversion: 0.1.0\n");
+            entry(tar, "demo/templates/a.yaml", tar::EntryType::Regular, b"a: 1\nb: canary\xff\n");
+        });
+        let files = unpack(&bytes, "demo.tgz").unwrap();
+        let error = Chart::from_files(files, Origin::Path("demo.tgz".into()), "demo.tgz").unwrap_err();
+        let report = "templates/a.yaml of the chart is not a text in UTF-8\n  --> demo.tgz/templates/a.yaml:2";
+        assert_eq!(error.to_string(), report);
+    }
+
     #[test]
     fn an_archive_is_unpacked_below_its_top_folder() {
         let files = unpack(
@@ -230,6 +280,10 @@ mod tests {
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Symlink, b""))),
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Link, b""))),
             ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Char, b""))),
+            ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Block, b""))),
+            ("link or a device", archive(|tar| entry(tar, "demo/a", tar::EntryType::Fifo, b""))),
+            ("not a whole .tgz", archive(|tar| entry(tar, "demo/a", tar::EntryType::GNUSparse, b""))),
+            ("points out", archive(|tar| long_name(tar, "demo/../../etc/passwd"))),
             ("not below a top folder", archive(|tar| entry(tar, "Chart.yaml", tar::EntryType::Regular, b""))),
             (
                 "more than one top folder",

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use kube::config::{AuthInfo, Cluster, ExecConfig, ExecInteractiveMode};
 use serde_json::{Value, json};
 use std::{
+    ffi::OsString,
     io,
     io::IsTerminal,
     path::PathBuf,
@@ -116,7 +117,8 @@ impl Plugin {
         }
         let interactive = self.interactive()?;
 
-        let mut child = Command::new(command);
+        let program = find(command, std::env::var_os("PATH")).map_err(|error| self.not_started(command, &error))?;
+        let mut child = Command::new(program);
         child.args(self.exec.args.iter().flatten());
         for variable in self.exec.env.iter().flatten() {
             if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
@@ -198,6 +200,9 @@ impl Plugin {
             io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => self.fails("there is no such program"),
             io::ErrorKind::NotFound => self.fails("it is not installed, or its folder is not in PATH"),
             io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
+            io::ErrorKind::InvalidFilename => {
+                self.fails("PATH leads to it by way of the current folder, from which nothing is run")
+            }
             _ => self.fails(error.to_string()),
         };
         match self.exec.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
@@ -205,6 +210,29 @@ impl Plugin {
             None => report,
         }
     }
+}
+
+/// Where a command is: a path as it stands (the kubeconfig's folder was put before a relative one), a bare name in the folders of our own
+/// PATH, whatever PATH the entry gives the plugin. What a relative folder of PATH holds is refused, as Go's `exec.LookPath` does for kubectl.
+#[cfg(unix)]
+fn find(command: &str, path: Option<OsString>) -> io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    if command.contains('/') {
+        return Ok(command.into());
+    }
+    let may_be_run =
+        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+    let found = std::env::split_paths(&path.unwrap_or_default()).map(|folder| folder.join(command)).find(may_be_run);
+    match found.ok_or(io::ErrorKind::NotFound)? {
+        program if program.is_absolute() => Ok(program),
+        _ => Err(io::ErrorKind::InvalidFilename.into()),
+    }
+}
+
+/// Elsewhere the system knows best which endings a program may have; it looks in PATH, and not in the current folder.
+#[cfg(not(unix))]
+fn find(command: &str, _: Option<OsString>) -> io::Result<PathBuf> {
+    Ok(command.into())
 }
 
 /// What a plugin said on stderr, and whether the user has seen it.
@@ -401,6 +429,23 @@ mod tests {
         }
         let old = plugin(json!({"command": "sh", "apiVersion": "client.authentication.k8s.io/v1alpha1"}));
         assert!(refusal(old).await.contains("v1alpha1"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_bare_name_is_looked_for_in_path_and_never_in_the_current_folder() {
+        let own = Some(OsString::from("/no-such-folder:/bin:/usr/bin"));
+        assert!(find("sh", own.clone()).unwrap().is_absolute());
+        assert_eq!(find("sh -c true", own).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(find("./sh", None).unwrap(), PathBuf::from("./sh"));
+        // A program in the folder that tests run in, which is the repository's: any file of it that may be run.
+        let program = "tests/cluster/cluster".rsplit_once('/').unwrap();
+        for path in [format!("{}:/bin", program.0), format!("./{}", program.0)] {
+            let error = find(program.1, Some(path.into())).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+        }
+        assert_eq!(find("cluster", Some("".into())).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(find("sh", None).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

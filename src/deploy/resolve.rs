@@ -59,6 +59,8 @@ pub struct Past {
     /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
     pub claim_prefixes: Vec<String>,
     pub warnings: Vec<String>,
+    /// Why there is no baseline although there is a revision for it.
+    pub unreadable: Option<Error>,
 }
 
 impl Past {
@@ -99,6 +101,17 @@ impl Past {
         }
     }
 
+    /// The error for what needs the record that cannot be read, with the way back to one that can.
+    fn cannot_go_on(&self, context: &Context<'_>) -> Error {
+        let error =
+            self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
+        let error = error.hint(format!("see `{}`", context.command("history")));
+        match rollback_target(&self.entries) {
+            Some(revision) => error.hint(format!("`{} {revision}` goes back to an earlier one", context.command("rollback"))),
+            None => error,
+        }
+    }
+
     /// Reads the records that matter: two at most.
     pub async fn read(context: &Context<'_>) -> Result<Past> {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
@@ -106,11 +119,14 @@ impl Past {
         let newest = past.newest();
         let baseline = past.deployed().map(|summary| summary.revision).or(newest);
         for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
-            match storage::read_with_secrets(cluster, namespace, release, revision).await {
+            match storage::read_past(cluster, namespace, release, revision).await {
                 Ok(record) if Some(revision) == baseline => past.baseline = Some(record),
                 Ok(record) => past.attempt = Some(record),
                 Err(error) if error.kind() == crate::error::Kind::User => {
                     past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
+                    if Some(revision) == baseline {
+                        past.unreadable = Some(error);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -186,11 +202,14 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     .now("nothing was changed")
                     .hint(format!("change it with `{}`", context.command("upgrade"))));
             }
+            if past.newest().is_some() && past.newest_status().is_none() {
+                return Err(past.cannot_go_on(context).why("whether the release is there is known from its records only"));
+            }
             render_target(context, Operation::Install, wanted, past).await
         }
         Intent::Upgrade { wanted, install } => {
-            let gone = past.deployed().is_none()
-                && matches!(past.newest_status(), None | Some(Status::Uninstalled | Status::Uninstalling));
+            let gone =
+                past.deployed().is_none() && matches!(past.newest_status(), Some(Status::Uninstalled | Status::Uninstalling));
             match (past.newest(), install) {
                 (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
                     .await
@@ -211,9 +230,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                         return Ok(Target::of_nothing(past));
                     }
                     None => storage::unknown_release(context.cluster, &context.namespace, release).await,
-                    Some(_) => Error::user(format!("no record of release \"{release}\" can be read"))
-                        .why("what it consists of is known from its records only")
-                        .hint(format!("see `{}`", context.command("history"))),
+                    Some(_) => past.cannot_go_on(context).why("what the release consists of is known from its records only"),
                 });
             };
             Ok(Target {
@@ -303,6 +320,14 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
 
 async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wanted, past: &Past) -> Result<Target> {
     let baseline = past.baseline.as_ref().filter(|_| operation == Operation::Upgrade);
+    if operation == Operation::Upgrade && wanted.reuse != Reuse::Reset {
+        let anew = "or give all values anew, with the chart and --reset-values";
+        match baseline {
+            None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
+            Some(record) if record.lacks_user_values() => return Err(storage::without_secrets(record).hint(anew)),
+            _ => {}
+        }
+    }
     let chart = find_chart(context, &wanted.chart, past).await?;
     let mut warnings = past.warnings.clone();
     if chart.metadata.deprecated {

@@ -89,6 +89,40 @@ mod tests {
         objects.iter().map(|object| object.key.name.as_str()).collect()
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
+
+        /// Whatever order a chart's templates have: the same stages and kinds in the same order, one kind's objects as the chart has them,
+        /// and the way out is the way in, backwards.
+        #[test]
+        fn the_order_of_stages_and_kinds_does_not_depend_on_the_charts(
+            kinds in proptest::collection::vec((proptest::sample::select(&[
+                "Secret", "Service", "StatefulSet", "Job", "NetworkPolicy", "Zebra", "Antelope", "CustomResourceDefinition",
+            ][..]), -2..3i32), 0..24),
+            seed: u64,
+        ) {
+            let objects: Vec<Object> =
+                kinds.iter().enumerate().map(|(at, (kind, stage))| object(kind, &format!("{at:02}"), *stage)).collect();
+            let mut shuffled = objects.clone();
+            shuffled.sort_by_key(|object| (object.key.name.parse::<u64>().unwrap() + 1).wrapping_mul(seed | 1).rotate_left(17));
+            let steps = |objects: &[Object]| -> Vec<(i32, String)> {
+                objects.iter().map(|object| (object.stage(), object.key.kind.clone())).collect()
+            };
+            let (mut installed, mut other, mut uninstalled) = (objects.clone(), shuffled, objects);
+            install_order(&mut installed);
+            install_order(&mut other);
+            proptest::prop_assert_eq!(steps(&installed), steps(&other));
+            for pair in installed.windows(2) {
+                let [a, b] = pair else { unreachable!("windows of two") };
+                let order = a.stage().cmp(&b.stage()).then_with(|| compare_kinds(&a.key.kind, &b.key.kind));
+                proptest::prop_assert!(order == Ordering::Less || order == Ordering::Equal && a.key.name < b.key.name);
+            }
+            uninstall_order(&mut uninstalled);
+            uninstalled.reverse();
+            proptest::prop_assert_eq!(names(&uninstalled), names(&installed));
+        }
+    }
+
     #[test]
     fn objects_go_by_stage_then_kind_and_stay_in_place_within_a_kind() {
         let mut objects = vec![

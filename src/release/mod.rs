@@ -221,6 +221,18 @@ pub struct Record {
     pub mask_key: String,
 }
 
+impl Record {
+    /// Whether what the masks took is missing: it was not asked for, or its Secret is gone or damaged.
+    pub fn lacks_secrets(&self) -> bool {
+        self.mask_key.is_empty()
+    }
+
+    /// Whether a value of the user's is only there as its mask.
+    pub fn lacks_user_values(&self) -> bool {
+        self.lacks_secrets() && self.secret_paths.iter().any(|path| self.user_values.pointer(path).is_some())
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OutcomeFacts {
     pub created: usize,

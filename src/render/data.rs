@@ -4,7 +4,7 @@
 
 use crate::error::nearest;
 use minijinja::value::{Enumerator, Object, Value, ValueKind};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
@@ -101,31 +101,55 @@ pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Valu
     Value::from_object(map)
 }
 
+/// Nothing that Kubernetes reads is nested deeper, nor does [`crate::yaml`] read it.
+const MAX_NESTING: usize = 100;
+
+/// Steps that a node of a tree costs, about as much as its bytes would: a template of a few lines can make a map that holds another
+/// twice, again and again, which is small until it is written out.
+const NODE_COST: u64 = 4;
+
 /// Converts what a template made. An undefined value inside is an error, as it is outside.
-pub(super) fn to_json(value: &Value) -> Result<Json, Error> {
+pub(super) fn to_json(state: &State, value: &Value) -> Result<Json, Error> {
+    within(state, value, MAX_NESTING)
+}
+
+fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
     let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
+    let below = || {
+        depth.checked_sub(1).ok_or_else(|| {
+            Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_NESTING}"))
+        })
+    };
     match value.kind() {
         // Fails always, and only this failure remembers which expression was undefined.
         ValueKind::Undefined => f64::try_from(value.clone()).map(|_| Json::Null),
         ValueKind::None => Ok(Json::Null),
         ValueKind::Bool => Ok(Json::Bool(value.is_true())),
         ValueKind::Number => number(value),
-        ValueKind::String => Ok(Json::String(value.as_str().unwrap_or_default().to_owned())),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            state.consume_fuel(text.len() as u64 / 64)?;
+            Ok(Json::String(text.to_owned()))
+        }
         ValueKind::Bytes => not_json("bytes have no form in YAML: pass them through `b64encode`"),
         ValueKind::Seq | ValueKind::Iterable => {
-            value.try_iter()?.map(|item| to_json(&item)).collect::<Result<_, _>>().map(Json::Array)
+            let depth = below()?;
+            let item = |item: Value| state.consume_fuel(NODE_COST).and_then(|()| within(state, &item, depth));
+            value.try_iter()?.map(item).collect::<Result<_, _>>().map(Json::Array)
         }
         ValueKind::Map => {
+            let depth = below()?;
             let object = value.as_object().expect("every map is an object");
             let mut map = serde_json::Map::new();
             for (key, value) in object.try_iter_pairs().into_iter().flatten() {
-                let key = match to_json(&key)? {
+                state.consume_fuel(2 * NODE_COST)?;
+                let key = match within(state, &key, depth)? {
                     Json::String(key) => key,
                     Json::Number(key) => key.to_string(),
                     Json::Bool(key) => key.to_string(),
                     _ => return not_json("a map's key must be a string"),
                 };
-                map.insert(key, to_json(&value)?);
+                map.insert(key, within(state, &value, depth)?);
             }
             Ok(Json::Object(map))
         }
@@ -235,7 +259,8 @@ mod tests {
             "z": [1, -1, 1.5, 9007199254740993u64, u64::MAX, i64::MIN, 1e300],
             "a": {"null": null, "flag": true, "": "empty", "<<": {"b": "on"}},
         });
-        let back = to_json(&to_template(&data, &misses)).unwrap();
+        let env = minijinja::Environment::new();
+        let back = to_json(&env.empty_state(), &to_template(&data, &misses)).unwrap();
         assert_eq!(back, data);
         assert_eq!(serde_json::to_string(&back).unwrap(), serde_json::to_string(&data).unwrap(), "the order of keys");
         let mut text = String::new();

@@ -47,15 +47,15 @@ fn write(out: &mut minijinja::Output, state: &mut State, value: &Value) -> Resul
     let mut text = String::new();
     match (state.auto_escape(), value.as_str()) {
         (AutoEscape::None, Some(plain)) => return Ok(out.write_str(plain)?),
-        (AutoEscape::None, None) => text = functions::plain(value)?,
+        (AutoEscape::None, None) => text = functions::plain(state, value)?,
         (_, Some(string)) => data::write_string(string, &mut text),
-        (_, None) => data::write_json(&data::to_json(value)?, &mut text),
+        (_, None) => data::write_json(&data::to_json(state, value)?, &mut text),
     }
     Ok(out.write_str(&text)?)
 }
 
 /// Names in `{% import %}` and `{% include %}` are below the folder of the template that says them, or below the chart's top.
-fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
+pub(super) fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
     match parent.rsplit_once('/') {
         Some((folder, _)) if !name.starts_with("templates/") => format!("{folder}/{name}").into(),
         _ if name.starts_with("templates/") => name.into(),

@@ -1,7 +1,8 @@
 //! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
 
-use super::FUEL;
 use super::data::{self, Misses};
+use super::environment::join;
+use super::{FUEL, MAX_TEMPLATE};
 use super::{Lookup, data::to_json};
 use crate::chart::{Range, parse_kube_version, parse_version};
 use crate::yaml;
@@ -69,13 +70,13 @@ pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, look
     env.remove_global("debug");
     env.remove_filter("pprint");
 
-    env.add_filter("toyaml", |value: &Value| Ok::<_, Error>(yaml::emit(&to_json(value)?)));
+    env.add_filter("toyaml", |state: &mut State, value: &Value| Ok::<_, Error>(yaml::emit(&to_json(state, value)?)));
     env.add_filter("tojson", tojson);
-    env.add_filter("string", |value: &Value| plain(value));
-    env.add_filter("b64encode", |value: &Value| Ok::<_, Error>(STANDARD.encode(bytes(value)?)));
+    env.add_filter("string", |state: &mut State, value: &Value| plain(state, value));
+    env.add_filter("b64encode", |state: &mut State, value: &Value| Ok::<_, Error>(STANDARD.encode(bytes(state, value)?)));
     env.add_filter("b64decode", b64decode);
-    env.add_filter("sha256", |value: &Value| {
-        Ok::<_, Error>(Sha256::digest(bytes(value)?).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    env.add_filter("sha256", |state: &mut State, value: &Value| {
+        Ok::<_, Error>(Sha256::digest(bytes(state, value)?).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     });
     env.add_filter("nindent", |state: &mut State, text: &Value, width: usize| {
         let indented = state.apply_filter("indent", &[text.clone(), Value::from(width), Value::from(true)])?;
@@ -86,7 +87,7 @@ pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, look
     let shared = Arc::clone(misses);
     env.add_filter("fromjson", move |text: &str| fromjson(text, &shared));
     let shared = Arc::clone(misses);
-    env.add_filter("merge", move |first: &Value, others: Rest<Value>| merge(first, &others, &shared));
+    env.add_filter("merge", move |state: &mut State, first: &Value, others: Rest<Value>| merge(state, first, &others, &shared));
 
     env.add_function("required", required);
     env.add_function("fail", |message: String| Err::<(), _>(invalid(message)));
@@ -102,12 +103,20 @@ pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, look
     let depth = Arc::new(AtomicU32::new(0));
     let (outer, level) = (root.clone(), Arc::clone(&depth));
     env.add_function("include", move |state: &mut State, name: &str, context: Option<Value>| {
-        let template = state.get_template(name)?;
-        nested(state, &level, || template.render_captured(context.unwrap_or_else(|| outer.clone())))
+        let name = join(name, state.name());
+        nested(state, &level, |env| {
+            let template = env.get_template(&name)?;
+            finished(template.render_captured(context.unwrap_or_else(|| outer.clone())))
+        })
     });
     env.add_function("tpl", move |state: &mut State, text: &str, context: Option<Value>| {
-        let template = state.env().template_from_named_str("<tpl>", text).map_err(taken_in)?;
-        nested(state, &depth, || template.render_captured(context.unwrap_or_else(|| root.clone())))
+        if text.len() > MAX_TEMPLATE {
+            return Err(invalid(format!("the text given to `tpl` is longer than {} KiB", MAX_TEMPLATE >> 10)));
+        }
+        nested(state, &depth, |env| {
+            let template = env.template_from_named_str("<tpl>", text).map_err(taken_in)?;
+            finished(template.render_captured(context.unwrap_or_else(|| root.clone())))
+        })
     });
     env.set_unknown_method_callback(method);
 }
@@ -121,28 +130,36 @@ fn taken_in(error: Error) -> Error {
     Error::new(ErrorKind::BadInclude, "").with_source(error)
 }
 
-/// Renders a template to a string inside another, which pays for its steps.
-fn nested<'a>(
+/// Renders a template to a string inside another, which pays for its steps: it has those that are left, however deep it is nested.
+fn nested(
     state: &State,
     depth: &AtomicU32,
-    render: impl FnOnce() -> Result<minijinja::Captured<'a>, Error>,
+    render: impl FnOnce(&Environment) -> Result<(String, u64), Error>,
 ) -> Result<String, Error> {
     if depth.load(Ordering::Relaxed) == MAX_DEPTH {
         return Err(invalid(format!("templates include each other more than {MAX_DEPTH} deep")));
     }
+    let mut env = state.env().clone();
+    env.set_fuel(state.fuel_levels().map(|(_, left)| left));
     depth.fetch_add(1, Ordering::Relaxed);
-    let rendered = render();
+    let rendered = render(&env);
     depth.fetch_sub(1, Ordering::Relaxed);
-    let rendered = rendered.map_err(taken_in)?;
-    let (used, _) = rendered.state().fuel_levels().unwrap_or((FUEL, 0));
+    let (text, used) = rendered?;
     state.consume_fuel(used)?;
-    Ok(rendered.into_output())
+    Ok(text)
 }
 
-fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+/// What a nested template gave, and what it cost.
+fn finished(rendered: Result<minijinja::Captured<'_>, Error>) -> Result<(String, u64), Error> {
+    let rendered = rendered.map_err(taken_in)?;
+    let (used, _) = rendered.state().fuel_levels().unwrap_or((FUEL, 0));
+    Ok((rendered.into_output(), used))
+}
+
+fn tojson(state: &mut State, value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
-    let json = to_json(value)?;
+    let json = to_json(state, value)?;
     let text = match indent {
         None => serde_json::to_string(&json),
         Some(_) => serde_json::to_string_pretty(&json),
@@ -151,17 +168,17 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
 }
 
 /// A value as text: a string as it is, everything else as JSON (`true`, not the engine's `True`).
-pub(super) fn plain(value: &Value) -> Result<String, Error> {
-    Ok(match to_json(value)? {
+pub(super) fn plain(state: &State, value: &Value) -> Result<String, Error> {
+    Ok(match to_json(state, value)? {
         Json::String(text) => text,
         json => json.to_string(),
     })
 }
 
-fn bytes(value: &Value) -> Result<Vec<u8>, Error> {
+fn bytes(state: &State, value: &Value) -> Result<Vec<u8>, Error> {
     match value.as_bytes() {
         Some(bytes) => Ok(bytes.to_vec()),
-        None => plain(value).map(String::into_bytes),
+        None => plain(state, value).map(String::into_bytes),
     }
 }
 
@@ -193,7 +210,7 @@ fn fromjson(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
 }
 
 /// Maps laid over each other, the later over the earlier, at every depth. Lists are replaced.
-fn merge(first: &Value, others: &[Value], misses: &Arc<Misses>) -> Result<Value, Error> {
+fn merge(state: &State, first: &Value, others: &[Value], misses: &Arc<Misses>) -> Result<Value, Error> {
     fn over(under: &mut Json, over_it: Json) {
         match (under, over_it) {
             (Json::Object(under), Json::Object(map)) => {
@@ -212,7 +229,7 @@ fn merge(first: &Value, others: &[Value], misses: &Arc<Misses>) -> Result<Value,
         if value.kind() != ValueKind::Map {
             return Err(invalid(format!("`merge` takes maps, not a {}", value.kind())));
         }
-        over(&mut merged, to_json(value)?);
+        over(&mut merged, to_json(state, value)?);
     }
     Ok(data::to_template(&merged, misses))
 }

@@ -62,8 +62,13 @@ pub struct Output {
 /// A chart may render to no more than this.
 const MAX_RENDERED: usize = 64 << 20;
 
-/// Steps that one template may take; a step is an instruction or 64 bytes of output. A thousand objects take about a million.
-const FUEL: u64 = 20_000_000;
+/// Steps that one template may take; a step is an instruction or 64 bytes of data, so that half a GiB is the most that it can hold. A
+/// thousand objects take about a million.
+const FUEL: u64 = 8_000_000;
+
+/// A template may be no longer than this: the engine reads a chain of operators (`a.b.c`, `1+1+1`) by as deep a recursion, for which
+/// `main` has the stack.
+const MAX_TEMPLATE: usize = 256 << 10;
 
 const NOTES: &str = "templates/NOTES.txt";
 
@@ -127,6 +132,12 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
                 .at(Place::new(sources.full_name(name)))
                 .why("templates of objects are named *.yaml, shared ones begin with \"_\", and notes are templates/NOTES.txt")
                 .hint("other files of a chart belong into files/"));
+        }
+        if text.len() > MAX_TEMPLATE {
+            return Err(Error::user(format!("\"{name}\" is too long for a template"))
+                .at(Place::new(sources.full_name(name)))
+                .why(format!("a template is read up to {} KiB", MAX_TEMPLATE >> 10))
+                .hint("cut it in two, or keep data in values and in files/"));
         }
         env.add_template(name, text).map_err(|error| sources.report(name, &error, &misses))?;
     }

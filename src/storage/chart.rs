@@ -1,21 +1,20 @@
 //! Charts from outside, kept beside the records once per digest.
 
 use super::codec::{self, CHUNK};
-use super::read::{binary, part_bytes};
+use super::read::{binary, other_parts};
 use super::write::holder;
-use super::{annotation, key, part_name};
+use super::{key, part_name};
 use crate::chart::{Chart, Files, Origin};
 use crate::cluster::{Apply, Cluster};
 use crate::error::{Error, Result};
 use crate::release::Summary;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 fn chart_name(release: &str, digest: &str) -> String {
-    format!("kubectl-fabric.chart.{release}.{}", &digest[..digest.len().min(16)])
+    format!("kubectl-fabric.chart.{release}.{}", digest.get(..16).unwrap_or(digest))
 }
 
 /// Keeps a chart from outside beside the records, once per digest, so that an upgrade finds it again.
@@ -38,9 +37,7 @@ pub async fn kept_chart(cluster: &Cluster, namespace: &str, release: &str, diges
     let name = chart_name(release, digest);
     let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(None) };
     let mut bytes = binary(&body, "release")?;
-    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
-    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "ConfigMap", namespace, part_name(&name, part))));
-    bytes.extend(rest.await?.concat());
+    bytes.extend(other_parts(cluster, "ConfigMap", namespace, &name, &body).await?);
     let files: BTreeMap<String, String> = codec::unpack(&bytes)?;
     let files: Files = files
         .into_iter()
@@ -49,5 +46,9 @@ pub async fn kept_chart(cluster: &Cluster, namespace: &str, release: &str, diges
             Ok((path, bytes))
         })
         .collect::<Result<_>>()?;
-    Chart::from_files(files, Origin::Stored, &name).map(Some)
+    let chart = Chart::from_files(files, Origin::Stored, &name)?;
+    if chart.digest != digest {
+        return Err(Error::user(format!("the stored chart {name} is damaged")).why("its digest is not the one that was recorded"));
+    }
+    Ok(Some(chart))
 }

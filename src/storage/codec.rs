@@ -29,6 +29,9 @@ pub const CHUNK: usize = 900 * 1024;
 /// A record unpacked to at most this much: a guard against a record that was tampered with.
 const LARGEST_PAYLOAD: u64 = 512 * 1024 * 1024;
 
+/// The most parts that a record can have: more are a number that was tampered with, not worth as many requests.
+pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
+
 /// The part of a record that changes with the outcome.
 #[derive(Serialize, Deserialize)]
 pub struct State {
@@ -293,6 +296,19 @@ mod tests {
             assert_eq!(parts.concat(), bytes);
         }
         assert_eq!(chunks(b"", CHUNK).len(), 1);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn bytes_of_any_length_are_cut_below_the_limit_and_join_again(length in 0..4 * CHUNK, first in 0..2 * CHUNK) {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let parts = chunks(&bytes, first);
+            proptest::prop_assert!(parts[0].len() <= first && parts[1..].iter().all(|part| (1..=CHUNK).contains(&part.len())));
+            proptest::prop_assert!(parts.len() <= MOST_PARTS);
+            proptest::prop_assert_eq!(parts.concat(), bytes);
+        }
     }
 
     #[test]

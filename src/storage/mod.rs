@@ -11,7 +11,7 @@ mod summary;
 mod write;
 
 pub use chart::{keep_chart, kept_chart};
-pub use read::{Readable, history, list, list_readable, read, read_with_secrets, unknown_release};
+pub use read::{Readable, history, list, list_readable, read, read_past, read_with_secrets, unknown_release, without_secrets};
 pub use remove::{is_known, purge, trim};
 pub use write::{Packed, Written, create, pack, set_status, update};
 

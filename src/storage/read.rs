@@ -4,8 +4,8 @@ use super::codec::{self, Secrets, State};
 use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster};
-use crate::error::{Error, Result, nearest};
-use crate::release::{Entry, Record, command};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::release::{Entry, Record, Summary, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::{join_all, try_join_all};
@@ -98,9 +98,27 @@ pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: O
     load(cluster, namespace, release, revision, false).await
 }
 
-/// Like [`read`], with the secrets in their places: to apply it again, or to take its values over.
+/// Like [`read`], with the secrets in their places: to apply it again.
+///
+/// # Errors
+///
+/// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their place.
 pub async fn read_with_secrets(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
+    let record = read_past(cluster, namespace, release, revision).await?;
+    if record.lacks_secrets() { Err(without_secrets(&record)) } else { Ok(record) }
+}
+
+/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is known without them.
+pub async fn read_past(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
     load(cluster, namespace, release, revision, true).await
+}
+
+/// The error for what needs the secrets of a record that has lost them.
+pub fn without_secrets(record: &Record) -> Error {
+    let Summary { release, namespace, revision, .. } = &record.summary;
+    Error::user(format!("the secrets of revision {revision} of \"{release}\" cannot be read"))
+        .why(format!("Secret {namespace}/{} is gone or damaged", record_name(release, *revision)))
+        .now("nothing was changed")
 }
 
 async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<u32> {
@@ -157,33 +175,47 @@ async fn load(cluster: &Cluster, namespace: &str, release: &str, revision: u32, 
         Entry::Unreadable { reason, .. } => return Err(unreadable(Error::user(reason))),
     };
     let mut payload = binary(&body, "release").map_err(unreadable)?;
-    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
-    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "ConfigMap", namespace, part_name(&name, part))));
-    payload.extend(rest.await.map_err(unreadable)?.concat());
+    payload.extend(other_parts(cluster, "ConfigMap", namespace, &name, &body).await.map_err(unreadable)?);
     if annotation(&body, "digest").is_some_and(|digest| digest != codec::digest(&payload)) {
         return Err(unreadable(Error::user("the record is damaged").why("its digest does not fit its content")));
     }
     let state: State = codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
     let secrets = match with_secrets {
-        true => read_secrets(cluster, namespace, &name).await.map_err(unreadable)?,
+        true => read_secrets(cluster, namespace, &name).await?,
         false => None,
     };
     codec::decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
 }
 
-pub(super) async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
+async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
     let body = cluster.get("v1", &key(of, namespace, &name)).await?;
     let body = body.ok_or_else(|| Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone")))?;
     binary(&body, "release")
 }
 
+/// What goes on in other objects after `body`, which counts them.
+pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, name: &str, body: &Value) -> Result<Vec<u8>> {
+    let parts: usize = annotation(body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    if parts > codec::MOST_PARTS {
+        return Err(Error::user("the record is damaged").why(format!("no record has {parts} parts")));
+    }
+    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, of, namespace, part_name(name, part))));
+    Ok(rest.await?.concat())
+}
+
+/// `None` when the companion Secret, or a part of it, is gone or damaged.
 async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
     let Some(body) = cluster.get("v1", &key("Secret", namespace, name)).await? else { return Ok(None) };
-    let mut bytes = binary(&body, "release")?;
-    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
-    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "Secret", namespace, part_name(name, part))));
-    bytes.extend(rest.await?.concat());
-    codec::unpack(&bytes).map(Some)
+    let secrets = async {
+        let mut bytes = binary(&body, "release")?;
+        bytes.extend(other_parts(cluster, "Secret", namespace, name, &body).await?);
+        codec::unpack(&bytes)
+    };
+    match secrets.await {
+        Ok(secrets) => Ok(Some(secrets)),
+        Err(error) if error.kind() == Kind::User => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn binary(body: &Value, field: &str) -> Result<Vec<u8>> {

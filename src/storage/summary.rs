@@ -14,7 +14,9 @@ pub(super) fn read_entry(body: &Value) -> Entry {
         .strip_prefix(DOMAIN_PREFIX)
         .and_then(|rest| rest.strip_prefix('.'))
         .and_then(|rest| rest.rsplit_once(".v"))
-        .and_then(|(release, revision)| Some((release.to_owned(), revision.parse().ok()?)))
+        .and_then(|(release, revision)| {
+            Some((release.to_owned(), revision.parse().ok().filter(|revision| *revision < u32::MAX)?))
+        })
         .unwrap_or_else(|| (name.to_owned(), 0));
     let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
     let time = |name: &str| annotation(body, name)?.parse::<Timestamp>().ok();
@@ -36,14 +38,13 @@ pub(super) fn read_entry(body: &Value) -> Entry {
             rollback_to: text("rollback-to").and_then(|revision| revision.parse().ok()),
         })
     };
+    let reason = match metadata["labels"][RELEASE_LABEL].as_str() {
+        Some(labelled) if labelled != release => "its name is that of another release's record",
+        _ => "its labels and annotations are not those of a record",
+    };
     match read() {
-        Some(summary) if revision > 0 => Entry::Readable(summary),
-        _ => Entry::Unreadable {
-            release,
-            namespace,
-            revision,
-            reason: "its labels and annotations are not those of a record".into(),
-        },
+        Some(summary) if revision > 0 && metadata["labels"][RELEASE_LABEL] == release.as_str() => Entry::Readable(summary),
+        _ => Entry::Unreadable { release, namespace, revision, reason: reason.into() },
     }
 }
 

@@ -16,7 +16,9 @@ use crate::yaml;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
+use std::any::Any;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -173,16 +175,22 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
 /// A panic is a mistake of ours: it says so in one line and ends the run with status 1.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let payload = panic.payload();
-        let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let message = text.unwrap_or("no message").replace('\n', " ");
-        let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-        stderr_line(&format!(
-            "{RED}error:{RED:#} this is a bug in kubectl-fabric {}, please report it with the command you ran: {message}{place}",
-            env!("CARGO_PKG_VERSION")
-        ));
+        let report = crash_report(panic.payload(), panic.location());
+        stderr_line(&format!("{RED}error:{RED:#} {report}"));
         std::process::exit(1);
     }));
+}
+
+/// What is said of a panic. Only a text that stands in the source is repeated: one that was put together may hold a part of a value, as
+/// that of an index inside a character does.
+fn crash_report(payload: &dyn Any, place: Option<&Location>) -> String {
+    let message = payload.downcast_ref::<&str>().map(|text| text.replace('\n', " "));
+    let place = place.map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+    format!(
+        "this is a bug in kubectl-fabric {}, please report it with the command you ran: {}{place}",
+        env!("CARGO_PKG_VERSION"),
+        message.as_deref().unwrap_or("its message is left out, it may hold a value")
+    )
 }
 
 /// `-v LEVEL`: what requests do, on stderr. Bodies are never shown: they may be Secrets.
@@ -207,7 +215,49 @@ pub fn trace(level: u8) {
         .init();
 }
 
-/// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal.
+/// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal; those that turn the
+/// direction of writing too, which let a name look like another.
 pub fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    // Unicode Standard Annex 9, table 1.
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns(c);
+    text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    fn report_of(mistake: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        crash_report(&*catch_unwind(mistake).expect_err("a mistake"), Some(Location::caller()))
+    }
+
+    #[test]
+    fn a_crash_message_says_where_and_shows_no_value() {
+        let (secret, bytes) = ("canary-é".to_owned(), b"canary-\xff".to_vec());
+        let mistakes: [Box<dyn FnOnce() + std::panic::UnwindSafe>; 4] = [
+            Box::new({
+                let secret = secret.clone();
+                move || _ = std::hint::black_box(&secret[..8])
+            }),
+            Box::new(move || _ = String::from_utf8(bytes).expect("text")),
+            Box::new({
+                let secret = secret.clone();
+                move || _ = std::hint::black_box(Err::<u8, _>(secret)).unwrap()
+            }),
+            Box::new(move || panic!("not expected: {secret}")),
+        ];
+        for mistake in mistakes {
+            let report = report_of(mistake);
+            assert!(report.contains("please report it") && report.contains("src/terminal/mod.rs:"), "{report}");
+            assert!(!report.contains("canary") && !report.contains("99, 97"), "{report}");
+        }
+        assert!(report_of(|| panic!("a text of the source")).contains("ran: a text of the source ("));
+    }
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_the_text_is_made_visible() {
+        assert_eq!(harmless("a\u{1b}[2J\u{202e}b\u{2066}c\u{200f}\n\td é"), "a\u{fffd}[2J\u{fffd}b\u{fffd}c\u{fffd}\n\td é");
+    }
 }

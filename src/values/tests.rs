@@ -283,6 +283,71 @@ fn has_null(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(|map| map.values().any(has_null))
 }
 
+/// Trees that `--set` can write: keys and texts of any characters, whole numbers, booleans, lists that are not empty, maps.
+fn settable() -> impl Strategy<Value = Value> {
+    let text = || {
+        prop_oneof![
+            "[a-c.,=\\[\\]{}\\\\ \"':0-9-]{1,8}",
+            "\\PC{1,6}",
+            Just("null".to_owned()),
+            Just("\u{feff}\u{202e}e\u{301}".to_owned())
+        ]
+    };
+    let leaf = prop_oneof![any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), text().prop_map(Value::from)];
+    let tree = leaf.prop_recursive(3, 12, 3, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(Value::from),
+            proptest::collection::btree_map(text(), inner, 1..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    });
+    proptest::collection::btree_map("[a-z]{1,3}", tree, 1..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+}
+
+/// An argument per leaf of a tree, as docs/values.md tells to write them.
+fn as_arguments(value: &Value, path: &str, into: &mut Vec<Source>) {
+    let escaped = |text: &str, special: &str| -> String {
+        text.chars().flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c])).collect()
+    };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            as_arguments(value, &format!("{path}{dot}{}", escaped(key, "\\.,=[{")), into);
+        }),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| as_arguments(item, &format!("{path}[{at}]"), into));
+        }
+        Value::String(text) => into.push(Source::SetString(format!("{path}={}", escaped(text, "\\,{")))),
+        other => into.push(Source::Set(format!("{path}={other}"))),
+    }
+}
+
+/// Numbers, characters and keys that readers disagree about, in each way in: read as they are, or refused without being shown.
+#[test]
+fn hostile_values_are_read_as_they_are_or_refused() {
+    let in_file = |text: &str| from_sources(vec![file("a.yaml", text)]).map(|values| values.tree);
+    let in_json = |text: &str| from_sources(vec![Source::SetJson(text.into())]).map(|values| values.tree);
+    let huge = format!("1{}", "0".repeat(30));
+    for text in ["a: .inf\n", &format!("a: {huge}\n"), "a: \"\\ud800\"\n", "a: \"x\u{0}\"\n"] {
+        let error = in_file(text).expect_err(text);
+        assert_eq!((error.kind(), error.places()[0].line), (Kind::User, Some(1)), "{text}\n{error}");
+    }
+    for text in ["a=1e999", "a=\"\\ud800\"", "{\"a\": 1e999}", "{\"a\": \"\\ud800x\"}"] {
+        let error = in_json(text).expect_err(text);
+        assert!(error.kind() == Kind::User && error.to_string().contains("--set-json"), "{text}\n{error}");
+    }
+    // No reader of YAML takes it for a number, so it is a text there.
+    assert_eq!(in_file("a: 1e999\n").unwrap(), json!({"a": "1e999"}));
+    assert_eq!(
+        user([Source::Set(format!("a=1e999,b={huge},c=\u{feff}\u{202e}x"))]).tree,
+        json!({"a": "1e999", "b": huge, "c": "\u{feff}\u{202e}x"})
+    );
+    // Two keys that look alike are two keys, as they are to Kubernetes.
+    let alike = json!({"\u{e9}": 1, "e\u{301}": 2, "a\u{202e}b": 3});
+    assert_eq!(in_file("\u{feff}\u{e9}: 1\ne\u{301}: 2\na\u{202e}b: 3\n").unwrap(), alike);
+    assert_eq!(in_json(&alike.to_string()).unwrap(), alike);
+    assert_eq!(in_json("{\"a\": \"\\u0000\\ud83d\\ude00\"}").unwrap(), json!({"a": "\0😀"}));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -295,6 +360,32 @@ proptest! {
         prop_assert_eq!(&left.tree, &right.tree);
         prop_assert_eq!(left.origins, right.origins);
         prop_assert_eq!(merge(a.clone(), a.clone()).tree, a.tree);
+    }
+
+    #[test]
+    fn nothing_merged_in_changes_nothing_and_the_later_wins(a in trees(), b in trees()) {
+        let values = |tree: &Value| with_origin(tree.clone(), Origin::Program("x".into()));
+        let empty = values(&json!({}));
+        prop_assert_eq!(&merge(values(&a), empty.clone()).tree, &a);
+        prop_assert_eq!(&merge(empty, values(&a)).tree, &a);
+        let merged = merge(values(&a), values(&b));
+        for pointer in values(&b).origins.keys() {
+            let said = b.pointer(pointer).unwrap();
+            // Lists are replaced whole, as numbers and texts are.
+            if !said.is_object() {
+                prop_assert_eq!(merged.tree.pointer(pointer), Some(said));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_arguments_is_read_back(tree in settable()) {
+        let mut arguments = Vec::new();
+        as_arguments(&tree, "", &mut arguments);
+        let one_by_one = user(arguments.iter().cloned());
+        prop_assert_eq!(&one_by_one.tree, &tree, "{:?}", arguments);
+        let json = user([Source::SetJson(tree.to_string())]);
+        prop_assert_eq!(&json.tree, &tree);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreement;
 mod bad_input;
 mod cases;
 mod client;
@@ -15,3 +16,4 @@ mod nodes;
 mod operations;
 mod pod_security;
 mod rights;
+mod tampered;
