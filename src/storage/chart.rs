@@ -1,9 +1,9 @@
 //! Charts from outside, kept beside the records once per digest.
 
 use super::codec::{self, CHUNK};
-use super::read::{binary, part_bytes};
+use super::read::{binary, part_bytes, parts};
 use super::write::holder;
-use super::{annotation, key, part_name};
+use super::{key, part_name};
 use crate::chart::{Chart, Files, Origin};
 use crate::cluster::{Apply, Cluster};
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ pub async fn kept_chart(cluster: &Cluster, namespace: &str, release: &str, diges
     let name = chart_name(release, digest);
     let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(None) };
     let mut bytes = binary(&body, "release")?;
-    let parts: usize = annotation(&body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    let parts = parts(&body)?;
     let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, "ConfigMap", namespace, part_name(&name, part))));
     bytes.extend(rest.await?.concat());
     let files: BTreeMap<String, String> = codec::unpack(&bytes)?;

@@ -68,6 +68,9 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
         (DEPTH.into(), "")
     } else if is("unknown anchor") {
         ("an alias (`*name`) without its anchor (`&name`) before it".into(), "put the value in quotes if it only begins with `*`")
+    } else if is("invalid value: ") || is("invalid type: ") {
+        // The message goes on with the value.
+        ("this value does not fit its tag".into(), "remove the tag, such as `!!int`, or put it right")
     } else {
         (message.to_owned(), "")
     }

@@ -27,7 +27,7 @@ pub type Positions = std::collections::BTreeMap<String, (usize, usize)>;
 const MAX_BYTES: usize = 16 << 20;
 
 /// The deepest nesting that is read: below what the reader refuses (128), above what any Kubernetes object holds.
-const MAX_DEPTH: usize = 100;
+pub const MAX_DEPTH: usize = 100;
 
 /// One document of a stream.
 #[derive(Clone, Debug, PartialEq)]

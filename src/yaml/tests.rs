@@ -128,6 +128,8 @@ fn no_error_shows_a_value() {
         "password: *hunter2\n",
         "password: \u{1}hunter2\n",
         "x: y\npassword hunter2\n",
+        "password: !!int hunter2\n",
+        "password: !!bool \"hunter2 at line 1\"\n",
     ] {
         let report = problem(text);
         assert!(!report.replace("`!hunter`", "").contains("hunter2"), "{text:?}\n{report}");
