@@ -1,6 +1,7 @@
 //! Certificates and keys: one file of a crypto-config folder, or one entry of the user's Secrets, is what the input says.
 //!
-//! The first byte chooses the file; the second says whether the rest is the file as it stands, or DER that becomes PEM here.
+//! The first byte chooses the file or the entry; the second what is done with it, and whether the rest is its content as it stands, or DER
+//! that becomes PEM here.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use kubectl_fabric::identity::{self, Custody, Node, NodeRole, Organization, Plan, Source};
@@ -19,49 +20,60 @@ pub fn check(data: &[u8]) {
         1 => pem("CERTIFICATE", rest),
         _ => pem("PRIVATE KEY", rest),
     };
-    in_a_folder(usize::from(*which), &content);
-    in_a_secret(usize::from(*which), &content);
+    let which = usize::from(*which);
+    match form / 3 % 4 {
+        0 => in_a_folder(which, &content, Custody::Program),
+        1 => in_a_folder(which, &content, Custody::Volume { mounted: mounted() }),
+        2 => in_a_secret_of_the_user(which, &content),
+        _ => in_a_secret_of_ours(which, &content),
+    }
 }
 
 /// A folder is refused, or its Secrets are made and the same folder fits them from then on.
-fn in_a_folder(which: usize, content: &[u8]) {
+fn in_a_folder(which: usize, content: &[u8], custody: Custody) {
     let mut files = crypto_config().clone();
     let path = files.keys().nth(which % files.len()).cloned().expect("the folder holds files");
     files.insert(path.clone(), content.to_vec());
     let source = Source::CryptoConfig { folder: "crypto-config".into(), files };
-    for custody in [Custody::Program, Custody::Volume { mounted: mounted() }] {
-        let organization = organization(custody);
-        match identity::plan(&organization, &BTreeMap::new(), &source, now()) {
-            Ok(plan) => {
-                let again = identity::plan(&organization, &by_name(&plan), &source, now());
-                let again = again.unwrap_or_else(|error| panic!("{path}: the Secrets made of a folder do not fit it: {error}"));
-                assert!(again.create.is_empty(), "{path}: made once more: {:?}", again.create.len());
-            }
-            // The name of the authority's file in config.yaml is shown.
-            Err(error) if !path.ends_with("config.yaml") => hides(&error.to_string(), content),
-            Err(_) => {}
+    let organization = organization(custody, 1);
+    match identity::plan(&organization, &BTreeMap::new(), &source, now()) {
+        Ok(plan) => {
+            let again = identity::plan(&organization, &by_name(&plan), &source, now());
+            let again = again.unwrap_or_else(|error| panic!("{path}: the Secrets made of a folder do not fit it: {error}"));
+            assert!(again.create.is_empty(), "{path}: made once more: {:?}", again.create.len());
         }
+        // The name of the authority's file in config.yaml is shown.
+        Err(error) if !path.ends_with("config.yaml") => hides(&error.to_string(), content),
+        Err(_) => {}
     }
 }
 
 /// The user's Secrets are refused or taken; nothing is made in their place.
-fn in_a_secret(which: usize, content: &[u8]) {
+fn in_a_secret_of_the_user(which: usize, content: &[u8]) {
+    let secrets = made_but_for(which, content);
+    let custody = Custody::User { names: BTreeMap::new(), mounted: mounted() };
+    match identity::plan(&organization(custody, 1), &secrets, &Source::Generate, now()) {
+        Ok(plan) => assert!(plan.create.is_empty(), "entry {which}: something is made"),
+        Err(error) => hides(&error.to_string(), content),
+    }
+}
+
+/// Ours are extended for a new node, or it is refused; none is made anew.
+fn in_a_secret_of_ours(which: usize, content: &[u8]) {
+    let secrets = made_but_for(which, content);
+    match identity::plan(&organization(Custody::Program, 2), &secrets, &Source::Generate, now()) {
+        Ok(plan) => assert!(plan.create.iter().all(|object| !secrets.contains_key(&object.key.name)), "entry {which}: re-made"),
+        Err(error) => hides(&error.to_string(), content),
+    }
+}
+
+/// The Secrets of an organization with another content in one entry.
+fn made_but_for(which: usize, content: &[u8]) -> Secrets {
     let mut secrets = made().clone();
     let entries: Vec<(String, String)> = secrets.iter().flat_map(|(name, body)| keys(name, body)).collect();
     let (name, key) = &entries[which % entries.len()];
     secrets.get_mut(name).expect("one of them")["data"][key] = BASE64_STANDARD.encode(content).into();
-    let organization = organization(Custody::User { names: BTreeMap::new(), mounted: mounted() });
-    match identity::plan(&organization, &secrets, &Source::Generate, now()) {
-        Ok(plan) => assert!(plan.create.is_empty(), "{name}, {key}: something is made"),
-        Err(error) => hides(&error.to_string(), content),
-    }
-    // The same Secrets as ours: what they are short of is made, or refused.
-    let mut more = organization_of(Custody::Program, 2);
-    more.ca_server = None;
-    match identity::plan(&more, &secrets, &Source::Generate, now()) {
-        Ok(plan) => assert!(plan.create.iter().all(|object| !secrets.contains_key(&object.key.name)), "{name}, {key}: re-made"),
-        Err(error) => hides(&error.to_string(), content),
-    }
+    secrets
 }
 
 /// No line of a file stands in an error: it may be a key's.
@@ -82,11 +94,7 @@ fn pem(label: &str, der: &[u8]) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn organization(custody: Custody) -> Organization {
-    organization_of(custody, 1)
-}
-
-fn organization_of(custody: Custody, peers: usize) -> Organization {
+fn organization(custody: Custody, peers: usize) -> Organization {
     let node =
         |name: String| Node { advertised: vec![format!("{name}.org1")], hosts: vec![format!("{name}.org1"), name.clone()], name };
     Organization {
@@ -103,7 +111,7 @@ fn organization_of(custody: Custody, peers: usize) -> Organization {
 }
 
 fn mounted() -> std::collections::BTreeSet<String> {
-    identity::secret_names(&organization(Custody::Program)).into_iter().collect()
+    identity::secret_names(&organization(Custody::Program, 1)).into_iter().collect()
 }
 
 fn keys(name: &str, secret: &Value) -> Vec<(String, String)> {
@@ -123,7 +131,7 @@ fn now() -> jiff::Timestamp {
 fn made() -> &'static Secrets {
     static MADE: OnceLock<Secrets> = OnceLock::new();
     MADE.get_or_init(|| {
-        let plan = identity::plan(&organization(Custody::Program), &BTreeMap::new(), &Source::Generate, now());
+        let plan = identity::plan(&organization(Custody::Program, 1), &BTreeMap::new(), &Source::Generate, now());
         by_name(&plan.expect("identities are made"))
     })
 }

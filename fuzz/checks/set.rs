@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const FLAGS: [fn(String) -> Source; 4] = [Source::Set, Source::SetString, Source::SetJson, Source::SetLiteral];
 
 /// So many nodes of a tree are looked at: an index may make a list of 65,536.
-const MOST_NODES: usize = 200;
+const MOST_NODES: usize = 24;
 
 pub fn check(data: &[u8]) {
     let Some([argument]) = parts(data) else { return };
@@ -28,11 +28,12 @@ pub fn check(data: &[u8]) {
             values_are_hidden(flag, argument);
         }
     }
-    let pairs = file_settings(argument);
-    if let Ok(pairs) = pairs {
-        for (key, path) in pairs {
-            let _ = from_sources(vec![Source::SetFile { key, path, content: MARKER.to_owned() }])
-                .map_err(|error| hides_the_marker(error, argument));
+    for (key, path) in file_settings(argument).into_iter().flatten() {
+        let file = Source::SetFile { key: key.clone(), path, content: MARKER.to_owned() };
+        if let Err(error) = from_sources(vec![file])
+            && !key.contains(MARKER)
+        {
+            hides_the_marker(error, argument);
         }
     }
 }

@@ -65,19 +65,13 @@ pub fn encode(record: &Record, key: &str) -> (Vec<u8>, Secrets) {
         taken: BTreeMap::new(),
     };
     payload.text(&format!("{{\"schema\":{SCHEMA}"));
-    payload.field("chart", json!(record.chart), &[]);
+    payload.plain("chart", json!(record.chart));
     payload.field("userValues", record.user_values.clone(), &record.secret_paths);
     payload.field("computedValues", record.computed_values.clone(), &record.secret_paths);
-    payload.field("secretPaths", json!(record.secret_paths), &[]);
-    let stored = |object: &Object| json!({"source": object.source, "body": object.body});
-    payload.list("objects", record.objects.iter().map(|object| (stored(object), object.as_ref())));
-    let stored = |hook: &Hook| {
-        json!({
-            "source": hook.object.source, "body": hook.object.body,
-            "events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies,
-        })
-    };
-    payload.list("hooks", record.hooks.iter().map(|hook| (stored(hook), &hook.object)));
+    payload.plain("secretPaths", json!(record.secret_paths));
+    payload.list("objects", record.objects.iter().map(|object| (object.as_ref(), json!({}))));
+    let marks = |hook: &Hook| json!({"events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies});
+    payload.list("hooks", record.hooks.iter().map(|hook| (&hook.object, marks(hook))));
     payload.field("notes", json!(record.notes), &[]);
     payload.field("guard", record.guard.clone(), &[]);
     payload.text("}");
@@ -97,27 +91,32 @@ impl Writing {
         self.out.write_all(text.as_bytes()).expect("memory takes every byte");
     }
 
-    fn field(&mut self, name: &str, value: Value, secret: &[String]) {
-        self.text(&format!(",\"{name}\":"));
-        self.masked(&format!("/{name}"), value, secret);
+    fn field(&mut self, name: &str, mut value: Value, secret: &[String]) {
+        self.masker.take(&mut value, &format!("/{name}"), secret, &mut self.taken);
+        self.plain(name, value);
     }
 
-    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (Value, &'a Object)>) {
+    /// What no secret can stand in, and what has to be read without the secrets: a mask in it would make it mean nothing.
+    fn plain(&mut self, name: &str, value: Value) {
+        self.text(&format!(",\"{name}\":{value}"));
+    }
+
+    /// Objects, each with its marks as they are.
+    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (&'a Object, Value)>) {
         self.text(&format!(",\"{name}\":["));
-        for (index, (stored, object)) in items.enumerate() {
+        for (index, (object, marks)) in items.enumerate() {
             if index > 0 {
                 self.text(",");
             }
             let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
-            self.masked(&format!("/{name}/{index}"), stored, &secret);
+            let mut stored = json!({"source": object.source, "body": object.body});
+            self.masker.take(&mut stored, &format!("/{name}/{index}"), &secret, &mut self.taken);
+            if let (Value::Object(stored), Value::Object(marks)) = (&mut stored, marks) {
+                stored.extend(marks);
+            }
+            self.text(&stored.to_string());
         }
         self.text("]");
-    }
-
-    /// A part of the payload that stands at `at`, with the values at `secret` masked.
-    fn masked(&mut self, at: &str, mut value: Value, secret: &[String]) {
-        self.masker.take(&mut value, at, secret, &mut self.taken);
-        self.text(&value.to_string());
     }
 }
 
@@ -304,6 +303,22 @@ mod tests {
         assert_eq!(read.notes, record.notes);
         let masked = decode(record.summary.clone(), &payload, state(), None).unwrap();
         assert!(!format!("{masked:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_secret_that_is_a_word_of_the_record_leaves_it_readable() {
+        let mut record = record();
+        record.user_values = json!({"db": {"password": "hook"}});
+        record.hooks = vec![Hook {
+            object: record.objects[1].as_ref().clone(),
+            events: vec![crate::manifest::HookEvent::PreInstall],
+            weight: 0,
+            delete_policies: vec![crate::manifest::DeletePolicy::HookSucceeded],
+        }];
+        let (payload, _) = encode(&record, "key");
+        let masked = decode(record.summary, &payload, State { inventory: vec![], outcome: None }, None).unwrap();
+        assert_eq!(masked.hooks[0].delete_policies, record.hooks[0].delete_policies);
+        assert_eq!((masked.chart, masked.secret_paths), (record.chart, record.secret_paths));
     }
 
     #[test]

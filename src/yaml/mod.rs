@@ -48,7 +48,7 @@ pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     source.check()?;
     let pieces: Vec<Piece> = source.pieces().collect();
     let at_once =
-        if pieces.len() > 1 && !pieces.iter().any(|piece| looks_deep(piece.text)) { meaning::read_all(text) } else { None };
+        if pieces.len() > 1 && !pieces.iter().any(|piece| wants_a_look(piece.text)) { meaning::read_all(text) } else { None };
     // No piece holds two documents, so as many documents as pieces are one of each. Whatever else comes is looked at piece by piece.
     let at_once = at_once.filter(|read| read.len() == pieces.len() && !read.iter().any(|(value, _)| value.is_null()));
     let mut documents = Vec::with_capacity(pieces.len());
@@ -189,8 +189,7 @@ impl<'a> Source<'a> {
     }
 
     fn read(&self, piece: &Piece<'_>, with_positions: bool) -> Result<(Value, Positions)> {
-        // The reader's time grows with the square of the depth before it looks at it; the walk stops at once.
-        if looks_deep(piece.text) {
+        if wants_a_look(piece.text) {
             events::walk(piece.text, piece.first, false).map_err(|fault| self.fault(&fault))?;
         }
         let (value, doubtful) = meaning::read(piece.text).map_err(|error| self.problem(piece, &error))?;
@@ -239,6 +238,12 @@ impl<'a> Source<'a> {
         place.excerpt = self.text.lines().nth(line - 1).and_then(excerpt);
         Error::user(format!("\"{}\" cannot be read as YAML", self.subject)).at(place)
     }
+}
+
+/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that,
+/// and a tag that looks like one of YAML's own (`!!x`) is nothing to it.
+fn wants_a_look(text: &str) -> bool {
+    looks_deep(text) || ["!!", "!<", "%TAG"].iter().any(|tag| text.contains(tag))
 }
 
 /// True if brackets might nest deeper than any document does; those inside texts are counted too.
