@@ -240,10 +240,12 @@ impl<'a> Source<'a> {
     }
 }
 
-/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that,
-/// and a tag that looks like one of YAML's own (`!!x`) is nothing to it.
+/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that; and
+/// a tag of a key, or one that looks like YAML's own (`!!x`), is nothing to it.
 fn wants_a_look(text: &str) -> bool {
-    looks_deep(text) || ["!!", "!<", "%TAG"].iter().any(|tag| text.contains(tag))
+    let begins_a_word =
+        |at: usize| at == 0 || matches!(text.as_bytes()[at - 1], b' ' | b'\t' | b'\n' | b'\r' | b'[' | b'{' | b',' | b':');
+    looks_deep(text) || text.match_indices('!').any(|(at, _)| begins_a_word(at))
 }
 
 /// True if brackets might nest deeper than any document does; those inside texts are counted too.

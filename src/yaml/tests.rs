@@ -88,6 +88,7 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("---\nx: 1\n---\na: {b: 1, 'b': 2}\n", "a.yaml:4:11", "the key \"b\" is written twice, first on line 4"),
         ("a: !secret x\n", "a.yaml:1:", "the tag `!secret` has no meaning here"),
         ("a: !!binary aGk=\nb: !x y\n", "a.yaml:1:", "tag"),
+        ("!x a: 1\n", "a.yaml:1:", "the tag `!x` has no meaning here"),
         ("a: !!x y\n", "a.yaml:1:", "the tag `!!x` has no meaning here"),
         ("a: 1\n---\na: !<tag:yaml.org,2002:x> y\n", "a.yaml:3:", "has no meaning here"),
         ("? [1, 2]\n: x\n", "a.yaml:1:", "a key must be a word"),
