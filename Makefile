@@ -31,7 +31,7 @@ max_len_archives = 16384
 max_len_set = 1024
 fuzz: ## every fuzz target for TIME=600 seconds, or TARGET=yaml alone (nightly Rust, cargo-fuzz)
 	$(foreach target,$(TARGET),mkdir -p fuzz/corpus/$(target) && cargo +nightly fuzz run -s none $(target) fuzz/corpus/$(target) \
-	  fuzz/seeds/$(target) -- -max_total_time=$(TIME) -max_len=$(or $(max_len_$(target)),4096) -rss_limit_mb=2048 -timeout=10 && ) true
+	  fuzz/seeds/$(target) -- -max_total_time=$(TIME) -max_len=$(or $(max_len_$(target)),4096) -rss_limit_mb=2048 -timeout=60 && ) true
 
 lint: ## formatting, clippy, dependencies
 	cargo fmt --check

@@ -180,7 +180,8 @@ impl<'a> Source<'a> {
                     line += 1;
                 }
                 if let Some(content) = content {
-                    let text = text[start..at].strip_prefix("...").unwrap_or(&text[start..at]);
+                    let text = &text[start..at];
+                    let text = if is_marker(text, "...") { &text[3..] } else { text };
                     return Some(Piece { text, first, range: mark + content..mark + at });
                 }
             }

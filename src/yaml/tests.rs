@@ -51,6 +51,7 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
     let found: Vec<_> = found.into_iter().map(|document| document.value).collect();
     assert_eq!(found, [json!({"a": 1}), json!({"b": true}), json!({"c": "on"})]);
     assert_eq!(parse("", "a.yaml").unwrap(), Value::Null);
+    assert_eq!(parse("...a: 1\n", "a.yaml").unwrap(), json!({"...a": 1}), "dots end a document where nothing follows them");
     assert_eq!(parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(), json!({"a": 1, "b": 2}));
 }
 
