@@ -56,7 +56,7 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
     } else if is("did not find expected key") || is("could not find expected ':'") {
         ("a `key: value` is wanted here".into(), "check the indentation of this line, and the quotes before it")
     } else if is("did not find expected <document start>") {
-        ("the document has ended before this".into(), "check the brackets and quotes before it")
+        ("the document has ended before this".into(), "")
     } else if is("did not find expected '-'") {
         ("an item of the list, with its `-`, is wanted here".into(), "check the indentation of this line")
     } else if is("unexpected end of stream") {
