@@ -4,7 +4,7 @@ cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
 sbom_version = 0.10.0
 
-.PHONY: help build install test test-faults lint sbom reproducible bench demo demo-down clean-cluster
+.PHONY: help build install test test-faults fuzz lint sbom reproducible bench demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,15 @@ test: ## run every test, against a control plane of its own (built once: some mi
 
 test-faults: ## every fault at every request of every operation (docs/reliability.md)
 	@KUBECTL_FABRIC_FAULTS=all tests/run --test faults -- --nocapture
+
+# No sanitizer: nothing of ours is unsafe. An index of --set may make a long list, a chart needs some room.
+TIME = 600
+TARGET = $(notdir $(wildcard fuzz/seeds/*))
+max_len_archives = 16384
+max_len_set = 1024
+fuzz: ## every fuzz target for TIME=600 seconds, or TARGET=yaml alone (nightly Rust, cargo-fuzz)
+	$(foreach target,$(TARGET),mkdir -p fuzz/corpus/$(target) && cargo +nightly fuzz run -s none $(target) fuzz/corpus/$(target) \
+	  fuzz/seeds/$(target) -- -max_total_time=$(TIME) -max_len=$(or $(max_len_$(target)),4096) -rss_limit_mb=2048 -timeout=60 && ) true
 
 lint: ## formatting, clippy, dependencies
 	cargo fmt --check

@@ -66,8 +66,8 @@ fn choose(charts: &[(&str, &str, &str)], name: &str, version: Option<&str>) -> R
         })
 }
 
-/// The files of a `.tgz` chart archive, below its single top folder. Refuses links, absolute paths, `..` and archives that
-/// unpack to more than 64 MiB or 10,000 files.
+/// The files of a `.tgz` chart archive, below its single top folder. Refuses links, absolute paths, `..`, control characters in names,
+/// and archives that unpack to more than 64 MiB or 10,000 files.
 pub fn unpack(archive: &[u8], subject: &str) -> Result<Files> {
     unpack_within(archive, subject, MAX_UNPACKED, MAX_FILES)
 }
@@ -82,7 +82,7 @@ fn unpack_within(archive: &[u8], subject: &str, max_unpacked: u64, max_files: us
     for entry in tar.entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
-        let shown = path.display().to_string();
+        let shown = path.display().to_string().escape_debug().to_string();
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_pax_global_extensions() {
             continue;
@@ -102,6 +102,10 @@ fn unpack_within(archive: &[u8], subject: &str, max_unpacked: u64, max_files: us
         }
         if parts.len() < 2 || parts.iter().any(|part| part.contains('\\')) {
             return Err(refuse(format!("\"{shown}\" is not below a top folder with the chart's name")));
+        }
+        // A name is shown on terminals and written to disks.
+        if parts.iter().any(|part| part.contains(char::is_control)) {
+            return Err(refuse(format!("the name \"{shown}\" holds a control character")));
         }
         let folder = top.get_or_insert_with(|| parts[0].to_owned());
         if folder != parts[0] {
@@ -285,6 +289,7 @@ mod tests {
             ("not a whole .tgz", archive(|tar| entry(tar, "demo/a", tar::EntryType::GNUSparse, b""))),
             ("points out", archive(|tar| long_name(tar, "demo/../../etc/passwd"))),
             ("not below a top folder", archive(|tar| entry(tar, "Chart.yaml", tar::EntryType::Regular, b""))),
+            ("a control character", archive(|tar| entry(tar, "demo/\u{1b}[2Ja", tar::EntryType::Regular, b""))),
             (
                 "more than one top folder",
                 archive(|tar| {

@@ -6,6 +6,7 @@
 use ring::hmac;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Shorter secret values are masked where they stand, but not looked for inside other strings: "no" is in too many words.
 const SHORTEST_SOUGHT: usize = 4;
@@ -78,9 +79,12 @@ impl Masker {
     /// may be a part of a larger one: then `at` points to it from there, and so do the pointers of what is taken.
     pub fn take(&self, tree: &mut Value, at: &str, pointers: &[String], taken: &mut BTreeMap<String, Value>) {
         for pointer in pointers {
-            if let Some(value) = tree.pointer_mut(pointer) {
+            // Named twice, a secret is taken once: what stands there then is its mask.
+            if let Entry::Vacant(place) = taken.entry(format!("{at}{pointer}"))
+                && let Some(value) = tree.pointer_mut(pointer)
+            {
                 let mask = self.mask(value);
-                taken.insert(format!("{at}{pointer}"), std::mem::replace(value, mask));
+                place.insert(std::mem::replace(value, mask));
             }
         }
         if !self.sought.is_empty() {

@@ -26,8 +26,13 @@ pub const SCHEMA: u64 = 1;
 /// Most bytes that one ConfigMap or Secret carries: the API server refuses more than 1 MiB of data, of which names and labels need some.
 pub const CHUNK: usize = 900 * 1024;
 
-/// A record unpacked to at most this much: a guard against a record that was tampered with.
-const LARGEST_PAYLOAD: u64 = 512 * 1024 * 1024;
+/// What is unpacked is at most this much: a guard against a record that was tampered with. A chart of 64 MiB, the largest that is kept, is
+/// 86 MiB in base64.
+const LARGEST_PAYLOAD: u64 = 128 << 20;
+
+/// And holds at most so many values, each of which takes 2 bytes of a text and 100 of the memory. 1,000 objects are 0.4 MiB of text, which
+/// cannot hold a tenth of so many.
+const MOST_VALUES: usize = 4_000_000;
 
 /// The most parts that a record can have: more are a number that was tampered with, not worth as many requests.
 pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
@@ -50,7 +55,11 @@ pub struct Secrets {
 }
 
 /// The payload without secrets, and the secrets.
-pub fn encode(record: &Record, key: &str) -> (Vec<u8>, Secrets) {
+///
+/// # Errors
+///
+/// The record is larger than what [`unpack`] takes.
+pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths)
         .into_iter()
         .chain(Masker::secrets_of(&record.user_values, &record.secret_paths));
@@ -58,26 +67,28 @@ pub fn encode(record: &Record, key: &str) -> (Vec<u8>, Secrets) {
         out: GzEncoder::new(Vec::new(), Compression::new(6)),
         masker: Masker::new(key.as_bytes(), secrets),
         taken: BTreeMap::new(),
+        size: 0,
+        values: 0,
     };
     payload.text(&format!("{{\"schema\":{SCHEMA}"));
-    payload.field("chart", json!(record.chart), &[]);
+    payload.plain("chart", json!(record.chart));
     payload.field("userValues", record.user_values.clone(), &record.secret_paths);
     payload.field("computedValues", record.computed_values.clone(), &record.secret_paths);
-    payload.field("secretPaths", json!(record.secret_paths), &[]);
-    let stored = |object: &Object| json!({"source": object.source, "body": object.body});
-    payload.list("objects", record.objects.iter().map(|object| (stored(object), object.as_ref())));
-    let stored = |hook: &Hook| {
-        json!({
-            "source": hook.object.source, "body": hook.object.body,
-            "events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies,
-        })
-    };
-    payload.list("hooks", record.hooks.iter().map(|hook| (stored(hook), &hook.object)));
+    payload.plain("secretPaths", json!(record.secret_paths));
+    payload.list("objects", record.objects.iter().map(|object| (object.as_ref(), json!({}))));
+    let marks = |hook: &Hook| json!({"events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies});
+    payload.list("hooks", record.hooks.iter().map(|hook| (&hook.object, marks(hook))));
     payload.field("notes", json!(record.notes), &[]);
     payload.field("guard", record.guard.clone(), &[]);
     payload.text("}");
+    if !is_readable(payload.size, payload.values) {
+        return Err(Error::user("the release is too large to be recorded")
+            .why(format!("its values and manifest are {} MiB of JSON with {} values", payload.size >> 20, payload.values))
+            .why(format!("{} MiB with {MOST_VALUES} values are the most that is read back", LARGEST_PAYLOAD >> 20))
+            .hint("cut it into several releases"));
+    }
     let packed = payload.out.finish().expect("memory takes every byte");
-    (packed, Secrets { key: key.to_owned(), taken: payload.taken })
+    Ok((packed, Secrets { key: key.to_owned(), taken: payload.taken }))
 }
 
 /// A payload being written, object by object: the manifest is not held a second time.
@@ -85,34 +96,43 @@ struct Writing {
     out: GzEncoder<Vec<u8>>,
     masker: Masker,
     taken: BTreeMap<String, Value>,
+    size: u64,
+    values: usize,
 }
 
 impl Writing {
     fn text(&mut self, text: &str) {
+        self.size += text.len() as u64;
+        self.values += values_in(text.as_bytes());
         self.out.write_all(text.as_bytes()).expect("memory takes every byte");
     }
 
-    fn field(&mut self, name: &str, value: Value, secret: &[String]) {
-        self.text(&format!(",\"{name}\":"));
-        self.masked(&format!("/{name}"), value, secret);
+    fn field(&mut self, name: &str, mut value: Value, secret: &[String]) {
+        self.masker.take(&mut value, &format!("/{name}"), secret, &mut self.taken);
+        self.plain(name, value);
     }
 
-    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (Value, &'a Object)>) {
+    /// What no secret can stand in, and what has to be read without the secrets: a mask in it would make it mean nothing.
+    fn plain(&mut self, name: &str, value: Value) {
+        self.text(&format!(",\"{name}\":{value}"));
+    }
+
+    /// Objects, each with its marks as they are.
+    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (&'a Object, Value)>) {
         self.text(&format!(",\"{name}\":["));
-        for (index, (stored, object)) in items.enumerate() {
+        for (index, (object, marks)) in items.enumerate() {
             if index > 0 {
                 self.text(",");
             }
             let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
-            self.masked(&format!("/{name}/{index}"), stored, &secret);
+            let mut stored = json!({"source": object.source, "body": object.body});
+            self.masker.take(&mut stored, &format!("/{name}/{index}"), &secret, &mut self.taken);
+            if let (Value::Object(stored), Value::Object(marks)) = (&mut stored, marks) {
+                stored.extend(marks);
+            }
+            self.text(&stored.to_string());
         }
         self.text("]");
-    }
-
-    /// A part of the payload that stands at `at`, with the values at `secret` masked.
-    fn masked(&mut self, at: &str, mut value: Value, secret: &[String]) {
-        self.masker.take(&mut value, at, secret, &mut self.taken);
-        self.text(&value.to_string());
     }
 }
 
@@ -210,10 +230,28 @@ pub fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
     let mut text = Vec::new();
     let read = GzDecoder::new(bytes).take(LARGEST_PAYLOAD + 1).read_to_end(&mut text);
     read.map_err(|error| Error::user("the record is damaged").why(format!("it does not unpack: {error}")))?;
-    if text.len() as u64 > LARGEST_PAYLOAD {
+    if !is_readable(text.len() as u64, values_in(&text)) {
         return Err(Error::user("the record is damaged").why("it unpacks to more than any record holds"));
     }
     serde_json::from_slice(&text).map_err(|error| Error::user("the record is damaged").why(error.to_string()))
+}
+
+fn is_readable(size: u64, values: usize) -> bool {
+    size <= LARGEST_PAYLOAD && values <= MOST_VALUES
+}
+
+/// Values in a text of JSON, or some more: each stands behind the beginning of a list or map, a comma or a key.
+fn values_in(json: &[u8]) -> usize {
+    let (mut values, mut quoted, mut bytes) = (0, false, json.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            b',' | b'[' | b'{' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// Cuts bytes into chunks: the first of at most `first` bytes, the others of at most [`CHUNK`]. Always at least one.
@@ -275,7 +313,7 @@ mod tests {
     #[test]
     fn secrets_are_not_in_the_payload_and_come_back_with_the_companion() {
         let record = record();
-        let (payload, secrets) = encode(&record, "key");
+        let (payload, secrets) = encode(&record, "key").unwrap();
         let text = unpack::<Value>(&payload).unwrap().to_string();
         assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
         let state = || State { inventory: vec![], outcome: None };
@@ -285,6 +323,22 @@ mod tests {
         assert_eq!(read.notes, record.notes);
         let masked = decode(record.summary.clone(), &payload, state(), None).unwrap();
         assert!(!format!("{masked:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_secret_that_is_a_word_of_the_record_leaves_it_readable() {
+        let mut record = record();
+        record.user_values = json!({"db": {"password": "hook"}});
+        record.hooks = vec![Hook {
+            object: record.objects[1].as_ref().clone(),
+            events: vec![crate::manifest::HookEvent::PreInstall],
+            weight: 0,
+            delete_policies: vec![crate::manifest::DeletePolicy::HookSucceeded],
+        }];
+        let (payload, _) = encode(&record, "key").unwrap();
+        let masked = decode(record.summary, &payload, State { inventory: vec![], outcome: None }, None).unwrap();
+        assert_eq!(masked.hooks[0].delete_policies, record.hooks[0].delete_policies);
+        assert_eq!((masked.chart, masked.secret_paths), (record.chart, record.secret_paths));
     }
 
     #[test]
@@ -309,6 +363,33 @@ mod tests {
             proptest::prop_assert!(parts.len() <= MOST_PARTS);
             proptest::prop_assert_eq!(parts.concat(), bytes);
         }
+    }
+
+    #[test]
+    fn a_record_that_would_fill_the_memory_is_refused_before_it_does() {
+        let packed = |text: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let refusal = |text: &str| unpack::<Value>(&packed(text)).unwrap_err().to_string();
+        assert!(refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES))).contains("more than any record holds"));
+        assert!(refusal(&" ".repeat(LARGEST_PAYLOAD as usize + 1)).contains("more than any record holds"));
+        let commas = format!("[\"\\\"{}\"]", ",".repeat(MOST_VALUES + 1));
+        assert!(unpack::<Value>(&packed(&commas)).is_ok(), "those in texts are no values");
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_read_back_is_not_written() {
+        let mut record = record();
+        record.computed_values = json!({"list": vec![0; MOST_VALUES]});
+        let error = encode(&record, "key").err().expect("a refusal").to_string();
+        assert!(
+            error.starts_with(
+                "the release is too large to be recorded\nwhy: its values and manifest are 7 MiB of JSON with 40000"
+            ),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! `….part2` and so on, which are written before the record that counts them. Every update carries the resourceVersion it was read at.
 
 mod chart;
-mod codec;
+#[doc(hidden)]
+pub mod codec;
 mod read;
 mod remove;
 mod summary;
@@ -13,6 +14,7 @@ mod write;
 pub use chart::{keep_chart, kept_chart};
 pub use read::{Readable, history, list, list_readable, read, read_past, read_with_secrets, unknown_release, without_secrets};
 pub use remove::{is_known, purge, trim};
+pub use summary::read_entry;
 pub use write::{Packed, Written, create, pack, set_status, update};
 
 use crate::cluster::Kind;

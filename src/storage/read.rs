@@ -187,6 +187,15 @@ async fn load(cluster: &Cluster, namespace: &str, release: &str, revision: u32, 
     codec::decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
 }
 
+/// Over how many objects it is spread. One that was tampered with could name so many that asking for them never ends.
+fn parts(body: &Value) -> Result<usize> {
+    let parts = annotation(body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    match parts {
+        1..=codec::MOST_PARTS => Ok(parts),
+        _ => Err(Error::user("the record is damaged").why(format!("it is said to have {parts} parts"))),
+    }
+}
+
 async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
     let body = cluster.get("v1", &key(of, namespace, &name)).await?;
     let body = body.ok_or_else(|| Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone")))?;
@@ -195,11 +204,7 @@ async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) 
 
 /// What goes on in other objects after `body`, which counts them.
 pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, name: &str, body: &Value) -> Result<Vec<u8>> {
-    let parts: usize = annotation(body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
-    if parts > codec::MOST_PARTS {
-        return Err(Error::user("the record is damaged").why(format!("no record has {parts} parts")));
-    }
-    let rest = try_join_all((2..=parts).map(|part| part_bytes(cluster, of, namespace, part_name(name, part))));
+    let rest = try_join_all((2..=parts(body)?).map(|part| part_bytes(cluster, of, namespace, part_name(name, part))));
     Ok(rest.await?.concat())
 }
 
@@ -223,4 +228,20 @@ pub(super) fn binary(body: &Value, field: &str) -> Result<Vec<u8>> {
     let holder = if body["kind"] == "Secret" { "data" } else { "binaryData" };
     let text = body[holder][field].as_str().ok_or_else(|| damaged("is missing"))?;
     BASE64_STANDARD.decode(text).map_err(|_| damaged("is not base64"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::DOMAIN;
+    use serde_json::json;
+
+    #[test]
+    fn no_more_parts_are_asked_for_than_a_record_has() {
+        let said = |said: &str| parts(&json!({"metadata": {"annotations": {format!("{DOMAIN}/parts"): said}}}));
+        assert_eq!((said("1"), said("3"), said("many")), (Ok(1), Ok(3), Ok(1)));
+        for wrong in ["0", "1000000", &usize::MAX.to_string()] {
+            assert!(said(wrong).unwrap_err().to_string().contains("parts"), "{wrong}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A record's metadata as an entry of a history.
-pub(super) fn read_entry(body: &Value) -> Entry {
+pub fn read_entry(body: &Value) -> Entry {
     let metadata = &body["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let (release, revision) = name

@@ -27,7 +27,7 @@ pub struct Packed {
 /// is done before a lock has to be renewed.
 pub fn pack(record: &Record) -> Result<Packed> {
     let key = if record.mask_key.is_empty() { random_key()? } else { record.mask_key.clone() };
-    let (payload, secrets) = codec::encode(record, &key);
+    let (payload, secrets) = codec::encode(record, &key)?;
     Ok(Packed { payload, secrets: codec::pack(&secrets) })
 }
 

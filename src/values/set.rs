@@ -65,6 +65,9 @@ fn apply_object(values: &mut Values, text: &str) -> Result<()> {
         Error::user("`--set-json` does not hold a JSON object")
             .at(Place::new("--set-json").at(error.line(), error.column()).note(json_words(&error)))
     })?;
+    if depth(&tree) > yaml::MAX_DEPTH {
+        return Err(Error::user("`--set-json` does not hold values").at(Place::new("--set-json").note(too_deep())));
+    }
     let under = std::mem::take(values);
     *values = merge::merge(under, super::with_origin(yaml::whole_floats_as_integers(tree), Origin::Flag("--set-json".into())));
     Ok(())
@@ -304,6 +307,7 @@ impl Parser<'_> {
         let rest: String = self.text[self.at..].iter().collect();
         let mut values = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
         let value = match values.next() {
+            Some(Ok(value)) if self.steps.len() + depth(&value) > yaml::MAX_DEPTH => return Err(self.fault(self.at, too_deep())),
             Some(Ok(value)) => value,
             Some(Err(error)) => return Err(self.fault(self.at + error.column().saturating_sub(1), json_words(&error))),
             None => Value::Null,
@@ -326,6 +330,19 @@ impl Parser<'_> {
         }
         true
     }
+}
+
+/// How many lists and maps stand in each other. As deep as a file may be, values still fit into a record, whose reader has a limit too.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn too_deep() -> String {
+    format!("nested deeper than {} levels", yaml::MAX_DEPTH)
 }
 
 /// The parser's own words name no value, but they are in its language.

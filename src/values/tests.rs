@@ -265,6 +265,18 @@ fn a_schema_that_is_none_is_an_error_and_nothing_is_fetched() {
     assert!(validate(&json!({"$ref": "https://example.com/s.json"}), &values, "a", "b").is_err());
 }
 
+#[test]
+fn json_is_as_deep_as_a_file_may_be_at_most() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let read = |text: String| from_sources(vec![Source::SetJson(text)]).map(|_| ()).map_err(|error| error.to_string());
+    assert_eq!(read(format!("a={}", nested(99))), Ok(()));
+    assert_eq!(read(format!("{{\"a\":{}}}", nested(99))), Ok(()));
+    for deep in [format!("a={}", nested(100)), format!("a.b={}", nested(99)), format!("{{\"a\":{}}}", nested(100))] {
+        let report = read(deep).unwrap_err();
+        assert!(report.contains("nested deeper than 100 levels"), "{report}");
+    }
+}
+
 /// Trees in which a key tells whether it holds a map (`a` to `c`) or not (`x` to `z`), as in the values of one schema. Between
 /// maps and others the laws do not hold: a text in the middle wipes out the map under it.
 fn trees() -> impl Strategy<Value = Value> {

@@ -20,7 +20,10 @@ const MAX_EXPANSION: usize = 4 << 20;
 /// it not quoted, which this reader cannot see.
 pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     let mut documents = read_stream(text);
-    documents.next().unwrap_or(Ok((Value::Null, false)))
+    let first = documents.next().unwrap_or(Ok((Value::Null, false)))?;
+    // What follows a document that has ended, as in `[1]]`, is seen only by going on.
+    documents.next().transpose()?;
+    Ok(first)
 }
 
 /// Reads all documents of `text` in one go, as [`read`] does each; `None` when one of them cannot be read. Far quicker than one after
@@ -52,6 +55,8 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
         )
     } else if is("did not find expected key") || is("could not find expected ':'") {
         ("a `key: value` is wanted here".into(), "check the indentation of this line, and the quotes before it")
+    } else if is("did not find expected <document start>") {
+        ("the document has ended before this".into(), "")
     } else if is("did not find expected '-'") {
         ("an item of the list, with its `-`, is wanted here".into(), "check the indentation of this line")
     } else if is("unexpected end of stream") {
@@ -68,6 +73,9 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
         (DEPTH.into(), "")
     } else if is("unknown anchor") {
         ("an alias (`*name`) without its anchor (`&name`) before it".into(), "put the value in quotes if it only begins with `*`")
+    } else if is("invalid value: ") || is("invalid type: ") {
+        // The message goes on with the value.
+        ("this value does not fit its tag".into(), "remove the tag, such as `!!int`, or put it right")
     } else {
         (message.to_owned(), "")
     }

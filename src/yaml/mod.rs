@@ -27,7 +27,7 @@ pub type Positions = std::collections::BTreeMap<String, (usize, usize)>;
 const MAX_BYTES: usize = 16 << 20;
 
 /// The deepest nesting that is read: below what the reader refuses (128), above what any Kubernetes object holds.
-const MAX_DEPTH: usize = 100;
+pub const MAX_DEPTH: usize = 100;
 
 /// One document of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     source.check()?;
     let pieces: Vec<Piece> = source.pieces().collect();
     let at_once =
-        if pieces.len() > 1 && !pieces.iter().any(|piece| looks_deep(piece.text)) { meaning::read_all(text) } else { None };
+        if pieces.len() > 1 && !pieces.iter().any(|piece| wants_a_look(piece.text)) { meaning::read_all(text) } else { None };
     // No piece holds two documents, so as many documents as pieces are one of each. Whatever else comes is looked at piece by piece.
     let at_once = at_once.filter(|read| read.len() == pieces.len() && !read.iter().any(|(value, _)| value.is_null()));
     let mut documents = Vec::with_capacity(pieces.len());
@@ -180,7 +180,8 @@ impl<'a> Source<'a> {
                     line += 1;
                 }
                 if let Some(content) = content {
-                    let text = text[start..at].strip_prefix("...").unwrap_or(&text[start..at]);
+                    let text = &text[start..at];
+                    let text = if is_marker(text, "...") { &text[3..] } else { text };
                     return Some(Piece { text, first, range: mark + content..mark + at });
                 }
             }
@@ -189,8 +190,7 @@ impl<'a> Source<'a> {
     }
 
     fn read(&self, piece: &Piece<'_>, with_positions: bool) -> Result<(Value, Positions)> {
-        // The reader's time grows with the square of the depth before it looks at it; the walk stops at once.
-        if looks_deep(piece.text) {
+        if wants_a_look(piece.text) {
             events::walk(piece.text, piece.first, false).map_err(|fault| self.fault(&fault))?;
         }
         let (value, doubtful) = meaning::read(piece.text).map_err(|error| self.problem(piece, &error))?;
@@ -239,6 +239,14 @@ impl<'a> Source<'a> {
         place.excerpt = self.text.lines().nth(line - 1).and_then(excerpt);
         Error::user(format!("\"{}\" cannot be read as YAML", self.subject)).at(place)
     }
+}
+
+/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that; and
+/// a tag of a key, or one that looks like YAML's own (`!!x`), is nothing to it.
+fn wants_a_look(text: &str) -> bool {
+    let begins_a_word =
+        |at: usize| at == 0 || matches!(text.as_bytes()[at - 1], b' ' | b'\t' | b'\n' | b'\r' | b'[' | b'{' | b',' | b':');
+    looks_deep(text) || text.match_indices('!').any(|(at, _)| begins_a_word(at))
 }
 
 /// True if brackets might nest deeper than any document does; those inside texts are counted too.

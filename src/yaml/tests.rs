@@ -51,6 +51,7 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
     let found: Vec<_> = found.into_iter().map(|document| document.value).collect();
     assert_eq!(found, [json!({"a": 1}), json!({"b": true}), json!({"c": "on"})]);
     assert_eq!(parse("", "a.yaml").unwrap(), Value::Null);
+    assert_eq!(parse("...a: 1\n", "a.yaml").unwrap(), json!({"...a": 1}), "dots end a document where nothing follows them");
     assert_eq!(parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(), json!({"a": 1, "b": 2}));
 }
 
@@ -88,6 +89,9 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("---\nx: 1\n---\na: {b: 1, 'b': 2}\n", "a.yaml:4:11", "the key \"b\" is written twice, first on line 4"),
         ("a: !secret x\n", "a.yaml:1:", "the tag `!secret` has no meaning here"),
         ("a: !!binary aGk=\nb: !x y\n", "a.yaml:1:", "tag"),
+        ("!x a: 1\n", "a.yaml:1:", "the tag `!x` has no meaning here"),
+        ("a: !!x y\n", "a.yaml:1:", "the tag `!!x` has no meaning here"),
+        ("a: 1\n---\na: !<tag:yaml.org,2002:x> y\n", "a.yaml:3:", "has no meaning here"),
         ("? [1, 2]\n: x\n", "a.yaml:1:", "a key must be a word"),
         ("{{ a }}: x\n", "a.yaml:1:", "a key must be a word"),
         ("on: push\n", "a.yaml:1:1", "read the key `on` as `true`"),
@@ -102,6 +106,7 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("a: 1\n b: 2\n", "a.yaml:2:", ""),
         ("a: [1, 2\n", "a.yaml:", ""),
         ("a: \"x\n", "a.yaml:", "inside quotes"),
+        ("[1]]\n", "a.yaml:1:4", "the document has ended before this"),
         ("a: *nobody\n", "a.yaml:1:4", "without its anchor"),
         ("<<: 5\n", "a.yaml:", "`<<` merges a map"),
         ("a: 1\nb: \u{0}\n", "a.yaml:2:4", "U+0000"),
@@ -128,6 +133,8 @@ fn no_error_shows_a_value() {
         "password: *hunter2\n",
         "password: \u{1}hunter2\n",
         "x: y\npassword hunter2\n",
+        "password: !!int hunter2\n",
+        "password: !!bool \"hunter2 at line 1\"\n",
     ] {
         let report = problem(text);
         assert!(!report.replace("`!hunter`", "").contains("hunter2"), "{text:?}\n{report}");

@@ -57,7 +57,7 @@ fn harms(record: &Value) -> Vec<(Value, &'static str)> {
         (with("state", b"no gzip"), "it does not unpack"),
         (of_newer, "written by a newer version of kubectl-fabric"),
         (parts("2"), "kubectl-fabric.v1.app.v2.part2 is gone"),
-        (parts("4000000000"), "no record has 4000000000 parts"),
+        (parts("4000000000"), "it is said to have 4000000000 parts"),
         (
             json!({"metadata": {"labels": {"kubectl-fabric.io/status": null}}}),
             "its labels and annotations are not those of a record",
