@@ -8,20 +8,8 @@ use kubectl_fabric::terminal::{self, Terminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The template engine reads and drops what is nested by recursion, as deep as the longest template and its steps allow. It is address
-/// space: what is not used costs nothing.
-const STACK: usize = 512 << 20;
-
 fn main() -> ExitCode {
     terminal::report_panics();
-    match std::thread::Builder::new().stack_size(STACK).spawn(run) {
-        Ok(running) => running.join().unwrap_or(ExitCode::FAILURE),
-        // Where so much address space is not to be had, the usual stack does for every usual chart.
-        Err(_) => run(),
-    }
-}
-
-fn run() -> ExitCode {
     CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
     let arguments = complete::as_kubectl_asks(std::env::args_os());
     let cli = match Cli::try_parse_from(arguments) {

@@ -67,8 +67,12 @@ const MAX_RENDERED: usize = 64 << 20;
 const FUEL: u64 = 8_000_000;
 
 /// A template may be no longer than this: the engine reads a chain of operators (`a.b.c`, `1+1+1`) by as deep a recursion, for which
-/// `main` has the stack.
+/// there is [`STACK`].
 const MAX_TEMPLATE: usize = 256 << 10;
+
+/// The template engine reads and drops what is nested by recursion, as deep as the longest template and its steps allow. It is address
+/// space: what is not used costs nothing.
+const STACK: usize = 512 << 20;
 
 const NOTES: &str = "templates/NOTES.txt";
 
@@ -80,6 +84,14 @@ const NOTES: &str = "templates/NOTES.txt";
 /// value: broken templates, undefined values (with the nearest key), text that is not YAML, documents that are no Kubernetes objects,
 /// objects named twice, unknown hooks.
 pub fn render(input: &Input) -> Result<Output> {
+    std::thread::scope(|scope| match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || on_this_stack(input)) {
+        Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        // Where so much address space is not to be had, the usual stack does for every usual chart.
+        Err(_) => on_this_stack(input),
+    })
+}
+
+fn on_this_stack(input: &Input) -> Result<Output> {
     check_kube_version(input.chart, &input.capabilities)?;
     let sources = Sources::of(input.chart);
     let (rendered, notes) = render_templates(input, &sources)?;
