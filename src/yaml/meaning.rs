@@ -16,8 +16,8 @@ pub const MERGE_KEY: &str = "\u{f8ff}<<";
 /// How far aliases may blow a text up: nodes and bytes of scalars beyond twice the length of the text.
 const MAX_EXPANSION: usize = 4 << 20;
 
-/// Reads the one document of `text`. The second part is true if some text or key in it would mean something else to kubectl were
-/// it not quoted, which this reader cannot see.
+/// Reads the one document of `text`. The second part is true if something in it has a meaning that hangs on how it is written, which this
+/// reader cannot see: a text or key that would mean something else to kubectl were it not quoted, or a very large number.
 pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     let mut documents = read_stream(text);
     let first = documents.next().unwrap_or(Ok((Value::Null, false)))?;
@@ -157,6 +157,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         self.state.spend(1)?;
         if let Some(integer) = scalar::whole(value) {
             return Ok(integer.into());
+        }
+        // An integer beyond 128 bits arrives as a float; only its text tells it from `1e40`.
+        if value.abs() >= i128::MAX as f64 {
+            self.state.doubtful.set(true);
         }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }

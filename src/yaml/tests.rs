@@ -23,6 +23,11 @@ fn integers_are_exact() {
     let value = parse("[9007199254740993, 18446744073709551615, -9223372036854775808, 1000000]", "a.yaml").unwrap();
     assert_eq!(value, json!([9007199254740993u64, u64::MAX, i64::MIN, 1000000]));
     assert_eq!(emit(&value), "- 9007199254740993\n- 18446744073709551615\n- -9223372036854775808\n- 1000000\n");
+    for digits in [20, 39, 40, 75, 309] {
+        let error = parse(&"6".repeat(digits), "a.yaml").unwrap_err().to_string();
+        assert!(error.contains("a number of more than 64 bits"), "{digits}: {error}");
+    }
+    assert_eq!(parse("6e74", "a.yaml").unwrap(), json!(6e74));
 }
 
 #[test]
