@@ -130,6 +130,12 @@ impl Node {
         self.cluster.kubectl().args(["logs", "-n", namespace, pod]).run().success().stdout
     }
 
+    /// Whether a pod's log holds these words by now.
+    pub fn says(&self, namespace: &str, pod: &str, words: &str) -> Option<()> {
+        let log = self.cluster.kubectl().args(["logs", "-n", namespace, pod]).run().stdout;
+        log.contains(words).then_some(())
+    }
+
     /// The parts of a node that its health service finds fault with.
     fn ailments(&self, namespace: &str, pod: &str) -> Vec<String> {
         // Not by the API server, which keeps the answer of a service that says 503 to itself.
