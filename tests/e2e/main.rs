@@ -125,7 +125,7 @@ fn orderers_of_1_4_make_a_channel_on_kafka() {
     node.assert_steady(&["orgorderer1", "org1"]);
     // A broker that is back before ZooKeeper has forgotten it ends, once or twice, until it is let in again.
     node.kill("kafka", "kafka0-0");
-    until("the killed broker to be let in", || node.says("kafka", "kafka0-0", "started (kafka.server.KafkaServer)"));
+    until("the killed broker to be let in", || node.says("kafka", "kafka0-0", "[KafkaServer id=0] started"));
     until("the orderer to deliver", || node.try_cli("org1", &fetch));
 }
 
