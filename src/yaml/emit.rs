@@ -119,7 +119,9 @@ fn is_plain(text: &str) -> bool {
     let starts_well = first.is_alphanumeric() || matches!(first, '/' | '_' | '.' | '(' | '+' | '$' | '^' | ';' | '\\')
         // A dash before a letter is an argument (`--flag`), before anything else it could be a list or a document.
         || first == '-' && text.trim_start_matches('-').starts_with(|c: char| c.is_alphabetic());
+    // Three dots at the start of a line end a document.
     starts_well
+        && !text.starts_with("...")
         && !word
         && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) && text.chars().all(numeric))
         && !text.ends_with([' ', ':'])

@@ -174,7 +174,11 @@ fn strings_that_some_reader_takes_for_something_else_are_quoted() {
     let words = "on off yes no y n Y N true false null ~ 0777 0o7 0x1F 0b1 1_000 1e3 .5 .inf -.inf .nan 12:30 2024-01-01 = << 1 -1 +1 1.10 \
                  - --- ... ? : ! & * # | > @ ` % { } [ ] , ' \" {} [] - a: a:b: 2024-01-01T00:00:00Z 0xg 1:2:3";
     let list = Value::Array(
-        words.split(' ').map(Value::from).chain([Value::from(""), " a".into(), "a ".into(), "a #b".into()]).collect(),
+        words
+            .split(' ')
+            .map(Value::from)
+            .chain([Value::from(""), " a".into(), "a ".into(), "a #b".into(), "... a".into(), "--- a".into()])
+            .collect(),
     );
     for line in emit(&list).lines() {
         let body = line.strip_prefix("- ").unwrap();
