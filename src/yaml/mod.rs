@@ -47,8 +47,11 @@ pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     let source = Source { text, subject };
     source.check()?;
     let pieces: Vec<Piece> = source.pieces().collect();
-    let at_once =
-        if pieces.len() > 1 && !pieces.iter().any(|piece| wants_a_look(piece.text)) { meaning::read_all(text) } else { None };
+    let at_once = if pieces.len() > 1 && !pieces.iter().any(|piece| wants_a_look(piece.text)) {
+        meaning::read_all(source.content())
+    } else {
+        None
+    };
     // No piece holds two documents, so as many documents as pieces are one of each. Whatever else comes is looked at piece by piece.
     let at_once = at_once.filter(|read| read.len() == pieces.len() && !read.iter().any(|(value, _)| value.is_null()));
     let mut documents = Vec::with_capacity(pieces.len());
@@ -155,12 +158,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The text behind byte order marks: all of them, because the reader would take one more from each piece that begins with it.
+    fn content(&self) -> &'a str {
+        self.text.trim_start_matches('\u{feff}')
+    }
+
     /// The documents that hold more than comments.
     ///
     /// A line that begins with `---` or `...` ends a document wherever it stands, even inside a block or quoted scalar, so
     /// documents can be told apart by their lines alone. Each then knows where it starts, which the reader cannot tell.
     fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
+        let text = self.content();
         let mark = self.text.len() - text.len();
         let (mut at, mut line) = (0, 1);
         std::iter::from_fn(move || {

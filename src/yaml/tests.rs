@@ -58,6 +58,11 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
     assert_eq!(parse("", "a.yaml").unwrap(), Value::Null);
     assert_eq!(parse("...a: 1\n", "a.yaml").unwrap(), json!({"...a": 1}), "dots end a document where nothing follows them");
     assert_eq!(parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(), json!({"a": 1, "b": 2}));
+    for marks in 1..4 {
+        let text = format!("{}a\n---\nb\n", "\u{feff}".repeat(marks));
+        let values = parse_stream(&text, "a.yaml").unwrap().into_iter().map(|document| document.value);
+        assert_eq!(values.collect::<Vec<_>>(), ["a", "b"], "{marks} byte order marks");
+    }
 }
 
 #[test]
