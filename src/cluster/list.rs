@@ -11,6 +11,14 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
+/// How much of each object a list brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// PartialObjectMetadata, under the object's own apiVersion and kind.
+    Metadata,
+}
+
 /// What to list.
 pub(super) struct List {
     pub inner: Arc<Inner>,
@@ -18,7 +26,7 @@ pub(super) struct List {
     pub namespace: Option<String>,
     pub selector: String,
     /// PartialObjectMetadata instead of whole objects.
-    pub metadata_only: bool,
+    pub extent: Extent,
 }
 
 /// All pages together.
@@ -67,7 +75,7 @@ impl List {
         loop {
             let parameters = [("labelSelector", self.selector.as_str()), ("limit", &limit), ("continue", &next)];
             let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
-            let call = if self.metadata_only { call.accept(requests::METADATA_LIST) } else { call };
+            let call = if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call };
             let page = self.transport().decode(&call, Pages(|item| add(&mut whole, self.with_kind(item)))).await?;
             next = page.next;
             if next.is_empty() {

@@ -26,6 +26,7 @@ use discovery::{Discovery, Resource};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use http::Method;
+pub use list::Extent;
 use list::List;
 use requests::{Address, Call, FIELD_MANAGER};
 use retry::{Policy, Repeat};
@@ -322,34 +323,25 @@ impl Cluster {
     /// Every object of a kind, page by page (500), in one namespace or (`None`) in all, by label selector (empty is all). Each has
     /// its apiVersion and kind.
     pub async fn list(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
-        Ok(self.listing(kind.clone(), namespace, selector, false).fetch().await?.items)
+        Ok(self.listing(kind.clone(), namespace, selector, Extent::Whole).fetch().await?.items)
     }
 
-    /// Like `list`, but each object is taken in as it is read, so that they need not all be held: by `add`, which starts from nothing.
+    /// Like `list` or `list_metadata`, but each object is taken in as it is read, so that they need not all be held: by `add`, which
+    /// starts from nothing.
     pub async fn list_into<T: Default>(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         selector: &str,
+        extent: Extent,
         add: impl FnMut(&mut T, Value),
     ) -> ApiResult<T> {
-        Ok(self.listing(kind.clone(), namespace, selector, false).fold(add).await?.0)
+        Ok(self.listing(kind.clone(), namespace, selector, extent).fold(add).await?.0)
     }
 
     /// Like `list`, but metadata only (PartialObjectMetadata, under the object's own apiVersion and kind).
     pub async fn list_metadata(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
-        Ok(self.listing(kind.clone(), namespace, selector, true).fetch().await?.items)
-    }
-
-    /// Like `list_into`, but metadata only.
-    pub async fn list_metadata_into<T: Default>(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        selector: &str,
-        add: impl FnMut(&mut T, Value),
-    ) -> ApiResult<T> {
-        Ok(self.listing(kind.clone(), namespace, selector, true).fold(add).await?.0)
+        Ok(self.listing(kind.clone(), namespace, selector, Extent::Metadata).fetch().await?.items)
     }
 
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.
@@ -450,7 +442,7 @@ impl Cluster {
         selector: String,
         times: watch::Times,
     ) -> futures::stream::BoxStream<'static, ApiResult<WatchEvent>> {
-        let watcher = watch::Watcher::new(self.listing(kind, namespace.as_deref(), &selector, false), times);
+        let watcher = watch::Watcher::new(self.listing(kind, namespace.as_deref(), &selector, Extent::Whole), times);
         futures::stream::unfold(watcher, |mut watcher| async { watcher.next().await.map(|event| (event, watcher)) }).boxed()
     }
 
@@ -469,14 +461,8 @@ impl Cluster {
         self.inner.discovery.resource(&self.inner.transport, &kind).await
     }
 
-    fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, metadata_only: bool) -> List {
-        List {
-            inner: self.inner.clone(),
-            kind,
-            namespace: namespace.map(str::to_owned),
-            selector: selector.to_owned(),
-            metadata_only,
-        }
+    fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, extent: Extent) -> List {
+        List { inner: self.inner.clone(), kind, namespace: namespace.map(str::to_owned), selector: selector.to_owned(), extent }
     }
 
     async fn path(&self, api_version: &str, key: &ObjectKey, words: &str) -> ApiResult<String> {

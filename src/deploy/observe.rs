@@ -1,7 +1,7 @@
 //! What is live: one LIST per kind and namespace of everything that is wanted or was ever written.
 
 use super::Context;
-use crate::cluster::{ApiErrorKind, ApiResult, Kind};
+use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::{Live, Seen};
@@ -74,5 +74,5 @@ async fn read(context: &Context<'_>, kind: &Kind, sought: &Sought<'_>) -> ApiRes
             live.insert(key, Seen::new(*wanted, body));
         }
     };
-    context.cluster.list_into(kind, Some(namespace), &format!("!{RECORD_LABEL}"), add).await
+    context.cluster.list_into(kind, Some(namespace), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
 }

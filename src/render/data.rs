@@ -3,6 +3,7 @@
 //! Maps remember which keys were asked for in vain, so that an error about an undefined value can name the key that was meant.
 
 use crate::error::nearest;
+use crate::yaml::MAX_DEPTH;
 use minijinja::value::{Enumerator, Object, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use serde_json::Value as Json;
@@ -101,24 +102,21 @@ pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Valu
     Value::from_object(map)
 }
 
-/// Nothing that Kubernetes reads is nested deeper, nor does [`crate::yaml`] read it.
-const MAX_NESTING: usize = 100;
-
 /// Steps that a node of a tree costs, about as much as its bytes would: a template of a few lines can make a map that holds another
 /// twice, again and again, which is small until it is written out.
 const NODE_COST: u64 = 4;
 
 /// Converts what a template made. An undefined value inside is an error, as it is outside.
 pub(super) fn to_json(state: &State, value: &Value) -> Result<Json, Error> {
-    within(state, value, MAX_NESTING)
+    within(state, value, MAX_DEPTH)
 }
 
 fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
     let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
     let below = || {
-        depth.checked_sub(1).ok_or_else(|| {
-            Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_NESTING}"))
-        })
+        depth
+            .checked_sub(1)
+            .ok_or_else(|| Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_DEPTH}")))
     };
     match value.kind() {
         // Fails always, and only this failure remembers which expression was undefined.

@@ -3,7 +3,7 @@
 use super::codec::{self, Secrets, State};
 use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
-use crate::cluster::{ApiErrorKind, ApiResult, Cluster};
+use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Extent};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::release::{Entry, Record, Summary, command};
 use base64::Engine;
@@ -36,7 +36,7 @@ async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<En
         }
     };
     let selector = format!("{RECORD_LABEL}=release");
-    let newest = cluster.list_metadata_into(&kind("ConfigMap"), namespace, &selector, add).await?;
+    let newest = cluster.list_into(&kind("ConfigMap"), namespace, &selector, Extent::Metadata, add).await?;
     Ok(newest.into_values().collect())
 }
 
