@@ -3,25 +3,34 @@
 
 use crate::manifest::{Object, WORKLOADS};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ANNOTATION: &str = "kubectl-fabric.io/config-hash";
 
 /// Kind, namespace and name of a ConfigMap or Secret.
-type Reference<'a> = (&'static str, &'a str, &'a str);
+type Reference<'a> = (&'a str, &'a str, &'a str);
 
-/// Annotates the pod templates of workloads. `namespace` is that of objects which name none.
-pub(super) fn annotate(objects: &mut [Object], namespace: &str) {
-    let digests: BTreeMap<Reference, [u8; 32]> = objects.iter().filter_map(|object| data_digest(object, namespace)).collect();
+/// SHA-256 of the data of a ConfigMap or Secret.
+pub(super) type Digest = [u8; 32];
+
+/// Annotates the pod templates of workloads. `namespace` is that of objects which name none; `digests` are the objects', each by
+/// [`data_digest`].
+pub(super) fn annotate(objects: &mut [Object], digests: &[Option<Digest>], namespace: &str) {
+    let digests: BTreeMap<Reference, Digest> = objects
+        .iter()
+        .zip(digests)
+        .filter_map(|(object, digest)| {
+            Some(((object.key.kind.as_str(), namespace_of(object, namespace), object.key.name.as_str()), (*digest)?))
+        })
+        .collect();
     let hashes: Vec<(usize, String)> = objects
         .iter()
         .enumerate()
         .filter(|(_, object)| object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str()))
         .filter_map(|(index, object)| {
             let pod = object.body.pointer("/spec/template/spec")?;
-            let namespace = object.key.namespace.as_deref().unwrap_or(namespace);
-            Some((index, hash(&references(pod, namespace), &digests)?))
+            Some((index, hash(&references(pod, namespace_of(object, namespace)), &digests)?))
         })
         .collect();
     drop(digests);
@@ -37,12 +46,15 @@ pub(super) fn annotate(objects: &mut [Object], namespace: &str) {
     }
 }
 
-fn data_digest<'a>(object: &'a Object, namespace: &'a str) -> Option<(Reference<'a>, [u8; 32])> {
-    let kind = match (object.key.group.as_str(), object.key.kind.as_str()) {
-        ("", "ConfigMap") => "ConfigMap",
-        ("", "Secret") => "Secret",
-        _ => return None,
-    };
+fn namespace_of<'a>(object: &'a Object, namespace: &'a str) -> &'a str {
+    object.key.namespace.as_deref().unwrap_or(namespace)
+}
+
+/// The digest of a ConfigMap or Secret; `None` for all others.
+pub(super) fn data_digest(object: &Object) -> Option<Digest> {
+    if !object.key.group.is_empty() || !["ConfigMap", "Secret"].contains(&object.key.kind.as_str()) {
+        return None;
+    }
     let mut hash = Sha256::new();
     for field in ["data", "binaryData", "stringData"] {
         hash.update(field);
@@ -50,12 +62,11 @@ fn data_digest<'a>(object: &'a Object, namespace: &'a str) -> Option<(Reference<
         let map: BTreeMap<&String, &Value> = object.body.get(field).and_then(Value::as_object).into_iter().flatten().collect();
         hash.update(serde_json::to_vec(&map).expect("JSON with string keys is always written"));
     }
-    let namespace = object.key.namespace.as_deref().unwrap_or(namespace);
-    Some(((kind, namespace, &object.key.name), hash.finalize().into()))
+    Some(hash.finalize().into())
 }
 
 /// The hash of what a pod reads, `None` when it reads nothing of this manifest.
-fn hash(references: &BTreeSet<Reference>, digests: &BTreeMap<Reference, [u8; 32]>) -> Option<String> {
+fn hash(references: &BTreeSet<Reference>, digests: &BTreeMap<Reference, Digest>) -> Option<String> {
     let mut hash = Sha256::new();
     let mut any = false;
     for reference in references {
@@ -132,9 +143,14 @@ mod tests {
         .collect()
     }
 
+    fn annotated(mut objects: Vec<Object>) -> Vec<Object> {
+        let digests: Vec<_> = objects.iter().map(data_digest).collect();
+        annotate(&mut objects, &digests, "org1");
+        objects
+    }
+
     fn hashes(config: &str, password: &str) -> BTreeMap<String, Option<String>> {
-        let mut objects = manifest(config, password);
-        annotate(&mut objects, "org1");
+        let objects = annotated(manifest(config, password));
         let hash = |object: &Object| {
             let annotations = object.body.pointer("/spec/template/metadata/annotations")?;
             annotations[ANNOTATION].as_str().map(str::to_owned)
@@ -159,7 +175,7 @@ mod tests {
         for object in &mut objects[..2] {
             object.key.namespace = Some("org1".to_owned());
         }
-        annotate(&mut objects, "org1");
+        let objects = annotated(objects);
         assert!(objects[2].body.pointer("/spec/template/metadata/annotations").is_some());
     }
 }

@@ -1,8 +1,10 @@
 //! Rendered text → objects, each with the line of the template that made it.
 
+use super::config_hash::{self, Digest};
 use super::locate::{Sources, Spot};
 use crate::error::{Error, Place, Result};
-use crate::manifest::{Misread, Object, Source};
+use crate::manifest::hook::Marks;
+use crate::manifest::{Misread, Object, Source, check_annotations};
 use crate::yaml;
 use minijinja::OutputSpan;
 use serde_json::Value;
@@ -27,6 +29,10 @@ struct Passage<'a> {
 /// An object with what is needed to point into the template.
 pub(super) struct Parsed<'a> {
     pub object: Object,
+    /// What its annotations say about it as a hook.
+    pub marks: Option<Marks>,
+    /// Of its data, where it is a ConfigMap or Secret.
+    pub digest: Option<Digest>,
     document: Passage<'a>,
 }
 
@@ -34,29 +40,45 @@ pub(super) struct Parsed<'a> {
 /// of them has to wait for its CPU.
 const SHARE: usize = 48 << 10;
 
-/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. Large manifests are shared
-/// among threads; the result is the same.
-pub(super) fn parse<'a>(rendered: &'a [Rendered<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
-    let shares = share(rendered, SHARE);
-    let read_shares: Vec<OnceLock<_>> = shares.iter().map(|_| OnceLock::new()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let index = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(share) = shares.get(index)
-        {
-            read_shares[index].get_or_init(|| read(share, sources));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(shares.len());
-    std::thread::scope(|scope| {
-        (1..threads).for_each(|_| _ = scope.spawn(work));
-        work();
-    });
-    let mut objects = Vec::new();
-    for share in read_shares {
-        objects.append(&mut share.into_inner().expect("every share is read by one thread")?);
+/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. What can be said of each alone is
+/// said here, because several threads read large manifests together; the result is the same.
+pub(super) struct Reader<'a> {
+    sources: &'a Sources<'a>,
+    shares: Vec<Vec<Passage<'a>>>,
+    /// As many as shares.
+    read: Vec<OnceLock<Result<Vec<Parsed<'a>>>>>,
+    /// The first share that nobody has taken.
+    next: AtomicUsize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn of(rendered: &'a [Rendered<'a>], sources: &'a Sources<'a>) -> Reader<'a> {
+        let shares = share(rendered, SHARE);
+        Reader { sources, read: shares.iter().map(|_| OnceLock::new()).collect(), shares, next: AtomicUsize::new(0) }
     }
-    Ok(objects)
+
+    /// How many threads find something to do.
+    pub(super) fn threads(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from).min(self.shares.len())
+    }
+
+    /// Reads one share after the other until none is left. Several threads may do so at once.
+    pub(super) fn work(&self) {
+        while let index = self.next.fetch_add(1, Ordering::Relaxed)
+            && let Some(share) = self.shares.get(index)
+        {
+            self.read[index].get_or_init(|| read(share, self.sources));
+        }
+    }
+
+    /// What was read, when all who worked are done.
+    pub(super) fn finish(self) -> Result<Vec<Parsed<'a>>> {
+        let mut objects = Vec::new();
+        for share in self.read {
+            objects.append(&mut share.into_inner().expect("every share is read by one thread")?);
+        }
+        Ok(objects)
+    }
 }
 
 /// Cuts the texts, between documents, into shares of about this size.
@@ -119,7 +141,7 @@ impl Passage<'_> {
 
 impl Parsed<'_> {
     /// The place in the template where an annotation of this object is written, or where the object begins.
-    pub(super) fn place_of(&self, text: &str, sources: &Sources) -> Place {
+    fn place_of(&self, text: &str, sources: &Sources) -> Place {
         match self.document.text().find(text) {
             Some(offset) => sources.place(&self.document.spot(offset, sources)),
             None => self.place(sources),
@@ -131,7 +153,7 @@ impl Parsed<'_> {
         sources.place(&Spot { template: source.template.clone(), line: source.line, column: 1 })
     }
 
-    pub(super) fn misread(&self, misread: Misread, sources: &Sources) -> Error {
+    fn misread(&self, misread: Misread, sources: &Sources) -> Error {
         Error::user(format!("{} has an annotation that cannot be read: {}", self.object.key, misread.annotation))
             .at(self.place_of(&misread.annotation, sources))
             .why(misread.why)
@@ -175,7 +197,11 @@ fn take_objects<'a>(
     let source = Source { template: spot.template.clone(), line: spot.line };
     match Object::from_body(value, source) {
         Some(object) if problems.is_empty() => {
-            objects.push(Parsed { object, document: document.clone() });
+            let mut parsed = Parsed { object, marks: None, digest: None, document: document.clone() };
+            let marks = check_annotations(&parsed.object).and_then(|()| Marks::read(&parsed.object));
+            parsed.marks = marks.map_err(|misread| parsed.misread(misread, sources))?;
+            parsed.digest = config_hash::data_digest(&parsed.object);
+            objects.push(parsed);
             Ok(())
         }
         _ => {

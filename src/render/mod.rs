@@ -2,13 +2,13 @@
 
 use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
-use crate::manifest::hook::{Marks, hook_order};
-use crate::manifest::{Hook, Object, ObjectKey, check_annotations, install_order};
-use documents::{Parsed, Rendered};
+use crate::manifest::hook::hook_order;
+use crate::manifest::{Hook, Object, ObjectKey, install_order};
+use documents::{Parsed, Reader, Rendered};
 use locate::Sources;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, mpsc};
 
 mod config_hash;
 mod data;
@@ -84,20 +84,43 @@ const NOTES: &str = "templates/NOTES.txt";
 /// value: broken templates, undefined values (with the nearest key), text that is not YAML, documents that are no Kubernetes objects,
 /// objects named twice, unknown hooks.
 pub fn render(input: &Input) -> Result<Output> {
-    std::thread::scope(|scope| match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || on_this_stack(input)) {
-        Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        // Where so much address space is not to be had, the usual stack does for every usual chart.
-        Err(_) => on_this_stack(input),
-    })
-}
-
-fn on_this_stack(input: &Input) -> Result<Output> {
     check_kube_version(input.chart, &input.capabilities)?;
     let sources = Sources::of(input.chart);
-    let (rendered, notes) = render_templates(input, &sources)?;
-    let (mut objects, hooks) = sort_out(documents::parse(&rendered, &sources)?, &sources, &input.release.namespace)?;
-    config_hash::annotate(&mut objects, &input.release.namespace);
-    install_order(&mut objects);
+    let (rendered, reader) = (OnceLock::new(), OnceLock::new());
+    // One thread renders, and both read. A thread that is woken begins at once on a CPU that is free; a new one often shares its
+    // maker's for a while.
+    let on_deep_stack = |done: mpsc::Sender<()>| {
+        if let Ok((texts, _)) = rendered.get_or_init(|| render_templates(input, &sources)) {
+            let reader: &Reader = reader.get_or_init(|| Reader::of(texts, &sources));
+            drop(done);
+            reader.work();
+        }
+    };
+    std::thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel();
+        let spare = done.clone();
+        match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || on_deep_stack(done)) {
+            Ok(running) => {
+                drop(spare);
+                // Never a message: the channel's end is one.
+                _ = is_done.recv();
+                if let Some(reader) = reader.get() {
+                    (2..reader.threads()).for_each(|_| _ = scope.spawn(|| reader.work()));
+                    reader.work();
+                }
+                running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+            // Where so much address space is not to be had, the usual stack does for every usual chart.
+            Err(_) => on_deep_stack(spare),
+        }
+    });
+    let (mut objects, mut hooks) = Default::default();
+    if let Some(reader) = reader.into_inner() {
+        let parsed = reader.finish()?;
+        check_names(&parsed, &sources, &input.release.namespace)?;
+        (objects, hooks) = sort_out(parsed, &input.release.namespace);
+    }
+    let (_, notes) = rendered.into_inner().expect("a thread that ends has rendered")?;
     Ok(Output { objects, hooks, notes })
 }
 
@@ -176,25 +199,33 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
     Ok((rendered, notes))
 }
 
-/// Parts hooks from the objects that belong to the release, and checks what only the whole manifest shows.
-fn sort_out(parsed: Vec<Parsed>, sources: &Sources, namespace: &str) -> Result<(Vec<Object>, Vec<Hook>)> {
-    let mut first: HashMap<ObjectKey, &Parsed> = HashMap::with_capacity(parsed.len());
-    for object in &parsed {
-        check_annotations(&object.object).map_err(|misread| object.misread(misread, sources))?;
-        let mut key = object.object.key.clone();
-        key.namespace.get_or_insert_with(|| namespace.to_owned());
-        if let Some(other) = first.insert(key, object) {
+/// No two objects may be the same one. `namespace` is that of objects which name none.
+fn check_names(parsed: &[Parsed], sources: &Sources, namespace: &str) -> Result<()> {
+    let mut first = HashMap::with_capacity(parsed.len());
+    for object in parsed {
+        let ObjectKey { group, kind, namespace: own, name } = &object.object.key;
+        if let Some(other) = first.insert((group, kind, own.as_deref().unwrap_or(namespace), name), object) {
             return Err(Error::user(format!("{} is made twice", object.object.key))
                 .at_all([other.place(sources).note("first here"), object.place(sources).note("and again here")]));
         }
     }
-    let (mut objects, mut hooks) = (Vec::with_capacity(parsed.len()), Vec::new());
-    for object in parsed {
-        match Marks::read(&object.object).map_err(|misread| object.misread(misread, sources))? {
-            Some(marks) => hooks.push(Hook::new(object.object, marks)),
-            None => objects.push(object.object),
+    Ok(())
+}
+
+/// Parts hooks from the objects that belong to the release, both in their order.
+fn sort_out(parsed: Vec<Parsed>, namespace: &str) -> (Vec<Object>, Vec<Hook>) {
+    let (mut objects, mut digests, mut hooks) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()), Vec::new());
+    for Parsed { object, marks, digest, .. } in parsed {
+        match marks {
+            Some(marks) => hooks.push(Hook::new(object, marks)),
+            None => {
+                objects.push(object);
+                digests.push(digest);
+            }
         }
     }
+    config_hash::annotate(&mut objects, &digests, namespace);
+    install_order(&mut objects);
     hook_order(&mut hooks);
-    Ok((objects, hooks))
+    (objects, hooks)
 }
