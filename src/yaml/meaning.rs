@@ -5,9 +5,9 @@
 use super::{MAX_DEPTH, scalar};
 use scalar::Scalar;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::map::{Entry, Map};
-use serde_json::{Number, Value};
-use std::{cell::Cell, fmt};
+use serde_json::{Map, Number, Value};
+use std::cell::{Cell, RefCell};
+use std::fmt;
 
 /// The key that the event walk writes for an unquoted `<<`. A quoted `"<<"` is a key like any other, and only events tell them
 /// apart, so the reader looks for this private character instead.
@@ -33,7 +33,12 @@ pub fn read_all(text: &str) -> Option<Vec<(Value, bool)>> {
 }
 
 fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bool)>> {
-    let state = State { doubtful: Cell::new(false), left: Cell::new(2 * text.len() + MAX_EXPANSION) };
+    let state = State {
+        doubtful: Cell::new(false),
+        left: Cell::new(2 * text.len() + MAX_EXPANSION),
+        entries: RefCell::default(),
+        items: RefCell::default(),
+    };
     serde_yaml::Deserializer::from_str(text).map(move |document| {
         let value = Node { state: &state, depth: 0 }.deserialize(document)?;
         Ok((value, state.doubtful.replace(false)))
@@ -87,6 +92,10 @@ const DEPTH: &str = "nested deeper than 100 levels";
 struct State {
     doubtful: Cell<bool>,
     left: Cell<usize>,
+    /// The entries and items of all maps and lists that are being read, innermost last: how many one has is known when it ends, and it is
+    /// made with room for just so many.
+    entries: RefCell<Vec<(String, Value)>>,
+    items: RefCell<Vec<Value>>,
 }
 
 impl State {
@@ -175,16 +184,16 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
-        let mut list = Vec::new();
+        let first = self.state.items.borrow().len();
         while let Some(item) = items.next_element_seed(inside)? {
-            list.push(item);
+            self.state.items.borrow_mut().push(item);
         }
-        Ok(Value::Array(list))
+        Ok(Value::Array(self.state.items.borrow_mut().drain(first..).collect()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
-        let mut map = Map::new();
+        let first = self.state.entries.borrow().len();
         let mut merged = None;
         while let Some(key) = entries.next_key_seed(Key(self.state))? {
             let value = entries.next_value_seed(inside)?;
@@ -192,10 +201,14 @@ impl<'de> Visitor<'de> for Node<'_> {
                 merged = Some(value);
                 continue;
             }
-            match map.entry(key) {
-                Entry::Vacant(free) => free.insert(value),
-                Entry::Occupied(_) => return Err(A::Error::custom("a key is written twice")),
-            };
+            self.state.entries.borrow_mut().push((key, value));
+        }
+        let mut read = self.state.entries.borrow_mut();
+        let mut map = Map::with_capacity(read.len() - first);
+        for (key, value) in read.drain(first..) {
+            if map.insert(key, value).is_some() {
+                return Err(A::Error::custom("a key is written twice"));
+            }
         }
         match merged {
             None => {}
