@@ -15,7 +15,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 
 pub fn check(data: &[u8]) {
     if data.starts_with(GZIP) {
-        if let Ok(record) = codec::decode(summary(), data, state(), None) {
+        if let Ok(record) = codec::decode_whole(summary(), data, state(), None) {
             comes_back(&record);
         }
         return;
@@ -24,7 +24,7 @@ pub fn check(data: &[u8]) {
     let read_state: State = codec::unpack(&gzip(state_text)).unwrap_or_else(|_| state());
     let secrets: Option<Secrets> = codec::unpack(&gzip(secrets)).ok();
     let packed = gzip(payload);
-    if let Ok(record) = codec::decode(summary(), &packed, read_state, secrets.as_ref()) {
+    if let Ok(record) = codec::decode_whole(summary(), &packed, read_state, secrets.as_ref()) {
         comes_back(&record);
         damage_is_seen(&record, data.len());
     }
@@ -43,9 +43,9 @@ fn comes_back(record: &Record) {
     }
     let (payload, secrets) = codec::encode(record, "key").expect("it was read");
     let secrets: Secrets = codec::unpack(&codec::pack(&secrets)).expect("what was packed is unpacked");
-    let read = codec::decode(summary(), &payload, state(), Some(&secrets)).expect("what was written is read");
+    let read = codec::decode_whole(summary(), &payload, state(), Some(&secrets)).expect("what was written is read");
     assert!(same(&read, record), "wrote {record:?}\nread {read:?}");
-    let masked = codec::decode(summary(), &payload, state(), None).expect("what was written is read without its secrets");
+    let masked = codec::decode_whole(summary(), &payload, state(), None).expect("what was written is read without its secrets");
     for pointer in &record.secret_paths {
         for (tree, masked) in [(&record.user_values, &masked.user_values), (&record.computed_values, &masked.computed_values)] {
             if let Some(secret) = tree.pointer(pointer) {
@@ -69,11 +69,11 @@ fn same(one: &Record, other: &Record) -> bool {
 /// A payload that is cut off is an error; one with a byte changed is an error, or the byte meant nothing (gzip's header has such).
 fn damage_is_seen(record: &Record, seed: usize) {
     let (mut payload, _) = codec::encode(record, "key").expect("it was read");
-    let whole = codec::decode(summary(), &payload, state(), None).expect("what was written is read");
+    let whole = codec::decode_whole(summary(), &payload, state(), None).expect("what was written is read");
     let at = seed.wrapping_mul(7919) % payload.len();
-    assert!(codec::decode(summary(), &payload[..at], state(), None).is_err(), "cut off at {at} of {}", payload.len());
+    assert!(codec::decode_whole(summary(), &payload[..at], state(), None).is_err(), "cut off at {at} of {}", payload.len());
     payload[at] ^= 1 << (seed % 8);
-    if let Ok(read) = codec::decode(summary(), &payload, state(), None) {
+    if let Ok(read) = codec::decode_whole(summary(), &payload, state(), None) {
         assert!(same(&read, &whole), "a byte changed at {at} of {}", payload.len());
     }
 }

@@ -193,8 +193,7 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
 /// be checked without it.
 async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let mut past = Past::read(context).await?;
-    past.let_manifests_go();
+    let past = Past::read(context).await?;
     let mut target = resolve::resolve(context, intent, &past).await?;
     let hooks = target.hooks.iter_mut().map(|hook| &mut hook.object);
     for object in target.objects.iter_mut().map(Arc::make_mut).chain(hooks) {

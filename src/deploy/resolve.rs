@@ -50,11 +50,12 @@ impl Operation {
 #[derive(Default)]
 pub struct Past {
     pub entries: Vec<Entry>,
-    /// What the operation starts from: the last deployed revision, or the newest when none is deployed.
+    /// Without its objects. What the operation starts from: the last deployed revision, or the newest when none is deployed.
     pub baseline: Option<Record>,
-    /// The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
+    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
     pub attempt: Option<Record>,
-    /// What the manifests of these records ran, by revision; they themselves are let go.
+    /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
+    /// is about to make.
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
     /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
     pub claim_prefixes: Vec<String>,
@@ -91,16 +92,6 @@ impl Past {
         self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
     }
 
-    /// Keeps what an operation needs to know of the recorded manifests, and lets them go: they are as large as the one it is about to make.
-    pub fn let_manifests_go(&mut self) {
-        for record in self.baseline.iter_mut().chain(&mut self.attempt) {
-            let objects = std::mem::take(&mut record.objects);
-            self.claim_prefixes.extend(objects.iter().flat_map(|object| claim_prefixes(object)));
-            let nodes = guard::nodes(&objects, Facts::read(&record.guard).version().as_ref());
-            self.nodes.insert(record.summary.revision, nodes);
-        }
-    }
-
     /// The error for what needs the record that cannot be read, with the way back to one that can.
     fn cannot_go_on(&self, context: &Context<'_>) -> Error {
         let error =
@@ -119,9 +110,19 @@ impl Past {
         let newest = past.newest();
         let baseline = past.deployed().map(|summary| summary.revision).or(newest);
         for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
-            match storage::read_past(cluster, namespace, release, revision).await {
-                Ok(record) if Some(revision) == baseline => past.baseline = Some(record),
-                Ok(record) => past.attempt = Some(record),
+            let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
+            let take = |record: &Record, object: Object| {
+                let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
+                nodes.extend(guard::nodes(std::slice::from_ref(&object), version.as_ref()));
+                claims.extend(claim_prefixes(&object));
+            };
+            match storage::read_past(cluster, namespace, release, revision, take).await {
+                Ok(record) => {
+                    past.nodes.insert(revision, nodes);
+                    past.claim_prefixes.extend(claims);
+                    let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
+                    *place = Some(record);
+                }
                 Err(error) if error.kind() == crate::error::Kind::User => {
                     past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
                     if Some(revision) == baseline {

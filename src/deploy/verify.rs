@@ -9,26 +9,31 @@ use crate::manifest::{DeletePolicy, Hook, HookEvent};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
-use crate::release::Summary;
+use crate::release::{Record, Summary};
 use crate::storage;
 use futures::future::join_all;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
-    let past = resolve::Past::read(context).await?;
-    let Some(record) = past.deployed().and(past.baseline.as_ref()) else {
+    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let past = resolve::Past::of(storage::history(cluster, namespace, release).await?);
+    let Some(deployed) = past.deployed() else {
         return Err(match past.newest() {
-            None => storage::unknown_release(context.cluster, &context.namespace, context.release.as_str()).await,
-            Some(_) => Error::user(format!("release \"{}\" has no deployed revision to compare with", context.release)),
+            None => storage::unknown_release(cluster, namespace, release).await,
+            Some(_) => Error::user(format!("release \"{release}\" has no deployed revision to compare with")),
         });
     };
-    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let (live, _) = observe::observe(context, &record.objects, &[]).await?;
+    let mut objects = Vec::new();
+    let take = |_: &Record, object| objects.push(Arc::new(object));
+    let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
+    let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
+    let (live, _) = observe::observe(context, &objects, &[]).await?;
     let mut plan = plan::make(Inputs {
-        wanted: record.objects.clone(),
+        wanted: objects,
         live,
         inventory: &[],
         elsewhere: BTreeSet::new(),

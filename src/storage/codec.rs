@@ -14,9 +14,11 @@ use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Summar
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -136,9 +138,21 @@ impl Writing {
     }
 }
 
-/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see it.
-pub fn decode(summary: Summary, payload: &[u8], state: State, secrets: Option<&Secrets>) -> Result<Record> {
-    let mut tree: Value = unpack(payload)?;
+/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see it. The objects are handed to `take`
+/// one by one, with the record, which does not hold them: all together they are as large as the release.
+pub fn decode(
+    summary: Summary,
+    payload: &[u8],
+    state: State,
+    secrets: Option<&Secrets>,
+    mut take: impl FnMut(&Record, Object),
+) -> Result<Record> {
+    let text = unpack_text(payload)?;
+    let nothing = BTreeMap::new();
+    let taken = secrets.map_or(&nothing, |secrets| &secrets.taken);
+    let mut tree = Map::new();
+    fields(&text, &mut Walk::Rest(&mut tree))?;
+    let mut tree = Value::Object(tree);
     match tree["schema"].as_u64() {
         Some(SCHEMA) => {}
         Some(newer) if newer > SCHEMA => {
@@ -148,44 +162,123 @@ pub fn decode(summary: Summary, payload: &[u8], state: State, secrets: Option<&S
         }
         _ => return Err(Error::user("the record has no known format")),
     }
-    if let Some(secrets) = secrets {
-        mask::restore(&mut tree, &secrets.taken);
-    }
-    let payload: Payload =
-        serde_json::from_value(tree).map_err(|error| Error::user("the record is damaged").why(error.to_string()))?;
-    let object = |body: Value, source: Source| {
-        Object::from_body(body, source)
-            .ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
+    mask::restore(&mut tree, taken);
+    let payload: Payload = serde_json::from_value(tree).map_err(damaged)?;
+    let hook = |stored: StoredHook| -> Result<Hook> {
+        let object = object(StoredObject { source: stored.source, body: stored.body })?;
+        Ok(Hook { object, events: stored.events, weight: stored.weight, delete_policies: stored.delete_policies })
     };
-    Ok(Record {
+    let record = Record {
         summary,
         chart: payload.chart,
         user_values: payload.user_values,
         computed_values: payload.computed_values,
         secret_paths: payload.secret_paths,
-        objects: payload
-            .objects
-            .into_iter()
-            .map(|stored| object(stored.body, stored.source).map(Arc::new))
-            .collect::<Result<_>>()?,
-        hooks: payload
-            .hooks
-            .into_iter()
-            .map(|stored| {
-                Ok(Hook {
-                    object: object(stored.body, stored.source)?,
-                    events: stored.events,
-                    weight: stored.weight,
-                    delete_policies: stored.delete_policies,
-                })
-            })
-            .collect::<Result<_>>()?,
+        objects: Vec::new(),
+        hooks: payload.hooks.into_iter().map(hook).collect::<Result<_>>()?,
         notes: payload.notes,
         inventory: state.inventory,
         outcome: state.outcome,
         guard: payload.guard,
         mask_key: secrets.map(|secrets| secrets.key.clone()).unwrap_or_default(),
-    })
+    };
+    let mut taken_of: BTreeMap<usize, Vec<(&str, &Value)>> = BTreeMap::new();
+    for (pointer, value) in taken {
+        if let Some((index, path)) = pointer.strip_prefix("/objects/").and_then(|rest| Some(rest.split_at(rest.find('/')?)))
+            && let Ok(index) = index.parse()
+        {
+            taken_of.entry(index).or_default().push((path, value));
+        }
+    }
+    let (mut index, mut outcome) = (0, Ok(()));
+    let mut one = |mut stored: Value| {
+        for (path, value) in taken_of.get(&index).into_iter().flatten() {
+            if let Some(place) = stored.pointer_mut(path) {
+                *place = Value::clone(value);
+            }
+        }
+        index += 1;
+        match serde_json::from_value(stored).map_err(damaged).and_then(object) {
+            Ok(object) => take(&record, object),
+            Err(error) => outcome = outcome.clone().and(Err(error)),
+        }
+    };
+    fields(&text, &mut Walk::Objects(&mut one))?;
+    outcome.map(|()| record)
+}
+
+/// Like [`decode`], with the objects in the record.
+pub fn decode_whole(summary: Summary, payload: &[u8], state: State, secrets: Option<&Secrets>) -> Result<Record> {
+    let mut objects = Vec::new();
+    let record = decode(summary, payload, state, secrets, |_, object| objects.push(Arc::new(object)))?;
+    Ok(Record { objects, ..record })
+}
+
+fn object(stored: StoredObject) -> Result<Object> {
+    Object::from_body(stored.body, stored.source)
+        .ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
+}
+
+fn damaged(error: serde_json::Error) -> Error {
+    Error::user("the record is damaged").why(error.to_string())
+}
+
+/// What is wanted of the fields of a payload.
+enum Walk<'a> {
+    /// All but the objects.
+    Rest(&'a mut Map<String, Value>),
+    /// The objects alone, one after the other.
+    Objects(&'a mut dyn FnMut(Value)),
+}
+
+fn fields(text: &[u8], walk: &mut Walk) -> Result<()> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    json.deserialize_map(walk).and_then(|()| json.end()).map_err(damaged)
+}
+
+impl<'de> Visitor<'de> for &mut Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> std::result::Result<(), A::Error> {
+        while let Some(field) = fields.next_key::<String>()? {
+            match (&mut *self, field == "objects") {
+                (Walk::Rest(rest), false) => drop(rest.insert(field, fields.next_value()?)),
+                (Walk::Objects(take), true) => fields.next_value_seed(Each(*take))?,
+                _ => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list, item by item.
+struct Each<'a>(&'a mut dyn FnMut(Value));
+
+impl<'de> DeserializeSeed<'de> for Each<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, list: D) -> std::result::Result<(), D::Error> {
+        list.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Each<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<(), A::Error> {
+        while let Some(item) = items.next_element()? {
+            (self.0)(item);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -195,7 +288,6 @@ struct Payload {
     user_values: Value,
     computed_values: Value,
     secret_paths: Vec<String>,
-    objects: Vec<StoredObject>,
     hooks: Vec<StoredHook>,
     notes: String,
     guard: Value,
@@ -227,13 +319,17 @@ pub fn pack(value: &impl Serialize) -> Vec<u8> {
 
 /// The reverse of [`pack`].
 pub fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(&unpack_text(bytes)?).map_err(damaged)
+}
+
+fn unpack_text(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let read = GzDecoder::new(bytes).take(LARGEST_PAYLOAD + 1).read_to_end(&mut text);
     read.map_err(|error| Error::user("the record is damaged").why(format!("it does not unpack: {error}")))?;
     if !is_readable(text.len() as u64, values_in(&text)) {
         return Err(Error::user("the record is damaged").why("it unpacks to more than any record holds"));
     }
-    serde_json::from_slice(&text).map_err(|error| Error::user("the record is damaged").why(error.to_string()))
+    Ok(text)
 }
 
 fn is_readable(size: u64, values: usize) -> bool {
@@ -317,11 +413,11 @@ mod tests {
         let text = unpack::<Value>(&payload).unwrap().to_string();
         assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
         let state = || State { inventory: vec![], outcome: None };
-        let read = decode(record.summary.clone(), &payload, state(), Some(&secrets)).unwrap();
+        let read = decode_whole(record.summary.clone(), &payload, state(), Some(&secrets)).unwrap();
         assert_eq!(read.objects, record.objects);
         assert_eq!(read.user_values, record.user_values);
         assert_eq!(read.notes, record.notes);
-        let masked = decode(record.summary.clone(), &payload, state(), None).unwrap();
+        let masked = decode_whole(record.summary.clone(), &payload, state(), None).unwrap();
         assert!(!format!("{masked:?}").contains("canary"));
     }
 
@@ -336,7 +432,7 @@ mod tests {
             delete_policies: vec![crate::manifest::DeletePolicy::HookSucceeded],
         }];
         let (payload, _) = encode(&record, "key").unwrap();
-        let masked = decode(record.summary, &payload, State { inventory: vec![], outcome: None }, None).unwrap();
+        let masked = decode_whole(record.summary, &payload, State { inventory: vec![], outcome: None }, None).unwrap();
         assert_eq!(masked.hooks[0].delete_policies, record.hooks[0].delete_policies);
         assert_eq!((masked.chart, masked.secret_paths), (record.chart, record.secret_paths));
     }
@@ -396,9 +492,9 @@ mod tests {
     fn a_damaged_or_newer_record_is_an_error_and_no_panic() {
         let state = || State { inventory: vec![], outcome: None };
         let summary = record().summary;
-        assert!(decode(summary.clone(), b"not gzip", state(), None).is_err());
-        let newer = decode(summary.clone(), &pack(&json!({"schema": 99})), state(), None).unwrap_err();
+        assert!(decode_whole(summary.clone(), b"not gzip", state(), None).is_err());
+        let newer = decode_whole(summary.clone(), &pack(&json!({"schema": 99})), state(), None).unwrap_err();
         assert!(newer.what().contains("newer version"), "{newer}");
-        assert!(decode(summary, &pack(&json!({"schema": 1, "objects": 3})), state(), None).is_err());
+        assert!(decode_whole(summary, &pack(&json!({"schema": 1, "objects": 3})), state(), None).is_err());
     }
 }

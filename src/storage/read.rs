@@ -5,6 +5,7 @@ use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Extent};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::manifest::Object;
 use crate::release::{Entry, Record, Summary, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -95,7 +96,7 @@ pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Resul
 /// An unknown release (with the nearest name), an unknown revision (with those there are), a record that cannot be read.
 pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
     let revision = find(cluster, namespace, release, revision).await?;
-    load(cluster, namespace, release, revision, false).await
+    load(cluster, namespace, release, revision, false, codec::decode_whole).await
 }
 
 /// Like [`read`], with the secrets in their places: to apply it again.
@@ -104,13 +105,22 @@ pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: O
 ///
 /// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their place.
 pub async fn read_with_secrets(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
-    let record = read_past(cluster, namespace, release, revision).await?;
+    let record = load(cluster, namespace, release, revision, true, codec::decode_whole).await?;
     if record.lacks_secrets() { Err(without_secrets(&record)) } else { Ok(record) }
 }
 
-/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is known without them.
-pub async fn read_past(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
-    load(cluster, namespace, release, revision, true).await
+/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is known without them. Its objects are not
+/// held, but handed to `take` one by one.
+pub async fn read_past(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: u32,
+    take: impl FnMut(&Record, Object),
+) -> Result<Record> {
+    let decode =
+        |summary, payload: &[u8], state, secrets: Option<&Secrets>| codec::decode(summary, payload, state, secrets, take);
+    load(cluster, namespace, release, revision, true, decode).await
 }
 
 /// The error for what needs the secrets of a record that has lost them.
@@ -159,7 +169,14 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
     }
 }
 
-async fn load(cluster: &Cluster, namespace: &str, release: &str, revision: u32, with_secrets: bool) -> Result<Record> {
+async fn load(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: u32,
+    with_secrets: bool,
+    decode: impl FnOnce(Summary, &[u8], State, Option<&Secrets>) -> Result<Record>,
+) -> Result<Record> {
     let name = record_name(release, revision);
     let unreadable = |error: Error| {
         error
@@ -184,7 +201,7 @@ async fn load(cluster: &Cluster, namespace: &str, release: &str, revision: u32, 
         true => read_secrets(cluster, namespace, &name).await?,
         false => None,
     };
-    codec::decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
+    decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
 }
 
 /// Over how many objects it is spread. One that was tampered with could name so many that asking for them never ends.
