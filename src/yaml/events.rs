@@ -1,7 +1,7 @@
 //! A walk over the events of one document: where nodes stand, how scalars are quoted, and what is wrong with either.
 
 use super::{
-    MAX_DEPTH, Positions,
+    MAX_DEPTH, Positions, in_an_anchor,
     meaning::MERGE_KEY,
     scalar::{self, Scalar},
 };
@@ -34,6 +34,7 @@ pub struct Fault {
 pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Fault> {
     let mut options = Options::default();
     options.set_emit_comments(false);
+    options.emit_anchor_events = true;
     let mut walker = Walker {
         text,
         above: first - 1,
@@ -88,6 +89,11 @@ impl Walker<'_> {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 if self.at_key() { self.key(&text, plain, &span) } else { self.scalar(&text, plain, &span) }
             }
+            Event::Anchor(_, name) if !name.chars().all(in_an_anchor) => Err(self.fault(
+                &span,
+                "the name of an anchor (`&name`) is made of letters, digits, `-` and `_`",
+                "put the value in quotes if it only begins with `&`",
+            )),
             Event::Alias(anchor) => {
                 if self.at_key() {
                     let Some(text) = self.anchors.get(&anchor).cloned() else { return Err(self.key_of_nodes(&span)) };

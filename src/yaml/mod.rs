@@ -249,12 +249,21 @@ impl<'a> Source<'a> {
     }
 }
 
-/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that; and
-/// a tag of a key, or one that looks like YAML's own (`!!x`), is nothing to it.
+/// True if the reader might not refuse what the walk refuses at once. Its time grows with the square of the depth before it looks at that;
+/// a tag of a key, or one that looks like YAML's own (`!!x`), is nothing to it; and it ends the name of an anchor where YAML 1.2 goes on.
 fn wants_a_look(text: &str) -> bool {
     let begins_a_word =
         |at: usize| at == 0 || matches!(text.as_bytes()[at - 1], b' ' | b'\t' | b'\n' | b'\r' | b'[' | b'{' | b',' | b':');
-    looks_deep(text) || text.match_indices('!').any(|(at, _)| begins_a_word(at))
+    let is_odd = |at: usize| {
+        let behind = text[at + 1..].trim_start_matches(in_an_anchor);
+        text.as_bytes()[at] == b'!' || behind.starts_with(['?', ':', '%', '@', '`'])
+    };
+    looks_deep(text) || text.match_indices(['!', '&']).any(|(at, _)| begins_a_word(at) && is_odd(at))
+}
+
+/// The characters of an anchor's name to the reader, as to kubectl; to YAML 1.2 nearly all are.
+fn in_an_anchor(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 /// True if brackets might nest deeper than any document does; those inside texts are counted too.

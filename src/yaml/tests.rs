@@ -117,6 +117,8 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("a: [1, 2\n", "a.yaml:", ""),
         ("a: \"x\n", "a.yaml:", "inside quotes"),
         ("[1]]\n", "a.yaml:1:4", "the document has ended before this"),
+        ("a: &b:c d\n", "a.yaml:1:4", "the name of an anchor"),
+        ("a: 1\n? &a:|2-\n", "a.yaml:2:", "missing or null"),
         ("a: *nobody\n", "a.yaml:1:4", "without its anchor"),
         ("<<: 5\n", "a.yaml:", "`<<` merges a map"),
         ("a: 1\nb: \u{0}\n", "a.yaml:2:4", "U+0000"),
