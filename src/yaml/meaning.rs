@@ -22,8 +22,10 @@ pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     let mut documents = read_stream(text);
     let first = documents.next().unwrap_or(Ok((Value::Null, false)))?;
     // What follows a document that has ended, as in `[1]]`, is seen only by going on.
-    documents.next().transpose()?;
-    Ok(first)
+    match documents.next().transpose()? {
+        None => Ok(first),
+        Some(_) => Err(serde_yaml::Error::custom("a second document begins inside this one")),
+    }
 }
 
 /// Reads all documents of `text` in one go, as [`read`] does each; `None` when one of them cannot be read. Far quicker than one after

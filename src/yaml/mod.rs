@@ -144,18 +144,28 @@ impl<'a> Source<'a> {
                 .hint("hand large data over by the name of a Secret or a ConfigMap, not as a value"));
         }
         let control = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
-        match self.text.as_bytes().iter().position(control) {
-            None => Ok(()),
-            Some(at) => {
-                let before = &self.text[..at];
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                let code = self.text.as_bytes()[at];
-                let what = format!("a control character, U+{code:04X}, cannot stand in YAML as it is");
-                let hint = format!("inside double quotes it is written \"\\x{code:02x}\"; is this a text file in UTF-8?");
-                Err(self.error(line, column, &what).hint(hint))
-            }
+        if let Some(at) = self.text.as_bytes().iter().position(control) {
+            let code = self.text.as_bytes()[at];
+            let what = format!("a control character, U+{code:04X}, cannot stand in YAML as it is");
+            let hint = format!("inside double quotes it is written \"\\x{code:02x}\"; is this a text file in UTF-8?");
+            return Err(self.error_at(at, &what).hint(hint));
         }
+        // NEL, LS and PS, which YAML 1.2 took out of the breaks of a line.
+        if !self.text.is_ascii()
+            && let Some((at, sign)) = self.text.char_indices().find(|(_, c)| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'))
+        {
+            let code = format!("{:04X}", u32::from(sign));
+            let what = format!("U+{code} ends a line to some readers of YAML, kubectl among them, and not to others");
+            return Err(self.error_at(at, &what).hint(format!("inside double quotes it is written \"\\u{code}\"")));
+        }
+        Ok(())
+    }
+
+    fn error_at(&self, at: usize, what: &str) -> Error {
+        let before = &self.text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        self.error(line, column, what)
     }
 
     /// The text behind byte order marks: all of them, because the reader would take one more from each piece that begins with it.
