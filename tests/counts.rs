@@ -2,8 +2,10 @@
 
 #[path = "support/counts.rs"]
 mod counts;
+#[path = "support/peers.rs"]
+mod peers;
 
-use kubectl_fabric::chart::{Chart, Files, Origin};
+use kubectl_fabric::chart::{Chart, Origin};
 use kubectl_fabric::compose::{Given, compose};
 use kubectl_fabric::manifest::Object;
 use kubectl_fabric::plan::ownership::Owner;
@@ -16,24 +18,6 @@ use std::fs;
 use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
-
-/// Service, ConfigMap, Secret, PodDisruptionBudget and StatefulSet of each peer: the chart of the benchmarks.
-const TEMPLATE: &str = include_str!("../benches/compare/templates/fabric.yaml");
-
-fn files(peers: usize) -> Files {
-    let peers: Vec<Value> = (0..peers)
-        .map(|number| json!({"name": format!("peer{number}"), "port": 7051, "storage": "10Gi", "password": "c2VjcmV0"}))
-        .collect();
-    let values = json!({
-        "image": "hyperledger/fabric-peer", "version": "2.5.15", "mspId": "Org1MSP", "config": "peer: {}\n", "peers": peers,
-        "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
-    });
-    Files::from([
-        ("Chart.yaml".to_owned(), b"apiVersion: v2\nname: peers\nversion: 0.1.0\n".to_vec()),
-        ("values.yaml".to_owned(), values.to_string().into_bytes()),
-        ("templates/peers.yaml".to_owned(), TEMPLATE.as_bytes().to_vec()),
-    ])
-}
 
 fn rendered(chart: &Chart) -> Vec<Object> {
     let given = Given {
@@ -77,7 +61,7 @@ fn planned(wanted: Vec<Arc<Object>>, live: Vec<Value>) -> Plan {
 
 #[test]
 fn planning_allocates_no_more_than_is_recorded() {
-    let chart = Chart::from_files(files(200), Origin::Path("peers".to_owned()), "peers").expect("the chart is whole");
+    let chart = Chart::from_files(peers::files(200), Origin::Path("peers".to_owned()), "peers").expect("the chart is whole");
     let wanted: Vec<Arc<Object>> = rendered(&chart)
         .into_iter()
         .map(|mut object| {
@@ -104,7 +88,7 @@ fn template_takes_no_more_instructions_than_is_recorded() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for (path, content) in files(20) {
+    for (path, content) in peers::files(20) {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder for the chart");
         fs::write(path, content).expect("a file of the chart");

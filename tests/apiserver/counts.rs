@@ -2,22 +2,26 @@
 
 use crate::nodes::Release;
 use crate::support::Request;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 
+#[path = "../support/peers.rs"]
+mod peers;
 #[path = "../support/counts.rs"]
 mod recorded;
 
-/// The chart of the benchmarks, with 30 peers: 150 objects, more than are all tried before an install.
-const TEMPLATE: &str = include_str!("../../benches/compare/templates/fabric.yaml");
+/// 150 objects, more than are all tried before an install.
 const PEERS: usize = 30;
 
 #[test]
 fn no_operation_sends_more_requests_than_is_recorded() {
     let Some(release) = Release::new() else { return };
     let chart = release.cluster.folder().join("peers");
-    write_chart(&chart);
+    for (path, content) in peers::files(PEERS) {
+        let file = chart.join(path);
+        fs::create_dir_all(file.parent().expect("a chart's files lie in it")).expect("a folder of the chart");
+        fs::write(file, content).expect("a file of the chart");
+    }
     let chart = chart.display().to_string();
     release.cluster.create_namespace("app");
     for (subject, verb, arguments) in [
@@ -44,16 +48,4 @@ fn by_verb(requests: &[Request]) -> BTreeMap<String, u64> {
         *counts.entry(verb.to_owned()).or_default() += 1;
     }
     counts
-}
-
-fn write_chart(folder: &std::path::Path) {
-    let peer = |number| json!({"name": format!("peer{number}"), "port": 7051, "storage": "1Gi", "password": "c2VjcmV0"});
-    let peers: Vec<Value> = (0..PEERS).map(peer).collect();
-    let values =
-        json!({"image": "peer", "version": "1", "mspId": "Org1MSP", "config": "peer: {}\n", "resources": {}, "peers": peers});
-    fs::create_dir_all(folder.join("templates")).expect("a folder for the chart");
-    let file = |path: &str, text: &str| fs::write(folder.join(path), text).expect("a file of the chart");
-    file("Chart.yaml", "apiVersion: v2\nname: peers\nversion: 0.1.0\n");
-    file("values.yaml", &values.to_string());
-    file("templates/peers.yaml", TEMPLATE);
 }
