@@ -268,7 +268,9 @@ fn wants_a_look(text: &str) -> bool {
         let behind = text[at + 1..].trim_start_matches(in_an_anchor);
         text.as_bytes()[at] == b'!' || behind.starts_with(['?', ':', '%', '@', '`'])
     };
-    looks_deep(text) || text.match_indices(['!', '&']).any(|(at, _)| begins_a_word(at) && is_odd(at))
+    // One sign after the other: a search for one is many times quicker than one for either.
+    let mut signs = text.match_indices('!').chain(text.match_indices('&'));
+    looks_deep(text) || signs.any(|(at, _)| begins_a_word(at) && is_odd(at))
 }
 
 /// The characters of an anchor's name to the reader, as to kubectl; to YAML 1.2 nearly all are.
