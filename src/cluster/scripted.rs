@@ -69,7 +69,6 @@ pub(super) fn impatient() -> Policy {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(5),
         total: Duration::from_secs(20),
-        total_unreached: Duration::from_millis(20),
         attempt: Duration::from_secs(20),
         ..Policy::default()
     }

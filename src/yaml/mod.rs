@@ -26,6 +26,9 @@ pub type Positions = std::collections::BTreeMap<String, (usize, usize)>;
 /// make a laptop swap: a text costs up to some sixty times its length while it is read.
 const MAX_BYTES: usize = 16 << 20;
 
+/// What readers of YAML disagree about: NEL, LS and PS, which YAML 1.2 took out of the breaks of a line, and byte order marks.
+const DOUBTFUL_SIGNS: [char; 4] = ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'];
+
 /// The deepest nesting that is read: below what the reader refuses (128), above what any Kubernetes object holds.
 pub const MAX_DEPTH: usize = 100;
 
@@ -150,13 +153,16 @@ impl<'a> Source<'a> {
             let hint = format!("inside double quotes it is written \"\\x{code:02x}\"; is this a text file in UTF-8?");
             return Err(self.error_at(at, &what).hint(hint));
         }
-        // NEL, LS and PS, which YAML 1.2 took out of the breaks of a line.
         if !self.text.is_ascii()
-            && let Some((at, sign)) = self.text.char_indices().find(|(_, c)| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'))
+            && let Some((at, sign)) = self.content().char_indices().find(|(_, sign)| DOUBTFUL_SIGNS.contains(sign))
         {
             let code = format!("{:04X}", u32::from(sign));
-            let what = format!("U+{code} ends a line to some readers of YAML, kubectl among them, and not to others");
-            return Err(self.error_at(at, &what).hint(format!("inside double quotes it is written \"\\u{code}\"")));
+            let what = match sign {
+                '\u{feff}' => "a byte order mark, U+FEFF, stands at the beginning of a text or nowhere".to_owned(),
+                _ => format!("U+{code} ends a line to some readers of YAML, kubectl among them, and not to others"),
+            };
+            let hint = format!("inside double quotes it is written \"\\u{code}\"");
+            return Err(self.error_at(at + self.text.len() - self.content().len(), &what).hint(hint));
         }
         Ok(())
     }

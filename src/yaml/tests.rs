@@ -124,6 +124,7 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("a: 1\nb: \u{0}\n", "a.yaml:2:4", "U+0000"),
         ("x: 1\nå: \u{1b}[0m\n", "a.yaml:2:4", "U+001B"),
         ("x: 1\nå: b\u{85}c: 1\n", "a.yaml:2:5", "U+0085 ends a line to some readers"),
+        ("\u{feff}x: 1\n\u{feff}y: 2\n", "a.yaml:2:1", "a byte order mark, U+FEFF,"),
         ("x: |\n  å\n---\u{2028}y: 1\n", "a.yaml:3:4", "U+2028 ends a line to some readers"),
     ] {
         let report = problem(text);
