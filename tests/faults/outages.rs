@@ -26,7 +26,7 @@ const OUTAGES: [Outage; 3] = [
         words: "API server stopped and started",
         begin: |cluster| cluster.part("stop", "apiserver"),
         lasts: Duration::ZERO,
-        end: start_server,
+        end: |cluster| cluster.part("start", "apiserver"),
     },
     Outage {
         words: "etcd stands still for 8 s",
@@ -41,13 +41,6 @@ const OUTAGES: [Outage; 3] = [
         end: |cluster| alarm(cluster, "DEACTIVATE"),
     },
 ];
-
-fn start_server(cluster: &Cluster) {
-    cluster.part("start", "apiserver");
-    until("the API server to be ready", || {
-        (cluster.kubectl().args(["get", "--raw", "/readyz"]).run().status == Some(0)).then_some(())
-    });
-}
 
 fn signal_etcd(cluster: &Cluster, name: &str) {
     let process = std::fs::read_to_string(cluster.state().join("etcd.pid")).expect("etcd runs");
