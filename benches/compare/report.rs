@@ -22,7 +22,7 @@ pub enum Target {
     Faster(f64),
     /// At most so many times the floor.
     OfFloor(f64),
-    /// Less than so many MiB at the peak.
+    /// Less than so many bytes at the peak.
     Peak(u64),
     /// Fewer than so many requests.
     Requests(u64),
@@ -111,8 +111,9 @@ impl Target {
                 times("a tenth of the objects' time at most", *wanted, reached, false)
             }
             Target::Peak(wanted) => {
-                let judged = row.peak(Side::Fabric).map(|peak| (format!("{} MiB", short(peak)), peak < *wanted as f64));
-                (format!("below {wanted} MiB"), judged)
+                let (unit, name) = if wanted % (1 << 20) == 0 { ((1 << 20) as f64, "MiB") } else { (1e6, "MB") };
+                let (wanted, peak) = (*wanted as f64 / unit, row.peak(Side::Fabric).map(|peak| peak * (1 << 20) as f64 / unit));
+                (format!("below {wanted} {name}"), peak.map(|peak| (format!("{} {name}", short(peak)), peak < wanted)))
             }
             Target::Requests(wanted) => {
                 let judged = row.requests(Side::Fabric).map(|count| (format!("{count}"), count < *wanted as f64));
@@ -163,7 +164,11 @@ fn targets(rows: &[Row]) -> String {
         for target in &row.targets {
             let (words, judged) = target.judge(row, rows);
             let (reached, met) = judged.unwrap_or_default();
-            writeln!(table, "| {} | {words} | {reached} | {} |", row.work, if met { "met" } else { "**missed**" })
+            let limit = match (target, row.seconds(Side::Helm).zip(row.seconds(Side::Floor))) {
+                (Target::Faster(_), Some((helm, floor))) if !met => format!(": the floor is {} ×", short(helm / floor)),
+                _ => String::new(),
+            };
+            writeln!(table, "| {} | {words} | {reached} | {}{limit} |", row.work, if met { "met" } else { "**missed**" })
                 .expect("a String takes every write");
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::charts::{CHANGE, Charts, OBJECTS_PER_PEER, RELEASE};
 use crate::control_plane::ControlPlane;
+use crate::floor;
 use crate::measure::Figure;
 use crate::programs::{Programs, Side};
 use crate::report::{Row, Target};
@@ -83,9 +84,9 @@ impl Bench<'_> {
     }
 
     /// The floor's command: its objects lie in a file beside.
-    fn floor(&self, name: &str, objects: &[Value]) -> Vec<OsString> {
+    fn floor(&self, name: &str, objects: &[Value], more: &[&str]) -> Vec<OsString> {
         let file = self.charts.file(name, &serde_json::to_string(objects).expect("plain data"));
-        command(&std::env::current_exe().expect("this program has a path"), &["floor", &file])
+        command(&std::env::current_exe().expect("this program has a path"), &[&["floor", &file], more].concat())
     }
 
     fn namespace(&self, name: &str) -> String {
@@ -105,7 +106,7 @@ fn start(bench: &Bench) -> Vec<Row> {
             }
         }
     }
-    vec![sheet.row("start", "start (`version`)", &[Target::Faster(12.0), Target::Peak(8)])]
+    vec![sheet.row("start", "start (`version`)", &[Target::Faster(12.0), Target::Peak(8 << 20)])]
 }
 
 fn template(bench: &Bench) -> Vec<Row> {
@@ -117,7 +118,7 @@ fn template(bench: &Bench) -> Vec<Row> {
         sheet.note("template", Side::Fabric, bench.plane.run(&fabric, "template"));
         sheet.note("template", Side::Helm, bench.plane.run(&bench.helm(&["template", RELEASE, &helms]), "template"));
     }
-    vec![sheet.row("template", "template, 1,000 objects", &[Target::Faster(10.0), Target::Peak(25)])]
+    vec![sheet.row("template", "template, 1,000 objects", &[Target::Faster(10.0), Target::Peak(25 << 20)])]
 }
 
 /// Install, upgrade, upgrade again, rollback and uninstall of 1,000 objects, on each side in turn.
@@ -132,7 +133,7 @@ fn lifecycle(bench: &Bench) -> Vec<Row> {
     }
     let faster = |times| [Target::Faster(times)];
     vec![
-        sheet.row("install", "install, 1,000 objects", &[Target::Faster(3.0), Target::OfFloor(1.2), Target::Peak(24)]),
+        sheet.row("install", "install, 1,000 objects", &[Target::Faster(3.0), Target::OfFloor(1.2), Target::Peak(24_000_000)]),
         sheet.row("upgrade", "upgrade, 200 of 1,000 changed", &faster(15.0)),
         sheet.row("nothing", "upgrade, nothing changed", &[Target::Faster(50.0), Target::Requests(25)]),
         sheet.row("rollback", "rollback of the 200", &faster(15.0)),
@@ -169,10 +170,18 @@ fn helm_lifecycle(bench: &Bench, sheet: &mut Sheet, round: usize) {
 fn bare_lifecycle(bench: &Bench, sheet: &mut Sheet, round: usize) {
     let floors = bench.namespace(&format!("floor-{round}"));
     let first = bench.charts.objects(bench.programs, PEERS, &floors, &[]);
-    let mut changed = bench.charts.objects(bench.programs, PEERS, &floors, &[CHANGE]);
-    changed.retain(|object| object["kind"] == "StatefulSet");
-    sheet.note("install", Side::Floor, bench.plane.measure(&bench.floor("first.json", &first)));
-    sheet.note("upgrade", Side::Floor, bench.plane.measure(&bench.floor("changed.json", &changed)));
+    let sets = |set: &[&str]| {
+        let mut objects = bench.charts.objects(bench.programs, PEERS, &floors, set);
+        objects.retain(|object| object["kind"] == "StatefulSet");
+        objects
+    };
+    // What runs is not changed untried.
+    let mut run = |work, name: &str, objects: &[Value], more: &[&str]| {
+        sheet.note(work, Side::Floor, bench.plane.measure(&bench.floor(name, objects, more)));
+    };
+    run("install", "first.json", &first, &[]);
+    run("upgrade", "changed.json", &sets(&[CHANGE]), &[floor::TRIED]);
+    run("rollback", "back.json", &sets(&[]), &[floor::TRIED]);
 
     // It takes longest of all, and no target depends on it.
     if round > 0 {
@@ -210,13 +219,13 @@ fn list(bench: &Bench) -> Vec<Row> {
             records.extend((1..=REVISIONS).map(|revision| record_of(&original, release, revision)));
         }
     }
-    assert_eq!(bench.plane.run(&bench.floor("records.json", &records), "listed").code, Some(0), "the records are written");
+    assert_eq!(bench.plane.run(&bench.floor("records.json", &records, &[]), "listed").code, Some(0), "the records are written");
     let mut sheet = Sheet::default();
     for _ in 0..bench.rounds * SHORT {
         sheet.note("list", Side::Fabric, bench.plane.measure(&bench.fabric(&["list"])));
         sheet.note("list", Side::Helm, bench.plane.measure(&bench.helm(&["list", "-A"])));
     }
-    vec![sheet.row("list", "list, 200 releases of 10 revisions", &[Target::Faster(10.0), Target::Peak(20)])]
+    vec![sheet.row("list", "list, 200 releases of 10 revisions", &[Target::Faster(10.0), Target::Peak(20 << 20)])]
 }
 
 /// What either side wrote to remember revision 1: our ConfigMap and its companion Secret, Helm's Secret.
@@ -346,7 +355,7 @@ fn scale(bench: &Bench) -> Vec<Row> {
         }
         let name = |work: &str| format!("{work}, {} objects", crate::report::thousands((peers * OBJECTS_PER_PEER) as u64));
         let limits = |work: &str| match peers > PEERS {
-            true => vec![Target::OfRow(format!("scale: {work}, 1,000 objects"), 11.0), Target::Peak(150)],
+            true => vec![Target::OfRow(format!("scale: {work}, 1,000 objects"), 11.0), Target::Peak(150_000_000)],
             false => Vec::new(),
         };
         for work in ["install", "nothing", "uninstall"] {
@@ -379,7 +388,7 @@ fn scaled(bench: &Bench, sheet: &mut Sheet, peers: usize, round: usize) {
     }
     let namespace = bench.namespace(&format!("scale-floor-{peers}-{round}"));
     let objects = bench.charts.objects(bench.programs, peers, &namespace, &[]);
-    sheet.note("install", Side::Floor, bench.plane.measure(&bench.floor("scale.json", &objects)));
+    sheet.note("install", Side::Floor, bench.plane.measure(&bench.floor("scale.json", &objects, &[])));
 }
 
 /// Installs that wait until every StatefulSet is ready, with controllers, a scheduler and simulated nodes.

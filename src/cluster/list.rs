@@ -1,15 +1,20 @@
 //! Every object of a kind, page by page.
 
 use super::{
-    ApiErrorKind, ApiResult, Inner, Kind,
+    ApiError, ApiErrorKind, ApiResult, Inner, Kind,
     requests::{self, Call},
-    transport::Transport,
+    transport::{self, Transport},
 };
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// An answer of so many bytes is read on a thread of its own. A smaller one is read sooner than a thread is made.
+const LARGE: usize = 64 << 10;
 
 /// How much of each object a list brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,42 +65,76 @@ impl List {
 
     /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes longer than the server keeps its
     /// version (410) is begun once more.
-    pub async fn fold<T: Default>(&self, mut add: impl FnMut(&mut T, Value)) -> ApiResult<(T, String)> {
+    pub async fn fold<T, F>(&self, add: F) -> ApiResult<(T, String)>
+    where
+        T: Default + Send + 'static,
+        F: Fn(&mut T, Value) + Send + Sync + 'static,
+    {
         let (path, words) = self.target().await?;
-        match self.pages(&path, &words, &mut add).await {
-            Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words, &mut add).await,
+        let kind = self.kind.clone();
+        let add = Arc::new(move |whole: &mut T, item| add(whole, with_kind(item, &kind)));
+        match self.pages(&path, &words, &add).await {
+            Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words, &add).await,
             other => other,
         }
     }
 
-    async fn pages<T: Default>(&self, path: &str, words: &str, add: &mut impl FnMut(&mut T, Value)) -> ApiResult<(T, String)> {
+    /// While one page is read, the next one is on its way.
+    async fn pages<T, F>(&self, path: &str, words: &str, add: &Arc<F>) -> ApiResult<(T, String)>
+    where
+        T: Default + Send + 'static,
+        F: Fn(&mut T, Value) + Send + Sync + 'static,
+    {
         let limit = requests::PAGE.to_string();
-        let mut whole = T::default();
         let mut next = String::new();
+        let mut reading: Option<JoinHandle<ApiResult<T>>> = None;
+        let whole = async |reading: JoinHandle<ApiResult<T>>| {
+            reading.await.unwrap_or_else(|error| Err(ApiError::local(ApiErrorKind::Other, words, error.to_string())))
+        };
         loop {
             let parameters = [("labelSelector", self.selector.as_str()), ("limit", &limit), ("continue", &next)];
             let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
             let call = if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call };
-            let page = self.transport().decode(&call, Pages(|item| add(&mut whole, self.with_kind(item)))).await?;
-            next = page.next;
-            if next.is_empty() {
-                return Ok((whole, page.version));
+            let body = self.transport().send(&call).await?;
+            let mut so_far = match reading.take() {
+                Some(reading) => whole(reading).await?,
+                None => T::default(),
+            };
+            let (tell, told) = oneshot::channel();
+            let (add, large) = (Arc::clone(add), body.len() >= LARGE);
+            let read = move || {
+                let page = Pages { add: |item| add(&mut so_far, item), tell: Some(tell) };
+                transport::read_json(&call.words, &body, page).map(|()| so_far)
+            };
+            let begun = if large { spawn_blocking(read) } else { tokio::spawn(async { read() }) };
+            match told.await {
+                Ok(Metadata { next: token, .. }) if !token.is_empty() => {
+                    next = token;
+                    reading = Some(begun);
+                }
+                Ok(Metadata { version, .. }) => return Ok((whole(begun).await?, version)),
+                // It ended without a word of the page, be it that it is not JSON.
+                Err(_) => return Ok((whole(begun).await?, String::new())),
             }
         }
     }
-
-    /// Items of a list come without their kind, or with that of the form they were asked in.
-    fn with_kind(&self, mut item: Value) -> Value {
-        if let Value::Object(fields) = &mut item {
-            fields.shift_insert(0, "apiVersion".to_owned(), self.kind.api_version.clone().into());
-            fields.shift_insert(1, "kind".to_owned(), self.kind.kind.clone().into());
-        }
-        item
-    }
 }
 
-/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory of its text.
-struct Pages<F>(F);
+/// Items of a list come without their kind, or with that of the form they were asked in.
+fn with_kind(mut item: Value, kind: &Kind) -> Value {
+    if let Value::Object(fields) = &mut item {
+        fields.shift_insert(0, "apiVersion".to_owned(), kind.api_version.clone().into());
+        fields.shift_insert(1, "kind".to_owned(), kind.kind.clone().into());
+    }
+    item
+}
+
+/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory of its text. What it says beside its
+/// items stands before them.
+struct Pages<F> {
+    add: F,
+    tell: Option<oneshot::Sender<Metadata>>,
+}
 
 /// What a page says beside its items.
 #[derive(Default, Deserialize)]
@@ -108,32 +147,37 @@ struct Metadata {
 }
 
 impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for Pages<F> {
-    type Value = Metadata;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Metadata, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de, F: FnMut(Value)> Visitor<'de> for Pages<F> {
-    type Value = Metadata;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of objects")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Metadata, A::Error> {
-        let mut metadata = Metadata::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "items" => map.next_value_seed(Items(&mut self.0))?,
-                "metadata" => metadata = map.next_value()?,
+                "items" => map.next_value_seed(Items(&mut self.add))?,
+                "metadata" => {
+                    let metadata = map.next_value()?;
+                    if let Some(tell) = self.tell.take() {
+                        // Who asked may have stopped meanwhile.
+                        let _ = tell.send(metadata);
+                    }
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(metadata)
+        Ok(())
     }
 }
 

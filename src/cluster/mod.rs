@@ -3,6 +3,7 @@
 //! Objects travel as `serde_json::Value`, as the server and the manifest have them. Every request is counted by verb.
 
 mod certificates;
+mod client;
 mod credentials;
 mod discovery;
 mod kubeconfig;
@@ -30,9 +31,10 @@ pub use list::Extent;
 use list::List;
 use requests::{Address, Call, FIELD_MANAGER};
 use retry::{Policy, Repeat};
+use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
 use session::Session;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use transport::Transport;
 
 /// How to reach a cluster: kubectl's connection flags under kubectl's names. All optional.
@@ -328,13 +330,13 @@ impl Cluster {
 
     /// Like `list` or `list_metadata`, but each object is taken in as it is read, so that they need not all be held: by `add`, which
     /// starts from nothing.
-    pub async fn list_into<T: Default>(
+    pub async fn list_into<T: Default + Send + 'static>(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         selector: &str,
         extent: Extent,
-        add: impl FnMut(&mut T, Value),
+        add: impl Fn(&mut T, Value) + Send + Sync + 'static,
     ) -> ApiResult<T> {
         Ok(self.listing(kind.clone(), namespace, selector, extent).fold(add).await?.0)
     }
@@ -346,6 +348,16 @@ impl Cluster {
 
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.
     pub async fn apply(&self, body: &Value, how: Apply) -> ApiResult<Value> {
+        self.apply_into(body, how, PhantomData).await
+    }
+
+    /// Like `apply`, but of the object as the server has it now only what `seed` reads is made.
+    pub async fn apply_into<T>(
+        &self,
+        body: &Value,
+        how: Apply,
+        seed: impl for<'de> DeserializeSeed<'de, Value = T>,
+    ) -> ApiResult<T> {
         let address = Address::of("apply", body)?;
         let words = address.words(if how.dry_run { "check (by a dry run)" } else { "apply" });
         let path = self.address_path(&address, &words, true).await?;
@@ -363,7 +375,8 @@ impl Cluster {
         let call = Call::write(verb, Method::PATCH, path, "application/apply-patch+yaml", body, words);
         // With a resourceVersion a second apply would meet the version that the first one made.
         let repeat = if how.dry_run { Repeat::Harmless } else { harmless_without_version(body) };
-        self.inner.transport.json(&self.own(call.repeat(repeat))).await
+        let call = self.own(call.repeat(repeat));
+        transport::read_json(&call.words, &self.inner.transport.send(&call).await?, seed)
     }
 
     /// Creates an object. It is sent again when its answer is lost, so what exists already may be one's own: read back to know.

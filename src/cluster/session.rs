@@ -1,22 +1,16 @@
 //! The client that requests go through, and its renewal when the credentials of a plugin run out.
 
 use super::{
-    Connection, certificates,
+    Connection, certificates, client,
     credentials::Source,
     kubeconfig::{self, Environment, Target},
     proxy,
 };
 use crate::error::{Error, Place, Result};
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    Client, Config,
-    client::{AuthError, ClientBuilder},
-};
-use std::time::Duration;
+use kube::{Client, Config, client::AuthError};
 use tokio::sync::RwLock;
 
-/// A server that does not accept a connection within this time is taken for unreachable.
-const CONNECT: Duration = Duration::from_secs(10);
 /// A credential that ends within this time is renewed before it is used.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -51,9 +45,6 @@ impl Session {
         config.disable_compression = cluster.disable_compression.unwrap_or(false);
         config.tls_server_name = cluster.tls_server_name;
         config.auth_info = user;
-        config.connect_timeout = Some(CONNECT);
-        // The library would try for many minutes; `retry` decides instead.
-        config.default_retry = false;
         let route = match &proxy {
             Some(proxy) => {
                 let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
@@ -116,8 +107,8 @@ async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Cl
         credential.put_into(&mut config.auth_info);
     }
     let expires = credential.and_then(|credential| credential.expires);
-    let builder = ClientBuilder::try_from(config).map_err(|error| not_built(error, user_name))?;
-    Ok((builder.build(), expires))
+    let client = client::build(config).map_err(|error| not_built(error, user_name))?;
+    Ok((client, expires))
 }
 
 /// Words for what the client library finds wrong before any request. None of its errors quotes a secret.

@@ -56,6 +56,21 @@ pub(super) type Teller = Box<dyn Fn(&str) + Send + Sync>;
 /// Repeating for this long is worth a word.
 const MOMENT: Duration = Duration::from_secs(2);
 
+/// Reads the answer to a request as JSON, in a way of its own.
+pub(super) fn read_json<T>(words: &str, body: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> ApiResult<T> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = seed.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+    read.map_err(|error| ApiError {
+        code: 200,
+        hint: Some("is there a proxy or a login page before the API server?".to_owned()),
+        ..ApiError::local(
+            ApiErrorKind::Other,
+            words,
+            format!("the answer is not JSON (line {}, column {})", error.line(), error.column()),
+        )
+    })
+}
+
 /// How one attempt ended, short of success.
 struct Miss {
     failure: Failure,
@@ -107,23 +122,7 @@ impl Transport {
 
     /// Sends a request until it is answered for good, and reads the answer as JSON.
     pub async fn json(&self, call: &Call) -> ApiResult<Value> {
-        self.decode(call, PhantomData).await
-    }
-
-    /// Sends a request until it is answered for good, and reads the answer as JSON in a way of its own.
-    pub async fn decode<T>(&self, call: &Call, seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> ApiResult<T> {
-        let body = self.send(call).await?;
-        let mut json = serde_json::Deserializer::from_slice(&body);
-        let read = seed.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
-        read.map_err(|error| ApiError {
-            code: 200,
-            hint: Some("is there a proxy or a login page before the API server?".to_owned()),
-            ..ApiError::local(
-                ApiErrorKind::Other,
-                &call.words,
-                format!("the answer is not JSON (line {}, column {})", error.line(), error.column()),
-            )
-        })
+        read_json(&call.words, &self.send(call).await?, PhantomData)
     }
 
     /// Sends a request until it is answered for good.

@@ -105,5 +105,5 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         stdin_in_use: arguments.wanted.values.uses_stdin(),
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Install, &outcome, arguments.output.output, arguments.release_options.hide_notes)
+    outcome::print(edge, outcome::Verb::Install, outcome, arguments.output.output, arguments.release_options.hide_notes)
 }

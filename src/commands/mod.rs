@@ -137,6 +137,11 @@ pub fn run(command: Command, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
+/// Leaves memory to the system, when the process is about to end: to take thousands of objects apart costs as much as to read them.
+fn leave<T>(whole: T) {
+    std::mem::forget(whole);
+}
+
 /// Help that was asked for is a success; wrong arguments are an error like any other (2 means differences here).
 pub fn usage_status(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;

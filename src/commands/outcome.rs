@@ -1,10 +1,10 @@
 //! Runs an operation and prints its outcome: the same for install, upgrade, rollback and uninstall.
 
-use super::Edge;
 use super::arguments::Format;
 use super::arguments::operation::EventFormat;
 use super::release_document as document;
 use super::rendering;
+use super::{Edge, leave};
 use crate::deploy::{self, Context, Intent, Options, Outcome};
 use crate::error::{Error, Result};
 use crate::manifest;
@@ -66,8 +66,8 @@ impl Operation {
 }
 
 /// Prints what was done. Warnings and the next useful command go to stderr.
-pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
-    report(edge, verb, outcome, format, hide_notes).map_err(|error| {
+pub fn print(edge: &Edge, verb: Verb, outcome: Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
+    let printed = report(edge, verb, &outcome, format, hide_notes).map_err(|error| {
         let summary = &outcome.summary;
         error.now(match outcome.dry_run {
             true => "nothing was changed".to_owned(),
@@ -79,7 +79,9 @@ pub fn print(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_no
                 summary.status
             ),
         })
-    })
+    });
+    leave(outcome);
+    printed
 }
 
 fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {

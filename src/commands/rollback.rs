@@ -46,5 +46,5 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         stdin_in_use: false,
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Rollback, &outcome, arguments.output.output, true)
+    outcome::print(edge, outcome::Verb::Rollback, outcome, arguments.output.output, true)
 }

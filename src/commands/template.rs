@@ -1,10 +1,10 @@
 //! `template`: a chart rendered, without a cluster.
 
-use super::Edge;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::load;
 use super::rendering::{ASSUMED_KUBERNETES, HIDDEN};
+use super::{Edge, leave};
 use crate::chart::{Files, parse_kube_version};
 use crate::compose::{self, Given};
 use crate::error::{Error, Place, Result, nearest};
@@ -117,8 +117,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     if !arguments.show_secrets {
         hide(&mut objects, secrets, edge);
     }
-    print(&arguments, &chart.metadata.name, &objects, edge)?;
-    Ok(ExitCode::SUCCESS)
+    let printed = print(&arguments, &chart.metadata.name, &objects, edge);
+    leave(objects);
+    printed.map(|()| ExitCode::SUCCESS)
 }
 
 /// Objects whose text is made before it is printed.

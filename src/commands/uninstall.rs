@@ -123,7 +123,7 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
         stdin_in_use: false,
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Uninstall, &outcome, arguments.output.output, true)?;
+    outcome::print(edge, outcome::Verb::Uninstall, outcome, arguments.output.output, true)?;
     Ok(())
 }
 

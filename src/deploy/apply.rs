@@ -1,30 +1,34 @@
 //! Carrying out a plan: stage after stage, in a stage kind after kind, in a kind all at once, except running objects of one rollout group.
+//! Kinds that only lie there until a pod looks at them count as one.
 
 use super::wait::{Awaited, Monitor};
 use super::{Event, Writer};
 use crate::cluster::{Apply, Delete};
 use crate::error::{Error, Result};
-use crate::manifest::ObjectKey;
+use crate::manifest::readiness::ReadOutline;
+use crate::manifest::{ObjectKey, order};
 use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Writes begun at once, of as many requests as the cluster room lets be under way. Were all begun at once, the renewal of the lock would
 /// stand in the queue behind them, and the lock be lost.
 pub const IN_FLIGHT: usize = 32;
 
 /// UIDs of what was written, for the inventory.
-pub type Uids = BTreeMap<ObjectKey, String>;
+pub type Uids = HashMap<ObjectKey, String>;
 
 /// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
 pub async fn apply(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
     let wanted: Vec<&Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
     for step in &wanted {
         if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
-            monitor.note(&step.key, live);
+            if Monitor::looks_at(&step.key) {
+                monitor.note(&step.key, live.clone());
+            }
             uids.insert(step.key.clone(), uid);
         }
     }
@@ -54,15 +58,16 @@ pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
 async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
-        let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
-        let (same_kind, others) = rest.split_at(end);
+        let together = |step: &&&Step| order::may_go_together(&first.key.kind, &step.key.kind);
+        let end = rest.iter().take_while(together).count();
+        let (now, others) = rest.split_at(end);
         // Running nodes of a group take turns; new ones have nothing to lose and come up together.
         let takes_turns = |step: &Step| {
             let running = matches!(step.action, Action::Change | Action::Recreate);
             running && step.wanted.as_ref().is_some_and(|wanted| wanted.rollout_group().is_some())
         };
         let (in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
-            same_kind.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
+            now.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
         apply_at_once(writer, &at_once, monitor, uids).await?;
         for step in in_turn {
             let body = write(writer, step, monitor).await?;
@@ -78,7 +83,7 @@ fn taken_in(step: &Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids
     if let Some(uid) = body["metadata"]["uid"].as_str() {
         uids.insert(step.key.clone(), uid.to_owned());
     }
-    monitor.note(&step.key, &body);
+    monitor.note(&step.key, body);
 }
 
 async fn apply_at_once(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
@@ -134,7 +139,7 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     let how = Apply { dry_run: false, force: options.force_conflicts };
     let body = context
         .cluster
-        .apply(&wanted.body, how)
+        .apply_into(&wanted.body, how, ReadOutline)
         .await
         .map_err(|error| Error::from(error).context(format!("cannot apply {}", step.key)))?;
     let action = match step.action {

@@ -4,6 +4,7 @@ use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Writer};
 use crate::cluster::{ApiErrorKind, Apply, Delete, Kind};
 use crate::error::{Error, Result};
+use crate::manifest::readiness::ReadOutline;
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
 use serde_json::Value;
 
@@ -40,10 +41,10 @@ pub async fn run_one(writer: &Writer<'_>, hook: &Hook, monitor: &mut Monitor<'_>
     let how = Apply { dry_run: false, force: true };
     let body = context
         .cluster
-        .apply(&object.body, how)
+        .apply_into(&object.body, how, ReadOutline)
         .await
         .map_err(|error| Error::from(error).context(format!("hook {} cannot be created", object.key)))?;
-    monitor.note(&object.key, &body);
+    monitor.note(&object.key, body);
     let done = if runs { monitor.until_ready(std::slice::from_ref(&one), options.timeout).await } else { Ok(()) };
     match done {
         Ok(()) => {

@@ -40,9 +40,9 @@ use lock::{Holder, Lock};
 use namespace::{Namespace, ensure_namespace};
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::{Operation, Past, Target};
-use revision::{Draft, complete, draft, forced, later, new_record};
+use revision::{Draft, Packing, UNKNOWN, complete, forced, later, record_of};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use wait::Monitor;
 
@@ -119,6 +119,8 @@ struct Prepared {
     namespace: Namespace,
     owner: Owner,
     warnings: Vec<String>,
+    /// None when nothing new will be recorded.
+    draft: Option<Draft>,
 }
 
 /// Runs one operation from beginning to end.
@@ -130,15 +132,14 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let made = Cell::new(false);
     let begin = async {
         let prepared = prepare(&context, &intent, &options, &made).await?;
-        let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
-        let draft = draft(&context, &prepared, &user)?;
-        Ok((prepared, draft, user))
+        let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| UNKNOWN.to_owned());
+        Ok((prepared, user))
     };
     let begun = tokio::select! {
         begun = begin => begun,
         () = wait::interrupt(&mut stop) => Err(wait::interrupted()),
     };
-    let (prepared, draft, user) = begun.map_err(|error| untouched(&context, &made, error))?;
+    let (prepared, user) = begun.map_err(|error| untouched(&context, &made, error))?;
     let holder = Holder::this_process(&user, prepared.target.operation.word());
     let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await;
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
@@ -146,7 +147,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let held = Context { cluster: &cluster, ..context.clone() };
     let outcome = tokio::select! {
         biased;
-        outcome = locked(&held, &intent, &options, (prepared, draft), &lock, &user, &made) => outcome,
+        outcome = locked(&held, &intent, &options, prepared, &lock, &user, &made) => outcome,
         // What it waits for may never come: another run works on it.
         lost = lock.lost() => Err(lost),
     };
@@ -173,7 +174,7 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
     let made = Cell::new(false);
     let prepared = prepare(context, &intent, &options, &made).await.map_err(|error| untouched(context, &made, error))?;
     let revision = prepared.past.newest().unwrap_or(0) + 1;
-    let record = new_record(context, &prepared, revision, "unknown", "Dry run complete");
+    let record = record_of(context, &prepared, revision, "Dry run complete");
     Ok(outcome(context, prepared, record, true))
 }
 
@@ -201,6 +202,8 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     }
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
+    let uninstall = matches!(intent, Intent::Uninstall { .. });
+    let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
     let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
@@ -208,7 +211,6 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());
     // An uninstall deletes the hooks that it does not run itself.
-    let uninstall = matches!(intent, Intent::Uninstall { .. });
     let stays = |hook: &&Hook| !uninstall || (uninstall::runs(hook) && !options.no_hooks);
     let hooks = target.hooks.iter().filter(stays).map(|hook| hook.object.key.clone()).collect();
     let mut plan = plan::make(Inputs {
@@ -238,7 +240,11 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
         }
         check::check(context, &mut plan, options).await?;
     }
-    Ok(Prepared { past, target, plan, identities, namespace, owner, warnings })
+    let draft = match packing {
+        Some(packing) => Some(packing.end(&plan, &owner).await?),
+        None => None,
+    };
+    Ok(Prepared { past, target, plan, identities, namespace, owner, warnings, draft })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -246,7 +252,7 @@ async fn locked(
     context: &Context<'_>,
     intent: &Intent,
     options: &Options,
-    (mut prepared, mut draft): (Prepared, Draft),
+    mut prepared: Prepared,
     lock: &Lock,
     user: &str,
     made: &Cell<bool>,
@@ -257,7 +263,6 @@ async fn locked(
         let now = Past::of(entries);
         if now.fingerprint() != prepared.past.fingerprint() {
             prepared = prepare(context, intent, options, made).await?;
-            draft = self::draft(context, &prepared, user)?;
         }
         writer.check()?;
         for warning in &prepared.warnings {
@@ -273,11 +278,15 @@ async fn locked(
         unchanged: prepared.plan.count(Action::Unchanged),
         prune: prepared.plan.count(Action::Prune),
     });
-    match intent {
-        Intent::Uninstall { keep_history, delete_namespace, .. } => {
-            uninstall::run(&writer, prepared, user, *keep_history, *delete_namespace).await
+    match (intent, prepared.draft.take()) {
+        (Intent::Uninstall { keep_history, delete_namespace, .. }, _) => {
+            uninstall::run(&writer, prepared, *keep_history, *delete_namespace).await
         }
-        _ => carry_out(&writer, prepared, draft).await,
+        (_, Some(mut draft)) => {
+            draft.record.summary.user = user.to_owned();
+            carry_out(&writer, prepared, draft).await
+        }
+        (_, None) => Err(Error::internal("an operation has no record to write")),
     }
 }
 
@@ -301,7 +310,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
             .now("nothing of the release was changed")
     })?;
     drop(packed);
-    let mut uids = BTreeMap::new();
+    let mut uids = Uids::new();
     let done = steps(writer, &prepared, &mut uids).await;
     for item in &mut record.inventory {
         item.uid = uids.remove(&item.key).or(item.uid.take());

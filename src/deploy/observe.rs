@@ -13,24 +13,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Group, kind and namespace: what one LIST reads.
-type Place = (String, String, Option<String>);
+type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a record.
-type Sought<'a> = BTreeMap<&'a ObjectKey, Option<&'a Object>>;
+type Sought = BTreeMap<ObjectKey, Option<Arc<Object>>>;
 
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's.
 pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &[InventoryItem]) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
-    let named = wanted.iter().map(|object| (&object.key, object.api_version(), Some(object.as_ref())));
+    let named = wanted.iter().map(|object| (&object.key, object.api_version(), Some(object)));
     let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str(), None));
     for (key, api_version, object) in named.chain(recorded) {
-        let place = (key.group.clone(), key.kind.clone(), key.namespace.clone());
+        let place = (key.group.as_str(), key.kind.as_str(), key.namespace.as_deref());
         let kind = || Kind { api_version: api_version.to_owned(), kind: key.kind.clone() };
-        kinds.entry(place).or_insert_with(|| (kind(), Sought::new())).1.entry(key).or_insert(object);
+        kinds.entry(place).or_insert_with(|| (kind(), Sought::new())).1.entry(key.clone()).or_insert(object.cloned());
     }
-    let reads = kinds.into_values().map(|(kind, sought)| async move { (read(context, &kind, &sought).await, kind, sought) });
+    let reads = kinds.into_values().map(|(kind, sought)| async move {
+        let sought = Arc::new(sought);
+        (read(context, &kind, &sought).await, kind, sought)
+    });
     let mut live = Live::new();
     let mut warnings = Vec::new();
     let mut denied: Option<Error> = None;
@@ -57,22 +60,22 @@ pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &
     denied.map_or(Ok((live, warnings)), Err)
 }
 
-async fn read(context: &Context<'_>, kind: &Kind, sought: &Sought<'_>) -> ApiResult<Live> {
-    let Some(namespace) = sought.keys().next().and_then(|key| key.namespace.as_deref()) else {
+async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>) -> ApiResult<Live> {
+    let Some(first) = sought.keys().next().filter(|key| key.namespace.is_some()).cloned() else {
         let reads = sought.iter().map(|(key, wanted)| async move {
             let body = context.cluster.get(&kind.api_version, key).await?;
-            Ok(body.map(|body| ((*key).clone(), Seen::new(*wanted, body))))
+            Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body))))
         });
         return Ok(try_join_all(reads).await?.into_iter().flatten().collect());
     };
-    let group = kind.api_version.split_once('/').map_or("", |(group, _)| group);
-    let add = |live: &mut Live, body: Value| {
+    let (namespace, sought) = (first.namespace.clone(), Arc::clone(sought));
+    let add = move |live: &mut Live, body: Value| {
         let Some(name) = body["metadata"]["name"].as_str() else { return };
-        let (group, kind, namespace) = (group.to_owned(), kind.kind.clone(), Some(namespace.to_owned()));
-        let key = ObjectKey { group, kind, namespace, name: name.to_owned() };
+        // All of one place differ in their names alone.
+        let key = ObjectKey { name: name.to_owned(), ..first.clone() };
         if let Some(wanted) = sought.get(&key) {
-            live.insert(key, Seen::new(*wanted, body));
+            live.insert(key, Seen::new(wanted.as_deref(), body));
         }
     };
-    context.cluster.list_into(kind, Some(namespace), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
+    context.cluster.list_into(kind, namespace.as_deref(), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
 }

@@ -1,14 +1,17 @@
 //! An operation as a revision: its record, packed and in words.
 
-use super::{Context, Operation, Prepared};
-use crate::error::Result;
+use super::{Context, Operation, Past, Prepared, Target};
+use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::manifest::ObjectKey;
+use crate::plan::Plan;
+use crate::plan::ownership::Owner;
 use crate::release::{Entry, InventoryItem, Record, Summary};
 use crate::storage;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// A revision as it will be recorded, packed before the lock is taken.
 pub(super) struct Draft {
@@ -16,25 +19,46 @@ pub(super) struct Draft {
     pub packed: storage::Packed,
 }
 
-pub(super) fn draft(context: &Context<'_>, prepared: &Prepared, user: &str) -> Result<Draft> {
-    let newest = prepared.past.newest();
-    let record = new_record(context, prepared, newest.unwrap_or(0) + 1, user, &preparing(prepared.target.operation));
-    let packed = storage::pack(&record)?;
-    Ok(Draft { record, packed })
+/// A revision that is being packed, on a thread of its own: what is packed is known before the cluster is asked what is there.
+pub(super) struct Packing(JoinHandle<Result<Draft>>);
+
+impl Packing {
+    pub fn begin(context: &Context<'_>, past: &Past, target: &Target) -> Packing {
+        let record = new_record(context, past, target, past.newest().unwrap_or(0) + 1, &preparing(target.operation));
+        Packing(tokio::task::spawn_blocking(move || storage::pack(&record).map(|packed| Draft { record, packed })))
+    }
+
+    /// Waits for it, and adds what only the plan knows.
+    pub async fn end(self, plan: &Plan, owner: &Owner) -> Result<Draft> {
+        let packed = self.0.await.map_err(|_| Error::internal("the record could not be packed"))?;
+        let mut draft = packed?;
+        draft.record.inventory.extend(leaving(plan, owner));
+        Ok(draft)
+    }
 }
 
-pub(super) fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u32, user: &str, description: &str) -> Record {
-    let target = &prepared.target;
-    let first = prepared.past.entries.iter().find_map(Entry::summary).map_or(context.now, |summary| summary.first_deployed);
-    let item =
-        |key: &ObjectKey, api_version: &str, uid| InventoryItem { key: key.clone(), api_version: api_version.to_owned(), uid };
-    let mut inventory: Vec<InventoryItem> =
-        target.objects.iter().map(|object| item(&object.key, object.api_version(), None)).collect();
-    inventory.extend(target.hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)));
-    // What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
-    let leaving = prepared.plan.steps.iter().filter(|step| step.wanted.is_none());
-    let ours = leaving.filter(|step| step.live.as_ref().is_some_and(|live| prepared.owner.owns(live)));
-    inventory.extend(ours.map(|step| item(&step.key, &step.api_version, step.uid())));
+/// The record of an operation that is only looked at, or deletes its record.
+pub(super) fn record_of(context: &Context<'_>, prepared: &Prepared, revision: u32, description: &str) -> Record {
+    let mut record = new_record(context, &prepared.past, &prepared.target, revision, description);
+    record.inventory.extend(leaving(&prepared.plan, &prepared.owner));
+    record
+}
+
+fn item(key: &ObjectKey, api_version: &str, uid: Option<String>) -> InventoryItem {
+    InventoryItem { key: key.clone(), api_version: api_version.to_owned(), uid }
+}
+
+/// What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
+fn leaving(plan: &Plan, owner: &Owner) -> impl Iterator<Item = InventoryItem> {
+    let leaving = plan.steps.iter().filter(|step| step.wanted.is_none());
+    let ours = leaving.filter(|step| step.live.as_ref().is_some_and(|live| owner.owns(live)));
+    ours.map(|step| item(&step.key, &step.api_version, step.uid()))
+}
+
+fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32, description: &str) -> Record {
+    let first = past.entries.iter().find_map(Entry::summary).map_or(context.now, |summary| summary.first_deployed);
+    let hooks = target.hooks.iter().map(|hook| &hook.object);
+    let objects = target.objects.iter().map(AsRef::as_ref).chain(hooks);
     Record {
         summary: Summary {
             release: context.release.as_str().to_owned(),
@@ -47,7 +71,7 @@ pub(super) fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u
             chart_version: target.chart.version.clone(),
             app_version: target.app_version.clone(),
             description: description.to_owned(),
-            user: user.to_owned(),
+            user: UNKNOWN.to_owned(),
             plugin_version: env!("CARGO_PKG_VERSION").to_owned(),
             rollback_to: target.rollback_to,
         },
@@ -58,10 +82,10 @@ pub(super) fn new_record(context: &Context<'_>, prepared: &Prepared, revision: u
         objects: target.objects.clone(),
         hooks: target.hooks.clone(),
         notes: target.notes.clone(),
-        inventory,
+        inventory: objects.map(|object| item(&object.key, object.api_version(), None)).collect(),
         outcome: None,
         guard: target.guard.clone(),
-        mask_key: prepared.past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),
+        mask_key: past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),
     }
 }
 
@@ -82,6 +106,9 @@ pub(super) fn complete(operation: Operation, rollback_to: Option<u32>) -> String
         _ => "Upgrade complete".to_owned(),
     }
 }
+
+/// Who works, before the cluster was asked.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// What the history says of rules that a revision overrode.
 pub(super) fn forced(guard: &Value) -> String {

@@ -1,6 +1,6 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
-use super::revision::{complete, new_record};
+use super::revision::{complete, record_of};
 use super::wait::Monitor;
 use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
 use crate::cluster::Kind;
@@ -14,13 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
-pub async fn run(
-    writer: &Writer<'_>,
-    prepared: Prepared,
-    user: &str,
-    keep_history: bool,
-    delete_namespace: bool,
-) -> Result<Outcome> {
+pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, delete_namespace: bool) -> Result<Outcome> {
     let Writer { context, options, .. } = writer;
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     // Without a record there is nothing of which a status could be told: what is left are parts of one.
@@ -51,7 +45,7 @@ pub async fn run(
             .now(format!("release \"{release}\" is partly deleted; its records are kept"))
             .hint(format!("run `{}` again", context.command("uninstall"))));
     }
-    let mut record = new_record(context, &prepared, newest, user, &complete(Operation::Uninstall, None));
+    let mut record = record_of(context, &prepared, newest, &complete(Operation::Uninstall, None));
     record.summary.status = Status::Uninstalled;
     if keep_history {
         let deployed =

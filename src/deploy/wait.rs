@@ -83,9 +83,14 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    /// Whether anything is to be known of an object like this.
+    pub fn looks_at(key: &ObjectKey) -> bool {
+        readiness::is_awaited(&key.group, &key.kind)
+    }
+
     /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
-    pub fn note(&mut self, key: &ObjectKey, body: &Value) {
-        if !readiness::is_awaited(&key.group, &key.kind) {
+    pub fn note(&mut self, key: &ObjectKey, body: Value) {
+        if !Monitor::looks_at(key) {
             return;
         }
         let mut body = readiness::outline(body);
@@ -213,7 +218,7 @@ impl<'a> Monitor<'a> {
                 body["apiVersion"] = Value::String(kind.api_version.clone());
                 body["kind"] = Value::String(kind.kind.clone());
                 let key = key(&body);
-                self.note(&key, &body);
+                self.note(&key, body);
             }
             Ok(WatchEvent::Deleted(body)) => {
                 let key = key(&body);

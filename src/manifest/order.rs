@@ -46,6 +46,16 @@ const KINDS: [&str; 38] = [
     "ValidatingWebhookConfiguration",
 ];
 
+/// Kinds whose objects only lie there until a pod or a request looks at them, and need none of each other. ServiceAccounts are none of
+/// them: a Secret with a token is deleted when its account is not there.
+const AT_REST: [&str; 7] =
+    ["NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "Secret", "ConfigMap", "Service"];
+
+/// Whether objects of these kinds, which follow each other in the order, may be applied at the same time.
+pub fn may_go_together(one: &str, other: &str) -> bool {
+    one == other || (AT_REST.contains(&one) && AT_REST.contains(&other))
+}
+
 /// Compares two kinds by the order in which they are applied; kinds that the table does not have come last, by name.
 pub fn compare_kinds(a: &str, b: &str) -> Ordering {
     place(a).cmp(&place(b))

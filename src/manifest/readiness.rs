@@ -2,7 +2,9 @@
 //!
 //! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`pod_trouble`].
 
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
 
 /// The state of one live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +18,90 @@ pub enum Readiness {
 
 /// What the rules here look at of a live object, with its metadata. What was applied is not kept a second time, nor the server's notes
 /// about who set what.
-pub fn outline(body: &Value) -> Value {
-    let some = |field: &str, is_kept: fn(&str) -> bool| {
-        let fields = body.get(field)?.as_object()?;
-        let kept = fields.iter().filter(|(name, _)| is_kept(name));
-        Some((field.to_owned(), Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())))
-    };
-    let all = |field: &str| Some((field.to_owned(), body.get(field)?.clone()));
-    let metadata = some("metadata", |name| name != "managedFields");
-    let spec = some("spec", |name| LOOKED_AT.contains(&name));
-    Value::Object([all("apiVersion"), all("kind"), metadata, spec, all("status")].into_iter().flatten().collect())
+pub fn outline(body: Value) -> Value {
+    // Made anew rather than emptied: a map that has lost its fields keeps their room.
+    fn outlined(level: Level, value: Value) -> Value {
+        let Value::Object(fields) = value else { return value };
+        let kept = fields.into_iter().filter_map(|(name, value)| match level.of(&name) {
+            Part::Whole => Some((name, value)),
+            Part::Outline(level) => Some((name, outlined(level, value))),
+            Part::Nothing => None,
+        });
+        Value::Object(kept.collect())
+    }
+    outlined(Level::Object, body)
+}
+
+/// Reads the [`outline`] of an object from its JSON, without making what it leaves out.
+pub struct ReadOutline;
+
+impl<'de> DeserializeSeed<'de> for ReadOutline {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, body: D) -> Result<Value, D::Error> {
+        Level::Object.deserialize(body)
+    }
+}
+
+/// Where in an object: what is kept of its fields depends on it.
+#[derive(Clone, Copy)]
+enum Level {
+    Object,
+    Metadata,
+    Spec,
+}
+
+/// How much of a field is kept.
+enum Part {
+    Whole,
+    Outline(Level),
+    Nothing,
+}
+
+impl Level {
+    fn of(self, field: &str) -> Part {
+        match (self, field) {
+            (Level::Object, "apiVersion" | "kind" | "status") => Part::Whole,
+            (Level::Object, "metadata") => Part::Outline(Level::Metadata),
+            (Level::Object, "spec") => Part::Outline(Level::Spec),
+            (Level::Metadata, "managedFields") => Part::Nothing,
+            (Level::Metadata, _) => Part::Whole,
+            (Level::Spec, field) if LOOKED_AT.contains(&field) => Part::Whole,
+            (Level::Object | Level::Spec, _) => Part::Nothing,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Value, D::Error> {
+        fields.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut kept = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let value = match self.of(&name) {
+                Part::Whole => fields.next_value()?,
+                Part::Outline(level) => fields.next_value_seed(level)?,
+                Part::Nothing => {
+                    fields.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            kept.insert(name, value);
+        }
+        Ok(Value::Object(kept))
+    }
 }
 
 /// Fields of a spec that the rules here, and whoever waits, look at.
@@ -358,6 +434,27 @@ mod tests {
 
     fn waiting(reason: &str) -> Readiness {
         Readiness::Waiting(reason.into())
+    }
+
+    #[test]
+    fn an_outline_is_the_same_read_from_text_as_made_of_a_body() {
+        let body = json!({
+            "kind": "StatefulSet", "apiVersion": "apps/v1",
+            "metadata": {"name": "peer0", "labels": {"a": "b"}, "managedFields": [{"manager": "x"}]},
+            "spec": {"replicas": 3, "template": {"spec": {"replicas": 1}}},
+            "status": {"replicas": 1, "conditions": []},
+            "data": {"spec": "x"},
+        });
+        let outlined = json!({
+            "kind": "StatefulSet", "apiVersion": "apps/v1",
+            "metadata": {"name": "peer0", "labels": {"a": "b"}},
+            "spec": {"replicas": 3},
+            "status": {"replicas": 1, "conditions": []},
+        });
+        let text = body.to_string();
+        let read = ReadOutline.deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();
+        assert_eq!((read, outline(body)), (outlined.clone(), outlined));
+        assert!(ReadOutline.deserialize(&mut serde_json::Deserializer::from_str("[]")).is_err());
     }
 
     #[test]

@@ -66,13 +66,13 @@ fn holds(wanted: &Value, live: &Value, owned: Option<&Value>) -> bool {
                 }
             })
         }
-        (Value::Array(wanted), Value::Array(live)) => match list_keys(owned) {
-            Some(keys) => wanted.iter().all(|item| {
-                let owned_item = owned.and_then(|owned| owned_item(owned, item));
-                live.iter().any(|live| keys.iter().all(|key| matches(item, live, key)) && holds(item, live, owned_item))
+        (Value::Array(wanted), Value::Array(live)) => match &owned.map(owned_items).unwrap_or_default()[..] {
+            items @ [(first, _), ..] => wanted.iter().all(|item| {
+                let owned = items.iter().find(|(key, _)| is_named(item, key)).map(|(_, owned)| *owned);
+                live.iter().any(|live| first.keys().all(|key| matches(item, live, key)) && holds(item, live, owned))
             }),
-            None if is_set(owned) => wanted.iter().all(|item| live.contains(item)),
-            None => wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live, None)),
+            [] if is_set(owned) => wanted.iter().all(|item| live.contains(item)),
+            [] => wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live, None)),
         },
         (wanted, live) => wanted == live || (is_empty(wanted) && is_empty(live)),
     }
@@ -88,10 +88,9 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Names of the fields that tell the items of a list apart (`k:{"containerPort":7051,"protocol":"TCP"}`), if it is such a list.
-fn list_keys(owned: Option<&Value>) -> Option<Vec<String>> {
-    let entries = owned?.as_object()?;
-    entries.keys().find_map(|name| Some(parse_key(name)?.keys().cloned().collect()))
+/// Our items of a list whose items are told apart by some fields (`k:{"containerPort":7051,"protocol":"TCP"}`), if it is such a list.
+fn owned_items(owned: &Value) -> Vec<(Map<String, Value>, &Value)> {
+    owned.as_object().into_iter().flatten().filter_map(|(name, below)| Some((parse_key(name)?, below))).collect()
 }
 
 fn parse_key(name: &str) -> Option<Map<String, Value>> {
@@ -107,11 +106,9 @@ fn matches(wanted: &Value, live: &Value, key: &str) -> bool {
     wanted.get(key).is_none_or(|value| live.get(key) == Some(value))
 }
 
-fn owned_item<'a>(owned: &'a Value, item: &Value) -> Option<&'a Value> {
-    owned.as_object()?.iter().find_map(|(name, fields)| {
-        let keys = parse_key(name)?;
-        keys.iter().all(|(key, value)| item.get(key).is_none_or(|wanted| wanted == value)).then_some(fields)
-    })
+/// Whether a wanted item is the one of this key: equal, or left to its default.
+fn is_named(item: &Value, key: &Map<String, Value>) -> bool {
+    key.iter().all(|(field, value)| item.get(field).is_none_or(|wanted| wanted == value))
 }
 
 /// Whether we own a field that is no longer wanted, so that applying would remove it.
@@ -128,11 +125,7 @@ fn owns_unwanted(owned: &Value, wanted: &Value) -> bool {
             };
         }
         if let Some(keys) = parse_key(entry) {
-            let item = wanted
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|item| keys.iter().all(|(key, value)| item.get(key).is_none_or(|wanted| wanted == value)));
+            let item = wanted.as_array().into_iter().flatten().find(|item| is_named(item, &keys));
             return item.is_none_or(|item| owns_unwanted(below, item));
         }
         if let Some(value) = entry.strip_prefix("v:").and_then(|value| serde_json::from_str::<Value>(value).ok()) {

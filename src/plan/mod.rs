@@ -10,7 +10,7 @@ use crate::manifest::{self, Object, ObjectKey, readiness};
 use crate::release::InventoryItem;
 use ownership::Owner;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What happens to one object.
@@ -84,7 +84,7 @@ impl Seen {
     /// outline stays, so that the whole cluster is never held at once.
     pub fn new(wanted: Option<&Object>, mut body: Value) -> Seen {
         match wanted.map(|wanted| compare::is_settled(&wanted.body, &body)) {
-            Some(true) => Seen { body: readiness::outline(&body), settled: true },
+            Some(true) => Seen { body: readiness::outline(body), settled: true },
             Some(false) => Seen { body, settled: false },
             None => {
                 compare::forget_managed_fields(&mut body);
@@ -95,7 +95,7 @@ impl Seen {
 }
 
 /// What is in the cluster, by identity.
-pub type Live = BTreeMap<ObjectKey, Seen>;
+pub type Live = HashMap<ObjectKey, Seen>;
 
 /// What a plan is made from.
 pub struct Inputs<'a> {
@@ -138,7 +138,6 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         .at_all(foreign)
         .hint("choose another name or namespace, or take the objects over with --take-ownership"));
     }
-    let wanted_keys: BTreeSet<ObjectKey> = wanted.iter().map(|object| object.key.clone()).collect();
     let mut steps: Vec<Step> = wanted
         .into_iter()
         .map(|object| {
@@ -159,6 +158,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
             }
         })
         .collect();
+    let wanted_keys: HashSet<&ObjectKey> = steps.iter().map(|step| &step.key).collect();
     let mut leftover: BTreeMap<&ObjectKey, &InventoryItem> = BTreeMap::new();
     for item in inventory.iter().filter(|item| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key)) {
         leftover.insert(&item.key, item);
@@ -294,7 +294,7 @@ mod tests {
         there["metadata"]["managedFields"] =
             json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
         let seen = Seen::new(Some(&wanted), there.clone());
-        let mut plan = plan(vec![wanted.clone()], BTreeMap::from([(wanted.key.clone(), seen)]), &[]).unwrap();
+        let mut plan = plan(vec![wanted.clone()], Live::from([(wanted.key.clone(), seen)]), &[]).unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);
         assert_eq!(plan.steps[0].action, Action::Unchanged);

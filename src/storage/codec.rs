@@ -40,11 +40,19 @@ const MOST_VALUES: usize = 4_000_000;
 pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
 
 /// The part of a record that changes with the outcome.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub struct State {
     pub inventory: Vec<InventoryItem>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub outcome: Option<OutcomeFacts>,
+}
+
+/// [`State`] as it is written.
+#[derive(Serialize)]
+pub struct StateOf<'a> {
+    pub inventory: &'a [InventoryItem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: &'a Option<OutcomeFacts>,
 }
 
 /// What goes to the companion Secret.
@@ -165,7 +173,7 @@ pub fn decode(
     mask::restore(&mut tree, taken);
     let payload: Payload = serde_json::from_value(tree).map_err(damaged)?;
     let hook = |stored: StoredHook| -> Result<Hook> {
-        let object = object(StoredObject { source: stored.source, body: stored.body })?;
+        let object = object(stored.body, stored.source)?;
         Ok(Hook { object, events: stored.events, weight: stored.weight, delete_policies: stored.delete_policies })
     };
     let record = Record {
@@ -198,7 +206,10 @@ pub fn decode(
             }
         }
         index += 1;
-        match serde_json::from_value(stored).map_err(damaged).and_then(object) {
+        // The body is moved: to read it as a whole with its source would make it anew.
+        let body = stored.get_mut("body").map(Value::take).unwrap_or_default();
+        let source = stored.get_mut("source").map(Value::take).unwrap_or_default();
+        match serde_json::from_value(source).map_err(damaged).and_then(|source| object(body, source)) {
             Ok(object) => take(&record, object),
             Err(error) => outcome = outcome.clone().and(Err(error)),
         }
@@ -214,9 +225,8 @@ pub fn decode_whole(summary: Summary, payload: &[u8], state: State, secrets: Opt
     Ok(Record { objects, ..record })
 }
 
-fn object(stored: StoredObject) -> Result<Object> {
-    Object::from_body(stored.body, stored.source)
-        .ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
+fn object(body: Value, source: Source) -> Result<Object> {
+    Object::from_body(body, source).ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
 }
 
 fn damaged(error: serde_json::Error) -> Error {
@@ -294,12 +304,6 @@ struct Payload {
 }
 
 #[derive(Deserialize)]
-struct StoredObject {
-    source: Source,
-    body: Value,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredHook {
     source: Source,
@@ -311,9 +315,9 @@ struct StoredHook {
 
 /// JSON, compressed.
 pub fn pack(value: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_vec(value).expect("plain data has a JSON form");
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    serde_json::to_writer(&mut encoder, value).expect("plain data has a JSON form and memory takes every byte");
-    encoder.flush().expect("memory takes every byte");
+    encoder.write_all(&text).expect("memory takes every byte");
     encoder.finish().expect("memory takes every byte")
 }
 

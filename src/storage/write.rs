@@ -86,7 +86,7 @@ fn same_record(there: &Value, ours: &Value) -> bool {
 }
 
 fn state_of(record: &Record) -> Vec<u8> {
-    codec::pack(&json!({"inventory": record.inventory, "outcome": record.outcome}))
+    codec::pack(&codec::StateOf { inventory: &record.inventory, outcome: &record.outcome })
 }
 
 pub(super) fn holder(summary: &Summary, of: &str, name: &str, record: &str, bytes: &[u8], parts: usize) -> Value {
