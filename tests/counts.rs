@@ -53,7 +53,8 @@ fn fields(value: &Value) -> Value {
 
 /// What an upgrade that changes nothing decides.
 fn planned(wanted: Vec<Arc<Object>>, live: Vec<Value>) -> Plan {
-    let seen: Live = wanted.iter().zip(live).map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body))).collect();
+    let seen: Live =
+        wanted.iter().zip(live).map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body, false))).collect();
     let inputs =
         Inputs { wanted, live: seen, inventory: &[], elsewhere: BTreeSet::new(), owner: &owner(), take_ownership: false };
     plan::make(inputs).expect("all is ours")

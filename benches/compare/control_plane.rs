@@ -98,6 +98,7 @@ impl ControlPlane {
         self.ask(&["get", "--raw", &mark]);
         loop {
             let mut log = BufReader::new(File::open(self.dir.join("audit.log")).expect("the audit log"));
+            assert!(self.audit_length() >= start, "the audit log was begun anew: what was sent before is not counted");
             log.seek(SeekFrom::Start(start)).expect("a file that only grows");
             let mut counts = BTreeMap::new();
             for line in log.lines().map(|line| line.expect("the audit log is text")) {

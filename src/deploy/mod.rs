@@ -206,7 +206,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
-    let (live, told) = observe::observe(context, &target.objects, &inventory).await?;
+    let (live, told) = observe::observe(context, &target.objects, &inventory, options.dry_run != DryRun::No).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());

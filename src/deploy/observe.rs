@@ -20,8 +20,13 @@ type Sought = BTreeMap<ObjectKey, Option<Arc<Object>>>;
 
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
-/// Cluster-wide objects are read one by one: a LIST would bring everyone's.
-pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &[InventoryItem]) -> Result<(Live, Vec<String>)> {
+/// Cluster-wide objects are read one by one: a LIST would bring everyone's. `shown` is whether somebody wants to see what leaves.
+pub async fn observe(
+    context: &Context<'_>,
+    wanted: &[Arc<Object>],
+    inventory: &[InventoryItem],
+    shown: bool,
+) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
     let named = wanted.iter().map(|object| (&object.key, object.api_version(), Some(object)));
     let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str(), None));
@@ -32,7 +37,7 @@ pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &
     }
     let reads = kinds.into_values().map(|(kind, sought)| async move {
         let sought = Arc::new(sought);
-        (read(context, &kind, &sought).await, kind, sought)
+        (read(context, &kind, &sought, shown).await, kind, sought)
     });
     let mut live = Live::new();
     let mut warnings = Vec::new();
@@ -60,11 +65,11 @@ pub async fn observe(context: &Context<'_>, wanted: &[Arc<Object>], inventory: &
     denied.map_or(Ok((live, warnings)), Err)
 }
 
-async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>) -> ApiResult<Live> {
+async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, shown: bool) -> ApiResult<Live> {
     let Some(first) = sought.keys().next().filter(|key| key.namespace.is_some()).cloned() else {
         let reads = sought.iter().map(|(key, wanted)| async move {
             let body = context.cluster.get(&kind.api_version, key).await?;
-            Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body))))
+            Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body, shown))))
         });
         return Ok(try_join_all(reads).await?.into_iter().flatten().collect());
     };
@@ -74,7 +79,7 @@ async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>) -> ApiRe
         // All of one place differ in their names alone.
         let key = ObjectKey { name: name.to_owned(), ..first.clone() };
         if let Some(wanted) = sought.get(&key) {
-            live.insert(key, Seen::new(wanted.as_deref(), body));
+            live.insert(key, Seen::new(wanted.as_deref(), body, shown));
         }
     };
     context.cluster.list_into(kind, namespace.as_deref(), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await

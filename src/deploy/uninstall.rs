@@ -81,7 +81,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, monitor: &mut Mon
         uid: None,
     };
     let inventory: Vec<InventoryItem> = prepared.target.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
-    let (live, _) = observe::observe(writer.context, &[], &inventory).await?;
+    let (live, _) = observe::observe(writer.context, &[], &inventory, false).await?;
     let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
     let owner = &prepared.owner;
     let plan = plan::make(Inputs { wanted, live, inventory: &inventory, elsewhere, owner, take_ownership: false })?;

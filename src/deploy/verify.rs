@@ -31,7 +31,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let take = |_: &Record, object| objects.push(Arc::new(object));
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
-    let (live, _) = observe::observe(context, &objects, &[]).await?;
+    let (live, _) = observe::observe(context, &objects, &[], true).await?;
     let mut plan = plan::make(Inputs {
         wanted: objects,
         live,

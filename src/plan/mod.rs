@@ -35,7 +35,7 @@ pub struct Step {
     pub action: Action,
     /// Absent for prune and keep.
     pub wanted: Option<Arc<Object>>,
-    /// The object as it is in the cluster; of one that is unchanged, the outline (see [`Seen`]).
+    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen, the outline (see [`Seen`]).
     pub live: Option<Value>,
     /// The object as the server would have it after the change, when it was asked.
     pub after: Option<Value>,
@@ -81,11 +81,12 @@ pub struct Seen {
 
 impl Seen {
     /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only the
-    /// outline stays, so that the whole cluster is never held at once.
-    pub fn new(wanted: Option<&Object>, mut body: Value) -> Seen {
+    /// outline stays, so that the whole cluster is never held at once; and so of what leaves, unless that is `shown`.
+    pub fn new(wanted: Option<&Object>, mut body: Value, shown: bool) -> Seen {
         match wanted.map(|wanted| compare::is_settled(&wanted.body, &body)) {
             Some(true) => Seen { body: readiness::outline(body), settled: true },
             Some(false) => Seen { body, settled: false },
+            None if !shown => Seen { body: readiness::outline(body), settled: false },
             None => {
                 compare::forget_managed_fields(&mut body);
                 Seen { body, settled: false }
@@ -241,7 +242,7 @@ mod tests {
     }
 
     fn live(objects: &[Object]) -> Live {
-        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone()))).collect()
+        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone(), true))).collect()
     }
 
     fn item(object: &Object) -> InventoryItem {
@@ -293,7 +294,7 @@ mod tests {
         let mut there = wanted.body.clone();
         there["metadata"]["managedFields"] =
             json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
-        let seen = Seen::new(Some(&wanted), there.clone());
+        let seen = Seen::new(Some(&wanted), there.clone(), true);
         let mut plan = plan(vec![wanted.clone()], Live::from([(wanted.key.clone(), seen)]), &[]).unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);

@@ -13,6 +13,7 @@ use crate::commands::arguments::Format;
 use crate::deploy::Progress;
 use crate::error::{Error, Result};
 use crate::yaml;
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
@@ -149,9 +150,11 @@ impl Terminal {
     }
 }
 
-/// One line on stderr. Nothing can be done, or told, when stderr is gone.
+/// One line on stderr, written at once: other programs may write there, too. Nothing can be done, or told, when stderr is gone.
 fn stderr_line(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let stderr = io::stderr();
+    let mut line = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
+    let _ = writeln!(line, "{text}").and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
 fn stderr_event(event: &Value) {
