@@ -157,8 +157,9 @@ fn stderr_line(text: &str) {
     let _ = writeln!(line, "{text}").and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
+/// One line of JSON on stderr, written at once: piece by piece, each bracket and comma would be a write.
 fn stderr_event(event: &Value) {
-    let _ = writeln!(io::stderr().lock(), "{event}");
+    let _ = io::stderr().lock().write_all(format!("{event}\n").as_bytes());
 }
 
 /// Prints what the argument parser has to say: help and versions are results, the rest is an error.
