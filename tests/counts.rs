@@ -7,7 +7,7 @@ mod peers;
 
 use kubectl_fabric::chart::{Chart, Origin};
 use kubectl_fabric::compose::{Given, compose};
-use kubectl_fabric::manifest::Object;
+use kubectl_fabric::manifest::{Object, Sealed};
 use kubectl_fabric::plan::ownership::Owner;
 use kubectl_fabric::plan::{self, Action, Inputs, Live, Plan, Seen};
 use kubectl_fabric::render::Capabilities;
@@ -52,7 +52,7 @@ fn fields(value: &Value) -> Value {
 }
 
 /// What an upgrade that changes nothing decides.
-fn planned(wanted: Vec<Arc<Object>>, live: Vec<Value>) -> Plan {
+fn planned(wanted: Vec<Arc<Sealed>>, live: Vec<Value>) -> Plan {
     let seen: Live =
         wanted.iter().zip(live).map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body, false))).collect();
     let inputs =
@@ -63,14 +63,14 @@ fn planned(wanted: Vec<Arc<Object>>, live: Vec<Value>) -> Plan {
 #[test]
 fn planning_allocates_no_more_than_is_recorded() {
     let chart = Chart::from_files(peers::files(200), Origin::Path("peers".to_owned()), "peers").expect("the chart is whole");
-    let wanted: Vec<Arc<Object>> = rendered(&chart)
+    let (wanted, bodies) = rendered(&chart)
         .into_iter()
         .map(|mut object| {
             owner().mark(&mut object.body);
-            Arc::new(object)
+            let body = live(&object);
+            (Arc::new(object.into()), body)
         })
-        .collect();
-    let bodies = wanted.iter().map(|object| live(object)).collect();
+        .unzip();
     let mut plan = Plan::default();
     let planning = allocation_counter::measure(|| plan = planned(wanted, bodies));
     assert_eq!(plan.count(Action::Unchanged), 1000);

@@ -29,6 +29,7 @@ use futures::future::BoxFuture;
 use http::Method;
 pub use list::Extent;
 use list::List;
+pub use requests::Applied;
 use requests::{Address, Call, FIELD_MANAGER};
 use retry::{Policy, Repeat};
 use serde::de::DeserializeSeed;
@@ -347,18 +348,19 @@ impl Cluster {
     }
 
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.
-    pub async fn apply(&self, body: &Value, how: Apply) -> ApiResult<Value> {
-        self.apply_into(body, how, PhantomData).await
+    pub async fn apply(&self, object: impl Into<Applied<'_>>, how: Apply) -> ApiResult<Value> {
+        self.apply_into(object, how, PhantomData).await
     }
 
     /// Like `apply`, but of the object as the server has it now only what `seed` reads is made.
     pub async fn apply_into<T>(
         &self,
-        body: &Value,
+        object: impl Into<Applied<'_>>,
         how: Apply,
         seed: impl for<'de> DeserializeSeed<'de, Value = T>,
     ) -> ApiResult<T> {
-        let address = Address::of("apply", body)?;
+        let object = object.into();
+        let address = object.address()?;
         let words = address.words(if how.dry_run { "check (by a dry run)" } else { "apply" });
         let path = self.address_path(&address, &words, true).await?;
         let path = requests::query(
@@ -372,10 +374,8 @@ impl Cluster {
         );
         let verb = if how.dry_run { "dry-run" } else { "apply" };
         // The server takes JSON under this name too, and reads it faster than YAML.
-        let call = Call::write(verb, Method::PATCH, path, "application/apply-patch+yaml", body, words);
-        // With a resourceVersion a second apply would meet the version that the first one made.
-        let repeat = if how.dry_run { Repeat::Harmless } else { harmless_without_version(body) };
-        let call = self.own(call.repeat(repeat));
+        let call = Call::write_text(verb, Method::PATCH, path, "application/apply-patch+yaml", object.text(), words);
+        let call = self.own(call.repeat(repeat(object.is_versioned() && !how.dry_run)));
         transport::read_json(&call.words, &self.inner.transport.send(&call).await?, seed)
     }
 
@@ -406,7 +406,7 @@ impl Cluster {
         let path = self.path(api_version, key, &words).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER)]);
         let call = Call::write("patch", Method::PATCH, path, "application/merge-patch+json", patch, words);
-        self.inner.transport.json(&self.own(call.repeat(harmless_without_version(patch)))).await
+        self.inner.transport.json(&self.own(call.repeat(repeat(requests::is_versioned(patch))))).await
     }
 
     /// False when there was nothing to delete (any more); an object with another UID than the wanted one is a Conflict.
@@ -498,9 +498,7 @@ impl Cluster {
     }
 }
 
-fn harmless_without_version(body: &Value) -> Repeat {
-    match body["metadata"]["resourceVersion"].is_null() {
-        true => Repeat::Harmless,
-        false => Repeat::IfUnheard,
-    }
+/// With a resourceVersion a second attempt would meet the version that the first one made.
+fn repeat(is_versioned: bool) -> Repeat {
+    if is_versioned { Repeat::IfUnheard } else { Repeat::Harmless }
 }

@@ -1,6 +1,7 @@
 //! What is sent: method, URL, body and the words for errors. Built here, sent by `transport`.
 
 use super::{ApiError, ApiErrorKind, ApiResult, Fence, retry::Repeat};
+use crate::manifest::Sealed;
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
@@ -47,7 +48,18 @@ impl Call {
     }
 
     pub fn write(verb: &'static str, method: Method, path: String, content: &'static str, body: &Value, words: String) -> Call {
-        let body = Some((content, Bytes::from(body.to_string())));
+        Call::write_text(verb, method, path, content, body.to_string().into(), words)
+    }
+
+    pub fn write_text(
+        verb: &'static str,
+        method: Method,
+        path: String,
+        content: &'static str,
+        body: Bytes,
+        words: String,
+    ) -> Call {
+        let body = Some((content, body));
         Call { verb, method, path, body, accept: JSON, words, repeat: Repeat::IfUnheard, fence: None, urgent: false }
     }
 
@@ -129,6 +141,55 @@ impl<'a> Address<'a> {
             None => format!("{verb} {} {}", self.kind, self.name),
         }
     }
+}
+
+/// What is applied: a tree, or an object as the text that was made of it.
+#[derive(Clone, Copy)]
+pub enum Applied<'a> {
+    Tree(&'a Value),
+    Sealed(&'a Sealed),
+}
+
+impl<'a> From<&'a Value> for Applied<'a> {
+    fn from(body: &'a Value) -> Applied<'a> {
+        Applied::Tree(body)
+    }
+}
+
+impl<'a> From<&'a Sealed> for Applied<'a> {
+    fn from(object: &'a Sealed) -> Applied<'a> {
+        Applied::Sealed(object)
+    }
+}
+
+impl<'a> Applied<'a> {
+    pub(super) fn address(self) -> ApiResult<Address<'a>> {
+        match self {
+            Applied::Tree(body) => Address::of("apply", body),
+            Applied::Sealed(Sealed { key, api_version, .. }) => {
+                Ok(Address { api_version, kind: &key.kind, namespace: key.namespace.as_deref(), name: &key.name })
+            }
+        }
+    }
+
+    pub(super) fn text(self) -> Bytes {
+        match self {
+            Applied::Tree(body) => body.to_string().into(),
+            Applied::Sealed(object) => object.json().clone(),
+        }
+    }
+
+    /// Whether it names the resourceVersion that it is based on.
+    pub(super) fn is_versioned(self) -> bool {
+        match self {
+            Applied::Tree(body) => is_versioned(body),
+            Applied::Sealed(object) => object.is_versioned,
+        }
+    }
+}
+
+pub(super) fn is_versioned(body: &Value) -> bool {
+    !body["metadata"]["resourceVersion"].is_null()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::upgrade::ReuseArguments;
 use super::{DIFFERENT, Edge, complete};
 use crate::deploy::{self, Context, DryRun, Intent, Options};
 use crate::error::Result;
-use crate::manifest::Object;
+use crate::manifest::Sealed;
 use crate::plan::diff::unified;
 use crate::plan::mask::Masker;
 use crate::plan::{Action, Plan, Step};
@@ -156,27 +156,27 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
 }
 
 /// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
-fn between(before: Vec<Arc<Object>>, after: Vec<Arc<Object>>) -> Plan {
+fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
     let mut before: BTreeMap<_, _> = before.into_iter().map(|object| (object.key.clone(), object)).collect();
     let mut steps: Vec<Step> = after
         .into_iter()
         .map(|object| {
-            let live = before.remove(&object.key).map(|object| object.body.clone());
+            let live = before.remove(&object.key).map(|object| object.body());
             let action = match &live {
                 None => Action::Create,
-                Some(live) if *live == object.body => Action::Unchanged,
+                Some(live) if *live == object.body() => Action::Unchanged,
                 Some(_) => Action::Change,
             };
-            let api_version = object.api_version().to_owned();
+            let api_version = object.api_version.clone();
             Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, after: None, why: String::new() }
         })
         .collect();
     steps.extend(before.into_values().map(|object| Step {
         key: object.key.clone(),
-        api_version: object.api_version().to_owned(),
+        api_version: object.api_version.clone(),
         action: Action::Prune,
         wanted: None,
-        live: Some(object.body.clone()),
+        live: Some(object.body()),
         after: None,
         why: String::new(),
     }));

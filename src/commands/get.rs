@@ -120,8 +120,11 @@ fn computed_values(record: &Record) -> Shown {
 }
 
 fn manifest(record: &Record) -> Shown {
-    let bodies = record.objects.iter().map(|object| object.body.clone()).collect();
-    Shown { text: manifest::to_yaml(&record.summary.chart, &record.objects), document: Value::Array(bodies) }
+    let bodies = record.objects.iter().map(|object| object.body()).collect();
+    Shown {
+        text: manifest::to_yaml(&record.summary.chart, record.objects.iter().map(|object| object.open())),
+        document: Value::Array(bodies),
+    }
 }
 
 fn hooks(record: &Record) -> Shown {

@@ -63,7 +63,7 @@ pub fn record(record: &Record) -> Value {
     let chart = &record.summary.chart;
     let mut document = release(&record.summary, &record.notes);
     document["config"] = record.user_values.clone();
-    document["manifest"] = json!(manifest::to_yaml(chart, &record.objects));
+    document["manifest"] = json!(manifest::to_yaml(chart, record.objects.iter().map(|object| object.open())));
     document["hooks"] = hooks(chart, &record.hooks);
     document
 }

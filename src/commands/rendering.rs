@@ -1,7 +1,8 @@
 //! Manifests for eyes, secrets hidden, and what is assumed where no cluster is asked.
 
-use crate::manifest::{Hook, Object};
+use crate::manifest::{Hook, Object, Sealed};
 use crate::plan::mask::Masker;
+use std::sync::Arc;
 
 /// The Kubernetes version that is assumed where no cluster is asked.
 pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
@@ -10,9 +11,9 @@ pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 pub const HIDDEN: &str = "(hidden)";
 
 /// Objects, then hooks, for eyes: secrets masked.
-pub fn masked(objects: &[impl AsRef<Object>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
-    let all = objects.iter().map(AsRef::as_ref).chain(hooks.iter().map(|hook| &hook.object));
-    all.map(|object| Object { body: masker.object(&object.body), ..object.clone() }).collect()
+pub fn masked(objects: &[Arc<Sealed>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
+    let all = objects.iter().map(|object| object.open()).chain(hooks.iter().map(|hook| hook.object.clone()));
+    all.map(|object| Object { body: masker.object(&object.body), ..object }).collect()
 }
 
 /// Hooks for eyes.

@@ -47,7 +47,7 @@ pub async fn apply(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>, 
 }
 
 fn stage_of(step: &Step) -> i32 {
-    step.wanted.as_ref().map_or(0, |wanted| wanted.stage())
+    step.wanted.as_ref().map_or(0, |wanted| wanted.stage)
 }
 
 /// The steps' objects as things to wait for.
@@ -64,7 +64,7 @@ async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor
         // Running nodes of a group take turns; new ones have nothing to lose and come up together.
         let takes_turns = |step: &Step| {
             let running = matches!(step.action, Action::Change | Action::Recreate);
-            running && step.wanted.as_ref().is_some_and(|wanted| wanted.rollout_group().is_some())
+            running && step.wanted.as_ref().is_some_and(|wanted| wanted.takes_turns)
         };
         let (in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
             now.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
@@ -139,7 +139,7 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     let how = Apply { dry_run: false, force: options.force_conflicts };
     let body = context
         .cluster
-        .apply_into(&wanted.body, how, ReadOutline)
+        .apply_into(wanted.as_ref(), how, ReadOutline)
         .await
         .map_err(|error| Error::from(error).context(format!("cannot apply {}", step.key)))?;
     let action = match step.action {

@@ -25,7 +25,7 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
     let tries: Vec<_> = tried
         .into_iter()
         .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried")))
-        .map(|(index, wanted)| async move { (index, context.cluster.apply(&wanted.body, how).await) })
+        .map(|(index, wanted)| async move { (index, context.cluster.apply(wanted.as_ref(), how).await) })
         .collect();
     // In the order of the plan, so that problems are told in it.
     let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
@@ -70,7 +70,8 @@ fn chosen(plan: &Plan) -> Vec<usize> {
 
 /// NodePorts are the whole cluster's: that one is free says nothing of the next.
 fn claims_ports(step: &Step) -> bool {
-    let ports = step.wanted.as_ref().and_then(|wanted| wanted.body["spec"]["ports"].as_array());
+    let service = step.wanted.as_ref().filter(|_| step.key.kind == "Service").map(|wanted| wanted.body());
+    let ports = service.as_ref().and_then(|service| service["spec"]["ports"].as_array());
     ports.into_iter().flatten().any(|port| port["nodePort"].is_u64())
 }
 
@@ -91,7 +92,8 @@ fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
 /// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that is not there, even in a dry-run
 /// (Kubernetes' prevention of privilege escalation). Once the Role is there it is judged by what it grants.
 fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
-    let role = step.wanted.as_ref().map(|wanted| &wanted.body["roleRef"]);
+    let binding = step.wanted.as_ref().map(|wanted| wanted.body());
+    let role = binding.as_ref().map(|binding| &binding["roleRef"]);
     let named = role.and_then(|role| Some((role["kind"].as_str()?.to_owned(), role["name"].as_str()?.to_owned())));
     named.is_some_and(|role| roles.contains(&role))
 }
@@ -134,7 +136,8 @@ fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
     if step.key.kind != "StatefulSet" || named.iter().any(|field| field != "spec") {
         return named;
     }
-    let fields = wanted.body["spec"].as_object().into_iter().flatten();
+    let wanted = wanted.body();
+    let fields = wanted["spec"].as_object().into_iter().flatten();
     let changed = fields.filter(|(name, value)| {
         !MAY_CHANGE.contains(&name.as_str()) && !plan::compare::is_part_of(value, &live["spec"][name.as_str()])
     });

@@ -22,7 +22,7 @@ pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, opti
     if facts.model.is_none() || target.operation == Operation::Uninstall {
         return Ok(guard::Judgement::default().tell(&options.force).warnings);
     }
-    let nodes = guard::nodes(&target.objects, facts.version().as_ref());
+    let nodes = target.manifest.nodes.clone();
     let mut warnings = Vec::new();
     let evidence = evidence(context, past, &nodes, &mut warnings).await?;
     let running = evidence.running(&nodes);

@@ -27,7 +27,7 @@ pub use verify::{TestOutcome, TestRun, drift, test};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::identity;
-use crate::manifest::{Hook, HookEvent, Object, ObjectKey};
+use crate::manifest::{Hook, HookEvent, ObjectKey, Sealed};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
@@ -39,7 +39,7 @@ use jiff::Timestamp;
 use lock::{Holder, Lock};
 use namespace::{Namespace, ensure_namespace};
 use recovery::{bury_the_dead, clean_up, undo};
-use resolve::{Operation, Past, Target};
+use resolve::{Manifest, Operation, Past, Target};
 use revision::{Draft, Packing, UNKNOWN, complete, forced, later, record_of};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ pub struct Outcome {
     /// Hides this release's secrets in whatever is shown of the plan and the objects.
     pub masker: Masker,
     pub dry_run: bool,
-    pub objects: Vec<Arc<Object>>,
+    pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
 }
 
@@ -130,11 +130,11 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     }
     let mut stop = context.interrupted.clone();
     let made = Cell::new(false);
-    let begin = async {
-        let prepared = prepare(&context, &intent, &options, &made).await?;
-        let user = context.cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| UNKNOWN.to_owned());
-        Ok((prepared, user))
+    let user = async {
+        let whoami = context.cluster.whoami().await;
+        Ok(whoami.map(|whoami| whoami.username).unwrap_or_else(|_| UNKNOWN.to_owned()))
     };
+    let begin = async { futures::try_join!(prepare(&context, &intent, &options, &made), user) };
     let begun = tokio::select! {
         begun = begin => begun,
         () = wait::interrupt(&mut stop) => Err(wait::interrupted()),
@@ -196,25 +196,21 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let past = Past::read(context).await?;
     let mut target = resolve::resolve(context, intent, &past).await?;
-    let hooks = target.hooks.iter_mut().map(|hook| &mut hook.object);
-    for object in target.objects.iter_mut().map(Arc::make_mut).chain(hooks) {
-        resolve::prepare_object(context, &owner, object).await?;
-    }
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let mut warnings = target.warnings.clone();
-    let (live, told) = observe::observe(context, &target.objects, &inventory, options.dry_run != DryRun::No).await?;
+    let (live, told) = observe::observe(context, &target.manifest.objects, &inventory, options.dry_run != DryRun::No).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());
     // An uninstall deletes the hooks that it does not run itself.
     let stays = |hook: &&Hook| !uninstall || (uninstall::runs(hook) && !options.no_hooks);
-    let hooks = target.hooks.iter().filter(stays).map(|hook| hook.object.key.clone()).collect();
+    let hooks = target.manifest.hooks.iter().filter(stays).map(|hook| hook.object.key.clone()).collect();
     let mut plan = plan::make(Inputs {
-        wanted: target.objects.clone(),
+        wanted: target.manifest.objects.clone(),
         live,
         inventory: &inventory,
         elsewhere: hooks,
@@ -226,7 +222,7 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     }
     let namespace = match uninstall {
         true => Namespace { is_there: true, relabel: None },
-        false => ensure_namespace(context, options, &pod_security::needs(context, &target), &mut warnings, made).await?,
+        false => ensure_namespace(context, options, &target.manifest.pod_needs, &mut warnings, made).await?,
     };
     if !namespace.is_there {
         warnings.push(format!(
@@ -234,11 +230,16 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
             context.namespace
         ));
     } else if options.dry_run != DryRun::Client {
-        if options.dry_run == DryRun::No {
-            let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
-            rights::check(context, &target, &plan, options, delete_namespace).await?;
-        }
-        check::check(context, &mut plan, options).await?;
+        let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
+        let needs = match options.dry_run {
+            DryRun::No => rights::needs(context, &target, &plan, options, delete_namespace),
+            _ => BTreeSet::new(),
+        };
+        let operation = target.operation;
+        let (allowed, accepted) =
+            futures::join!(rights::check(context, operation, needs), check::check(context, &mut plan, options));
+        // Who may not write is told that, and not what came of trying it.
+        allowed.and(accepted)?;
     }
     let draft = match packing {
         Some(packing) => Some(packing.end(&plan, &owner).await?),
@@ -401,14 +402,14 @@ async fn steps(writer: &Writer<'_>, prepared: &Prepared, uids: &mut Uids) -> Res
         relabel.loosen(writer).await?;
     }
     create_identities(writer, &prepared.identities).await?;
-    hooks::run(writer, &prepared.target.hooks, before, &mut monitor).await?;
+    hooks::run(writer, &prepared.target.manifest.hooks, before, &mut monitor).await?;
     apply::apply(writer, &prepared.plan, &mut monitor, uids).await?;
     if options.wait {
         let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some());
         let awaited = apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
-    hooks::run(writer, &prepared.target.hooks, after, &mut monitor).await?;
+    hooks::run(writer, &prepared.target.manifest.hooks, after, &mut monitor).await?;
     apply::prune(writer, &prepared.plan, &mut monitor).await?;
     match prepared.namespace.relabel {
         Some(relabel) => relabel.tighten(writer).await,

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
 use crate::error::{Error, Result};
-use crate::manifest::{Object, ObjectKey};
+use crate::manifest::{ObjectKey, Sealed};
 use crate::plan::{Live, Seen};
 use crate::release::InventoryItem;
 use crate::storage::RECORD_LABEL;
@@ -16,19 +16,19 @@ use std::sync::Arc;
 type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a record.
-type Sought = BTreeMap<ObjectKey, Option<Arc<Object>>>;
+type Sought = BTreeMap<ObjectKey, Option<Arc<Sealed>>>;
 
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's. `shown` is whether somebody wants to see what leaves.
 pub async fn observe(
     context: &Context<'_>,
-    wanted: &[Arc<Object>],
+    wanted: &[Arc<Sealed>],
     inventory: &[InventoryItem],
     shown: bool,
 ) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
-    let named = wanted.iter().map(|object| (&object.key, object.api_version(), Some(object)));
+    let named = wanted.iter().map(|object| (&object.key, object.api_version.as_str(), Some(object)));
     let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str(), None));
     for (key, api_version, object) in named.chain(recorded) {
         let place = (key.group.as_str(), key.kind.as_str(), key.namespace.as_deref());

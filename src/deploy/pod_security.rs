@@ -1,7 +1,7 @@
 //! The Pod Security level that the release's namespace enforces: as strict as the release's pods allow, in a namespace that was made for
 //! the release. Labels that somebody else set, or took away, are left as they are.
 
-use super::{Context, DryRun, Options, Target, Writer};
+use super::{Context, DryRun, Options, Writer};
 use crate::cluster::Apply;
 use crate::error::{Error, Place, Result};
 use crate::manifest::annotation;
@@ -17,12 +17,6 @@ pub(super) const CREATED_FOR: &str = "kubectl-fabric.io/created-for";
 /// Labels of the Pod Security admission controller: the first refuses pods, the second tells whoever applies a workload of such pods.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const WARN: &str = "pod-security.kubernetes.io/warn";
-
-/// What the pods of the release and of its hooks need.
-pub(super) fn needs(context: &Context<'_>, target: &Target) -> Vec<Need> {
-    let objects = target.objects.iter().map(AsRef::as_ref).chain(target.hooks.iter().map(|hook| &hook.object));
-    pod_security::needs(objects.filter(|object| object.key.namespace.as_ref() == Some(&context.namespace)))
-}
 
 /// The release's namespace as it is made.
 pub(super) fn namespace(context: &Context<'_>, level: Level) -> Value {

@@ -7,7 +7,7 @@ use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
 use crate::fabric::guard::{self, Facts};
 use crate::identity::Organization;
-use crate::manifest::{Hook, Object};
+use crate::manifest::{Hook, Object, Sealed, pod_security};
 use crate::plan::ownership::Owner;
 use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
 use crate::render::{self, Capabilities};
@@ -113,7 +113,7 @@ impl Past {
             let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
             let take = |record: &Record, object: Object| {
                 let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
-                nodes.extend(guard::nodes(std::slice::from_ref(&object), version.as_ref()));
+                nodes.extend(guard::nodes([&object], version.as_ref()));
                 claims.extend(claim_prefixes(&object));
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
@@ -155,8 +155,7 @@ pub struct Target {
     pub user_values: Value,
     pub computed_values: Value,
     pub secret_paths: Vec<String>,
-    pub objects: Vec<Arc<Object>>,
-    pub hooks: Vec<Hook>,
+    pub manifest: Manifest,
     pub notes: String,
     pub guard: Value,
     pub organization: Option<Organization>,
@@ -164,6 +163,48 @@ pub struct Target {
     pub warnings: Vec<String>,
     /// Names of values that differ from those of the revision before.
     pub changed_values: Vec<String>,
+}
+
+/// Objects and hooks as they are applied and recorded.
+#[derive(Default)]
+pub struct Manifest {
+    pub objects: Vec<Arc<Sealed>>,
+    pub hooks: Vec<Hook>,
+    /// What the objects run.
+    pub nodes: Vec<guard::Node>,
+    /// What the pods of objects and hooks need.
+    pub pod_needs: Vec<pod_security::Need>,
+}
+
+impl Manifest {
+    /// Makes objects and hooks fit to apply. One object's tree after the other is given up for its text.
+    async fn of(
+        context: &Context<'_>,
+        objects: impl IntoIterator<Item = Object>,
+        mut hooks: Vec<Hook>,
+        guard: &Value,
+    ) -> Result<Manifest> {
+        let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+        let version = Facts::read(guard).version();
+        let mut manifest = Manifest::default();
+        for mut object in objects {
+            prepare_object(context, &owner, &mut object).await?;
+            manifest.nodes.extend(guard::nodes([&object], version.as_ref()));
+            manifest.note_needs(context, &object);
+            manifest.objects.push(Arc::new(object.into()));
+        }
+        for hook in &mut hooks {
+            prepare_object(context, &owner, &mut hook.object).await?;
+            manifest.note_needs(context, &hook.object);
+        }
+        Ok(Manifest { hooks, ..manifest })
+    }
+
+    fn note_needs(&mut self, context: &Context<'_>, object: &Object) {
+        if object.key.namespace.as_ref() == Some(&context.namespace) {
+            self.pod_needs.extend(pod_security::needs([object]));
+        }
+    }
 }
 
 impl Target {
@@ -180,8 +221,7 @@ impl Target {
             user_values: Value::Null,
             computed_values: Value::Null,
             secret_paths: Vec::new(),
-            objects: Vec::new(),
-            hooks: Vec::new(),
+            manifest: Manifest::default(),
             notes: String::new(),
             guard: Value::Null,
             organization: None,
@@ -242,8 +282,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 user_values: newest.user_values.clone(),
                 computed_values: newest.computed_values.clone(),
                 secret_paths: newest.secret_paths.clone(),
-                objects: Vec::new(),
-                hooks: newest.hooks.clone(),
+                manifest: Manifest::of(context, Vec::new(), newest.hooks.clone(), &newest.guard).await?,
                 notes: String::new(),
                 guard: newest.guard.clone(),
                 organization: None,
@@ -276,6 +315,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
+    let objects = record.objects.iter().map(|object| object.open());
     Ok(Target {
         operation: Operation::Rollback,
         chart: record.chart,
@@ -285,8 +325,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         changed_values: changes(past, &record.computed_values),
         computed_values: record.computed_values,
         secret_paths: record.secret_paths,
-        objects: record.objects,
-        hooks: record.hooks,
+        manifest: Manifest::of(context, objects, record.hooks, &record.guard).await?,
         notes: record.notes,
         guard: record.guard,
         organization: None,
@@ -364,8 +403,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         user_values: values.user.tree,
         computed_values: values.all.tree,
         secret_paths: values.secret_paths,
-        objects: rendered.objects.into_iter().map(Arc::new).collect(),
-        hooks: rendered.hooks,
+        manifest: Manifest::of(context, rendered.objects, rendered.hooks, &guard).await?,
         notes: rendered.notes,
         guard,
         rollback_to: None,
@@ -469,7 +507,7 @@ async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Q
 }
 
 /// Makes a rendered object fit to apply: in its namespace, marked as the release's, without nulls, a Secret in its stored form.
-pub async fn prepare_object(context: &Context<'_>, owner: &Owner, object: &mut Object) -> Result<()> {
+async fn prepare_object(context: &Context<'_>, owner: &Owner, object: &mut Object) -> Result<()> {
     let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
     let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
         let place = crate::error::Place {

@@ -1,6 +1,6 @@
 //! An operation as a revision: its record, packed and in words.
 
-use super::{Context, Operation, Past, Prepared, Target};
+use super::{Context, Manifest, Operation, Past, Prepared, Target};
 use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::manifest::ObjectKey;
@@ -57,8 +57,9 @@ fn leaving(plan: &Plan, owner: &Owner) -> impl Iterator<Item = InventoryItem> {
 
 fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32, description: &str) -> Record {
     let first = past.entries.iter().find_map(Entry::summary).map_or(context.now, |summary| summary.first_deployed);
-    let hooks = target.hooks.iter().map(|hook| &hook.object);
-    let objects = target.objects.iter().map(AsRef::as_ref).chain(hooks);
+    let Manifest { objects, hooks, .. } = &target.manifest;
+    let inventory = objects.iter().map(|object| item(&object.key, &object.api_version, None));
+    let of_hooks = hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None));
     Record {
         summary: Summary {
             release: context.release.as_str().to_owned(),
@@ -79,10 +80,10 @@ fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32
         user_values: target.user_values.clone(),
         computed_values: target.computed_values.clone(),
         secret_paths: target.secret_paths.clone(),
-        objects: target.objects.clone(),
-        hooks: target.hooks.clone(),
+        objects: objects.clone(),
+        hooks: hooks.clone(),
         notes: target.notes.clone(),
-        inventory: objects.map(|object| item(&object.key, object.api_version(), None)).collect(),
+        inventory: inventory.chain(of_hooks).collect(),
         outcome: None,
         guard: target.guard.clone(),
         mask_key: past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),

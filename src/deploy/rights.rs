@@ -2,7 +2,7 @@
 //!
 //! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is deleted at the end.
 
-use super::resolve::Target;
+use super::resolve::{Operation, Target};
 use super::{Context, Options, check};
 use crate::cluster::{Kind, Need, Right};
 use crate::error::{Error, Place, Result};
@@ -20,14 +20,11 @@ const ALWAYS: [(&str, &str, &[&str]); 3] = [
 /// # Errors
 ///
 /// Names each kind of object with the verbs that are missing, and where.
-pub(super) async fn check(
-    context: &Context<'_>,
-    target: &Target,
-    plan: &Plan,
-    options: &Options,
-    delete_namespace: bool,
-) -> Result<()> {
-    let missing = context.cluster.missing(&context.namespace, needs(context, target, plan, options, delete_namespace)).await?;
+pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BTreeSet<Need>) -> Result<()> {
+    if needs.is_empty() {
+        return Ok(());
+    }
+    let missing = context.cluster.missing(&context.namespace, needs).await?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -35,7 +32,7 @@ pub(super) async fn check(
     for Right { verb, resource, namespace } in &missing {
         verbs.entry((namespace.clone(), resource.clone())).or_default().insert(verb);
     }
-    let what = format!("rights are missing for the {} of release \"{}\"", target.operation.word(), context.release);
+    let what = format!("rights are missing for the {} of release \"{}\"", operation.word(), context.release);
     let mut error = Error::cluster(what).now("nothing was changed: every right was asked for before the first write");
     for ((namespace, resource), verbs) in &verbs {
         let place = namespace.as_ref().map_or("the whole cluster".to_owned(), |namespace| format!("namespace \"{namespace}\""));
@@ -49,7 +46,14 @@ pub(super) async fn check(
     )))
 }
 
-fn needs(context: &Context<'_>, target: &Target, plan: &Plan, options: &Options, delete_namespace: bool) -> BTreeSet<Need> {
+/// What the operation will do.
+pub(super) fn needs(
+    context: &Context<'_>,
+    target: &Target,
+    plan: &Plan,
+    options: &Options,
+    delete_namespace: bool,
+) -> BTreeSet<Need> {
     let mut needs = Needs::default();
     for (api_version, kind, verbs) in ALWAYS {
         needs.add(api_version, kind, Some(&context.namespace), None, verbs);
@@ -57,7 +61,7 @@ fn needs(context: &Context<'_>, target: &Target, plan: &Plan, options: &Options,
     for step in &plan.steps {
         needs.step(step, options);
     }
-    for Hook { object, .. } in target.hooks.iter().filter(|_| !options.no_hooks) {
+    for Hook { object, .. } in target.manifest.hooks.iter().filter(|_| !options.no_hooks) {
         needs.object(&object.key, object.api_version(), &["create", "delete", "get", "patch"]);
         needs.wait(&object.key, object.api_version());
     }
@@ -115,7 +119,7 @@ impl Needs {
             Action::Unchanged | Action::Keep => return,
         }
         let instant =
-            key.kind == "Service" && step.wanted.as_ref().is_some_and(|wanted| wanted.body["spec"]["type"] != "LoadBalancer");
+            key.kind == "Service" && step.wanted.as_ref().is_some_and(|wanted| wanted.body()["spec"]["type"] != "LoadBalancer");
         if !instant {
             self.wait(key, api_version);
         }

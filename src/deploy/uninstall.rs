@@ -26,9 +26,9 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
     begun.map_err(|error| error.now("nothing was changed"))?;
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let removed = async {
-        hooks::run(writer, &prepared.target.hooks, HookEvent::PreDelete, &mut monitor).await?;
+        hooks::run(writer, &prepared.target.manifest.hooks, HookEvent::PreDelete, &mut monitor).await?;
         apply::prune(writer, &prepared.plan, &mut monitor).await?;
-        hooks::run(writer, &prepared.target.hooks, HookEvent::PostDelete, &mut monitor).await?;
+        hooks::run(writer, &prepared.target.manifest.hooks, HookEvent::PostDelete, &mut monitor).await?;
         if !options.no_hooks {
             prune_hooks(writer, &prepared, &mut monitor).await?;
         }
@@ -80,7 +80,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, monitor: &mut Mon
         api_version: hook.object.api_version().to_owned(),
         uid: None,
     };
-    let inventory: Vec<InventoryItem> = prepared.target.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
+    let inventory: Vec<InventoryItem> = prepared.target.manifest.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
     let (live, _) = observe::observe(writer.context, &[], &inventory, false).await?;
     let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
     let owner = &prepared.owner;

@@ -5,7 +5,7 @@ use super::wait::Monitor;
 use super::{Context, Options, Writer, hooks, observe, resolve};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{DeletePolicy, Hook, HookEvent};
+use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
@@ -28,7 +28,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         });
     };
     let mut objects = Vec::new();
-    let take = |_: &Record, object| objects.push(Arc::new(object));
+    let take = |_: &Record, object: Object| objects.push(Arc::new(object.into()));
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
     let (live, _) = observe::observe(context, &objects, &[], true).await?;
@@ -48,7 +48,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         let tries = changed
             .iter()
             .filter_map(|index| plan.steps[*index].wanted.as_ref())
-            .map(|wanted| context.cluster.apply(&wanted.body, how));
+            .map(|wanted| context.cluster.apply(wanted.as_ref(), how));
         join_all(tries).await
     };
     for (index, answer) in changed.into_iter().zip(answers) {

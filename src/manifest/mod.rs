@@ -2,6 +2,7 @@
 
 use crate::yaml;
 use serde_json::Value;
+use std::borrow::Borrow;
 use std::fmt::{self, Write};
 
 pub mod hook;
@@ -9,9 +10,11 @@ pub mod kinds;
 pub mod order;
 pub mod pod_security;
 pub mod readiness;
+mod sealed;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};
 pub use order::{install_order, uninstall_order};
+pub use sealed::Sealed;
 
 /// The prefix of every label and annotation of ours.
 pub const DOMAIN: &str = "kubectl-fabric.io";
@@ -107,13 +110,6 @@ impl Object {
     }
 }
 
-/// An object stands for itself where one that is shared may stand, too.
-impl AsRef<Object> for Object {
-    fn as_ref(&self) -> &Object {
-        self
-    }
-}
-
 /// An annotation of an object's body.
 pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get("metadata")?.get("annotations")?.get(name)?.as_str()
@@ -194,10 +190,10 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
 
 /// Objects as text, each below the template that made it, the way `template` and `get manifest` show them. `chart` is the chart's
 /// name; objects of no template (an older record) have no such line.
-pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl AsRef<Object>>) -> String {
+pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object>>) -> String {
     let mut text = String::new();
     for object in objects {
-        let object = object.as_ref();
+        let object = object.borrow();
         text.push_str("---\n");
         if !object.source.template.is_empty() {
             writeln!(text, "# Source: {chart}/{}", object.source.template).expect("a String takes every write");

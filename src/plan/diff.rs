@@ -12,7 +12,7 @@ use similar::TextDiff;
 pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
     let (before, after) = match step.action {
         Action::Unchanged | Action::Keep => return String::new(),
-        Action::Create => (None, step.wanted.as_ref().map(|wanted| wanted.body.clone())),
+        Action::Create => (None, step.wanted.as_ref().map(|wanted| wanted.body())),
         Action::Change => (step.live.clone(), step.after.clone().or_else(|| expected(step))),
         Action::Recreate => (step.live.clone(), expected(step)),
         Action::Prune => (step.live.clone(), None),
@@ -28,7 +28,7 @@ fn text_diff(before: &str, after: &str, context: usize) -> String {
 /// The live object with the wanted fields laid over it: what a change without a dry-run is expected to give.
 fn expected(step: &Step) -> Option<Value> {
     let mut body = step.live.clone()?;
-    overlay(&mut body, &step.wanted.as_ref()?.body);
+    overlay(&mut body, &step.wanted.as_ref()?.body());
     Some(body)
 }
 

@@ -3,6 +3,7 @@
 //! A mask shows that there is something, and two masks of one masker show whether it is the same; it never shows what it is. What
 //! `storage` writes and what `terminal` prints both pass through here.
 
+use crate::manifest::ObjectKey;
 use ring::hmac;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub struct Masker {
     key: hmac::Key,
     /// Secret values that must not show inside any string.
     sought: Vec<String>,
+    /// The same as they stand inside a string of JSON.
+    escaped: Vec<String>,
 }
 
 impl Masker {
@@ -25,7 +28,9 @@ impl Masker {
         // The longest first, so that a secret that contains another is masked whole.
         sought.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         sought.dedup();
-        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), sought }
+        let escaped =
+            sought.iter().map(|secret| Value::from(secret.as_str()).to_string()).map(|json| json[1..json.len() - 1].to_owned());
+        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), escaped: escaped.collect(), sought }
     }
 
     /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for elsewhere.
@@ -66,6 +71,11 @@ impl Masker {
             }
         }
         masked
+    }
+
+    /// Whether a text of JSON, as this program writes it, holds none of the secrets that are sought.
+    pub fn is_free(&self, json: &str) -> bool {
+        !self.escaped.iter().any(|secret| json.contains(secret.as_str()))
     }
 
     /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
@@ -132,6 +142,11 @@ pub fn restore(tree: &mut Value, taken: &BTreeMap<String, Value>) {
     }
 }
 
+/// Whether all data of an object is secret by its kind.
+pub fn is_secret(key: &ObjectKey) -> bool {
+    key.kind == "Secret" && key.group.is_empty()
+}
+
 /// Pointers to what is secret in an object by its kind: every entry of a Secret's data.
 pub fn object_pointers(body: &Value) -> Vec<String> {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
@@ -178,6 +193,13 @@ mod tests {
         assert_ne!(masker.object(&secret("YQ==")), masker.object(&secret("Yg==")));
         assert!(!masker.object(&secret("YQ==")).to_string().contains("YQ=="));
         assert_ne!(Masker::new(b"other", []).object(&secret("YQ==")), masker.object(&secret("YQ==")), "the key decides");
+    }
+
+    #[test]
+    fn a_text_of_json_is_free_of_secrets_only_if_its_strings_are() {
+        let masker = Masker::new(b"key", ["say \"ü\"\n".to_owned()]);
+        assert!(!masker.is_free(&json!({"a": ["we say \"ü\"\n often"]}).to_string()));
+        assert!(masker.is_free(&json!({"a": ["we say ü often"]}).to_string()));
     }
 
     #[test]

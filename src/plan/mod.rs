@@ -6,7 +6,7 @@ pub mod mask;
 pub mod ownership;
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{self, Object, ObjectKey, readiness};
+use crate::manifest::{self, ObjectKey, Sealed, readiness};
 use crate::release::InventoryItem;
 use ownership::Owner;
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub struct Step {
     pub api_version: String,
     pub action: Action,
     /// Absent for prune and keep.
-    pub wanted: Option<Arc<Object>>,
+    pub wanted: Option<Arc<Sealed>>,
     /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen, the outline (see [`Seen`]).
     pub live: Option<Value>,
     /// The object as the server would have it after the change, when it was asked.
@@ -82,8 +82,8 @@ pub struct Seen {
 impl Seen {
     /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only the
     /// outline stays, so that the whole cluster is never held at once; and so of what leaves, unless that is `shown`.
-    pub fn new(wanted: Option<&Object>, mut body: Value, shown: bool) -> Seen {
-        match wanted.map(|wanted| compare::is_settled(&wanted.body, &body)) {
+    pub fn new(wanted: Option<&Sealed>, mut body: Value, shown: bool) -> Seen {
+        match wanted.map(|wanted| compare::is_settled(&wanted.body(), &body)) {
             Some(true) => Seen { body: readiness::outline(body), settled: true },
             Some(false) => Seen { body, settled: false },
             None if !shown => Seen { body: readiness::outline(body), settled: false },
@@ -101,7 +101,7 @@ pub type Live = HashMap<ObjectKey, Seen>;
 /// What a plan is made from.
 pub struct Inputs<'a> {
     /// In the order of application, marked as the owner's, each with its namespace.
-    pub wanted: Vec<Arc<Object>>,
+    pub wanted: Vec<Arc<Sealed>>,
     pub live: Live,
     /// What earlier attempts wrote or meant to write, failed ones included.
     pub inventory: &'a [InventoryItem],
@@ -150,7 +150,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
             };
             Step {
                 key: object.key.clone(),
-                api_version: object.api_version().to_owned(),
+                api_version: object.api_version.clone(),
                 action,
                 live: seen.map(|seen| seen.body),
                 after: None,
@@ -227,7 +227,7 @@ pub fn settle(step: &mut Step, mut after: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Source;
+    use crate::manifest::{Object, Source};
     use serde_json::json;
 
     fn owner() -> Owner {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn plan(wanted: Vec<Object>, live: Live, inventory: &[InventoryItem]) -> Result<Plan> {
-        let wanted = wanted.into_iter().map(Arc::new).collect();
+        let wanted = wanted.into_iter().map(|object| Arc::new(object.into())).collect();
         make(Inputs { wanted, live, inventory, elsewhere: BTreeSet::new(), owner: &owner(), take_ownership: false })
     }
 
@@ -294,7 +294,7 @@ mod tests {
         let mut there = wanted.body.clone();
         there["metadata"]["managedFields"] =
             json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
-        let seen = Seen::new(Some(&wanted), there.clone(), true);
+        let seen = Seen::new(Some(&wanted.clone().into()), there.clone(), true);
         let mut plan = plan(vec![wanted.clone()], Live::from([(wanted.key.clone(), seen)]), &[]).unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);

@@ -1,7 +1,7 @@
 //! Releases, their revisions, statuses and allowed moves; which revision a rollback goes to. No I/O.
 
 use crate::error::{Error, Result};
-use crate::manifest::{Hook, Object, ObjectKey};
+use crate::manifest::{Hook, ObjectKey, Sealed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -209,7 +209,7 @@ pub struct Record {
     /// JSON pointers into both trees of values that are secret (`x-secret` in the chart's schema).
     pub secret_paths: Vec<String>,
     /// The manifest, in the order of application.
-    pub objects: Vec<Arc<Object>>,
+    pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
     pub notes: String,
     pub inventory: Vec<InventoryItem>,

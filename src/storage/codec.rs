@@ -8,7 +8,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::manifest::{Hook, Object, Source};
+use crate::manifest::{Hook, Object, Sealed, Source};
 use crate::plan::mask::{self, Masker};
 use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Summary};
 use flate2::Compression;
@@ -85,9 +85,12 @@ pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     payload.field("userValues", record.user_values.clone(), &record.secret_paths);
     payload.field("computedValues", record.computed_values.clone(), &record.secret_paths);
     payload.plain("secretPaths", json!(record.secret_paths));
-    payload.list("objects", record.objects.iter().map(|object| (object.as_ref(), json!({}))));
-    let marks = |hook: &Hook| json!({"events": hook.events, "weight": hook.weight, "deletePolicies": hook.delete_policies});
-    payload.list("hooks", record.hooks.iter().map(|hook| (&hook.object, marks(hook))));
+    payload.list("objects", &record.objects, |payload, object, at| payload.object(object, at));
+    payload.list("hooks", &record.hooks, |payload, hook, at| {
+        let marks =
+            [("events", json!(hook.events)), ("weight", json!(hook.weight)), ("deletePolicies", json!(hook.delete_policies))];
+        payload.item(&hook.object, at, marks.map(|(name, mark)| (name.to_owned(), mark)).into_iter().collect());
+    });
     payload.field("notes", json!(record.notes), &[]);
     payload.field("guard", record.guard.clone(), &[]);
     payload.text("}");
@@ -127,22 +130,40 @@ impl Writing {
         self.text(&format!(",\"{name}\":{value}"));
     }
 
-    /// Objects, each with its marks as they are.
-    fn list<'a>(&mut self, name: &str, items: impl Iterator<Item = (&'a Object, Value)>) {
+    /// A list whose items write themselves.
+    fn list<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Writing, T, &str)) {
         self.text(&format!(",\"{name}\":["));
-        for (index, (object, marks)) in items.enumerate() {
+        for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
                 self.text(",");
             }
-            let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
-            let mut stored = json!({"source": object.source, "body": object.body});
-            self.masker.take(&mut stored, &format!("/{name}/{index}"), &secret, &mut self.taken);
-            if let (Value::Object(stored), Value::Object(marks)) = (&mut stored, marks) {
-                stored.extend(marks);
-            }
-            self.text(&stored.to_string());
+            write(self, item, &format!("/{name}/{index}"));
         }
         self.text("]");
+    }
+
+    /// An object; `at` points to it. Nearly every one goes in as the text that it is.
+    fn object(&mut self, object: &Sealed, at: &str) {
+        let source = json!(object.source).to_string();
+        if mask::is_secret(&object.key) || ![&source, object.text()].into_iter().all(|json| self.masker.is_free(json)) {
+            return self.item(&object.open(), at, Map::new());
+        }
+        self.text("{\"source\":");
+        self.text(&source);
+        self.text(",\"body\":");
+        self.text(object.text());
+        self.text("}");
+    }
+
+    /// An object with marks, which stay as they are.
+    fn item(&mut self, object: &Object, at: &str, marks: Map<String, Value>) {
+        let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
+        let mut stored = json!({"source": object.source, "body": object.body});
+        self.masker.take(&mut stored, at, &secret, &mut self.taken);
+        if let Value::Object(stored) = &mut stored {
+            stored.extend(marks);
+        }
+        self.text(&stored.to_string());
     }
 }
 
@@ -218,10 +239,10 @@ pub fn decode(
     outcome.map(|()| record)
 }
 
-/// Like [`decode`], with the objects in the record.
+/// Like [`decode`], with the objects in the record, sealed.
 pub fn decode_whole(summary: Summary, payload: &[u8], state: State, secrets: Option<&Secrets>) -> Result<Record> {
     let mut objects = Vec::new();
-    let record = decode(summary, payload, state, secrets, |_, object| objects.push(Arc::new(object)))?;
+    let record = decode(summary, payload, state, secrets, |_, object| objects.push(Arc::new(object.into())))?;
     Ok(Record { objects, ..record })
 }
 
@@ -373,8 +394,9 @@ mod tests {
     use jiff::Timestamp;
 
     pub fn record() -> Record {
-        let body =
-            |body: Value| Arc::new(Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap());
+        let body = |body: Value| {
+            Arc::new(Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap().into())
+        };
         Record {
             summary: Summary {
                 release: "org1".into(),
@@ -430,7 +452,7 @@ mod tests {
         let mut record = record();
         record.user_values = json!({"db": {"password": "hook"}});
         record.hooks = vec![Hook {
-            object: record.objects[1].as_ref().clone(),
+            object: record.objects[1].open(),
             events: vec![crate::manifest::HookEvent::PreInstall],
             weight: 0,
             delete_policies: vec![crate::manifest::DeletePolicy::HookSucceeded],

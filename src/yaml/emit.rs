@@ -111,7 +111,7 @@ fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
 /// True if every reader takes the bare text for this string. What merely could be a number, a date or a time counts as one.
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
-    let word = text.len() <= 5 && is_word_of_some_reader(text);
+    let word = text.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
     let numeric = |c: char| {
         c.is_ascii_hexdigit()
             || matches!(c, 'x' | 'X' | 'o' | 'O' | '_' | '.' | ':' | '+' | '-' | ',' | 't' | 'T' | 'z' | 'Z' | 'p' | 'P' | ' ')
@@ -125,22 +125,19 @@ fn is_plain(text: &str) -> bool {
         && !word
         && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) && text.chars().all(numeric))
         && !text.ends_with([' ', ':'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && text.chars().all(|c| c == ' ' || is_visible(c))
-        && text.is_ascii() | text.chars().all(|c| c.is_ascii() || c.is_alphanumeric() || !c.is_whitespace())
+        && !text.as_bytes().windows(2).any(|pair| matches!(pair, b": " | b" #"))
+        && text.chars().all(|c| is_visible(c) && (c.is_ascii() || c.is_alphanumeric() || !c.is_whitespace()))
 }
 
-fn is_word_of_some_reader(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    matches!(
-        lower.as_str(),
-        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | ".inf" | ".nan" | "nan" | "inf" | "+.inf" | "-.inf"
-    )
-}
+/// Words that some reader takes for a boolean, a null or a number, in whatever case.
+const WORDS: [&str; 15] =
+    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf", "+.inf", "-.inf"];
 
 /// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and U+2029.
 fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
     !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}'))
 }
 
@@ -178,16 +175,20 @@ fn write_block(out: &mut String, text: &str, depth: usize) {
 
 fn write_quoted(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| matches!(c, '"' | '\\') || !is_visible(c)) {
+        out.push_str(&rest[..at]);
+        let c = rest[at..].chars().next().expect("one was found there");
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if is_visible(c) => out.push(c),
             c => write!(out, "\\u{:04X}", c as u32).expect("a string takes all that is written"),
         }
+        rest = &rest[at + c.len_utf8()..];
     }
+    out.push_str(rest);
     out.push('"');
 }

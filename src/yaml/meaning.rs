@@ -28,12 +28,6 @@ pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     }
 }
 
-/// Reads all documents of `text` in one go, as [`read`] does each; `None` when one of them cannot be read. Far quicker than one after
-/// the other: the reader sets itself up once.
-pub fn read_all(text: &str) -> Option<Vec<(Value, bool)>> {
-    read_stream(text).collect::<serde_yaml::Result<_>>().ok()
-}
-
 fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bool)>> {
     let state = State {
         doubtful: Cell::new(false),

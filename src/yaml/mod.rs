@@ -3,7 +3,8 @@
 //! Reading is as strict as the meaning of a document demands (duplicate keys, tags and non-scalar keys are errors with a
 //! position); writing quotes whatever any YAML 1.1 or 1.2 reader would not read back as the same string.
 //!
-//! `serde_yaml` reads the meaning. It cannot say where a node stands or whether a scalar was quoted, so a second walk over the
+//! What charts render to is nearly always of a simple form, which [`simple`] reads in one pass. All else, and whatever is wrong, is read by
+//! `serde_yaml`, which reads the meaning. It cannot say where a node stands or whether a scalar was quoted, so a second walk over the
 //! events of the same text ([`events`]) answers that, and only when someone asks: for positions, for the exact place of an error,
 //! and for the few plain scalars that kubectl and Helm read otherwise than YAML 1.2 (`on`, `0777`, `1_000`; see [`scalar`]).
 
@@ -11,6 +12,7 @@ mod emit;
 mod events;
 mod meaning;
 mod scalar;
+mod simple;
 
 pub use emit::emit;
 
@@ -49,23 +51,14 @@ pub struct Document {
 pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     let source = Source { text, subject };
     source.check()?;
-    let pieces: Vec<Piece> = source.pieces().collect();
-    let at_once = if pieces.len() > 1 && !pieces.iter().any(|piece| wants_a_look(piece.text)) {
-        meaning::read_all(source.content())
-    } else {
-        None
-    };
-    // No piece holds two documents, so as many documents as pieces are one of each. Whatever else comes is looked at piece by piece.
-    let at_once = at_once.filter(|read| read.len() == pieces.len() && !read.iter().any(|(value, _)| value.is_null()));
-    let mut documents = Vec::with_capacity(pieces.len());
-    let mut at_once = at_once.into_iter().flatten();
-    for piece in &pieces {
-        let value = match at_once.next() {
-            Some((value, false)) => value,
-            Some((_, true)) | None => source.read(piece, false)?.0,
+    let mut documents = Vec::new();
+    for piece in source.pieces() {
+        let value = match simple::read(piece.text) {
+            Some(value) => value,
+            None => source.read(&piece, false)?.0,
         };
         if !value.is_null() {
-            documents.push(Document { value, range: piece.range.clone() });
+            documents.push(Document { value, range: piece.range });
         }
     }
     Ok(documents)
@@ -196,9 +189,10 @@ impl<'a> Source<'a> {
                     if marker && index > 0 {
                         break;
                     }
-                    let body = if marker { &row[3..] } else { row }.trim();
-                    if content.is_none() && !(body.is_empty() || body.starts_with('#') || row.starts_with('%')) {
-                        content = Some(at);
+                    if content.is_none() {
+                        let body = if marker { &row[3..] } else { row }.trim();
+                        let is_content = !(body.is_empty() || body.starts_with('#') || row.starts_with('%'));
+                        content = is_content.then_some(at);
                     }
                     at += row.len();
                     line += 1;

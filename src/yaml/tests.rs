@@ -214,6 +214,102 @@ fn a_manifest_is_written_as_kubectl_writes_it() {
     assert_eq!(emit(&json!("a\nb\n")), "|\n  a\n  b\n");
 }
 
+/// What the whole reader makes of a text, document by document.
+fn read_whole(text: &str) -> Result<Vec<Value>> {
+    let source = Source { text, subject: "a.yaml" };
+    source.check()?;
+    source.pieces().map(|piece| Ok(source.read(&piece, false)?.0)).collect()
+}
+
+#[test]
+fn what_charts_render_to_is_of_the_simple_form() {
+    let text = concat!(
+        "---\n# a comment\napiVersion: v1   # the oldest\nkind: Service\n\nmetadata:\n  name: \"peer0\"\n",
+        "  labels: {\"app.kubernetes.io/name\": \"peer0\",\"a\": 'b'}\n  annotations:\n",
+        "spec:\n  clusterIP: None\n  ports:\n  - {name: grpc, port: 7051, targetPort: 7051}\n  - name: \"a \\\"b\\\" \\u00e9\\n\"\n",
+        "    port: 0777\n    on: [yes, -1.5, 1_000, {}, [ ], 10Gi, [a b, c]]\n  -\n    - x: y\n    - - z\n      - -flag=a:b\n  -   deep:\n      - last\n  flag: off\n",
+    );
+    assert_eq!(simple::read(text), None, "the key `on` needs quotes");
+    let text = text.replace("    on:", "    \"on\":");
+    let value = simple::read(&text).expect("the simple form");
+    assert_eq!(read_whole(&text).unwrap(), [value.clone()]);
+    assert_eq!(value["spec"]["ports"][2], json!([{"x": "y"}, ["z", "-flag=a:b"]]));
+    assert_eq!(value["spec"]["ports"][1]["on"], json!([true, -1.5, 1000, {}, [], "10Gi", ["a b", "c"]]));
+}
+
+#[test]
+fn what_is_not_surely_of_the_simple_form_is_left_to_the_whole_reader() {
+    for text in [
+        "a: b\n  c\n",
+        "a: b\n\n  c\n",
+        "a: \"b\n  c\"\n",
+        "a: |\n  b\n",
+        "a: >-\n  b\n",
+        "a: &x b\n",
+        "a: *x\n",
+        "a: !!str b\n",
+        "a: b &c\n",
+        "? a\n: b\n",
+        "a\n",
+        "- a\n b\n",
+        "- a: b\n c: d\n",
+        "a: {b: c\n  }\n",
+        "a: {b}\n",
+        "a: {b: }\n",
+        "a: [b: c]\n",
+        "a: [b, ]\n",
+        "a: {b: c,}\n",
+        "a: {b: c:d}\n",
+        "a: {b:c}\n",
+        "{a: b}: c\n",
+        "a:\tb\n",
+        "a: b\t\n",
+        "\ta: b\n",
+        "a: b\r\n",
+        "a: b: c\n",
+        "a: b:\n",
+        "a: - b\n",
+        "a: -\n",
+        "a: 'it''s'\n",
+        "a: \"\\x41\"\n",
+        "a: \"\\ud83d\\ude00\"\n",
+        "a: \"b\"#c\n",
+        "a: [b]#c\n",
+        "a: 1\na: 2\n",
+        "a: {b: 1, b: 2}\n",
+        "on: 1\n",
+        "<<: {}\n",
+        "a: .inf\n",
+        "a: 18446744073709551616\n",
+        "a: <<\n",
+        "a: \"\u{a0}\"\n",
+        "a: é\n",
+        "%YAML 1.2\n---\na: b\n",
+        "--- a\n",
+        "---a: b\n",
+        "...a: b\n",
+        "a:\n    b: 1\n  c: 2\n",
+        "- a\n- b\nc: d\n",
+        "a: b\n- c\n",
+        "a: @b\n",
+        "a: `b`\n",
+        "a: %b\n",
+        "a: ]\n",
+        "a : b\n",
+        "\"a\" : b\n",
+        "#a\nb\n",
+    ] {
+        assert_eq!(simple::read(text), None, "{text:?}");
+    }
+    let long = format!("a: 1\n{}: 2\n", "k".repeat(1024));
+    assert_eq!(simple::read(&long), None);
+    for deep in [format!("{}a\n", "- ".repeat(100)), format!("a: {}{}\n", "[".repeat(100), "]".repeat(100))] {
+        assert_eq!(simple::read(&deep), None);
+        assert!(problem(&deep).contains("nested deeper"));
+        assert!(simple::read(&deep.replacen("- ", "", 1).replacen('[', "", 1).replacen(']', "", 1)).is_some());
+    }
+}
+
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z]{1,6}",
@@ -281,6 +377,25 @@ proptest! {
             pointers(&value, "", &mut found);
             found.sort();
             prop_assert_eq!(positions.into_keys().collect::<Vec<_>>(), found);
+        }
+    }
+
+    #[test]
+    fn what_the_simple_reader_reads_the_whole_one_reads_as_the_same(
+        lines in prop::collection::vec(
+            ("(  ){0,3} ?", "(- ){0,2}", "([a-c/.-]{1,3}|on|1|\"[a-c ]{0,2}\"|'[a'\"]{0,2}'|\\{a|\\[a):? ?",
+             "([ -~]{0,6}|[a-b0-9.:+_-]{1,5}|\"[a-c\\\\n\"é# ]{0,6}\"|[\\[{]([a-b0-9'\", :#-]{0,3}[,:\\]}]? ?){0,4}[\\]}])?( #x|#)?"),
+            0..6,
+        ),
+        end in "(\n|---|  \n)?",
+    ) {
+        let text: String = lines.into_iter().map(|(indent, dash, key, value)| format!("{indent}{dash}{key}{value}\n")).collect();
+        let text = format!("{text}{end}");
+        if Source { text: &text, subject: "a.yaml" }.check().is_ok()
+            && let [piece] = &Source { text: &text, subject: "a.yaml" }.pieces().collect::<Vec<_>>()[..]
+            && let Some(value) = simple::read(piece.text)
+        {
+            prop_assert_eq!(read_whole(&text), Ok(vec![value]), "{}", text);
         }
     }
 

@@ -148,8 +148,8 @@ impl Node {
 }
 
 /// The nodes of a manifest. `claimed` is the Fabric version that its values name.
-pub fn nodes(objects: &[impl AsRef<Object>], claimed: Option<&Version>) -> Vec<Node> {
-    let nodes = objects.iter().filter_map(|object| Node::of_object(object.as_ref(), claimed));
+pub fn nodes<'a>(objects: impl IntoIterator<Item = &'a Object>, claimed: Option<&Version>) -> Vec<Node> {
+    let nodes = objects.into_iter().filter_map(|object| Node::of_object(object, claimed));
     nodes.filter(|node| !node.programs.is_empty()).collect()
 }
 

@@ -1,0 +1,54 @@
+//! An object that is settled, as text.
+
+use super::{Object, ObjectKey, Source};
+use bytes::Bytes;
+use serde_json::Value;
+
+/// An object of which nothing changes any more: it is kept as the JSON that is sent and recorded. As a tree it takes some seven times as
+/// much memory, and would be written out anew for each of both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    pub key: ObjectKey,
+    pub api_version: String,
+    pub source: Source,
+    /// [`Object::stage`]
+    pub stage: i32,
+    /// Whether it has an [`Object::rollout_group`].
+    pub takes_turns: bool,
+    /// Whether it names the resourceVersion that it is based on.
+    pub is_versioned: bool,
+    json: Bytes,
+}
+
+impl Sealed {
+    pub fn json(&self) -> &Bytes {
+        &self.json
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.json).expect("JSON is UTF-8")
+    }
+
+    /// The object's tree, made anew at each call.
+    pub fn body(&self) -> Value {
+        serde_json::from_slice(&self.json).expect("it was written by this program")
+    }
+
+    pub fn open(&self) -> Object {
+        Object { key: self.key.clone(), body: self.body(), source: self.source.clone() }
+    }
+}
+
+impl From<Object> for Sealed {
+    fn from(object: Object) -> Sealed {
+        Sealed {
+            api_version: object.api_version().to_owned(),
+            stage: object.stage(),
+            takes_turns: object.rollout_group().is_some(),
+            is_versioned: !object.body["metadata"]["resourceVersion"].is_null(),
+            json: serde_json::to_vec(&object.body).expect("JSON with string keys is always written").into_boxed_slice().into(),
+            key: object.key,
+            source: object.source,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of all of YAML.
+//!
+//! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and flow maps and lists (`{a: [1, 2]}`) that
+//! end on their line; comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader ([`super::meaning`],
+//! [`super::events`]), which also says what is wrong. So this reader refuses too much rather than too little, and what it reads the whole
+//! reader reads as the same value: a property test and a fuzz target hold one against the other.
+
+use super::{
+    MAX_DEPTH,
+    scalar::{self, Scalar},
+};
+use serde_json::{Map, Number, Value};
+
+/// A key is found only where its `:` stands within 1024 characters of its beginning (YAML 1.2, 7.4): longer ones are not simple.
+const LONGEST_KEY: usize = 1000;
+
+/// Reads the one document of `text`; `None` when it is not of the simple form.
+pub fn read(text: &str) -> Option<Value> {
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, column: None, entries: Vec::new(), items: Vec::new() };
+    if text.starts_with("---") {
+        reader.at = 3;
+        reader.end_of_line()?;
+    }
+    reader.next_line()?;
+    let value = match reader.column {
+        Some(_) => reader.block(0)?,
+        None => Value::Null,
+    };
+    reader.column.is_none().then_some(value)
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    bytes: &'t [u8],
+    /// The byte that is read next.
+    at: usize,
+    /// Where the present line's content, or that of its innermost entry, begins, counted in spaces; `None` at the end of the text.
+    column: Option<usize>,
+    /// The entries and items of all maps and lists that are being read, innermost last: how many one has is known when it ends, and it is
+    /// made with room for just so many.
+    entries: Vec<(String, Value)>,
+    items: Vec<Value>,
+}
+
+impl<'t> Reader<'t> {
+    fn peek(&self) -> u8 {
+        self.byte(0)
+    }
+
+    /// The byte so far ahead; a line's end behind the end of the text.
+    fn byte(&self, ahead: usize) -> u8 {
+        self.bytes.get(self.at + ahead).copied().unwrap_or(b'\n')
+    }
+
+    fn skip_spaces(&mut self) {
+        while self.peek() == b' ' {
+            self.at += 1;
+        }
+    }
+
+    /// From behind a value over spaces and a comment to the end of its line.
+    fn end_of_line(&mut self) -> Option<()> {
+        let value_ends = self.at;
+        self.skip_spaces();
+        match self.peek() {
+            b'\n' => Some(()),
+            b'#' if self.at > value_ends => self.skip_comment(),
+            _ => None,
+        }
+    }
+
+    fn skip_comment(&mut self) -> Option<()> {
+        let rest = &self.bytes[self.at..];
+        let comment = &rest[..rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())];
+        self.at += comment.len();
+        comment.iter().all(|byte| is_in_text(*byte)).then_some(())
+    }
+
+    /// From the end of a line to the content of the next one that has any.
+    fn next_line(&mut self) -> Option<()> {
+        while self.at < self.bytes.len() {
+            // The line's end; at the very beginning there is none.
+            self.at += usize::from(self.peek() == b'\n');
+            let start = self.at;
+            self.skip_spaces();
+            match self.peek() {
+                b'\n' => {}
+                b'#' => self.skip_comment()?,
+                _ => {
+                    self.column = Some(self.at - start);
+                    return Some(());
+                }
+            }
+        }
+        self.column = None;
+        Some(())
+    }
+
+    /// A map or list in block form that begins here.
+    fn block(&mut self, depth: usize) -> Option<Value> {
+        if depth == MAX_DEPTH {
+            return None;
+        }
+        if self.is_at_item() { self.block_list(depth) } else { self.block_map(depth) }
+    }
+
+    /// Whether a `-` stands here that begins an item.
+    fn is_at_item(&self) -> bool {
+        self.peek() == b'-' && matches!(self.byte(1), b' ' | b'\n')
+    }
+
+    fn block_list(&mut self, depth: usize) -> Option<Value> {
+        let column = self.column;
+        let first = self.items.len();
+        while self.column == column && self.is_at_item() {
+            let dash = self.at;
+            self.at += 1;
+            self.skip_spaces();
+            let item = match self.peek() {
+                b'\n' | b'#' => self.value_below(column, false, depth)?,
+                _ => {
+                    if self.is_at_item() || self.is_at_key() {
+                        self.column = Some(column? + self.at - dash);
+                        self.block(depth + 1)?
+                    } else {
+                        self.value_on_line(depth)?
+                    }
+                }
+            };
+            self.items.push(item);
+        }
+        // A line that stands further in belongs to no item.
+        (self.column <= column).then(|| Value::Array(self.items.drain(first..).collect()))
+    }
+
+    fn block_map(&mut self, depth: usize) -> Option<Value> {
+        let column = self.column;
+        let first = self.entries.len();
+        while self.column == column {
+            let key = self.key()?;
+            self.skip_spaces();
+            let value = match self.peek() {
+                b'\n' | b'#' => self.value_below(column, true, depth)?,
+                _ => self.value_on_line(depth)?,
+            };
+            self.entries.push((key, value));
+        }
+        if self.column > column {
+            return None;
+        }
+        self.map(first)
+    }
+
+    /// The value of a key or `-` behind which its line ends. Items of a key's list may stand at the column of the key.
+    fn value_below(&mut self, column: Option<usize>, of_key: bool, depth: usize) -> Option<Value> {
+        // A comment needs a space before it: behind `-` and `:` there was one.
+        if self.peek() == b'#' {
+            if self.bytes[self.at - 1] != b' ' {
+                return None;
+            }
+            self.skip_comment()?;
+        }
+        self.next_line()?;
+        if self.column > column || (of_key && self.column == column && self.is_at_item()) {
+            return self.block(depth + 1);
+        }
+        Some(Value::Null)
+    }
+
+    /// A value that ends on its line, up to the next line.
+    fn value_on_line(&mut self, depth: usize) -> Option<Value> {
+        let value = match self.peek() {
+            b'{' | b'[' | b'"' | b'\'' => self.flow(depth + 1)?,
+            _ => self.plain()?,
+        };
+        self.end_of_line()?;
+        self.next_line()?;
+        Some(value)
+    }
+
+    /// Whether a key begins here, so that this is a map. What merely looks like one is found out when it is read.
+    fn is_at_key(&self) -> bool {
+        let rest = &self.bytes[self.at..];
+        let end = match rest.first() {
+            Some(quote @ (b'"' | b'\'')) => rest[1..].iter().position(|byte| byte == quote || *byte == b'\n').map(|end| end + 2),
+            _ => rest.iter().position(|byte| !is_in_key(*byte)),
+        };
+        end.is_some_and(|end| rest.get(end) == Some(&b':') && matches!(rest.get(end + 1), Some(b' ' | b'\n') | None))
+    }
+
+    /// A key and its `:`, behind which a space or the line's end stands.
+    fn key(&mut self) -> Option<String> {
+        let start = self.at;
+        let key = match self.peek() {
+            b'"' | b'\'' => self.quoted()?,
+            first if first.is_ascii_alphanumeric() || matches!(first, b'_' | b'/' | b'.') => {
+                while is_in_key(self.peek()) {
+                    self.at += 1;
+                }
+                let key = &self.text[start..self.at];
+                // Dots alone might be those that end a document.
+                if key.starts_with("..") || !scalar::keeps_its_text_as_key(key) {
+                    return None;
+                }
+                key.to_owned()
+            }
+            _ => return None,
+        };
+        let is_key = self.peek() == b':' && matches!(self.byte(1), b' ' | b'\n') && self.at - start <= LONGEST_KEY;
+        self.at += 1;
+        is_key.then_some(key)
+    }
+
+    /// A plain scalar in block form: all up to a comment or the end of the line.
+    fn plain(&mut self) -> Option<Value> {
+        let start = self.at;
+        let begins_well = match self.peek() {
+            b'-' => matches!(self.byte(1), b'-' | b'.') || self.byte(1).is_ascii_alphanumeric(),
+            first => first.is_ascii_alphanumeric() || b"/_.($+^;\\<=~".contains(&first),
+        };
+        if !begins_well {
+            return None;
+        }
+        loop {
+            match self.peek() {
+                b'\n' => break,
+                b' ' if self.byte(1) == b'#' => break,
+                b':' if matches!(self.byte(1), b' ' | b'\n') => return None,
+                // What might be a tag or an anchor is looked at once more by the whole reader.
+                b'!' | b'&' => return None,
+                b' '..=b'~' => self.at += 1,
+                _ => return None,
+            }
+        }
+        meaning_of(self.text[start..self.at].trim_end_matches(' '))
+    }
+
+    /// A text in quotes, a map or list in flow form, or a plain scalar in one.
+    fn flow(&mut self, depth: usize) -> Option<Value> {
+        match self.peek() {
+            b'"' | b'\'' => self.quoted().map(Value::String),
+            b'[' | b'{' if depth == MAX_DEPTH => None,
+            b'[' => self.flow_list(depth),
+            b'{' => self.flow_map(depth),
+            _ => self.flow_plain(),
+        }
+    }
+
+    fn flow_list(&mut self, depth: usize) -> Option<Value> {
+        let first = self.items.len();
+        let mut more = self.begins_flow(b']');
+        while more {
+            let item = self.flow(depth + 1)?;
+            self.items.push(item);
+            more = self.goes_on(b']')?;
+        }
+        Some(Value::Array(self.items.drain(first..).collect()))
+    }
+
+    fn flow_map(&mut self, depth: usize) -> Option<Value> {
+        let first = self.entries.len();
+        let mut more = self.begins_flow(b'}');
+        while more {
+            let key = self.key()?;
+            self.skip_spaces();
+            let value = self.flow(depth + 1)?;
+            self.entries.push((key, value));
+            more = self.goes_on(b'}')?;
+        }
+        self.map(first)
+    }
+
+    /// Over the bracket that begins a map or list. Whether anything is in it: if not, over its end.
+    fn begins_flow(&mut self, end: u8) -> bool {
+        self.at += 1;
+        self.skip_spaces();
+        let is_empty = self.peek() == end;
+        self.at += usize::from(is_empty);
+        !is_empty
+    }
+
+    /// Over a comma or the bracket that ends a map or list: whether another entry follows.
+    fn goes_on(&mut self, end: u8) -> Option<bool> {
+        self.skip_spaces();
+        let sign = self.peek();
+        self.at += 1;
+        match sign {
+            b',' => {
+                self.skip_spaces();
+                Some(true)
+            }
+            sign if sign == end => Some(false),
+            _ => None,
+        }
+    }
+
+    fn flow_plain(&mut self) -> Option<Value> {
+        let start = self.at;
+        let first = self.peek();
+        if !(first.is_ascii_alphanumeric()
+            || matches!(first, b'/' | b'_' | b'.')
+            || first == b'-' && self.byte(1).is_ascii_alphanumeric())
+        {
+            return None;
+        }
+        while self.peek().is_ascii_alphanumeric() || b"/_.-+=@%$~*() ".contains(&self.peek()) {
+            self.at += 1;
+        }
+        let text = self.text[start..self.at].trim_end_matches(' ');
+        self.at = start + text.len();
+        meaning_of(text)
+    }
+
+    /// A text in quotes that ends on its line.
+    fn quoted(&mut self) -> Option<String> {
+        let quote = self.peek();
+        self.at += 1;
+        let (mut text, mut copied) = (String::new(), self.at);
+        loop {
+            let byte = self.peek();
+            match byte {
+                b'\\' if quote == b'"' => {
+                    text.push_str(&self.text[copied..self.at]);
+                    text.push(self.escaped()?);
+                    copied = self.at;
+                }
+                // Two of them are one.
+                b'\'' if quote == byte && self.byte(1) == byte => return None,
+                _ if byte == quote => break,
+                byte if is_in_text(byte) => self.at += 1,
+                _ => return None,
+            }
+        }
+        let rest = &self.text[copied..self.at];
+        self.at += 1;
+        if text.is_empty() {
+            return Some(rest.to_owned());
+        }
+        text.push_str(rest);
+        Some(text)
+    }
+
+    /// What JSON escapes, but for characters in two halves.
+    fn escaped(&mut self) -> Option<char> {
+        let sign = self.byte(1);
+        self.at += 2;
+        match sign {
+            b'"' | b'\\' => Some(char::from(sign)),
+            b'n' => Some('\n'),
+            b'r' => Some('\r'),
+            b't' => Some('\t'),
+            b'u' => {
+                let digits =
+                    self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                self.at += 4;
+                char::from_u32(u32::from_str_radix(digits, 16).ok()?)
+            }
+            _ => None,
+        }
+    }
+
+    fn map(&mut self, first: usize) -> Option<Value> {
+        let mut map = Map::with_capacity(self.entries.len() - first);
+        for (key, value) in self.entries.drain(first..) {
+            if map.insert(key, value).is_some() {
+                return None;
+            }
+        }
+        Some(Value::Object(map))
+    }
+}
+
+fn is_in_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
+}
+
+/// Whether a byte may stand in a comment or in quotes: ASCII that can be seen, or a part of a character of U+00C0 to U+DFFF or above U+FFFF,
+/// all of which are the same to every reader.
+fn is_in_text(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | 0x80..=0xbf | 0xc3..=0xed | 0xf0..=0xf4)
+}
+
+/// What a plain scalar means; `None` for what has no meaning.
+fn meaning_of(text: &str) -> Option<Value> {
+    match scalar::resolve(text) {
+        Scalar::Text => Some(Value::String(text.to_owned())),
+        Scalar::Null => Some(Value::Null),
+        Scalar::Bool(flag) => Some(Value::Bool(flag)),
+        Scalar::Int(number) => Some(number.into()),
+        Scalar::UInt(number) => Some(number.into()),
+        Scalar::Float(number) => Number::from_f64(number).map(Value::Number),
+        Scalar::TooLarge | Scalar::NotFinite | Scalar::Merge => None,
+    }
+}
