@@ -70,7 +70,7 @@ pub fn values(given: Given) -> Result<Computed> {
         Some(defaults) => defaults,
         None => values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?,
     };
-    let (all, warnings) = values::coalesce(&defaults, &user);
+    let (all, warnings) = values::coalesce(defaults, &user);
     if let (Some(schema), false) = (&chart.schema, given.skip_schema_validation) {
         values::validate(schema, &all, given.release, &chart.name_version())?;
     }

@@ -101,7 +101,7 @@ impl Case {
     fn outcome_of(&self, text: String) -> Result<Outcome, Error> {
         let chart = self.chart();
         let user = values::from_sources(vec![Source::File { name: "values.yaml".to_owned(), text }])?;
-        let (values, _) = values::coalesce(&values::defaults(&chart.values, "values.yaml")?, &user);
+        let (values, _) = values::coalesce(values::defaults(&chart.values, "values.yaml")?, &user);
         let schema = chart.schema.as_ref().expect("each chart has a schema");
         values::validate(schema, &values, &self.release, &chart.name_version())?;
         let subject =

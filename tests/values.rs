@@ -47,7 +47,7 @@ fn outcome(case: &Value) -> Result<Value, String> {
         None => Ok(user.tree),
         Some(defaults) => {
             let defaults = values::defaults(defaults, "chart").map_err(|error| error.to_string())?;
-            Ok(values::coalesce(&defaults, &user).0.tree)
+            Ok(values::coalesce(defaults, &user).0.tree)
         }
     }
 }

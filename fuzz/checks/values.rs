@@ -47,11 +47,15 @@ fn clash(under: &Value, over: &Value) -> bool {
 }
 
 fn coalescing_keeps_its_laws(chart: &Values, user: &Values) {
-    let (values, _) = coalesce(chart, user);
+    let (values, _) = coalesce(chart.clone(), user);
     assert!(!has_null(&values.tree), "null removes: {}", values.tree);
-    assert_eq!(coalesce(chart, &merge(user.clone(), user.clone())).0.tree, values.tree, "saying it twice changes nothing");
+    assert_eq!(
+        coalesce(chart.clone(), &merge(user.clone(), user.clone())).0.tree,
+        values.tree,
+        "saying it twice changes nothing"
+    );
     let nothing = Values { tree: Value::Object(Map::new()), ..Values::default() };
-    assert_eq!(coalesce(&values, &nothing).0.tree, values.tree, "its outcome stays as it is");
+    assert_eq!(coalesce(values.clone(), &nothing).0.tree, values.tree, "its outcome stays as it is");
     said_is_there(&user.tree, &values.tree);
     every_node_has_an_origin(&values, &values.tree, "");
 }
@@ -91,7 +95,7 @@ fn the_schema_hides_values(mut tree: Value) {
     mark(&mut tree);
     let input = tree.to_string();
     let user = with_origin(tree, Origin::Program("fuzz".into()));
-    let (values, warnings) = coalesce(&with_origin(json!({}), Origin::Program("chart".into())), &user);
+    let (values, warnings) = coalesce(with_origin(json!({}), Origin::Program("chart".into())), &user);
     warnings.iter().for_each(|warning| hides_the_marker(warning, &input));
     if let Err(error) = values::validate(schema(), &values, "org1", "peer-org") {
         hides_the_marker(error, &input);

@@ -150,7 +150,7 @@ fn values_yaml(chart: &Chart) -> Vec<Finding> {
     match values::defaults(&chart.values, file) {
         Err(error) => findings.push(of_error(chart, &error, file)),
         Ok(defaults) => {
-            let (defaults, _) = values::coalesce(&defaults, &values::Values::default());
+            let (defaults, _) = values::coalesce(defaults, &values::Values::default());
             if let Some(schema) = &chart.schema
                 && let Err(error) = values::validate(schema, &defaults, &chart.metadata.name, &chart.name_version())
             {

@@ -10,7 +10,7 @@ use crate::compose::{self, Given};
 use crate::error::{Error, Place, Result, nearest};
 use crate::identity::{self, Source};
 use crate::manifest::{self, HookEvent, Object};
-use crate::plan::mask::Masker;
+use crate::plan::mask::{self, Masker};
 use crate::release::ReleaseName;
 use crate::render::Capabilities;
 use clap::{ArgAction, Args, ValueHint};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// Render a chart and print its manifest, without a cluster
 ///
@@ -122,7 +123,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     printed.map(|()| ExitCode::SUCCESS)
 }
 
-/// Objects whose text is made before it is printed.
+/// Objects whose text is made in one go.
 const PRINTED_AT_ONCE: usize = 50;
 
 /// `1.33`, `v1.33.0` and `1.33.0` mean the same.
@@ -148,8 +149,12 @@ fn hide(objects: &mut [Object], secrets: Vec<String>, edge: &Edge) {
     // The key is never the same: no mask that might remain can be compared with another's.
     let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets);
     for object in objects {
-        object.body = masker.object(&object.body);
-        plain(&mut object.body, &mask);
+        let mut taken = BTreeMap::new();
+        let secret = mask::object_pointers(&object.body);
+        masker.take(&mut object.body, "", &secret, &mut taken);
+        if !taken.is_empty() {
+            plain(&mut object.body, &mask);
+        }
     }
 }
 
@@ -212,8 +217,19 @@ fn print(arguments: &Arguments, chart: &str, objects: &[Object], edge: &Edge) ->
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         return edge.terminal.print_document(arguments.output.output, &list);
     }
-    // Part by part: the text of a large manifest need not be held as a whole.
-    objects.chunks(PRINTED_AT_ONCE).try_for_each(|objects| edge.terminal.print_verbatim(&manifest::to_yaml(chart, objects)))
+    // Another thread makes the texts from the last one on, until both meet.
+    let parts: Vec<_> = objects.chunks(PRINTED_AT_ONCE).map(|objects| (objects, OnceLock::new())).collect();
+    std::thread::scope(|scope| {
+        if parts.len() > 1 {
+            scope.spawn(|| parts.iter().rev().for_each(|part| _ = text_of(chart, part)));
+        }
+        parts.iter().try_for_each(|part| edge.terminal.print_verbatim(text_of(chart, part)))
+    })
+}
+
+/// The text of some objects, made by whoever asks first.
+fn text_of<'p>(chart: &str, (objects, text): &'p (&[Object], OnceLock<String>)) -> &'p str {
+    text.get_or_init(|| manifest::to_yaml(chart, *objects))
 }
 
 fn write(arguments: &Arguments, folder: &Path, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {

@@ -10,6 +10,9 @@ type Origins = BTreeMap<String, Vec<Origin>>;
 
 /// `over` on top of `under`, both the user's (null is kept as a wish to remove).
 pub fn merge(mut under: Values, over: Values) -> Values {
+    if under.origins.is_empty() && under.tree.as_object().is_some_and(Map::is_empty) {
+        return over;
+    }
     let Values { tree, origins } = over;
     merge_node(&mut under.tree, tree, "", &mut under.origins, &origins);
     under
@@ -43,86 +46,105 @@ fn merge_node(under: &mut Value, over: Value, pointer: &str, known: &mut Origins
 /// holds warnings for the user (a map that something else replaces, and the other way round).
 ///
 /// A removed key keeps its origins, so that errors and `values explain` can say who removed it.
-pub fn coalesce(defaults: &Values, user: &Values) -> (Values, Vec<String>) {
-    let mut work = Coalesce { defaults, user, origins: Origins::new(), warnings: Vec::new() };
-    let tree = match (&defaults.tree, &user.tree) {
-        (Value::Object(default), Value::Object(own)) => work.maps(default, own, ""),
-        (Value::Object(only), _) => work.one_map(&defaults.origins, only, ""),
-        (_, Value::Object(only)) => work.one_map(&user.origins, only, ""),
-        _ => Map::new(),
+pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
+    let mut work = Coalesce { user, origins: defaults.origins, warnings: Vec::new() };
+    let tree = match (defaults.tree, &user.tree) {
+        (Value::Object(mut defaults), Value::Object(own)) => {
+            work.maps(&mut defaults, own, "");
+            defaults
+        }
+        (Value::Object(mut only), _) => {
+            drop_nulls(&mut only);
+            only
+        }
+        (_, Value::Object(only)) => {
+            work.origins.clear();
+            work.one_map(only, "")
+        }
+        _ => {
+            work.origins.clear();
+            Map::new()
+        }
     };
     (Values { tree: Value::Object(tree), origins: work.origins }, work.warnings)
 }
 
+/// Work on the defaults, in their place: what the user does not speak of is not touched but for its nulls.
 struct Coalesce<'v> {
-    defaults: &'v Values,
     user: &'v Values,
     origins: Origins,
     warnings: Vec<String>,
 }
 
 impl Coalesce<'_> {
-    fn maps(&mut self, defaults: &Map<String, Value>, own: &Map<String, Value>, pointer: &str) -> Map<String, Value> {
-        self.note(&self.defaults.origins, pointer);
-        self.note(&self.user.origins, pointer);
-        let mut map = Map::new();
-        for (key, default) in defaults {
+    fn maps(&mut self, defaults: &mut Map<String, Value>, own: &Map<String, Value>, pointer: &str) {
+        self.note(pointer);
+        defaults.retain(|key, default| own.contains_key(key) || !default.is_null());
+        defaults.iter_mut().filter(|(key, _)| !own.contains_key(*key)).for_each(|(_, default)| drop_nulls_below(default));
+        for (key, value) in own {
             let below = path::key_below(pointer, key);
-            let value = match own.get(key) {
-                None => self.one(&self.defaults.origins, default, &below),
-                Some(value) => self.both(default, value, &below),
-            };
-            map.extend(value.map(|value| (key.clone(), value)));
+            match defaults.get_mut(key) {
+                None => {
+                    let value = self.one(value, &below);
+                    defaults.extend(value.map(|value| (key.clone(), value)));
+                }
+                Some(default) => {
+                    if !self.both(default, value, &below) {
+                        defaults.shift_remove(key);
+                    }
+                }
+            }
         }
-        for (key, value) in own.iter().filter(|(key, _)| !defaults.contains_key(*key)) {
-            let value = self.one(&self.user.origins, value, &path::key_below(pointer, key));
-            map.extend(value.map(|value| (key.clone(), value)));
-        }
-        map
     }
 
-    fn both(&mut self, default: &Value, own: &Value, pointer: &str) -> Option<Value> {
-        if let (Value::Object(default), Value::Object(own)) = (default, own) {
-            return Some(Value::Object(self.maps(default, own, pointer)));
-        }
-        match (default, own) {
+    /// Whether anything is left.
+    fn both(&mut self, default: &mut Value, own: &Value, pointer: &str) -> bool {
+        match (&mut *default, own) {
+            (Value::Object(default), Value::Object(own)) => {
+                self.maps(default, own, pointer);
+                return true;
+            }
             (_, Value::Null) | (Value::Null, _) => {}
             (Value::Object(_), _) => self.warn(pointer, "is a map in the chart, your value replaces it whole"),
             (_, Value::Object(_)) => self.warn(pointer, "is no map in the chart, your map replaces what is there"),
             _ => {}
         }
-        self.note(&self.defaults.origins, pointer);
-        self.one(&self.user.origins, own, pointer)
+        forget_below(&mut self.origins, pointer);
+        let own = self.one(own, pointer);
+        let is_left = own.is_some();
+        *default = own.unwrap_or_default();
+        is_left
     }
 
-    /// A value that one side alone has: as it is, without the keys that are null.
-    fn one(&mut self, origins: &Origins, value: &Value, pointer: &str) -> Option<Value> {
+    /// A value of the user's: as it is, without the keys that are null.
+    fn one(&mut self, value: &Value, pointer: &str) -> Option<Value> {
         match value {
-            Value::Object(map) => Some(Value::Object(self.one_map(origins, map, pointer))),
+            Value::Object(map) => Some(Value::Object(self.one_map(map, pointer))),
             Value::Null => {
-                self.note(origins, pointer);
+                self.note(pointer);
                 None
             }
             other => {
-                self.note(origins, pointer);
-                let below = below(origins, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone()));
+                self.note(pointer);
+                let below = below(&self.user.origins, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone()));
                 self.origins.extend(below);
                 Some(other.clone())
             }
         }
     }
 
-    fn one_map(&mut self, origins: &Origins, map: &Map<String, Value>, pointer: &str) -> Map<String, Value> {
-        self.note(origins, pointer);
+    fn one_map(&mut self, map: &Map<String, Value>, pointer: &str) -> Map<String, Value> {
+        self.note(pointer);
         let entries = map.iter().filter_map(|(key, value)| {
-            let value = self.one(origins, value, &path::key_below(pointer, key))?;
+            let value = self.one(value, &path::key_below(pointer, key))?;
             Some((key.clone(), value))
         });
         entries.collect()
     }
 
-    fn note(&mut self, origins: &Origins, pointer: &str) {
-        if let Some(origins) = origins.get(pointer) {
+    /// Adds the user's origins of a node to those of the default.
+    fn note(&mut self, pointer: &str) {
+        if let Some(origins) = self.user.origins.get(pointer) {
             self.origins.entry(pointer.to_owned()).or_default().extend(origins.iter().cloned());
         }
     }
@@ -130,6 +152,18 @@ impl Coalesce<'_> {
     fn warn(&mut self, pointer: &str, what: &str) {
         let place = self.user.origin(pointer).map(|origin| format!(" ({origin})")).unwrap_or_default();
         self.warnings.push(format!("\"{}\" {what}{place}", path::display(pointer, &self.user.tree)));
+    }
+}
+
+/// Removes the keys that are null from a map and the maps in it, not from what is in lists.
+fn drop_nulls(map: &mut Map<String, Value>) {
+    map.retain(|_, value| !value.is_null());
+    map.values_mut().for_each(drop_nulls_below);
+}
+
+fn drop_nulls_below(value: &mut Value) {
+    if let Value::Object(map) = value {
+        drop_nulls(map);
     }
 }
 

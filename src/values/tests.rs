@@ -23,7 +23,7 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
         file("a.yaml", "peers:\n  count: 2\n"),
         file("b.yaml", "# list\nlist:\n- x: 0\n  w: &w {z: 1}\n- *w\n"),
     ]);
-    let (values, warnings) = coalesce(&chart, &user);
+    let (values, warnings) = coalesce(chart, &user);
     assert!(warnings.is_empty());
     assert_eq!(values.tree, json!({"peers": {"count": 3, "db": "goleveldb"}, "list": [{"x": 1, "w": {"z": 1}}, {"z": 1}]}));
     assert_eq!(shown(&values, "/peers/count"), ["peer-org/values.yaml:2", "a.yaml:2", "--set peers.count"]);
@@ -50,7 +50,7 @@ fn what_replaces_a_tree_takes_its_origins_away() {
 #[test]
 fn a_default_that_changes_between_map_and_text_gives_a_warning() {
     let chart = defaults("a: {b: 1}\nc: x\nd: null\ne: {f: 1}\n", "chart").unwrap();
-    let (values, warnings) = coalesce(&chart, &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]));
+    let (values, warnings) = coalesce(chart, &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]));
     assert_eq!(values.tree, json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}}));
     assert_eq!(
         warnings,
@@ -106,7 +106,7 @@ fn deep_and_long_arguments_are_refused_without_harm() {
 fn explain_tells_value_origin_and_what_is_shadowed() {
     let chart = defaults("peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\ngone: 1\n", "chart").unwrap();
     let (values, _) =
-        coalesce(&chart, &user([file("a.yaml", "peers: {count: 2}\ngone: null\n"), Source::Set("peers.count=3".into())]));
+        coalesce(chart, &user([file("a.yaml", "peers: {count: 2}\ngone: null\n"), Source::Set("peers.count=3".into())]));
     let secrets = ["/peers/db/password".to_owned()];
     let found = explain(&values, "peers.count", &secrets).unwrap();
     assert_eq!((found.path.as_str(), found.value), ("peers.count", Some(json!(3))));
@@ -227,7 +227,7 @@ fn violations_are_told_in_words_of_values() {
         assert!(report.contains(words), "{text}{report}");
     }
     let chart = defaults("peers: {count: 1}\n", "chart").unwrap();
-    let (values, _) = coalesce(&chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
+    let (values, _) = coalesce(chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
     let report = validate(&schema(), &values, "org1", "x").unwrap_err().to_string();
     assert!(report.contains("org1.yaml:2:3   peers.count: wanted by the chart, null removes it"), "{report}");
 }
@@ -404,7 +404,7 @@ proptest! {
     fn coalescing_removes_every_null_and_keeps_what_the_user_says(chart in trees(), own in trees()) {
         let origin = Origin::Program("x".into());
         let (chart, own) = (with_origin(chart, origin.clone()), with_origin(own, origin));
-        let (values, _) = coalesce(&chart, &own);
+        let (values, _) = coalesce(chart.clone(), &own);
         prop_assert!(!has_null(&values.tree));
         for pointer in own.origins.keys() {
             let said = own.tree.pointer(pointer).unwrap();
@@ -413,7 +413,7 @@ proptest! {
             }
         }
         // Coalescing its own outcome changes nothing more.
-        prop_assert_eq!(&coalesce(&chart, &merge(own.clone(), own)).0.tree, &values.tree);
+        prop_assert_eq!(&coalesce(chart, &merge(own.clone(), own)).0.tree, &values.tree);
     }
 
     #[test]

@@ -88,7 +88,10 @@ pub fn parse_with_positions(text: &str, subject: &str) -> Result<(Value, Positio
 pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Value, Positions)>> {
     let source = Source { text, subject };
     source.check()?;
-    let read = source.pieces().map(|piece| source.read(&piece, true));
+    let read = source.pieces().map(|piece| match simple::read_with_positions(piece.text, piece.first) {
+        Some(read) => Ok(read),
+        None => source.read(&piece, true),
+    });
     read.filter(|document| !matches!(document, Ok((Value::Null, _)))).collect()
 }
 

@@ -1,12 +1,12 @@
 //! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of all of YAML.
 //!
 //! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and flow maps and lists (`{a: [1, 2]}`) that
-//! end on their line; comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader ([`super::meaning`],
+//! end on their line; literal blocks (`|`); comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader ([`super::meaning`],
 //! [`super::events`]), which also says what is wrong. So this reader refuses too much rather than too little, and what it reads the whole
 //! reader reads as the same value: a property test and a fuzz target hold one against the other.
 
 use super::{
-    MAX_DEPTH,
+    MAX_DEPTH, Positions,
     scalar::{self, Scalar},
 };
 use serde_json::{Map, Number, Value};
@@ -16,17 +16,14 @@ const LONGEST_KEY: usize = 1000;
 
 /// Reads the one document of `text`; `None` when it is not of the simple form.
 pub fn read(text: &str) -> Option<Value> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, column: None, entries: Vec::new(), items: Vec::new() };
-    if text.starts_with("---") {
-        reader.at = 3;
-        reader.end_of_line()?;
-    }
-    reader.next_line()?;
-    let value = match reader.column {
-        Some(_) => reader.block(0)?,
-        None => Value::Null,
-    };
-    reader.column.is_none().then_some(value)
+    Reader::new(text, 1).document()
+}
+
+/// Like [`read`], with the positions of all nodes; `text` starts on the 1-based line `first` of a stream.
+pub fn read_with_positions(text: &str, first: usize) -> Option<(Value, Positions)> {
+    let mut reader = Reader { path: Some(Path::default()), ..Reader::new(text, first) };
+    let value = reader.document()?;
+    Some((value, reader.path?.positions))
 }
 
 struct Reader<'t> {
@@ -34,15 +31,68 @@ struct Reader<'t> {
     bytes: &'t [u8],
     /// The byte that is read next.
     at: usize,
+    /// Its line in the stream, from 1 on, and where that begins.
+    line: usize,
+    line_begins: usize,
     /// Where the present line's content, or that of its innermost entry, begins, counted in spaces; `None` at the end of the text.
     column: Option<usize>,
     /// The entries and items of all maps and lists that are being read, innermost last: how many one has is known when it ends, and it is
     /// made with room for just so many.
     entries: Vec<(String, Value)>,
     items: Vec<Value>,
+    /// Only where positions are asked for.
+    path: Option<Path>,
+}
+
+/// Where the reader is in the document.
+#[derive(Default)]
+struct Path {
+    /// JSON pointer of the present node.
+    pointer: String,
+    positions: Positions,
 }
 
 impl<'t> Reader<'t> {
+    fn new(text: &'t str, line: usize) -> Reader<'t> {
+        let bytes = text.as_bytes();
+        Reader { text, bytes, at: 0, line, line_begins: 0, column: None, entries: Vec::new(), items: Vec::new(), path: None }
+    }
+
+    fn document(&mut self) -> Option<Value> {
+        if self.text.starts_with("---") {
+            self.at = 3;
+            self.end_of_line()?;
+        }
+        self.next_line()?;
+        if self.column.is_none() {
+            return Some(Value::Null);
+        }
+        self.note(self.at);
+        let value = self.block(0)?;
+        self.column.is_none().then_some(value)
+    }
+
+    /// Notes that the present node stands at this byte of the present line.
+    fn note(&mut self, at: usize) {
+        if let Some(path) = &mut self.path {
+            let column = self.text[self.line_begins..at].chars().count() + 1;
+            path.positions.insert(path.pointer.clone(), (self.line, column));
+        }
+    }
+
+    /// Reads what is below the present node: `step` is its key or index.
+    fn below<T>(&mut self, step: impl FnOnce(&mut String), read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let Some(path) = &mut self.path else { return read(self) };
+        let length = path.pointer.len();
+        path.pointer.push('/');
+        step(&mut path.pointer);
+        let read = read(self);
+        if let Some(path) = &mut self.path {
+            path.pointer.truncate(length);
+        }
+        read
+    }
+
     fn peek(&self) -> u8 {
         self.byte(0)
     }
@@ -58,13 +108,12 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// From behind a value over spaces and a comment to the end of its line.
+    /// From behind a value over spaces and a comment, before which there is one, to the end of its line.
     fn end_of_line(&mut self) -> Option<()> {
-        let value_ends = self.at;
         self.skip_spaces();
         match self.peek() {
             b'\n' => Some(()),
-            b'#' if self.at > value_ends => self.skip_comment(),
+            b'#' if self.bytes[self.at - 1] == b' ' => self.skip_comment(),
             _ => None,
         }
     }
@@ -79,15 +128,18 @@ impl<'t> Reader<'t> {
     /// From the end of a line to the content of the next one that has any.
     fn next_line(&mut self) -> Option<()> {
         while self.at < self.bytes.len() {
-            // The line's end; at the very beginning there is none.
-            self.at += usize::from(self.peek() == b'\n');
-            let start = self.at;
+            // At the very beginning there is no line to end.
+            if self.peek() == b'\n' {
+                self.at += 1;
+                self.line += 1;
+            }
+            self.line_begins = self.at;
             self.skip_spaces();
             match self.peek() {
                 b'\n' => {}
                 b'#' => self.skip_comment()?,
                 _ => {
-                    self.column = Some(self.at - start);
+                    self.column = Some(self.at - self.line_begins);
                     return Some(());
                 }
             }
@@ -113,36 +165,50 @@ impl<'t> Reader<'t> {
         let column = self.column;
         let first = self.items.len();
         while self.column == column && self.is_at_item() {
-            let dash = self.at;
-            self.at += 1;
-            self.skip_spaces();
-            let item = match self.peek() {
-                b'\n' | b'#' => self.value_below(column, false, depth)?,
-                _ => {
-                    if self.is_at_item() || self.is_at_key() {
-                        self.column = Some(column? + self.at - dash);
-                        self.block(depth + 1)?
-                    } else {
-                        self.value_on_line(depth)?
-                    }
-                }
-            };
+            let index = self.items.len() - first;
+            let item = self.below(|pointer| pointer.push_str(&index.to_string()), |reader| reader.block_item(column?, depth))?;
             self.items.push(item);
         }
         // A line that stands further in belongs to no item.
         (self.column <= column).then(|| Value::Array(self.items.drain(first..).collect()))
     }
 
+    fn block_item(&mut self, column: usize, depth: usize) -> Option<Value> {
+        let dash = self.at;
+        self.at += 1;
+        self.skip_spaces();
+        if matches!(self.peek(), b'\n' | b'#') {
+            self.end_of_line()?;
+            self.next_line()?;
+            let is_below = self.column > Some(column);
+            // An item of nothing stands nowhere.
+            if !is_below {
+                return self.path.is_none().then_some(Value::Null);
+            }
+            self.note(self.at);
+            return self.block(depth + 1);
+        }
+        self.note(self.at);
+        if self.is_at_item() || self.is_at_key() {
+            self.column = Some(column + self.at - dash);
+            return self.block(depth + 1);
+        }
+        self.value_on_line(column, depth)
+    }
+
     fn block_map(&mut self, depth: usize) -> Option<Value> {
         let column = self.column;
         let first = self.entries.len();
         while self.column == column {
+            let begins = self.at;
             let key = self.key()?;
-            self.skip_spaces();
-            let value = match self.peek() {
-                b'\n' | b'#' => self.value_below(column, true, depth)?,
-                _ => self.value_on_line(depth)?,
-            };
+            let value = self.below(
+                |pointer| escape(&key, pointer),
+                |reader| {
+                    reader.note(begins);
+                    reader.block_value(column?, depth)
+                },
+            )?;
             self.entries.push((key, value));
         }
         if self.column > column {
@@ -151,31 +217,82 @@ impl<'t> Reader<'t> {
         self.map(first)
     }
 
-    /// The value of a key or `-` behind which its line ends. Items of a key's list may stand at the column of the key.
-    fn value_below(&mut self, column: Option<usize>, of_key: bool, depth: usize) -> Option<Value> {
-        // A comment needs a space before it: behind `-` and `:` there was one.
-        if self.peek() == b'#' {
-            if self.bytes[self.at - 1] != b' ' {
-                return None;
-            }
-            self.skip_comment()?;
+    fn block_value(&mut self, column: usize, depth: usize) -> Option<Value> {
+        self.skip_spaces();
+        if !matches!(self.peek(), b'\n' | b'#') {
+            return self.value_on_line(column, depth);
         }
+        self.end_of_line()?;
         self.next_line()?;
-        if self.column > column || (of_key && self.column == column && self.is_at_item()) {
-            return self.block(depth + 1);
+        // Items of a key's list may stand at the column of the key.
+        match self.column > Some(column) || self.column == Some(column) && self.is_at_item() {
+            true => self.block(depth + 1),
+            false => Some(Value::Null),
         }
-        Some(Value::Null)
     }
 
-    /// A value that ends on its line, up to the next line.
-    fn value_on_line(&mut self, depth: usize) -> Option<Value> {
+    /// A value that begins on this line, up to the next line. It is in a map or list at `column`.
+    fn value_on_line(&mut self, column: usize, depth: usize) -> Option<Value> {
         let value = match self.peek() {
             b'{' | b'[' | b'"' | b'\'' => self.flow(depth + 1)?,
+            b'|' => return self.literal(column),
             _ => self.plain()?,
         };
         self.end_of_line()?;
         self.next_line()?;
         Some(value)
+    }
+
+    /// A literal block, up to the line behind it.
+    fn literal(&mut self, column: usize) -> Option<Value> {
+        self.at += 1;
+        let keep = self.peek();
+        self.at += usize::from(matches!(keep, b'-' | b'+'));
+        self.end_of_line()?;
+        let (mut text, mut indent) = (String::new(), None);
+        // Line breaks are added when something follows them.
+        let mut breaks = 0;
+        loop {
+            let line = self.bytes.get(self.at + 1..)?;
+            let length = line.iter().position(|byte| *byte == b'\n');
+            let blanks = line.iter().position(|byte| *byte != b' ').unwrap_or(line.len());
+            let is_blank = length == Some(blanks) || blanks == line.len();
+            match indent {
+                // How far in the block stands is told by its first line; blank lines before it might contradict.
+                None if is_blank && blanks > 0 => return None,
+                None if !is_blank && blanks <= column => return None,
+                None if !is_blank => indent = Some(blanks),
+                Some(indent) if !is_blank && blanks < indent => break,
+                _ => {}
+            }
+            if line.is_empty() {
+                break;
+            }
+            let (Some(length), indent) = (length, indent.unwrap_or(0)) else { return None };
+            if length > indent {
+                let begins = self.at + 1 + indent;
+                let line = &self.text[begins..self.at + 1 + length];
+                if !line.bytes().all(|byte| is_in_text(byte) || byte == b'\t') || (text.is_empty() && line.starts_with('\t')) {
+                    return None;
+                }
+                text.extend(std::iter::repeat_n('\n', breaks));
+                text.push_str(line);
+                breaks = 0;
+            }
+            breaks += 1;
+            self.at += 1 + length;
+            self.line += 1;
+        }
+        if text.is_empty() {
+            return None;
+        }
+        match keep {
+            b'-' => {}
+            b'+' => text.extend(std::iter::repeat_n('\n', breaks)),
+            _ => text.push('\n'),
+        }
+        self.next_line()?;
+        Some(Value::String(text))
     }
 
     /// Whether a key begins here, so that this is a map. What merely looks like one is found out when it is read.
@@ -250,7 +367,14 @@ impl<'t> Reader<'t> {
         let first = self.items.len();
         let mut more = self.begins_flow(b']');
         while more {
-            let item = self.flow(depth + 1)?;
+            let (index, begins) = (self.items.len() - first, self.at);
+            let item = self.below(
+                |pointer| pointer.push_str(&index.to_string()),
+                |reader| {
+                    reader.note(begins);
+                    reader.flow(depth + 1)
+                },
+            )?;
             self.items.push(item);
             more = self.goes_on(b']')?;
         }
@@ -261,9 +385,16 @@ impl<'t> Reader<'t> {
         let first = self.entries.len();
         let mut more = self.begins_flow(b'}');
         while more {
+            let begins = self.at;
             let key = self.key()?;
             self.skip_spaces();
-            let value = self.flow(depth + 1)?;
+            let value = self.below(
+                |pointer| escape(&key, pointer),
+                |reader| {
+                    reader.note(begins);
+                    reader.flow(depth + 1)
+                },
+            )?;
             self.entries.push((key, value));
             more = self.goes_on(b'}')?;
         }
@@ -367,6 +498,14 @@ impl<'t> Reader<'t> {
             }
         }
         Some(Value::Object(map))
+    }
+}
+
+/// Adds a key as a step of a JSON pointer (RFC 6901, section 3).
+fn escape(key: &str, pointer: &mut String) {
+    match key.contains(['~', '/']) {
+        true => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+        false => pointer.push_str(key),
     }
 }
 

@@ -227,14 +227,16 @@ fn what_charts_render_to_is_of_the_simple_form() {
         "---\n# a comment\napiVersion: v1   # the oldest\nkind: Service\n\nmetadata:\n  name: \"peer0\"\n",
         "  labels: {\"app.kubernetes.io/name\": \"peer0\",\"a\": 'b'}\n  annotations:\n",
         "spec:\n  clusterIP: None\n  ports:\n  - {name: grpc, port: 7051, targetPort: 7051}\n  - name: \"a \\\"b\\\" \\u00e9\\n\"\n",
-        "    port: 0777\n    on: [yes, -1.5, 1_000, {}, [ ], 10Gi, [a b, c]]\n  -\n    - x: y\n    - - z\n      - -flag=a:b\n  -   deep:\n      - last\n  flag: off\n",
+        "    port: 0777\n    on: [yes, -1.5, 1_000, {}, [ ], 10Gi, [a b, c]]\n  -\n    - x: yy\n    - - z\n      - -flag=a:b\n  -   deep:\n      - last\n  flag: off\n",
+        "data:\n  file: |\n    a: 1\n\n      b # c\n\n  other: |- # why\n    x\n  # done\n  list:\n  - |+\n    y\n\n",
     );
     assert_eq!(simple::read(text), None, "the key `on` needs quotes");
     let text = text.replace("    on:", "    \"on\":");
     let value = simple::read(&text).expect("the simple form");
     assert_eq!(read_whole(&text).unwrap(), [value.clone()]);
-    assert_eq!(value["spec"]["ports"][2], json!([{"x": "y"}, ["z", "-flag=a:b"]]));
+    assert_eq!(value["spec"]["ports"][2], json!([{"x": "yy"}, ["z", "-flag=a:b"]]));
     assert_eq!(value["spec"]["ports"][1]["on"], json!([true, -1.5, 1000, {}, [], "10Gi", ["a b", "c"]]));
+    assert_eq!(value["data"], json!({"file": "a: 1\n\n  b # c\n", "other": "x", "list": ["y\n\n"]}));
 }
 
 #[test]
@@ -243,7 +245,12 @@ fn what_is_not_surely_of_the_simple_form_is_left_to_the_whole_reader() {
         "a: b\n  c\n",
         "a: b\n\n  c\n",
         "a: \"b\n  c\"\n",
-        "a: |\n  b\n",
+        "a: |2\n  b\n",
+        "a: |\n\n",
+        "a: |\nb: c\n",
+        "a: |\n   \n  b\n",
+        "a: |\n  b",
+        "a: |\n  \tb\n",
         "a: >-\n  b\n",
         "a: &x b\n",
         "a: *x\n",
@@ -303,7 +310,7 @@ fn what_is_not_surely_of_the_simple_form_is_left_to_the_whole_reader() {
     }
     let long = format!("a: 1\n{}: 2\n", "k".repeat(1024));
     assert_eq!(simple::read(&long), None);
-    for deep in [format!("{}a\n", "- ".repeat(100)), format!("a: {}{}\n", "[".repeat(100), "]".repeat(100))] {
+    for deep in [format!("{}a\n", "- ".repeat(101)), format!("a: {}{}\n", "[".repeat(100), "]".repeat(100))] {
         assert_eq!(simple::read(&deep), None);
         assert!(problem(&deep).contains("nested deeper"));
         assert!(simple::read(&deep.replacen("- ", "", 1).replacen('[', "", 1).replacen(']', "", 1)).is_some());
@@ -388,14 +395,25 @@ proptest! {
             0..6,
         ),
         end in "(\n|---|  \n)?",
+        block in "(  )?b: [|][-+]?( #)?\n( {0,2}\n)?(( {1,4}[a-b#:-]{0,2} ?)?\n){0,4}",
+        at in 0_usize..6,
     ) {
-        let text: String = lines.into_iter().map(|(indent, dash, key, value)| format!("{indent}{dash}{key}{value}\n")).collect();
-        let text = format!("{text}{end}");
-        if Source { text: &text, subject: "a.yaml" }.check().is_ok()
-            && let [piece] = &Source { text: &text, subject: "a.yaml" }.pieces().collect::<Vec<_>>()[..]
+        let mut lines: Vec<String> =
+            lines.into_iter().map(|(indent, dash, key, value)| format!("{indent}{dash}{key}{value}\n")).collect();
+        if let Some(line) = lines.get_mut(at) {
+            *line = block;
+        }
+        let text = format!("{}{end}", lines.concat());
+        let source = Source { text: &text, subject: "a.yaml" };
+        if source.check().is_ok()
+            && let [piece] = &source.pieces().collect::<Vec<_>>()[..]
             && let Some(value) = simple::read(piece.text)
         {
-            prop_assert_eq!(read_whole(&text), Ok(vec![value]), "{}", text);
+            prop_assert_eq!(read_whole(&text), Ok(vec![value.clone()]), "{}", text);
+            if let Some(located) = simple::read_with_positions(piece.text, piece.first) {
+                prop_assert_eq!(&located.0, &value, "{}", text);
+                prop_assert_eq!(source.read(piece, true), Ok(located), "{}", text);
+            }
         }
     }
 

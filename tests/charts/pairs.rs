@@ -178,7 +178,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
             let names: Vec<&str> = way.iter().map(|(name, _)| *name).collect();
             let own = way.iter().map(|(name, own)| values::with_origin(own.clone(), Origin::Program(name.to_string())));
             let user = own.reduce(values::merge).expect("there is something to choose");
-            let (all, _) = values::coalesce(&defaults, &user);
+            let (all, _) = values::coalesce(defaults.clone(), &user);
             let subject = Subject {
                 model: Model::of(&chart).unwrap(),
                 release: &case.release,
