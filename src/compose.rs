@@ -108,7 +108,18 @@ impl Composition<'_> {
         capabilities: Capabilities,
         lookup: Option<Lookup>,
     ) -> Result<render::Output> {
-        render::render(&render::Input {
+        render::render(&self.input(revision, is_upgrade, capabilities, lookup))
+    }
+
+    /// What is rendered as this revision.
+    pub fn input(
+        &self,
+        revision: u32,
+        is_upgrade: bool,
+        capabilities: Capabilities,
+        lookup: Option<Lookup>,
+    ) -> render::Input<'_> {
+        render::Input {
             chart: self.chart,
             values: &self.values.all.tree,
             release: Release {
@@ -121,6 +132,6 @@ impl Composition<'_> {
             capabilities,
             fabric: self.facts.clone(),
             lookup,
-        })
+        }
     }
 }

@@ -96,8 +96,12 @@ impl Edge {
 }
 
 fn runtime() -> Result<Runtime> {
+    // Large answers are read and records packed on threads of their own. More of them than processors only take more memory, which each
+    // keeps for itself.
+    let aside = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(aside)
         .build()
         .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
 }

@@ -4,15 +4,16 @@ use super::{ChartChoice, Context, Intent, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::cluster::Kind;
 use crate::compose::{self, Composition, Given};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
 use crate::identity::Organization;
-use crate::manifest::{Hook, Object, Sealed, pod_security};
+use crate::manifest::{Hook, Object, Sealed, Source, kinds, pod_security};
 use crate::plan::ownership::Owner;
 use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
 use crate::render::{self, Capabilities};
 use crate::storage;
 use crate::values::{self, Origin, Values};
+use semver::Version;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -176,34 +177,107 @@ pub struct Manifest {
     pub pod_needs: Vec<pod_security::Need>,
 }
 
-impl Manifest {
-    /// Makes objects and hooks fit to apply. One object's tree after the other is given up for its text.
-    async fn of(
-        context: &Context<'_>,
-        objects: impl IntoIterator<Item = Object>,
-        mut hooks: Vec<Hook>,
-        guard: &Value,
-    ) -> Result<Manifest> {
+/// What objects are made fit for.
+struct Terms {
+    owner: Owner,
+    /// The Fabric version that the values name.
+    version: Option<Version>,
+}
+
+impl Terms {
+    fn new(context: &Context<'_>, guard: &Value) -> Terms {
         let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-        let version = Facts::read(guard).version();
-        let mut manifest = Manifest::default();
-        for mut object in objects {
-            prepare_object(context, &owner, &mut object).await?;
-            manifest.nodes.extend(guard::nodes([&object], version.as_ref()));
-            manifest.note_needs(context, &object);
-            manifest.objects.push(Arc::new(object.into()));
-        }
-        for hook in &mut hooks {
-            prepare_object(context, &owner, &mut hook.object).await?;
-            manifest.note_needs(context, &hook.object);
-        }
-        Ok(Manifest { hooks, ..manifest })
+        Terms { owner, version: Facts::read(guard).version() }
     }
 
-    fn note_needs(&mut self, context: &Context<'_>, object: &Object) {
-        if object.key.namespace.as_ref() == Some(&context.namespace) {
-            self.pod_needs.extend(pod_security::needs([object]));
+    /// An object's text as it is applied, and what only its tree tells; the object as it is where the server is to be asked about its kind.
+    fn settle(&self, mut object: Object) -> Result<Settled, Box<Object>> {
+        match kinds::lookup(object.api_version(), &object.key.kind) {
+            Some(kind) => {
+                self.fit(&mut object, kind.namespaced);
+                Ok(self.seal(object))
+            }
+            None => Err(Box::new(object)),
         }
+    }
+
+    fn seal(&self, object: Object) -> Settled {
+        let nodes = guard::nodes([&object], self.version.as_ref());
+        Settled { nodes, pod_needs: self.pod_needs(&object), object: Arc::new(object.into()) }
+    }
+
+    fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
+        match object.key.namespace.as_ref() == Some(&self.owner.namespace) {
+            true => pod_security::needs([object]),
+            false => Vec::new(),
+        }
+    }
+
+    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
+    async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<()> {
+        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
+        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
+            let Source { template, line } = object.source.clone();
+            let place = Place { subject: template, line: Some(line), ..Place::default() };
+            Error::from(error).at(place.note(object.key.to_string()))
+        })?;
+        self.fit(object, namespaced);
+        Ok(())
+    }
+
+    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form.
+    fn fit(&self, object: &mut Object, namespaced: bool) {
+        match (namespaced, &object.key.namespace) {
+            (true, None) => {
+                object.body["metadata"]["namespace"] = json!(self.owner.namespace);
+                object.key.namespace = Some(self.owner.namespace.clone());
+            }
+            (false, Some(_)) => {
+                if let Some(metadata) = object.body["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
+                object.key.namespace = None;
+            }
+            _ => {}
+        }
+        self.owner.mark(&mut object.body);
+        drop_nulls(&mut object.body);
+        encode_string_data(&mut object.body);
+    }
+}
+
+/// An object that is fit to apply.
+struct Settled {
+    object: Arc<Sealed>,
+    nodes: Vec<guard::Node>,
+    pod_needs: Vec<pod_security::Need>,
+}
+
+impl Manifest {
+    async fn of(
+        context: &Context<'_>,
+        terms: &Terms,
+        objects: impl IntoIterator<Item = Result<Settled, Box<Object>>>,
+        mut hooks: Vec<Hook>,
+    ) -> Result<Manifest> {
+        let mut manifest = Manifest::default();
+        for object in objects {
+            let settled = match object {
+                Ok(settled) => settled,
+                Err(mut object) => {
+                    terms.prepare(context, &mut object).await?;
+                    terms.seal(*object)
+                }
+            };
+            manifest.nodes.extend(settled.nodes);
+            manifest.pod_needs.extend(settled.pod_needs);
+            manifest.objects.push(settled.object);
+        }
+        for hook in &mut hooks {
+            terms.prepare(context, &mut hook.object).await?;
+            manifest.pod_needs.extend(terms.pod_needs(&hook.object));
+        }
+        Ok(Manifest { hooks, ..manifest })
     }
 }
 
@@ -282,7 +356,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 user_values: newest.user_values.clone(),
                 computed_values: newest.computed_values.clone(),
                 secret_paths: newest.secret_paths.clone(),
-                manifest: Manifest::of(context, Vec::new(), newest.hooks.clone(), &newest.guard).await?,
+                manifest: Manifest::of(context, &Terms::new(context, &newest.guard), [], newest.hooks.clone()).await?,
                 notes: String::new(),
                 guard: newest.guard.clone(),
                 organization: None,
@@ -315,7 +389,8 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
-    let objects = record.objects.iter().map(|object| object.open());
+    let terms = Terms::new(context, &record.guard);
+    let objects = record.objects.iter().map(|object| terms.settle(object.open()));
     Ok(Target {
         operation: Operation::Rollback,
         chart: record.chart,
@@ -325,7 +400,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         changed_values: changes(past, &record.computed_values),
         computed_values: record.computed_values,
         secret_paths: record.secret_paths,
-        manifest: Manifest::of(context, objects, record.hooks, &record.guard).await?,
+        manifest: Manifest::of(context, &terms, objects, record.hooks).await?,
         notes: record.notes,
         guard: record.guard,
         organization: None,
@@ -385,9 +460,10 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     })?;
     warnings.extend(composition.values.warnings.iter().cloned());
     let revision = past.newest().unwrap_or(0) + 1;
-    let rendered = render_chart(context, &chart, &composition, operation, revision).await?;
-    let app_version = composition.app_version();
     let guard = composition.guard.to_value();
+    let terms = Terms::new(context, &guard);
+    let rendered = render_chart(context, &chart, &composition, operation, revision, &terms).await?;
+    let app_version = composition.app_version();
     let Composition { values, organization, .. } = composition;
     Ok(Target {
         operation,
@@ -403,7 +479,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         user_values: values.user.tree,
         computed_values: values.all.tree,
         secret_paths: values.secret_paths,
-        manifest: Manifest::of(context, rendered.objects, rendered.hooks, &guard).await?,
+        manifest: Manifest::of(context, &terms, rendered.objects, rendered.hooks).await?,
         notes: rendered.notes,
         guard,
         rollback_to: None,
@@ -457,7 +533,8 @@ async fn render_chart(
     composition: &Composition<'_>,
     operation: Operation,
     revision: u32,
-) -> Result<render::Output> {
+    terms: &Terms,
+) -> Result<render::Output<Result<Settled, Box<Object>>>> {
     let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
         path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
     });
@@ -480,7 +557,8 @@ async fn render_chart(
         };
         let capabilities = Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() };
         let is_upgrade = operation == Operation::Upgrade;
-        let output = composition.render(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
+        let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
+        let output = render::render_into(&input, |object| terms.settle(object));
         let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
         if asked.is_empty() {
             return output;
@@ -504,36 +582,6 @@ async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Q
     let key =
         crate::manifest::ObjectKey { group, kind: kind.clone(), namespace: namespace.map(str::to_owned), name: name.clone() };
     Ok(context.cluster.get(api_version, &key).await?.unwrap_or_else(|| json!({})))
-}
-
-/// Makes a rendered object fit to apply: in its namespace, marked as the release's, without nulls, a Secret in its stored form.
-async fn prepare_object(context: &Context<'_>, owner: &Owner, object: &mut Object) -> Result<()> {
-    let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-    let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
-        let place = crate::error::Place {
-            subject: object.source.template.clone(),
-            line: Some(object.source.line),
-            ..crate::error::Place::default()
-        };
-        Error::from(error).at(place.note(object.key.to_string()))
-    })?;
-    match (namespaced, &object.key.namespace) {
-        (true, None) => {
-            object.body["metadata"]["namespace"] = json!(context.namespace);
-            object.key.namespace = Some(context.namespace.clone());
-        }
-        (false, Some(_)) => {
-            if let Some(metadata) = object.body["metadata"].as_object_mut() {
-                metadata.remove("namespace");
-            }
-            object.key.namespace = None;
-        }
-        _ => {}
-    }
-    owner.mark(&mut object.body);
-    drop_nulls(&mut object.body);
-    encode_string_data(&mut object.body);
-    Ok(())
 }
 
 /// A null field in a manifest means "none": sent as it is, it would be owned as a null.

@@ -13,7 +13,7 @@ pub mod readiness;
 mod sealed;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};
-pub use order::{install_order, uninstall_order};
+pub use order::install_order;
 pub use sealed::Sealed;
 
 /// The prefix of every label and annotation of ours.

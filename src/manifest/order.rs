@@ -1,6 +1,5 @@
 //! The order in which objects are applied and deleted: one table of kinds, walked backwards to delete.
 
-use super::Object;
 use std::cmp::Ordering;
 
 /// Kinds in the order in which they are applied: what others need comes first. It is Helm's order
@@ -69,30 +68,29 @@ fn place(kind: &str) -> (usize, &str) {
     }
 }
 
-/// Sorts objects as they are applied: by stage, then by kind; objects of one kind stay in the chart's order.
-pub fn install_order(objects: &mut [Object]) {
+/// Sorts objects as they are applied: by stage, then by kind, which `of` tells; objects of one kind stay in the chart's order.
+pub fn install_order<T>(objects: &mut [T], of: impl Fn(&T) -> (i32, &str)) {
     objects.sort_by_cached_key(|object| {
-        let (place, name) = place(&object.key.kind);
-        (object.stage(), place, name.to_owned())
+        let (stage, kind) = of(object);
+        let (place, name) = place(kind);
+        (stage, place, name.to_owned())
     });
-}
-
-/// Sorts objects as they are deleted: the reverse of [`install_order`].
-pub fn uninstall_order(objects: &mut [Object]) {
-    install_order(objects);
-    objects.reverse();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Source;
+    use crate::manifest::{Object, Source};
     use serde_json::json;
 
     fn object(kind: &str, name: &str, stage: i32) -> Object {
         let body = json!({"apiVersion": "v1", "kind": kind, "metadata": {
             "name": name, "annotations": {"kubectl-fabric.io/stage": stage.to_string()}}});
         Object::from_body(body, Source::default()).unwrap()
+    }
+
+    fn stage_and_kind(object: &Object) -> (i32, &str) {
+        (object.stage(), &object.key.kind)
     }
 
     fn names(objects: &[Object]) -> Vec<&str> {
@@ -102,8 +100,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
-        /// Whatever order a chart's templates have: the same stages and kinds in the same order, one kind's objects as the chart has them,
-        /// and the way out is the way in, backwards.
+        /// Whatever order a chart's templates have: the same stages and kinds in the same order, one kind's objects as the chart has them.
         #[test]
         fn the_order_of_stages_and_kinds_does_not_depend_on_the_charts(
             kinds in proptest::collection::vec((proptest::sample::select(&[
@@ -118,18 +115,15 @@ mod tests {
             let steps = |objects: &[Object]| -> Vec<(i32, String)> {
                 objects.iter().map(|object| (object.stage(), object.key.kind.clone())).collect()
             };
-            let (mut installed, mut other, mut uninstalled) = (objects.clone(), shuffled, objects);
-            install_order(&mut installed);
-            install_order(&mut other);
+            let (mut installed, mut other) = (objects, shuffled);
+            install_order(&mut installed, stage_and_kind);
+            install_order(&mut other, stage_and_kind);
             proptest::prop_assert_eq!(steps(&installed), steps(&other));
             for pair in installed.windows(2) {
                 let [a, b] = pair else { unreachable!("windows of two") };
                 let order = a.stage().cmp(&b.stage()).then_with(|| compare_kinds(&a.key.kind, &b.key.kind));
                 proptest::prop_assert!(order == Ordering::Less || order == Ordering::Equal && a.key.name < b.key.name);
             }
-            uninstall_order(&mut uninstalled);
-            uninstalled.reverse();
-            proptest::prop_assert_eq!(names(&uninstalled), names(&installed));
         }
     }
 
@@ -144,9 +138,7 @@ mod tests {
             object("ConfigMap", "config", 0),
             object("NetworkPolicy", "first", -1),
         ];
-        install_order(&mut objects);
+        install_order(&mut objects, stage_and_kind);
         assert_eq!(names(&objects), ["first", "config", "b", "a", "unknown-a", "unknown-z", "late"]);
-        uninstall_order(&mut objects);
-        assert_eq!(names(&objects), ["late", "unknown-z", "unknown-a", "a", "b", "config", "first"]);
     }
 }

@@ -19,17 +19,27 @@ pub enum Readiness {
 /// What the rules here look at of a live object, with its metadata. What was applied is not kept a second time, nor the server's notes
 /// about who set what.
 pub fn outline(body: Value) -> Value {
-    // Made anew rather than emptied: a map that has lost its fields keeps their room.
-    fn outlined(level: Level, value: Value) -> Value {
-        let Value::Object(fields) = value else { return value };
-        let kept = fields.into_iter().filter_map(|(name, value)| match level.of(&name) {
-            Part::Whole => Some((name, value)),
-            Part::Outline(level) => Some((name, outlined(level, value))),
-            Part::Nothing => None,
-        });
-        Value::Object(kept.collect())
-    }
     outlined(Level::Object, body)
+}
+
+/// The [`outline`] of one of the many objects that are as they are wanted: nobody asks whose it is, and of a kind that is always ready nothing
+/// but its UID.
+pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
+    outlined(if is_awaited(group, kind) { Level::Remnant } else { Level::AlwaysReady }, body)
+}
+
+fn outlined(level: Level, value: Value) -> Value {
+    let Value::Object(fields) = value else { return value };
+    let kept = fields.into_iter().filter_map(|(name, value)| match level.of(&name) {
+        Part::Whole => Some((name, value)),
+        Part::Outline(level) => Some((name, outlined(level, value))),
+        Part::Nothing => None,
+    });
+    // Made anew rather than emptied: a map that has lost its fields keeps their room, and one that grows takes more than it needs.
+    let kept: Vec<_> = kept.collect();
+    let mut map = Map::with_capacity(kept.len());
+    map.extend(kept);
+    Value::Object(map)
 }
 
 /// Reads the [`outline`] of an object from its JSON, without making what it leaves out.
@@ -49,6 +59,10 @@ enum Level {
     Object,
     Metadata,
     Spec,
+    Remnant,
+    RemnantMetadata,
+    AlwaysReady,
+    Uid,
 }
 
 /// How much of a field is kept.
@@ -61,13 +75,17 @@ enum Part {
 impl Level {
     fn of(self, field: &str) -> Part {
         match (self, field) {
-            (Level::Object, "apiVersion" | "kind" | "status") => Part::Whole,
+            (Level::Object | Level::Remnant, "apiVersion" | "kind" | "status") => Part::Whole,
             (Level::Object, "metadata") => Part::Outline(Level::Metadata),
-            (Level::Object, "spec") => Part::Outline(Level::Spec),
-            (Level::Metadata, "managedFields") => Part::Nothing,
-            (Level::Metadata, _) => Part::Whole,
+            (Level::Remnant, "metadata") => Part::Outline(Level::RemnantMetadata),
+            (Level::Object | Level::Remnant, "spec") => Part::Outline(Level::Spec),
+            (Level::Metadata | Level::RemnantMetadata, "managedFields") => Part::Nothing,
+            (Level::RemnantMetadata, "labels" | "annotations") => Part::Nothing,
+            (Level::Metadata | Level::RemnantMetadata, _) => Part::Whole,
             (Level::Spec, field) if LOOKED_AT.contains(&field) => Part::Whole,
-            (Level::Object | Level::Spec, _) => Part::Nothing,
+            (Level::AlwaysReady, "metadata") => Part::Outline(Level::Uid),
+            (Level::Uid, "uid") => Part::Whole,
+            (Level::Object | Level::Remnant | Level::Spec | Level::AlwaysReady | Level::Uid, _) => Part::Nothing,
         }
     }
 }
@@ -455,6 +473,20 @@ mod tests {
         let read = ReadOutline.deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();
         assert_eq!((read, outline(body)), (outlined.clone(), outlined));
         assert!(ReadOutline.deserialize(&mut serde_json::Deserializer::from_str("[]")).is_err());
+
+        let settled = |group, kind| {
+            remnant(
+                group,
+                kind,
+                json!({
+                    "kind": kind, "metadata": {"uid": "u", "generation": 1, "labels": {"a": "b"}}, "spec": {"replicas": 3, "x": 1}, "status": {},
+                }),
+            )
+        };
+        let awaited =
+            json!({"kind": "StatefulSet", "metadata": {"uid": "u", "generation": 1}, "spec": {"replicas": 3}, "status": {}});
+        assert_eq!(settled("apps", "StatefulSet"), awaited);
+        assert_eq!(settled("", "ConfigMap"), json!({"metadata": {"uid": "u"}}));
     }
 
     #[test]

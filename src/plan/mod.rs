@@ -35,7 +35,7 @@ pub struct Step {
     pub action: Action,
     /// Absent for prune and keep.
     pub wanted: Option<Arc<Sealed>>,
-    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen, the outline (see [`Seen`]).
+    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen, what is left of it (see [`Seen`]).
     pub live: Option<Value>,
     /// The object as the server would have it after the change, when it was asked.
     pub after: Option<Value>,
@@ -80,12 +80,14 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only the
-    /// outline stays, so that the whole cluster is never held at once; and so of what leaves, unless that is `shown`.
+    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only a
+    /// remnant stays, so that the whole cluster is never held at once; and the outline of what leaves, unless that is `shown`.
     pub fn new(wanted: Option<&Sealed>, mut body: Value, shown: bool) -> Seen {
-        match wanted.map(|wanted| compare::is_settled(&wanted.body(), &body)) {
-            Some(true) => Seen { body: readiness::outline(body), settled: true },
-            Some(false) => Seen { body, settled: false },
+        match wanted {
+            Some(wanted) if compare::is_settled(&wanted.body(), &body) => {
+                Seen { body: readiness::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true }
+            }
+            Some(_) => Seen { body, settled: false },
             None if !shown => Seen { body: readiness::outline(body), settled: false },
             None => {
                 compare::forget_managed_fields(&mut body);
@@ -122,8 +124,9 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let foreign: Vec<Place> = wanted
         .iter()
         .filter_map(|object| {
-            let body = &live.get(&object.key)?.body;
-            let taken = owner.owns(body) || take_ownership;
+            let Seen { body, settled } = live.get(&object.key)?;
+            // Our marks are wanted of it, too.
+            let taken = *settled || owner.owns(body) || take_ownership;
             (!taken).then(|| Place::new(object.key.to_string()).note(ownership::owner_of(body)))
         })
         .collect();

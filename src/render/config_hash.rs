@@ -1,7 +1,7 @@
 //! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a change of data rolls exactly its
 //! readers: Kubernetes itself restarts nothing. Jobs are left out: their template cannot change, and they read their data once.
 
-use crate::manifest::{Object, WORKLOADS};
+use crate::manifest::{Object, ObjectKey, WORKLOADS};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,28 +14,21 @@ type Reference<'a> = (&'a str, &'a str, &'a str);
 /// SHA-256 of the data of a ConfigMap or Secret.
 pub(super) type Digest = [u8; 32];
 
-/// Annotates the pod templates of workloads. `namespace` is that of objects which name none; `digests` are the objects', each by
-/// [`data_digest`].
-pub(super) fn annotate(objects: &mut [Object], digests: &[Option<Digest>], namespace: &str) {
-    let digests: BTreeMap<Reference, Digest> = objects
-        .iter()
-        .zip(digests)
-        .filter_map(|(object, digest)| {
-            Some(((object.key.kind.as_str(), namespace_of(object, namespace), object.key.name.as_str()), (*digest)?))
-        })
-        .collect();
-    let hashes: Vec<(usize, String)> = objects
-        .iter()
-        .enumerate()
-        .filter(|(_, object)| object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str()))
-        .filter_map(|(index, object)| {
-            let pod = object.body.pointer("/spec/template/spec")?;
-            Some((index, hash(&references(pod, namespace_of(object, namespace)), &digests)?))
-        })
-        .collect();
-    drop(digests);
-    for (index, hash) in hashes {
-        let metadata = &mut objects[index].body["spec"]["template"]["metadata"];
+/// The digests of a manifest's ConfigMaps and Secrets.
+pub(super) struct Digests<'a>(BTreeMap<Reference<'a>, Digest>);
+
+impl<'a> Digests<'a> {
+    /// Of objects with what [`data_digest`] says of them; those which name no namespace are in this one.
+    pub(super) fn of(objects: impl Iterator<Item = (&'a ObjectKey, Option<Digest>)>, namespace: &'a str) -> Digests<'a> {
+        let referred = |key: &'a ObjectKey| (key.kind.as_str(), namespace_of(key, namespace), key.name.as_str());
+        Digests(objects.filter_map(|(key, digest)| Some((referred(key), digest?))).collect())
+    }
+
+    /// Annotates the pod template of a workload, if its pods read anything of this manifest.
+    pub(super) fn annotate(&self, workload: &mut Object, namespace: &str) {
+        let Some(pod) = workload.body.pointer("/spec/template/spec") else { return };
+        let Some(hash) = hash(&references(pod, namespace_of(&workload.key, namespace)), &self.0) else { return };
+        let metadata = &mut workload.body["spec"]["template"]["metadata"];
         // Indexing makes the maps that are not there; something else in their place is left for the API server to refuse.
         if metadata.is_null() || metadata.is_object() {
             let annotations = &mut metadata["annotations"];
@@ -46,8 +39,13 @@ pub(super) fn annotate(objects: &mut [Object], digests: &[Option<Digest>], names
     }
 }
 
-fn namespace_of<'a>(object: &'a Object, namespace: &'a str) -> &'a str {
-    object.key.namespace.as_deref().unwrap_or(namespace)
+/// Whether an object is a workload, whose pods might read something.
+pub(super) fn may_concern(object: &Object) -> bool {
+    object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str())
+}
+
+fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
+    key.namespace.as_deref().unwrap_or(namespace)
 }
 
 /// The digest of a ConfigMap or Secret; `None` for all others.
@@ -144,8 +142,9 @@ mod tests {
     }
 
     fn annotated(mut objects: Vec<Object>) -> Vec<Object> {
-        let digests: Vec<_> = objects.iter().map(data_digest).collect();
-        annotate(&mut objects, &digests, "org1");
+        let all = objects.clone();
+        let digests = Digests::of(all.iter().map(|object| (&object.key, data_digest(object))), "org1");
+        objects.iter_mut().filter(|object| may_concern(object)).for_each(|object| digests.annotate(object, "org1"));
         objects
     }
 

@@ -4,7 +4,7 @@ use super::config_hash::{self, Digest};
 use super::locate::{Sources, Spot};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::Marks;
-use crate::manifest::{Misread, Object, Source, check_annotations};
+use crate::manifest::{Hook, Misread, Object, ObjectKey, Source, check_annotations};
 use crate::yaml;
 use minijinja::OutputSpan;
 use serde_json::Value;
@@ -26,14 +26,22 @@ struct Passage<'a> {
     range: Range<usize>,
 }
 
-/// An object with what is needed to point into the template.
-pub(super) struct Parsed<'a> {
-    pub object: Object,
-    /// What its annotations say about it as a hook.
-    pub marks: Option<Marks>,
+/// An object that was read, and what is said of it where it is no longer a tree.
+pub(super) struct Parsed<T> {
+    pub key: ObjectKey,
+    pub stage: i32,
+    pub source: Source,
     /// Of its data, where it is a ConfigMap or Secret.
     pub digest: Option<Digest>,
-    document: Passage<'a>,
+    pub state: State<T>,
+}
+
+/// How far an object is.
+pub(super) enum State<T> {
+    Hook(Hook),
+    /// It waits for the hash of what its pods read.
+    Workload(Object),
+    Settled(T),
 }
 
 /// A thread reads about so much at a time: more than handing it over costs, and little enough that threads end together even when one
@@ -42,19 +50,20 @@ const SHARE: usize = 48 << 10;
 
 /// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. What can be said of each alone is
 /// said here, because several threads read large manifests together; the result is the same.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, T, S> {
     sources: &'a Sources<'a>,
+    settle: &'a S,
     shares: Vec<Vec<Passage<'a>>>,
     /// As many as shares.
-    read: Vec<OnceLock<Result<Vec<Parsed<'a>>>>>,
+    read: Vec<OnceLock<Result<Vec<Parsed<T>>>>>,
     /// The first share that nobody has taken.
     next: AtomicUsize,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn of(rendered: &'a [Rendered<'a>], sources: &'a Sources<'a>) -> Reader<'a> {
+impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
+    pub(super) fn of(rendered: &'a [Rendered<'a>], sources: &'a Sources<'a>, settle: &'a S) -> Reader<'a, T, S> {
         let shares = share(rendered, SHARE);
-        Reader { sources, read: shares.iter().map(|_| OnceLock::new()).collect(), shares, next: AtomicUsize::new(0) }
+        Reader { sources, settle, read: shares.iter().map(|_| OnceLock::new()).collect(), shares, next: AtomicUsize::new(0) }
     }
 
     /// How many threads find something to do.
@@ -67,17 +76,63 @@ impl<'a> Reader<'a> {
         while let index = self.next.fetch_add(1, Ordering::Relaxed)
             && let Some(share) = self.shares.get(index)
         {
-            self.read[index].get_or_init(|| read(share, self.sources));
+            self.read[index].get_or_init(|| self.read(share));
         }
     }
 
     /// What was read, when all who worked are done.
-    pub(super) fn finish(self) -> Result<Vec<Parsed<'a>>> {
+    pub(super) fn finish(self) -> Result<Vec<Parsed<T>>> {
         let mut objects = Vec::new();
         for share in self.read {
             objects.append(&mut share.into_inner().expect("every share is read by one thread")?);
         }
         Ok(objects)
+    }
+
+    fn read(&self, share: &[Passage]) -> Result<Vec<Parsed<T>>> {
+        let mut objects = Vec::new();
+        for passage in share {
+            let documents = yaml::parse_stream(passage.text(), passage.rendered.template);
+            for found in documents.map_err(|error| not_yaml(passage, &error, self.sources))? {
+                let range = passage.range.start + found.range.start..passage.range.start + found.range.end;
+                let document = Passage { rendered: passage.rendered, range };
+                self.take_objects(found.value, &document, &document.spot(0, self.sources), &mut objects)?;
+            }
+        }
+        Ok(objects)
+    }
+
+    fn take_objects(&self, value: Value, document: &Passage, spot: &Spot, objects: &mut Vec<Parsed<T>>) -> Result<()> {
+        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+        if is_list && value.get("items").is_some_and(Value::is_array) {
+            let Value::Object(mut list) = value else { return Ok(()) };
+            let Some(Value::Array(items)) = list.shift_remove("items") else { return Ok(()) };
+            for item in items {
+                self.take_objects(item, document, spot, objects)?;
+            }
+            return Ok(());
+        }
+        let problems = problems(&value);
+        let source = Source { template: spot.template.clone(), line: spot.line };
+        let Some(object) = Object::from_body(value, source.clone()).filter(|_| problems.is_empty()) else {
+            let what = format!("{} makes a document that is no Kubernetes object", self.sources.full_name(&spot.template));
+            let error = Error::user(what).at(self.sources.place(spot));
+            return Err(problems.into_iter().fold(error, Error::why));
+        };
+        let marks = check_annotations(&object).and_then(|()| Marks::read(&object));
+        let marks = marks.map_err(|error| misread(error, &object, document, self.sources))?;
+        objects.push(Parsed {
+            key: object.key.clone(),
+            stage: object.stage(),
+            source,
+            digest: config_hash::data_digest(&object),
+            state: match marks {
+                Some(marks) => State::Hook(Hook::new(object, marks)),
+                None if config_hash::may_concern(&object) => State::Workload(object),
+                None => State::Settled((self.settle)(object)),
+            },
+        });
+        Ok(())
     }
 }
 
@@ -108,19 +163,6 @@ fn document_start(text: &str, from: usize) -> usize {
     marks.find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
 }
 
-fn read<'a>(share: &[Passage<'a>], sources: &Sources) -> Result<Vec<Parsed<'a>>> {
-    let mut objects = Vec::new();
-    for passage in share {
-        let documents = yaml::parse_stream(passage.text(), passage.rendered.template);
-        for found in documents.map_err(|error| not_yaml(passage, &error, sources))? {
-            let range = passage.range.start + found.range.start..passage.range.start + found.range.end;
-            let document = Passage { rendered: passage.rendered, range };
-            take_objects(found.value, &document, &document.spot(0, sources), sources, &mut objects)?;
-        }
-    }
-    Ok(objects)
-}
-
 impl Passage<'_> {
     fn text(&self) -> &str {
         &self.rendered.text[self.range.clone()]
@@ -139,25 +181,20 @@ impl Passage<'_> {
     }
 }
 
-impl Parsed<'_> {
-    /// The place in the template where an annotation of this object is written, or where the object begins.
-    fn place_of(&self, text: &str, sources: &Sources) -> Place {
-        match self.document.text().find(text) {
-            Some(offset) => sources.place(&self.document.spot(offset, sources)),
-            None => self.place(sources),
-        }
-    }
+/// Where an object begins in its template.
+pub(super) fn place(source: &Source, sources: &Sources) -> Place {
+    sources.place(&Spot { template: source.template.clone(), line: source.line, column: 1 })
+}
 
-    pub(super) fn place(&self, sources: &Sources) -> Place {
-        let source = &self.object.source;
-        sources.place(&Spot { template: source.template.clone(), line: source.line, column: 1 })
-    }
-
-    fn misread(&self, misread: Misread, sources: &Sources) -> Error {
-        Error::user(format!("{} has an annotation that cannot be read: {}", self.object.key, misread.annotation))
-            .at(self.place_of(&misread.annotation, sources))
-            .why(misread.why)
-    }
+/// Points to where the annotation is written in the template, or to where the object begins.
+fn misread(misread: Misread, object: &Object, document: &Passage, sources: &Sources) -> Error {
+    let place = match document.text().find(&misread.annotation) {
+        Some(offset) => sources.place(&document.spot(offset, sources)),
+        None => place(&object.source, sources),
+    };
+    Error::user(format!("{} has an annotation that cannot be read: {}", object.key, misread.annotation))
+        .at(place)
+        .why(misread.why)
 }
 
 /// The parser points into the rendered text, which nobody sees and which may hold a secret; this points into the template.
@@ -175,41 +212,6 @@ fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     Error::user(format!("what {} renders to is not valid YAML", sources.full_name(passage.rendered.template)))
         .at(sources.place(&spot))
         .why(if note.is_empty() { error.what().to_owned() } else { note })
-}
-
-fn take_objects<'a>(
-    value: Value,
-    document: &Passage<'a>,
-    spot: &Spot,
-    sources: &Sources,
-    objects: &mut Vec<Parsed<'a>>,
-) -> Result<()> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    if is_list && value.get("items").is_some_and(Value::is_array) {
-        let Value::Object(mut list) = value else { return Ok(()) };
-        let Some(Value::Array(items)) = list.shift_remove("items") else { return Ok(()) };
-        for item in items {
-            take_objects(item, document, spot, sources, objects)?;
-        }
-        return Ok(());
-    }
-    let problems = problems(&value);
-    let source = Source { template: spot.template.clone(), line: spot.line };
-    match Object::from_body(value, source) {
-        Some(object) if problems.is_empty() => {
-            let mut parsed = Parsed { object, marks: None, digest: None, document: document.clone() };
-            let marks = check_annotations(&parsed.object).and_then(|()| Marks::read(&parsed.object));
-            parsed.marks = marks.map_err(|misread| parsed.misread(misread, sources))?;
-            parsed.digest = config_hash::data_digest(&parsed.object);
-            objects.push(parsed);
-            Ok(())
-        }
-        _ => {
-            let error =
-                Error::user(format!("{} makes a document that is no Kubernetes object", sources.full_name(&spot.template)));
-            Err(problems.into_iter().fold(error.at(sources.place(spot)), Error::why))
-        }
-    }
 }
 
 /// What keeps a document from being a Kubernetes object. The API server knows more; this is what identity depends on, and the

@@ -4,7 +4,8 @@ use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::hook_order;
 use crate::manifest::{Hook, Object, ObjectKey, install_order};
-use documents::{Parsed, Reader, Rendered};
+use config_hash::Digests;
+use documents::{Parsed, Reader, Rendered, State};
 use locate::Sources;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -51,12 +52,18 @@ pub struct Input<'a> {
     pub lookup: Option<Lookup>,
 }
 
-#[derive(Debug, Default)]
-pub struct Output {
+#[derive(Debug)]
+pub struct Output<T = Object> {
     /// In the order in which they are applied.
-    pub objects: Vec<Object>,
+    pub objects: Vec<T>,
     pub hooks: Vec<Hook>,
     pub notes: String,
+}
+
+impl<T> Default for Output<T> {
+    fn default() -> Output<T> {
+        Output { objects: Vec::new(), hooks: Vec::new(), notes: String::new() }
+    }
 }
 
 /// A chart may render to no more than this.
@@ -84,6 +91,12 @@ const NOTES: &str = "templates/NOTES.txt";
 /// value: broken templates, undefined values (with the nearest key), text that is not YAML, documents that are no Kubernetes objects,
 /// objects named twice, unknown hooks.
 pub fn render(input: &Input) -> Result<Output> {
+    render_into(input, |object| object)
+}
+
+/// Like [`render`], but each object is made into something else as soon as nothing changes it any more, by whichever thread is at it: all
+/// trees together would be the most that an operation holds.
+pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T + Sync) -> Result<Output<T>> {
     check_kube_version(input.chart, &input.capabilities)?;
     let sources = Sources::of(input.chart);
     let (rendered, reader) = (OnceLock::new(), OnceLock::new());
@@ -91,7 +104,7 @@ pub fn render(input: &Input) -> Result<Output> {
     // maker's for a while.
     let on_deep_stack = |done: mpsc::Sender<()>| {
         if let Ok((texts, _)) = rendered.get_or_init(|| render_templates(input, &sources)) {
-            let reader: &Reader = reader.get_or_init(|| Reader::of(texts, &sources));
+            let reader: &Reader<T, _> = reader.get_or_init(|| Reader::of(texts, &sources, &settle));
             drop(done);
             reader.work();
         }
@@ -118,7 +131,7 @@ pub fn render(input: &Input) -> Result<Output> {
     if let Some(reader) = reader.into_inner() {
         let parsed = reader.finish()?;
         check_names(&parsed, &sources, &input.release.namespace)?;
-        (objects, hooks) = sort_out(parsed, &input.release.namespace);
+        (objects, hooks) = sort_out(parsed, &input.release.namespace, &settle);
     }
     let (_, notes) = rendered.into_inner().expect("a thread that ends has rendered")?;
     Ok(Output { objects, hooks, notes })
@@ -200,32 +213,36 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
 }
 
 /// No two objects may be the same one. `namespace` is that of objects which name none.
-fn check_names(parsed: &[Parsed], sources: &Sources, namespace: &str) -> Result<()> {
+fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> Result<()> {
     let mut first = HashMap::with_capacity(parsed.len());
     for object in parsed {
-        let ObjectKey { group, kind, namespace: own, name } = &object.object.key;
+        let ObjectKey { group, kind, namespace: own, name } = &object.key;
         if let Some(other) = first.insert((group, kind, own.as_deref().unwrap_or(namespace), name), object) {
-            return Err(Error::user(format!("{} is made twice", object.object.key))
-                .at_all([other.place(sources).note("first here"), object.place(sources).note("and again here")]));
+            let place = |object: &Parsed<T>| documents::place(&object.source, sources);
+            return Err(Error::user(format!("{} is made twice", object.key))
+                .at_all([place(other).note("first here"), place(object).note("and again here")]));
         }
     }
     Ok(())
 }
 
-/// Parts hooks from the objects that belong to the release, both in their order.
-fn sort_out(parsed: Vec<Parsed>, namespace: &str) -> (Vec<Object>, Vec<Hook>) {
-    let (mut objects, mut digests, mut hooks) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()), Vec::new());
-    for Parsed { object, marks, digest, .. } in parsed {
-        match marks {
-            Some(marks) => hooks.push(Hook::new(object, marks)),
-            None => {
-                objects.push(object);
-                digests.push(digest);
-            }
+/// Parts hooks from the objects that belong to the release, both in their order, and settles what is left to.
+fn sort_out<T>(parsed: Vec<Parsed<T>>, namespace: &str, settle: &impl Fn(Object) -> T) -> (Vec<T>, Vec<Hook>) {
+    let (mut hooks, mut rest) = (Vec::new(), Vec::with_capacity(parsed.len()));
+    for Parsed { key, stage, digest, state, .. } in parsed {
+        match state {
+            State::Hook(hook) => hooks.push(hook),
+            State::Workload(object) => rest.push((key, stage, digest, Err(object))),
+            State::Settled(object) => rest.push((key, stage, digest, Ok(object))),
         }
     }
-    config_hash::annotate(&mut objects, &digests, namespace);
-    install_order(&mut objects);
+    install_order(&mut rest, |(key, stage, ..)| (*stage, &key.kind));
     hook_order(&mut hooks);
-    (objects, hooks)
+    let (read, rest): (Vec<_>, Vec<_>) = rest.into_iter().map(|(key, _, digest, object)| ((key, digest), object)).unzip();
+    let digests = Digests::of(read.iter().map(|(key, digest)| (key, *digest)), namespace);
+    let annotated = |mut workload: Object| {
+        digests.annotate(&mut workload, namespace);
+        settle(workload)
+    };
+    (rest.into_iter().map(|object| object.unwrap_or_else(annotated)).collect(), hooks)
 }

@@ -233,7 +233,7 @@ fn what_charts_render_to_is_of_the_simple_form() {
     assert_eq!(simple::read(text), None, "the key `on` needs quotes");
     let text = text.replace("    on:", "    \"on\":");
     let value = simple::read(&text).expect("the simple form");
-    assert_eq!(read_whole(&text).unwrap(), [value.clone()]);
+    assert_eq!(read_whole(&text).unwrap(), std::slice::from_ref(&value));
     assert_eq!(value["spec"]["ports"][2], json!([{"x": "yy"}, ["z", "-flag=a:b"]]));
     assert_eq!(value["spec"]["ports"][1]["on"], json!([true, -1.5, 1000, {}, [], "10Gi", ["a b", "c"]]));
     assert_eq!(value["data"], json!({"file": "a: 1\n\n  b # c\n", "other": "x", "list": ["y\n\n"]}));
