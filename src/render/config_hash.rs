@@ -26,9 +26,10 @@ impl<'a> Digests<'a> {
 
     /// Annotates the pod template of a workload, if its pods read anything of this manifest.
     pub(super) fn annotate(&self, workload: &mut Object, namespace: &str) {
-        let Some(pod) = workload.body.pointer("/spec/template/spec") else { return };
+        let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
+        let Some(pod) = template.get("spec") else { return };
         let Some(hash) = hash(&references(pod, namespace_of(&workload.key, namespace)), &self.0) else { return };
-        let metadata = &mut workload.body["spec"]["template"]["metadata"];
+        let metadata = &mut template["metadata"];
         // Indexing makes the maps that are not there; something else in their place is left for the API server to refuse.
         if metadata.is_null() || metadata.is_object() {
             let annotations = &mut metadata["annotations"];
@@ -70,7 +71,7 @@ fn hash(references: &BTreeSet<Reference>, digests: &BTreeMap<Reference, Digest>)
     for reference in references {
         if let Some(digest) = digests.get(reference) {
             any = true;
-            hash.update(json!(reference).to_string());
+            hash.update(serde_json::to_vec(reference).expect("strings are written"));
             hash.update(digest);
         }
     }

@@ -175,6 +175,55 @@ fn number(value: &Value) -> Result<Json, Error> {
         .ok_or_else(|| Error::new(ErrorKind::BadSerialization, "a calculation gave no finite number"))
 }
 
+/// Writes what a template made as [`write_json`] would write its JSON, which is made only of maps with odd keys.
+pub(super) fn write_value(state: &State, value: &Value, out: &mut String) -> Result<(), Error> {
+    write_within(state, value, MAX_DEPTH, out)
+}
+
+fn write_within(state: &State, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+    let begins = out.len();
+    match value.kind() {
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            state.consume_fuel(text.len() as u64 / 64)?;
+            write_string(text, out);
+        }
+        ValueKind::Seq | ValueKind::Iterable if depth > 0 => {
+            out.push('[');
+            for (index, item) in value.try_iter()?.enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                state.consume_fuel(NODE_COST)?;
+                write_within(state, &item, depth - 1, out)?;
+            }
+            out.push(']');
+        }
+        ValueKind::Map if depth > 0 => {
+            out.push('{');
+            let object = value.as_object().expect("every map is an object");
+            for (index, (key, value)) in object.try_iter_pairs().into_iter().flatten().enumerate() {
+                let Some(key) = key.as_str() else {
+                    // Keys may be equal once they are strings.
+                    out.truncate(begins);
+                    write_json(&within(state, &Value::from_dyn_object(object.clone()), depth)?, out);
+                    return Ok(());
+                };
+                if index > 0 {
+                    out.push(',');
+                }
+                state.consume_fuel(2 * NODE_COST)?;
+                write_string(key, out);
+                out.push_str(": ");
+                write_within(state, &value, depth - 1, out)?;
+            }
+            out.push('}');
+        }
+        _ => write_json(&within(state, value, depth)?, out),
+    }
+    Ok(())
+}
+
 /// Writes JSON on one line, which is YAML too: characters that YAML would fold, or refuse, are escaped, and no other.
 pub(super) fn write_json(json: &Json, out: &mut String) {
     match json {
@@ -261,9 +310,21 @@ mod tests {
         let back = to_json(&env.empty_state(), &to_template(&data, &misses)).unwrap();
         assert_eq!(back, data);
         assert_eq!(serde_json::to_string(&back).unwrap(), serde_json::to_string(&data).unwrap(), "the order of keys");
-        let mut text = String::new();
+        let (mut text, mut same) = (String::new(), String::new());
         write_json(&back, &mut text);
         assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), data);
+        write_value(&env.empty_state(), &to_template(&data, &misses), &mut same).unwrap();
+        assert_eq!(same, text);
+    }
+
+    #[test]
+    fn keys_that_are_no_strings_are_written_as_their_strings_once() {
+        let env = minijinja::Environment::new();
+        let map = env.compile_expression("{'a': [1, {}], 1: 2, '1': 3, true: 4}").unwrap().eval(()).unwrap();
+        let (mut text, mut same) = (String::new(), String::new());
+        write_value(&env.empty_state(), &map, &mut text).unwrap();
+        write_json(&to_json(&env.empty_state(), &map).unwrap(), &mut same);
+        assert_eq!((text.as_str(), &text), (r#"{"a": [1,{}],"1": 3,"true": 4}"#, &same));
     }
 
     #[test]

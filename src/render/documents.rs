@@ -92,8 +92,9 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
     fn read(&self, share: &[Passage]) -> Result<Vec<Parsed<T>>> {
         let mut objects = Vec::new();
         for passage in share {
-            let documents = yaml::parse_stream(passage.text(), passage.rendered.template);
-            for found in documents.map_err(|error| not_yaml(passage, &error, self.sources))? {
+            let not_yaml = |error| not_yaml(passage, &error, self.sources);
+            for found in yaml::documents(passage.text(), passage.rendered.template).map_err(not_yaml)? {
+                let found = found.map_err(not_yaml)?;
                 let range = passage.range.start + found.range.start..passage.range.start + found.range.end;
                 let document = Passage { rendered: passage.rendered, range };
                 self.take_objects(found.value, &document, &document.spot(0, self.sources), &mut objects)?;

@@ -49,7 +49,7 @@ fn write(out: &mut minijinja::Output, state: &mut State, value: &Value) -> Resul
         (AutoEscape::None, Some(plain)) => return Ok(out.write_str(plain)?),
         (AutoEscape::None, None) => text = functions::plain(state, value)?,
         (_, Some(string)) => data::write_string(string, &mut text),
-        (_, None) => data::write_json(&data::to_json(state, value)?, &mut text),
+        (_, None) => data::write_value(state, value, &mut text)?,
     }
     Ok(out.write_str(&text)?)
 }

@@ -125,8 +125,23 @@ fn is_plain(text: &str) -> bool {
         && !word
         && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) && text.chars().all(numeric))
         && !text.ends_with([' ', ':'])
-        && !text.as_bytes().windows(2).any(|pair| matches!(pair, b": " | b" #"))
-        && text.chars().all(|c| is_visible(c) && (c.is_ascii() || c.is_alphanumeric() || !c.is_whitespace()))
+        && is_plain_inside(text)
+}
+
+/// Whether nothing within a text ends a plain scalar or is not to be seen.
+fn is_plain_inside(text: &str) -> bool {
+    let (mut before, mut is_ascii) = (b' ', true);
+    for byte in text.bytes() {
+        match byte {
+            b' ' if before == b':' => return false,
+            b'#' if before == b' ' => return false,
+            b' '..=b'~' => {}
+            0x80.. => is_ascii = false,
+            _ => return false,
+        }
+        before = byte;
+    }
+    is_ascii || text.chars().all(|c| c.is_ascii() || is_visible(c) && (c.is_alphanumeric() || !c.is_whitespace()))
 }
 
 /// Words that some reader takes for a boolean, a null or a number, in whatever case.

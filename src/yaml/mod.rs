@@ -49,19 +49,21 @@ pub struct Document {
 /// One error with its place when the text is not YAML, is longer than 16 MiB, holds control characters, a key twice, a tag, a key
 /// that is not a plain word, a number that would lose digits, or nests deeper than 100 levels.
 pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
+    documents(text, subject)?.collect()
+}
+
+/// Like [`parse_stream`], one document after the other, none of which need be held for the next.
+pub fn documents<'t>(text: &'t str, subject: &'t str) -> Result<impl Iterator<Item = Result<Document>> + 't> {
     let source = Source { text, subject };
     source.check()?;
-    let mut documents = Vec::new();
-    for piece in source.pieces() {
+    let read = source.pieces().map(move |piece| {
         let value = match simple::read(piece.text) {
             Some(value) => value,
             None => source.read(&piece, false)?.0,
         };
-        if !value.is_null() {
-            documents.push(Document { value, range: piece.range });
-        }
-    }
-    Ok(documents)
+        Ok(Document { value, range: piece.range })
+    });
+    Ok(read.filter(|document| !matches!(document, Ok(Document { value: Value::Null, .. }))))
 }
 
 /// Reads one document, `null` when there is none. An error when there is more than one.
