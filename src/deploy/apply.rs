@@ -19,17 +19,17 @@ use std::collections::HashMap;
 pub const IN_FLIGHT: usize = 32;
 
 /// UIDs of what was written, for the inventory.
-pub type Uids = HashMap<ObjectKey, String>;
+pub type Uids<'p> = HashMap<&'p ObjectKey, String>;
 
 /// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
-pub async fn apply(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
-    let wanted: Vec<&Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
+pub async fn apply<'p>(writer: &Writer<'_>, plan: &'p Plan, monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) -> Result<()> {
+    let wanted: Vec<&'p Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
     for step in &wanted {
         if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
             if Monitor::looks_at(&step.key) {
                 monitor.note(&step.key, live.clone());
             }
-            uids.insert(step.key.clone(), uid);
+            uids.insert(&step.key, uid);
         }
     }
     let mut rest = wanted.as_slice();
@@ -55,7 +55,7 @@ pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
     steps.map(|step| Awaited::ready(&step.key, &step.api_version)).collect()
 }
 
-async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
+async fn apply_stage<'p>(writer: &Writer<'_>, steps: &[&'p Step], monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) -> Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let together = |step: &&&Step| order::may_go_together(&first.key.kind, &step.key.kind);
@@ -66,7 +66,7 @@ async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor
             let running = matches!(step.action, Action::Change | Action::Recreate);
             running && step.wanted.as_ref().is_some_and(|wanted| wanted.takes_turns)
         };
-        let (in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
+        let (in_turn, at_once): (Vec<&'p Step>, Vec<&'p Step>) =
             now.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
         apply_at_once(writer, &at_once, monitor, uids).await?;
         for step in in_turn {
@@ -79,15 +79,20 @@ async fn apply_stage(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor
     Ok(())
 }
 
-fn taken_in(step: &Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids) {
+fn taken_in<'p>(step: &'p Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) {
     if let Some(uid) = body["metadata"]["uid"].as_str() {
-        uids.insert(step.key.clone(), uid.to_owned());
+        uids.insert(&step.key, uid.to_owned());
     }
     monitor.note(&step.key, body);
 }
 
-async fn apply_at_once(writer: &Writer<'_>, steps: &[&Step], monitor: &mut Monitor<'_>, uids: &mut Uids) -> Result<()> {
-    let (anew, plain): (Vec<&Step>, Vec<&Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
+async fn apply_at_once<'p>(
+    writer: &Writer<'_>,
+    steps: &[&'p Step],
+    monitor: &mut Monitor<'_>,
+    uids: &mut Uids<'p>,
+) -> Result<()> {
+    let (anew, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
     let failed = Cell::new(false);
     let mut failure = None;
     let mut writes = stream::iter(plain)

@@ -389,7 +389,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
 }
 
 /// The writes of an operation, in their order.
-async fn steps(writer: &Writer<'_>, prepared: &Prepared, uids: &mut Uids) -> Result<()> {
+async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, uids: &mut Uids<'p>) -> Result<()> {
     let Writer { context, options, .. } = writer;
     let (before, after) = match prepared.target.operation {
         Operation::Install => (HookEvent::PreInstall, HookEvent::PostInstall),

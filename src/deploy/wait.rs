@@ -93,13 +93,7 @@ impl<'a> Monitor<'a> {
         if !Monitor::looks_at(key) {
             return;
         }
-        let mut body = readiness::outline(body);
-        if let Some(metadata) = body["metadata"].as_object_mut() {
-            metadata.shift_remove("annotations");
-            if key.kind != "Pod" {
-                metadata.shift_remove("labels");
-            }
-        }
+        let body = readiness::remnant(&key.group, &key.kind, body);
         if self.objects.get(key).is_some_and(|known| is_older(&body, known)) {
             return;
         }

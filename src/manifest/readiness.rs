@@ -22,10 +22,15 @@ pub fn outline(body: Value) -> Value {
     outlined(Level::Object, body)
 }
 
-/// The [`outline`] of one of the many objects that are as they are wanted: nobody asks whose it is, and of a kind that is always ready nothing
-/// but its UID.
+/// The [`outline`] of an object about which nobody asks whose it is: without labels and annotations, but for the labels of a pod; and of a kind
+/// that is always ready nothing but its UID.
 pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
-    outlined(if is_awaited(group, kind) { Level::Remnant } else { Level::AlwaysReady }, body)
+    let level = match (group, kind) {
+        ("", "Pod") => Level::Pod,
+        _ if is_awaited(group, kind) => Level::Remnant,
+        _ => Level::AlwaysReady,
+    };
+    outlined(level, body)
 }
 
 fn outlined(level: Level, value: Value) -> Value {
@@ -59,6 +64,8 @@ enum Level {
     Object,
     Metadata,
     Spec,
+    Pod,
+    PodMetadata,
     Remnant,
     RemnantMetadata,
     AlwaysReady,
@@ -75,17 +82,17 @@ enum Part {
 impl Level {
     fn of(self, field: &str) -> Part {
         match (self, field) {
-            (Level::Object | Level::Remnant, "apiVersion" | "kind" | "status") => Part::Whole,
-            (Level::Object, "metadata") => Part::Outline(Level::Metadata),
-            (Level::Remnant, "metadata") => Part::Outline(Level::RemnantMetadata),
-            (Level::Object | Level::Remnant, "spec") => Part::Outline(Level::Spec),
-            (Level::Metadata | Level::RemnantMetadata, "managedFields") => Part::Nothing,
-            (Level::RemnantMetadata, "labels" | "annotations") => Part::Nothing,
-            (Level::Metadata | Level::RemnantMetadata, _) => Part::Whole,
+            (Level::Object | Level::Pod | Level::Remnant, "apiVersion" | "kind" | "status") => Part::Whole,
+            (Level::Object | Level::Pod | Level::Remnant, "spec") => Part::Outline(Level::Spec),
             (Level::Spec, field) if LOOKED_AT.contains(&field) => Part::Whole,
+            (Level::Object, "metadata") => Part::Outline(Level::Metadata),
+            (Level::Pod, "metadata") => Part::Outline(Level::PodMetadata),
+            (Level::Remnant, "metadata") => Part::Outline(Level::RemnantMetadata),
             (Level::AlwaysReady, "metadata") => Part::Outline(Level::Uid),
-            (Level::Uid, "uid") => Part::Whole,
-            (Level::Object | Level::Remnant | Level::Spec | Level::AlwaysReady | Level::Uid, _) => Part::Nothing,
+            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, "managedFields") => Part::Nothing,
+            (Level::PodMetadata | Level::RemnantMetadata, "annotations") | (Level::RemnantMetadata, "labels") => Part::Nothing,
+            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, _) | (Level::Uid, "uid") => Part::Whole,
+            (Level::Object | Level::Pod | Level::Remnant | Level::Spec | Level::AlwaysReady | Level::Uid, _) => Part::Nothing,
         }
     }
 }

@@ -320,11 +320,11 @@ mod tests {
     #[test]
     fn keys_that_are_no_strings_are_written_as_their_strings_once() {
         let env = minijinja::Environment::new();
-        let map = env.compile_expression("{'a': [1, {}], 1: 2, '1': 3, true: 4}").unwrap().eval(()).unwrap();
+        let map = env.compile_expression("{'a': [1, {}], 1: 2, '1': 3}").unwrap().eval(()).unwrap();
         let (mut text, mut same) = (String::new(), String::new());
         write_value(&env.empty_state(), &map, &mut text).unwrap();
         write_json(&to_json(&env.empty_state(), &map).unwrap(), &mut same);
-        assert_eq!((text.as_str(), &text), (r#"{"a": [1,{}],"1": 3,"true": 4}"#, &same));
+        assert_eq!((text.as_str(), &text), (r#"{"a": [1,{}],"1": 3}"#, &same));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::sync::Arc;
 
 /// The version of the payload that this program writes. It reads no newer one.
@@ -336,9 +336,9 @@ struct StoredHook {
 
 /// JSON, compressed.
 pub fn pack(value: &impl Serialize) -> Vec<u8> {
-    let text = serde_json::to_vec(value).expect("plain data has a JSON form");
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    encoder.write_all(&text).expect("memory takes every byte");
+    let mut encoder = BufWriter::new(GzEncoder::new(Vec::new(), Compression::new(6)));
+    serde_json::to_writer(&mut encoder, value).expect("plain data has a JSON form");
+    let encoder = encoder.into_inner().expect("memory takes every byte");
     encoder.finish().expect("memory takes every byte")
 }
 

@@ -132,7 +132,7 @@ fn who_may_read_some_namespaces_sees_their_releases_and_who_may_read_none_is_tol
           subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {user}}}]}}]}}"#,
         release.namespace
     );
-    release.cluster.kubectl().args(["apply", "-f", "-"]).stdin(rights).run().success();
+    release.cluster.apply(&release.namespace, &rights);
     let output = until("the rights to take effect", || {
         let output = list(&user);
         (output.status == Some(0)).then_some(output)

@@ -216,7 +216,8 @@ impl Cluster {
 
     /// Applies YAML as kubectl does, into `namespace`.
     pub fn apply(&self, namespace: &str, yaml: &str) {
-        self.kubectl().args(["apply", "-n", namespace, "-f", "-"]).stdin(yaml).run().success();
+        // kubectl before 1.33 takes what begins with a brace for JSON.
+        self.kubectl().args(["apply", "-n", namespace, "-f", "-"]).stdin(format!("---\n{yaml}")).run().success();
     }
 
     /// Reads one object, if it is there.
