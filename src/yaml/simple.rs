@@ -1,9 +1,9 @@
 //! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of all of YAML.
 //!
 //! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and flow maps and lists (`{a: [1, 2]}`) that
-//! end on their line; literal blocks (`|`); comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader ([`super::meaning`],
-//! [`super::events`]), which also says what is wrong. So this reader refuses too much rather than too little, and what it reads the whole
-//! reader reads as the same value: a property test and a fuzz target hold one against the other.
+//! end on their line; literal blocks (`|`); comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader
+//! ([`super::meaning`], [`super::events`]), which also says what is wrong. So this reader refuses too much rather than too little, and what it
+//! reads the whole reader reads as the same value: a property test and a fuzz target hold one against the other.
 
 use super::{
     MAX_DEPTH, Positions,
