@@ -186,12 +186,17 @@ fn a_namespace_with_another_release_in_it_stays_as_it_is() {
     release.run("upgrade", "chaincode.mode=none").success();
     app("image=registry.example/node:1").success();
     // Taken over again by the program's own name, as if nobody had touched it.
-    let body = format!(
-        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {}, labels: {{{ENFORCE}: baseline}}, annotations: {{kubectl-fabric.io/created-for: org1}}}}}}",
-        release.namespace
-    );
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": release.namespace,
+            "labels": {ENFORCE: "baseline"},
+            "annotations": {"kubectl-fabric.io/created-for": "org1"},
+        },
+    });
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=kubectl-fabric", "-f", "-"];
-    release.cluster.kubectl().args(apply).stdin(body).run().success();
+    release.cluster.kubectl().args(apply).stdin(body.to_string()).run().success();
     release.run("upgrade", "chaincode.mode=ccaas").success();
     assert_eq!(release.labels()[0].as_deref(), Some("baseline"), "app needs it");
     let said = release.refused("upgrade", "chaincode.mode=dind");
