@@ -11,6 +11,7 @@ use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -24,26 +25,52 @@ pub type Uids<'p> = HashMap<&'p ObjectKey, String>;
 /// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
 pub async fn apply<'p>(writer: &Writer<'_>, plan: &'p Plan, monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) -> Result<()> {
     let wanted: Vec<&'p Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
-    for step in &wanted {
-        if let (Some(live), Some(uid)) = (&step.live, step.uid()) {
-            if Monitor::looks_at(&step.key) {
-                monitor.note(&step.key, live.clone());
-            }
-            uids.insert(&step.key, uid);
+    let has_stages = wanted.first().map(|step| stage_of(step)) != wanted.last().map(|step| stage_of(step));
+    let waits =
+        writer.options.wait || has_stages || wanted.iter().any(|step| step.action == Action::Recreate || takes_turns(step));
+    let mut seen = Seen { uids, monitor, waits };
+    for step in wanted.iter().copied() {
+        if let Some(live) = &step.live {
+            seen.take_in(step, Cow::Borrowed(live));
         }
     }
     let mut rest = wanted.as_slice();
     while let Some(stage) = rest.first().map(|step| stage_of(step)) {
         let end = rest.iter().position(|step| stage_of(step) != stage).unwrap_or(rest.len());
         let (now, later) = rest.split_at(end);
-        apply_stage(writer, now, monitor, uids).await?;
+        apply_stage(writer, now, &mut seen).await?;
         // The next stage builds on this one; it is waited for even with --wait=false, if there is anything to do there.
         if later.iter().any(|step| step.action != Action::Unchanged) {
-            monitor.until_ready(&awaited(now.iter().copied()), writer.options.timeout).await?;
+            seen.monitor.until_ready(&awaited(now.iter().copied()), writer.options.timeout).await?;
         }
         rest = later;
     }
     Ok(())
+}
+
+/// What is known of the objects as they are.
+struct Seen<'a, 'c, 'p> {
+    uids: &'a mut Uids<'p>,
+    monitor: &'a mut Monitor<'c>,
+    /// Whether anything is waited for: if not, how an object is need not be known.
+    waits: bool,
+}
+
+impl<'p> Seen<'_, '_, 'p> {
+    fn take_in(&mut self, step: &'p Step, body: Cow<Value>) {
+        if let Some(uid) = body["metadata"]["uid"].as_str() {
+            self.uids.insert(&step.key, uid.to_owned());
+        }
+        if self.waits && Monitor::looks_at(&step.key) {
+            self.monitor.note(&step.key, body.into_owned());
+        }
+    }
+}
+
+/// Running nodes of a group take turns; new ones have nothing to lose and come up together.
+fn takes_turns(step: &Step) -> bool {
+    let running = matches!(step.action, Action::Change | Action::Recreate);
+    running && step.wanted.as_ref().is_some_and(|wanted| wanted.takes_turns)
 }
 
 fn stage_of(step: &Step) -> i32 {
@@ -55,43 +82,26 @@ pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
     steps.map(|step| Awaited::ready(&step.key, &step.api_version)).collect()
 }
 
-async fn apply_stage<'p>(writer: &Writer<'_>, steps: &[&'p Step], monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) -> Result<()> {
+async fn apply_stage<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut Seen<'_, '_, 'p>) -> Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let together = |step: &&&Step| order::may_go_together(&first.key.kind, &step.key.kind);
         let end = rest.iter().take_while(together).count();
         let (now, others) = rest.split_at(end);
-        // Running nodes of a group take turns; new ones have nothing to lose and come up together.
-        let takes_turns = |step: &Step| {
-            let running = matches!(step.action, Action::Change | Action::Recreate);
-            running && step.wanted.as_ref().is_some_and(|wanted| wanted.takes_turns)
-        };
         let (in_turn, at_once): (Vec<&'p Step>, Vec<&'p Step>) =
             now.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
-        apply_at_once(writer, &at_once, monitor, uids).await?;
+        apply_at_once(writer, &at_once, seen).await?;
         for step in in_turn {
-            let body = write(writer, step, monitor).await?;
-            taken_in(step, body, monitor, uids);
-            monitor.until_ready(&awaited(std::iter::once(step)), writer.options.timeout).await?;
+            let body = write(writer, step, seen.monitor).await?;
+            seen.take_in(step, Cow::Owned(body));
+            seen.monitor.until_ready(&awaited(std::iter::once(step)), writer.options.timeout).await?;
         }
         rest = others;
     }
     Ok(())
 }
 
-fn taken_in<'p>(step: &'p Step, body: Value, monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) {
-    if let Some(uid) = body["metadata"]["uid"].as_str() {
-        uids.insert(&step.key, uid.to_owned());
-    }
-    monitor.note(&step.key, body);
-}
-
-async fn apply_at_once<'p>(
-    writer: &Writer<'_>,
-    steps: &[&'p Step],
-    monitor: &mut Monitor<'_>,
-    uids: &mut Uids<'p>,
-) -> Result<()> {
+async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut Seen<'_, '_, 'p>) -> Result<()> {
     let (anew, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
     let failed = Cell::new(false);
     let mut failure = None;
@@ -103,7 +113,7 @@ async fn apply_at_once<'p>(
         .buffer_unordered(IN_FLIGHT);
     while let Some(written) = writes.next().await {
         match written {
-            Some((step, Ok(body))) => taken_in(step, body, monitor, uids),
+            Some((step, Ok(body))) => seen.take_in(step, Cow::Owned(body)),
             // The writes under way are let finish, so that what is recorded is what is there; no other is begun.
             Some((_, Err(error))) => {
                 failed.set(true);
@@ -117,8 +127,8 @@ async fn apply_at_once<'p>(
         return Err(error);
     }
     for step in anew {
-        let body = write(writer, step, monitor).await?;
-        taken_in(step, body, monitor, uids);
+        let body = write(writer, step, seen.monitor).await?;
+        seen.take_in(step, Cow::Owned(body));
     }
     Ok(())
 }
