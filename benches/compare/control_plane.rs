@@ -75,6 +75,12 @@ impl ControlPlane {
         version["gitVersion"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The version of kubectl, which may come from elsewhere than the API server.
+    pub fn kubectl_version(&self) -> String {
+        let version: Value = serde_json::from_str(&self.ask(&["version", "--client", "-o", "json"])).expect("JSON");
+        version["clientVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Runs a program against this control plane and counts what it asks of it.
     pub fn measure(&self, command: &[OsString]) -> Figure {
         let start = self.audit_length();

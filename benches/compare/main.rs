@@ -20,7 +20,7 @@ mod work;
 use charts::Charts;
 use control_plane::ControlPlane;
 use programs::Programs;
-use report::Row;
+use report::{Row, Versions};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
@@ -68,19 +68,19 @@ fn main() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let programs = Programs::find();
     let charts = Charts::new(scratch.path().join("charts"));
-    let (rows, kubernetes) = run(&arguments, &programs, &charts, scratch.path().to_owned());
+    let (rows, versions) = run(&arguments, &programs, &charts, scratch.path().to_owned());
     print!("{}", report::tables(&rows));
     if arguments.works.is_empty() {
-        report::write(&rows, &programs, &kubernetes, arguments.rounds);
+        report::write(&rows, &programs, &versions, arguments.rounds);
     }
     let target = format!("binary for {}-{}", std::env::consts::ARCH, std::env::consts::OS);
     counts::compare(&target, &[("bytes", programs.fabric_size())]);
 }
 
-fn run(arguments: &Arguments, programs: &Programs, charts: &Charts, scratch: PathBuf) -> (Vec<Row>, String) {
+fn run(arguments: &Arguments, programs: &Programs, charts: &Charts, scratch: PathBuf) -> (Vec<Row>, Versions) {
     let mut rows = Vec::new();
     let plane = ControlPlane::start("bench", &[], scratch.clone());
-    let kubernetes = plane.version();
+    let versions = Versions { kubernetes: plane.version(), kubectl: plane.kubectl_version() };
     let bench = work::Bench { plane: &plane, programs, charts, rounds: arguments.rounds };
     for (name, work) in work::ON_A_PLAIN_CONTROL_PLANE {
         if arguments.wants(name) {
@@ -92,5 +92,5 @@ fn run(arguments: &Arguments, programs: &Programs, charts: &Charts, scratch: Pat
         let plane = ControlPlane::start("bench-sim", &["--sim"], scratch);
         rows.extend(work::wait(&work::Bench { plane: &plane, programs, charts, rounds: 1 }));
     }
-    (rows, kubernetes)
+    (rows, versions)
 }

@@ -215,14 +215,20 @@ fn verbs(figure: &Figure) -> String {
 const BEGIN: &str = "<!-- measured -->\n";
 const END: &str = "<!-- /measured -->\n";
 
+/// What the programs beside the plugin and Helm are.
+pub struct Versions {
+    pub kubernetes: String,
+    pub kubectl: String,
+}
+
 /// Writes the measured part of docs/benchmarks.md, and the curves.
-pub fn write(rows: &[Row], programs: &Programs, kubernetes: &str, rounds: usize) {
+pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }: &Versions, rounds: usize) {
     let page = repository().join("docs/benchmarks.md");
     let text = fs::read_to_string(&page).expect("docs/benchmarks.md");
     let (before, rest) = text.split_once(BEGIN).expect("the page says where its figures begin");
     let (_, after) = rest.split_once(END).expect("the page says where its figures end");
     let measured = format!(
-        "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubernetes}, Helm {}, kubectl fabric {}; \
+        "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubectl}, Helm {}, kubectl fabric {}; \
          {rounds} rounds, each side in turn. What takes milliseconds was run {} times; kubectl, 10,000 objects, 100 runs at a time and the waits once.\n\n{}\n\
          ## Curves\n\n![time, memory and requests by the number of objects](benchmarks.svg)\n",
         machine::description(),
