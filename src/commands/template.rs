@@ -6,19 +6,18 @@ use super::load;
 use super::rendering::{ASSUMED_KUBERNETES, HIDDEN};
 use super::{Edge, leave};
 use crate::chart::{Files, parse_kube_version};
-use crate::compose::{self, Given};
+use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Place, Result, nearest};
 use crate::identity::{self, Source};
 use crate::manifest::{self, HookEvent, Object};
 use crate::plan::mask::{self, Masker};
 use crate::release::ReleaseName;
-use crate::render::Capabilities;
+use crate::render::{self, Capabilities};
 use clap::{ArgAction, Args, ValueHint};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 /// Render a chart and print its manifest, without a cluster
 ///
@@ -103,28 +102,60 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         identity::plan(organization, &BTreeMap::new(), &source, edge.now)?;
     }
     let capabilities = Capabilities { kube_version, api_versions: arguments.api_versions.clone() };
-    let output = composition.render(1, arguments.is_upgrade, capabilities, None)?;
+    let (name, format) = (&chart.metadata.name, arguments.output.output);
+    if arguments.output_dir.is_none() && format != Format::Table {
+        let items = shown(&arguments, &composition, capabilities, edge, |object| object.body)?;
+        let mut list = json!({ "apiVersion": "v1", "kind": "List" });
+        list["items"] = items.into_iter().map(|shown| shown.content).collect();
+        edge.terminal.print_document(format, &list)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let texts = shown(&arguments, &composition, capabilities, edge, |object| manifest::to_yaml(name, [object]))?;
+    match &arguments.output_dir {
+        Some(folder) => write(&arguments, folder, name, texts, edge)?,
+        None => print(&texts, edge)?,
+    }
+    leave(composition);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An object that is shown, as the output wants it.
+struct Shown<T> {
+    /// The path of its template in the chart.
+    template: String,
+    is_secret: bool,
+    content: T,
+}
+
+/// Renders what is to be shown. The content of an object is made where it was read: trees take much more memory than what is printed.
+fn shown<T: Send + Sync>(
+    arguments: &Arguments,
+    composition: &Composition,
+    capabilities: Capabilities,
+    edge: &Edge,
+    content: impl Fn(Object) -> T + Sync,
+) -> Result<Vec<Shown<T>>> {
+    let hider = (!arguments.show_secrets).then(|| Hider::new(composition, edge));
+    let settle = |mut object: Object| {
+        hider.iter().for_each(|hider| hider.hide(&mut object));
+        Shown { template: object.source.template.clone(), is_secret: mask::is_secret(&object.key), content: content(object) }
+    };
+    let input = composition.input(1, arguments.is_upgrade, capabilities, None);
+    let output = render::render_into(&input, settle)?;
     for warning in &composition.values.warnings {
         edge.terminal.warn(warning);
     }
-    let secrets = Masker::secrets_of(&composition.values.all.tree, &composition.values.secret_paths);
-    let mut objects = output.objects;
+    let mut all = output.objects;
     let is_test = |events: &[HookEvent]| events.iter().all(|event| *event == HookEvent::Test);
     let left_out = |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));
     let hooks = output.hooks.into_iter().filter(|hook| !left_out(&hook.events));
-    objects.extend(hooks.map(|hook| hook.object));
-    let mut objects = shown_only(objects, &arguments.show_only, &chart.metadata.name)?;
-    note_hidden(&arguments, &objects, edge);
-    if !arguments.show_secrets {
-        hide(&mut objects, secrets, edge);
+    all.extend(hooks.map(|hook| settle(hook.object)));
+    let shown = shown_only(all, &arguments.show_only, &input.chart.metadata.name)?;
+    if hider.is_some() {
+        note_hidden(shown.iter().filter(|shown| shown.is_secret).count(), edge);
     }
-    let printed = print(&arguments, &chart.metadata.name, &objects, edge);
-    leave(objects);
-    printed.map(|()| ExitCode::SUCCESS)
+    Ok(shown)
 }
-
-/// Objects whose text is made in one go.
-const PRINTED_AT_ONCE: usize = 50;
 
 /// `1.33`, `v1.33.0` and `1.33.0` mean the same.
 fn kubernetes_version(text: &str) -> Result<String> {
@@ -136,30 +167,42 @@ fn kubernetes_version(text: &str) -> Result<String> {
 }
 
 /// Replaces every secret by one word: the same for every run, as the rest of the output is.
-fn hide(objects: &mut [Object], secrets: Vec<String>, edge: &Edge) {
-    fn plain(value: &mut Value, mask: &regex::Regex) {
-        match value {
-            Value::String(text) => *text = mask.replace_all(text, HIDDEN).into_owned(),
-            Value::Array(items) => items.iter_mut().for_each(|item| plain(item, mask)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| plain(field, mask)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+struct Hider {
+    masker: Masker,
+    mask: regex::Regex,
+}
+
+impl Hider {
+    fn new(composition: &Composition, edge: &Edge) -> Hider {
+        let secrets = Masker::secrets_of(&composition.values.all.tree, &composition.values.secret_paths);
+        Hider {
+            // The key is never the same: no mask that might remain can be compared with another's.
+            masker: Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets),
+            mask: regex::Regex::new(r"\(secret [0-9a-f]{16}\)").expect("the pattern is fixed"),
         }
     }
-    let mask = regex::Regex::new(r"\(secret [0-9a-f]{16}\)").expect("the pattern is fixed");
-    // The key is never the same: no mask that might remain can be compared with another's.
-    let masker = Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets);
-    for object in objects {
+
+    fn hide(&self, object: &mut Object) {
         let mut taken = BTreeMap::new();
         let secret = mask::object_pointers(&object.body);
-        masker.take(&mut object.body, "", &secret, &mut taken);
+        self.masker.take(&mut object.body, "", &secret, &mut taken);
         if !taken.is_empty() {
-            plain(&mut object.body, &mask);
+            self.replace_masks(&mut object.body);
+        }
+    }
+
+    fn replace_masks(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.mask.replace_all(text, HIDDEN).into_owned(),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.replace_masks(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.replace_masks(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 }
 
 /// The objects of the templates that the patterns name; a pattern that names none is an error, as in Helm.
-fn shown_only(objects: Vec<Object>, patterns: &[String], chart: &str) -> Result<Vec<Object>> {
+fn shown_only<T>(objects: Vec<Shown<T>>, patterns: &[String], chart: &str) -> Result<Vec<Shown<T>>> {
     if patterns.is_empty() {
         return Ok(objects);
     }
@@ -169,13 +212,13 @@ fn shown_only(objects: Vec<Object>, patterns: &[String], chart: &str) -> Result<
         let expression = glob(below)?;
         let mut found = false;
         for (object, shown) in objects.iter().zip(&mut shown) {
-            if expression.is_match(&object.source.template) {
+            if expression.is_match(&object.template) {
                 (found, *shown) = (true, true);
             }
         }
         if !found {
             let error = Error::user(format!("could not find template {pattern} in chart"));
-            let near = nearest(below, objects.iter().map(|object| object.source.template.as_str()));
+            let near = nearest(below, objects.iter().map(|object| object.template.as_str()));
             return Err(match near {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint("templates are named by their path in the chart, such as templates/peers.yaml"),
@@ -200,43 +243,34 @@ fn glob(pattern: &str) -> Result<regex::Regex> {
         .map_err(|error| Error::user("--show-only is no pattern").at(Place::new("--show-only").note(error.to_string())))
 }
 
-fn note_hidden(arguments: &Arguments, objects: &[Object], edge: &Edge) {
-    let secrets = objects.iter().filter(|object| object.key.kind == "Secret" && object.key.group.is_empty()).count();
-    if secrets > 0 && !arguments.show_secrets {
-        let of = if secrets == 1 { "1 Secret".to_owned() } else { format!("{secrets} Secrets") };
-        edge.terminal.note(&format!("the data of {of} is hidden: --show-secrets shows it"));
-    }
+fn note_hidden(secrets: usize, edge: &Edge) {
+    let of = match secrets {
+        0 => return,
+        1 => "1 Secret".to_owned(),
+        _ => format!("{secrets} Secrets"),
+    };
+    edge.terminal.note(&format!("the data of {of} is hidden: --show-secrets shows it"));
 }
 
-fn print(arguments: &Arguments, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {
-    if let Some(folder) = &arguments.output_dir {
-        return write(arguments, folder, chart, objects, edge);
-    }
-    if arguments.output.output != Format::Table {
-        let items: Vec<&Value> = objects.iter().map(|object| &object.body).collect();
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-        return edge.terminal.print_document(arguments.output.output, &list);
-    }
-    // Another thread makes the texts from the last one on, until both meet.
-    let parts: Vec<_> = objects.chunks(PRINTED_AT_ONCE).map(|objects| (objects, OnceLock::new())).collect();
-    std::thread::scope(|scope| {
-        if parts.len() > 1 {
-            scope.spawn(|| parts.iter().rev().for_each(|part| _ = text_of(chart, part)));
+/// Bytes that are printed at once, and a bit more.
+const PRINTED_AT_ONCE: usize = 64 << 10;
+
+fn print(texts: &[Shown<String>], edge: &Edge) -> Result<()> {
+    let mut gathered = String::with_capacity(PRINTED_AT_ONCE);
+    for shown in texts {
+        gathered.push_str(&shown.content);
+        if gathered.len() >= PRINTED_AT_ONCE {
+            edge.terminal.print_verbatim(&gathered)?;
+            gathered.clear();
         }
-        parts.iter().try_for_each(|part| edge.terminal.print_verbatim(text_of(chart, part)))
-    })
+    }
+    edge.terminal.print_verbatim(&gathered)
 }
 
-/// The text of some objects, made by whoever asks first.
-fn text_of<'p>(chart: &str, (objects, text): &'p (&[Object], OnceLock<String>)) -> &'p str {
-    text.get_or_init(|| manifest::to_yaml(chart, *objects))
-}
-
-fn write(arguments: &Arguments, folder: &Path, chart: &str, objects: &[Object], edge: &Edge) -> Result<()> {
+fn write(arguments: &Arguments, folder: &Path, chart: &str, texts: Vec<Shown<String>>, edge: &Edge) -> Result<()> {
     let mut files = Files::new();
-    for object in objects {
-        let file = files.entry(format!("{chart}/{}", object.source.template)).or_default();
-        file.extend(manifest::to_yaml(chart, [object]).into_bytes());
+    for shown in texts {
+        files.entry(format!("{chart}/{}", shown.template)).or_default().extend(shown.content.into_bytes());
     }
     let folder = if arguments.release_name { folder.join(&arguments.release) } else { folder.to_owned() };
     load::write_files(&files, &folder)?;

@@ -198,7 +198,7 @@ pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object
         if !object.source.template.is_empty() {
             writeln!(text, "# Source: {chart}/{}", object.source.template).expect("a String takes every write");
         }
-        text.push_str(&yaml::emit(&object.body));
+        yaml::emit_to(&mut text, &object.body);
     }
     text
 }

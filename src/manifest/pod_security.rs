@@ -71,7 +71,7 @@ pub(super) fn template(body: &Value) -> Option<&Value> {
     match body["kind"].as_str()? {
         "Pod" => Some(body),
         "CronJob" => body.pointer("/spec/jobTemplate/spec/template"),
-        _ => body.pointer("/spec/template").filter(|template| template["spec"]["containers"].is_array()),
+        _ => body.get("spec")?.get("template").filter(|template| template["spec"]["containers"].is_array()),
     }
 }
 

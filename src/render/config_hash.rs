@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ANNOTATION: &str = "kubectl-fabric.io/config-hash";
 
+/// What pods read.
+pub(super) const DATA_KINDS: [&str; 2] = ["ConfigMap", "Secret"];
+
 /// Kind, namespace and name of a ConfigMap or Secret.
 type Reference<'a> = (&'a str, &'a str, &'a str);
 
@@ -15,20 +18,24 @@ type Reference<'a> = (&'a str, &'a str, &'a str);
 pub(super) type Digest = [u8; 32];
 
 /// The digests of a manifest's ConfigMaps and Secrets.
-pub(super) struct Digests<'a>(BTreeMap<Reference<'a>, Digest>);
+pub(super) struct Digests<'a> {
+    digests: BTreeMap<Reference<'a>, Digest>,
+    /// That of objects which name none.
+    namespace: &'a str,
+}
 
 impl<'a> Digests<'a> {
-    /// Of objects with what [`data_digest`] says of them; those which name no namespace are in this one.
-    pub(super) fn of(objects: impl Iterator<Item = (&'a ObjectKey, Option<Digest>)>, namespace: &'a str) -> Digests<'a> {
+    /// Of objects with what [`data_digest`] says of them.
+    pub(super) fn of(data: impl Iterator<Item = &'a (ObjectKey, Digest)>, namespace: &'a str) -> Digests<'a> {
         let referred = |key: &'a ObjectKey| (key.kind.as_str(), namespace_of(key, namespace), key.name.as_str());
-        Digests(objects.filter_map(|(key, digest)| Some((referred(key), digest?))).collect())
+        Digests { digests: data.map(|(key, digest)| (referred(key), *digest)).collect(), namespace }
     }
 
     /// Annotates the pod template of a workload, if its pods read anything of this manifest.
-    pub(super) fn annotate(&self, workload: &mut Object, namespace: &str) {
+    pub(super) fn annotate(&self, workload: &mut Object) {
         let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
         let Some(pod) = template.get("spec") else { return };
-        let Some(hash) = hash(&references(pod, namespace_of(&workload.key, namespace)), &self.0) else { return };
+        let Some(hash) = hash(&references(pod, namespace_of(&workload.key, self.namespace)), &self.digests) else { return };
         let metadata = &mut template["metadata"];
         // Indexing makes the maps that are not there; something else in their place is left for the API server to refuse.
         if metadata.is_null() || metadata.is_object() {
@@ -41,7 +48,7 @@ impl<'a> Digests<'a> {
 }
 
 /// Whether an object is a workload, whose pods might read something.
-pub(super) fn may_concern(object: &Object) -> bool {
+pub(super) fn is_workload(object: &Object) -> bool {
     object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str())
 }
 
@@ -51,7 +58,7 @@ fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
 
 /// The digest of a ConfigMap or Secret; `None` for all others.
 pub(super) fn data_digest(object: &Object) -> Option<Digest> {
-    if !object.key.group.is_empty() || !["ConfigMap", "Secret"].contains(&object.key.kind.as_str()) {
+    if !object.key.group.is_empty() || !DATA_KINDS.contains(&object.key.kind.as_str()) {
         return None;
     }
     let mut hash = Sha256::new();
@@ -101,8 +108,9 @@ fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>>
             add("Secret", source.get("secretRef"), "name");
         }
         for variable in list(container, "env") {
-            add("ConfigMap", variable.pointer("/valueFrom/configMapKeyRef"), "name");
-            add("Secret", variable.pointer("/valueFrom/secretKeyRef"), "name");
+            let source = |field| variable.get("valueFrom")?.get(field);
+            add("ConfigMap", source("configMapKeyRef"), "name");
+            add("Secret", source("secretKeyRef"), "name");
         }
     }
     found
@@ -143,9 +151,9 @@ mod tests {
     }
 
     fn annotated(mut objects: Vec<Object>) -> Vec<Object> {
-        let all = objects.clone();
-        let digests = Digests::of(all.iter().map(|object| (&object.key, data_digest(object))), "org1");
-        objects.iter_mut().filter(|object| may_concern(object)).for_each(|object| digests.annotate(object, "org1"));
+        let data: Vec<_> = objects.iter().filter_map(|object| Some((object.key.clone(), data_digest(object)?))).collect();
+        let digests = Digests::of(data.iter(), "org1");
+        objects.iter_mut().filter(|object| is_workload(object)).for_each(|object| digests.annotate(object));
         objects
     }
 

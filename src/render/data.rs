@@ -257,29 +257,31 @@ pub(super) fn write_json(json: &Json, out: &mut String) {
 }
 
 pub(super) fn write_string(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
     out.push('"');
-    let mut plain = 0;
-    for (at, c) in text.char_indices() {
-        let escape = match c {
-            '"' => "\\\"",
-            '\\' => "\\\\",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
+    let stands_for_itself = |byte| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\');
+    let mut rest = text;
+    loop {
+        let (plain, behind) = rest.split_at(rest.bytes().position(|byte| !stands_for_itself(byte)).unwrap_or(rest.len()));
+        out.push_str(plain);
+        let mut behind = behind.chars();
+        match behind.next() {
+            None => break,
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
             // Not printable in YAML, or a line break there (NEL, LS, PS), or a byte order mark.
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                out.push_str(&text[plain..at]);
+            Some(
+                c @ ('\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'),
+            ) => {
                 out.push_str(&format!("\\u{:04x}", c as u32));
-                plain = at + c.len_utf8();
-                continue;
             }
-            _ => continue,
-        };
-        out.push_str(&text[plain..at]);
-        out.push_str(escape);
-        plain = at + c.len_utf8();
+            Some(c) => out.push(c),
+        }
+        rest = behind.as_str();
     }
-    out.push_str(&text[plain..]);
     out.push('"');
 }
 

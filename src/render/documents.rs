@@ -1,6 +1,6 @@
 //! Rendered text → objects, each with the line of the template that made it.
 
-use super::config_hash::{self, Digest};
+use super::config_hash::{self, DATA_KINDS, Digest, Digests};
 use super::locate::{Sources, Spot};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::Marks;
@@ -19,7 +19,7 @@ pub(super) struct Rendered<'a> {
     pub spans: Vec<OutputSpan>,
 }
 
-/// A stretch of a rendered text: one document, or several that are read together.
+/// A stretch of a rendered text: one document, or several.
 #[derive(Clone)]
 struct Passage<'a> {
     rendered: &'a Rendered<'a>,
@@ -31,17 +31,14 @@ pub(super) struct Parsed<T> {
     pub key: ObjectKey,
     pub stage: i32,
     pub source: Source,
-    /// Of its data, where it is a ConfigMap or Secret.
-    pub digest: Option<Digest>,
-    pub state: State<T>,
+    pub made: Made<T>,
 }
 
-/// How far an object is.
-pub(super) enum State<T> {
-    Hook(Hook),
-    /// It waits for the hash of what its pods read.
-    Workload(Object),
-    Settled(T),
+/// What became of it.
+pub(super) enum Made<T> {
+    Hook(Box<Hook>),
+    /// It belongs to the release, and is what it was settled as.
+    Object(T),
 }
 
 /// A thread reads about so much at a time: more than handing it over costs, and little enough that threads end together even when one
@@ -50,90 +47,202 @@ const SHARE: usize = 48 << 10;
 
 /// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items. What can be said of each alone is
 /// said here, because several threads read large manifests together; the result is the same.
+///
+/// They do so in two rounds, because a workload is given the hash of what its pods read: first ConfigMaps and Secrets are read, then all
+/// else, which is settled while it is at hand.
 pub(super) struct Reader<'a, T, S> {
     sources: &'a Sources<'a>,
+    /// That of objects which name none.
+    namespace: &'a str,
     settle: &'a S,
-    shares: Vec<Vec<Passage<'a>>>,
-    /// As many as shares.
-    read: Vec<OnceLock<Result<Vec<Parsed<T>>>>>,
-    /// The first share that nobody has taken.
-    next: AtomicUsize,
+    shares: Vec<Share<'a, T>>,
+    /// For each round, the first share that nobody has begun.
+    next: [AtomicUsize; 2],
+}
+
+struct Share<'a, T> {
+    passages: Vec<Passage<'a>>,
+    /// By the thread that looks through it in the first round.
+    found: OnceLock<Found<'a, T>>,
+}
+
+/// What is in a share.
+struct Found<'a, T> {
+    documents: Vec<Document<'a, T>>,
+    data: Vec<(ObjectKey, Digest)>,
+}
+
+struct Document<'a, T> {
+    passage: Passage<'a>,
+    /// `None` where its passage is no YAML.
+    unread: Option<yaml::Unread<'a>>,
+    objects: OnceLock<Result<Vec<Parsed<T>>>>,
+}
+
+/// What a round of reading is for.
+enum Round<'r> {
+    /// To find the data that pods may read.
+    Data(&'r mut Vec<(ObjectKey, Digest)>),
+    /// To read all else.
+    Rest(&'r Digests<'r>),
 }
 
 impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
-    pub(super) fn of(rendered: &'a [Rendered<'a>], sources: &'a Sources<'a>, settle: &'a S) -> Reader<'a, T, S> {
-        let shares = share(rendered, SHARE);
-        Reader { sources, settle, read: shares.iter().map(|_| OnceLock::new()).collect(), shares, next: AtomicUsize::new(0) }
+    pub(super) fn of(
+        rendered: &'a [Rendered<'a>],
+        sources: &'a Sources<'a>,
+        namespace: &'a str,
+        settle: &'a S,
+    ) -> Reader<'a, T, S> {
+        let shares = share(rendered, SHARE).into_iter().map(|passages| Share { passages, found: OnceLock::new() }).collect();
+        Reader { sources, namespace, settle, shares, next: Default::default() }
     }
 
     /// How many threads find something to do.
-    pub(super) fn threads(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from).min(self.shares.len())
+    pub(super) fn shares(&self) -> usize {
+        self.shares.len()
     }
 
-    /// Reads one share after the other until none is left. Several threads may do so at once.
-    pub(super) fn work(&self) {
-        while let index = self.next.fetch_add(1, Ordering::Relaxed)
-            && let Some(share) = self.shares.get(index)
-        {
-            self.read[index].get_or_init(|| self.read(share));
-        }
+    /// The first round. Several threads may be at it.
+    pub(super) fn read_data(&self) {
+        self.each_share(0, |share| {
+            share.found.get_or_init(|| self.look_through(share));
+        });
     }
 
-    /// What was read, when all who worked are done.
+    /// What the first round found, when all threads are done with it.
+    pub(super) fn digests(&self) -> Digests<'_> {
+        let data = self.shares.iter().filter_map(|share| share.found.get()).flat_map(|found| &found.data);
+        Digests::of(data, self.namespace)
+    }
+
+    /// The second round. Several threads may be at it.
+    pub(super) fn read_rest(&self, digests: &Digests) {
+        self.each_share(1, |share| {
+            for document in share.found.get().into_iter().flat_map(|found| &found.documents) {
+                document.objects.get_or_init(|| {
+                    self.read(document, Round::Rest(digests)).expect("no workload has to wait for the hash of its data")
+                });
+            }
+        });
+    }
+
+    /// What was read, when all threads are done.
     pub(super) fn finish(self) -> Result<Vec<Parsed<T>>> {
         let mut objects = Vec::new();
-        for share in self.read {
-            objects.append(&mut share.into_inner().expect("every share is read by one thread")?);
+        let documents = self.shares.into_iter().filter_map(|share| share.found.into_inner()).flat_map(|found| found.documents);
+        for document in documents {
+            objects.append(&mut document.objects.into_inner().expect("each document was read")?);
         }
         Ok(objects)
     }
 
-    fn read(&self, share: &[Passage]) -> Result<Vec<Parsed<T>>> {
-        let mut objects = Vec::new();
-        for passage in share {
-            let not_yaml = |error| not_yaml(passage, &error, self.sources);
-            for found in yaml::documents(passage.text(), passage.rendered.template).map_err(not_yaml)? {
-                let found = found.map_err(not_yaml)?;
-                let range = passage.range.start + found.range.start..passage.range.start + found.range.end;
-                let document = Passage { rendered: passage.rendered, range };
-                self.take_objects(found.value, &document, &document.spot(0, self.sources), &mut objects)?;
+    /// Takes one share after the other until none is left.
+    fn each_share(&self, round: usize, work: impl Fn(&Share<'a, T>)) {
+        while let index = self.next[round].fetch_add(1, Ordering::Relaxed)
+            && let Some(share) = self.shares.get(index)
+        {
+            work(share);
+        }
+    }
+
+    fn look_through(&self, share: &Share<'a, T>) -> Found<'a, T> {
+        let mut found = Found { documents: Vec::new(), data: Vec::new() };
+        for passage in &share.passages {
+            match yaml::documents(passage.text(), passage.rendered.template) {
+                Ok(documents) => found.documents.extend(documents.map(|unread| Document {
+                    passage: passage.clone(),
+                    unread: Some(unread),
+                    objects: OnceLock::new(),
+                })),
+                Err(error) => found.documents.push(Document {
+                    passage: passage.clone(),
+                    unread: None,
+                    objects: OnceLock::from(Err(not_yaml(passage, &error, self.sources))),
+                }),
             }
         }
-        Ok(objects)
+        for document in found.documents.iter().filter(|document| document.may_hold_data()) {
+            if let Some(objects) = self.read(document, Round::Data(&mut found.data)) {
+                _ = document.objects.set(objects);
+            }
+        }
+        found
     }
 
-    fn take_objects(&self, value: Value, document: &Passage, spot: &Spot, objects: &mut Vec<Parsed<T>>) -> Result<()> {
+    /// The objects of a document; `None` where one of them needs what this round is there to find.
+    fn read(&self, document: &Document<'a, T>, mut round: Round) -> Option<Result<Vec<Parsed<T>>>> {
+        let unread = document.unread.as_ref()?;
+        let value = match unread.read() {
+            Ok(Value::Null) => return Some(Ok(Vec::new())),
+            Ok(value) => value,
+            Err(error) => return Some(Err(not_yaml(&document.passage, &error, self.sources))),
+        };
+        let own = document.own_passage(unread);
+        let mut objects = Vec::with_capacity(1);
+        let taken = self.take_objects(value, &own, &own.spot(0, self.sources), &mut round, &mut objects);
+        taken.map(|is_whole| is_whole.then_some(objects)).transpose()
+    }
+
+    /// Whether all objects could be taken, none of which has to wait for the next round.
+    fn take_objects(
+        &self,
+        value: Value,
+        document: &Passage,
+        spot: &Spot,
+        round: &mut Round,
+        objects: &mut Vec<Parsed<T>>,
+    ) -> Result<bool> {
         let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
         if is_list && value.get("items").is_some_and(Value::is_array) {
-            let Value::Object(mut list) = value else { return Ok(()) };
-            let Some(Value::Array(items)) = list.shift_remove("items") else { return Ok(()) };
+            let Value::Object(mut list) = value else { return Ok(true) };
+            let Some(Value::Array(items)) = list.shift_remove("items") else { return Ok(true) };
+            let mut is_whole = true;
             for item in items {
-                self.take_objects(item, document, spot, objects)?;
+                is_whole &= self.take_objects(item, document, spot, round, objects)?;
             }
-            return Ok(());
+            return Ok(is_whole);
         }
         let problems = problems(&value);
         let source = Source { template: spot.template.clone(), line: spot.line };
-        let Some(object) = Object::from_body(value, source.clone()).filter(|_| problems.is_empty()) else {
+        let Some(mut object) = Object::from_body(value, source.clone()).filter(|_| problems.is_empty()) else {
             let what = format!("{} makes a document that is no Kubernetes object", self.sources.full_name(&spot.template));
             let error = Error::user(what).at(self.sources.place(spot));
             return Err(problems.into_iter().fold(error, Error::why));
         };
         let marks = check_annotations(&object).and_then(|()| Marks::read(&object));
         let marks = marks.map_err(|error| misread(error, &object, document, self.sources))?;
-        objects.push(Parsed {
-            key: object.key.clone(),
-            stage: object.stage(),
-            source,
-            digest: config_hash::data_digest(&object),
-            state: match marks {
-                Some(marks) => State::Hook(Hook::new(object, marks)),
-                None if config_hash::may_concern(&object) => State::Workload(object),
-                None => State::Settled((self.settle)(object)),
-            },
-        });
-        Ok(())
+        let (key, stage) = (object.key.clone(), object.stage());
+        let made = match (marks, round) {
+            (Some(marks), _) => Made::Hook(Box::new(Hook::new(object, marks))),
+            (None, Round::Data(_)) if config_hash::is_workload(&object) => return Ok(false),
+            (None, Round::Data(data)) => {
+                data.extend(config_hash::data_digest(&object).map(|digest| (key.clone(), digest)));
+                Made::Object((self.settle)(object))
+            }
+            (None, Round::Rest(digests)) => {
+                if config_hash::is_workload(&object) {
+                    digests.annotate(&mut object);
+                }
+                Made::Object((self.settle)(object))
+            }
+        };
+        objects.push(Parsed { key, stage, source, made });
+        Ok(true)
+    }
+}
+
+impl<'a, T> Document<'a, T> {
+    /// Whether a ConfigMap or Secret may be in it. The word is there if it is, unless it is written with an escape.
+    fn may_hold_data(&self) -> bool {
+        let text = self.unread.as_ref().map(|unread| &self.passage.text()[unread.range()]).unwrap_or_default();
+        DATA_KINDS.iter().any(|kind| text.contains(kind)) || text.contains('\\')
+    }
+
+    /// The passage that this document alone is.
+    fn own_passage(&self, unread: &yaml::Unread) -> Passage<'a> {
+        let (start, range) = (self.passage.range.start, unread.range());
+        Passage { rendered: self.passage.rendered, range: start + range.start..start + range.end }
     }
 }
 
@@ -164,8 +273,8 @@ fn document_start(text: &str, from: usize) -> usize {
     marks.find(|at| matches!(bytes.get(at + 3), None | Some(b' ' | b'\t' | b'\n' | b'\r'))).unwrap_or(bytes.len())
 }
 
-impl Passage<'_> {
-    fn text(&self) -> &str {
+impl<'a> Passage<'a> {
+    fn text(&self) -> &'a str {
         &self.rendered.text[self.range.clone()]
     }
 

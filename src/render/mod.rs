@@ -4,14 +4,15 @@ use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::hook_order;
 use crate::manifest::{Hook, Object, ObjectKey, install_order};
-use config_hash::Digests;
-use documents::{Parsed, Reader, Rendered, State};
+use crew::Crew;
+use documents::{Made, Parsed, Reader, Rendered};
 use locate::Sources;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 
 mod config_hash;
+mod crew;
 mod data;
 mod documents;
 mod environment;
@@ -98,42 +99,33 @@ pub fn render(input: &Input) -> Result<Output> {
 /// trees together would be the most that an operation holds.
 pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T + Sync) -> Result<Output<T>> {
     check_kube_version(input.chart, &input.capabilities)?;
+    let namespace = &input.release.namespace;
     let sources = Sources::of(input.chart);
-    let (rendered, reader) = (OnceLock::new(), OnceLock::new());
-    // One thread renders, and both read. A thread that is woken begins at once on a CPU that is free; a new one often shares its
-    // maker's for a while.
-    let on_deep_stack = |done: mpsc::Sender<()>| {
-        if let Ok((texts, _)) = rendered.get_or_init(|| render_templates(input, &sources)) {
-            let reader: &Reader<T, _> = reader.get_or_init(|| Reader::of(texts, &sources, &settle));
-            drop(done);
-            reader.work();
+    // Each job hands on to the next.
+    let (rendered, reader, digests) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+    let evaluate = || _ = rendered.set(render_templates(input, &sources));
+    let read_data = || reader.get().into_iter().for_each(Reader::read_data);
+    let read_rest = || {
+        if let (Some(reader), Some(digests)) = (reader.get(), digests.get()) {
+            reader.read_rest(digests);
         }
     };
-    std::thread::scope(|scope| {
-        let (done, is_done) = mpsc::channel();
-        let spare = done.clone();
-        match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || on_deep_stack(done)) {
-            Ok(running) => {
-                drop(spare);
-                // Never a message: the channel's end is one.
-                _ = is_done.recv();
-                if let Some(reader) = reader.get() {
-                    (2..reader.threads()).for_each(|_| _ = scope.spawn(|| reader.work()));
-                    reader.work();
-                }
-                running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            }
-            // Where so much address space is not to be had, the usual stack does for every usual chart.
-            Err(_) => on_deep_stack(spare),
-        }
+    Crew::lead(STACK, |mut crew| {
+        crew.have_done(&evaluate);
+        let Some(Ok((texts, _))) = rendered.get() else { return };
+        let reader = reader.get_or_init(|| Reader::of(texts, &sources, namespace, &settle));
+        crew.do_together(&read_data, reader.shares());
+        digests.get_or_init(|| reader.digests());
+        crew.do_together(&read_rest, reader.shares());
     });
+    drop(digests);
     let (mut objects, mut hooks) = Default::default();
     if let Some(reader) = reader.into_inner() {
         let parsed = reader.finish()?;
-        check_names(&parsed, &sources, &input.release.namespace)?;
-        (objects, hooks) = sort_out(parsed, &input.release.namespace, &settle);
+        check_names(&parsed, &sources, namespace)?;
+        (objects, hooks) = sort_out(parsed);
     }
-    let (_, notes) = rendered.into_inner().expect("a thread that ends has rendered")?;
+    let (_, notes) = rendered.into_inner().expect("the templates were evaluated")?;
     Ok(Output { objects, hooks, notes })
 }
 
@@ -226,23 +218,16 @@ fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> R
     Ok(())
 }
 
-/// Parts hooks from the objects that belong to the release, both in their order, and settles what is left to.
-fn sort_out<T>(parsed: Vec<Parsed<T>>, namespace: &str, settle: &impl Fn(Object) -> T) -> (Vec<T>, Vec<Hook>) {
+/// Parts hooks from the objects that belong to the release, both in their order.
+fn sort_out<T>(parsed: Vec<Parsed<T>>) -> (Vec<T>, Vec<Hook>) {
     let (mut hooks, mut rest) = (Vec::new(), Vec::with_capacity(parsed.len()));
-    for Parsed { key, stage, digest, state, .. } in parsed {
-        match state {
-            State::Hook(hook) => hooks.push(hook),
-            State::Workload(object) => rest.push((key, stage, digest, Err(object))),
-            State::Settled(object) => rest.push((key, stage, digest, Ok(object))),
+    for Parsed { key, stage, made, .. } in parsed {
+        match made {
+            Made::Hook(hook) => hooks.push(*hook),
+            Made::Object(object) => rest.push((stage, key.kind, object)),
         }
     }
-    install_order(&mut rest, |(key, stage, ..)| (*stage, &key.kind));
+    install_order(&mut rest, |(stage, kind, _)| (*stage, kind));
     hook_order(&mut hooks);
-    let (read, rest): (Vec<_>, Vec<_>) = rest.into_iter().map(|(key, _, digest, object)| ((key, digest), object)).unzip();
-    let digests = Digests::of(read.iter().map(|(key, digest)| (key, *digest)), namespace);
-    let annotated = |mut workload: Object| {
-        digests.annotate(&mut workload, namespace);
-        settle(workload)
-    };
-    (rest.into_iter().map(|object| object.unwrap_or_else(annotated)).collect(), hooks)
+    (rest.into_iter().map(|(.., object)| object).collect(), hooks)
 }

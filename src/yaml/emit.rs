@@ -13,15 +13,20 @@ const MAX_SIMPLE_KEY: usize = 1000;
 /// takes them for strings, literal blocks where they have lines, and in double quotes otherwise.
 pub fn emit(value: &Value) -> String {
     let mut out = String::new();
+    emit_to(&mut out, value);
+    out
+}
+
+/// Like [`emit`], behind what is there.
+pub fn emit_to(out: &mut String, value: &Value) {
     match value {
-        Value::Object(map) if !map.is_empty() => write_map(&mut out, map, 0, false),
-        Value::Array(list) if !list.is_empty() => write_list(&mut out, list, 0, false),
+        Value::Object(map) if !map.is_empty() => write_map(out, map, 0, false),
+        Value::Array(list) if !list.is_empty() => write_list(out, list, 0, false),
         other => {
-            write_inline(&mut out, other, 1);
+            write_inline(out, other, 1);
             out.push('\n');
         }
     }
-    out
 }
 
 /// `inline` means that the first entry follows a `- ` on the same line.
@@ -111,7 +116,9 @@ fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
 /// True if every reader takes the bare text for this string. What merely could be a number, a date or a time counts as one.
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
-    let word = text.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    let may_be_word = text.len() <= 5
+        && matches!(first, 'y' | 'Y' | 'n' | 'N' | 'o' | 'O' | 't' | 'T' | 'f' | 'F' | 'i' | 'I' | '.' | '+' | '-');
+    let word = may_be_word && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
     let numeric = |c: char| {
         c.is_ascii_hexdigit()
             || matches!(c, 'x' | 'X' | 'o' | 'O' | '_' | '.' | ':' | '+' | '-' | ',' | 't' | 'T' | 'z' | 'Z' | 'p' | 'P' | ' ')

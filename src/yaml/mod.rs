@@ -14,7 +14,7 @@ mod meaning;
 mod scalar;
 mod simple;
 
-pub use emit::emit;
+pub use emit::{emit, emit_to};
 
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
@@ -49,21 +49,40 @@ pub struct Document {
 /// One error with its place when the text is not YAML, is longer than 16 MiB, holds control characters, a key twice, a tag, a key
 /// that is not a plain word, a number that would lose digits, or nests deeper than 100 levels.
 pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
-    documents(text, subject)?.collect()
+    let read = documents(text, subject)?.map(|unread| Ok(Document { value: unread.read()?, range: unread.range() }));
+    read.filter(|document| !matches!(document, Ok(Document { value: Value::Null, .. }))).collect()
 }
 
-/// Like [`parse_stream`], one document after the other, none of which need be held for the next.
-pub fn documents<'t>(text: &'t str, subject: &'t str) -> Result<impl Iterator<Item = Result<Document>> + 't> {
+/// The documents of one text, each to be read when it is wanted. Those which hold comments only are left out.
+///
+/// # Errors
+///
+/// What [`parse_stream`] says of a text as a whole.
+pub fn documents<'t>(text: &'t str, subject: &'t str) -> Result<impl Iterator<Item = Unread<'t>>> {
     let source = Source { text, subject };
     source.check()?;
-    let read = source.pieces().map(move |piece| {
-        let value = match simple::read(piece.text) {
-            Some(value) => value,
-            None => source.read(&piece, false)?.0,
-        };
-        Ok(Document { value, range: piece.range })
-    });
-    Ok(read.filter(|document| !matches!(document, Ok(Document { value: Value::Null, .. }))))
+    Ok(source.pieces().map(move |piece| Unread { source, piece }))
+}
+
+/// A document of a stream that was found and not yet read.
+pub struct Unread<'t> {
+    source: Source<'t>,
+    piece: Piece<'t>,
+}
+
+impl Unread<'_> {
+    /// Where the document stands in the stream, in bytes: from its first line of content on.
+    pub fn range(&self) -> Range<usize> {
+        self.piece.range.clone()
+    }
+
+    /// Reads the document; places of errors are those in the stream.
+    pub fn read(&self) -> Result<Value> {
+        match simple::read(self.piece.text) {
+            Some(value) => Ok(value),
+            None => Ok(self.source.read(&self.piece, false)?.0),
+        }
+    }
 }
 
 /// Reads one document, `null` when there is none. An error when there is more than one.

@@ -104,6 +104,14 @@ fn word(text: &str) -> Scalar {
 }
 
 fn number(text: &str) -> Scalar {
+    // Most are a few digits, and no base is told by the first.
+    if text.len() < 19
+        && !text.starts_with('0')
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(number) = text.parse()
+    {
+        return Scalar::Int(number);
+    }
     if let ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" = text
     {
         return Scalar::NotFinite;

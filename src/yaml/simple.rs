@@ -55,7 +55,8 @@ struct Path {
 impl<'t> Reader<'t> {
     fn new(text: &'t str, line: usize) -> Reader<'t> {
         let bytes = text.as_bytes();
-        Reader { text, bytes, at: 0, line, line_begins: 0, column: None, entries: Vec::new(), items: Vec::new(), path: None }
+        let (entries, items) = (Vec::with_capacity(16), Vec::with_capacity(8));
+        Reader { text, bytes, at: 0, line, line_begins: 0, column: None, entries, items, path: None }
     }
 
     fn document(&mut self) -> Option<Value> {
