@@ -191,7 +191,7 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
 /// Objects as text, each below the template that made it, the way `template` and `get manifest` show them. `chart` is the chart's
 /// name; objects of no template (an older record) have no such line.
 pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object>>) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(1 << 10);
     for object in objects {
         let object = object.borrow();
         text.push_str("---\n");
@@ -200,6 +200,7 @@ pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object
         }
         yaml::emit_to(&mut text, &object.body);
     }
+    text.shrink_to_fit();
     text
 }
 

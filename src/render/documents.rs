@@ -129,9 +129,9 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
 
     /// What was read, when all threads are done.
     pub(super) fn finish(self) -> Result<Vec<Parsed<T>>> {
-        let mut objects = Vec::new();
-        let documents = self.shares.into_iter().filter_map(|share| share.found.into_inner()).flat_map(|found| found.documents);
-        for document in documents {
+        let found: Vec<_> = self.shares.into_iter().filter_map(|share| share.found.into_inner()).collect();
+        let mut objects = Vec::with_capacity(found.iter().map(|found| found.documents.len()).sum());
+        for document in found.into_iter().flat_map(|found| found.documents) {
             objects.append(&mut document.objects.into_inner().expect("each document was read")?);
         }
         Ok(objects)

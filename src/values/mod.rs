@@ -124,31 +124,34 @@ pub fn defaults(text: &str, file: &str) -> Result<Values> {
 /// The documents of a text over `values`, each over those before it.
 fn from_documents(mut values: Values, text: &str, name: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Values> {
     for (tree, positions) in yaml::parse_stream_with_positions(text, name)? {
-        let at = |pointer: &str| positions.get(pointer).copied();
-        let (line, column) = at("").unwrap_or((1, 1));
+        let (line, column) = positions.get("").copied().unwrap_or((1, 1));
         if !tree.is_object() {
             let place = Place::new(name).at(line, column).note("this document is not a map");
             return Err(Error::user(format!("\"{name}\" holds no values")).at(place).hint("values are written as `key: value`"));
         }
-        let mut origins = BTreeMap::new();
-        locate(&tree, "", (line, column), &at, origin, &mut origins);
+        let is_whole = positions.len() == nodes(&tree);
+        let mut origins: BTreeMap<_, _> =
+            positions.into_iter().map(|(pointer, (line, column))| (pointer, vec![origin(line, column)])).collect();
+        if !is_whole {
+            fill(&tree, "", &origin(line, column), &mut origins);
+        }
         values = merge(values, Values { tree, origins });
     }
     Ok(values)
 }
 
-/// Gives a node and all below it their positions; what has none (it came by an alias) has that of the nearest node above.
-fn locate(
-    node: &Value,
-    pointer: &str,
-    above: (usize, usize),
-    at: &dyn Fn(&str) -> Option<(usize, usize)>,
-    origin: &dyn Fn(usize, usize) -> Origin,
-    origins: &mut BTreeMap<String, Vec<Origin>>,
-) {
-    let (line, column) = at(pointer).unwrap_or(above);
-    origins.insert(pointer.to_owned(), vec![origin(line, column)]);
-    each_child(node, pointer, &mut |pointer, child| locate(child, pointer, (line, column), at, origin, origins));
+fn nodes(tree: &Value) -> usize {
+    1 + match tree {
+        Value::Object(map) => map.values().map(nodes).sum(),
+        Value::Array(list) => list.iter().map(nodes).sum(),
+        _ => 0,
+    }
+}
+
+/// Gives a node that has no origin (it came by an alias), and all such below it, that of the nearest node above.
+fn fill(node: &Value, pointer: &str, above: &Origin, origins: &mut BTreeMap<String, Vec<Origin>>) {
+    let own = origins.entry(pointer.to_owned()).or_insert_with(|| vec![above.clone()])[0].clone();
+    each_child(node, pointer, &mut |pointer, child| fill(child, pointer, &own, origins));
 }
 
 /// Gives all nodes below a node one origin.

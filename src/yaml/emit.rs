@@ -137,18 +137,26 @@ fn is_plain(text: &str) -> bool {
 
 /// Whether nothing within a text ends a plain scalar or is not to be seen.
 fn is_plain_inside(text: &str) -> bool {
-    let (mut before, mut is_ascii) = (b' ', true);
-    for byte in text.bytes() {
-        match byte {
-            b' ' if before == b':' => return false,
-            b'#' if before == b' ' => return false,
-            b' '..=b'~' => {}
-            0x80.. => is_ascii = false,
+    let is_ordinary = |byte: u8| matches!(byte, b'!'..=b'~' if byte != b'#' && byte != b':');
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(ordinary) = bytes[at..].iter().position(|byte| !is_ordinary(*byte)) {
+        at += ordinary;
+        match bytes[at] {
+            b'#' if at == 0 || bytes[at - 1] == b' ' => return false,
+            b':' if bytes.get(at + 1) == Some(&b' ') => return false,
+            b' ' | b'#' | b':' => at += 1,
+            0x80.. => {
+                let c = text[at..].chars().next().unwrap_or_default();
+                if !is_visible(c) || c.is_whitespace() {
+                    return false;
+                }
+                at += c.len_utf8();
+            }
             _ => return false,
         }
-        before = byte;
     }
-    is_ascii || text.chars().all(|c| c.is_ascii() || is_visible(c) && (c.is_alphanumeric() || !c.is_whitespace()))
+    true
 }
 
 /// Words that some reader takes for a boolean, a null or a number, in whatever case.
