@@ -36,6 +36,15 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
 }
 
 #[test]
+fn what_is_written_out_below_a_merge_key_has_the_place_of_the_map_that_takes_it_in() {
+    let (first, second) = (file("a.yaml", "a: {x: 5}\n"), file("b.yaml", "\na: {<<: {x: 1}, z: 2}\n"));
+    let values = from_sources(vec![first, second]).unwrap();
+    assert_eq!(values.tree, json!({"a": {"x": 1, "z": 2}}));
+    assert_eq!(values.origin("/a/x").unwrap().to_string(), "b.yaml:2");
+    assert!(values.origins.keys().all(|pointer| values.tree.pointer(pointer).is_some()), "{:?}", values.origins.keys());
+}
+
+#[test]
 fn what_replaces_a_tree_takes_its_origins_away() {
     let values = user([file("a.yaml", "a: {b: {c: 1}}\nab: 1\n"), file("b.yaml", "a: x\n")]);
     assert_eq!(values.origins.keys().map(String::as_str).collect::<Vec<_>>(), ["", "/a", "/ab"]);

@@ -239,20 +239,28 @@ impl<'a> Source<'a> {
         if !doubtful && !with_positions {
             return Ok((value, Positions::new()));
         }
-        let walk = events::walk(piece.text, piece.first, with_positions).map_err(|fault| self.fault(&fault))?;
-        if walk.rewrites.is_empty() {
-            return Ok((value, walk.positions));
-        }
+        let mut walk = events::walk(piece.text, piece.first, with_positions).map_err(|fault| self.fault(&fault))?;
+        let value = match walk.rewrites.is_empty() {
+            true => value,
+            false => self.read_again(piece, &walk.rewrites)?,
+        };
+        // What is written out below a merge key is no node where it is written.
+        walk.positions.retain(|pointer, _| value.pointer(pointer).is_some());
+        Ok((value, walk.positions))
+    }
+
+    /// Reads a document with other words in some places.
+    fn read_again(&self, piece: &Piece<'_>, rewrites: &[(Range<usize>, String)]) -> Result<Value> {
         let mut text = String::with_capacity(piece.text.len() + 16);
         let mut copied = 0;
-        for (range, words) in &walk.rewrites {
+        for (range, words) in rewrites {
             text.push_str(&piece.text[copied..range.start]);
             text.push_str(words);
             copied = range.end;
         }
         text.push_str(&piece.text[copied..]);
         let (value, _) = meaning::read(&text).map_err(|error| self.problem(piece, &error))?;
-        Ok((value, walk.positions))
+        Ok(value)
     }
 
     /// The reader's failure in words. What the event walk finds wrong is told first, because it knows the exact place.
