@@ -74,8 +74,8 @@ struct Found<'a, T> {
 
 struct Document<'a, T> {
     passage: Passage<'a>,
-    /// `None` where its passage is no YAML.
-    unread: Option<yaml::Unread<'a>>,
+    /// The error where its passage as a whole is no YAML.
+    unread: Result<yaml::Unread<'a>>,
     objects: OnceLock<Result<Vec<Parsed<T>>>>,
 }
 
@@ -149,17 +149,10 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
     fn look_through(&self, share: &Share<'a, T>) -> Found<'a, T> {
         let mut found = Found { documents: Vec::new(), data: Vec::new() };
         for passage in &share.passages {
+            let mut add = |unread| found.documents.push(Document { passage: passage.clone(), unread, objects: OnceLock::new() });
             match yaml::documents(passage.text(), passage.rendered.template) {
-                Ok(documents) => found.documents.extend(documents.map(|unread| Document {
-                    passage: passage.clone(),
-                    unread: Some(unread),
-                    objects: OnceLock::new(),
-                })),
-                Err(error) => found.documents.push(Document {
-                    passage: passage.clone(),
-                    unread: None,
-                    objects: OnceLock::from(Err(not_yaml(passage, &error, self.sources))),
-                }),
+                Ok(documents) => documents.for_each(|unread| add(Ok(unread))),
+                Err(error) => add(Err(error)),
             }
         }
         for document in found.documents.iter().filter(|document| document.may_hold_data()) {
@@ -172,13 +165,12 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
 
     /// The objects of a document; `None` where one of them needs what this round is there to find.
     fn read(&self, document: &Document<'a, T>, mut round: Round) -> Option<Result<Vec<Parsed<T>>>> {
-        let unread = document.unread.as_ref()?;
-        let value = match unread.read() {
+        let value = match document.unread.as_ref().map_err(Error::clone).and_then(yaml::Unread::read) {
             Ok(Value::Null) => return Some(Ok(Vec::new())),
             Ok(value) => value,
             Err(error) => return Some(Err(not_yaml(&document.passage, &error, self.sources))),
         };
-        let own = document.own_passage(unread);
+        let own = document.own_passage();
         let mut objects = Vec::with_capacity(1);
         let taken = self.take_objects(value, &own, &own.spot(0, self.sources), &mut round, &mut objects);
         taken.map(|is_whole| is_whole.then_some(objects)).transpose()
@@ -213,16 +205,14 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         let marks = check_annotations(&object).and_then(|()| Marks::read(&object));
         let marks = marks.map_err(|error| misread(error, &object, document, self.sources))?;
         let (key, stage) = (object.key.clone(), object.stage());
-        let made = match (marks, round) {
-            (Some(marks), _) => Made::Hook(Box::new(Hook::new(object, marks))),
-            (None, Round::Data(_)) if config_hash::is_workload(&object) => return Ok(false),
-            (None, Round::Data(data)) => {
-                data.extend(config_hash::data_digest(&object).map(|digest| (key.clone(), digest)));
-                Made::Object((self.settle)(object))
-            }
-            (None, Round::Rest(digests)) => {
-                if config_hash::is_workload(&object) {
-                    digests.annotate(&mut object);
+        let made = match (marks, config_hash::is_workload(&object), round) {
+            (Some(marks), ..) => Made::Hook(Box::new(Hook::new(object, marks))),
+            (None, true, Round::Data(_)) => return Ok(false),
+            (None, is_workload, round) => {
+                match round {
+                    Round::Data(data) => data.extend(config_hash::data_digest(&object).map(|digest| (key.clone(), digest))),
+                    Round::Rest(digests) if is_workload => digests.annotate(&mut object),
+                    Round::Rest(_) => {}
                 }
                 Made::Object((self.settle)(object))
             }
@@ -235,12 +225,13 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
 impl<'a, T> Document<'a, T> {
     /// Whether a ConfigMap or Secret may be in it. The word is there if it is, unless it is written with an escape.
     fn may_hold_data(&self) -> bool {
-        let text = self.unread.as_ref().map(|unread| &self.passage.text()[unread.range()]).unwrap_or_default();
+        let text = self.own_passage().text();
         DATA_KINDS.iter().any(|kind| text.contains(kind)) || text.contains('\\')
     }
 
     /// The passage that this document alone is.
-    fn own_passage(&self, unread: &yaml::Unread) -> Passage<'a> {
+    fn own_passage(&self) -> Passage<'a> {
+        let Ok(unread) = &self.unread else { return self.passage.clone() };
         let (start, range) = (self.passage.range.start, unread.range());
         Passage { rendered: self.passage.rendered, range: start + range.start..start + range.end }
     }

@@ -116,9 +116,7 @@ fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
 /// True if every reader takes the bare text for this string. What merely could be a number, a date or a time counts as one.
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
-    let may_be_word = text.len() <= 5
-        && matches!(first, 'y' | 'Y' | 'n' | 'N' | 'o' | 'O' | 't' | 'T' | 'f' | 'F' | 'i' | 'I' | '.' | '+' | '-');
-    let word = may_be_word && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    let word = text.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
     let numeric = |c: char| {
         c.is_ascii_hexdigit()
             || matches!(c, 'x' | 'X' | 'o' | 'O' | '_' | '.' | ':' | '+' | '-' | ',' | 't' | 'T' | 'z' | 'Z' | 'p' | 'P' | ' ')
