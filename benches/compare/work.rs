@@ -121,16 +121,28 @@ fn template(bench: &Bench) -> Vec<Row> {
     vec![sheet.row("template", "template, 1,000 objects", &[Target::Faster(10.0), Target::Peak(25 << 20)])]
 }
 
-/// Install, upgrade, upgrade again, rollback and uninstall of 1,000 objects, on each side in turn.
+/// Install, upgrade, upgrade again, rollback and uninstall of 1,000 objects, each side in turn.
 ///
 /// There are no controllers, so that nothing becomes ready: none of them waits. kubectl and the floor have no records and thus no rollback.
 fn lifecycle(bench: &Bench) -> Vec<Row> {
     let mut sheet = Sheet::default();
+    // The first of all would find an API server that has not applied anything yet.
+    bench.plane.run(&floor_lifecycle(bench, "first")["install"], "first");
     for round in 0..bench.rounds {
-        // One after the other: a machine's speed drifts while Helm is at it.
-        fabric_lifecycle(bench, &mut sheet, round);
-        floor_lifecycle(bench, &mut sheet, round);
-        helm_lifecycle(bench, &mut sheet, round);
+        let mut sides = [
+            (Side::Fabric, fabric_lifecycle(bench, &format!("fabric-{round}"))),
+            (Side::Floor, floor_lifecycle(bench, &format!("floor-{round}"))),
+            (Side::Helm, helm_lifecycle(bench, &format!("helm-{round}"))),
+        ];
+        // Side by side in time, because a machine's speed drifts; each follows another one in each round.
+        sides.rotate_left(round % 3);
+        for work in LIFECYCLE {
+            for (side, commands) in &sides {
+                if let Some(command) = commands.get(work) {
+                    sheet.note(work, *side, bench.plane.measure(command));
+                }
+            }
+        }
     }
     kubectl_lifecycle(bench, &mut sheet);
     let faster = |times| [Target::Faster(times)];
@@ -143,47 +155,49 @@ fn lifecycle(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-fn fabric_lifecycle(bench: &Bench, sheet: &mut Sheet, round: usize) {
-    let (chart, namespace) = (text(&bench.charts.fabric(PEERS)), bench.namespace(&format!("fabric-{round}")));
-    let mut run = |work, words: &[&str]| {
-        let words = [words, &["-n", &namespace, "--wait=false"]].concat();
-        sheet.note(work, Side::Fabric, bench.plane.measure(&bench.fabric(&words)));
-    };
-    run("install", &["install", RELEASE, "--chart", &chart]);
-    run("upgrade", &["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE]);
-    run("nothing", &["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE]);
-    run("rollback", &["rollback", RELEASE, "1"]);
-    run("uninstall", &["uninstall", RELEASE, "--yes"]);
+/// What a release goes through, in this order.
+const LIFECYCLE: [&str; 5] = ["install", "upgrade", "nothing", "rollback", "uninstall"];
+
+/// What one side does in a namespace of its own, by work.
+type Commands = BTreeMap<&'static str, Vec<OsString>>;
+
+fn fabric_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+    let (chart, namespace) = (text(&bench.charts.fabric(PEERS)), bench.namespace(namespace));
+    let run = |words: &[&str]| bench.fabric(&[words, &["-n", &namespace, "--wait=false"]].concat());
+    Commands::from([
+        ("install", run(&["install", RELEASE, "--chart", &chart])),
+        ("upgrade", run(&["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE])),
+        ("nothing", run(&["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE])),
+        ("rollback", run(&["rollback", RELEASE, "1"])),
+        ("uninstall", run(&["uninstall", RELEASE, "--yes"])),
+    ])
 }
 
-fn helm_lifecycle(bench: &Bench, sheet: &mut Sheet, round: usize) {
-    let (chart, namespace) = (text(&bench.charts.helm(PEERS)), bench.namespace(&format!("helm-{round}")));
-    let mut run = |work, words: &[&str]| {
-        let words = [words, &["-n", &namespace]].concat();
-        sheet.note(work, Side::Helm, bench.plane.measure(&bench.helm(&words)));
-    };
-    run("install", &["install", RELEASE, &chart]);
-    run("upgrade", &["upgrade", RELEASE, &chart, "--set", CHANGE]);
-    run("nothing", &["upgrade", RELEASE, &chart, "--set", CHANGE]);
-    run("rollback", &["rollback", RELEASE, "1"]);
-    run("uninstall", &["uninstall", RELEASE]);
+fn helm_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+    let (chart, namespace) = (text(&bench.charts.helm(PEERS)), bench.namespace(namespace));
+    let run = |words: &[&str]| bench.helm(&[words, &["-n", &namespace]].concat());
+    Commands::from([
+        ("install", run(&["install", RELEASE, &chart])),
+        ("upgrade", run(&["upgrade", RELEASE, &chart, "--set", CHANGE])),
+        ("nothing", run(&["upgrade", RELEASE, &chart, "--set", CHANGE])),
+        ("rollback", run(&["rollback", RELEASE, "1"])),
+        ("uninstall", run(&["uninstall", RELEASE])),
+    ])
 }
 
-fn floor_lifecycle(bench: &Bench, sheet: &mut Sheet, round: usize) {
-    let floors = bench.namespace(&format!("floor-{round}"));
-    let first = bench.charts.objects(bench.programs, PEERS, &floors, &[]);
-    let sets = |set: &[&str]| {
-        let mut objects = bench.charts.objects(bench.programs, PEERS, &floors, set);
-        objects.retain(|object| object["kind"] == "StatefulSet");
-        objects
-    };
+fn floor_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+    let namespace = bench.namespace(namespace);
+    let all = bench.charts.objects(bench.programs, PEERS, &namespace, &[]);
+    let is_set = |object: &Value| object["kind"] == "StatefulSet";
+    let before: Vec<Value> = all.iter().filter(|object| is_set(object)).cloned().collect();
+    let mut after = bench.charts.objects(bench.programs, PEERS, &namespace, &[CHANGE]);
+    after.retain(is_set);
     // What runs is not changed untried.
-    let mut run = |work, name: &str, objects: &[Value], more: &[&str]| {
-        sheet.note(work, Side::Floor, bench.plane.measure(&bench.floor(name, objects, more)));
-    };
-    run("install", "first.json", &first, &[]);
-    run("upgrade", "changed.json", &sets(&[CHANGE]), &[floor::TRIED]);
-    run("rollback", "back.json", &sets(&[]), &[floor::TRIED]);
+    Commands::from([
+        ("install", bench.floor("all.json", &all, &[])),
+        ("upgrade", bench.floor("after.json", &after, &[floor::TRIED])),
+        ("rollback", bench.floor("before.json", &before, &[floor::TRIED])),
+    ])
 }
 
 /// Once: no target depends on it.
