@@ -1,8 +1,8 @@
 //! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges by; reads only.
 
-use super::Context;
-use super::Options;
-use super::resolve::{Operation, Past, Target};
+use super::past::Past;
+use super::resolve::{Operation, Target};
+use super::{Context, Options};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::Result;
 use crate::fabric::guard::{self, Evidence, Facts, Wanted};

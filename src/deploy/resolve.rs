@@ -1,22 +1,18 @@
 //! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads from the cluster, writes nothing.
 
+use super::lookup::render_chart;
+use super::past::Past;
+use super::settle::{Manifest, Terms};
 use super::{ChartChoice, Context, Intent, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
-use crate::cluster::Kind;
 use crate::compose::{self, Composition, Given};
-use crate::error::{Error, Place, Result};
-use crate::fabric::guard::{self, Facts};
+use crate::error::{Error, Result};
 use crate::identity::Organization;
-use crate::manifest::{Hook, Object, Sealed, Source, kinds, pod_security};
-use crate::plan::ownership::Owner;
 use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
-use crate::render::{self, Capabilities};
 use crate::storage;
 use crate::values::{self, Origin, Values};
-use semver::Version;
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Which of the verbs is running; decides hooks, statuses and words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,105 +43,6 @@ impl Operation {
     }
 }
 
-/// A release's past, as far as an operation needs it.
-#[derive(Default)]
-pub struct Past {
-    pub entries: Vec<Entry>,
-    /// Without its objects. What the operation starts from: the last deployed revision, or the newest when none is deployed.
-    pub baseline: Option<Record>,
-    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
-    pub attempt: Option<Record>,
-    /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
-    /// is about to make.
-    pub nodes: BTreeMap<u32, Vec<guard::Node>>,
-    /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
-    pub claim_prefixes: Vec<String>,
-    pub warnings: Vec<String>,
-    /// Why there is no baseline although there is a revision for it.
-    pub unreadable: Option<Error>,
-}
-
-impl Past {
-    /// What is known of the past without reading a record.
-    pub fn of(entries: Vec<Entry>) -> Past {
-        Past { entries, ..Past::default() }
-    }
-
-    /// The records whose objects may still be there.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.baseline.iter().chain(&self.attempt)
-    }
-
-    pub fn newest(&self) -> Option<u32> {
-        self.entries.last().map(Entry::revision)
-    }
-
-    pub fn newest_status(&self) -> Option<Status> {
-        self.entries.last()?.summary().map(|summary| summary.status)
-    }
-
-    pub fn deployed(&self) -> Option<&Summary> {
-        self.entries.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed)
-    }
-
-    /// What changes when another run wrote a record meanwhile.
-    pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
-        self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
-    }
-
-    /// The error for what needs the record that cannot be read, with the way back to one that can.
-    fn cannot_go_on(&self, context: &Context<'_>) -> Error {
-        let error =
-            self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
-        let error = error.hint(format!("see `{}`", context.command("history")));
-        match rollback_target(&self.entries) {
-            Some(revision) => error.hint(format!("`{} {revision}` goes back to an earlier one", context.command("rollback"))),
-            None => error,
-        }
-    }
-
-    /// Reads the records that matter: two at most.
-    pub async fn read(context: &Context<'_>) -> Result<Past> {
-        let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-        let mut past = Past::of(storage::history(cluster, namespace, release).await?);
-        let newest = past.newest();
-        let baseline = past.deployed().map(|summary| summary.revision).or(newest);
-        for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
-            let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
-            let take = |record: &Record, object: Object| {
-                let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
-                nodes.extend(guard::nodes([&object], version.as_ref()));
-                claims.extend(claim_prefixes(&object));
-            };
-            match storage::read_past(cluster, namespace, release, revision, take).await {
-                Ok(record) => {
-                    past.nodes.insert(revision, nodes);
-                    past.claim_prefixes.extend(claims);
-                    let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
-                    *place = Some(record);
-                }
-                Err(error) if error.kind() == crate::error::Kind::User => {
-                    past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
-                    if Some(revision) == baseline {
-                        past.unreadable = Some(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(past)
-    }
-}
-
-fn claim_prefixes(object: &Object) -> Vec<String> {
-    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
-    match object.key.kind.as_str() {
-        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
-        _ => Vec::new(),
-    }
-}
-
 /// What is wanted, before it is compared with what is there.
 pub struct Target {
     pub operation: Operation,
@@ -164,121 +61,6 @@ pub struct Target {
     pub warnings: Vec<String>,
     /// Names of values that differ from those of the revision before.
     pub changed_values: Vec<String>,
-}
-
-/// Objects and hooks as they are applied and recorded.
-#[derive(Default)]
-pub struct Manifest {
-    pub objects: Vec<Arc<Sealed>>,
-    pub hooks: Vec<Hook>,
-    /// What the objects run.
-    pub nodes: Vec<guard::Node>,
-    /// What the pods of objects and hooks need.
-    pub pod_needs: Vec<pod_security::Need>,
-}
-
-/// What objects are made fit for.
-struct Terms {
-    owner: Owner,
-    /// The Fabric version that the values name.
-    version: Option<Version>,
-}
-
-impl Terms {
-    fn new(context: &Context<'_>, guard: &Value) -> Terms {
-        let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-        Terms { owner, version: Facts::read(guard).version() }
-    }
-
-    /// An object's text as it is applied, and what only its tree tells; the object as it is where the server is to be asked about its kind.
-    fn settle(&self, mut object: Object) -> Result<Settled, Box<Object>> {
-        match kinds::lookup(object.api_version(), &object.key.kind) {
-            Some(kind) => {
-                self.fit(&mut object, kind.namespaced);
-                Ok(self.seal(object))
-            }
-            None => Err(Box::new(object)),
-        }
-    }
-
-    fn seal(&self, object: Object) -> Settled {
-        let nodes = guard::nodes([&object], self.version.as_ref());
-        Settled { nodes, pod_needs: self.pod_needs(&object), object: Arc::new(object.into()) }
-    }
-
-    fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
-        match object.key.namespace.as_ref() == Some(&self.owner.namespace) {
-            true => pod_security::needs([object]),
-            false => Vec::new(),
-        }
-    }
-
-    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
-    async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<()> {
-        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
-            let Source { template, line } = object.source.clone();
-            let place = Place { subject: template, line: Some(line), ..Place::default() };
-            Error::from(error).at(place.note(object.key.to_string()))
-        })?;
-        self.fit(object, namespaced);
-        Ok(())
-    }
-
-    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form.
-    fn fit(&self, object: &mut Object, namespaced: bool) {
-        match (namespaced, &object.key.namespace) {
-            (true, None) => {
-                object.body["metadata"]["namespace"] = json!(self.owner.namespace);
-                object.key.namespace = Some(self.owner.namespace.clone());
-            }
-            (false, Some(_)) => {
-                if let Some(metadata) = object.body["metadata"].as_object_mut() {
-                    metadata.remove("namespace");
-                }
-                object.key.namespace = None;
-            }
-            _ => {}
-        }
-        self.owner.mark(&mut object.body);
-        drop_nulls(&mut object.body);
-        encode_string_data(&mut object.body);
-    }
-}
-
-/// An object that is fit to apply.
-struct Settled {
-    object: Arc<Sealed>,
-    nodes: Vec<guard::Node>,
-    pod_needs: Vec<pod_security::Need>,
-}
-
-impl Manifest {
-    async fn of(
-        context: &Context<'_>,
-        terms: &Terms,
-        objects: impl IntoIterator<Item = Result<Settled, Box<Object>>>,
-        mut hooks: Vec<Hook>,
-    ) -> Result<Manifest> {
-        let mut manifest = Manifest::default();
-        for object in objects {
-            let settled = match object {
-                Ok(settled) => settled,
-                Err(mut object) => {
-                    terms.prepare(context, &mut object).await?;
-                    terms.seal(*object)
-                }
-            };
-            manifest.nodes.extend(settled.nodes);
-            manifest.pod_needs.extend(settled.pod_needs);
-            manifest.objects.push(settled.object);
-        }
-        for hook in &mut hooks {
-            terms.prepare(context, &mut hook.object).await?;
-            manifest.pod_needs.extend(terms.pod_needs(&hook.object));
-        }
-        Ok(Manifest { hooks, ..manifest })
-    }
 }
 
 impl Target {
@@ -520,93 +302,4 @@ fn changes(past: &Past, now: &Value) -> Vec<String> {
         compare(&baseline.computed_values, now, "", &mut changed);
     }
     changed
-}
-
-/// apiVersion, kind, namespace and name of a lookup.
-type Question = (String, String, String, String);
-type Answers = BTreeMap<Question, Value>;
-
-/// Renders, and again with the answers when templates looked something up: rendering itself does no I/O.
-async fn render_chart(
-    context: &Context<'_>,
-    chart: &Chart,
-    composition: &Composition<'_>,
-    operation: Operation,
-    revision: u32,
-    terms: &Terms,
-) -> Result<render::Output<Result<Settled, Box<Object>>>> {
-    let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
-        path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
-    });
-    let kube_version = context.cluster.version().await?;
-    let api_versions = if asks_for_kinds { context.cluster.api_versions().await? } else { Vec::new() };
-    let answers: Arc<Mutex<Answers>> = Arc::default();
-    // Each round can bring up questions that depend on the answers of the one before; more than a few rounds is a chart gone wrong.
-    for _ in 0..10 {
-        let asked: Arc<Mutex<BTreeSet<Question>>> = Arc::default();
-        let lookup = {
-            let (answers, asked) = (answers.clone(), asked.clone());
-            move |api_version: &str, kind: &str, namespace: &str, name: &str| {
-                let question = (api_version.to_owned(), kind.to_owned(), namespace.to_owned(), name.to_owned());
-                let answer = answers.lock().expect("nothing panics while it holds the answers").get(&question).cloned();
-                if answer.is_none() {
-                    asked.lock().expect("nothing panics while it holds the questions").insert(question);
-                }
-                Ok(answer.unwrap_or_else(|| json!({})))
-            }
-        };
-        let capabilities = Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() };
-        let is_upgrade = operation == Operation::Upgrade;
-        let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
-        let output = render::render_into(&input, |object| terms.settle(object));
-        let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
-        if asked.is_empty() {
-            return output;
-        }
-        for question in asked {
-            let answer = look_up(context, &question).await?;
-            answers.lock().expect("nothing panics while it holds the answers").insert(question, answer);
-        }
-    }
-    Err(Error::user(format!("chart {} never stops looking things up", chart.name_version())))
-}
-
-async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Question) -> Result<Value> {
-    let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
-    let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
-    if name.is_empty() {
-        let items = context.cluster.list(&of, namespace, "").await?;
-        return Ok(json!({"apiVersion": api_version, "kind": format!("{kind}List"), "items": items}));
-    }
-    let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-    let key =
-        crate::manifest::ObjectKey { group, kind: kind.clone(), namespace: namespace.map(str::to_owned), name: name.clone() };
-    Ok(context.cluster.get(api_version, &key).await?.unwrap_or_else(|| json!({})))
-}
-
-/// A null field in a manifest means "none": sent as it is, it would be owned as a null.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}
-
-/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay ours.
-fn encode_string_data(body: &mut Value) {
-    use base64::Engine;
-    if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
-        return;
-    }
-    let Some(Value::Object(texts)) = body.as_object_mut().and_then(|body| body.remove("stringData")) else { return };
-    let mut data = body["data"].as_object().cloned().unwrap_or_else(Map::new);
-    for (name, text) in texts {
-        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-        data.insert(name, json!(base64::prelude::BASE64_STANDARD.encode(text)));
-    }
-    body["data"] = Value::Object(data);
 }

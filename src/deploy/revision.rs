@@ -1,6 +1,7 @@
 //! An operation as a revision: its record, packed and in words.
 
-use super::{Context, Manifest, Operation, Past, Prepared, Target};
+use super::settle::Manifest;
+use super::{Context, Operation, Past, Prepared, Target};
 use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::manifest::ObjectKey;

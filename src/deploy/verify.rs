@@ -2,7 +2,7 @@
 
 use super::lock::{self, Holder};
 use super::wait::Monitor;
-use super::{Context, Options, Writer, hooks, observe, resolve};
+use super::{Context, Options, Past, Writer, hooks, observe};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-    let past = resolve::Past::of(storage::history(cluster, namespace, release).await?);
+    let past = Past::of(storage::history(cluster, namespace, release).await?);
     let Some(deployed) = past.deployed() else {
         return Err(match past.newest() {
             None => storage::unknown_release(cluster, namespace, release).await,

@@ -1,0 +1,108 @@
+//! A release's past, as its records tell it: at most two of them are read.
+
+use super::Context;
+use crate::error::{Error, Kind, Result};
+use crate::fabric::guard::{self, Facts};
+use crate::manifest::Object;
+use crate::release::{Entry, Record, Status, Summary, rollback_target};
+use crate::storage;
+use std::collections::BTreeMap;
+
+/// A release's past, as far as an operation needs it.
+#[derive(Default)]
+pub struct Past {
+    pub entries: Vec<Entry>,
+    /// Without its objects. What the operation starts from: the last deployed revision, or the newest when none is deployed.
+    pub baseline: Option<Record>,
+    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
+    pub attempt: Option<Record>,
+    /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
+    /// is about to make.
+    pub nodes: BTreeMap<u32, Vec<guard::Node>>,
+    /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
+    pub claim_prefixes: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Why there is no baseline although there is a revision for it.
+    pub unreadable: Option<Error>,
+}
+
+impl Past {
+    /// What is known of the past without reading a record.
+    pub fn of(entries: Vec<Entry>) -> Past {
+        Past { entries, ..Past::default() }
+    }
+
+    /// The records whose objects may still be there.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.baseline.iter().chain(&self.attempt)
+    }
+
+    pub fn newest(&self) -> Option<u32> {
+        self.entries.last().map(Entry::revision)
+    }
+
+    pub fn newest_status(&self) -> Option<Status> {
+        self.entries.last()?.summary().map(|summary| summary.status)
+    }
+
+    pub fn deployed(&self) -> Option<&Summary> {
+        self.entries.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed)
+    }
+
+    /// What changes when another run wrote a record meanwhile.
+    pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
+        self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
+    }
+
+    /// The error for what needs the record that cannot be read, with the way back to one that can.
+    pub fn cannot_go_on(&self, context: &Context<'_>) -> Error {
+        let error =
+            self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
+        let error = error.hint(format!("see `{}`", context.command("history")));
+        match rollback_target(&self.entries) {
+            Some(revision) => error.hint(format!("`{} {revision}` goes back to an earlier one", context.command("rollback"))),
+            None => error,
+        }
+    }
+
+    /// Reads the records that matter: two at most.
+    pub async fn read(context: &Context<'_>) -> Result<Past> {
+        let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+        let mut past = Past::of(storage::history(cluster, namespace, release).await?);
+        let newest = past.newest();
+        let baseline = past.deployed().map(|summary| summary.revision).or(newest);
+        for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
+            let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
+            let take = |record: &Record, object: Object| {
+                let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
+                nodes.extend(guard::nodes([&object], version.as_ref()));
+                claims.extend(claim_prefixes(&object));
+            };
+            match storage::read_past(cluster, namespace, release, revision, take).await {
+                Ok(record) => {
+                    past.nodes.insert(revision, nodes);
+                    past.claim_prefixes.extend(claims);
+                    let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
+                    *place = Some(record);
+                }
+                Err(error) if error.kind() == Kind::User => {
+                    past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
+                    if Some(revision) == baseline {
+                        past.unreadable = Some(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(past)
+    }
+}
+
+fn claim_prefixes(object: &Object) -> Vec<String> {
+    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
+    match object.key.kind.as_str() {
+        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
+        _ => Vec::new(),
+    }
+}

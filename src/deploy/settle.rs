@@ -1,0 +1,157 @@
+//! Objects made fit to apply and to record: in their namespace, marked as the release's, as text.
+
+use super::Context;
+use crate::cluster::Kind;
+use crate::error::{Error, Place, Result};
+use crate::fabric::guard::{self, Facts};
+use crate::manifest::{Hook, Object, Sealed, Source, kinds, pod_security};
+use crate::plan::ownership::Owner;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use semver::Version;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Objects and hooks as they are applied and recorded.
+#[derive(Default)]
+pub struct Manifest {
+    pub objects: Vec<Arc<Sealed>>,
+    pub hooks: Vec<Hook>,
+    /// What the objects run.
+    pub nodes: Vec<guard::Node>,
+    /// What the pods of objects and hooks need.
+    pub pod_needs: Vec<pod_security::Need>,
+}
+
+/// What objects are made fit for.
+pub struct Terms {
+    owner: Owner,
+    /// The Fabric version that the values name.
+    version: Option<Version>,
+}
+
+impl Terms {
+    pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
+        let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+        Terms { owner, version: Facts::read(guard).version() }
+    }
+
+    /// Makes an object of a known kind fit to apply, wherever it is made: this asks nobody.
+    pub fn settle(&self, mut object: Object) -> MaybeSettled {
+        match kinds::lookup(object.api_version(), &object.key.kind) {
+            Some(kind) => {
+                self.fit(&mut object, kind.namespaced);
+                Ok(self.seal(object))
+            }
+            None => Err(Box::new(object)),
+        }
+    }
+
+    fn seal(&self, object: Object) -> Settled {
+        let nodes = guard::nodes([&object], self.version.as_ref());
+        Settled { nodes, pod_needs: self.pod_needs(&object), object: Arc::new(object.into()) }
+    }
+
+    fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
+        match object.key.namespace.as_ref() == Some(&self.owner.namespace) {
+            true => pod_security::needs([object]),
+            false => Vec::new(),
+        }
+    }
+
+    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
+    async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<()> {
+        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
+        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
+            let Source { template, line } = object.source.clone();
+            let place = Place { subject: template, line: Some(line), ..Place::default() };
+            Error::from(error).at(place.note(object.key.to_string()))
+        })?;
+        self.fit(object, namespaced);
+        Ok(())
+    }
+
+    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form.
+    fn fit(&self, object: &mut Object, namespaced: bool) {
+        match (namespaced, &object.key.namespace) {
+            (true, None) => {
+                object.body["metadata"]["namespace"] = json!(self.owner.namespace);
+                object.key.namespace = Some(self.owner.namespace.clone());
+            }
+            (false, Some(_)) => {
+                if let Some(metadata) = object.body["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
+                object.key.namespace = None;
+            }
+            _ => {}
+        }
+        self.owner.mark(&mut object.body);
+        drop_nulls(&mut object.body);
+        encode_string_data(&mut object.body);
+    }
+}
+
+/// An object that is fit to apply; as it came, where the server is to be asked about its kind first.
+pub type MaybeSettled = Result<Settled, Box<Object>>;
+
+/// An object that is fit to apply, as text, and what only its tree tells.
+pub struct Settled {
+    object: Arc<Sealed>,
+    nodes: Vec<guard::Node>,
+    pod_needs: Vec<pod_security::Need>,
+}
+
+impl Manifest {
+    pub async fn of(
+        context: &Context<'_>,
+        terms: &Terms,
+        objects: impl IntoIterator<Item = MaybeSettled>,
+        mut hooks: Vec<Hook>,
+    ) -> Result<Manifest> {
+        let mut manifest = Manifest::default();
+        for object in objects {
+            let settled = match object {
+                Ok(settled) => settled,
+                Err(mut object) => {
+                    terms.prepare(context, &mut object).await?;
+                    terms.seal(*object)
+                }
+            };
+            manifest.nodes.extend(settled.nodes);
+            manifest.pod_needs.extend(settled.pod_needs);
+            manifest.objects.push(settled.object);
+        }
+        for hook in &mut hooks {
+            terms.prepare(context, &mut hook.object).await?;
+            manifest.pod_needs.extend(terms.pod_needs(&hook.object));
+        }
+        Ok(Manifest { hooks, ..manifest })
+    }
+}
+
+/// A null field in a manifest means "none": sent as it is, it would be owned as a null.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay ours.
+fn encode_string_data(body: &mut Value) {
+    if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
+        return;
+    }
+    let Some(Value::Object(texts)) = body.as_object_mut().and_then(|body| body.remove("stringData")) else { return };
+    let mut data = body["data"].as_object().cloned().unwrap_or_else(Map::new);
+    for (name, text) in texts {
+        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+        data.insert(name, json!(BASE64_STANDARD.encode(text)));
+    }
+    body["data"] = Value::Object(data);
+}
