@@ -62,6 +62,13 @@ impl ControlPlane {
         self.ask(&["create", "-f", &file.to_string_lossy()]);
     }
 
+    /// Deletes what a namespace has of these kinds, each a group and version's path and a plural.
+    pub fn empty(&self, namespace: &str, kinds: &[(&str, &str)]) {
+        for (api, plural) in kinds {
+            self.ask(&["delete", "--raw", &format!("/{api}/namespaces/{namespace}/{plural}")]);
+        }
+    }
+
     /// Reads objects of a kind in a namespace.
     pub fn list(&self, kind: &str, namespace: &str) -> Vec<Value> {
         let text = self.ask(&["get", kind, "-n", namespace, "-o", "json"]);

@@ -5,6 +5,7 @@ use crate::curves;
 use crate::machine;
 use crate::measure::Figure;
 use crate::programs::{Programs, Side};
+use crate::work;
 use std::fmt::Write;
 use std::fs;
 
@@ -229,12 +230,13 @@ pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }
     let (_, after) = rest.split_once(END).expect("the page says where its figures end");
     let measured = format!(
         "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubectl}, Helm {}, kubectl fabric {}; \
-         {rounds} rounds, each side in turn. What takes milliseconds was run {} times; kubectl, 10,000 objects, 100 runs at a time and the waits once.\n\n{}\n\
+         {rounds} rounds, each side in turn. What takes milliseconds, and the install beside the floor, was run {} times; \
+         kubectl, 10,000 objects, 100 runs at a time and the waits once.\n\n{}\n\
          ## Curves\n\n![time, memory and requests by the number of objects](benchmarks.svg)\n",
         machine::description(),
         programs.helm_version,
         env!("CARGO_PKG_VERSION"),
-        5 * rounds,
+        work::SHORT * rounds,
         tables(rows),
     );
     fs::write(&page, format!("{before}{BEGIN}\n{measured}\n{END}{after}")).expect("docs/benchmarks.md");

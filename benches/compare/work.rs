@@ -34,10 +34,19 @@ pub const ON_A_PLAIN_CONTROL_PLANE: [(&str, Work); 6] = [
     ("scale", scale),
 ];
 
+/// The kinds of the charts' objects, and of what remembers a release, as paths.
+const KINDS: [(&str, &str); 5] = [
+    ("api/v1", "configmaps"),
+    ("api/v1", "secrets"),
+    ("api/v1", "services"),
+    ("apis/policy/v1", "poddisruptionbudgets"),
+    ("apis/apps/v1", "statefulsets"),
+];
+
 /// Peers of the chart that most works use: 1,000 objects.
 const PEERS: usize = 200;
-/// Runs of what takes milliseconds, for each that is asked for of the others.
-const SHORT: usize = 5;
+/// Runs of what takes milliseconds, and of the install beside the floor, for each that is asked for of the others.
+pub const SHORT: usize = 5;
 
 pub struct Bench<'a> {
     pub plane: &'a ControlPlane,
@@ -143,6 +152,9 @@ fn lifecycle(bench: &Bench) -> Vec<Row> {
                 }
             }
         }
+        for turn in 1..SHORT {
+            install_beside_floor(bench, &mut sheet, round, turn);
+        }
     }
     kubectl_lifecycle(bench, &mut sheet);
     let faster = |times| [Target::Faster(times)];
@@ -153,6 +165,19 @@ fn lifecycle(bench: &Bench) -> Vec<Row> {
         sheet.row("rollback", "rollback of the 200", &faster(15.0)),
         sheet.row("uninstall", "uninstall, 1,000 objects", &faster(3.0)),
     ]
+}
+
+/// The same install again, beside the floor alone: one run takes half as long again as the next, so that it needs many to tell them apart.
+fn install_beside_floor(bench: &Bench, sheet: &mut Sheet, round: usize, turn: usize) {
+    let (ours, floors) = (format!("fabric-{round}-{turn}"), format!("floor-{round}-{turn}"));
+    let mut sides = [(Side::Fabric, fabric_lifecycle(bench, &ours)), (Side::Floor, floor_lifecycle(bench, &floors))];
+    sides.rotate_left(turn % 2);
+    for (side, commands) in sides {
+        sheet.note("install", side, bench.plane.measure(&commands["install"]));
+    }
+    for namespace in [&ours, &floors] {
+        bench.plane.empty(namespace, &KINDS);
+    }
 }
 
 /// What a release goes through, in this order.
