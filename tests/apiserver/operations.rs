@@ -347,6 +347,7 @@ fn who_may_not_write_is_told_before_anything_is_written() {
     let output = release.run("status", &["--context", "nobody"]).exits(1);
     assert!(output.stderr.contains("configmaps"), "{}", output.stderr);
     release.cluster.apply(&release.namespace, read_all);
+    until("the rights to take effect", || (release.run("status", &["--context", "nobody"]).status == Some(0)).then_some(()));
     let output = release.upgrade(&["--context", "nobody", "--set", "image=registry.example/node:2"]).exits(1);
     for word in ["patch", "statefulsets", &release.namespace] {
         assert!(output.stderr.contains(word), "{word} is not in: {}", output.stderr);

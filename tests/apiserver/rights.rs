@@ -1,9 +1,10 @@
 //! Least privilege: the Roles of examples/rbac are enough, and each of their rights is needed, and told when it is missing.
 
-use crate::support::{self, Cluster, Output, repository};
+use crate::support::{self, Cluster, Output, repository, until};
 use kubectl_fabric::yaml;
 use serde_json::{Value, json};
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A user who may do what one of the files in examples/rbac says, and nothing else.
 struct Operator {
@@ -37,8 +38,31 @@ impl Operator {
         objects
     }
 
+    /// Grants, and waits until the server judges by it: it learns of roles a moment later, which a rule that no role had before tells.
     fn grant(&self, namespace: &str, objects: &[Value]) {
+        static GRANTS: AtomicUsize = AtomicUsize::new(0);
+        let mut objects = objects.to_vec();
+        let mut marks = Vec::new();
+        for rules in objects.iter_mut().filter_map(|object| object.get_mut("rules")?.as_array_mut()) {
+            let mark = format!("grant{}", GRANTS.fetch_add(1, Ordering::Relaxed));
+            rules.push(json!({"apiGroups": ["test"], "resources": [mark], "verbs": ["get"]}));
+            marks.push(mark);
+        }
         self.cluster.apply(namespace, &json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
+        for mark in marks {
+            until("the server to know the role", || self.may_get(namespace, &mark).then_some(()));
+        }
+    }
+
+    fn may_get(&self, namespace: &str, resource: &str) -> bool {
+        let asked = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"namespace": namespace, "verb": "get", "group": "test", "resource": resource}},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let ask = self.cluster.kubectl().args(["create", "--raw", path, "-f", "-", "--as", &self.user]).stdin(asked.to_string());
+        ask.run().success().json()["status"]["allowed"] == true
     }
 
     /// Runs the plugin about `org1` in `namespace` as this user.
@@ -127,7 +151,6 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
                 for word in [verb, &named, namespace, "nothing was changed"] {
                     assert!(said.contains(word), "{word} is missing, without {verb} {named}:\n{said}");
                 }
-                operator.grant(namespace, &objects[..1]);
                 seen += 1;
             }
         }
