@@ -1,8 +1,10 @@
 //! Time, memory and requests by the number of objects, as one small SVG: three panels, both axes logarithmic.
 
+use crate::control_plane::repository;
 use crate::programs::Side;
 use crate::report::{Row, mebibytes};
 use std::fmt::Write;
+use std::fs;
 
 const WIDTH: f64 = 280.0;
 const HEIGHT: f64 = 200.0;
@@ -25,8 +27,13 @@ const PANELS: [Panel; 3] = [
     Panel { title: "upgrade of nothing: requests", range: (1, 5), value: |row, side| row.requests(side) },
 ];
 
+/// Draws docs/benchmarks.svg.
+pub fn write(rows: &[Row]) {
+    fs::write(repository().join("docs/benchmarks.svg"), svg(rows)).expect("docs/benchmarks.svg");
+}
+
 /// The picture of the rows whose work is named `scale: ...`.
-pub fn svg(rows: &[Row]) -> String {
+fn svg(rows: &[Row]) -> String {
     let width = PANELS.len() as f64 * (WIDTH + LEFT) + 20.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {}\" font-family=\"sans-serif\" font-size=\"11\">\n\

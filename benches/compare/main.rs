@@ -71,7 +71,8 @@ fn main() {
     let (rows, versions) = run(&arguments, &programs, &charts, scratch.path().to_owned());
     print!("{}", report::tables(&rows));
     if arguments.works.is_empty() {
-        report::write(&rows, &programs, &versions, arguments.rounds);
+        report::write(&rows, &programs, &versions, arguments.rounds, work::SHORT * arguments.rounds);
+        curves::write(&rows);
     }
     let target = format!("binary for {}-{}", std::env::consts::ARCH, std::env::consts::OS);
     counts::compare(&target, &[("bytes", programs.fabric_size())]);

@@ -1,11 +1,9 @@
 //! The figures as tables, on the terminal and in docs/benchmarks.md.
 
 use crate::control_plane::repository;
-use crate::curves;
 use crate::machine;
 use crate::measure::Figure;
 use crate::programs::{Programs, Side};
-use crate::work;
 use std::fmt::Write;
 use std::fs;
 
@@ -222,23 +220,21 @@ pub struct Versions {
     pub kubectl: String,
 }
 
-/// Writes the measured part of docs/benchmarks.md, and the curves.
-pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }: &Versions, rounds: usize) {
+/// Writes the measured part of docs/benchmarks.md. What takes milliseconds was run `short` times.
+pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }: &Versions, rounds: usize, short: usize) {
     let page = repository().join("docs/benchmarks.md");
     let text = fs::read_to_string(&page).expect("docs/benchmarks.md");
     let (before, rest) = text.split_once(BEGIN).expect("the page says where its figures begin");
     let (_, after) = rest.split_once(END).expect("the page says where its figures end");
     let measured = format!(
         "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubectl}, Helm {}, kubectl fabric {}; \
-         {rounds} rounds, each side in turn. What takes milliseconds, and the install beside the floor, was run {} times; \
+         {rounds} rounds, each side in turn. What takes milliseconds, and the install beside the floor, was run {short} times; \
          kubectl, 10,000 objects, 100 runs at a time and the waits once.\n\n{}\n\
          ## Curves\n\n![time, memory and requests by the number of objects](benchmarks.svg)\n",
         machine::description(),
         programs.helm_version,
         env!("CARGO_PKG_VERSION"),
-        work::SHORT * rounds,
         tables(rows),
     );
     fs::write(&page, format!("{before}{BEGIN}\n{measured}\n{END}{after}")).expect("docs/benchmarks.md");
-    fs::write(repository().join("docs/benchmarks.svg"), curves::svg(rows)).expect("docs/benchmarks.svg");
 }

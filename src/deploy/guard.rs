@@ -1,7 +1,8 @@
 //! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges by; reads only.
 
+use super::intent::Operation;
 use super::past::Past;
-use super::resolve::{Operation, Target};
+use super::resolve::Target;
 use super::{Context, Options};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::Result;

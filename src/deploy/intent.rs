@@ -2,6 +2,7 @@
 
 use crate::chart::Chart;
 use crate::identity;
+use crate::release::Status;
 use crate::values::Values;
 use std::time::Duration;
 
@@ -61,6 +62,35 @@ pub enum Intent {
         delete_data: bool,
         delete_namespace: bool,
     },
+}
+
+/// Which of the verbs is running; decides hooks, statuses and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Install,
+    Upgrade,
+    Rollback,
+    Uninstall,
+}
+
+impl Operation {
+    pub fn word(self) -> &'static str {
+        match self {
+            Operation::Install => "install",
+            Operation::Upgrade => "upgrade",
+            Operation::Rollback => "rollback",
+            Operation::Uninstall => "uninstall",
+        }
+    }
+
+    pub fn pending(self) -> Status {
+        match self {
+            Operation::Install => Status::PendingInstall,
+            Operation::Upgrade => Status::PendingUpgrade,
+            Operation::Rollback => Status::PendingRollback,
+            Operation::Uninstall => Status::Uninstalling,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Renders the chart of an operation, with what its templates look up in the cluster.
 
 use super::Context;
-use super::resolve::Operation;
+use super::intent::Operation;
 use super::settle::{MaybeSettled, Terms};
 use crate::chart::Chart;
 use crate::cluster::Kind;

@@ -38,12 +38,13 @@ use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Sum
 use crate::storage;
 use apply::Uids;
 use identities::{create_identities, plan_identities};
+use intent::Operation;
 use jiff::Timestamp;
 use lock::{Holder, Lock};
 use namespace::{Namespace, ensure_namespace};
 use past::Past;
 use recovery::{bury_the_dead, clean_up, undo};
-use resolve::{Operation, Target};
+use resolve::Target;
 use revision::{Draft, Packing, UNKNOWN, complete, forced, later, record_of};
 use std::cell::Cell;
 use std::collections::BTreeSet;

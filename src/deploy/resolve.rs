@@ -3,7 +3,7 @@
 use super::lookup::render_chart;
 use super::past::Past;
 use super::settle::{Manifest, Terms};
-use super::{ChartChoice, Context, Intent, Reuse, Wanted};
+use super::{ChartChoice, Context, Intent, Operation, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
@@ -13,35 +13,6 @@ use crate::storage;
 use crate::values::{self, Origin, Values};
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// Which of the verbs is running; decides hooks, statuses and words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Install,
-    Upgrade,
-    Rollback,
-    Uninstall,
-}
-
-impl Operation {
-    pub fn word(self) -> &'static str {
-        match self {
-            Operation::Install => "install",
-            Operation::Upgrade => "upgrade",
-            Operation::Rollback => "rollback",
-            Operation::Uninstall => "uninstall",
-        }
-    }
-
-    pub fn pending(self) -> Status {
-        match self {
-            Operation::Install => Status::PendingInstall,
-            Operation::Upgrade => Status::PendingUpgrade,
-            Operation::Rollback => Status::PendingRollback,
-            Operation::Uninstall => Status::Uninstalling,
-        }
-    }
-}
 
 /// What is wanted, before it is compared with what is there.
 pub struct Target {

@@ -2,7 +2,8 @@
 //!
 //! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is deleted at the end.
 
-use super::resolve::{Operation, Target};
+use super::intent::Operation;
+use super::resolve::Target;
 use super::{Context, Options, check};
 use crate::cluster::{Kind, Need, Right};
 use crate::error::{Error, Place, Result};

@@ -8,7 +8,6 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior};
 use serde_json::json;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The environment of one render: without templates yet, with functions, and the variables of every template.
@@ -28,7 +27,7 @@ pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, V
     env.set_fuel(Some(FUEL));
     env.set_auto_escape_callback(escape_of);
     env.set_formatter(write);
-    env.set_path_join_callback(join);
+    env.set_path_join_callback(functions::join);
     let root = variables(input, misses);
     functions::add(&mut env, root.clone(), misses, input.lookup.clone());
     (env, root)
@@ -52,15 +51,6 @@ fn write(out: &mut minijinja::Output, state: &mut State, value: &Value) -> Resul
         (_, None) => data::write_value(state, value, &mut text)?,
     }
     Ok(out.write_str(&text)?)
-}
-
-/// Names in `{% import %}` and `{% include %}` are below the folder of the template that says them, or below the chart's top.
-pub(super) fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
-    match parent.rsplit_once('/') {
-        Some((folder, _)) if !name.starts_with("templates/") => format!("{folder}/{name}").into(),
-        _ if name.starts_with("templates/") => name.into(),
-        _ => format!("templates/{name}").into(),
-    }
 }
 
 fn variables(input: &Input, misses: &Arc<Misses>) -> Value {

@@ -1,9 +1,7 @@
 //! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
 
-use super::data::{self, Misses};
-use super::environment::join;
-use super::{FUEL, MAX_TEMPLATE};
-use super::{Lookup, data::to_json};
+use super::data::{self, Misses, to_json};
+use super::{FUEL, Lookup, MAX_TEMPLATE};
 use crate::chart::{Range, parse_kube_version, parse_version};
 use crate::yaml;
 use base64::Engine;
@@ -12,6 +10,7 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -119,6 +118,15 @@ pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, look
         })
     });
     env.set_unknown_method_callback(method);
+}
+
+/// Names in `include(...)`, `{% include %}` and `{% import %}` are below the folder of the template that says them, or below the chart's top.
+pub(super) fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
+    match parent.rsplit_once('/') {
+        Some((folder, _)) if !name.starts_with("templates/") => format!("{folder}/{name}").into(),
+        _ if name.starts_with("templates/") => name.into(),
+        _ => format!("templates/{name}").into(),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
