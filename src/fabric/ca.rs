@@ -2,13 +2,11 @@
 
 use super::crypto::{Crypto, Source};
 use super::images::Images;
-use super::peer;
+use super::organization::CA;
+use super::ports::{CA_PORT, PEER_PORT};
 use super::settings::Settings;
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
-
-pub const PORT: u64 = 7054;
-pub const NAME: &str = "ca";
 
 /// The Secret with the CA server's administrator, and whether it is ours to make.
 pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
@@ -39,7 +37,7 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
     };
     set("FABRIC_CA_SERVER_CA_CERTFILE", format!("/etc/hyperledger/ca/{certificate}"));
     set("FABRIC_CA_SERVER_CA_KEYFILE", format!("/etc/hyperledger/ca/{key}"));
-    set("FABRIC_CA_SERVER_PORT", PORT.to_string());
+    set("FABRIC_CA_SERVER_PORT", CA_PORT.to_string());
     let tls = settings.flag("/tls/enabled", true);
     set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
     if tls && volume {
@@ -64,13 +62,13 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
         set(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let mut facts = json!({
-        "name": NAME,
-        "address": names.address(NAME),
-        "endpoint": format!("{}:{PORT}", names.address(NAME)),
+        "name": CA,
+        "address": names.address(CA),
+        "endpoint": format!("{}:{CA_PORT}", names.address(CA)),
         "image": settings.text_or("/ca/image", &images.ca()),
         "env": env,
         "ca_secret": crypto.secret(&format!("{}-ca", crypto.release)),
-        "tls_secret": crypto.secret(&format!("{NAME}-tls")),
+        "tls_secret": crypto.secret(&format!("{CA}-tls")),
         "credentials_secret": credentials(settings).0,
     });
     if database != "sqlite3" {
@@ -133,7 +131,7 @@ pub fn cli(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, 
         "FABRIC_LOGGING_SPEC": "info",
         "HOME": "/tmp",
         "CORE_PEER_ID": "cli",
-        "CORE_PEER_ADDRESS": format!("{}:{}", names.address("peer0"), peer::PORT),
+        "CORE_PEER_ADDRESS": format!("{}:{}", names.address("peer0"), PEER_PORT),
         "CORE_PEER_LOCALMSPID": names.msp_id,
         "CORE_PEER_MSPCONFIGPATH": "/etc/hyperledger/msp",
         "CORE_PEER_TLS_ENABLED": tls.to_string(),

@@ -1,9 +1,9 @@
 //! Where nodes find their keys and certificates: Secrets that this program makes, Secrets of the user's, or a volume with the tree that
 //! cryptogen wrote, as in "Deploy Fabric on Kubernetes as BaaS".
 
-use super::organization::Names;
+use super::Breaks;
+use super::organization::{CA, Names};
 use super::settings::Settings;
-use super::{Breaks, ca};
 use crate::identity::Custody;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,7 @@ impl<'a> Crypto<'a> {
             member(&format!("{}-admin", self.release), true);
         }
         if ca_server {
-            member(ca::NAME, false);
+            member(CA, false);
             mounted.insert(format!("{}-ca", self.release));
         }
         if admin_client_ca {

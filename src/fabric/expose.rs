@@ -4,9 +4,10 @@
 //! Fabric's clients and nodes speak gRPC in TLS that ends at the node itself, because certificates of both sides are part of Fabric's
 //! rules. So nothing on the way may end TLS, and a path in a URL means nothing: what routes must route by port or by name.
 
+use super::Breaks;
 use super::organization::Names;
+use super::ports::{CA_PORT, CHAINCODE_PORT, ORDERER_PORT, PEER_PORT};
 use super::settings::Settings;
-use super::{Breaks, ca, orderer, peer};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -88,7 +89,7 @@ impl<'a> Exposure<'a> {
 
     /// Where chaincode that runs outside of the cluster calls a peer. Only a port leads there: its server name is the peer's.
     pub fn chaincode_endpoint(&self, peer: &str) -> Option<String> {
-        matches!(self.kind, Kind::NodePort | Kind::LoadBalancer).then(|| self.endpoint(peer, peer::CHAINCODE_PORT))?
+        matches!(self.kind, Kind::NodePort | Kind::LoadBalancer).then(|| self.endpoint(peer, CHAINCODE_PORT))?
     }
 
     /// `1` for `org1` and `orgorderer1`, unless values say it; `None` if the release's name ends in no number.
@@ -109,20 +110,20 @@ impl<'a> Exposure<'a> {
         if let Some(i) = ordinal("peer") {
             let first = block(PEER_BASE) + 2 * i;
             return vec![
-                Port { name: "grpc", port: peer::PORT, node_port: first + 1 },
-                Port { name: "chaincode", port: peer::CHAINCODE_PORT, node_port: first + 2 },
+                Port { name: "grpc", port: PEER_PORT, node_port: first + 1 },
+                Port { name: "chaincode", port: CHAINCODE_PORT, node_port: first + 2 },
             ];
         }
         if let Some(i) = ordinal("orderer") {
             let first = block(ORDERER_BASE);
-            let mut ports = vec![Port { name: "grpc", port: orderer::PORT, node_port: first + i }];
+            let mut ports = vec![Port { name: "grpc", port: ORDERER_PORT, node_port: first + i }];
             match self.settings.number("/orderers/cluster/port", 0) {
                 0 => {}
                 port => ports.push(Port { name: "cluster", port, node_port: first + CLUSTER_OFFSET + i }),
             }
             return ports;
         }
-        vec![Port { name: "ca", port: ca::PORT, node_port: block(PEER_BASE) }]
+        vec![Port { name: "ca", port: CA_PORT, node_port: block(PEER_BASE) }]
     }
 
     /// What templates know: `exposed`, a list of nodes with `name`, `component`, `ports` and, if it is said, `host` and `endpoint`; and

@@ -4,13 +4,11 @@
 //! 1 < M < N < K, so that a channel can still be made and written to while a broker is away. `dev` waives it, on the user's word.
 
 use super::images::Images;
+use super::ports::{KAFKA_PORT, ZOOKEEPER_PORT};
 use super::settings::Settings;
 use super::versions::SYSTEM_CHANNEL;
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
-
-pub const KAFKA_PORT: u64 = 9092;
-pub const ZOOKEEPER_PORT: u64 = 2181;
 
 const MIB: u64 = 1024 * 1024;
 /// `socket.request.max.bytes`, Kafka's default: no message may be as large.
@@ -177,8 +175,8 @@ fn text<'a>(properties: impl Iterator<Item = (&'a String, &'a Value)>) -> String
 /// One server's zoo.cfg; its own entry says 0.0.0.0, because its Service's address is not one of its interfaces. A single server is no
 /// ensemble and names none.
 fn zoo_cfg(ensemble: &[String], own: u64) -> String {
-    let mut text = String::from(
-        "clientPort=2181\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\
+    let mut text = format!(
+        "clientPort={ZOOKEEPER_PORT}\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\
          syncLimit=5\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n",
     );
     if ensemble.len() > 1 {

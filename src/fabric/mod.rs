@@ -25,6 +25,7 @@ mod kafka;
 mod orderer;
 mod organization;
 mod peer;
+mod ports;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -160,7 +161,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
             facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
             if settings.flag("/ca/enabled", false) {
                 ca::check_database(&settings, &mut breaks);
-                let server = certified(&settings, &names, &exposure, ca::NAME);
+                let server = certified(&settings, &names, &exposure, organization::CA);
                 facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
             }
             if settings.flag("/cli/enabled", false) {
@@ -222,7 +223,7 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
     let crypto = Crypto::of(&settings, &names, subject.release);
     let certified = |node: &str| certified(&settings, &names, &exposure, node);
     let mut credentials = Vec::new();
-    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(ca::NAME));
+    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(organization::CA));
     if ca_server.is_some()
         && let (secret, true) = ca::credentials(&settings)
     {

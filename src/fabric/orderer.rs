@@ -3,13 +3,12 @@
 use super::crypto::{Crypto, Source};
 use super::expose::Exposure;
 use super::images::Images;
+use super::ports::ORDERER_PORT;
 use super::settings::{Settings, Variable, environment};
 use super::versions::{BFT, CHANNEL_PARTICIPATION, RAFT, SYSTEM_CHANNEL, Span};
 use super::{Breaks, Names};
 use semver::Version;
 use serde_json::{Map, Value, json};
-
-pub const PORT: u64 = 7050;
 
 /// The image of this version lacks a folder that its MSP is mounted on (`release_notes/v3.1.3.md`).
 const BROKEN_IMAGE: (u64, u64, u64) = (3, 1, 2);
@@ -108,7 +107,7 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     vec![
         row("FABRIC_LOGGING_SPEC", |o| Some(o.settings.text_or("/orderers/logging/spec", "info").to_owned())),
         row("ORDERER_GENERAL_LISTENADDRESS", |_| Some("0.0.0.0".to_owned())),
-        row("ORDERER_GENERAL_LISTENPORT", |_| Some(PORT.to_string())),
+        row("ORDERER_GENERAL_LISTENPORT", |_| Some(ORDERER_PORT.to_string())),
         row("ORDERER_GENERAL_LOCALMSPID", |o| Some(o.names.msp_id.clone())),
         row("ORDERER_GENERAL_LOCALMSPDIR", |_| Some("/etc/hyperledger/msp".to_owned())),
         row("ORDERER_GENERAL_TLS_ENABLED", |o| Some(o.settings.flag("/tls/enabled", true).to_string())),
@@ -177,7 +176,7 @@ pub fn facts(
             json!({
                 "name": name,
                 "address": address,
-                "endpoint": format!("{address}:{PORT}"),
+                "endpoint": format!("{address}:{ORDERER_PORT}"),
                 "env": environment(&variables(), version, &orderer, settings.map("/orderers/env")),
                 "msp": mounts.msp,
                 "tls": mounts.tls,
@@ -259,7 +258,7 @@ fn check(
         );
     }
     let ports = [
-        ("the orderer itself", PORT),
+        ("the orderer itself", ORDERER_PORT),
         ("orderers.admin.port", settings.number("/orderers/admin/port", 9443)),
         ("orderers.cluster.port", settings.number("/orderers/cluster/port", 0)),
         ("operations.port", settings.number("/operations/port", 8443)),

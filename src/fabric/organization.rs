@@ -13,6 +13,9 @@
 use super::settings::Settings;
 use crate::identity::Node;
 
+/// The CA server's name, as a node's.
+pub const CA: &str = "ca";
+
 /// What a release is called, on the network and in certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

@@ -5,14 +5,12 @@ use super::core;
 use super::crypto::Crypto;
 use super::expose::Exposure;
 use super::images::Images;
+use super::organization;
+use super::ports::{CA_PORT, CHAINCODE_PORT, COUCHDB_PORT, PEER_PORT};
 use super::settings::{Settings, Variable, environment};
 use super::versions::{CCAAS_BUILDER, EMPTY_ENV_COUNTS, LEADER_ELECTION, Span};
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
-
-pub const PORT: u64 = 7051;
-pub const CHAINCODE_PORT: u64 = 7052;
-pub const COUCHDB_PORT: u64 = 5984;
 
 /// What the rows of the table know of a peer.
 struct Peer<'a> {
@@ -35,13 +33,13 @@ impl Peer<'_> {
 
     /// Where other organizations' peers call this one: as values say, from outside if that is advertised, or the Service.
     fn external_endpoint(&self) -> Option<String> {
-        named_endpoint(self.settings, self.names, &self.name).or_else(|| self.advertised()).or_else(|| self.endpoint(PORT))
+        named_endpoint(self.settings, self.names, &self.name).or_else(|| self.advertised()).or_else(|| self.endpoint(PEER_PORT))
     }
 
     /// The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
     fn advertised(&self) -> Option<String> {
         let is_service = self.exposure.host(&self.name).is_some_and(|host| host == self.names.address(&self.name));
-        (self.settings.flag("/expose/advertise", true) && !is_service).then(|| self.exposure.endpoint(&self.name, PORT))?
+        (self.settings.flag("/expose/advertise", true) && !is_service).then(|| self.exposure.endpoint(&self.name, PEER_PORT))?
     }
 
     /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be reached.
@@ -108,7 +106,7 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
         && others
         && own.is_empty()
         && settings.flag("/expose/advertise", true)
-        && exposure.endpoint("peer0", PORT).is_some()
+        && exposure.endpoint("peer0", PEER_PORT).is_some()
     {
         breaks.warn(
             "peers of other organizations are told the address outside (expose.advertise), and network policies of this cluster let none of \
@@ -140,12 +138,12 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
         since(Span::ALWAYS.before(3, 0, 0), "FABRIC_CFG_PATH", |_| Some("/etc/hyperledger/config".to_owned())),
         row("CORE_PEER_ID", |p| Some(p.names.address(&p.name))),
         row("CORE_PEER_NETWORKID", |p| (!p.names.network.is_empty()).then(|| p.names.network.clone())),
-        row("CORE_PEER_ADDRESS", |p| p.endpoint(PORT)),
-        row("CORE_PEER_LISTENADDRESS", |_| Some(format!("0.0.0.0:{PORT}"))),
+        row("CORE_PEER_ADDRESS", |p| p.endpoint(PEER_PORT)),
+        row("CORE_PEER_LISTENADDRESS", |_| Some(format!("0.0.0.0:{PEER_PORT}"))),
         row("CORE_PEER_CHAINCODEADDRESS", |p| p.chaincode_endpoint()),
         row("CORE_PEER_CHAINCODELISTENADDRESS", |_| Some(format!("0.0.0.0:{CHAINCODE_PORT}"))),
         row("CORE_PEER_GOSSIP_BOOTSTRAP", |p| (!p.bootstrap.is_empty()).then(|| p.bootstrap.join(" "))),
-        row("CORE_PEER_GOSSIP_ENDPOINT", |p| p.endpoint(PORT)),
+        row("CORE_PEER_GOSSIP_ENDPOINT", |p| p.endpoint(PEER_PORT)),
         row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| p.external_endpoint()),
         row("CORE_PEER_GOSSIP_USELEADERELECTION", |p| Some(p.elects().to_string())),
         row("CORE_PEER_GOSSIP_ORGLEADER", |p| Some((!p.elects()).to_string())),
@@ -212,14 +210,14 @@ pub fn facts(
             .add("peers.gossip.externalEndpoint", "peers call an endpoint by host and port, as in {node}.org1.example.com:7051");
     }
     let operations = settings.number("/operations/port", 9443);
-    if [PORT, CHAINCODE_PORT, COUCHDB_PORT, super::ca::PORT].contains(&operations) {
+    if [PEER_PORT, CHAINCODE_PORT, COUCHDB_PORT, CA_PORT].contains(&operations) {
         breaks.add("operations.port", format!("port {operations} is taken in these pods by what they serve"));
     }
     let builders = builders(settings, version, chaincode);
     let peers: Vec<Value> = all
         .iter()
         .map(|name| {
-            let others = all.iter().filter(|other| *other != name).map(|other| format!("{}:{PORT}", names.address(other)));
+            let others = all.iter().filter(|other| *other != name).map(|other| format!("{}:{PEER_PORT}", names.address(other)));
             let bootstrap = if named.is_empty() { others.collect() } else { named.clone() };
             let (name, builders) = (name.clone(), builders.clone());
             let peer = Peer {
@@ -243,7 +241,7 @@ pub fn facts(
             json!({
                 "name": name,
                 "address": names.address(name),
-                "endpoint": peer.endpoint(PORT),
+                "endpoint": peer.endpoint(PEER_PORT),
                 "env": env,
                 "msp": mounts.msp,
                 "tls": mounts.tls,
@@ -256,7 +254,7 @@ pub fn facts(
         .collect();
     let mut nodes: Vec<(String, &str)> = all.iter().map(|name| (name.clone(), "peer")).collect();
     if settings.flag("/ca/enabled", false) {
-        nodes.push((super::ca::NAME.to_owned(), "ca"));
+        nodes.push((organization::CA.to_owned(), "ca"));
     }
     warn(settings, chaincode, exposure, breaks);
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
