@@ -136,7 +136,7 @@ fn template(bench: &Bench) -> Vec<Row> {
 fn lifecycle(bench: &Bench) -> Vec<Row> {
     let mut sheet = Sheet::default();
     // The first of all would find an API server that has not applied anything yet.
-    bench.plane.run(&floor_lifecycle(bench, "first")["install"], "first");
+    bench.plane.run(&floor_install(bench, "first"), "first");
     for round in 0..bench.rounds {
         let mut sides = [
             (Side::Fabric, fabric_lifecycle(bench, &format!("fabric-{round}"))),
@@ -170,10 +170,10 @@ fn lifecycle(bench: &Bench) -> Vec<Row> {
 /// The same install again, beside the floor alone: one run takes half as long again as the next, so that it needs many to tell them apart.
 fn install_beside_floor(bench: &Bench, sheet: &mut Sheet, round: usize, turn: usize) {
     let (ours, floors) = (format!("fabric-{round}-{turn}"), format!("floor-{round}-{turn}"));
-    let mut sides = [(Side::Fabric, fabric_lifecycle(bench, &ours)), (Side::Floor, floor_lifecycle(bench, &floors))];
+    let mut sides = [(Side::Fabric, fabric_install(bench, &ours)), (Side::Floor, floor_install(bench, &floors))];
     sides.rotate_left(turn % 2);
-    for (side, commands) in sides {
-        sheet.note("install", side, bench.plane.measure(&commands["install"]));
+    for (side, command) in sides {
+        sheet.note("install", side, bench.plane.measure(&command));
     }
     for namespace in [&ours, &floors] {
         bench.plane.empty(namespace, &KINDS);
@@ -186,11 +186,17 @@ const LIFECYCLE: [&str; 5] = ["install", "upgrade", "nothing", "rollback", "unin
 /// What one side does in a namespace of its own, by work.
 type Commands = BTreeMap<&'static str, Vec<OsString>>;
 
-fn fabric_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+/// The first of our works, in a namespace that is made for it.
+fn fabric_install(bench: &Bench, namespace: &str) -> Vec<OsString> {
     let (chart, namespace) = (text(&bench.charts.fabric(PEERS)), bench.namespace(namespace));
-    let run = |words: &[&str]| bench.fabric(&[words, &["-n", &namespace, "--wait=false"]].concat());
+    bench.fabric(&["install", RELEASE, "--chart", &chart, "-n", &namespace, "--wait=false"])
+}
+
+fn fabric_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+    let chart = text(&bench.charts.fabric(PEERS));
+    let run = |words: &[&str]| bench.fabric(&[words, &["-n", namespace, "--wait=false"]].concat());
     Commands::from([
-        ("install", run(&["install", RELEASE, "--chart", &chart])),
+        ("install", fabric_install(bench, namespace)),
         ("upgrade", run(&["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE])),
         ("nothing", run(&["upgrade", RELEASE, "--chart", &chart, "--set", CHANGE])),
         ("rollback", run(&["rollback", RELEASE, "1"])),
@@ -210,18 +216,23 @@ fn helm_lifecycle(bench: &Bench, namespace: &str) -> Commands {
     ])
 }
 
-fn floor_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+/// The first of the floor's works, in a namespace that is made for it.
+fn floor_install(bench: &Bench, namespace: &str) -> Vec<OsString> {
     let namespace = bench.namespace(namespace);
-    let all = bench.charts.objects(bench.programs, PEERS, &namespace, &[]);
-    let is_set = |object: &Value| object["kind"] == "StatefulSet";
-    let before: Vec<Value> = all.iter().filter(|object| is_set(object)).cloned().collect();
-    let mut after = bench.charts.objects(bench.programs, PEERS, &namespace, &[CHANGE]);
-    after.retain(is_set);
+    bench.floor("all.json", &bench.charts.objects(bench.programs, PEERS, &namespace, &[]), &[])
+}
+
+fn floor_lifecycle(bench: &Bench, namespace: &str) -> Commands {
+    let sets = |set: &[&str]| {
+        let mut objects = bench.charts.objects(bench.programs, PEERS, namespace, set);
+        objects.retain(|object| object["kind"] == "StatefulSet");
+        objects
+    };
     // What runs is not changed untried.
     Commands::from([
-        ("install", bench.floor("all.json", &all, &[])),
-        ("upgrade", bench.floor("after.json", &after, &[floor::TRIED])),
-        ("rollback", bench.floor("before.json", &before, &[floor::TRIED])),
+        ("install", floor_install(bench, namespace)),
+        ("upgrade", bench.floor("after.json", &sets(&[CHANGE]), &[floor::TRIED])),
+        ("rollback", bench.floor("before.json", &sets(&[]), &[floor::TRIED])),
     ])
 }
 
