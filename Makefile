@@ -2,6 +2,7 @@
 
 cluster = tests/cluster/cluster
 prefix ?= $(HOME)/.local
+target = $(or $(CARGO_TARGET_DIR),target)
 sbom_version = 0.10.0
 
 .PHONY: help build install test test-faults fuzz lint sbom reproducible bench demo demo-down clean-cluster
@@ -9,12 +10,12 @@ sbom_version = 0.10.0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the plugin (target/release/kubectl-fabric)
+build: ## build the plugin (release/kubectl-fabric in the target folder)
 	cargo build --release --locked
 
 install: build ## put the plugin and its shell completion on PATH (prefix=~/.local)
 	install -d "$(prefix)/bin"
-	install -m 755 target/release/kubectl-fabric "$(prefix)/bin/kubectl-fabric"
+	install -m 755 "$(target)/release/kubectl-fabric" "$(prefix)/bin/kubectl-fabric"
 	printf '#!/bin/sh\nexec kubectl-fabric __complete "$$@"\n' >"$(prefix)/bin/kubectl_complete-fabric"
 	chmod 755 "$(prefix)/bin/kubectl_complete-fabric"
 	@case ":$$PATH:" in *":$(prefix)/bin:"*) ;; *) echo "note: $(prefix)/bin is not on your PATH" ;; esac
@@ -50,11 +51,11 @@ reproducible: ## build the release twice and compare the bytes (target/reproduci
 
 # The benchmarks' own build would overwrite the release build where it lies.
 bench: build ## the plugin beside Helm and kubectl, measured (ARGS='--rounds 1 lifecycle': a part of it, quickly)
-	install -D -m 755 target/release/kubectl-fabric target/bench/kubectl-fabric
+	install -D -m 755 "$(target)/release/kubectl-fabric" target/bench/kubectl-fabric
 	cargo bench --locked --bench compare -- $(ARGS)
 
-demo: ## a small network, installed, upgraded and rolled back (KUBECONFIG=... make demo: on your own cluster)
-	@examples/demo
+demo: ## a small network, installed, upgraded and rolled back (CONTEXT=name: on that cluster of your kubeconfig)
+	@examples/demo $(if $(CONTEXT),--context "$(CONTEXT)")
 
 demo-down: ## remove what `make demo` left running
 	@CLUSTER_NAME=demo $(cluster) down

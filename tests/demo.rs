@@ -34,7 +34,9 @@ fn the_readme_shows_what_the_demo_prints() {
     let cache =
         env::var_os("XDG_CACHE_HOME").map_or_else(|| env::home_dir().expect("a home folder").join(".cache"), PathBuf::from);
     let mut demo = Command::new("bash");
-    demo.arg(support::repository().join("examples/demo")).stdin(Stdio::null()).env_remove("KUBECONFIG");
+    demo.arg(support::repository().join("examples/demo")).stdin(Stdio::null());
+    // A kubeconfig that is set for other work, or was by an earlier demo in the same shell, is not used.
+    demo.env("KUBECONFIG", home.path().join("of-other-work"));
     demo.env("CLUSTER_DIR", &control_plane.0).env("XDG_CACHE_HOME", cache).env("HOME", home.path());
     demo.env("FABRIC_PLUGIN", env!("CARGO_BIN_EXE_kubectl-fabric"));
     let output = demo.output().expect("bash runs");
