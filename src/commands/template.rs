@@ -269,11 +269,11 @@ fn print(texts: &[Shown<String>], edge: &Edge) -> Result<()> {
 
 fn write(arguments: &Arguments, folder: &Path, chart: &str, texts: Vec<Shown<String>>, edge: &Edge) -> Result<()> {
     let mut files = Files::new();
+    let above = if arguments.release_name { format!("{}/", arguments.release) } else { String::new() };
     for shown in texts {
-        files.entry(format!("{chart}/{}", shown.template)).or_default().extend(shown.content.into_bytes());
+        files.entry(format!("{above}{chart}/{}", shown.template)).or_default().extend(shown.content.into_bytes());
     }
-    let folder = if arguments.release_name { folder.join(&arguments.release) } else { folder.to_owned() };
-    load::write_files(&files, &folder)?;
+    load::write_files(&files, folder)?;
     let wrote: String = files.keys().map(|file| format!("wrote {}\n", folder.join(file).display())).collect();
     edge.terminal.print(&wrote)
 }

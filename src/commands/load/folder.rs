@@ -112,7 +112,8 @@ impl Walk<'_> {
 /// Writes files below a new folder, or nothing: what could be written of them goes again.
 pub fn export(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
-    if folder.exists() {
+    // A link that leads nowhere is something, too.
+    if fs::symlink_metadata(folder).is_ok() {
         return Err(Error::user(format!("\"{shown}\" is there already"))
             .now("nothing was written")
             .hint("name another folder with --destination, or remove this one"));
@@ -123,10 +124,11 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
     })
 }
 
-/// Writes files below a folder that may be there; files of the same names are replaced.
+/// Writes files below a folder that may be there; files of the same names are replaced. They may hold secrets, so only the user can
+/// read them (0600), and no link decides where they go: a link to a folder is refused, a link in the place of a file is replaced.
 pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
-    let failed = |path: &Path, done: usize, broken: bool, error: std::io::Error| {
+    let failed = |path: &Path, done: usize, error: std::io::Error| {
         let reason = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no space is left".to_owned(),
             ErrorKind::ReadOnlyFilesystem => "the filesystem is read-only".to_owned(),
@@ -135,10 +137,9 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
             ErrorKind::IsADirectory => "it is a folder".to_owned(),
             _ => error.to_string(),
         };
-        Error::user(format!("cannot write \"{}\": {reason}", path.display())).now(match (done, broken) {
-            (0, false) => "nothing was written".to_owned(),
-            (_, false) => format!("{done} of {} files were written below \"{shown}\"", files.len()),
-            (_, true) => format!("{done} of {} files were written below \"{shown}\", and this one in part", files.len()),
+        Error::user(format!("cannot write \"{}\": {reason}", path.display())).now(match done {
+            0 => "nothing was written".to_owned(),
+            _ => format!("{done} of {} files were written below \"{shown}\"", files.len()),
         })
     };
     for (done, (name, content)) in files.iter().enumerate() {
@@ -147,9 +148,41 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
         }
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| failed(parent, done, false, error))?;
-        let mut file = fs::File::create(&path).map_err(|error| failed(&path, done, false, error))?;
-        file.write_all(content).map_err(|error| failed(&path, done, true, error))?;
+        make_folders(folder, parent).map_err(|(place, error)| match error {
+            Some(error) => failed(&place, done, error),
+            None => failed(&place, done, std::io::Error::other("it is a link, and links are not followed"))
+                .hint("name the folder that it leads to, or remove the link"),
+        })?;
+        // Written beside its place (0600) and renamed, a file is there whole or not at all.
+        let written = tempfile::NamedTempFile::new_in(parent).and_then(|mut file| {
+            // Of the file itself: errors of the other kind name the temporary path.
+            file.as_file_mut().write_all(content)?;
+            file.persist(&path).map_err(|error| error.error)
+        });
+        written.map_err(|error| failed(&path, done, error))?;
+    }
+    Ok(())
+}
+
+/// Makes `folder` and those below it down to `last`, for the user alone (0700) where they are not there yet. The error names the place;
+/// it is `None` when that is a link.
+fn make_folders(folder: &Path, last: &Path) -> std::result::Result<(), (PathBuf, Option<std::io::Error>)> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    // Without a slash at the end: with one, the target of a link would be looked at.
+    let mut path: PathBuf = folder.components().collect();
+    let below: Vec<PathBuf> = last.strip_prefix(folder).unwrap_or(Path::new("")).iter().map(PathBuf::from).collect();
+    for step in std::iter::once(PathBuf::new()).chain(below) {
+        if !step.as_os_str().is_empty() {
+            path.push(step);
+        }
+        match fs::symlink_metadata(&path) {
+            Ok(there) if there.is_symlink() => return Err((path, None)),
+            Ok(there) if there.is_dir() => {}
+            _ => builder.create(&path).map_err(|error| (path.clone(), Some(error)))?,
+        }
     }
     Ok(())
 }
@@ -166,6 +199,43 @@ mod tests {
         export(&files, &folder).unwrap();
         assert_eq!(read(&folder, "chart").unwrap(), files);
         assert!(export(&files, &folder).unwrap_err().to_string().contains("there already"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_for_the_user_alone_and_no_link_decides_where_they_go() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+        let files = Files::from([("chart/templates/a.yaml".into(), b"secret".to_vec())]);
+        write_files(&files, &path("out")).unwrap();
+        assert_eq!((mode("out/chart/templates/a.yaml"), mode("out/chart"), mode("out")), (0o600, 0o700, 0o700));
+
+        // A file that others could read, and a link in the place of a file.
+        fs::set_permissions(path("out/chart/templates/a.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
+        write_files(&files, &path("out")).unwrap();
+        assert_eq!(mode("out/chart/templates/a.yaml"), 0o600);
+        fs::write(path("victim"), "theirs").unwrap();
+        fs::remove_file(path("out/chart/templates/a.yaml")).unwrap();
+        symlink(path("victim"), path("out/chart/templates/a.yaml")).unwrap();
+        write_files(&files, &path("out")).unwrap();
+        assert_eq!(fs::read(path("victim")).unwrap(), b"theirs");
+        assert!(fs::symlink_metadata(path("out/chart/templates/a.yaml")).unwrap().is_file());
+
+        // Links to folders: on the way, and at the top, with and without a slash.
+        fs::create_dir_all(path("elsewhere/templates")).unwrap();
+        fs::create_dir(path("trap")).unwrap();
+        symlink(path("elsewhere"), path("trap/chart")).unwrap();
+        symlink(path("elsewhere"), path("link")).unwrap();
+        symlink(path("nowhere"), path("dangling")).unwrap();
+        for folder in ["trap", "link", "link/", "dangling"] {
+            let error = write_files(&files, &path(folder)).unwrap_err().to_string();
+            assert!(error.contains("links are not followed") && error.contains("nothing was written"), "{folder}: {error}");
+        }
+        assert!(export(&files, &path("dangling")).unwrap_err().to_string().contains("there already"));
+        assert!(fs::read_dir(path("elsewhere/templates")).unwrap().next().is_none());
+        assert!(!path("nowhere").exists());
     }
 
     #[cfg(unix)]
