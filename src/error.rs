@@ -2,7 +2,10 @@
 //!
 //! One type serves every room, because all of them end in the same words on the same terminal. A room that has callers who
 //! must tell its failures apart has an enum of its own beside it (`cluster::ApiError`) and turns it into an [`Error`] at its edge.
+//!
+//! Passwords in URLs are taken out of every text when an error is built: whatever quotes a URL, the report does not show them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,7 +91,7 @@ pub struct Error(Box<Report>);
 
 impl Error {
     pub fn new(kind: Kind, what: impl Into<String>) -> Error {
-        let what = what.into();
+        let what = shown(what);
         Error(Box::new(Report { kind, what, places: Vec::new(), why: Vec::new(), now: None, hints: Vec::new() }))
     }
 
@@ -131,7 +134,7 @@ impl Error {
 
     /// Puts an outer sentence before the present one, which becomes the first reason.
     pub fn context(mut self, what: impl Into<String>) -> Error {
-        let inner = std::mem::replace(&mut self.0.what, what.into());
+        let inner = std::mem::replace(&mut self.0.what, shown(what));
         self.0.why.insert(0, inner);
         self
     }
@@ -141,36 +144,41 @@ impl Error {
         self
     }
 
-    pub fn at(mut self, place: Place) -> Error {
-        self.0.places.push(place);
-        self
+    pub fn at(self, place: Place) -> Error {
+        self.at_all([place])
     }
 
     pub fn at_all(mut self, places: impl IntoIterator<Item = Place>) -> Error {
-        self.0.places.extend(places);
+        let public = |place: Place| Place {
+            subject: shown(place.subject),
+            note: shown(place.note),
+            excerpt: place.excerpt.map(shown),
+            ..place
+        };
+        self.0.places.extend(places.into_iter().map(public));
         self
     }
 
     pub fn why(mut self, why: impl Into<String>) -> Error {
-        self.0.why.push(why.into());
+        self.0.why.push(shown(why));
         self
     }
 
     /// The state things are in now. The first to speak is nearest to the failure and is kept.
     pub fn now(mut self, now: impl Into<String>) -> Error {
-        self.0.now.get_or_insert(now.into());
+        self.0.now.get_or_insert(shown(now));
         self
     }
 
     /// The state after something was put right: replaces what was said before.
     pub fn replace_now(mut self, now: impl Into<String>) -> Error {
-        self.0.now = Some(now.into());
+        self.0.now = Some(shown(now));
         self
     }
 
     /// What was done before, put in front of the state: of several things, some may be done when one fails.
     pub fn now_after(mut self, before: impl Into<String>) -> Error {
-        let before = before.into();
+        let before = shown(before);
         self.0.now = Some(match self.0.now.take() {
             Some(now) => format!("{before}; {now}"),
             None => before,
@@ -178,8 +186,29 @@ impl Error {
         self
     }
 
+    /// With every text changed for which `mask` has another one: to hide secrets that the server repeats.
+    pub fn masked(mut self, mask: impl Fn(&str) -> Option<String>) -> Error {
+        let report = &mut *self.0;
+        let of_places = report
+            .places
+            .iter_mut()
+            .flat_map(|place| [&mut place.subject, &mut place.note].into_iter().chain(&mut place.excerpt));
+        let texts = [&mut report.what]
+            .into_iter()
+            .chain(of_places)
+            .chain(&mut report.why)
+            .chain(&mut report.now)
+            .chain(&mut report.hints);
+        for text in texts {
+            if let Some(masked) = mask(text) {
+                *text = masked;
+            }
+        }
+        self
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
-        self.0.hints.push(hint.into());
+        self.0.hints.push(shown(hint));
         self
     }
 }
@@ -228,6 +257,46 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+fn shown(text: impl Into<String>) -> String {
+    let text = text.into();
+    let without = match without_passwords(&text) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(without) => Some(without),
+    };
+    without.unwrap_or(text)
+}
+
+/// A text with the passwords of the URLs in it replaced: `https://user:***@host`.
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    let (mut rest, mut without) = (text, String::new());
+    while let Some(start) = rest.find("://").map(|at| at + 3) {
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '`' | '<' | '>');
+        let end = rest[start..].find(ends).map_or(rest.len(), |at| start + at);
+        let userinfo = rest[start..end].rsplit_once('@').map_or("", |(userinfo, _)| userinfo);
+        match userinfo.split_once(':') {
+            Some((user, password)) if !password.is_empty() => {
+                without.push_str(&rest[..start + user.len() + 1]);
+                without.push_str("***");
+                rest = &rest[start + userinfo.len()..];
+            }
+            _ => {
+                without.push_str(&rest[..start]);
+                rest = &rest[start..];
+            }
+        }
+    }
+    without.push_str(rest);
+    if without == text { Cow::Borrowed(text) } else { Cow::Owned(without) }
+}
+
+/// A URL for an error: without user, password, query and fragment, each of which may be a secret. It may be no valid URL.
+pub fn public_url(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
+}
+
 /// The candidate nearest to `word`, if one is near enough to be what the user meant (Damerau-Levenshtein, a third of the length).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
@@ -270,6 +339,30 @@ mod tests {
         assert_eq!(nearest("ogr1", names), Some("org1"));
         assert_eq!(nearest("kafak", names), Some("kafka"));
         assert_eq!(nearest("postgres", names), None);
+    }
+
+    #[test]
+    fn no_report_shows_the_password_of_a_url() {
+        for (text, expected) in [
+            ("no answer from https://me:s3cret@host:6443/x: cut", "no answer from https://me:***@host:6443/x: cut"),
+            ("https://a:p@ss@host and socks5://:s3cret@h", "https://a:***@host and socks5://:***@h"),
+            ("https://me@host/a:b@c \"http://host\",\"x:y@z\"", "https://me@host/a:b@c \"http://host\",\"x:y@z\""),
+        ] {
+            assert_eq!(without_passwords(text), expected);
+        }
+        let url = || "http://me:s3cret@host";
+        let place = Place::new(url()).note(url()).excerpt(url());
+        let error = Error::user(url()).context(url()).at(place).why(url()).now(url()).now_after(url()).hint(url());
+        assert!(!error.to_string().contains("s3cret") && !error.what().contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_public_url_holds_no_more_than_scheme_host_and_path() {
+        for (url, public) in
+            [("https://me:p\"@ss@host:1/a?token=x#y", "https://host:1/a"), ("me:pass@host", "host"), ("host:6443", "host:6443")]
+        {
+            assert_eq!(public_url(url), public);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The flags over what the kubeconfig says, with kubectl's precedence (client-go `clientcmd.DirectClientConfig`).
 
 use super::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, public_url};
 use kube::config::{AuthInfo, Cluster};
 
 /// The flags about the cluster.
@@ -77,7 +77,9 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
         false => format!("{}://{server}", if tls { "https" } else { "http" }),
     };
     let wrong = |why: String| {
-        Error::user(format!("\"{server}\" is not the URL of an API server")).why(why).hint("it looks like https://10.0.0.1:6443")
+        Error::user(format!("\"{}\" is not the URL of an API server", public_url(server)))
+            .why(why)
+            .hint("it looks like https://10.0.0.1:6443")
     };
     let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {

@@ -6,7 +6,7 @@ use super::{
     kubeconfig::{self, Environment, Target},
     proxy,
 };
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, public_url};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Client, Config, client::AuthError};
 use tokio::sync::RwLock;
@@ -20,7 +20,7 @@ pub(super) struct Session {
     source: Source,
     user_name: String,
     current: RwLock<Current>,
-    /// The server's URL and the proxy, for errors. Without the proxy's password.
+    /// The server's URL and the proxy, for errors. Without users and passwords.
     pub route: String,
     pub namespace: Option<String>,
 }
@@ -97,7 +97,7 @@ impl Session {
 }
 
 fn trimmed(url: &http::Uri) -> String {
-    url.to_string().trim_end_matches('/').to_owned()
+    public_url(&url.to_string()).trim_end_matches('/').to_owned()
 }
 
 async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Client, Option<Timestamp>)> {

@@ -11,7 +11,7 @@ pub use table::Table;
 
 use crate::commands::arguments::Format;
 use crate::deploy::Progress;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_passwords};
 use crate::yaml;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -154,12 +154,12 @@ impl Terminal {
 fn stderr_line(text: &str) {
     let stderr = io::stderr();
     let mut line = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
-    let _ = writeln!(line, "{text}").and_then(|()| stderr.lock().write_all(&line.into_inner()));
+    let _ = writeln!(line, "{}", without_passwords(text)).and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
 /// One line of JSON on stderr, written at once: piece by piece, each bracket and comma would be a write.
 fn stderr_event(event: &Value) {
-    let _ = io::stderr().lock().write_all(format!("{event}\n").as_bytes());
+    let _ = io::stderr().lock().write_all(format!("{}\n", without_passwords(&event.to_string())).as_bytes());
 }
 
 /// Prints what the argument parser has to say: help and versions are results, the rest is an error.
@@ -170,7 +170,7 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
         | clap::error::ErrorKind::DisplayVersion
         | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Terminal::default().print(&text.ansi().to_string()),
         _ => {
-            let _ = write!(anstream::stderr().lock(), "{}", text.ansi());
+            let _ = write!(anstream::stderr().lock(), "{}", without_passwords(&text.ansi().to_string()));
             Ok(())
         }
     }
@@ -214,9 +214,23 @@ pub fn trace(level: u8) {
         ours = ours.with_target("kube_client", LevelFilter::DEBUG);
     }
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()))
+        .with(tracing_subscriber::fmt::layer().with_writer(|| TraceWriter).with_ansi(io::stderr().is_terminal()))
         .with(ours)
         .init();
+}
+
+/// Writes lines of the trace, each in one piece: the client library names URLs as they are.
+struct TraceWriter;
+
+impl Write for TraceWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(without_passwords(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal; those that turn the

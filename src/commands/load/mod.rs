@@ -6,7 +6,7 @@ mod folder;
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use folder::{crypto_config, export, write_files};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, public_url};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -24,9 +24,9 @@ pub fn values_file(argument: &str) -> Result<(String, String)> {
         return Err(Error::user("-f names no file").hint("write -f FILE, or leave it out"));
     }
     if ["http://", "https://"].iter().any(|scheme| argument.starts_with(scheme)) {
-        return Err(Error::user(format!("\"{argument}\" is an address, and values are read from files only")).hint(format!(
-            "download it and look at it first, or pipe it in: `curl -fsSL {argument} | kubectl fabric ... -f -`"
-        )));
+        let url = public_url(argument);
+        return Err(Error::user(format!("\"{url}\" is an address, and values are read from files only"))
+            .hint("download it and look at it first, or pipe it in: `curl -fsSL URL | kubectl fabric ... -f -`"));
     }
     Ok((argument.to_owned(), text_file(Path::new(argument), "values file")?))
 }
@@ -55,18 +55,26 @@ pub fn key_and_path(argument: &str) -> Result<Vec<(String, String)>> {
             other => last.push(other),
         }
     }
-    let pair = |part: String| match part.split_once('=') {
+    let pair = |(number, part): (usize, String)| match part.split_once('=') {
         Some((key, path)) if !key.is_empty() && !path.is_empty() => Ok((key.to_owned(), path.to_owned())),
+        // Not repeated: whoever mixes it up with --set writes a value there.
         _ => Err(Error::user("--set-file takes key=path")
-            .at(Place::new("--set-file").note(part))
+            .at(Place::new("--set-file").note(format!("pair {} has no key or no path", number + 1)))
             .hint("such as --set-file channel.policy=policy.yaml")),
     };
-    parts.into_iter().map(pair).collect()
+    parts.into_iter().enumerate().map(pair).collect()
 }
 
 /// Reads the file that `--set-file key=path` names.
 pub fn set_file(key: &str, path: &str) -> Result<String> {
-    text_file(Path::new(path), "file").map_err(|error| error.at(Place::new(format!("--set-file {key}"))))
+    let place = || Place::new(format!("--set-file {key}"));
+    // A value in the place of a path, as --set takes it, must not be repeated.
+    match Path::new(path).exists() {
+        true => text_file(Path::new(path), "file").map_err(|error| error.at(place())),
+        false => Err(Error::user("the file that --set-file names does not exist")
+            .at(place())
+            .hint("it takes key=path; --set takes key=value")),
+    }
 }
 
 fn text_file(path: &Path, what: &str) -> Result<String> {
