@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use kubectl_fabric::chart::{Chart, Files, Origin};
-use kubectl_fabric::render::{Capabilities, Input, Release, render};
+use kubectl_fabric::render::{Capabilities, Hashing, Input, Release, render};
 use serde_json::json;
 use std::time::Instant;
 
@@ -136,6 +136,7 @@ fn main() {
                 capabilities: Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() },
                 fabric: json!({}),
                 lookup: None,
+                hashing: Hashing::default(),
             };
             let output = render(&input).expect("the chart renders");
             assert_eq!(output.objects.len(), 1000);

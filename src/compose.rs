@@ -9,7 +9,7 @@ use crate::fabric::guard::Facts;
 use crate::fabric::{self, Model, Subject};
 use crate::identity::Organization;
 use crate::render::{self, Capabilities, Lookup, Release};
-use crate::values::{self, Origin, Values};
+use crate::values::{self, Origin, StoredSecrets, Values, path};
 use serde_json::{Value, json};
 
 /// What a composition starts from.
@@ -24,6 +24,8 @@ pub struct Given<'a> {
     /// `--fabric-version`
     pub fabric_version: Option<&'a str>,
     pub skip_schema_validation: bool,
+    /// What was secret in earlier revisions of the release: it stays so, whatever this chart's schema says.
+    pub stored_secrets: StoredSecrets,
 }
 
 /// Values as the record keeps them and as templates see them.
@@ -32,7 +34,7 @@ pub struct Computed {
     pub user: Values,
     /// All of them.
     pub all: Values,
-    /// JSON pointers of those that the chart's schema calls secret.
+    /// JSON pointers of the secret ones: those that the chart's schema marks, that were secret before, or that look like credentials.
     pub secret_paths: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -70,12 +72,28 @@ pub fn values(given: Given) -> Result<Computed> {
         Some(defaults) => defaults,
         None => values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?,
     };
-    let (all, warnings) = values::coalesce(defaults, &user);
+    let (all, mut warnings) = values::coalesce(defaults, &user);
+    let mut secrets = given.stored_secrets.paths_in(&[&user.tree, &all.tree]);
+    secrets.extend(chart.schema.iter().flat_map(|schema| values::secret_paths(schema, &all.tree)));
+    let credentials = values::credentials(&user.tree);
+    let is_known = |path: &str| secrets.iter().any(|secret| path::is_within(path, secret));
+    warnings.extend(credentials.iter().filter(|path| !is_known(path.as_str())).map(|path| in_the_clear(path, &user)));
+    secrets.extend(credentials);
+    let secret_paths: Vec<String> = secrets.into_iter().collect();
     if let (Some(schema), false) = (&chart.schema, given.skip_schema_validation) {
-        values::validate(schema, &all, given.release, &chart.name_version())?;
+        values::validate(schema, &all, &secret_paths, given.release, &chart.name_version())?;
     }
-    let secret_paths = chart.schema.as_ref().map(|schema| values::secret_paths(schema, &all.tree)).unwrap_or_default();
     Ok(Computed { user, all, secret_paths, warnings })
+}
+
+/// The warning about a value that looks like a credential; it names the value and does not show it.
+fn in_the_clear(pointer: &str, user: &Values) -> String {
+    let name = path::display(pointer, &user.tree);
+    let origin = user.origin(pointer).map(|origin| format!(" ({origin})")).unwrap_or_default();
+    format!(
+        "\"{name}\"{origin} looks like a credential. Records and output hide it, but the objects that use it show it to everyone who \
+         may read them: keep it in a Secret, and refer to it with valueFrom.secretKeyRef where an environment variable takes it"
+    )
 }
 
 /// Merges the values and works out what Fabric makes of them.
@@ -132,6 +150,7 @@ impl Composition<'_> {
             capabilities,
             fabric: self.facts.clone(),
             lookup,
+            hashing: render::Hashing::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use kubectl_fabric::fabric::{self, Model, Subject};
 use kubectl_fabric::identity::{self, Organization};
 use kubectl_fabric::manifest::pod_security::{self, Level};
 use kubectl_fabric::manifest::{Object, to_yaml};
-use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
+use kubectl_fabric::render::{Capabilities, Hashing, Input, Output, Release, render};
 use kubectl_fabric::values::{self, Source};
 use kubectl_fabric::yaml;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ impl Case {
         let user = values::from_sources(vec![Source::File { name: "values.yaml".to_owned(), text }])?;
         let (values, _) = values::coalesce(values::defaults(&chart.values, "values.yaml")?, &user);
         let schema = chart.schema.as_ref().expect("each chart has a schema");
-        values::validate(schema, &values, &self.release, &chart.name_version())?;
+        values::validate(schema, &values, &[], &self.release, &chart.name_version())?;
         let subject =
             Subject { model: Model::of(&chart)?, release: &self.release, namespace: &self.namespace, values: &values.tree };
         let facts = fabric::facts(subject)?;
@@ -121,6 +121,7 @@ impl Case {
             capabilities: Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() },
             fabric: facts.clone(),
             lookup: None,
+            hashing: Hashing::default(),
         })?;
         let secrets = organization.as_ref().map(identity::secret_names).unwrap_or_default();
         let nodes = organization.iter().flat_map(|organization| organization.nodes.iter().chain(&organization.ca_server));
@@ -186,6 +187,10 @@ fn every_reference_of_a_pod_resolves() {
             secrets.extend(outcome.values.pointer(path).and_then(Value::as_str).map(str::to_owned));
         }
         let (mut maps, accounts) = (named("ConfigMap"), named("ServiceAccount"));
+        for own in ["/peers/env", "/orderers/env", "/ca/env"].into_iter().filter_map(|path| outcome.values.pointer(path)) {
+            secrets
+                .extend(find(own, "secretKeyRef").iter().filter_map(|reference| reference["name"].as_str().map(str::to_owned)));
+        }
         maps.insert("kube-root-ca.crt".to_owned()); // Kubernetes puts it into every namespace.
         for (object, pod) in pods(&outcome.output.objects) {
             let place = format!("{}: {}", case.name(), object.key);

@@ -28,6 +28,7 @@ fn rendered(chart: &Chart) -> Vec<Object> {
         defaults: None,
         fabric_version: None,
         skip_schema_validation: false,
+        stored_secrets: Default::default(),
     };
     let capabilities = Capabilities { kube_version: "v1.36.3".to_owned(), api_versions: Vec::new() };
     compose(given).expect("the values fit").render(1, false, capabilities, None).expect("the chart renders").objects

@@ -7,7 +7,7 @@
 use kubectl_fabric::chart::{Chart, Files, Origin};
 use kubectl_fabric::error::Error;
 use kubectl_fabric::manifest::to_yaml;
-use kubectl_fabric::render::{Capabilities, Input, Output, Release, render};
+use kubectl_fabric::render::{Capabilities, Hashing, Input, Output, Release, render};
 use kubectl_fabric::yaml;
 use serde_json::{Value, json};
 use std::fs;
@@ -84,6 +84,7 @@ fn outcome(case: &Path) -> Result<Output, Error> {
         },
         fabric: input["fabric"].clone(),
         lookup: None,
+        hashing: Hashing::default(),
     })
 }
 
@@ -117,7 +118,7 @@ fn render_with(chart: &Chart, values: &Value) -> Result<Output, Error> {
     let release =
         Release { name: "org1".to_owned(), namespace: "org1".to_owned(), revision: 1, is_install: true, is_upgrade: false };
     let capabilities = Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() };
-    render(&Input { chart, values, release, capabilities, fabric: json!({}), lookup: None })
+    render(&Input { chart, values, release, capabilities, fabric: json!({}), lookup: None, hashing: Hashing::default() })
 }
 
 fn show(output: &Output) -> String {

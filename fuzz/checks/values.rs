@@ -97,7 +97,7 @@ fn the_schema_hides_values(mut tree: Value) {
     let user = with_origin(tree, Origin::Program("fuzz".into()));
     let (values, warnings) = coalesce(with_origin(json!({}), Origin::Program("chart".into())), &user);
     warnings.iter().for_each(|warning| hides_the_marker(warning, &input));
-    if let Err(error) = values::validate(schema(), &values, "org1", "peer-org") {
+    if let Err(error) = values::validate(schema(), &values, &[], "org1", "peer-org") {
         hides_the_marker(error, &input);
     }
     for pointer in values::secret_paths(schema(), &values.tree) {

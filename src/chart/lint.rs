@@ -152,7 +152,7 @@ fn values_yaml(chart: &Chart) -> Vec<Finding> {
         Ok(defaults) => {
             let (defaults, _) = values::coalesce(defaults, &values::Values::default());
             if let Some(schema) = &chart.schema
-                && let Err(error) = values::validate(schema, &defaults, &chart.metadata.name, &chart.name_version())
+                && let Err(error) = values::validate(schema, &defaults, &[], &chart.metadata.name, &chart.name_version())
             {
                 findings.push(of_error(chart, &error, file));
             }

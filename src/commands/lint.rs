@@ -147,6 +147,7 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         defaults: None,
         fabric_version: None,
         skip_schema_validation: arguments.skip_schema_validation,
+        stored_secrets: Default::default(),
     };
     match compose::values(given()) {
         Ok(values) => {

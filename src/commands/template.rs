@@ -96,6 +96,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         defaults: None,
         fabric_version: wanted.fabric_version.as_deref(),
         skip_schema_validation: wanted.skip_schema_validation,
+        stored_secrets: Default::default(),
     })?;
     // Identities are no part of the manifest, but a folder that lacks some is told here too.
     if let (source @ Source::CryptoConfig { .. }, Some(organization)) = (wanted.identities()?, &composition.organization) {

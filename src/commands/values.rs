@@ -9,7 +9,7 @@ use crate::error::{Error, Result, nearest};
 use crate::release::ReleaseName;
 use crate::storage;
 use crate::terminal::{BOLD, Table, harmless};
-use crate::values::{self, Origin, Values};
+use crate::values::{self, Origin, StoredSecrets, Values};
 use crate::yaml;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -65,12 +65,14 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let wanted = &arguments.wanted;
     let chart = wanted.chart.resolve(release.as_str())?;
     let mut user_values = wanted.values.load()?;
+    let mut stored_secrets = StoredSecrets::default();
     if arguments.stored {
         let namespace = edge.connection.namespace_of(release.as_str())?;
         let record = edge
             .read(wanted.values.uses_stdin(), async |cluster| storage::read(cluster, &namespace, release.as_str(), None).await)?;
         let origin = Origin::Stored { revision: record.summary.revision };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
+        stored_secrets.paths.extend(record.secret_paths);
     }
     // An explanation is wanted most when the values do not fit, so the schema is not enforced.
     let computed = compose::values(Given {
@@ -81,6 +83,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         defaults: None,
         fabric_version: wanted.fabric_version.as_deref(),
         skip_schema_validation: true,
+        stored_secrets,
     })?;
     for warning in &computed.warnings {
         edge.terminal.warn(warning);

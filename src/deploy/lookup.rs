@@ -8,7 +8,7 @@ use crate::cluster::Kind;
 use crate::compose::Composition;
 use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
-use crate::render::{self, Capabilities};
+use crate::render::{self, Capabilities, Hashing};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,6 +25,7 @@ pub async fn render_chart(
     operation: Operation,
     revision: u32,
     terms: &Terms,
+    hashing: Hashing,
 ) -> Result<render::Output<MaybeSettled>> {
     let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
         path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
@@ -49,6 +50,7 @@ pub async fn render_chart(
         let capabilities = Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() };
         let is_upgrade = operation == Operation::Upgrade;
         let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
+        let input = render::Input { hashing: hashing.clone(), ..input };
         let output = render::render_into(&input, |object| terms.settle(object));
         let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
         if asked.is_empty() {

@@ -123,6 +123,8 @@ struct Prepared {
     identities: identity::Plan,
     namespace: Namespace,
     owner: Owner,
+    /// Hides the release's secrets in whatever is told.
+    masker: Masker,
     warnings: Vec<String>,
     /// None when nothing new will be recorded.
     draft: Option<Draft>,
@@ -149,7 +151,8 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await;
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
-    let held = Context { cluster: &cluster, ..context.clone() };
+    let progress = progress::Masked { inner: context.progress, masker: prepared.masker.clone() };
+    let held = Context { cluster: &cluster, progress: &progress, ..context.clone() };
     let outcome = tokio::select! {
         biased;
         outcome = locked(&held, &intent, &options, prepared, &lock, &user, &made) => outcome,
@@ -180,7 +183,7 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
     let prepared = prepare(context, &intent, &options, &made).await.map_err(|error| untouched(context, &made, error))?;
     let revision = prepared.past.newest().unwrap_or(0) + 1;
     let record = record_of(context, &prepared, revision, "Dry run complete");
-    Ok(outcome(context, prepared, record, true))
+    Ok(outcome(prepared, record, true))
 }
 
 /// The state after a failure before the first write of the operation: the namespace may have been made, because nothing in it can be
@@ -198,9 +201,24 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
 /// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there, and that after everything that can
 /// be checked without it.
 async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
+    let past = Past::read(context, options.dry_run == DryRun::No).await?;
+    let target = resolve::resolve(context, intent, &past).await?;
+    let masker = target.masker(&past);
+    let compared = compare(context, intent, options, made, past, target, masker.clone()).await;
+    compared.map_err(|error| error.masked(|text| masker.text(text)))
+}
+
+/// Guard, observe, plan, check.
+async fn compare(
+    context: &Context<'_>,
+    intent: &Intent,
+    options: &Options,
+    made: &Cell<bool>,
+    past: Past,
+    mut target: Target,
+    masker: Masker,
+) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let past = Past::read(context).await?;
-    let mut target = resolve::resolve(context, intent, &past).await?;
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
     let uninstall = matches!(intent, Intent::Uninstall { .. });
@@ -250,7 +268,8 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
         Some(packing) => Some(packing.end(&plan, &owner).await?),
         None => None,
     };
-    Ok(Prepared { past, target, plan, identities, namespace, owner, warnings, draft })
+    warnings.iter_mut().for_each(|warning| *warning = masker.text(warning).unwrap_or_else(|| std::mem::take(warning)));
+    Ok(Prepared { past, target, plan, identities, namespace, owner, masker, warnings, draft })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -330,7 +349,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         seconds: began.elapsed().as_secs_f64(),
     });
     record.summary.updated = later(context.now, began.elapsed());
-    if let Err(error) = done {
+    if let Err(error) = done.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
         // A run that lost its lock has nothing to say any more.
         writer.lock.check()?;
         let short = format!("{} \"{release}\" failed: {}", capitalized(operation.word()), error.what());
@@ -383,14 +402,15 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     }
     record.summary.status = Status::Deployed;
     let usual = || complete(operation, prepared.target.rollback_to) + &forced(&record.guard);
-    record.summary.description = options.description.clone().unwrap_or_else(usual);
+    let description = options.description.clone().unwrap_or_else(usual);
+    record.summary.description = prepared.masker.text(&description).unwrap_or(description);
     storage::update(cluster, &mut written, &record).await.map_err(|error| unrecorded(error.into()))?;
     let mut history = prepared.past.entries.clone();
     history.push(Entry::Readable(record.summary.clone()));
     if let Err(error) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
         context.warn(&format!("revisions beyond --history-max are still recorded: {}", error.message));
     }
-    Ok(outcome(context, prepared, record, false))
+    Ok(outcome(prepared, record, false))
 }
 
 /// The writes of an operation, in their order.
@@ -422,8 +442,7 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, uids: &mut Uids<
     }
 }
 
-fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
-    let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths);
+fn outcome(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
     let kept = prepared.plan.with(Action::Keep).map(|step| format!("{}: {}", step.key, step.why)).collect();
     Outcome {
         summary: record.summary,
@@ -434,7 +453,7 @@ fn outcome(context: &Context<'_>, prepared: Prepared, record: Record, dry_run: b
         changed_values: prepared.target.changed_values,
         new_identities: prepared.identities.create.len(),
         generated_identities: prepared.identities.generated,
-        masker: Masker::new(&context.now.as_nanosecond().to_be_bytes(), secrets),
+        masker: prepared.masker,
         dry_run,
         objects: record.objects,
         hooks: record.hooks,

@@ -3,10 +3,14 @@
 use super::Context;
 use crate::error::{Error, Kind, Result};
 use crate::fabric::guard::{self, Facts};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectKey};
+use crate::plan::mask::Masker;
 use crate::release::{Entry, Record, Status, Summary, rollback_target};
+use crate::render::{self, Hashing};
 use crate::storage;
-use std::collections::BTreeMap;
+use crate::values::StoredSecrets;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A release's past, as far as an operation needs it.
 #[derive(Default)]
@@ -21,6 +25,12 @@ pub struct Past {
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
     /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
     pub claim_prefixes: Vec<String>,
+    /// The key of the release's masks: the recorded one, or a new one for the first record.
+    pub key: String,
+    /// Whether the key is recorded, or will be by this operation: what is rendered may depend on it.
+    pub keeps_key: bool,
+    /// The hashes that the pods of workloads were given, of what they read.
+    pub config_hashes: Arc<BTreeSet<(ObjectKey, String)>>,
     pub warnings: Vec<String>,
     /// Why there is no baseline although there is a revision for it.
     pub unreadable: Option<Error>,
@@ -35,6 +45,19 @@ impl Past {
     /// The records whose objects may still be there.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.baseline.iter().chain(&self.attempt)
+    }
+
+    /// What was secret in them.
+    pub fn secrets(&self) -> StoredSecrets {
+        StoredSecrets {
+            paths: self.records().flat_map(|record| record.secret_paths.iter().cloned()).collect(),
+            texts: self.records().flat_map(Masker::secrets_in).collect(),
+        }
+    }
+
+    /// How what pods read is hashed.
+    pub fn hashing(&self) -> Hashing {
+        Hashing::new(self.keeps_key.then_some(self.key.as_str()), self.config_hashes.clone())
     }
 
     pub fn newest(&self) -> Option<u32> {
@@ -65,23 +88,26 @@ impl Past {
         }
     }
 
-    /// Reads the records that matter: two at most.
-    pub async fn read(context: &Context<'_>) -> Result<Past> {
+    /// Reads the records that matter: two at most. `records` is whether the operation will write one.
+    pub async fn read(context: &Context<'_>, records: bool) -> Result<Past> {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
         let newest = past.newest();
         let baseline = past.deployed().map(|summary| summary.revision).or(newest);
         for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
             let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
+            let mut hashes = Vec::new();
             let take = |record: &Record, object: Object| {
                 let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
                 nodes.extend(guard::nodes([&object], version.as_ref()));
                 claims.extend(claim_prefixes(&object));
+                hashes.extend(render::config_hash_of(&object).map(|hash| (object.key.clone(), hash.to_owned())));
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
                 Ok(record) => {
                     past.nodes.insert(revision, nodes);
                     past.claim_prefixes.extend(claims);
+                    Arc::make_mut(&mut past.config_hashes).extend(hashes);
                     let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
                     *place = Some(record);
                 }
@@ -94,6 +120,9 @@ impl Past {
                 Err(error) => return Err(error),
             }
         }
+        let recorded = past.records().map(|record| &record.mask_key).filter(|key| !key.is_empty()).last().cloned();
+        past.keeps_key = records || recorded.is_some();
+        past.key = recorded.map_or_else(storage::new_key, Ok)?;
         Ok(past)
     }
 }

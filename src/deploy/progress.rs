@@ -1,8 +1,34 @@
 //! What an operation tells while it runs.
 
+use crate::plan::mask::Masker;
+
 /// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or as JSON.
 pub trait Progress: Send + Sync {
     fn event(&self, event: &Event);
+}
+
+/// Hides secrets in what an operation tells: reasons repeat what the server and the logs of containers say.
+pub(super) struct Masked<'a> {
+    pub inner: &'a dyn Progress,
+    pub masker: Masker,
+}
+
+impl Progress for Masked<'_> {
+    fn event(&self, event: &Event) {
+        let text = match event {
+            Event::Waiting { reason: text, .. } | Event::Warning { message: text } | Event::Step { message: text } => text,
+            Event::Planned { .. } | Event::Applied { .. } | Event::WaitOver | Event::Hook { .. } => {
+                return self.inner.event(event);
+            }
+        };
+        let Some(masked) = self.masker.text(text) else { return self.inner.event(event) };
+        let mut event = event.clone();
+        if let Event::Waiting { reason: text, .. } | Event::Warning { message: text } | Event::Step { message: text } = &mut event
+        {
+            *text = masked;
+        }
+        self.inner.event(&event);
+    }
 }
 
 /// One thing that happened. The fields are what `--events json` streams.

@@ -8,6 +8,7 @@ use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
 use crate::identity::Organization;
+use crate::plan::mask::Masker;
 use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
 use crate::storage;
 use crate::values::{self, Origin, Values};
@@ -35,6 +36,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Hides the secrets of this revision, and of those before it: what they kept secret may still be live.
+    pub fn masker(&self, past: &Past) -> Masker {
+        let own = [&self.computed_values, &self.user_values].map(|tree| Masker::secrets_of(tree, &self.secret_paths)).concat();
+        Masker::new(past.key.as_bytes(), own.into_iter().chain(past.secrets().texts))
+    }
+
     /// For an uninstall of what has no objects: only records, parts of them or a lock are left to be deleted.
     fn of_nothing(past: &Past) -> Target {
         let newest = past.entries.last().and_then(Entry::summary);
@@ -142,6 +149,9 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
+    // What only a later revision called secret is secret in this one, too.
+    let mut secrets = past.secrets().paths_in(&[&record.user_values, &record.computed_values]);
+    secrets.extend(record.secret_paths);
     let terms = Terms::new(context, &record.guard);
     let objects = record.objects.iter().map(|object| terms.settle(object.open()));
     Ok(Target {
@@ -152,7 +162,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         user_values: record.user_values,
         changed_values: changes(past, &record.computed_values),
         computed_values: record.computed_values,
-        secret_paths: record.secret_paths,
+        secret_paths: secrets.into_iter().collect(),
         manifest: Manifest::of(context, &terms, objects, record.hooks).await?,
         notes: record.notes,
         guard: record.guard,
@@ -210,12 +220,13 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         defaults,
         fabric_version: wanted.fabric_version.as_deref(),
         skip_schema_validation: wanted.skip_schema_validation,
+        stored_secrets: past.secrets(),
     })?;
     warnings.extend(composition.values.warnings.iter().cloned());
     let revision = past.newest().unwrap_or(0) + 1;
     let guard = composition.guard.to_value();
     let terms = Terms::new(context, &guard);
-    let rendered = render_chart(context, &chart, &composition, operation, revision, &terms).await?;
+    let rendered = render_chart(context, &chart, &composition, operation, revision, &terms, past.hashing()).await?;
     let app_version = composition.app_version();
     let Composition { values, organization, .. } = composition;
     Ok(Target {

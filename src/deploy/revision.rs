@@ -87,7 +87,7 @@ fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32
         inventory: inventory.chain(of_hooks).collect(),
         outcome: None,
         guard: target.guard.clone(),
-        mask_key: past.records().last().map(|record| record.mask_key.clone()).unwrap_or_default(),
+        mask_key: past.key.clone(),
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
         Ok::<(), Error>(())
     }
     .await;
-    if let Err(error) = removed {
+    if let Err(error) = removed.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
         // A run that lost its lock has nothing to say any more.
         writer.lock.check()?;
         let description = format!("Uninstall failed: {}", error.what());
@@ -70,7 +70,7 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
             .await
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }
-    Ok(outcome(context, prepared, record, false))
+    Ok(outcome(prepared, record, false))
 }
 
 /// The hooks that it has run were made after the plan; they go by the same rules.

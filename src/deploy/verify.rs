@@ -59,8 +59,8 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             Err(error) => return Err(error.into()),
         }
     }
-    let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths);
-    Ok((plan, Masker::new(&context.now.as_nanosecond().to_be_bytes(), secrets)))
+    let key = if record.lacks_secrets() { storage::new_key()? } else { record.mask_key.clone() };
+    Ok((plan, Masker::new(key.as_bytes(), Masker::secrets_in(&record))))
 }
 
 /// One test of a release.

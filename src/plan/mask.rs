@@ -4,15 +4,15 @@
 //! `storage` writes and what `terminal` prints both pass through here.
 
 use crate::manifest::ObjectKey;
+use crate::release::Record;
+use crate::values::SHORTEST_SOUGHT;
 use ring::hmac;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Shorter secret values are masked where they stand, but not looked for inside other strings: "no" is in too many words.
-const SHORTEST_SOUGHT: usize = 4;
-
 /// Replaces secrets by keyed digests (HMAC-SHA256, shortened), so that a change is seen and the value is not.
+#[derive(Clone)]
 pub struct Masker {
     key: hmac::Key,
     /// Secret values that must not show inside any string.
@@ -47,6 +47,15 @@ impl Masker {
         let mut found = Vec::new();
         pointers.iter().filter_map(|pointer| tree.pointer(pointer)).for_each(|value| strings(value, &mut found));
         found
+    }
+
+    /// The secret strings of a record's values. A record that lacks its secrets holds only their masks, and gives none.
+    pub fn secrets_in(record: &Record) -> Vec<String> {
+        if record.lacks_secrets() {
+            return Vec::new();
+        }
+        let trees = [&record.computed_values, &record.user_values];
+        trees.into_iter().flat_map(|tree| Masker::secrets_of(tree, &record.secret_paths)).collect()
     }
 
     /// What stands in place of a secret.

@@ -1,10 +1,15 @@
 //! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a change of data rolls exactly its
 //! readers: Kubernetes itself restarts nothing. Jobs are left out: their template cannot change, and they read their data once.
+//!
+//! The annotation can be read by users who may not read Secrets, so the data of Secrets is hashed with the release's key: a plain hash
+//! would let them try out passwords. Without a key, as in `template`, it is not part of the hash at all.
 
 use crate::manifest::{Object, ObjectKey, WORKLOADS};
+use ring::hmac;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(super) const ANNOTATION: &str = "kubectl-fabric.io/config-hash";
 
@@ -14,37 +19,117 @@ pub(super) const DATA_KINDS: [&str; 2] = ["ConfigMap", "Secret"];
 /// Kind, namespace and name of a ConfigMap or Secret.
 type Reference<'a> = (&'a str, &'a str, &'a str);
 
-/// SHA-256 of the data of a ConfigMap or Secret.
-pub(super) type Digest = [u8; 32];
+type Digest = [u8; 32];
+
+/// How what pods read is hashed.
+#[derive(Clone, Default)]
+pub struct Hashing {
+    /// For the data of Secrets.
+    key: Option<hmac::Key>,
+    /// Workloads, and a hash that is recorded of each. One that 0.1.0 made before it had a key stays as long as the data does: a new
+    /// one would roll pods that have nothing new to read.
+    recorded: Arc<BTreeSet<(ObjectKey, String)>>,
+}
+
+impl Hashing {
+    /// `key` is the key of the release's masks; another one is derived from it, so that the hash tells nothing about a mask.
+    pub fn new(key: Option<&str>, recorded: Arc<BTreeSet<(ObjectKey, String)>>) -> Hashing {
+        let derived = |key: &str| {
+            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), ANNOTATION.as_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())
+        };
+        Hashing { key: key.map(derived), recorded }
+    }
+
+    /// The digests of a ConfigMap or Secret; `None` for all others.
+    pub(super) fn data(&self, object: &Object) -> Option<Data> {
+        if !object.key.group.is_empty() || !DATA_KINDS.contains(&object.key.kind.as_str()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        for field in ["data", "binaryData", "stringData"] {
+            bytes.extend(field.as_bytes());
+            // Sorted: the order of keys means nothing to the readers.
+            let map: BTreeMap<&String, &Value> =
+                object.body.get(field).and_then(Value::as_object).into_iter().flatten().collect();
+            serde_json::to_writer(&mut bytes, &map).expect("JSON with string keys is always written");
+        }
+        let plain: Digest = Sha256::digest(&bytes).into();
+        if object.key.kind != "Secret" {
+            return Some(Data { digest: plain, unkeyed: plain });
+        }
+        let keyed =
+            |key: &hmac::Key| -> Digest { hmac::sign(key, &bytes).as_ref().try_into().expect("HMAC-SHA256 has 32 bytes") };
+        Some(Data { digest: self.key.as_ref().map(keyed).unwrap_or_default(), unkeyed: plain })
+    }
+}
+
+/// The digests of the data of a ConfigMap or Secret.
+pub(super) struct Data {
+    /// Of a Secret, this is made with the key.
+    digest: Digest,
+    /// Never shown: only to be compared with what is recorded.
+    unkeyed: Digest,
+}
 
 /// The digests of a manifest's ConfigMaps and Secrets.
 pub(super) struct Digests<'a> {
-    digests: BTreeMap<Reference<'a>, Digest>,
+    digests: BTreeMap<Reference<'a>, &'a Data>,
     /// That of objects which name none.
     namespace: &'a str,
+    recorded: &'a BTreeSet<(ObjectKey, String)>,
 }
 
 impl<'a> Digests<'a> {
-    /// Of objects with what [`data_digest`] says of them.
-    pub(super) fn of(data: impl Iterator<Item = &'a (ObjectKey, Digest)>, namespace: &'a str) -> Digests<'a> {
+    /// Of objects with what [`Hashing::data`] says of them.
+    pub(super) fn of(data: impl Iterator<Item = &'a (ObjectKey, Data)>, namespace: &'a str, hashing: &'a Hashing) -> Digests<'a> {
         let referred = |key: &'a ObjectKey| (key.kind.as_str(), namespace_of(key, namespace), key.name.as_str());
-        Digests { digests: data.map(|(key, digest)| (referred(key), *digest)).collect(), namespace }
+        Digests { digests: data.map(|(key, data)| (referred(key), data)).collect(), namespace, recorded: &hashing.recorded }
     }
 
     /// Annotates the pod template of a workload, if its pods read anything of this manifest.
     pub(super) fn annotate(&self, workload: &mut Object) {
+        let namespace = namespace_of(&workload.key, self.namespace);
         let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
         let Some(pod) = template.get("spec") else { return };
-        let Some(hash) = hash(&references(pod, namespace_of(&workload.key, self.namespace)), &self.digests) else { return };
+        let references = references(pod, namespace);
+        let Some(hash) = self.hash(&references, |data| &data.digest) else { return };
+        let reads_secrets = references.iter().any(|reference| reference.0 == "Secret" && self.digests.contains_key(reference));
+        let unkeyed = || {
+            let hash = self.hash(&references, |data| &data.unkeyed)?;
+            let key = ObjectKey { namespace: Some(namespace.to_owned()), ..workload.key.clone() };
+            self.recorded.get(&(key, hash)).map(|(_, hash)| hash.clone())
+        };
+        let before = if reads_secrets && !self.recorded.is_empty() { unkeyed() } else { None };
         let metadata = &mut template["metadata"];
         // Indexing makes the maps that are not there; something else in their place is left for the API server to refuse.
         if metadata.is_null() || metadata.is_object() {
             let annotations = &mut metadata["annotations"];
             if annotations.is_null() || annotations.is_object() {
-                annotations[ANNOTATION] = json!(hash);
+                annotations[ANNOTATION] = json!(before.unwrap_or(hash));
             }
         }
     }
+
+    /// The hash of what a pod reads, `None` when it reads nothing of this manifest.
+    fn hash(&self, references: &BTreeSet<Reference>, digest: impl Fn(&Data) -> &Digest) -> Option<String> {
+        let mut hash = Sha256::new();
+        let mut any = false;
+        for reference in references {
+            if let Some(data) = self.digests.get(reference) {
+                any = true;
+                hash.update(serde_json::to_vec(reference).expect("strings are written"));
+                hash.update(digest(data));
+            }
+        }
+        // Half of the digest is enough to see a change.
+        any.then(|| hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The hash that a recorded workload's pods were given.
+pub fn recorded(object: &Object) -> Option<&str> {
+    object.body.pointer("/spec/template/metadata/annotations")?.get(ANNOTATION)?.as_str()
 }
 
 /// Whether an object is a workload, whose pods might read something.
@@ -54,36 +139,6 @@ pub(super) fn is_workload(object: &Object) -> bool {
 
 fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
     key.namespace.as_deref().unwrap_or(namespace)
-}
-
-/// The digest of a ConfigMap or Secret; `None` for all others.
-pub(super) fn data_digest(object: &Object) -> Option<Digest> {
-    if !object.key.group.is_empty() || !DATA_KINDS.contains(&object.key.kind.as_str()) {
-        return None;
-    }
-    let mut hash = Sha256::new();
-    for field in ["data", "binaryData", "stringData"] {
-        hash.update(field);
-        // Sorted: the order of keys means nothing to the readers.
-        let map: BTreeMap<&String, &Value> = object.body.get(field).and_then(Value::as_object).into_iter().flatten().collect();
-        hash.update(serde_json::to_vec(&map).expect("JSON with string keys is always written"));
-    }
-    Some(hash.finalize().into())
-}
-
-/// The hash of what a pod reads, `None` when it reads nothing of this manifest.
-fn hash(references: &BTreeSet<Reference>, digests: &BTreeMap<Reference, Digest>) -> Option<String> {
-    let mut hash = Sha256::new();
-    let mut any = false;
-    for reference in references {
-        if let Some(digest) = digests.get(reference) {
-            any = true;
-            hash.update(serde_json::to_vec(reference).expect("strings are written"));
-            hash.update(digest);
-        }
-    }
-    // Half of the digest is enough to see a change.
-    any.then(|| hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
@@ -150,20 +205,50 @@ mod tests {
         .collect()
     }
 
-    fn annotated(mut objects: Vec<Object>) -> Vec<Object> {
-        let data: Vec<_> = objects.iter().filter_map(|object| Some((object.key.clone(), data_digest(object)?))).collect();
-        let digests = Digests::of(data.iter(), "org1");
+    fn annotated(mut objects: Vec<Object>, hashing: &Hashing) -> Vec<Object> {
+        let data: Vec<_> = objects.iter().filter_map(|object| Some((object.key.clone(), hashing.data(object)?))).collect();
+        let digests = Digests::of(data.iter(), "org1", hashing);
         objects.iter_mut().filter(|object| is_workload(object)).for_each(|object| digests.annotate(object));
         objects
     }
 
-    fn hashes(config: &str, password: &str) -> BTreeMap<String, Option<String>> {
-        let objects = annotated(manifest(config, password));
-        let hash = |object: &Object| {
-            let annotations = object.body.pointer("/spec/template/metadata/annotations")?;
-            annotations[ANNOTATION].as_str().map(str::to_owned)
-        };
+    fn hashed(config: &str, password: &str, hashing: &Hashing) -> BTreeMap<String, Option<String>> {
+        let objects = annotated(manifest(config, password), hashing);
+        let hash = |object: &Object| recorded(object).map(str::to_owned);
         objects.iter().skip(2).map(|object| (object.key.name.clone(), hash(object))).collect()
+    }
+
+    fn hashes(config: &str, password: &str) -> BTreeMap<String, Option<String>> {
+        hashed(config, password, &Hashing::new(Some("key"), Arc::default()))
+    }
+
+    #[test]
+    fn the_hash_of_a_secret_needs_the_key() {
+        let (keyed, other) = (hashes("1", "x"), hashed("1", "x", &Hashing::new(Some("other"), Arc::default())));
+        let (offline, offline_after) = (hashed("1", "x", &Hashing::default()), hashed("1", "y", &Hashing::default()));
+        for reader in ["env", "projected"] {
+            assert_ne!(keyed[reader], other[reader], "{reader}: the key decides");
+            assert_eq!(offline[reader], offline_after[reader], "{reader}: without a key, data does not enter the hash");
+        }
+        for reader in ["env-from", "volume"] {
+            assert_eq!((&keyed[reader], &keyed[reader]), (&other[reader], &offline[reader]), "{reader} reads no Secret");
+        }
+    }
+
+    #[test]
+    fn a_recorded_hash_without_a_key_stays_until_the_data_changes() {
+        // As version 0.1.0 made it before the hash had a key.
+        let before = "a4c3d2220680d071cee744a245eb96d0";
+        let key =
+            ObjectKey { group: "apps".into(), kind: "DaemonSet".into(), namespace: Some("org1".into()), name: "env".into() };
+        let hashing = Hashing::new(Some("key"), Arc::new(BTreeSet::from([(key, before.to_owned())])));
+        assert_eq!(hashed("1", "x", &hashing)["env"].as_deref(), Some(before));
+        assert_eq!(hashed("1", "y", &hashing)["env"], hashes("1", "y")["env"]);
+        assert_eq!(
+            hashed("1", "x", &hashing)["projected"],
+            hashes("1", "x")["projected"],
+            "another workload's hash is not taken"
+        );
     }
 
     #[test]
@@ -183,7 +268,7 @@ mod tests {
         for object in &mut objects[..2] {
             object.key.namespace = Some("org1".to_owned());
         }
-        let objects = annotated(objects);
+        let objects = annotated(objects, &Hashing::default());
         assert!(objects[2].body.pointer("/spec/template/metadata/annotations").is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Rendered text → objects, each with the line of the template that made it.
 
-use super::config_hash::{self, DATA_KINDS, Digest, Digests};
+use super::config_hash::{self, DATA_KINDS, Data, Digests, Hashing};
 use super::locate::{Sources, Spot};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::Marks;
@@ -54,6 +54,7 @@ pub(super) struct Reader<'a, T, S> {
     sources: &'a Sources<'a>,
     /// That of objects which name none.
     namespace: &'a str,
+    hashing: &'a Hashing,
     settle: &'a S,
     shares: Vec<Share<'a, T>>,
     /// For each round, the first share that nobody has begun.
@@ -69,7 +70,7 @@ struct Share<'a, T> {
 /// What is in a share.
 struct Found<'a, T> {
     documents: Vec<Document<'a, T>>,
-    data: Vec<(ObjectKey, Digest)>,
+    data: Vec<(ObjectKey, Data)>,
 }
 
 struct Document<'a, T> {
@@ -82,7 +83,7 @@ struct Document<'a, T> {
 /// What a round of reading is for.
 enum Round<'r> {
     /// To find the data that pods may read.
-    Data(&'r mut Vec<(ObjectKey, Digest)>),
+    Data(&'r mut Vec<(ObjectKey, Data)>),
     /// To read all else.
     Rest(&'r Digests<'r>),
 }
@@ -92,10 +93,11 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         rendered: &'a [Rendered<'a>],
         sources: &'a Sources<'a>,
         namespace: &'a str,
+        hashing: &'a Hashing,
         settle: &'a S,
     ) -> Reader<'a, T, S> {
         let shares = share(rendered, SHARE).into_iter().map(|passages| Share { passages, found: OnceLock::new() }).collect();
-        Reader { sources, namespace, settle, shares, next: Default::default() }
+        Reader { sources, namespace, hashing, settle, shares, next: Default::default() }
     }
 
     /// How many threads find something to do.
@@ -113,7 +115,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
     /// What the first round found, when all threads are done with it.
     pub(super) fn digests(&self) -> Digests<'_> {
         let data = self.shares.iter().filter_map(|share| share.found.get()).flat_map(|found| &found.data);
-        Digests::of(data, self.namespace)
+        Digests::of(data, self.namespace, self.hashing)
     }
 
     /// The second round. Several threads may be at it.
@@ -210,7 +212,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
             (None, true, Round::Data(_)) => return Ok(false),
             (None, is_workload, round) => {
                 match round {
-                    Round::Data(data) => data.extend(config_hash::data_digest(&object).map(|digest| (key.clone(), digest))),
+                    Round::Data(data) => data.extend(self.hashing.data(&object).map(|digest| (key.clone(), digest))),
                     Round::Rest(digests) if is_workload => digests.annotate(&mut object),
                     Round::Rest(_) => {}
                 }

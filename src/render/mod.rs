@@ -20,6 +20,8 @@ mod files;
 mod functions;
 mod locate;
 
+pub use config_hash::{Hashing, recorded as config_hash_of};
+
 /// What templates see as `release`.
 #[derive(Clone, Debug)]
 pub struct Release {
@@ -51,6 +53,8 @@ pub struct Input<'a> {
     pub fabric: Value,
     /// `None` is offline: every lookup is empty.
     pub lookup: Option<Lookup>,
+    /// How what pods read is hashed.
+    pub hashing: Hashing,
 }
 
 #[derive(Debug)]
@@ -113,7 +117,7 @@ pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T +
     Crew::lead(STACK, |mut crew| {
         crew.have_done(&evaluate);
         let Some(Ok((texts, _))) = rendered.get() else { return };
-        let reader = reader.get_or_init(|| Reader::of(texts, &sources, namespace, &settle));
+        let reader = reader.get_or_init(|| Reader::of(texts, &sources, namespace, &input.hashing, &settle));
         crew.do_together(&read_data, reader.shares());
         digests.get_or_init(|| reader.digests());
         crew.do_together(&read_rest, reader.shares());

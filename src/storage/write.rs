@@ -23,15 +23,15 @@ pub struct Packed {
     secrets: Vec<u8>,
 }
 
-/// Packs a record, its secrets masked with its key or, if it has none, with a new one. It takes its time when the manifest is large, so it
-/// is done before a lock has to be renewed.
+/// Packs a record, its secrets masked with its key. It takes its time when the manifest is large, so it is done before a lock has to be
+/// renewed.
 pub fn pack(record: &Record) -> Result<Packed> {
-    let key = if record.mask_key.is_empty() { random_key()? } else { record.mask_key.clone() };
-    let (payload, secrets) = codec::encode(record, &key)?;
+    let (payload, secrets) = codec::encode(record, &record.mask_key)?;
     Ok(Packed { payload, secrets: codec::pack(&secrets) })
 }
 
-fn random_key() -> Result<String> {
+/// A key for the masks of a release that has none yet.
+pub fn new_key() -> Result<String> {
     let mut bytes = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .map_err(|_| Error::internal("the system gives no random numbers"))?;

@@ -7,11 +7,13 @@ mod explain;
 mod merge;
 pub mod path;
 mod schema;
+mod secrets;
 mod set;
 
 pub use explain::{Explanation, SECRET, explain, masked};
 pub use merge::{coalesce, merge};
 pub use schema::{secret_paths, validate};
+pub use secrets::{SHORTEST_SOUGHT, StoredSecrets, credentials};
 pub use set::file_settings;
 
 use crate::error::{Error, Place, Result};

@@ -16,17 +16,19 @@ use std::collections::{BTreeSet, HashSet};
 const MAX_SHOWN: usize = 40;
 
 /// Checks values against a chart's schema: every violation at once, each with its origin, unknown keys with the nearest name.
-/// Never shows the value at a path that the schema marks `x-secret: true`, and of others only a short text that an `enum` refuses.
+/// Never shows a value at one of the `secrets` (JSON pointers) or at a path that the schema marks `x-secret: true`, and of others only a
+/// short text that an `enum` refuses.
 ///
 /// # Errors
 ///
 /// One error with a place per violation; or one that says that the schema itself is wrong.
-pub fn validate(schema: &Value, values: &Values, release: &str, chart: &str) -> Result<()> {
+pub fn validate(schema: &Value, values: &Values, secrets: &[String], release: &str, chart: &str) -> Result<()> {
     let validator = jsonschema::options().offline().build(schema).map_err(|error| {
         Error::user(format!("the values.schema.json of chart {chart} is no valid JSON Schema"))
             .at(Place::new("values.schema.json").note(format!("at \"{}\": {error}", error.instance_path())))
     })?;
-    let reader = Reader { schema, values, secrets: secret_paths(schema, &values.tree) };
+    let secrets = [secret_paths(schema, &values.tree), secrets.to_vec()].concat();
+    let reader = Reader { schema, values, secrets };
     let mut violations = Vec::new();
     for error in validator.iter_errors(&values.tree) {
         reader.read(&error, &mut violations);

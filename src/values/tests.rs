@@ -185,7 +185,7 @@ fn schema() -> Value {
 fn report(text: &str, sets: &[&str]) -> String {
     let sources = sets.iter().map(|set| Source::Set((*set).to_owned()));
     let values = user(std::iter::once(file("org1.yaml", text)).chain(sources));
-    match validate(&schema(), &values, "org1", "peer-org 0.1.0") {
+    match validate(&schema(), &values, &[], "org1", "peer-org 0.1.0") {
         Ok(()) => "fits".into(),
         Err(error) => error.to_string(),
     }
@@ -237,7 +237,7 @@ fn violations_are_told_in_words_of_values() {
     }
     let chart = defaults("peers: {count: 1}\n", "chart").unwrap();
     let (values, _) = coalesce(chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
-    let report = validate(&schema(), &values, "org1", "x").unwrap_err().to_string();
+    let report = validate(&schema(), &values, &[], "org1", "x").unwrap_err().to_string();
     assert!(report.contains("org1.yaml:2:3   peers.count: wanted by the chart, null removes it"), "{report}");
 }
 
@@ -270,8 +270,8 @@ fn secret_paths_are_found_through_references_and_branches() {
 #[test]
 fn a_schema_that_is_none_is_an_error_and_nothing_is_fetched() {
     let values = user([]);
-    assert!(validate(&json!({"type": 5}), &values, "a", "b").unwrap_err().to_string().contains("no valid JSON Schema"));
-    assert!(validate(&json!({"$ref": "https://example.com/s.json"}), &values, "a", "b").is_err());
+    assert!(validate(&json!({"type": 5}), &values, &[], "a", "b").unwrap_err().to_string().contains("no valid JSON Schema"));
+    assert!(validate(&json!({"$ref": "https://example.com/s.json"}), &values, &[], "a", "b").is_err());
 }
 
 #[test]

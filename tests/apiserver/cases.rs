@@ -85,6 +85,7 @@ impl Case {
             defaults: None,
             fabric_version: None,
             skip_schema_validation: false,
+            stored_secrets: Default::default(),
         });
         let composition = composition.unwrap_or_else(|error| panic!("{name}: {error}"));
         let capabilities = Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() };

@@ -16,4 +16,5 @@ mod nodes;
 mod operations;
 mod pod_security;
 mod rights;
+mod secrets;
 mod tampered;

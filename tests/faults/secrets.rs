@@ -98,6 +98,18 @@ fn no_canary_is_anywhere_but_in_a_secret() {
     run("upgrade", &["--set-file", &file, "--set", "fail=before"], 3);
     run("upgrade", &["--set", &format!("{flag},nodes=two")], 1);
     run("upgrade", &["--set", &format!("{flag},passwort={in_flag}")], 1);
+    run("upgrade", &["--set", &flag, "--description", &format!("now with {in_flag}")], 0);
+    // A later chart that does not know what is secret, and whose object the server refuses and quotes.
+    let later = cluster.folder().join("later");
+    cluster.shell(&format!("cp -r '{chart}' '{0}' && rm '{0}/values.schema.json'", later.display())).run().success();
+    let later = later.display().to_string();
+    run("upgrade", &["--chart", &later], 0);
+    let quoting = "apiVersion: v1\nkind: Service\nmetadata: {name: quoting}\nspec: {clusterIP: {{ values.password }}, ports: [{port: 1}]}\n";
+    std::fs::write(format!("{later}/templates/quoting.yaml"), quoting).expect("a file in a folder of ours");
+    let refused = run("upgrade", &["--chart", &later, "--reuse-values"], 1).stderr;
+    assert!(refused.contains("clusterIP") && refused.contains("(secret "), "{refused}");
+    run("upgrade", &["--chart", &chart, "--set", &format!("level={in_flag}"), "-v", "9"], 0);
+    run("diff upgrade", &["--set", "level=three"], 0);
     run("rollback", &["1", "-v", "9"], 0);
     for format in ["table", "json", "yaml"] {
         for verb in
