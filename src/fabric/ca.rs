@@ -4,7 +4,7 @@ use super::crypto::{Crypto, Source};
 use super::images::Images;
 use super::organization::CA;
 use super::ports::{CA_PORT, PEER_PORT};
-use super::settings::Settings;
+use super::settings::{Settings, variable};
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
 
@@ -58,9 +58,7 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
         set("FABRIC_CA_SERVER_DB_TLS_ENABLED", "true".to_owned());
         set("FABRIC_CA_SERVER_DB_TLS_CERTFILES", "/etc/hyperledger/database/ca.crt".to_owned());
     }
-    for (name, value) in settings.map("/ca/env").into_iter().flatten() {
-        set(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    }
+    env.extend(settings.map("/ca/env").into_iter().flatten().map(|(name, value)| (name.clone(), variable(value))));
     let mut facts = json!({
         "name": CA,
         "address": names.address(CA),

@@ -71,8 +71,15 @@ pub fn environment<T>(
         .filter_map(|row| (row.value)(node).map(|value| (row.name.to_owned(), Value::String(value))))
         .collect();
     for (name, value) in extra.into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        variables.insert(name.clone(), Value::String(text));
+        variables.insert(name.clone(), variable(value));
     }
     variables
+}
+
+/// A variable as the user gives it: a text, or `valueFrom`, which the pod resolves.
+pub fn variable(value: &Value) -> Value {
+    match value {
+        Value::String(_) | Value::Object(_) => value.clone(),
+        other => Value::String(other.to_string()),
+    }
 }
