@@ -397,7 +397,8 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     // First the old, then the new: at no moment are two revisions deployed.
     let superseded = prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
     for summary in superseded {
-        let superseded = storage::set_status(cluster, namespace, release, summary.revision, Status::Superseded, None).await;
+        let superseded = prepared.past.restated(context, summary.revision);
+        let superseded = storage::set_status(cluster, superseded, Status::Superseded, None).await;
         superseded.map_err(|error| unrecorded(error.into()))?;
     }
     record.summary.status = Status::Deployed;

@@ -7,7 +7,7 @@ use crate::manifest::{Object, ObjectKey};
 use crate::plan::mask::Masker;
 use crate::release::{Entry, Record, Status, Summary, rollback_target};
 use crate::render::{self, Hashing};
-use crate::storage;
+use crate::storage::{self, Restated};
 use crate::values::StoredSecrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,6 +72,17 @@ impl Past {
         self.entries.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed)
     }
 
+    /// The key of the release's signatures: that of its newest record that is signed, or empty.
+    pub fn signing_key(&self) -> &str {
+        self.records().map(|record| record.signing_key.as_str()).filter(|key| !key.is_empty()).last().unwrap_or_default()
+    }
+
+    /// A revision of this release, to change its status.
+    pub fn restated<'a>(&'a self, context: &'a Context<'_>, revision: u32) -> Restated<'a> {
+        let (namespace, release) = (context.namespace.as_str(), context.release.as_str());
+        Restated { namespace, release, revision, signing_key: self.signing_key() }
+    }
+
     /// What changes when another run wrote a record meanwhile.
     pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
         self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
@@ -105,6 +116,7 @@ impl Past {
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
                 Ok(record) => {
+                    past.warnings.extend(record.signature_warning());
                     past.nodes.insert(revision, nodes);
                     past.claim_prefixes.extend(claims);
                     Arc::make_mut(&mut past.config_hashes).extend(hashes);

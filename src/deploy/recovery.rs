@@ -11,15 +11,8 @@ use crate::storage;
 pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
     for summary in past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status.is_pending()) {
         let description = format!("interrupted at {} ({})", summary.updated, summary.status);
-        storage::set_status(
-            context.cluster,
-            &context.namespace,
-            context.release.as_str(),
-            summary.revision,
-            Status::Failed,
-            Some(&description),
-        )
-        .await?;
+        let interrupted = past.restated(context, summary.revision);
+        storage::set_status(context.cluster, interrupted, Status::Failed, Some(&description)).await?;
         context.step(&format!("revision {} was interrupted ({}); it is recorded as failed", summary.revision, summary.status));
     }
     Ok(())

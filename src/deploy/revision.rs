@@ -7,7 +7,7 @@ use crate::fabric::guard::Facts;
 use crate::manifest::ObjectKey;
 use crate::plan::Plan;
 use crate::plan::ownership::Owner;
-use crate::release::{Entry, InventoryItem, Record, Summary};
+use crate::release::{Entry, InventoryItem, Record, Signature, Summary};
 use crate::storage;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -88,6 +88,8 @@ fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32
         outcome: None,
         guard: target.guard.clone(),
         mask_key: past.key.clone(),
+        signing_key: past.signing_key().to_owned(),
+        signature: Signature::Unchecked,
     }
 }
 

@@ -19,8 +19,9 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     // Without a record there is nothing of which a status could be told: what is left are parts of one.
     let newest = prepared.past.newest().unwrap_or(0);
+    let past = &prepared.past;
     let set_status = |revision, status, description| async move {
-        storage::set_status(cluster, namespace, release, revision, status, description).await.map_err(Error::from)
+        storage::set_status(cluster, past.restated(context, revision), status, description).await.map_err(Error::from)
     };
     let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
     begun.map_err(|error| error.now("nothing was changed"))?;

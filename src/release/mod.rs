@@ -219,12 +219,38 @@ pub struct Record {
     pub guard: Value,
     /// Key of the masks that stand for secrets, the same for all revisions of a release; empty until there is one.
     pub mask_key: String,
+    /// Key of the records' signatures, the same for all revisions of a release; empty until there is one.
+    pub signing_key: String,
+    pub signature: Signature,
+}
+
+/// What the signature of a record says: whether it is as this program wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    Verified,
+    /// It does not fit: someone without the key changed the record.
+    Broken,
+    /// The record was written before records were signed.
+    Unsigned,
+    /// The companion Secret, which holds the key, was not asked for, or is gone or damaged.
+    Unchecked,
 }
 
 impl Record {
     /// Whether what the masks took is missing: it was not asked for, or its Secret is gone or damaged.
     pub fn lacks_secrets(&self) -> bool {
         self.mask_key.is_empty()
+    }
+
+    /// What to say of a record whose signature says nothing.
+    pub fn signature_warning(&self) -> Option<String> {
+        let Summary { release, revision, .. } = &self.summary;
+        let why = match self.signature {
+            Signature::Verified | Signature::Broken => return None,
+            Signature::Unsigned => "it was written before records were signed",
+            Signature::Unchecked => "its companion Secret is gone or damaged",
+        };
+        Some(format!("the record of revision {revision} of \"{release}\" cannot be verified: {why}"))
     }
 
     /// Whether a value of the user's is only there as its mask.

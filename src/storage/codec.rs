@@ -4,13 +4,14 @@
 //! Record ─┬─ labels and annotations ── Summary (all that list and history read)
 //!         ├─ payload    values, manifest, hooks, notes: masked, gzip, cut into chunks; never changes once written
 //!         ├─ state      inventory and outcome: gzip; rewritten with the outcome
-//!         └─ secrets    what the masks took, by JSON pointer into the payload, and the masks' key: gzip, for the companion Secret
+//!         └─ secrets    what the masks took, by JSON pointer into the payload; the keys of masks and signature: gzip, for the companion
+//!                       Secret
 //! ```
 
 use crate::error::{Error, Result};
 use crate::manifest::{Hook, Object, Sealed, Source};
 use crate::plan::mask::{self, Masker};
-use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Summary};
+use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Signature, Summary};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -60,6 +61,9 @@ pub struct StateOf<'a> {
 pub struct Secrets {
     /// Key of the masks, hex; taken over from revision to revision, so that masks can be compared.
     pub key: String,
+    /// Key of the records' signatures, hex; taken over likewise. Empty when the record is not signed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signing_key: String,
     /// What was taken out of the payload, by JSON pointer.
     pub taken: BTreeMap<String, Value>,
 }
@@ -101,7 +105,7 @@ pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
             .hint("cut it into several releases"));
     }
     let packed = payload.out.finish().expect("memory takes every byte");
-    Ok((packed, Secrets { key: key.to_owned(), taken: payload.taken }))
+    Ok((packed, Secrets { key: key.to_owned(), signing_key: record.signing_key.clone(), taken: payload.taken }))
 }
 
 /// A payload being written, object by object: the manifest is not held a second time.
@@ -210,6 +214,8 @@ pub fn decode(
         outcome: state.outcome,
         guard: payload.guard,
         mask_key: secrets.map(|secrets| secrets.key.clone()).unwrap_or_default(),
+        signing_key: secrets.map(|secrets| secrets.signing_key.clone()).unwrap_or_default(),
+        signature: Signature::Unchecked,
     };
     let mut taken_of: BTreeMap<usize, Vec<(&str, &Value)>> = BTreeMap::new();
     for (pointer, value) in taken {
@@ -429,6 +435,8 @@ mod tests {
             outcome: None,
             guard: json!({"fabricVersion": "2.5.16"}),
             mask_key: String::new(),
+            signing_key: String::new(),
+            signature: Signature::Unchecked,
         }
     }
 

@@ -8,6 +8,8 @@ mod chart;
 pub mod codec;
 mod read;
 mod remove;
+#[doc(hidden)]
+pub mod sign;
 mod summary;
 mod write;
 
@@ -15,7 +17,7 @@ pub use chart::{keep_chart, kept_chart};
 pub use read::{Readable, history, list, list_readable, read, read_past, read_with_secrets, unknown_release, without_secrets};
 pub use remove::{is_known, purge, trim};
 pub use summary::read_entry;
-pub use write::{Packed, Written, create, new_key, pack, set_status, update};
+pub use write::{Packed, Restated, Written, create, new_key, pack, set_status, update};
 
 use crate::cluster::Kind;
 use crate::manifest::{DOMAIN, ObjectKey};

@@ -1,12 +1,13 @@
 //! Reading: many releases by metadata, one revision whole.
 
 use super::codec::{self, Secrets, State};
+use super::sign;
 use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Extent};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::manifest::Object;
-use crate::release::{Entry, Record, Summary, command};
+use crate::release::{Entry, Record, Signature, Summary, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::{join_all, try_join_all};
@@ -183,7 +184,14 @@ async fn load(
             .context(format!("revision {revision} of \"{release}\" cannot be read"))
             .now(format!("nothing was changed; the record is ConfigMap {namespace}/{name}"))
     };
-    let body = cluster.get("v1", &key("ConfigMap", namespace, &name)).await?;
+    let record = async { Ok(cluster.get("v1", &key("ConfigMap", namespace, &name)).await?) };
+    let companion = async {
+        match with_secrets {
+            true => read_secrets(cluster, namespace, &name).await,
+            false => Ok(None),
+        }
+    };
+    let (body, secrets) = futures::try_join!(record, companion)?;
     let body = body.ok_or_else(|| {
         Error::user(format!("revision {revision} of \"{release}\" is gone")).why("its record was deleted meanwhile")
     })?;
@@ -197,11 +205,15 @@ async fn load(
         return Err(unreadable(Error::user("the record is damaged").why("its digest does not fit its content")));
     }
     let state: State = codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
-    let secrets = match with_secrets {
-        true => read_secrets(cluster, namespace, &name).await?,
-        false => None,
-    };
-    decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)
+    let signature = sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str()));
+    let record = decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)?;
+    match signature {
+        Signature::Broken => Err(unreadable(
+            Error::user("the record was changed by someone else than kubectl-fabric")
+                .why(format!("its signature does not fit its content; the key is in Secret {namespace}/{name}")),
+        )),
+        signature => Ok(Record { signature, ..record }),
+    }
 }
 
 /// Over how many objects it is spread. One that was tampered with could name so many that asking for them never ends.

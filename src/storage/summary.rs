@@ -38,12 +38,17 @@ pub fn read_entry(body: &Value) -> Entry {
             rollback_to: text("rollback-to").and_then(|revision| revision.parse().ok()),
         })
     };
+    let labelled = metadata["labels"][format!("{DOMAIN}/revision")].as_str();
+    let is_in_place = labelled.is_some_and(|labelled| labelled == revision.to_string());
     let reason = match metadata["labels"][RELEASE_LABEL].as_str() {
         Some(labelled) if labelled != release => "its name is that of another release's record",
+        _ if !is_in_place => "its name is that of another revision's record",
         _ => "its labels and annotations are not those of a record",
     };
     match read() {
-        Some(summary) if revision > 0 && metadata["labels"][RELEASE_LABEL] == release.as_str() => Entry::Readable(summary),
+        Some(summary) if revision > 0 && is_in_place && metadata["labels"][RELEASE_LABEL] == release.as_str() => {
+            Entry::Readable(summary)
+        }
         _ => Entry::Unreadable { release, namespace, revision, reason: reason.into() },
     }
 }

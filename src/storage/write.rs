@@ -1,12 +1,13 @@
 //! Writing a revision: pending first, its outcome later.
 
 use super::codec::{self, CHUNK};
+use super::sign::{self, sign};
 use super::summary::{describe, labels};
 use super::{annotation, key, part_name, record_name};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster};
 use crate::error::{Error, Result};
 use crate::manifest::DOMAIN;
-use crate::release::{Record, Status, Summary};
+use crate::release::{Record, Signature, Status, Summary};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::try_join_all;
@@ -15,22 +16,27 @@ use serde_json::{Value, json};
 /// A record that this run writes: what was sent last, so that the next update is based on it.
 pub struct Written {
     body: Value,
+    signing_key: String,
 }
 
 /// A record's payload and secrets, ready to be written.
 pub struct Packed {
     payload: Vec<u8>,
     secrets: Vec<u8>,
+    signing_key: String,
 }
 
 /// Packs a record, its secrets masked with its key. It takes its time when the manifest is large, so it is done before a lock has to be
 /// renewed.
 pub fn pack(record: &Record) -> Result<Packed> {
-    let (payload, secrets) = codec::encode(record, &record.mask_key)?;
-    Ok(Packed { payload, secrets: codec::pack(&secrets) })
+    let (payload, mut secrets) = codec::encode(record, &record.mask_key)?;
+    if secrets.signing_key.is_empty() {
+        secrets.signing_key = new_key()?;
+    }
+    Ok(Packed { payload, secrets: codec::pack(&secrets), signing_key: secrets.signing_key })
 }
 
-/// A key for the masks of a release that has none yet.
+/// A key for the masks, or the signatures, of a release that has none yet.
 pub fn new_key() -> Result<String> {
     let mut bytes = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
@@ -46,7 +52,7 @@ pub fn new_key() -> Result<String> {
 pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Result<Written, ApiError> {
     let summary = &record.summary;
     let name = record_name(&summary.release, summary.revision);
-    let Packed { payload, secrets: companion } = packed;
+    let Packed { payload, secrets: companion, signing_key } = packed;
     let state = state_of(record);
     // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and as much again for safety.
     let reserve = state.len() + 48 * record.inventory.len() + 1024;
@@ -68,12 +74,14 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
     annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(payload));
     annotations[format!("{DOMAIN}/chart-digest")] = json!(record.chart.digest);
     describe(&mut body, summary);
+    sign(&mut body, signing_key);
+    let written = |body| Written { body, signing_key: signing_key.clone() };
     match cluster.create(&body).await {
-        Ok(body) => Ok(Written { body }),
+        Ok(body) => Ok(written(body)),
         // It may be ours, sent twice because its first answer was lost: then its content is.
         Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
             match cluster.get("v1", &key("ConfigMap", &summary.namespace, &name)).await? {
-                Some(there) if same_record(&there, &body) => Ok(Written { body: there }),
+                Some(there) if same_record(&there, &body) => Ok(written(there)),
                 _ => Err(error),
             }
         }
@@ -114,6 +122,7 @@ pub(super) fn holder(summary: &Summary, of: &str, name: &str, record: &str, byte
 pub async fn update(cluster: &Cluster, written: &mut Written, record: &Record) -> Result<(), ApiError> {
     describe(&mut written.body, &record.summary);
     written.body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state_of(record)));
+    sign(&mut written.body, &written.signing_key);
     replace(cluster, written).await
 }
 
@@ -143,20 +152,32 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
     }
 }
 
-/// Changes the status and description of an earlier revision.
+/// A revision whose status is to change.
+pub struct Restated<'a> {
+    pub namespace: &'a str,
+    pub release: &'a str,
+    pub revision: u32,
+    /// The key of the release's signatures, empty if it is not known.
+    pub signing_key: &'a str,
+}
+
+/// Changes the status and description of an earlier revision. It is signed again only if it is as it was signed before: a record that
+/// someone changed is not vouched for.
 pub async fn set_status(
     cluster: &Cluster,
-    namespace: &str,
-    release: &str,
-    revision: u32,
+    Restated { namespace, release, revision, signing_key }: Restated<'_>,
     status: Status,
     description: Option<&str>,
 ) -> Result<(), ApiError> {
     let name = record_name(release, revision);
     let Some(mut body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(()) };
+    let is_signed = sign::verify(&body, Some(signing_key)) == Signature::Verified;
     body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(status.as_str());
     if let Some(description) = description {
         body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
     }
-    replace(cluster, &mut Written { body }).await
+    if is_signed {
+        sign(&mut body, signing_key);
+    }
+    replace(cluster, &mut Written { body, signing_key: signing_key.to_owned() }).await
 }
