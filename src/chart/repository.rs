@@ -66,6 +66,11 @@ fn choose(charts: &[(&str, &str, &str)], name: &str, version: Option<&str>) -> R
         })
 }
 
+/// Whether a path is the name of a chart archive.
+pub fn is_archive(path: &str) -> bool {
+    [".tgz", ".tar.gz"].iter().any(|ending| path.ends_with(ending))
+}
+
 /// The files of a `.tgz` chart archive, below its single top folder. Refuses links, absolute paths, `..`, control characters in names,
 /// and archives that unpack to more than 64 MiB or 10,000 files.
 pub fn unpack(archive: &[u8], subject: &str) -> Result<Files> {

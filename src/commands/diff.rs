@@ -2,10 +2,11 @@
 
 use super::arguments::{Format, OUTPUT, OutputArguments, revision};
 use super::install::WantedArguments;
-use super::release_document::changes;
+use super::release_document::{changes, chart_source, chart_source_document};
 use super::upgrade::ReuseArguments;
 use super::{DIFFERENT, Edge, complete};
-use crate::deploy::{self, Context, DryRun, Intent, Options};
+use crate::chart::Origin;
+use crate::deploy::{self, Context, DryRun, Intent, Options, Outcome};
 use crate::error::Result;
 use crate::manifest::Sealed;
 use crate::plan::diff::unified;
@@ -114,13 +115,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         What::Upgrade { release, wanted, reuse, install, shown } => {
             let stdin_in_use = wanted.values.uses_stdin();
             let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
-            let (plan, masker) = preview(edge, &release, intent, stdin_in_use)?;
-            print(edge, &plan, &masker, &shown, shown.exit_code)
+            let outcome = preview(edge, &release, intent, stdin_in_use)?;
+            print(edge, &outcome.plan, &outcome.masker, outcome.chart_origin.as_ref(), &shown, shown.exit_code)
         }
         What::Rollback { release, revision, shown } => {
             let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
-            let (plan, masker) = preview(edge, &release, intent, false)?;
-            print(edge, &plan, &masker, &shown, shown.exit_code)
+            let outcome = preview(edge, &release, intent, false)?;
+            print(edge, &outcome.plan, &outcome.masker, None, &shown, shown.exit_code)
         }
         What::Revision { release, from, to, shown } => {
             let release = ReleaseName::parse(&release)?;
@@ -133,12 +134,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             })?;
             // What is read from records is masked already: a mask that differs is a secret that changed.
             let masker = Masker::new(b"", []);
-            print(edge, &between(before.objects, after.objects), &masker, &shown, shown.exit_code)
+            print(edge, &between(before.objects, after.objects), &masker, None, &shown, shown.exit_code)
         }
     }
 }
 
-fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<(Plan, Masker)> {
+fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Outcome> {
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
     let options = Options { dry_run: DryRun::Server, tell_refusals: true, ..Options::default() };
@@ -152,7 +153,7 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     for warning in &outcome.warnings {
         edge.terminal.warn(&harmless(warning));
     }
-    Ok((outcome.plan, outcome.masker))
+    Ok(outcome)
 }
 
 /// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
@@ -183,11 +184,29 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
     Plan { steps }
 }
 
-/// Prints the differences; status 2 when there are some and it was asked for.
-pub fn print(edge: &Edge, plan: &Plan, masker: &Masker, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
+/// Prints the differences, with where the chart came from if one was rendered; status 2 when there are some and it was asked for.
+pub fn print(
+    edge: &Edge,
+    plan: &Plan,
+    masker: &Masker,
+    chart: Option<&Origin>,
+    shown: &Shown,
+    exit_code: bool,
+) -> Result<ExitCode> {
     match shown.output.output {
-        Format::Table => edge.terminal.print(&text(plan, masker, shown.context_lines))?,
-        format => edge.terminal.print_document(format, &document(plan, masker, shown.context_lines))?,
+        Format::Table => {
+            if let Some(origin) = chart {
+                edge.terminal.print(&format!("CHART SOURCE: {}\n", chart_source(origin)))?;
+            }
+            edge.terminal.print(&text(plan, masker, shown.context_lines))?;
+        }
+        format => {
+            let mut document = document(plan, masker, shown.context_lines);
+            if let Some(origin) = chart {
+                document["chartSource"] = chart_source_document(origin);
+            }
+            edge.terminal.print_document(format, &document)?;
+        }
     }
     Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }

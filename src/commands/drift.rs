@@ -36,5 +36,5 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
         deploy::drift(&context).await
     })?;
-    diff::print(edge, &plan, &masker, &arguments.shown, true)
+    diff::print(edge, &plan, &masker, None, &arguments.shown, true)
 }

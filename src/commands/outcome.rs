@@ -98,6 +98,9 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     terminal.print(&headline(verb, outcome))?;
     if verb != Verb::Uninstall {
         terminal.print(&document::status_block(&outcome.summary))?;
+        if let Some(origin) = &outcome.chart_origin {
+            terminal.print(&format!("CHART SOURCE: {}\n", document::chart_source(origin)))?;
+        }
     }
     terminal.print(&changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
     terminal.print(&values_in_words(&outcome.changed_values))?;
@@ -239,6 +242,9 @@ fn values_in_words(changed: &[String]) -> String {
 fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
     let notes = if hide_notes { "" } else { &outcome.notes };
     let mut document = document::release(&outcome.summary, notes);
+    if let Some(origin) = &outcome.chart_origin {
+        document["chartSource"] = document::chart_source_document(origin);
+    }
     document["changes"] = document::changes(&outcome.plan);
     document["changedValues"] = json!(outcome.changed_values);
     document["generatedIdentities"] = json!(outcome.generated_identities);

@@ -1,5 +1,6 @@
 //! A release in words and as a document, with Helm's keys.
 
+use crate::chart::{Origin, repository};
 use crate::manifest::{self, Hook};
 use crate::plan::{Action, Plan};
 use crate::release::{Record, Status, Summary};
@@ -37,6 +38,26 @@ pub fn status_block(summary: &Summary) -> String {
 /// Helm's CHART column: `peer-org-0.1.0`.
 pub fn chart(summary: &Summary) -> String {
     format!("{}-{}", summary.chart, summary.chart_version)
+}
+
+/// Where the chart came from, in words.
+pub fn chart_source(origin: &Origin) -> String {
+    match origin {
+        Origin::Embedded => "embedded".to_owned(),
+        Origin::Path(path) if repository::is_archive(path) => format!("archive {}", harmless(path)),
+        Origin::Path(path) => format!("folder {}", harmless(path)),
+        Origin::Stored => "kept with the release".to_owned(),
+    }
+}
+
+/// The same as a document.
+pub fn chart_source_document(origin: &Origin) -> Value {
+    match origin {
+        Origin::Embedded => json!({"type": "embedded"}),
+        Origin::Path(path) if repository::is_archive(path) => json!({"type": "archive", "path": path}),
+        Origin::Path(path) => json!({"type": "folder", "path": path}),
+        Origin::Stored => json!({"type": "kept"}),
+    }
 }
 
 /// A release as Helm's `-o json` of install, upgrade and status has it, without chart, values and manifest.

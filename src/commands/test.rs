@@ -4,7 +4,7 @@ use super::arguments::operation::RunArguments;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
 use super::release_document as document;
 use super::{Edge, complete};
-use crate::deploy::{self, Context, TestOutcome, TestRun};
+use crate::deploy::{self, Context, Options, TestOutcome, TestRun};
 use crate::error::{Error, Result};
 use crate::release::ReleaseName;
 use crate::terminal::{GREEN, RED, harmless, time};
@@ -56,7 +56,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let outcome = edge.operate(false, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
         let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
-        deploy::test(context, &arguments.filter, arguments.run.timeout, arguments.logs).await
+        let options =
+            Options { timeout: arguments.run.timeout, allow_outside: arguments.run.allow_outside.clone(), ..Options::default() };
+        deploy::test(context, &arguments.filter, &options, arguments.logs).await
     })?;
     match arguments.output.output {
         Format::Table => edge.terminal.print(&text(&outcome))?,

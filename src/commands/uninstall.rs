@@ -78,6 +78,7 @@ impl Arguments {
             wait: self.wait == WaitChoice::Wait,
             timeout: self.run.timeout,
             no_hooks: self.no_hooks,
+            allow_outside: self.run.allow_outside.clone(),
             description: self.description.clone(),
             ..Options::default()
         }

@@ -2,6 +2,8 @@
 
 use crate::chart::Chart;
 use crate::identity;
+use crate::manifest::{Hook, HookEvent};
+use crate::plan::confine::Named;
 use crate::release::Status;
 use crate::values::Values;
 use std::time::Duration;
@@ -83,6 +85,20 @@ impl Operation {
         }
     }
 
+    /// The events of the hooks that run before and after it.
+    pub fn events(self) -> [HookEvent; 2] {
+        match self {
+            Operation::Install => [HookEvent::PreInstall, HookEvent::PostInstall],
+            Operation::Upgrade => [HookEvent::PreUpgrade, HookEvent::PostUpgrade],
+            Operation::Rollback => [HookEvent::PreRollback, HookEvent::PostRollback],
+            Operation::Uninstall => [HookEvent::PreDelete, HookEvent::PostDelete],
+        }
+    }
+
+    pub fn runs(self, hook: &Hook) -> bool {
+        self.events().iter().any(|event| hook.events.contains(event))
+    }
+
     pub fn pending(self) -> Status {
         match self {
             Operation::Install => Status::PendingInstall,
@@ -116,6 +132,8 @@ pub struct Options {
     /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
     pub recreate: Vec<String>,
     pub no_hooks: bool,
+    /// Objects outside of the release's namespace that a record, a kept chart or stored values may touch.
+    pub allow_outside: Vec<Named>,
     /// Rules of `fabric::guard` that are overridden, by id.
     pub force: Vec<&'static str>,
     /// Rules that refuse are told as warnings: for `diff`, which does nothing anyway.
@@ -140,6 +158,7 @@ impl Default for Options {
             force_conflicts: false,
             recreate: Vec::new(),
             no_hooks: false,
+            allow_outside: Vec::new(),
             force: Vec::new(),
             tell_refusals: false,
             description: None,

@@ -2,12 +2,11 @@
 
 use super::Context;
 use super::intent::Operation;
-use super::settle::{MaybeSettled, Terms};
-use crate::chart::Chart;
+use crate::chart::{Chart, Origin};
 use crate::cluster::Kind;
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::manifest::ObjectKey;
+use crate::manifest::{Object, ObjectKey};
 use crate::render::{self, Capabilities, Hashing};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,15 +17,19 @@ type Question = (String, String, String, String);
 type Answers = BTreeMap<Question, Value>;
 
 /// Renders, and again with the answers when templates looked something up: rendering itself does no I/O.
-pub async fn render_chart(
+///
+/// # Errors
+///
+/// Those of rendering, and a kept chart that looks outside of the release's namespace.
+pub async fn render_chart<T: Send + Sync>(
     context: &Context<'_>,
     chart: &Chart,
     composition: &Composition<'_>,
     operation: Operation,
     revision: u32,
-    terms: &Terms,
     hashing: Hashing,
-) -> Result<render::Output<MaybeSettled>> {
+    each: impl Fn(Object) -> T + Sync,
+) -> Result<render::Output<T>> {
     let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
         path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
     });
@@ -51,17 +54,43 @@ pub async fn render_chart(
         let is_upgrade = operation == Operation::Upgrade;
         let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
         let input = render::Input { hashing: hashing.clone(), ..input };
-        let output = render::render_into(&input, |object| terms.settle(object));
+        let output = render::render_into(&input, &each);
         let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
         if asked.is_empty() {
             return output;
         }
         for question in asked {
+            if chart.origin == Origin::Stored {
+                confine(context, chart, &question).await?;
+            }
             let answer = look_up(context, &question).await?;
             answers.lock().expect("nothing panics while it holds the answers").insert(question, answer);
         }
     }
     Err(Error::user(format!("chart {} never stops looking things up", chart.name_version())))
+}
+
+/// A kept chart was written by whoever may write in the release's namespace, so it sees no more than that namespace: else its author reads
+/// with the caller's rights.
+async fn confine(context: &Context<'_>, chart: &Chart, (api_version, kind, namespace, name): &Question) -> Result<()> {
+    let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
+    let is_namespaced = context.cluster.is_namespaced(&of).await?;
+    if is_namespaced && *namespace == context.namespace {
+        return Ok(());
+    }
+    let objects = match name.is_empty() {
+        true => format!("objects of kind {kind}"),
+        false => format!("{kind} \"{name}\""),
+    };
+    let place = match (is_namespaced, namespace.as_str()) {
+        (true, "") => "in all namespaces".to_owned(),
+        (true, namespace) => format!("in namespace \"{namespace}\""),
+        (false, _) => "of the whole cluster".to_owned(),
+    };
+    Err(Error::refused(format!("the kept chart {} may not look up {objects} {place}", chart.name_version()))
+        .why(format!("a chart kept with the release sees namespace \"{}\" only", context.namespace))
+        .why("everyone who may write ConfigMaps there can have written it, and would see what you may see")
+        .hint("look through the chart, and name its folder or archive with --chart: then it sees what you see"))
 }
 
 async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Question) -> Result<Value> {

@@ -27,10 +27,12 @@ pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
 pub use progress::{Event, Progress};
 pub use verify::{TestOutcome, TestRun, drift, test};
 
+use crate::chart::Origin;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::identity;
-use crate::manifest::{Hook, HookEvent, ObjectKey, Sealed};
+use crate::manifest::{Hook, ObjectKey, Sealed};
+use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
@@ -43,6 +45,7 @@ use jiff::Timestamp;
 use lock::{Holder, Lock};
 use namespace::{Namespace, ensure_namespace};
 use past::Past;
+use pod_security::Wish;
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::Target;
 use revision::{Draft, Packing, UNKNOWN, complete, forced, later, record_of};
@@ -55,6 +58,8 @@ use wait::Monitor;
 pub struct Outcome {
     pub summary: Summary,
     pub plan: Plan,
+    /// Where the chart came from, when one was rendered.
+    pub chart_origin: Option<Origin>,
     pub notes: String,
     /// Objects that stay although they are no longer part of the release, with the reason.
     pub kept: Vec<String>,
@@ -245,7 +250,10 @@ async fn compare(
     }
     let namespace = match uninstall {
         true => Namespace { is_there: true, relabel: None },
-        false => ensure_namespace(context, options, &target.manifest.pod_needs, &mut warnings, made).await?,
+        false => {
+            let wish = Wish { intent, past: &past, target: &target };
+            ensure_namespace(context, options, wish, &mut warnings, made).await?
+        }
     };
     if !namespace.is_there {
         warnings.push(format!(
@@ -264,6 +272,26 @@ async fn compare(
         // Who may not write is told that, and not what came of trying it.
         allowed.and(accepted)?;
     }
+    let running: Vec<&Hook> = match options.no_hooks {
+        true => Vec::new(),
+        false => target.manifest.hooks.iter().filter(|hook| target.operation.runs(hook)).collect(),
+    };
+    let reach = Reach {
+        owner: &owner,
+        provenance: &target.provenance,
+        plan: &plan,
+        hooks: &running,
+        inventory: &inventory,
+        allowed: &options.allow_outside,
+    };
+    let refusals = [confine::refusal(&reach, target.operation.word()), confine::unreadable_hooks(&reach)];
+    for refusal in refusals.into_iter().flatten() {
+        match options.dry_run {
+            DryRun::No => return Err(refusal),
+            _ => warnings.push(format!("without --dry-run this is refused: {refusal}")),
+        }
+    }
+    confine::point_out(&mut plan, &owner, &target.provenance);
     let draft = match packing {
         Some(packing) => Some(packing.end(&plan, &owner).await?),
         None => None,
@@ -417,12 +445,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
 /// The writes of an operation, in their order.
 async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, uids: &mut Uids<'p>) -> Result<()> {
     let Writer { context, options, .. } = writer;
-    let (before, after) = match prepared.target.operation {
-        Operation::Install => (HookEvent::PreInstall, HookEvent::PostInstall),
-        Operation::Upgrade => (HookEvent::PreUpgrade, HookEvent::PostUpgrade),
-        Operation::Rollback => (HookEvent::PreRollback, HookEvent::PostRollback),
-        Operation::Uninstall => (HookEvent::PreDelete, HookEvent::PostDelete),
-    };
+    let [before, after] = prepared.target.operation.events();
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
     if let Some(relabel) = prepared.namespace.relabel {
         relabel.loosen(writer).await?;
@@ -448,6 +471,7 @@ fn outcome(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
     Outcome {
         summary: record.summary,
         plan: prepared.plan,
+        chart_origin: prepared.target.provenance.chart().cloned(),
         notes: record.notes,
         kept,
         warnings: prepared.warnings,

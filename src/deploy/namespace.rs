@@ -1,11 +1,11 @@
 //! The release's namespace: made when it is not there, removed when asked and empty.
 
-use super::pod_security::{self, CREATED_FOR, Relabel};
+use super::pod_security::{self, CREATED_FOR, Relabel, Wish};
 use super::{Context, DryRun, Options};
 use crate::cluster::{ApiErrorKind, Delete, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
-use crate::manifest::pod_security::{Need, level};
+use crate::manifest::pod_security::level;
 use std::cell::Cell;
 
 /// The release's namespace, as an operation finds or makes it.
@@ -20,7 +20,7 @@ pub(super) struct Namespace {
 pub(super) async fn ensure_namespace(
     context: &Context<'_>,
     options: &Options,
-    needs: &[Need],
+    wish: Wish<'_>,
     warnings: &mut Vec<String>,
     made: &Cell<bool>,
 ) -> Result<Namespace> {
@@ -33,7 +33,7 @@ pub(super) async fn ensure_namespace(
                 .hint("run the command again when it is gone"))
         }
         Ok(Some(body)) => {
-            let relabel = pod_security::settle(context, options, &body, needs, warnings).await?;
+            let relabel = pod_security::settle(context, options, &body, wish, warnings).await?;
             Ok(Namespace { relabel, ..there })
         }
         // Who may not read namespaces may still be allowed to work in one.
@@ -44,7 +44,7 @@ pub(super) async fn ensure_namespace(
             .now("nothing was changed")
             .hint("leave out --create-namespace=false, or create it first")),
         Ok(None) => {
-            let level = level(needs);
+            let level = level(&wish.target.manifest.pod_needs);
             let body = pod_security::namespace(context, level);
             context.cluster.apply(&body, Default::default()).await.map_err(|error| {
                 Error::from(error)

@@ -1,12 +1,15 @@
 //! The Pod Security level that the release's namespace enforces: as strict as the release's pods allow, in a namespace that was made for
 //! the release. Labels that somebody else set, or took away, are left as they are.
 
-use super::{Context, DryRun, Options, Writer};
+use super::resolve::{Target, level_asked_for};
+use super::{Context, DryRun, Intent, Options, Past, Writer};
+use crate::chart::Origin;
 use crate::cluster::Apply;
 use crate::error::{Error, Place, Result};
-use crate::manifest::annotation;
 use crate::manifest::pod_security::{self, Level, Need};
+use crate::manifest::{ObjectKey, annotation};
 use crate::plan::compare::owned_fields;
+use crate::plan::confine::{Named, is_allowed};
 use crate::release::{Entry, Status, Summary};
 use crate::storage;
 use serde_json::{Value, json};
@@ -75,18 +78,27 @@ impl Relabel {
     }
 }
 
+/// What the pods need, and who wants them.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub intent: &'a Intent,
+    pub past: &'a Past,
+    pub target: &'a Target,
+}
+
 /// Compares what the namespace enforces with what the pods need. A namespace without a level of its own is left without one.
 ///
 /// # Errors
 ///
-/// The namespace is too strict, and not this release's to change.
+/// The namespace is too strict, and not this release's to change; or only what stands in the cluster asks for a more permissive one.
 pub(super) async fn settle(
     context: &Context<'_>,
     options: &Options,
     live: &Value,
-    needs: &[Need],
+    wish: Wish<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Relabel>> {
+    let needs = wish.target.manifest.pod_needs.as_slice();
     let enforced = live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse);
     let needed = pod_security::level(needs);
     let Some(from) = enforced.filter(|enforced| *enforced != needed) else { return Ok(None) };
@@ -94,6 +106,13 @@ pub(super) async fn settle(
     let others = others(context, live).await?;
     match (others, needed > from) {
         (None, true) => {
+            if let Some(refusal) = unasked(context, options, wish, relabel).await? {
+                match options.tell_refusals {
+                    true => warnings.push(refusal.what().to_owned()),
+                    false => return Err(refusal),
+                }
+                return Ok(None);
+            }
             if options.dry_run != DryRun::Client {
                 relabel.apply(context, Apply { dry_run: true, ..Apply::default() }).await?;
             }
@@ -133,6 +152,37 @@ async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
     });
     let other = living.find(|release| *release != context.release.as_str());
     Ok(other.map(|other| format!("release \"{other}\" lives in it, too")))
+}
+
+/// The refusal of a level that only a record, a kept chart or stored values ask for: whoever may write in the namespace can write those, and
+/// is whom the level is to hold.
+async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relabel: Relabel) -> Result<Option<Error>> {
+    let Some(stored) = wish.target.provenance.stored() else { return Ok(None) };
+    let Relabel { from, to } = relabel;
+    let namespace = &context.namespace;
+    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: namespace.clone() };
+    if is_allowed(&options.allow_outside, &key) || level_asked_for(context, wish.intent, wish.past).await? >= to {
+        return Ok(None);
+    }
+    let needs = wish.target.manifest.pod_needs.iter().filter(|need| need.level > from);
+    let again = match wish.target.provenance.chart() {
+        Some(Origin::Stored) => "name the chart with --chart and say the values that need it on the command line, ",
+        Some(_) => "say the values that need it on the command line, ",
+        None => "",
+    };
+    Ok(Some(
+        Error::refused(format!(
+            "namespace \"{namespace}\" would go from Pod Security level {from} to {to}, and this command does not ask for it"
+        ))
+        .at_all(needs.map(|need| Place::new(need.key.to_string()).note(need.why.clone())))
+        .why(format!("only {stored} asks for it, and everyone who may write in the namespace can write that"))
+        .now("nothing was changed")
+        .hint(format!(
+            "if it is what you want: {again}allow it with --allow-outside {}, or {}",
+            Named::of(&key),
+            by_hand(context, to)
+        )),
+    ))
 }
 
 fn too_strict(context: &Context<'_>, Relabel { from, to }: Relabel, needs: &[Need], whose: &str) -> Error {

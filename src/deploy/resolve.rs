@@ -8,8 +8,10 @@ use crate::chart::{Chart, Origin as ChartOrigin, repository};
 use crate::compose::{self, Composition, Given};
 use crate::error::{Error, Result};
 use crate::identity::Organization;
+use crate::manifest::pod_security::{self, Level};
+use crate::plan::confine::{ManifestOrigin, Provenance, ValuesOrigin};
 use crate::plan::mask::Masker;
-use crate::release::{ChartReference, Entry, Record, Status, Summary, rollback_target};
+use crate::release::{ChartReference, Entry, Record, Signature, Status, Summary, rollback_target};
 use crate::storage;
 use crate::values::{self, Origin, Values};
 use serde_json::Value;
@@ -18,6 +20,7 @@ use std::collections::BTreeSet;
 /// What is wanted, before it is compared with what is there.
 pub struct Target {
     pub operation: Operation,
+    pub provenance: Provenance,
     pub chart: ChartReference,
     /// A chart from outside, to be kept beside the records.
     pub keep_chart: Option<Chart>,
@@ -49,6 +52,10 @@ impl Target {
         let (name, version) = (text(|summary| &summary.chart), text(|summary| &summary.chart_version));
         Target {
             operation: Operation::Uninstall,
+            provenance: Provenance {
+                manifest: ManifestOrigin::Recorded { revision: newest.map_or(0, |summary| summary.revision) },
+                signature: Signature::Unchecked,
+            },
             chart: ChartReference { name, version, digest: String::new(), embedded: false },
             keep_chart: None,
             app_version: text(|summary| &summary.app_version),
@@ -110,6 +117,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             };
             Ok(Target {
                 operation: Operation::Uninstall,
+                provenance: Provenance::recorded(newest),
                 chart: newest.chart.clone(),
                 keep_chart: None,
                 app_version: newest.summary.app_version.clone(),
@@ -149,6 +157,10 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
+    let mut warnings = past.warnings.clone();
+    let is_read = past.records().any(|read| read.summary.revision == revision);
+    warnings.extend(record.signature_warning().filter(|_| !is_read));
+    let provenance = Provenance::recorded(&record);
     // What only a later revision called secret is secret in this one, too.
     let mut secrets = past.secrets().paths_in(&[&record.user_values, &record.computed_values]);
     secrets.extend(record.secret_paths);
@@ -156,6 +168,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     let objects = record.objects.iter().map(|object| terms.settle(object.open()));
     Ok(Target {
         operation: Operation::Rollback,
+        provenance,
         chart: record.chart,
         keep_chart: None,
         app_version: record.summary.app_version,
@@ -168,7 +181,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         guard: record.guard,
         organization: None,
         rollback_to: Some(revision),
-        warnings: past.warnings.clone(),
+        warnings,
     })
 }
 
@@ -202,11 +215,21 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         let anew = "or give all values anew, with the chart and --reset-values";
         match baseline {
             None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
-            Some(record) if record.lacks_user_values() => return Err(storage::without_secrets(record).hint(anew)),
+            Some(record) if takes_values(wanted, record) && record.lacks_secrets() => {
+                return Err(storage::without_secrets(record).hint(anew));
+            }
             _ => {}
         }
     }
     let chart = find_chart(context, &wanted.chart, past).await?;
+    if chart.origin == ChartOrigin::Stored
+        && let Some(record) = past.baseline.as_ref().filter(|record| record.lacks_secrets())
+    {
+        return Err(storage::without_secrets(record)
+            .why("it holds the key that tells whether the chart kept with the release is the one that was recorded")
+            .hint("name the chart with --chart"));
+    }
+    let provenance = provenance(&chart, wanted, baseline, past);
     let mut warnings = past.warnings.clone();
     if chart.metadata.deprecated {
         warnings.push(format!("chart {} {} is deprecated", chart.metadata.name, chart.metadata.version));
@@ -226,11 +249,13 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     let revision = past.newest().unwrap_or(0) + 1;
     let guard = composition.guard.to_value();
     let terms = Terms::new(context, &guard);
-    let rendered = render_chart(context, &chart, &composition, operation, revision, &terms, past.hashing()).await?;
+    let settle = |object| terms.settle(object);
+    let rendered = render_chart(context, &chart, &composition, operation, revision, past.hashing(), settle).await?;
     let app_version = composition.app_version();
     let Composition { values, organization, .. } = composition;
     Ok(Target {
         operation,
+        provenance,
         chart: ChartReference {
             name: chart.metadata.name.clone(),
             version: chart.metadata.version.to_string(),
@@ -250,6 +275,53 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         warnings,
         keep_chart: (chart.origin != ChartOrigin::Embedded).then_some(chart),
     })
+}
+
+/// Whether values of the record take part.
+fn takes_values(wanted: &Wanted, record: &Record) -> bool {
+    let has_some = record.user_values.as_object().is_some_and(|values| !values.is_empty());
+    match wanted.reuse {
+        Reuse::Reset => false,
+        Reuse::ResetThenReuse => has_some,
+        Reuse::Reuse => true,
+    }
+}
+
+fn provenance(chart: &Chart, wanted: &Wanted, baseline: Option<&Record>, past: &Past) -> Provenance {
+    let values = match baseline.filter(|record| takes_values(wanted, record)) {
+        Some(record) => ValuesOrigin::Stored { revision: record.summary.revision },
+        None => ValuesOrigin::Given,
+    };
+    let signature = past.baseline.as_ref().map_or(Signature::Unchecked, |record| record.signature);
+    Provenance { manifest: ManifestOrigin::Rendered { chart: chart.origin.clone(), values }, signature }
+}
+
+/// The Pod Security level that the chart and values of this command ask for by themselves; the strictest when they make no manifest
+/// without the stored values, or when the chart is the kept one.
+pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Level> {
+    let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }) = intent else { return Ok(Level::Restricted) };
+    let chart = find_chart(context, &wanted.chart, past).await?;
+    if chart.origin == ChartOrigin::Stored {
+        return Ok(Level::Restricted);
+    }
+    let given = Given {
+        chart: &chart,
+        release: context.release.as_str(),
+        namespace: &context.namespace,
+        user_values: wanted.values.clone(),
+        defaults: None,
+        fabric_version: wanted.fabric_version.as_deref(),
+        skip_schema_validation: wanted.skip_schema_validation,
+        stored_secrets: Default::default(),
+    };
+    let Ok(composition) = compose::compose(given) else { return Ok(Level::Restricted) };
+    let revision = past.newest().unwrap_or(0) + 1;
+    let rendered =
+        render_chart(context, &chart, &composition, Operation::Upgrade, revision, past.hashing(), |object| object).await;
+    Ok(rendered.map_or(Level::Restricted, |rendered| {
+        let hooks = rendered.hooks.iter().map(|hook| &hook.object);
+        pod_security::level(&pod_security::needs(rendered.objects.iter().chain(hooks)))
+    }))
 }
 
 /// The user's values over those of the revision before, and what stands in the place of the chart's defaults.

@@ -1,11 +1,13 @@
 //! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
 
 use super::lock::{self, Holder};
+use super::settle::{Manifest, Terms};
 use super::wait::Monitor;
 use super::{Context, Options, Past, Writer, hooks, observe};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
+use crate::plan::confine::{self, Provenance, Reach};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
@@ -15,7 +17,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
@@ -84,22 +86,33 @@ pub struct TestOutcome {
 }
 
 /// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and `!name=x`, as Helm's.
-pub async fn test(context: Context<'_>, filter: &[String], timeout: Duration, logs: bool) -> Result<TestOutcome> {
+pub async fn test(context: Context<'_>, filter: &[String], options: &Options, logs: bool) -> Result<TestOutcome> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     let newest = storage::read(cluster, namespace, release, None).await?.summary.revision;
     let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
-    let mut tests: Vec<Hook> = record
-        .hooks
-        .into_iter()
-        .filter(|hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter))
-        .collect();
+    let is_test = |hook: &&Hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter);
+    let tests = record.hooks.iter().filter(is_test).cloned().collect();
+    let mut tests = Manifest::of(&context, &Terms::new(&context, &record.guard), [], tests).await?.hooks;
     tests.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
+    if let Some(warning) = record.signature_warning() {
+        context.warn(&warning);
+    }
+    let reach = Reach {
+        owner: &Owner { release: release.to_owned(), namespace: namespace.to_owned() },
+        provenance: &Provenance::recorded(&record),
+        plan: &Plan::default(),
+        hooks: &tests.iter().collect::<Vec<_>>(),
+        inventory: &record.inventory,
+        allowed: &options.allow_outside,
+    };
+    if let Some(refusal) = confine::refusal(&reach, "test") {
+        return Err(refusal.now("nothing was changed"));
+    }
     let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
     let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
     let fenced = cluster.fenced(lock.fence());
     let context = Context { cluster: &fenced, ..context.clone() };
-    let options = Options { timeout, ..Options::default() };
-    let writer = Writer { context: &context, options: &options, lock: &lock };
+    let writer = Writer { context: &context, options, lock: &lock };
     let mut runs = Vec::new();
     let mut broken = None;
     for hook in &tests {

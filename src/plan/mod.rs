@@ -1,6 +1,7 @@
 //! Wanted + recorded + live → what will change, as data one can print and test. Decides everything; writes nothing.
 
 pub mod compare;
+pub mod confine;
 pub mod diff;
 pub mod mask;
 pub mod ownership;
@@ -200,8 +201,9 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
         return keep("it belongs to another by now");
     }
     let uid = body["metadata"]["uid"].as_str();
-    if item.uid.is_some() && item.uid.as_deref() != uid && !owner.owns(body) {
-        return keep("it was made anew by another");
+    let is_another = item.uid.is_some() && item.uid.as_deref() != uid;
+    if is_another && confine::is_outside(owner, &item.key, &item.api_version) {
+        return keep("it is not the object that was recorded: its UID is another");
     }
     if manifest::is_kept(body) {
         return keep("its resource policy says keep");

@@ -252,11 +252,6 @@ impl Record {
         };
         Some(format!("the record of revision {revision} of \"{release}\" cannot be verified: {why}"))
     }
-
-    /// Whether a value of the user's is only there as its mask.
-    pub fn lacks_user_values(&self) -> bool {
-        self.lacks_secrets() && self.secret_paths.iter().any(|path| self.user_values.pointer(path).is_some())
-    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

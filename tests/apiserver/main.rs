@@ -7,6 +7,7 @@ mod agreement;
 mod bad_input;
 mod cases;
 mod client;
+mod confined;
 mod counts;
 mod fabric;
 mod guards;

@@ -1,5 +1,6 @@
 //! The Pod Security level of the release's namespace, which the API server itself enforces.
 
+use crate::confined;
 use crate::support::{self, Cluster, Output, until};
 use kubectl_fabric::manifest::pod_security::{Level, level, needs};
 use kubectl_fabric::manifest::{Object, Source};
@@ -24,7 +25,7 @@ impl Release {
 
     fn run(&self, verb: &str, set: &str) -> Output {
         let fabric = self.cluster.fabric().args(verb.split(' ')).args(["org1", "-n", &self.namespace]);
-        match verb.starts_with("rollback") {
+        match verb.starts_with("rollback") || verb == "diff rollback" {
             true => fabric.run(),
             false => fabric.args(["--set", &format!("peers.count=1,ca.enabled=false,{set}")]).run(),
         }
@@ -83,10 +84,41 @@ fn the_namespace_follows_what_an_upgrade_and_a_rollback_need() {
     release.assert_level("privileged");
     release.run("upgrade", "chaincode.mode=k8s").success();
     release.assert_level("baseline");
-    release.run("rollback", "").success();
+    // A record is data of the namespace that the level is to hold.
+    let allowed = format!("--allow-outside Namespace/{}", release.namespace);
+    let said = release.refused("rollback", "");
+    assert!(said.contains("would go from Pod Security level baseline to privileged") && said.contains(&allowed), "{said}");
+    assert!(said.contains("only the record of revision 2 asks for it"), "{said}");
+    let diff = release.run("diff rollback", "").success();
+    assert!(diff.stderr.contains("would go from Pod Security level baseline to privileged"), "{}", diff.stderr);
+    release.assert_level("baseline");
+    release.run(&format!("rollback {allowed}"), "").success();
     release.assert_level("privileged");
     release.run("upgrade", "chaincode.mode=ccaas").success();
     release.assert_level("restricted");
+}
+
+#[test]
+fn stored_values_alone_never_loosen_the_namespace() {
+    let Some(release) = Release::new() else { return };
+    release.run("install", "chaincode.mode=ccaas").success();
+    let (kubectl, record) = (|| release.cluster.kubectl().args(["-n", &release.namespace]), "kubectl-fabric.v1.org1.v1");
+    let key = confined::signing_key(kubectl, record);
+    confined::forge(kubectl, record, &key, |payload, _| payload["userValues"]["chaincode"]["mode"] = json!("dind"));
+    let said = release.refused("upgrade", "peers.count=1");
+    for words in [
+        "would go from Pod Security level restricted to privileged, and this command does not ask for it",
+        "container docker: it is privileged",
+        "only a value stored with revision 1 asks for it",
+        "say the values that need it on the command line",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    let diff = release.run("diff upgrade", "peers.count=1").success();
+    assert!(diff.stderr.contains("this command does not ask for it"), "{}", diff.stderr);
+    release.assert_level("restricted");
+    release.run("upgrade", "chaincode.mode=dind").success();
+    release.assert_level("privileged");
 }
 
 #[test]

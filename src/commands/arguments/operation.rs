@@ -3,6 +3,7 @@
 use super::{OPERATION, duration};
 use crate::deploy::{DryRun, Options};
 use crate::fabric::guard;
+use crate::plan::confine::Named;
 use clap::{ArgAction, Args, ValueEnum};
 use std::time::Duration;
 
@@ -59,6 +60,15 @@ pub struct RunArguments {
     /// Each line has `event`; a failure is the last line, with event `failed`. The result stays on stdout.
     #[arg(long, value_name = "FORMAT", hide_short_help = true)]
     pub events: Option<EventFormat>,
+
+    /// Object outside of the release's namespace that the record, kept chart or stored values may touch, such as
+    /// ClusterRole/reader or Secret/other-namespace/name; may be repeated
+    ///
+    /// What stands in the cluster is written by everyone who may write in the release's namespace, so it is not trusted with objects
+    /// elsewhere. A chart and values that you give in full need no such flag. docs/concepts/trust.md tells more.
+    #[arg(long, value_name = "KIND/NAME", value_parser = Named::parse, value_delimiter = ',', action = ArgAction::Append,
+        hide_short_help = true)]
+    pub allow_outside: Vec<Named>,
 }
 
 /// The flags that install, upgrade and rollback share.
@@ -166,6 +176,7 @@ impl ApplyArguments {
             force_conflicts: self.force_conflicts,
             recreate: self.recreate.clone(),
             no_hooks: self.no_hooks,
+            allow_outside: self.run.allow_outside.clone(),
             force: self.force.clone(),
             tell_refusals: false,
             description: self.description.clone(),

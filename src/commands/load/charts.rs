@@ -52,11 +52,7 @@ fn loaded(chart: Chart, version: Option<&str>) -> Result<ChartChoice> {
 }
 
 fn looks_like_a_path(name: &str) -> bool {
-    name == "."
-        || name == ".."
-        || name.contains('/')
-        || name.contains(std::path::MAIN_SEPARATOR)
-        || [".tgz", ".tar.gz"].iter().any(|ending| name.ends_with(ending))
+    name == "." || name == ".." || name.contains('/') || name.contains(std::path::MAIN_SEPARATOR) || repository::is_archive(name)
 }
 
 fn unknown_chart(name: &str) -> Error {

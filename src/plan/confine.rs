@@ -1,0 +1,394 @@
+//! How far an operation reaches: what stands in the cluster is data of the release's namespace, not an order with the caller's rights.
+//!
+//! Whoever may write ConfigMaps and Secrets in a namespace can write records, kept charts and stored values there. A manifest that comes
+//! from them may touch objects in the release's own namespace, and objects elsewhere that are this release's; the rest needs
+//! `--allow-outside`. A manifest that the caller gives in full is not limited.
+
+use super::ownership::{self, Owner};
+use super::{Action, Plan};
+use crate::chart::Origin;
+use crate::error::{Error, Place, Result};
+use crate::manifest::{Hook, ObjectKey, kinds, readiness};
+use crate::release::{InventoryItem, Record, Signature};
+use serde_json::Value;
+use std::fmt;
+
+/// Where an operation's manifest comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    pub manifest: ManifestOrigin,
+    /// What the signature says of the record that takes part; of no meaning when none does.
+    pub signature: Signature,
+}
+
+/// What the manifest is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestOrigin {
+    /// Rendered by this run.
+    Rendered { chart: Origin, values: ValuesOrigin },
+    /// Taken from the record of this revision: rollback, uninstall, test.
+    Recorded { revision: u32 },
+}
+
+/// Where the values of a manifest come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValuesOrigin {
+    /// All from the caller and the chart.
+    Given,
+    /// Some from the record of this revision.
+    Stored { revision: u32 },
+}
+
+impl Provenance {
+    /// That of a recorded manifest.
+    pub fn recorded(record: &Record) -> Provenance {
+        let manifest = ManifestOrigin::Recorded { revision: record.summary.revision };
+        Provenance { manifest, signature: record.signature }
+    }
+
+    /// What stands in the cluster and takes part, in words; `None` when the caller gives everything.
+    pub fn stored(&self) -> Option<String> {
+        match &self.manifest {
+            ManifestOrigin::Recorded { revision } => Some(format!("the record of revision {revision}")),
+            ManifestOrigin::Rendered { chart: Origin::Stored, .. } => Some("the chart kept with the release".to_owned()),
+            ManifestOrigin::Rendered { values: ValuesOrigin::Stored { revision }, .. } => {
+                Some(format!("a value stored with revision {revision}"))
+            }
+            ManifestOrigin::Rendered { values: ValuesOrigin::Given, .. } => None,
+        }
+    }
+
+    /// Where the chart came from, when one was rendered.
+    pub fn chart(&self) -> Option<&Origin> {
+        match &self.manifest {
+            ManifestOrigin::Rendered { chart, .. } => Some(chart),
+            ManifestOrigin::Recorded { .. } => None,
+        }
+    }
+}
+
+/// An object that `--allow-outside` names: `KIND/NAME`, or `KIND/NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Named {
+    /// Reads what the user wrote.
+    pub fn parse(text: &str) -> Result<Named, String> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (kind, namespace, name) = match parts[..] {
+            [kind, name] => (kind, None, name),
+            [kind, namespace, name] => (kind, Some(namespace), name),
+            _ => ("", None, ""),
+        };
+        if kind.is_empty() || name.is_empty() || namespace.is_some_and(str::is_empty) {
+            return Err("expected KIND/NAME, or KIND/NAMESPACE/NAME".to_owned());
+        }
+        Ok(Named { kind: kind.to_owned(), namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
+
+    /// The name of an object.
+    pub fn of(key: &ObjectKey) -> Named {
+        Named { kind: key.kind.clone(), namespace: key.namespace.clone(), name: key.name.clone() }
+    }
+
+    fn names(&self, key: &ObjectKey) -> bool {
+        self.kind.eq_ignore_ascii_case(&key.kind) && self.namespace == key.namespace && self.name == key.name
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            None => write!(f, "{}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// Whether the user named the object.
+pub fn is_allowed(allowed: &[Named], key: &ObjectKey) -> bool {
+    allowed.iter().any(|named| named.names(key))
+}
+
+/// What the decision is about.
+pub struct Reach<'a> {
+    pub owner: &'a Owner,
+    pub provenance: &'a Provenance,
+    pub plan: &'a Plan,
+    /// Those that run.
+    pub hooks: &'a [&'a Hook],
+    /// What earlier revisions recorded.
+    pub inventory: &'a [InventoryItem],
+    pub allowed: &'a [Named],
+}
+
+/// Whether an object is elsewhere than in the release's namespace.
+pub fn is_outside(owner: &Owner, key: &ObjectKey, api_version: &str) -> bool {
+    // A record can name a namespace for an object that has none.
+    let has_none = kinds::lookup(api_version, &key.kind).is_some_and(|kind| !kind.namespaced);
+    has_none || key.namespace.as_deref() != Some(&owner.namespace)
+}
+
+/// The objects that the operation may not touch on the word of the cluster alone, with the reason. Deletions are not among them: only an
+/// object with this release's marks and the recorded UID is ever deleted (see [`super::make`]).
+pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
+    if reach.provenance.stored().is_none() {
+        return Vec::new();
+    }
+    let is_new =
+        |key: &ObjectKey, api_version: &str| is_outside(reach.owner, key, api_version) && !is_allowed(reach.allowed, key);
+    let of_plan = reach.plan.steps.iter().filter_map(|step| {
+        let why = match step.action {
+            Action::Create => "it would be created".to_owned(),
+            Action::Change | Action::Recreate => unfounded(reach, &step.key, step.live.as_ref()?)?,
+            Action::Unchanged | Action::Prune | Action::Keep => return None,
+        };
+        is_new(&step.key, &step.api_version).then(|| (step.key.clone(), why))
+    });
+    let of_hooks = reach.hooks.iter().map(|hook| &hook.object).filter_map(|object| {
+        let is_new = is_new(&object.key, object.api_version());
+        is_new.then(|| (object.key.clone(), "it is a hook, which is written whenever it runs".to_owned()))
+    });
+    of_plan.chain(of_hooks).collect()
+}
+
+/// Why a change of a live object elsewhere needs to be allowed, if it does.
+fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String> {
+    if !reach.owner.owns(live) {
+        return Some(ownership::owner_of(live));
+    }
+    let uid = live["metadata"]["uid"].as_str();
+    let mut recorded = reach.inventory.iter().filter(|item| item.key == *key).filter_map(|item| item.uid.as_deref()).peekable();
+    if recorded.peek().is_some() && !recorded.any(|recorded| Some(recorded) == uid) {
+        return Some("it is not the object that was recorded: its UID is another".to_owned());
+    }
+    if lends_rights(key) {
+        return Some("it decides who may do what, or what runs, outside of the namespace".to_owned());
+    }
+    (reach.provenance.signature != Signature::Verified).then(|| "the record cannot be verified".to_owned())
+}
+
+/// Kinds whose content is worth more than the object: to change one is to act with the caller's rights elsewhere, and a user who may read
+/// the release's Secrets can sign a record that does.
+fn lends_rights(key: &ObjectKey) -> bool {
+    const GROUPS: [&str; 4] =
+        ["rbac.authorization.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"];
+    const CORE: [&str; 6] = ["Namespace", "Node", "Pod", "ReplicationController", "Secret", "ServiceAccount"];
+    GROUPS.contains(&key.group.as_str())
+        || (key.group.is_empty() && CORE.contains(&key.kind.as_str()))
+        || readiness::runs_pods(&key.kind)
+        || key.kind == "CronJob"
+}
+
+/// The refusal of what is beyond the reach, `None` when nothing is.
+pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
+    let stored = reach.provenance.stored()?;
+    let Owner { release, namespace } = reach.owner;
+    let beyond = beyond(reach);
+    if beyond.is_empty() {
+        return None;
+    }
+    let flags: Vec<String> = beyond.iter().map(|(key, _)| Named::of(key).to_string()).collect();
+    let places = beyond.iter().map(|(key, why)| Place::new(key.to_string()).note(why.clone()));
+    let whole = match reach.provenance.manifest {
+        ManifestOrigin::Rendered { .. } => {
+            "; or give everything yourself: the chart with --chart, all values, and --reset-values"
+        }
+        ManifestOrigin::Recorded { .. } => "",
+    };
+    Some(
+        Error::refused(format!(
+            "the {operation} of release \"{release}\" would touch objects outside of namespace \"{namespace}\" that are not its own to \
+             change"
+        ))
+        .at_all(places)
+        .why(format!(
+            "{stored} asks for it, and everyone who may write ConfigMaps and Secrets in namespace \"{namespace}\" can write that"
+        ))
+        .hint(format!("read what it would do with --dry-run=server; what you want is allowed by --allow-outside {}{whole}", flags.join(","))),
+    )
+}
+
+/// The refusal of hooks whose secrets are gone: what masks them must not be applied in their place, and without the companion Secret
+/// nothing tells whether they are the recorded ones.
+pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
+    let ManifestOrigin::Recorded { revision } = reach.provenance.manifest else { return None };
+    if reach.provenance.signature != Signature::Unchecked || reach.hooks.is_empty() {
+        return None;
+    }
+    let hooks = reach.hooks.iter().map(|hook| Place::new(hook.object.key.to_string()));
+    Some(
+        Error::refused(format!("the hooks of revision {revision} of \"{}\" cannot be run", reach.owner.release))
+            .at_all(hooks)
+            .why("the record's companion Secret is gone or damaged, so they lack their secrets and cannot be verified")
+            .hint("leave them out with --no-hooks"),
+    )
+}
+
+/// Marks in the plan what happens outside of the release's namespace on the word of the cluster, so that it is seen.
+pub fn point_out(plan: &mut Plan, owner: &Owner, provenance: &Provenance) {
+    if provenance.stored().is_none() {
+        return;
+    }
+    let changes = |action| matches!(action, Action::Create | Action::Change | Action::Recreate | Action::Prune);
+    for step in plan.steps.iter_mut().filter(|step| changes(step.action) && is_outside(owner, &step.key, &step.api_version)) {
+        let separator = if step.why.is_empty() { "" } else { "; " };
+        step.why = format!("{}{separator}outside of namespace \"{}\"", step.why, owner.namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Plan, Step};
+    use super::*;
+    use crate::manifest::{HookEvent, Object, Source};
+    use serde_json::json;
+
+    const VERIFIED: Provenance = recorded(Signature::Verified);
+
+    const fn recorded(signature: Signature) -> Provenance {
+        Provenance { manifest: ManifestOrigin::Recorded { revision: 3 }, signature }
+    }
+
+    fn owner() -> Owner {
+        Owner { release: "org1".into(), namespace: "org1".into() }
+    }
+
+    fn rendered(chart: Origin, values: ValuesOrigin) -> Provenance {
+        Provenance { manifest: ManifestOrigin::Rendered { chart, values }, signature: Signature::Verified }
+    }
+
+    fn object(api_version: &str, kind: &str, namespace: Option<&str>) -> Object {
+        let mut body = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", "uid": "u1"}});
+        if let Some(namespace) = namespace {
+            body["metadata"]["namespace"] = json!(namespace);
+        }
+        Object::from_body(body, Source::default()).unwrap()
+    }
+
+    fn marked(mut object: Object) -> Object {
+        owner().mark(&mut object.body);
+        object
+    }
+
+    fn step(action: Action, object: &Object) -> Step {
+        Step {
+            key: object.key.clone(),
+            api_version: object.api_version().to_owned(),
+            action,
+            wanted: None,
+            live: (action != Action::Create).then(|| object.body.clone()),
+            after: None,
+            why: String::new(),
+        }
+    }
+
+    fn beyond(action: Action, object: &Object, provenance: &Provenance, uid: Option<&str>, allowed: &str) -> Option<String> {
+        let plan = Plan { steps: vec![step(action, object)] };
+        let item =
+            InventoryItem { key: object.key.clone(), api_version: object.api_version().to_owned(), uid: uid.map(str::to_owned) };
+        let allowed: Vec<Named> = allowed.split_terminator(',').map(|text| Named::parse(text).unwrap()).collect();
+        let owner = owner();
+        let reach = Reach { owner: &owner, provenance, plan: &plan, hooks: &[], inventory: &[item], allowed: &allowed };
+        super::beyond(&reach).pop().map(|(_, why)| why)
+    }
+
+    #[test]
+    fn only_what_the_caller_gives_in_full_is_not_limited() {
+        let stored = ValuesOrigin::Stored { revision: 3 };
+        let role = object("rbac.authorization.k8s.io/v1", "ClusterRole", None);
+        for (provenance, limited) in [
+            (rendered(Origin::Embedded, ValuesOrigin::Given), false),
+            (rendered(Origin::Path("./chart".into()), ValuesOrigin::Given), false),
+            (rendered(Origin::Stored, ValuesOrigin::Given), true),
+            (rendered(Origin::Embedded, stored), true),
+            (rendered(Origin::Path("./chart".into()), stored), true),
+            (rendered(Origin::Stored, stored), true),
+            (VERIFIED, true),
+            (recorded(Signature::Unsigned), true),
+        ] {
+            assert_eq!(provenance.stored().is_some(), limited, "{provenance:?}");
+            assert_eq!(beyond(Action::Create, &role, &provenance, None, "").is_some(), limited, "{provenance:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_cluster_stays_in_its_namespace_or_with_what_is_the_releases() {
+        let volume = || object("v1", "PersistentVolume", None);
+        let there = |namespace: &str| object("v1", "ConfigMap", Some(namespace));
+        let unsigned = recorded(Signature::Unsigned);
+        let role = marked(object("rbac.authorization.k8s.io/v1", "ClusterRole", None));
+        let deployment = marked(object("apps/v1", "Deployment", Some("kube-system")));
+        // A namespace that is said of an object that has none.
+        let disguised = object("rbac.authorization.k8s.io/v1", "ClusterRole", Some("org1"));
+        for (action, object, provenance, uid, why) in [
+            (Action::Create, there("org1"), &VERIFIED, None, None),
+            (Action::Change, there("org1"), &unsigned, None, None),
+            (Action::Create, there("org2"), &VERIFIED, None, Some("would be created")),
+            (Action::Create, marked(volume()), &VERIFIED, None, Some("would be created")),
+            (Action::Create, disguised, &VERIFIED, None, Some("would be created")),
+            (Action::Change, volume(), &VERIFIED, None, Some("no mark of a release")),
+            (Action::Change, marked(volume()), &VERIFIED, None, None),
+            (Action::Change, marked(volume()), &VERIFIED, Some("u1"), None),
+            (Action::Change, marked(volume()), &VERIFIED, Some("u2"), Some("its UID is another")),
+            (Action::Recreate, marked(there("org2")), &VERIFIED, Some("u2"), Some("its UID is another")),
+            (Action::Change, marked(volume()), &unsigned, Some("u1"), Some("cannot be verified")),
+            (Action::Change, role.clone(), &VERIFIED, Some("u1"), Some("who may do what")),
+            (Action::Change, deployment, &VERIFIED, Some("u1"), Some("who may do what")),
+            (Action::Unchanged, role.clone(), &unsigned, Some("u1"), None),
+            (Action::Prune, role, &unsigned, Some("u1"), None),
+        ] {
+            let said = beyond(action, &object, provenance, uid, "");
+            assert_eq!(said.is_some(), why.is_some(), "{action:?} {}: {said:?}", object.key);
+            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{action:?} {}", object.key);
+        }
+    }
+
+    #[test]
+    fn a_flag_names_one_object() {
+        let role = object("rbac.authorization.k8s.io/v1", "ClusterRole", None);
+        let secret = object("v1", "Secret", Some("org2"));
+        for (object, allowed, refused) in [
+            (&role, "ClusterRole/x", false),
+            (&role, "Role/y,clusterrole/x", false),
+            (&role, "ClusterRole/y", true),
+            (&role, "ClusterRole/org1/x", true),
+            (&secret, "Secret/org2/x", false),
+            (&secret, "Secret/org3/x", true),
+            (&secret, "Secret/x", true),
+        ] {
+            assert_eq!(beyond(Action::Create, object, &VERIFIED, None, allowed).is_some(), refused, "{} {allowed}", object.key);
+        }
+        for wrong in ["", "ClusterRole", "ClusterRole/", "/x", "a/b/c/d", "Secret//x"] {
+            assert!(Named::parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(Named::of(&secret.key).to_string(), "Secret/org2/x");
+    }
+
+    #[test]
+    fn a_refusal_lists_everything_with_the_flag_that_allows_it() {
+        let hook = |object: Object| Hook { object, events: vec![HookEvent::PreDelete], weight: 0, delete_policies: Vec::new() };
+        let binding = hook(object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", None));
+        let own = hook(object("v1", "ConfigMap", Some("org1")));
+        let plan = Plan { steps: vec![step(Action::Create, &object("v1", "Secret", Some("org2")))] };
+        let owner = owner();
+        let (hooks, provenance) = ([&own, &binding], VERIFIED);
+        let reach =
+            |allowed| Reach { owner: &owner, provenance: &provenance, plan: &plan, hooks: &hooks, inventory: &[], allowed };
+        let error = refusal(&reach(&[]), "uninstall").expect("a refusal");
+        assert_eq!((error.kind().exit_status(), error.places().len()), (4, 2), "{error}");
+        let said = error.to_string();
+        for part in [
+            "ClusterRoleBinding x   it is a hook, which is written whenever it runs",
+            "--allow-outside Secret/org2/x,ClusterRoleBinding/x",
+        ] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+        let allowed = ["Secret/org2/x", "ClusterRoleBinding/x"].map(|text| Named::parse(text).unwrap());
+        assert_eq!(refusal(&reach(&allowed), "uninstall"), None);
+    }
+}
