@@ -29,7 +29,7 @@ impl Edge {
             let mut signals = Signals::listen();
             tokio::select! {
                 biased;
-                () = signals.next() => Err(Error::interrupted("interrupted").now("nothing was changed")),
+                () = signals.first() => Err(Error::interrupted("interrupted").now("nothing was changed")),
                 result = work => result,
             }
         })
@@ -78,7 +78,7 @@ impl Edge {
         std::thread::spawn(move || {
             runtime.block_on(async {
                 let mut signals = Signals::listen();
-                signals.next().await;
+                signals.first().await;
                 terminal.note("interrupted: coming to an orderly end; once more to stop at once");
                 let _ = sender.send(true);
                 signals.next().await;
@@ -106,10 +106,13 @@ fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
 }
 
-/// Ctrl-C and SIGTERM, from the moment it is made: a signal between two questions is kept for the second.
+/// Ctrl-C, SIGTERM and SIGHUP, from the moment it is made: a signal between two questions is kept for the second.
 struct Signals {
     #[cfg(unix)]
     sources: Option<[tokio::signal::unix::Signal; 2]>,
+    /// The end of the terminal. A shell and the kernel may both send it, so only the first one counts.
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
     sources: Option<tokio::signal::windows::CtrlC>,
 }
@@ -119,8 +122,10 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
+        // A run under nohup outlives its terminal: a process that was started with SIGHUP ignored goes on ignoring it.
+        let hangup = if ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
         let sources = signal(SignalKind::interrupt()).and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]));
-        Signals { sources: sources.ok() }
+        Signals { sources: sources.ok(), hangup }
     }
 
     #[cfg(windows)]
@@ -128,6 +133,19 @@ impl Signals {
         Signals { sources: tokio::signal::windows::ctrl_c().ok() }
     }
 
+    /// The first signal that asks to stop.
+    async fn first(&mut self) {
+        #[cfg(unix)]
+        if let Some(mut hangup) = self.hangup.take() {
+            return tokio::select! {
+                _ = hangup.recv() => {}
+                () = self.next() => {}
+            };
+        }
+        self.next().await;
+    }
+
+    /// One that somebody has sent on purpose.
     async fn next(&mut self) {
         match &mut self.sources {
             #[cfg(unix)]
@@ -143,5 +161,29 @@ impl Signals {
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored. Rust's standard library does not tell; Linux does, in proc(5), and elsewhere a
+/// child that inherits it and sends itself the signal.
+#[cfg(unix)]
+#[allow(clippy::disallowed_methods, reason = "what the system says of this process decides which signals it listens to")]
+fn ignores_hangup() -> bool {
+    static IGNORES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    // Asked once, before the first handler is installed.
+    *IGNORES.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        match status.lines().find_map(|line| line.strip_prefix("SigIgn:")) {
+            Some(mask) => u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 != 0),
+            None => std::process::Command::new("/bin/sh").args(["-c", "kill -HUP $$"]).status().is_ok_and(|end| end.success()),
+        }
+    })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn a_process_knows_whether_it_was_started_with_sighup_ignored() {
+        assert!(!super::ignores_hangup());
     }
 }

@@ -85,7 +85,7 @@ pub struct Context<'a> {
     pub namespace: String,
     pub now: Timestamp,
     pub progress: &'a dyn Progress,
-    /// Becomes true at the first Ctrl-C or SIGTERM.
+    /// Becomes true at the first Ctrl-C, SIGTERM or SIGHUP.
     pub interrupted: tokio::sync::watch::Receiver<bool>,
 }
 

@@ -10,24 +10,46 @@ fn signal(pid: u32, name: &str) {
 }
 
 #[test]
-fn ctrl_c_ends_with_130_and_a_record_that_says_so() {
+fn a_signal_ends_with_130_and_a_record_that_says_so() {
+    // The end of a terminal comes from the kernel and from the shell.
+    for signals in [&["INT"][..], &["TERM"], &["HUP"], &["HUP", "HUP"]] {
+        let Some(release) = Release::new() else { return };
+        let chart = chart();
+        let child = release.command(&["install"], &["--chart", &chart, "--set", "state=pending", "--events", "json"]).spawn();
+        until("the nodes to be there", || release.get("statefulset", "node1"));
+        signals.iter().for_each(|name| signal(child.id(), name));
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{signals:?}: {told}");
+        let events: Vec<&str> = told.lines().filter(|line| !line.contains("\"waiting\"")).collect();
+        let place =
+            |event: &str| events.iter().position(|line| line.contains(event)).unwrap_or_else(|| panic!("{event}: {told}"));
+        assert!(place("interrupted: coming") < place("\"failed\"") && place("\"wait-over\"") < place("\"failed\""), "{told}");
+        let (_, status, description) = release.history().remove(0);
+        assert_eq!(status, "failed");
+        assert!(description.starts_with("interrupted"), "{description}");
+        assert!(release.cluster.list("lease", &release.namespace).is_empty(), "the lock is given back");
+        release.install(&[]).success();
+        assert_eq!(release.statuses(), ["failed", "deployed"]);
+    }
+}
+
+#[test]
+fn under_nohup_the_end_of_the_terminal_ends_nothing() {
     let Some(release) = Release::new() else { return };
-    let chart = chart();
-    let child = release.command(&["install"], &["--chart", &chart, "--set", "state=pending", "--events", "json"]).spawn();
+    let line = format!(
+        "exec nohup kubectl-fabric install app -n {} --chart '{}' --set state=pending",
+        release.namespace,
+        chart().replace('\'', "'\\''")
+    );
+    let child = release.cluster.shell(&line).spawn();
     until("the nodes to be there", || release.get("statefulset", "node1"));
-    signal(child.id(), "INT");
+    // If the first one counted, the second would end the program at once, and leave its lock.
+    ["HUP", "INT"].iter().for_each(|name| signal(child.id(), name));
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{told}");
-    let events: Vec<&str> = told.lines().filter(|line| !line.contains("\"waiting\"")).collect();
-    let place = |event: &str| events.iter().position(|line| line.contains(event)).unwrap_or_else(|| panic!("{event}: {told}"));
-    assert!(place("interrupted: coming") < place("\"failed\"") && place("\"wait-over\"") < place("\"failed\""), "{told}");
-    let (_, status, description) = release.history().remove(0);
-    assert_eq!(status, "failed");
-    assert!(description.starts_with("interrupted"), "{description}");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(release.statuses(), ["failed"]);
     assert!(release.cluster.list("lease", &release.namespace).is_empty(), "the lock is given back");
-    release.install(&[]).success();
-    assert_eq!(release.statuses(), ["failed", "deployed"]);
 }
 
 #[test]
