@@ -4,6 +4,7 @@
 
 mod certificates;
 mod client;
+mod clock;
 mod credentials;
 mod discovery;
 mod kubeconfig;
@@ -256,6 +257,11 @@ impl Cluster {
     /// From now on, tells when requests have to be sent again and again: once for each time that the server is away or busy.
     pub fn tell(&self, teller: impl Fn(&str) + Send + Sync + 'static) {
         self.inner.transport.tell(Box::new(teller));
+    }
+
+    /// How far the server's clock is ahead of ours (negative: behind), by its answers so far; `None` when none has said.
+    pub fn clock_difference(&self) -> Option<jiff::SignedDuration> {
+        self.inner.transport.clock_difference()
     }
 
     /// What the server has warned of since the last call (deprecated versions, unknown fields), each text once.

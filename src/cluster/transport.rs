@@ -1,7 +1,7 @@
 //! Sends requests: bounds how many are under way, times and counts them, retries, renews credentials, keeps warnings.
 
 use super::{
-    ApiError, ApiErrorKind, ApiResult, no_answer,
+    ApiError, ApiErrorKind, ApiResult, clock, no_answer,
     requests::Call,
     retry::{self, Failure, Policy, Progress},
     session::Session,
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Client, client::Body};
 use serde::de::DeserializeSeed;
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub(super) struct Transport {
     told: AtomicBool,
     /// In the order of arrival, each once.
     warnings: Mutex<Vec<String>>,
+    /// Of the first answer that is dated: how far the server's clock is ahead.
+    clock_difference: OnceLock<SignedDuration>,
 }
 
 /// The body of an answer as it comes.
@@ -90,6 +93,7 @@ impl Transport {
             teller: OnceLock::new(),
             told: AtomicBool::new(false),
             warnings: Mutex::default(),
+            clock_difference: OnceLock::new(),
         }
     }
 
@@ -118,6 +122,10 @@ impl Transport {
 
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.warnings))
+    }
+
+    pub fn clock_difference(&self) -> Option<SignedDuration> {
+        self.clock_difference.get().copied()
     }
 
     /// Sends a request until it is answered for good, and reads the answer as JSON.
@@ -260,7 +268,7 @@ impl Transport {
             error: ApiError::local(ApiErrorKind::Invalid, &call.words, error.to_string()),
         })?;
         *lock(&self.counts).entry(call.verb).or_default() += 1;
-        let started = Instant::now();
+        let (started, dated) = (Instant::now(), Timestamp::now());
         let sent = client.send(request).await;
         let milliseconds = started.elapsed().as_millis() as u64;
         let response = sent.map_err(|error| {
@@ -271,6 +279,7 @@ impl Transport {
         tracing::debug!(method = %call.method, path = call.path, code, milliseconds, "answered");
         self.reached.store(true, Ordering::Relaxed);
         self.keep_warnings(&response);
+        self.keep_clock(&response, dated);
         if response.status().is_success() {
             return Ok(response);
         }
@@ -298,6 +307,14 @@ impl Transport {
         };
         let error = ApiError { hint: found.hint, ..ApiError::local(found.kind, &call.words, message) };
         Miss { failure, error }
+    }
+
+    fn keep_clock<T>(&self, response: &Response<T>, sent: Timestamp) {
+        if self.clock_difference.get().is_none()
+            && let Some(difference) = clock::difference(response.headers(), sent, Timestamp::now())
+        {
+            let _ = self.clock_difference.set(difference);
+        }
     }
 
     fn keep_warnings<T>(&self, response: &Response<T>) {

@@ -91,9 +91,15 @@ fn kept_authority(organization: &Organization, secret: &str, body: &Value, now: 
         return Err(cannot_extend(organization, secret).at(place.note("data: cert.pem and key.pem are wanted, one is missing")));
     };
     let subject = format!("Secret {secret}");
-    let ends = Certificate::from_pem(certificate.as_bytes(), &format!("cert.pem of {subject}"))?.not_after;
-    if ends < now {
-        return Err(cannot_extend(organization, secret).at(place.note(format!("data.cert.pem: expired on {ends}"))));
+    let Certificate { not_before, not_after, .. } =
+        Certificate::from_pem(certificate.as_bytes(), &format!("cert.pem of {subject}"))?;
+    if not_after < now {
+        return Err(cannot_extend(organization, secret).at(place.note(format!("data.cert.pem: expired on {not_after}"))));
+    }
+    if not_before > now {
+        return Err(cannot_extend(organization, secret)
+            .at(place.note(format!("data.cert.pem: is not valid before {not_before}")))
+            .why("it was made by a clock that was ahead"));
     }
     Authority::from_pair(Pair { certificate, key }, &subject)
 }

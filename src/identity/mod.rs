@@ -279,6 +279,8 @@ fn warnings(
         let place = format!("Secret {}/{name}", organization.namespace);
         if certificate.not_after < now {
             warnings.push(format!("the certificate in {place} expired on {}", certificate.not_after));
+        } else if certificate.not_before > now {
+            warnings.push(format!("the certificate in {place} is not valid before {}", certificate.not_before));
         } else if certificate.not_after.duration_since(now) < SOON {
             warnings.push(format!("the certificate in {place} ends on {}", certificate.not_after));
         }

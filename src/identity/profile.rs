@@ -32,6 +32,7 @@ pub struct Pair {
 pub struct Authority {
     pub pair: Pair,
     issuer: Issuer<'static, LowS>,
+    not_before: jiff::Timestamp,
 }
 
 impl Authority {
@@ -62,7 +63,7 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&certificate.der().into(), LowS(key))
             .map_err(|_| Error::user(format!("the certificate of {subject} cannot sign: it is not one of an authority")))?;
-        Ok(Authority { pair, issuer })
+        Ok(Authority { pair, issuer, not_before: certificate.not_before })
     }
 
     /// Signs an identity: what a node or user signs with. `unit` is its role in NodeOUs: `peer`, `orderer`, `admin` or `client`.
@@ -83,8 +84,13 @@ impl Authority {
         self.sign(params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Result<Pair> {
+    fn sign(&self, mut params: CertificateParams) -> Result<Pair> {
         let key = new_key()?;
+        // Fabric verifies a chain at the moment at which its leaf begins (msp/mspimplsetup.go, getValidityOptsForCert), so an authority
+        // that begins later, by another machine's clock, would not be accepted.
+        if params.not_before.unix_timestamp() < self.not_before.as_second() {
+            begin(&mut params, self.not_before)?;
+        }
         let certificate = params.signed_by(&key, &self.issuer).map_err(unmade)?.pem();
         Ok(Pair { certificate, key: key.serialize_pem() })
     }
@@ -93,13 +99,19 @@ impl Authority {
 /// Validity and serial number, the same for every certificate: from five minutes before the minute nearest to now.
 fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
     let minute = (now.as_second() + 30).div_euclid(60) * 60;
-    let since_1970 = u64::try_from(minute - 5 * 60)
-        .map_err(|_| Error::user("the clock stands before 1970").hint("set the clock: certificates would not be valid"))?;
+    let begins = jiff::Timestamp::from_second(minute - 5 * 60).unwrap_or(now);
     let mut params = CertificateParams::default();
-    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(since_1970);
+    begin(&mut params, begins)?;
     params.not_after = params.not_before + VALIDITY;
     params.serial_number = Some(SerialNumber::from_slice(&random::<16>()?));
     Ok(params)
+}
+
+fn begin(params: &mut CertificateParams, time: jiff::Timestamp) -> Result<()> {
+    let since_1970 = u64::try_from(time.as_second())
+        .map_err(|_| Error::user("the clock stands before 1970").hint("set the clock: certificates would not be valid"))?;
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(since_1970);
+    Ok(())
 }
 
 /// Leaves bear `CA:FALSE` and the authority's key identifier, and no key identifier of their own.
@@ -266,6 +278,18 @@ mod tests {
     fn what_is_no_signature_is_refused() {
         for bytes in [&[][..], &[0x30], &[0x30, 0], &[0x30, 2, 2, 9], &[0x30, 3, 2, 1, 1], &[0x31, 6, 2, 1, 1, 2, 1, 1]] {
             assert_eq!(low_s(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_does_not_begin_before_its_authority() {
+        let now: jiff::Timestamp = "2026-11-22T18:40:00Z".parse().unwrap();
+        let ca = Authority::generate("ca.org1", "org1", now).unwrap();
+        // By the clock of another machine.
+        let earlier = now - jiff::SignedDuration::from_mins(2);
+        for leaf in [ca.sign_identity("peer0.org1", "peer", earlier), ca.sign_tls("peer0.org1", &[], earlier)] {
+            let leaf = Certificate::from_pem(leaf.unwrap().certificate.as_bytes(), "leaf").unwrap();
+            assert_eq!(leaf.not_before.to_string(), "2026-11-22T18:35:00Z");
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Fault {
     KilledAfter,
     /// SIGINT, and the request is passed on.
     Interrupted,
+    /// Every answer is dated so many seconds later (negative: earlier) than it is.
+    Dated(i64),
     /// The watch of this number ends as soon as it has begun.
     WatchClosed,
     /// The watch of this number has expired (410).
@@ -209,7 +211,10 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
         server.write_all(&request.head).await?;
         server.write_all(&body).await?;
         server.flush().await?;
-        let Some(answer) = Message::read(server).await? else { return Ok(()) };
+        let Some(mut answer) = Message::read(server).await? else { return Ok(()) };
+        if let Fault::Dated(seconds) = state.fault {
+            answer.date(seconds);
+        }
         match fault {
             Fault::DroppedAfter => return Ok(()),
             Fault::KilledAfter => return state.kill().await,
@@ -333,6 +338,20 @@ impl Message {
                 return Ok(Some(Message { line, head, length }));
             }
         }
+    }
+
+    /// Moves the date of an answer.
+    fn date(&mut self, seconds: i64) {
+        let head = String::from_utf8_lossy(&self.head).into_owned();
+        let moved = |line: &str| {
+            let date = line.strip_prefix("Date: ")?.trim_end();
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+            let date = date.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
+            let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).ok()?;
+            Some(format!("Date: {date}\r\n"))
+        };
+        self.head =
+            head.split_inclusive('\n').map(|line| moved(line).unwrap_or_else(|| line.to_owned())).collect::<String>().into();
     }
 
     /// Passes the body on as it comes.
