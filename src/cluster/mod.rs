@@ -17,7 +17,7 @@ mod requests;
 mod retry;
 mod reviews;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod session;
 mod status;
 mod transport;
@@ -142,6 +142,8 @@ pub struct Apply {
 pub struct Delete {
     /// Only if the object still has this UID.
     pub uid: Option<String>,
+    /// Only in this version. Such a deletion is not sent again when its answer is lost, so "not found" is never its own doing.
+    pub resource_version: Option<String>,
     /// Leaves the object's dependents (a StatefulSet's pods) alive.
     pub orphan: bool,
     pub foreground: bool,
@@ -426,7 +428,10 @@ impl Cluster {
         };
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
         if let Some(uid) = &how.uid {
-            options["preconditions"] = json!({ "uid": uid });
+            options["preconditions"]["uid"] = uid.as_str().into();
+        }
+        if let Some(version) = &how.resource_version {
+            options["preconditions"]["resourceVersion"] = version.as_str().into();
         }
         if how.dry_run {
             options["dryRun"] = json!(["All"]);
@@ -434,7 +439,8 @@ impl Cluster {
         let verb = if how.dry_run { "dry-run" } else { "delete" };
         let call = Call::write(verb, Method::DELETE, path, requests::JSON, &options, words);
         // By name alone, a second request could meet an object that someone made after the first.
-        let repeat = if how.uid.is_some() || how.dry_run { Repeat::Harmless } else { Repeat::IfUnheard };
+        let harmless = (how.uid.is_some() && how.resource_version.is_none()) || how.dry_run;
+        let repeat = if harmless { Repeat::Harmless } else { Repeat::IfUnheard };
         match self.inner.transport.send(&self.own(call.repeat(repeat))).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),

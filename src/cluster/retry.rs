@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limits of trying. The defaults are what a person at a terminal bears: short hiccups pass unseen, a dead server is told soon.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     /// Before the second attempt; doubled before each further one.
     pub first: Duration,
     /// No pause is longer, but for what `Retry-After` says.

@@ -13,7 +13,7 @@ use tokio::{
 
 /// What the server does with one request.
 #[derive(Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// A whole answer: code, further headers, body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// The connection is closed without an answer.
@@ -27,7 +27,7 @@ pub(super) enum Reply {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum After {
+pub(crate) enum After {
     End,
     Silence,
 }
@@ -58,13 +58,13 @@ impl Reply {
     }
 }
 
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     pub url: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 /// Short times, so that a test of patience needs none.
-pub(super) fn impatient() -> Policy {
+pub(crate) fn impatient() -> Policy {
     Policy {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(5),

@@ -42,7 +42,7 @@ use apply::Uids;
 use identities::{create_identities, plan_identities};
 use intent::Operation;
 use jiff::Timestamp;
-use lock::{Holder, Lock};
+use lock::Lock;
 use namespace::{Namespace, ensure_namespace};
 use past::Past;
 use pod_security::Wish;
@@ -152,27 +152,21 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         () = wait::interrupt(&mut stop) => Err(wait::interrupted()),
     };
     let (prepared, user) = begun.map_err(|error| untouched(&context, &made, error))?;
-    let holder = Holder::this_process(&user, prepared.target.operation.word());
-    let lock = lock::acquire(context.cluster, &context.namespace, context.release.as_str(), &holder).await;
+    let lock = lock::acquire(&context, &user, prepared.target.operation.word()).await;
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
     let progress = progress::Masked { inner: context.progress, masker: prepared.masker.clone() };
     let held = Context { cluster: &cluster, progress: &progress, ..context.clone() };
-    let outcome = tokio::select! {
-        biased;
-        outcome = locked(&held, &intent, &options, prepared, &lock, &user, &made) => outcome,
-        // What it waits for may never come: another run works on it.
-        lost = lock.lost() => Err(lost),
-    };
-    if let Err(error) = lock.release().await {
-        context.warn(&format!("the lock could not be given back and expires by itself: {}", error.message));
-    }
-    match outcome {
-        Err(error) if options.rollback_on_failure && error.kind() != Kind::Interrupted && error.kind() != Kind::Refused => {
-            undo(context, intent, options, error).await
+    let work = async {
+        match locked(&held, &intent, &options, prepared, &lock, &user, &made).await {
+            Err(error) if options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused) => {
+                undo(&held, &intent, &options, &lock, &user, error).await
+            }
+            outcome => outcome,
         }
-        outcome => outcome,
-    }
+    };
+    let outcome = lock.during(work).await;
+    lock.conclude(outcome, &context).await
 }
 
 /// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left.

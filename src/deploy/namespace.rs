@@ -1,7 +1,7 @@
 //! The release's namespace: made when it is not there, removed when asked and empty.
 
 use super::pod_security::{self, CREATED_FOR, Relabel, Wish};
-use super::{Context, DryRun, Options};
+use super::{Context, DryRun, Options, Writer};
 use crate::cluster::{ApiErrorKind, Delete, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
@@ -59,7 +59,8 @@ pub(super) async fn ensure_namespace(
 }
 
 /// `--delete-namespace`: only a namespace that this release made, and only when nothing of others is left in it.
-pub(super) async fn remove_namespace(context: &Context<'_>) -> Result<()> {
+pub(super) async fn remove_namespace(writer: &Writer<'_>) -> Result<()> {
+    let context = writer.context;
     let name = context.namespace.as_str();
     let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
     let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(()) };
@@ -78,6 +79,7 @@ pub(super) async fn remove_namespace(context: &Context<'_>) -> Result<()> {
         }
     }
     let uid = body["metadata"]["uid"].as_str().map(str::to_owned);
+    writer.lock.ends_with_namespace();
     context.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! After a failure: runs that died, attempts that are cleaned up or undone.
 
-use super::{Context, Intent, Options, Outcome, Past, Writer, run};
+use super::{Context, Intent, Lock, Options, Outcome, Past, Writer, locked, prepare, wait};
 use crate::cluster::Delete;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Plan};
 use crate::release::{Entry, Status};
 use crate::storage;
+use std::cell::Cell;
 
 /// We hold the lock, so whatever is still pending was interrupted.
 pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
@@ -33,8 +34,16 @@ pub(super) async fn clean_up(writer: &Writer<'_>, plan: &Plan, error: Error) -> 
     error
 }
 
-/// `--rollback-on-failure`: back to the revision before, or away with a first install.
-pub(super) async fn undo(context: Context<'_>, intent: Intent, options: Options, error: Error) -> Result<Outcome> {
+/// `--rollback-on-failure`: back to the revision before, or away with a first install. Under the lock of the operation that failed, so that
+/// no other run's work is undone.
+pub(super) async fn undo(
+    context: &Context<'_>,
+    intent: &Intent,
+    options: &Options,
+    lock: &Lock,
+    user: &str,
+    error: Error,
+) -> Result<Outcome> {
     let history = match storage::history(context.cluster, &context.namespace, context.release.as_str()).await {
         Ok(history) => history,
         Err(worse) => return Err(error.why(format!("it could not be undone either: {}", worse.what()))),
@@ -56,8 +65,16 @@ pub(super) async fn undo(context: Context<'_>, intent: Intent, options: Options,
         }
     };
     context.step("the operation failed and is undone");
-    let options = Options { rollback_on_failure: false, ..options };
-    Err(match Box::pin(run(context, intent, options)).await {
+    let options = Options { rollback_on_failure: false, ..options.clone() };
+    let (made, mut stop) = (Cell::new(false), context.interrupted.clone());
+    let undone = async {
+        let prepared = tokio::select! {
+            prepared = prepare(context, &intent, &options, &made) => prepared?,
+            () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
+        };
+        locked(context, &intent, &options, prepared, lock, user, &made).await
+    };
+    Err(match undone.await {
         Ok(_) => error.replace_now(done),
         Err(worse) => error.why(format!("undoing it failed as well: {worse}")),
     })

@@ -67,7 +67,7 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
         })?;
     }
     if delete_namespace {
-        namespace::remove_namespace(context)
+        namespace::remove_namespace(writer)
             .await
             .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
     }

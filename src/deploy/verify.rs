@@ -1,6 +1,6 @@
 //! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
 
-use super::lock::{self, Holder};
+use super::lock;
 use super::settle::{Manifest, Terms};
 use super::wait::Monitor;
 use super::{Context, Options, Past, Writer, hooks, observe};
@@ -109,23 +109,20 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
         return Err(refusal.now("nothing was changed"));
     }
     let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
-    let lock = lock::acquire(cluster, namespace, release, &Holder::this_process(&user, "test")).await?;
+    let lock = lock::acquire(&context, &user, "test").await?;
     let fenced = cluster.fenced(lock.fence());
-    let context = Context { cluster: &fenced, ..context.clone() };
-    let writer = Writer { context: &context, options, lock: &lock };
-    let mut runs = Vec::new();
-    let mut broken = None;
-    for hook in &tests {
-        match run_test(&writer, hook, logs).await {
-            Ok(run) => runs.push(run),
-            Err(error) => {
-                broken = Some(error);
-                break;
-            }
+    let held = Context { cluster: &fenced, ..context.clone() };
+    let writer = Writer { context: &held, options, lock: &lock };
+    let work = async {
+        let mut runs = Vec::new();
+        for hook in &tests {
+            runs.push(run_test(&writer, hook, logs).await?);
         }
-    }
-    lock.release().await?;
-    broken.map_or(Ok(TestOutcome { summary: record.summary, runs }), Err)
+        Ok(runs)
+    };
+    let runs = lock.during(work).await;
+    let runs = lock.conclude(runs, &context).await?;
+    Ok(TestOutcome { summary: record.summary, runs })
 }
 
 /// A test that fails is an answer; an error is that there is none.

@@ -62,7 +62,8 @@ fn a_killed_run_is_taken_over_at_once_on_the_same_machine_and_recorded_as_interr
     child.wait().unwrap();
     assert_eq!(release.statuses(), ["pending-install"]);
     assert_eq!(release.cluster.list("lease", &release.namespace).len(), 1);
-    release.install(&[]).success();
+    let next = release.install(&[]).success();
+    assert!(!next.stderr.contains("holds the lock"), "{}", next.stderr);
     let history = release.history();
     assert_eq!(release.statuses(), ["failed", "deployed"]);
     assert!(history[0].2.starts_with("interrupted at"), "{history:?}");

@@ -13,6 +13,7 @@ mod fabric;
 mod guards;
 mod harness;
 mod interruptions;
+mod locks;
 mod nodes;
 mod operations;
 mod pod_security;

@@ -98,6 +98,34 @@ fn a_holder_that_slept_past_its_lock_writes_nothing_when_it_wakes() {
 }
 
 #[test]
+fn a_run_whose_lock_was_gone_before_its_end_reports_no_success() {
+    let Some(cluster) = support::cluster() else { return };
+    let world = World::new(cluster);
+    let release = installed(&world);
+    let upgrade = |level: &str| release.command("upgrade", &["--set", &format!("level={level}")]);
+    let lock =
+        |requests: &[String]| requests.iter().position(|request| request.starts_with("POST ") && request.contains("/leases"));
+    let (proxy, kubeconfig) = world.proxy(Fault::None, 0);
+    upgrade("two").env("KUBECONFIG", kubeconfig).run().success();
+    let requests = proxy.requests();
+    let taken = lock(&requests).expect("a lock");
+    // Soon after the lock, so that it is gone while the rest is done. On a machine without other work the run ends before its first
+    // renewal is due.
+    let stall = Fault::Stalled(std::time::Duration::from_millis(1500));
+    let (proxy, kubeconfig) = world.proxy(stall, taken + 3);
+    let run = upgrade("three").env("KUBECONFIG", kubeconfig).spawn();
+    until("the lock", || lock(&proxy.requests()));
+    let delete = ["-n", &release.namespace, "delete", "lease", "kubectl-fabric.app"];
+    until("the lock to be deleted", || (world.cluster.kubectl().args(delete).run().status == Some(0)).then_some(()));
+    let output = run.wait_with_output().expect("a child of ours");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("the lock of release \"app\" was lost") && said.contains("someone deleted its Lease"), "{said}");
+    upgrade("four").run().success();
+    assert_eq!(Eyes::new(&world.cluster).look(&release.namespace).wrong(&small("four")), Vec::<String>::new());
+}
+
+#[test]
 fn a_hook_that_an_interrupted_run_left_is_made_anew() {
     let Some(cluster) = support::cluster() else { return };
     let world = World::new(cluster);

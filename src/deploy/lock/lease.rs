@@ -1,0 +1,196 @@
+//! The Lease of a release: what it says of its holder, and whose it is when it is read back.
+
+use super::run_file::random_run;
+use super::vigil::Version;
+use crate::manifest::{ObjectKey, annotation};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+pub const API_VERSION: &str = "coordination.k8s.io/v1";
+const RUN: &str = "kubectl-fabric.io/run";
+const OPERATION: &str = "kubectl-fabric.io/operation";
+
+/// This run, as a Lease names its holder.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub user: String,
+    pub host: String,
+    pub pid: u32,
+    pub operation: String,
+    /// No other run has it. It is the name of the run's file, where there is one.
+    pub run: String,
+}
+
+impl Holder {
+    /// `run` is that of the run's file, if it has one.
+    pub fn this_process(user: &str, operation: &str, run: Option<&str>) -> Holder {
+        Holder {
+            user: user.to_owned(),
+            host: host_name(),
+            pid: std::process::id(),
+            operation: operation.to_owned(),
+            run: run.map_or_else(random_run, str::to_owned),
+        }
+    }
+
+    fn identity(&self) -> String {
+        format!("{}@{} (process {})", self.user, self.host, self.pid)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the system tells its name in a file")]
+fn host_name() -> String {
+    let read = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname")).unwrap_or_else(|| "unknown host".to_owned())
+}
+
+pub fn key(namespace: &str, release: &str) -> ObjectKey {
+    ObjectKey {
+        group: "coordination.k8s.io".into(),
+        kind: "Lease".into(),
+        namespace: Some(namespace.into()),
+        name: format!("kubectl-fabric.{release}"),
+    }
+}
+
+/// The duration is for the reader: no run reads it, because anyone may have written it.
+pub fn body(key: &ObjectKey, release: &str, holder: &Holder, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "Lease",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "kubectl-fabric", "kubectl-fabric.io/release": release},
+            "annotations": {OPERATION: holder.operation, RUN: holder.run},
+        },
+        "spec": {
+            "holderIdentity": holder.identity(),
+            "leaseDurationSeconds": super::EXPIRY.as_secs(),
+            "acquireTime": micro_time(now),
+            "renewTime": micro_time(now),
+        },
+    })
+}
+
+/// Kubernetes' MicroTime: RFC 3339 with six digits.
+pub fn micro_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+pub fn run(lease: &Value) -> &str {
+    annotation(lease, RUN).unwrap_or_default()
+}
+
+pub fn holder(lease: &Value) -> &str {
+    lease["spec"]["holderIdentity"].as_str().unwrap_or("another run")
+}
+
+pub fn operation(lease: &Value) -> &str {
+    annotation(lease, OPERATION).unwrap_or("operation")
+}
+
+pub fn version(lease: &Value) -> Version {
+    let text = |field: &str| lease["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("uid"), text("resourceVersion"))
+}
+
+/// What a holder has written of its Lease, to tell its own writes from those of others.
+pub struct Written {
+    /// The Lease as its last known version.
+    pub lease: Value,
+    /// The renewTime of that version, and of each renewal since whose answer was lost.
+    times: Vec<String>,
+}
+
+impl Written {
+    pub fn new(lease: Value) -> Written {
+        let times = vec![renew_time(&lease).to_owned()];
+        Written { lease, times }
+    }
+
+    /// Dates the Lease for the renewal that is sent next.
+    pub fn date(&mut self, time: String) {
+        self.lease["spec"]["renewTime"] = time.clone().into();
+        self.times.push(time);
+    }
+
+    /// Takes in the Lease as the server has it after a write that did not succeed.
+    ///
+    /// # Errors
+    ///
+    /// Says how the lock was lost, if someone else has written the Lease. A change of its metadata alone is none: labels are anyone's.
+    pub fn read_back(&mut self, there: Option<Value>) -> Result<(), String> {
+        let Some(there) = there else { return Err("someone deleted its Lease".to_owned()) };
+        if run(&there) != run(&self.lease) {
+            return Err(format!("{} has taken it over", holder(&there)));
+        }
+        if there["metadata"]["uid"] != self.lease["metadata"]["uid"] {
+            return Err("someone deleted its Lease and created another one".to_owned());
+        }
+        if !self.times.iter().any(|time| time == renew_time(&there)) || undated(&there) != undated(&self.lease) {
+            return Err("someone else has changed its Lease".to_owned());
+        }
+        self.lease = there;
+        Ok(())
+    }
+}
+
+fn renew_time(lease: &Value) -> &str {
+    lease["spec"]["renewTime"].as_str().unwrap_or_default()
+}
+
+fn undated(lease: &Value) -> Value {
+    let mut spec = lease["spec"].clone();
+    spec["renewTime"] = Value::Null;
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease() -> Value {
+        let holder = Holder { user: "ann".into(), host: "box".into(), pid: 7, operation: "upgrade".into(), run: "1".into() };
+        let mut lease = body(&key("org1", "org1"), "org1", &holder, "2026-01-01T00:00:00Z".parse().unwrap());
+        lease["metadata"]["uid"] = "u".into();
+        lease["metadata"]["resourceVersion"] = "1".into();
+        lease
+    }
+
+    #[test]
+    fn a_holder_tells_its_own_writes_from_those_of_others() {
+        type Change = fn(&mut Value);
+        let cases: [(Change, Result<(), &str>); 9] = [
+            (|_| {}, Ok(())),
+            (|lease| lease["spec"]["renewTime"] = "2026-01-01T00:00:03.000000Z".into(), Ok(())),
+            (|lease| lease["metadata"]["labels"]["team"] = "a".into(), Ok(())),
+            (|lease| lease["spec"]["renewTime"] = "2126-01-01T00:00:00.000000Z".into(), Err("someone else has changed")),
+            (|lease| lease["spec"]["leaseDurationSeconds"] = 1_000_000.into(), Err("someone else has changed")),
+            (|lease| lease["spec"]["holderIdentity"] = "eve".into(), Err("someone else has changed")),
+            (|lease| lease["spec"] = Value::Null, Err("someone else has changed")),
+            (|lease| lease["metadata"]["uid"] = "v".into(), Err("created another one")),
+            (
+                |lease| {
+                    lease["metadata"]["annotations"][RUN] = "2".into();
+                    lease["spec"]["holderIdentity"] = "bob@box (process 8)".into();
+                },
+                Err("bob@box (process 8) has taken it over"),
+            ),
+        ];
+        for (index, (change, expected)) in cases.into_iter().enumerate() {
+            let mut written = Written::new(lease());
+            // A renewal whose answer was lost.
+            written.date("2026-01-01T00:00:03.000000Z".to_owned());
+            let mut there = lease();
+            there["metadata"]["resourceVersion"] = "2".into();
+            change(&mut there);
+            match (written.read_back(Some(there.clone())), expected) {
+                (Ok(()), Ok(())) => assert_eq!(written.lease, there, "{index}"),
+                (Err(why), Err(expected)) => assert!(why.contains(expected), "{index}: {why}"),
+                (found, expected) => panic!("{index}: {found:?}, expected {expected:?}"),
+            }
+        }
+        assert!(Written::new(lease()).read_back(None).unwrap_err().contains("deleted"));
+    }
+}

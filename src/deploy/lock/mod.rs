@@ -1,0 +1,450 @@
+//! One operation at a time per release: a Lease, renewed while the operation runs.
+//!
+//! A lock is taken over only from a holder that is surely dead ([`run_file`]), or when its Lease did not change for 10 s of the observer's
+//! own clock ([`vigil`]). A run that lost its lock stops writing: [`Lock::fence`] stands before every attempt of every write. A holder that
+//! could not renew in time does not know whether it still holds the lock, and writes nothing until it does. Success is reported only after
+//! the Lease was deleted in the version that this run wrote last ([`Lock::conclude`]).
+
+mod lease;
+mod run_file;
+mod vigil;
+
+use super::{Context, wait};
+use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete, Fence};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::ObjectKey;
+use jiff::Timestamp;
+use lease::{API_VERSION, Holder, Written};
+use run_file::RunFile;
+use serde_json::Value;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+use vigil::{Decision, Look, Run, Vigil};
+
+/// A lock whose Lease did not change for so long is taken over.
+const EXPIRY: Duration = Duration::from_secs(10);
+/// For so long after a renewal its holder writes. The rest of the expiry is for the write that is on its way.
+const TENURE: Duration = Duration::from_secs(8);
+/// Two tries fit into the tenure.
+const RENEWAL: Duration = Duration::from_secs(3);
+/// Between two looks at a lock that another run holds.
+const LOOK: Duration = Duration::from_millis(500);
+/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow, none would ever be answered in time.
+const STALL: Duration = EXPIRY;
+/// A server that stays away for so long is not waited for any more.
+const ABSENCE: Duration = Duration::from_secs(120);
+/// Writes of a Lease that others may write at the same time.
+const ATTEMPTS: usize = 5;
+
+/// A held lock. Given back by [`Lock::conclude`]; a lock that is only dropped expires.
+pub struct Lock {
+    cluster: Cluster,
+    key: ObjectKey,
+    tenure: watch::Receiver<Tenure>,
+    renewal: Option<Renewal>,
+    run_file: Option<RunFile>,
+    /// The Lease is deleted with its namespace, at the end of this run.
+    ends_with_namespace: Cell<bool>,
+}
+
+struct Renewal {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Written>,
+}
+
+/// For how long a lock is surely ours.
+#[derive(Clone)]
+struct Tenure {
+    /// When the last renewal that succeeded was sent, by both clocks: the first stands still while a machine sleeps, the second may be set.
+    renewed: Instant,
+    dated: Timestamp,
+    /// How the lock was lost.
+    lost: Option<String>,
+}
+
+impl Tenure {
+    fn begin() -> Tenure {
+        Tenure { renewed: Instant::now(), dated: clock(), lost: None }
+    }
+
+    fn is_fresh(&self) -> bool {
+        let dated = clock().duration_since(self.dated).unsigned_abs();
+        self.lost.is_none() && self.renewed.elapsed() <= TENURE && dated <= TENURE
+    }
+}
+
+/// The wall clock: a Lease is dated for its readers, and a machine that slept is found out. No clock makes a lock last longer.
+#[allow(clippy::disallowed_methods, reason = "a renewal is dated with the time at which it is sent")]
+fn clock() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Takes the lock of the context's release for an operation of `user`.
+///
+/// # Errors
+///
+/// Refused when another run holds it; interrupted while it waits for the lock to expire; whatever the API server answers otherwise.
+pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Result<Lock> {
+    let run_file = RunFile::create();
+    let holder = Holder::this_process(user, operation, run_file.as_ref().map(RunFile::run));
+    let key = lease::key(&context.namespace, context.release.as_str());
+    match take(context, &key, &holder, run_file.as_ref()).await {
+        Ok((lease, tenure)) => Ok(hold(context.cluster, key, lease, tenure, run_file)),
+        Err(error) => {
+            // After any other error there may be a Lease of this run: that of a write whose answer was lost.
+            if matches!(error.kind(), Kind::Refused | Kind::Interrupted) {
+                run_file.into_iter().for_each(RunFile::remove);
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn take(context: &Context<'_>, key: &ObjectKey, holder: &Holder, ours: Option<&RunFile>) -> Result<(Value, Tenure)> {
+    let (cluster, release) = (context.cluster, context.release.as_str());
+    let mut stop = context.interrupted.clone();
+    let mut vigil = Vigil::new(EXPIRY);
+    let mut told = false;
+    let began = Instant::now();
+    for _ in 0..ATTEMPTS {
+        let tenure = Tenure::begin();
+        match cluster.create(&lease::body(key, release, holder, tenure.dated)).await {
+            Ok(lease) => return Ok((lease, tenure)),
+            Err(error) if error.kind == ApiErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        let there = loop {
+            let sent = began.elapsed();
+            let there = tokio::select! {
+                there = cluster.get(API_VERSION, key) => there?,
+                () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
+            };
+            let Some(there) = there else { break None };
+            let run = match lease::run(&there) {
+                run if run == holder.run => Run::Ours,
+                run if ours.is_some_and(|ours| ours.is_dead(run)) => Run::Dead,
+                _ => Run::InDoubt,
+            };
+            let look = Look { sent, answered: began.elapsed(), version: lease::version(&there), run };
+            match vigil.judge(look) {
+                Decision::TakeOver => break Some(there),
+                Decision::Refuse => return Err(refusal(release, &there)),
+                Decision::Watch => {}
+            }
+            if !std::mem::replace(&mut told, true) {
+                context.step(&waiting(&there));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
+            }
+        };
+        let Some(there) = there else { continue };
+        let tenure = Tenure::begin();
+        let mut taken = lease::body(key, release, holder, tenure.dated);
+        // Only this very Lease: the server would create one that was deleted meanwhile.
+        for field in ["uid", "resourceVersion"] {
+            taken["metadata"][field] = there["metadata"][field].clone();
+        }
+        match cluster.replace(&taken).await {
+            Ok(lease) => {
+                ours.into_iter().for_each(|ours| ours.remove_dead(lease::run(&there)));
+                return Ok((lease, tenure));
+            }
+            Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::refused(format!("the lock of release \"{release}\" changes hands too quickly")).hint("run the command again"))
+}
+
+fn waiting(lease: &Value) -> String {
+    let (holder, expiry) = (lease::holder(lease), EXPIRY.as_secs());
+    format!("{holder} holds the lock; waiting up to {expiry} seconds to see whether it is renewed")
+}
+
+fn refusal(release: &str, lease: &Value) -> Error {
+    Error::refused(format!("another {} of release \"{release}\" is running", lease::operation(lease)))
+        .why(format!("{} holds the lock and has just renewed it", lease::holder(lease)))
+        .now("this run has changed nothing")
+        .hint(format!("wait for it to end; a lock that is not renewed for {} seconds is taken over", EXPIRY.as_secs()))
+}
+
+/// Whether there is a lock, whoever holds it.
+pub async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
+    Ok(cluster.get(API_VERSION, &lease::key(namespace, release)).await?.is_some())
+}
+
+fn hold(cluster: &Cluster, key: ObjectKey, lease: Value, tenure: Tenure, run_file: Option<RunFile>) -> Lock {
+    let (teller, tenure) = watch::channel(tenure);
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(renew(cluster.urgent(), key.clone(), Written::new(lease), teller, stopped));
+    Lock {
+        cluster: cluster.clone(),
+        key,
+        tenure,
+        renewal: Some(Renewal { stop, task }),
+        run_file,
+        ends_with_namespace: Cell::new(false),
+    }
+}
+
+/// Renews the lock until it is lost or `stop` says so. A renewal is based on the version that the one before made: if it succeeds, no one
+/// else held the lock in between, however long that was.
+async fn renew(
+    cluster: Cluster,
+    key: ObjectKey,
+    mut written: Written,
+    tenure: watch::Sender<Tenure>,
+    mut stop: oneshot::Receiver<()>,
+) -> Written {
+    let mut pause = RENEWAL;
+    let loss = loop {
+        if tenure.borrow().renewed.elapsed() > ABSENCE {
+            break NOT_RENEWED.to_owned();
+        }
+        tokio::select! {
+            biased;
+            _ = &mut stop => return written,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = RENEWAL;
+        let next = Tenure::begin();
+        written.date(lease::micro_time(next.dated));
+        match timeout(STALL, cluster.replace(&written.lease)).await {
+            Ok(Ok(renewed)) => {
+                written = Written::new(renewed);
+                tenure.send_replace(next);
+            }
+            Ok(Err(error)) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
+                if let Ok(Ok(there)) = timeout(STALL, cluster.get(API_VERSION, &key)).await {
+                    match written.read_back(there) {
+                        // Our own renewal, whose answer was lost.
+                        Ok(()) => pause = Duration::ZERO,
+                        Err(loss) => break loss,
+                    }
+                }
+            }
+            // The API server is away.
+            _ => {}
+        }
+    };
+    tenure.send_modify(|tenure| tenure.lost = Some(loss));
+    written
+}
+
+/// Waits until the lock is known to be held.
+async fn held(mut tenure: watch::Receiver<Tenure>) -> Result<(), String> {
+    loop {
+        let now = tenure.borrow_and_update().clone();
+        if now.is_fresh() {
+            return Ok(());
+        }
+        if let Some(loss) = now.lost {
+            return Err(loss);
+        }
+        if tenure.changed().await.is_err() {
+            return Err(NOT_RENEWED.to_owned());
+        }
+    }
+}
+
+const NOT_RENEWED: &str = "it was not renewed in time, so another run may have taken it over";
+
+/// How a lock ended.
+enum End {
+    Released,
+    Lost(String),
+    /// Whether it is still held is not known, for this reason; it expires.
+    Left(String),
+}
+
+impl Lock {
+    /// An error when the lock is not held any more.
+    pub fn check(&self) -> Result<()> {
+        match &self.tenure.borrow().lost {
+            Some(loss) => Err(self.loss(loss)),
+            None => Ok(()),
+        }
+    }
+
+    /// Does this work for as long as the lock is held. What it waits for may never come once another run works on it.
+    pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            lost = self.lost() => Err(lost),
+        }
+    }
+
+    async fn lost(&self) -> Error {
+        // Without a renewal there is no one left who could tell, so it is lost, too.
+        let loss = match self.tenure.clone().wait_for(|tenure| tenure.lost.is_some()).await {
+            Ok(tenure) => tenure.lost.clone(),
+            Err(_) => None,
+        };
+        if self.ends_with_namespace.get() {
+            std::future::pending::<()>().await;
+        }
+        self.loss(loss.as_deref().unwrap_or(NOT_RENEWED))
+    }
+
+    fn loss(&self, why: &str) -> Error {
+        Error::refused(format!("the lock of release \"{}\" was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
+            .why(why)
+            .now("this run has stopped writing where it was")
+            .hint("run the command again; it goes on from what is there")
+    }
+
+    /// For the writes that the lock allows.
+    pub fn fence(&self) -> Fence {
+        let tenure = self.tenure.clone();
+        Arc::new(move || Box::pin(held(tenure.clone())))
+    }
+
+    /// Tells that the namespace, and the Lease in it, are deleted now: the Lease's end is no loss.
+    pub fn ends_with_namespace(&self) {
+        self.ends_with_namespace.set(true);
+    }
+
+    /// Gives the lock back at the end of an operation. Work that was done although the lock was lost is no success: another run may have
+    /// worked on the same objects at the same time.
+    pub async fn conclude<T>(mut self, outcome: Result<T>, context: &Context<'_>) -> Result<T> {
+        let is_done = outcome.is_ok();
+        let end = self.end(is_done).await;
+        if matches!(end, End::Released) {
+            self.run_file.take().into_iter().for_each(RunFile::remove);
+        }
+        match (outcome, end) {
+            (outcome, End::Released) => outcome,
+            (outcome, End::Left(why)) => {
+                context.warn(&format!("the lock could not be given back and expires by itself: {why}"));
+                outcome
+            }
+            (Ok(_), End::Lost(loss)) => Err(self
+                .loss(&loss)
+                .replace_now("this run had done and recorded everything; another run may have changed it since")),
+            (Err(error), End::Lost(_)) if error.kind() == Kind::Refused => Err(error),
+            (Err(error), End::Lost(loss)) => Err(error.why(format!("the lock was lost, too: {loss}"))),
+        }
+    }
+
+    /// Ends the renewals and deletes the Lease, only in the version that this run wrote last. `surely`: waits until it is known whether
+    /// the lock is still held.
+    async fn end(&mut self, surely: bool) -> End {
+        let ends_with_namespace = self.ends_with_namespace.get();
+        let lost = |loss: String| if ends_with_namespace { End::Released } else { End::Lost(loss) };
+        let unknown = || End::Left(NOT_RENEWED.to_owned());
+        if surely {
+            if let Err(loss) = held(self.tenure.clone()).await {
+                return lost(loss);
+            }
+        } else if !self.tenure.borrow().is_fresh() {
+            return self.tenure.borrow().lost.clone().map_or_else(unknown, lost);
+        }
+        let Some(Renewal { stop, task }) = self.renewal.take() else { return unknown() };
+        // A renewal that is on its way comes to its end first, so that the version to delete is known.
+        let _ = stop.send(());
+        let Ok(mut written) = task.await else { return unknown() };
+        if let Some(loss) = self.tenure.borrow().lost.clone() {
+            return lost(loss);
+        }
+        for _ in 0..ATTEMPTS {
+            let (uid, resource_version) = lease::version(&written.lease);
+            let how = Delete { uid: Some(uid), resource_version: Some(resource_version), ..Delete::default() };
+            let error = match self.cluster.delete(API_VERSION, &self.key, how).await {
+                Ok(true) => return End::Released,
+                Ok(false) => return lost("someone deleted its Lease".to_owned()),
+                Err(error) => error,
+            };
+            // Whether a deletion without an answer was heard is seen by looking.
+            let there = match self.cluster.get(API_VERSION, &self.key).await {
+                Ok(None) if error.kind != ApiErrorKind::Conflict => return End::Released,
+                Ok(there) => there,
+                Err(_) => return End::Left(error.message),
+            };
+            if let Err(loss) = written.read_back(there) {
+                return lost(loss);
+            }
+            if !matches!(
+                error.kind,
+                ApiErrorKind::Conflict | ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout
+            ) {
+                return End::Left(error.message);
+            }
+        }
+        unknown()
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::scripted::{Reply, Scripted, impatient};
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_holder_that_could_not_renew_waits_until_it_has_or_has_lost() {
+        let stale = Tenure { dated: clock() - SignedDuration::from_secs(11), ..Tenure::begin() };
+        let (teller, tenure) = watch::channel(stale);
+        let waiting = tokio::spawn(held(tenure.clone()));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        teller.send_replace(Tenure::begin());
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        teller.send_modify(|tenure| tenure.lost = Some("taken".to_owned()));
+        assert_eq!(held(tenure).await, Err("taken".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_someone_else_wrote_is_lost_at_its_end_and_one_of_ours_is_deleted() {
+        let key = || lease::key("org1", "org1");
+        let holder = Holder::this_process("ann", "upgrade", Some("1"));
+        let ours = lease::body(&key(), "org1", &holder, "2026-01-01T00:00:00Z".parse().unwrap());
+        let mut others = ours.clone();
+        others["spec"]["renewTime"] = json!("2099-01-01T00:00:00.000000Z");
+        let (done, gone, conflict) =
+            (Reply::ok("{}"), Reply::status(404, "NotFound", "gone"), Reply::status(409, "Conflict", "changed"));
+        let cases = [
+            (vec![done.clone()], true),
+            (vec![gone.clone()], false),
+            (vec![conflict.clone(), Reply::ok(&ours), done.clone()], true),
+            (vec![conflict.clone(), Reply::ok(&others)], false),
+            (vec![conflict, gone.clone()], false),
+            // The answer to the deletion was lost: after the server did it, and before.
+            (vec![Reply::Close, gone], true),
+            (vec![Reply::Close, Reply::ok(&ours), done], true),
+            (vec![Reply::Close, Reply::ok(&others)], false),
+        ];
+        for (index, (replies, released)) in cases.into_iter().enumerate() {
+            let count = replies.len();
+            // The first answer shows that the server is there.
+            let server = Scripted::start([vec![Reply::ok("{}")], replies].concat()).await;
+            let cluster = server.cluster(impatient()).await;
+            cluster.version().await.unwrap();
+            let mut lock = hold(&cluster, key(), ours.clone(), Tenure::begin(), None);
+            assert_eq!(matches!(lock.end(true).await, End::Released), released, "case {index}");
+            assert_eq!(server.lines().len(), 1 + count, "case {index}: {:?}", server.lines());
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_holder() {
+        let lease = json!({"spec": {"holderIdentity": "ann@box (process 7)"}});
+        let error = refusal("org1", &lease);
+        assert!(error.to_string().contains("ann@box (process 7)"), "{error}");
+        assert_eq!(error.kind().exit_status(), 4);
+    }
+}

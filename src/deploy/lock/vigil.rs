@@ -1,0 +1,131 @@
+//! Whether a lock that another run holds is taken over, refused or watched further. Pure: looks at a Lease, on the observer's own clock.
+//!
+//! The rule is that of client-go's leader election: a Lease has expired when the observer saw no change of it for the expiry, measured by
+//! the observer's monotonic clock. What the Lease says of times and durations is never read, because its writer's clock may be wrong and
+//! its writer hostile.
+
+use std::time::Duration;
+
+/// What this machine knows of the run that a Lease names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// This very run: the answer to its write was lost.
+    Ours,
+    /// Its process has ended.
+    Dead,
+    /// It may be alive.
+    InDoubt,
+}
+
+/// UID and resourceVersion of a Lease: every write changes one of them.
+pub type Version = (String, String);
+
+/// One look at a Lease. Times count from any fixed moment of a monotonic clock.
+pub struct Look {
+    pub sent: Duration,
+    pub answered: Duration,
+    pub version: Version,
+    pub run: Run,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    TakeOver,
+    Refuse,
+    Watch,
+}
+
+/// The looks of one observer at one lock.
+pub struct Vigil {
+    expiry: Duration,
+    /// The version that was seen first, and when its answer came.
+    first: Option<(Version, Duration)>,
+}
+
+impl Vigil {
+    pub fn new(expiry: Duration) -> Vigil {
+        Vigil { expiry, first: None }
+    }
+
+    pub fn judge(&mut self, look: Look) -> Decision {
+        if look.run != Run::InDoubt {
+            return Decision::TakeOver;
+        }
+        match &self.first {
+            None => {
+                self.first = Some((look.version, look.answered));
+                Decision::Watch
+            }
+            // Someone wrote it, so its holder lives, or another run was quicker.
+            Some((first, _)) if *first != look.version => Decision::Refuse,
+            // From the first answer to this request: what is surely between two states of the server.
+            Some((_, since)) if look.sent.saturating_sub(*since) >= self.expiry => Decision::TakeOver,
+            Some(_) => Decision::Watch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decision::{Refuse, TakeOver, Watch};
+    use super::*;
+
+    /// (second of the request, second of the answer, version, run) of each look, and the decision after it.
+    type Story<'a> = &'a [(f64, f64, &'a str, Run, Decision)];
+
+    #[test]
+    fn a_lock_is_taken_over_from_the_surely_dead_and_from_those_that_do_not_renew() {
+        let stories: [(&str, Story); 8] = [
+            ("dead: at once", &[(0.0, 0.1, "7", Run::Dead, TakeOver)]),
+            ("our own write, whose answer was lost", &[(0.0, 0.1, "7", Run::Ours, TakeOver)]),
+            (
+                "not renewed for the expiry",
+                &[
+                    (0.0, 0.1, "7", Run::InDoubt, Watch),
+                    (9.9, 9.9, "7", Run::InDoubt, Watch),
+                    (10.1, 10.2, "7", Run::InDoubt, TakeOver),
+                ],
+            ),
+            ("renewed", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (3.0, 3.1, "8", Run::InDoubt, Refuse)]),
+            ("renewed at the last moment", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (99.0, 99.1, "8", Run::InDoubt, Refuse)]),
+            // The first answer may be as new as its arrival, the last as old as its request.
+            (
+                "slow answers do not count as time that passed",
+                &[
+                    (0.0, 6.0, "7", Run::InDoubt, Watch),
+                    (6.5, 15.9, "7", Run::InDoubt, Watch),
+                    (16.0, 16.1, "7", Run::InDoubt, TakeOver),
+                ],
+            ),
+            ("found dead while it is watched", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (0.6, 0.7, "7", Run::Dead, TakeOver)]),
+            (
+                "another run took a dead one's lock first",
+                &[
+                    (0.0, 0.1, "7", Run::Dead, TakeOver),
+                    (0.2, 0.3, "8", Run::InDoubt, Watch),
+                    (3.2, 3.3, "9", Run::InDoubt, Refuse),
+                ],
+            ),
+        ];
+        for (name, story) in stories {
+            let mut vigil = Vigil::new(Duration::from_secs(10));
+            for (sent, answered, version, run, expected) in story {
+                let (sent, answered) = (Duration::from_secs_f64(*sent), Duration::from_secs_f64(*answered));
+                let version = ("uid".to_owned(), (*version).to_owned());
+                let decision = vigil.judge(Look { sent, answered, version, run: *run });
+                assert_eq!(decision, *expected, "{name}, at {sent:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lease_that_was_deleted_and_created_again_is_another_one() {
+        let mut vigil = Vigil::new(Duration::from_secs(10));
+        let mut look = |uid: &str| {
+            let version = (uid.to_owned(), "7".to_owned());
+            vigil.judge(Look { sent: Duration::ZERO, answered: Duration::ZERO, version, run: Run::InDoubt })
+        };
+        assert_eq!(look("one"), Watch);
+        assert_eq!(look("other"), Refuse);
+    }
+}
