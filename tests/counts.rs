@@ -13,7 +13,6 @@ use kubectl_fabric::plan::{self, Action, Inputs, Live, Plan, Seen};
 use kubectl_fabric::render::Capabilities;
 use kubectl_fabric::values;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::process::Command;
@@ -56,8 +55,16 @@ fn fields(value: &Value) -> Value {
 fn planned(wanted: Vec<Arc<Sealed>>, live: Vec<Value>) -> Plan {
     let seen: Live =
         wanted.iter().zip(live).map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body, false))).collect();
-    let inputs =
-        Inputs { wanted, live: seen, inventory: &[], elsewhere: BTreeSet::new(), owner: &owner(), take_ownership: false };
+    let inputs = Inputs {
+        wanted,
+        live: seen,
+        inventory: &[],
+        hooks: Vec::new(),
+        events: &[],
+        confined: &[],
+        owner: &owner(),
+        take_ownership: false,
+    };
     plan::make(inputs).expect("all is ours")
 }
 

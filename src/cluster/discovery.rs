@@ -18,6 +18,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 pub(super) struct Resource {
     pub plural: String,
     pub namespaced: bool,
+    /// Whether the server lists its objects. Reviews and bindings are only ever created.
+    pub listable: bool,
 }
 
 /// What the server said of one group and version, by kind.
@@ -34,7 +36,7 @@ impl Discovery {
     /// How objects of a kind are addressed. A kind that is not served is asked for once more: it may have been defined since.
     pub async fn resource(&self, transport: &Transport, kind: &Kind) -> ApiResult<Resource> {
         if let Some(row) = kinds::lookup(&kind.api_version, &kind.kind) {
-            return Ok(Resource { plural: row.plural.to_owned(), namespaced: row.namespaced });
+            return Ok(Resource { plural: row.plural.to_owned(), namespaced: row.namespaced, listable: true });
         }
         // Held while asking, so that of many objects of one group only the first asks.
         let mut groups = self.groups.lock().await;
@@ -59,7 +61,7 @@ impl Discovery {
         if let Some(known) = &*everything {
             return Ok(known.clone());
         }
-        let (core, groups) = futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
+        let ((core, _), (groups, _)) = futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
         let mut names = BTreeSet::new();
         for (version, served) in core.into_iter().chain(groups) {
             names.extend(served.into_keys().map(|kind| format!("{version}/{kind}")));
@@ -68,6 +70,26 @@ impl Discovery {
         let names: Vec<String> = names.into_iter().collect();
         *everything = Some(names.clone());
         Ok(names)
+    }
+
+    /// Every kind in namespaces that can be listed, in one version each, as the server knows them now; and the groups of which it does
+    /// not know the kinds.
+    pub async fn listable(&self, transport: &Transport) -> ApiResult<(Vec<Kind>, Vec<String>)> {
+        let ((core, mut stale), (groups, more)) =
+            futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
+        stale.extend(more);
+        let mut known = self.groups.lock().await;
+        let mut kinds = BTreeMap::new();
+        for (api_version, served) in core.into_iter().chain(groups) {
+            let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+            for (kind, _) in served.iter().filter(|(_, resource)| resource.namespaced && resource.listable) {
+                // Whatever the version, a list has all objects.
+                let one = || Kind { api_version: api_version.clone(), kind: kind.clone() };
+                kinds.entry((group.clone(), kind.clone())).or_insert_with(one);
+            }
+            known.insert(api_version, served);
+        }
+        Ok((kinds.into_values().collect(), stale))
     }
 }
 
@@ -96,16 +118,18 @@ fn read_group(list: &Value) -> Served {
             // `pods/log` is a part of a kind, not a kind.
             let namespaced = resource["namespaced"].as_bool()?;
             (!plural.contains('/')).then(|| {
-                (resource["kind"].as_str().unwrap_or_default().to_owned(), Resource { plural: plural.to_owned(), namespaced })
+                let kind = resource["kind"].as_str().unwrap_or_default().to_owned();
+                (kind, Resource { plural: plural.to_owned(), namespaced, listable: lists(resource) })
             })
         })
         .collect()
 }
 
-async fn fetch_all(transport: &Transport, path: &str) -> ApiResult<BTreeMap<String, Served>> {
+/// By group and version; and those of which the server does not know the kinds.
+async fn fetch_all(transport: &Transport, path: &str) -> ApiResult<(BTreeMap<String, Served>, Vec<String>)> {
     let answer = transport.json(&call(path.to_owned(), AGGREGATED)).await?;
     if answer["kind"] == "APIGroupDiscoveryList" {
-        return Ok(read_aggregated(&answer));
+        return Ok((read_aggregated(&answer), stale(&answer)));
     }
     // A server before 1.26 names its versions only; each is then asked, all at once.
     let core = answer["versions"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -113,7 +137,22 @@ async fn fetch_all(transport: &Transport, path: &str) -> ApiResult<BTreeMap<Stri
     let versions = groups.flat_map(|group| group["versions"].as_array().into_iter().flatten());
     let names = core.chain(versions.filter_map(|version| version["groupVersion"].as_str()));
     let asked = names.map(|name| async move { Ok((name.to_owned(), fetch_group(transport, name).await?)) });
-    futures::future::try_join_all(asked).await.map(BTreeMap::from_iter)
+    futures::future::try_join_all(asked).await.map(|all| (all.into_iter().collect(), Vec::new()))
+}
+
+fn lists(resource: &Value) -> bool {
+    resource["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"))
+}
+
+/// Groups and versions of which the API server does not know the kinds: an aggregated server is away.
+fn stale(list: &Value) -> Vec<String> {
+    let groups = list["items"].as_array().into_iter().flatten();
+    let versions = groups.flat_map(|group| {
+        let name = group["metadata"]["name"].as_str().unwrap_or_default();
+        group["versions"].as_array().into_iter().flatten().map(move |version| (name, version))
+    });
+    let stale = versions.filter(|(_, version)| version["freshness"] == "Stale");
+    stale.map(|(name, version)| format!("{name}/{}", version["version"].as_str().unwrap_or_default())).collect()
 }
 
 fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
@@ -126,7 +165,8 @@ fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
             let served = resources.filter_map(|resource| {
                 let kind = resource["responseKind"]["kind"].as_str()?;
                 let plural = resource["resource"].as_str()?.to_owned();
-                Some((kind.to_owned(), Resource { plural, namespaced: resource["scope"] == "Namespaced" }))
+                let namespaced = resource["scope"] == "Namespaced";
+                Some((kind.to_owned(), Resource { plural, namespaced, listable: lists(resource) }))
             });
             let api_version = if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
             all.insert(api_version, served.collect());
@@ -143,16 +183,16 @@ mod tests {
     #[test]
     fn both_forms_of_discovery_say_the_same() {
         let one = read_group(&json!({"resources": [
-            {"name": "widgets", "kind": "Widget", "namespaced": true},
+            {"name": "widgets", "kind": "Widget", "namespaced": true, "verbs": ["get", "list"]},
             {"name": "widgets/status", "kind": "Widget", "namespaced": true},
         ]}));
         let all = read_aggregated(
             &json!({"items": [{"metadata": {"name": "example.com"}, "versions": [{"version": "v1", "resources": [
-                {"resource": "widgets", "responseKind": {"group": "example.com", "version": "v1", "kind": "Widget"}, "scope": "Namespaced"},
+                {"resource": "widgets", "responseKind": {"group": "example.com", "version": "v1", "kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]},
             ]}]}]}),
         );
         assert_eq!(all["example.com/v1"], one);
-        assert_eq!(one["Widget"], Resource { plural: "widgets".to_owned(), namespaced: true });
+        assert_eq!(one["Widget"], Resource { plural: "widgets".to_owned(), namespaced: true, listable: true });
         assert_eq!(one.len(), 1);
     }
 }

@@ -23,15 +23,15 @@ mod status;
 mod transport;
 mod watch;
 
-use crate::manifest::ObjectKey;
+use crate::manifest::{ObjectKey, Sealed};
 use discovery::{Discovery, Resource};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use http::Method;
 pub use list::Extent;
 use list::List;
-pub use requests::Applied;
 use requests::{Address, Call, FIELD_MANAGER};
+pub use requests::{Applied, Expects};
 use retry::{Policy, Repeat};
 use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
@@ -121,6 +121,8 @@ pub enum ApiErrorKind {
     UnknownKind,
     /// 410: the watch or list has expired.
     Expired,
+    /// Something else is there than what [`Apply::expects`] or [`Delete::uid`] says, or nothing.
+    Replaced,
     /// Not sent: the [`Fence`] was closed.
     FencedOff,
     /// Anything else.
@@ -131,10 +133,21 @@ pub type ApiResult<T> = std::result::Result<T, ApiError>;
 
 /// How an object is applied.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Apply {
+pub struct Apply<'a> {
     pub dry_run: bool,
     /// Takes fields over from other managers.
     pub force: bool,
+    /// Anything else that is there is left alone, with the error `Replaced`.
+    pub expects: Expects<'a>,
+}
+
+/// What is in a namespace.
+#[derive(Debug, Default)]
+pub struct Everything {
+    /// PartialObjectMetadata, under the objects' own apiVersion and kind.
+    pub objects: Vec<Value>,
+    /// Kinds that this user may not list, and groups whose server is away.
+    pub unread: Vec<String>,
 }
 
 /// How an object is deleted.
@@ -355,8 +368,27 @@ impl Cluster {
         Ok(self.listing(kind.clone(), namespace, selector, Extent::Metadata).fetch().await?.items)
     }
 
+    /// Metadata of everything in a namespace, of every kind that the server knows.
+    pub async fn list_everything(&self, namespace: &str) -> ApiResult<Everything> {
+        let (kinds, unread) = self.inner.discovery.listable(&self.inner.transport).await?;
+        let mut everything = Everything { objects: Vec::new(), unread };
+        let reads = kinds.iter().map(|kind| self.list_metadata(kind, Some(namespace), ""));
+        for (kind, read) in kinds.iter().zip(futures::future::join_all(reads).await) {
+            match read {
+                Ok(objects) => everything.objects.extend(objects),
+                // Its definition is gone by now, and its objects with it.
+                Err(error) if error.code == 404 => {}
+                Err(error) if error.kind == ApiErrorKind::Forbidden || error.code == 405 => {
+                    everything.unread.push(kind.kind.clone())
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(everything)
+    }
+
     /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object as the server has it now.
-    pub async fn apply(&self, object: impl Into<Applied<'_>>, how: Apply) -> ApiResult<Value> {
+    pub async fn apply(&self, object: impl Into<Applied<'_>>, how: Apply<'_>) -> ApiResult<Value> {
         self.apply_into(object, how, PhantomData).await
     }
 
@@ -364,7 +396,7 @@ impl Cluster {
     pub async fn apply_into<T>(
         &self,
         object: impl Into<Applied<'_>>,
-        how: Apply,
+        how: Apply<'_>,
         seed: impl for<'de> DeserializeSeed<'de, Value = T>,
     ) -> ApiResult<T> {
         let object = object.into();
@@ -381,10 +413,19 @@ impl Cluster {
             ],
         );
         let verb = if how.dry_run { "dry-run" } else { "apply" };
+        let expects = match how.expects {
+            // It names a version itself.
+            Expects::Absent if object.is_versioned() => Expects::Anything,
+            expects => expects,
+        };
+        let Some(text) = expects.state_in(object.text()) else {
+            return Err(ApiError::local(ApiErrorKind::Invalid, &words, "it lacks metadata"));
+        };
         // The server takes JSON under this name too, and reads it faster than YAML.
-        let call = Call::write_text(verb, Method::PATCH, path, "application/apply-patch+yaml", object.text(), words);
+        let call = Call::write_text(verb, Method::PATCH, path, "application/apply-patch+yaml", text, words);
         let call = self.own(call.repeat(repeat(object.is_versioned() && !how.dry_run)));
-        transport::read_json(&call.words, &self.inner.transport.send(&call).await?, seed)
+        let answer = self.inner.transport.send(&call).await.map_err(|error| expects.judge(error))?;
+        transport::read_json(&call.words, &answer, seed)
     }
 
     /// Creates an object. It is sent again when its answer is lost, so what exists already may be one's own: read back to know.
@@ -395,6 +436,20 @@ impl Cluster {
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
         let call = Call::write("create", Method::POST, path, requests::JSON, body, words);
         self.inner.transport.json(&self.own(call.repeat(Repeat::Harmless))).await
+    }
+
+    /// Asks by a dry run whether an object could be created if nothing had its name: admission and validation come before that check.
+    pub async fn try_create(&self, object: &Sealed) -> ApiResult<()> {
+        let applied = Applied::from(object);
+        let address = applied.address()?;
+        let words = address.words("check (by a dry run)");
+        let path = self.address_path(&address, &words, false).await?;
+        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict"), ("dryRun", "All")]);
+        let call = Call::write_text("dry-run", Method::POST, path, requests::JSON, applied.text(), words);
+        match self.inner.transport.send(&self.own(call.repeat(Repeat::Harmless))).await {
+            Err(error) if error.kind != ApiErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in between is a Conflict. It is sent again
@@ -417,7 +472,7 @@ impl Cluster {
         self.inner.transport.json(&self.own(call.repeat(repeat(requests::is_versioned(patch))))).await
     }
 
-    /// False when there was nothing to delete (any more); an object with another UID than the wanted one is a Conflict.
+    /// False when there was nothing to delete (any more); an object with another UID than the wanted one is `Replaced`.
     pub async fn delete(&self, api_version: &str, key: &ObjectKey, how: Delete) -> ApiResult<bool> {
         let words = format!("delete {key}");
         let path = self.path(api_version, key, &words).await?;
@@ -444,6 +499,9 @@ impl Cluster {
         match self.inner.transport.send(&self.own(call.repeat(repeat))).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind == ApiErrorKind::Conflict && is_about_the_uid(&error.message) => {
+                Err(ApiError { kind: ApiErrorKind::Replaced, ..error })
+            }
             Err(error) => Err(error),
         }
     }
@@ -508,6 +566,11 @@ impl Cluster {
         };
         Ok(requests::path(address.api_version, &resource.plural, namespace, named.then_some(address.name)))
     }
+}
+
+/// Words of apiserver's `BeforeDelete` and of its storage's `Preconditions.Check`: the answer has no reason of its own.
+fn is_about_the_uid(message: &str) -> bool {
+    ["UID in the precondition", "UID in precondition"].iter().any(|words| message.contains(words))
 }
 
 /// With a resourceVersion a second attempt would meet the version that the first one made.

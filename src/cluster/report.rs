@@ -84,6 +84,9 @@ impl From<ApiError> for Error {
             ApiErrorKind::FencedOff => {
                 Error::refused(format!("cannot {request}: this run may not write any more")).why(error.message)
             }
+            ApiErrorKind::Replaced => {
+                Error::cluster(format!("cannot {request}: it is not the object that was seen")).why(error.message)
+            }
             ApiErrorKind::Terminating => {
                 Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
             }

@@ -188,6 +188,75 @@ impl<'a> Applied<'a> {
     }
 }
 
+/// What must be there when an object is applied. The server compares it within the write, so nothing comes between a look and the
+/// write, and it costs no request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expects<'a> {
+    /// The object is created or changed, whichever it takes.
+    #[default]
+    Anything,
+    /// No object: it is created.
+    Absent,
+    /// The object with this UID: it is changed.
+    Uid(&'a str),
+}
+
+impl Expects<'_> {
+    /// Adds the expectation to the metadata of an object's JSON, which this program wrote: compact.
+    pub(super) fn state_in(self, text: Bytes) -> Option<Bytes> {
+        let field = match self {
+            Expects::Anything => return Some(text),
+            // Revision 1 of etcd is the empty store, so no object has it: the server creates, and answers 409 when there is
+            // something to change. It is not stored.
+            Expects::Absent => "\"resourceVersion\":\"1\",".to_owned(),
+            // The UID of an object never changes: the server answers 422 for another one and 409 when there is no object. Apply
+            // keeps no manager for it.
+            Expects::Uid(uid) => format!("\"uid\":{},", Value::from(uid)),
+        };
+        let at = inside_metadata(&text)?;
+        let mut stated = Vec::with_capacity(text.len() + field.len());
+        stated.extend_from_slice(&text[..at]);
+        stated.extend_from_slice(field.as_bytes());
+        stated.extend_from_slice(&text[at..]);
+        Some(stated.into())
+    }
+
+    /// Tells the answer that something else is there from other refusals.
+    pub(super) fn judge(self, error: ApiError) -> ApiError {
+        let unexpected = match (self, error.kind) {
+            (Expects::Anything, _) => false,
+            // Be it a conflict of versions or of fields: there is an object.
+            (Expects::Absent, kind) => kind == ApiErrorKind::Conflict,
+            (Expects::Uid(_), ApiErrorKind::Invalid) => error.causes.iter().any(|cause| cause.field == "metadata.uid"),
+            // Words of apiserver's `applyPatch`: the answer has no reason of its own.
+            (Expects::Uid(_), kind) => kind == ApiErrorKind::Conflict && error.message.contains("uid mismatch"),
+        };
+        ApiError { kind: if unexpected { ApiErrorKind::Replaced } else { error.kind }, ..error }
+    }
+}
+
+/// Where the fields of an object's own metadata begin.
+fn inside_metadata(json: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"\"metadata\":{";
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' if depth == 1 && json[at..].starts_with(NAME) => return Some(at + NAME.len()),
+            b'"' => {
+                at += 1;
+                while *json.get(at)? != b'"' {
+                    at += if json[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
 pub(super) fn is_versioned(body: &Value) -> bool {
     !body["metadata"]["resourceVersion"].is_null()
 }
@@ -213,6 +282,24 @@ mod tests {
             "/p?labelSelector=app%20in%20%28a%2Cb%29%2C%21c%2Cd%3De&limit=500"
         );
         assert_eq!(query("/p".to_owned(), &[("continue", "")]), "/p");
+    }
+
+    #[test]
+    fn an_expectation_is_stated_in_the_objects_own_metadata() {
+        let body = serde_json::json!({
+            "apiVersion": "v1", "kind": "metadata", "spec": {"metadata": {"a": "\\\"}"}}, "list": ["metadata", {"metadata": {}}],
+            "metadata": {"name": "a"},
+        });
+        let state =
+            |expects: Expects| -> Value { serde_json::from_slice(&expects.state_in(body.to_string().into()).unwrap()).unwrap() };
+        let mut wanted = body.clone();
+        wanted["metadata"]["resourceVersion"] = "1".into();
+        assert_eq!(state(Expects::Absent), wanted);
+        let mut wanted = body.clone();
+        wanted["metadata"]["uid"] = "\"".into();
+        assert_eq!(state(Expects::Uid("\"")), wanted);
+        assert_eq!(state(Expects::Anything), body);
+        assert_eq!(Expects::Absent.state_in(Bytes::from_static(b"{\"kind\":\"metadata")), None);
     }
 
     #[test]

@@ -543,7 +543,7 @@ mod tests {
     async fn an_apply_says_who_writes_and_asks_for_strictness() {
         let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
         let cluster = server.cluster(impatient()).await;
-        cluster.apply(&lease(), Apply { dry_run: true, force: true }).await.unwrap();
+        cluster.apply(&lease(), Apply { dry_run: true, force: true, ..Apply::default() }).await.unwrap();
         cluster.apply(&lease(), Apply::default()).await.unwrap();
         let path =
             "PATCH /apis/coordination.k8s.io/v1/namespaces/org1/leases/lock?fieldManager=kubectl-fabric&fieldValidation=Strict";

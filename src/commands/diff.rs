@@ -2,7 +2,7 @@
 
 use super::arguments::{Format, OUTPUT, OutputArguments, revision};
 use super::install::WantedArguments;
-use super::release_document::{changes, chart_source, chart_source_document};
+use super::release_document::{changes, chart_source, chart_source_document, hook_changes};
 use super::upgrade::ReuseArguments;
 use super::{DIFFERENT, Edge, complete};
 use crate::chart::Origin;
@@ -181,7 +181,7 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
         after: None,
         why: String::new(),
     }));
-    Plan { steps }
+    Plan { steps, hooks: Vec::new() }
 }
 
 /// Prints the differences, with where the chart came from if one was rendered; status 2 when there are some and it was asked for.
@@ -216,20 +216,10 @@ fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
 }
 
 fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
-    if plan.is_empty() {
-        return "no differences\n".to_owned();
-    }
     let mut text = String::new();
-    for step in differing(plan) {
-        let what = match step.action {
-            Action::Create => "to create",
-            Action::Change => "to change",
-            Action::Recreate => "to recreate",
-            Action::Prune => "to delete",
-            Action::Unchanged | Action::Keep => "",
-        };
+    let mut add = |step: &Step, of: &str| {
         let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
-        text.push_str(&format!("{BOLD}{} ({what}{why}){BOLD:#}\n", step.key));
+        text.push_str(&format!("{BOLD}{} ({of}{}{why}){BOLD:#}\n", step.key, to_do(step.action)));
         for line in harmless(&unified(step, context, masker)).lines() {
             let style = match line.as_bytes().first() {
                 Some(b'+') => GREEN,
@@ -240,9 +230,24 @@ fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
             text.push_str(&format!("{style}{line}{style:#}\n"));
         }
         text.push('\n');
+    };
+    differing(plan).for_each(|step| add(step, ""));
+    plan.hooks.iter().for_each(|hook| add(&hook.step, &format!("hook of {}, ", hook.events_in_words())));
+    match plan.is_empty() {
+        true => text.push_str("no differences\n"),
+        false => text.push_str(&format!("{}\n", counts(plan))),
     }
-    text.push_str(&format!("{}\n", counts(plan)));
     text
+}
+
+fn to_do(action: Action) -> &'static str {
+    match action {
+        Action::Create => "to create",
+        Action::Change => "to change",
+        Action::Recreate => "to recreate",
+        Action::Prune => "to delete",
+        Action::Unchanged | Action::Keep => "",
+    }
 }
 
 /// `1 to change, 2 to create, 30 unchanged`
@@ -264,5 +269,9 @@ fn document(plan: &Plan, masker: &Masker, context: usize) -> Value {
     for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {
         change["diff"] = json!(unified(step, context, masker));
     }
-    json!({ "schemaVersion": 1, "different": !plan.is_empty(), "changes": listed })
+    let mut hooks = hook_changes(plan);
+    for (change, hook) in hooks.as_array_mut().into_iter().flatten().zip(&plan.hooks) {
+        change["diff"] = json!(unified(&hook.step, context, masker));
+    }
+    json!({ "schemaVersion": 1, "different": !plan.is_empty(), "changes": listed, "hookChanges": hooks })
 }

@@ -103,6 +103,7 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
         }
     }
     terminal.print(&changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
+    terminal.print(&hooks_in_words(&outcome.plan, namespace, outcome.dry_run))?;
     terminal.print(&values_in_words(&outcome.changed_values))?;
     terminal.print(&identities_in_words(outcome))?;
     terminal.print(&kept_in_words(&outcome.plan, namespace))?;
@@ -150,8 +151,8 @@ fn next(verb: Verb, outcome: &Outcome) -> Option<String> {
     }
 }
 
-fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
-    let word = |action| match (action, dry_run) {
+fn word(action: Action, dry_run: bool) -> &'static str {
+    match (action, dry_run) {
         (Action::Create, true) => "to create",
         (Action::Create, false) => "created",
         (Action::Change, true) => "to change",
@@ -162,17 +163,35 @@ fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
         (Action::Prune, false) => "deleted",
         (Action::Unchanged, _) => "unchanged",
         (Action::Keep, _) => "kept",
-    };
+    }
+}
+
+fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
     let actions = [Action::Create, Action::Change, Action::Recreate, Action::Prune, Action::Unchanged];
     let counts: Vec<String> = actions
         .into_iter()
         .map(|action| (plan.count(action), action))
         .filter(|(count, _)| *count > 0)
-        .map(|(count, action)| format!("{count} {}", word(action)))
+        .map(|(count, action)| format!("{count} {}", word(action, dry_run)))
         .collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let changed = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep));
-    format!("CHANGES: {counts}\n{}", by_kind(changed, namespace, |action| format!("{} ", word(action))))
+    format!("CHANGES: {counts}\n{}", by_kind(changed, namespace, |action| format!("{} ", word(action, dry_run))))
+}
+
+/// One line for each hook, in the order in which they run.
+fn hooks_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
+    if plan.hooks.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["", ""]);
+    for hook in &plan.hooks {
+        let step = &hook.step;
+        let why = if step.action == Action::Change && !step.why.is_empty() { format!(": {}", step.why) } else { String::new() };
+        let what = format!("{} {} ({}{why})", step.key.kind, name_in(step, namespace), word(step.action, dry_run));
+        table.row([format!("  {}", hook.events_in_words()).into(), harmless(&what).into()]);
+    }
+    format!("HOOKS:\n{}", table.text_without_headers())
 }
 
 fn kept_in_words(plan: &Plan, namespace: &str) -> String {
@@ -186,10 +205,7 @@ fn kept_in_words(plan: &Plan, namespace: &str) -> String {
 fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: impl Fn(Action) -> String) -> String {
     let mut lines: Vec<(&Step, Vec<String>)> = Vec::new();
     for step in steps {
-        let name = match &step.key.namespace {
-            Some(other) if other != namespace => format!("{other}/{}", step.key.name),
-            _ => step.key.name.clone(),
-        };
+        let name = name_in(step, namespace);
         let alike = |it: &Step| (it.action, &it.key.kind, &it.why) == (step.action, &step.key.kind, &step.why);
         match lines.iter_mut().find(|(first, _)| alike(first)) {
             Some((_, names)) => names.push(name),
@@ -202,6 +218,14 @@ fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: imp
         table.row([format!("  {}{}", word(step.action), step.key.kind).into(), (list_of(&names) + &why).into()]);
     }
     table.text_without_headers()
+}
+
+/// The name of an object as a reader in this namespace needs it.
+fn name_in(step: &Step, namespace: &str) -> String {
+    match &step.key.namespace {
+        Some(other) if other != namespace => format!("{other}/{}", step.key.name),
+        _ => step.key.name.clone(),
+    }
 }
 
 /// Whether the reader would ask why: what is deleted because it was asked for needs no reason.
@@ -246,6 +270,7 @@ fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
         document["chartSource"] = document::chart_source_document(origin);
     }
     document["changes"] = document::changes(&outcome.plan);
+    document["hookChanges"] = document::hook_changes(&outcome.plan);
     document["changedValues"] = json!(outcome.changed_values);
     document["generatedIdentities"] = json!(outcome.generated_identities);
     document["kept"] = json!(outcome.kept);

@@ -2,7 +2,7 @@
 
 use crate::chart::{Origin, repository};
 use crate::manifest::{self, Hook};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 use crate::release::{Record, Status, Summary};
 use crate::terminal::{self, harmless, time};
 use crate::yaml;
@@ -108,15 +108,26 @@ pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
 /// What a plan changes; objects that stay as they are do not appear.
 pub fn changes(plan: &Plan) -> Value {
     let changed = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
-    let change = |step: &crate::plan::Step| {
-        json!({
-            "action": step.action,
-            "apiVersion": step.api_version,
-            "kind": step.key.kind,
-            "namespace": step.key.namespace,
-            "name": step.key.name,
-            "why": step.why,
-        })
-    };
     Value::Array(changed.map(change).collect())
+}
+
+/// What the hooks of an operation do to the objects that are there.
+pub fn hook_changes(plan: &Plan) -> Value {
+    let changes = plan.hooks.iter().map(|hook| {
+        let mut change = change(&hook.step);
+        change["events"] = json!(hook.events);
+        change
+    });
+    Value::Array(changes.collect())
+}
+
+fn change(step: &Step) -> Value {
+    json!({
+        "action": step.action,
+        "apiVersion": step.api_version,
+        "kind": step.key.kind,
+        "namespace": step.key.namespace,
+        "name": step.key.name,
+        "why": step.why,
+    })
 }

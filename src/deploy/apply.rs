@@ -3,10 +3,12 @@
 
 use super::wait::{Awaited, Monitor};
 use super::{Event, Writer};
-use crate::cluster::{Apply, Delete};
+use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::readiness::ReadOutline;
-use crate::manifest::{ObjectKey, order};
+use crate::manifest::{ObjectKey, Sealed, order};
+use crate::plan::compare::owned_fields;
+use crate::plan::ownership::{Owner, owner_of};
 use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
 use futures::stream;
@@ -148,22 +150,59 @@ async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> R
 }
 
 async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
-    writer.check()?;
-    let Writer { context, options, .. } = writer;
     let wanted = step.wanted.as_ref().expect("only what is wanted is applied");
-    let how = Apply { dry_run: false, force: options.force_conflicts };
-    let body = context
-        .cluster
-        .apply_into(wanted.as_ref(), how, ReadOutline)
-        .await
-        .map_err(|error| Error::from(error).context(format!("cannot apply {}", step.key)))?;
+    let uid = step.uid();
+    let expects = match (step.action, &uid) {
+        (Action::Change, Some(uid)) => Expects::Uid(uid),
+        _ => Expects::Absent,
+    };
+    let body = put(writer, wanted, expects).await?;
     let action = match step.action {
         Action::Create => "created",
         Action::Recreate => "made anew",
         _ => "changed",
     };
-    context.progress.event(&Event::Applied { action: action.to_owned(), object: step.key.to_string() });
+    writer.context.progress.event(&Event::Applied { action: action.to_owned(), object: step.key.to_string() });
     Ok(body)
+}
+
+/// Writes an object if what is there is what the plan saw: nothing, or the object of this UID. Returns its outline.
+///
+/// # Errors
+///
+/// Somebody else created or deleted an object of this name meanwhile.
+pub(super) async fn put(writer: &Writer<'_>, wanted: &Sealed, expects: Expects<'_>) -> Result<Value> {
+    writer.check()?;
+    let Writer { context, options, .. } = writer;
+    let send = async |expects: Expects<'_>| {
+        let how = Apply { force: options.force_conflicts, expects, ..Apply::default() };
+        context.cluster.apply_into(wanted, how, ReadOutline).await
+    };
+    let mut written = send(expects).await;
+    // A write whose answer was lost is sent again and finds its own object, which has our marks and our field manager.
+    if expects == Expects::Absent && is_replaced(&written) {
+        let there = context.cluster.get(&wanted.api_version, &wanted.key).await?;
+        let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+        match there.as_ref().map(|body| (body, body["metadata"]["uid"].as_str().unwrap_or_default())) {
+            None => written = send(expects).await,
+            Some((body, uid)) if owner.owns(body) && owned_fields(body).is_some() => written = send(Expects::Uid(uid)).await,
+            Some((body, _)) => {
+                return Err(Error::cluster(format!("cannot create {}: an object of this name appeared meanwhile", wanted.key))
+                    .why(format!("{}, and it was not there when the plan was made", owner_of(body)))
+                    .hint("move it away, or take it over with --take-ownership"));
+            }
+        }
+    }
+    written.map_err(|error| match error.kind {
+        ApiErrorKind::Replaced => {
+            Error::cluster(format!("cannot apply {}: it was deleted, or created again, meanwhile", wanted.key)).why(error.message)
+        }
+        _ => Error::from(error).context(format!("cannot apply {}", wanted.key)),
+    })
+}
+
+fn is_replaced<T>(written: &ApiResult<T>) -> bool {
+    written.as_ref().is_err_and(|error| error.kind == ApiErrorKind::Replaced)
 }
 
 /// Deletes what the plan prunes: only the very objects that the plan saw.
@@ -193,6 +232,10 @@ async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
     let how = Delete { uid: step.uid(), foreground: step.key.kind == "Job", ..Delete::default() };
     let deleted = context.cluster.delete(&step.api_version, &step.key, how).await;
     match deleted {
+        // With another UID it is not the object that the plan saw, which is gone.
+        Err(error) if error.kind == ApiErrorKind::Replaced => {
+            context.warn(&format!("{} stays: it was deleted, and created again by someone else, meanwhile", step.key));
+        }
         Ok(true) => context.progress.event(&Event::Applied { action: "deleted".to_owned(), object: step.key.to_string() }),
         Ok(false) => {}
         Err(error) => return Err(Error::from(error).context(format!("cannot delete {}", step.key))),

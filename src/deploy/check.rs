@@ -2,9 +2,10 @@
 
 use super::apply::IN_FLIGHT;
 use super::{Context, Options};
-use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause};
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause, Expects};
 use crate::error::{Error, Kind, Place, Result};
 use crate::manifest::ObjectKey;
+use crate::plan::hooks::HookStep;
 use crate::plan::{self, Action, Plan, Step};
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
@@ -20,12 +21,14 @@ const TRIED_CREATES: usize = 100;
 ///
 /// One report of all problems: fields of other managers, immutable fields, what admission, quota or validation refuse, missing rights.
 pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) -> Result<()> {
-    let tried = chosen(plan);
-    let how = Apply { dry_run: true, force: options.force_conflicts };
-    let tries: Vec<_> = tried
+    let force = options.force_conflicts;
+    let tries: Vec<_> = chosen(plan)
         .into_iter()
-        .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried")))
-        .map(|(index, wanted)| async move { (index, context.cluster.apply(wanted.as_ref(), how).await) })
+        .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried"), plan.steps[index].uid()))
+        .map(|(index, wanted, uid)| async move {
+            let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
+            (index, context.cluster.apply(wanted.as_ref(), Apply { dry_run: true, force, expects }).await)
+        })
         .collect();
     // In the order of the plan, so that problems are told in it.
     let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
@@ -40,15 +43,48 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
             }
-            Err(error) => {
-                let fixed = if is_immutable(&error) { fixed_fields(step, &error) } else { Vec::new() };
-                problems.push(Problem { key: step.key.clone(), error, fixed });
-            }
+            Err(error) => problems.push(Problem::of(step, error)),
         }
     }
+    drop(answers);
+    problems.extend(try_hooks(context, &plan.hooks, force).await);
     match problems.is_empty() {
         true => Ok(()),
         false => Err(report(context, problems)),
+    }
+}
+
+/// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name is taken comes last among what the
+/// server checks.
+async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Vec<Problem> {
+    let tries = hooks.iter().map(|hook| async move {
+        let step = &hook.step;
+        let wanted = step.wanted.as_ref().expect("a hook is wanted");
+        let uid = step.uid();
+        let tried = match step.action {
+            Action::Recreate => context.cluster.try_create(wanted).await,
+            _ => {
+                let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
+                context.cluster.apply(wanted.as_ref(), Apply { dry_run: true, force, expects }).await.map(drop)
+            }
+        };
+        let error = tried.err().filter(|error| tells_of_a_hook(step, error))?;
+        let subject = format!("{} (hook of {})", step.key, hook.events_in_words());
+        Some(Problem { subject, recreatable: false, ..Problem::of(step, error) })
+    });
+    stream::iter(tries).buffered(IN_FLIGHT).filter_map(|problem| async { problem }).collect().await
+}
+
+/// Whether a refusal stands when the hook runs. By then the operation has made what a hook needs: a pod its service account and room in
+/// the quota, a binding its role, a custom resource its kind.
+fn tells_of_a_hook(step: &Step, error: &ApiError) -> bool {
+    match error.kind {
+        ApiErrorKind::NotFound | ApiErrorKind::UnknownKind | ApiErrorKind::AlreadyExists => false,
+        ApiErrorKind::Forbidden => {
+            let of_quota = step.action == Action::Recreate && error.message.contains("exceeded quota");
+            error.denial().is_some() || (step.key.kind != "Pod" && !of_quota)
+        }
+        _ => true,
     }
 }
 
@@ -105,18 +141,27 @@ pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
         options.recreate.iter().any(|asked| asked.eq_ignore_ascii_case(&name))
     };
     match step.key.kind.as_str() {
-        "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition" => false,
+        _ if holds_more(&step.key) => false,
         "Job" => true,
         _ => asked(),
     }
 }
 
+/// Whether data or other objects would be lost with an object.
+fn holds_more(key: &ObjectKey) -> bool {
+    matches!(key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition")
+}
+
 /// One object that the server does not accept.
 struct Problem {
     key: ObjectKey,
+    /// The object, as it is named to the user.
+    subject: String,
     error: ApiError,
     /// The fields that may not change and would, when that is what is wrong.
     fixed: Vec<String>,
+    /// Whether `--recreate` helps.
+    recreatable: bool,
 }
 
 /// Fields of a StatefulSet's spec that may change (apps `ValidateStatefulSetUpdate`); its answer names these, not the one at fault.
@@ -146,8 +191,17 @@ fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
 }
 
 impl Problem {
+    fn of(step: &Step, error: ApiError) -> Problem {
+        let fixed = if is_immutable(&error) { fixed_fields(step, &error) } else { Vec::new() };
+        let recreatable = !holds_more(&step.key);
+        Problem { key: step.key.clone(), subject: step.key.to_string(), error, fixed, recreatable }
+    }
+
     fn places(&self) -> Vec<Place> {
-        let place = |note: String| Place::new(self.key.to_string()).note(note);
+        let place = |note: String| Place::new(self.subject.clone()).note(note);
+        if self.error.kind == ApiErrorKind::Replaced {
+            return vec![place("it appeared, or was deleted and created again, since the plan was made".to_owned())];
+        }
         if let Some((why, _)) = self.error.denial() {
             return vec![place(why)];
         }
@@ -180,8 +234,9 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     }
     let release = &context.release;
     let conflicts = problems.iter().any(|problem| problem.error.kind == ApiErrorKind::Conflict);
+    let replaced = problems.iter().any(|problem| problem.error.kind == ApiErrorKind::Replaced);
     let immutable: Vec<&Problem> = problems.iter().filter(|problem| !problem.fixed.is_empty()).collect();
-    let kind = if conflicts || !immutable.is_empty() { Kind::Refused } else { Kind::Cluster };
+    let kind = if conflicts || replaced || !immutable.is_empty() { Kind::Refused } else { Kind::Cluster };
     let many = problems.len() > 1;
     let what = format!(
         "the cluster does not accept {} of release \"{release}\"",
@@ -196,12 +251,19 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
         ));
     }
     if !immutable.is_empty() {
+        error = error.why("Kubernetes does not change such a field of an object that exists");
+    }
+    let (recreatable, others): (Vec<_>, Vec<_>) = immutable.into_iter().partition(|problem| problem.recreatable);
+    if !recreatable.is_empty() {
         let flags: Vec<String> =
-            immutable.iter().map(|problem| format!("--recreate {}/{}", problem.key.kind, problem.key.name)).collect();
-        error = error.why("Kubernetes does not change such a field of an object that exists").hint(format!(
+            recreatable.iter().map(|problem| format!("--recreate {}/{}", problem.key.kind, problem.key.name)).collect();
+        error = error.hint(format!(
             "`{}` deletes and makes anew; a StatefulSet's pods and volumes stay while that happens",
             flags.join(" ")
         ));
+    }
+    for Problem { subject, .. } in others {
+        error = error.hint(format!("leave the fields of {subject} as they are, or give it another name"));
     }
     let mut rights: Vec<String> = problems.iter().filter_map(|problem| Some(problem.error.denial()?.1)).collect();
     rights.dedup();

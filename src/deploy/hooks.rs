@@ -1,92 +1,99 @@
 //! Hooks: objects that run before or after the rest, one at a time, by weight and name. Helm's rules.
 
 use super::wait::{Awaited, Monitor};
-use super::{Context, Event, Writer};
-use crate::cluster::{ApiErrorKind, Apply, Delete, Kind};
-use crate::error::{Error, Result};
-use crate::manifest::readiness::ReadOutline;
-use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
+use super::{Context, Event, Writer, apply};
+use crate::cluster::{ApiErrorKind, Delete, Expects, Kind};
+use crate::error::Result;
+use crate::manifest::{DeletePolicy, HookEvent, ObjectKey};
+use crate::plan::Plan;
+use crate::plan::hooks::HookStep;
 use serde_json::Value;
+use std::collections::HashMap;
+
+/// UIDs of the hooks that this operation has created; `None` once they are deleted again.
+pub type Made<'p> = HashMap<&'p ObjectKey, Option<String>>;
 
 /// Runs the hooks of one event; the first that fails ends it.
 ///
 /// # Errors
 ///
 /// Names the hook, why it failed and the last lines of its pod. A failed hook stays for inspection unless its policy says otherwise.
-pub async fn run(writer: &Writer<'_>, hooks: &[Hook], event: HookEvent, monitor: &mut Monitor<'_>) -> Result<()> {
-    if writer.options.no_hooks {
-        return Ok(());
-    }
-    let mut chosen: Vec<&Hook> = hooks.iter().filter(|hook| hook.events.contains(&event)).collect();
-    chosen.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
-    for hook in chosen {
-        run_one(writer, hook, monitor).await?;
+pub async fn run<'p>(
+    writer: &Writer<'_>,
+    plan: &'p Plan,
+    event: HookEvent,
+    monitor: &mut Monitor<'_>,
+    made: &mut Made<'p>,
+) -> Result<()> {
+    for hook in plan.hooks.iter().filter(|hook| hook.events.contains(&event)) {
+        run_one(writer, hook, monitor, made).await?;
     }
     Ok(())
 }
 
 /// Runs one hook: away with its forerunner, create, wait, clean up by policy.
-pub async fn run_one(writer: &Writer<'_>, hook: &Hook, monitor: &mut Monitor<'_>) -> Result<()> {
+pub async fn run_one<'p>(writer: &Writer<'_>, hook: &'p HookStep, monitor: &mut Monitor<'_>, made: &mut Made<'p>) -> Result<()> {
     let Writer { context, options, .. } = writer;
-    let object = &hook.object;
-    let one = Awaited::ended(&object.key, object.api_version());
-    let tell = |phase: &str| context.progress.event(&Event::Hook { hook: object.key.to_string(), phase: phase.to_owned() });
+    let step = &hook.step;
+    let one = Awaited::ended(&step.key, &step.api_version);
+    let tell = |phase: &str| context.progress.event(&Event::Hook { hook: step.key.to_string(), phase: phase.to_owned() });
     writer.check()?;
-    let runs = matches!(object.key.kind.as_str(), "Pod" | "Job");
-    // Whatever the policy of what runs: a forerunner that an interrupted run left has run for that run, not for this one.
-    if runs || hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation) {
-        delete(writer, object, monitor).await?;
+    let mut there = made.get(&step.key).cloned().unwrap_or_else(|| step.uid());
+    if let Some(uid) = there.take_if(|_| hook.replaces()) {
+        delete(writer, &one, &uid, monitor).await?;
     }
     tell("running");
-    let how = Apply { dry_run: false, force: true };
-    let body = context
-        .cluster
-        .apply_into(&object.body, how, ReadOutline)
-        .await
-        .map_err(|error| Error::from(error).context(format!("hook {} cannot be created", object.key)))?;
-    monitor.note(&object.key, body);
-    let done = if runs { monitor.until_ready(std::slice::from_ref(&one), options.timeout).await } else { Ok(()) };
+    let wanted = step.wanted.as_ref().expect("a hook is wanted");
+    let expects = there.as_deref().map_or(Expects::Absent, Expects::Uid);
+    let body =
+        apply::put(writer, wanted, expects).await.map_err(|error| error.context(format!("hook {} cannot be run", step.key)))?;
+    let uid = body["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    made.insert(&step.key, Some(uid.clone()));
+    monitor.note(&step.key, body);
+    let done = match hook.hook.runs() {
+        true => monitor.until_ready(std::slice::from_ref(&one), options.timeout).await,
+        false => Ok(()),
+    };
     match done {
         Ok(()) => {
             tell("succeeded");
-            if hook.delete_policies.contains(&DeletePolicy::HookSucceeded) {
-                delete(writer, object, monitor).await?;
+            if hook.deletes(DeletePolicy::HookSucceeded) {
+                delete(writer, &one, &uid, monitor).await?;
+                made.insert(&step.key, None);
             }
             Ok(())
         }
         Err(error) if error.kind() == crate::error::Kind::Interrupted => Err(error),
         Err(error) => {
             tell("failed");
-            let error = error.context(format!("hook {} failed", object.key));
-            if hook.delete_policies.contains(&DeletePolicy::HookFailed) {
-                delete(writer, object, monitor).await?;
+            let error = error.context(format!("hook {} failed", step.key));
+            if hook.deletes(DeletePolicy::HookFailed) {
+                delete(writer, &one, &uid, monitor).await?;
                 return Err(error);
             }
             Err(error.hint(format!(
                 "it is kept for you to look at: `kubectl -n {} describe {}/{}`",
                 context.namespace,
-                object.key.kind.to_lowercase(),
-                object.key.name
+                step.key.kind.to_lowercase(),
+                step.key.name
             )))
         }
     }
 }
 
-/// Deletes a hook's object and waits until it is gone.
-pub async fn delete(writer: &Writer<'_>, object: &Object, monitor: &mut Monitor<'_>) -> Result<()> {
-    let one = Awaited::ended(&object.key, object.api_version());
-    let how = Delete { foreground: one.key.kind == "Job", ..Delete::default() };
+/// Deletes a hook's object, and waits until it is gone. One of another UID is somebody else's, and the hook's own is gone.
+pub async fn delete(writer: &Writer<'_>, one: &Awaited, uid: &str, monitor: &mut Monitor<'_>) -> Result<()> {
+    let how = Delete { uid: Some(uid.to_owned()), foreground: one.key.kind == "Job", ..Delete::default() };
     match writer.context.cluster.delete(&one.api_version, &one.key, how).await {
-        Ok(true) => monitor.until_gone(&one, None, writer.options.timeout).await,
+        Ok(true) => monitor.until_gone(one, Some(uid), writer.options.timeout).await,
         Ok(false) => Ok(()),
-        Err(error) if error.kind == ApiErrorKind::UnknownKind => Ok(()),
+        Err(error) if matches!(error.kind, ApiErrorKind::UnknownKind | ApiErrorKind::Replaced) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// The pods that a hook's object ran: itself, or those of its Job.
-pub async fn pods(context: &Context<'_>, hook: &Hook) -> Result<Vec<Value>> {
-    let key = &hook.object.key;
+pub async fn pods(context: &Context<'_>, key: &ObjectKey) -> Result<Vec<Value>> {
     let pods = Kind { api_version: "v1".into(), kind: "Pod".into() };
     Ok(match key.kind.as_str() {
         "Pod" => context.cluster.get("v1", key).await?.into_iter().collect(),

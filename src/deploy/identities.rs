@@ -1,9 +1,11 @@
 //! The identities of an organization's nodes: compared with the Secrets that exist, made where they are missing.
 
 use super::{Context, Intent, Target, Writer};
-use crate::cluster::{Apply, Kind};
+use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Apply, Expects, Kind};
 use crate::error::{Error, Result};
 use crate::identity;
+use crate::manifest::Object;
+use crate::plan::compare;
 use crate::storage;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -59,15 +61,27 @@ pub(super) async fn create_identities(writer: &Writer<'_>, identities: &identity
     for wave in [authorities, others] {
         let writes = wave.into_iter().map(|secret| async move {
             writer.check()?;
-            context
-                .cluster
-                .apply(&secret.body, Apply::default())
+            create(context, secret)
                 .await
                 .map_err(|error| Error::from(error).context(format!("identity {} cannot be written", secret.key)))
         });
         futures::future::try_join_all(writes).await?;
     }
     Ok(())
+}
+
+/// Creates a Secret that was not there. If there is one now, it is this one, sent twice because the first answer was lost, or it is
+/// somebody else's: keys are random, so no other has the same.
+async fn create(context: &Context<'_>, secret: &Object) -> ApiResult<()> {
+    let how = Apply { expects: Expects::Absent, ..Apply::default() };
+    match context.cluster.apply(&secret.body, how).await {
+        Err(error) if error.kind == ApiErrorKind::Replaced => match context.cluster.get("v1", &secret.key).await? {
+            None => context.cluster.apply(&secret.body, how).await.map(drop),
+            Some(there) if compare::is_part_of(&secret.body, &there) => Ok(()),
+            Some(_) => Err(ApiError { message: "a Secret of this name appeared meanwhile".to_owned(), ..error }),
+        },
+        written => written.map(drop),
+    }
 }
 
 #[cfg(test)]

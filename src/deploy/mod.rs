@@ -11,6 +11,7 @@ mod lock;
 mod lookup;
 mod namespace;
 mod observe;
+mod others;
 mod past;
 mod pod_security;
 mod progress;
@@ -35,7 +36,7 @@ use crate::manifest::{Hook, ObjectKey, Sealed};
 use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
-use crate::plan::{self, Action, Inputs, Plan};
+use crate::plan::{self, Action, Inputs, Plan, Step};
 use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
 use apply::Uids;
@@ -48,7 +49,7 @@ use past::Past;
 use pod_security::Wish;
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::Target;
-use revision::{Draft, Packing, UNKNOWN, complete, forced, later, record_of};
+use revision::{Draft, Packing, UNKNOWN, complete, forced, item, later, record_of};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Outcome {
     pub dry_run: bool,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
+    /// UID of the namespace whose deletion has begun.
+    leaving: Option<String>,
 }
 
 /// Everything an operation is given from outside.
@@ -166,7 +169,11 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         }
     };
     let outcome = lock.during(work).await;
-    lock.conclude(outcome, &context).await
+    let outcome = lock.conclude(outcome, &context).await?;
+    if let Some(uid) = outcome.leaving.as_ref().filter(|_| options.wait) {
+        namespace::until_gone(&context, &options, uid).await?;
+    }
+    Ok(outcome)
 }
 
 /// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left.
@@ -223,27 +230,51 @@ async fn compare(
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
+    let events = target.operation.events();
+    let events = if options.no_hooks { &[] } else { &events[..] };
+    let running: Vec<&Hook> = match options.no_hooks {
+        true => Vec::new(),
+        false => target.manifest.hooks.iter().filter(|hook| target.operation.runs(hook)).collect(),
+    };
+    let run: Vec<_> = running.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
+    let reach = |plan| Reach {
+        owner: &owner,
+        provenance: &target.provenance,
+        plan,
+        hooks: &running,
+        inventory: &inventory,
+        allowed: &options.allow_outside,
+    };
+    let nothing = Plan::default();
+    let confined: Vec<ObjectKey> = confine::beyond(&reach(&nothing)).into_iter().map(|(key, _)| key).collect();
     let mut warnings = target.warnings.clone();
-    let (live, told) = observe::observe(context, &target.manifest.objects, &inventory, options.dry_run != DryRun::No).await?;
+    let sought = inventory.iter().chain(&run);
+    let (live, told) = observe::observe(context, &target.manifest.objects, sought, options.dry_run != DryRun::No).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());
-    // An uninstall deletes the hooks that it does not run itself.
-    let stays = |hook: &&Hook| !uninstall || (uninstall::runs(hook) && !options.no_hooks);
-    let hooks = target.manifest.hooks.iter().filter(stays).map(|hook| hook.object.key.clone()).collect();
     let mut plan = plan::make(Inputs {
         wanted: target.manifest.objects.clone(),
         live,
         inventory: &inventory,
-        elsewhere: hooks,
+        // An uninstall deletes the hooks that it does not run itself.
+        hooks: if uninstall { running.clone() } else { target.manifest.hooks.iter().collect() },
+        events,
+        confined: &confined,
         owner: &owner,
         take_ownership: options.take_ownership,
     })?;
-    if let Intent::Uninstall { delete_data, .. } = intent {
+    let mut removal = None;
+    if let Intent::Uninstall { keep_history, delete_data, delete_namespace } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
+        if *delete_namespace {
+            let planned = namespace::plan_removal(context, &plan, *keep_history).await?;
+            warnings.extend(planned.stays.iter().map(|why| namespace::stays(context, why)));
+            removal = Some(planned);
+        }
     }
     let namespace = match uninstall {
-        true => Namespace { is_there: true, relabel: None },
+        true => Namespace { is_there: true, relabel: None, removal },
         false => {
             let wish = Wish { intent, past: &past, target: &target };
             ensure_namespace(context, options, wish, &mut warnings, made).await?
@@ -257,7 +288,7 @@ async fn compare(
     } else if options.dry_run != DryRun::Client {
         let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
         let needs = match options.dry_run {
-            DryRun::No => rights::needs(context, &target, &plan, options, delete_namespace),
+            DryRun::No => rights::needs(context, &plan, options, delete_namespace),
             _ => BTreeSet::new(),
         };
         let operation = target.operation;
@@ -266,18 +297,7 @@ async fn compare(
         // Who may not write is told that, and not what came of trying it.
         allowed.and(accepted)?;
     }
-    let running: Vec<&Hook> = match options.no_hooks {
-        true => Vec::new(),
-        false => target.manifest.hooks.iter().filter(|hook| target.operation.runs(hook)).collect(),
-    };
-    let reach = Reach {
-        owner: &owner,
-        provenance: &target.provenance,
-        plan: &plan,
-        hooks: &running,
-        inventory: &inventory,
-        allowed: &options.allow_outside,
-    };
+    let reach = reach(&plan);
     let refusals = [confine::refusal(&reach, target.operation.word()), confine::unreadable_hooks(&reach)];
     for refusal in refusals.into_iter().flatten() {
         match options.dry_run {
@@ -326,9 +346,7 @@ async fn locked(
         prune: prepared.plan.count(Action::Prune),
     });
     match (intent, prepared.draft.take()) {
-        (Intent::Uninstall { keep_history, delete_namespace, .. }, _) => {
-            uninstall::run(&writer, prepared, *keep_history, *delete_namespace).await
-        }
+        (Intent::Uninstall { keep_history, .. }, _) => uninstall::run(&writer, prepared, *keep_history).await,
         (_, Some(mut draft)) => {
             draft.record.summary.user = user.to_owned();
             carry_out(&writer, prepared, draft).await
@@ -346,7 +364,8 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     let Draft { mut record, packed } = draft;
     let revision = record.summary.revision;
     if let Some(chart) = &prepared.target.keep_chart {
-        let kept = storage::keep_chart(cluster, &record.summary, chart).await;
+        let is_there = prepared.past.records().any(|record| record.chart.digest == chart.digest);
+        let kept = storage::keep_chart(cluster, &record.summary, chart, is_there).await;
         kept.map_err(|error| {
             error.context("the chart cannot be kept beside the record").now("nothing of the release was changed")
         })?;
@@ -359,6 +378,10 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     drop(packed);
     let mut uids = Uids::new();
     let done = steps(writer, &prepared, &mut uids).await;
+    let created: Vec<(&Step, String)> = match options.cleanup_on_fail && done.is_err() {
+        true => prepared.plan.with(Action::Create).filter_map(|step| Some((step, uids.get(&step.key)?.clone()))).collect(),
+        false => Vec::new(),
+    };
     for item in &mut record.inventory {
         item.uid = uids.remove(&item.key).or(item.uid.take());
     }
@@ -396,7 +419,9 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
             "revision {revision} of \"{release}\" is {state}{}; what it wrote stays until the next run",
             before.unwrap_or_default()
         ));
-        let error = if options.cleanup_on_fail && !interrupted { clean_up(writer, &prepared.plan, error).await } else { error };
+        if !interrupted {
+            clean_up(writer, &created).await;
+        }
         return Err(match (operation, prepared.past.deployed()) {
             (Operation::Rollback, Some(deployed)) => error.hint(format!(
                 "mend the cause and run the command again, or `{} {}`",
@@ -440,21 +465,22 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
 async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, uids: &mut Uids<'p>) -> Result<()> {
     let Writer { context, options, .. } = writer;
     let [before, after] = prepared.target.operation.events();
+    let mut made = hooks::Made::new();
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
-    if let Some(relabel) = prepared.namespace.relabel {
+    if let Some(relabel) = &prepared.namespace.relabel {
         relabel.loosen(writer).await?;
     }
     create_identities(writer, &prepared.identities).await?;
-    hooks::run(writer, &prepared.target.manifest.hooks, before, &mut monitor).await?;
+    hooks::run(writer, &prepared.plan, before, &mut monitor, &mut made).await?;
     apply::apply(writer, &prepared.plan, &mut monitor, uids).await?;
     if options.wait {
         let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some());
         let awaited = apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
-    hooks::run(writer, &prepared.target.manifest.hooks, after, &mut monitor).await?;
+    hooks::run(writer, &prepared.plan, after, &mut monitor, &mut made).await?;
     apply::prune(writer, &prepared.plan, &mut monitor).await?;
-    match prepared.namespace.relabel {
+    match &prepared.namespace.relabel {
         Some(relabel) => relabel.tighten(writer).await,
         None => Ok(()),
     }
@@ -476,6 +502,7 @@ fn outcome(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
         dry_run,
         objects: record.objects,
         hooks: record.hooks,
+        leaving: None,
     }
 }
 

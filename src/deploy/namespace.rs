@@ -1,11 +1,13 @@
 //! The release's namespace: made when it is not there, removed when asked and empty.
 
-use super::pod_security::{self, CREATED_FOR, Relabel, Wish};
+use super::others::{self, Ours, key};
+use super::pod_security::{self, Relabel, Wish};
+use super::wait::{Awaited, Monitor};
 use super::{Context, DryRun, Options, Writer};
-use crate::cluster::{ApiErrorKind, Delete, Kind};
+use crate::cluster::{ApiErrorKind, Apply, Delete, Expects};
 use crate::error::{Error, Result};
-use crate::manifest::ObjectKey;
 use crate::manifest::pod_security::level;
+use crate::plan::{Plan, compare};
 use std::cell::Cell;
 
 /// The release's namespace, as an operation finds or makes it.
@@ -14,6 +16,8 @@ pub(super) struct Namespace {
     /// False: it is not there, and this is only a preview.
     pub is_there: bool,
     pub relabel: Option<Relabel>,
+    /// With `--delete-namespace`.
+    pub removal: Option<Removal>,
 }
 
 /// Makes the release's namespace when it is not there, for pods that need this; when it is there, looks whether it allows them.
@@ -24,9 +28,8 @@ pub(super) async fn ensure_namespace(
     warnings: &mut Vec<String>,
     made: &Cell<bool>,
 ) -> Result<Namespace> {
-    let there = Namespace { is_there: true, relabel: None };
-    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() };
-    match context.cluster.get("v1", &key).await {
+    let there = Namespace { is_there: true, ..Namespace::default() };
+    match context.cluster.get("v1", &key(context)).await {
         Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => {
             Err(Error::refused(format!("namespace \"{}\" is being deleted", context.namespace))
                 .now("nothing was changed")
@@ -46,11 +49,22 @@ pub(super) async fn ensure_namespace(
         Ok(None) => {
             let level = level(&wish.target.manifest.pod_needs);
             let body = pod_security::namespace(context, level);
-            context.cluster.apply(&body, Default::default()).await.map_err(|error| {
-                Error::from(error)
-                    .context(format!("namespace \"{}\" cannot be created", context.namespace))
-                    .hint("if somebody else makes it for you, run the command again when it is there")
-            })?;
+            let how = Apply { expects: Expects::Absent, ..Apply::default() };
+            match context.cluster.apply(&body, how).await {
+                // Another made it meanwhile, or the first answer to this request was lost.
+                Err(error) if error.kind == ApiErrorKind::Replaced => {
+                    let there = context.cluster.get("v1", &key(context)).await?;
+                    let Some(there) = there else { return Err(error.into()) };
+                    made.set(compare::is_part_of(&body, &there));
+                    return Box::pin(ensure_namespace(context, options, wish, warnings, made)).await;
+                }
+                Err(error) => {
+                    return Err(Error::from(error)
+                        .context(format!("namespace \"{}\" cannot be created", context.namespace))
+                        .hint("if somebody else makes it for you, run the command again when it is there"));
+                }
+                Ok(_) => {}
+            }
             made.set(true);
             context.step(&format!("namespace {} created (Pod Security level {level})", context.namespace));
             Ok(there)
@@ -58,28 +72,60 @@ pub(super) async fn ensure_namespace(
     }
 }
 
-/// `--delete-namespace`: only a namespace that this release made, and only when nothing of others is left in it.
-pub(super) async fn remove_namespace(writer: &Writer<'_>) -> Result<()> {
+/// `--delete-namespace`, before the first deletion: what goes with the release, and why the namespace stays if it does.
+pub(super) async fn plan_removal(context: &Context<'_>, plan: &Plan, keep_history: bool) -> Result<Removal> {
+    let mut ours = Ours::new(context, plan, keep_history);
+    let stays = match context.cluster.get("v1", &key(context)).await? {
+        Some(body) => others::why_it_stays(context, &body, plan, &mut ours).await?,
+        None => None,
+    };
+    Ok(Removal { ours, stays })
+}
+
+/// What is known of the namespace before the release is uninstalled.
+pub(super) struct Removal {
+    ours: Ours,
+    pub stays: Option<String>,
+}
+
+/// Deletes the namespace if still nothing speaks against it; returns its UID when its deletion has begun.
+pub(super) async fn remove_namespace(writer: &Writer<'_>, plan: &Plan, removal: Removal) -> Result<Option<String>> {
     let context = writer.context;
-    let name = context.namespace.as_str();
-    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
-    let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(()) };
-    if crate::manifest::annotation(&body, CREATED_FOR) != Some(context.release.as_str()) {
-        context.warn(&format!("namespace \"{name}\" was not made for this release and stays"));
-        return Ok(());
+    let Removal { mut ours, stays: None } = removal else { return Ok(None) };
+    let key = key(context);
+    let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(None) };
+    if let Some(why) = others::why_it_stays(context, &body, plan, &mut ours).await? {
+        context.warn(&stays(context, &why));
+        return Ok(None);
     }
-    for kind in ["Pod", "PersistentVolumeClaim", "ConfigMap", "Secret", "Service"] {
-        let kind = Kind { api_version: "v1".into(), kind: kind.to_owned() };
-        let left = context.cluster.list_metadata(&kind, Some(name), "").await?;
-        // The cluster itself puts its CA into every namespace.
-        let left = left.iter().filter_map(|body| body["metadata"]["name"].as_str()).find(|name| *name != "kube-root-ca.crt");
-        if let Some(left) = left {
-            context.warn(&format!("namespace \"{name}\" stays: {} {left} is still in it", kind.kind));
-            return Ok(());
-        }
-    }
-    let uid = body["metadata"]["uid"].as_str().map(str::to_owned);
+    let text = |field: &str| body["metadata"][field].as_str().map(str::to_owned);
+    let how = Delete { uid: text("uid"), resource_version: text("resourceVersion"), ..Delete::default() };
     writer.lock.ends_with_namespace();
-    context.cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await?;
-    Ok(())
+    let Err(error) = context.cluster.delete("v1", &key, how).await else { return Ok(text("uid")) };
+    // Whether a deletion without an answer was heard is seen by looking.
+    let there = context.cluster.get("v1", &key).await?;
+    match there.filter(|there| there["metadata"]["uid"] == body["metadata"]["uid"]) {
+        None => Ok(None),
+        Some(there) if !there["metadata"]["deletionTimestamp"].is_null() => Ok(text("uid")),
+        Some(_) if error.kind == ApiErrorKind::Conflict => {
+            context.warn(&stays(context, "it was changed meanwhile"));
+            Ok(None)
+        }
+        Some(_) => Err(error.into()),
+    }
+}
+
+pub(super) fn stays(context: &Context<'_>, why: &str) -> String {
+    format!("namespace \"{}\" stays: {why}", context.namespace)
+}
+
+/// Waits until the namespace is gone. Its lock is gone before it, so this holds none.
+pub(super) async fn until_gone(context: &Context<'_>, options: &Options, uid: &str) -> Result<()> {
+    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    let gone = monitor.until_gone(&Awaited::ready(&key(context), "v1"), Some(uid), options.timeout).await;
+    gone.map_err(|error| {
+        error
+            .now(format!("release \"{}\" is uninstalled, and its namespace is being deleted", context.release))
+            .hint(format!("`kubectl get namespace {} -o yaml` shows in its conditions what is left in it", context.namespace))
+    })
 }

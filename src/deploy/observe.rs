@@ -21,15 +21,15 @@ type Sought = BTreeMap<ObjectKey, Option<Arc<Sealed>>>;
 /// Live objects of these identities, and warnings about kinds that the server serves no more.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's. `shown` is whether somebody wants to see what leaves.
-pub async fn observe(
+pub async fn observe<'a>(
     context: &Context<'_>,
-    wanted: &[Arc<Sealed>],
-    inventory: &[InventoryItem],
+    wanted: &'a [Arc<Sealed>],
+    inventory: impl IntoIterator<Item = &'a InventoryItem>,
     shown: bool,
 ) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
     let named = wanted.iter().map(|object| (&object.key, object.api_version.as_str(), Some(object)));
-    let recorded = inventory.iter().map(|item| (&item.key, item.api_version.as_str(), None));
+    let recorded = inventory.into_iter().map(|item| (&item.key, item.api_version.as_str(), None));
     for (key, api_version, object) in named.chain(recorded) {
         let place = (key.group.as_str(), key.kind.as_str(), key.namespace.as_deref());
         let kind = || Kind { api_version: api_version.to_owned(), kind: key.kind.clone() };

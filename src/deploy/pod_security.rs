@@ -4,7 +4,7 @@
 use super::resolve::{Target, level_asked_for};
 use super::{Context, DryRun, Intent, Options, Past, Writer};
 use crate::chart::Origin;
-use crate::cluster::Apply;
+use crate::cluster::{Apply, Expects};
 use crate::error::{Error, Place, Result};
 use crate::manifest::pod_security::{self, Level, Need};
 use crate::manifest::{ObjectKey, annotation};
@@ -35,43 +35,45 @@ pub(super) fn namespace(context: &Context<'_>, level: Level) -> Value {
 }
 
 /// The namespace goes from one level to another.
-#[derive(Clone, Copy)]
 pub(super) struct Relabel {
     from: Level,
     to: Level,
+    /// Of the namespace that was seen.
+    uid: String,
 }
 
 impl Relabel {
     /// Before the first pod: what the new pods need is allowed.
-    pub(super) async fn loosen(self, writer: &Writer<'_>) -> Result<()> {
+    pub(super) async fn loosen(&self, writer: &Writer<'_>) -> Result<()> {
         if self.to < self.from {
             return Ok(());
         }
         writer.check()?;
-        self.apply(writer.context, Apply::default()).await
+        self.apply(writer.context, false).await
     }
 
     /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of before, if not all were waited for, could
     /// not be made anew; so then it is left to the next run.
-    pub(super) async fn tighten(self, writer: &Writer<'_>) -> Result<()> {
+    pub(super) async fn tighten(&self, writer: &Writer<'_>) -> Result<()> {
         if self.to > self.from || !writer.options.wait {
             return Ok(());
         }
         writer.check()?;
-        if let Err(error) = self.apply(writer.context, Apply::default()).await {
+        if let Err(error) = self.apply(writer.context, false).await {
             writer.context.warn(&error.to_string());
         }
         Ok(())
     }
 
-    async fn apply(self, context: &Context<'_>, how: Apply) -> Result<()> {
-        let Relabel { from, to } = self;
+    async fn apply(&self, context: &Context<'_>, dry_run: bool) -> Result<()> {
+        let &Relabel { from, to, ref uid } = self;
+        let how = Apply { dry_run, expects: Expects::Uid(uid), ..Apply::default() };
         context.cluster.apply(&namespace(context, to), how).await.map_err(|error| {
             let what =
                 format!("namespace \"{}\" cannot be labelled anew, from Pod Security level {from} to {to}", context.namespace);
             Error::from(error).context(what).hint(by_hand(context, to))
         })?;
-        if !how.dry_run {
+        if !dry_run {
             context.step(&format!("namespace {}: Pod Security level {from} → {to}", context.namespace));
         }
         Ok(())
@@ -102,11 +104,12 @@ pub(super) async fn settle(
     let enforced = live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse);
     let needed = pod_security::level(needs);
     let Some(from) = enforced.filter(|enforced| *enforced != needed) else { return Ok(None) };
-    let relabel = Relabel { from, to: needed };
+    let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let relabel = Relabel { from, to: needed, uid };
     let others = others(context, live).await?;
     match (others, needed > from) {
         (None, true) => {
-            if let Some(refusal) = unasked(context, options, wish, relabel).await? {
+            if let Some(refusal) = unasked(context, options, wish, &relabel).await? {
                 match options.tell_refusals {
                     true => warnings.push(refusal.what().to_owned()),
                     false => return Err(refusal),
@@ -114,7 +117,7 @@ pub(super) async fn settle(
                 return Ok(None);
             }
             if options.dry_run != DryRun::Client {
-                relabel.apply(context, Apply { dry_run: true, ..Apply::default() }).await?;
+                relabel.apply(context, true).await?;
             }
             warnings.push(format!(
                 "namespace \"{}\" goes from Pod Security level {from} to {needed}: {}",
@@ -126,7 +129,7 @@ pub(super) async fn settle(
         (None, false) => Ok(Some(relabel)),
         (Some(_), false) => Ok(None),
         (Some(whose), true) => {
-            let error = too_strict(context, relabel, needs, &whose);
+            let error = too_strict(context, &relabel, needs, &whose);
             match options.tell_refusals {
                 true => warnings.push(error.what().to_owned()),
                 false => return Err(error),
@@ -156,9 +159,9 @@ async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
 
 /// The refusal of a level that only a record, a kept chart or stored values ask for: whoever may write in the namespace can write those, and
 /// is whom the level is to hold.
-async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relabel: Relabel) -> Result<Option<Error>> {
+async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relabel: &Relabel) -> Result<Option<Error>> {
     let Some(stored) = wish.target.provenance.stored() else { return Ok(None) };
-    let Relabel { from, to } = relabel;
+    let &Relabel { from, to, .. } = relabel;
     let namespace = &context.namespace;
     let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: namespace.clone() };
     if is_allowed(&options.allow_outside, &key) || level_asked_for(context, wish.intent, wish.past).await? >= to {
@@ -185,7 +188,7 @@ async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relab
     ))
 }
 
-fn too_strict(context: &Context<'_>, Relabel { from, to }: Relabel, needs: &[Need], whose: &str) -> Error {
+fn too_strict(context: &Context<'_>, &Relabel { from, to, .. }: &Relabel, needs: &[Need], whose: &str) -> Error {
     let namespace = &context.namespace;
     let places =
         needs.iter().filter(|need| need.level > from).map(|need| Place::new(need.key.to_string()).note(need.why.clone()));

@@ -1,9 +1,9 @@
 //! After a failure: runs that died, attempts that are cleaned up or undone.
 
 use super::{Context, Intent, Lock, Options, Outcome, Past, Writer, locked, prepare, wait};
-use crate::cluster::Delete;
+use crate::cluster::{ApiErrorKind, Delete};
 use crate::error::{Error, Result};
-use crate::plan::{Action, Plan};
+use crate::plan::Step;
 use crate::release::{Entry, Status};
 use crate::storage;
 use std::cell::Cell;
@@ -19,19 +19,23 @@ pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<
     Ok(())
 }
 
-/// `--cleanup-on-fail`: what this attempt created goes.
-pub(super) async fn clean_up(writer: &Writer<'_>, plan: &Plan, error: Error) -> Error {
+/// `--cleanup-on-fail`: the objects that this attempt created go, each by its UID.
+pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
     let context = writer.context;
-    for step in plan.with(Action::Create) {
+    for (step, uid) in created {
         if writer.check().is_err() || matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
         {
             continue;
         }
-        if let Err(left) = context.cluster.delete(&step.api_version, &step.key, Delete::default()).await {
-            context.warn(&format!("{} could not be cleaned up: {}", step.key, left.message));
+        let how = Delete { uid: Some(uid.clone()), ..Delete::default() };
+        match context.cluster.delete(&step.api_version, &step.key, how).await {
+            // With another UID it is not what this attempt created.
+            Err(left) if left.kind != ApiErrorKind::Replaced => {
+                context.warn(&format!("{} could not be cleaned up: {}", step.key, left.message));
+            }
+            _ => {}
         }
     }
-    error
 }
 
 /// `--rollback-on-failure`: back to the revision before, or away with a first install. Under the lock of the operation that failed, so that

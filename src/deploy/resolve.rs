@@ -22,7 +22,7 @@ pub struct Target {
     pub operation: Operation,
     pub provenance: Provenance,
     pub chart: ChartReference,
-    /// A chart from outside, to be kept beside the records.
+    /// A chart from outside, to be kept beside the records unless it comes from there.
     pub keep_chart: Option<Chart>,
     pub app_version: String,
     pub user_values: Value,
@@ -273,7 +273,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         guard,
         rollback_to: None,
         warnings,
-        keep_chart: (chart.origin != ChartOrigin::Embedded).then_some(chart),
+        keep_chart: (!matches!(chart.origin, ChartOrigin::Embedded | ChartOrigin::Stored)).then_some(chart),
     })
 }
 

@@ -45,7 +45,7 @@ pub(super) fn record_of(context: &Context<'_>, prepared: &Prepared, revision: u3
     record
 }
 
-fn item(key: &ObjectKey, api_version: &str, uid: Option<String>) -> InventoryItem {
+pub(super) fn item(key: &ObjectKey, api_version: &str, uid: Option<String>) -> InventoryItem {
     InventoryItem { key: key.clone(), api_version: api_version.to_owned(), uid }
 }
 

@@ -3,11 +3,11 @@
 //! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is deleted at the end.
 
 use super::intent::Operation;
-use super::resolve::Target;
 use super::{Context, Options, check};
 use crate::cluster::{Kind, Need, Right};
 use crate::error::{Error, Place, Result};
-use crate::manifest::{Hook, ObjectKey, readiness};
+use crate::manifest::{ObjectKey, readiness};
+use crate::plan::hooks::HookStep;
 use crate::plan::{Action, Plan, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,13 +48,7 @@ pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BT
 }
 
 /// What the operation will do.
-pub(super) fn needs(
-    context: &Context<'_>,
-    target: &Target,
-    plan: &Plan,
-    options: &Options,
-    delete_namespace: bool,
-) -> BTreeSet<Need> {
+pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delete_namespace: bool) -> BTreeSet<Need> {
     let mut needs = Needs::default();
     for (api_version, kind, verbs) in ALWAYS {
         needs.add(api_version, kind, Some(&context.namespace), None, verbs);
@@ -62,9 +56,9 @@ pub(super) fn needs(
     for step in &plan.steps {
         needs.step(step, options);
     }
-    for Hook { object, .. } in target.manifest.hooks.iter().filter(|_| !options.no_hooks) {
-        needs.object(&object.key, object.api_version(), &["create", "delete", "get", "patch"]);
-        needs.wait(&object.key, object.api_version());
+    for HookStep { step, .. } in &plan.hooks {
+        needs.object(&step.key, &step.api_version, &["create", "delete", "get", "patch"]);
+        needs.wait(&step.key, &step.api_version);
     }
     if delete_namespace {
         needs.add("v1", "Namespace", None, Some(&context.namespace), &["delete", "get"]);

@@ -71,8 +71,12 @@ impl Terms {
         Ok(())
     }
 
-    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form.
+    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form. A UID is the server's to give: which
+    /// object is meant, the plan says.
     fn fit(&self, object: &mut Object, namespaced: bool) {
+        if let Some(metadata) = object.body["metadata"].as_object_mut() {
+            metadata.shift_remove("uid");
+        }
         match (namespaced, &object.key.namespace) {
             (true, None) => {
                 object.body["metadata"]["namespace"] = json!(self.owner.namespace);

@@ -1,20 +1,20 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
-use super::revision::{complete, record_of};
+use super::hooks::Made;
+use super::revision::{complete, item, record_of};
 use super::wait::Monitor;
 use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
-use crate::manifest::{Hook, HookEvent, Object, Source};
+use crate::manifest::{HookEvent, Object, ObjectKey, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan, Step};
 use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
-pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, delete_namespace: bool) -> Result<Outcome> {
+pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool) -> Result<Outcome> {
     let Writer { context, options, .. } = writer;
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     // Without a record there is nothing of which a status could be told: what is left are parts of one.
@@ -26,14 +26,12 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
     let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
     begun.map_err(|error| error.now("nothing was changed"))?;
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
+    let mut made = Made::new();
     let removed = async {
-        hooks::run(writer, &prepared.target.manifest.hooks, HookEvent::PreDelete, &mut monitor).await?;
+        hooks::run(writer, &prepared.plan, HookEvent::PreDelete, &mut monitor, &mut made).await?;
         apply::prune(writer, &prepared.plan, &mut monitor).await?;
-        hooks::run(writer, &prepared.target.manifest.hooks, HookEvent::PostDelete, &mut monitor).await?;
-        if !options.no_hooks {
-            prune_hooks(writer, &prepared, &mut monitor).await?;
-        }
-        Ok::<(), Error>(())
+        hooks::run(writer, &prepared.plan, HookEvent::PostDelete, &mut monitor, &mut made).await?;
+        prune_hooks(writer, &prepared, &made, &mut monitor).await
     }
     .await;
     if let Err(error) = removed.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
@@ -66,32 +64,29 @@ pub async fn run(writer: &Writer<'_>, prepared: Prepared, keep_history: bool, de
                 .hint(format!("run `{}` again", context.command("uninstall")))
         })?;
     }
-    if delete_namespace {
-        namespace::remove_namespace(writer)
+    let leaving = match prepared.namespace.removal.take() {
+        Some(removal) => namespace::remove_namespace(writer, &prepared.plan, removal)
             .await
-            .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?;
-    }
-    Ok(outcome(prepared, record, false))
+            .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?,
+        None => None,
+    };
+    Ok(Outcome { leaving, ..outcome(prepared, record, false) })
 }
 
 /// The hooks that it has run were made after the plan; they go by the same rules.
-async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, monitor: &mut Monitor<'_>) -> Result<()> {
-    let item = |hook: &Hook| InventoryItem {
-        key: hook.object.key.clone(),
-        api_version: hook.object.api_version().to_owned(),
-        uid: None,
-    };
-    let inventory: Vec<InventoryItem> = prepared.target.manifest.hooks.iter().filter(|hook| runs(hook)).map(item).collect();
+async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, monitor: &mut Monitor<'_>) -> Result<()> {
+    let left = made.iter().filter_map(|(key, uid)| Some((*key, uid.clone()?)));
+    let api_version =
+        |key: &ObjectKey| prepared.plan.hooks.iter().find(|hook| hook.step.key == *key).map(|hook| &hook.step.api_version);
+    let inventory: Vec<InventoryItem> = left.filter_map(|(key, uid)| Some(item(key, api_version(key)?, Some(uid)))).collect();
+    if inventory.is_empty() {
+        return Ok(());
+    }
     let (live, _) = observe::observe(writer.context, &[], &inventory, false).await?;
-    let (wanted, elsewhere) = (Vec::new(), BTreeSet::new());
-    let owner = &prepared.owner;
-    let plan = plan::make(Inputs { wanted, live, inventory: &inventory, elsewhere, owner, take_ownership: false })?;
+    let (wanted, hooks, events, owner) = (Vec::new(), Vec::new(), &[][..], &prepared.owner);
+    let plan =
+        plan::make(Inputs { wanted, live, inventory: &inventory, hooks, events, confined: &[], owner, take_ownership: false })?;
     apply::prune(writer, &plan, monitor).await
-}
-
-/// Whether an uninstall runs this hook.
-pub fn runs(hook: &Hook) -> bool {
-    hook.events.iter().any(|event| matches!(event, HookEvent::PreDelete | HookEvent::PostDelete))
 }
 
 /// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with

@@ -1,13 +1,15 @@
 //! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
 
 use super::lock;
+use super::revision::item;
 use super::settle::{Manifest, Terms};
-use super::wait::Monitor;
+use super::wait::{Awaited, Monitor};
 use super::{Context, Options, Past, Writer, hooks, observe};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
 use crate::plan::confine::{self, Provenance, Reach};
+use crate::plan::hooks::HookStep;
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan};
@@ -15,7 +17,6 @@ use crate::release::{Record, Summary};
 use crate::storage;
 use futures::future::join_all;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,12 +39,14 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         wanted: objects,
         live,
         inventory: &[],
-        elsewhere: BTreeSet::new(),
+        hooks: Vec::new(),
+        events: &[],
+        confined: &[],
         owner: &owner,
         take_ownership: true,
     })?;
     // With force: what another manager changed is the very thing to be seen.
-    let how = Apply { dry_run: true, force: true };
+    let how = Apply { dry_run: true, force: true, ..Apply::default() };
     let changed: Vec<usize> =
         plan.steps.iter().enumerate().filter(|(_, step)| step.action == Action::Change).map(|(index, _)| index).collect();
     let answers = {
@@ -92,8 +95,7 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
     let is_test = |hook: &&Hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter);
     let tests = record.hooks.iter().filter(is_test).cloned().collect();
-    let mut tests = Manifest::of(&context, &Terms::new(&context, &record.guard), [], tests).await?.hooks;
-    tests.sort_by(|a, b| (a.weight, &a.object.key.name).cmp(&(b.weight, &b.object.key.name)));
+    let tests = Manifest::of(&context, &Terms::new(&context, &record.guard), [], tests).await?.hooks;
     if let Some(warning) = record.signature_warning() {
         context.warn(&warning);
     }
@@ -115,7 +117,7 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     let writer = Writer { context: &held, options, lock: &lock };
     let work = async {
         let mut runs = Vec::new();
-        for hook in &tests {
+        for hook in &plan_tests(&held, &tests).await?.hooks {
             runs.push(run_test(&writer, hook, logs).await?);
         }
         Ok(runs)
@@ -125,30 +127,45 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     Ok(TestOutcome { summary: record.summary, runs })
 }
 
+/// # Errors
+///
+/// Names of tests that objects of others have.
+async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
+    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+    let sought: Vec<_> = tests.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
+    let (live, _) = observe::observe(context, &[], &sought, false).await?;
+    let (hooks, events) = (tests.iter().collect(), &[HookEvent::Test][..]);
+    let inputs =
+        Inputs { wanted: Vec::new(), live, inventory: &[], hooks, events, confined: &[], owner: &owner, take_ownership: false };
+    plan::make(inputs).map_err(|error| error.now("nothing was changed"))
+}
+
 /// A test that fails is an answer; an error is that there is none.
-async fn run_test(writer: &Writer<'_>, hook: &Hook, logs: bool) -> Result<TestRun> {
+async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<TestRun> {
     let context = writer.context;
     let began = Instant::now();
     let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
     let started = context.now;
     // The logs are read before the hook's policy may delete its pod.
-    let kept = Hook { delete_policies: vec![DeletePolicy::BeforeHookCreation], ..hook.clone() };
-    let ran = hooks::run_one(writer, &kept, &mut monitor).await;
+    let mut kept = hook.clone();
+    kept.hook.delete_policies = vec![DeletePolicy::BeforeHookCreation];
+    let mut made = hooks::Made::new();
+    let ran = hooks::run_one(writer, &kept, &mut monitor, &mut made).await;
+    let key = &hook.step.key;
     let mut texts = Vec::new();
     if logs {
-        for pod in hooks::pods(context, hook).await? {
+        for pod in hooks::pods(context, key).await? {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
             texts.extend(containers.into_iter().map(|(container, log)| (format!("{name} ({container})"), log)));
         }
     }
     let policy = if ran.is_ok() { DeletePolicy::HookSucceeded } else { DeletePolicy::HookFailed };
-    if hook.delete_policies.contains(&policy) {
-        hooks::delete(writer, &hook.object, &mut monitor).await?;
+    if let Some(uid) = made.remove(key).flatten().filter(|_| hook.deletes(policy)) {
+        hooks::delete(writer, &Awaited::ended(key, &hook.step.api_version), &uid, &mut monitor).await?;
     }
     let completed = super::later(context.now, began.elapsed());
-    let run =
-        |succeeded, reason| TestRun { name: hook.object.key.name.clone(), started, completed, succeeded, reason, logs: texts };
+    let run = |succeeded, reason| TestRun { name: key.name.clone(), started, completed, succeeded, reason, logs: texts };
     match ran {
         Ok(()) => Ok(run(true, String::new())),
         Err(error) if error.kind() == Kind::NotReady => Ok(run(false, error.to_string())),

@@ -365,7 +365,7 @@ impl<'a> Monitor<'a> {
             let key = ObjectKey { group: String::new(), kind: "Pod".into(), namespace, name };
             match self.cluster.delete("v1", &key, Delete { uid: Some(uid), ..Delete::default() }).await {
                 // Another pod bears its name by now: the controller was quicker.
-                Err(error) if error.kind != ApiErrorKind::Conflict => return Err(error.into()),
+                Err(error) if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) => return Err(error.into()),
                 _ => {}
             }
             self.objects.remove(&key);

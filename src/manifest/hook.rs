@@ -91,8 +91,20 @@ impl Marks {
 }
 
 impl Hook {
+    /// Whether it runs to an end that is waited for.
+    pub fn runs(&self) -> bool {
+        matches!((self.object.key.group.as_str(), self.object.key.kind.as_str()), ("", "Pod") | ("batch", "Job"))
+    }
+
     pub(crate) fn new(object: Object, marks: Marks) -> Hook {
         Hook { object, events: marks.events, weight: marks.weight, delete_policies: marks.delete_policies }
+    }
+}
+
+impl HookEvent {
+    /// `pre-install`
+    pub fn as_str(self) -> &'static str {
+        EVENTS.iter().find(|(_, event)| *event == self).map_or("", |(name, _)| name)
     }
 }
 

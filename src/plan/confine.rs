@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn beyond(action: Action, object: &Object, provenance: &Provenance, uid: Option<&str>, allowed: &str) -> Option<String> {
-        let plan = Plan { steps: vec![step(action, object)] };
+        let plan = Plan { steps: vec![step(action, object)], ..Plan::default() };
         let item =
             InventoryItem { key: object.key.clone(), api_version: object.api_version().to_owned(), uid: uid.map(str::to_owned) };
         let allowed: Vec<Named> = allowed.split_terminator(',').map(|text| Named::parse(text).unwrap()).collect();
@@ -374,7 +374,7 @@ mod tests {
         let hook = |object: Object| Hook { object, events: vec![HookEvent::PreDelete], weight: 0, delete_policies: Vec::new() };
         let binding = hook(object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", None));
         let own = hook(object("v1", "ConfigMap", Some("org1")));
-        let plan = Plan { steps: vec![step(Action::Create, &object("v1", "Secret", Some("org2")))] };
+        let plan = Plan { steps: vec![step(Action::Create, &object("v1", "Secret", Some("org2")))], ..Plan::default() };
         let owner = owner();
         let (hooks, provenance) = ([&own, &binding], VERIFIED);
         let reach =

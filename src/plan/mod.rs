@@ -3,15 +3,17 @@
 pub mod compare;
 pub mod confine;
 pub mod diff;
+pub mod hooks;
 pub mod mask;
 pub mod ownership;
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{self, ObjectKey, Sealed, readiness};
+use crate::manifest::{self, Hook, HookEvent, ObjectKey, Sealed, readiness};
 use crate::release::InventoryItem;
+use hooks::HookStep;
 use ownership::Owner;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What happens to one object.
@@ -55,6 +57,8 @@ impl Step {
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    /// The hooks that run, in their order. A hook is no difference: it runs if the operation does.
+    pub hooks: Vec<HookStep>,
 }
 
 impl Plan {
@@ -108,8 +112,12 @@ pub struct Inputs<'a> {
     pub live: Live,
     /// What earlier attempts wrote or meant to write, failed ones included.
     pub inventory: &'a [InventoryItem],
-    /// Objects that are neither applied nor pruned here: hooks of the wanted revision.
-    pub elsewhere: BTreeSet<ObjectKey>,
+    /// Hooks of the wanted revision: neither applied with its objects nor pruned.
+    pub hooks: Vec<&'a Hook>,
+    /// The events of the operation: hooks that have one of them run.
+    pub events: &'a [HookEvent],
+    /// Hooks that are beyond the operation's reach ([`confine::beyond`]), which is told instead of whose they are.
+    pub confined: &'a [ObjectKey],
     pub owner: &'a Owner,
     pub take_ownership: bool,
 }
@@ -121,28 +129,9 @@ pub struct Inputs<'a> {
 ///
 /// Objects that exist and belong to others: all of them at once.
 pub fn make(inputs: Inputs) -> Result<Plan> {
-    let Inputs { wanted, mut live, inventory, elsewhere, owner, take_ownership } = inputs;
-    let foreign: Vec<Place> = wanted
-        .iter()
-        .filter_map(|object| {
-            let Seen { body, settled } = live.get(&object.key)?;
-            // Our marks are wanted of it, too.
-            let taken = *settled || owner.owns(body) || take_ownership;
-            (!taken).then(|| Place::new(object.key.to_string()).note(ownership::owner_of(body)))
-        })
-        .collect();
-    if !foreign.is_empty() {
-        let many = foreign.len() > 1;
-        return Err(Error::refused(format!(
-            "{} of release \"{}\" {} and {} not its own",
-            if many { "objects" } else { "an object" },
-            owner.release,
-            if many { "exist already" } else { "exists already" },
-            if many { "are" } else { "is" },
-        ))
-        .at_all(foreign)
-        .hint("choose another name or namespace, or take the objects over with --take-ownership"));
-    }
+    let refused = refuse_foreign(&inputs);
+    let Inputs { wanted, mut live, inventory, hooks, events, owner, .. } = inputs;
+    refused?;
     let mut steps: Vec<Step> = wanted
         .into_iter()
         .map(|object| {
@@ -164,6 +153,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         })
         .collect();
     let wanted_keys: HashSet<&ObjectKey> = steps.iter().map(|step| &step.key).collect();
+    let elsewhere: HashSet<&ObjectKey> = hooks.iter().map(|hook| &hook.object.key).collect();
     let mut leftover: BTreeMap<&ObjectKey, &InventoryItem> = BTreeMap::new();
     for item in inventory.iter().filter(|item| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key)) {
         leftover.insert(&item.key, item);
@@ -191,7 +181,48 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         stage(b).cmp(&stage(a)).then(kinds).then_with(|| a.key.cmp(&b.key))
     });
     steps.extend(leaving);
-    Ok(Plan { steps })
+    let mut hooks: Vec<HookStep> = hooks.iter().filter_map(|hook| HookStep::new(hook, events, &mut live)).collect();
+    hooks.sort_by(|a, b| (a.hook.weight, &a.step.key.name).cmp(&(b.hook.weight, &b.step.key.name)));
+    Ok(Plan { steps, hooks })
+}
+
+/// Refuses objects and hooks whose names are taken by objects of others, and hooks that would delete an object of the release.
+fn refuse_foreign(inputs: &Inputs) -> Result<()> {
+    let Inputs { wanted, live, hooks, events, confined, owner, take_ownership, .. } = inputs;
+    let whose = |key: &ObjectKey| {
+        let Seen { body, settled } = live.get(key)?;
+        // What is settled has our marks: they are wanted of it, too.
+        let is_ours = *settled || owner.owns(body);
+        let identity = hooks::holds_identity(body).then(|| "it holds an identity, which is never taken over".to_owned());
+        let foreign = || (!*take_ownership).then(|| ownership::owner_of(body));
+        if is_ours { None } else { identity.or_else(foreign) }
+    };
+    let objects = wanted.iter().filter_map(|object| Some(Place::new(object.key.to_string()).note(whose(&object.key)?)));
+    let runs = |hook: &&&Hook| hook.events.iter().any(|event| events.contains(event)) && !confined.contains(&hook.object.key);
+    let run = hooks.iter().filter(runs);
+    let of_hooks = run.filter_map(|hook| {
+        let key = &hook.object.key;
+        let note = match wanted.iter().any(|object| object.key == *key) {
+            true => "the release has an object of this name".to_owned(),
+            false => whose(key)?,
+        };
+        let event = hook.events.iter().find(|event| events.contains(event)).map_or("", |event| event.as_str());
+        Some(Place::new(key.to_string()).note(format!("hook of {event}: {note}")))
+    });
+    let foreign: Vec<Place> = objects.chain(of_hooks).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let many = foreign.len() > 1;
+    Err(Error::refused(format!(
+        "{} of release \"{}\" {} and {} not its own",
+        if many { "objects" } else { "an object" },
+        owner.release,
+        if many { "exist already" } else { "exists already" },
+        if many { "are" } else { "is" },
+    ))
+    .at_all(foreign)
+    .hint("choose another name or namespace, or take the objects over with --take-ownership"))
 }
 
 /// Whether an object that is no longer wanted goes or stays, and why.
@@ -200,10 +231,9 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
     if !owner.owns(body) {
         return keep("it belongs to another by now");
     }
-    let uid = body["metadata"]["uid"].as_str();
-    let is_another = item.uid.is_some() && item.uid.as_deref() != uid;
-    if is_another && confine::is_outside(owner, &item.key, &item.api_version) {
-        return keep("it is not the object that was recorded: its UID is another");
+    // Marks can be copied. Of what was interrupted before it recorded its UIDs, the marks alone tell.
+    if item.uid.is_some() && item.uid.as_deref() != body["metadata"]["uid"].as_str() {
+        return keep("it is not the object that was recorded: it was deleted and created again");
     }
     if manifest::is_kept(body) {
         return keep("its resource policy says keep");
@@ -232,7 +262,7 @@ pub fn settle(step: &mut Step, mut after: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Object, Source};
+    use crate::manifest::{DeletePolicy, Object, Source};
     use serde_json::json;
 
     fn owner() -> Owner {
@@ -256,7 +286,16 @@ mod tests {
 
     fn plan(wanted: Vec<Object>, live: Live, inventory: &[InventoryItem]) -> Result<Plan> {
         let wanted = wanted.into_iter().map(|object| Arc::new(object.into())).collect();
-        make(Inputs { wanted, live, inventory, elsewhere: BTreeSet::new(), owner: &owner(), take_ownership: false })
+        make(Inputs {
+            wanted,
+            live,
+            inventory,
+            hooks: vec![],
+            events: &[],
+            confined: &[],
+            owner: &owner(),
+            take_ownership: false,
+        })
     }
 
     #[test]
@@ -279,6 +318,96 @@ mod tests {
                 ("foreign", Action::Keep)
             ])
         );
+    }
+
+    #[test]
+    fn what_was_deleted_and_created_again_since_it_was_recorded_is_kept() {
+        let (mut same, mut other) = (object("ConfigMap", "same"), object("ConfigMap", "other"));
+        let recorded = [&same, &other].map(|object| InventoryItem { uid: Some("1".into()), ..item(object) });
+        same.body["metadata"]["uid"] = json!("1");
+        other.body["metadata"]["uid"] = json!("2");
+        let plan = plan(vec![], live(&[same, other]), &recorded).unwrap();
+        let actions: Vec<_> = plan.steps.iter().map(|step| (step.key.name.as_str(), step.action)).collect();
+        assert_eq!(actions, [("other", Action::Keep), ("same", Action::Prune)]);
+        assert!(plan.steps[0].why.contains("created again"), "{}", plan.steps[0].why);
+    }
+
+    fn hook(object: Object, policies: &[DeletePolicy]) -> Hook {
+        Hook { object, events: vec![HookEvent::PreInstall, HookEvent::Test], weight: 0, delete_policies: policies.to_vec() }
+    }
+
+    fn plan_hooks(hooks: &[Hook], live: Live, take_ownership: bool) -> Result<Plan> {
+        let events = &[HookEvent::PreInstall, HookEvent::PostInstall];
+        make(Inputs {
+            wanted: vec![],
+            live,
+            inventory: &[],
+            hooks: hooks.iter().collect(),
+            events,
+            confined: &[],
+            owner: &owner(),
+            take_ownership,
+        })
+    }
+
+    #[test]
+    fn a_hook_replaces_what_is_ours_and_never_what_holds_data() {
+        let before = [DeletePolicy::BeforeHookCreation];
+        let mut identity = object("Secret", "identity");
+        identity.body["metadata"]["labels"][crate::identity::LABEL] = json!("org1");
+        let hooks = [
+            hook(object("ConfigMap", "new"), &before),
+            hook(object("ConfigMap", "replaced"), &before),
+            hook(object("ConfigMap", "changed"), &[DeletePolicy::HookSucceeded]),
+            hook(object("Pod", "pod"), &[DeletePolicy::HookSucceeded]),
+            hook(object("PersistentVolumeClaim", "claim"), &before),
+            hook(identity.clone(), &before),
+            Hook { events: vec![HookEvent::PreDelete], ..hook(object("ConfigMap", "other-event"), &before) },
+        ];
+        let there: Vec<Object> = hooks[1..].iter().map(|hook| hook.object.clone()).collect();
+        let plan = plan_hooks(&hooks, live(&there), false).unwrap();
+        let actions: BTreeMap<&str, Action> =
+            plan.hooks.iter().map(|hook| (hook.step.key.name.as_str(), hook.step.action)).collect();
+        assert_eq!(
+            actions,
+            BTreeMap::from([
+                ("new", Action::Create),
+                ("replaced", Action::Recreate),
+                ("changed", Action::Change),
+                ("pod", Action::Recreate),
+                ("claim", Action::Change),
+                ("identity", Action::Change),
+            ])
+        );
+        assert!(plan.hooks.iter().all(|hook| hook.events == [HookEvent::PreInstall]));
+        assert!(plan.is_empty(), "a hook is no difference");
+    }
+
+    #[test]
+    fn hooks_with_the_name_of_something_else_are_refused_with_the_rest() {
+        let mut theirs = object("ConfigMap", "theirs");
+        theirs.body["metadata"] = json!({"name": "theirs", "namespace": "org1"});
+        let hooks = [hook(object("ConfigMap", "theirs"), &[])];
+        let error = plan_hooks(&hooks, live(std::slice::from_ref(&theirs)), false).unwrap_err();
+        assert_eq!((error.places().len(), error.kind().exit_status()), (1, 4), "{error}");
+        assert!(error.to_string().contains("hook of pre-install"), "{error}");
+        let taken = plan_hooks(&hooks, live(&[theirs]), true).unwrap();
+        assert_eq!(taken.hooks[0].step.action, Action::Change);
+
+        let ours = object("ConfigMap", "ours");
+        let wanted = vec![Arc::new(ours.clone().into())];
+        let (hooks, events) = ([hook(ours, &[])], [HookEvent::PreInstall]);
+        let error = make(Inputs {
+            wanted,
+            live: Live::new(),
+            inventory: &[],
+            hooks: hooks.iter().collect(),
+            events: &events,
+            confined: &[],
+            owner: &owner(),
+            take_ownership: true,
+        });
+        assert!(error.unwrap_err().to_string().contains("the release has an object of this name"));
     }
 
     #[test]

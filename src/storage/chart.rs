@@ -2,10 +2,10 @@
 
 use super::codec::{self, CHUNK};
 use super::read::{binary, other_parts};
-use super::write::holder;
+use super::write::{holder, put};
 use super::{key, part_name};
 use crate::chart::{Chart, Files, Origin};
-use crate::cluster::{Apply, Cluster};
+use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::release::Summary;
 use base64::Engine;
@@ -17,17 +17,17 @@ fn chart_name(release: &str, digest: &str) -> String {
     format!("kubectl-fabric.chart.{release}.{}", digest.get(..16).unwrap_or(digest))
 }
 
-/// Keeps a chart from outside beside the records, once per digest, so that an upgrade finds it again.
-pub async fn keep_chart(cluster: &Cluster, summary: &Summary, chart: &Chart) -> Result<()> {
+/// Keeps a chart from outside beside the records, once per digest, so that an upgrade finds it again. `is_there` says that an earlier
+/// revision has kept it.
+pub async fn keep_chart(cluster: &Cluster, summary: &Summary, chart: &Chart, is_there: bool) -> Result<()> {
     let name = chart_name(&summary.release, &chart.digest);
     let files: Map<String, Value> =
         chart.files.iter().map(|(path, bytes)| (path.clone(), json!(BASE64_STANDARD.encode(bytes)))).collect();
     let bytes = codec::pack(&files);
     let parts = codec::chunks(&bytes, CHUNK);
-    let how = Apply { dry_run: false, force: true };
     for (index, part) in parts.iter().enumerate().rev() {
         let body = holder(summary, "ConfigMap", &part_name(&name, index + 1), "chart", part, parts.len());
-        cluster.apply(&body, how).await?;
+        put(cluster, &body, is_there).await?;
     }
     Ok(())
 }

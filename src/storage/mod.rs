@@ -33,6 +33,12 @@ pub fn record_name(release: &str, revision: u32) -> String {
     format!("{DOMAIN_PREFIX}.{release}.v{revision}")
 }
 
+/// Whether an object's metadata say that it is a record, or a part of one, of this release.
+pub fn is_record_of(body: &Value, release: &str) -> bool {
+    let labels = &body["metadata"]["labels"];
+    !labels[RECORD_LABEL].is_null() && labels[RELEASE_LABEL] == release
+}
+
 const DOMAIN_PREFIX: &str = "kubectl-fabric.v1";
 
 fn part_name(name: &str, part: usize) -> String {

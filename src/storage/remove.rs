@@ -1,8 +1,8 @@
 //! Deleting records: what the history no longer holds, or all of a release.
 
 use super::summary::read_entry;
-use super::{RECORD_LABEL, RELEASE_LABEL, key, kind, record_name};
-use crate::cluster::{ApiError, Cluster, Delete};
+use super::{RECORD_LABEL, RELEASE_LABEL, key, kind};
+use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete};
 use crate::manifest::DOMAIN;
 use crate::release::{Entry, Status};
 use futures::future::try_join_all;
@@ -11,31 +11,30 @@ use std::collections::BTreeSet;
 
 /// Deletes all that is kept of a release: every revision, part, companion and stored chart. Newest revision last, because it says most.
 pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> Result<(), ApiError> {
-    let newest_last = {
-        let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
-        let mut entries: Vec<Entry> =
-            cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?.iter().map(read_entry).collect();
-        entries.sort_by_key(Entry::revision);
-        entries
-    };
-    let (newest, older) = match newest_last.split_last() {
-        Some((newest, older)) => (Some(newest), older),
-        None => (None, &[][..]),
-    };
-    let name = |entry: &Entry| key("ConfigMap", namespace, &record_name(release, entry.revision()));
-    try_join_all(older.iter().map(|entry| {
-        let key = name(entry);
-        async move { cluster.delete("v1", &key, Delete::default()).await }
-    }))
-    .await?;
+    let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
+    let mut records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
+    records.sort_by_key(|body| read_entry(body).revision());
+    let newest = records.pop();
+    try_join_all(records.iter().map(|body| delete(cluster, "ConfigMap", namespace, body))).await?;
     let selector = format!("{RECORD_LABEL} in (part,secrets,chart),{RELEASE_LABEL}={release}");
     for of in ["Secret", "ConfigMap"] {
-        delete_all(cluster, of, namespace, &selector).await?;
+        let there = cluster.list_metadata(&kind(of), Some(namespace), &selector).await?;
+        try_join_all(there.iter().map(|body| delete(cluster, of, namespace, body))).await?;
     }
     if let Some(newest) = newest {
-        cluster.delete("v1", &name(newest), Delete::default()).await?;
+        delete(cluster, "ConfigMap", namespace, &newest).await?;
     }
     Ok(())
+}
+
+/// Deletes one that was listed. With another UID it is another's, and this one is gone.
+async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
+    let how = Delete { uid: Some(text("uid").to_owned()), ..Delete::default() };
+    match cluster.delete("v1", &key(of, namespace, text("name")), how).await {
+        Err(error) if error.kind != ApiErrorKind::Replaced => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether anything is recorded of a release, be it only parts that an interrupted run left.
@@ -47,27 +46,6 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> Resu
         }
     }
     Ok(false)
-}
-
-async fn delete_all(cluster: &Cluster, of: &str, namespace: &str, selector: &str) -> Result<(), ApiError> {
-    delete_those(cluster, of, namespace, selector, |_| true).await
-}
-
-async fn delete_those(
-    cluster: &Cluster,
-    of: &str,
-    namespace: &str,
-    selector: &str,
-    chosen: impl Fn(&Value) -> bool,
-) -> Result<(), ApiError> {
-    let there = cluster.list_metadata(&kind(of), Some(namespace), selector).await?;
-    try_join_all(there.iter().filter(|body| chosen(body)).map(|body| {
-        let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
-        let (key, uid) = (key(of, namespace, text("name")), Some(text("uid").to_owned()));
-        async move { cluster.delete("v1", &key, Delete { uid, ..Delete::default() }).await }
-    }))
-    .await?;
-    Ok(())
 }
 
 /// Keeps the newest `max` revisions, and the last deployed one whatever its age. 0 keeps all.
@@ -84,21 +62,26 @@ pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[
         .filter_map(Entry::summary)
         .find(|summary| summary.status == Status::Deployed)
         .map(|summary| summary.revision);
-    let mut kept = BTreeSet::new();
-    for (index, entry) in history.iter().enumerate() {
-        let revision = entry.revision();
-        if index >= history.len() - max || Some(revision) == deployed {
-            kept.insert(revision.to_string());
-        } else {
-            cluster.delete("v1", &key("ConfigMap", namespace, &record_name(release, revision)), Delete::default()).await?;
-        }
-    }
-    let selector = format!("{RECORD_LABEL} in (part,secrets),{RELEASE_LABEL}={release}");
-    let stray = |body: &Value| {
-        body["metadata"]["labels"][format!("{DOMAIN}/revision")].as_str().is_some_and(|revision| !kept.contains(revision))
+    let is_kept = |(index, entry): &(usize, &Entry)| *index >= history.len() - max || Some(entry.revision()) == deployed;
+    let (kept, dropped): (Vec<_>, Vec<_>) = history.iter().enumerate().partition(is_kept);
+    let names = |entries: Vec<(usize, &Entry)>| -> BTreeSet<String> {
+        entries.into_iter().map(|(_, entry)| entry.revision().to_string()).collect()
     };
+    let (kept, dropped) = (names(kept), names(dropped));
+    let label =
+        |body: &Value, name: &str| body["metadata"]["labels"][format!("{DOMAIN}/{name}")].as_str().unwrap_or_default().to_owned();
+    let selector = format!("{RECORD_LABEL} in (release,part,secrets),{RELEASE_LABEL}={release}");
     for of in ["ConfigMap", "Secret"] {
-        delete_those(cluster, of, namespace, &selector, stray).await?;
+        let there = cluster.list_metadata(&kind(of), Some(namespace), &selector).await?;
+        let (records, others): (Vec<_>, Vec<_>) = there.iter().partition(|body| label(body, "record") == "release");
+        for record in records.into_iter().filter(|body| dropped.contains(&label(body, "revision"))) {
+            delete(cluster, of, namespace, record).await?;
+        }
+        let is_stray = |body: &&Value| {
+            let revision = label(body, "revision");
+            !revision.is_empty() && !kept.contains(&revision)
+        };
+        try_join_all(others.into_iter().filter(is_stray).map(|body| delete(cluster, of, namespace, body))).await?;
     }
     Ok(())
 }

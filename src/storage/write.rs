@@ -3,8 +3,8 @@
 use super::codec::{self, CHUNK};
 use super::sign::{self, sign};
 use super::summary::{describe, labels};
-use super::{annotation, key, part_name, record_name};
-use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster};
+use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, part_name, record_name};
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::DOMAIN;
 use crate::release::{Record, Signature, Status, Summary};
@@ -65,9 +65,7 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
     for (index, part) in secret_parts.iter().enumerate() {
         writes.push(holder(summary, "Secret", &part_name(&name, index + 1), "secrets", part, secret_parts.len()));
     }
-    // Parts that an interrupted attempt at this revision left behind are simply written over.
-    let how = Apply { dry_run: false, force: true };
-    try_join_all(writes.iter().map(|body| cluster.apply(body, how))).await?;
+    try_join_all(writes.iter().map(|body| put(cluster, body, false))).await?;
     let mut body = holder(summary, "ConfigMap", &name, "release", parts[0], parts.len());
     body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state));
     let annotations = &mut body["metadata"]["annotations"];
@@ -87,6 +85,61 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
         }
         Err(error) => Err(error),
     }
+}
+
+/// Creates an object of the records' own, or writes over one of this release, such as an interrupted attempt leaves. `is_there` says
+/// that there probably is one, which saves a request.
+///
+/// # Errors
+///
+/// `AlreadyExists` when an object of this name is not one of the release's records.
+pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Result<(), ApiError> {
+    let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
+    let key = key(body["kind"].as_str().unwrap_or_default(), text("namespace"), text("name"));
+    let mut there = if is_there { cluster.get("v1", &key).await? } else { None };
+    loop {
+        let uid = match &there {
+            Some(there) if !is_alike(there, body) => {
+                return Err(ApiError {
+                    kind: ApiErrorKind::AlreadyExists,
+                    code: 409,
+                    message: "an object of this name exists, and it is none of this release's records".to_owned(),
+                    request: format!("create {key}"),
+                    causes: Vec::new(),
+                    hint: Some("move it away, or delete it".to_owned()),
+                });
+            }
+            Some(there) if holds(there, body) => return Ok(()),
+            there => there.as_ref().and_then(|there| there["metadata"]["uid"].as_str()),
+        };
+        let how = Apply { force: true, expects: uid.map_or(Expects::Absent, Expects::Uid), ..Apply::default() };
+        match cluster.apply(body, how).await {
+            // It may be ours, sent twice because its first answer was lost.
+            Err(error) if error.kind == ApiErrorKind::Replaced => {
+                let now = cluster.get("v1", &key).await?;
+                if now.as_ref().map(uid_of) == there.as_ref().map(uid_of) {
+                    return Err(error);
+                }
+                there = now;
+            }
+            written => return written.map(drop),
+        }
+    }
+}
+
+fn holds(there: &Value, body: &Value) -> bool {
+    let same = |field: &str| there[field] == body[field];
+    same("data") && same("binaryData") && annotation(there, "parts") == annotation(body, "parts")
+}
+
+fn uid_of(body: &Value) -> &Value {
+    &body["metadata"]["uid"]
+}
+
+/// Whether two objects are of the same kind of record of the same release.
+fn is_alike(one: &Value, other: &Value) -> bool {
+    let label = |body: &Value, name: &str| body["metadata"]["labels"][name].clone();
+    [RECORD_LABEL, RELEASE_LABEL].iter().all(|name| label(one, name) == label(other, name))
 }
 
 fn same_record(there: &Value, ours: &Value) -> bool {

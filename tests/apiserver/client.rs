@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, stream::BoxStream};
 use kubectl_fabric::{
-    cluster::{ApiErrorKind, ApiResult, Apply, Cluster, Connection, Delete, Kind, WatchEvent},
+    cluster::{ApiErrorKind, ApiResult, Apply, Cluster, Connection, Delete, Expects, Kind, WatchEvent},
     error::Error,
     manifest::ObjectKey,
 };
@@ -68,7 +68,7 @@ fn an_object_is_applied_read_and_deleted() {
     run(async |corner| {
         let client = corner.connect("admin").await;
         let wanted = corner.config_map("a", json!({"k": "v"}));
-        let dry = client.apply(&wanted, Apply { dry_run: true, force: false }).await.unwrap();
+        let dry = client.apply(&wanted, Apply { dry_run: true, ..Apply::default() }).await.unwrap();
         assert_eq!(dry["data"]["k"], "v");
         assert!(client.get("v1", &corner.key("a")).await.unwrap().is_none());
 
@@ -109,7 +109,7 @@ fn an_object_that_does_not_fit_is_refused_with_its_fields() {
             "metadata": {"name": "peer0", "namespace": corner.namespace},
             "spec": {"serviceName": "peer0", "template": {"spec": {"containers": [{"name": "peer"}]}}},
         });
-        let error = client.apply(&wrong, Apply { dry_run: true, force: false }).await.unwrap_err();
+        let error = client.apply(&wrong, Apply { dry_run: true, ..Apply::default() }).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Invalid);
         assert!(error.causes.iter().any(|cause| cause.field == "spec.selector"), "{error:?}");
     });
@@ -121,12 +121,43 @@ fn a_field_of_another_manager_is_a_conflict_until_it_is_taken() {
         corner.cluster.apply(&corner.namespace, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: theirs}}");
         let client = corner.connect("admin").await;
         let ours = corner.config_map("a", json!({"k": "ours"}));
-        let error = client.apply(&ours, Apply { dry_run: true, force: false }).await.unwrap_err();
+        let error = client.apply(&ours, Apply { dry_run: true, ..Apply::default() }).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Conflict);
         assert_eq!((error.causes[0].reason.as_str(), error.causes[0].field.as_str()), ("FieldManagerConflict", ".data.k"));
         assert!(error.causes[0].message.contains("kubectl-client-side-apply"), "{error:?}");
-        let taken = client.apply(&ours, Apply { dry_run: false, force: true }).await.unwrap();
+        let taken = client.apply(&ours, Apply { force: true, ..Apply::default() }).await.unwrap();
         assert_eq!(taken["data"]["k"], "ours");
+    });
+}
+
+#[test]
+fn an_apply_creates_only_where_nothing_is_and_changes_only_the_object_that_was_seen() {
+    run(async |corner| {
+        let client = corner.connect("admin").await;
+        let wanted = |text: &str| corner.config_map("a", json!({"k": text}));
+        let applied = async |text: &str, expects: Expects<'_>| {
+            // With force, so that nothing but the expectation protects what is there.
+            let how = Apply { force: true, expects, ..Apply::default() };
+            client.apply(&wanted(text), how).await.map_err(|error| error.kind)
+        };
+        assert_eq!(applied("a", Expects::Uid("another")).await.unwrap_err(), ApiErrorKind::Replaced);
+        let first = applied("a", Expects::Absent).await.unwrap();
+        let uid = first["metadata"]["uid"].as_str().unwrap();
+        assert_eq!(applied("a", Expects::Absent).await.unwrap_err(), ApiErrorKind::Replaced, "nothing would change");
+        assert_eq!(applied("b", Expects::Absent).await.unwrap_err(), ApiErrorKind::Replaced);
+        assert_eq!(applied("b", Expects::Uid("another")).await.unwrap_err(), ApiErrorKind::Replaced);
+        let second = applied("b", Expects::Uid(uid)).await.unwrap();
+        assert_eq!((&second["metadata"]["uid"], &second["data"]["k"]), (&first["metadata"]["uid"], &json!("b")));
+        let managed = second["metadata"]["managedFields"].as_array().unwrap();
+        assert_eq!((managed.len(), managed[0]["operation"].as_str()), (1, Some("Apply")));
+        let fields = managed[0]["fieldsV1"].to_string();
+        assert!(!fields.contains("uid") && !fields.contains("resourceVersion"), "{fields}");
+
+        // A field of another manager says as well that there is an object.
+        corner.cluster.apply(&corner.namespace, "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}, data: {k: theirs}}");
+        let how = Apply { expects: Expects::Absent, ..Apply::default() };
+        let error = client.apply(&corner.config_map("b", json!({"k": "ours"})), how).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Replaced);
     });
 }
 
@@ -146,7 +177,7 @@ fn a_version_that_is_not_the_latest_is_a_conflict() {
         assert_eq!(client.replace(&first).await.unwrap_err().kind, ApiErrorKind::Conflict);
 
         let wrong = Delete { uid: Some("another".to_owned()), ..Delete::default() };
-        assert_eq!(client.delete("v1", &corner.key("a"), wrong).await.unwrap_err().kind, ApiErrorKind::Conflict);
+        assert_eq!(client.delete("v1", &corner.key("a"), wrong).await.unwrap_err().kind, ApiErrorKind::Replaced);
         let right = Delete { uid: first["metadata"]["uid"].as_str().map(str::to_owned), ..Delete::default() };
         assert!(client.delete("v1", &corner.key("a"), right).await.unwrap());
     });

@@ -16,6 +16,7 @@ mod interruptions;
 mod locks;
 mod nodes;
 mod operations;
+mod ownership;
 mod pod_security;
 mod rights;
 mod secrets;

@@ -207,7 +207,7 @@ fn no_password_of_a_url_is_repeated() {
         "ftp://me:PASS@WORDPASSWORD@host",
         "https://me:PASS\"PASSWORD@",
     ];
-    for server in servers.map(|server| with(server)) {
+    for server in servers.map(with) {
         let said = run(&["list", "--server", &server, "--request-timeout", "2s"], "");
         assert!(said.contains("127.0.0.1:1") || said.contains("is not the URL"), "{said}");
     }

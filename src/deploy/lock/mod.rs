@@ -173,6 +173,11 @@ fn refusal(release: &str, lease: &Value) -> Error {
         .hint(format!("wait for it to end; a lock that is not renewed for {} seconds is taken over", EXPIRY.as_secs()))
 }
 
+/// The name of a release's Lease.
+pub fn lease_name(release: &str) -> String {
+    lease::key("", release).name
+}
+
 /// Whether there is a lock, whoever holds it.
 pub async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
     Ok(cluster.get(API_VERSION, &lease::key(namespace, release)).await?.is_some())
@@ -362,7 +367,7 @@ impl Lock {
             };
             // Whether a deletion without an answer was heard is seen by looking.
             let there = match self.cluster.get(API_VERSION, &self.key).await {
-                Ok(None) if error.kind != ApiErrorKind::Conflict => return End::Released,
+                Ok(None) if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) => return End::Released,
                 Ok(there) => there,
                 Err(_) => return End::Left(error.message),
             };
@@ -371,7 +376,11 @@ impl Lock {
             }
             if !matches!(
                 error.kind,
-                ApiErrorKind::Conflict | ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout
+                ApiErrorKind::Conflict
+                    | ApiErrorKind::Replaced
+                    | ApiErrorKind::Unavailable
+                    | ApiErrorKind::Unreachable
+                    | ApiErrorKind::Timeout
             ) {
                 return End::Left(error.message);
             }

@@ -1,0 +1,174 @@
+//! What others have in the release's namespace: `--delete-namespace` deletes it only when that is nothing, of any kind that the server knows.
+
+use super::Context;
+use super::pod_security::CREATED_FOR;
+use crate::cluster::Everything;
+use crate::error::Result;
+use crate::manifest::{ObjectKey, annotation};
+use crate::plan::{Action, Plan};
+use crate::storage;
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// More of them than this are counted rather than named.
+const NAMED: usize = 3;
+
+/// What goes with the release.
+#[derive(Debug, Default)]
+pub(super) struct Ours {
+    release: String,
+    uids: HashSet<String>,
+    /// Endpoints have no owner but a name.
+    services: HashSet<String>,
+    /// Records that are kept stand in the namespace's way.
+    keep_history: bool,
+}
+
+impl Ours {
+    pub fn new(context: &Context<'_>, plan: &Plan, keep_history: bool) -> Ours {
+        let going = || plan.with(Action::Prune).chain(plan.hooks.iter().map(|hook| &hook.step));
+        let services = going().filter(|step| step.key.kind == "Service").map(|step| step.key.name.clone());
+        Ours {
+            release: context.release.as_str().to_owned(),
+            services: services.collect(),
+            uids: going().filter_map(|step| step.uid()).collect(),
+            keep_history,
+        }
+    }
+
+    /// Takes in what belongs to objects of ours, such as the pods of a StatefulSet, and returns the others, in words.
+    fn tell_apart(&mut self, objects: &[Value]) -> Vec<String> {
+        loop {
+            let before = self.uids.len();
+            let owned: Vec<&Value> = objects.iter().filter(|body| self.is_owned(body)).collect();
+            self.uids.extend(owned.into_iter().filter_map(uid).map(str::to_owned));
+            if self.uids.len() == before {
+                break;
+            }
+        }
+        let others = objects.iter().filter(|body| !self.goes(body) && !is_of_every_namespace(body));
+        others.map(|body| format!("{} {}", text(&body["kind"]), text(&body["metadata"]["name"]))).collect()
+    }
+
+    /// Whether all its owners are ours: then it is collected with them.
+    fn is_owned(&self, body: &Value) -> bool {
+        let owners = body["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+        !owners.is_empty() && owners.iter().all(|owner| self.uids.contains(text(&owner["uid"])))
+    }
+
+    fn goes(&self, body: &Value) -> bool {
+        // What has no UID is computed and not stored, as the metrics of pods are.
+        let Some(uid) = uid(body) else { return true };
+        let name = text(&body["metadata"]["name"]);
+        let record = storage::is_record_of(body, &self.release);
+        match (text(&body["apiVersion"]), text(&body["kind"])) {
+            _ if self.uids.contains(uid) => true,
+            ("v1", "ConfigMap" | "Secret") if record => !self.keep_history,
+            ("v1", "Endpoints") => self.services.contains(name),
+            ("coordination.k8s.io/v1", "Lease") => name == super::lock::lease_name(&self.release),
+            _ => false,
+        }
+    }
+}
+
+/// What Kubernetes itself puts into every namespace.
+fn is_of_every_namespace(body: &Value) -> bool {
+    let (kind, name) = (text(&body["kind"]), text(&body["metadata"]["name"]));
+    match text(&body["apiVersion"]) {
+        "v1" => matches!((kind, name), ("ConfigMap", "kube-root-ca.crt") | ("ServiceAccount", "default") | ("Event", _)),
+        api_version => api_version.starts_with("events.k8s.io/") && kind == "Event",
+    }
+}
+
+fn uid(body: &Value) -> Option<&str> {
+    body["metadata"]["uid"].as_str()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+pub(super) fn key(context: &Context<'_>) -> ObjectKey {
+    ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() }
+}
+
+/// Why the namespace is not deleted with the release; `None` when nothing speaks against it.
+pub(super) async fn why_it_stays(
+    context: &Context<'_>,
+    namespace: &Value,
+    plan: &Plan,
+    ours: &mut Ours,
+) -> Result<Option<String>> {
+    if annotation(namespace, CREATED_FOR) != Some(context.release.as_str()) {
+        return Ok(Some("it was not made for this release".to_owned()));
+    }
+    let of_ours = |key: &ObjectKey| key.namespace.as_deref() == Some(&context.namespace);
+    if let Some(step) = plan.with(Action::Keep).find(|step| of_ours(&step.key)) {
+        return Ok(Some(format!("{} {} is kept: {}", step.key.kind, step.key.name, step.why)));
+    }
+    if ours.keep_history {
+        return Ok(Some("the history of the release is kept in it".to_owned()));
+    }
+    let Everything { objects, unread } = context.cluster.list_everything(&context.namespace).await?;
+    let others = ours.tell_apart(&objects);
+    Ok(if !others.is_empty() {
+        Some(format!("{} {} in it", named(&others), if others.len() == 1 { "is" } else { "are" }))
+    } else if !unread.is_empty() {
+        Some(format!(
+            "whether it holds objects of others cannot be seen, because these kinds cannot be listed: {}",
+            named(&unread)
+        ))
+    } else {
+        None
+    })
+}
+
+fn named(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0..=NAMED => shown,
+        many => format!("{shown} and {} more", many - NAMED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(api_version: &str, kind: &str, name: &str, owner: Option<&str>) -> Value {
+        let owners: Vec<Value> = owner.into_iter().map(|uid| json!({ "uid": uid })).collect();
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "uid": format!("uid-{name}"), "ownerReferences": owners}})
+    }
+
+    #[test]
+    fn what_belongs_to_ours_and_what_is_in_every_namespace_does_not_count() {
+        let mut ours = Ours {
+            release: "org1".into(),
+            uids: HashSet::from(["uid-deployment".to_owned()]),
+            services: HashSet::from(["peer0".to_owned()]),
+            keep_history: false,
+        };
+        let objects = [
+            object("v1", "Pod", "pod", Some("uid-replicas")),
+            object("apps/v1", "ReplicaSet", "replicas", Some("uid-deployment")),
+            object("v1", "ConfigMap", "kube-root-ca.crt", None),
+            object("v1", "ServiceAccount", "default", None),
+            object("v1", "Event", "pod.1", None),
+            object("events.k8s.io/v1", "Event", "pod.1", None),
+            object("v1", "Endpoints", "peer0", None),
+            object("coordination.k8s.io/v1", "Lease", "kubectl-fabric.org1", None),
+            json!({"apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": {"name": "pod"}}),
+        ];
+        assert_eq!(ours.tell_apart(&objects), Vec::<String>::new());
+        // The ReplicaSet is gone already, its pod not yet.
+        assert_eq!(ours.tell_apart(&objects[..1]), Vec::<String>::new());
+        let others = [
+            object("v1", "ConfigMap", "default", None),
+            object("v1", "Pod", "static", Some("uid-of-a-node")),
+            object("v1", "Endpoints", "leader", None),
+            object("example.com/v1", "Event", "theirs", None),
+        ];
+        assert_eq!(ours.tell_apart(&others), ["ConfigMap default", "Pod static", "Endpoints leader", "Event theirs"]);
+    }
+}
