@@ -106,6 +106,10 @@ impl Seen {
         self.of(kind).find(|body| name(body) == wanted)
     }
 
+    pub fn config_map(&self, name: &str) -> Option<&Value> {
+        self.named("ConfigMap", name)
+    }
+
     fn records(&self) -> Vec<&Value> {
         let mut records: Vec<&Value> = self.of("ConfigMap").filter(|body| label(body, "record") == "release").collect();
         records.sort_by_key(|body| label(body, "revision").parse::<u64>().unwrap_or(0));

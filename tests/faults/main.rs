@@ -7,6 +7,7 @@ mod support;
 
 mod clocks;
 mod concurrency;
+mod hostile;
 mod invariants;
 mod model;
 mod operations;

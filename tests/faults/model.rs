@@ -82,10 +82,10 @@ fn target(history: &[(u64, &'static str)], targets: &BTreeMap<u64, u64>) -> Opti
 }
 
 /// A generator whose walks can be walked again (Knuth's MMIX constants).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % end
     }
