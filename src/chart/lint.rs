@@ -3,11 +3,10 @@
 //! What keeps a chart from being read or rendered at all is an error of those rooms; this one turns it into a finding and looks
 //! further where it can.
 
-use super::Chart;
+use super::{Chart, helm};
 use crate::error::{Error, nearest};
 use crate::manifest::{ANNOTATIONS, DOMAIN, Object, WORKLOADS};
 use crate::render::Output;
-use crate::values;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -82,19 +81,44 @@ const REMOVED: [(&str, &str); 21] = [
     ("flowcontrol.apiserver.k8s.io/v1beta3", "1.32"),
 ];
 
+/// Files that hold other files. They are read, kept and sent with the chart, and no template can use what is in them.
+const ARCHIVES: [&str; 8] = [".tgz", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z"];
+
+/// Folders of Helm's charts, with what to do instead.
+const FOLDERS: [(&str, &str); 2] = [
+    (
+        "crds/",
+        "nothing in this folder is applied: a custom resource definition is a template, or belongs to a release of its own",
+    ),
+    ("charts/", "nothing in this folder is applied: install each chart as a release of its own"),
+];
+
+/// What came of a chart: what it rendered to, or the error, with the file that is to blame when the error names none of the chart's.
+pub type Rendered<'a> = Result<&'a Output, (&'static str, &'a Error)>;
+
 /// Everything there is to say about a chart and what it rendered to, in the order of its files. A finding that concerns several
-/// objects of one template line is said once.
-pub fn lint(chart: &Chart, rendered: Result<&Output, &Error>) -> Vec<Finding> {
+/// objects of one template line is said once. `warnings` are those of merging the values.
+pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Finding> {
     let mut findings = chart_yaml(chart);
     findings.extend(values_yaml(chart));
-    findings.extend(folders(chart));
+    findings.extend(warnings.iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
+    findings.extend(files(chart));
+    let of_helm = go_templates(chart);
     match rendered {
         Ok(output) => findings.extend(manifest(output)),
-        Err(error) => findings.push(of_error(chart, error, "templates/")),
+        // Reading another language fails somewhere, and where says nothing.
+        Err(_) if !of_helm.is_empty() => {}
+        Err((path, error)) => findings.push(of_error(chart, error, path)),
     }
+    findings.extend(of_helm);
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert((finding.path.clone(), finding.line, finding.message.clone())));
     findings
+}
+
+/// The one thing to say about what cannot be read as a chart.
+pub fn unreadable(error: &Error) -> Finding {
+    finding(Severity::Error, "Chart.yaml", error.to_string())
 }
 
 fn finding(severity: Severity, path: &str, message: impl Into<String>) -> Finding {
@@ -139,29 +163,17 @@ fn chart_yaml(chart: &Chart) -> Vec<Finding> {
 }
 
 fn values_yaml(chart: &Chart) -> Vec<Finding> {
-    let file = "values.yaml";
     let mut findings = Vec::new();
-    if !chart.files.contains_key(file) {
-        findings.push(finding(Severity::Info, file, "the file does not exist"));
+    if !chart.files.contains_key("values.yaml") {
+        findings.push(finding(Severity::Info, "values.yaml", "the file does not exist"));
     }
     if chart.schema.is_none() {
         findings.push(finding(Severity::Warning, "values.schema.json", "without a schema, mistyped values are not found"));
     }
-    match values::defaults(&chart.values, file) {
-        Err(error) => findings.push(of_error(chart, &error, file)),
-        Ok(defaults) => {
-            let (defaults, _) = values::coalesce(defaults, &values::Values::default());
-            if let Some(schema) = &chart.schema
-                && let Err(error) = values::validate(schema, &defaults, &[], &chart.metadata.name, &chart.name_version())
-            {
-                findings.push(of_error(chart, &error, file));
-            }
-        }
-    }
     findings
 }
 
-fn folders(chart: &Chart) -> Vec<Finding> {
+fn files(chart: &Chart) -> Vec<Finding> {
     let any_below = |folder: &str| chart.files.keys().any(|file| file.starts_with(folder));
     let mut findings = Vec::new();
     if !any_below("templates/") {
@@ -169,12 +181,26 @@ fn folders(chart: &Chart) -> Vec<Finding> {
     } else if !chart.files.contains_key("templates/NOTES.txt") {
         findings.push(finding(Severity::Info, "templates/NOTES.txt", "the file does not exist; it tells users what to do next"));
     }
-    for folder in ["crds/", "charts/"] {
-        if any_below(folder) {
-            findings.push(finding(Severity::Warning, folder, "what is in this folder is not applied"));
-        }
+    for (folder, message) in FOLDERS.iter().filter(|(folder, _)| any_below(folder)) {
+        findings.push(finding(Severity::Warning, folder, *message));
+    }
+    let is_archive = |file: &&String| ARCHIVES.iter().any(|ending| file.to_ascii_lowercase().ends_with(ending));
+    for file in chart.files.keys().filter(is_archive).filter(|file| !file.starts_with("charts/")) {
+        findings.push(finding(
+            Severity::Warning,
+            file,
+            "an archive is kept with every release of the chart, and nothing can use what is in it",
+        ));
     }
     findings
+}
+
+/// Templates in Helm's language, each at the first line that shows it.
+fn go_templates(chart: &Chart) -> Vec<Finding> {
+    let templates = chart.files.keys().filter(|file| file.starts_with("templates/"));
+    let found = templates.filter_map(|file| Some((file, helm::first_line(chart.text(file)?)?)));
+    let message = format!("this is a Go template, as Helm's charts have them; {}", helm::WAY_OUT);
+    found.map(|(file, line)| Finding { line: Some(line), ..finding(Severity::Error, file, &message) }).collect()
 }
 
 fn manifest(output: &Output) -> Vec<Finding> {
@@ -298,7 +324,7 @@ mod tests {
             "Chart.yaml",
             "apiVersion: v2\nname: demo\nversion: 0.1.0\ndepreciated: true\nmaintainers: [{email: a}]\n",
         )]);
-        let findings = lint(&chart, Ok(&Output::default()));
+        let findings = lint(&chart, &[], Ok(&Output::default()));
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(
             messages,
@@ -316,24 +342,38 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_the_schema_refuses_are_an_error_at_their_line() {
-        let chart = chart(&[
-            ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"),
-            ("values.yaml", "# defaults\ncount: two\n"),
-            ("values.schema.json", "{\"properties\": {\"count\": {\"type\": \"integer\"}}}"),
-        ]);
-        let findings = lint(&chart, Ok(&Output::default()));
-        let error = findings.iter().find(|finding| finding.severity == Severity::Error).unwrap();
-        assert_eq!((error.path.as_str(), error.line), ("values.yaml", Some(2)), "{}", error.message);
-    }
-
-    #[test]
     fn an_error_of_rendering_is_a_finding_at_its_template() {
         let chart = chart(&[("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"), ("templates/a.yaml", "")]);
         let error = Error::user("broken").at(crate::error::Place::new("demo/templates/a.yaml").at(7, 1));
-        let findings = lint(&chart, Err(&error));
+        let findings = lint(&chart, &["\"a\" is a map in the chart".to_owned()], Err(("templates/", &error)));
         let found = findings.last().unwrap();
         assert_eq!((found.severity, found.path.as_str(), found.line), (Severity::Error, "templates/a.yaml", Some(7)));
+        assert!(findings.iter().any(|found| (found.severity, found.path.as_str()) == (Severity::Warning, "values.yaml")));
+        let elsewhere = Error::user("broken").at(crate::error::Place::new("org1.yaml").at(7, 1));
+        let found = lint(&chart, &[], Err(("values.yaml", &elsewhere))).pop().unwrap();
+        assert_eq!((found.path.as_str(), found.line), ("values.yaml", None));
+    }
+
+    #[test]
+    fn what_only_a_chart_of_helm_has_is_told() {
+        let chart = chart(&[
+            ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"),
+            ("charts/sub-0.1.0.tgz", ""),
+            ("crds/a.yaml", ""),
+            ("demo-0.1.0.TGZ", ""),
+            ("files/words.gz", ""),
+            ("templates/_helpers.tpl", "{{/* names */}}\n{{- define \"demo.name\" -}}\n{{- end }}\n"),
+            ("templates/a.yaml", "kind: A\nmetadata:\n  name: {{ .Values.name }}\n"),
+            ("templates/b.yaml", "kind: {{ values.kind }}\n"),
+        ]);
+        let error = Error::user("a template has a mistake in its syntax");
+        let findings = lint(&chart, &[], Err(("templates/", &error)));
+        let of = |severity| -> Vec<(&str, Option<usize>)> {
+            findings.iter().filter(|found| found.severity == severity).map(|found| (found.path.as_str(), found.line)).collect()
+        };
+        assert_eq!(of(Severity::Error), [("templates/_helpers.tpl", Some(1)), ("templates/a.yaml", Some(3))]);
+        let warned = ["values.schema.json", "crds/", "charts/", "demo-0.1.0.TGZ"].map(|path| (path, None));
+        assert_eq!(of(Severity::Warning), warned);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 mod digest;
+pub mod helm;
 pub mod lint;
 mod metadata;
 mod range;

@@ -5,16 +5,16 @@ use super::arguments::{Format, OUTPUT, OutputArguments, ValuesArguments};
 use super::load;
 use super::rendering::ASSUMED_KUBERNETES;
 use crate::chart::Chart;
+use crate::chart::lint::{self, Finding, Severity};
 use crate::compose::{self, Given};
 use crate::error::{Error, Result};
 use crate::fabric::Model;
-use crate::manifest::Object;
 use crate::render::Capabilities;
 use crate::terminal::{RED, YELLOW, harmless};
 use crate::values::Values;
 use anstyle::Style;
 use clap::{Args, ValueHint};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
 
 /// Check charts: metadata, values, schema, templates, objects
@@ -55,41 +55,12 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Severity {
-    Info,
-    Warning,
-    Error,
-}
-
-impl Severity {
-    fn word(self) -> &'static str {
-        match self {
-            Severity::Info => "INFO",
-            Severity::Warning => "WARNING",
-            Severity::Error => "ERROR",
-        }
+fn word(severity: Severity) -> (&'static str, Style) {
+    match severity {
+        Severity::Info => ("INFO", Style::new()),
+        Severity::Warning => ("WARNING", YELLOW),
+        Severity::Error => ("ERROR", RED),
     }
-
-    fn style(self) -> Style {
-        match self {
-            Severity::Info => Style::new(),
-            Severity::Warning => YELLOW,
-            Severity::Error => RED,
-        }
-    }
-}
-
-#[derive(Debug, serde::Serialize)]
-struct Finding {
-    severity: Severity,
-    path: &'static str,
-    message: String,
-}
-
-fn finding(severity: Severity, path: &'static str, message: impl Into<String>) -> Finding {
-    Finding { severity, path, message: message.into() }
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
@@ -106,9 +77,10 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             text.push_str(&format!("==> Linting {path}\n"));
         }
         for finding in &shown {
-            let style = finding.severity.style();
-            let word = finding.severity.word();
-            text.push_str(&format!("{style}[{word}]{style:#} {}: {}\n", finding.path, harmless(&finding.message)));
+            let (word, style) = word(finding.severity);
+            let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let (path, message) = (harmless(&finding.path), harmless(&finding.message));
+            text.push_str(&format!("{style}[{word}]{style:#} {path}{line}: {message}\n"));
         }
         if !arguments.quiet || !shown.is_empty() {
             text.push('\n');
@@ -135,11 +107,10 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding> {
     let chart = match load::chart_by_name_or_path(path) {
         Ok(chart) => chart,
-        Err(error) => return vec![finding(Severity::Error, "Chart.yaml", error.to_string())],
+        Err(error) => return vec![lint::unreadable(&error)],
     };
-    let mut findings = metadata(&chart);
     let name = release_name(&chart);
-    let given = || Given {
+    let given = Given {
         chart: &chart,
         release: name,
         namespace: name,
@@ -149,26 +120,13 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         skip_schema_validation: arguments.skip_schema_validation,
         stored_secrets: Default::default(),
     };
-    match compose::values(given()) {
-        Ok(values) => {
-            findings.extend(values.warnings.into_iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
-        }
-        Err(error) => {
-            findings.push(finding(Severity::Error, "values.yaml", error.to_string()));
-            return findings;
-        }
-    }
+    let composition = match compose::compose(given) {
+        Ok(composition) => composition,
+        Err(error) => return lint::lint(&chart, &[], Err(("values.yaml", &error))),
+    };
     let capabilities = Capabilities { kube_version: arguments.kube_version.clone(), api_versions: Vec::new() };
-    match compose::compose(given()).and_then(|composition| composition.render(1, false, capabilities, None)) {
-        Ok(output) => {
-            findings.extend(output.objects.iter().flat_map(object));
-            if output.objects.is_empty() {
-                findings.push(finding(Severity::Warning, "templates/", "no object is rendered"));
-            }
-        }
-        Err(error) => findings.push(finding(Severity::Error, "templates/", error.to_string())),
-    }
-    findings
+    let rendered = composition.render(1, false, capabilities, None);
+    lint::lint(&chart, &composition.values.warnings, rendered.as_ref().map_err(|error| ("templates/", error)))
 }
 
 /// A name that fits the chart's model, so that names and addresses come out as they would.
@@ -179,58 +137,4 @@ fn release_name(chart: &Chart) -> &'static str {
         Ok(Some(Model::Kafka)) => "kafka",
         Ok(None) | Err(_) => "release-name",
     }
-}
-
-fn metadata(chart: &Chart) -> Vec<Finding> {
-    let metadata = &chart.metadata;
-    let has = |file: &str| chart.files.contains_key(file);
-    let rules = [
-        (metadata.description.trim().is_empty(), Severity::Info, "Chart.yaml", "a description is recommended"),
-        (
-            metadata.app_version.trim().is_empty(),
-            Severity::Info,
-            "Chart.yaml",
-            "appVersion, the version of Fabric, is recommended",
-        ),
-        (metadata.deprecated, Severity::Warning, "Chart.yaml", "the chart is deprecated"),
-        (!has("values.yaml"), Severity::Info, "values.yaml", "file does not exist"),
-        (chart.schema.is_none(), Severity::Info, "values.schema.json", "without a schema, mistyped values are not found"),
-        (
-            !chart.files.keys().any(|file| file.starts_with("templates/")),
-            Severity::Warning,
-            "templates/",
-            "there are no templates",
-        ),
-        (!has("templates/NOTES.txt"), Severity::Info, "templates/NOTES.txt", "file does not exist"),
-    ];
-    let broken = rules.into_iter().filter(|(broken, ..)| *broken);
-    broken.map(|(_, severity, path, message)| finding(severity, path, message)).collect()
-}
-
-/// Kinds that find their pods by a selector.
-const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
-
-fn object(object: &Object) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if WORKLOADS.contains(&object.key.kind.as_str()) {
-        let spec = &object.body["spec"];
-        let labels = &spec["template"]["metadata"]["labels"];
-        match spec["selector"]["matchLabels"].as_object() {
-            None => findings.push(on(object, "spec.selector.matchLabels is required")),
-            Some(selector) if selector.iter().any(|(key, value)| labels.get(key) != Some(value)) => {
-                findings.push(on(object, "spec.selector does not match the labels of the pod template"));
-            }
-            Some(_) => {}
-        }
-    }
-    if object.body.get("status").is_some_and(|status| *status != Value::Null) {
-        let message = format!("{}: status is the server's to write ({})", object.key, object.source.template);
-        findings.push(finding(Severity::Warning, "templates/", message));
-    }
-    findings
-}
-
-fn on(object: &Object, problem: &str) -> Finding {
-    let place = format!("{}:{}", object.source.template, object.source.line);
-    finding(Severity::Error, "templates/", format!("{}: {problem} ({place})", object.key))
 }

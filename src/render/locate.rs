@@ -2,7 +2,7 @@
 
 use super::data::{self, Misses};
 use super::functions;
-use crate::chart::Chart;
+use crate::chart::{Chart, helm};
 use crate::error::{Error, Place, nearest};
 use minijinja::{ErrorKind, OutputSpan, OutputSpanKind};
 use std::collections::BTreeMap;
@@ -91,7 +91,11 @@ impl<'a> Sources<'a> {
         if !named.contains(&template) {
             report = report.at(Place::new(self.full_name(template)).note("while rendering this template"));
         }
-        report
+        let is_go = |name: &&str| self.templates.get(name).is_some_and(|source| helm::first_line(source.text).is_some());
+        match named.iter().find(|name| is_go(name)) {
+            Some(name) => report.hint(format!("{name} is a Go template, as Helm's charts have them; {}", helm::WAY_OUT)),
+            None => report,
+        }
     }
 
     fn place_of(&self, error: &minijinja::Error) -> Option<Place> {

@@ -1,0 +1,3 @@
+{{- define "of-helm.name" -}}
+{{ .Values.name }}
+{{- end }}
