@@ -68,9 +68,10 @@ pub fn values(given: Given) -> Result<Computed> {
         }
         None => given.user_values,
     };
+    let of_chart = values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?;
     let defaults = match given.defaults {
-        Some(defaults) => defaults,
-        None => values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?,
+        Some(stored) => values::taken_back(stored, &user, &of_chart),
+        None => of_chart,
     };
     let (all, mut warnings) = values::coalesce(defaults, &user);
     let mut secrets = given.stored_secrets.paths_in(&[&user.tree, &all.tree]);
@@ -83,7 +84,7 @@ pub fn values(given: Given) -> Result<Computed> {
     if let (Some(schema), false) = (&chart.schema, given.skip_schema_validation) {
         values::validate(schema, &all, &secret_paths, given.release, &chart.name_version())?;
     }
-    Ok(Computed { user, all, secret_paths, warnings })
+    Ok(Computed { user: values::without_nulls(user), all, secret_paths, warnings })
 }
 
 /// The warning about a value that looks like a credential; it names the value and does not show it.

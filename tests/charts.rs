@@ -21,6 +21,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+#[path = "charts/empty.rs"]
+mod empty;
 #[path = "charts/pairs.rs"]
 mod pairs;
 #[path = "charts/traps.rs"]

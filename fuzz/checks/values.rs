@@ -48,7 +48,7 @@ fn clash(under: &Value, over: &Value) -> bool {
 
 fn coalescing_keeps_its_laws(chart: &Values, user: &Values) {
     let (values, _) = coalesce(chart.clone(), user);
-    assert!(!has_null(&values.tree), "null removes: {}", values.tree);
+    assert_eq!(coalesce(chart.clone(), &values::without_nulls(user.clone())).0.tree, values.tree, "null says nothing");
     assert_eq!(
         coalesce(chart.clone(), &merge(user.clone(), user.clone())).0.tree,
         values.tree,
@@ -56,22 +56,21 @@ fn coalescing_keeps_its_laws(chart: &Values, user: &Values) {
     );
     let nothing = Values { tree: Value::Object(Map::new()), ..Values::default() };
     assert_eq!(coalesce(values.clone(), &nothing).0.tree, values.tree, "its outcome stays as it is");
-    said_is_there(&user.tree, &values.tree);
+    said_is_there(&user.tree, &values.tree, &chart.tree);
     every_node_has_an_origin(&values, &values.tree, "");
 }
 
-fn has_null(value: &Value) -> bool {
-    value.is_null() || value.as_object().is_some_and(|map| map.values().any(has_null))
-}
-
-/// What the user says and is not null is what templates see.
-fn said_is_there(said: &Value, seen: &Value) {
+/// What the user says is what templates see; where that is null, they see the default.
+fn said_is_there(said: &Value, seen: &Value, default: &Value) {
     match said {
         Value::Object(said) => {
             for (key, said) in said {
+                let (seen, default) = (seen.get(key), default.get(key));
                 match said {
-                    Value::Null => assert!(seen.get(key).is_none(), "null removes {key:?}"),
-                    said => said_is_there(said, seen.get(key).unwrap_or_else(|| panic!("{key:?} is gone"))),
+                    Value::Null => assert_eq!(seen, default, "null takes {key:?} back"),
+                    said => {
+                        said_is_there(said, seen.unwrap_or_else(|| panic!("{key:?} is gone")), default.unwrap_or(&Value::Null))
+                    }
                 }
             }
         }

@@ -195,6 +195,7 @@ fn words(origin: &Origin) -> String {
         Origin::Flag(flag) => flag.clone(),
         Origin::Stored { revision } => format!("revision {revision} of the release"),
         Origin::Program(what) => what.clone(),
+        Origin::Null(origin) => format!("{}, where null takes back what was said before it", words(origin)),
     }
 }
 

@@ -42,10 +42,11 @@ fn merge_node(under: &mut Value, over: Value, pointer: &str, known: &mut Origins
     }
 }
 
-/// What templates see: the user's values over the defaults; a null removes its key wherever it comes from. The second part
-/// holds warnings for the user (a map that something else replaces, and the other way round).
+/// What templates see: the user's values over the defaults. A null of the user's takes back what was said of its key: the default
+/// applies, which may itself be null, or the key is gone where there is none. The second part holds warnings for the user (a map that
+/// something else replaces, and the other way round).
 ///
-/// A removed key keeps its origins, so that errors and `values explain` can say who removed it.
+/// A null keeps its origin beside that of the default, so that errors and `values explain` can say who wrote it.
 pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
     let mut work = Coalesce { user, origins: defaults.origins, warnings: Vec::new() };
     let tree = match (defaults.tree, &user.tree) {
@@ -53,10 +54,7 @@ pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
             work.maps(&mut defaults, own, "");
             defaults
         }
-        (Value::Object(mut only), _) => {
-            drop_nulls(&mut only);
-            only
-        }
+        (Value::Object(only), _) => only,
         (_, Value::Object(only)) => {
             work.origins.clear();
             work.one_map(only, "")
@@ -69,7 +67,46 @@ pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
     (Values { tree: Value::Object(tree), origins: work.origins }, work.warnings)
 }
 
-/// Work on the defaults, in their place: what the user does not speak of is not touched but for its nulls.
+/// Values that stand in the place of a chart's defaults, with those that `user` takes back by null as the chart has them.
+pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
+    fn take_back(stored: &mut Values, own: &Map<String, Value>, chart: &Values, pointer: &str) {
+        for (key, value) in own {
+            let below = path::key_below(pointer, key);
+            match value {
+                Value::Object(own) => take_back(stored, own, chart, &below),
+                Value::Null => {
+                    let Some(Value::Object(map)) = stored.tree.pointer_mut(pointer) else { continue };
+                    forget_below(&mut stored.origins, &below);
+                    stored.origins.remove(&below);
+                    match chart.tree.pointer(&below) {
+                        Some(default) => {
+                            map.insert(key.clone(), default.clone());
+                            take_origins(&mut stored.origins, &chart.origins, &below);
+                        }
+                        None => _ = map.shift_remove(key),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Value::Object(own) = &user.tree {
+        take_back(&mut stored, own, chart, "");
+    }
+    stored
+}
+
+/// Removes the keys that are null from the user's values: what they take back is taken back, and there is nothing more to remember.
+pub fn without_nulls(mut user: Values) -> Values {
+    fn drop_nulls(map: &mut Map<String, Value>) {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().filter_map(Value::as_object_mut).for_each(drop_nulls);
+    }
+    user.tree.as_object_mut().into_iter().for_each(drop_nulls);
+    user
+}
+
+/// Work on the defaults, in their place: what the user does not speak of is not touched.
 struct Coalesce<'v> {
     user: &'v Values,
     origins: Origins,
@@ -79,41 +116,29 @@ struct Coalesce<'v> {
 impl Coalesce<'_> {
     fn maps(&mut self, defaults: &mut Map<String, Value>, own: &Map<String, Value>, pointer: &str) {
         self.note(pointer);
-        defaults.retain(|key, default| own.contains_key(key) || !default.is_null());
-        defaults.iter_mut().filter(|(key, _)| !own.contains_key(*key)).for_each(|(_, default)| drop_nulls_below(default));
         for (key, value) in own {
             let below = path::key_below(pointer, key);
-            match defaults.get_mut(key) {
-                None => {
+            match (defaults.get_mut(key), value) {
+                (None, value) => {
                     let value = self.one(value, &below);
                     defaults.extend(value.map(|value| (key.clone(), value)));
                 }
-                Some(default) => {
-                    if !self.both(default, value, &below) {
-                        defaults.shift_remove(key);
-                    }
-                }
+                (Some(_), Value::Null) => self.note_null(&below),
+                (Some(default), value) => self.both(default, value, &below),
             }
         }
     }
 
-    /// Whether anything is left.
-    fn both(&mut self, default: &mut Value, own: &Value, pointer: &str) -> bool {
+    fn both(&mut self, default: &mut Value, own: &Value, pointer: &str) {
         match (&mut *default, own) {
-            (Value::Object(default), Value::Object(own)) => {
-                self.maps(default, own, pointer);
-                return true;
-            }
-            (_, Value::Null) | (Value::Null, _) => {}
+            (Value::Object(default), Value::Object(own)) => return self.maps(default, own, pointer),
+            (Value::Null, _) => {}
             (Value::Object(_), _) => self.warn(pointer, "is a map in the chart, your value replaces it whole"),
             (_, Value::Object(_)) => self.warn(pointer, "is no map in the chart, your map replaces what is there"),
             _ => {}
         }
         forget_below(&mut self.origins, pointer);
-        let own = self.one(own, pointer);
-        let is_left = own.is_some();
-        *default = own.unwrap_or_default();
-        is_left
+        *default = self.one(own, pointer).unwrap_or_default();
     }
 
     /// A value of the user's: as it is, without the keys that are null.
@@ -149,21 +174,21 @@ impl Coalesce<'_> {
         }
     }
 
+    /// Adds the user's origins of a null below those of the default, which applies.
+    fn note_null(&mut self, pointer: &str) {
+        let mut origins = self.user.origins.get(pointer).cloned().unwrap_or_default();
+        if let Some(last) = origins.last_mut() {
+            *last = Origin::Null(Box::new(last.clone()));
+        }
+        // Without an origin of its own the default has that of the nearest node above.
+        let default = self.origins.entry(pointer.to_owned()).or_default();
+        origins.append(default);
+        *default = origins;
+    }
+
     fn warn(&mut self, pointer: &str, what: &str) {
         let place = self.user.origin(pointer).map(|origin| format!(" ({origin})")).unwrap_or_default();
         self.warnings.push(format!("\"{}\" {what}{place}", path::display(pointer, &self.user.tree)));
-    }
-}
-
-/// Removes the keys that are null from a map and the maps in it, not from what is in lists.
-fn drop_nulls(map: &mut Map<String, Value>) {
-    map.retain(|_, value| !value.is_null());
-    map.values_mut().for_each(drop_nulls_below);
-}
-
-fn drop_nulls_below(value: &mut Value) {
-    if let Value::Object(map) = value {
-        drop_nulls(map);
     }
 }
 

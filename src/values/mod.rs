@@ -11,7 +11,7 @@ mod secrets;
 mod set;
 
 pub use explain::{Explanation, SECRET, explain, masked};
-pub use merge::{coalesce, merge};
+pub use merge::{coalesce, merge, taken_back, without_nulls};
 pub use schema::{secret_paths, validate};
 pub use secrets::{SHORTEST_SOUGHT, StoredSecrets, credentials};
 pub use set::file_settings;
@@ -63,6 +63,8 @@ pub enum Origin {
     },
     /// Worked out by the program, such as by `--fabric-version`.
     Program(String),
+    /// A null, which takes back what was said before it.
+    Null(Box<Origin>),
 }
 
 /// A tree of values (always a map at its root) with the origins of its nodes.
@@ -70,7 +72,7 @@ pub enum Origin {
 pub struct Values {
     pub tree: Value,
     /// JSON pointer of a node to the origins that set it, the winner last, those before it shadowed. A map has an origin for
-    /// each source that named it; a key that null has removed keeps its origins; a node without any has those of the nearest above.
+    /// each source that named it; a key that null takes back keeps its origins; a node without any has those of the nearest above.
     pub origins: BTreeMap<String, Vec<Origin>>,
 }
 
@@ -195,6 +197,7 @@ impl Origin {
             Origin::Flag(flag) => Place::new(flag),
             Origin::Stored { revision } => Place::new(format!("values of revision {revision}")),
             Origin::Program(what) => Place::new(what),
+            Origin::Null(origin) => origin.place(),
         }
     }
 }
@@ -206,6 +209,7 @@ impl fmt::Display for Origin {
             Origin::Flag(flag) => f.write_str(flag),
             Origin::Stored { revision } => write!(f, "revision {revision}"),
             Origin::Program(what) => f.write_str(what),
+            Origin::Null(origin) => write!(f, "{origin}, null"),
         }
     }
 }

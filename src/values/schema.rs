@@ -179,8 +179,8 @@ impl Reader<'_> {
             }
             Wrong::Required { property } => {
                 let below = path::key_below(&pointer, property.as_str().unwrap_or_default());
-                let removed = self.values.origins.contains_key(&below);
-                let what = if removed { "wanted by the chart, null removes it" } else { "missing, the chart wants it" };
+                let is_null = self.values.origins.contains_key(&below);
+                let what = if is_null { "null, and the chart has no default for it" } else { "missing, the chart wants it" };
                 violations.push(Violation { pointer: below, what: what.into(), near: None });
             }
             Wrong::Enum { options } => {

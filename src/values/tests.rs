@@ -60,7 +60,7 @@ fn what_replaces_a_tree_takes_its_origins_away() {
 fn a_default_that_changes_between_map_and_text_gives_a_warning() {
     let chart = defaults("a: {b: 1}\nc: x\nd: null\ne: {f: 1}\n", "chart").unwrap();
     let (values, warnings) = coalesce(chart, &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]));
-    assert_eq!(values.tree, json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}}));
+    assert_eq!(values.tree, json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}, "e": {"f": 1}}));
     assert_eq!(
         warnings,
         [
@@ -68,6 +68,18 @@ fn a_default_that_changes_between_map_and_text_gives_a_warning() {
             "\"c\" is no map in the chart, your map replaces what is there (u.yaml:2)",
         ]
     );
+}
+
+#[test]
+fn null_takes_back_what_is_stored_in_the_place_of_defaults() {
+    let chart = defaults("a: {b: 1, c: 2}\nnew: 3\n", "chart").unwrap();
+    let stored = with_origin(json!({"a": {"b": 5, "c": 6, "own": 7}, "own": 8}), Origin::Stored { revision: 3 });
+    let user = user([Source::Set("a.b=null,a.own=null,own=null,new=null,a.x.y=null".into())]);
+    let (values, _) = coalesce(taken_back(stored, &user, &chart), &user);
+    assert_eq!(values.tree, json!({"a": {"b": 1, "c": 6, "x": {}}, "new": 3}));
+    assert_eq!(shown(&values, "/a/b"), ["--set a.b, null", "chart:1"]);
+    assert_eq!(shown(&values, "/a/c"), ["revision 3"]);
+    assert_eq!(without_nulls(user).tree, json!({"a": {"x": {}}}));
 }
 
 #[test]
@@ -113,9 +125,11 @@ fn deep_and_long_arguments_are_refused_without_harm() {
 
 #[test]
 fn explain_tells_value_origin_and_what_is_shadowed() {
-    let chart = defaults("peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\ngone: 1\n", "chart").unwrap();
-    let (values, _) =
-        coalesce(chart, &user([file("a.yaml", "peers: {count: 2}\ngone: null\n"), Source::Set("peers.count=3".into())]));
+    let chart = defaults("peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\nback: 1\n", "chart").unwrap();
+    let (values, _) = coalesce(
+        chart,
+        &user([file("a.yaml", "peers: {count: 2}\nback: null\n"), Source::Set("peers.count=3,gone=null".into())]),
+    );
     let secrets = ["/peers/db/password".to_owned()];
     let found = explain(&values, "peers.count", &secrets).unwrap();
     assert_eq!((found.path.as_str(), found.value), ("peers.count", Some(json!(3))));
@@ -125,11 +139,14 @@ fn explain_tells_value_origin_and_what_is_shadowed() {
     assert_eq!(found.value, Some(json!({"count": 3, "db": {"user": "x", "password": SECRET}})));
     assert_eq!(explain(&values, "peers.db.password", &secrets).unwrap().value, Some(SECRET.into()));
     let found = explain(&values, "gone", &secrets).unwrap();
-    assert_eq!((found.value, found.origin.unwrap().to_string()), (None, "a.yaml:2".into()));
+    assert_eq!((found.value, found.origin.unwrap().to_string()), (None, "--set gone".into()));
+    let found = explain(&values, "back", &secrets).unwrap();
+    assert_eq!((found.value, found.origin.unwrap().to_string()), (Some(json!(1)), "chart:3".into()));
+    assert_eq!(found.shadowed.iter().map(Origin::to_string).collect::<Vec<_>>(), ["a.yaml:2, null"]);
     assert!(explain(&values, "", &secrets).unwrap().value.unwrap().is_object());
     for (path, words) in [
         ("peers.cuont", "did you mean \"peers.count\"?"),
-        ("zzzzzz", "the keys of the values are peers, list"),
+        ("zzzzzz", "the keys of the values are peers, list, back"),
         ("list[4]", "\"list\" has one item, [0]"),
         ("list.x", "\"list\" is a list"),
         ("peers[0]", "\"peers\" is a map"),
@@ -235,10 +252,10 @@ fn violations_are_told_in_words_of_values() {
         let report = report(text, &[]);
         assert!(report.contains(words), "{text}{report}");
     }
-    let chart = defaults("peers: {count: 1}\n", "chart").unwrap();
+    let chart = defaults("peers: {}\n", "chart").unwrap();
     let (values, _) = coalesce(chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
     let report = validate(&schema(), &values, &[], "org1", "x").unwrap_err().to_string();
-    assert!(report.contains("org1.yaml:2:3   peers.count: wanted by the chart, null removes it"), "{report}");
+    assert!(report.contains("org1.yaml:2:3   peers.count: null, and the chart has no default for it"), "{report}");
 }
 
 #[test]
@@ -298,10 +315,6 @@ fn trees() -> impl Strategy<Value = Value> {
             Value::Object(tree)
         })
     })
-}
-
-fn has_null(value: &Value) -> bool {
-    value.is_null() || value.as_object().is_some_and(|map| map.values().any(has_null))
 }
 
 /// Trees that `--set` can write: keys and texts of any characters, whole numbers, booleans, lists that are not empty, maps.
@@ -410,17 +423,18 @@ proptest! {
     }
 
     #[test]
-    fn coalescing_removes_every_null_and_keeps_what_the_user_says(chart in trees(), own in trees()) {
+    fn coalescing_keeps_what_the_user_says_and_null_says_nothing(chart in trees(), own in trees()) {
         let origin = Origin::Program("x".into());
         let (chart, own) = (with_origin(chart, origin.clone()), with_origin(own, origin));
         let (values, _) = coalesce(chart.clone(), &own);
-        prop_assert!(!has_null(&values.tree));
         for pointer in own.origins.keys() {
             let said = own.tree.pointer(pointer).unwrap();
             if !said.is_object() {
-                prop_assert_eq!(values.tree.pointer(pointer), Some(said).filter(|said| !said.is_null()));
+                let expected = if said.is_null() { chart.tree.pointer(pointer) } else { Some(said) };
+                prop_assert_eq!(values.tree.pointer(pointer), expected);
             }
         }
+        prop_assert_eq!(&coalesce(chart.clone(), &without_nulls(own.clone())).0.tree, &values.tree);
         // Coalescing its own outcome changes nothing more.
         prop_assert_eq!(&coalesce(chart, &merge(own.clone(), own)).0.tree, &values.tree);
     }

@@ -9,6 +9,7 @@ mod cases;
 mod client;
 mod confined;
 mod counts;
+mod empty_keys;
 mod fabric;
 mod guards;
 mod harness;
