@@ -168,6 +168,42 @@ fn every_case_renders_as_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A member that is added or removed restarts none of the others, on any line. ZooKeeper is the exception: each server lists its ensemble.
+#[test]
+fn a_member_that_comes_or_goes_leaves_the_others_as_they_are() {
+    let raft = "orderers: {genesis: {secret: genesis}}";
+    let kafka = "orderers: {consensus: kafka, genesis: {secret: genesis}}";
+    let rows: &[(&str, &str, u64, &str, &str)] = &[
+        ("peer-org", "peers.count", 1, "1.4.12", "{}"),
+        ("peer-org", "peers.count", 1, "2.2.15", "{}"),
+        ("peer-org", "peers.count", 1, "2.5.16", "peers: {stateDatabase: CouchDB}"),
+        ("peer-org", "peers.count", 1, "3.1.5", "expose: {type: NodePort, host: a.example.com}"),
+        ("orderer-org", "orderers.count", 3, "1.4.12", raft),
+        ("orderer-org", "orderers.count", 1, "1.4.12", kafka),
+        ("orderer-org", "orderers.count", 3, "2.2.15", raft),
+        ("orderer-org", "orderers.count", 3, "2.5.16", "{}"),
+        ("orderer-org", "orderers.count", 4, "3.1.5", "orderers: {consensus: BFT}"),
+        ("kafka", "kafka.brokers", 4, "1.4.12", "{}"),
+    ];
+    for (chart, key, least, version, values) in rows {
+        let (section, number) = key.split_once('.').expect("two words");
+        let workloads = |count: u64| -> BTreeMap<String, Value> {
+            let mut user = yaml::parse(values, "values.yaml").unwrap();
+            user["fabricVersion"] = json!(version);
+            user[section][number] = json!(count);
+            let text = user.to_string();
+            let outcome = Case::of(chart).outcome_of(text).unwrap_or_else(|error| panic!("{chart} {version}: {error}"));
+            let workloads = outcome.output.objects.into_iter().filter(|object| object.key.kind == "StatefulSet");
+            workloads.map(|object| (object.key.name.clone(), object.body)).collect()
+        };
+        let all: Vec<_> = (*least..=least + 3).map(workloads).collect();
+        for (fewer, more) in all.iter().zip(&all[1..]) {
+            assert_eq!(more.len(), fewer.len() + 1, "{chart} {version}");
+            assert!(fewer.iter().all(|(name, body)| more[name] == *body), "{chart} {version}: {} members", fewer.len());
+        }
+    }
+}
+
 /// What a pod mounts or reads is made by the release or by its identities, or is named by the user.
 #[test]
 fn every_reference_of_a_pod_resolves() {

@@ -12,6 +12,9 @@ use super::versions::{CCAAS_BUILDER, EMPTY_ENV_COUNTS, LEADER_ELECTION, Span};
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
 
+/// How many peers a peer meets first: two, so that one may be away.
+const BOOTSTRAP_PEERS: usize = 2;
+
 /// What the rows of the table know of a peer.
 struct Peer<'a> {
     settings: &'a Settings<'a>,
@@ -217,8 +220,7 @@ pub fn facts(
     let peers: Vec<Value> = all
         .iter()
         .map(|name| {
-            let others = all.iter().filter(|other| *other != name).map(|other| format!("{}:{PEER_PORT}", names.address(other)));
-            let bootstrap = if named.is_empty() { others.collect() } else { named.clone() };
+            let bootstrap = if named.is_empty() { bootstrap(&all, name, names) } else { named.clone() };
             let (name, builders) = (name.clone(), builders.clone());
             let peer = Peer {
                 settings,
@@ -294,6 +296,16 @@ pub fn facts(
         );
     }
     facts
+}
+
+/// Whom a peer meets first: the first two of the peers before it, so that peers which come or go after it never change its environment,
+/// and it is not restarted for them. The first peer waits to be called, as it would if it named itself.
+///
+/// One that answers is enough: a peer learns of all others from it, and calls those that it bootstraps from again for as long as it runs
+/// (`gossip/discovery/discovery_impl.go`).
+fn bootstrap(all: &[String], name: &str, names: &Names) -> Vec<String> {
+    let before = all.iter().take_while(|other| *other != name).take(BOOTSTRAP_PEERS);
+    before.map(|other| format!("{}:{PEER_PORT}", names.address(other))).collect()
 }
 
 fn docker(peer: &Peer, env: &mut Map<String, Value>) {

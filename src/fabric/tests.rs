@@ -34,11 +34,19 @@ fn every_peer_address_stands_in_its_certificate() {
 }
 
 #[test]
-fn peers_bootstrap_from_each_other_and_a_lone_one_from_nobody() {
-    let two = facts_of(Model::PeerOrganization, "org1", json!({"peers": {"count": 2}}));
-    assert_eq!(two["peers"][0]["env"]["CORE_PEER_GOSSIP_BOOTSTRAP"], "peer1.org1:7051");
-    let one = facts_of(Model::PeerOrganization, "org1", json!({"peers": {"count": 1}}));
-    assert!(one["peers"][0]["env"].get("CORE_PEER_GOSSIP_BOOTSTRAP").is_none());
+fn a_peer_bootstraps_from_two_before_it_however_many_follow() {
+    let of = |count: usize, named: Value| -> Vec<Option<String>> {
+        let values = json!({"peers": {"count": count, "gossip": {"bootstrap": named}}});
+        let facts = facts_of(Model::PeerOrganization, "org1", values);
+        let peers = facts["peers"].as_array().unwrap().iter();
+        peers.map(|peer| peer["env"].get("CORE_PEER_GOSSIP_BOOTSTRAP").map(|value| value.as_str().unwrap().to_owned())).collect()
+    };
+    let two = "peer0.org1:7051 peer1.org1:7051";
+    let expected = [None, Some("peer0.org1:7051"), Some(two), Some(two)].map(|list| list.map(str::to_owned));
+    for count in 1..=4 {
+        assert_eq!(of(count, json!([])), expected[..count]);
+    }
+    assert_eq!(of(2, json!(["peer9.org1:7051"])), [Some("peer9.org1:7051".to_owned()), Some("peer9.org1:7051".to_owned())]);
 }
 
 #[test]
