@@ -1,6 +1,6 @@
 //! Parses the arguments, builds the edge, runs one command, prints, exits. Nothing else.
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use clap_complete::CompleteEnv;
 use jiff::Timestamp;
 use kubectl_fabric::commands::{self, Cli, Edge, complete};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     terminal::report_panics();
-    CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
+    CompleteEnv::with_factory(complete::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
     let arguments = complete::as_kubectl_asks(std::env::args_os());
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

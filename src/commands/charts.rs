@@ -5,7 +5,7 @@ use super::{Edge, complete, load};
 use crate::chart::{Chart, Origin, repository};
 use crate::deploy::ChartChoice;
 use crate::error::{Error, Result};
-use crate::terminal::{Table, harmless};
+use crate::terminal::Table;
 use crate::yaml;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
@@ -151,7 +151,7 @@ fn list(edge: &Edge, format: Format) -> Result<()> {
             format!("{deprecated}{description}").into(),
         ]);
     }
-    edge.terminal.print(&table.text())
+    edge.terminal.print(table.text())
 }
 
 fn source(chart: &Chart) -> &str {
@@ -190,7 +190,7 @@ fn show(edge: &Edge, chart: &Chart, part: Part, format: Format) -> Result<()> {
         }
     };
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    edge.terminal.print_verbatim(&format!("{}{end}", harmless(&text)))
+    edge.terminal.print_plain(&format!("{text}{end}"))
 }
 
 fn part_document(chart: &Chart, part: Part) -> Result<Value> {

@@ -1,6 +1,7 @@
 //! Completes words: kubectl's `__complete` contract, and the names that only the cluster or a kubeconfig knows.
 //!
-//! A completion has no room for an error: what cannot be told within a moment is not offered.
+//! A completion has no room for an error: what cannot be told within a moment is not offered. Shells put candidates on the command
+//! line as they are, and some expand their descriptions: a name that a shell would not take for one word is not offered.
 
 use super::arguments::ConnectionArguments;
 use super::{Cli, Edge};
@@ -8,9 +9,11 @@ use crate::chart::repository;
 use crate::cluster::{Cluster, Kind};
 use crate::error::Result;
 use crate::release::Entry;
+use crate::terminal::{is_harmful, one_line};
 use crate::{storage, yaml};
-use clap::{Args, CommandFactory};
-use clap_complete::CompletionCandidate;
+use clap::{Arg, Args, Command, CommandFactory, ValueHint};
+use clap_complete::engine::{PathCompleter, ValueCompleter};
+use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +52,35 @@ pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
+/// The command as it is completed: names of files are offered under the same conditions as other names.
+pub fn command() -> Command {
+    with_plain_paths(Cli::command())
+}
+
+fn with_plain_paths(command: Command) -> Command {
+    let completer = |argument: &Arg| {
+        let paths = match argument.get_value_hint() {
+            ValueHint::AnyPath => PathCompleter::any(),
+            ValueHint::FilePath => PathCompleter::file(),
+            ValueHint::DirPath => PathCompleter::dir(),
+            _ => return None,
+        };
+        let is_bare = argument.get::<ArgValueCompleter>().is_none();
+        is_bare.then(|| ArgValueCompleter::new(move |current: &OsStr| plain_paths(&paths, current)))
+    };
+    let command = command.mut_args(|argument| match completer(&argument) {
+        Some(completer) => argument.add(completer),
+        None => argument,
+    });
+    command.mut_subcommands(with_plain_paths)
+}
+
+fn plain_paths(paths: &PathCompleter, current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut candidates = paths.complete(current);
+    candidates.retain(|candidate| candidate.get_value().to_str().is_some_and(is_plain_word));
+    candidates
+}
+
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut words = vec![OsString::from("kubectl-fabric")];
     words.extend(arguments.words);
@@ -58,7 +90,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let last = words.len() - 1;
     let current = words[last].to_string_lossy().into_owned();
     let here = std::env::current_dir().ok();
-    let candidates = clap_complete::engine::complete(&mut Cli::command(), words, last, here.as_deref()).unwrap_or_default();
+    let candidates = clap_complete::engine::complete(&mut command(), words, last, here.as_deref()).unwrap_or_default();
     let mut lines = String::new();
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
         let value = candidate.get_value().to_string_lossy();
@@ -73,7 +105,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         }
         lines.push('\n');
     }
-    edge.terminal.print_verbatim(&format!("{lines}{NO_FILES}\n"))?;
+    edge.terminal.print_plain(&format!("{lines}{NO_FILES}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -94,8 +126,7 @@ pub fn charts(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut names: Vec<String> = repository::embedded().iter().map(|(name, _, _)| (*name).to_owned()).collect();
     names.dedup();
     let mut candidates = beginning_with(current, names.into_iter().map(|name| (name, "embedded chart".to_owned())));
-    let paths = clap_complete::engine::PathCompleter::any();
-    candidates.extend(clap_complete::engine::ValueCompleter::complete(&paths, current));
+    candidates.extend(plain_paths(&PathCompleter::any(), current));
     candidates
 }
 
@@ -162,8 +193,20 @@ fn kubeconfigs(connection: &ConnectionArguments) -> Vec<PathBuf> {
 
 fn beginning_with(current: &OsStr, candidates: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
-    let fitting = candidates.into_iter().filter(|(value, _)| value.starts_with(&*current));
-    fitting.map(|(value, help)| CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))).collect()
+    let fitting = candidates.into_iter().filter(|(value, _)| value.starts_with(&*current) && is_plain_word(value));
+    let described = fitting.map(|(value, help)| (value, plain_help(&help)));
+    described.map(|(value, help)| CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))).collect()
+}
+
+/// Whether every shell takes this for one word that means itself.
+fn is_plain_word(word: &str) -> bool {
+    let is_plain = |c: char| (c.is_alphanumeric() || "-_./:@%+,=~".contains(c)) && !is_harmful(c);
+    !word.starts_with(['-', '=']) && word.chars().all(is_plain)
+}
+
+/// A description on one line, without the characters by which a shell quotes or expands: bash expands what `compgen -W` is given.
+fn plain_help(help: &str) -> String {
+    one_line(help).chars().filter(|c| !"$`\\\"'<>|&;!*?#(){}[]".contains(*c)).collect()
 }
 
 /// Asks the cluster, for a moment.
@@ -247,6 +290,34 @@ mod tests {
         assert_eq!(line("rollback org1 ").release().as_deref(), Some("org1"));
         assert_eq!(line("diff rollback org1 ").release().as_deref(), Some("org1"));
         assert_eq!(line("rollback").release(), None);
+    }
+
+    #[test]
+    fn only_words_that_mean_themselves_are_offered() {
+        let offered = |names: &[&str], help: &str| {
+            let candidates = beginning_with(OsStr::new(""), names.iter().map(|name| ((*name).to_owned(), help.to_owned())));
+            let help = candidates.first().and_then(CompletionCandidate::get_help).map(ToString::to_string);
+            (candidates.iter().map(|candidate| candidate.get_value().to_string_lossy().into_owned()).collect::<Vec<_>>(), help)
+        };
+        let names =
+            ["org1", "arn:aws:eks:eu-1:1:cluster/a", "admin@kind", "$(reboot)", "`x`", "a b", "a;b", "a\nb", "a\tb", "-f"];
+        let hostile = ["a\u{1b}[2J", "a\u{202e}b", "a'b", "a\"b", "a\\b", "=a", "a|b", "a&b", "a>b", "{a,b}", "a*", "a\u{85}"];
+        let (words, help) = offered(&[&names[..], &hostile[..]].concat(), "failed:\u{1b}[2J \"$(reboot)\"\nnext\tline `x`");
+        assert_eq!(words, names[..3]);
+        assert_eq!(help.as_deref(), Some("failed:\u{fffd}2J reboot next line x"));
+    }
+
+    #[test]
+    fn names_of_files_are_offered_only_if_they_mean_themselves() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["values.yaml", "$(reboot)", "a\u{1b}[2J", "a\nb"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let path = format!("{}/", folder.path().display());
+        let words = ["kubectl-fabric", "install", "org1", "-f", &path].map(OsString::from).to_vec();
+        let candidates = clap_complete::engine::complete(&mut command(), words, 4, None).unwrap();
+        let names: Vec<_> = candidates.iter().map(|candidate| candidate.get_value().to_string_lossy()).collect();
+        assert_eq!(names, [format!("{path}values.yaml")]);
     }
 
     #[test]

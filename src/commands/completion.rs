@@ -47,7 +47,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Shell::Fish => script("fish")?,
         Shell::Powershell => script("powershell")?,
     };
-    edge.terminal.print_verbatim(&script)?;
+    edge.terminal.print_plain(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 

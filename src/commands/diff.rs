@@ -14,7 +14,7 @@ use crate::plan::mask::Masker;
 use crate::plan::{Action, Plan, Step};
 use crate::release::ReleaseName;
 use crate::storage;
-use crate::terminal::{BOLD, CYAN, GREEN, RED, harmless};
+use crate::terminal::{BOLD, CYAN, GREEN, RED, Text};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
         deploy::preview(&context, intent, &options).await
     })?;
     for warning in &outcome.warnings {
-        edge.terminal.warn(&harmless(warning));
+        edge.terminal.warn(warning);
     }
     Ok(outcome)
 }
@@ -196,9 +196,9 @@ pub fn print(
     match shown.output.output {
         Format::Table => {
             if let Some(origin) = chart {
-                edge.terminal.print(&format!("CHART SOURCE: {}\n", chart_source(origin)))?;
+                edge.terminal.print(format!("CHART SOURCE: {}\n", chart_source(origin)))?;
             }
-            edge.terminal.print(&text(plan, masker, shown.context_lines))?;
+            edge.terminal.print(text(plan, masker, shown.context_lines))?;
         }
         format => {
             let mut document = document(plan, masker, shown.context_lines);
@@ -215,27 +215,29 @@ fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
-fn text(plan: &Plan, masker: &Masker, context: usize) -> String {
-    let mut text = String::new();
+fn text(plan: &Plan, masker: &Masker, context: usize) -> Text {
+    let mut text = Text::default();
     let mut add = |step: &Step, of: &str| {
-        let why = if step.why.is_empty() { String::new() } else { format!(": {}", harmless(&step.why)) };
-        text.push_str(&format!("{BOLD}{} ({of}{}{why}){BOLD:#}\n", step.key, to_do(step.action)));
-        for line in harmless(&unified(step, context, masker)).lines() {
+        let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
+        text.push_styled(BOLD, format!("{} ({of}{}{why})", step.key, to_do(step.action)));
+        text.push("\n");
+        for line in unified(step, context, masker).lines() {
             let style = match line.as_bytes().first() {
                 Some(b'+') => GREEN,
                 Some(b'-') => RED,
                 Some(b'@') => CYAN,
                 _ => anstyle::Style::new(),
             };
-            text.push_str(&format!("{style}{line}{style:#}\n"));
+            text.push_styled(style, line);
+            text.push("\n");
         }
-        text.push('\n');
+        text.push("\n");
     };
     differing(plan).for_each(|step| add(step, ""));
     plan.hooks.iter().for_each(|hook| add(&hook.step, &format!("hook of {}, ", hook.events_in_words())));
     match plan.is_empty() {
-        true => text.push_str("no differences\n"),
-        false => text.push_str(&format!("{}\n", counts(plan))),
+        true => text.push("no differences\n"),
+        false => text.push(format!("{}\n", counts(plan))),
     }
     text
 }

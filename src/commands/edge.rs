@@ -3,7 +3,7 @@
 use super::arguments::ConnectionArguments;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::terminal::{Terminal, harmless};
+use crate::terminal::Terminal;
 use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
@@ -60,13 +60,13 @@ impl Edge {
     /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said looks like a program that hangs.
     fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let terminal = Arc::clone(&self.terminal);
-        move |text| terminal.note(&harmless(text))
+        move |text| terminal.note(text)
     }
 
     /// What the API server had to say beside its answers: deprecated versions, policies that only warn.
     fn pass_on_warnings(&self, cluster: &Cluster) {
         for warning in cluster.take_warnings() {
-            self.terminal.warn(&harmless(&warning));
+            self.terminal.warn(&warning);
         }
     }
 

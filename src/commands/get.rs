@@ -7,7 +7,6 @@ use crate::error::Result;
 use crate::manifest;
 use crate::release::{Record, ReleaseName};
 use crate::storage;
-use crate::terminal::harmless;
 use crate::yaml;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -97,7 +96,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     };
     let shown = show(&revision.read(edge)?);
     match revision.output.output {
-        Format::Table => edge.terminal.print_verbatim(&shown.text)?,
+        Format::Table => edge.terminal.print_plain(&shown.text)?,
         format => edge.terminal.print_document(format, &shown.document)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -134,7 +133,7 @@ fn hooks(record: &Record) -> Shown {
 }
 
 fn notes(record: &Record) -> Shown {
-    let notes = harmless(record.notes.trim_end());
+    let notes = record.notes.trim_end();
     Shown { text: format!("NOTES:\n{notes}\n"), document: json!({ "schemaVersion": 1, "notes": record.notes }) }
 }
 
@@ -155,7 +154,7 @@ fn metadata(record: &Record) -> Shown {
         ("PLUGIN_VERSION", "pluginVersion", json!(summary.plugin_version)),
     ];
     let line = |name: &str, value: &Value| match value {
-        Value::String(text) => format!("{name}: {}\n", harmless(text)),
+        Value::String(text) => format!("{name}: {text}\n"),
         other => format!("{name}: {other}\n"),
     };
     let text = rows.iter().map(|(name, _, value)| line(name, value)).collect();
@@ -165,7 +164,7 @@ fn metadata(record: &Record) -> Shown {
 
 fn everything(record: &Record) -> Shown {
     let parts = [user_values, computed_values].map(|part| part(record).text);
-    let mut text = anstream::adapter::strip_str(&document::status_block(&record.summary)).to_string();
+    let mut text = document::status_block(&record.summary).plain();
     text.push_str(&parts.concat());
     text.push_str(&format!("HOOKS:\n{}", hooks(record).text));
     text.push_str(&format!("MANIFEST:\n{}", manifest(record).text));

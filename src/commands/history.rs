@@ -6,7 +6,7 @@ use super::{Edge, complete};
 use crate::error::Result;
 use crate::release::{Entry, ReleaseName};
 use crate::storage;
-use crate::terminal::{RED, Table, table::Cell, time};
+use crate::terminal::{RED, Table, Text, table::Cell, time};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -49,13 +49,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     })?;
     let entries = &entries[entries.len().saturating_sub(arguments.max)..];
     match arguments.output.output {
-        Format::Table => edge.terminal.print(&table(entries))?,
+        Format::Table => edge.terminal.print(table(entries))?,
         format => edge.terminal.print_document(format, &Value::Array(entries.iter().map(document).collect()))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(entries: &[Entry]) -> String {
+fn table(entries: &[Entry]) -> Text {
     let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"]);
     for entry in entries {
         table.row(match entry {

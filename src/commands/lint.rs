@@ -10,7 +10,7 @@ use crate::compose::{self, Given};
 use crate::error::{Error, Result};
 use crate::fabric::Model;
 use crate::render::Capabilities;
-use crate::terminal::{RED, YELLOW, harmless};
+use crate::terminal::{RED, Text, YELLOW};
 use crate::values::Values;
 use anstyle::Style;
 use clap::{Args, ValueHint};
@@ -66,7 +66,7 @@ fn word(severity: Severity) -> (&'static str, Style) {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let user_values = arguments.values.load()?;
     let least = if arguments.strict { Severity::Warning } else { Severity::Error };
-    let (mut text, mut charts, mut failed) = (String::new(), Vec::new(), 0);
+    let (mut text, mut charts, mut failed) = (Text::default(), Vec::new(), 0);
     for path in &arguments.paths {
         let findings = lint(path, &user_values, &arguments);
         let fails = findings.iter().any(|finding| finding.severity >= least);
@@ -74,16 +74,16 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let shown: Vec<&Finding> =
             findings.iter().filter(|finding| !arguments.quiet || finding.severity > Severity::Info).collect();
         if !arguments.quiet || !shown.is_empty() {
-            text.push_str(&format!("==> Linting {path}\n"));
+            text.push(format!("==> Linting {path}\n"));
         }
         for finding in &shown {
             let (word, style) = word(finding.severity);
             let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
-            let (path, message) = (harmless(&finding.path), harmless(&finding.message));
-            text.push_str(&format!("{style}[{word}]{style:#} {path}{line}: {message}\n"));
+            text.push_styled(style, format!("[{word}]"));
+            text.push(format!(" {}{line}: {}\n", finding.path, finding.message));
         }
         if !arguments.quiet || !shown.is_empty() {
-            text.push('\n');
+            text.push("\n");
         }
         charts.push(json!({ "path": path, "failed": fails, "findings": shown }));
     }
@@ -92,7 +92,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let document = json!({ "schemaVersion": 1, "linted": arguments.paths.len(), "failed": failed, "charts": charts });
         edge.terminal.print_document(arguments.output.output, &document)?;
     } else {
-        edge.terminal.print(&text)?;
+        edge.terminal.print(text)?;
     }
     if failed > 0 {
         return Err(Error::user(linted));

@@ -240,7 +240,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
             ],
         });
     }
-    edge.terminal.print(&if arguments.no_headers { table.text_without_headers() } else { table.text() })
+    edge.terminal.print(if arguments.no_headers { table.text_without_headers() } else { table.text() })
 }
 
 /// Helm's keys; the revision is a string there.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::manifest;
 use crate::plan::{Action, Plan, Step};
 use crate::release::{ReleaseName, command};
-use crate::terminal::{Table, harmless};
+use crate::terminal::{Table, Text};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -88,7 +88,7 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     let terminal = &edge.terminal;
     // An operation tells its warnings before it writes.
     for warning in outcome.warnings.iter().filter(|_| outcome.dry_run) {
-        terminal.warn(&harmless(warning));
+        terminal.warn(warning);
     }
     if format != Format::Table {
         terminal.print_document(format, &as_document(outcome, hide_notes))?;
@@ -97,25 +97,25 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     let namespace = &outcome.summary.namespace;
     terminal.print(&headline(verb, outcome))?;
     if verb != Verb::Uninstall {
-        terminal.print(&document::status_block(&outcome.summary))?;
+        terminal.print(document::status_block(&outcome.summary))?;
         if let Some(origin) = &outcome.chart_origin {
-            terminal.print(&format!("CHART SOURCE: {}\n", document::chart_source(origin)))?;
+            terminal.print(format!("CHART SOURCE: {}\n", document::chart_source(origin)))?;
         }
     }
-    terminal.print(&changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
-    terminal.print(&hooks_in_words(&outcome.plan, namespace, outcome.dry_run))?;
+    terminal.print(changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
+    terminal.print(hooks_in_words(&outcome.plan, namespace, outcome.dry_run))?;
     terminal.print(&values_in_words(&outcome.changed_values))?;
     terminal.print(&identities_in_words(outcome))?;
-    terminal.print(&kept_in_words(&outcome.plan, namespace))?;
+    terminal.print(kept_in_words(&outcome.plan, namespace))?;
     if outcome.dry_run && !outcome.objects.is_empty() {
         let objects = rendering::masked(&outcome.objects, &outcome.hooks, &outcome.masker);
         terminal.print("MANIFEST:\n")?;
-        terminal.print_verbatim(&manifest::to_yaml(&outcome.summary.chart, &objects))?;
+        terminal.print_plain(&manifest::to_yaml(&outcome.summary.chart, &objects))?;
     }
     let notes = !hide_notes && !outcome.notes.trim().is_empty();
     if notes {
         terminal.print("NOTES:\n")?;
-        terminal.print_verbatim(&format!("{}\n", harmless(outcome.notes.trim_end())))?;
+        terminal.print_plain(&format!("{}\n", outcome.notes.trim_end()))?;
     }
     // Notes say themselves how to go on.
     if let Some(next) = next(verb, outcome).filter(|_| !notes) {
@@ -166,7 +166,7 @@ fn word(action: Action, dry_run: bool) -> &'static str {
     }
 }
 
-fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
+fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> Text {
     let actions = [Action::Create, Action::Change, Action::Recreate, Action::Prune, Action::Unchanged];
     let counts: Vec<String> = actions
         .into_iter()
@@ -176,33 +176,40 @@ fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
         .collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let changed = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep));
-    format!("CHANGES: {counts}\n{}", by_kind(changed, namespace, |action| format!("{} ", word(action, dry_run))))
+    let mut text = Text::from(format!("CHANGES: {counts}\n"));
+    text.append(&by_kind(changed, namespace, |action| format!("{} ", word(action, dry_run))));
+    text
 }
 
 /// One line for each hook, in the order in which they run.
-fn hooks_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> String {
+fn hooks_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> Text {
+    let mut text = Text::default();
     if plan.hooks.is_empty() {
-        return String::new();
+        return text;
     }
     let mut table = Table::new(["", ""]);
     for hook in &plan.hooks {
         let step = &hook.step;
         let why = if step.action == Action::Change && !step.why.is_empty() { format!(": {}", step.why) } else { String::new() };
         let what = format!("{} {} ({}{why})", step.key.kind, name_in(step, namespace), word(step.action, dry_run));
-        table.row([format!("  {}", hook.events_in_words()).into(), harmless(&what).into()]);
+        table.row([format!("  {}", hook.events_in_words()).into(), what.into()]);
     }
-    format!("HOOKS:\n{}", table.text_without_headers())
+    text.push("HOOKS:\n");
+    text.append(&table.text_without_headers());
+    text
 }
 
-fn kept_in_words(plan: &Plan, namespace: &str) -> String {
-    match plan.count(Action::Keep) {
-        0 => String::new(),
-        _ => format!("KEPT:\n{}", by_kind(plan.with(Action::Keep), namespace, |_| String::new())),
+fn kept_in_words(plan: &Plan, namespace: &str) -> Text {
+    let mut text = Text::default();
+    if plan.count(Action::Keep) > 0 {
+        text.push("KEPT:\n");
+        text.append(&by_kind(plan.with(Action::Keep), namespace, |_| String::new()));
     }
+    text
 }
 
 /// One line for what happens alike to objects of one kind, their names in the order of the plan.
-fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: impl Fn(Action) -> String) -> String {
+fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: impl Fn(Action) -> String) -> Text {
     let mut lines: Vec<(&Step, Vec<String>)> = Vec::new();
     for step in steps {
         let name = name_in(step, namespace);
@@ -235,8 +242,8 @@ fn names_its_reason(step: &Step) -> bool {
 
 fn list_of(names: &[String]) -> String {
     match names.len() {
-        0..=LISTED => harmless(&names.join(", ")),
-        many => format!("{} and {} more", harmless(&names[..LISTED].join(", ")), many - LISTED),
+        0..=LISTED => names.join(", "),
+        many => format!("{} and {} more", names[..LISTED].join(", "), many - LISTED),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::chart::{Origin, repository};
 use crate::manifest::{self, Hook};
 use crate::plan::{Action, Plan, Step};
 use crate::release::{Record, Status, Summary};
-use crate::terminal::{self, harmless, time};
+use crate::terminal::{self, Text, time};
 use crate::yaml;
 use anstyle::Style;
 use serde_json::{Value, json};
@@ -20,19 +20,22 @@ pub fn style(status: Status) -> Style {
 }
 
 /// The head of what Helm prints after an operation and for `status`.
-pub fn status_block(summary: &Summary) -> String {
-    let style = style(summary.status);
-    format!(
-        "NAME: {}\nLAST DEPLOYED: {}\nNAMESPACE: {}\nSTATUS: {style}{}{style:#}\nREVISION: {}\nCHART: {}\nFABRIC VERSION: {}\nDESCRIPTION: {}\n",
+pub fn status_block(summary: &Summary) -> Text {
+    let mut text = Text::from(format!(
+        "NAME: {}\nLAST DEPLOYED: {}\nNAMESPACE: {}\nSTATUS: ",
         summary.release,
         time::utc(summary.updated),
         summary.namespace,
-        summary.status,
+    ));
+    text.push_styled(style(summary.status), summary.status.as_str());
+    text.push(format!(
+        "\nREVISION: {}\nCHART: {}\nFABRIC VERSION: {}\nDESCRIPTION: {}\n",
         summary.revision,
         chart(summary),
-        harmless(&summary.app_version),
-        harmless(&summary.description).replace('\n', " "),
-    )
+        summary.app_version,
+        summary.description.replace('\n', " "),
+    ));
+    text
 }
 
 /// Helm's CHART column: `peer-org-0.1.0`.
@@ -44,8 +47,8 @@ pub fn chart(summary: &Summary) -> String {
 pub fn chart_source(origin: &Origin) -> String {
     match origin {
         Origin::Embedded => "embedded".to_owned(),
-        Origin::Path(path) if repository::is_archive(path) => format!("archive {}", harmless(path)),
-        Origin::Path(path) => format!("folder {}", harmless(path)),
+        Origin::Path(path) if repository::is_archive(path) => format!("archive {path}"),
+        Origin::Path(path) => format!("folder {path}"),
         Origin::Stored => "kept with the release".to_owned(),
     }
 }

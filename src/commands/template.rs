@@ -261,11 +261,11 @@ fn print(texts: &[Shown<String>], edge: &Edge) -> Result<()> {
     for shown in texts {
         gathered.push_str(&shown.content);
         if gathered.len() >= PRINTED_AT_ONCE {
-            edge.terminal.print_verbatim(&gathered)?;
+            edge.terminal.print_plain(&gathered)?;
             gathered.clear();
         }
     }
-    edge.terminal.print_verbatim(&gathered)
+    edge.terminal.print_plain(&gathered)
 }
 
 fn write(arguments: &Arguments, folder: &Path, chart: &str, texts: Vec<Shown<String>>, edge: &Edge) -> Result<()> {

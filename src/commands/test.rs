@@ -7,7 +7,7 @@ use super::{Edge, complete};
 use crate::deploy::{self, Context, Options, TestOutcome, TestRun};
 use crate::error::{Error, Result};
 use crate::release::ReleaseName;
-use crate::terminal::{GREEN, RED, harmless, time};
+use crate::terminal::{GREEN, RED, Text, time};
 use clap::{ArgAction, Args};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         deploy::test(context, &arguments.filter, &options, arguments.logs).await
     })?;
     match arguments.output.output {
-        Format::Table => edge.terminal.print(&text(&outcome))?,
+        Format::Table => edge.terminal.print(text(&outcome))?,
         format => edge.terminal.print_document(format, &as_document(&outcome))?,
     }
     let failed: Vec<&str> = outcome.runs.iter().filter(|run| !run.succeeded).map(|run| run.name.as_str()).collect();
@@ -72,24 +72,26 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Err(if arguments.logs { error } else { error.hint("see their logs with --logs") })
 }
 
-fn text(outcome: &TestOutcome) -> String {
+fn text(outcome: &TestOutcome) -> Text {
     let mut text = document::status_block(&outcome.summary);
     if outcome.runs.is_empty() {
-        text.push_str("TEST SUITE: None\n");
+        text.push("TEST SUITE: None\n");
     }
     for run in &outcome.runs {
         let style = if run.succeeded { GREEN } else { RED };
-        text.push_str(&format!("TEST SUITE:     {}\n", harmless(&run.name)));
+        text.push(format!("TEST SUITE:     {}\n", run.name));
         for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
-            text.push_str(&format!("{label} {}\n", time::utc(moment)));
+            text.push(format!("{label} {}\n", time::utc(moment)));
         }
-        text.push_str(&format!("Phase:          {style}{}{style:#}\n", phase(run)));
+        text.push("Phase:          ");
+        text.push_styled(style, phase(run));
+        text.push("\n");
         if !run.reason.is_empty() {
-            text.push_str(&format!("Reason:         {}\n", harmless(&run.reason)));
+            text.push(format!("Reason:         {}\n", run.reason));
         }
     }
     for (name, log) in outcome.runs.iter().flat_map(|run| &run.logs) {
-        text.push_str(&format!("\nPOD LOGS: {}\n{}\n", harmless(name), harmless(log.trim_end())));
+        text.push(format!("\nPOD LOGS: {name}\n{}\n", log.trim_end()));
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::compose::{self, Given};
 use crate::error::{Error, Result, nearest};
 use crate::release::ReleaseName;
 use crate::storage;
-use crate::terminal::{BOLD, Table, harmless};
+use crate::terminal::{BOLD, Table, Text};
 use crate::values::{self, Origin, StoredSecrets, Values};
 use crate::yaml;
 use clap::{Args, Subcommand};
@@ -118,19 +118,21 @@ fn explain(path: &str, values: &Values, secrets: &[String], format: Format, edge
         });
         return edge.terminal.print_document(format, &document);
     }
-    let mut text = match &value {
-        Value::Object(_) | Value::Array(_) => format!("{BOLD}{path}{BOLD:#}:\n{}", indented(&yaml::emit(&value))),
-        scalar => format!("{BOLD}{path}{BOLD:#}: {}\n", harmless(yaml::emit(scalar).trim_end())),
-    };
+    let mut text = Text::default();
+    text.push_styled(BOLD, path);
+    text.push(match &value {
+        Value::Object(_) | Value::Array(_) => format!(":\n{}", indented(&yaml::emit(&value))),
+        scalar => format!(": {}\n", yaml::emit(scalar).trim_end()),
+    });
     for (number, origin) in origins.iter().rev().enumerate() {
         let label = if number == 0 { "from" } else { "over" };
-        text.push_str(&format!("  {label} {}\n", harmless(&words(origin))));
+        text.push(format!("  {label} {}\n", words(origin)));
     }
-    edge.terminal.print(&text)
+    edge.terminal.print(text)
 }
 
 fn indented(text: &str) -> String {
-    harmless(text).lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Every leaf in one line.
@@ -149,7 +151,7 @@ fn explain_all(values: &Values, secrets: &[String], format: Format, edge: &Edge)
     for (path, value, origin) in rows {
         table.row([path.into(), value.to_string().into(), origin.into()]);
     }
-    edge.terminal.print(&table.text())
+    edge.terminal.print(table.text())
 }
 
 /// Scalars and empty containers with their JSON pointers.

@@ -3,7 +3,7 @@
 use crate::yaml;
 use serde_json::Value;
 use std::borrow::Borrow;
-use std::fmt::{self, Write};
+use std::fmt;
 
 pub mod hook;
 pub mod kinds;
@@ -196,7 +196,16 @@ pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object
         let object = object.borrow();
         text.push_str("---\n");
         if !object.source.template.is_empty() {
-            writeln!(text, "# Source: {chart}/{}", object.source.template).expect("a String takes every write");
+            // A file's name ends no comment: it may hold what some reader takes for the end of a line.
+            let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+            text.push_str("# Source: ");
+            for part in [chart, "/", &object.source.template] {
+                match part.as_bytes().iter().all(|byte| matches!(byte, b'!'..=b'~')) {
+                    true => text.push_str(part),
+                    false => text.extend(part.chars().map(|c| if ends_line(c) { char::REPLACEMENT_CHARACTER } else { c })),
+                }
+            }
+            text.push('\n');
         }
         yaml::emit_to(&mut text, &object.body);
     }
@@ -240,5 +249,12 @@ mod tests {
         assert!(text.starts_with("---\n# Source: demo/templates/p.yaml\napiVersion: v1\nkind: Pod\n"), "{text}");
         assert_eq!(text.matches("---\n").count(), 2);
         assert_eq!(text.matches("# Source").count(), 1);
+        let named = |template: &str| Object { source: Source { template: template.to_owned(), line: 1 }, ..object.clone() };
+        for template in ["a\nkind: Secret", "a\rkind: Secret", "a\u{85}kind: Secret", "a\u{2028}kind: Secret"] {
+            assert!(
+                to_yaml("demo", [&named(template)]).starts_with("---\n# Source: demo/a\u{fffd}kind: Secret\n"),
+                "{template:?}"
+            );
+        }
     }
 }

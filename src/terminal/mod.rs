@@ -1,13 +1,18 @@
 //! The only room that prints. stdout carries the result of a command; stderr its progress, warnings and errors.
 //!
+//! Whatever is printed is escaped here ([`Text`]), so that no command can forget it: nothing from a record, an object, a log or a
+//! file name steers the reader's terminal.
+//!
 //! A reader that goes away (`| head -1`) is no failure: what was left to print is dropped, and the command ends as it would have.
 
 mod progress;
 mod report;
 pub mod table;
+mod text;
 pub mod time;
 
 pub use table::Table;
+pub use text::{Text, harmless, is_harmful, one_line};
 
 use crate::commands::arguments::Format;
 use crate::deploy::Progress;
@@ -22,6 +27,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use text::harmless_json;
 
 pub const BOLD: Style = Style::new().bold();
 pub const RED: Style = AnsiColor::Red.on_default();
@@ -51,20 +57,20 @@ impl Terminal {
     }
 
     /// Prints a result that may be styled.
-    pub fn print(&self, text: &str) -> Result<()> {
-        self.write(anstream::stdout().lock(), text)
+    pub fn print(&self, text: impl Into<Text>) -> Result<()> {
+        self.write(anstream::stdout().lock(), text.into().as_styled())
     }
 
-    /// Prints a result byte for byte: documents and manifests, whatever they hold.
-    pub fn print_verbatim(&self, text: &str) -> Result<()> {
-        self.write(io::stdout().lock(), text)
+    /// Prints a result without styles: manifests, notes, scripts. What is harmless is printed byte for byte.
+    pub fn print_plain(&self, text: &str) -> Result<()> {
+        self.write(io::stdout().lock(), &harmless(text))
     }
 
     /// Prints a document: JSON as one line, as Helm does, or YAML.
     pub fn print_document(&self, format: Format, document: &Value) -> Result<()> {
         match format {
-            Format::Yaml => self.print_verbatim(&yaml::emit(document)),
-            Format::Json | Format::Table => self.print_verbatim(&format!("{document}\n")),
+            Format::Yaml => self.print_plain(&yaml::emit(document)),
+            Format::Json | Format::Table => self.print_plain(&harmless_json(&format!("{document}\n"))),
         }
     }
 
@@ -84,11 +90,11 @@ impl Terminal {
 
     /// Tells something beside the result.
     pub fn note(&self, text: &str) {
-        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { self.line(text) }
+        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { self.line(&text.into()) }
     }
 
     /// One line on stderr, above whatever moves there.
-    fn line(&self, text: &str) {
+    fn line(&self, text: &Text) {
         match &*self.screen.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(screen) => screen.suspend(|| stderr_line(text)),
             None => stderr_line(text),
@@ -107,7 +113,7 @@ impl Terminal {
         if self.streams_events() {
             stderr_event(&json!({ "event": "warning", "message": text }));
         } else {
-            self.line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
+            self.line(&labelled(YELLOW, "warning:", text));
         }
     }
 
@@ -142,7 +148,7 @@ impl Terminal {
     pub fn ask(&self, question: &str, expected: &str) -> Result<bool> {
         let mut stderr = anstream::stderr().lock();
         let mut answer = String::new();
-        write!(stderr, "{question} ")
+        write!(stderr, "{} ", one_line(question))
             .and_then(|()| stderr.flush())
             .and_then(|()| io::stdin().read_line(&mut answer))
             .map_err(|error| Error::user(format!("cannot ask on the terminal: {error}")))?;
@@ -151,15 +157,23 @@ impl Terminal {
 }
 
 /// One line on stderr, written at once: other programs may write there, too. Nothing can be done, or told, when stderr is gone.
-fn stderr_line(text: &str) {
+fn stderr_line(text: &Text) {
     let stderr = io::stderr();
     let mut line = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
-    let _ = writeln!(line, "{}", without_passwords(text)).and_then(|()| stderr.lock().write_all(&line.into_inner()));
+    let _ = writeln!(line, "{}", without_passwords(text.as_styled())).and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
 /// One line of JSON on stderr, written at once: piece by piece, each bracket and comma would be a write.
 fn stderr_event(event: &Value) {
-    let _ = io::stderr().lock().write_all(format!("{}\n", without_passwords(&event.to_string())).as_bytes());
+    let _ = io::stderr().lock().write_all(harmless_json(&format!("{}\n", without_passwords(&event.to_string()))).as_bytes());
+}
+
+/// `warning: ...`, the label in its colour.
+fn labelled(style: Style, label: &str, text: &str) -> Text {
+    let mut line = Text::default();
+    line.push_styled(style, label);
+    line.push(format!(" {text}"));
+    line
 }
 
 /// Prints what the argument parser has to say: help and versions are results, the rest is an error.
@@ -168,9 +182,15 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
     match error.kind() {
         clap::error::ErrorKind::DisplayHelp
         | clap::error::ErrorKind::DisplayVersion
-        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Terminal::default().print(&text.ansi().to_string()),
+        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Terminal::default().write(anstream::stdout().lock(), &text.ansi().to_string())
+        }
         _ => {
-            let _ = write!(anstream::stderr().lock(), "{}", without_passwords(&text.ansi().to_string()));
+            // It repeats arguments, in which an escape sequence could not be told from the parser's own styles: without styles then.
+            let _ = match std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_harmful)) {
+                true => write!(io::stderr().lock(), "{}", harmless(&without_passwords(&text.to_string()))),
+                false => write!(anstream::stderr().lock(), "{}", without_passwords(&text.ansi().to_string())),
+            };
             Ok(())
         }
     }
@@ -180,7 +200,7 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let report = crash_report(panic.payload(), panic.location());
-        stderr_line(&format!("{RED}error:{RED:#} {report}"));
+        stderr_line(&labelled(RED, "error:", &report));
         std::process::exit(1);
     }));
 }
@@ -214,32 +234,23 @@ pub fn trace(level: u8) {
         ours = ours.with_target("kube_client", LevelFilter::DEBUG);
     }
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(|| TraceWriter).with_ansi(io::stderr().is_terminal()))
+        .with(tracing_subscriber::fmt::layer().with_writer(|| Trace).with_ansi(false))
         .with(ours)
         .init();
 }
 
-/// Writes lines of the trace, each in one piece: the client library names URLs as they are.
-struct TraceWriter;
+/// stderr for traces, which come line by line: the client library names URLs as they are.
+struct Trace;
 
-impl Write for TraceWriter {
+impl Write for Trace {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(without_passwords(&String::from_utf8_lossy(line)).as_bytes())?;
+        io::stderr().lock().write_all(harmless(&without_passwords(&String::from_utf8_lossy(line))).as_bytes())?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        io::stderr().lock().flush()
     }
-}
-
-/// Text from outside with its control characters made visible, so that a record cannot steer the reader's terminal; those that turn the
-/// direction of writing too, which let a name look like another.
-pub fn harmless(text: &str) -> String {
-    // Unicode Standard Annex 9, table 1.
-    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns(c);
-    text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -272,10 +283,5 @@ mod tests {
             assert!(!report.contains("canary") && !report.contains("99, 97"), "{report}");
         }
         assert!(report_of(|| panic!("a text of the source")).contains("ran: a text of the source ("));
-    }
-
-    #[test]
-    fn what_steers_a_terminal_or_turns_the_text_is_made_visible() {
-        assert_eq!(harmless("a\u{1b}[2J\u{202e}b\u{2066}c\u{200f}\n\td é"), "a\u{fffd}[2J\u{fffd}b\u{fffd}c\u{fffd}\n\td é");
     }
 }

@@ -1,24 +1,28 @@
 //! An error as the user reads it, and as `--events json` streams it.
 
-use super::{CYAN, RED, YELLOW, harmless};
+use super::{CYAN, RED, Text, YELLOW};
 use crate::error::{Error, Kind};
 use serde_json::{Value, json};
 
 /// The report with its labels coloured: `error: ` and what [`Error`]'s Display says.
-pub fn text(error: &Error) -> String {
-    // Parts of it come from files and from the server.
-    let report = harmless(&error.to_string());
-    let mut text = format!("{RED}error:{RED:#} ");
+pub fn text(error: &Error) -> Text {
+    let report = error.to_string();
+    let mut text = Text::default();
+    text.push_styled(RED, "error:");
+    text.push(" ");
     for (number, line) in report.lines().enumerate() {
         if number > 0 {
-            text.push('\n');
+            text.push("\n");
         }
         let label = [("why:", YELLOW), ("now:", YELLOW), ("hint:", CYAN), ("  -->", CYAN)]
             .into_iter()
             .find(|(label, _)| number > 0 && line.starts_with(label));
         match label {
-            Some((label, style)) => text.push_str(&format!("{style}{label}{style:#}{}", &line[label.len()..])),
-            None => text.push_str(line),
+            Some((label, style)) => {
+                text.push_styled(style, label);
+                text.push(&line[label.len()..]);
+            }
+            None => text.push(line),
         }
     }
     text
@@ -50,8 +54,7 @@ mod tests {
     #[test]
     fn a_report_reads_the_same_without_colour() {
         let error = Error::refused("no").why("because").now("nothing was applied").hint("ask `again`");
-        let plain = anstream::adapter::strip_str(&text(&error)).to_string();
-        assert_eq!(plain, "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`");
+        assert_eq!(text(&error).plain(), "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`");
         assert_eq!(event(&error)["exitStatus"], 4);
     }
 }

@@ -1,6 +1,7 @@
 //! Tables as kubectl prints them: columns to the left, three spaces apart, no borders.
 
-use super::{BOLD, harmless};
+use super::text::one_line;
+use super::{BOLD, Text};
 use anstyle::Style;
 
 /// Rows of cells under headers.
@@ -19,7 +20,7 @@ pub struct Cell {
 
 impl Cell {
     pub fn styled(text: impl AsRef<str>, style: Style) -> Cell {
-        Cell { text: harmless(text.as_ref()).replace(['\n', '\t'], " "), style }
+        Cell { text: one_line(text.as_ref()), style }
     }
 }
 
@@ -43,38 +44,34 @@ impl Table {
     }
 
     /// The table with its headers.
-    pub fn text(&self) -> String {
+    pub fn text(&self) -> Text {
         let headers = self.headers.iter().map(|header| Cell::styled(header, BOLD)).collect();
         self.lines(std::iter::once(&headers))
     }
 
     /// The rows alone, for `--no-headers`.
-    pub fn text_without_headers(&self) -> String {
+    pub fn text_without_headers(&self) -> Text {
         self.lines(std::iter::empty())
     }
 
-    fn lines<'a>(&'a self, headers: impl Iterator<Item = &'a Vec<Cell>> + Clone) -> String {
+    fn lines<'a>(&'a self, headers: impl Iterator<Item = &'a Vec<Cell>> + Clone) -> Text {
         let mut widths = vec![0; self.headers.len()];
         for row in headers.clone().chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.chars().count());
             }
         }
-        let mut lines = String::new();
+        let mut lines = Text::default();
         for row in headers.chain(&self.rows) {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let style = cell.style;
-                let padding = if column + 1 == row.len() { 0 } else { width + 3 - cell.text.chars().count() };
-                if style == Style::new() {
-                    line.push_str(&cell.text);
-                } else {
-                    line.push_str(&format!("{style}{}{style:#}", cell.text));
+            // Nothing trails: neither padding nor cells that are empty.
+            let filled = row.iter().rposition(|cell| !cell.text.trim().is_empty()).map_or(0, |last| last + 1);
+            for (column, (cell, width)) in row.iter().zip(&widths).take(filled).enumerate() {
+                lines.push_styled(cell.style, if column + 1 == filled { cell.text.trim_end() } else { &cell.text });
+                if column + 1 < filled {
+                    lines.push(" ".repeat(width + 3 - cell.text.chars().count()));
                 }
-                line.extend(std::iter::repeat_n(' ', padding));
             }
-            lines.push_str(line.trim_end());
-            lines.push('\n');
+            lines.push("\n");
         }
         lines
     }
@@ -84,23 +81,19 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn plain(text: &str) -> String {
-        anstream::adapter::strip_str(text).to_string()
-    }
-
     #[test]
     fn columns_are_three_spaces_apart_and_nothing_trails() {
         let mut table = Table::new(["NAME", "STATUS", "NOTE"]);
         table.row(["org1".into(), Cell::styled("deployed", BOLD), "é".into()]);
         table.row(["orgorderer1".into(), "failed".into(), "".into()]);
-        assert_eq!(plain(&table.text()), "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n");
-        assert_eq!(plain(&table.text_without_headers()), "org1          deployed   é\norgorderer1   failed\n");
+        assert_eq!(table.text().plain(), "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n");
+        assert_eq!(table.text_without_headers().plain(), "org1          deployed   é\norgorderer1   failed\n");
     }
 
     #[test]
     fn a_cell_cannot_steer_the_terminal() {
         let mut table = Table::new(["A"]);
         table.row(["\u{1b}[2Jgone\nnext".into()]);
-        assert_eq!(plain(&table.text()), "A\n\u{fffd}[2Jgone next\n");
+        assert_eq!(table.text().plain(), "A\n\u{fffd}[2Jgone next\n");
     }
 }

@@ -161,12 +161,20 @@ fn is_plain_inside(text: &str) -> bool {
 const WORDS: [&str; 15] =
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf", "+.inf", "-.inf"];
 
-/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and U+2029.
+/// Characters that turn the direction of writing, so that a text looks like another (Unicode Standard Annex 9, table 1).
+pub fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and U+2029. Nothing that steers a
+/// terminal or turns the text.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, ' '..='~');
     }
-    !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}'))
+    !(c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}')
+        || turns_text(c))
 }
 
 /// True if a literal block shows the text as it is: more than one line, no blanks at the ends of lines, nothing to escape.

@@ -13,6 +13,7 @@ mod empty_keys;
 mod fabric;
 mod guards;
 mod harness;
+mod hostile;
 mod interruptions;
 mod locks;
 mod nodes;

@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, Kind};
 use crate::identity;
 use crate::manifest::{DOMAIN, annotation};
-use crate::terminal::{RED, Table, YELLOW, table::Cell, time};
+use crate::terminal::{RED, Table, Text, YELLOW, table::Cell, time};
 use anstyle::Style;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,9 +31,9 @@ fn identity(secret: &Value) -> Option<Identity> {
     Some(Identity { name: secret["metadata"]["name"].as_str()?.to_owned(), not_after })
 }
 
-pub fn text(identities: &[Identity], now: Timestamp) -> String {
+pub fn text(identities: &[Identity], now: Timestamp) -> Text {
     if identities.is_empty() {
-        return String::new();
+        return Text::default();
     }
     let mut table = Table::new(["IDENTITY", "EXPIRES", "LEFT"]);
     for identity in identities {
@@ -46,7 +46,9 @@ pub fn text(identities: &[Identity], now: Timestamp) -> String {
         let day = time::layout(identity.not_after, "2006-01-02");
         table.row([(&identity.name).into(), day.into(), Cell::styled(left, style)]);
     }
-    format!("IDENTITIES:\n{}", table.text())
+    let mut text = Text::from("IDENTITIES:\n");
+    text.append(&table.text());
+    text
 }
 
 pub fn document(identities: &[Identity]) -> Value {

@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::manifest::HookEvent;
 use crate::release::{Record, ReleaseName};
 use crate::storage;
-use crate::terminal::harmless;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use std::process::ExitCode;
@@ -46,12 +45,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     })?;
     if arguments.output.output == Format::Table {
         let mut text = document::status_block(&record.summary);
-        text.push_str(&resources::text(&resources, &namespace, edge.now));
-        text.push_str(&identities::text(&identities, edge.now));
-        text.push_str(&tests(&record));
-        edge.terminal.print(&text)?;
+        text.append(&resources::text(&resources, &namespace, edge.now));
+        text.append(&identities::text(&identities, edge.now));
+        text.push(tests(&record));
+        edge.terminal.print(text)?;
         if !record.notes.trim().is_empty() {
-            edge.terminal.print_verbatim(&format!("NOTES:\n{}\n", harmless(record.notes.trim_end())))?;
+            edge.terminal.print_plain(&format!("NOTES:\n{}\n", record.notes.trim_end()))?;
         }
     } else {
         let mut status = document::record(&record);

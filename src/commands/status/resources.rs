@@ -4,7 +4,7 @@ use crate::cluster::{ApiErrorKind, Cluster, Kind};
 use crate::manifest::ObjectKey;
 use crate::manifest::readiness::{Readiness, readiness};
 use crate::release::InventoryItem;
-use crate::terminal::{GREEN, RED, Table, YELLOW, harmless, table::Cell, time};
+use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell, time};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -109,9 +109,9 @@ fn created(body: &Value) -> Option<Timestamp> {
     body["metadata"]["creationTimestamp"].as_str()?.parse().ok()
 }
 
-pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> String {
+pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> Text {
     if resources.is_empty() {
-        return "RESOURCES: none\n".to_owned();
+        return "RESOURCES: none\n".into();
     }
     let mut table = Table::new(["KIND", "NAME", "READY", "REASON", "AGE"]);
     for resource in resources {
@@ -126,11 +126,13 @@ pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> String {
             (&resource.key.kind).into(),
             name.into(),
             Cell::styled(resource.state.word(), style),
-            harmless(resource.state.reason()).into(),
+            resource.state.reason().into(),
             resource.created.map(|created| time::age(created, now)).unwrap_or_default().into(),
         ]);
     }
-    format!("RESOURCES:\n{}", table.text())
+    let mut text = Text::from("RESOURCES:\n");
+    text.append(&table.text());
+    text
 }
 
 pub fn document(resources: &[Resource]) -> Value {

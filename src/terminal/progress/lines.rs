@@ -2,7 +2,7 @@
 
 use super::lasting;
 use crate::deploy::{Event, Progress};
-use crate::terminal::{harmless, stderr_line};
+use crate::terminal::{Text, stderr_line};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -58,7 +58,7 @@ impl Waiting {
             None => true,
             Some(before) => state == State::Troubled && before != reason,
         };
-        news.then(|| format!("[{done}/{total}] {object}: {}", harmless(reason)))
+        news.then(|| format!("[{done}/{total}] {object}: {reason}"))
     }
 
     fn heartbeat(&self, elapsed: Duration) -> Option<String> {
@@ -68,7 +68,7 @@ impl Waiting {
             others => format!(" (and {others} more)"),
         };
         let seconds = elapsed.as_secs();
-        Some(format!("[{}/{}] still waiting after {seconds}s: {object}: {}{others}", self.done, self.total, harmless(reason)))
+        Some(format!("[{}/{}] still waiting after {seconds}s: {object}: {reason}{others}", self.done, self.total))
     }
 }
 
@@ -95,7 +95,7 @@ impl Shared {
                 continue;
             }
             if let Some(line) = state.waiting.heartbeat(state.started.elapsed()) {
-                stderr_line(&line);
+                stderr_line(&line.into());
             }
             state.last_line = Instant::now();
         }
@@ -112,13 +112,13 @@ impl Progress for Lines {
                     (false, true) => State::Troubled,
                     (false, false) => State::Waiting,
                 };
-                state.waiting.take(object, how, reason, *done, *total)
+                state.waiting.take(object, how, reason, *done, *total).map(Text::from)
             }
             Event::WaitOver => {
                 state.waiting = Waiting::default();
                 None
             }
-            Event::Applied { action, object } => Some(format!("{object} {action}")),
+            Event::Applied { action, object } => Some(format!("{object} {action}").into()),
             other => lasting(other),
         };
         if let Some(line) = line {

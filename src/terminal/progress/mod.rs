@@ -6,7 +6,7 @@ mod view;
 pub use lines::Lines;
 pub use view::View;
 
-use super::{BOLD, YELLOW, harmless, stderr_event};
+use super::{BOLD, Text, YELLOW, labelled, stderr_event};
 use crate::deploy::{Event, Progress};
 
 /// `--events json`: every event, one object per line.
@@ -30,14 +30,14 @@ fn plan_in_words(create: usize, change: usize, recreate: usize, unchanged: usize
 }
 
 /// What stays on the screen after the event has passed: the same words in a view and in lines.
-fn lasting(event: &Event) -> Option<String> {
+fn lasting(event: &Event) -> Option<Text> {
     match event {
         Event::Planned { create, change, recreate, unchanged, prune } => {
-            Some(format!("{BOLD}plan:{BOLD:#} {}", plan_in_words(*create, *change, *recreate, *unchanged, *prune)))
+            Some(labelled(BOLD, "plan:", &plan_in_words(*create, *change, *recreate, *unchanged, *prune)))
         }
-        Event::Hook { hook, phase } => Some(format!("hook {hook}: {phase}")),
-        Event::Warning { message } => Some(format!("{YELLOW}warning:{YELLOW:#} {}", harmless(message))),
-        Event::Step { message } => Some(harmless(message)),
+        Event::Hook { hook, phase } => Some(format!("hook {hook}: {phase}").into()),
+        Event::Warning { message } => Some(labelled(YELLOW, "warning:", message)),
+        Event::Step { message } => Some(message.into()),
         Event::Applied { .. } | Event::Waiting { .. } | Event::WaitOver => None,
     }
 }

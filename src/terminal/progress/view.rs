@@ -2,7 +2,7 @@
 
 use super::lasting;
 use crate::deploy::{Event, Progress};
-use crate::terminal::harmless;
+use crate::terminal::text::one_line;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +49,7 @@ impl State {
     /// Draws the objects that are not ready, as many lines as are needed now.
     fn draw(&mut self, screen: &MultiProgress) {
         let mut texts: Vec<String> =
-            self.waiting.iter().take(SHOWN).map(|(object, reason)| format!("  {object}: {}", harmless(reason))).collect();
+            self.waiting.iter().take(SHOWN).map(|(object, reason)| one_line(&format!("  {object}: {reason}"))).collect();
         if self.waiting.len() > SHOWN {
             texts.push(format!("  and {} more", self.waiting.len() - SHOWN));
         }
@@ -77,7 +77,7 @@ impl Progress for View {
         match event {
             Event::Applied { action, object } => {
                 state.applied += 1;
-                state.headline.set_message(format!("{} done: {object} {action}", state.applied));
+                state.headline.set_message(one_line(&format!("{} done: {object} {action}", state.applied)));
             }
             Event::Waiting { object, ready, reason, done, total, .. } => {
                 if *ready {
@@ -93,7 +93,7 @@ impl Progress for View {
                 state.headline.set_message("");
                 state.draw(&self.screen);
             }
-            Event::Step { message } => state.headline.set_message(harmless(message)),
+            Event::Step { message } => state.headline.set_message(one_line(message)),
             other => {
                 if let Some(text) = lasting(other) {
                     self.screen.suspend(|| crate::terminal::stderr_line(&text));
