@@ -1,5 +1,7 @@
-//! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do without Nagle's algorithm.
+//! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do without Nagle's algorithm, and trust is
+//! decided as kubectl decides it.
 
+use super::trust;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, Write};
@@ -39,9 +41,7 @@ pub(super) fn build(config: Config) -> Result<Client, Error> {
     match config.proxy_url.clone() {
         None => over(tcp, config),
         Some(proxy) if proxy.scheme_str() == Some("socks5") => over(SocksV5::new(proxy, tcp), config),
-        Some(proxy) if proxy.scheme_str() == Some("https") => {
-            over(tunnel(proxy, config.rustls_https_connector_with_connector(tcp)?), config)
-        }
+        Some(proxy) if proxy.scheme_str() == Some("https") => over(tunnel(proxy, trust::connector(&config, tcp)?), config),
         Some(proxy) => over(tunnel(proxy, tcp), config),
     }
 }
@@ -65,7 +65,7 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError> + Send + Sync + std::error::Error + 'static,
 {
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    let mut connector = TimeoutConnector::new(trust::connector(&config, connector)?);
     connector.set_connect_timeout(Some(CONNECT));
     let unpacked = DecompressionLayer::new().gzip(!config.disable_compression);
     let service = ServiceBuilder::new()

@@ -21,6 +21,7 @@ pub(crate) mod scripted;
 mod session;
 mod status;
 mod transport;
+mod trust;
 mod watch;
 
 use crate::manifest::{ObjectKey, Sealed};

@@ -106,6 +106,10 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 ("its certificate is not valid yet".to_owned(), Some("check this computer's clock"))
             }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+                "its certificate is not for servers (extended key usage)".to_owned(),
+                Some("give the API server a certificate with the extended key usage serverAuth, or none"),
+            ),
             other => (format!("its certificate is not valid: {other}"), Some(TRUST)),
         },
         rustls::Error::AlertReceived(

@@ -159,6 +159,23 @@ fn a_server_with_a_certificate_of_someone_else_is_not_trusted() {
 }
 
 #[test]
+fn a_servers_own_certificate_is_an_authority_as_for_kubectl() {
+    let Some(cluster) = support::cluster() else { return };
+    let chain = fs::read_to_string(cluster.state().join("certs/apiserver.crt")).unwrap();
+    let end = "-----END CERTIFICATE-----\n";
+    let (leaf, authority) = chain.split_at(chain.find(end).unwrap() + end.len());
+    assert!(authority.contains("BEGIN CERTIFICATE"), "it is issued by another, which is left out");
+    fs::write(cluster.folder().join("leaf.pem"), leaf).unwrap();
+    let trusting = ["--certificate-authority", "leaf.pem"];
+    cluster.kubectl().args(["get", "--raw", "/version"]).args(trusting).run().success();
+    cluster.fabric().args(["list", "-n", "default"]).args(trusting).run().success();
+    let other_name = ["--tls-server-name", "other.example"];
+    cluster.kubectl().args(["get", "--raw", "/version"]).args(trusting).args(other_name).run().exits(1);
+    let said = cluster.fabric().args(["list", "-n", "default"]).args(trusting).args(other_name).run().exits(1).stderr;
+    assert!(said.contains("its certificate is not for \"other.example\""), "{said}");
+}
+
+#[test]
 fn ctrl_c_during_a_hook_ends_with_a_record_and_without_a_lock() {
     let Some(release) = Release::new() else { return };
     release.install(&["--set", "nodes=0"]).success();
