@@ -39,6 +39,8 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
         match answer {
             Ok(after) => plan::settle(step, after),
             Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
+            // It was told when the object was looked for.
+            Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {}
             Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");

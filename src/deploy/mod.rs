@@ -45,6 +45,7 @@ use intent::Operation;
 use jiff::Timestamp;
 use lock::Lock;
 use namespace::{Namespace, ensure_namespace};
+use observe::Unserved;
 use past::Past;
 use pod_security::Wish;
 use recovery::{bury_the_dead, clean_up, undo};
@@ -228,6 +229,9 @@ async fn compare(
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
     let uninstall = matches!(intent, Intent::Uninstall { .. });
+    if !options.no_hooks && !options.tell_refusals {
+        observe::refuse_unserved_hooks(context, &target.manifest, |hook| target.operation.runs(hook))?;
+    }
     let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let events = target.operation.events();
@@ -249,7 +253,9 @@ async fn compare(
     let confined: Vec<ObjectKey> = confine::beyond(&reach(&nothing)).into_iter().map(|(key, _)| key).collect();
     let mut warnings = target.warnings.clone();
     let sought = inventory.iter().chain(&run);
-    let (live, told) = observe::observe(context, &target.manifest.objects, sought, options.dry_run != DryRun::No).await?;
+    let unserved = if options.tell_refusals { Unserved::Missing } else { Unserved::Refused };
+    let shown = options.dry_run != DryRun::No;
+    let (live, told) = observe::observe(context, &target.manifest.objects, sought, shown, unserved).await?;
     warnings.extend(told);
     let identities = plan_identities(context, intent, &target).await?;
     warnings.extend(identities.warnings.iter().cloned());

@@ -1,9 +1,10 @@
 //! What is live: one LIST per kind and namespace of everything that is wanted or was ever written.
 
 use super::Context;
+use super::settle::Manifest;
 use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
-use crate::error::{Error, Result};
-use crate::manifest::{ObjectKey, Sealed};
+use crate::error::{Error, Place as Spot, Result};
+use crate::manifest::{Hook, ObjectKey, Sealed, Source};
 use crate::plan::{Live, Seen};
 use crate::release::InventoryItem;
 use crate::storage::RECORD_LABEL;
@@ -18,14 +19,28 @@ type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 /// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a record.
 type Sought = BTreeMap<ObjectKey, Option<Arc<Sealed>>>;
 
-/// Live objects of these identities, and warnings about kinds that the server serves no more.
+/// What becomes of wanted objects of a kind that the server does not serve, as when its CustomResourceDefinition was deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// They are to be written: refused.
+    Refused,
+    /// They are only looked at: missing, with a warning.
+    Missing,
+}
+
+/// Live objects of these identities, and warnings about kinds that the server does not serve.
 ///
 /// Cluster-wide objects are read one by one: a LIST would bring everyone's. `shown` is whether somebody wants to see what leaves.
+///
+/// # Errors
+///
+/// Names every wanted object of a kind that is not served, unless these are to be taken for missing.
 pub async fn observe<'a>(
     context: &Context<'_>,
     wanted: &'a [Arc<Sealed>],
     inventory: impl IntoIterator<Item = &'a InventoryItem>,
     shown: bool,
+    unserved: Unserved,
 ) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
     let named = wanted.iter().map(|object| (&object.key, object.api_version.as_str(), Some(object)));
@@ -42,14 +57,18 @@ pub async fn observe<'a>(
     let mut live = Live::new();
     let mut warnings = Vec::new();
     let mut denied: Option<Error> = None;
+    let mut unwritable: Vec<(ObjectKey, Source)> = Vec::new();
     for (read, kind, sought) in futures::future::join_all(reads).await {
         match read {
             Ok(objects) => live.extend(objects),
-            Err(error) if error.kind == ApiErrorKind::UnknownKind && sought.values().all(Option::is_none) => {
-                warnings.push(format!(
-                    "{} {} is no longer served: what an earlier revision made of it is gone",
-                    kind.api_version, kind.kind
-                ));
+            Err(error) if error.kind == ApiErrorKind::UnknownKind => {
+                let wanted = sought.iter().filter_map(|(key, wanted)| Some((key.clone(), wanted.as_ref()?.source.clone())));
+                let wanted: Vec<_> = wanted.collect();
+                if unserved == Unserved::Missing || wanted.is_empty() {
+                    warnings.push(no_longer_served(&kind, &sought));
+                } else {
+                    unwritable.extend(wanted);
+                }
             }
             // All that may not be read is told at once.
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
@@ -62,7 +81,52 @@ pub async fn observe<'a>(
             Err(error) => return Err(error.into()),
         }
     }
-    denied.map_or(Ok((live, warnings)), Err)
+    if let Some(denied) = denied {
+        return Err(denied);
+    }
+    refuse_unserved(context, unwritable)?;
+    Ok((live, warnings))
+}
+
+/// # Errors
+///
+/// Names the hooks that would run and are of kinds that are not served.
+pub fn refuse_unserved_hooks(context: &Context<'_>, manifest: &Manifest, runs: impl Fn(&Hook) -> bool) -> Result<()> {
+    let hooks = manifest.hooks.iter().filter(|hook| runs(hook)).map(|hook| &hook.object);
+    let unserved = hooks.filter(|object| manifest.unserved_hooks.contains(&object.key));
+    refuse_unserved(context, unserved.map(|object| (object.key.clone(), object.source.clone())).collect())
+}
+
+/// # Errors
+///
+/// There are such objects: they cannot be written.
+fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) -> Result<()> {
+    if unserved.is_empty() {
+        return Ok(());
+    }
+    let places = unserved.into_iter().map(|(key, Source { template, line })| {
+        let why = format!("no kind {} in {}", key.kind, key.group);
+        match template.is_empty() {
+            true => Spot::new(key.to_string()).note(why),
+            false => Spot { subject: template, line: Some(line), ..Spot::default() }.note(format!("{key}: {why}")),
+        }
+    });
+    Err(Error::cluster(format!("the server does not know every kind of release \"{}\"", context.release))
+        .at_all(places)
+        .why("these objects are to be written, and the server does not serve their kinds")
+        .now("nothing was changed")
+        .hint("install the CustomResourceDefinitions of these kinds again, or leave the objects out of the release"))
+}
+
+/// Names the objects, up to a few.
+fn no_longer_served(kind: &Kind, sought: &Sought) -> String {
+    const NAMED: usize = 10;
+    let mut names: Vec<String> = sought.keys().take(NAMED).map(ToString::to_string).collect();
+    if sought.len() > NAMED {
+        names.push(format!("{} more", sought.len() - NAMED));
+    }
+    let Kind { api_version, kind } = kind;
+    format!("the server does not serve {api_version} {kind}: these objects are missing, and cannot be made: {}", names.join(", "))
 }
 
 async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, shown: bool) -> ApiResult<Live> {

@@ -124,7 +124,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 user_values: newest.user_values.clone(),
                 computed_values: newest.computed_values.clone(),
                 secret_paths: newest.secret_paths.clone(),
-                manifest: Manifest::of(context, &Terms::new(context, &newest.guard), [], newest.hooks.clone()).await?,
+                manifest: Manifest::of(context, &Terms::recorded(context, &newest.guard), [], newest.hooks.clone()).await?,
                 notes: String::new(),
                 guard: newest.guard.clone(),
                 organization: None,
@@ -164,7 +164,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     // What only a later revision called secret is secret in this one, too.
     let mut secrets = past.secrets().paths_in(&[&record.user_values, &record.computed_values]);
     secrets.extend(record.secret_paths);
-    let terms = Terms::new(context, &record.guard);
+    let terms = Terms::recorded(context, &record.guard);
     let objects = record.objects.iter().map(|object| terms.settle(object.open()));
     Ok(Target {
         operation: Operation::Rollback,

@@ -1,10 +1,10 @@
 //! Objects made fit to apply and to record: in their namespace, marked as the release's, as text.
 
 use super::Context;
-use crate::cluster::Kind;
+use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
-use crate::manifest::{Hook, Object, Sealed, Source, kinds, pod_security};
+use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security};
 use crate::plan::ownership::Owner;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -21,6 +21,8 @@ pub struct Manifest {
     pub nodes: Vec<guard::Node>,
     /// What the pods of objects and hooks need.
     pub pod_needs: Vec<pod_security::Need>,
+    /// Hooks of kinds that the server does not serve.
+    pub unserved_hooks: Vec<ObjectKey>,
 }
 
 /// What objects are made fit for.
@@ -28,12 +30,19 @@ pub struct Terms {
     owner: Owner,
     /// The Fabric version that the values name.
     version: Option<Version>,
+    /// The objects come from a record, so each is in its namespace already.
+    recorded: bool,
 }
 
 impl Terms {
     pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
         let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-        Terms { owner, version: Facts::read(guard).version() }
+        Terms { owner, version: Facts::read(guard).version(), recorded: false }
+    }
+
+    /// Terms for objects of a record.
+    pub fn recorded(context: &Context<'_>, guard: &Value) -> Terms {
+        Terms { recorded: true, ..Terms::new(context, guard) }
     }
 
     /// Makes an object of a known kind fit to apply, wherever it is made: this asks nobody.
@@ -59,16 +68,21 @@ impl Terms {
         }
     }
 
-    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
-    async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<()> {
+    /// Makes an object fit to apply, and asks the server about its kind if that is not known. False: the kind is not served, and the
+    /// object is taken for one of a namespace unless its record says otherwise. What to make of that depends on what is done with it.
+    async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<bool> {
         let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-        let namespaced = context.cluster.is_namespaced(&kind).await.map_err(|error| {
-            let Source { template, line } = object.source.clone();
-            let place = Place { subject: template, line: Some(line), ..Place::default() };
-            Error::from(error).at(place.note(object.key.to_string()))
-        })?;
+        let (namespaced, served) = match context.cluster.is_namespaced(&kind).await {
+            Ok(namespaced) => (namespaced, true),
+            Err(error) if error.kind == ApiErrorKind::UnknownKind => (!self.recorded || object.key.namespace.is_some(), false),
+            Err(error) => {
+                let Source { template, line } = object.source.clone();
+                let place = Place { subject: template, line: Some(line), ..Place::default() };
+                return Err(Error::from(error).at(place.note(object.key.to_string())));
+            }
+        };
         self.fit(object, namespaced);
-        Ok(())
+        Ok(served)
     }
 
     /// In its namespace, marked as the release's, without nulls, a Secret in its stored form. A UID is the server's to give: which
@@ -118,6 +132,7 @@ impl Manifest {
             let settled = match object {
                 Ok(settled) => settled,
                 Err(mut object) => {
+                    // Whether its kind is served is asked again when it is looked for among what is live.
                     terms.prepare(context, &mut object).await?;
                     terms.seal(*object)
                 }
@@ -127,7 +142,9 @@ impl Manifest {
             manifest.objects.push(settled.object);
         }
         for hook in &mut hooks {
-            terms.prepare(context, &mut hook.object).await?;
+            if !terms.prepare(context, &mut hook.object).await? {
+                manifest.unserved_hooks.push(hook.object.key.clone());
+            }
             manifest.pod_needs.extend(terms.pod_needs(&hook.object));
         }
         Ok(Manifest { hooks, ..manifest })

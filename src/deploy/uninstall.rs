@@ -1,9 +1,10 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
 use super::hooks::Made;
+use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
 use super::wait::Monitor;
-use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, observe, outcome};
+use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
 use crate::cluster::Kind;
 use crate::error::{Error, Result};
 use crate::manifest::{HookEvent, Object, ObjectKey, Source};
@@ -82,7 +83,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, 
     if inventory.is_empty() {
         return Ok(());
     }
-    let (live, _) = observe::observe(writer.context, &[], &inventory, false).await?;
+    let (live, _) = observe::observe(writer.context, &[], &inventory, false, Unserved::Missing).await?;
     let (wanted, hooks, events, owner) = (Vec::new(), Vec::new(), &[][..], &prepared.owner);
     let plan =
         plan::make(Inputs { wanted, live, inventory: &inventory, hooks, events, confined: &[], owner, take_ownership: false })?;

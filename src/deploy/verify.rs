@@ -1,10 +1,11 @@
 //! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
 
 use super::lock;
+use super::observe::{self, Unserved};
 use super::revision::item;
 use super::settle::{Manifest, Terms};
 use super::wait::{Awaited, Monitor};
-use super::{Context, Options, Past, Writer, hooks, observe};
+use super::{Context, Options, Past, Writer, hooks};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
@@ -34,7 +35,10 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let take = |_: &Record, object: Object| objects.push(Arc::new(object.into()));
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
-    let (live, _) = observe::observe(context, &objects, &[], true).await?;
+    let (live, warnings) = observe::observe(context, &objects, &[], true, Unserved::Missing).await?;
+    for warning in warnings {
+        context.warn(&warning);
+    }
     let mut plan = plan::make(Inputs {
         wanted: objects,
         live,
@@ -95,7 +99,9 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
     let is_test = |hook: &&Hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter);
     let tests = record.hooks.iter().filter(is_test).cloned().collect();
-    let tests = Manifest::of(&context, &Terms::new(&context, &record.guard), [], tests).await?.hooks;
+    let manifest = Manifest::of(&context, &Terms::recorded(&context, &record.guard), [], tests).await?;
+    observe::refuse_unserved_hooks(&context, &manifest, |_| true)?;
+    let tests = manifest.hooks;
     if let Some(warning) = record.signature_warning() {
         context.warn(&warning);
     }
@@ -133,7 +139,7 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
 async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let sought: Vec<_> = tests.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
-    let (live, _) = observe::observe(context, &[], &sought, false).await?;
+    let (live, _) = observe::observe(context, &[], &sought, false, Unserved::Missing).await?;
     let (hooks, events) = (tests.iter().collect(), &[HookEvent::Test][..]);
     let inputs =
         Inputs { wanted: Vec::new(), live, inventory: &[], hooks, events, confined: &[], owner: &owner, take_ownership: false };

@@ -81,7 +81,8 @@ fn a_kind_that_the_server_does_not_know_is_told_with_its_template_before_the_nam
     let Some(release) = Release::new() else { return };
     let chart = chart_with(release.cluster.folder(), "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: more}\n");
     let output = release.command(&["install"], &["--chart", &chart]).run().exits(1);
-    assert!(output.stderr.contains("--> templates/more.yaml:1   Widget more"), "{}", output.stderr);
+    let place = format!("--> templates/more.yaml:1   Widget {}/more: no kind Widget in example.com", release.namespace);
+    assert!(output.stderr.contains(&place), "{}", output.stderr);
     assert!(!namespace_exists(&release));
 }
 

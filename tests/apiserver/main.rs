@@ -23,3 +23,4 @@ mod pod_security;
 mod rights;
 mod secrets;
 mod tampered;
+mod unserved;
