@@ -57,7 +57,8 @@ pub(super) struct Question {
 impl Question {
     pub fn new(mut need: Need, resource: Resource) -> Question {
         if !resource.namespaced {
-            need.namespace = None;
+            // A request about a namespace counts as one in it, so that a Role there can allow it.
+            need.namespace = need.name.clone().filter(|_| need.kind.kind == "Namespace" && need.kind.api_version == "v1");
         }
         let group = need.kind.api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
         Question { need, group, plural: resource.plural }

@@ -14,6 +14,7 @@ mod observe;
 mod others;
 mod past;
 mod pod_security;
+mod pod_trial;
 mod progress;
 mod recovery;
 mod resolve;
@@ -280,7 +281,7 @@ async fn compare(
         }
     }
     let namespace = match uninstall {
-        true => Namespace { is_there: true, relabel: None, removal },
+        true => Namespace { is_there: true, removal, ..Namespace::default() },
         false => {
             let wish = Wish { intent, past: &past, target: &target };
             ensure_namespace(context, options, wish, &mut warnings, made).await?
@@ -302,6 +303,10 @@ async fn compare(
             futures::join!(rights::check(context, operation, needs), check::check(context, &mut plan, options));
         // Who may not write is told that, and not what came of trying it.
         allowed.and(accepted)?;
+        if let Some(doubt) = namespace.doubt {
+            let needs = pod_trial::at_stake(&target.manifest, &plan, doubt);
+            pod_trial::try_pod(context, options, doubt, &needs, &mut warnings).await?;
+        }
     }
     let reach = reach(&plan);
     let refusals = [confine::refusal(&reach, target.operation.word()), confine::unreadable_hooks(&reach)];

@@ -2,6 +2,7 @@
 
 use super::others::{self, Ours, key};
 use super::pod_security::{self, Relabel, Wish};
+use super::pod_trial::{Doubt, is_unlabelled};
 use super::wait::{Awaited, Monitor};
 use super::{Context, DryRun, Options, Writer};
 use crate::cluster::{ApiErrorKind, Apply, Delete, Expects};
@@ -18,6 +19,8 @@ pub(super) struct Namespace {
     pub relabel: Option<Relabel>,
     /// With `--delete-namespace`.
     pub removal: Option<Removal>,
+    /// What keeps it from being known which Pod Security level it enforces.
+    pub doubt: Option<Doubt>,
 }
 
 /// Makes the release's namespace when it is not there, for pods that need this; when it is there, looks whether it allows them.
@@ -37,10 +40,10 @@ pub(super) async fn ensure_namespace(
         }
         Ok(Some(body)) => {
             let relabel = pod_security::settle(context, options, &body, wish, warnings).await?;
-            Ok(Namespace { relabel, ..there })
+            Ok(Namespace { relabel, doubt: is_unlabelled(&body).then_some(Doubt::Unlabelled), ..there })
         }
         // Who may not read namespaces may still be allowed to work in one.
-        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(there),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(Namespace { doubt: Some(Doubt::Unreadable), ..there }),
         Err(error) => Err(error.into()),
         Ok(None) if options.dry_run != DryRun::No => Ok(Namespace::default()),
         Ok(None) if !options.create_namespace => Err(Error::user(format!("namespace \"{}\" does not exist", context.namespace))

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub(super) const CREATED_FOR: &str = "kubectl-fabric.io/created-for";
 
 /// Labels of the Pod Security admission controller: the first refuses pods, the second tells whoever applies a workload of such pods.
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+pub(super) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const WARN: &str = "pod-security.kubernetes.io/warn";
 
 /// The release's namespace as it is made.
@@ -202,7 +202,7 @@ fn too_strict(context: &Context<'_>, &Relabel { from, to, .. }: &Relabel, needs:
     .hint(format!("{}, or change what needs it", by_hand(context, to)))
 }
 
-fn by_hand(context: &Context<'_>, level: Level) -> String {
+pub(super) fn by_hand(context: &Context<'_>, level: Level) -> String {
     format!("`kubectl label --overwrite namespace {} {ENFORCE}={level}` changes it", context.namespace)
 }
 

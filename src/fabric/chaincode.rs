@@ -114,6 +114,10 @@ impl Chaincode {
                     );
                     breaks.add("chaincode.mode", why);
                 }
+                breaks.warn(
+                    "chaincode.mode k8s lets the peers run Jobs in their namespace, and a Job can mount any Secret of it: a peer that is \
+                     taken over has the keys of the whole organization, its CA's included. chaincode.mode ccaas gives peers no such right",
+                );
                 Chaincode::K8s
             }
             "external" => {

@@ -53,7 +53,7 @@ pub struct Need {
 /// What these objects' pods need, object by object.
 pub fn needs<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
     let need = |object: &'a Object| {
-        let breaks = breaks(object);
+        let breaks = breaks(&object.body);
         let level = breaks.iter().map(|(level, _)| *level).max()?;
         let why: Vec<String> = breaks.into_iter().filter(|(own, _)| *own == level).map(|(_, why)| why).collect();
         Some(Need { key: object.key.clone(), level, why: why.join("; ") })
@@ -66,6 +66,11 @@ pub fn level(needs: &[Need]) -> Level {
     needs.iter().map(|need| need.level).max().unwrap_or(Level::Restricted)
 }
 
+/// The level that one workload's pods need.
+pub fn level_of(body: &Value) -> Level {
+    breaks(body).into_iter().map(|(level, _)| level).max().unwrap_or(Level::Restricted)
+}
+
 /// The pod template of a workload, or the pod itself.
 pub(super) fn template(body: &Value) -> Option<&Value> {
     match body["kind"].as_str()? {
@@ -76,9 +81,9 @@ pub(super) fn template(body: &Value) -> Option<&Value> {
 }
 
 /// Every rule that the object's pods break, as the level that they need for it.
-fn breaks(object: &Object) -> Vec<(Level, String)> {
-    let template = template(&object.body);
-    let said = [Some(&object.body), template].into_iter().flatten().filter_map(|body| annotation(body, ANNOTATION));
+fn breaks(body: &Value) -> Vec<(Level, String)> {
+    let template = template(body);
+    let said = [Some(body), template].into_iter().flatten().filter_map(|body| annotation(body, ANNOTATION));
     let said = said.filter_map(Level::parse).map(|level| (level, format!("its annotation {ANNOTATION} says so")));
     let mut breaks: Vec<(Level, String)> = said.collect();
     if let Some(template) = template {

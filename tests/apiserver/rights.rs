@@ -26,16 +26,28 @@ impl Operator {
         let mut objects: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
         for object in &mut objects {
             if object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster")) {
-                object["metadata"]["name"] = json!(self.user);
-                if !object["roleRef"].is_null() {
-                    object["roleRef"]["name"] = json!(self.user);
-                }
+                self.rename(&mut object["metadata"]["name"]);
+            }
+            if object["roleRef"]["kind"] == "ClusterRole" {
+                self.rename(&mut object["roleRef"]["name"]);
             }
             if let Some(subject) = object.pointer_mut("/subjects/0") {
                 subject["name"] = json!(self.user);
             }
         }
         objects
+    }
+
+    fn rename(&self, name: &mut Value) {
+        *name = json!(format!("{}-{}", name.as_str().expect("a name"), self.user));
+    }
+
+    /// Takes away what belongs to no namespace.
+    fn forget(&self, objects: &[Value]) {
+        for object in objects.iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster"))) {
+            let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|field| field.as_str().expect("text"));
+            self.cluster.kubectl().args(["delete", kind, name]).run().success();
+        }
     }
 
     /// Grants, and waits until the server judges by it: it learns of roles a moment later, which a rule that no role had before tells.
@@ -55,10 +67,14 @@ impl Operator {
     }
 
     fn may_get(&self, namespace: &str, resource: &str) -> bool {
+        self.may(&json!({"namespace": namespace, "verb": "get", "group": "test", "resource": resource}))
+    }
+
+    fn may(&self, what: &Value) -> bool {
         let asked = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"namespace": namespace, "verb": "get", "group": "test", "resource": resource}},
+            "spec": {"resourceAttributes": what},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         let ask = self.cluster.kubectl().args(["create", "--raw", path, "-f", "-", "--as", &self.user]).stdin(asked.to_string());
@@ -71,10 +87,14 @@ impl Operator {
         self.cluster.fabric().args([verb, "org1", "-n", namespace, "--as", &self.user]).args(args).run()
     }
 
-    /// Runs what must be refused, and sees that it has written nothing.
+    /// Runs what must be refused for a right, and sees that it has written nothing.
     fn refused(&self, namespace: &str, command: &[&str]) -> String {
+        self.refused_with(1, namespace, command)
+    }
+
+    fn refused_with(&self, status: i32, namespace: &str, command: &[&str]) -> String {
         let mut output = None;
-        let requests = self.cluster.requests(|| output = Some(self.run(namespace, command).exits(1)));
+        let requests = self.cluster.requests(|| output = Some(self.run(namespace, command).exits(status)));
         let written: Vec<_> = requests.iter().filter(|request| request.writes() && request.code < 300).collect();
         assert!(written.is_empty(), "{command:?}: {written:#?}");
         output.expect("it ran").stderr
@@ -123,8 +143,8 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
     for (place, rule) in objects[0]["rules"].as_array().expect("rules").iter().enumerate() {
         let group = rule["apiGroups"][0].as_str().expect("a group");
         for resource in rule["resources"].as_array().expect("resources").iter().filter_map(Value::as_str) {
-            if resource == "pods/log" {
-                continue; // Said in the file: useful, not needed.
+            if matches!(resource, "pods/log" | "namespaces") {
+                continue; // Said in the file: useful, and not needed by pods that conform to `restricted`.
             }
             for verb in rule["verbs"].as_array().expect("verbs").iter().filter_map(Value::as_str) {
                 let mut role = objects[0].clone();
@@ -184,21 +204,151 @@ fn the_role_for_values_is_enough_for_them() {
 }
 
 #[test]
-fn the_role_of_a_network_makes_its_namespaces_too() {
+fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
     let Some(operator) = Operator::new() else { return };
-    let namespace = operator.cluster.namespace("org1");
-    let said = operator.run(&namespace, &INSTALL).exits(1).stderr;
-    assert!(said.contains("configmaps") && said.contains(&namespace), "{said}");
-    assert!(operator.cluster.get("namespace", &namespace, None).is_none());
+    let cluster = &operator.cluster;
+    let [org1, org2, foreign] = ["org1", "org2", "foreign"].map(|name| cluster.create_namespace(name));
+    let user = operator.user.as_str();
+    let said = operator.refused(&org1, &INSTALL);
+    assert!(said.contains("configmaps") && said.contains(&org1), "{said}");
 
-    let objects = operator.example("network.yaml");
-    operator.grant("default", &objects);
+    let roles = operator.example("network.yaml");
+    let binding = operator.example("network-namespace.yaml");
+    operator.grant(&org1, &[roles.clone(), binding.clone()].concat());
+    cluster.apply(&org2, &json!({"apiVersion": "v1", "kind": "List", "items": binding}).to_string());
+    let portforward = |namespace: &str, verb: &str| {
+        operator.may(&json!({"namespace": namespace, "verb": verb, "resource": "pods", "subresource": "portforward"}))
+    };
+    until("the second binding to be known", || portforward(&org2, "get").then_some(()));
+    assert!(portforward(&org1, "create"));
+
+    for namespace in [&org1, &org2] {
+        operator.run(namespace, &INSTALL).success();
+        for command in [
+            &UPGRADE[..],
+            &["status"],
+            &["history"],
+            &["test"],
+            &["rollback"],
+            &["drift"],
+            &["upgrade", "--dry-run=server", "--set", "peers.count=2"],
+            &["uninstall", "--keep-history"],
+            &["install", "--set", "peers.count=1"],
+        ] {
+            operator.run(namespace, command).success();
+        }
+        for command in [["get", "manifest"], ["get", "values"], ["diff", "upgrade"]] {
+            cluster.fabric().args(command).args(["org1", "-n", namespace, "--as", user]).run().success();
+        }
+    }
+    let list = cluster.fabric().args(["list", "--as", user]).run().success();
+    assert!(list.stdout.contains(&org1) && list.stdout.contains(&org2), "{}", list.stdout);
+
+    // What cluster-wide rights would have given.
+    let secret = ["create", "secret", "generic", "theirs", "--from-literal=key=canary", "-n", &foreign];
+    cluster.kubectl().args(secret).run().success();
+    let label = "pod-security.kubernetes.io/enforce=privileged";
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": foreign}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/"},
+    }});
+    fs::write(cluster.folder().join("volume.json"), volume.to_string()).expect("a file");
+    for (forbidden, resource) in [
+        (&["get", "secret", "theirs", "-n", &foreign][..], "secrets"),
+        (&["get", "secrets", "-A"], "secrets"),
+        (&["get", "configmaps", "-n", &foreign], "configmaps"),
+        (&["delete", "pods", "--all", "-n", &foreign], "pods"),
+        (&["label", "--overwrite", "namespace", &foreign, label], "namespaces"),
+        (&["label", "--overwrite", "namespace", &org1, label], "namespaces"),
+        (&["delete", "namespace", &foreign], "namespaces"),
+        (&["create", "namespace", &format!("{foreign}-2")], "namespaces"),
+        (&["create", "-f", "volume.json"], "persistentvolumes"),
+    ] {
+        let said = cluster.kubectl().args(forbidden).args(["--as", user]).run().exits(1).stderr;
+        assert!(said.contains("Forbidden") && said.contains(resource) && !said.contains("canary"), "{forbidden:?}: {said}");
+    }
+    assert!(!portforward(&foreign, "get") && !portforward(&foreign, "create"));
+    operator.refused(&foreign, &INSTALL);
+    for namespace in [&org1, &org2] {
+        operator.run(namespace, &["uninstall", "--delete-data", "--yes"]).success();
+    }
+    operator.forget(&roles);
+}
+
+#[test]
+fn the_role_for_nfs_makes_the_volume_too() {
+    let Some(operator) = Operator::new() else { return };
+    let namespace = operator.cluster.create_namespace("org1");
+    let roles = [operator.example("network.yaml"), operator.example("network-namespace.yaml")].concat();
+    operator.grant(&namespace, &roles);
     let nfs = ["--set", "crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path=/share,ca.enabled=false"];
+    let said = operator.refused(&namespace, &[&INSTALL[..], &nfs].concat());
+    assert!(said.contains("persistentvolumes"), "{said}");
+    let role = operator.example("nfs.yaml");
+    operator.grant(&namespace, &role);
     operator.run(&namespace, &[&INSTALL[..], &nfs].concat()).success();
-    operator.run(&namespace, &UPGRADE).success();
-    let list = operator.cluster.fabric().args(["list", "-A", "--as", &operator.user]).run().success();
-    assert!(list.stdout.contains(&namespace), "{}", list.stdout);
-    operator.run(&namespace, &["uninstall", "--delete-data", "--delete-namespace", "--yes"]).success();
+    operator.run(&namespace, &["uninstall", "--delete-data", "--yes"]).success();
     assert!(operator.cluster.get("persistentvolume", &format!("{namespace}-crypto"), None).is_none());
-    operator.cluster.kubectl().args(["delete", "clusterrole,clusterrolebinding", &operator.user]).run().success();
+    operator.forget(&roles);
+    operator.forget(&role);
+}
+
+/// The level that a namespace enforces, set by its administrator.
+fn enforce(cluster: &Cluster, namespace: &str, level: &str) {
+    let label = format!("pod-security.kubernetes.io/enforce{level}");
+    cluster.kubectl().args(["label", "--overwrite", "namespace", namespace, &label]).run().success();
+}
+
+#[test]
+fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
+    let Some(operator) = Operator::new() else { return };
+    let cluster = &operator.cluster;
+    let namespace = cluster.create_namespace("org1");
+    enforce(cluster, &namespace, "=baseline");
+    until("the service account", || cluster.get("serviceaccount", "default", Some(&namespace)));
+    let full = operator.example("release.yaml");
+    let without = |more: &[Value]| {
+        let mut objects = full.clone();
+        let rules = objects[0]["rules"].as_array_mut().expect("rules");
+        rules.retain(|rule| rule["resources"] != json!(["namespaces"]));
+        rules.extend(more.iter().cloned());
+        objects
+    };
+    operator.grant(&namespace, &without(&[]));
+    operator.run(&namespace, &INSTALL).success();
+    let pod = || cluster.get("pod", "peer0-0", Some(&namespace)).expect("the peer runs")["metadata"]["uid"].clone();
+    let before = pod();
+    let dind = ["upgrade", "--set", "chaincode.mode=dind"];
+
+    // Nothing tells what the namespace allows.
+    let said = operator.refused_with(4, &namespace, &dind);
+    for words in [
+        "it is not known whether namespace",
+        "container docker: it is privileged",
+        "has no right to create pods",
+        "nothing was changed",
+        "release.yaml",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    // A pod that may be tried tells it.
+    let create = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]});
+    operator.grant(&namespace, &without(&[create]));
+    let said = operator.refused_with(4, &namespace, &dind);
+    assert!(said.contains("violates PodSecurity \"baseline:latest\"") && said.contains("nothing was changed"), "{said}");
+    // So does the namespace.
+    operator.grant(&namespace, &full);
+    let said = operator.refused_with(4, &namespace, &dind);
+    assert!(said.contains("allows Pod Security level baseline, and release \"org1\" needs privileged"), "{said}");
+    assert_eq!(pod(), before, "no member was touched");
+
+    enforce(cluster, &namespace, "=privileged");
+    operator.run(&namespace, &dind).success();
+    assert_ne!(pod(), before);
+    // Without a label the cluster's default holds, and no pod may be tried: said where the level rises, not refused.
+    enforce(cluster, &namespace, "-");
+    let said = |args: &[&str]| operator.run(&namespace, args).success().stderr;
+    let unknown = "no pod could be tried in it";
+    assert!(!said(&["upgrade", "--set", "chaincode.mode=auto"]).contains(unknown));
+    assert!(said(&dind).contains(unknown));
+    assert!(!said(&["upgrade", "--set", "peers.count=2"]).contains(unknown));
 }

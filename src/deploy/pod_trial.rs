@@ -1,0 +1,126 @@
+//! A pod on trial: whether the release's namespace allows pods of a level, where its labels do not tell it.
+
+use super::pod_security::{ENFORCE, by_hand};
+use super::settle::Manifest;
+use super::{Context, Options};
+use crate::cluster::ApiErrorKind;
+use crate::error::{Error, Place, Result};
+use crate::manifest::pod_security::{self, Level, Need};
+use crate::manifest::{Object, ObjectKey, Sealed, Source};
+use crate::plan::{Action, Plan};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often a pod is tried in a namespace without a ServiceAccount.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Why the labels of a namespace do not tell which level it enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The namespace may not be read.
+    Unreadable,
+    /// It has no level of its own: the cluster's default holds, which only pods are measured by.
+    Unlabelled,
+}
+
+pub(super) fn is_unlabelled(live: &Value) -> bool {
+    live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse).is_none()
+}
+
+/// What the pods need by which this plan replaces others: were they forbidden, a member would be gone. A new pod that is forbidden is
+/// missing, and nothing else. Where only the cluster's default is in doubt, pods that run show what it allows.
+pub(super) fn at_stake(manifest: &Manifest, plan: &Plan, doubt: Doubt) -> Vec<Need> {
+    let replaced = plan.steps.iter().filter(|step| matches!(step.action, Action::Change | Action::Recreate));
+    let runs: BTreeMap<&ObjectKey, Level> =
+        replaced.map(|step| (&step.key, step.live.as_ref().map_or(Level::Restricted, pod_security::level_of))).collect();
+    let is_at_stake = |need: &&Need| runs.get(&need.key).is_some_and(|runs| doubt == Doubt::Unreadable || need.level > *runs);
+    manifest.pod_needs.iter().filter(is_at_stake).cloned().collect()
+}
+
+/// Asks the server whether the namespace allows such pods, by the dry run of a pod that needs as much: labels do not tell it. Of a
+/// workload the server says nothing but warnings, by another label, and a member whose new pod is then forbidden is gone.
+///
+/// # Errors
+///
+/// It does not, or that cannot be found out of a namespace that may not be read.
+pub(super) async fn try_pod(
+    context: &Context<'_>,
+    options: &Options,
+    doubt: Doubt,
+    needs: &[Need],
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let needed = pod_security::level(needs);
+    if needed == Level::Restricted {
+        return Ok(());
+    }
+    let namespace = &context.namespace;
+    let mut tries = 1;
+    let answer = loop {
+        match context.cluster.try_create(&probe(namespace, needed)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind == ApiErrorKind::Forbidden && awaits_account(&error.message) && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) if error.kind == ApiErrorKind::Forbidden => break error,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let places = needs.iter().map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
+    let error = match answer.message.as_str() {
+        // The words of k8s.io/pod-security-admission, `admission.go`. There is no reason code for it.
+        message if message.contains("violates PodSecurity") => {
+            let what = format!("namespace \"{namespace}\" does not allow Pod Security level {needed}");
+            Error::refused(format!("{what}, which release \"{}\" needs", context.release))
+                .at_all(places)
+                .why(format!("the cluster would refuse the pods: {message}"))
+                .hint(format!("{}, or change what needs it", by_hand(context, needed)))
+        }
+        // Quotas are asked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`): the level is allowed.
+        message if message.contains("exceeded quota") || message.contains("failed quota") => return Ok(()),
+        message => {
+            let why = answer.denial().map_or_else(|| message.to_owned(), |(why, _)| why);
+            let what = format!("it is not known whether namespace \"{namespace}\" allows Pod Security level {needed}");
+            let error = Error::refused(format!("{what}, which release \"{}\" needs", context.release)).at_all(places).why(why);
+            if doubt == Doubt::Unlabelled {
+                warnings.push(format!("{}: it has no label {ENFORCE}, and no pod could be tried in it", error.what()));
+                return Ok(());
+            }
+            error
+                .why("the namespace may not be read either; a node whose new pod is forbidden would be gone")
+                .hint("ask for the right to read the namespace (`get` of namespaces, in a Role of its own): examples/rbac/release.yaml has it")
+        }
+    };
+    match options.tell_refusals {
+        true => warnings.push(error.what().to_owned()),
+        false => return Err(error.now("nothing was changed")),
+    }
+    Ok(())
+}
+
+/// A namespace that was just created has no ServiceAccount yet, which every pod needs: a controller makes it a moment later. The words are
+/// those of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which is asked before Pod Security.
+fn awaits_account(message: &str) -> bool {
+    message.contains("error looking up service account")
+}
+
+/// A pod that needs this level, and nothing else of its namespace.
+fn probe(namespace: &str, level: Level) -> Sealed {
+    let context = match level {
+        Level::Privileged => json!({"privileged": true}),
+        Level::Baseline | Level::Restricted => json!({}),
+    };
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "kubectl-fabric-pod-security", "namespace": namespace},
+        "spec": {
+            "automountServiceAccountToken": false,
+            "containers": [{"name": "probe", "image": "registry.k8s.io/pause", "securityContext": context}],
+        },
+    });
+    Object::from_body(body, Source::default()).expect("a pod with a name").into()
+}
