@@ -78,23 +78,28 @@ fn apply_object(values: &mut Values, text: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When a key has no path.
+/// When a pair has no key or no path.
 pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
     let mut parser = Parser { text: argument.chars().collect(), at: 0, reading: Reading::Typed, steps: Vec::new() };
     let mut pairs = Vec::new();
     while parser.at < parser.text.len() {
         let start = parser.at;
         let (_, stop) = parser.until(&['=', ',']);
-        if stop != Some('=') {
-            return Err(parser.fault(start, NO_VALUE).report("--set-file", argument));
+        let key: String = parser.text[start..parser.at - usize::from(stop.is_some())].iter().collect();
+        let path = parser.at;
+        let file = if stop == Some('=') { parser.until(&[',']).0 } else { String::new() };
+        let fault = match (key.as_str(), file.as_str()) {
+            _ if stop != Some('=') => Some(parser.fault(start, NO_VALUE)),
+            ("", _) => Some(parser.fault(start, NO_KEY)),
+            (_, "") => Some(parser.fault(path, "a path is empty")),
+            _ if parser.text[path] == '{' => {
+                Some(parser.fault(path, "one file is expected; name the files of a list as `key[0]=path`"))
+            }
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(fault.report("--set-file", argument));
         }
-        let key = parser.text[start..parser.at - 1].iter().collect();
-        if parser.text.get(parser.at) == Some(&'{') {
-            return Err(parser
-                .fault(parser.at, "one file is wanted; name those of a list as `key[0]=path`")
-                .report("--set-file", argument));
-        }
-        let (file, _) = parser.until(&[',']);
         pairs.push((key, file));
     }
     Ok(pairs)
@@ -118,7 +123,10 @@ impl Fault {
         };
         Error::user(format!("`{flag}` cannot be read"))
             .at(Place::new(subject).note(format!("character {}: {}", self.at + 1, self.what)))
-            .hint("`--set a.b=1,list[0].name=x` shows the grammar; docs/values.md tells it")
+            .hint(match flag {
+                "--set-file" => "it takes key=path, such as channel.policy=policy.yaml",
+                _ => "`--set a.b=1,list[0].name=x` shows the grammar; docs/values.md tells it",
+            })
     }
 }
 

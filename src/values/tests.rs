@@ -112,7 +112,12 @@ fn an_argument_that_cannot_be_read_is_not_repeated() {
 fn set_file_arguments_are_split_into_keys_and_paths() {
     let pairs = file_settings("a\\.b=x\\,y.pem,c[0]=z").unwrap();
     assert_eq!(pairs, [("a\\.b".into(), "x,y.pem".into()), ("c[0]".into(), "z".into())]);
-    assert!(file_settings("a").is_err() && file_settings("a={x,y}").is_err() && file_settings("").unwrap().is_empty());
+    assert_eq!(file_settings("a.b=x=y,").unwrap(), [("a.b".into(), "x=y".into())]);
+    assert!(file_settings("").unwrap().is_empty());
+    for argument in ["a", "a=", "=b", "a=b,c", "a={x,y}", "a,hunter2=b", "\\"] {
+        let report = file_settings(argument).unwrap_err().to_string();
+        assert!(report.contains("--set-file") && !report.contains("hunter2"), "{argument}: {report}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl ValuesArguments {
         sources.extend(self.set.iter().cloned().map(Source::Set));
         sources.extend(self.set_string.iter().cloned().map(Source::SetString));
         for argument in &self.set_file {
-            for (key, path) in load::key_and_path(argument)? {
+            for (key, path) in values::file_settings(argument)? {
                 let content = load::set_file(&key, &path)?;
                 sources.push(Source::SetFile { key, path, content });
             }

@@ -39,32 +39,6 @@ pub fn refuse_second_stdin(files: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Splits the argument of `--set-file` into its pairs: `a=one.txt,b=two.txt`; a backslash keeps a comma of a path.
-pub fn key_and_path(argument: &str) -> Result<Vec<(String, String)>> {
-    let mut parts = vec![String::new()];
-    let mut characters = argument.chars();
-    while let Some(character) = characters.next() {
-        let last = parts.last_mut().expect("there is always a last part");
-        match character {
-            '\\' => match characters.next() {
-                Some(',') => last.push(','),
-                Some(other) => last.extend(['\\', other]),
-                None => last.push('\\'),
-            },
-            ',' => parts.push(String::new()),
-            other => last.push(other),
-        }
-    }
-    let pair = |(number, part): (usize, String)| match part.split_once('=') {
-        Some((key, path)) if !key.is_empty() && !path.is_empty() => Ok((key.to_owned(), path.to_owned())),
-        // Not repeated: whoever mixes it up with --set writes a value there.
-        _ => Err(Error::user("--set-file takes key=path")
-            .at(Place::new("--set-file").note(format!("pair {} has no key or no path", number + 1)))
-            .hint("such as --set-file channel.policy=policy.yaml")),
-    };
-    parts.into_iter().enumerate().map(pair).collect()
-}
-
 /// Reads the file that `--set-file key=path` names.
 pub fn set_file(key: &str, path: &str) -> Result<String> {
     let place = || Place::new(format!("--set-file {key}"));
@@ -129,16 +103,6 @@ fn unreadable(what: &str, subject: &str, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn set_file_takes_pairs_and_keeps_escaped_commas() {
-        let pairs = |argument| key_and_path(argument).unwrap();
-        assert_eq!(pairs("a=b"), [("a".into(), "b".into())]);
-        assert_eq!(pairs("a.b=x=y,c\\.d=e\\,f"), [("a.b".into(), "x=y".into()), ("c\\.d".into(), "e,f".into())]);
-        for argument in ["", "a", "a=", "=b", "a=b,"] {
-            assert!(key_and_path(argument).is_err(), "{argument}");
-        }
-    }
 
     #[test]
     fn text_that_is_no_utf8_is_told_with_its_place() {
