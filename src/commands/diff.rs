@@ -60,6 +60,9 @@ enum What {
         install: bool,
 
         #[command(flatten)]
+        status: StatusArguments,
+
+        #[command(flatten)]
         shown: Shown,
     },
     /// What a rollback would change
@@ -71,6 +74,9 @@ enum What {
         /// Revision to go back to [default: the newest earlier one that was deployed]
         #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         revision: Option<u32>,
+
+        #[command(flatten)]
+        status: StatusArguments,
 
         #[command(flatten)]
         shown: Shown,
@@ -90,18 +96,26 @@ enum What {
         to: Option<u32>,
 
         #[command(flatten)]
+        status: StatusArguments,
+
+        #[command(flatten)]
         shown: Shown,
     },
+}
+
+/// Whether differences are a status; to `drift` they always are.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = OUTPUT)]
+struct StatusArguments {
+    /// End with status 2 when there are differences
+    #[arg(long, visible_alias = "detailed-exitcode")]
+    exit_code: bool,
 }
 
 /// How a difference is shown; `drift` takes the same.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OUTPUT)]
 pub struct Shown {
-    /// End with status 2 when there are differences
-    #[arg(long, visible_alias = "detailed-exitcode")]
-    exit_code: bool,
-
     /// Lines to show around each change
     #[arg(short = 'C', long = "context-lines", value_name = "N", default_value_t = 3)]
     context_lines: usize,
@@ -112,18 +126,18 @@ pub struct Shown {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.what {
-        What::Upgrade { release, wanted, reuse, install, shown } => {
+        What::Upgrade { release, wanted, reuse, install, status, shown } => {
             let stdin_in_use = wanted.values.uses_stdin();
             let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
             let outcome = preview(edge, &release, intent, stdin_in_use)?;
-            print(edge, &outcome.plan, &outcome.masker, outcome.chart_origin.as_ref(), &shown, shown.exit_code)
+            print(edge, &outcome.plan, &outcome.masker, outcome.chart_origin.as_ref(), &shown, status.exit_code)
         }
-        What::Rollback { release, revision, shown } => {
+        What::Rollback { release, revision, status, shown } => {
             let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
             let outcome = preview(edge, &release, intent, false)?;
-            print(edge, &outcome.plan, &outcome.masker, None, &shown, shown.exit_code)
+            print(edge, &outcome.plan, &outcome.masker, None, &shown, status.exit_code)
         }
-        What::Revision { release, from, to, shown } => {
+        What::Revision { release, from, to, status, shown } => {
             let release = ReleaseName::parse(&release)?;
             let namespace = edge.connection.namespace_of(release.as_str())?;
             let (before, after) = edge.read(false, async |cluster| {
@@ -134,7 +148,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             })?;
             // What is read from records is masked already: a mask that differs is a secret that changed.
             let masker = Masker::new(b"", []);
-            print(edge, &between(before.objects, after.objects), &masker, None, &shown, shown.exit_code)
+            print(edge, &between(before.objects, after.objects), &masker, None, &shown, status.exit_code)
         }
     }
 }
