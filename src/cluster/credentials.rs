@@ -5,6 +5,7 @@
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 
 use crate::error::{Error, Place, Result};
+use crate::yaml;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use futures::future::{Either, select};
 use jiff::Timestamp;
@@ -308,13 +309,26 @@ fn describe(cluster: &Cluster) -> Value {
     Value::Object(info)
 }
 
+/// JSON, or YAML, which client-go takes as well.
+fn document(output: &[u8]) -> std::result::Result<Value, String> {
+    if let Ok(answer) = serde_json::from_slice(output) {
+        return Ok(answer);
+    }
+    let text = std::str::from_utf8(output).map_err(|_| "what it printed is not text in UTF-8".to_owned())?;
+    yaml::parse(text, "the answer").map_err(|error| {
+        // The reader's own words may quote the text.
+        let place = error.places().first().and_then(|place| Some((place.line?, place.column?)));
+        let place = place.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default();
+        format!("what it printed is neither JSON nor YAML{place}")
+    })
+}
+
 /// The reasons never quote the answer: it may hold a token even when it is not what it should be.
 fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, String> {
     if output.iter().all(u8::is_ascii_whitespace) {
         return Err("it printed nothing".to_owned());
     }
-    let answer: Value = serde_json::from_slice(output)
-        .map_err(|error| format!("what it printed is not JSON (line {}, column {})", error.line(), error.column()))?;
+    let answer = document(output)?;
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     match (text(&answer["kind"]).as_deref(), text(&answer["apiVersion"]).as_deref()) {
         (Some("ExecCredential"), Some(answered)) if answered == version => {}
@@ -377,6 +391,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_in_yaml_is_taken() {
+        let text = format!(
+            "# written by hand\napiVersion: {}\nkind: ExecCredential\nstatus:\n  expirationTimestamp: 2030-01-02T03:04:05Z\n  \
+             clientCertificateData: |\n    one\n    two\n  clientKeyData: key\n  token: secret-token\n",
+            VERSIONS[0]
+        );
+        let credential = script(&format!("printf '%s' '{text}'")).run().await.unwrap();
+        assert_eq!(credential.token.as_deref(), Some("secret-token"));
+        assert_eq!(credential.certificate_and_key, Some(("one\ntwo\n".to_owned(), "key".to_owned())));
+        assert_eq!(credential.expires, Some("2030-01-02T03:04:05Z".parse().unwrap()));
+    }
+
+    #[tokio::test]
     async fn a_plugin_that_asks_for_it_is_told_of_the_cluster() {
         let cluster = Cluster {
             server: Some("https://api".to_owned()),
@@ -415,7 +442,10 @@ mod tests {
     async fn an_answer_that_is_none_is_refused_without_being_shown() {
         let cases = [
             ("", "it printed nothing"),
-            ("secret-token", "not JSON"),
+            ("secret-token", "not an ExecCredential"),
+            ("kind: ExecCredential\nsecret-token: {", "neither JSON nor YAML (line "),
+            ("kind: [secret-token]]", "neither JSON nor YAML"),
+            ("kind: ExecCredential\n---\nsecret-token", "neither JSON nor YAML"),
             (r#"{"token": "secret-token"}"#, "not an ExecCredential"),
             (&ANSWER.replace("/v1", "/v1beta1"), "the kubeconfig asks for"),
             (&ANSWER.replace("status", "state"), "no status"),
