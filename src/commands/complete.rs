@@ -14,6 +14,7 @@ use crate::{storage, yaml};
 use clap::{Arg, Args, Command, CommandFactory, ValueHint};
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -226,7 +227,8 @@ fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T
 /// The words so far. A completer is given only the word under the cursor, so the connection is read from the whole line.
 struct CommandLine {
     connection: ConnectionArguments,
-    words: Vec<String>,
+    /// What is neither a verb, nor a flag, nor the value of one.
+    names: Vec<String>,
 }
 
 impl CommandLine {
@@ -234,40 +236,64 @@ impl CommandLine {
         CommandLine::of(std::env::args().skip(1).filter(|word| word != COMMAND && word != "--").collect())
     }
 
+    /// Tells the values of flags from names, by the flags that each verb has.
     fn of(words: Vec<String>) -> CommandLine {
-        let flag = |names: &[&str]| {
-            words.iter().enumerate().rev().find_map(|(at, word)| {
-                names.iter().find_map(|name| match word.strip_prefix(name)? {
-                    "" => words.get(at + 1).cloned(),
-                    rest => rest.strip_prefix('=').map(str::to_owned),
-                })
-            })
-        };
-        let connection = ConnectionArguments {
-            namespace: flag(&["--namespace", "-n"]).filter(|namespace| !namespace.is_empty()),
-            kubeconfig: flag(&["--kubeconfig"]).map(PathBuf::from),
-            context: flag(&["--context"]),
-            cluster: flag(&["--cluster"]),
-            user: flag(&["--user"]),
-            ..ConnectionArguments::default()
-        };
-        CommandLine { connection, words }
-    }
-
-    /// The first word after the verbs that is no flag.
-    fn release(&self) -> Option<String> {
         let mut command = Cli::command();
         command.build();
         let mut command = &command;
-        for word in self.words.iter().filter(|word| !word.starts_with('-')) {
-            match command.find_subcommand(word) {
-                Some(verb) => command = verb,
-                None if command.get_name() == "kubectl-fabric" => {}
-                None => return Some(word.clone()),
+        let (mut flags, mut names) = (BTreeMap::new(), Vec::new());
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if let Some((id, value)) = flag(command, &word) {
+                flags.extend(value.or_else(|| words.next()).map(|value| (id, value)));
+            } else if !word.starts_with('-') {
+                match command.find_subcommand(&word) {
+                    Some(verb) => command = verb,
+                    // The program's own name, as a shell's script gives it.
+                    None if command.get_name() == "kubectl-fabric" => {}
+                    None => names.push(word),
+                }
             }
         }
-        None
+        let mut of = |id: &str| flags.remove(id).filter(|value| !value.is_empty());
+        let connection = ConnectionArguments {
+            namespace: of("namespace"),
+            network: of("network"),
+            kubeconfig: of("kubeconfig").map(PathBuf::from),
+            context: of("context"),
+            cluster: of("cluster"),
+            user: of("user"),
+            ..ConnectionArguments::default()
+        };
+        CommandLine { connection, names }
     }
+
+    fn release(&self) -> Option<String> {
+        self.names.first().cloned()
+    }
+}
+
+/// The flag of a word that takes a value, with the value if it is in the same word: `--context=prod`, `-nshops`.
+fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
+    let found = |is_it: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is_it(argument));
+    let of = |argument: &Arg, value: Option<&str>| {
+        let takes_one = argument.get_action().takes_values() && (value.is_some() || !argument.is_require_equals_set());
+        takes_one.then(|| (argument.get_id().to_string(), value.map(str::to_owned)))
+    };
+    if let Some(long) = word.strip_prefix("--") {
+        let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+        let is_it = |argument: &Arg| {
+            argument.get_long() == Some(name) || argument.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+        };
+        return of(found(&is_it)?, value);
+    }
+    // Of several in one word (`-iv 6`) only the last may take a value.
+    let letters = word.strip_prefix('-')?;
+    letters.char_indices().find_map(|(at, letter)| {
+        let rest = &letters[at + letter.len_utf8()..];
+        let rest = rest.strip_prefix('=').unwrap_or(rest);
+        of(found(&|argument| argument.get_short() == Some(letter))?, Some(rest).filter(|rest| !rest.is_empty()))
+    })
 }
 
 #[cfg(test)]
@@ -280,16 +306,34 @@ mod tests {
 
     #[test]
     fn the_connection_is_read_from_the_words_so_far() {
-        let line = line("get values --context=prod -n shops org1 --revision ");
-        assert_eq!(line.connection.namespace.as_deref(), Some("shops"));
-        assert_eq!(line.connection.context.as_deref(), Some("prod"));
+        let read = |words: &str| {
+            let ConnectionArguments { namespace, network, context, .. } = line(words).connection;
+            [namespace, network, context].map(Option::unwrap_or_default)
+        };
+        assert_eq!(read("get values --context=prod -n shops org1 --revision "), ["shops", "", "prod"]);
+        assert_eq!(read("kubectl-fabric -nshops status --network dev --context "), ["shops", "dev", ""]);
+        assert_eq!(read("upgrade org1 --set -n -iv 6 -n=shops "), ["shops", "", ""]);
+        assert_eq!(read("upgrade org1 -n one --namespace two "), ["two", "", ""]);
     }
 
     #[test]
-    fn the_release_is_the_first_word_after_the_verbs() {
+    fn the_release_is_the_first_word_after_the_verbs_that_is_no_flags_value() {
         assert_eq!(line("rollback org1 ").release().as_deref(), Some("org1"));
         assert_eq!(line("diff rollback org1 ").release().as_deref(), Some("org1"));
         assert_eq!(line("rollback").release(), None);
+        for words in [
+            "rollback -n shops org1 ",
+            "-n shops rollback org1 ",
+            "rollback --namespace shops --context=prod org1 ",
+            "rollback -nshops --wait org1 ",
+            "rollback --timeout 5m -v 6 org1 ",
+            "rollback --dry-run org1 ",
+            "--context rollback rollback org1 ",
+            "kubectl-fabric get values --network dev --all org1 --revision ",
+        ] {
+            assert_eq!(line(words).release().as_deref(), Some("org1"), "{words}");
+        }
+        assert_eq!(line("rollback -n shops").release(), None);
     }
 
     #[test]
