@@ -422,7 +422,8 @@ impl Cluster {
         let Some(text) = expects.state_in(object.text()) else {
             return Err(ApiError::local(ApiErrorKind::Invalid, &words, "it lacks metadata"));
         };
-        // The server takes JSON under this name too, and reads it faster than YAML.
+        // The server takes JSON under this name too, and reads it faster than YAML. It has a YAML reader's eyes for it all the same.
+        let text = requests::for_yaml(text);
         let call = Call::write_text(verb, Method::PATCH, path, "application/apply-patch+yaml", text, words);
         let call = self.own(call.repeat(repeat(object.is_versioned() && !how.dry_run)));
         let answer = self.inner.transport.send(&call).await.map_err(|error| expects.judge(error))?;

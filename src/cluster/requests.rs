@@ -2,9 +2,11 @@
 
 use super::{ApiError, ApiErrorKind, ApiResult, Fence, retry::Repeat};
 use crate::manifest::Sealed;
+use crate::yaml;
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The field manager of everything that is written (design: one manager for the program, whatever the release).
 pub(super) const FIELD_MANAGER: &str = "kubectl-fabric";
@@ -70,6 +72,15 @@ impl Call {
     pub fn accept(self, accept: &'static str) -> Call {
         Call { accept, ..self }
     }
+}
+
+/// JSON whose reader is one of YAML.
+pub(super) fn for_yaml(json: Bytes) -> Bytes {
+    let escaped = match std::str::from_utf8(&json).map(yaml::json_for_yaml) {
+        Ok(Cow::Owned(escaped)) => escaped,
+        _ => return json,
+    };
+    escaped.into()
 }
 
 /// The path of a kind or, with a name, of an object.

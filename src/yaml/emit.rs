@@ -2,6 +2,7 @@
 
 use super::scalar;
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Longest key that is written without `? `: YAML readers look for the `:` of a simple key within 1024 characters.
@@ -160,6 +161,22 @@ fn is_plain_inside(text: &str) -> bool {
 /// Words that some reader takes for a boolean, a null or a number, in whatever case.
 const WORDS: [&str; 15] =
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf", "+.inf", "-.inf"];
+
+/// JSON as a reader of YAML takes it: characters are escaped that JSON lets stand in strings, and YAML refuses or takes for the end of a
+/// line.
+pub fn json_for_yaml(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) || json.chars().all(is_visible) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match is_visible(c) {
+            true => escaped.push(c),
+            false => write!(escaped, "\\u{:04x}", c as u32).expect("a string takes all that is written"),
+        }
+    }
+    Cow::Owned(escaped)
+}
 
 /// Characters that turn the direction of writing, so that a text looks like another (Unicode Standard Annex 9, table 1).
 pub fn turns_text(c: char) -> bool {

@@ -14,7 +14,7 @@ mod meaning;
 mod scalar;
 mod simple;
 
-pub use emit::{emit, emit_to, turns_text};
+pub use emit::{emit, emit_to, json_for_yaml, turns_text};
 
 use crate::error::{Error, Place, Result};
 use serde_json::Value;

@@ -431,3 +431,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn json_means_the_same_to_readers_of_yaml() {
+    let all: String = (0..=0xffff).filter_map(char::from_u32).chain(['\u{1f600}']).collect();
+    let document = json!({ "text": [all, "é"] });
+    let json = document.to_string();
+    assert!(parse(&json, "JSON").is_err());
+    let escaped = json_for_yaml(&json);
+    assert_eq!(serde_json::from_str::<Value>(&escaped).unwrap(), document);
+    assert_eq!(parse(&escaped, "JSON").unwrap(), document);
+    assert_eq!(json_for_yaml("[\"plain\", \"é\"]"), "[\"plain\", \"é\"]");
+}
