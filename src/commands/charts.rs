@@ -112,7 +112,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             load::export(&chart.files, &folder)?;
             let shown = folder.display();
             match output.output {
-                Format::Table => edge.terminal.print(&format!("exported {} to {shown}\n", chart.name_version()))?,
+                Format::Table => edge.terminal.print(format!("exported {} to {shown}\n", chart.name_version()))?,
                 format => {
                     let document = json!({ "schemaVersion": 1, "chart": chart.name_version(), "folder": shown.to_string() });
                     edge.terminal.print_document(format, &document)?;

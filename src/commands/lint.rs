@@ -98,7 +98,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         return Err(Error::user(linted));
     }
     if arguments.output.output == Format::Table && !arguments.quiet {
-        edge.terminal.print(&format!("{linted}\n"))?;
+        edge.terminal.print(format!("{linted}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

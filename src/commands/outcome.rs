@@ -95,7 +95,7 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
         return Ok(ExitCode::SUCCESS);
     }
     let namespace = &outcome.summary.namespace;
-    terminal.print(&headline(verb, outcome))?;
+    terminal.print(headline(verb, outcome))?;
     if verb != Verb::Uninstall {
         terminal.print(document::status_block(&outcome.summary))?;
         if let Some(origin) = &outcome.chart_origin {
@@ -104,8 +104,8 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     }
     terminal.print(changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
     terminal.print(hooks_in_words(&outcome.plan, namespace, outcome.dry_run))?;
-    terminal.print(&values_in_words(&outcome.changed_values))?;
-    terminal.print(&identities_in_words(outcome))?;
+    terminal.print(values_in_words(&outcome.changed_values))?;
+    terminal.print(identities_in_words(outcome))?;
     terminal.print(kept_in_words(&outcome.plan, namespace))?;
     if outcome.dry_run && !outcome.objects.is_empty() {
         let objects = rendering::masked(&outcome.objects, &outcome.hooks, &outcome.masker);

@@ -28,13 +28,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match (arguments.output.output, arguments.short) {
         (Format::Table, true) => {
             let commit = COMMIT.map(|commit| format!("+g{}", commit.get(..7).unwrap_or(commit))).unwrap_or_default();
-            edge.terminal.print(&format!("{version}{commit}\n"))?;
+            edge.terminal.print(format!("{version}{commit}\n"))?;
         }
         (Format::Table, false) => {
             let commit = COMMIT.map(|commit| format!(", commit {commit}")).unwrap_or_default();
             let charts: Vec<String> =
                 repository::embedded().iter().map(|(name, version, _)| format!("{name} {version}")).collect();
-            edge.terminal.print(&format!("kubectl-fabric {version} ({platform}{commit})\ncharts: {}\n", charts.join(", ")))?;
+            edge.terminal.print(format!("kubectl-fabric {version} ({platform}{commit})\ncharts: {}\n", charts.join(", ")))?;
         }
         (format, _) => {
             let charts: Vec<_> = repository::embedded()

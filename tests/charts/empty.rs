@@ -11,7 +11,7 @@ const CHARTS: [&str; 3] = ["peer-org", "orderer-org", "kafka"];
 fn keys(tree: &Value) -> BTreeMap<usize, Vec<Vec<String>>> {
     fn walk(node: &Value, path: &[String], into: &mut BTreeMap<usize, Vec<Vec<String>>>) {
         for (key, child) in node.as_object().into_iter().flatten() {
-            let path = [path, &[key.clone()]].concat();
+            let path = [path, std::slice::from_ref(key)].concat();
             walk(child, &path, into);
             into.entry(path.len()).or_default().push(path);
         }
