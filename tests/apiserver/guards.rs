@@ -108,6 +108,13 @@ fn a_pod_that_never_ran_does_not_forbid_the_way_back() {
     release.cluster.kubectl().args(["patch", "statefulset", "peer0", "-n", &release.namespace, "-p", patch]).run().success();
     release.run("upgrade", &["--fabric-version", "3.1.5", "--force", "U09", "--timeout", "2s"]).exits(3);
     assert_eq!(release.image("peer0"), "ghcr.io/hyperledger/fabric-peer:3.1.5");
+    // On a busy machine the upgrade gives up before its pod is there, and then nothing shows that it never ran.
+    support::until("the new pod to wait for its image", || {
+        let pod = release.cluster.get("pod", "peer0-0", Some(&release.namespace))?;
+        let is_new = pod["spec"]["containers"][0]["image"].as_str()?.ends_with(":3.1.5");
+        let waits = !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null();
+        (is_new && waits).then_some(())
+    });
     let back = release.run("rollback", &["--dry-run"]).success();
     assert!(!back.stderr.contains("U14"), "{}", back.stderr);
 }
