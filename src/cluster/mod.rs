@@ -179,6 +179,8 @@ pub enum WatchEvent {
     /// Added or modified.
     Present(Value),
     Deleted(Value),
+    /// A list has been read to its end: all that it had was reported before.
+    Listed,
 }
 
 /// The server's answer about the user: for `description` and for errors.
@@ -509,7 +511,7 @@ impl Cluster {
     }
 
     /// Lists, then watches a kind for ever, over dropped connections and expired versions: first every object there is as `Present`,
-    /// then each change; objects that vanished during an interruption come as `Deleted` (with their identity and labels only).
+    /// then `Listed`, then each change; objects that vanished during an interruption come as `Deleted` (with their identity and labels only).
     /// Ends only with an error that retrying cannot mend, or when the server has been away for a minute.
     pub fn watch(
         &self,
@@ -539,6 +541,16 @@ impl Cluster {
         let call = Call::get("get", path, format!("read the log of Pod {namespace}/{pod}")).accept("*/*");
         let log = self.inner.transport.send(&call).await?;
         Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// What a pod answers on a port of its own, asked through the API server. The network policies that protect the pod may keep the
+    /// server out.
+    pub async fn ask_pod(&self, namespace: &str, pod: &str, port: u64, path: &str) -> ApiResult<String> {
+        let target = requests::path("v1", "pods", Some(namespace), Some(&format!("{pod}:{port}")));
+        let call = Call::get("get", format!("{target}/proxy/{path}"), format!("ask Pod {namespace}/{pod} for its {path}"));
+        // A 503 says that the pod cannot be reached: who asks decides whether to ask again.
+        let answer = self.inner.transport.send(&call.accept("*/*").repeat(Repeat::IfUnheard)).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     async fn resource(&self, api_version: &str, kind: &str) -> ApiResult<Resource> {

@@ -136,6 +136,7 @@ impl Watcher {
             }
         }
         self.ready.extend(vanished.into_values().map(WatchEvent::Deleted));
+        self.ready.push_back(WatchEvent::Listed);
     }
 
     async fn open(&mut self, version: String) -> ApiResult<()> {
@@ -324,6 +325,7 @@ mod tests {
         match events.next().await {
             Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), version(&object).unwrap_or_default()),
             Some(Ok(WatchEvent::Deleted(object))) => format!("-{}", name(&object)),
+            Some(Ok(WatchEvent::Listed)) => "listed".to_owned(),
             Some(Err(error)) => format!("{:?}", error.kind),
             None => "end".to_owned(),
         }
@@ -350,6 +352,7 @@ mod tests {
         .await;
         let mut events = watch(&server, impatient_times()).await;
         assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "listed");
         assert_eq!(told(&mut events).await, "+a@11");
         assert_eq!(told(&mut events).await, "+b@21");
         assert_eq!(told(&mut events).await, "-a");
@@ -370,10 +373,10 @@ mod tests {
         .await;
         let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
         let mut all = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..9 {
             all.push(told(&mut events).await);
         }
-        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "+b@25", "+d@26", "-c", "-d"]);
+        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "-c", "listed", "-d"]);
     }
 
     #[tokio::test]
@@ -389,6 +392,7 @@ mod tests {
         .await;
         let mut events = watch(&server, impatient_times()).await;
         assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "listed");
         assert_eq!(told(&mut events).await, "Forbidden");
         assert_eq!(told(&mut events).await, "end");
         assert_eq!(story(&server), ["list", "list", "from 10", "from 10", "from 10"]);
@@ -399,6 +403,7 @@ mod tests {
         let server = Scripted::start([listed(10, &[pod("a", 5)])]).await;
         let mut events = watch(&server, Times { away: Duration::from_millis(100), ..impatient_times() }).await;
         assert_eq!(told(&mut events).await, "+a@5");
+        assert_eq!(told(&mut events).await, "listed");
         assert_eq!(told(&mut events).await, "Unreachable");
         assert_eq!(told(&mut events).await, "end");
     }

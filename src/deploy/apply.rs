@@ -1,6 +1,7 @@
 //! Carrying out a plan: stage after stage, in a stage kind after kind, in a kind all at once, except running objects of one rollout group.
 //! Kinds that only lie there until a pod looks at them count as one.
 
+use super::turns::Groups;
 use super::wait::{Awaited, Monitor};
 use super::{Event, Writer};
 use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
@@ -25,11 +26,17 @@ pub const IN_FLIGHT: usize = 32;
 pub type Uids<'p> = HashMap<&'p ObjectKey, String>;
 
 /// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far, also when it fails.
-pub async fn apply<'p>(writer: &Writer<'_>, plan: &'p Plan, monitor: &mut Monitor<'_>, uids: &mut Uids<'p>) -> Result<()> {
+pub async fn apply<'p>(
+    writer: &Writer<'_>,
+    plan: &'p Plan,
+    groups: &mut Groups<'p>,
+    monitor: &mut Monitor<'_>,
+    uids: &mut Uids<'p>,
+) -> Result<()> {
     let wanted: Vec<&'p Step> = plan.steps.iter().filter(|step| step.wanted.is_some()).collect();
     let has_stages = wanted.first().map(|step| stage_of(step)) != wanted.last().map(|step| stage_of(step));
     let waits =
-        writer.options.wait || has_stages || wanted.iter().any(|step| step.action == Action::Recreate || takes_turns(step));
+        writer.options.wait || has_stages || wanted.iter().any(|step| step.action == Action::Recreate || groups.writes(step));
     let mut seen = Seen { uids, monitor, waits };
     for step in wanted.iter().copied() {
         if let Some(live) = &step.live {
@@ -40,7 +47,7 @@ pub async fn apply<'p>(writer: &Writer<'_>, plan: &'p Plan, monitor: &mut Monito
     while let Some(stage) = rest.first().map(|step| stage_of(step)) {
         let end = rest.iter().position(|step| stage_of(step) != stage).unwrap_or(rest.len());
         let (now, later) = rest.split_at(end);
-        apply_stage(writer, now, &mut seen).await?;
+        apply_stage(writer, now, groups, &mut seen).await?;
         // The next stage builds on this one; it is waited for even with --wait=false, if there is anything to do there.
         if later.iter().any(|step| step.action != Action::Unchanged) {
             seen.monitor.until_ready(&awaited(now.iter().copied()), writer.options.timeout).await?;
@@ -69,12 +76,6 @@ impl<'p> Seen<'_, '_, 'p> {
     }
 }
 
-/// Running nodes of a group take turns; new ones have nothing to lose and come up together.
-fn takes_turns(step: &Step) -> bool {
-    let running = matches!(step.action, Action::Change | Action::Recreate);
-    running && step.wanted.as_ref().is_some_and(|wanted| wanted.takes_turns)
-}
-
 fn stage_of(step: &Step) -> i32 {
     step.wanted.as_ref().map_or(0, |wanted| wanted.stage)
 }
@@ -84,23 +85,62 @@ pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
     steps.map(|step| Awaited::ready(&step.key, &step.api_version)).collect()
 }
 
-async fn apply_stage<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut Seen<'_, '_, 'p>) -> Result<()> {
+async fn apply_stage<'p>(
+    writer: &Writer<'_>,
+    steps: &[&'p Step],
+    groups: &mut Groups<'p>,
+    seen: &mut Seen<'_, '_, 'p>,
+) -> Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let together = |step: &&&Step| order::may_go_together(&first.key.kind, &step.key.kind);
         let end = rest.iter().take_while(together).count();
         let (now, others) = rest.split_at(end);
+        let written: Vec<&'p Step> = now.iter().copied().filter(|step| step.action != Action::Unchanged).collect();
+        groups.look(&written, seen.monitor).await?;
         let (in_turn, at_once): (Vec<&'p Step>, Vec<&'p Step>) =
-            now.iter().copied().filter(|step| step.action != Action::Unchanged).partition(|step| takes_turns(step));
+            written.into_iter().partition(|step| groups.takes_turns(step, seen.monitor));
         apply_at_once(writer, &at_once, seen).await?;
-        for step in in_turn {
-            let body = write(writer, step, seen.monitor).await?;
-            seen.take_in(step, Cow::Owned(body));
-            seen.monitor.until_ready(&awaited(std::iter::once(step)), writer.options.timeout).await?;
+        if !in_turn.is_empty() {
+            apply_in_turn(writer, in_turn, groups, seen).await?;
         }
         rest = others;
     }
     Ok(())
+}
+
+/// Members that are down come first and together: there is nothing to take from them, and the change may be what they need. The others
+/// follow one by one, each while all others of its group are ready.
+async fn apply_in_turn<'p>(
+    writer: &Writer<'_>,
+    mut left: Vec<&'p Step>,
+    groups: &mut Groups<'p>,
+    seen: &mut Seen<'_, '_, 'p>,
+) -> Result<()> {
+    let mut begun: Vec<Awaited> = Vec::new();
+    loop {
+        groups.look(&left, seen.monitor).await?;
+        let step = match groups.down(&left, seen.monitor) {
+            Some(step) => step,
+            None => {
+                seen.monitor.until_ready(&begun, writer.options.timeout).await?;
+                begun.clear();
+                if left.is_empty() {
+                    return groups.settle(writer, seen.monitor).await;
+                }
+                for step in groups.down_and_leaving(&left, seen.monitor) {
+                    remove(writer, step, groups, seen.monitor).await?;
+                }
+                groups.turn(writer, &left, seen.monitor).await?
+            }
+        };
+        let body = write(writer, step, seen.monitor).await?;
+        seen.take_in(step, Cow::Owned(body));
+        left.retain(|other| other.key != step.key);
+        if !groups.may_be_down(&step.key) {
+            begun.extend(awaited(std::iter::once(step)));
+        }
+    }
 }
 
 async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut Seen<'_, '_, 'p>) -> Result<()> {
@@ -205,16 +245,23 @@ fn is_replaced<T>(written: &ApiResult<T>) -> bool {
     written.as_ref().is_err_and(|error| error.kind == ApiErrorKind::Replaced)
 }
 
-/// Deletes what the plan prunes: only the very objects that the plan saw.
-pub async fn prune(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>) -> Result<()> {
+/// Deletes what the plan prunes: only the very objects that the plan saw. Members of a rollout group in which others stay go one by one.
+pub async fn prune<'p>(writer: &Writer<'_>, plan: &'p Plan, mut groups: Groups<'p>, monitor: &mut Monitor<'_>) -> Result<()> {
     let steps: Vec<&Step> = plan.with(Action::Prune).collect();
     let mut rest = steps.as_slice();
     while let Some(first) = rest.first() {
         let end = rest.iter().position(|step| step.key.kind != first.key.kind).unwrap_or(rest.len());
         let (same_kind, others) = rest.split_at(end);
-        let deletions = stream::iter(same_kind).map(|step| delete(writer, step)).buffer_unordered(IN_FLIGHT);
+        let (mut in_turn, at_once): (Vec<&Step>, Vec<&Step>) =
+            same_kind.iter().copied().partition(|step| groups.leaves_others(step));
+        let deletions = stream::iter(at_once).map(|step| delete(writer, step)).buffer_unordered(IN_FLIGHT);
         let results: Vec<Result<()>> = deletions.collect().await;
         results.into_iter().collect::<Result<Vec<()>>>()?;
+        while !in_turn.is_empty() {
+            let step = groups.turn(writer, &in_turn, monitor).await?;
+            remove(writer, step, &mut groups, monitor).await?;
+            in_turn.retain(|other| other.key != step.key);
+        }
         rest = others;
     }
     if writer.options.wait {
@@ -223,6 +270,15 @@ pub async fn prune(writer: &Writer<'_>, plan: &Plan, monitor: &mut Monitor<'_>) 
             monitor.until_gone(&gone, step.uid().as_deref(), writer.options.timeout).await?;
         }
     }
+    Ok(())
+}
+
+/// Takes a member out of its group.
+async fn remove(writer: &Writer<'_>, step: &Step, groups: &mut Groups<'_>, monitor: &mut Monitor<'_>) -> Result<()> {
+    delete(writer, step).await?;
+    let gone = Awaited::ready(&step.key, &step.api_version);
+    monitor.until_gone(&gone, step.uid().as_deref(), writer.options.timeout).await?;
+    groups.forget(step);
     Ok(())
 }
 

@@ -131,6 +131,8 @@ pub struct Options {
     pub force_conflicts: bool,
     /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
     pub recreate: Vec<String>,
+    /// `KIND/NAME` of members of rollout groups that may be down while others change.
+    pub allow_down: Vec<String>,
     pub no_hooks: bool,
     /// Objects outside of the release's namespace that a record, a kept chart or stored values may touch.
     pub allow_outside: Vec<Named>,
@@ -157,6 +159,7 @@ impl Default for Options {
             take_ownership: false,
             force_conflicts: false,
             recreate: Vec::new(),
+            allow_down: Vec::new(),
             no_hooks: false,
             allow_outside: Vec::new(),
             force: Vec::new(),

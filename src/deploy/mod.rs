@@ -16,11 +16,13 @@ mod past;
 mod pod_security;
 mod pod_trial;
 mod progress;
+mod quorum;
 mod recovery;
 mod resolve;
 mod revision;
 mod rights;
 mod settle;
+mod turns;
 mod uninstall;
 mod verify;
 mod wait;
@@ -55,6 +57,7 @@ use revision::{Draft, Packing, UNKNOWN, complete, forced, item, later, record_of
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use turns::Groups;
 use wait::Monitor;
 
 /// What an operation did, or would do.
@@ -271,6 +274,7 @@ async fn compare(
         owner: &owner,
         take_ownership: options.take_ownership,
     })?;
+    turns::check(&plan, options)?;
     let mut removal = None;
     if let Intent::Uninstall { keep_history, delete_data, delete_namespace } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
@@ -388,7 +392,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     })?;
     drop(packed);
     let mut uids = Uids::new();
-    let done = steps(writer, &prepared, &mut uids).await;
+    let done = steps(writer, &prepared, written.created(), &mut uids).await;
     let created: Vec<(&Step, String)> = match options.cleanup_on_fail && done.is_err() {
         true => prepared.plan.with(Action::Create).filter_map(|step| Some((step, uids.get(&step.key)?.clone()))).collect(),
         false => Vec::new(),
@@ -473,24 +477,25 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
 }
 
 /// The writes of an operation, in their order.
-async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, uids: &mut Uids<'p>) -> Result<()> {
+async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uids: &mut Uids<'p>) -> Result<()> {
     let Writer { context, options, .. } = writer;
     let [before, after] = prepared.target.operation.events();
     let mut made = hooks::Made::new();
-    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone()).since(began);
+    let mut groups = Groups::of(&prepared.plan, options);
     if let Some(relabel) = &prepared.namespace.relabel {
         relabel.loosen(writer).await?;
     }
     create_identities(writer, &prepared.identities).await?;
     hooks::run(writer, &prepared.plan, before, &mut monitor, &mut made).await?;
-    apply::apply(writer, &prepared.plan, &mut monitor, uids).await?;
+    apply::apply(writer, &prepared.plan, &mut groups, &mut monitor, uids).await?;
     if options.wait {
-        let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some());
+        let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some() && !groups.may_be_down(&step.key));
         let awaited = apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
     hooks::run(writer, &prepared.plan, after, &mut monitor, &mut made).await?;
-    apply::prune(writer, &prepared.plan, &mut monitor).await?;
+    apply::prune(writer, &prepared.plan, groups, &mut monitor).await?;
     match &prepared.namespace.relabel {
         Some(relabel) => relabel.tighten(writer).await,
         None => Ok(()),

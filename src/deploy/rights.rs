@@ -6,7 +6,7 @@ use super::intent::Operation;
 use super::{Context, Options, check};
 use crate::cluster::{Kind, Need, Right};
 use crate::error::{Error, Place, Result};
-use crate::manifest::{ObjectKey, readiness};
+use crate::manifest::{self, ObjectKey, readiness};
 use crate::plan::hooks::HookStep;
 use crate::plan::{Action, Plan, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,8 +53,9 @@ pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delet
     for (api_version, kind, verbs) in ALWAYS {
         needs.add(api_version, kind, Some(&context.namespace), None, verbs);
     }
+    let uninstall = plan.steps.iter().all(|step| step.wanted.is_none());
     for step in &plan.steps {
-        needs.step(step, options);
+        needs.step(step, options, uninstall);
     }
     for HookStep { step, .. } in &plan.hooks {
         needs.object(&step.key, &step.api_version, &["create", "delete", "get", "patch"]);
@@ -96,7 +97,7 @@ impl Needs {
         self.add(api_version, &key.kind, key.namespace.as_deref(), Some(&key.name), others);
     }
 
-    fn step(&mut self, step: &Step, options: &Options) {
+    fn step(&mut self, step: &Step, options: &Options, uninstall: bool) {
         let (key, api_version) = (&step.key, step.api_version.as_str());
         match step.action {
             Action::Create => self.object(key, api_version, &["create", "patch"]),
@@ -110,7 +111,14 @@ impl Needs {
                     self.add("v1", "Pod", key.namespace.as_deref(), None, &["delete"]);
                 }
             }
-            Action::Prune => return self.object(key, api_version, &["delete", "get"]),
+            Action::Prune => {
+                self.object(key, api_version, &["delete", "get"]);
+                // A member of a rollout group leaves while the others are watched.
+                let in_turn = !uninstall && step.live.as_ref().is_some_and(|live| manifest::rollout_group(live).is_some());
+                return if in_turn {
+                    self.wait(key, api_version)
+                };
+            }
             Action::Unchanged | Action::Keep => return,
         }
         let instant =

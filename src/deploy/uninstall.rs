@@ -3,6 +3,7 @@
 use super::hooks::Made;
 use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
+use super::turns::Groups;
 use super::wait::Monitor;
 use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
 use crate::cluster::Kind;
@@ -30,7 +31,7 @@ pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool
     let mut made = Made::new();
     let removed = async {
         hooks::run(writer, &prepared.plan, HookEvent::PreDelete, &mut monitor, &mut made).await?;
-        apply::prune(writer, &prepared.plan, &mut monitor).await?;
+        apply::prune(writer, &prepared.plan, Groups::of(&prepared.plan, options), &mut monitor).await?;
         hooks::run(writer, &prepared.plan, HookEvent::PostDelete, &mut monitor, &mut made).await?;
         prune_hooks(writer, &prepared, &made, &mut monitor).await
     }
@@ -87,7 +88,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, 
     let (wanted, hooks, events, owner) = (Vec::new(), Vec::new(), &[][..], &prepared.owner);
     let plan =
         plan::make(Inputs { wanted, live, inventory: &inventory, hooks, events, confined: &[], owner, take_ownership: false })?;
-    apply::prune(writer, &plan, monitor).await
+    apply::prune(writer, &plan, Groups::of(&plan, writer.options), monitor).await
 }
 
 /// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with

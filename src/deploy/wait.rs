@@ -2,12 +2,16 @@
 //! object that is not ready.
 
 use super::{Event, Progress};
-use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, Delete, Kind, WatchEvent};
+use crate::cluster::{
+    ApiError,
+    ApiErrorKind::{Conflict, Replaced, Timeout, Unavailable, Unreachable},
+    ApiResult, Cluster, Delete, Kind, WatchEvent,
+};
 use crate::error::{Error, Place, Result};
 use crate::manifest::ObjectKey;
-use crate::manifest::readiness::{self, Readiness, Severity, Trouble};
-use futures::StreamExt;
+use crate::manifest::readiness::{self, Readiness, Restarts, Severity, Trouble};
 use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,9 +27,12 @@ const LOOK: Duration = Duration::from_micros(20);
 /// Log lines of a troubled container that an error shows.
 const LOG_LINES: u32 = 10;
 
+/// What is said of a member between what its pods and what its status tells.
+const UNTOLD: &str = "not all of its pods are ready";
+
 /// What became of a wait.
-enum End {
-    Ready,
+enum End<T> {
+    Done(T),
     /// These objects will not become ready.
     Failed,
     TimedOut,
@@ -36,17 +43,26 @@ pub struct Monitor<'a> {
     cluster: &'a Cluster,
     progress: &'a dyn Progress,
     interrupted: watch::Receiver<bool>,
-    streams: SelectAll<BoxStream<'static, (Kind, ApiResult<WatchEvent>)>>,
-    watched: BTreeSet<(Kind, Option<String>)>,
+    streams: SelectAll<BoxStream<'static, (Watched, ApiResult<WatchEvent>)>>,
+    watched: BTreeSet<Watched>,
+    /// Those whose first list is complete: what is not in `objects` is not there.
+    listed: BTreeSet<Watched>,
     objects: BTreeMap<ObjectKey, Value>,
     /// Those that were deleted while they were watched, as they were last.
     deleted: BTreeMap<ObjectKey, Value>,
     /// Pods by what owns them; those that are gone are not in `objects` any more.
     owned: BTreeMap<OwnerKey, BTreeSet<ObjectKey>>,
+    /// When this run began to write, by the server's clock; empty for one that has no record.
+    began: String,
+    /// Of pods that are older than the run: their restarts when they were first seen, by UID.
+    restarts: BTreeMap<String, Restarts>,
     /// When a lasting trouble of an object was first seen.
     troubled: BTreeMap<ObjectKey, Instant>,
     told: BTreeMap<ObjectKey, Readiness>,
 }
+
+/// A kind in a namespace, or in all of the cluster.
+type Watched = (Kind, Option<String>);
 
 /// An object to wait for.
 #[derive(Clone, Debug)]
@@ -55,16 +71,36 @@ pub struct Awaited {
     pub api_version: String,
     /// A pod that is to run to its end, as a hook's; to be ready is not enough.
     pub to_its_end: bool,
+    /// A member of a rollout group: its pods are counted themselves, because its status tells of them a moment later.
+    pub serves: bool,
+    /// The labels of a member's pods, which outlive a workload that was deleted alone and are adopted by its successor.
+    pub selector: Value,
 }
 
 impl Awaited {
     pub fn ready(key: &ObjectKey, api_version: &str) -> Awaited {
-        Awaited { key: key.clone(), api_version: api_version.to_owned(), to_its_end: false }
+        let (key, api_version) = (key.clone(), api_version.to_owned());
+        Awaited { key, api_version, to_its_end: false, serves: false, selector: Value::Null }
     }
 
     pub fn ended(key: &ObjectKey, api_version: &str) -> Awaited {
         Awaited { to_its_end: true, ..Awaited::ready(key, api_version) }
     }
+
+    pub fn serving(key: &ObjectKey, api_version: &str, selector: Value) -> Awaited {
+        Awaited { serves: true, selector, ..Awaited::ready(key, api_version) }
+    }
+}
+
+/// How a member of a rollout group is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Ready, and all its pods serve.
+    Up,
+    /// Something is missing or about to change, and a pod serves.
+    Unsettled,
+    /// No pod serves: a change takes nothing from it.
+    Down,
 }
 
 impl<'a> Monitor<'a> {
@@ -77,10 +113,18 @@ impl<'a> Monitor<'a> {
             watched: BTreeSet::new(),
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            listed: BTreeSet::new(),
             owned: BTreeMap::new(),
+            began: String::new(),
+            restarts: BTreeMap::new(),
             troubled: BTreeMap::new(),
             told: BTreeMap::new(),
         }
+    }
+
+    /// A monitor of a run that began to write at this time of the server (RFC 3339, in UTC).
+    pub fn since(self, began: &str) -> Monitor<'a> {
+        Monitor { began: began.to_owned(), ..self }
     }
 
     /// Whether anything is to be known of an object like this.
@@ -102,6 +146,10 @@ impl<'a> Monitor<'a> {
                 self.owned.entry((key.namespace.clone(), owner.0, owner.1)).or_default().insert(key.clone());
             }
         }
+        // Times of one format and one clock are in order as texts.
+        if key.kind == "Pod" && body["metadata"]["creationTimestamp"].as_str().is_some_and(|created| *created < *self.began) {
+            self.restarts.entry(text(&body["metadata"]["uid"])).or_insert_with(|| readiness::restarts(&body));
+        }
         self.deleted.remove(key);
         self.objects.insert(key.clone(), body);
     }
@@ -121,26 +169,61 @@ impl<'a> Monitor<'a> {
         if awaited.iter().all(|one| self.state(one) == Readiness::Ready) {
             return Ok(());
         }
-        self.watch(&awaited);
-        let end = self.wait(&awaited, Instant::now() + timeout).await;
-        if !matches!(end, Ok(End::Ready)) {
+        self.until_done(&awaited, Instant::now(), timeout, |monitor| {
+            awaited.iter().all(|one| monitor.state(one) == Readiness::Ready).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until `choose` finds something, for as long as it depends on these; the time for it began earlier.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Monitor::until_ready`].
+    pub async fn until<T>(
+        &mut self,
+        awaited: &[Awaited],
+        began: Instant,
+        timeout: Duration,
+        choose: impl Fn(&Monitor<'a>) -> Option<T>,
+    ) -> Result<T> {
+        let awaited: Vec<&Awaited> = awaited.iter().collect();
+        self.until_done(&awaited, began, timeout, choose).await
+    }
+
+    async fn until_done<T>(
+        &mut self,
+        awaited: &[&Awaited],
+        began: Instant,
+        timeout: Duration,
+        choose: impl Fn(&Monitor<'a>) -> Option<T>,
+    ) -> Result<T> {
+        self.watch(awaited);
+        let end = self.wait(awaited, began + timeout, choose).await;
+        if !matches!(end, Ok(End::Done(_))) {
             self.progress.event(&Event::WaitOver);
         }
         match end? {
-            End::Ready => Ok(()),
-            End::Failed => Err(self.report(&awaited, "will not become ready").await),
+            End::Done(chosen) => Ok(chosen),
+            End::Failed => Err(self.report(awaited, "will not become ready").await),
             End::TimedOut => Err(self
-                .report(&awaited, &format!("did not become ready within {}", seconds(timeout)))
+                .report(awaited, &format!("did not become ready within {}", seconds(timeout)))
                 .await
                 .hint("wait longer with --timeout")),
         }
     }
 
-    async fn wait(&mut self, awaited: &[&Awaited], deadline: Instant) -> Result<End> {
+    async fn wait<T>(
+        &mut self,
+        awaited: &[&Awaited],
+        deadline: Instant,
+        choose: impl Fn(&Monitor<'a>) -> Option<T>,
+    ) -> Result<End<T>> {
         loop {
             self.revive(awaited).await?;
-            if self.tell(awaited) == 0 {
-                return Ok(End::Ready);
+            self.tell(awaited);
+            if let Some(chosen) = choose(self) {
+                return Ok(End::Done(chosen));
             }
             if awaited.iter().any(|one| self.has_failed(one)) {
                 return Ok(End::Failed);
@@ -182,8 +265,60 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    /// Makes sure that what is known of these is what the cluster reports now: watches are open, listed to their end, and read as far
+    /// as they have come. It costs two requests for each kind and namespace, once in an operation.
+    pub async fn look(&mut self, awaited: &[Awaited]) -> Result<()> {
+        self.watch(&awaited.iter().collect::<Vec<_>>());
+        while self.listed.len() < self.watched.len() {
+            tokio::select! {
+                event = self.streams.next() => self.take(event)?,
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+        }
+        // What has arrived meanwhile is read by the runtime when this task gives way.
+        tokio::task::yield_now().await;
+        while let Some(Some(event)) = self.streams.next().now_or_never() {
+            self.take(Some(event))?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass, unless the user interrupts.
+    pub async fn pause(&mut self, time: Duration) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = interrupt(&mut self.interrupted) => Err(interrupted()),
+        }
+    }
+
+    /// How a member of a rollout group is, as far as the watches have come.
+    pub fn standing(&self, one: &Awaited) -> Standing {
+        if self.state(one) == Readiness::Ready {
+            Standing::Up
+        } else if readiness::runs_pods(&one.key.kind) && self.serving(one) == 0 {
+            Standing::Down
+        } else {
+            Standing::Unsettled
+        }
+    }
+
+    /// Whether there is anything of a member: itself, or pods that it left.
+    pub fn is_there(&self, one: &Awaited) -> bool {
+        self.objects.contains_key(&one.key) || self.serving(one) > 0
+    }
+
+    /// The pods of a member.
+    pub fn pod_names(&self, one: &Awaited) -> Vec<String> {
+        self.pods(one).map(|pod| text(&pod["metadata"]["name"])).collect()
+    }
+
+    /// How many pods of a member serve.
+    fn serving(&self, one: &Awaited) -> i64 {
+        self.pods(one).filter(|pod| readiness::serves(pod)).map(|_| 1).sum()
+    }
+
     fn watch(&mut self, awaited: &[&Awaited]) {
-        let mut wanted: BTreeSet<(Kind, Option<String>)> = BTreeSet::new();
+        let mut wanted: BTreeSet<Watched> = BTreeSet::new();
         for one in awaited {
             let kind = Kind { api_version: one.api_version.clone(), kind: one.key.kind.clone() };
             wanted.insert((kind, one.key.namespace.clone()));
@@ -192,15 +327,16 @@ impl<'a> Monitor<'a> {
             }
         }
         for (kind, namespace) in wanted {
-            if self.watched.insert((kind.clone(), namespace.clone())) {
-                let stream = self.cluster.watch(kind.clone(), namespace, format!("!{}", crate::storage::RECORD_LABEL));
-                self.streams.push(stream.map(move |event| (kind.clone(), event)).boxed());
+            let watched = (kind.clone(), namespace.clone());
+            if self.watched.insert(watched.clone()) {
+                let stream = self.cluster.watch(kind, namespace, format!("!{}", crate::storage::RECORD_LABEL));
+                self.streams.push(stream.map(move |event| (watched.clone(), event)).boxed());
             }
         }
     }
 
-    fn take(&mut self, event: Option<(Kind, ApiResult<WatchEvent>)>) -> Result<()> {
-        let Some((kind, event)) = event else { return Ok(()) };
+    fn take(&mut self, event: Option<(Watched, ApiResult<WatchEvent>)>) -> Result<()> {
+        let Some(((kind, namespace), event)) = event else { return Ok(()) };
         let key = |body: &Value| ObjectKey {
             group: kind.api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
             kind: kind.kind.clone(),
@@ -223,6 +359,9 @@ impl<'a> Monitor<'a> {
                     self.objects.remove(&key);
                 }
             }
+            Ok(WatchEvent::Listed) => {
+                self.listed.insert((kind, namespace));
+            }
             Err(error) => return Err(Error::from(error).context(format!("cannot watch {} objects", kind.kind))),
         }
         Ok(())
@@ -232,9 +371,20 @@ impl<'a> Monitor<'a> {
         // A Job may be deleted as soon as it has ended well (`ttlSecondsAfterFinished`).
         let deleted = self.deleted.get(&one.key).filter(|_| one.to_its_end);
         let Some(body) = self.objects.get(&one.key).or(deleted) else {
-            return Readiness::Waiting("it is not there yet".into());
+            // A member's pods may run on without it.
+            let runs_on = one.serves && self.serving(one) > 0;
+            return if runs_on { Readiness::Ready } else { Readiness::Waiting("it is not there yet".into()) };
         };
         match readiness::readiness(body) {
+            Readiness::Ready if one.serves && readiness::runs_pods(&one.key.kind) => {
+                let wanted = readiness::wanted_pods(body);
+                match self.pods(one).find(|pod| !pod["metadata"]["deletionTimestamp"].is_null()) {
+                    _ if wanted == 0 => Readiness::Waiting("it is scaled to 0".into()),
+                    _ if self.serving(one) >= wanted => Readiness::Ready,
+                    Some(pod) => Readiness::Waiting(format!("pod {} is being deleted", text(&pod["metadata"]["name"]))),
+                    None => Readiness::Waiting(UNTOLD.into()),
+                }
+            }
             Readiness::Ready if !one.to_its_end || one.key.kind != "Pod" || body["status"]["phase"] == "Succeeded" => {
                 Readiness::Ready
             }
@@ -246,8 +396,8 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Tells what changed, and how many are not ready.
-    fn tell(&mut self, awaited: &[&Awaited]) -> usize {
+    /// Tells what changed.
+    fn tell(&mut self, awaited: &[&Awaited]) {
         let states: Vec<(ObjectKey, Readiness, bool)> = awaited
             .iter()
             .map(|one| match (self.state(one), self.deepest(one)) {
@@ -260,7 +410,7 @@ impl<'a> Monitor<'a> {
             .collect();
         let done = states.iter().filter(|(_, state, _)| *state == Readiness::Ready).count();
         for (key, state, trouble) in &states {
-            if matches!(state, Readiness::Waiting(reason) if reason == readiness::UNSEEN) {
+            if matches!(state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD) {
                 // Gone within a moment: not worth a word of its own.
                 continue;
             }
@@ -276,14 +426,36 @@ impl<'a> Monitor<'a> {
                 self.told.insert(key.clone(), state.clone());
             }
         }
-        states.len() - done
     }
 
     /// The pods of a workload; a pod is its own.
     fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = &'m Value> {
         let itself = (one.key.kind == "Pod").then_some(&one.key);
         let owner = (one.key.namespace.clone(), one.key.kind.clone(), one.key.name.clone());
-        itself.into_iter().chain(self.owned.get(&owner).into_iter().flatten()).filter_map(|key| self.objects.get(key))
+        let owned = self.owned.get(&owner).into_iter().flatten();
+        let left = self.left_pods(one);
+        itself.into_iter().chain(owned).filter_map(|key| self.objects.get(key)).chain(left)
+    }
+
+    /// The pods that a workload left when it was deleted without them: nothing owns them until its successor adopts them.
+    fn left_pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = &'m Value> {
+        let selector = one.selector.as_object().filter(|selector| !selector.is_empty());
+        let selector = selector.filter(|_| !self.objects.contains_key(&one.key));
+        selector.into_iter().flat_map(move |selector| {
+            self.objects.iter().filter(|(key, _)| key.kind == "Pod" && key.namespace == one.key.namespace).filter_map(
+                move |(_, pod)| {
+                    let owned = pod["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty());
+                    let labels = &pod["metadata"]["labels"];
+                    (!owned && selector.iter().all(|(name, value)| labels[name] == *value)).then_some(pod)
+                },
+            )
+        })
+    }
+
+    /// Why a pod is not ready. Restarts that are older than this run do not count.
+    fn trouble(&self, pod: &Value) -> Option<Trouble> {
+        static NONE: Restarts = Restarts::new();
+        readiness::pod_trouble(pod, self.restarts.get(pod["metadata"]["uid"].as_str()?).unwrap_or(&NONE))
     }
 
     /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.
@@ -292,7 +464,7 @@ impl<'a> Monitor<'a> {
         self.pods(one)
             .filter(|pod| current.is(pod) && !readiness::is_pod_ready(pod))
             .filter_map(|pod| {
-                let mut trouble = readiness::pod_trouble(pod)?;
+                let mut trouble = self.trouble(pod)?;
                 let name = pod["metadata"]["name"].as_str().unwrap_or_default();
                 trouble.reason = format!("pod {name}: {}", trouble.reason);
                 Some(trouble)
@@ -358,17 +530,23 @@ impl<'a> Monitor<'a> {
                 let leaving = !pod["metadata"]["deletionTimestamp"].is_null();
                 !current.is(pod) && !leaving && !readiness::is_pod_ready(pod)
             };
-            let named = |pod: &Value| (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]), one.key.namespace.clone());
+            let named = |pod: &Value| {
+                let metadata = |name: &str| text(&pod["metadata"][name]);
+                (metadata("name"), metadata("uid"), metadata("resourceVersion"), one.key.namespace.clone())
+            };
             stuck.extend(self.pods(one).filter(held_up).map(named));
         }
-        for (name, uid, namespace) in stuck {
+        for (name, uid, version, namespace) in stuck {
             let key = ObjectKey { group: String::new(), kind: "Pod".into(), namespace, name };
-            match self.cluster.delete("v1", &key, Delete { uid: Some(uid), ..Delete::default() }).await {
-                // Another pod bears its name by now: the controller was quicker.
-                Err(error) if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) => return Err(error.into()),
-                _ => {}
+            let how = Delete { uid: Some(uid), resource_version: Some(version), ..Delete::default() };
+            match self.cluster.delete("v1", &key, how).await {
+                // It has changed since, and may be ready by now, or the answer is lost: the watch tells, and then it is looked at again.
+                Err(error) if matches!(error.kind, Conflict | Replaced | Unavailable | Unreachable | Timeout) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    self.objects.remove(&key);
+                }
             }
-            self.objects.remove(&key);
         }
         Ok(())
     }
@@ -404,7 +582,7 @@ impl<'a> Monitor<'a> {
     async fn last_words(&self, one: &Awaited) -> Option<String> {
         let pods = self.pods(one).filter(|pod| !readiness::is_pod_ready(pod));
         for pod in pods {
-            let Some((container, previous)) = readiness::pod_trouble(pod).and_then(|trouble| trouble.log) else { continue };
+            let Some((container, previous)) = self.trouble(pod).and_then(|trouble| trouble.log) else { continue };
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let namespace = one.key.namespace.as_deref().unwrap_or_default();
             // Logs are a help, not a duty: a kubelet that is away must not hide the reason.
@@ -473,7 +651,7 @@ fn is_older(body: &Value, known: &Value) -> bool {
     }
 }
 
-fn seconds(duration: Duration) -> String {
+pub fn seconds(duration: Duration) -> String {
     match (duration.as_secs() / 60, duration.as_secs() % 60) {
         (0, seconds) => format!("{seconds}s"),
         (minutes, 0) => format!("{minutes}m"),

@@ -26,6 +26,7 @@ mod orderer;
 mod organization;
 mod peer;
 mod ports;
+pub mod quorum;
 mod settings;
 #[cfg(test)]
 mod tests;

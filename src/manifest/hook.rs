@@ -77,6 +77,9 @@ impl Marks {
     /// An event, weight or policy that does not exist, with the annotation.
     pub(crate) fn read(object: &Object) -> Result<Option<Marks>, Misread> {
         let Some(events) = Annotation::find(object, "hook")? else { return Ok(None) };
+        if object.rollout_group().is_some() {
+            return Err(events.misread("a hook is deleted and made again at each run, so it is no member of a rollout group"));
+        }
         let events = words(&events, "hook", &EVENTS)?;
         let weight = match Annotation::find(object, "hook-weight")? {
             None => 0,

@@ -104,9 +104,9 @@ impl Object {
         is_kept(&self.body)
     }
 
-    /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each Ready before the next.
+    /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each while all others are Ready.
     pub fn rollout_group(&self) -> Option<&str> {
-        self.annotation("kubectl-fabric.io/rollout-group")
+        rollout_group(&self.body)
     }
 }
 
@@ -118,6 +118,11 @@ pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
 /// [`Object::stage`] of a live object.
 pub fn stage(body: &Value) -> i32 {
     annotation(body, "kubectl-fabric.io/stage").and_then(|stage| stage.parse().ok()).unwrap_or(0)
+}
+
+/// [`Object::rollout_group`] of a live object.
+pub fn rollout_group(body: &Value) -> Option<&str> {
+    annotation(body, "kubectl-fabric.io/rollout-group")
 }
 
 /// [`Object::is_kept`] of a live object.

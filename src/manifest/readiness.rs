@@ -4,6 +4,7 @@
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The state of one live object.
@@ -285,13 +286,27 @@ fn pod(body: &Value) -> Readiness {
     match text(body, "/status/phase") {
         "Succeeded" => Readiness::Ready,
         "Failed" => {
-            Readiness::Failed(pod_trouble(body).map_or_else(|| "its containers have failed".into(), |trouble| trouble.reason))
+            let trouble = pod_trouble(body, &Restarts::new());
+            Readiness::Failed(trouble.map_or_else(|| "its containers have failed".into(), |trouble| trouble.reason))
         }
         _ if is_pod_ready(body) => Readiness::Ready,
-        _ => match pod_trouble(body) {
+        _ => match pod_trouble(body, &Restarts::new()) {
             Some(trouble) => Readiness::Waiting(trouble.reason),
             None => Readiness::Waiting("it is starting".into()),
         },
+    }
+}
+
+/// Whether a pod is Ready and stays: one that is being deleted says that it is Ready until its containers end.
+pub fn serves(body: &Value) -> bool {
+    is_pod_ready(body) && body["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// How many pods of a workload are to serve.
+pub fn wanted_pods(body: &Value) -> i64 {
+    match text(body, "/kind") {
+        "DaemonSet" => number(body, "/status/desiredNumberScheduled"),
+        _ => wanted_replicas(body),
     }
 }
 
@@ -358,18 +373,35 @@ pub struct Trouble {
 /// Restarts after which a crashing container is given up (kubelet's back-off is then 40 s and more).
 const CRASHES: i64 = 3;
 
-/// Looks for the deepest reason in a pod's status: containers first, then scheduling, then the rest.
-pub fn pod_trouble(body: &Value) -> Option<Trouble> {
-    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"]
+/// How often each container of a pod was restarted, by name.
+pub type Restarts = BTreeMap<String, i64>;
+
+fn statuses(body: &Value) -> impl Iterator<Item = &Value> {
+    ["/status/initContainerStatuses", "/status/containerStatuses"]
         .into_iter()
         .filter_map(|pointer| body.pointer(pointer).and_then(Value::as_array))
-        .flatten();
-    statuses.filter_map(container_trouble).max_by_key(|trouble| trouble.severity).or_else(|| unscheduled(body))
+        .flatten()
 }
 
-fn container_trouble(status: &Value) -> Option<Trouble> {
+/// The restarts of a pod's containers so far.
+pub fn restarts(body: &Value) -> Restarts {
+    let restarts = |status: &Value| (text(status, "/name").to_owned(), number(status, "/restartCount"));
+    statuses(body).map(restarts).collect()
+}
+
+/// Looks for the deepest reason in a pod's status: containers first, then scheduling, then the rest.
+///
+/// `before` are restarts that say nothing about what a run changed: a container that was crashing before is given up only when it
+/// has crashed as often again.
+pub fn pod_trouble(body: &Value, before: &Restarts) -> Option<Trouble> {
+    let troubles = statuses(body).filter_map(|status| container_trouble(status, before));
+    troubles.max_by_key(|trouble| trouble.severity).or_else(|| unscheduled(body))
+}
+
+fn container_trouble(status: &Value, before: &Restarts) -> Option<Trouble> {
     let name = status["name"].as_str().unwrap_or("?");
     let restarts = status["restartCount"].as_i64().unwrap_or(0);
+    let since = restarts - before.get(name).copied().unwrap_or(0);
     if let Some(waiting) = status.pointer("/state/waiting") {
         let reason = waiting["reason"].as_str().unwrap_or("waiting");
         let message = waiting["message"].as_str().unwrap_or_default();
@@ -390,7 +422,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
             }
             "CrashLoopBackOff" => Trouble {
                 reason: format!("container {name} crashes: {}, {restarts} restarts", last_exit(status)),
-                severity: if restarts >= CRASHES { Severity::Final } else { Severity::Passing },
+                severity: if since >= CRASHES { Severity::Final } else { Severity::Passing },
                 log: Some((name.to_owned(), true)),
             },
             "PodInitializing" | "ContainerCreating" => {
@@ -565,18 +597,24 @@ mod tests {
             "containerStatuses": [
                 {"name": "couchdb", "state": {"running": {}}, "ready": false, "restartCount": 0},
                 {"name": "peer", "image": "fabric-peer:0", "state": {"waiting": {"reason": "ImagePullBackOff"}}, "restartCount": 0}]}});
-        let trouble = pod_trouble(&image).unwrap();
+        let new = Restarts::new();
+        let trouble = pod_trouble(&image, &new).unwrap();
         assert_eq!(trouble.reason, "container peer: image fabric-peer:0 cannot be pulled (ImagePullBackOff)");
         assert_eq!(trouble.severity, Severity::Lasting);
 
         let crash = json!({"status": {"containerStatuses": [{"name": "peer", "restartCount": 4, "ready": false,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}]}});
-        let trouble = pod_trouble(&crash).unwrap();
+        let trouble = pod_trouble(&crash, &new).unwrap();
         assert_eq!(trouble.reason, "container peer crashes: exit code 2, 4 restarts");
         assert_eq!((trouble.severity, trouble.log), (Severity::Final, Some(("peer".into(), true))));
+        for (before, severity) in [(1, Severity::Final), (2, Severity::Passing), (4, Severity::Passing)] {
+            let before = Restarts::from([("peer".to_owned(), before)]);
+            assert_eq!(pod_trouble(&crash, &before).unwrap().severity, severity, "{before:?} of its crashes are older");
+        }
+        assert_eq!(restarts(&crash), Restarts::from([("peer".to_owned(), 4)]));
 
         let unplaced = json!({"status": {"conditions": [
             {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient memory."}]}});
-        assert!(pod_trouble(&unplaced).unwrap().reason.contains("Insufficient memory"));
+        assert!(pod_trouble(&unplaced, &new).unwrap().reason.contains("Insufficient memory"));
     }
 }

@@ -13,8 +13,8 @@ pub struct Sealed {
     pub source: Source,
     /// [`Object::stage`]
     pub stage: i32,
-    /// Whether it has an [`Object::rollout_group`].
-    pub takes_turns: bool,
+    /// [`Object::rollout_group`]
+    pub rollout_group: Option<Box<str>>,
     /// Whether it names the resourceVersion that it is based on.
     pub is_versioned: bool,
     json: Bytes,
@@ -44,7 +44,7 @@ impl From<Object> for Sealed {
         Sealed {
             api_version: object.api_version().to_owned(),
             stage: object.stage(),
-            takes_turns: object.rollout_group().is_some(),
+            rollout_group: object.rollout_group().map(Box::from),
             is_versioned: !object.body["metadata"]["resourceVersion"].is_null(),
             json: serde_json::to_vec(&object.body).expect("JSON with string keys is always written").into_boxed_slice().into(),
             key: object.key,

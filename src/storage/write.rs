@@ -19,6 +19,13 @@ pub struct Written {
     signing_key: String,
 }
 
+impl Written {
+    /// When the server took it in, by the server's clock.
+    pub fn created(&self) -> &str {
+        self.body["metadata"]["creationTimestamp"].as_str().unwrap_or_default()
+    }
+}
+
 /// A record's payload and secrets, ready to be written.
 pub struct Packed {
     payload: Vec<u8>,

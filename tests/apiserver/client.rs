@@ -268,6 +268,7 @@ async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent>>) -> String 
     match events.next().await.expect("a watch that goes on").expect("a watch that is allowed") {
         WatchEvent::Present(object) => format!("+{} {}", name(&object), object["data"]["n"].as_str().unwrap_or_default()),
         WatchEvent::Deleted(object) => format!("-{}", name(&object)),
+        WatchEvent::Listed => "listed".to_owned(),
     }
 }
 
@@ -277,7 +278,7 @@ fn a_watch_tells_what_there_is_and_then_what_changes() {
         let client = corner.connect("admin").await;
         client.create(&corner.config_map("a", json!({"n": "1"}))).await.unwrap();
         let mut events = client.watch(config_maps(), Some(corner.namespace.clone()), "test=client".to_owned());
-        assert_eq!(told(&mut events).await, "+a 1");
+        assert_eq!([told(&mut events).await, told(&mut events).await], ["+a 1", "listed"]);
         client.apply(&corner.config_map("b", json!({"n": "2"})), Apply::default()).await.unwrap();
         assert_eq!(told(&mut events).await, "+b 2");
         client.apply(&corner.config_map("b", json!({"n": "3"})), Apply::default()).await.unwrap();

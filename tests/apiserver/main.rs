@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod interruptions;
 mod locks;
+mod members;
 mod nodes;
 mod operations;
 mod ownership;

@@ -6,12 +6,15 @@ mod support;
 mod chaincode;
 mod network;
 mod node;
+mod rollout;
 mod share;
 
 use chaincode::Package;
 use network::{BFT, KAFKA, Network, RAFT, decoded, orderer};
 use node::{Node, name};
 use share::Share;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 use support::until;
 
 const PEER: &str = "ghcr.io/hyperledger/fabric-peer:2.5.16";
@@ -51,6 +54,37 @@ fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
     }
     network.commit("after");
     node.assert_steady(&["orgorderer1", "org1"]);
+}
+
+#[test]
+fn orderers_that_are_changed_under_load_never_lose_their_quorum() {
+    let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
+    let network = Network::of_fixtures(&node, RAFT, "2.5.16");
+    network.form_channel();
+    network.commit("before");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (load, group) = (rollout::load(scope, &network, &stop), rollout::watch(scope, &network, &stop));
+        let mut took = Vec::new();
+        for round in 0..3 {
+            let (leader, began) = (network.leader(), Instant::now());
+            let round = format!("orderers.podAnnotations.round=r{round}");
+            let output = node.fabric(&["upgrade", "orgorderer1", "--set", &round, "--events", "json"]);
+            took.push(began.elapsed());
+            let events = output.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let changed = events.filter(|event| event["event"] == "applied" && event["action"] == "changed");
+            let objects: Vec<String> = changed.map(|event| event["object"].as_str().expect("a name").to_owned()).collect();
+            assert_eq!(objects.len(), 3, "{}", output.stderr);
+            assert!(leader.starts_with(objects[2].rsplit('/').next().expect("a name")), "{leader} comes last: {objects:?}");
+        }
+        let (committed, group) = (load.end(), group.end());
+        let gap = rollout::longest_gap(&committed);
+        support::tell(&format!("rollouts took {took:.1?}; {} commits, longest gap {gap:.1?}; {group:.1?}", committed.len()));
+        assert!(group.looks > 20 && group.fewest >= 2, "the quorum was lost: {group:?}");
+        assert_eq!(group.returns.len(), 9, "each orderer came back three times");
+    });
+    network.commit("after");
+    network.assert_stays();
 }
 
 #[test]

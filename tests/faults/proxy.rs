@@ -66,6 +66,9 @@ impl Fault {
     }
 }
 
+/// Hears each request, as `VERB PATH`, and may have an answer.
+type StandIn = Box<dyn FnMut(&str) -> Option<String> + Send>;
+
 /// A running proxy; it ends when it is dropped.
 pub struct Proxy {
     pub port: u16,
@@ -84,6 +87,8 @@ struct State {
     victim: AtomicU32,
     /// `VERB PATH` of each request, in the order of arrival.
     requests: Mutex<Vec<String>>,
+    /// Answers in the server's place.
+    stand_in: Mutex<Option<StandIn>>,
     upstream: SocketAddr,
     connector: TlsConnector,
     acceptor: TlsAcceptor,
@@ -104,6 +109,7 @@ impl Proxy {
             struck: AtomicBool::new(false),
             victim: AtomicU32::new(0),
             requests: Mutex::default(),
+            stand_in: Mutex::default(),
             upstream: world.upstream,
             connector: world.connector.clone(),
             acceptor: world.acceptor.clone(),
@@ -111,6 +117,11 @@ impl Proxy {
         let shared = Arc::clone(&state);
         std::thread::spawn(move || runtime.block_on(serve(listener, shared, stopped)));
         Proxy { port, state, _stop: stop }
+    }
+
+    /// Has `answer` hear every request, and answer those that it has an answer for.
+    pub fn stand_in(&self, answer: impl FnMut(&str) -> Option<String> + Send + 'static) {
+        *self.state.stand_in.lock().expect("nobody panics with it") = Some(Box::new(answer));
     }
 
     /// Names the process whose requests these are: the one to be killed.
@@ -166,7 +177,14 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
         request.copy_body(&mut client, &mut body).await?;
         let line = request.line.rsplit_once(' ').map_or(request.line.as_str(), |(line, _)| line).to_owned();
         let watches = line.contains("watch=true");
+        let stand_in = state.stand_in.lock().expect("nobody panics with it").as_mut().and_then(|answer| answer(&line));
         state.requests.lock().expect("nobody panics with it").push(line);
+        if let Some(text) = stand_in {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            client.write_all(head.as_bytes()).await?;
+            client.flush().await?;
+            continue;
+        }
         let number = match watches || !state.fault.is_of_watches() {
             true => state.seen.fetch_add(1, Ordering::SeqCst) + 1,
             false => 0,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::invariants::{Expected, Eyes};
 use crate::operations::{Operation, Release, values};
 use crate::proxy::Fault;
+use crate::support::members::{Members, worst};
 use crate::support::{self, Output};
 use crate::world::World;
 
@@ -215,6 +216,7 @@ fn run_chain(world: &World, files: &[PathBuf; 2], chain: Chain, worker: usize) -
     for operation in Operation::ALL {
         let (proxy, kubeconfig) = world.proxy(fault, chain.at);
         let invocation = release.operation(operation, values, installed).args(flags).env("KUBECONFIG", &kubeconfig);
+        let watch = Members::watch(&world.cluster, &release.namespace, "node");
         let first = invocation.run_as(|process| proxy.serve(process));
         done.requests.push(proxy.seen());
         let struck = proxy.struck();
@@ -250,6 +252,10 @@ fn run_chain(world: &World, files: &[PathBuf; 2], chain: Chain, worker: usize) -
         }
         let expected = operation.expected(chain.split);
         wrong.extend(seen.wrong(&expected));
+        let moments = watch.finish();
+        if operation != Operation::Uninstall && worst(&moments, |member| member.starts_with("node")) > 1 {
+            wrong.push(format!("two nodes were down at the same moment: {moments:?}"));
+        }
         if seen.claims().len() < claims.len() || claims.iter().any(|(name, uid)| seen.claims().get(name) != Some(uid)) {
             wrong.push(format!("volumes were lost: {claims:?}"));
         }

@@ -18,7 +18,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub mod members;
 
 /// The longest that anything may take; far above what it does take, so that only a hang reaches it, and above the plugin's own `--timeout`, so
 /// that a hang is told in its words.
@@ -353,6 +355,26 @@ impl Invocation {
     /// Starts it and leaves it running; its output is piped, its input empty. For tests that interrupt it.
     pub fn spawn(mut self) -> Child {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    }
+
+    /// Runs it to its end, and once it has said these words on stderr, hands its process id to `then`.
+    pub fn run_until(mut self, words: &str, then: impl FnOnce(u32)) -> Output {
+        let shown = format!("{:?}", self.command.get_program())
+            + &self.command.get_args().map(|arg| format!(" {arg:?}")).collect::<String>();
+        let command = self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let stdout = read_in_background(child.stdout.take().expect("piped"));
+        let (mut stderr, mut then) = (String::new(), Some(then));
+        for line in BufReader::new(child.stderr.take().expect("piped")).lines() {
+            let line = line.expect("programs print UTF-8");
+            if let Some(then) = then.take_if(|_| line.contains(words)) {
+                then(child.id());
+            }
+            stderr.push_str(&line);
+            stderr.push('\n');
+        }
+        let status = child.wait().expect("a child of ours").code();
+        Output { command: shown, status, stdout: stdout.join().expect("text"), stderr }
     }
 
     /// Runs it to its end, whatever that is.

@@ -105,6 +105,14 @@ pub struct ApplyArguments {
     #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
     pub recreate: Vec<String>,
 
+    /// Member of a rollout group that is down and stays so while the others change, such as StatefulSet/orderer2; may be repeated
+    ///
+    /// Without it the operation changes no other member of the group: it waits until all are ready, up to --timeout, and stops. With it the
+    /// others change one at a time, each while all but the named members are ready. Count first what is left: with one of three orderers
+    /// down, a channel stops while the next one restarts. Channel/mychannel goes on although that channel lacks a consenter.
+    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
+    pub allow_down: Vec<String>,
+
     /// Rule of Fabric's upgrade table to override, such as U05; may be repeated
     ///
     /// Rule of Fabric's upgrade table to override, by its id, such as U05; may be repeated. It says that you did what the rule asks for,
@@ -175,6 +183,7 @@ impl ApplyArguments {
             take_ownership: release.is_some_and(|release| release.take_ownership),
             force_conflicts: self.force_conflicts,
             recreate: self.recreate.clone(),
+            allow_down: self.allow_down.clone(),
             no_hooks: self.no_hooks,
             allow_outside: self.run.allow_outside.clone(),
             force: self.force.clone(),

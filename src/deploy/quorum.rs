@@ -1,0 +1,224 @@
+//! Asks the orderers of a rollout group whether the consensus groups of their channels are whole.
+//!
+//! A pod is Ready before its orderer's Raft group has it back ([`crate::fabric::quorum`]). So readiness says whether a node runs, and
+//! the orderers' metrics say whether another one may be touched. They are read through the API server, and where they cannot be, the
+//! rollout relies on readiness alone, and says so once.
+
+use super::Context;
+use super::wait::{Awaited, Monitor};
+use crate::cluster::Cluster;
+use crate::error::{Error, Place, Result};
+use crate::fabric::guard::{self, Component};
+use crate::fabric::quorum::{self, Missing, Report};
+use crate::manifest::{Object, ObjectKey, Source};
+use crate::plan::Step;
+use futures::future::join_all;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long one orderer may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How often orderers are asked that have never answered, before readiness has to do.
+const TRIES: u32 = 2;
+/// Between two rounds of questions. The leader tells its followers twice in a second.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// The orderers of one rollout group. There are none in a group of other nodes.
+#[derive(Default)]
+pub struct Quorum {
+    orderers: Vec<Orderer>,
+    /// The channels that each has served since the rollout began.
+    served: BTreeMap<String, BTreeSet<String>>,
+    /// Whether any has answered.
+    heard: bool,
+    /// Whether it has been said that readiness has to do.
+    given_up: bool,
+}
+
+struct Orderer {
+    awaited: Awaited,
+    /// Where its operations service listens: as it is, as it will be.
+    ports: Vec<u64>,
+    may_be_down: bool,
+}
+
+/// What the orderers say.
+pub enum Answer {
+    /// All are in their groups, as far as they can be asked; these lead one.
+    Whole {
+        leaders: BTreeSet<ObjectKey>,
+    },
+    Missing(Vec<Missing>),
+    /// All but this one are in their groups: a change takes nothing from it.
+    Alone(ObjectKey, Vec<Missing>),
+}
+
+impl Quorum {
+    /// The orderers among members of a group: with each its step, and whether it may be down.
+    pub fn of<'m>(members: impl Iterator<Item = (&'m Step, &'m Awaited, bool)>) -> Quorum {
+        let mut orderers: Vec<Orderer> = Vec::new();
+        let mut leaving = Vec::new();
+        for (step, awaited, may_be_down) in members {
+            let wanted = step.wanted.as_ref().map(|wanted| wanted.body());
+            let mut ports: Vec<u64> =
+                [step.live.as_ref(), wanted.as_ref()].into_iter().flatten().filter_map(operations_port).collect();
+            ports.dedup();
+            match wanted {
+                // Of one that leaves there is no more to see than that it does: it listens where the others do.
+                None => leaving.push((awaited, may_be_down)),
+                Some(_) if ports.is_empty() => {}
+                Some(_) => orderers.push(Orderer { awaited: awaited.clone(), ports, may_be_down }),
+            }
+        }
+        if let Some(ports) = orderers.first().map(|orderer| orderer.ports.clone()) {
+            let leaving = leaving.into_iter();
+            orderers.extend(leaving.map(|(awaited, may_be_down)| Orderer {
+                awaited: awaited.clone(),
+                ports: ports.clone(),
+                may_be_down,
+            }));
+        }
+        Quorum { orderers, ..Quorum::default() }
+    }
+
+    /// Asks a member no more.
+    pub fn forget(&mut self, key: &ObjectKey) {
+        self.orderers.retain(|orderer| orderer.awaited.key != *key);
+    }
+
+    /// Asks all of them. One that does not answer is missing, unless none has ever answered.
+    pub async fn ask(&mut self, context: &Context<'_>, monitor: &Monitor<'_>, unwatched: &BTreeSet<String>) -> Answer {
+        let whole = || Answer::Whole { leaders: BTreeSet::new() };
+        if self.given_up || self.orderers.is_empty() {
+            return whole();
+        }
+        let mut answers = self.round(context.cluster, monitor).await;
+        for _ in 1..TRIES {
+            if self.heard || answers.iter().any(|(_, answer)| answer.is_ok()) {
+                break;
+            }
+            answers = self.round(context.cluster, monitor).await;
+        }
+        let silence = match answers.iter().find_map(|(_, answer)| answer.as_ref().err()) {
+            Some(why) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => Some(why.clone()),
+            _ if answers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) => {
+                Some("on Kafka they do not tell of their group".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(why) = silence {
+            self.given_up = true;
+            context.warn(&format!(
+                "the orderers' metrics cannot be read: {why}; this rollout relies on readiness alone, which comes before an orderer is \
+                 back in its consensus group"
+            ));
+            return whole();
+        }
+        self.heard = true;
+        let mut missing = Vec::new();
+        let (mut leaders, mut alone) = (BTreeSet::new(), BTreeSet::new());
+        let mut reports = BTreeMap::new();
+        for (key, answer) in answers {
+            match answer {
+                Ok(report) => {
+                    if report.leads() {
+                        leaders.insert(key.clone());
+                    }
+                    if report.is_alone() {
+                        alone.insert(key.clone());
+                    }
+                    self.served.entry(key.name.clone()).or_default().extend(report.channels().map(str::to_owned));
+                    reports.insert(key.name, report);
+                }
+                Err(why) => {
+                    missing.push(Missing { orderer: key.name.clone(), channel: String::new(), why });
+                    alone.insert(key);
+                }
+            }
+        }
+        let excused: u64 = self.orderers.iter().filter(|orderer| orderer.may_be_down).map(|_| 1).sum();
+        missing.extend(quorum::missing(&reports, &self.served, excused, unwatched));
+        if missing.is_empty() {
+            return Answer::Whole { leaders };
+        }
+        match alone.pop_first().filter(|_| alone.is_empty()) {
+            Some(one) => {
+                reports.remove(&one.name);
+                let others = quorum::missing(&reports, &self.served, excused + 1, unwatched);
+                if others.is_empty() { Answer::Alone(one, missing) } else { Answer::Missing(missing) }
+            }
+            None => Answer::Missing(missing),
+        }
+    }
+
+    async fn round(&self, cluster: &Cluster, monitor: &Monitor<'_>) -> Vec<(ObjectKey, Result<Report, String>)> {
+        let asked = self.orderers.iter().filter(|orderer| !orderer.may_be_down && monitor.is_there(&orderer.awaited));
+        let questions = asked.flat_map(|orderer| {
+            let key = &orderer.awaited.key;
+            let pods = monitor.pod_names(&orderer.awaited);
+            pods.into_iter().map(move |pod| async move { (key.clone(), ask(cluster, key, &pod, &orderer.ports).await) })
+        });
+        join_all(questions).await
+    }
+}
+
+/// Where the operations service of an orderer listens, as its workload says; `None` for what is no orderer.
+fn operations_port(body: &Value) -> Option<u64> {
+    let object = Object::from_body(body.clone(), Source::default())?;
+    let is_orderer = guard::nodes([&object], None).iter().any(|node| node.programs.contains_key(&Component::Orderer));
+    let containers = body.pointer("/spec/template/spec/containers").and_then(Value::as_array).filter(|_| is_orderer)?;
+    let ports = containers.iter().flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    ports.filter(|port| port["name"] == "operations").find_map(|port| port["containerPort"].as_u64())
+}
+
+async fn ask(cluster: &Cluster, key: &ObjectKey, pod: &str, ports: &[u64]) -> Result<Report, String> {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    let mut why = String::new();
+    for port in ports {
+        let answer = tokio::time::timeout(ANSWER, cluster.ask_pod(namespace, pod, *port, "metrics")).await;
+        why = match answer {
+            Ok(Ok(text)) => return Ok(Report::parse(&text)),
+            Ok(Err(error)) => match error.denial() {
+                Some((denied, _)) => return Err(denied),
+                None => format!("pod {pod} does not give its metrics on port {port}: {}", error.message),
+            },
+            Err(_) => format!("pod {pod} did not answer within {} s on port {port}", ANSWER.as_secs()),
+        };
+    }
+    Err(why)
+}
+
+/// What is said of those that are missing.
+pub fn words(missing: &[Missing]) -> String {
+    let one = |it: &Missing| match it.channel.as_str() {
+        "" => it.why.clone(),
+        channel => format!("channel {channel}: {}: {}", it.orderer, it.why),
+    };
+    missing.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// A rollout that stops because a group is not whole.
+pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
+    let places = missing.iter().map(|it| match it.channel.as_str() {
+        "" => Place::new(it.orderer.clone()).note(it.why.clone()),
+        channel => Place::new(it.orderer.clone()).note(format!("channel {channel}: {}", it.why)),
+    });
+    let channels: BTreeSet<&str> = missing.iter().map(|it| it.channel.as_str()).filter(|channel| !channel.is_empty()).collect();
+    let error = Error::not_ready(format!(
+        "the rollout of group \"{group}\" has stopped: a channel has not had all its consenters for {timeout}"
+    ))
+    .at_all(places)
+    .why("an orderer is touched only while every orderer reports all consenters of its channels as active")
+    .hint("see why in the logs of the orderers, those of other organizations among them; then run the same command again");
+    match channels.is_empty() {
+        true => error,
+        false => {
+            let flags: Vec<String> = channels.iter().map(|channel| format!("--allow-down Channel/{channel}")).collect();
+            error.hint(format!(
+                "only if the channel can spare one more consenter while each orderer restarts, go on without asking about it: `{}`",
+                flags.join(" ")
+            ))
+        }
+    }
+}

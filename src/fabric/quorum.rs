@@ -1,0 +1,316 @@
+//! Whether orderers are in their channels' consensus groups again, as their own metrics tell.
+//!
+//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with 2.5.16. The group counts it as soon
+//! as the leader hears from it, and tells its count to each follower with a heartbeat (`orderer/consensus/etcdraft/tracker.go`): an
+//! orderer that reports all of its channel's nodes as active hears the leader, and the leader hears everyone.
+//!
+//! | metric | 1.4 | 2.x | 3.x |
+//! |---|---|---|---|
+//! | `consensus_etcdraft_cluster_size`, `_is_leader`, `_committed_block_number` | yes | yes | yes |
+//! | `consensus_etcdraft_active_nodes` | no | yes | yes |
+//! | `consensus_BFT_cluster_size`, `_is_leader`, `_leader_id`, `_committed_block_number` | | | yes |
+//! | `cluster_comm_ingress_stream_count` (all channels together) | yes | yes | yes |
+//!
+//! Sources: `orderer/consensus/etcdraft/metrics.go` of 1.4.12, 2.2.15, 2.5.16 and 3.1.5, `orderer/consensus/smartbft/metrics.go` of
+//! 3.1.5, `orderer/common/cluster/metrics.go` of all four.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one orderer reports of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// By channel, those for whose blocks it is a consenter.
+    channels: BTreeMap<String, Consenter>,
+    /// Open streams from other orderers.
+    streams: Option<u64>,
+    /// Whether it orders with Kafka, of whose brokers it reports nothing that counts.
+    kafka: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Consenter {
+    nodes: u64,
+    /// Raft from 2.0 on.
+    active: Option<u64>,
+    leads: bool,
+    /// BFT: the leader that it follows.
+    leader: Option<u64>,
+    height: u64,
+}
+
+/// An orderer that its group has not got back, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub orderer: String,
+    pub channel: String,
+    pub why: String,
+}
+
+impl Report {
+    /// Reads metrics in Prometheus' text format. Lines that are something else are skipped.
+    pub fn parse(text: &str) -> Report {
+        let mut report = Report::default();
+        for line in text.lines() {
+            let Some((name, channel, value)) = sample(line) else { continue };
+            if name == "cluster_comm_ingress_stream_count" {
+                report.streams = Some(value);
+            }
+            report.kafka |= name.starts_with("consensus_kafka_");
+            let (bft, field) = match (name.strip_prefix("consensus_etcdraft_"), name.strip_prefix("consensus_BFT_")) {
+                (Some(field), _) => (false, field),
+                (_, Some(field)) => (true, field),
+                _ => continue,
+            };
+            let Some(channel) = channel else { continue };
+            let mut set = |set: fn(&mut Consenter, u64)| set(report.channels.entry(channel.clone()).or_default(), value);
+            match field {
+                "cluster_size" => set(|consenter, value| consenter.nodes = value),
+                "active_nodes" => set(|consenter, value| consenter.active = Some(value)),
+                "is_leader" => set(|consenter, value| consenter.leads = value == 1),
+                "committed_block_number" => set(|consenter, value| consenter.height = value),
+                "leader_id" if bft => set(|consenter, value| consenter.leader = Some(value)),
+                _ => {}
+            }
+        }
+        report.channels.retain(|_, consenter| consenter.nodes > 0);
+        report
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.keys().map(String::as_str)
+    }
+
+    /// Whether it leads a channel that others serve, too.
+    pub fn leads(&self) -> bool {
+        self.channels.values().any(|consenter| consenter.leads && consenter.nodes > 1)
+    }
+
+    /// Whether it serves channels with others and hears none of them.
+    pub fn is_alone(&self) -> bool {
+        let hears_nobody = |consenter: &Consenter| {
+            let silent = consenter.active.map_or(self.streams == Some(0), |active| active == 0);
+            consenter.nodes > 1 && silent
+        };
+        self.channels.values().any(hears_nobody)
+    }
+
+    /// Whether its metrics say nothing about its group.
+    pub fn is_kafka(&self) -> bool {
+        self.kafka && self.channels.is_empty()
+    }
+}
+
+/// Orderers of one release that are not in the group of a channel that they serve, by their own and each other's word.
+///
+/// `served` are the channels that each served before, `excused` is how many nodes may be missing, and `unwatched` are channels that
+/// may be incomplete.
+pub fn missing(
+    reports: &BTreeMap<String, Report>,
+    served: &BTreeMap<String, BTreeSet<String>>,
+    excused: u64,
+    unwatched: &BTreeSet<String>,
+) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for (orderer, report) in reports {
+        let mut say = |channel: &str, why: String| {
+            if !unwatched.contains(channel) {
+                missing.push(Missing { orderer: orderer.clone(), channel: channel.to_owned(), why });
+            }
+        };
+        for channel in served.get(orderer).into_iter().flatten() {
+            if !report.channels.contains_key(channel) {
+                say(channel, "it does not serve the channel yet".to_owned());
+            }
+        }
+        for (channel, consenter) in &report.channels {
+            let others = reports.values().filter_map(|report| report.channels.get(channel));
+            if let Some(why) = consenter.missing(report.streams, others, excused) {
+                say(channel, why);
+            }
+        }
+    }
+    missing
+}
+
+impl Consenter {
+    fn missing<'a>(
+        &self,
+        streams: Option<u64>,
+        all: impl Iterator<Item = &'a Consenter> + Clone,
+        excused: u64,
+    ) -> Option<String> {
+        let Consenter { nodes, active, leader, .. } = self;
+        if let Some(active) = active {
+            return match active + excused >= *nodes && *active > 0 {
+                true => None,
+                false if *active == 0 => Some("it knows no leader".to_owned()),
+                false => Some(format!("{active} of {nodes} consenters are active")),
+            };
+        }
+        if *nodes > 1 && streams == Some(0) {
+            return Some("no other orderer has reached it".to_owned());
+        }
+        let highest = all.clone().map(|consenter| consenter.height).max().unwrap_or(0);
+        // Blocks go on while one after the other is asked.
+        if self.height + 1 < highest {
+            return Some(format!("it has block {}, another orderer block {highest}", self.height));
+        }
+        if leader.is_some() && all.clone().any(|other| other.leader.is_some() && other.leader != *leader) {
+            return Some("the orderers follow different leaders".to_owned());
+        }
+        // Raft of 1.4: where all consenters are of this release, one of them leads.
+        let leaders = all.clone().filter(|consenter| consenter.leads).count();
+        let whole = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
+        (leader.is_none() && whole && leaders != 1).then(|| format!("{leaders} of {nodes} consenters say that they lead"))
+    }
+}
+
+/// Name, channel and value of a line `name{channel="x",...} 1`. Counts and numbers are whole and fit into f64 exactly.
+fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
+    let end = line.find(['{', ' '])?;
+    let (name, rest) = line.split_at(end);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (None, rest),
+    };
+    let value: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
+    let counts = value >= 0.0 && value <= 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of whole numbers of f64")]
+    counts.then(|| (name, labels, value as u64))
+}
+
+/// The value of label `channel`, and what follows the labels.
+fn labels(mut rest: &str) -> Option<(Option<String>, &str)> {
+    let mut channel = None;
+    loop {
+        rest = rest.trim_start_matches([',', ' ']);
+        if let Some(rest) = rest.strip_prefix('}') {
+            return Some((channel, rest));
+        }
+        let (name, quoted) = rest.split_once("=\"")?;
+        let mut value = String::new();
+        let mut characters = quoted.char_indices();
+        let end = loop {
+            match characters.next()? {
+                (at, '"') => break at,
+                (_, '\\') => match characters.next()?.1 {
+                    'n' => value.push('\n'),
+                    other => value.push(other),
+                },
+                (_, other) => value.push(other),
+            }
+        };
+        if name == "channel" {
+            channel = Some(value);
+        }
+        rest = &quoted[end + 1..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raft(channel: &str, active: u64, nodes: u64, leads: bool) -> String {
+        format!(
+            "# HELP consensus_etcdraft_active_nodes Number of active nodes in this channel.\n\
+             # TYPE consensus_etcdraft_active_nodes gauge\n\
+             consensus_etcdraft_active_nodes{{channel=\"{channel}\"}} {active}\n\
+             consensus_etcdraft_cluster_size{{channel=\"{channel}\"}} {nodes}\n\
+             consensus_etcdraft_is_leader{{channel=\"{channel}\"}} {}\n",
+            u8::from(leads)
+        )
+    }
+
+    fn bft(streams: u64, height: u64, leader: u64) -> String {
+        format!(
+            "cluster_comm_ingress_stream_count {streams}\nconsensus_BFT_cluster_size{{channel=\"ch\"}} 4\n\
+             consensus_BFT_committed_block_number{{channel=\"ch\"}} {height}\nconsensus_BFT_leader_id{{channel=\"ch\"}} {leader}\n"
+        )
+    }
+
+    fn old_raft(streams: u64, height: u64, leads: u8) -> String {
+        format!(
+            "cluster_comm_ingress_stream_count {streams}\nconsensus_etcdraft_cluster_size{{channel=\"ch\"}} 2\n\
+             consensus_etcdraft_is_leader{{channel=\"ch\"}} {leads}\n\
+             consensus_etcdraft_committed_block_number{{channel=\"ch\"}} {height}\n"
+        )
+    }
+
+    fn judge(texts: &[String], excused: u64) -> Vec<String> {
+        let reports = texts.iter().enumerate().map(|(at, text)| (format!("orderer{at}"), Report::parse(text))).collect();
+        let missing = missing(&reports, &BTreeMap::new(), excused, &BTreeSet::new());
+        missing.into_iter().map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why)).collect()
+    }
+
+    #[test]
+    fn a_group_is_whole_when_each_orderer_says_so() {
+        let cases: [(&str, Vec<String>, u64, &[&str]); 9] = [
+            ("whole", vec![raft("ch", 3, 3, true), raft("ch", 3, 3, false), raft("ch", 3, 3, false)], 0, &[]),
+            (
+                "one that has just started",
+                vec![raft("ch", 3, 3, true), raft("ch", 0, 3, false)],
+                0,
+                &["orderer1 ch: it knows no leader"],
+            ),
+            (
+                "one that the leader misses",
+                vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)],
+                0,
+                &["orderer0 ch: 2 of 3 consenters are active", "orderer1 ch: 2 of 3 consenters are active"],
+            ),
+            ("one that may be missing", vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)], 1, &[]),
+            ("no channel", vec![String::new(), "go_goroutines 12\n".to_owned()], 0, &[]),
+            ("BFT", vec![bft(3, 7, 1), bft(3, 7, 1), bft(2, 6, 1)], 0, &[]),
+            (
+                "BFT, one that is behind, one that is alone",
+                vec![bft(3, 7, 1), bft(3, 4, 1), bft(0, 7, 1)],
+                0,
+                &["orderer1 ch: it has block 4, another orderer block 7", "orderer2 ch: no other orderer has reached it"],
+            ),
+            ("Raft of 1.4", vec![old_raft(1, 3, 1), old_raft(1, 3, 0)], 0, &[]),
+            (
+                "Raft of 1.4 without a leader",
+                vec![old_raft(1, 3, 0), old_raft(1, 3, 0)],
+                0,
+                &["orderer0 ch: 0 of 2 consenters say that they lead", "orderer1 ch: 0 of 2 consenters say that they lead"],
+            ),
+        ];
+        for (name, texts, excused, expected) in cases {
+            assert_eq!(judge(&texts, excused), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_was_served_before_is_to_be_served_again() {
+        let reports = BTreeMap::from([("orderer0".to_owned(), Report::parse(&raft("a", 3, 3, false)))]);
+        let served = BTreeMap::from([("orderer0".to_owned(), BTreeSet::from(["a".to_owned(), "b".to_owned()]))]);
+        let found = missing(&reports, &served, 0, &BTreeSet::new());
+        assert_eq!(found.iter().map(|it| it.channel.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(missing(&reports, &served, 0, &BTreeSet::from(["b".to_owned()])).is_empty());
+    }
+
+    #[test]
+    fn leaders_are_told_and_kafka_is_known() {
+        assert!(Report::parse(&raft("ch", 3, 3, true)).leads());
+        assert!(!Report::parse(&raft("ch", 1, 1, true)).leads(), "alone there is nobody to lead");
+        assert!(Report::parse(&raft("ch", 0, 3, false)).is_alone() && !Report::parse(&raft("ch", 2, 3, false)).is_alone());
+        assert!(Report::parse(&bft(0, 7, 1)).is_alone() && !Report::parse(&bft(1, 7, 1)).is_alone());
+        assert!(Report::parse("consensus_kafka_batch_size{topic=\"ch\"} 1\n").is_kafka());
+    }
+
+    #[test]
+    fn text_that_is_no_metric_is_skipped() {
+        let hostile = "consensus_etcdraft_cluster_size{channel=\"a\\\"},b\",x=\"}\"} 3 1700000000\n\
+                       consensus_etcdraft_cluster_size{channel=\"open\n\
+                       consensus_etcdraft_cluster_size{channel=\"nan\"} NaN\n\
+                       consensus_etcdraft_cluster_size{channel=\"minus\"} -1\n\
+                       consensus_etcdraft_cluster_size{channel=\"big\"} 1e300\n\
+                       consensus_etcdraft_cluster_size 3\n{} 1\n=\n<html>\n";
+        assert_eq!(Report::parse(hostile).channels().collect::<Vec<_>>(), ["a\"},b"]);
+        assert_eq!(
+            Report::parse("consensus_etcdraft_cluster_size{channel=\"e\"} 3e+00").channels.values().next().unwrap().nodes,
+            3
+        );
+    }
+}
