@@ -136,7 +136,7 @@ impl<'p> Groups<'p> {
             let member = self.group(step).iter().find(|member| member.step.key == step.key);
             member.is_some_and(|member| monitor.standing(&member.awaited) == Standing::Down)
         };
-        steps.iter().copied().find(|step| is_down(&step))
+        steps.iter().copied().find(|step| is_down(step))
     }
 
     /// Waits for the turn of one of the steps of the first one's group, and returns it: all others of the group are ready, or it is down.

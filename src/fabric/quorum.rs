@@ -174,9 +174,9 @@ fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
         None => (None, rest),
     };
     let value: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    let counts = value >= 0.0 && value <= 9_007_199_254_740_992.0;
+    let counts = (0.0..=9_007_199_254_740_992.0).contains(&value);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of whole numbers of f64")]
-    counts.then(|| (name, labels, value as u64))
+    counts.then_some((name, labels, value as u64))
 }
 
 /// The value of label `channel`, and what follows the labels.

@@ -1,7 +1,7 @@
 //! However a rollout ends, and in whatever state it finds its group: run again and again, it never takes a second member down.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -99,7 +99,7 @@ fn no_run_takes_a_second_member_down() {
 }
 
 /// Runs one case; returns what was wrong.
-fn run(world: &World, file: &PathBuf, case: Case) -> Option<String> {
+fn run(world: &World, file: &Path, case: Case) -> Option<String> {
     let Case { verb, end, group } = case;
     let cluster = &world.cluster;
     let namespace = cluster.namespace(&format!("{verb:?}-{end:?}-{group:?}").to_lowercase());
