@@ -77,6 +77,9 @@ Versions are read from tags (`2.5.16`, `x86_64-1.0.0`, `1.4`). An image of anoth
 or orderer then counts as the Fabric version in the values (`fabricVersion`), with a warning; anything else cannot be judged, and a
 warning says so.
 
+Values of a live organization are judged likewise: what it is known by (U33 to U37) once a node ran, and members that go, against the
+deployed revision (U38, U39). What pods name and nothing makes is looked up (U40); where it may not be read, a warning says so.
+
 Not seen from outside a node: chaincode, system channels, capability levels of channels, backups. The rules that depend on them ask you.
 Which Fabric wrote to a volume that outlived its release and its records is not known either: an install that finds one warns.
 

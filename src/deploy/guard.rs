@@ -7,8 +7,11 @@ use super::{Context, Options};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::Result;
 use crate::fabric::guard::{self, Evidence, Facts, Wanted};
-use crate::release::{Record, Status};
+use crate::identity;
+use crate::manifest::ObjectKey;
+use crate::release::{Entry, Record, Status};
 use crate::storage;
+use crate::values;
 use semver::Version;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -20,23 +23,34 @@ use std::collections::BTreeSet;
 /// What the table refuses and `--force` does not override, all at once.
 pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, options: &Options) -> Result<Vec<String>> {
     let facts = Facts::read(&target.guard);
-    if facts.model.is_none() || target.operation == Operation::Uninstall {
+    if target.operation == Operation::Uninstall {
         return Ok(guard::Judgement::default().tell(&options.force).warnings);
     }
     let nodes = target.manifest.nodes.clone();
     let mut warnings = Vec::new();
-    let evidence = evidence(context, past, &nodes, &mut warnings).await?;
-    let running = evidence.running(&nodes);
+    let denial = new_denial(past, target);
+    let is_fabric = facts.model.is_some();
+    let evidence = evidence(context, past, &nodes, is_fabric, denial.is_some(), &mut warnings).await?;
+    let strangers = denial.and_then(|denial| strangers(context, past, &evidence, denial, &mut warnings));
+    let running = match is_fabric {
+        true => evidence.running(&nodes),
+        false => guard::Running::default(),
+    };
     let architectures = match guard::asks_for_architectures(&nodes) {
         true => architectures(context).await,
         false => BTreeSet::new(),
     };
     let orderers = match guard::asks_for_orderers(&running, &nodes) {
-        true => orderers(context).await,
+        true => orderers(context, &target.computed_values).await,
         false => Vec::new(),
     };
     let is_rollback = target.operation == Operation::Rollback;
-    let mut wanted = Wanted { nodes, facts, is_rollback, architectures, orderers };
+    // A rollback applies what once ran with all that it names.
+    let missing = match is_rollback {
+        true => Vec::new(),
+        false => missing(context, target, &mut warnings).await?,
+    };
+    let mut wanted = Wanted { nodes, facts, is_rollback, architectures, orderers, missing, strangers };
     // Channels keep their capability levels, whichever manifest is applied.
     wanted.facts.capabilities.extend(running.facts.capabilities.clone());
     let judgement = guard::judge(&running, &wanted, context.release.as_str());
@@ -44,13 +58,90 @@ pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, opti
         true => judgement.tell(&options.force),
         false => judgement.decide(target.operation.word(), context.release.as_str(), &options.force)?,
     };
-    target.guard = wanted.facts.following(&running.facts, &decision.forced).to_value();
+    if is_fabric {
+        target.guard = wanted.facts.following(&running.facts, &decision.forced).to_value();
+    }
     warnings.extend(decision.warnings);
     Ok(warnings)
 }
 
+/// A policy of the manifest that selects every pod of the namespace, unless the release has it already.
+fn new_denial<'t>(past: &Past, target: &'t Target) -> Option<&'t ObjectKey> {
+    let is_known = |key: &ObjectKey| past.records().any(|record| record.inventory.iter().any(|item| item.key == *key));
+    target.manifest.denials.iter().find(|key| !is_known(key))
+}
+
+/// The running pods of the namespace that are neither this release's nor made by its workloads.
+fn strangers(
+    context: &Context<'_>,
+    past: &Past,
+    evidence: &Evidence,
+    denial: &ObjectKey,
+    warnings: &mut Vec<String>,
+) -> Option<(String, Vec<String>)> {
+    let Some(pods) = &evidence.pods else {
+        warnings.push(format!("pods may not be listed, so whether {denial} cuts off pods of others could not be checked"));
+        return None;
+    };
+    let is_ours = |pod: &Value| {
+        let labels = &pod["metadata"]["labels"];
+        let is_of_inventory = |key: &ObjectKey| past.records().any(|record| record.inventory.iter().any(|item| item.key == *key));
+        labels["app.kubernetes.io/instance"] == context.release.as_str()
+            || guard::owner(pod).is_some_and(|key| is_of_inventory(&key))
+    };
+    let runs = |pod: &&Value| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let others = pods.iter().filter(runs).filter(|pod| !is_ours(pod));
+    let mut names: Vec<String> = others.filter_map(|pod| Some(format!("pod {}", pod["metadata"]["name"].as_str()?))).collect();
+    names.sort();
+    (!names.is_empty()).then(|| (denial.to_string(), names))
+}
+
+/// What pods wait for, and neither the manifest nor an identity will be, nor the namespace has. Usually everything is in the manifest,
+/// and the server is not asked.
+async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+    // The cluster puts it into every namespace.
+    const CLUSTER_CA: &str = "kube-root-ca.crt";
+    let identities = target.organization.as_ref().map(identity::secret_names).unwrap_or_default();
+    let objects = target.manifest.objects.iter().map(|object| &object.key);
+    let made: BTreeSet<&ObjectKey> = objects.chain(target.manifest.hooks.iter().map(|hook| &hook.object.key)).collect();
+    let asked = target.manifest.awaited.iter().filter_map(|((kind, name), by)| {
+        let key = ObjectKey {
+            group: String::new(),
+            kind: (*kind).to_owned(),
+            namespace: Some(context.namespace.clone()),
+            name: name.clone(),
+        };
+        let is_made = made.contains(&key) || *kind == "Secret" && identities.contains(name) || name == CLUSTER_CA;
+        (!is_made).then_some((key, by))
+    });
+    let answers = asked.map(|(key, by)| async move { (context.cluster.get("v1", &key).await, key, by) });
+    let mut missing = Vec::new();
+    for (answer, key, by) in futures::future::join_all(answers).await {
+        match answer {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let path = values::path_of(&target.computed_values, &key.name);
+                let path = path.map(|path| format!(", which {path} names,")).unwrap_or_default();
+                missing.push((by.to_string(), format!("{} {}{path}", key.kind, key.name)));
+            }
+            Err(error) if error.kind == ApiErrorKind::Forbidden => {
+                warnings.push(format!("{} {} may not be read, so whether it is there could not be checked", key.kind, key.name));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(missing)
+}
+
 /// What runs. Pods are asked first; claims and records only where no pod answers.
-async fn evidence(context: &Context<'_>, past: &Past, wanted: &[guard::Node], warnings: &mut Vec<String>) -> Result<Evidence> {
+async fn evidence(
+    context: &Context<'_>,
+    past: &Past,
+    wanted: &[guard::Node],
+    is_fabric: bool,
+    denies: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Evidence> {
     let nodes = |record: &Record| past.nodes.get(&record.summary.revision).cloned().unwrap_or_default();
     let deployed = past.baseline.iter().find(|record| record.summary.status == Status::Deployed);
     let newer = past.records().filter(|record| record.summary.status != Status::Deployed);
@@ -60,13 +151,14 @@ async fn evidence(context: &Context<'_>, past: &Past, wanted: &[guard::Node], wa
         facts: past.baseline.as_ref().map(|record| Facts::read(&record.guard)).unwrap_or_default(),
         ..Evidence::default()
     };
-    if !past.entries.is_empty() {
+    let has_past = is_fabric && !past.entries.is_empty();
+    if has_past || denies {
         evidence.pods = list(context, "Pod").await?;
-        if evidence.pods.is_none() {
+        if has_past && evidence.pods.is_none() {
             warnings.push("pods may not be listed, so the release's records stand for what runs".to_owned());
         }
     }
-    if evidence.is_open(wanted) {
+    if is_fabric && evidence.is_open(wanted) {
         let claims = list(context, "PersistentVolumeClaim").await?;
         let name = |claim: Value| claim["metadata"]["name"].as_str().map(str::to_owned);
         evidence.claims = claims.map(|claims| claims.into_iter().filter_map(name).collect());
@@ -91,14 +183,14 @@ async fn architectures(context: &Context<'_>) -> BTreeSet<String> {
     machines.iter().filter_map(|it| it["metadata"]["labels"]["kubernetes.io/arch"].as_str()).map(str::to_owned).collect()
 }
 
-/// Ordering organizations of the release's network, with the Fabric version of each. Who may not see them is not told about them.
-async fn orderers(context: &Context<'_>) -> Vec<(String, Version)> {
-    let releases = storage::list(context.cluster, None).await.unwrap_or_default();
-    let own = (context.release.as_str(), context.namespace.as_str());
-    let summaries = releases.iter().filter_map(|entry| entry.summary());
-    let orderers = summaries.filter(|it| it.chart == "orderer-org" && it.status == Status::Deployed);
+/// The ordering organizations that the values name, with the Fabric version of each. Who may not see them is not told about them.
+async fn orderers(context: &Context<'_>, values: &Value) -> Vec<(String, Version)> {
+    let mut orderers = Vec::new();
+    for namespace in guard::orderers_named(context.release.as_str(), &context.namespace, values) {
+        let releases = storage::list(context.cluster, Some(&namespace)).await.unwrap_or_default();
+        let deployed = releases.iter().filter_map(Entry::summary).filter(|it| it.status == Status::Deployed);
+        let deployed = deployed.filter(|it| it.chart == "orderer-org");
+        orderers.extend(deployed.filter_map(|it| Some((it.release.clone(), Version::parse(&it.app_version).ok()?))));
+    }
     orderers
-        .filter(|it| guard::same_network((&it.release, &it.namespace), own))
-        .filter_map(|it| Some((it.release.clone(), Version::parse(&it.app_version).ok()?)))
-        .collect()
 }

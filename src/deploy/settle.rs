@@ -4,12 +4,13 @@ use super::Context;
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
-use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security};
+use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security, references};
 use crate::plan::ownership::Owner;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use semver::Version;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Objects and hooks as they are applied and recorded.
@@ -23,6 +24,11 @@ pub struct Manifest {
     pub pod_needs: Vec<pod_security::Need>,
     /// Hooks of kinds that the server does not serve.
     pub unserved_hooks: Vec<ObjectKey>,
+    /// ConfigMaps, Secrets and claims of the release's namespace that pods wait for, by kind and name, each with the first object that
+    /// names it.
+    pub awaited: BTreeMap<(&'static str, String), ObjectKey>,
+    /// The policies that select every pod of the release's namespace.
+    pub denials: Vec<ObjectKey>,
 }
 
 /// What objects are made fit for.
@@ -58,7 +64,14 @@ impl Terms {
 
     fn seal(&self, object: Object) -> Settled {
         let nodes = guard::nodes([&object], self.version.as_ref());
-        Settled { nodes, pod_needs: self.pod_needs(&object), object: Arc::new(object.into()) }
+        let is_here = object.key.namespace.as_ref() == Some(&self.owner.namespace);
+        let pod = references::pod_of(&object).filter(|_| is_here);
+        let mut awaited: Vec<_> = pod.map(references::awaited).unwrap_or_default();
+        awaited.sort_unstable();
+        awaited.dedup();
+        let awaited = awaited.into_iter().map(|reference| (reference.kind, reference.name.to_owned())).collect();
+        let denies = is_here && object.key.kind == "NetworkPolicy" && selects_every_pod(&object.body["spec"]["podSelector"]);
+        Settled { nodes, pod_needs: self.pod_needs(&object), awaited, denies, object: Arc::new(object.into()) }
     }
 
     fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
@@ -118,6 +131,14 @@ pub struct Settled {
     object: Arc<Sealed>,
     nodes: Vec<guard::Node>,
     pod_needs: Vec<pod_security::Need>,
+    awaited: Vec<(&'static str, String)>,
+    denies: bool,
+}
+
+/// Whether a selector has no condition.
+fn selects_every_pod(selector: &Value) -> bool {
+    let conditions = [selector["matchLabels"].as_object().map(Map::len), selector["matchExpressions"].as_array().map(Vec::len)];
+    conditions.into_iter().flatten().sum::<usize>() == 0
 }
 
 impl Manifest {
@@ -139,6 +160,11 @@ impl Manifest {
             };
             manifest.nodes.extend(settled.nodes);
             manifest.pod_needs.extend(settled.pod_needs);
+            let key = &settled.object.key;
+            for (kind, name) in settled.awaited {
+                manifest.awaited.entry((kind, name)).or_insert_with(|| key.clone());
+            }
+            manifest.denials.extend(settled.denies.then(|| key.clone()));
             manifest.objects.push(settled.object);
         }
         for hook in &mut hooks {

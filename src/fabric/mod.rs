@@ -177,12 +177,29 @@ pub fn facts(subject: Subject) -> Result<Value> {
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
     }
+    if settings.flag("/networkPolicy/enabled", false) && is_shared(subject.namespace) {
+        breaks.add(
+            "networkPolicy.enabled",
+            format!(
+                "its policies deny every pod of namespace \"{}\" what they do not allow, and the pods of others run there: choose another \
+                 namespace (-n), or set it to false",
+                subject.namespace
+            ),
+        );
+    }
     if settings.flag("/metrics/serviceMonitor/enabled", false) && !settings.flag("/metrics/enabled", true) {
         breaks.add("metrics.serviceMonitor.enabled", "there is nothing to read while metrics.enabled is false");
     }
     facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
     breaks.into_result(subject.release)?;
     Ok(Value::Object(facts))
+}
+
+/// Whether a namespace is the cluster's own, or everybody's: Kubernetes keeps the prefix `kube-` for itself, its distributions and add-ons
+/// take `openshift` and names that end in `-system`.
+fn is_shared(namespace: &str) -> bool {
+    let is_openshift = namespace.strip_prefix("openshift").is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    namespace == "default" || namespace.starts_with("kube-") || namespace.ends_with("-system") || is_openshift
 }
 
 /// What is allowed and worth knowing, out of [`facts`].

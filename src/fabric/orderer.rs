@@ -22,7 +22,11 @@ enum Consensus {
 
 impl Consensus {
     fn of(settings: &Settings) -> Consensus {
-        match settings.text("/orderers/consensus") {
+        Consensus::named(settings.text("/orderers/consensus"))
+    }
+
+    fn named(name: &str) -> Consensus {
+        match name {
             "kafka" => Consensus::Kafka,
             "BFT" => Consensus::Bft,
             _ => Consensus::Raft,
@@ -46,6 +50,11 @@ impl Consensus {
             Consensus::Kafka => 1,
         }
     }
+}
+
+/// How many of `count` orderers must run under this consensus.
+pub fn quorum(consensus: &str, count: u64) -> u64 {
+    Consensus::named(consensus).quorum(count)
 }
 
 /// How an orderer comes to its first channel.

@@ -401,3 +401,20 @@ fn exposure_that_lets_nobody_in_is_warned_about() {
     assert!(of(json!({"enabled": true, "clients": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]})).is_empty());
     assert!(of(json!({"enabled": false})).is_empty());
 }
+
+#[test]
+fn everything_is_denied_by_default_only_where_nobody_else_runs() {
+    let refused = |namespace: &str, enabled: bool| {
+        let values = json!({"networkPolicy": {"enabled": enabled}});
+        let subject = Subject { model: Some(Model::PeerOrganization), release: "org1", namespace, values: &values };
+        facts(subject).err().map(|error| error.to_string())
+    };
+    for namespace in ["default", "kube-system", "kube-public", "kube-node-lease", "istio-system", "openshift", "openshift-dns"] {
+        let said = refused(namespace, true).unwrap();
+        assert!(said.contains("networkPolicy.enabled") && said.contains(&format!("\"{namespace}\"")), "{said}");
+        assert_eq!(refused(namespace, false), None);
+    }
+    for namespace in ["org1", "default-dev", "kubefabric", "system", "openshifts"] {
+        assert_eq!(refused(namespace, true), None);
+    }
+}

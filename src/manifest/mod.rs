@@ -10,6 +10,7 @@ pub mod kinds;
 pub mod order;
 pub mod pod_security;
 pub mod readiness;
+pub mod references;
 mod sealed;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};

@@ -4,7 +4,7 @@
 //! The annotation can be read by users who may not read Secrets, so the data of Secrets is hashed with the release's key: a plain hash
 //! would let them try out passwords. Without a key, as in `template`, it is not part of the hash at all.
 
-use crate::manifest::{Object, ObjectKey, WORKLOADS};
+use crate::manifest::{Object, ObjectKey, WORKLOADS, references};
 use ring::hmac;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -143,36 +143,7 @@ fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
 fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>> {
-    let mut found = BTreeSet::new();
-    let mut add = |kind, holder: Option<&'a Value>, field: &str| {
-        if let Some(name) = holder.and_then(|holder| holder.get(field)).and_then(Value::as_str) {
-            found.insert((kind, namespace, name));
-        }
-    };
-    for volume in list(pod, "volumes") {
-        add("ConfigMap", volume.get("configMap"), "name");
-        add("Secret", volume.get("secret"), "secretName");
-        for source in volume.get("projected").into_iter().flat_map(|projected| list(projected, "sources")) {
-            add("ConfigMap", source.get("configMap"), "name");
-            add("Secret", source.get("secret"), "name");
-        }
-    }
-    for container in ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|field| list(pod, field)) {
-        for source in list(container, "envFrom") {
-            add("ConfigMap", source.get("configMapRef"), "name");
-            add("Secret", source.get("secretRef"), "name");
-        }
-        for variable in list(container, "env") {
-            let source = |field| variable.get("valueFrom")?.get(field);
-            add("ConfigMap", source("configMapKeyRef"), "name");
-            add("Secret", source("secretKeyRef"), "name");
-        }
-    }
-    found
-}
-
-fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(field).and_then(Value::as_array).into_iter().flatten()
+    references::data(pod).into_iter().map(|reference| (reference.kind, namespace, reference.name)).collect()
 }
 
 #[cfg(test)]

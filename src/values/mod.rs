@@ -187,6 +187,23 @@ impl Values {
     }
 }
 
+/// The path of the first text that is `text`, in the grammar of `--set`.
+pub fn path_of(tree: &Value, text: &str) -> Option<String> {
+    fn find(node: &Value, text: &str, pointer: &str) -> Option<String> {
+        if node.as_str() == Some(text) {
+            return Some(pointer.to_owned());
+        }
+        let mut found = None;
+        each_child(node, pointer, &mut |pointer, child| {
+            if found.is_none() {
+                found = find(child, text, pointer);
+            }
+        });
+        found
+    }
+    find(tree, text, "").map(|pointer| path::display(&pointer, tree))
+}
+
 impl Origin {
     /// The spot to show in an error.
     pub fn place(&self) -> Place {

@@ -309,7 +309,7 @@ fn a_further_peer_gets_an_identity_of_the_same_authority_and_the_others_keep_the
         after.0.remove(secret);
     }
     assert_eq!(after, before);
-    org1.run("rollback", "").success();
+    org1.run("rollback", "--force U39").success();
     assert_eq!(org1.nodes(), ["ca", "peer0", "peer1"]);
     assert!(org1.claims().contains_key("ledger-peer2-0") && org1.identities().0.contains_key("peer2-msp"), "data stays");
 }

@@ -93,7 +93,7 @@ fn a_peer_goes_from_1_4_to_2_5_only_when_forced_and_never_back() {
 fn orderers_on_kafka_stay_below_3() {
     let Some(release) = Release::new("orgorderer1") else { return };
     let kafka = "orderers.consensus=kafka,orderers.genesis.secret=orderer-genesis";
-    release.run("install", &["--fabric-version", "2.5.16", "--set", kafka]).success();
+    release.run("install", &["--fabric-version", "2.5.16", "--set", kafka, "--force", "U40"]).success();
     let raft = "orderers.consensus=etcdraft,orderers.genesis.secret=";
     let said = release.refused("upgrade", &["--fabric-version", "3.1.5", "--set", raft]);
     assert!(said.contains("orderer 2.5.16 → 3.1.5, U11") && !said.contains("U10"), "{said}");
@@ -132,4 +132,133 @@ fn a_reinstall_over_volumes_is_judged_by_the_records_that_are_left() {
     // Without a record nobody knows what is on the volume.
     let said = install("1.4.12").success().stderr;
     assert!(said.contains("ledger-peer0-0 is there from earlier"), "{said}");
+}
+
+/// What an organization is known by stays as long as it lives, and nothing is written where it would not.
+#[test]
+fn a_live_organization_keeps_what_it_is_known_by() {
+    let Some(release) = Release::new("org1") else { return };
+    release.run("install", &["--set", "ca.enabled=false"]).success();
+    for (setting, rule, what) in [
+        ("org.mspID=AcmeMSP", "U33", "org.mspID Org1MSP → AcmeMSP"),
+        ("org.domain=acme.example.com", "U34", "→ acme.example.com"),
+        ("tls.enabled=false", "U35", "tls.enabled true → false"),
+        ("crypto.source=secret", "U37", "crypto.source program → secret"),
+        ("peers.count=1", "U39", "2 peers → 1"),
+        ("peers.persistence.enabled=false", "U27", "volume ledger 10Gi → none"),
+    ] {
+        let said = release.refused("upgrade", &["--set", setting]);
+        assert!(said.contains(&format!("{what}, {rule}")) && said.contains(&format!("--force {rule}")), "{said}");
+    }
+    // An empty key is none of these changes, and neither is a peer more.
+    release.run("upgrade", &["--set", "tls.enabled=null,org=null,peers.count=3"]).success();
+    let output = release.run("upgrade", &["--set", "peers.count=2", "--force", "U39"]).success();
+    assert!(output.stderr.contains("U39 is overridden by --force: 3 peers → 2"), "{}", output.stderr);
+    assert!(release.cluster.get("statefulset", "peer2", Some(&release.namespace)).is_none());
+}
+
+#[test]
+fn orderers_go_only_as_far_as_their_channels_can_do_without() {
+    let Some(release) = Release::new("orgorderer1") else { return };
+    release.run("install", &["--set", "orderers.count=6"]).success();
+    let said = release.refused("upgrade", &["--set", "orderers.count=3"]);
+    assert!(said.contains("6 orderers → 3, and 4 of 6 must run, U38"), "{said}");
+    let said = release.refused("upgrade", &["--set", "orderers.count=5"]);
+    assert!(said.contains("6 orderers → 5, U38"), "{said}");
+    release.run("upgrade", &["--set", "orderers.count=5", "--force", "U38"]).success();
+    let said = release.refused("upgrade", &["--set", "orderers.consensus=kafka,orderers.genesis.secret=g", "--force", "U40"]);
+    assert!(said.contains("orderers.consensus etcdraft → kafka, U36"), "{said}");
+}
+
+/// A first install that never came to run anything binds nobody to its names.
+#[test]
+fn what_never_ran_may_be_called_otherwise() {
+    let Some(release) = Release::new("org1") else { return };
+    let settings =
+        ["--set", "ca.enabled=false,peers.count=1,peers.podAnnotations.sim\\.kubectl-fabric\\.io/state=image-pull-error"];
+    release.run("install", &[&settings[..], &["--timeout", "3s"]].concat()).exits(3);
+    let output = release.run("upgrade", &["--set", "org.mspID=AcmeMSP,peers.podAnnotations=null"]).success();
+    assert!(!output.stderr.contains("U33"), "{}", output.stderr);
+}
+
+#[test]
+fn orderers_that_values_do_not_name_say_nothing_about_peers() {
+    let Some(release) = Release::new("org1") else { return };
+    let install = ["--fabric-version", "2.2.15", "--set", "ca.enabled=false,peers.count=1"];
+    release.run("install", &install).success();
+    let orderers = |name: &str, version: &str| {
+        let namespace = release.cluster.namespace(name);
+        let install = ["install", name, "--fabric-version", version, "-n", &namespace, "--set", "orderers.count=1"];
+        release.cluster.fabric().args(install).args(["--set", "orderers.genesis.secret=", "--wait=false"]).run().success();
+    };
+    orderers("orgorderer1", "2.5.16");
+    orderers("orgorderer2", "2.4.9");
+    let upgrade = |named: &str| {
+        let named = format!("networkPolicy.ordererOrgs={{{named}}}");
+        release.run("upgrade", &["--fabric-version", "2.5.16", "--dry-run", "--set", &named]).success().stderr
+    };
+    assert!(!upgrade("orgorderer1").contains("U13"));
+    let told = upgrade("orgorderer1,orgorderer2");
+    assert!(
+        told.contains("U13: peer 2.5.16 before orgorderer2, which runs 2.4.9") && !told.contains("before orgorderer1"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_secret_that_values_name_is_looked_up_before_the_first_write() {
+    let Some(release) = Release::new("org1") else { return };
+    release.cluster.create_namespace("org1");
+    let file = release.cluster.folder().join("org1.yaml");
+    let values = "ca: {existingSecret: ca-login}\nimage: {pullSecrets: [registry]}\npeers:\n  extraVolumes:\n  - name: mine\n    \
+                  configMap: {name: words}\n  - name: maybe\n    secret: {secretName: maybe, optional: true}\n";
+    std::fs::write(&file, values).unwrap();
+    let file = file.to_str().unwrap();
+    let said = release.refused("install", &["-f", file]);
+    for part in [
+        "Secret ca-login, which ca.existingSecret names, does not exist, U40",
+        "Secret registry, which image.pullSecrets[0] names, does not exist",
+        "ConfigMap words, which peers.extraVolumes[0].configMap.name names, does not exist",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert!(!said.contains("maybe"), "{said}");
+    assert!(release.run("diff install", &["-f", file]).success().stderr.contains("U40 refuses this"));
+    let make = |args: &[&str]| release.cluster.kubectl().args(["create", "-n", &release.namespace]).args(args).run().success();
+    make(&["secret", "generic", "ca-login", "--from-literal=username=admin", "--from-literal=password=x"]);
+    make(&["secret", "generic", "registry"]);
+    make(&["configmap", "words"]);
+    release.run("install", &["-f", file]).success();
+    // Who may not read it is told so, and goes on.
+    release.cluster.kubectl().args(["delete", "secret", "registry", "-n", &release.namespace]).run().success();
+    let said = release.refused("upgrade", &["-f", file]);
+    assert!(said.contains("Secret registry, which image.pullSecrets[0] names, does not exist"), "{said}");
+    release.run("upgrade", &["-f", file, "--force", "U40"]).success();
+}
+
+#[test]
+fn everything_is_denied_by_default_only_where_no_pod_of_others_is() {
+    let Some(release) = Release::new("org1") else { return };
+    release.cluster.create_namespace("org1");
+    let pod = |name: &str, command: &str| {
+        let pod = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers: [{{name: a, image: nginx:1, command: [{command}]}}]\n"
+        );
+        release.cluster.apply(&release.namespace, &pod);
+    };
+    pod("web", "nginx");
+    let settings = ["--set", "ca.enabled=false,peers.count=1"];
+    let said = release.refused("install", &settings);
+    assert!(said.contains("meets pod web, U41") && said.contains("networkPolicy.enabled=false"), "{said}");
+    release.run("install", &[&settings[..], &["--set", "networkPolicy.enabled=false"]].concat()).success();
+    let said = release.refused("upgrade", &["--set", "networkPolicy=null"]);
+    assert!(said.contains("meets pod web, U41") && !said.contains("peer0"), "{said}");
+    release.run("upgrade", &["--set", "networkPolicy=null", "--force", "U41"]).success();
+    // From now on the policy is there, and what comes is its owner's matter.
+    pod("later", "nginx");
+    release.run("upgrade", &["--set", "peers.logging.spec=debug"]).success();
+    for namespace in ["default", "kube-system"] {
+        let said = release.cluster.fabric().args(["install", "org1", "-n", namespace, "--force", "U41"]).run().exits(1).stderr;
+        assert!(said.contains("networkPolicy.enabled") && said.contains(&format!("namespace \"{namespace}\"")), "{said}");
+    }
 }

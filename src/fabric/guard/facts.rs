@@ -23,6 +23,16 @@ pub struct Facts {
     /// `goleveldb` or `CouchDB`, of a peer organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_database: Option<String>,
+    /// What the organization is called, and whom its nodes trust; none for Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msp_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
+    /// Where keys and certificates come from: `program`, `secret`, `nfs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crypto: Option<String>,
     /// Of a peer's databases: `""` for 1.x, `"2.0"` since (`common/ledger/dataformat/dataformats.go`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format: Option<String>,
@@ -43,10 +53,15 @@ impl Facts {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let version = text(&rendered["version"]);
         let is_peer = rendered["peers"].is_array();
+        let is_organization = is_peer || rendered["orderers"].is_array();
         let format = |version: &str| if version.starts_with("1.") { "" } else { "2.0" };
         Facts {
             model: chart.metadata.annotations.get(MODEL).cloned(),
             consensus: text(&rendered["consensus"]),
+            msp_id: text(&rendered["msp_id"]).filter(|_| is_organization),
+            domain: text(&rendered["domain"]).filter(|_| is_organization),
+            tls: is_organization.then(|| subject.settings().flag("/tls/enabled", true)),
+            crypto: text(&rendered["crypto"]["source"]),
             state_database: subject.settings().get("/peers/stateDatabase").filter(|_| is_peer).and_then(text),
             data_format: version.as_deref().filter(|_| is_peer).map(|version| format(version).to_owned()),
             fabric_version: version,

@@ -17,10 +17,11 @@ mod tests;
 pub use decision::Decision;
 pub use facts::Facts;
 pub use image::Component;
-pub use node::{Node, Program, nodes};
+pub use node::{Node, Program, nodes, owner};
 pub use running::{Evidence, Running};
 pub use table::{RULES, UNLISTED};
 
+use super::orderer;
 use super::organization::Names;
 use super::settings::Settings;
 use super::versions::Span;
@@ -110,6 +111,42 @@ pub enum Given {
     Unsaid(&'static str),
 }
 
+/// What an organization is known by, and cannot simply exchange while its nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    MspId,
+    Domain,
+    Tls,
+    Consensus,
+    Crypto,
+}
+
+impl Setting {
+    const ALL: [Setting; 5] = [Setting::MspId, Setting::Domain, Setting::Tls, Setting::Consensus, Setting::Crypto];
+
+    /// The value that says it.
+    fn key(self) -> &'static str {
+        match self {
+            Setting::MspId => "org.mspID",
+            Setting::Domain => "org.domain",
+            Setting::Tls => "tls.enabled",
+            Setting::Consensus => "orderers.consensus",
+            Setting::Crypto => "crypto.source",
+        }
+    }
+
+    /// What facts say of it; nothing in a record that is older than the fact.
+    fn of(self, facts: &Facts) -> Option<String> {
+        match self {
+            Setting::MspId => facts.msp_id.clone(),
+            Setting::Domain => facts.domain.clone(),
+            Setting::Tls => facts.tls.map(|tls| tls.to_string()),
+            Setting::Consensus => facts.consensus.clone(),
+            Setting::Crypto => facts.crypto.clone(),
+        }
+    }
+}
+
 /// The case that a rule is about.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
@@ -133,8 +170,20 @@ pub enum When {
     /// Peers go to a later line than orderers of the same network run.
     OrderersBehind,
     StateDatabase,
-    /// A claim for a volume gets smaller, or goes.
+    /// A claim for a volume gets smaller.
     SmallerVolume,
+    /// A claim for a volume goes.
+    NoVolume,
+    /// Something of a live organization becomes something else.
+    Changed(Setting),
+    /// Members of a deployed revision are no longer wanted, of which a quorum stays.
+    Fewer(Component),
+    /// Fewer orderers are wanted than the quorum of those that were deployed.
+    QuorumLost,
+    /// A pod waits for what is not there.
+    Missing,
+    /// A policy that denies by default would meet pods that are not the release's.
+    Strangers,
     /// A channel's capability level is not known to the wanted version.
     Capability,
     /// A rollback to before something that cannot be undone.
@@ -189,7 +238,16 @@ impl Rule {
             When::ImageFamily => ("any".to_owned(), "an image of another name".to_owned()),
             When::OrderersBehind => ("any".to_owned(), "a later line than the network's orderers".to_owned()),
             When::StateDatabase => ("goleveldb or CouchDB".to_owned(), "the other".to_owned()),
-            When::SmallerVolume => ("a volume claim".to_owned(), "a smaller one, or none".to_owned()),
+            When::SmallerVolume => ("a volume claim".to_owned(), "a smaller one".to_owned()),
+            When::NoVolume => ("a volume claim".to_owned(), "none".to_owned()),
+            When::Changed(changed) => (format!("`{}`", changed.key()), "another value, once nodes ran".to_owned()),
+            When::Fewer(_) => ("any number".to_owned(), "fewer".to_owned()),
+            When::QuorumLost => ("any number".to_owned(), "fewer than their quorum".to_owned()),
+            When::Missing => ("any".to_owned(), "an object that names a Secret, ConfigMap or claim that is not there".to_owned()),
+            When::Strangers => (
+                "pods of others in the namespace".to_owned(),
+                "a network policy that denies by default, for the first time".to_owned(),
+            ),
             When::Capability => ("a channel's capability level".to_owned(), "a version that does not know it".to_owned()),
             When::History => ("after something that stays".to_owned(), "a revision before it".to_owned()),
             When::Unlisted => ("any".to_owned(), "a version that no other rule names".to_owned()),
@@ -216,8 +274,12 @@ pub struct Wanted {
     pub is_rollback: bool,
     /// Of the cluster's machines, as far as known: `amd64`, `arm64`.
     pub architectures: BTreeSet<String>,
-    /// Releases of orderers of the same network, with the Fabric version of each, as far as known.
+    /// Releases of the orderers that values name, with the Fabric version of each, as far as known.
     pub orderers: Vec<(String, Version)>,
+    /// What pods wait for and is not there, with the object that names it: `StatefulSet org1/peer0`, `Secret login`.
+    pub missing: Vec<(String, String)>,
+    /// Pods of others in the namespace, where a policy will deny them by default: the policy, and their names.
+    pub strangers: Option<(String, Vec<String>)>,
 }
 
 /// Everything that the table says of a step, allowances included.
@@ -250,12 +312,28 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
             }
         }
         for (volume, size) in running.volumes.get(&node.place).into_iter().flatten() {
-            let wanted = node.volumes.get(volume);
-            if wanted.is_none_or(|wanted| quantity::bytes(wanted) < quantity::bytes(size)) {
-                let what = format!("volume {volume} {size} → {}", wanted.map_or("none", String::as_str));
-                judgement.find(|rule| matches!(rule.when, When::SmallerVolume), &node.place, what);
+            match node.volumes.get(volume) {
+                None => {
+                    let what = format!("volume {volume} {size} → none");
+                    judgement.find(|rule| matches!(rule.when, When::NoVolume), &node.place, what);
+                }
+                Some(wanted) if quantity::bytes(wanted) < quantity::bytes(size) => {
+                    let what = format!("volume {volume} {size} → {wanted}");
+                    judgement.find(|rule| matches!(rule.when, When::SmallerVolume), &node.place, what);
+                }
+                Some(_) => {}
             }
         }
+    }
+    organization(running, wanted, consensus, release, &mut judgement);
+    for (place, missing) in &wanted.missing {
+        judgement.find(|rule| matches!(rule.when, When::Missing), place, format!("{missing} does not exist"));
+    }
+    if let Some((policy, pods)) = &wanted.strangers {
+        let named = pods.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = pods.len().saturating_sub(LISTED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        judgement.find(|rule| matches!(rule.when, When::Strangers), policy, format!("meets {named}{more}"));
     }
     for (orderer, version) in wanted.orderers.iter().filter(|_| orderers_behind) {
         let behind = |program: &&Program| program.component == Component::Peer && program.line() > Some(line(version));
@@ -270,6 +348,41 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
         }
     }
     judgement
+}
+
+/// More pods of others than this are counted.
+const LISTED: usize = 10;
+
+/// The organization as a whole: what it is known by, and how many members it has.
+fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &str, judgement: &mut Judgement) {
+    let place = format!("release {release}");
+    // Where no node ever ran, nothing was told to anybody.
+    let lives = !running.nodes.is_empty();
+    // A rollback over another consensus is what U26 is about.
+    let judged = |it: &Setting| lives && !(wanted.is_rollback && *it == Setting::Consensus);
+    for changed in Setting::ALL.into_iter().filter(judged) {
+        if let (Some(before), Some(after)) = (changed.of(&running.facts), changed.of(&wanted.facts))
+            && before != after
+        {
+            let what = format!("{} {before} → {after}", changed.key());
+            judgement.find(|rule| matches!(rule.when, When::Changed(of) if of == changed), &place, what);
+        }
+    }
+    for component in [Component::Peer, Component::Orderer] {
+        let of = |nodes: &[Node]| nodes.iter().filter(|node| node.programs.contains_key(&component)).count() as u64;
+        let (before, after) = (of(&running.deployed), of(&wanted.nodes));
+        if after >= before {
+            continue;
+        }
+        let quorum = orderer::quorum(consensus, before);
+        if component == Component::Orderer && after < quorum {
+            let what = format!("{before} orderers → {after}, and {quorum} of {before} must run");
+            judgement.find(|rule| matches!(rule.when, When::QuorumLost), &place, what);
+        } else if component == Component::Peer || quorum > 1 {
+            let what = format!("{before} {component}s → {after}");
+            judgement.find(|rule| matches!(rule.when, When::Fewer(of) if of == component), &place, what);
+        }
+    }
 }
 
 impl Judgement {
@@ -392,10 +505,11 @@ pub fn asks_for_orderers(running: &Running, wanted: &[Node]) -> bool {
     })
 }
 
-/// Whether two releases, each with its namespace, are on one network.
-pub fn same_network(one: (&str, &str), other: (&str, &str)) -> bool {
-    let network = |(release, namespace)| Names::of(release, namespace, &Settings::new(&Value::Null)).network;
-    network(one) == network(other)
+/// Namespaces of the orderers that a release's values name.
+pub fn orderers_named(release: &str, namespace: &str, values: &Value) -> Vec<String> {
+    let settings = Settings::new(values);
+    let names = Names::of(release, namespace, &settings);
+    settings.texts("/networkPolicy/ordererOrgs").into_iter().map(|orderer| names.sibling(orderer)).collect()
 }
 
 /// Findings by rule, in the table's order.

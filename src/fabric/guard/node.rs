@@ -154,7 +154,7 @@ pub fn nodes<'a>(objects: impl IntoIterator<Item = &'a Object>, claimed: Option<
 }
 
 /// What a pod was made from: its StatefulSet, or the Deployment of its ReplicaSet.
-fn owner(pod: &Value) -> Option<ObjectKey> {
+pub fn owner(pod: &Value) -> Option<ObjectKey> {
     let namespace = pod["metadata"]["namespace"].as_str().map(str::to_owned);
     let key = |group: &str, kind: &str, name: &str| ObjectKey {
         group: group.to_owned(),

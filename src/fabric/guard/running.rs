@@ -13,6 +13,8 @@ pub struct Running {
     pub nodes: Vec<Node>,
     /// Sizes that each place claimed so far, by name of the claim's template.
     pub volumes: BTreeMap<String, BTreeMap<String, String>>,
+    /// Nodes of the deployed revision, also those that are no longer wanted.
+    pub deployed: Vec<Node>,
     pub facts: Facts,
     pub notes: Vec<String>,
 }
@@ -96,6 +98,7 @@ impl Evidence {
                 ));
             }
         }
+        running.deployed = self.deployed;
         running
     }
 

@@ -4,7 +4,7 @@
 //! and later were added since. Files without a repository are hyperledger/fabric's.
 
 use super::image::Component::{self, Ca, CouchDb, Kafka, Orderer, Peer, Tools, ZooKeeper};
-use super::{Given, Rule, Verdict, Way, When};
+use super::{Given, Rule, Setting, Verdict, Way, When};
 use crate::fabric::versions::Span;
 use semver::Version;
 
@@ -18,11 +18,18 @@ const LINES_1: Span = Span::ALWAYS.before(2, 0, 0);
 const LINES_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
 const LINES_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
 const SINCE_2: Span = Span::since(2, 0, 0);
+const LINES_2_TO_2_4: Span = Span::since(2, 0, 0).before(2, 5, 0);
+const SINCE_2_5: Span = Span::since(2, 5, 0);
 /// CouchDB counts its own versions.
 const COUCHDB_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
 const COUCHDB_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
 /// So does the CA.
 const CA_TOKENS: Span = Span::since(1, 5, 14);
+
+const SNAPSHOTS_AND_LEVELS: &str = "a peer ends at a capability level that it does not know and never gets past it, and cannot go on from a \
+                                    snapshot that a later line joined a channel by; nothing here can see either";
+const LEVELS_ARE_KNOWN: &str = "see that no channel's capability levels are above what the earlier line knows, and say --force U14; or \
+                                restore the ledger's backup";
 
 const NODES: &[Component] = &[Peer, Orderer];
 const GONE_IN_3: &[&str] = &["kafka", "solo"];
@@ -176,19 +183,37 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: When::OrderersBehind,
         verdict: Verdict::Warn,
-        reason: "Fabric advises to upgrade orderers before peers",
+        reason: "Fabric advises to upgrade orderers before peers, and these orderers are those that networkPolicy.ordererOrgs names",
         way_out: "upgrade the orderers first, unless you know why not",
         source: "docs/source/upgrading_your_components.md",
     },
     Rule {
         id: "U14",
         components: &[Peer],
-        when: step(SINCE_2, SINCE_2, Way::LineDown),
+        when: step(SINCE_2_5, LINES_2_TO_2_4, Way::Any),
+        verdict: Verdict::Block,
+        reason: "2.5 marks the store of private data with a format of its own when it first starts, and an earlier peer that finds it does \
+                 not start",
+        way_out: "stay on 2.5 or later; or stop the peer, restore its ledger from the backup that was made before the upgrade to 2.5, and \
+                  say --force U14",
+        source: "core/ledger/pvtdatastorage/retroactive_hashed_index.go of v2.5.0",
+    },
+    Rule {
+        id: "U14",
+        components: &[Peer],
+        when: step(LINES_2_TO_2_4, LINES_2_TO_2_4, Way::LineDown),
         verdict: Verdict::NeedsAction,
-        reason: "a peer ends at a capability level that it does not know and never gets past it, and cannot go on from a snapshot that a \
-                 later line joined a channel by; nothing here can see either",
-        way_out: "see that no channel's capability levels are above what the earlier line knows, and say --force U14; or restore the \
-                  ledger's backup",
+        reason: SNAPSHOTS_AND_LEVELS,
+        way_out: LEVELS_ARE_KNOWN,
+        source: "docs/source/updating_capabilities.md; common/capabilities",
+    },
+    Rule {
+        id: "U14",
+        components: &[Peer],
+        when: step(SINCE_2_5, SINCE_2_5, Way::LineDown),
+        verdict: Verdict::NeedsAction,
+        reason: SNAPSHOTS_AND_LEVELS,
+        way_out: LEVELS_ARE_KNOWN,
         source: "docs/source/updating_capabilities.md; common/capabilities",
     },
     Rule {
@@ -339,9 +364,19 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::SmallerVolume,
         verdict: Verdict::Block,
-        reason: "Kubernetes does not make a volume smaller, and a node whose claim is gone would start with an empty ledger",
+        reason: "Kubernetes does not make a volume smaller",
         way_out: "leave the size as it was",
         source: "kubernetes.io, Persistent Volumes, \"Expanding Persistent Volumes Claims\"",
+    },
+    Rule {
+        id: "U27",
+        components: &[],
+        when: When::NoVolume,
+        verdict: Verdict::Block,
+        reason: "without its claim a node starts with nothing, and loses what it learns with its pod: a peer its ledger, an orderer its place \
+                 in every channel, a CA server its users",
+        way_out: "set persistence.enabled back to true",
+        source: "kubernetes.io, Volumes, \"emptyDir\"",
     },
     Rule {
         id: "U28",
@@ -414,6 +449,108 @@ pub const RULES: &[Rule] = &[
         reason: "CouchDB describes no way back from a later 3.x",
         way_out: "if it does not start, its content can be rebuilt: empty its volume and run `peer node rebuild-dbs`",
         source: "docs/source/commands/peernode.md",
+    },
+    Rule {
+        id: "U33",
+        components: NODES,
+        when: When::Changed(Setting::MspId),
+        verdict: Verdict::Block,
+        reason: "channels know the organization by its MSP id: under another one none of its nodes, users and signatures is a member's",
+        way_out: "set org.mspID back; an organization with another MSP id is another release, which joins the channels on its own",
+        source: "docs/source/membership/membership.md",
+    },
+    Rule {
+        id: "U34",
+        components: NODES,
+        when: When::Changed(Setting::Domain),
+        verdict: Verdict::Block,
+        reason: "certificates bear the domain, and are made once: nodes and users that are added would bear another one than those there are",
+        way_out: "set org.domain back; further names of the nodes belong into tls.extraSans",
+        source: "docs/source/identity/identity.md",
+    },
+    Rule {
+        id: "U35",
+        components: NODES,
+        when: When::Changed(Setting::Tls),
+        verdict: Verdict::NeedsAction,
+        reason: "a node with TLS and one without do not reach each other, so that members of the organization lose each other one by one, and \
+                 all others of the network lose them",
+        way_out: "set tls.enabled back; if the network as a whole and its clients change at once, say --force U35",
+        source: "docs/source/enable_tls.rst",
+    },
+    Rule {
+        id: "U36",
+        components: &[Orderer],
+        when: When::Changed(Setting::Consensus),
+        verdict: Verdict::NeedsAction,
+        reason: "each channel's configuration says by what it is ordered; orderers that are started for another consensus do not change it, \
+                 and order nothing",
+        way_out: "set orderers.consensus back; once every channel was migrated as Fabric describes it (Kafka to Raft on 2.5, Raft to BFT on \
+                  3.x), say --force U36",
+        source: "docs/source/kafka_raft_migration.md of v2.5.16; docs/source/raft_bft_migration.md of v3.1.5",
+    },
+    Rule {
+        id: "U37",
+        components: NODES,
+        when: When::Changed(Setting::Crypto),
+        verdict: Verdict::NeedsAction,
+        reason: "nodes would start with the keys and certificates of another source, and channels know orderers by their certificates",
+        way_out: "set crypto.source back; if the other source has the same keys and certificates for every node, say --force U37",
+        source: "docs/source/raft_configuration.md; docs/source/certs_management.md",
+    },
+    Rule {
+        id: "U38",
+        components: &[Orderer],
+        when: When::QuorumLost,
+        verdict: Verdict::Block,
+        reason: "channels count the orderers that are consenters, running or not: below a quorum of them nothing is ordered any more, not \
+                 even the change that would remove one",
+        way_out: "leave orderers.count as it was; then, one orderer after the other, the last one first: remove it from the consenters of \
+                  every channel, and only then from the values",
+        source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
+    },
+    Rule {
+        id: "U38",
+        components: &[Orderer],
+        when: When::Fewer(Orderer),
+        verdict: Verdict::NeedsAction,
+        reason: "channels count the orderers that are consenters, running or not, and nothing here can see whether a channel still counts one \
+                 that goes",
+        way_out: "remove each orderer that goes from the consenters of every channel, wait until the others order without it, and say \
+                  --force U38; its volume stays",
+        source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
+    },
+    Rule {
+        id: "U39",
+        components: &[Peer],
+        when: When::Fewer(Peer),
+        verdict: Verdict::NeedsAction,
+        reason: "channels may name a peer that goes as an anchor peer, applications may call it, and it may be the only one with a chaincode \
+                 that an endorsement policy asks for; nothing here can see that",
+        way_out: "see that the peers that stay are anchor peers of every channel, and that applications and chaincode do without those that \
+                  go, and say --force U39; their volumes stay",
+        source: "docs/source/gossip.rst, \"Anchor peers\"; docs/source/endorsement-policies.rst",
+    },
+    Rule {
+        id: "U40",
+        components: &[],
+        when: When::Missing,
+        verdict: Verdict::NeedsAction,
+        reason: "pods that name it do not start until it is there",
+        way_out: "make it in the release's namespace, or correct its name in the values; if something else makes it once pods are there, say \
+                  --force U40",
+        source: "kubernetes.io, Secrets, \"Using Secrets as files from a Pod\"",
+    },
+    Rule {
+        id: "U41",
+        components: &[],
+        when: When::Strangers,
+        verdict: Verdict::NeedsAction,
+        reason: "the policy denies every pod of the namespace whatever no other policy allows, and these pods are not the release's: they \
+                 would lose their connections",
+        way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have policies of their own, say \
+                  --force U41",
+        source: "kubernetes.io, Network Policies, \"Default policies\"",
     },
 ];
 

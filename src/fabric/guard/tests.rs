@@ -87,8 +87,12 @@ fn steps_between_versions_are_judged_by_the_table() {
         (ORDERER, "2.5.16", "3.1.5", &[("U10", NeedsAction)]),
         (PEER, "1.4.12", "3.1.5", &[("U12", Block)]),
         (ORDERER, "1.4.12", "3.1.5", &[("U12", Block)]),
-        (PEER, "2.5.16", "2.2.15", &[("U14", NeedsAction)]),
+        (PEER, "2.4.9", "2.2.15", &[("U14", NeedsAction)]),
+        (PEER, "2.5.0", "2.4.9", &[("U14", Block)]),
+        (PEER, "2.5.16", "2.2.15", &[("U14", Block)]),
+        (PEER, "3.1.5", "2.4.9", &[("U14", Block)]),
         (PEER, "3.1.5", "2.5.16", &[("U14", NeedsAction)]),
+        (PEER, "3.1.5", "3.0.0", &[("U14", NeedsAction)]),
         (PEER, "2.5.16", "1.4.12", &[("U15", Block)]),
         (PEER, "3.1.5", "1.4.12", &[("U15", Block)]),
         (ORDERER, "3.1.5", "2.5.16", &[("U16", NeedsAction)]),
@@ -217,8 +221,98 @@ fn peers_before_their_orderers_are_warned_about() {
     assert_eq!(judge_beside("2.2.15", "1.4.12"), []);
     assert!(asks_for_orderers(&running(), &node("hyperledger/fabric-peer:2.5.16")));
     assert!(!asks_for_orderers(&running(), &node("hyperledger/fabric-peer:2.2.15")));
-    assert!(same_network(("org1", "org1-dev"), ("orgorderer1", "orgorderer1-dev")));
-    assert!(!same_network(("org1", "org1-dev"), ("orgorderer1", "orgorderer1")));
+    let values = json!({"networkPolicy": {"ordererOrgs": ["orgorderer1", "orgorderer2-dev"]}});
+    assert_eq!(orderers_named("org1", "org1-dev", &values), ["orgorderer1-dev", "orgorderer2-dev"]);
+    assert_eq!(orderers_named("org1", "org1", &values), ["orgorderer1", "orgorderer2-dev"]);
+    assert!(orderers_named("org1", "org1", &json!({})).is_empty());
+}
+
+/// Facts of an organization that runs.
+fn organization() -> Facts {
+    Facts {
+        msp_id: Some("Org1MSP".into()),
+        domain: Some("org1".into()),
+        tls: Some(true),
+        consensus: Some("etcdraft".into()),
+        crypto: Some("program".into()),
+        ..Facts::default()
+    }
+}
+
+#[test]
+fn what_an_organization_is_known_by_does_not_change_once_a_node_ran() {
+    let cases: [(Facts, Said); 5] = [
+        (Facts { msp_id: Some("AcmeMSP".into()), ..organization() }, ("U33", Verdict::Block)),
+        (Facts { domain: Some("acme".into()), ..organization() }, ("U34", Verdict::Block)),
+        (Facts { tls: Some(false), ..organization() }, ("U35", Verdict::NeedsAction)),
+        (Facts { consensus: Some("BFT".into()), ..organization() }, ("U36", Verdict::NeedsAction)),
+        (Facts { crypto: Some("secret".into()), ..organization() }, ("U37", Verdict::NeedsAction)),
+    ];
+    for (facts, said) in cases {
+        let judge_after = |nodes: Vec<Node>, before: Facts| {
+            let running = Running { nodes, facts: before, ..Running::default() };
+            ids(&judge(&running, &Wanted { facts: facts.clone(), ..Wanted::default() }, "org1"))
+        };
+        let ran = || node("hyperledger/fabric-peer:2.5.16");
+        assert_eq!(judge_after(ran(), organization()), [said]);
+        assert_eq!(judge_after(ran(), facts.clone()), [], "{}: the same as before", said.0);
+        assert_eq!(judge_after(ran(), Facts::default()), [], "{}: a record that does not say it", said.0);
+        assert_eq!(judge_after(vec![], organization()), [], "{}: no node ever ran", said.0);
+    }
+}
+
+#[test]
+fn members_go_when_their_channels_do_without_them() {
+    let members = |name: &str, count: usize| -> Vec<Node> {
+        let image = format!("hyperledger/fabric-{name}:2.5.16");
+        (0..count)
+            .flat_map(|i| nodes(&[object(&format!("{name}{i}"), &[(&format!("{name}{i}"), &image, json!([]))], None)], None))
+            .collect()
+    };
+    let scaled = |name: &str, from: usize, to: usize, consensus: &str| {
+        let running = Running { deployed: members(name, from), facts: facts(consensus), ..Running::default() };
+        let judgement =
+            judge(&running, &Wanted { nodes: members(name, to), facts: facts(consensus), ..Wanted::default() }, "org1");
+        (ids(&judgement), judgement.findings.first().map(|it| it.what.clone()).unwrap_or_default())
+    };
+    use Verdict::{Block, NeedsAction};
+    for (from, to, consensus, said) in [
+        (6, 3, "etcdraft", vec![("U38", Block)]),
+        (3, 1, "etcdraft", vec![("U38", Block)]),
+        (2, 1, "etcdraft", vec![("U38", Block)]),
+        (5, 3, "etcdraft", vec![("U38", NeedsAction)]),
+        (3, 2, "etcdraft", vec![("U38", NeedsAction)]),
+        (7, 4, "BFT", vec![("U38", Block)]),
+        (5, 4, "BFT", vec![("U38", NeedsAction)]),
+        // Orderers on Kafka are no consenters.
+        (3, 1, "kafka", vec![]),
+        (3, 3, "etcdraft", vec![]),
+        (3, 5, "etcdraft", vec![]),
+    ] {
+        assert_eq!(scaled("orderer", from, to, consensus).0, said, "{from} → {to} under {consensus}");
+    }
+    assert_eq!(scaled("orderer", 6, 3, "etcdraft").1, "6 orderers → 3, and 4 of 6 must run");
+    assert_eq!(scaled("peer", 3, 2, ""), (vec![("U39", NeedsAction)], "3 peers → 2".to_owned()));
+    assert_eq!(scaled("peer", 2, 3, "").0, []);
+}
+
+#[test]
+fn what_is_missing_or_in_the_way_is_named() {
+    let missing = vec![("StatefulSet org1/ca".to_owned(), "Secret login, which ca.existingSecret names,".to_owned())];
+    let judgement = judge(&Running::default(), &Wanted { missing, ..Wanted::default() }, "org1");
+    assert_eq!(ids(&judgement), [("U40", Verdict::NeedsAction)]);
+    let text = judgement.decide("install", "org1", &[]).unwrap_err().to_string();
+    assert!(
+        text.contains("--> StatefulSet org1/ca   Secret login, which ca.existingSecret names, does not exist, U40\n"),
+        "{text}"
+    );
+    let pods = (1..=12).map(|i| format!("pod web-{i}")).collect();
+    let strangers = Some(("NetworkPolicy org1/default-deny".to_owned(), pods));
+    let judgement = judge(&Running::default(), &Wanted { strangers, ..Wanted::default() }, "org1");
+    assert_eq!(ids(&judgement), [("U41", Verdict::NeedsAction)]);
+    let what = &judgement.findings[0].what;
+    assert!(what.starts_with("meets pod web-1, ") && what.ends_with(", pod web-10 and 2 more"), "{what}");
+    assert_eq!(ids(&judge(&Running::default(), &Wanted::default(), "org1")), []);
 }
 
 #[test]
