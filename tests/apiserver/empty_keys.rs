@@ -1,9 +1,9 @@
-//! Keys that are left empty, on live releases: nothing changes.
+//! Keys that are left empty, on live releases: nothing changes, and what was stored is taken back.
 
 use crate::support;
 use kubectl_fabric::chart::repository;
 use kubectl_fabric::values;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -39,5 +39,41 @@ fn an_upgrade_with_empty_keys_plans_no_change() {
             let diff = fabric(&["diff", "upgrade", release, "--exit-code", "-f", file]).exits(0);
             assert!(!diff.stdout.contains("StatefulSet"), "{chart}, depth {depth}:\n{}", diff.stdout);
         }
+    }
+}
+
+#[test]
+fn an_empty_key_takes_back_what_is_stored() {
+    let Some(cluster) = support::cluster() else { return };
+    let namespace = cluster.namespace("org1");
+    let fabric = |args: &[&str]| cluster.fabric().args(args).args(["-n", &namespace]).run();
+    let stored = || fabric(&["get", "values", "org1", "-o", "json"]).success().json();
+    let variable = || {
+        let set = cluster.get("statefulset", "peer0", Some(&namespace)).unwrap();
+        let env = set["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        env.into_iter().find(|variable| variable["name"] == "GODEBUG").map(|variable| variable["value"].clone())
+    };
+    fabric(&["install", "org1", "--set", "ca.enabled=false,peers.count=1,peers.env.GODEBUG=netdns=go"]).success();
+    assert_eq!(variable(), Some(json!("netdns=go")));
+    // A file whose section is all comments changes no default, and takes the stored variable back.
+    let file = cluster.folder().join("empty.yaml");
+    fs::write(&file, "peers:\n  env:\n    # GODEBUG: netdns=go\nca:\n  image:\n").unwrap();
+    fabric(&["upgrade", "org1", "-f", file.to_str().unwrap()]).success();
+    assert_eq!(variable(), None);
+    assert!(cluster.get("statefulset", "ca", Some(&namespace)).is_none(), "ca.enabled is stored, and the file does not name it");
+    assert_eq!(stored(), json!({"ca": {"enabled": false}, "peers": {"count": 1}}));
+    // It also takes back what --reuse-values puts in the place of the defaults.
+    fabric(&["upgrade", "org1", "--set", "peers.env.GODEBUG=x,peers.logging.spec=debug"]).success();
+    fabric(&["upgrade", "org1", "--reuse-values", "--set", "peers.env.GODEBUG=null,peers.logging=null"]).success();
+    assert_eq!(variable(), None);
+    let all = fabric(&["get", "values", "org1", "--all", "-o", "json"]).success().json();
+    assert_eq!((&all["peers"]["logging"], &all["peers"]["env"]), (&json!({"spec": "info"}), &json!({})));
+    // What the release runs is told with what takes it back.
+    let told =
+        fabric(&["values", "explain", "org1", "--stored", "-p", "ca.enabled", "--set", "ca.enabled=null"]).success().stdout;
+    for part in
+        ["ca.enabled: true", "from the chart's default, ", "over --set ca.enabled, where null takes back", "over revision 4"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
     }
 }
