@@ -11,6 +11,7 @@ use crate::identity::Organization;
 use crate::render::{self, Capabilities, Lookup, Release};
 use crate::values::{self, Origin, StoredSecrets, Values, path};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What a composition starts from.
 pub struct Given<'a> {
@@ -117,6 +118,13 @@ impl Composition<'_> {
     /// The version of Fabric, or what the chart says its application is.
     pub fn app_version(&self) -> String {
         self.facts["version"].as_str().unwrap_or(&self.chart.metadata.app_version).to_owned()
+    }
+
+    /// Has pods mount these entries of MSP Secrets beside those that every MSP has, by entry and path.
+    pub fn mount(&mut self, items: &BTreeMap<String, String>) {
+        if !items.is_empty() && self.facts["crypto"].is_object() {
+            self.facts["crypto"]["items"] = items.iter().map(|(key, path)| json!({"key": key, "path": path})).collect();
+        }
     }
 
     /// Renders the chart as this revision.

@@ -247,22 +247,23 @@ fn list_of(names: &[String]) -> String {
     }
 }
 
-/// How many new keys there are, and what those that were made here are good for.
+/// How many new keys there are, what those that were made here are good for, and how many certificates were renewed.
 fn identities_in_words(outcome: &Outcome) -> String {
-    let secrets = match outcome.new_identities {
-        0 => return String::new(),
-        1 => "1 Secret".to_owned(),
-        many => format!("{many} Secrets"),
-    };
+    let secrets = |count: usize| if count == 1 { "1 Secret".to_owned() } else { format!("{count} Secrets") };
     let tense = if outcome.dry_run { "to be " } else { "" };
-    match outcome.generated_identities {
-        true => {
-            format!(
-                "IDENTITIES: {secrets}, {tense}generated for development; for anything else bring your own with --crypto-config\n"
-            )
+    let made = match (outcome.new_identities, outcome.generated_identities) {
+        (0, _) => String::new(),
+        (new, true) => {
+            format!("{}, {tense}generated for development; for anything else bring your own with --crypto-config", secrets(new))
         }
-        false => format!("IDENTITIES: {secrets} {tense}made\n"),
-    }
+        (new, false) => format!("{} {tense}made", secrets(new)),
+    };
+    let renewed = match outcome.renewed_identities {
+        0 => String::new(),
+        renewed => format!("{} {tense}renewed", secrets(renewed)),
+    };
+    let lines = [made, renewed].into_iter().filter(|line| !line.is_empty());
+    lines.map(|line| format!("IDENTITIES: {line}\n")).collect()
 }
 
 /// Names of values only: a value may be secret.
@@ -280,6 +281,7 @@ fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
     document["hookChanges"] = document::hook_changes(&outcome.plan);
     document["changedValues"] = json!(outcome.changed_values);
     document["generatedIdentities"] = json!(outcome.generated_identities);
+    document["renewedIdentities"] = json!(outcome.renewed_identities);
     document["kept"] = json!(outcome.kept);
     document["warnings"] = json!(outcome.warnings);
     document["dryRun"] = json!(outcome.dry_run);

@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let wanted = &arguments.wanted;
     let chart = wanted.chart.resolve(release.as_str())?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
-    let composition = compose::compose(Given {
+    let mut composition = compose::compose(Given {
         chart: &chart,
         release: release.as_str(),
         namespace: &namespace,
@@ -100,7 +100,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     })?;
     // Identities are no part of the manifest, but a folder that lacks some is told here too.
     if let (source @ Source::CryptoConfig { .. }, Some(organization)) = (wanted.identities()?, &composition.organization) {
-        identity::plan(organization, &BTreeMap::new(), &source, edge.now)?;
+        let items = identity::plan(organization, &BTreeMap::new(), &source, edge.now)?.items;
+        composition.mount(&items);
     }
     let capabilities = Capabilities { kube_version, api_versions: arguments.api_versions.clone() };
     let (name, format) = (&chart.metadata.name, arguments.output.output);

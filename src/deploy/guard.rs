@@ -7,7 +7,7 @@ use super::{Context, Options};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::Result;
 use crate::fabric::guard::{self, Evidence, Facts, Wanted};
-use crate::identity;
+use crate::identity::{self, Renewal};
 use crate::manifest::ObjectKey;
 use crate::release::{Entry, Record, Status};
 use crate::storage;
@@ -50,7 +50,8 @@ pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, opti
         true => Vec::new(),
         false => missing(context, target, &mut warnings).await?,
     };
-    let mut wanted = Wanted { nodes, facts, is_rollback, architectures, orderers, missing, strangers };
+    let renewals = renewals(past, target);
+    let mut wanted = Wanted { nodes, facts, is_rollback, architectures, orderers, missing, strangers, renewals };
     // Channels keep their capability levels, whichever manifest is applied.
     wanted.facts.capabilities.extend(running.facts.capabilities.clone());
     let judgement = guard::judge(&running, &wanted, context.release.as_str());
@@ -101,7 +102,7 @@ fn strangers(
 async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
     // The cluster puts it into every namespace.
     const CLUSTER_CA: &str = "kube-root-ca.crt";
-    let identities = target.organization.as_ref().map(identity::secret_names).unwrap_or_default();
+    let identities = target.identities.names();
     let objects = target.manifest.objects.iter().map(|object| &object.key);
     let made: BTreeSet<&ObjectKey> = objects.chain(target.manifest.hooks.iter().map(|hook| &hook.object.key)).collect();
     let asked = target.manifest.awaited.iter().filter_map(|((kind, name), by)| {
@@ -111,7 +112,11 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
             namespace: Some(context.namespace.clone()),
             name: name.clone(),
         };
-        let is_made = made.contains(&key) || *kind == "Secret" && identities.contains(name) || name == CLUSTER_CA;
+        let is_secret = *kind == "Secret";
+        // Where Secrets may not be listed, that is refused for itself.
+        let is_made = made.contains(&key)
+            || is_secret && (target.unlisted_identities.is_some() || identities.contains(name.as_str()))
+            || name == CLUSTER_CA;
         (!is_made).then_some((key, by))
     });
     let answers = asked.map(|(key, by)| async move { (context.cluster.get("v1", &key).await, key, by) });
@@ -131,6 +136,14 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
         }
     }
     Ok(missing)
+}
+
+/// Certificates of orderers that change: against those that the deployed revision runs with, or else those in Secrets now.
+fn renewals(past: &Past, target: &Target) -> Vec<Renewal> {
+    let recorded = past.baseline.as_ref().and_then(|record| Facts::read(&record.guard).identities);
+    let plan = &target.identities;
+    let before = recorded.map(|known| known.pins).filter(|pins| !pins.is_empty());
+    identity::of_orderers(before.as_ref().unwrap_or(&plan.pins_before), &plan.pins)
 }
 
 /// What runs. Pods are asked first; claims and records only where no pod answers.

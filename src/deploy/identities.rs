@@ -1,23 +1,43 @@
-//! The identities of an organization's nodes: compared with the Secrets that exist, made where they are missing.
+//! The identities of an organization's nodes: compared with the Secrets that exist, made where they are missing, renewed where they changed.
+//! The pods that read them are marked with their certificates, so that a change rolls exactly the nodes that it concerns.
 
-use super::{Context, Intent, Target, Writer};
-use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Apply, Expects, Kind};
+use super::past::Past;
+use super::{Context, Wanted, Writer};
+use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Apply, Expects, Extent, Kind};
 use crate::error::{Error, Result};
-use crate::identity;
-use crate::manifest::Object;
-use crate::plan::compare;
+use crate::fabric::guard::Facts;
+use crate::identity::known::{self, Known, MARK, Unmarked};
+use crate::identity::{self, Organization};
+use crate::manifest::{Object, Sealed};
+use crate::plan::{compare, ownership};
+use crate::render;
 use crate::storage;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Compares the identities that the nodes need with those that exist.
-pub(super) async fn plan_identities(context: &Context<'_>, intent: &Intent, target: &Target) -> Result<identity::Plan> {
-    let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }, Some(organization)) = (intent, &target.organization) else {
-        return Ok(identity::Plan::default());
+fn secrets() -> Kind {
+    Kind { api_version: "v1".into(), kind: "Secret".into() }
+}
+
+fn not_of_records() -> String {
+    format!("!{}", storage::RECORD_LABEL)
+}
+
+/// Compares the identities that the nodes need with those that exist. The second is the API server's refusal to list Secrets, which is
+/// reported with everything else that may not be read.
+pub(super) async fn plan_identities(
+    context: &Context<'_>,
+    wanted: &Wanted,
+    organization: &Organization,
+    past: &Past,
+) -> Result<(identity::Plan, Option<Error>)> {
+    let existing = match context.cluster.list(&secrets(), Some(&context.namespace), &not_of_records()).await {
+        Ok(existing) => existing,
+        Err(error) if error.kind == ApiErrorKind::Forbidden => return Ok((identity::Plan::default(), Some(error.into()))),
+        Err(error) => return Err(error.into()),
     };
-    let secrets = Kind { api_version: "v1".into(), kind: "Secret".into() };
-    let existing = context.cluster.list(&secrets, Some(&context.namespace), &format!("!{}", storage::RECORD_LABEL)).await?;
     let existing: BTreeMap<String, Value> =
         existing.into_iter().filter_map(|body| Some((body["metadata"]["name"].as_str()?.to_owned(), body))).collect();
     let (now, difference) = server_time(context.now, context.cluster.clock_difference());
@@ -25,11 +45,29 @@ pub(super) async fn plan_identities(context: &Context<'_>, intent: &Intent, targ
         let error = error.now("nothing was changed");
         difference.iter().fold(error, |error, difference| error.why(difference))
     })?;
-    if !plan.create.is_empty() {
+    if !plan.create.is_empty() || !plan.renew.is_empty() {
         plan.warnings
             .extend(difference.map(|difference| format!("{difference}; new certificates are dated by the API server's clock")));
     }
-    Ok(plan)
+    if past.keeps_key {
+        let digest = |secret: &Value| known::keyed_digest(secret, past.key.as_bytes());
+        let made = plan.create.iter().map(|secret| (&secret.key.name, &secret.body));
+        let after: Vec<_> = existing.iter().chain(made).map(|(name, secret)| (name.clone(), digest(secret))).collect();
+        for (name, digest) in after {
+            if existing.contains_key(&name) {
+                plan.digests_before.entry(name.clone()).or_insert_with(|| digest.clone());
+            }
+            plan.digests.entry(name).or_insert(digest);
+        }
+    }
+    // A change of the release's own objects is seen by the hash of its configuration.
+    let is_own = |name: &String| {
+        let annotations = existing.get(name).map(|secret| &secret["metadata"]["annotations"]);
+        annotations.is_some_and(|annotations| annotations[ownership::RELEASE] == context.release.as_str())
+    };
+    plan.digests.retain(|name, _| !is_own(name));
+    plan.digests_before.retain(|name, _| !is_own(name));
+    Ok((plan, None))
 }
 
 /// The nodes' clocks may differ by so much: every certificate is valid from five minutes before it is made.
@@ -46,26 +84,107 @@ fn server_time(now: Timestamp, difference: Option<SignedDuration>) -> (Timestamp
     (server, Some(format!("the clock of this machine is {amount} {side} the API server's")))
 }
 
-/// Writes the identities that are missing. Authorities come first: a node's certificate without its authority could not be extended.
-pub(super) async fn create_identities(writer: &Writer<'_>, identities: &identity::Plan) -> Result<()> {
-    let context = writer.context;
-    if identities.create.is_empty() {
-        return Ok(());
+/// What the record of this revision will know of the certificates, and the pods be marked with.
+pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Known {
+    let newest = past.records().last().filter(|_| is_upgrade);
+    let before = newest.and_then(|record| Facts::read(&record.guard).identities);
+    let unmarked = match (newest, before) {
+        (_, Some(before)) => before.unmarked,
+        (Some(record), None) => {
+            let workloads = record.inventory.iter().filter(|item| item.key.group == "apps");
+            let workloads = workloads.map(|item| format!("{}/{}", item.key.kind, item.key.name)).collect();
+            Some(Unmarked { workloads, secrets: plan.digests_before.clone() })
+        }
+        (None, None) => None,
+    };
+    Known { secrets: plan.digests.clone(), pins: plan.pins.clone(), unmarked }
+}
+
+/// Says on a workload's pod template which certificates its pods read, or that it runs without a mark.
+pub(super) fn mark(workload: &mut Object, known: &Known) {
+    if !render::is_workload(workload) {
+        return;
     }
-    context.step(&format!(
-        "{} identities{}",
-        identities.create.len(),
-        if identities.generated { " generated" } else { " taken from the crypto-config" }
-    ));
-    let (authorities, others): (Vec<_>, Vec<_>) = identities.create.iter().partition(|secret| identity::is_authority(secret));
-    for wave in [authorities, others] {
-        let writes = wave.into_iter().map(|secret| async move {
-            writer.check()?;
-            create(context, secret)
-                .await
-                .map_err(|error| Error::from(error).context(format!("identity {} cannot be written", secret.key)))
-        });
-        futures::future::try_join_all(writes).await?;
+    let name = format!("{}/{}", workload.key.kind, workload.key.name);
+    let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
+    let Some(mark) = template.get("spec").map(|pod| known.mark(&name, render::secrets_read_by(pod))) else { return };
+    match mark {
+        Some(mark) => {
+            let metadata = &mut template["metadata"];
+            // Something else in the place of a map is left for the API server to refuse.
+            if metadata.is_null() {
+                *metadata = Value::Object(Map::new());
+            }
+            if metadata.is_object() && (metadata["annotations"].is_null() || metadata["annotations"].is_object()) {
+                metadata["annotations"][MARK] = json!(mark);
+            }
+        }
+        None => {
+            if let Some(annotations) = template.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+                annotations.shift_remove(MARK);
+            }
+        }
+    }
+}
+
+/// Digests of the certificates that the namespace's Secrets hold now.
+pub(super) async fn digests(context: &Context<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+    let add = |digests: &mut BTreeMap<String, String>, secret: Value| {
+        if let (Some(name), Some(digest)) = (secret["metadata"]["name"].as_str(), known::digest(&secret)) {
+            digests.insert(name.to_owned(), digest);
+        }
+    };
+    context.cluster.list_into(&secrets(), Some(&context.namespace), &not_of_records(), Extent::Whole, add).await
+}
+
+/// Marks recorded objects with the certificates that Secrets hold now. Returns the nodes that run with others.
+pub(super) async fn mark_with_current(context: &Context<'_>, guard: &Value, objects: &mut [Arc<Sealed>]) -> Result<Vec<String>> {
+    let Some(recorded) = Facts::read(guard).identities else { return Ok(Vec::new()) };
+    let known = recorded.clone().with_current(&digests(context).await?);
+    if known == recorded {
+        return Ok(Vec::new());
+    }
+    let mut outdated = Vec::new();
+    for sealed in objects.iter_mut().filter(|sealed| sealed.key.group == "apps") {
+        let mut object = sealed.open();
+        mark(&mut object, &known);
+        let marked = Sealed::from(object);
+        if marked.json() != sealed.json() {
+            outdated.push(marked.key.name.clone());
+            *sealed = Arc::new(marked);
+        }
+    }
+    Ok(outdated)
+}
+
+/// Writes the identities that are missing, then those that changed. Authorities come first: a node's certificate without its authority could
+/// not be extended.
+pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity::Plan) -> Result<()> {
+    let context = writer.context;
+    if !identities.create.is_empty() {
+        context.step(&format!(
+            "{} identities{}",
+            identities.create.len(),
+            if identities.generated { " generated" } else { " taken from the crypto-config" }
+        ));
+    }
+    if !identities.renew.is_empty() {
+        context.step(&format!("{} identities renewed; the nodes that read them restart in turn", identities.renew.len()));
+    }
+    for (secrets, are_new) in [(&identities.create, true), (&identities.renew, false)] {
+        let (authorities, others): (Vec<_>, Vec<_>) = secrets.iter().partition(|secret| identity::is_authority(secret));
+        for wave in [authorities, others] {
+            let writes = wave.into_iter().map(|secret| async move {
+                writer.check()?;
+                let written = match are_new {
+                    true => create(context, secret).await,
+                    // It names the UID that the plan saw.
+                    false => context.cluster.apply(&secret.body, Apply::default()).await.map(drop),
+                };
+                written.map_err(|error| Error::from(error).context(format!("identity {} cannot be written", secret.key)))
+            });
+            futures::future::try_join_all(writes).await?;
+        }
     }
     Ok(())
 }

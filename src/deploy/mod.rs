@@ -34,7 +34,6 @@ pub use verify::{TestOutcome, TestRun, drift, test};
 use crate::chart::Origin;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::identity;
 use crate::manifest::{Hook, ObjectKey, Sealed};
 use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
@@ -43,7 +42,7 @@ use crate::plan::{self, Action, Inputs, Plan, Step};
 use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
 use apply::Uids;
-use identities::{create_identities, plan_identities};
+use identities::write_identities;
 use intent::Operation;
 use jiff::Timestamp;
 use lock::Lock;
@@ -74,6 +73,8 @@ pub struct Outcome {
     pub changed_values: Vec<String>,
     /// How many Secrets with keys, certificates or passwords are new.
     pub new_identities: usize,
+    /// How many Secrets get other certificates of the same authority.
+    pub renewed_identities: usize,
     /// Whether keys were generated: the output says that they are for development.
     pub generated_identities: bool,
     /// Hides this release's secrets in whatever is shown of the plan and the objects.
@@ -133,7 +134,6 @@ struct Prepared {
     past: Past,
     target: Target,
     plan: Plan,
-    identities: identity::Plan,
     namespace: Namespace,
     owner: Owner,
     /// Hides the release's secrets in whatever is told.
@@ -232,6 +232,7 @@ async fn compare(
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let told = guard::guard(context, &past, &mut target, options).await?;
     target.warnings.extend(told);
+    let unlisted = target.unlisted_identities.take();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     if !options.no_hooks && !options.tell_refusals {
         observe::refuse_unserved_hooks(context, &target.manifest, |hook| target.operation.runs(hook))?;
@@ -261,8 +262,10 @@ async fn compare(
     let shown = options.dry_run != DryRun::No;
     let (live, told) = observe::observe(context, &target.manifest.objects, sought, shown, unserved).await?;
     warnings.extend(told);
-    let identities = plan_identities(context, intent, &target).await?;
-    warnings.extend(identities.warnings.iter().cloned());
+    if let Some(unlisted) = unlisted {
+        return Err(unlisted);
+    }
+    warnings.extend(target.identities.warnings.iter().cloned());
     let mut plan = plan::make(Inputs {
         wanted: target.manifest.objects.clone(),
         live,
@@ -326,7 +329,7 @@ async fn compare(
         None => None,
     };
     warnings.iter_mut().for_each(|warning| *warning = masker.text(warning).unwrap_or_else(|| std::mem::take(warning)));
-    Ok(Prepared { past, target, plan, identities, namespace, owner, masker, warnings, draft })
+    Ok(Prepared { past, target, plan, namespace, owner, masker, warnings, draft })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -443,7 +446,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
                 context.command("rollback"),
                 deployed.revision
             )),
-            (Operation::Install, _) => error.hint(format!("run the same command again, or `{}`", context.command("uninstall"))),
+            (Operation::Install, _) => error.hint("mend the cause and run the same command again: it goes on from what is there"),
             (_, Some(_)) => error.hint(format!("mend the cause and run the command again, or `{}`", context.command("rollback"))),
             (_, None) => error.hint("mend the cause and run the command again"),
         });
@@ -486,7 +489,7 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uid
     if let Some(relabel) = &prepared.namespace.relabel {
         relabel.loosen(writer).await?;
     }
-    create_identities(writer, &prepared.identities).await?;
+    write_identities(writer, &prepared.target.identities).await?;
     hooks::run(writer, &prepared.plan, before, &mut monitor, &mut made).await?;
     apply::apply(writer, &prepared.plan, &mut groups, &mut monitor, uids).await?;
     if options.wait {
@@ -512,8 +515,9 @@ fn outcome(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
         kept,
         warnings: prepared.warnings,
         changed_values: prepared.target.changed_values,
-        new_identities: prepared.identities.create.len(),
-        generated_identities: prepared.identities.generated,
+        new_identities: prepared.target.identities.create.len(),
+        renewed_identities: prepared.target.identities.renew.len(),
+        generated_identities: prepared.target.identities.generated,
         masker: prepared.masker,
         dry_run,
         objects: record.objects,

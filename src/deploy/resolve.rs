@@ -1,13 +1,15 @@
 //! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads from the cluster, writes nothing.
 
+use super::identities::{self, plan_identities};
 use super::lookup::render_chart;
 use super::past::Past;
 use super::settle::{Manifest, Terms};
 use super::{ChartChoice, Context, Intent, Operation, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
-use crate::compose::{self, Composition, Given};
+use crate::compose::{self, Given};
 use crate::error::{Error, Result};
-use crate::identity::Organization;
+use crate::fabric::guard::Facts;
+use crate::identity;
 use crate::manifest::pod_security::{self, Level};
 use crate::plan::confine::{ManifestOrigin, Provenance, ValuesOrigin};
 use crate::plan::mask::Masker;
@@ -31,7 +33,9 @@ pub struct Target {
     pub manifest: Manifest,
     pub notes: String,
     pub guard: Value,
-    pub organization: Option<Organization>,
+    pub identities: identity::Plan,
+    /// The refusal to let Secrets be listed: `identities` is empty then.
+    pub unlisted_identities: Option<Error>,
     pub rollback_to: Option<u32>,
     pub warnings: Vec<String>,
     /// Names of values that differ from those of the revision before.
@@ -65,7 +69,8 @@ impl Target {
             manifest: Manifest::default(),
             notes: String::new(),
             guard: Value::Null,
-            organization: None,
+            identities: identity::Plan::default(),
+            unlisted_identities: None,
             rollback_to: None,
             warnings: Vec::new(),
             changed_values: Vec::new(),
@@ -127,7 +132,8 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 manifest: Manifest::of(context, &Terms::recorded(context, &newest.guard), [], newest.hooks.clone()).await?,
                 notes: String::new(),
                 guard: newest.guard.clone(),
-                organization: None,
+                identities: identity::Plan::default(),
+                unlisted_identities: None,
                 rollback_to: None,
                 warnings: past.warnings.clone(),
                 changed_values: Vec::new(),
@@ -164,7 +170,13 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     // What only a later revision called secret is secret in this one, too.
     let mut secrets = past.secrets().paths_in(&[&record.user_values, &record.computed_values]);
     secrets.extend(record.secret_paths);
-    let terms = Terms::recorded(context, &record.guard);
+    // Certificates are not rolled back, so pods stay marked with those that are there.
+    let newest_known = past.records().last().and_then(|newest| Facts::read(&newest.guard).identities);
+    let guard = match newest_known {
+        Some(known) => Facts { identities: Some(known), ..Facts::read(&record.guard) }.to_value(),
+        None => record.guard,
+    };
+    let terms = Terms::recorded(context, &guard);
     let objects = record.objects.iter().map(|object| terms.settle(object.open()));
     Ok(Target {
         operation: Operation::Rollback,
@@ -178,8 +190,9 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         secret_paths: secrets.into_iter().collect(),
         manifest: Manifest::of(context, &terms, objects, record.hooks).await?,
         notes: record.notes,
-        guard: record.guard,
-        organization: None,
+        guard,
+        identities: identity::Plan::default(),
+        unlisted_identities: None,
         rollback_to: Some(revision),
         warnings,
     })
@@ -235,7 +248,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         warnings.push(format!("chart {} {} is deprecated", chart.metadata.name, chart.metadata.version));
     }
     let (user_values, defaults) = layers(wanted, baseline);
-    let composition = compose::compose(Given {
+    let mut composition = compose::compose(Given {
         chart: &chart,
         release: context.release.as_str(),
         namespace: &context.namespace,
@@ -247,12 +260,20 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     })?;
     warnings.extend(composition.values.warnings.iter().cloned());
     let revision = past.newest().unwrap_or(0) + 1;
+    let (identities, unlisted_identities) = match composition.organization.as_ref() {
+        Some(organization) => plan_identities(context, wanted, organization, past).await?,
+        None => Default::default(),
+    };
+    if composition.organization.is_some() && unlisted_identities.is_none() {
+        composition.guard.identities = Some(identities::known(&identities, past, operation == Operation::Upgrade));
+        composition.mount(&identities.items);
+    }
     let guard = composition.guard.to_value();
     let terms = Terms::new(context, &guard);
     let settle = |object| terms.settle(object);
     let rendered = render_chart(context, &chart, &composition, operation, revision, past.hashing(), settle).await?;
     let app_version = composition.app_version();
-    let Composition { values, organization, .. } = composition;
+    let values = composition.values;
     Ok(Target {
         operation,
         provenance,
@@ -264,7 +285,8 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         },
         app_version,
         changed_values: changes(past, &values.all.tree),
-        organization,
+        identities,
+        unlisted_identities,
         user_values: values.user.tree,
         computed_values: values.all.tree,
         secret_paths: values.secret_paths,

@@ -1,9 +1,10 @@
 //! Objects made fit to apply and to record: in their namespace, marked as the release's, as text.
 
-use super::Context;
+use super::{Context, identities};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
+use crate::identity::known::Known;
 use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security, references};
 use crate::plan::ownership::Owner;
 use base64::Engine;
@@ -38,12 +39,16 @@ pub struct Terms {
     version: Option<Version>,
     /// The objects come from a record, so each is in its namespace already.
     recorded: bool,
+    /// The certificates that pods read, by which their templates are marked.
+    known: Option<Known>,
 }
 
 impl Terms {
+    /// `guard` are the facts of the revision: its version, and the certificates that it is rolled out with.
     pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
         let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-        Terms { owner, version: Facts::read(guard).version(), recorded: false }
+        let facts = Facts::read(guard);
+        Terms { owner, version: facts.version(), recorded: false, known: facts.identities }
     }
 
     /// Terms for objects of a record.
@@ -118,6 +123,9 @@ impl Terms {
             _ => {}
         }
         self.owner.mark(&mut object.body);
+        if let Some(known) = self.known.as_ref().filter(|_| object.key.namespace.as_ref() == Some(&self.owner.namespace)) {
+            identities::mark(object, known);
+        }
         drop_nulls(&mut object.body);
         encode_string_data(&mut object.body);
     }

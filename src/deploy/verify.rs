@@ -5,10 +5,10 @@ use super::observe::{self, Unserved};
 use super::revision::item;
 use super::settle::{Manifest, Terms};
 use super::wait::{Awaited, Monitor};
-use super::{Context, Options, Past, Writer, hooks};
+use super::{Context, Options, Past, Writer, hooks, identities};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{DeletePolicy, Hook, HookEvent, Object};
+use crate::manifest::{DeletePolicy, Hook, HookEvent, Object, Sealed};
 use crate::plan::confine::{self, Provenance, Reach};
 use crate::plan::hooks::HookStep;
 use crate::plan::mask::Masker;
@@ -32,8 +32,14 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         });
     };
     let mut objects = Vec::new();
-    let take = |_: &Record, object: Object| objects.push(Arc::new(object.into()));
+    let take = |_: &Record, object: Object| objects.push(Arc::new(Sealed::from(object)));
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
+    for node in identities::mark_with_current(context, &record.guard, &mut objects).await? {
+        context.warn(&format!(
+            "{node} runs with certificates that its Secrets no longer hold: `{}` restarts it with those that they hold now",
+            context.command("upgrade")
+        ));
+    }
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
     let (live, warnings) = observe::observe(context, &objects, &[], true, Unserved::Missing).await?;
     for warning in warnings {

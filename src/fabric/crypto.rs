@@ -107,7 +107,7 @@ impl<'a> Crypto<'a> {
         mounted
     }
 
-    /// What templates know: `source`, `groups` that may read the files, and for a volume its `claim`, and `volume` if it is made here. Refuses what no pod could mount.
+    /// What templates know: `source`, `groups` that may read the files, `items` of MSP Secrets beside those that every one has, and for a volume its `claim`, and `volume` if it is made here. Refuses what no pod could mount.
     ///
     /// The pair of volume and claim is bound by name from both sides: a claim with no class and no name would take any volume of its
     /// size, and with a default class an empty one (kubernetes/examples#432).
@@ -130,7 +130,7 @@ impl<'a> Crypto<'a> {
                     breaks.add(&format!("crypto.nfs.{key}"), "files on NFS are used only with crypto.source nfs");
                 }
             }
-            return json!({"source": if self.source == Source::Secret { "secret" } else { "program" }, "groups": []});
+            return json!({"source": if self.source == Source::Secret { "secret" } else { "program" }, "groups": [], "items": []});
         }
         // The kubelet gives no files on NFS to a pod's group.
         let groups: Vec<u64> =

@@ -73,7 +73,14 @@ impl Names {
                 hosts.push(host);
             }
         }
-        let advertised = std::iter::once(address).chain(outside.iter().cloned()).collect();
+        let mut advertised: Vec<String> = Vec::new();
+        for host in
+            std::iter::once(address).chain(outside.iter().cloned()).chain(extra_hosts.iter().map(|host| (*host).to_owned()))
+        {
+            if !advertised.contains(&host) {
+                advertised.push(host);
+            }
+        }
         Node { name: name.to_owned(), hosts, advertised }
     }
 

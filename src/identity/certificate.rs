@@ -1,9 +1,20 @@
 //! Reading certificates and keys: what a check asks of them, and nothing that could show a key.
+//!
+//! Keys are read in every form that Fabric reads: PKCS#8, and what `openssl ecparam`, `fabric-ca-client` and cert-manager write
+//! (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
 
 use crate::error::{Error, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PublicKeyData};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
+use x509_parser::pem::Pem;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Name};
+
+/// The labels of PEM blocks that hold nothing secret.
+pub const CERTIFICATE: &str = "CERTIFICATE";
+pub const REVOCATIONS: &str = "X509 CRL";
 
 /// A certificate as text, with what checks and annotations need of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +26,13 @@ pub struct Certificate {
     /// DNS names and IP addresses of the subject alternative name, as text.
     pub hosts: Vec<String>,
     public_key: Vec<u8>,
+    /// Common names of the subject and of the issuer, as errors show them.
+    pub subject: String,
+    pub issuer: String,
+    serial: Vec<u8>,
+    pub is_authority: bool,
+    /// Whether it has a subject key identifier, by which Fabric's MSP tells authorities apart.
+    pub has_identifier: bool,
 }
 
 impl Certificate {
@@ -35,8 +53,19 @@ impl Certificate {
             Ok(None) => Vec::new(),
             Err(_) => return Err(unreadable("its subject alternative name cannot be read")),
         };
-        let public_key = x509.public_key().subject_public_key.data.to_vec();
-        Ok(Certificate { not_before, not_after, hosts, public_key, der: pem.contents })
+        let is_identifier = |it: &x509_parser::prelude::X509Extension<'_>| it.oid == OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
+        Ok(Certificate {
+            not_before,
+            not_after,
+            hosts,
+            public_key: x509.public_key().subject_public_key.data.to_vec(),
+            subject: common_name(x509.subject()),
+            issuer: common_name(x509.issuer()),
+            serial: x509.raw_serial().to_vec(),
+            is_authority: x509.is_ca(),
+            has_identifier: x509.extensions().iter().any(is_identifier),
+            der: pem.contents,
+        })
     }
 
     pub fn der(&self) -> &[u8] {
@@ -46,6 +75,33 @@ impl Certificate {
     /// SHA-256 of the DER form, lower-case hex: what `openssl x509 -fingerprint -sha256` shows, without its colons.
     pub fn fingerprint(&self) -> String {
         hex(&Sha256::digest(&self.der))
+    }
+
+    /// SHA-256 of the public key, lower-case hex: the same for two certificates of one key.
+    pub fn key_fingerprint(&self) -> String {
+        hex(&Sha256::digest(&self.public_key))
+    }
+
+    /// Whether both are the same authority: one name, one key. Its certificate may have been renewed.
+    pub fn is_same_authority(&self, other: &Certificate) -> bool {
+        let subject =
+            |of: &Certificate| X509Certificate::from_der(&of.der).ok().map(|(_, x509)| x509.subject().as_raw().to_vec());
+        self.public_key == other.public_key && subject(self) == subject(other)
+    }
+
+    /// Whether a list of its issuer's revokes it.
+    pub fn is_revoked_by(&self, list: &[u8]) -> bool {
+        let (Ok((_, own)), Ok((_, list))) = (X509Certificate::from_der(&self.der), CertificateRevocationList::from_der(list))
+        else {
+            return false;
+        };
+        own.issuer().as_raw() == list.issuer().as_raw()
+            && list.iter_revoked_certificates().any(|revoked| revoked.raw_serial() == self.serial)
+    }
+
+    /// The certificate as a PEM block of its own.
+    pub fn to_pem(&self) -> String {
+        to_pem(CERTIFICATE, &self.der)
     }
 
     /// Whether the private key belongs to this certificate.
@@ -62,10 +118,22 @@ impl Certificate {
         own.issuer().as_raw() == ca.subject().as_raw() && own.verify_signature(Some(ca.public_key())).is_ok()
     }
 
-    /// Whether the host stands in the subject alternative name, letter case aside.
+    /// Whether the subject alternative name covers the host, letter case aside. A wildcard stands for one label, as for Go's TLS.
     pub fn bears(&self, host: &str) -> bool {
-        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+        let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        self.hosts.iter().any(|own| {
+            let covers = |pattern: &str| {
+                let rest = host.split_once('.').map(|(_, rest)| rest);
+                !is_address && rest.is_some_and(|rest| rest.eq_ignore_ascii_case(pattern))
+            };
+            own.eq_ignore_ascii_case(host) || own.strip_prefix("*.").is_some_and(covers)
+        })
     }
+}
+
+fn common_name(name: &X509Name<'_>) -> String {
+    let common = name.iter_common_name().find_map(|name| name.as_str().ok());
+    common.map_or_else(|| name.to_string(), str::to_owned)
 }
 
 fn host(name: &GeneralName<'_>) -> Option<String> {
@@ -80,7 +148,18 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority.
+/// Label and content of every PEM block of a text, in order. What is no block is passed over.
+pub fn blocks(pem: &[u8]) -> Vec<(String, Vec<u8>)> {
+    Pem::iter_from_buffer(pem).map_while(Result::ok).map(|block| (block.label, block.contents)).collect()
+}
+
+pub fn to_pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let lines: Vec<&str> = encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority, or several authorities.
 pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
     let text = std::str::from_utf8(pem).unwrap_or_default();
     let blocks = text.split_inclusive("-----END CERTIFICATE-----").filter(|block| block.contains("-----BEGIN"));
@@ -88,14 +167,59 @@ pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
     if chain.is_empty() { Certificate::from_pem(pem, subject).map(|one| vec![one]) } else { Ok(chain) }
 }
 
-/// Reads a private key in PKCS#8. The error says which text, and never what stands in it.
-pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
-    let unreadable = || {
-        Error::user(format!("{subject} is not a private key"))
-            .why("an unencrypted PKCS#8 key is wanted: a PEM block PRIVATE KEY (ECDSA P-256 or P-384, Ed25519 or RSA)")
+/// A private key that was read, and its PEM block alone: without the `EC PARAMETERS` that `openssl ecparam` writes above it, at which
+/// Fabric's MSP stops.
+pub struct Key {
+    pub pair: KeyPair,
+    pub pem: String,
+}
+
+/// Reads a private key.
+///
+/// # Errors
+///
+/// Why it cannot be read, and never what stands in it.
+pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
+    let text = std::str::from_utf8(pem).map_err(|_| "is not text")?;
+    if text.contains("ENCRYPTED") {
+        return Err("is encrypted; Fabric reads keys without a password only");
+    }
+    let found = blocks(pem);
+    let Some((label, der)) = found.iter().find(|(label, _)| label.ends_with("PRIVATE KEY")) else {
+        return Err("is not a private key in PEM");
     };
-    let text = std::str::from_utf8(pem).map_err(|_| unreadable())?;
-    KeyPair::from_pem(text).map_err(|_| unreadable())
+    let forms = match label.as_str() {
+        "PRIVATE KEY" => vec![der.clone()],
+        "EC PRIVATE KEY" => [P256, P384].map(|curve| pkcs8(curve, der)).to_vec(),
+        "RSA PRIVATE KEY" => vec![pkcs8(RSA, der)],
+        _ => return Err("is a private key of another kind; Fabric reads ECDSA, Ed25519 and RSA keys"),
+    };
+    let pair = forms.into_iter().find_map(|der| KeyPair::try_from(der).ok());
+    let pair = pair.ok_or("is a private key that cannot be read: ECDSA P-256 or P-384, Ed25519 or RSA is expected")?;
+    Ok(Key { pair, pem: to_pem(label, der) })
+}
+
+/// Reads a private key. The error says which text, and never what stands in it.
+pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
+    read_key(pem).map(|key| key.pair).map_err(|why| Error::user(format!("{subject} cannot be used")).why(format!("it {why}")))
+}
+
+/// AlgorithmIdentifiers of keys (RFC 5480, 2.1.1; RFC 8017, A.1).
+const P256: &[u8] = &[0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+const P384: &[u8] = &[0x30, 0x10, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 0x04, 0, 0x22];
+const RSA: &[u8] = &[0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
+
+/// A key of SEC1 or PKCS#1 in the frame of PKCS#8 (RFC 5208, 5).
+fn pkcs8(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
+    let framed = |tag: u8, content: &[u8]| {
+        let length = content.len().to_be_bytes();
+        let length = &length[length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1)..];
+        match content.len() {
+            0..128 => [&[tag][..], length, content].concat(),
+            _ => [&[tag, 0x80 | length.len() as u8][..], length, content].concat(),
+        }
+    };
+    framed(0x30, &[&[2, 1, 0][..], algorithm, &framed(0x04, key)].concat())
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,26 +1,30 @@
-//! A crypto-config folder as cryptogen writes it (`internal/cryptogen/msp/msp.go`), read and checked.
+//! A crypto-config folder: as cryptogen writes it (`internal/cryptogen/msp/msp.go`), or as `fabric-ca-client` does (`tls/signcerts`,
+//! `cacerts/localhost-7054-ca-org1.pem`). Finds the files; [`check`](super::check) judges them.
 //!
-//! Keys are found by fitting their certificate, so that `priv_sk` (2.x) and `<ski>_sk` (1.x) are the same. Every problem of the
-//! organization's part is reported at once; no message shows what a file holds.
+//! Keys are found by fitting their certificate, so that `priv_sk` (2.x), `<ski>_sk` (1.x) and any other name are the same. Every problem
+//! of the organization's part is reported at once; no message shows what a file holds.
 
-use super::certificate::{Certificate, key_from_pem};
+use super::certificate::{Certificate, chain_from_pem, read_key};
+use super::check::{Checker, Item, MspParts, TlsParts};
 use super::generate::common_name;
 use super::profile::Pair;
-use super::secrets::{Member, Msp, Tls, ca_file};
+use super::secrets::{Member, Msp, Tls};
 use super::{NodeRole, Organization};
 use crate::error::{Error, Place, Result, nearest};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// The part of a crypto-config folder that belongs to one organization.
 pub struct Folder<'a> {
     organization: &'a Organization,
     name: &'a str,
-    files: &'a BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<&'a str, &'a Vec<u8>>,
     /// `peerOrganizations/org1/`, with whatever folders lie above it.
     base: String,
-    now: jiff::Timestamp,
-    problems: RefCell<Vec<Place>>,
+    check: Checker<'a>,
+    /// Whether a node was not found, so that the error says where its name comes from.
+    lacks_member: Cell<bool>,
 }
 
 impl<'a> Folder<'a> {
@@ -30,9 +34,11 @@ impl<'a> Folder<'a> {
         files: &'a BTreeMap<String, Vec<u8>>,
         now: jiff::Timestamp,
     ) -> Result<Folder<'a>> {
+        let files: BTreeMap<&str, &Vec<u8>> =
+            files.iter().filter(|(path, _)| !is_of_macos(path)).map(|(path, bytes)| (path.as_str(), bytes)).collect();
         let mut found = BTreeSet::new();
         let mut domains = BTreeSet::new();
-        for (path, kind) in files.keys().flat_map(|path| kinds(organization.role).map(|kind| (path, kind))) {
+        for (path, kind) in files.keys().flat_map(|path| kinds(organization.role).map(|kind| (*path, kind))) {
             if let Some((above, rest)) = split_at_folder(path, kind)
                 && let Some((domain, _)) = rest.split_once('/')
             {
@@ -44,7 +50,10 @@ impl<'a> Folder<'a> {
         }
         let mut found = found.into_iter();
         match (found.next(), found.next()) {
-            (Some(base), None) => Ok(Folder { organization, name, files, base, now, problems: RefCell::default() }),
+            (Some(base), None) => {
+                let check = Checker::new(&organization.domain, now);
+                Ok(Folder { organization, name, files, base, check, lacks_member: Cell::new(false) })
+            }
             (Some(one), Some(other)) => Err(Error::user(format!("{name} holds {:?} twice", organization.domain))
                 .at(Place::new(format!("{name}/{one}")))
                 .at(Place::new(format!("{name}/{other}")))
@@ -53,81 +62,148 @@ impl<'a> Folder<'a> {
         }
     }
 
+    /// The authority that signs identities.
     pub fn ca(&self) -> Option<String> {
-        self.authority("cacerts")
+        self.authority("ca", "cacerts", "intermediatecerts")
     }
 
     pub fn tls_ca(&self) -> Option<String> {
-        self.authority("tlscacerts")
+        self.authority("tlsca", "tlscacerts", "tlsintermediatecerts")
     }
 
     /// The key of `ca` or `tlsca`, if the folder has it: an organization may keep it elsewhere.
     pub fn authority_key(&self, which: &str, certificate: &str) -> Option<String> {
         let certificate = Certificate::from_pem(certificate.as_bytes(), which).ok()?;
-        let path = format!("{}{which}/", self.base);
-        self.below(&path).find_map(|(path, bytes)| {
-            let fits = path.ends_with("_sk") && certificate.fits(&key_from_pem(bytes, path).ok()?);
-            fits.then(|| String::from_utf8(bytes.clone()).ok())?
-        })
+        self.keys(which).find_map(|key| certificate.fits(&key.pair).then_some(key.pem))
+    }
+
+    /// The TLS authority with its key, if the folder has both.
+    pub fn tls_pair(&self) -> Option<Pair> {
+        let certificate = self.tls_ca()?;
+        let key = self.authority_key("tlsca", &certificate)?;
+        Some(Pair { certificate, key })
     }
 
     pub fn msp(&self, member: &Member) -> Option<Msp> {
-        let folder = format!("{}msp/", self.member(member));
-        let ca = self.ca()?;
-        let tls_ca = self.tls_ca()?;
-        let (path, certificate) = self.first_certificate(&format!("{folder}signcerts/"))?;
-        let pair = self.pair(&path, certificate, &format!("{folder}keystore/"), "")?;
-        self.check(&path, &pair.certificate, &ca, "ca");
-        let config = self.config(&format!("{folder}config.yaml"));
-        let admin = self.below(&format!("{folder}admincerts/")).find_map(|(_, bytes)| String::from_utf8(bytes.clone()).ok());
-        Some(Msp { pair, ca, tls_ca, config, admin })
+        let folder = format!("{}msp/", self.member(member)?);
+        let organization = format!("{}msp/", self.base);
+        let files = |kind: &str| self.items(&folder, kind);
+        let files_or_organization_s = |kind: &str| match files(kind) {
+            none if none.is_empty() => self.items(&organization, kind),
+            found => found,
+        };
+        let mut tls_roots = files_or_organization_s("tlscacerts");
+        if tls_roots.is_empty() {
+            tls_roots = self.tls_parts(member)?.roots;
+        }
+        let parts = MspParts {
+            certificate: self.certificate(&folder, "signcerts"),
+            keys: files("keystore"),
+            roots: files_or_organization_s("cacerts"),
+            intermediates: files_or_organization_s("intermediatecerts"),
+            tls_roots,
+            tls_intermediates: files_or_organization_s("tlsintermediatecerts"),
+            revocations: files_or_organization_s("crls"),
+            admins: files("admincerts"),
+            config: self.item(&folder, "config.yaml"),
+        };
+        for (kind, found) in [("cacerts", &parts.roots), ("tlscacerts", &parts.tls_roots)] {
+            if found.is_empty() {
+                self.problem(&format!("{folder}{kind}/"), "no certificate lies there");
+            }
+        }
+        self.check.msp(&parts)
     }
 
     pub fn tls(&self, member: &Member) -> Option<Tls> {
-        let folder = format!("{}tls/", self.member(member));
+        let parts = self.tls_parts(member)?;
+        let (name, hosts) = match member {
+            Member::Node(node) | Member::CaServer(node) => (node.name.as_str(), node.advertised.as_slice()),
+            Member::Admin => ("Admin", &[][..]),
+        };
+        self.check.tls(&parts, name, hosts)
+    }
+
+    fn tls_parts(&self, member: &Member) -> Option<TlsParts> {
+        let folder = format!("{}tls/", self.member(member)?);
         let role = if matches!(member, Member::Admin) { "client" } else { "server" };
-        let ca = self.tls_ca()?;
-        let path = format!("{folder}{role}.crt");
-        let certificate = self.text(&path)?;
-        let pair = self.pair(&path, certificate, &folder, &format!("{role}.key"))?;
-        if let Some(certificate) = self.check(&path, &pair.certificate, &ca, "tlsca")
-            && let Member::Node(node) = member
-        {
-            for address in node.advertised.iter().filter(|address| !certificate.bears(address)) {
-                let hosts = if certificate.hosts.is_empty() { "none".to_owned() } else { certificate.hosts.join(", ") };
-                self.problem(&path, format!("does not bear the node's address {address} (its names: {hosts})"));
+        let (certificate, key) = (self.item(&folder, &format!("{role}.crt")), self.item(&folder, &format!("{role}.key")));
+        // fabric-ca-client lays TLS out as an MSP, and names the certificate of an administrator like a node's.
+        let certificate = match certificate {
+            Some(certificate) => Some(certificate),
+            None if self.below(&format!("{folder}signcerts/")).next().is_some() => self.certificate(&folder, "signcerts"),
+            None => {
+                self.problem(&format!("{folder}{role}.crt"), "there is no such file");
+                None
             }
+        };
+        let organization = format!("{}msp/", self.base);
+        let mut roots: Vec<Item> = self.item(&folder, "ca.crt").into_iter().collect();
+        roots.extend(self.items(&folder, "tlscacerts"));
+        if roots.is_empty() {
+            roots = self.items(&organization, "tlscacerts");
         }
-        Some(Tls { pair, ca })
+        if roots.is_empty() {
+            self.problem(&format!("{folder}ca.crt"), "there is no such file");
+        }
+        let mut intermediates = self.items(&folder, "tlsintermediatecerts");
+        intermediates.extend(self.items(&organization, "tlsintermediatecerts"));
+        let keys = key.into_iter().chain(self.items(&folder, "keystore")).collect();
+        Some(TlsParts { certificate, keys, roots, intermediates })
     }
 
-    /// Every problem met so far, as one error.
-    pub fn finish(&self) -> Result<()> {
-        let mut problems = self.problems.take();
+    /// Every problem met so far, as one error; if there is none, what the user should know.
+    pub fn finish(&self) -> Result<Vec<String>> {
+        let problems = self.check.problems();
         if problems.is_empty() {
-            return Ok(());
+            return Ok(self.check.warnings());
         }
-        let mut seen = BTreeSet::new();
-        problems.retain(|place| seen.insert((place.subject.clone(), place.note.clone())));
-        Err(Error::user(format!("{} cannot be used for {:?}", self.name, self.organization.domain))
+        let mut error = Error::user(format!("{} cannot be used for {:?}", self.name, self.organization.domain))
             .at_all(problems)
-            .now("nothing was made, and nothing was sent to the cluster")
-            .hint(format!(
+            .now("nothing was made, and nothing was sent to the cluster");
+        if let Some(hint) = self.check.reissue_hint() {
+            error = error.hint(hint);
+        }
+        if self.lacks_member.get() {
+            error = error.hint(format!(
                 "add missing nodes by `cryptogen extend`, or want fewer of them; names and addresses come from hostname and \
-                 domain: peer0 of {0} is peer0.{0}",
+                 domain: peer0 of {0} is peer0.{0}; a tree that names its nodes otherwise is used after its folders are renamed",
                 self.organization.domain
-            )))
+            ));
+        }
+        Err(error)
     }
 
-    fn authority(&self, folder: &str) -> Option<String> {
-        let (path, certificate) = self.first_certificate(&format!("{}msp/{folder}/", self.base))?;
-        let read = self.read(&path, &certificate)?;
-        self.check_validity(&path, &read);
-        Some(certificate)
+    /// The certificate of `ca/` that a key beside it fits; else the first that lies there, or in the organization's MSP.
+    fn authority(&self, which: &str, roots: &str, intermediates: &str) -> Option<String> {
+        let msp = format!("{}msp/", self.base);
+        let mut items: Vec<Item> = self.items(&self.base, which);
+        // Keys lie there too.
+        items.retain(|item| chain_from_pem(&item.bytes, "").is_ok());
+        items.extend(self.items(&msp, roots));
+        items.extend(self.items(&msp, intermediates));
+        if items.is_empty() {
+            self.problem(&format!("{msp}{roots}/"), "no certificate lies there");
+            return None;
+        }
+        let keys: Vec<_> = self.keys(which).collect();
+        let read: Vec<(&Item, Certificate)> =
+            items.iter().filter_map(|item| Some((item, self.check.certificates(item)?.swap_remove(0)))).collect();
+        let fits = |certificate: &Certificate| keys.iter().any(|key| certificate.fits(&key.pair));
+        let (item, certificate) = read.iter().find(|(_, certificate)| fits(certificate)).or(read.first())?;
+        self.check.check_validity(item, certificate);
+        match String::from_utf8(item.bytes.clone()) {
+            Ok(text) => Some(text),
+            Err(_) => Some(certificate.to_pem()),
+        }
+    }
+
+    fn keys(&self, which: &str) -> impl Iterator<Item = super::certificate::Key> {
+        self.items(&self.base, which).into_iter().filter_map(|item| read_key(&item.bytes).ok())
     }
 
     /// `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` where a tree leaves the domain out, as the article's does.
-    fn member(&self, member: &Member) -> String {
+    fn member(&self, member: &Member) -> Option<String> {
         let name = common_name(member, &self.organization.domain);
         let short = match member {
             Member::Node(node) | Member::CaServer(node) => node.name.as_str(),
@@ -138,99 +214,70 @@ impl<'a> Folder<'a> {
             (_, NodeRole::Peer) => "peers",
             (_, NodeRole::Orderer) => "orderers",
         };
-        let [long, short] = [&name, short].map(|name| format!("{}{folder}/{name}/", self.base));
-        if self.below(&long).next().is_none() && self.below(&short).next().is_some() { short } else { long }
-    }
-
-    fn pair(&self, path: &str, certificate: String, key_folder: &str, key_name: &str) -> Option<Pair> {
-        let read = self.read(path, &certificate)?;
-        let mut tried = 0;
-        for (path, bytes) in self.below(key_folder).filter(|(path, _)| path.ends_with(key_name)) {
-            tried += 1;
-            if key_from_pem(bytes, path).is_ok_and(|key| read.fits(&key))
-                && let Ok(key) = String::from_utf8(bytes.clone())
-            {
-                return Some(Pair { certificate, key });
-            }
+        let found = [&name, short].map(|name| format!("{}{folder}/{name}/", self.base));
+        if let Some(found) = found.iter().find(|folder| self.below(folder).next().is_some()) {
+            return Some(found.clone());
         }
-        let why = if tried == 0 { "there is no private key" } else { "no readable private key fits the certificate" };
-        self.problem(&format!("{key_folder}{key_name}"), why.to_owned());
+        let above = format!("{}{folder}/", self.base);
+        let others: BTreeSet<&str> =
+            self.below(&above).filter_map(|(path, _)| path[above.len()..].split_once('/')).map(|(name, _)| name).collect();
+        let others = others.into_iter().collect::<Vec<_>>().join(", ");
+        let others = if others.is_empty() { "nothing".to_owned() } else { others };
+        self.problem(&found[0], &format!("there is no such folder; {folder}/ has {others}"));
+        self.lacks_member.set(true);
         None
     }
 
-    /// Validity and signature of a leaf.
-    fn check(&self, path: &str, certificate: &str, authority: &str, authority_name: &str) -> Option<Certificate> {
-        let read = self.read(path, certificate)?;
-        self.check_validity(path, &read);
-        let authority = Certificate::from_pem(authority.as_bytes(), authority_name).ok()?;
-        if !read.is_signed_by(&authority) {
-            self.problem(path, format!("is not signed by {authority_name}.{}", self.organization.domain));
+    /// The one certificate of `signcerts/`: the first, as Fabric takes it.
+    fn certificate(&self, folder: &str, kind: &str) -> Option<Item> {
+        let found = self.items(folder, kind).into_iter().next();
+        if found.is_none() {
+            self.problem(&format!("{folder}{kind}/"), "no certificate lies there");
         }
-        Some(read)
+        found
     }
 
-    fn check_validity(&self, path: &str, certificate: &Certificate) {
-        if certificate.not_after < self.now {
-            self.problem(path, format!("expired on {}", certificate.not_after));
-        } else if certificate.not_before > self.now {
-            self.problem(path, format!("is not valid before {}", certificate.not_before));
-        }
+    /// The files in a folder below another, in the order of their names.
+    fn items(&self, folder: &str, kind: &str) -> Vec<Item> {
+        let folder = format!("{folder}{kind}/");
+        let found = self.below(&folder).filter(|(path, _)| !path[folder.len()..].contains('/'));
+        found.map(|(path, bytes)| self.as_item(path, &format!("{kind}/{}", &path[folder.len()..]), bytes)).collect()
     }
 
-    /// An MSP's config.yaml, whose authority must be the file that nodes will have.
-    fn config(&self, path: &str) -> Option<String> {
-        let text = String::from_utf8(self.files.get(path)?.clone()).ok()?;
-        let ours = ca_file(&self.organization.domain);
-        for line in text.lines() {
-            if let Some(file) = line.trim().strip_prefix("Certificate:")
-                && file.trim().trim_matches(['"', '\'']) != ours
-            {
-                self.problem(path, format!("names the certificate {}, and nodes have {ours}", file.trim()));
-            }
-        }
-        Some(text)
+    fn item(&self, folder: &str, file: &str) -> Option<Item> {
+        let path = format!("{folder}{file}");
+        self.files.get(path.as_str()).map(|bytes| self.as_item(&path, file, bytes))
     }
 
-    fn read(&self, path: &str, text: &str) -> Option<Certificate> {
-        Certificate::from_pem(text.as_bytes(), path)
-            .map_err(|_| self.problem(path, "is not a certificate in PEM".to_owned()))
-            .ok()
+    fn as_item(&self, path: &str, below: &str, bytes: &[u8]) -> Item {
+        let subject = format!("{}/{path}", self.name);
+        Item { subject, prefix: String::new(), path: below.to_owned(), bytes: bytes.to_vec() }
     }
 
-    fn first_certificate(&self, folder: &str) -> Option<(String, String)> {
-        let found = self.below(folder).find(|(path, _)| path.ends_with(".pem")).map(|(path, _)| path.to_owned());
-        match found {
-            Some(path) => self.text(&path).map(|text| (path, text)),
-            None => {
-                self.problem(folder, "no certificate lies there".to_owned());
-                None
-            }
-        }
+    fn below<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = (&'a str, &'a Vec<u8>)> + 'b {
+        let from = self.files.range::<str, _>((Bound::Included(folder), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(folder)).map(|(path, bytes)| (*path, *bytes))
     }
 
-    fn text(&self, path: &str) -> Option<String> {
-        let text = self.files.get(path).map(|bytes| String::from_utf8(bytes.clone()));
-        match text {
-            Some(Ok(text)) => Some(text),
-            Some(Err(_)) => {
-                self.problem(path, "is not text".to_owned());
-                None
-            }
-            None => {
-                self.problem(path, "there is no such file".to_owned());
-                None
-            }
-        }
+    pub fn problem(&self, path: &str, note: &str) {
+        self.check.problem(format!("{}/{path}", self.name), note);
     }
 
-    fn below<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = (&'b str, &'b Vec<u8>)> {
-        let from = self.files.range(folder.to_owned()..);
-        from.take_while(move |(path, _)| path.starts_with(folder)).map(|(path, bytes)| (path.as_str(), bytes))
+    /// A problem of the organization's own folder: `ca/`.
+    pub fn lacks_authority_key(&self, which: &str) {
+        self.problem(
+            &format!("{}{which}/", self.base),
+            &format!(
+                "there is no key of {which}.{}, which the CA server needs: put it beside its certificate, or set ca.enabled=false",
+                self.organization.domain
+            ),
+        );
     }
+}
 
-    fn problem(&self, path: &str, note: String) {
-        self.problems.borrow_mut().push(Place::new(format!("{}/{path}", self.name)).note(note));
-    }
+/// What macOS adds to folders and archives.
+fn is_of_macos(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with("._") || part == ".DS_Store" || part == "__MACOSX")
 }
 
 /// The folders that organizations of a role may lie in: cryptogen's, and the article's.

@@ -1,12 +1,12 @@
 //! Identities that the user keeps: nothing of them is made here, and what nodes are to mount is checked before a node needs it.
 
-use super::certificate::{Certificate, chain_from_pem, key_from_pem};
+use super::certificate::blocks;
+use super::check::{Checker, Item, MspParts, TlsParts};
 use super::crypto_config::Folder;
-use super::secrets::{self, Content, Member, Wanted, entry};
+use super::secrets::{self, Content, Member, Wanted, entries_of, entry, mounted_path};
 use super::{Organization, Source};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use serde_json::Value;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who keeps the keys and certificates of nodes and users. Passwords that this program makes stay its own.
@@ -48,30 +48,34 @@ impl Custody {
     }
 }
 
-/// Checks the user's Secrets, all of them before anything is said: that each is there with every key that a pod mounts, that keys fit
-/// certificates, that no certificate has ended and each is signed by the authority beside it, and bears the addresses of its node.
+/// Checks the user's Secrets, all of them before anything is said: that each is there with every key that a pod mounts, and whatever
+/// [`check`](super::check) asks of an identity.
 pub fn check_secrets(
     organization: &Organization,
     wanted: &[Wanted],
     existing: &BTreeMap<String, Value>,
     now: jiff::Timestamp,
 ) -> Result<Vec<String>> {
-    let check = Check { organization, now, problems: RefCell::default(), warnings: RefCell::default() };
+    let check = Secrets { organization, check: Checker::new(&organization.domain, now) };
     for Wanted { name, content } in wanted.iter().filter(|wanted| !matches!(wanted.content, Content::Credentials { .. })) {
         match existing.get(name) {
             Some(secret) => check.secret(name, content, secret),
-            None => check.problem(name, "there is no such Secret".to_owned()),
+            None => check.check.problem(check.subject(name), "there is no such Secret"),
         }
     }
-    let problems = check.problems.into_inner();
+    let problems = check.check.problems();
     if problems.is_empty() {
-        return Ok(check.warnings.into_inner());
+        return Ok(check.check.warnings());
     }
-    Err(Error::user(format!("the Secrets with the identities of {:?} cannot be used", organization.domain))
+    let error = Error::user(format!("the Secrets with the identities of {:?} cannot be used", organization.domain))
         .at_all(problems)
-        .why("crypto.source is secret: they are yours, and nothing is made in their place")
+        .why("crypto.source is secret: they are the user's own, and nothing is made in their place")
         .now("nothing was made, and nothing was sent to the cluster")
-        .hint("Secrets of other names are named by crypto.secrets: {peer0-tls: the-name-of-yours}"))
+        .hint("Secrets of other names are named by crypto.secrets: {peer0-tls: NAME}");
+    Err(match check.check.reissue_hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
 }
 
 /// Checks a copy of what lies on the volume, if one is named.
@@ -98,115 +102,94 @@ pub fn check_volume(
                     && organization.ca_server.is_some()
                     && folder.authority_key("ca", &certificate).is_none()
                 {
-                    return Err(super::no_authority_key(organization, "ca"));
+                    folder.lacks_authority_key("ca");
                 }
             }
             Content::TlsCa => drop(folder.tls_ca()),
         }
     }
-    folder.finish()?;
-    Ok(Vec::new())
+    folder.finish()
 }
 
-struct Check<'a> {
+/// The user's Secrets, brought to the checker as files.
+struct Secrets<'a> {
     organization: &'a Organization,
-    now: jiff::Timestamp,
-    problems: RefCell<Vec<Place>>,
-    warnings: RefCell<Vec<String>>,
+    check: Checker<'a>,
 }
 
-impl Check<'_> {
+impl Secrets<'_> {
     fn secret(&self, name: &str, content: &Content, secret: &Value) {
-        let (certificate, key, authorities): (&str, Option<&str>, &[&str]) = match content {
-            Content::Ca | Content::TlsCa => ("cert.pem", Some("key.pem"), &[]),
-            Content::Msp(_) => ("cert.pem", Some("key.pem"), &["cacert.pem", "tlscacert.pem"]),
-            Content::Tls(_) => ("tls.crt", Some("tls.key"), &["ca.crt"]),
-            Content::AdminClientCa => ("ca.crt", None, &[]),
+        let needed: &[&str] = match content {
+            Content::Ca | Content::TlsCa => &["cert.pem", "key.pem"],
+            Content::Msp(_) => &["cert.pem", "key.pem", "cacert.pem", "tlscacert.pem"],
+            Content::Tls(_) => &["tls.crt", "tls.key", "ca.crt"],
+            Content::AdminClientCa => &["ca.crt"],
             Content::Credentials { .. } => return,
         };
-        let mut missing = false;
-        for wanted in [certificate].iter().chain(&key).chain(authorities) {
-            if entry(secret, wanted).is_none() {
-                self.problem(name, format!("data[{wanted:?}]: missing"));
-                missing = true;
-            }
+        let missing: Vec<_> = needed.iter().filter(|key| entry(secret, key).is_none()).collect();
+        for key in &missing {
+            self.check.problem(self.subject(name), format!("data[{key:?}]: missing"));
         }
-        if missing {
+        if !missing.is_empty() {
             return;
         }
-        let Some(chain) = self.chain(name, secret, certificate) else { return };
-        let leaf = &chain[0];
-        self.check_validity(name, certificate, leaf);
-        if let Some(key) = key {
-            self.check_key(name, secret, key, leaf);
-        }
-        if let Some(authority) = authorities.first()
-            && let Some(mut trusted) = self.chain(name, secret, authority)
-        {
-            let mut between = chain[1..].to_vec();
-            between.extend(
-                entry(secret, "intermediatecert.pem").and_then(|pem| chain_from_pem(&pem, name).ok()).unwrap_or_default(),
-            );
-            if !leads_to(leaf, &between, &trusted) {
-                self.problem(name, format!("data[{certificate:?}]: is not signed by data[{authority:?}]"));
+        let one = |key: &str| self.item(name, secret, key);
+        let each = |stem: &str| entries_of(secret, stem).iter().filter_map(|key| one(key)).collect::<Vec<_>>();
+        match content {
+            Content::Msp(_) => {
+                let parts = MspParts {
+                    certificate: one("cert.pem"),
+                    keys: one("key.pem").into_iter().collect(),
+                    roots: each("cacert"),
+                    intermediates: each("intermediatecert"),
+                    tls_roots: each("tlscacert"),
+                    tls_intermediates: each("tlsintermediatecert"),
+                    revocations: each("crl"),
+                    admins: each("admincert"),
+                    config: one("config.yaml"),
+                };
+                // A folder's keys are written again; these are mounted as they are.
+                if let Some(key) = parts.keys.first()
+                    && blocks(&key.bytes).first().is_some_and(|(label, _)| label == "EC PARAMETERS")
+                {
+                    self.check
+                        .blame(key, "begins with EC PARAMETERS, at which Fabric's MSP stops: leave the key's own block only");
+                }
+                drop(self.check.msp(&parts));
             }
-            self.check_validity(name, authority, &trusted.remove(0));
-        }
-        if let Content::Tls(Member::Node(node) | Member::CaServer(node)) = content {
-            let absent: Vec<_> = node.advertised.iter().filter(|host| !leaf.bears(host)).map(String::as_str).collect();
-            if !absent.is_empty() {
-                let hosts = if leaf.hosts.is_empty() { "none".to_owned() } else { leaf.hosts.join(", ") };
-                self.problem(name, format!("data[{certificate:?}]: does not bear {} (its names: {hosts})", absent.join(", ")));
+            Content::Tls(member) => {
+                let parts = TlsParts {
+                    certificate: one("tls.crt"),
+                    keys: one("tls.key").into_iter().collect(),
+                    roots: one("ca.crt").into_iter().collect(),
+                    intermediates: Vec::new(),
+                };
+                let (node, hosts) = match member {
+                    Member::Node(node) | Member::CaServer(node) => (node.name.as_str(), node.advertised.as_slice()),
+                    Member::Admin => (name, &[][..]),
+                };
+                drop(self.check.tls(&parts, node, hosts));
+            }
+            Content::Ca | Content::TlsCa | Content::AdminClientCa | Content::Credentials { .. } => {
+                let certificate = one(needed[0]);
+                let chain = certificate.as_ref().and_then(|item| self.check.certificates(item));
+                if let (Some(item), Some(chain)) = (&certificate, chain) {
+                    self.check.check_validity(item, &chain[0]);
+                    if let Some(key) = needed.get(1) {
+                        let keys: Vec<Item> = one(key).into_iter().collect();
+                        drop(self.check.key(item, &chain[0], &keys));
+                    }
+                }
             }
         }
     }
 
-    fn chain(&self, name: &str, secret: &Value, key: &str) -> Option<Vec<Certificate>> {
-        let chain = chain_from_pem(&entry(secret, key)?, key).ok();
-        if chain.is_none() {
-            self.problem(name, format!("data[{key:?}]: is not a certificate in PEM"));
-        }
-        chain
+    fn subject(&self, name: &str) -> String {
+        format!("Secret {}/{name}", self.organization.namespace)
     }
 
-    fn check_key(&self, name: &str, secret: &Value, key: &str, certificate: &Certificate) {
-        let Some(pem) = entry(secret, key) else { return };
-        match key_from_pem(&pem, key) {
-            Ok(pair) if certificate.fits(&pair) => {}
-            Ok(_) => self.problem(name, format!("data[{key:?}]: does not fit the certificate")),
-            // Fabric reads older forms too (`EC PRIVATE KEY`), which are no reason to refuse.
-            Err(_) => self.warnings.borrow_mut().push(format!(
-                "whether data[{key:?}] of Secret {}/{name} fits its certificate was not checked: it is not in PKCS#8",
-                self.organization.namespace
-            )),
-        }
+    fn item(&self, name: &str, secret: &Value, key: &str) -> Option<Item> {
+        let path = mounted_path(key, &self.organization.domain);
+        Some(Item { subject: self.subject(name), prefix: format!("data[{key:?}]: "), path, bytes: entry(secret, key)? })
     }
-
-    fn check_validity(&self, name: &str, key: &str, certificate: &Certificate) {
-        if certificate.not_after < self.now {
-            self.problem(name, format!("data[{key:?}]: expired on {}", certificate.not_after));
-        } else if certificate.not_before > self.now {
-            self.problem(name, format!("data[{key:?}]: is not valid before {}", certificate.not_before));
-        }
-    }
-
-    fn problem(&self, name: &str, note: String) {
-        let place = Place::new(format!("Secret {}/{name}", self.organization.namespace));
-        self.problems.borrow_mut().push(place.note(note));
-    }
-}
-
-/// Whether a chain of signatures leads from a certificate to one that is trusted, over any of those between.
-fn leads_to(leaf: &Certificate, between: &[Certificate], trusted: &[Certificate]) -> bool {
-    let mut current = leaf;
-    for _ in 0..=between.len() {
-        if trusted.iter().any(|authority| current.is_signed_by(authority)) {
-            return true;
-        }
-        match between.iter().find(|next| *next != current && current.is_signed_by(next)) {
-            Some(next) => current = next,
-            None => return false,
-        }
-    }
-    false
 }

@@ -1,8 +1,9 @@
 //! Identities made here: an organization's two authorities, and what they sign.
 
 use super::certificate::Certificate;
+use super::check::MspConfig;
 use super::profile::{Authority, Pair};
-use super::secrets::{Content, Member, Msp, Tls, Wanted, entry, node_ous};
+use super::secrets::{Content, Member, Msp, Tls, Wanted, ca_file, entry, node_ous};
 use super::{NodeRole, Organization};
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
@@ -54,25 +55,33 @@ impl<'a> Generator<'a> {
         };
         Ok(Msp {
             pair: self.ca.sign_identity(&common_name(member, &self.organization.domain), unit, self.now)?,
-            ca: self.ca.pair.certificate.clone(),
-            tls_ca: self.tls_ca.pair.certificate.clone(),
-            config: Some(node_ous(&self.organization.domain)),
-            admin: None,
+            roots: vec![self.ca.pair.certificate.clone()],
+            signer: 0,
+            intermediates: Vec::new(),
+            tls_roots: vec![self.tls_ca.pair.certificate.clone()],
+            tls_intermediates: Vec::new(),
+            revocations: Vec::new(),
+            config: Some(MspConfig {
+                text: node_ous(&self.organization.domain),
+                names: vec![(ca_file(&self.organization.domain), 0, true)],
+            }),
+            admins: Vec::new(),
         })
     }
 
     pub fn tls(&self, member: &Member) -> Result<Tls> {
-        sign_tls(&self.tls_ca, member, &self.organization.domain, self.now)
+        sign_tls(&self.tls_ca, member, &self.organization.domain, None, self.now)
     }
 }
 
-/// Also for what a crypto-config does not hold: the TLS certificate of the CA server.
-pub fn sign_tls(authority: &Authority, member: &Member, domain: &str, now: jiff::Timestamp) -> Result<Tls> {
+/// Also for what a crypto-config does not hold: the TLS certificate of the CA server. With `key` the certificate is for a key that exists:
+/// ordering services know their members by it.
+pub fn sign_tls(authority: &Authority, member: &Member, domain: &str, key: Option<&str>, now: jiff::Timestamp) -> Result<Tls> {
     let hosts = match member {
         Member::Node(node) | Member::CaServer(node) => node.hosts.as_slice(),
         Member::Admin => &[],
     };
-    let pair = authority.sign_tls(&common_name(member, domain), hosts, now)?;
+    let pair = authority.sign_tls(&common_name(member, domain), hosts, key, now)?;
     Ok(Tls { pair, ca: authority.pair.certificate.clone() })
 }
 
@@ -84,7 +93,7 @@ pub fn common_name(member: &Member, domain: &str) -> String {
     }
 }
 
-fn kept_authority(organization: &Organization, secret: &str, body: &Value, now: jiff::Timestamp) -> Result<Authority> {
+pub fn kept_authority(organization: &Organization, secret: &str, body: &Value, now: jiff::Timestamp) -> Result<Authority> {
     let text = |key: &str| entry(body, key).and_then(|bytes| String::from_utf8(bytes).ok());
     let place = Place::new(format!("Secret {}/{secret}", organization.namespace));
     let (Some(certificate), Some(key)) = (text("cert.pem"), text("key.pem")) else {

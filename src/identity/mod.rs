@@ -1,4 +1,5 @@
-//! Identities: keys and certificates of an organization's nodes and users, as Secrets that are made once and never re-made.
+//! Identities: keys and certificates of an organization's nodes and users, as Secrets. They are made once; their certificates may be
+//! renewed by the same authority, and the pods that read them are marked with which ones they run.
 //!
 //! Also the other Secrets that are made once and kept (administrator of the CA server and of CouchDB). Pure but for the randomness of keys;
 //! the clock enters as an argument.
@@ -6,22 +7,28 @@
 use crate::error::{Error, Place, Result};
 use crate::manifest::Object;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod certificate;
+mod check;
 mod crypto_config;
 mod custody;
 mod generate;
+pub mod known;
 mod profile;
+mod renewal;
 mod secrets;
 #[cfg(test)]
 mod tests;
 
 use certificate::Certificate;
+use check::SOON;
 use crypto_config::Folder;
 pub use custody::Custody;
 use generate::{Generator, sign_tls};
-use profile::{Authority, Pair};
+use known::Pin;
+use profile::Authority;
+pub use renewal::{Renewal, of_orderers};
 use secrets::{Content, Maker, Member, Wanted, certificate_key, entry};
 pub use secrets::{FINGERPRINT, NOT_AFTER, SOURCE};
 
@@ -55,7 +62,7 @@ pub struct Node {
     pub name: String,
     /// Every name and address for its TLS certificate, the node's own address first: `peer0.org1`, `peer0`, `peer0.org1.svc`, ...
     pub hosts: Vec<String>,
-    /// Those that others are told to call it by, which every source's certificate must bear.
+    /// Those that others call it by, and those that values add: every source's certificate must be valid for them.
     pub advertised: Vec<String>,
 }
 
@@ -73,12 +80,32 @@ pub struct Plan {
     /// Secrets to create, complete with labels, authorities first: create them in this order, so that what an interruption leaves can
     /// be added to. Those that exist already are not among them.
     pub create: Vec<Object>,
+    /// Secrets that exist, with certificates of the same authority in place of theirs, complete. Each names the UID that was seen.
+    pub renew: Vec<Object>,
     /// Names of identity Secrets that exist and stay as they are.
     pub keep: Vec<String>,
+    /// What pods will read: digests of the certificates in every Secret of the namespace.
+    pub digests: BTreeMap<String, String>,
+    /// The same before anything is written.
+    pub digests_before: BTreeMap<String, String>,
+    /// What ordering services know their members by.
+    pub pins: BTreeMap<String, Pin>,
+    /// The same before anything is written.
+    pub pins_before: BTreeMap<String, Pin>,
+    /// Entries of MSP Secrets that the chart mounts only where there are any, with their paths.
+    pub items: BTreeMap<String, String>,
     /// Whether anything of `create` is a key generated here, so that the output says that it is for development.
     pub generated: bool,
     /// What the user should know of Secrets that stay: near their end, or without a host that is wanted now.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The names of the Secrets that are there once the plan is carried out.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let written = self.create.iter().chain(&self.renew).map(|object| &object.key.name);
+        written.chain(&self.keep).map(String::as_str).collect()
+    }
 }
 
 /// The names of all Secrets that the organization needs: those which [`plan`] wants to know of.
@@ -86,12 +113,13 @@ pub fn secret_names(organization: &Organization) -> Vec<String> {
     secrets::wanted(organization).into_iter().map(|wanted| wanted.name).collect()
 }
 
-/// Compares what the organization needs with the Secrets that exist (by name, as fetched) and makes what is missing.
+/// Compares what the organization needs with the Secrets that exist (by name, as fetched), makes what is missing, and renews what a source
+/// has other certificates for.
 ///
 /// # Errors
 ///
-/// A crypto-config without a node, with a key that does not fit its certificate, with a certificate that does not bear the node's
-/// address, that is expired or does not chain to its CA; an existing Secret that is another identity than the crypto-config's; an
+/// A crypto-config without a node, with a key that does not fit its certificate, with a certificate that is not valid for the node's
+/// address, that is expired or does not chain to its CA; an existing Secret of another authority than the crypto-config's; an
 /// organization to extend whose CA key is not there; Secrets or files of the user's own that a node could not use.
 pub fn plan(
     organization: &Organization,
@@ -100,11 +128,37 @@ pub fn plan(
     now: jiff::Timestamp,
 ) -> Result<Plan> {
     let wanted = secrets::wanted(organization);
+    let mut plan = decide(organization, &wanted, existing, source, now)?;
+    plan.digests_before = existing.iter().filter_map(|(name, secret)| Some((name.clone(), known::digest(secret)?))).collect();
+    let written: BTreeMap<&str, &Value> =
+        plan.create.iter().chain(&plan.renew).map(|object| (object.key.name.as_str(), &object.body)).collect();
+    let after = |name: &str| written.get(name).copied().or_else(|| existing.get(name));
+    let digests = plan.digests_before.clone().into_iter();
+    let digests = digests.chain(written.iter().filter_map(|(name, secret)| Some(((*name).to_owned(), known::digest(secret)?))));
+    let digests = digests.collect();
+    let pins = |of: &dyn Fn(&str) -> Option<Value>| -> BTreeMap<String, Pin> {
+        let orderers = wanted.iter().filter(|_| organization.role == NodeRole::Orderer);
+        let pin = |it: &Wanted| Some((it.content.usual_name()?, Pin::of(&of(&it.name)?, certificate_key(&it.content)?)?));
+        orderers.filter_map(pin).collect()
+    };
+    let (pins_before, pins) = (pins(&|name| existing.get(name).cloned()), pins(&|name| after(name).cloned()));
+    let msps = wanted.iter().filter(|it| matches!(it.content, Content::Msp(_)));
+    let items = secrets::further_items(msps.filter_map(|it| after(&it.name)));
+    Ok(Plan { digests, pins, pins_before, items, ..plan })
+}
+
+fn decide(
+    organization: &Organization,
+    wanted: &[Wanted],
+    existing: &BTreeMap<String, Value>,
+    source: &Source,
+    now: jiff::Timestamp,
+) -> Result<Plan> {
     let mut plan = match (&organization.custody, source) {
-        (Custody::Program, _) => Plan { warnings: warnings(organization, &wanted, existing, now), ..Plan::default() },
+        (Custody::Program, _) => Plan::default(),
         (Custody::User { .. }, Source::CryptoConfig { folder, .. }) => return Err(two_sources(organization, folder)),
         (Custody::User { .. }, Source::Generate) => {
-            Plan { warnings: custody::check_secrets(organization, &wanted, existing, now)?, ..Plan::default() }
+            Plan { warnings: custody::check_secrets(organization, wanted, existing, now)?, ..Plan::default() }
         }
         (Custody::Volume { mounted }, _) => {
             Plan { warnings: custody::check_volume(organization, mounted, source, now)?, ..Plan::default() }
@@ -113,23 +167,32 @@ pub fn plan(
     let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|wanted| existing.contains_key(&wanted.name));
     plan.keep = present.iter().map(|wanted| wanted.name.clone()).collect();
     if organization.custody != Custody::Program {
-        generate(organization, &wanted, &only_credentials(missing), existing, now, &mut plan)?;
+        generate(organization, wanted, &only_credentials(missing), existing, now, &mut plan)?;
         return Ok(plan);
     }
-    if organization.ca_server.is_some() {
-        let kept = present.iter().find(|wanted| matches!(wanted.content, Content::Ca)).and_then(|ca| existing.get(&ca.name));
-        if kept.is_some_and(|secret| entry(secret, "key.pem").is_none()) {
-            return Err(no_authority_key(organization, "ca"));
-        }
-    }
     match source {
-        Source::Generate => generate(organization, &wanted, &missing, existing, now, &mut plan)?,
+        Source::Generate => {
+            if organization.ca_server.is_some() {
+                let kept =
+                    present.iter().find(|wanted| matches!(wanted.content, Content::Ca)).and_then(|ca| existing.get(&ca.name));
+                if kept.is_some_and(|secret| entry(secret, "key.pem").is_none()) {
+                    return Err(no_authority_key(organization, "ca"));
+                }
+            }
+            generate(organization, wanted, &missing, existing, now, &mut plan)?;
+            renewal::with_new_names(organization, &present, existing, None, now, &mut plan)?;
+        }
         Source::CryptoConfig { folder, files } => {
             let folder = Folder::open(organization, folder, files, now)?;
-            same_identities(organization, &folder, &present, existing)?;
-            import(organization, &folder, &missing, now, &mut plan)?;
+            let offered = import(organization, &folder, wanted, existing, now)?;
+            renewal::renew(organization, offered, existing, &mut plan)?;
+            let server =
+                present.iter().filter(|it| matches!(it.content, Content::Tls(Member::CaServer(_)))).copied().collect::<Vec<_>>();
+            renewal::with_new_names(organization, &server, existing, folder.tls_pair(), now, &mut plan)?;
         }
     }
+    plan.keep.retain(|name| plan.renew.iter().all(|object| object.key.name != *name));
+    plan.warnings.extend(warnings(organization, wanted, existing, &plan, now));
     Ok(plan)
 }
 
@@ -170,81 +233,57 @@ fn generate(
     Ok(())
 }
 
+/// What a folder has for each Secret that it can fill, whether the Secret exists or not.
 fn import(
     organization: &Organization,
     folder: &Folder,
-    missing: &[&Wanted],
+    wanted: &[Wanted],
+    existing: &BTreeMap<String, Value>,
     now: jiff::Timestamp,
-    plan: &mut Plan,
-) -> Result<()> {
+) -> Result<Vec<Object>> {
     let maker = Maker { organization, source: "cryptogen" };
     let ca_server = organization.ca_server.is_some();
-    for Wanted { name, content } in missing {
+    let mut offered = Vec::new();
+    for Wanted { name, content } in wanted {
         let secret = match content {
             Content::Ca => folder.ca().map(|certificate| {
-                let key = folder.authority_key("ca", &certificate);
+                let kept = existing.get(name).and_then(|secret| renewal::kept_key(secret, &certificate));
+                let key = folder.authority_key("ca", &certificate).or(kept);
                 if ca_server && key.is_none() {
-                    return Err(no_authority_key(organization, "ca"));
+                    folder.lacks_authority_key("ca");
                 }
                 maker.authority(name, &certificate, key.as_deref())
             }),
             Content::TlsCa => folder.tls_ca().map(|certificate| {
-                let key = folder.authority_key("tlsca", &certificate);
+                let kept = existing.get(name).and_then(|secret| renewal::kept_key(secret, &certificate));
+                let key = folder.authority_key("tlsca", &certificate).or(kept);
                 maker.authority(name, &certificate, key.as_deref())
             }),
             Content::Msp(member) => folder.msp(member).map(|msp| maker.msp(name, &msp)),
-            // cryptogen makes no certificate for a CA server: the organization's own TLS authority signs it.
-            Content::Tls(member @ Member::CaServer(_)) => folder.tls_ca().map(|certificate| {
-                let key = folder.authority_key("tlsca", &certificate).ok_or_else(|| no_authority_key(organization, "tlsca"))?;
-                let authority = Authority::from_pair(Pair { certificate, key }, &format!("tlsca.{}", organization.domain))?;
-                maker.tls(name, &sign_tls(&authority, member, &organization.domain, now)?)
-            }),
+            // cryptogen makes no certificate for a CA server: the organization's own TLS authority signs it, once.
+            Content::Tls(Member::CaServer(_)) if existing.contains_key(name) => None,
+            Content::Tls(member @ Member::CaServer(_)) => match folder.tls_pair() {
+                Some(pair) => {
+                    let authority = Authority::from_pair(pair, &format!("tlsca.{}", organization.domain))?;
+                    Some(maker.tls(name, &sign_tls(&authority, member, &organization.domain, None, now)?))
+                }
+                None => {
+                    folder.lacks_authority_key("tlsca");
+                    None
+                }
+            },
             Content::Tls(member) => folder.tls(member).map(|tls| maker.tls(name, &tls)),
             Content::AdminClientCa => folder.tls_ca().map(|certificate| maker.admin_client_ca(name, &certificate)),
+            Content::Credentials { .. } if existing.contains_key(name) => None,
             Content::Credentials { user } => Some(maker.credentials(name, user)),
         };
         // `None` is a problem that the folder remembers: all of them are reported at once.
         if let Some(secret) = secret {
-            plan.create.push(secret?);
-        }
-    }
-    folder.finish()
-}
-
-/// Refuses a crypto-config that is not the one whose identities run.
-fn same_identities(
-    organization: &Organization,
-    folder: &Folder,
-    present: &[&Wanted],
-    existing: &BTreeMap<String, Value>,
-) -> Result<()> {
-    let mut others = Vec::new();
-    for Wanted { name, content } in present {
-        let offered = match content {
-            Content::Ca => folder.ca(),
-            Content::TlsCa | Content::AdminClientCa => folder.tls_ca(),
-            Content::Msp(member) => folder.msp(member).map(|msp| msp.pair.certificate),
-            Content::Tls(Member::CaServer(_)) | Content::Credentials { .. } => continue,
-            Content::Tls(member) => folder.tls(member).map(|tls| tls.pair.certificate),
-        };
-        let (Some(key), Some(offered)) = (certificate_key(content), offered) else { continue };
-        let fingerprint = |pem: &[u8]| Certificate::from_pem(pem, name).map(|certificate| certificate.fingerprint()).ok();
-        if existing.get(name).and_then(|secret| entry(secret, key)).and_then(|pem| fingerprint(&pem))
-            != fingerprint(offered.as_bytes())
-        {
-            let place = Place::new(format!("Secret {}/{name}", organization.namespace));
-            others.push(place.note(format!("data[{key:?}]: another certificate than the crypto-config's")));
+            offered.push(secret?);
         }
     }
     folder.finish()?;
-    if others.is_empty() {
-        return Ok(());
-    }
-    Err(Error::refused(format!("the identities of {:?} are not those of the crypto-config", organization.domain))
-        .at_all(others)
-        .why("identities are made once and kept: another one under the same name would cut its node off from its channels")
-        .now("nothing was made; the identities that exist are as they were")
-        .hint("leave --crypto-config out to keep them; to start anew, `uninstall` with --delete-data first"))
+    Ok(offered)
 }
 
 fn no_authority_key(organization: &Organization, which: &str) -> Error {
@@ -259,24 +298,25 @@ fn no_authority_key(organization: &Organization, which: &str) -> Error {
         .hint("put the key beside its certificate, or set ca.enabled=false")
 }
 
-/// How long before its end a certificate is spoken of.
-const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
-
 fn warnings(
     organization: &Organization,
     wanted: &[Wanted],
     existing: &BTreeMap<String, Value>,
+    plan: &Plan,
     now: jiff::Timestamp,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    let written: BTreeMap<&str, &Value> =
+        plan.create.iter().chain(&plan.renew).map(|object| (object.key.name.as_str(), &object.body)).collect();
     for Wanted { name, content } in wanted {
-        let Some(secret) = existing.get(name) else { continue };
-        if secret["metadata"]["labels"][LABEL].as_str() != Some(&organization.release) {
-            warnings.push(format!("Secret {}/{name} was not made by this release, and is used as it is", organization.namespace));
+        let kept = existing.get(name).filter(|_| !written.contains_key(name.as_str()));
+        let Some(secret) = kept.or_else(|| written.get(name.as_str()).copied()) else { continue };
+        let place = format!("Secret {}/{name}", organization.namespace);
+        if kept.is_some() && !is_own(organization, secret) {
+            warnings.push(format!("{place} was not made by this release, and is used as it is"));
         }
         let pem = certificate_key(content).and_then(|key| entry(secret, key));
         let Some(certificate) = pem.and_then(|pem| Certificate::from_pem(&pem, name).ok()) else { continue };
-        let place = format!("Secret {}/{name}", organization.namespace);
         if certificate.not_after < now {
             warnings.push(format!("the certificate in {place} expired on {}", certificate.not_after));
         } else if certificate.not_before > now {
@@ -284,17 +324,12 @@ fn warnings(
         } else if certificate.not_after.duration_since(now) < SOON {
             warnings.push(format!("the certificate in {place} ends on {}", certificate.not_after));
         }
-        if let Content::Tls(Member::Node(node) | Member::CaServer(node)) = content {
-            // A crypto-config need not bear more than the address; whoever made the certificate chose its names.
-            let generated = secret["metadata"]["annotations"][SOURCE] == "generate";
-            let hosts = if generated { node.hosts.as_slice() } else { &node.hosts[..node.hosts.len().min(1)] };
-            let absent: Vec<_> = hosts.iter().filter(|host| !certificate.bears(host)).map(String::as_str).collect();
-            if !absent.is_empty() {
-                warnings.push(format!("the certificate in {place} is kept, and does not bear {}", absent.join(", ")));
-            }
-        }
     }
     warnings
+}
+
+fn is_own(organization: &Organization, secret: &Value) -> bool {
+    secret["metadata"]["labels"][LABEL].as_str() == Some(&organization.release)
 }
 
 /// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.

@@ -75,24 +75,34 @@ impl Authority {
     }
 
     /// Signs a TLS certificate for a node (with its hosts) or a user (without any).
-    pub fn sign_tls(&self, common_name: &str, hosts: &[String], now: jiff::Timestamp) -> Result<Pair> {
+    /// The key is a new one unless one is given, in PEM.
+    pub fn sign_tls(&self, common_name: &str, hosts: &[String], key: Option<&str>, now: jiff::Timestamp) -> Result<Pair> {
         let mut params = leaf(now)?;
         params.distinguished_name = subject(&[(DnType::CommonName, common_name)]);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = hosts.iter().map(|host| alternative_name(host)).collect::<Result<_>>()?;
-        self.sign(params)
+        match key {
+            Some(pem) => {
+                let key = key_from_pem(pem.as_bytes(), &format!("the key of {common_name}"))?;
+                Ok(Pair { certificate: self.certify(params, &key)?, key: pem.to_owned() })
+            }
+            None => self.sign(params),
+        }
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Result<Pair> {
+    fn sign(&self, params: CertificateParams) -> Result<Pair> {
         let key = new_key()?;
+        Ok(Pair { certificate: self.certify(params, &key)?, key: key.serialize_pem() })
+    }
+
+    fn certify(&self, mut params: CertificateParams, key: &KeyPair) -> Result<String> {
         // Fabric verifies a chain at the moment at which its leaf begins (msp/mspimplsetup.go, getValidityOptsForCert), so an authority
         // that begins later, by another machine's clock, would not be accepted.
         if params.not_before.unix_timestamp() < self.not_before.as_second() {
             begin(&mut params, self.not_before)?;
         }
-        let certificate = params.signed_by(&key, &self.issuer).map_err(unmade)?.pem();
-        Ok(Pair { certificate, key: key.serialize_pem() })
+        Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.pem())
     }
 }
 
@@ -287,7 +297,9 @@ mod tests {
         let ca = Authority::generate("ca.org1", "org1", now).unwrap();
         // By the clock of another machine.
         let earlier = now - jiff::SignedDuration::from_mins(2);
-        for leaf in [ca.sign_identity("peer0.org1", "peer", earlier), ca.sign_tls("peer0.org1", &[], earlier)] {
+        let key = ca.pair.key.as_str();
+        let (new, same) = (ca.sign_tls("peer0.org1", &[], None, earlier), ca.sign_tls("peer0.org1", &[], Some(key), earlier));
+        for leaf in [ca.sign_identity("peer0.org1", "peer", earlier), new, same] {
             let leaf = Certificate::from_pem(leaf.unwrap().certificate.as_bytes(), "leaf").unwrap();
             assert_eq!(leaf.not_before.to_string(), "2026-11-22T18:35:00Z");
         }

@@ -2,7 +2,7 @@
 //!
 //! | Secret | keys | mounted by |
 //! |---|---|---|
-//! | `<node>-msp` | cert.pem, key.pem, cacert.pem, tlscacert.pem, and as the source has them config.yaml, admincert.pem | the node |
+//! | `<node>-msp` | cert.pem, key.pem, cacert.pem, tlscacert.pem, and as the source has them config.yaml, admincert.pem, intermediatecert.pem, tlsintermediatecert.pem, crl.pem; further ones of a kind are counted: cacert2.pem | the node |
 //! | `<node>-tls` | tls.crt, tls.key, ca.crt | the node |
 //! | `ca-tls` | likewise | the CA server |
 //! | `<release>-ca`, `<release>-tlsca` | cert.pem, key.pem if the source has it | the CA server; read to extend the organization |
@@ -11,6 +11,7 @@
 //! | credentials | username, password | the server and its client |
 
 use super::certificate::{Certificate, hex};
+use super::check::MspConfig;
 use super::profile::{Pair, random};
 use super::{LABEL, Node, NodeRole, Organization};
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ use crate::manifest::{Object, Source as Template};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// A Secret that the organization needs.
 pub struct Wanted {
@@ -37,6 +39,17 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// The usual name of a node's Secret, whatever the user calls it.
+    pub fn usual_name(&self) -> Option<String> {
+        match self {
+            Content::Msp(Member::Node(node)) => Some(format!("{}-msp", node.name)),
+            Content::Tls(Member::Node(node)) => Some(format!("{}-tls", node.name)),
+            _ => None,
+        }
+    }
+}
+
 /// Whom an identity is for.
 #[derive(Clone)]
 pub enum Member {
@@ -45,19 +58,26 @@ pub enum Member {
     CaServer(Node),
 }
 
-/// What a member signs with, and whom it trusts.
+/// What a member signs with, and whom it trusts. All of it is PEM.
 pub struct Msp {
     pub pair: Pair,
-    pub ca: String,
-    pub tls_ca: String,
+    pub roots: Vec<String>,
+    /// Index of the root that the certificate leads to.
+    pub signer: usize,
+    pub intermediates: Vec<String>,
+    pub tls_roots: Vec<String>,
+    pub tls_intermediates: Vec<String>,
+    pub revocations: Vec<String>,
     /// NodeOUs: which unit of a certificate's subject means which role.
-    pub config: Option<String>,
-    /// The administrator's certificate, where NodeOUs do not tell who is one.
-    pub admin: Option<String>,
+    pub config: Option<MspConfig>,
+    /// Administrators' certificates, where NodeOUs do not tell who is one.
+    pub admins: Vec<String>,
 }
 
 pub struct Tls {
+    /// The certificate may hold a chain.
     pub pair: Pair,
+    /// The authorities, in one text.
     pub ca: String,
 }
 
@@ -109,6 +129,91 @@ pub fn ca_file(domain: &str) -> String {
     format!("cacerts/ca.{domain}-cert.pem")
 }
 
+/// What an MSP's Secret may hold, and where the chart mounts it. Fabric reads one certificate a file, so further ones of a kind have
+/// entries and files of their own: `cacert2.pem` is `cacerts/cacert2.pem`.
+const FOLDERS: [(&str, &str, bool); 6] = [
+    ("cacert", "cacerts", true),
+    ("tlscacert", "tlscacerts", true),
+    ("intermediatecert", "intermediatecerts", true),
+    ("admincert", "admincerts", true),
+    ("tlsintermediatecert", "tlsintermediatecerts", false),
+    ("crl", "crls", false),
+];
+
+/// The entry of the nth file of a kind, counted from 0.
+fn entry_name(stem: &str, index: usize) -> String {
+    if index == 0 { format!("{stem}.pem") } else { format!("{stem}{}.pem", index + 1) }
+}
+
+/// Where an entry of an MSP's Secret is mounted beside those that the chart names itself. `None` for those, and for what no MSP has.
+fn further_path(entry: &str) -> Option<String> {
+    let name = entry.strip_suffix(".pem")?;
+    let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let number = &name[stem.len()..];
+    let (_, folder, chart_names_first) = FOLDERS.iter().find(|(known, ..)| *known == stem)?;
+    let counts = if number.is_empty() { !chart_names_first } else { number.parse().is_ok_and(|number: u16| number >= 2) };
+    counts.then(|| format!("{folder}/{entry}"))
+}
+
+/// Every entry that an MSP's Secret has of a kind, the first first.
+pub fn entries_of(secret: &Value, stem: &str) -> Vec<String> {
+    let data = secret["data"].as_object();
+    let named = |index: &usize| Some(entry_name(stem, *index)).filter(|name| data.is_some_and(|data| data.contains_key(name)));
+    let mut found: Vec<String> = named(&0).into_iter().collect();
+    found.extend((1..data.map_or(0, |data| data.len() + 2)).filter_map(|index| named(&index)));
+    found
+}
+
+/// Where an entry of an MSP's Secret lies below the MSP folder.
+pub fn mounted_path(entry: &str, domain: &str) -> String {
+    match entry {
+        "cacert.pem" => ca_file(domain),
+        "intermediatecert.pem" => "intermediatecerts/cert.pem".to_owned(),
+        _ => further_path(entry).unwrap_or_else(|| entry.to_owned()),
+    }
+}
+
+/// Entry and path of everything in MSP Secrets that the chart does not mount by itself.
+pub fn further_items<'a>(secrets: impl Iterator<Item = &'a Value>) -> BTreeMap<String, String> {
+    let entries = secrets.filter_map(|secret| secret["data"].as_object()).flat_map(|data| data.keys());
+    entries.filter_map(|entry| Some((entry.clone(), further_path(entry)?))).collect()
+}
+
+fn msp_entries(msp: &Msp, domain: &str) -> Vec<(String, String)> {
+    let mut order: Vec<usize> = (0..msp.roots.len()).collect();
+    order.sort_by_key(|index| *index != msp.signer);
+    let roots: Vec<String> = order.iter().map(|index| msp.roots[*index].clone()).collect();
+    let mut data = vec![("cert.pem".to_owned(), msp.pair.certificate.clone()), ("key.pem".to_owned(), msp.pair.key.clone())];
+    let mut add = |stem: &str, files: &[String]| {
+        data.extend(files.iter().enumerate().map(|(index, pem)| (entry_name(stem, index), pem.clone())));
+    };
+    add("cacert", &roots);
+    add("tlscacert", &msp.tls_roots);
+    add("intermediatecert", &msp.intermediates);
+    add("tlsintermediatecert", &msp.tls_intermediates);
+    add("crl", &msp.revocations);
+    add("admincert", &msp.admins);
+    if let Some(MspConfig { text, names }) = &msp.config {
+        let path_of = |named: &str| {
+            let (_, index, is_root) = names.iter().find(|(name, ..)| name == named)?;
+            let entry = match is_root {
+                true => entry_name("cacert", order.iter().position(|at| at == index)?),
+                false => entry_name("intermediatecert", *index),
+            };
+            Some(mounted_path(&entry, domain))
+        };
+        let line = |line: &str| match line.trim_start().strip_prefix("Certificate:").map(|named| named.trim()) {
+            Some(named) => match path_of(named.trim_matches(['"', '\''])) {
+                Some(path) => line.replace(named, &path),
+                None => line.to_owned(),
+            },
+            None => line.to_owned(),
+        };
+        data.push(("config.yaml".to_owned(), text.split_inclusive('\n').map(line).collect()));
+    }
+    data
+}
+
 /// Builds Secrets of one organization.
 pub struct Maker<'a> {
     pub organization: &'a Organization,
@@ -124,14 +229,8 @@ impl Maker<'_> {
     }
 
     pub fn msp(&self, name: &str, msp: &Msp) -> Result<Object> {
-        let mut data = vec![
-            ("cert.pem", msp.pair.certificate.as_str()),
-            ("key.pem", &msp.pair.key),
-            ("cacert.pem", &msp.ca),
-            ("tlscacert.pem", &msp.tls_ca),
-        ];
-        data.extend(msp.config.as_deref().map(|text| ("config.yaml", text)));
-        data.extend(msp.admin.as_deref().map(|text| ("admincert.pem", text)));
+        let data = msp_entries(msp, &self.organization.domain);
+        let data: Vec<_> = data.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
         self.secret(name, "Opaque", &data, Some(&msp.pair.certificate))
     }
 

@@ -4,7 +4,7 @@ use crate::manifest::annotation;
 use serde_json::{Value, json};
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const RELEASE: &str = "kubectl-fabric.io/release";
+pub const RELEASE: &str = "kubectl-fabric.io/release";
 const RELEASE_NAMESPACE: &str = "kubectl-fabric.io/release-namespace";
 
 /// A release, as its objects are marked.

@@ -133,12 +133,19 @@ pub fn recorded(object: &Object) -> Option<&str> {
 }
 
 /// Whether an object is a workload, whose pods might read something.
-pub(super) fn is_workload(object: &Object) -> bool {
+pub fn is_workload(object: &Object) -> bool {
     object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str())
 }
 
 fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
     key.namespace.as_deref().unwrap_or(namespace)
+}
+
+/// Names of the Secrets that a pod reads, as volumes or as environment.
+pub fn secrets(pod: &Value) -> impl Iterator<Item = &str> + Clone {
+    let names: Vec<&str> =
+        references(pod, "").into_iter().filter(|(kind, ..)| *kind == "Secret").map(|(.., name)| name).collect();
+    names.into_iter()
 }
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.

@@ -333,6 +333,302 @@ fn an_upgrade_changes_one_peer_after_the_other_and_leaves_the_rest_alone() {
     assert_eq!(applied.len(), 2, "only the peers: {applied:?}");
 }
 
+/// A crypto-config in a folder of the test, for an organization whose namespace is the test's own.
+struct Tree {
+    folder: PathBuf,
+    /// `peerOrganizations/org1`, the same folder.
+    organization: PathBuf,
+    domain: String,
+}
+
+impl Tree {
+    /// A tree of two peers as cryptogen lays it out, of authorities of its own.
+    fn new(namespace: &Namespace) -> Tree {
+        let folder = namespace.cluster.folder().join("crypto-config");
+        let domain = namespace.name.clone();
+        let tree = Tree { organization: folder.join("peerOrganizations").join(&domain), folder, domain };
+        let authority = "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,digitalSignature\nsubjectKeyIdentifier=hash";
+        for name in ["ca", "tlsca"] {
+            tree.make(&format!("{name}/{name}.{}-cert.pem", tree.domain), &format!("{name}/priv_sk"), name, "", authority);
+        }
+        let node_ous = ["Client", "Peer", "Admin", "Orderer"].map(|role| {
+            format!(
+                "  {role}OUIdentifier:\n    Certificate: cacerts/ca.{}-cert.pem\n    OrganizationalUnitIdentifier: {}\n",
+                tree.domain,
+                role.to_lowercase()
+            )
+        });
+        let node_ous = format!("NodeOUs:\n  Enable: true\n{}", node_ous.concat());
+        for member in ["".to_owned(), tree.peer("peer0"), tree.peer("peer1"), format!("users/Admin@{}/", tree.domain)] {
+            for (name, kind) in [("ca", "cacerts"), ("tlsca", "tlscacerts")] {
+                let file = format!("{name}.{}-cert.pem", tree.domain);
+                tree.copy(&format!("{name}/{file}"), &format!("{member}msp/{kind}/{file}"));
+            }
+            tree.write(&format!("{member}msp/config.yaml"), &node_ous);
+            if !member.is_empty() {
+                tree.issue(&member, &format!("{member}msp/signcerts/cert.pem"), &format!("{member}msp/keystore/priv_sk"), "ca");
+                let role = if member.starts_with("users") { "client" } else { "server" };
+                tree.issue(&member, &format!("{member}tls/{role}.crt"), &format!("{member}tls/{role}.key"), "tlsca");
+                tree.copy(&format!("tlsca/tlsca.{}-cert.pem", tree.domain), &format!("{member}tls/ca.crt"));
+            }
+        }
+        tree
+    }
+
+    fn peer(&self, name: &str) -> String {
+        format!("peers/{name}.{}/", self.domain)
+    }
+
+    fn path(&self, below: &str) -> String {
+        let path = self.organization.join(below);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of this test");
+        path.display().to_string()
+    }
+
+    fn write(&self, below: &str, text: &str) {
+        fs::write(self.path(below), text).expect("a file of this test");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).expect("a file of this test");
+    }
+
+    fn read(&self, below: &str) -> String {
+        fs::read_to_string(self.path(below)).expect("a file of this test")
+    }
+
+    /// A certificate of a member, by `ca` or `tlsca`, for the key in the file if there is one.
+    fn issue(&self, member: &str, certificate: &str, key: &str, by: &str) {
+        let name = member.split('/').nth(1).unwrap_or_default();
+        self.make(certificate, key, name, by, &format!("basicConstraints=CA:FALSE\nsubjectAltName=DNS:{name}"));
+    }
+
+    fn make(&self, certificate: &str, key: &str, name: &str, by: &str, extensions: &str) {
+        let (certificate, key, request) = (self.path(certificate), self.path(key), self.path("../request"));
+        let openssl = |arguments: &[&str]| {
+            let output = Command::new("openssl").args(arguments).output().expect("openssl is there");
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        if !std::path::Path::new(&key).exists() {
+            openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key]);
+        }
+        let subject = format!("/OU=peer/CN={name}");
+        openssl(&["req", "-new", "-key", &key, "-subj", &subject, "-out", &request]);
+        self.write("../extensions", extensions);
+        let extensions = self.path("../extensions");
+        let sign = ["x509", "-req", "-days", "3650", "-in", &request, "-out", &certificate, "-extfile", &extensions];
+        if by.is_empty() {
+            return openssl(&[&sign[..], &["-signkey", key.as_str()]].concat());
+        }
+        let signer = self.path(&format!("{by}/{by}.{}-cert.pem", self.domain));
+        let signing_key = self.path(&format!("{by}/priv_sk"));
+        openssl(&[&sign[..], &["-CA", signer.as_str(), "-CAkey", &signing_key, "-CAcreateserial"]].concat());
+    }
+
+    /// Renews both certificates of a peer, for the keys that it has.
+    fn renew(&self, peer: &str) {
+        let member = self.peer(peer);
+        self.issue(&member, &format!("{member}msp/signcerts/cert.pem"), &format!("{member}msp/keystore/priv_sk"), "ca");
+        self.issue(&member, &format!("{member}tls/server.crt"), &format!("{member}tls/server.key"), "tlsca");
+    }
+}
+
+impl Namespace<'_> {
+    /// UIDs of the pods of these nodes.
+    fn pods(&self, nodes: &[&str]) -> BTreeMap<String, String> {
+        let uid = |node: &&str| {
+            let pod = self.get("pod", &format!("{node}-0")).unwrap_or_else(|| panic!("no pod of {node}"));
+            ((*node).to_owned(), text(&pod["metadata"]["uid"]))
+        };
+        nodes.iter().map(uid).collect()
+    }
+
+    /// Runs an operation, and returns the nodes whose pods are others after it.
+    fn restarted(&self, verb: &str, arguments: &str) -> Vec<String> {
+        let nodes = ["ca", "peer0", "peer1"];
+        let before = self.pods(&nodes);
+        self.run(verb, arguments).success();
+        self.assert_ready(&nodes);
+        let after = self.pods(&nodes);
+        before.into_iter().filter(|(node, uid)| after[node] != *uid).map(|(node, _)| node).collect()
+    }
+}
+
+#[test]
+fn certificates_that_their_authority_renewed_roll_the_nodes_that_use_them_in_turn() {
+    let Some(cluster) = support::cluster() else { return };
+    let org1 = Namespace::of_this_test(&cluster);
+    let tree = Tree::new(&org1);
+    let folder = format!("--crypto-config {}", tree.folder.display());
+    org1.run("install", &folder).success();
+    assert!(org1.restarted("upgrade", &folder).is_empty(), "nothing changed");
+    assert!(org1.restarted("upgrade", "").is_empty());
+
+    tree.renew("peer0");
+    tree.renew("peer1");
+    let preview = cluster.fabric().args(["diff", "upgrade", "org1", "-n", &org1.name]).args(folder.split(' '));
+    let output = preview.arg("--exit-code").run().exits(2);
+    assert!(output.told().contains("kubectl-fabric.io/identities"), "a preview shows what will restart: {}", output.told());
+    let before = org1.identities();
+    let output = org1.run("upgrade", &format!("{folder} --events json")).success();
+    let events: Vec<Value> = output.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let place = |event: &str, peer: &str| {
+        let is_of = |it: &&Value| text(&it["object"]).ends_with(&format!("/{peer}"));
+        let found =
+            events.iter().position(|it| it["event"] == event && is_of(&it) && (event == "applied" || it["ready"] == true));
+        found.unwrap_or_else(|| panic!("{event} of {peer} is not told: {}", output.stderr))
+    };
+    assert!(place("waiting", "peer0") < place("applied", "peer1"), "one after the other");
+    assert_eq!(org1.identities().text("peer0-tls", "tls.crt"), tree.read(&format!("{}tls/server.crt", tree.peer("peer0"))));
+    assert_eq!(org1.identities().text("peer0-tls", "tls.key"), before.text("peer0-tls", "tls.key"));
+    assert!(org1.restarted("upgrade", &folder).is_empty(), "and once only");
+    org1.run("drift", "").exits(0);
+
+    // Only the one that changed, and a rollback takes no certificate back: it restarts nothing.
+    tree.renew("peer1");
+    assert_eq!(org1.restarted("upgrade", &folder), ["peer1"]);
+    assert!(org1.restarted("rollback", "").is_empty());
+    assert_eq!(org1.identities().text("peer1-tls", "tls.crt"), tree.read(&format!("{}tls/server.crt", tree.peer("peer1"))));
+
+    // Secrets that are gone are made again from the folder, and their nodes restart.
+    tree.renew("peer0");
+    cluster.kubectl().args(["-n", &org1.name, "delete", "secret", "peer0-tls", "peer0-msp"]).run().success();
+    assert_eq!(org1.restarted("upgrade", &folder), ["peer0"]);
+}
+
+#[test]
+fn a_renewal_that_is_interrupted_is_finished_by_the_same_command() {
+    let Some(cluster) = support::cluster() else { return };
+    let org1 = Namespace::of_this_test(&cluster);
+    let tree = Tree::new(&org1);
+    let folder = tree.folder.display().to_string();
+    let command = || cluster.fabric().args(["upgrade", "org1", "-n", &org1.name, "--crypto-config", &folder]);
+    org1.run("install", &format!("--crypto-config {folder}")).success();
+    let before = org1.pods(&["peer0", "peer1"]);
+    let certificate = org1.identities().text("peer1-tls", "tls.crt");
+    tree.renew("peer0");
+    tree.renew("peer1");
+    let mut child = command().spawn();
+    until("the Secrets to be written", || (org1.identities().text("peer1-tls", "tls.crt") != certificate).then_some(()));
+    child.kill().expect("a child of ours");
+    child.wait().expect("its end");
+    // Without the folder, too: what is in the Secrets is what nodes have to run with.
+    org1.run("upgrade", "").success();
+    org1.assert_ready(&["ca", "peer0", "peer1"]);
+    let after = org1.pods(&["peer0", "peer1"]);
+    assert!(before.iter().all(|(peer, uid)| after[peer] != *uid), "both run with the new certificates");
+    command().run().success();
+    assert_eq!(org1.pods(&["peer0", "peer1"]), after);
+}
+
+#[test]
+fn a_certificate_that_the_user_renews_in_a_secret_is_drift_and_rolls_its_node_at_the_next_upgrade() {
+    let Some(cluster) = support::cluster() else { return };
+    let org1 = Namespace::of_this_test(&cluster);
+    let tree = Tree::new(&org1);
+    cluster.kubectl().args(["create", "namespace", &org1.name]).run().success();
+    let secret = |name: &str, files: &[(&str, &str)]| {
+        let files: Vec<String> =
+            files.iter().map(|(entry, file)| format!("--from-file={entry}={}", tree.organization.join(file).display())).collect();
+        let make =
+            cluster.kubectl().args(["-n", &org1.name, "create", "secret", "generic", name, "--dry-run=client", "-o", "yaml"]);
+        let yaml = make.args(&files).run().success().stdout;
+        cluster.apply(&org1.name, &yaml);
+    };
+    let (ca, tlsca) = (format!("ca/ca.{}-cert.pem", org1.name), format!("tlsca/tlsca.{}-cert.pem", org1.name));
+    let keep = |peer: &str| {
+        let member = tree.peer(peer);
+        let file = |path: &str| format!("{member}{path}");
+        let (cert, key, config) = (file("msp/signcerts/cert.pem"), file("msp/keystore/priv_sk"), file("msp/config.yaml"));
+        let msp = [("cert.pem", cert.as_str()), ("key.pem", key.as_str()), ("cacert.pem", ca.as_str()), ("tlscacert.pem", tlsca.as_str())];
+        secret(&format!("{peer}-msp"), &[&msp[..], &[("config.yaml", config.as_str())]].concat());
+        let (cert, key) = (file("tls/server.crt"), file("tls/server.key"));
+        secret(&format!("{peer}-tls"), &[("tls.crt", &cert), ("tls.key", &key), ("ca.crt", &tlsca)]);
+    };
+    keep("peer0");
+    keep("peer1");
+    let values = "--set crypto.source=secret,ca.enabled=false";
+    org1.run("install", values).success();
+    let nodes = ["peer0", "peer1"];
+    org1.assert_ready(&nodes);
+    org1.run("drift", "").exits(0);
+    let before = org1.pods(&nodes);
+    tree.renew("peer1");
+    keep("peer1");
+    let output = org1.run("drift", "").exits(2);
+    assert!(output.stderr.contains("peer1 runs with certificates that its Secrets no longer hold"), "{}", output.stderr);
+    assert!(!output.told().contains("peer0 runs"), "{}", output.told());
+    let status = org1.run("status", "").success().stdout;
+    let line = status.lines().find(|line| line.contains("StatefulSet") && line.contains("peer1")).expect("its line").to_owned();
+    assert!(line.contains("runs with certificates from before Secret peer1-msp, peer1-tls changed"), "{line}");
+    assert!(!status.lines().any(|line| line.contains("peer0") && line.contains("from before")), "{status}");
+    org1.run("upgrade", "").success();
+    org1.assert_ready(&nodes);
+    let after = org1.pods(&nodes);
+    assert_eq!((after["peer0"] == before["peer0"], after["peer1"] == before["peer1"]), (true, false));
+    org1.run("drift", "").exits(0);
+    assert!(!org1.run("status", "").success().stdout.contains("from before"));
+}
+
+#[test]
+fn a_name_added_later_is_in_the_certificate_that_nodes_then_run_with() {
+    let Some(cluster) = support::cluster() else { return };
+    let org1 = Namespace::of_this_test(&cluster);
+    org1.run("install", "").success();
+    let key = org1.identities().text("peer0-tls", "tls.key");
+    assert_eq!(org1.restarted("upgrade", "--set tls.extraSans={peers.example.com}"), ["ca", "peer0", "peer1"]);
+    let identities = org1.identities();
+    assert_eq!(identities.text("peer0-tls", "tls.key"), key);
+    for node in ["ca", "peer0", "peer1"] {
+        let tls = |entry| identities.text(&format!("{node}-tls"), entry);
+        assert_signed(&cluster, &tls("ca.crt"), &tls("tls.crt"), &["-verify_hostname", "peers.example.com"]);
+    }
+    assert!(org1.restarted("upgrade", "").is_empty());
+
+    // The authority's key is taken away, as one does who keeps it elsewhere.
+    let patch = r#"[{"op": "remove", "path": "/data/key.pem"}]"#;
+    let remove = ["-n", &org1.name, "patch", "secret", "org1-tlsca", "--type=json", "-p", patch];
+    cluster.kubectl().args(remove).run().success();
+    let output = org1.run("upgrade", "--set tls.extraSans={peers.example.com,more.example.com}").exits(4);
+    assert!(output.stderr.contains("peer0-tls   is not valid for more.example.com"), "{}", output.stderr);
+    assert_eq!(org1.identities().text("peer0-tls", "tls.crt"), identities.text("peer0-tls", "tls.crt"));
+}
+
+#[test]
+fn a_password_that_changed_in_a_secret_of_the_user_restarts_the_server_that_reads_it() {
+    let Some(cluster) = support::cluster() else { return };
+    let org1 = Namespace::of_this_test(&cluster);
+    cluster.kubectl().args(["create", "namespace", &org1.name]).run().success();
+    let secret = |password: &str| {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: mine}\ntype: kubernetes.io/basic-auth\nstringData:";
+        cluster.apply(&org1.name, &format!("{text} {{username: admin, password: {password}}}\n"));
+    };
+    secret("one");
+    org1.run("install", "--set ca.existingSecret=mine").success();
+    assert!(org1.restarted("upgrade", "").is_empty());
+    secret("two");
+    assert_eq!(org1.restarted("upgrade", ""), ["ca"]);
+}
+
+#[test]
+fn an_orderers_tls_key_is_not_exchanged_below_its_channels() {
+    let Some(cluster) = support::cluster() else { return };
+    let namespace = cluster.namespace("orgorderer1");
+    let run =
+        |verb: &str, arguments: &[&str]| cluster.fabric().args([verb, "orgorderer1", "-n", &namespace]).args(arguments).run();
+    run("install", &[]).success();
+    let secret = |name: &str| cluster.get("secret", name, Some(&namespace)).expect("the identity")["data"].clone();
+    let before = secret("orderer0-tls");
+    // The Secret is deleted by hand: the authority would sign a certificate for another key.
+    cluster.kubectl().args(["-n", &namespace, "delete", "secret", "orderer0-tls"]).run().success();
+    let output = run("upgrade", &[]).exits(4);
+    assert!(output.stderr.contains("U42") && output.stderr.contains("orderer0"), "{}", output.stderr);
+    assert!(output.stderr.contains("consenter"), "it says what to do: {}", output.stderr);
+    assert!(cluster.get("secret", "orderer0-tls", Some(&namespace)).is_none(), "a refusal writes nothing");
+    run("upgrade", &["--force", "U42"]).success();
+    assert_ne!(secret("orderer0-tls")["tls.key"], before["tls.key"]);
+}
+
 /// Another organization's claim of the same size, for any volume without a class; with `volume`, for this one.
 fn claim(name: &str, volume: &str) -> String {
     format!(

@@ -7,8 +7,9 @@ use super::arguments::{Format, OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
 use crate::error::Result;
+use crate::fabric::guard::Facts;
 use crate::manifest::HookEvent;
-use crate::release::{Record, ReleaseName};
+use crate::release::{self, Record, ReleaseName};
 use crate::storage;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -39,8 +40,16 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let namespace = edge.connection.namespace_of(release.as_str())?;
     let (record, resources, identities) = edge.read(false, async |cluster| {
         let record = storage::read(cluster, &namespace, release.as_str(), arguments.revision).await?;
-        let (resources, identities) =
+        let (mut resources, identities) =
             futures::join!(resources::live(cluster, &record.inventory), identities::of(cluster, &namespace, release.as_str()));
+        if let Some(known) = Facts::read(&record.guard).identities {
+            resources::compare_certificates(
+                &mut resources,
+                &known,
+                &identities.digests,
+                &release::command("upgrade", release.as_str(), &namespace),
+            );
+        }
         Ok((record, resources, identities))
     })?;
     if arguments.output.output == Format::Table {

@@ -1,9 +1,11 @@
 //! The objects of a release as they are in the cluster now: one LIST per kind and namespace, all at once.
 
 use crate::cluster::{ApiErrorKind, Cluster, Kind};
+use crate::identity::known::{self, Known, MARK};
 use crate::manifest::ObjectKey;
 use crate::manifest::readiness::{Readiness, readiness};
 use crate::release::InventoryItem;
+use crate::render::secrets_read_by;
 use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell, time};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -16,6 +18,16 @@ pub struct Resource {
     api_version: String,
     state: State,
     created: Option<Timestamp>,
+    /// Of a workload: the certificates that its pods run with.
+    certificates: Option<Certificates>,
+    /// Why an upgrade would restart its pods.
+    outdated: String,
+}
+
+struct Certificates {
+    mark: Option<String>,
+    /// Secrets that the pods read.
+    secrets: Vec<String>,
 }
 
 enum State {
@@ -65,15 +77,22 @@ pub async fn live(cluster: &Cluster, inventory: &[InventoryItem]) -> Vec<Resourc
     let found: BTreeMap<_, _> = join_all(lists).await.into_iter().collect();
     let resource = |item: &InventoryItem| {
         let group = (kind(item), item.key.namespace.as_deref());
-        let (state, created) = match found.get(&group) {
+        let (state, body) = match found.get(&group) {
             Some(Ok(objects)) => match objects.get(&item.key.name) {
-                Some(body) => (state(body), created(body)),
+                Some(body) => (state(body), Some(body)),
                 None => (State::Missing, None),
             },
             Some(Err(message)) => (State::Unknown(message.clone()), None),
             None => (State::Missing, None),
         };
-        Resource { key: item.key.clone(), api_version: item.api_version.clone(), state, created }
+        Resource {
+            key: item.key.clone(),
+            api_version: item.api_version.clone(),
+            state,
+            created: body.and_then(created),
+            certificates: body.and_then(certificates),
+            outdated: String::new(),
+        }
     };
     inventory.iter().map(resource).collect()
 }
@@ -109,6 +128,39 @@ fn created(body: &Value) -> Option<Timestamp> {
     body["metadata"]["creationTimestamp"].as_str()?.parse().ok()
 }
 
+fn certificates(body: &Value) -> Option<Certificates> {
+    let template = body.pointer("/spec/template").filter(|_| body["apiVersion"] == "apps/v1")?;
+    let mark = template.pointer(&format!("/metadata/annotations/{}", MARK.replace('/', "~1")));
+    Some(Certificates {
+        mark: mark.and_then(Value::as_str).map(str::to_owned),
+        secrets: secrets_read_by(&template["spec"]).map(str::to_owned).collect(),
+    })
+}
+
+/// Finds workloads whose pods run with other certificates than their Secrets hold now; `upgrade` is the command that restarts them.
+pub fn compare_certificates(resources: &mut [Resource], known: &Known, now: &BTreeMap<String, String>, upgrade: &str) {
+    let current = known.clone().with_current(now);
+    for resource in resources {
+        let Some(certificates) = &resource.certificates else { continue };
+        let workload = format!("{}/{}", resource.key.kind, resource.key.name);
+        let reads = certificates.secrets.iter().map(String::as_str);
+        let Some(wanted) = current.mark(&workload, reads.clone()).filter(|wanted| certificates.mark.as_ref() != Some(wanted))
+        else {
+            continue;
+        };
+        let before = certificates.mark.clone().or_else(|| known.unmarked.as_ref().and_then(|it| known::mark(&it.secrets, reads)));
+        let secrets = known::changed(&before.unwrap_or_default(), &wanted).join(", ");
+        resource.outdated = format!("runs with certificates from before Secret {secrets} changed: `{upgrade}` restarts it");
+    }
+}
+
+impl Resource {
+    fn reason(&self) -> String {
+        let parts = [self.state.reason(), &self.outdated];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
+
 pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> Text {
     if resources.is_empty() {
         return "RESOURCES: none\n".into();
@@ -118,15 +170,15 @@ pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> Text {
         let elsewhere = resource.key.namespace.as_deref().filter(|other| *other != namespace);
         let name = elsewhere.map_or(resource.key.name.clone(), |other| format!("{other}/{}", resource.key.name));
         let style = match resource.state {
-            State::Ready => GREEN,
-            State::Waiting(_) | State::Unknown(_) => YELLOW,
+            State::Ready if resource.outdated.is_empty() => GREEN,
+            State::Ready | State::Waiting(_) | State::Unknown(_) => YELLOW,
             State::Failed(_) | State::Missing => RED,
         };
         table.row([
             (&resource.key.kind).into(),
             name.into(),
             Cell::styled(resource.state.word(), style),
-            resource.state.reason().into(),
+            resource.reason().into(),
             resource.created.map(|created| time::age(created, now)).unwrap_or_default().into(),
         ]);
     }
@@ -143,7 +195,7 @@ pub fn document(resources: &[Resource]) -> Value {
             "namespace": resource.key.namespace,
             "name": resource.key.name,
             "ready": resource.state.word(),
-            "reason": resource.state.reason(),
+            "reason": resource.reason(),
             "created": resource.created.map(|created| created.to_string()),
         })
     };

@@ -2,6 +2,7 @@
 
 use crate::chart::Chart;
 use crate::fabric::{MODEL, Subject};
+use crate::identity::known::Known;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,6 +46,9 @@ pub struct Facts {
     /// Rules that this revision overrode.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forced: Vec<String>,
+    /// The certificates with which the release's pods were rolled out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identities: Option<Known>,
 }
 
 impl Facts {

@@ -26,6 +26,7 @@ use super::organization::Names;
 use super::settings::Settings;
 use super::versions::Span;
 use crate::error::nearest;
+use crate::identity::Renewal;
 use semver::Version;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,6 +189,13 @@ pub enum When {
     Capability,
     /// A rollback to before something that cannot be undone.
     History,
+    /// An orderer's certificate changes that channels know it by: its TLS certificate, or the one that it signs with.
+    Renewed {
+        is_tls: bool,
+        same_key: bool,
+        orderer: Span,
+        consensus: &'static [&'static str],
+    },
     /// No row knows the step between two versions.
     Unlisted,
 }
@@ -250,6 +258,13 @@ impl Rule {
             ),
             When::Capability => ("a channel's capability level".to_owned(), "a version that does not know it".to_owned()),
             When::History => ("after something that stays".to_owned(), "a revision before it".to_owned()),
+            When::Renewed { is_tls, same_key, orderer, consensus } => {
+                let certificate = if is_tls { "TLS" } else { "signing" };
+                let key = if same_key { "the same key" } else { "another key" };
+                let version = if orderer.to_string() == "any" { String::new() } else { format!("; orderer {orderer}") };
+                let to = format!("one of {key}{version}; consensus {}", consensus.join(" or "));
+                (format!("an orderer's {certificate} certificate"), to)
+            }
             When::Unlisted => ("any".to_owned(), "a version that no other rule names".to_owned()),
         };
         (components, from, to)
@@ -280,6 +295,8 @@ pub struct Wanted {
     pub missing: Vec<(String, String)>,
     /// Pods of others in the namespace, where a policy will deny them by default: the policy, and their names.
     pub strangers: Option<(String, Vec<String>)>,
+    /// Certificates of orderers that change.
+    pub renewals: Vec<Renewal>,
 }
 
 /// Everything that the table says of a step, allowances included.
@@ -342,6 +359,9 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
             judgement.find(|rule| matches!(rule.when, When::OrderersBehind), &format!("release {release}"), what);
         }
     }
+    for renewal in &wanted.renewals {
+        renewed(renewal, wanted, consensus, &mut judgement);
+    }
     if wanted.is_rollback {
         for what in running.facts.stays(&wanted.facts) {
             judgement.find(|rule| matches!(rule.when, When::History), &format!("release {release}"), what);
@@ -391,6 +411,25 @@ impl Judgement {
             self.findings.push(Finding { rule, place: place.to_owned(), what: what.clone() });
         }
     }
+}
+
+/// A certificate that channels know an orderer by.
+fn renewed(renewal: &Renewal, wanted: &Wanted, consensus: &str, judgement: &mut Judgement) {
+    let node = wanted.nodes.iter().find(|node| node.place.rsplit('/').next() == Some(renewal.node.as_str()));
+    let orderer = |node: &Node| node.programs.values().find(|program| program.component == Component::Orderer)?.version.clone();
+    let version = node.and_then(orderer);
+    let applies = |rule: &Rule| match rule.when {
+        When::Renewed { is_tls, same_key, orderer, consensus: names } => {
+            (is_tls, same_key) == (renewal.is_tls, renewal.same_key)
+                && names.contains(&consensus)
+                && version.as_ref().is_none_or(|version| orderer.holds(version))
+        }
+        _ => false,
+    };
+    let certificate = if renewal.is_tls { "TLS" } else { "signing" };
+    let key = if renewal.same_key { "the same key" } else { "another key" };
+    let place = node.map_or(renewal.node.as_str(), |node| node.place.as_str());
+    judgement.find(applies, place, format!("{certificate} certificate → one of {key}"));
 }
 
 /// What is wanted, wherever it comes from.

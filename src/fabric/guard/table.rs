@@ -30,6 +30,14 @@ const SNAPSHOTS_AND_LEVELS: &str = "a peer ends at a capability level that it do
                                     snapshot that a later line joined a channel by; nothing here can see either";
 const LEVELS_ARE_KNOWN: &str = "see that no channel's capability levels are above what the earlier line knows, and say --force U14; or \
                                 restore the ledger's backup";
+const BEFORE_1_4_9: Span = Span::ALWAYS.before(1, 4, 9);
+
+/// Where each channel's configuration holds the orderers' certificates.
+const PINNED: &[&str] = &["etcdraft", "BFT"];
+const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and an orderer with another key is not let in \
+                         by the others: with a second one the channel stands still";
+const WHOLE_CERTIFICATE: &str =
+    "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
 
 const NODES: &[Component] = &[Peer, Orderer];
 const GONE_IN_3: &[&str] = &["kafka", "solo"];
@@ -277,7 +285,8 @@ pub const RULES: &[Rule] = &[
         when: step(COUCHDB_3, COUCHDB_2, Way::Any),
         verdict: Verdict::Block,
         reason: "CouchDB 2 cannot read what CouchDB 3 wrote",
-        way_out: "its content can be rebuilt: stop the peer, empty CouchDB's volume, run `peer node rebuild-dbs`, and say --force U20",
+        way_out: "stay on CouchDB 3; or, since its content can be rebuilt, for one peer at a time: stop it, empty CouchDB's volume, run \
+                  `peer node rebuild-dbs`, and say --force U20",
         source: "docs/source/commands/peernode.md",
     },
     Rule {
@@ -551,6 +560,54 @@ pub const RULES: &[Rule] = &[
         way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have policies of their own, say \
                   --force U41",
         source: "kubernetes.io, Network Policies, \"Default policies\"",
+    },
+    Rule {
+        id: "U42",
+        components: &[Orderer],
+        when: When::Renewed { is_tls: true, same_key: false, orderer: ANY, consensus: PINNED },
+        verdict: Verdict::NeedsAction,
+        reason: OTHER_KEY,
+        way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; cert-manager: rotationPolicy Never); or, \
+                  for one orderer at a time, put the new certificate into its consenter entry in the configuration of every channel, roll \
+                  it out with --force U42, and go on when that orderer follows its channels again",
+        source: "docs/source/certs_management.md; orderer/common/cluster/util.go of v3.1.5",
+    },
+    Rule {
+        id: "U42",
+        components: &[Orderer],
+        when: When::Renewed { is_tls: true, same_key: true, orderer: BEFORE_1_4_9, consensus: PINNED },
+        verdict: Verdict::NeedsAction,
+        reason: WHOLE_CERTIFICATE,
+        way_out: "upgrade to 1.4.9 or later first, which compares keys",
+        source: "hyperledger/fabric#1825",
+    },
+    Rule {
+        id: "U42",
+        components: &[Orderer],
+        when: When::Renewed { is_tls: true, same_key: true, orderer: Span::since(2, 0, 0).before(2, 2, 1), consensus: PINNED },
+        verdict: Verdict::NeedsAction,
+        reason: WHOLE_CERTIFICATE,
+        way_out: "upgrade to 2.2.1 or later first, which compares keys",
+        source: "hyperledger/fabric#1825",
+    },
+    Rule {
+        id: "U43",
+        components: &[Orderer],
+        when: When::Renewed { is_tls: false, same_key: false, orderer: ANY, consensus: &["BFT"] },
+        verdict: Verdict::NeedsAction,
+        reason: "a channel on BFT knows each orderer by the certificate it signs with: with another key its votes do not count",
+        way_out: "renew with the same key; or, for one orderer at a time, put the new certificate into its consenter entry (identity) in the \
+                  configuration of every channel, roll it out with --force U43, and go on when that orderer follows its channels again",
+        source: "release_notes/v3.1.2.md; docs/source/certs_management.md",
+    },
+    Rule {
+        id: "U43",
+        components: &[Orderer],
+        when: When::Renewed { is_tls: false, same_key: true, orderer: Span::since(3, 0, 0).before(3, 1, 2), consensus: &["BFT"] },
+        verdict: Verdict::NeedsAction,
+        reason: "before 3.1.2 a channel on BFT knows each orderer by its whole signing certificate, even if the key stays",
+        way_out: "upgrade to 3.1.3 or later first, which compares keys",
+        source: "release_notes/v3.1.2.md",
     },
 ];
 

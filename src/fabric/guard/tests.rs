@@ -347,6 +347,29 @@ fn a_rollback_does_not_go_past_what_stays() {
 }
 
 #[test]
+fn a_certificate_that_channels_know_an_orderer_by_keeps_its_key() {
+    let orderer =
+        |version: &str| nodes(&[object("orderer0", &[("orderer0", &format!("{ORDERER}{version}"), json!([]))], None)], None);
+    let judged = |version: &str, consensus: &str, is_tls, same_key| {
+        let renewals = vec![Renewal { node: "orderer0".to_owned(), is_tls, same_key }];
+        let running = Running { nodes: orderer(version), facts: facts(consensus), ..Running::default() };
+        ids(&judge(&running, &Wanted { nodes: orderer(version), renewals, ..Wanted::default() }, "orgorderer1"))
+    };
+    let (tls, signing) = ([("U42", Verdict::NeedsAction)], [("U43", Verdict::NeedsAction)]);
+    for (version, consensus) in [("1.4.12", "etcdraft"), ("2.5.16", "etcdraft"), ("3.1.5", "BFT")] {
+        assert_eq!(judged(version, consensus, true, false), tls, "{version}");
+        assert_eq!(judged(version, consensus, true, true), [], "{version}");
+    }
+    assert_eq!(judged("1.4.8", "etcdraft", true, true), tls);
+    assert_eq!(judged("2.2.0", "etcdraft", true, true), tls);
+    assert_eq!(judged("1.4.12", "kafka", true, false), [], "Kafka knows no orderer");
+    assert_eq!(judged("2.5.16", "etcdraft", false, false), [], "Raft does not know what an orderer signs with");
+    assert_eq!(judged("3.1.5", "BFT", false, false), signing);
+    assert_eq!(judged("3.1.5", "BFT", false, true), []);
+    assert_eq!(judged("3.1.1", "BFT", false, true), signing);
+}
+
+#[test]
 fn every_rule_has_a_case_here() {
     let tests = include_str!("tests.rs");
     for rule in RULES {

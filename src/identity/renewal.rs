@@ -1,0 +1,213 @@
+//! Certificates that change in a release's life: a source offers others of the same authority, or values ask for names that a certificate
+//! is not valid for yet. Another authority is another organization to every channel, and is refused.
+
+use super::certificate::{Certificate, chain_from_pem, key_from_pem};
+use super::generate::{kept_authority, sign_tls};
+use super::known::{self, Pin};
+use super::profile::{Authority, Pair};
+use super::secrets::{Content, Maker, Member, Wanted, entries_of, entry};
+use super::{Organization, Plan, SOURCE, is_authority, is_own};
+use crate::error::{Error, Place, Result};
+use crate::manifest::Object;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// An orderer's certificate that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// `orderer0`
+    pub node: String,
+    /// Its TLS certificate, or the one it signs with.
+    pub is_tls: bool,
+    pub same_key: bool,
+}
+
+/// Certificates of orderers that differ from those that channels know, as far as these are known.
+pub fn of_orderers(before: &BTreeMap<String, Pin>, after: &BTreeMap<String, Pin>) -> Vec<Renewal> {
+    let changed = after.iter().filter_map(|(secret, pin)| Some((secret, before.get(secret)?, pin)));
+    let changed = changed.filter(|(_, before, after)| before.certificate != after.certificate);
+    let renewal = |(secret, before, after): (&String, &Pin, &Pin)| {
+        let (node, kind) = secret.rsplit_once('-')?;
+        Some(Renewal { node: node.to_owned(), is_tls: kind == "tls", same_key: before.key == after.key })
+    };
+    changed.filter_map(renewal).collect()
+}
+
+/// The key of an authority's Secret, if it still fits the authority's certificate: a source may have a new certificate and no key.
+pub fn kept_key(secret: &Value, certificate: &str) -> Option<String> {
+    let pem = entry(secret, "key.pem")?;
+    let certificate = Certificate::from_pem(certificate.as_bytes(), "the authority").ok()?;
+    let fits = key_from_pem(&pem, "the authority's key").is_ok_and(|key| certificate.fits(&key));
+    fits.then(|| String::from_utf8(pem).ok())?
+}
+
+/// Sorts what a source offers: new Secrets, Secrets with other certificates of the same authority, and those that are as they were.
+///
+/// # Errors
+///
+/// Certificates of another authority, and Secrets of others.
+pub fn renew(
+    organization: &Organization,
+    offered: Vec<Object>,
+    existing: &BTreeMap<String, Value>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let (mut others, mut foreign) = (Vec::new(), Vec::new());
+    for mut secret in offered {
+        let name = secret.key.name.clone();
+        let Some(before) = existing.get(&name) else {
+            plan.create.push(secret);
+            continue;
+        };
+        if known::digest(before) == known::digest(&secret.body) {
+            continue;
+        }
+        let place = Place::new(format!("Secret {}/{name}", organization.namespace));
+        if !is_own(organization, before) {
+            foreign.push(place.note("was not made by this release, and has other certificates"));
+        } else if !is_of_same_authority(before, &secret) {
+            others.push(place.note("its certificate is of another authority than the crypto-config's"));
+        } else {
+            if let (Some(old), Some(new)) = (leaf(before), leaf(&secret.body))
+                && new.not_after < old.not_after
+            {
+                let place = format!("Secret {}/{name}", organization.namespace);
+                plan.warnings.push(format!(
+                    "the crypto-config's certificate for {place} ends on {}, before the one that is there ({})",
+                    new.not_after, old.not_after
+                ));
+            }
+            bind(&mut secret, before);
+            plan.renew.push(secret);
+        }
+    }
+    let refused = Error::refused(format!("the identities of {:?} are not those of the crypto-config", organization.domain))
+        .now("nothing was made; the identities that exist are as they were");
+    if !others.is_empty() {
+        return Err(refused
+            .at_all(others.into_iter().chain(foreign))
+            .why("channels know an organization by its authorities: with certificates of another one its nodes would be cut off")
+            .hint("leave --crypto-config out to keep the identities that run, or name the folder that the same authority signed")
+            .hint("to change the authority, first add it to the organization's MSP in the configuration of every channel"));
+    }
+    if !foreign.is_empty() {
+        return Err(refused
+            .at_all(foreign)
+            .why("a Secret that somebody else made is used, and not changed")
+            .hint("leave --crypto-config out to use them as they are, or renew them where they are made"));
+    }
+    Ok(())
+}
+
+/// Reissues TLS certificates that lack a name that is wanted now, for the same keys, by the authority in its Secret (or by `signer`).
+///
+/// # Errors
+///
+/// A certificate that lacks a name, and an authority whose key is not here.
+pub fn with_new_names(
+    organization: &Organization,
+    present: &[&Wanted],
+    existing: &BTreeMap<String, Value>,
+    signer: Option<Pair>,
+    now: jiff::Timestamp,
+    plan: &mut Plan,
+) -> Result<()> {
+    let secret_name = format!("{}-tlsca", organization.release);
+    let mut lacking = Vec::new();
+    for wanted in present {
+        let Content::Tls(member @ (Member::Node(node) | Member::CaServer(node))) = &wanted.content else { continue };
+        let Some(secret) = existing.get(&wanted.name) else { continue };
+        let Some(certificate) = leaf(secret) else { continue };
+        // A certificate made elsewhere has the names that its maker chose; it must be valid for those by which others call the node.
+        let made_here = secret["metadata"]["annotations"][SOURCE] == "generate" || matches!(member, Member::CaServer(_));
+        let hosts = if made_here && is_own(organization, secret) { &node.hosts } else { &node.advertised };
+        let absent: Vec<_> = hosts.iter().filter(|host| !certificate.bears(host)).cloned().collect();
+        if !absent.is_empty() {
+            lacking.push((wanted, member, node, secret, absent));
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let authority = match signer {
+        Some(pair) => Authority::from_pair(pair, &format!("tlsca.{}", organization.domain)).ok(),
+        None => existing.get(&secret_name).and_then(|body| kept_authority(organization, &secret_name, body, now).ok()),
+    };
+    let signs = |secret: &Value| {
+        let authority = authority.as_ref()?;
+        let own = Certificate::from_pem(authority.pair.certificate.as_bytes(), "the authority").ok()?;
+        (is_own(organization, secret) && leaf(secret)?.is_signed_by(&own)).then_some(authority)
+    };
+    let mut refused = Vec::new();
+    for (wanted, member, node, secret, absent) in lacking {
+        let key = entry(secret, "tls.key").and_then(|key| String::from_utf8(key).ok());
+        let (Some(authority), Some(key)) = (signs(secret), key) else {
+            let place = Place::new(format!("Secret {}/{}", organization.namespace, wanted.name));
+            refused.push((place.note(format!("is not valid for {}", absent.join(", "))), node));
+            continue;
+        };
+        let source = if secret["metadata"]["annotations"][SOURCE] == "generate" { "generate" } else { "cryptogen" };
+        let tls = sign_tls(authority, member, &organization.domain, Some(&key), now)?;
+        let mut renewed = Maker { organization, source }.tls(&wanted.name, &tls)?;
+        bind(&mut renewed, secret);
+        plan.renew.push(renewed);
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let each = refused.iter().map(|(_, node)| format!("{} with the names {}", node.name, node.advertised.join(", ")));
+    let each = each.collect::<Vec<_>>().join("; ");
+    Err(Error::refused(format!("TLS certificates of {:?} lack names that the values ask for", organization.domain))
+        .at_all(refused.iter().map(|(place, _)| place.clone()))
+        .why(format!(
+            "such a certificate is reissued here only by the authority that signed it, with its key in Secret {secret_name}"
+        ))
+        .now("nothing was changed; the nodes run with the certificates that they have")
+        .hint(format!(
+            "reissue them from the same authority, for the same keys, and name the folder by --crypto-config: {each}; or take the \
+             names out of tls.extraSans and expose"
+        )))
+}
+
+/// The certificate of a Secret's own, whatever kind of identity it is.
+fn leaf(secret: &Value) -> Option<Certificate> {
+    let pem = ["cert.pem", "tls.crt", "ca.crt"].iter().find_map(|key| entry(secret, key))?;
+    Certificate::from_pem(&pem, "the certificate").ok()
+}
+
+/// Whether what is offered leads to an authority that the Secret trusts already; an authority itself keeps name and key.
+fn is_of_same_authority(before: &Value, offered: &Object) -> bool {
+    let (Some(old), Some(new)) = (leaf(before), leaf(&offered.body)) else { return false };
+    let is_admin_ca = |secret: &Value| secret["data"].get("tls.crt").is_none() && secret["data"].get("ca.crt").is_some();
+    if is_authority(offered) || is_admin_ca(&offered.body) {
+        return old.is_same_authority(&new);
+    }
+    let every = |secret: &Value, stems: &[&str]| -> Vec<Certificate> {
+        let entries = stems.iter().flat_map(|stem| entries_of(secret, stem)).chain(["ca.crt".to_owned(), "tls.crt".to_owned()]);
+        entries.filter_map(|key| chain_from_pem(&entry(secret, &key)?, "").ok()).flatten().collect()
+    };
+    let trusted = every(before, &["cacert"]);
+    let trusted: Vec<_> = trusted.into_iter().filter(|certificate| *certificate != old).collect();
+    let between = every(&offered.body, &["intermediatecert", "cacert"]);
+    let mut reached = vec![&new];
+    let mut next = 0;
+    while let Some(current) = reached.get(next).copied() {
+        next += 1;
+        if trusted.iter().any(|authority| current.is_signed_by(authority)) {
+            return true;
+        }
+        for authority in &between {
+            if !reached.contains(&authority) && current.is_signed_by(authority) {
+                reached.push(authority);
+            }
+        }
+    }
+    false
+}
+
+/// A change of the very Secret that was seen.
+fn bind(secret: &mut Object, seen: &Value) {
+    if let Some(uid) = seen["metadata"]["uid"].as_str() {
+        secret.body["metadata"]["uid"] = json!(uid);
+    }
+}
