@@ -469,10 +469,20 @@ impl Cluster {
 
     /// JSON merge patch of an object's metadata or spec.
     pub async fn merge_patch(&self, api_version: &str, key: &ObjectKey, patch: &Value) -> ApiResult<Value> {
+        self.patch(api_version, key, patch, false).await
+    }
+
+    /// [`Cluster::merge_patch`] as a server-side dry run.
+    pub async fn try_merge_patch(&self, api_version: &str, key: &ObjectKey, patch: &Value) -> ApiResult<Value> {
+        self.patch(api_version, key, patch, true).await
+    }
+
+    async fn patch(&self, api_version: &str, key: &ObjectKey, patch: &Value, dry_run: bool) -> ApiResult<Value> {
         let words = format!("patch {key}");
         let path = self.path(api_version, key, &words).await?;
-        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER)]);
-        let call = Call::write("patch", Method::PATCH, path, "application/merge-patch+json", patch, words);
+        let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("dryRun", if dry_run { "All" } else { "" })]);
+        let verb = if dry_run { "dry-run" } else { "patch" };
+        let call = Call::write(verb, Method::PATCH, path, "application/merge-patch+json", patch, words);
         self.inner.transport.json(&self.own(call.repeat(repeat(requests::is_versioned(patch))))).await
     }
 

@@ -183,7 +183,16 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
                 Some(_) => Action::Change,
             };
             let api_version = object.api_version.clone();
-            Step { key: object.key.clone(), api_version, action, wanted: Some(object), live, after: None, why: String::new() }
+            Step {
+                key: object.key.clone(),
+                api_version,
+                action,
+                wanted: Some(object),
+                live,
+                after: None,
+                why: String::new(),
+                volumes: None,
+            }
         })
         .collect();
     steps.extend(before.into_values().map(|object| Step {
@@ -194,6 +203,7 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
         live: Some(object.body()),
         after: None,
         why: String::new(),
+        volumes: None,
     }));
     Plan { steps, hooks: Vec::new() }
 }

@@ -2,6 +2,7 @@
 //! Kinds that only lie there until a pod looks at them count as one.
 
 use super::turns::Groups;
+use super::volumes;
 use super::wait::{Awaited, Monitor};
 use super::{Event, Writer};
 use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
@@ -144,7 +145,8 @@ async fn apply_in_turn<'p>(
 }
 
 async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut Seen<'_, '_, 'p>) -> Result<()> {
-    let (anew, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(|step| step.action == Action::Recreate);
+    let takes_time = |step: &&'p Step| step.action == Action::Recreate || step.volumes.is_some();
+    let (anew, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(takes_time);
     let failed = Cell::new(false);
     let mut failure = None;
     let mut writes = stream::iter(plain)
@@ -176,6 +178,10 @@ async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut S
 }
 
 async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> Result<Value> {
+    // The claims come first: until they are as the new templates say, the old templates stand and tell the next run what is left to do.
+    if let Some(volumes) = &step.volumes {
+        volumes::expand(writer, volumes, monitor).await?;
+    }
     if step.action == Action::Recreate {
         writer.check()?;
         // Pods and volumes of a StatefulSet outlive it and are adopted by the new one.
@@ -185,6 +191,9 @@ async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> R
         writer.context.cluster.delete(&step.api_version, &step.key, how).await?;
         let gone = Awaited::ready(&step.key, &step.api_version);
         monitor.until_gone(&gone, uid.as_deref(), writer.options.timeout).await?;
+    }
+    if let Some(volumes) = &step.volumes {
+        volumes::vacate(writer, volumes, monitor).await?;
     }
     apply_one(writer, step).await
 }

@@ -1,10 +1,13 @@
 //! Everything checkable, before the first write: server-side dry-runs of what changes and of what is new. All problems at once.
 
 use super::apply::IN_FLIGHT;
+use super::past::Past;
+use super::volumes::{self, Claims, Trouble};
 use super::{Context, Options};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause, Expects};
 use crate::error::{Error, Kind, Place, Result};
 use crate::manifest::ObjectKey;
+use crate::manifest::claims::Set;
 use crate::plan::hooks::HookStep;
 use crate::plan::{self, Action, Plan, Step};
 use futures::{StreamExt, stream};
@@ -15,12 +18,20 @@ use std::collections::BTreeSet;
 const TRIED_CREATES: usize = 100;
 
 /// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; immutable fields that may be changed
-/// by making the object anew become recreations.
+/// by making the object anew become recreations. `sets` are the StatefulSets of the wanted manifest.
 ///
 /// # Errors
 ///
 /// One report of all problems: fields of other managers, immutable fields, what admission, quota or validation refuse, missing rights.
-pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) -> Result<()> {
+pub async fn check(
+    context: &Context<'_>,
+    past: &Past,
+    sets: &[Set],
+    plan: &mut Plan,
+    options: &Options,
+    just_made: bool,
+    claims: &mut Claims,
+) -> Result<()> {
     let force = options.force_conflicts;
     let tries: Vec<_> = chosen(plan)
         .into_iter()
@@ -45,15 +56,29 @@ pub async fn check(context: &Context<'_>, plan: &mut Plan, options: &Options) ->
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
             }
+            Err(error) if is_immutable(&error) && volumes::follows(step, &fixed_fields(step, &error)) => {
+                step.action = Action::Recreate;
+            }
             Err(error) => problems.push(Problem::of(step, error)),
         }
     }
     drop(answers);
     problems.extend(try_hooks(context, &plan.hooks, force).await);
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(report(context, problems)),
+    let mut troubles = Vec::new();
+    for trouble in volumes::plan(context, past, sets, plan, options, just_made, claims).await? {
+        match trouble {
+            Trouble::Set(index, error) => problems.push(Problem::of(&plan.steps[index], error)),
+            trouble => troubles.push(trouble),
+        }
     }
+    if problems.is_empty() && troubles.is_empty() {
+        return Ok(());
+    }
+    let error = match problems.is_empty() {
+        true => volumes::refusal(context, &troubles),
+        false => report(context, problems),
+    };
+    Err(volumes::report(error, &troubles))
 }
 
 /// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name is taken comes last among what the
@@ -114,7 +139,7 @@ fn claims_ports(step: &Step) -> bool {
 }
 
 /// Whether the server refuses a change because a field may not change once the object exists.
-fn is_immutable(error: &ApiError) -> bool {
+pub(super) fn is_immutable(error: &ApiError) -> bool {
     // Kubernetes has no reason code for it: these are the words of apimachinery's ValidateImmutableField and of StatefulSet's validation.
     let says =
         |text: &str| text.contains("field is immutable") || text.contains("updates to statefulset spec for fields other than");

@@ -3,6 +3,7 @@
 use super::intent::Operation;
 use super::past::Past;
 use super::resolve::Target;
+use super::volumes::Claims;
 use super::{Context, Options};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::Result;
@@ -21,7 +22,13 @@ use std::collections::BTreeSet;
 /// # Errors
 ///
 /// What the table refuses and `--force` does not override, all at once.
-pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, options: &Options) -> Result<Vec<String>> {
+pub async fn guard(
+    context: &Context<'_>,
+    past: &Past,
+    target: &mut Target,
+    options: &Options,
+    claims: &mut Claims,
+) -> Result<Vec<String>> {
     let facts = Facts::read(&target.guard);
     if target.operation == Operation::Uninstall {
         return Ok(guard::Judgement::default().tell(&options.force).warnings);
@@ -30,7 +37,7 @@ pub async fn guard(context: &Context<'_>, past: &Past, target: &mut Target, opti
     let mut warnings = Vec::new();
     let denial = new_denial(past, target);
     let is_fabric = facts.model.is_some();
-    let evidence = evidence(context, past, &nodes, is_fabric, denial.is_some(), &mut warnings).await?;
+    let evidence = evidence(context, past, &nodes, is_fabric, denial.is_some(), claims, &mut warnings).await?;
     let strangers = denial.and_then(|denial| strangers(context, past, &evidence, denial, &mut warnings));
     let running = match is_fabric {
         true => evidence.running(&nodes),
@@ -153,6 +160,7 @@ async fn evidence(
     wanted: &[guard::Node],
     is_fabric: bool,
     denies: bool,
+    claims: &mut Claims,
     warnings: &mut Vec<String>,
 ) -> Result<Evidence> {
     let nodes = |record: &Record| past.nodes.get(&record.summary.revision).cloned().unwrap_or_default();
@@ -171,10 +179,8 @@ async fn evidence(
             warnings.push("pods may not be listed, so the release's records stand for what runs".to_owned());
         }
     }
-    if is_fabric && evidence.is_open(wanted) {
-        let claims = list(context, "PersistentVolumeClaim").await?;
-        let name = |claim: Value| claim["metadata"]["name"].as_str().map(str::to_owned);
-        evidence.claims = claims.map(|claims| claims.into_iter().filter_map(name).collect());
+    if is_fabric && (evidence.is_open(wanted) || evidence.shrinks(wanted)) {
+        evidence.claims = claims.read(context).await?.map(<[Value]>::to_vec);
     }
     Ok(evidence)
 }

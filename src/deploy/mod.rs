@@ -7,6 +7,7 @@ mod guard;
 mod hooks;
 mod identities;
 mod intent;
+mod kept;
 mod lock;
 mod lookup;
 mod namespace;
@@ -25,6 +26,7 @@ mod settle;
 mod turns;
 mod uninstall;
 mod verify;
+mod volumes;
 mod wait;
 
 pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
@@ -57,6 +59,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use turns::Groups;
+use volumes::Claims;
 use wait::Monitor;
 
 /// What an operation did, or would do.
@@ -230,7 +233,9 @@ async fn compare(
     masker: Masker,
 ) -> Result<Prepared> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let told = guard::guard(context, &past, &mut target, options).await?;
+    let mut claims = Claims::default();
+    volumes::keep_sizes(context, &past, &mut target, &mut claims).await?;
+    let told = guard::guard(context, &past, &mut target, options, &mut claims).await?;
     target.warnings.extend(told);
     let unlisted = target.unlisted_identities.take();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
@@ -306,10 +311,14 @@ async fn compare(
             _ => BTreeSet::new(),
         };
         let operation = target.operation;
-        let (allowed, accepted) =
-            futures::join!(rights::check(context, operation, needs), check::check(context, &mut plan, options));
+        let sets = &target.manifest.sets;
+        let checked = check::check(context, &past, sets, &mut plan, options, made.get(), &mut claims);
+        let (allowed, accepted) = futures::join!(rights::check(context, operation, needs), checked);
         // Who may not write is told that, and not what came of trying it.
         allowed.and(accepted)?;
+        if options.dry_run == DryRun::No {
+            rights::check(context, operation, rights::needs_of_volumes(&plan, options)).await?;
+        }
         if let Some(doubt) = namespace.doubt {
             let needs = pod_trial::at_stake(&target.manifest, &plan, doubt);
             pod_trial::try_pod(context, options, doubt, &needs, &mut warnings).await?;
@@ -498,6 +507,7 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uid
         monitor.until_ready(&awaited, options.timeout).await?;
     }
     hooks::run(writer, &prepared.plan, after, &mut monitor, &mut made).await?;
+    kept::note_leaving(writer, prepared).await?;
     apply::prune(writer, &prepared.plan, groups, &mut monitor).await?;
     match &prepared.namespace.relabel {
         Some(relabel) => relabel.tighten(writer).await,

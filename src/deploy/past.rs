@@ -3,6 +3,7 @@
 use super::Context;
 use crate::error::{Error, Kind, Result};
 use crate::fabric::guard::{self, Facts};
+use crate::manifest::claims::Set;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::mask::Masker;
 use crate::release::{Entry, Record, Status, Summary, rollback_target};
@@ -23,8 +24,8 @@ pub struct Past {
     /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
     /// is about to make.
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
-    /// Names of the volume claims that their StatefulSets make begin so: `<template>-<set>-`.
-    pub claim_prefixes: Vec<String>,
+    /// The StatefulSets of these records; what both have, twice.
+    pub sets: Vec<Set>,
     /// The key of the release's masks: the recorded one, or a new one for the first record.
     pub key: String,
     /// Whether the key is recorded, or will be by this operation: what is rendered may depend on it.
@@ -106,19 +107,19 @@ impl Past {
         let newest = past.newest();
         let baseline = past.deployed().map(|summary| summary.revision).or(newest);
         for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
-            let (mut version, mut nodes, mut claims) = (None, Vec::new(), Vec::new());
+            let (mut version, mut nodes, mut sets) = (None, Vec::new(), Vec::new());
             let mut hashes = Vec::new();
             let take = |record: &Record, object: Object| {
                 let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
                 nodes.extend(guard::nodes([&object], version.as_ref()));
-                claims.extend(claim_prefixes(&object));
+                sets.extend(Set::of(&object.key, &object.body));
                 hashes.extend(render::config_hash_of(&object).map(|hash| (object.key.clone(), hash.to_owned())));
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
                 Ok(record) => {
                     past.warnings.extend(record.signature_warning());
                     past.nodes.insert(revision, nodes);
-                    past.claim_prefixes.extend(claims);
+                    past.sets.extend(sets);
                     Arc::make_mut(&mut past.config_hashes).extend(hashes);
                     let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
                     *place = Some(record);
@@ -136,14 +137,5 @@ impl Past {
         past.keeps_key = records || recorded.is_some();
         past.key = recorded.map_or_else(storage::new_key, Ok)?;
         Ok(past)
-    }
-}
-
-fn claim_prefixes(object: &Object) -> Vec<String> {
-    let templates = object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-    let names = templates.filter_map(|template| template["metadata"]["name"].as_str());
-    match object.key.kind.as_str() {
-        "StatefulSet" => names.map(|name| format!("{name}-{}-", object.key.name)).collect(),
-        _ => Vec::new(),
     }
 }

@@ -67,6 +67,26 @@ pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delet
     needs.0
 }
 
+/// What the operation will do because volumes follow the values: known when the plan has been checked.
+pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need> {
+    let mut needs = Needs::default();
+    for step in &plan.steps {
+        let follows = step.action == Action::Recreate && step.key.kind == "StatefulSet";
+        if follows || step.volumes.is_some() {
+            needs.step(step, options);
+        }
+        let Some(volumes) = &step.volumes else { continue };
+        for expansion in &volumes.expand {
+            needs.object(&expansion.claim, "v1", &["patch"]);
+            needs.wait(&expansion.claim, "v1");
+        }
+        for held in volumes.restart.iter().chain(&volumes.remake) {
+            needs.object(&held.key, "v1", &["delete", "get"]);
+        }
+    }
+    needs.0
+}
+
 #[derive(Default)]
 struct Needs(BTreeSet<Need>);
 

@@ -5,6 +5,7 @@ use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
 use crate::identity::known::Known;
+use crate::manifest::claims::Set;
 use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security, references};
 use crate::plan::ownership::Owner;
 use base64::Engine;
@@ -21,6 +22,8 @@ pub struct Manifest {
     pub hooks: Vec<Hook>,
     /// What the objects run.
     pub nodes: Vec<guard::Node>,
+    /// The StatefulSets among the objects.
+    pub sets: Vec<Set>,
     /// What the pods of objects and hooks need.
     pub pod_needs: Vec<pod_security::Need>,
     /// Hooks of kinds that the server does not serve.
@@ -76,7 +79,8 @@ impl Terms {
         awaited.dedup();
         let awaited = awaited.into_iter().map(|reference| (reference.kind, reference.name.to_owned())).collect();
         let denies = is_here && object.key.kind == "NetworkPolicy" && selects_every_pod(&object.body["spec"]["podSelector"]);
-        Settled { nodes, pod_needs: self.pod_needs(&object), awaited, denies, object: Arc::new(object.into()) }
+        let set = Set::of(&object.key, &object.body);
+        Settled { nodes, set, pod_needs: self.pod_needs(&object), awaited, denies, object: Arc::new(object.into()) }
     }
 
     fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
@@ -138,6 +142,7 @@ pub type MaybeSettled = Result<Settled, Box<Object>>;
 pub struct Settled {
     object: Arc<Sealed>,
     nodes: Vec<guard::Node>,
+    set: Option<Set>,
     pod_needs: Vec<pod_security::Need>,
     awaited: Vec<(&'static str, String)>,
     denies: bool,
@@ -167,6 +172,7 @@ impl Manifest {
                 }
             };
             manifest.nodes.extend(settled.nodes);
+            manifest.sets.extend(settled.set);
             manifest.pod_needs.extend(settled.pod_needs);
             let key = &settled.object.key;
             for (kind, name) in settled.awaited {

@@ -1,6 +1,7 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
 use super::hooks::Made;
+use super::kept::{self, Whose, whose};
 use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
 use super::turns::Groups;
@@ -13,7 +14,6 @@ use crate::plan::ownership::Owner;
 use crate::plan::{self, Action, Inputs, Plan, Step};
 use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
-use serde_json::Value;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
 pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool) -> Result<Outcome> {
@@ -30,6 +30,7 @@ pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let mut made = Made::new();
     let removed = async {
+        kept::note_kept(writer, &prepared).await?;
         hooks::run(writer, &prepared.plan, HookEvent::PreDelete, &mut monitor, &mut made).await?;
         apply::prune(writer, &prepared.plan, Groups::of(&prepared.plan, options), &mut monitor).await?;
         hooks::run(writer, &prepared.plan, HookEvent::PostDelete, &mut monitor, &mut made).await?;
@@ -106,14 +107,13 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
     };
     let claims = list("PersistentVolumeClaim", String::new()).await?;
     let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
-    let is_ours = |body: &Value| {
-        let name = body["metadata"]["name"].as_str().unwrap_or_default();
-        past.claim_prefixes
-            .iter()
-            .any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()))
-    };
-    let claims = claims.into_iter().filter(is_ours).map(|body| (body, "it holds data"));
-    for (body, why) in claims.chain(identities.into_iter().map(|body| (body, "it holds an identity"))) {
+    let claims = claims.into_iter().filter_map(|body| match whose(past, owner, &body) {
+        Whose::Ours => Some((body, "it holds data", delete)),
+        Whose::Unknown => Some((body, "it has the name of a volume of this release, and not the labels", false)),
+        Whose::Others => None,
+    });
+    let identities = identities.into_iter().map(|body| (body, "it holds an identity", delete));
+    for (body, why, delete) in claims.chain(identities) {
         let Some(object) = Object::from_body(body, Source::default()) else { continue };
         if plan.steps.iter().any(|step| step.key == object.key) {
             continue;
@@ -126,6 +126,7 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
             live: Some(object.body),
             after: None,
             why: why.to_owned(),
+            volumes: None,
         });
     }
     Ok(())

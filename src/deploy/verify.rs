@@ -5,9 +5,10 @@ use super::observe::{self, Unserved};
 use super::revision::item;
 use super::settle::{Manifest, Terms};
 use super::wait::{Awaited, Monitor};
-use super::{Context, Options, Past, Writer, hooks, identities};
+use super::{Context, Options, Past, Writer, hooks, identities, volumes};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
+use crate::manifest::claims::Set;
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object, Sealed};
 use crate::plan::confine::{self, Provenance, Reach};
 use crate::plan::hooks::HookStep;
@@ -31,8 +32,11 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             Some(_) => Error::user(format!("release \"{release}\" has no deployed revision to compare with")),
         });
     };
-    let mut objects = Vec::new();
-    let take = |_: &Record, object: Object| objects.push(Arc::new(Sealed::from(object)));
+    let (mut objects, mut sets) = (Vec::new(), Vec::new());
+    let take = |_: &Record, object: Object| {
+        sets.extend(Set::of(&object.key, &object.body));
+        objects.push(Arc::new(Sealed::from(object)));
+    };
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
     for node in identities::mark_with_current(context, &record.guard, &mut objects).await? {
         context.warn(&format!(
@@ -74,6 +78,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             Err(error) => return Err(error.into()),
         }
     }
+    volumes::drift(context, &sets, &mut plan).await?;
     let key = if record.lacks_secrets() { storage::new_key()? } else { record.mask_key.clone() };
     Ok((plan, Masker::new(key.as_bytes(), Masker::secrets_in(&record))))
 }

@@ -5,10 +5,12 @@ use serde_json::Value;
 use std::borrow::Borrow;
 use std::fmt;
 
+pub mod claims;
 pub mod hook;
 pub mod kinds;
 pub mod order;
 pub mod pod_security;
+pub mod quantity;
 pub mod readiness;
 pub mod references;
 mod sealed;

@@ -2,6 +2,7 @@
 //!
 //! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`pod_trouble`].
 
+use super::quantity;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -131,8 +132,16 @@ impl<'de> Visitor<'de> for Level {
 }
 
 /// Fields of a spec that the rules here, and whoever waits, look at.
-const LOOKED_AT: [&str; 7] =
-    ["loadBalancerClass", "podManagementPolicy", "replicas", "storageClassName", "type", "updateStrategy", "volumeName"];
+const LOOKED_AT: [&str; 8] = [
+    "loadBalancerClass",
+    "podManagementPolicy",
+    "replicas",
+    "resources",
+    "storageClassName",
+    "type",
+    "updateStrategy",
+    "volumeName",
+];
 
 type Rule = fn(&Value) -> Readiness;
 
@@ -322,10 +331,29 @@ fn claim(body: &Value) -> Readiness {
         !text(body, "/spec/volumeName").is_empty() || body.pointer("/spec/storageClassName").is_some_and(|class| class == "");
     match text(body, "/status/phase") {
         "Lost" => Readiness::Failed("its volume is gone".into()),
-        "Bound" => Readiness::Ready,
+        "Bound" => expansion(body),
         _ if named => Readiness::Waiting("no volume is bound to it yet".into()),
         _ => Readiness::Ready,
     }
+}
+
+/// Whether a bound claim has the storage that it requests. The kubelet makes the file system larger while the pod runs or when the
+/// pod starts again, as the driver has it, so nothing waits for that.
+fn expansion(body: &Value) -> Readiness {
+    let (wanted, there) = (text(body, "/spec/resources/requests/storage"), text(body, "/status/capacity/storage"));
+    let is_behind = matches!((quantity::bytes(wanted), quantity::bytes(there)), (Some(wanted), Some(there)) if there < wanted);
+    let condition = |name: &str| conditions(body).find(|it| it["type"] == name && it["status"] == "True");
+    if !is_behind || condition("FileSystemResizePending").is_some() {
+        return Readiness::Ready;
+    }
+    // Newer servers say so in the status, older ones in events only.
+    let state = text(body, "/status/allocatedResourceStatuses/storage");
+    if state.ends_with("Infeasible") {
+        return Readiness::Failed(format!("its volume cannot be expanded from {there} to {wanted} ({state})"));
+    }
+    let error = condition("ControllerResizeError").and_then(|it| it["message"].as_str());
+    let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+    Readiness::Waiting(format!("its volume is being expanded from {there} to {wanted}{error}"))
 }
 
 fn service(body: &Value) -> Readiness {
@@ -578,6 +606,25 @@ mod tests {
             (
                 "a claim that may wait for its first pod",
                 json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"storageClassName": "s"}, "status": {"phase": "Pending"}}),
+                Readiness::Ready,
+            ),
+            (
+                "a claim whose volume is being expanded",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": "2Gi"}}},
+                       "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}),
+                waiting("its volume is being expanded from 1Gi to 2Gi"),
+            ),
+            (
+                "a claim whose file system the kubelet will expand",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": "2Gi"}}},
+                       "status": {"phase": "Bound", "capacity": {"storage": "1Gi"},
+                                  "conditions": [{"type": "FileSystemResizePending", "status": "True"}]}}),
+                Readiness::Ready,
+            ),
+            (
+                "a claim whose volume is larger than it asked for",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": "1Gi"}}},
+                       "status": {"phase": "Bound", "capacity": {"storage": "5Gi"}}}),
                 Readiness::Ready,
             ),
             (

@@ -284,6 +284,7 @@ mod tests {
             live: (action != Action::Create).then(|| object.body.clone()),
             after: None,
             why: String::new(),
+            volumes: None,
         }
     }
 

@@ -42,6 +42,7 @@ impl HookStep {
             live,
             after: None,
             why,
+            volumes: None,
         };
         Some(HookStep { hook: hook.clone(), events, step })
     }

@@ -6,6 +6,7 @@ pub mod diff;
 pub mod hooks;
 pub mod mask;
 pub mod ownership;
+pub mod volumes;
 
 use crate::error::{Error, Place, Result};
 use crate::manifest::{self, Hook, HookEvent, ObjectKey, Sealed, readiness};
@@ -15,6 +16,7 @@ use ownership::Owner;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use volumes::Volumes;
 
 /// What happens to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -44,6 +46,8 @@ pub struct Step {
     pub after: Option<Value>,
     /// For keep: why. For recreate: the field.
     pub why: String,
+    /// What its claims and pods need before it is created, of a StatefulSet.
+    pub volumes: Option<Box<Volumes>>,
 }
 
 impl Step {
@@ -149,6 +153,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
                 after: None,
                 wanted: Some(object),
                 why: String::new(),
+                volumes: None,
             }
         })
         .collect();
@@ -171,6 +176,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
                 live: Some(body),
                 after: None,
                 why,
+                volumes: None,
             })
         })
         .collect();

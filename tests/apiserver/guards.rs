@@ -4,25 +4,25 @@ use crate::support::{self, Cluster, Output};
 use serde_json::Value;
 
 /// A release of one of the program's charts, in a namespace of its own.
-struct Release {
-    cluster: Cluster,
-    name: &'static str,
-    namespace: String,
+pub struct Release {
+    pub cluster: Cluster,
+    pub name: &'static str,
+    pub namespace: String,
 }
 
 impl Release {
-    fn new(name: &'static str) -> Option<Release> {
+    pub fn new(name: &'static str) -> Option<Release> {
         let cluster = support::cluster()?;
         let namespace = cluster.namespace(name);
         Some(Release { cluster, name, namespace })
     }
 
-    fn run(&self, verb: &str, args: &[&str]) -> Output {
+    pub fn run(&self, verb: &str, args: &[&str]) -> Output {
         self.cluster.fabric().args(verb.split(' ')).args([self.name, "-n", &self.namespace]).args(args).run()
     }
 
     /// Runs what is refused, and sees that it writes nothing.
-    fn refused(&self, verb: &str, args: &[&str]) -> String {
+    pub fn refused(&self, verb: &str, args: &[&str]) -> String {
         let mut output = None;
         let requests = self.cluster.requests(|| output = Some(self.run(verb, args).exits(4)));
         let written: Vec<_> = requests.iter().filter(|request| request.writes()).collect();
@@ -129,7 +129,11 @@ fn a_reinstall_over_volumes_is_judged_by_the_records_that_are_left() {
     assert!(said.contains("peer 2.5.16 → 1.4.12, U15"), "{said}");
     install("2.5.16").success();
     release.run("uninstall", &[]).success();
-    // Without a record nobody knows what is on the volume.
+    // Without a record the claim tells; without its note nothing does.
+    let said = install("1.4.12").exits(4).stderr;
+    assert!(said.contains("peer 2.5.16 → 1.4.12, U15"), "{said}");
+    let note = ["annotate", "pvc", "--all", "kubectl-fabric.io/written-by-", "-n", &release.namespace];
+    release.cluster.kubectl().args(note).run().success();
     let said = install("1.4.12").success().stderr;
     assert!(said.contains("ledger-peer0-0 is there from earlier"), "{said}");
 }

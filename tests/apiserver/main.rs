@@ -25,3 +25,4 @@ mod rights;
 mod secrets;
 mod tampered;
 mod unserved;
+mod volumes;

@@ -120,6 +120,7 @@ fn the_role_of_one_release_is_enough_for_its_life() {
         &["drift"],
         &["uninstall", "--keep-history"],
         &["install", "--set", "peers.count=1"],
+        &["upgrade", "--set", "peers.persistence.size=11Gi", "--wait=false"],
         &["uninstall", "--delete-data", "--yes"],
     ] {
         operator.run(&namespace, command).success();
@@ -159,6 +160,9 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
                 // Most rights are needed by an install; some only once there is something to change or to take away.
                 let (namespace, command) = match (resource, verb) {
                     ("pods", "delete") => (&full, &UPGRADE[..]),
+                    ("persistentvolumeclaims", "patch" | "watch") => {
+                        (&full, &["upgrade", "--set", "peers.persistence.size=11Gi"][..])
+                    }
                     ("persistentvolumeclaims", _) => (&full, &["uninstall", "--delete-data", "--yes"][..]),
                     ("leases" | "configmaps" | "secrets", _) | (_, "create" | "patch" | "list" | "watch") => {
                         (&empty, &INSTALL[..])

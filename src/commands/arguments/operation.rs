@@ -101,7 +101,7 @@ pub struct ApplyArguments {
 
     /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
     ///
-    /// The pods and volumes of a StatefulSet stay. Objects that hold data are never made anew.
+    /// The volumes of a StatefulSet stay, and so do its pods unless they lack a claim. Objects that hold data are never made anew.
     #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
     pub recreate: Vec<String>,
 

@@ -25,7 +25,13 @@ impl Judgement {
         let refusing = |finding: &&Finding| finding.rule.verdict.refuses() && !forced.contains(&finding.rule.id);
         let refused: Vec<&Finding> = self.findings.iter().filter(refusing).collect();
         if !refused.is_empty() {
-            return Err(refusal(operation, release, &refused));
+            let error = refusal(operation, release, &refused);
+            return Err(match &self.offer {
+                Some(values) => {
+                    error.hint(format!("the volumes that are there were written with other values: `--set {values}`"))
+                }
+                None => error,
+            });
         }
         Ok(self.tell(forced))
     }

@@ -86,6 +86,19 @@ impl Facts {
         Version::parse(self.fabric_version.as_deref()?).ok()
     }
 
+    /// The values that these facts came from, where `wanted` came from others: as `--set` takes them.
+    pub fn offer(&self, wanted: &Facts) -> Option<String> {
+        let values = [
+            ("fabricVersion", &self.fabric_version, &wanted.fabric_version),
+            ("orderers.consensus", &self.consensus, &wanted.consensus),
+            ("peers.stateDatabase", &self.state_database, &wanted.state_database),
+        ];
+        let differing = values.into_iter().filter(|(_, before, wanted)| before.is_some() && before != wanted);
+        let values: Vec<String> =
+            differing.filter_map(|(name, before, _)| Some(format!("{name}={}", before.as_ref()?))).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
     /// What stays although a rollback to `target` takes the manifests back.
     pub fn stays(&self, target: &Facts) -> Vec<String> {
         let mut stays: Vec<String> =

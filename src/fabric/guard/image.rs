@@ -37,6 +37,11 @@ impl Component {
         Component::ALL.iter().find(|(_, word, _)| *word == label).map(|(.., component)| *component)
     }
 
+    /// Its label `app.kubernetes.io/component`.
+    pub fn label(self) -> &'static str {
+        Component::ALL.iter().find(|(.., component)| *component == self).map_or("", |(_, label, _)| label)
+    }
+
     /// Whether its image has the version of Fabric itself.
     pub fn has_fabric_s_version(self) -> bool {
         matches!(self, Component::Peer | Component::Orderer | Component::Tools)

@@ -8,11 +8,11 @@ mod decision;
 mod facts;
 mod image;
 mod node;
-mod quantity;
 mod running;
 mod table;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use decision::Decision;
 pub use facts::Facts;
@@ -20,6 +20,7 @@ pub use image::Component;
 pub use node::{Node, Program, nodes, owner};
 pub use running::{Evidence, Running};
 pub use table::{RULES, UNLISTED};
+pub use written::{WRITTEN_BY, Written};
 
 use super::orderer;
 use super::organization::Names;
@@ -305,11 +306,14 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// What could not be judged, and why.
     pub notes: Vec<String>,
+    /// The values that volumes were written with, where others are wanted.
+    pub offer: Option<String>,
 }
 
 /// Judges every node, and the release as a whole.
 pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
-    let mut judgement = Judgement { findings: Vec::new(), notes: running.notes.clone() };
+    let offer = running.written.as_ref().and_then(|written| written.offer(&wanted.facts));
+    let mut judgement = Judgement { findings: Vec::new(), notes: running.notes.clone(), offer };
     let consensus = running.facts.consensus.as_deref().or(wanted.facts.consensus.as_deref()).unwrap_or_default();
     let mut orderers_behind = false;
     for node in &wanted.nodes {

@@ -374,7 +374,7 @@ pub const RULES: &[Rule] = &[
         when: When::SmallerVolume,
         verdict: Verdict::Block,
         reason: "Kubernetes does not make a volume smaller",
-        way_out: "leave the size as it was",
+        way_out: "set the size that the volume has",
         source: "kubernetes.io, Persistent Volumes, \"Expanding Persistent Volumes Claims\"",
     },
     Rule {

@@ -184,6 +184,19 @@ fn volumes_do_not_get_smaller() {
         let running = evidence.running(&peer(to));
         assert_eq!(ids(&judge(&running, &Wanted { nodes: peer(to), ..Wanted::default() }, "org1")), expected, "{to:?}");
     }
+    // How large a volume is, its claim says, whatever a record wanted.
+    let judged = |claims: Option<&[(&str, &str)]>, to| {
+        let claim = |(name, size): &(&str, &str)| json!({"metadata": {"name": name}, "spec": {"resources": {"requests": {"storage": size}}}});
+        let claims = claims.map(|claims| claims.iter().map(claim).collect());
+        let evidence = Evidence { deployed: peer(Some("2Gi")), claims, ..Evidence::default() };
+        assert_eq!(evidence.shrinks(&peer(to)), to != Some("2Gi"));
+        ids(&judge(&evidence.running(&peer(to)), &Wanted { nodes: peer(to), ..Wanted::default() }, "org1"))
+    };
+    assert_eq!(judged(None, Some("1Gi")), [("U27", Verdict::Block)]);
+    assert_eq!(judged(Some(&[("ledger-peer0-0", "1Gi")]), Some("1Gi")), []);
+    assert_eq!(judged(Some(&[("ledger-peer0-0", "1Gi"), ("ledger-peer0-1", "3Gi")]), Some("2Gi")), [("U27", Verdict::Block)]);
+    assert_eq!(judged(Some(&[("ledger-peer0-0", "1Gi")]), None), [("U27", Verdict::Block)]);
+    assert_eq!(judged(Some(&[("ledger-other-0", "3Gi")]), None), []);
 }
 
 #[test]
@@ -421,7 +434,8 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
         let running = evidence.running(&peer("2.5.16"));
         running.programs("StatefulSet org1/peer0", Component::Peer).map(|it| it.version.clone().unwrap().to_string()).collect()
     };
-    let claims = || Some(vec!["ledger-peer0-0".to_owned()]);
+    let claim = |name: &str| json!({"metadata": {"name": name}});
+    let claims = || Some(vec![claim("ledger-peer0-0")]);
     let runs = json!({"running": {}});
     let waits = json!({"waiting": {"reason": "ImagePullBackOff"}});
     let live = |version: &str, state: &Value| Some(vec![pod(&format!("{PEER}{version}"), state.clone())]);
@@ -442,8 +456,40 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
     // A volume that no record knows is told.
     let running = Evidence { claims: claims(), ..Evidence::default() }.running(&peer("2.5.16"));
     assert!(running.nodes.is_empty() && running.notes[0].contains("ledger-peer0-0"), "{running:?}");
-    let other = Evidence { claims: Some(vec!["ledger-peer0-x".into(), "ledger-peer00-0".into()]), ..Evidence::default() };
+    let other = Evidence { claims: Some(vec![claim("ledger-peer0-x"), claim("ledger-peer00-0")]), ..Evidence::default() };
     assert!(other.running(&peer("2.5.16")).notes.is_empty());
+}
+
+#[test]
+fn what_no_record_tells_a_claim_does() {
+    let peer = |image: &str| nodes(&[object("peer0", &[("peer0", image, json!([]))], Some("1Gi"))], None);
+    let facts = Facts { fabric_version: Some("2.5.16".into()), state_database: Some("CouchDB".into()), ..Facts::default() };
+    let claim = |written: &str| json!({"metadata": {"name": "ledger-peer0-0", "annotations": {WRITTEN_BY: written}}});
+    let judged = |written: &str, image: &str| {
+        let evidence = Evidence { claims: Some(vec![claim(written)]), ..Evidence::default() };
+        let wanted = Facts { fabric_version: Some("1.4.12".into()), ..facts.clone() };
+        judge(&evidence.running(&peer(image)), &Wanted { nodes: peer(image), facts: wanted, ..Wanted::default() }, "org1")
+    };
+    let [first, second] = ["2.5.16", "2.2.15"].map(|version| peer(&format!("{PEER}{version}")));
+    let written = Written::of(first.iter().chain(&first), &facts).to_text();
+    assert_eq!(ids(&judged(&written, "hyperledger/fabric-peer:2.5.16")), []);
+    let judgement = judged(&written, "hyperledger/fabric-peer:1.4.12");
+    assert_eq!(ids(&judgement), [("U15", Verdict::Block)]);
+    let text = judgement.decide("install", "org1", &[]).unwrap_err().to_string();
+    assert!(
+        text.contains("hint: the volumes that are there were written with other values: `--set fabricVersion=2.5.16`"),
+        "{text}"
+    );
+    // An image that tells nothing counts as the version of its time.
+    let own = Written::of(&peer("registry.example/fabric-peer:latest"), &facts).to_text();
+    assert_eq!(ids(&judged(&own, "hyperledger/fabric-peer:1.4.12")), [("U15", Verdict::Block)]);
+    // Each of two that may have run last is judged.
+    let both = Written::of(first.iter().chain(&second), &facts).to_text();
+    assert_eq!(judged(&both, "hyperledger/fabric-peer:1.4.12").findings.len(), 2);
+    for unreadable in ["", "{", "[]", "{\"nodes\": 3}"] {
+        let judgement = judged(unreadable, "hyperledger/fabric-peer:1.4.12");
+        assert!(judgement.findings.is_empty() && judgement.notes[0].contains("ledger-peer0-0"), "{judgement:?}");
+    }
 }
 
 #[test]
