@@ -132,8 +132,7 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
         match answer {
             Ok(Some(_)) => {}
             Ok(None) => {
-                let path = values::path_of(&target.computed_values, &key.name);
-                let path = path.map(|path| format!(", which {path} names,")).unwrap_or_default();
+                let path = key_that_names(&target.computed_values, &key).map(|path| format!(", which {path} names,")).unwrap_or_default();
                 missing.push((by.to_string(), format!("{} {}{path}", key.kind, key.name)));
             }
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
@@ -143,6 +142,16 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
         }
     }
     Ok(missing)
+}
+
+/// The key of the values that names an object. Other keys may have the same text by chance: the one that speaks of the kind is meant.
+fn key_that_names(values: &Value, object: &ObjectKey) -> Option<String> {
+    let mut paths = values::paths_of(values, &object.name);
+    if paths.len() > 1 {
+        let word = if object.kind == "PersistentVolumeClaim" { "claim" } else { &object.kind.to_lowercase() };
+        paths.retain(|path| path.to_lowercase().contains(word));
+    }
+    paths.pop().filter(|_| paths.is_empty())
 }
 
 /// Certificates of orderers that change: against those that the deployed revision runs with, or else those in Secrets now.

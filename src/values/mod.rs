@@ -187,21 +187,17 @@ impl Values {
     }
 }
 
-/// The path of the first text that is `text`, in the grammar of `--set`.
-pub fn path_of(tree: &Value, text: &str) -> Option<String> {
-    fn find(node: &Value, text: &str, pointer: &str) -> Option<String> {
+/// The paths of all texts that are `text`, in the grammar of `--set`.
+pub fn paths_of(tree: &Value, text: &str) -> Vec<String> {
+    fn find(node: &Value, text: &str, pointer: &str, found: &mut Vec<String>) {
         if node.as_str() == Some(text) {
-            return Some(pointer.to_owned());
+            found.push(pointer.to_owned());
         }
-        let mut found = None;
-        each_child(node, pointer, &mut |pointer, child| {
-            if found.is_none() {
-                found = find(child, text, pointer);
-            }
-        });
-        found
+        each_child(node, pointer, &mut |pointer, child| find(child, text, pointer, found));
     }
-    find(tree, text, "").map(|pointer| path::display(&pointer, tree))
+    let mut found = Vec::new();
+    find(tree, text, "", &mut found);
+    found.iter().map(|pointer| path::display(pointer, tree)).collect()
 }
 
 impl Origin {

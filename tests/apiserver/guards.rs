@@ -99,6 +99,16 @@ fn orderers_on_kafka_stay_below_3() {
     assert!(said.contains("orderer 2.5.16 → 3.1.5, U11") && !said.contains("U10"), "{said}");
 }
 
+/// On a busy machine a command gives up before its pod is there, and then nothing shows that it never ran.
+fn wait_for_an_image(release: &Release, tag: &str) {
+    support::until("the new pod to wait for its image", || {
+        let pod = release.cluster.get("pod", "peer0-0", Some(&release.namespace))?;
+        let is_new = pod["spec"]["containers"][0]["image"].as_str()?.ends_with(tag);
+        let waits = !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null();
+        (is_new && waits).then_some(())
+    });
+}
+
 #[test]
 fn a_pod_that_never_ran_does_not_forbid_the_way_back() {
     let Some(release) = Release::new("org1") else { return };
@@ -108,13 +118,7 @@ fn a_pod_that_never_ran_does_not_forbid_the_way_back() {
     release.cluster.kubectl().args(["patch", "statefulset", "peer0", "-n", &release.namespace, "-p", patch]).run().success();
     release.run("upgrade", &["--fabric-version", "3.1.5", "--force", "U09", "--timeout", "2s"]).exits(3);
     assert_eq!(release.image("peer0"), "ghcr.io/hyperledger/fabric-peer:3.1.5");
-    // On a busy machine the upgrade gives up before its pod is there, and then nothing shows that it never ran.
-    support::until("the new pod to wait for its image", || {
-        let pod = release.cluster.get("pod", "peer0-0", Some(&release.namespace))?;
-        let is_new = pod["spec"]["containers"][0]["image"].as_str()?.ends_with(":3.1.5");
-        let waits = !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null();
-        (is_new && waits).then_some(())
-    });
+    wait_for_an_image(&release, ":3.1.5");
     let back = release.run("rollback", &["--dry-run"]).success();
     assert!(!back.stderr.contains("U14"), "{}", back.stderr);
 }
@@ -181,6 +185,7 @@ fn what_never_ran_may_be_called_otherwise() {
     let settings =
         ["--set", "ca.enabled=false,peers.count=1,peers.podAnnotations.sim\\.kubectl-fabric\\.io/state=image-pull-error"];
     release.run("install", &[&settings[..], &["--timeout", "3s"]].concat()).exits(3);
+    wait_for_an_image(&release, "");
     let output = release.run("upgrade", &["--set", "org.mspID=AcmeMSP,peers.podAnnotations=null"]).success();
     assert!(!output.stderr.contains("U33"), "{}", output.stderr);
 }
