@@ -132,7 +132,9 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
         match answer {
             Ok(Some(_)) => {}
             Ok(None) => {
-                let path = key_that_names(&target.computed_values, &key).map(|path| format!(", which {path} names,")).unwrap_or_default();
+                let path = key_that_names(&target.computed_values, &key)
+                    .map(|path| format!(", which {path} names,"))
+                    .unwrap_or_default();
                 missing.push((by.to_string(), format!("{} {}{path}", key.kind, key.name)));
             }
             Err(error) if error.kind == ApiErrorKind::Forbidden => {

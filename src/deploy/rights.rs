@@ -73,7 +73,7 @@ pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need>
     for step in &plan.steps {
         let follows = step.action == Action::Recreate && step.key.kind == "StatefulSet";
         if follows || step.volumes.is_some() {
-            needs.step(step, options);
+            needs.step(step, options, false);
         }
         let Some(volumes) = &step.volumes else { continue };
         for expansion in &volumes.expand {

@@ -11,8 +11,8 @@ use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Options, Writer};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Delete, Kind};
 use crate::error::{Error, Kind as ErrorKind, Place, Result};
-use crate::manifest::ObjectKey;
 use crate::manifest::claims::{self, Set, Template};
+use crate::manifest::{ObjectKey, quantity};
 use crate::plan::volumes::{Expansion, Obstacle, Volumes, larger};
 use crate::plan::{self, Action, Plan, Step};
 use futures::{StreamExt, stream};
@@ -95,7 +95,7 @@ pub(super) async fn keep_sizes(context: &Context<'_>, past: &Past, target: &mut 
 }
 
 fn is_less(size: Option<&str>, other: &str) -> bool {
-    let bytes = crate::manifest::quantity::bytes;
+    let bytes = quantity::bytes;
     matches!((size.and_then(bytes), bytes(other)), (Some(size), Some(other)) if size < other)
 }
 
@@ -374,7 +374,7 @@ pub(super) async fn drift(context: &Context<'_>, sets: &[Set], plan: &mut Plan) 
 
 fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
     let mut after = claim.clone();
-    let bytes = |spec: &Value| claims::size(spec).and_then(crate::manifest::quantity::bytes);
+    let bytes = |spec: &Value| claims::size(spec).and_then(quantity::bytes);
     let (wanted, live) = (bytes(&template.spec), bytes(&claim["spec"]));
     let mut whys = Vec::new();
     if let (Some(wanted), Some(live), Some(size)) = (wanted, live, template.size())

@@ -540,7 +540,12 @@ fn a_certificate_that_the_user_renews_in_a_secret_is_drift_and_rolls_its_node_at
         let member = tree.peer(peer);
         let file = |path: &str| format!("{member}{path}");
         let (cert, key, config) = (file("msp/signcerts/cert.pem"), file("msp/keystore/priv_sk"), file("msp/config.yaml"));
-        let msp = [("cert.pem", cert.as_str()), ("key.pem", key.as_str()), ("cacert.pem", ca.as_str()), ("tlscacert.pem", tlsca.as_str())];
+        let msp = [
+            ("cert.pem", cert.as_str()),
+            ("key.pem", key.as_str()),
+            ("cacert.pem", ca.as_str()),
+            ("tlscacert.pem", tlsca.as_str()),
+        ];
         secret(&format!("{peer}-msp"), &[&msp[..], &[("config.yaml", config.as_str())]].concat());
         let (cert, key) = (file("tls/server.crt"), file("tls/server.key"));
         secret(&format!("{peer}-tls"), &[("tls.crt", &cert), ("tls.key", &key), ("ca.crt", &tlsca)]);

@@ -28,6 +28,7 @@ use super::settings::Settings;
 use super::versions::Span;
 use crate::error::nearest;
 use crate::identity::Renewal;
+use crate::manifest::quantity;
 use semver::Version;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
