@@ -215,7 +215,7 @@ fn data_of_nodes_that_were_scaled_away_goes_too_and_nothing_of_others() {
     let Some(release) = Release::new("org1") else { return };
     release.run("install", &["--set", "ca.enabled=false,peers.count=3"]).success();
     for count in ["peers.count=2", "peers.count=1"] {
-        release.run("upgrade", &["--set", count]).success();
+        release.run("upgrade", &["--set", count, "--force", "U39"]).success();
     }
     let claim = |name: &str, labels: Value| {
         let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "labels": labels}, "spec": {

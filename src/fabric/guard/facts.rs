@@ -1,5 +1,6 @@
 //! What a record remembers for the guards: what a ledger was written by, and what was done that cannot be undone.
 
+use super::Setting;
 use crate::chart::Chart;
 use crate::fabric::{MODEL, Subject};
 use crate::identity::known::Known;
@@ -89,13 +90,13 @@ impl Facts {
     /// The values that these facts came from, where `wanted` came from others: as `--set` takes them.
     pub fn offer(&self, wanted: &Facts) -> Option<String> {
         let values = [
-            ("fabricVersion", &self.fabric_version, &wanted.fabric_version),
-            ("orderers.consensus", &self.consensus, &wanted.consensus),
-            ("peers.stateDatabase", &self.state_database, &wanted.state_database),
+            ("fabricVersion", self.fabric_version.clone(), wanted.fabric_version.clone()),
+            ("peers.stateDatabase", self.state_database.clone(), wanted.state_database.clone()),
         ];
-        let differing = values.into_iter().filter(|(_, before, wanted)| before.is_some() && before != wanted);
-        let values: Vec<String> =
-            differing.filter_map(|(name, before, _)| Some(format!("{name}={}", before.as_ref()?))).collect();
+        let settings =
+            [Setting::MspId, Setting::Domain, Setting::Tls, Setting::Consensus].map(|it| (it.key(), it.of(self), it.of(wanted)));
+        let differing = values.into_iter().chain(settings).filter(|(_, before, wanted)| before != wanted);
+        let values: Vec<String> = differing.filter_map(|(name, before, _)| Some(format!("{name}={}", before?))).collect();
         (!values.is_empty()).then(|| values.join(","))
     }
 

@@ -382,7 +382,7 @@ const LISTED: usize = 10;
 fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &str, judgement: &mut Judgement) {
     let place = format!("release {release}");
     // Where no node ever ran, nothing was told to anybody.
-    let lives = !running.nodes.is_empty();
+    let lives = running.nodes.iter().any(|node| !node.programs.is_empty());
     // A rollback over another consensus is what U26 is about.
     let judged = |it: &Setting| lives && !(wanted.is_rollback && *it == Setting::Consensus);
     for changed in Setting::ALL.into_iter().filter(judged) {
