@@ -7,7 +7,7 @@ use super::wait::{Awaited, Monitor};
 use super::{Event, Writer};
 use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
-use crate::manifest::readiness::ReadOutline;
+use crate::manifest::outline::ReadOutline;
 use crate::manifest::{ObjectKey, Sealed, order};
 use crate::plan::compare::owned_fields;
 use crate::plan::ownership::{Owner, owner_of};

@@ -9,7 +9,9 @@ use crate::cluster::{
 };
 use crate::error::{Error, Place, Result};
 use crate::manifest::ObjectKey;
-use crate::manifest::readiness::{self, Readiness, Restarts, Severity, Trouble};
+use crate::manifest::outline::remnant;
+use crate::manifest::readiness::{self, Readiness};
+use crate::manifest::trouble::{self, Restarts, Severity, Trouble};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use serde_json::Value;
@@ -137,7 +139,7 @@ impl<'a> Monitor<'a> {
         if !Monitor::looks_at(key) {
             return;
         }
-        let body = readiness::remnant(&key.group, &key.kind, body);
+        let body = remnant(&key.group, &key.kind, body);
         if self.objects.get(key).is_some_and(|known| is_older(&body, known)) {
             return;
         }
@@ -148,7 +150,7 @@ impl<'a> Monitor<'a> {
         }
         // Times of one format and one clock are in order as texts.
         if key.kind == "Pod" && body["metadata"]["creationTimestamp"].as_str().is_some_and(|created| *created < *self.began) {
-            self.restarts.entry(text(&body["metadata"]["uid"])).or_insert_with(|| readiness::restarts(&body));
+            self.restarts.entry(text(&body["metadata"]["uid"])).or_insert_with(|| trouble::restarts(&body));
         }
         self.deleted.remove(key);
         self.objects.insert(key.clone(), body);
@@ -455,7 +457,7 @@ impl<'a> Monitor<'a> {
     /// Why a pod is not ready. Restarts that are older than this run do not count.
     fn trouble(&self, pod: &Value) -> Option<Trouble> {
         static NONE: Restarts = Restarts::new();
-        readiness::pod_trouble(pod, self.restarts.get(pod["metadata"]["uid"].as_str()?).unwrap_or(&NONE))
+        trouble::pod_trouble(pod, self.restarts.get(pod["metadata"]["uid"].as_str()?).unwrap_or(&NONE))
     }
 
     /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.

@@ -9,11 +9,13 @@ pub mod claims;
 pub mod hook;
 pub mod kinds;
 pub mod order;
+pub mod outline;
 pub mod pod_security;
 pub mod quantity;
 pub mod readiness;
 pub mod references;
 mod sealed;
+pub mod trouble;
 
 pub use hook::{DeletePolicy, Hook, HookEvent};
 pub use order::install_order;

@@ -1,12 +1,10 @@
 //! Live object → ready, waiting (with the reason) or failed: kstatus' rules, a row per kind.
 //!
-//! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`pod_trouble`].
+//! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`super::trouble`].
 
 use super::quantity;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::fmt;
+use super::trouble::{Restarts, pod_trouble};
+use serde_json::Value;
 
 /// The state of one live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,131 +15,6 @@ pub enum Readiness {
     /// It will not become ready by itself.
     Failed(String),
 }
-
-/// What the rules here look at of a live object, with its metadata. What was applied is not kept a second time, nor the server's notes
-/// about who set what.
-pub fn outline(body: Value) -> Value {
-    outlined(Level::Object, body)
-}
-
-/// The [`outline`] of an object about which nobody asks whose it is: without labels and annotations, but for the labels of a pod; and of a kind
-/// that is always ready nothing but its UID.
-pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
-    let level = match (group, kind) {
-        ("", "Pod") => Level::Pod,
-        _ if is_awaited(group, kind) => Level::Remnant,
-        _ => Level::AlwaysReady,
-    };
-    outlined(level, body)
-}
-
-fn outlined(level: Level, value: Value) -> Value {
-    let Value::Object(fields) = value else { return value };
-    let kept = fields.into_iter().filter_map(|(name, value)| match level.of(&name) {
-        Part::Whole => Some((name, value)),
-        Part::Outline(level) => Some((name, outlined(level, value))),
-        Part::Nothing => None,
-    });
-    // Made anew rather than emptied: a map that has lost its fields keeps their room, and one that grows takes more than it needs.
-    let kept: Vec<_> = kept.collect();
-    let mut map = Map::with_capacity(kept.len());
-    map.extend(kept);
-    Value::Object(map)
-}
-
-/// Reads the [`outline`] of an object from its JSON, without making what it leaves out.
-pub struct ReadOutline;
-
-impl<'de> DeserializeSeed<'de> for ReadOutline {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, body: D) -> Result<Value, D::Error> {
-        Level::Object.deserialize(body)
-    }
-}
-
-/// Where in an object: what is kept of its fields depends on it.
-#[derive(Clone, Copy)]
-enum Level {
-    Object,
-    Metadata,
-    Spec,
-    Pod,
-    PodMetadata,
-    Remnant,
-    RemnantMetadata,
-    AlwaysReady,
-    Uid,
-}
-
-/// How much of a field is kept.
-enum Part {
-    Whole,
-    Outline(Level),
-    Nothing,
-}
-
-impl Level {
-    fn of(self, field: &str) -> Part {
-        match (self, field) {
-            (Level::Object | Level::Pod | Level::Remnant, "apiVersion" | "kind" | "status") => Part::Whole,
-            (Level::Object | Level::Pod | Level::Remnant, "spec") => Part::Outline(Level::Spec),
-            (Level::Spec, field) if LOOKED_AT.contains(&field) => Part::Whole,
-            (Level::Object, "metadata") => Part::Outline(Level::Metadata),
-            (Level::Pod, "metadata") => Part::Outline(Level::PodMetadata),
-            (Level::Remnant, "metadata") => Part::Outline(Level::RemnantMetadata),
-            (Level::AlwaysReady, "metadata") => Part::Outline(Level::Uid),
-            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, "managedFields") => Part::Nothing,
-            (Level::PodMetadata | Level::RemnantMetadata, "annotations") | (Level::RemnantMetadata, "labels") => Part::Nothing,
-            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, _) | (Level::Uid, "uid") => Part::Whole,
-            (Level::Object | Level::Pod | Level::Remnant | Level::Spec | Level::AlwaysReady | Level::Uid, _) => Part::Nothing,
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Level {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Value, D::Error> {
-        fields.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Level {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut kept = Map::new();
-        while let Some(name) = fields.next_key::<String>()? {
-            let value = match self.of(&name) {
-                Part::Whole => fields.next_value()?,
-                Part::Outline(level) => fields.next_value_seed(level)?,
-                Part::Nothing => {
-                    fields.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            kept.insert(name, value);
-        }
-        Ok(Value::Object(kept))
-    }
-}
-
-/// Fields of a spec that the rules here, and whoever waits, look at.
-const LOOKED_AT: [&str; 8] = [
-    "loadBalancerClass",
-    "podManagementPolicy",
-    "replicas",
-    "resources",
-    "storageClassName",
-    "type",
-    "updateStrategy",
-    "volumeName",
-];
 
 type Rule = fn(&Value) -> Readiness;
 
@@ -183,11 +56,11 @@ pub fn readiness(body: &Value) -> Readiness {
     rule(group, text(body, "/kind")).map_or(Readiness::Ready, |rule| rule(body))
 }
 
-fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
     body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn number(body: &Value, pointer: &str) -> i64 {
+pub(super) fn number(body: &Value, pointer: &str) -> i64 {
     body.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
@@ -374,142 +247,8 @@ fn definition(body: &Value) -> Readiness {
     if established { Readiness::Ready } else { Readiness::Waiting("the API server does not serve it yet".into()) }
 }
 
-fn conditions(body: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn conditions(body: &Value) -> impl Iterator<Item = &Value> {
     body.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
-}
-
-/// How sure it is that a troubled pod will not recover by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It may well pass: starting, pulling, not scheduled yet.
-    Passing,
-    /// Final unless it passes within a grace time: an image that cannot be pulled.
-    Lasting,
-    /// Nothing but a change will help.
-    Final,
-}
-
-/// Why a pod is not ready: the deepest reason that its status knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub reason: String,
-    pub severity: Severity,
-    /// The container whose log tells more, and whether the log is of its last, ended run.
-    pub log: Option<(String, bool)>,
-}
-
-/// Restarts after which a crashing container is given up (kubelet's back-off is then 40 s and more).
-const CRASHES: i64 = 3;
-
-/// How often each container of a pod was restarted, by name.
-pub type Restarts = BTreeMap<String, i64>;
-
-fn statuses(body: &Value) -> impl Iterator<Item = &Value> {
-    ["/status/initContainerStatuses", "/status/containerStatuses"]
-        .into_iter()
-        .filter_map(|pointer| body.pointer(pointer).and_then(Value::as_array))
-        .flatten()
-}
-
-/// The restarts of a pod's containers so far.
-pub fn restarts(body: &Value) -> Restarts {
-    let restarts = |status: &Value| (text(status, "/name").to_owned(), number(status, "/restartCount"));
-    statuses(body).map(restarts).collect()
-}
-
-/// Looks for the deepest reason in a pod's status: containers first, then scheduling, then the rest.
-///
-/// `before` are restarts that say nothing about what a run changed: a container that was crashing before is given up only when it
-/// has crashed as often again.
-pub fn pod_trouble(body: &Value, before: &Restarts) -> Option<Trouble> {
-    let troubles = statuses(body).filter_map(|status| container_trouble(status, before));
-    troubles.max_by_key(|trouble| trouble.severity).or_else(|| unscheduled(body))
-}
-
-fn container_trouble(status: &Value, before: &Restarts) -> Option<Trouble> {
-    let name = status["name"].as_str().unwrap_or("?");
-    let restarts = status["restartCount"].as_i64().unwrap_or(0);
-    let since = restarts - before.get(name).copied().unwrap_or(0);
-    if let Some(waiting) = status.pointer("/state/waiting") {
-        let reason = waiting["reason"].as_str().unwrap_or("waiting");
-        let message = waiting["message"].as_str().unwrap_or_default();
-        let image = status["image"].as_str().unwrap_or_default();
-        return Some(match reason {
-            "ImagePullBackOff" | "ErrImagePull" => Trouble {
-                reason: format!("container {name}: image {image} cannot be pulled ({reason})"),
-                severity: Severity::Lasting,
-                log: None,
-            },
-            "InvalidImageName" | "ErrImageNeverPull" => Trouble {
-                reason: format!("container {name}: image {image} cannot be used ({reason})"),
-                severity: Severity::Final,
-                log: None,
-            },
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                Trouble { reason: format!("container {name}: {message} ({reason})"), severity: Severity::Lasting, log: None }
-            }
-            "CrashLoopBackOff" => Trouble {
-                reason: format!("container {name} crashes: {}, {restarts} restarts", last_exit(status)),
-                severity: if since >= CRASHES { Severity::Final } else { Severity::Passing },
-                log: Some((name.to_owned(), true)),
-            },
-            "PodInitializing" | "ContainerCreating" => {
-                return Some(Trouble {
-                    reason: "its containers are being created".into(),
-                    severity: Severity::Passing,
-                    log: None,
-                });
-            }
-            _ => Trouble { reason: format!("container {name} waits: {reason}"), severity: Severity::Passing, log: None },
-        });
-    }
-    if let Some(ended) = status.pointer("/state/terminated") {
-        let code = ended["exitCode"].as_i64().unwrap_or(0);
-        if code != 0 {
-            return Some(Trouble {
-                reason: format!("container {name} ended with exit code {code}{}", reason_of(ended)),
-                severity: Severity::Passing,
-                log: Some((name.to_owned(), false)),
-            });
-        }
-        return None;
-    }
-    let running_unready = status.pointer("/state/running").is_some() && status["ready"] == false;
-    running_unready.then(|| Trouble {
-        reason: match restarts {
-            0 => format!("container {name} runs, but its probe does not pass yet"),
-            _ => format!(
-                "container {name} runs again after {restarts} restarts ({}), its probe does not pass yet",
-                last_exit(status)
-            ),
-        },
-        severity: Severity::Passing,
-        log: Some((name.to_owned(), false)),
-    })
-}
-
-fn last_exit(status: &Value) -> String {
-    match status.pointer("/lastState/terminated") {
-        Some(ended) => format!("exit code {}{}", ended["exitCode"].as_i64().unwrap_or(-1), reason_of(ended)),
-        None => "it does not stay up".to_owned(),
-    }
-}
-
-fn reason_of(ended: &Value) -> String {
-    match ended["reason"].as_str() {
-        None | Some("Error" | "") => String::new(),
-        Some(reason) => format!(" ({reason})"),
-    }
-}
-
-fn unscheduled(body: &Value) -> Option<Trouble> {
-    let condition = conditions(body).find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?;
-    let message = condition["message"].as_str().filter(|message| !message.is_empty());
-    Some(Trouble {
-        reason: format!("it cannot be placed on a node: {}", message.unwrap_or("the scheduler gave no reason")),
-        severity: Severity::Passing,
-        log: None,
-    })
 }
 
 #[cfg(test)]
@@ -519,41 +258,6 @@ mod tests {
 
     fn waiting(reason: &str) -> Readiness {
         Readiness::Waiting(reason.into())
-    }
-
-    #[test]
-    fn an_outline_is_the_same_read_from_text_as_made_of_a_body() {
-        let body = json!({
-            "kind": "StatefulSet", "apiVersion": "apps/v1",
-            "metadata": {"name": "peer0", "labels": {"a": "b"}, "managedFields": [{"manager": "x"}]},
-            "spec": {"replicas": 3, "template": {"spec": {"replicas": 1}}},
-            "status": {"replicas": 1, "conditions": []},
-            "data": {"spec": "x"},
-        });
-        let outlined = json!({
-            "kind": "StatefulSet", "apiVersion": "apps/v1",
-            "metadata": {"name": "peer0", "labels": {"a": "b"}},
-            "spec": {"replicas": 3},
-            "status": {"replicas": 1, "conditions": []},
-        });
-        let text = body.to_string();
-        let read = ReadOutline.deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();
-        assert_eq!((read, outline(body)), (outlined.clone(), outlined));
-        assert!(ReadOutline.deserialize(&mut serde_json::Deserializer::from_str("[]")).is_err());
-
-        let settled = |group, kind| {
-            remnant(
-                group,
-                kind,
-                json!({
-                    "kind": kind, "metadata": {"uid": "u", "generation": 1, "labels": {"a": "b"}}, "spec": {"replicas": 3, "x": 1}, "status": {},
-                }),
-            )
-        };
-        let awaited =
-            json!({"kind": "StatefulSet", "metadata": {"uid": "u", "generation": 1}, "spec": {"replicas": 3}, "status": {}});
-        assert_eq!(settled("apps", "StatefulSet"), awaited);
-        assert_eq!(settled("", "ConfigMap"), json!({"metadata": {"uid": "u"}}));
     }
 
     #[test]
@@ -636,32 +340,5 @@ mod tests {
         for (name, body, expected) in cases {
             assert_eq!(readiness(&body), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn a_pods_trouble_is_its_deepest_reason() {
-        let image = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}],
-            "containerStatuses": [
-                {"name": "couchdb", "state": {"running": {}}, "ready": false, "restartCount": 0},
-                {"name": "peer", "image": "fabric-peer:0", "state": {"waiting": {"reason": "ImagePullBackOff"}}, "restartCount": 0}]}});
-        let new = Restarts::new();
-        let trouble = pod_trouble(&image, &new).unwrap();
-        assert_eq!(trouble.reason, "container peer: image fabric-peer:0 cannot be pulled (ImagePullBackOff)");
-        assert_eq!(trouble.severity, Severity::Lasting);
-
-        let crash = json!({"status": {"containerStatuses": [{"name": "peer", "restartCount": 4, "ready": false,
-            "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}]}});
-        let trouble = pod_trouble(&crash, &new).unwrap();
-        assert_eq!(trouble.reason, "container peer crashes: exit code 2, 4 restarts");
-        assert_eq!((trouble.severity, trouble.log), (Severity::Final, Some(("peer".into(), true))));
-        for (before, severity) in [(1, Severity::Final), (2, Severity::Passing), (4, Severity::Passing)] {
-            let before = Restarts::from([("peer".to_owned(), before)]);
-            assert_eq!(pod_trouble(&crash, &before).unwrap().severity, severity, "{before:?} of its crashes are older");
-        }
-        assert_eq!(restarts(&crash), Restarts::from([("peer".to_owned(), 4)]));
-
-        let unplaced = json!({"status": {"conditions": [
-            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient memory."}]}});
-        assert!(pod_trouble(&unplaced, &new).unwrap().reason.contains("Insufficient memory"));
     }
 }

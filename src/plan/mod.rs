@@ -9,7 +9,7 @@ pub mod ownership;
 pub mod volumes;
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{self, Hook, HookEvent, ObjectKey, Sealed, readiness};
+use crate::manifest::{self, Hook, HookEvent, ObjectKey, Sealed, outline};
 use crate::release::InventoryItem;
 use hooks::HookStep;
 use ownership::Owner;
@@ -94,10 +94,10 @@ impl Seen {
     pub fn new(wanted: Option<&Sealed>, mut body: Value, shown: bool) -> Seen {
         match wanted {
             Some(wanted) if compare::is_settled(&wanted.body(), &body) => {
-                Seen { body: readiness::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true }
+                Seen { body: outline::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true }
             }
             Some(_) => Seen { body, settled: false },
-            None if !shown => Seen { body: readiness::outline(body), settled: false },
+            None if !shown => Seen { body: outline::outline(body), settled: false },
             None => {
                 compare::forget_managed_fields(&mut body);
                 Seen { body, settled: false }
