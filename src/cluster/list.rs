@@ -34,13 +34,6 @@ pub(super) struct List {
     pub extent: Extent,
 }
 
-/// All pages together.
-pub(super) struct Page {
-    pub items: Vec<Value>,
-    /// Where a watch goes on.
-    pub version: String,
-}
-
 impl List {
     pub fn transport(&self) -> &Transport {
         &self.inner.transport
@@ -58,9 +51,8 @@ impl List {
     }
 
     /// Reads all pages.
-    pub async fn fetch(&self) -> ApiResult<Page> {
-        let (items, version) = self.fold(Vec::push).await?;
-        Ok(Page { items, version })
+    pub async fn fetch(&self) -> ApiResult<Vec<Value>> {
+        Ok(self.fold(Vec::push).await?.0)
     }
 
     /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes longer than the server keeps its

@@ -28,6 +28,7 @@ use crate::manifest::{ObjectKey, Sealed};
 use discovery::{Discovery, Resource};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use http::Method;
 pub use list::Extent;
 use list::List;
@@ -173,12 +174,15 @@ pub struct Kind {
     pub kind: String,
 }
 
-/// One event of a watch.
+/// One event of a watch, with what the watch reads of each object.
 #[derive(Clone, Debug)]
-pub enum WatchEvent {
+pub enum WatchEvent<T> {
     /// Added or modified.
-    Present(Value),
-    Deleted(Value),
+    Present(T),
+    /// With its last state.
+    Deleted(T),
+    /// Deleted during an interruption: of its last state, only the identity is known (name, namespace, UID, resourceVersion).
+    Vanished(T),
     /// A list has been read to its end: all that it had was reported before.
     Listed,
 }
@@ -350,7 +354,7 @@ impl Cluster {
     /// Every object of a kind, page by page (500), in one namespace or (`None`) in all, by label selector (empty is all). Each has
     /// its apiVersion and kind.
     pub async fn list(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
-        Ok(self.listing(kind.clone(), namespace, selector, Extent::Whole).fetch().await?.items)
+        self.listing(kind.clone(), namespace, selector, Extent::Whole).fetch().await
     }
 
     /// Like `list` or `list_metadata`, but each object is taken in as it is read, so that they need not all be held: by `add`, which
@@ -368,7 +372,7 @@ impl Cluster {
 
     /// Like `list`, but metadata only (PartialObjectMetadata, under the object's own apiVersion and kind).
     pub async fn list_metadata(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> ApiResult<Vec<Value>> {
-        Ok(self.listing(kind.clone(), namespace, selector, Extent::Metadata).fetch().await?.items)
+        self.listing(kind.clone(), namespace, selector, Extent::Metadata).fetch().await
     }
 
     /// Metadata of everything in a namespace, of every kind that the server knows.
@@ -521,25 +525,28 @@ impl Cluster {
     }
 
     /// Lists, then watches a kind for ever, over dropped connections and expired versions: first every object there is as `Present`,
-    /// then `Listed`, then each change; objects that vanished during an interruption come as `Deleted` (with their identity and labels only).
+    /// then `Listed`, then each change. Each object is told as what `read` makes of it, as soon as it has come: thousands are listed at once.
     /// Ends only with an error that retrying cannot mend, or when the server has been away for a minute.
-    pub fn watch(
+    pub fn watch<T: Send + 'static>(
         &self,
         kind: Kind,
         namespace: Option<String>,
         selector: String,
-    ) -> futures::stream::BoxStream<'static, ApiResult<WatchEvent>> {
-        self.watch_with(kind, namespace, selector, watch::Times::default())
+        read: impl Fn(Value) -> T + Send + Sync + 'static,
+    ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
+        self.watch_with(kind, namespace, selector, read, watch::Times::default())
     }
 
-    fn watch_with(
+    fn watch_with<T: Send + 'static>(
         &self,
         kind: Kind,
         namespace: Option<String>,
         selector: String,
+        read: impl Fn(Value) -> T + Send + Sync + 'static,
         times: watch::Times,
-    ) -> futures::stream::BoxStream<'static, ApiResult<WatchEvent>> {
-        let watcher = watch::Watcher::new(self.listing(kind, namespace.as_deref(), &selector, Extent::Whole), times);
+    ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
+        let list = self.listing(kind, namespace.as_deref(), &selector, Extent::Whole);
+        let watcher = watch::Watcher::new(list, read, times);
         futures::stream::unfold(watcher, |mut watcher| async { watcher.next().await.map(|event| (event, watcher)) }).boxed()
     }
 

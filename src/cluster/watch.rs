@@ -4,8 +4,8 @@
 //! again cannot help, or when the server has been away for too long.
 
 use super::{
-    ApiError, ApiErrorKind, ApiResult, WatchEvent,
-    list::{self, List},
+    ApiError, ApiErrorKind, ApiResult, Kind, WatchEvent,
+    list::List,
     requests::{self, Call},
     retry,
     status::from_status,
@@ -15,6 +15,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::time::timeout;
@@ -46,17 +47,29 @@ impl Default for Times {
     }
 }
 
-pub(super) struct Watcher {
+pub(super) struct Watcher<T> {
     list: List,
+    /// What the caller keeps of an object.
+    keep: Arc<dyn Fn(Value) -> T + Send + Sync>,
     times: Times,
     /// What the caller has not yet taken.
-    ready: VecDeque<WatchEvent>,
-    /// Every object as the caller knows it, by namespace and name, reduced to its identity: to tell which vanished.
-    known: HashMap<(String, String), Value>,
+    ready: VecDeque<WatchEvent<T>>,
+    /// Every object as the caller knows it: to tell which vanished.
+    known: HashMap<Name, Version>,
     state: State,
     failures: u32,
     /// Since when the server has not been heard.
     away_since: Option<Instant>,
+}
+
+/// Namespace (empty for objects of the whole cluster) and name.
+type Name = (Box<str>, Box<str>);
+
+/// Which object it is, and in which version.
+#[derive(Clone, PartialEq)]
+struct Version {
+    uid: Box<str>,
+    version: Box<str>,
 }
 
 enum State {
@@ -81,10 +94,11 @@ enum Step {
     Fail(ApiError),
 }
 
-impl Watcher {
-    pub fn new(list: List, times: Times) -> Watcher {
+impl<T: Send + 'static> Watcher<T> {
+    pub fn new(list: List, keep: impl Fn(Value) -> T + Send + Sync + 'static, times: Times) -> Watcher<T> {
         Watcher {
             list,
+            keep: Arc::new(keep),
             times,
             ready: VecDeque::new(),
             known: HashMap::new(),
@@ -95,7 +109,7 @@ impl Watcher {
     }
 
     /// The next change, `None` after an error.
-    pub async fn next(&mut self) -> Option<ApiResult<WatchEvent>> {
+    pub async fn next(&mut self) -> Option<ApiResult<WatchEvent<T>>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));
@@ -113,8 +127,10 @@ impl Watcher {
     }
 
     async fn relist(&mut self) -> ApiResult<()> {
-        match self.list.fetch().await {
-            Ok(list::Page { items, version }) => {
+        let keep = Arc::clone(&self.keep);
+        let add = move |items: &mut Vec<_>, item: Value| items.push((name(&item), Version::of(&item), keep(item)));
+        match self.list.fold(add).await {
+            Ok((items, version)) => {
                 self.heard();
                 self.take_over(items);
                 self.state = State::At(version);
@@ -125,17 +141,16 @@ impl Watcher {
     }
 
     /// Tells what differs between what the caller knows and what there is.
-    fn take_over(&mut self, items: Vec<Value>) {
+    fn take_over(&mut self, items: Vec<(Name, Version, T)>) {
         let mut vanished = std::mem::take(&mut self.known);
-        for item in items {
-            let before = vanished.remove(&key(&item));
-            self.known.insert(key(&item), identity(&item));
-            let unchanged = before.is_some_and(|before| version(&before) == version(&item) && uid(&before) == uid(&item));
-            if !unchanged {
+        for (name, version, item) in items {
+            if vanished.remove(&name).is_none_or(|before| before != version) {
                 self.ready.push_back(WatchEvent::Present(item));
             }
+            self.known.insert(name, version);
         }
-        self.ready.extend(vanished.into_values().map(WatchEvent::Deleted));
+        let (keep, kind) = (&self.keep, &self.list.kind);
+        self.ready.extend(vanished.iter().map(|(name, version)| WatchEvent::Vanished(keep(identity(kind, name, version)))));
         self.ready.push_back(WatchEvent::Listed);
     }
 
@@ -178,9 +193,10 @@ impl Watcher {
                 return Ok(());
             }
         };
-        line.extend_from_slice(&chunk);
-        while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
-            let event: Vec<u8> = line.drain(..=end).collect();
+        let mut rest = &chunk[..];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let event = [std::mem::take(&mut line).as_slice(), &rest[..end]].concat();
+            rest = &rest[end + 1..];
             if event.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
@@ -193,6 +209,7 @@ impl Watcher {
                 Step::Fail(error) => return self.rest(State::At(version), error).await,
             }
         }
+        line.extend_from_slice(rest);
         self.state = State::Open { version, chunks, line, opened };
         Ok(())
     }
@@ -214,17 +231,18 @@ impl Watcher {
             };
         }
         self.heard();
-        if let Some(version) = version(&object) {
-            *seen = version.to_owned();
+        let version = Version::of(&object);
+        if !version.version.is_empty() {
+            *seen = version.version.to_string();
         }
         match kind {
             "ADDED" | "MODIFIED" => {
-                self.known.insert(key(&object), identity(&object));
-                self.ready.push_back(WatchEvent::Present(object));
+                self.known.insert(name(&object), version);
+                self.ready.push_back(WatchEvent::Present((self.keep)(object)));
             }
             "DELETED" => {
-                self.known.remove(&key(&object));
-                self.ready.push_back(WatchEvent::Deleted(object));
+                self.known.remove(&name(&object));
+                self.ready.push_back(WatchEvent::Deleted((self.keep)(object)));
             }
             // BOOKMARK: only the version moves on.
             _ => {}
@@ -257,37 +275,33 @@ impl Watcher {
     }
 }
 
-fn key(object: &Value) -> (String, String) {
-    let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
-    (text("namespace"), text("name"))
+fn metadata(object: &Value, field: &str) -> Box<str> {
+    object["metadata"][field].as_str().unwrap_or_default().into()
 }
 
-fn version(object: &Value) -> Option<&str> {
-    object["metadata"]["resourceVersion"].as_str()
+fn name(object: &Value) -> Name {
+    (metadata(object, "namespace"), metadata(object, "name"))
 }
 
-fn uid(object: &Value) -> Option<&str> {
-    object["metadata"]["uid"].as_str()
-}
-
-/// What is remembered of an object: enough to say of which one it is told that it vanished.
-fn identity(object: &Value) -> Value {
-    let mut metadata = serde_json::Map::new();
-    for name in ["name", "namespace", "uid", "resourceVersion", "labels"] {
-        if let Some(value) = object["metadata"].get(name) {
-            metadata.insert(name.to_owned(), value.clone());
-        }
+impl Version {
+    fn of(object: &Value) -> Version {
+        Version { uid: metadata(object, "uid"), version: metadata(object, "resourceVersion") }
     }
-    json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata})
+}
+
+/// An object of which only this is known.
+fn identity(kind: &Kind, (namespace, name): &Name, version: &Version) -> Value {
+    let mut metadata = json!({"name": name, "uid": version.uid, "resourceVersion": version.version});
+    if !namespace.is_empty() {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{
-        Kind,
-        scripted::{After, Reply, Scripted, impatient},
-    };
+    use crate::cluster::scripted::{After, Reply, Scripted, impatient};
     use futures::stream::BoxStream;
 
     fn pod(name: &str, version: u32) -> Value {
@@ -315,16 +329,20 @@ mod tests {
         }
     }
 
-    async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent>> {
+    async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent<Value>>> {
         let kind = Kind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
-        server.cluster(impatient()).await.watch_with(kind, Some("org1".to_owned()), "a=b".to_owned(), times)
+        server.cluster(impatient()).await.watch_with(kind, Some("org1".to_owned()), "a=b".to_owned(), |object| object, times)
     }
 
-    async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent>>) -> String {
-        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {
+        let name = |object: &Value| metadata(object, "name");
         match events.next().await {
-            Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), version(&object).unwrap_or_default()),
+            Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), metadata(&object, "resourceVersion")),
             Some(Ok(WatchEvent::Deleted(object))) => format!("-{}", name(&object)),
+            Some(Ok(WatchEvent::Vanished(object))) => {
+                assert_eq!((&object["kind"], &object["metadata"]["namespace"]), (&json!("Pod"), &json!("org1")));
+                format!("?{}@{}", name(&object), metadata(&object, "resourceVersion"))
+            }
             Some(Ok(WatchEvent::Listed)) => "listed".to_owned(),
             Some(Err(error)) => format!("{:?}", error.kind),
             None => "end".to_owned(),
@@ -376,7 +394,7 @@ mod tests {
         for _ in 0..9 {
             all.push(told(&mut events).await);
         }
-        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "-c", "listed", "-d"]);
+        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "?c@7", "listed", "?d@26"]);
     }
 
     #[tokio::test]

@@ -15,7 +15,6 @@ use crate::plan::{Action, Plan, Step};
 use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -41,7 +40,7 @@ pub async fn apply<'p>(
     let mut seen = Seen { uids, monitor, waits };
     for step in wanted.iter().copied() {
         if let Some(live) = &step.live {
-            seen.take_in(step, Cow::Borrowed(live));
+            seen.take_in(step, live);
         }
     }
     let mut rest = wanted.as_slice();
@@ -67,12 +66,12 @@ struct Seen<'a, 'c, 'p> {
 }
 
 impl<'p> Seen<'_, '_, 'p> {
-    fn take_in(&mut self, step: &'p Step, body: Cow<Value>) {
+    fn take_in(&mut self, step: &'p Step, body: &Value) {
         if let Some(uid) = body["metadata"]["uid"].as_str() {
             self.uids.insert(&step.key, uid.to_owned());
         }
-        if self.waits && Monitor::looks_at(&step.key) {
-            self.monitor.note(&step.key, body.into_owned());
+        if self.waits {
+            self.monitor.note(&step.key, body);
         }
     }
 }
@@ -136,7 +135,7 @@ async fn apply_in_turn<'p>(
             }
         };
         let body = write(writer, step, seen.monitor).await?;
-        seen.take_in(step, Cow::Owned(body));
+        seen.take_in(step, &body);
         left.retain(|other| other.key != step.key);
         if !groups.may_be_down(&step.key) {
             begun.extend(awaited(std::iter::once(step)));
@@ -157,7 +156,7 @@ async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut S
         .buffer_unordered(IN_FLIGHT);
     while let Some(written) = writes.next().await {
         match written {
-            Some((step, Ok(body))) => seen.take_in(step, Cow::Owned(body)),
+            Some((step, Ok(body))) => seen.take_in(step, &body),
             // The writes under way are let finish, so that what is recorded is what is there; no other is begun.
             Some((_, Err(error))) => {
                 failed.set(true);
@@ -172,7 +171,7 @@ async fn apply_at_once<'p>(writer: &Writer<'_>, steps: &[&'p Step], seen: &mut S
     }
     for step in anew {
         let body = write(writer, step, seen.monitor).await?;
-        seen.take_in(step, Cow::Owned(body));
+        seen.take_in(step, &body);
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ pub async fn run_one<'p>(writer: &Writer<'_>, hook: &'p HookStep, monitor: &mut 
         apply::put(writer, wanted, expects).await.map_err(|error| error.context(format!("hook {} cannot be run", step.key)))?;
     let uid = body["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     made.insert(&step.key, Some(uid.clone()));
-    monitor.note(&step.key, body);
+    monitor.note(&step.key, &body);
     let done = match hook.hook.runs() {
         true => monitor.until_ready(std::slice::from_ref(&one), options.timeout).await,
         false => Ok(()),

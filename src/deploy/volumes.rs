@@ -327,7 +327,7 @@ pub(super) async fn expand(writer: &Writer<'_>, volumes: &Volumes, monitor: &mut
         let body = patched.map_err(|error| {
             Error::from(error).context(format!("cannot expand {} from {} to {}", expansion.claim, expansion.from, expansion.to))
         })?;
-        monitor.note(&expansion.claim, body);
+        monitor.note(&expansion.claim, &body);
         awaited.push(Awaited::ready(&expansion.claim, "v1"));
         let action = format!("expanded to {}", expansion.to);
         context.progress.event(&Event::Applied { action, object: expansion.claim.to_string() });

@@ -8,6 +8,7 @@ use std::fmt;
 pub mod claims;
 pub mod hook;
 pub mod kinds;
+pub mod live;
 pub mod order;
 pub mod outline;
 pub mod pod_security;

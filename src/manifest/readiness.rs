@@ -3,7 +3,7 @@
 //! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`super::trouble`].
 
 use super::quantity;
-use super::trouble::{Restarts, pod_trouble};
+use super::trouble::{Restarts, pod_troubles, worst};
 use serde_json::Value;
 
 /// The state of one live object.
@@ -50,10 +50,15 @@ pub fn runs_pods(kind: &str) -> bool {
 pub fn readiness(body: &Value) -> Readiness {
     let api_version = text(body, "/apiVersion");
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    readiness_of(group, text(body, "/kind"), body)
+}
+
+/// The state of a live object of this kind.
+pub fn readiness_of(group: &str, kind: &str, body: &Value) -> Readiness {
     if !body["metadata"]["deletionTimestamp"].is_null() {
         return Readiness::Waiting("it is being deleted".into());
     }
-    rule(group, text(body, "/kind")).map_or(Readiness::Ready, |rule| rule(body))
+    rule(group, kind).map_or(Readiness::Ready, |rule| rule(body))
 }
 
 pub(super) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
@@ -165,28 +170,18 @@ fn job(body: &Value) -> Readiness {
 }
 
 fn pod(body: &Value) -> Readiness {
+    let trouble = || worst(&pod_troubles(body), &Restarts::new()).map(|trouble| trouble.reason);
     match text(body, "/status/phase") {
         "Succeeded" => Readiness::Ready,
-        "Failed" => {
-            let trouble = pod_trouble(body, &Restarts::new());
-            Readiness::Failed(trouble.map_or_else(|| "its containers have failed".into(), |trouble| trouble.reason))
-        }
+        "Failed" => Readiness::Failed(trouble().unwrap_or_else(|| "its containers have failed".into())),
         _ if is_pod_ready(body) => Readiness::Ready,
-        _ => match pod_trouble(body, &Restarts::new()) {
-            Some(trouble) => Readiness::Waiting(trouble.reason),
-            None => Readiness::Waiting("it is starting".into()),
-        },
+        _ => Readiness::Waiting(trouble().unwrap_or_else(|| "it is starting".into())),
     }
 }
 
-/// Whether a pod is Ready and stays: one that is being deleted says that it is Ready until its containers end.
-pub fn serves(body: &Value) -> bool {
-    is_pod_ready(body) && body["metadata"]["deletionTimestamp"].is_null()
-}
-
 /// How many pods of a workload are to serve.
-pub fn wanted_pods(body: &Value) -> i64 {
-    match text(body, "/kind") {
+pub fn wanted_pods(kind: &str, body: &Value) -> i64 {
+    match kind {
         "DaemonSet" => number(body, "/status/desiredNumberScheduled"),
         _ => wanted_replicas(body),
     }

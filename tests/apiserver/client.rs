@@ -264,10 +264,10 @@ fn a_long_list_comes_whole_page_by_page() {
     });
 }
 
-async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent>>) -> String {
+async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {
     match events.next().await.expect("a watch that goes on").expect("a watch that is allowed") {
         WatchEvent::Present(object) => format!("+{} {}", name(&object), object["data"]["n"].as_str().unwrap_or_default()),
-        WatchEvent::Deleted(object) => format!("-{}", name(&object)),
+        WatchEvent::Deleted(object) | WatchEvent::Vanished(object) => format!("-{}", name(&object)),
         WatchEvent::Listed => "listed".to_owned(),
     }
 }
@@ -277,7 +277,7 @@ fn a_watch_tells_what_there_is_and_then_what_changes() {
     run(async |corner| {
         let client = corner.connect("admin").await;
         client.create(&corner.config_map("a", json!({"n": "1"}))).await.unwrap();
-        let mut events = client.watch(config_maps(), Some(corner.namespace.clone()), "test=client".to_owned());
+        let mut events = client.watch(config_maps(), Some(corner.namespace.clone()), "test=client".to_owned(), |object| object);
         assert_eq!([told(&mut events).await, told(&mut events).await], ["+a 1", "listed"]);
         client.apply(&corner.config_map("b", json!({"n": "2"})), Apply::default()).await.unwrap();
         assert_eq!(told(&mut events).await, "+b 2");
@@ -305,7 +305,7 @@ fn who_may_not_is_told_who_may_not_what() {
         assert!(!viewer.can_i("patch", "apps", "statefulsets", namespace, Some("peer0")).await.unwrap());
 
         let nobody = corner.connect("nobody").await;
-        let mut events = nobody.watch(config_maps(), Some(corner.namespace.clone()), String::new());
+        let mut events = nobody.watch(config_maps(), Some(corner.namespace.clone()), String::new(), |object| object);
         assert_eq!(events.next().await.unwrap().unwrap_err().kind, ApiErrorKind::Forbidden);
         assert!(events.next().await.is_none());
     });

@@ -1,0 +1,408 @@
+//! Waiting until objects are ready, gone or done: one watch per kind for the whole operation, with the deepest reason known for each
+//! object that is not ready.
+//!
+//! What it costs follows what happens, not how much is waited for: an object is judged when it, or a pod of it, has changed.
+
+mod objects;
+mod report;
+mod round;
+
+use super::{Event, Progress};
+use crate::cluster::{
+    ApiErrorKind::{Conflict, Replaced, Timeout, Unavailable, Unreachable},
+    ApiResult, Cluster, Delete, Kind, WatchEvent,
+};
+use crate::error::{Error, Result};
+use crate::manifest::ObjectKey;
+use crate::manifest::live::Live;
+use crate::manifest::readiness::{self, Readiness};
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use objects::{Objects, UNTOLD};
+pub use report::container_logs;
+use round::{Round, Troubled, Verdict};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long an image that cannot be pulled, or a container that cannot be configured, may take to get well.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often the time is looked at when nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What became of a wait.
+enum End<T> {
+    Done(T),
+    /// These objects will not become ready.
+    Failed,
+    TimedOut,
+}
+
+/// Waits for objects, whose kinds are watched from the first wait to the end of the operation.
+pub struct Monitor<'a> {
+    cluster: &'a Cluster,
+    progress: &'a dyn Progress,
+    interrupted: watch::Receiver<bool>,
+    streams: SelectAll<BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Told>>)>>,
+    watched: BTreeSet<Arc<Watched>>,
+    /// Those whose first list is complete: what is not in `objects` is not there.
+    listed: BTreeSet<Arc<Watched>>,
+    objects: Objects,
+    troubled: Troubled,
+    told: BTreeMap<ObjectKey, Readiness>,
+}
+
+/// An object that a watch tells of.
+type Told = (ObjectKey, Live);
+
+/// A kind in a namespace, or in all of the cluster.
+type Watched = (Kind, Option<String>);
+
+/// An object to wait for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    pub key: ObjectKey,
+    pub api_version: String,
+    /// A pod that is to run to its end, as a hook's; to be ready is not enough.
+    pub to_its_end: bool,
+    /// A member of a rollout group: its pods are counted themselves, because its status tells of them a moment later.
+    pub serves: bool,
+    /// The labels of a member's pods, which outlive a workload that was deleted alone and are adopted by its successor.
+    pub selector: Value,
+}
+
+impl Awaited {
+    pub fn ready(key: &ObjectKey, api_version: &str) -> Awaited {
+        let (key, api_version) = (key.clone(), api_version.to_owned());
+        Awaited { key, api_version, to_its_end: false, serves: false, selector: Value::Null }
+    }
+
+    pub fn ended(key: &ObjectKey, api_version: &str) -> Awaited {
+        Awaited { to_its_end: true, ..Awaited::ready(key, api_version) }
+    }
+
+    pub fn serving(key: &ObjectKey, api_version: &str, selector: Value) -> Awaited {
+        Awaited { serves: true, selector, ..Awaited::ready(key, api_version) }
+    }
+}
+
+/// How a member of a rollout group is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Ready, and all its pods serve.
+    Up,
+    /// Something is missing or about to change, and a pod serves.
+    Unsettled,
+    /// No pod serves: a change takes nothing from it.
+    Down,
+}
+
+impl<'a> Monitor<'a> {
+    pub fn new(cluster: &'a Cluster, progress: &'a dyn Progress, interrupted: watch::Receiver<bool>) -> Monitor<'a> {
+        Monitor {
+            cluster,
+            progress,
+            interrupted,
+            streams: SelectAll::new(),
+            watched: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            objects: Objects::default(),
+            troubled: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// A monitor of a run that began to write at this time of the server (RFC 3339, in UTC).
+    pub fn since(self, began: &str) -> Monitor<'a> {
+        Monitor { objects: Objects::since(began), ..self }
+    }
+
+    /// Whether anything is to be known of an object like this.
+    pub fn looks_at(key: &ObjectKey) -> bool {
+        readiness::is_awaited(&key.group, &key.kind)
+    }
+
+    /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
+    pub fn note(&mut self, key: &ObjectKey, body: &Value) {
+        if Monitor::looks_at(key) {
+            self.objects.note(key, Live::of(key, body));
+        }
+    }
+
+    /// Waits until all of these are ready.
+    ///
+    /// # Errors
+    ///
+    /// Not ready in time, failed for good (early), interrupted; each object with its reason, and the last lines of a crashed container.
+    pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
+        // Of Services only those that wait for a load balancer are worth counting.
+        let counts =
+            |one: &&Awaited| Monitor::looks_at(&one.key) && (one.key.kind != "Service" || self.state(one) != Readiness::Ready);
+        let awaited: Vec<&Awaited> = awaited.iter().filter(counts).collect();
+        if awaited.iter().all(|one| self.state(one) == Readiness::Ready) {
+            return Ok(());
+        }
+        self.until_done(&awaited, Instant::now(), timeout, |_, round| round.is_over().then_some(())).await
+    }
+
+    /// Waits until `choose` finds something, for as long as it depends on these; the time for it began earlier.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Monitor::until_ready`].
+    pub async fn until<T>(
+        &mut self,
+        awaited: &[Awaited],
+        began: Instant,
+        timeout: Duration,
+        choose: impl Fn(&Monitor<'a>) -> Option<T>,
+    ) -> Result<T> {
+        let awaited: Vec<&Awaited> = awaited.iter().collect();
+        self.until_done(&awaited, began, timeout, |monitor, _| choose(monitor)).await
+    }
+
+    async fn until_done<T>(
+        &mut self,
+        awaited: &[&Awaited],
+        began: Instant,
+        timeout: Duration,
+        choose: impl Fn(&Monitor<'a>, &Round<'_>) -> Option<T>,
+    ) -> Result<T> {
+        self.watch(awaited);
+        let end = self.wait(awaited, began + timeout, choose).await;
+        if !matches!(end, Ok(End::Done(_))) {
+            self.progress.event(&Event::WaitOver);
+        }
+        match end? {
+            End::Done(chosen) => Ok(chosen),
+            End::Failed => Err(self.report(awaited, "will not become ready").await),
+            End::TimedOut => Err(self
+                .report(awaited, &format!("did not become ready within {}", seconds(timeout)))
+                .await
+                .hint("wait longer with --timeout")),
+        }
+    }
+
+    async fn wait<T>(
+        &mut self,
+        awaited: &[&Awaited],
+        deadline: Instant,
+        choose: impl Fn(&Monitor<'a>, &Round<'_>) -> Option<T>,
+    ) -> Result<End<T>> {
+        let mut round = Round::new(awaited);
+        loop {
+            self.look_at_changes(awaited, &mut round).await?;
+            if let Some(chosen) = choose(self, &round) {
+                return Ok(End::Done(chosen));
+            }
+            let now = Instant::now();
+            if round.has_failed(now) {
+                return Ok(End::Failed);
+            }
+            if now >= deadline {
+                return Ok(End::TimedOut);
+            }
+            tokio::select! {
+                event = self.streams.next() => self.take(event)?,
+                () = tokio::time::sleep(TICK) => {}
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+            self.take_what_came()?;
+        }
+    }
+
+    /// Judges again what something has happened to, tells what is new, and replaces pods that hold up their StatefulSets.
+    async fn look_at_changes(&mut self, awaited: &[&Awaited], round: &mut Round<'_>) -> Result<()> {
+        let affected = round.affected(self.objects.take_changed());
+        for place in &affected {
+            self.revive(awaited[*place]).await?;
+        }
+        let verdicts: Vec<Verdict> =
+            affected.into_iter().map(|place| round.judge(place, &self.objects, &mut self.troubled, Instant::now())).collect();
+        verdicts.into_iter().for_each(|verdict| self.tell(verdict, round.done(), awaited.len()));
+        Ok(())
+    }
+
+    /// Takes in whatever has arrived.
+    fn take_what_came(&mut self) -> Result<()> {
+        while let Some(Some(event)) = self.streams.next().now_or_never() {
+            self.take(Some(event))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until an object of this UID is gone.
+    pub async fn until_gone(&mut self, one: &Awaited, uid: Option<&str>, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let there = self.cluster.get(&one.api_version, &one.key).await?;
+            let same = there.is_some_and(|body| uid.is_none_or(|uid| body["metadata"]["uid"] == uid));
+            if !same {
+                self.objects.remove(&one.key);
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::not_ready(format!("{} is still there after {}", one.key, seconds(timeout)))
+                    .why("it is being deleted, and something holds it back (a finalizer, or pods that do not end)"));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+        }
+    }
+
+    /// Makes sure that what is known of these is what the cluster reports now: watches are open, listed to their end, and read as far
+    /// as they have come. It costs two requests for each kind and namespace, once in an operation.
+    pub async fn look(&mut self, awaited: &[Awaited]) -> Result<()> {
+        self.watch(&awaited.iter().collect::<Vec<_>>());
+        while self.listed.len() < self.watched.len() {
+            tokio::select! {
+                event = self.streams.next() => self.take(event)?,
+                () = interrupt(&mut self.interrupted) => return Err(interrupted()),
+            }
+        }
+        // What has arrived meanwhile is read by the runtime when this task gives way.
+        tokio::task::yield_now().await;
+        self.take_what_came()
+    }
+
+    /// Lets time pass, unless the user interrupts.
+    pub async fn pause(&mut self, time: Duration) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = interrupt(&mut self.interrupted) => Err(interrupted()),
+        }
+    }
+
+    /// How a member of a rollout group is, as far as the watches have come.
+    pub fn standing(&self, one: &Awaited) -> Standing {
+        self.objects.standing(one)
+    }
+
+    /// Whether there is anything of a member: itself, or pods that it left.
+    pub fn is_there(&self, one: &Awaited) -> bool {
+        self.objects.is_there(one)
+    }
+
+    /// The pods of a member.
+    pub fn pod_names(&self, one: &Awaited) -> Vec<String> {
+        self.objects.pods(one).map(|(key, _)| key.name.clone()).collect()
+    }
+
+    fn state(&self, one: &Awaited) -> Readiness {
+        self.objects.state(one)
+    }
+
+    fn watch(&mut self, awaited: &[&Awaited]) {
+        let mut wanted: BTreeSet<(&str, &str, Option<&str>)> = BTreeSet::new();
+        for one in awaited {
+            let namespace = one.key.namespace.as_deref();
+            wanted.insert((&one.api_version, &one.key.kind, namespace));
+            if readiness::runs_pods(&one.key.kind) {
+                wanted.insert(("v1", "Pod", namespace));
+            }
+        }
+        for (api_version, kind, namespace) in wanted {
+            let kind = Kind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+            let watched = Arc::new((kind, namespace.map(str::to_owned)));
+            if self.watched.insert(Arc::clone(&watched)) {
+                let (kind, namespace) = (*watched).clone();
+                let group = kind.api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+                let key = ObjectKey { group, kind: kind.kind.clone(), namespace: None, name: String::new() };
+                let selector = format!("!{}", crate::storage::RECORD_LABEL);
+                let stream = self.cluster.watch(kind, namespace, selector, move |body| told(&key, &body));
+                self.streams.push(stream.map(move |event| (Arc::clone(&watched), event)).boxed());
+            }
+        }
+    }
+
+    fn take(&mut self, event: Option<(Arc<Watched>, ApiResult<WatchEvent<Told>>)>) -> Result<()> {
+        let Some((watched, event)) = event else { return Ok(()) };
+        match event {
+            Ok(WatchEvent::Present((key, live))) => self.objects.note(&key, live),
+            Ok(WatchEvent::Deleted((key, live))) => {
+                let uid = live.uid.clone();
+                self.objects.note_deleted(&key, &uid, Some(live));
+            }
+            Ok(WatchEvent::Vanished((key, live))) => self.objects.note_deleted(&key, &live.uid, None),
+            Ok(WatchEvent::Listed) => {
+                self.listed.insert(watched);
+            }
+            Err(error) => return Err(Error::from(error).context(format!("cannot watch {} objects", watched.0.kind))),
+        }
+        Ok(())
+    }
+
+    /// Tells how an object is, if that is news.
+    fn tell(&mut self, verdict: Verdict<'_>, done: usize, total: usize) {
+        let Verdict { key, state, trouble } = verdict;
+        if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD) {
+            // Gone within a moment: not worth a word of its own.
+            return;
+        }
+        // What never made anyone wait is not worth a word.
+        let before = self.told.get(key);
+        if before == Some(&state) || (before.is_none() && state == Readiness::Ready) {
+            return;
+        }
+        let (ready, reason) = match &state {
+            Readiness::Ready => (true, String::new()),
+            Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
+        };
+        self.progress.event(&Event::Waiting { object: key.to_string(), ready, trouble, reason, done, total });
+        self.told.insert(key.clone(), state);
+    }
+
+    /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even when its template is mended
+    /// (kubernetes/kubernetes#67250). The rollout would delete such a pod of an older template anyway; here it is done. Its volumes stay.
+    async fn revive(&mut self, one: &Awaited) -> Result<()> {
+        let stuck = self.objects.stuck_pods(one).into_iter();
+        let stuck: Vec<_> = stuck.map(|(key, pod)| (key.clone(), pod.uid.to_string(), pod.version.to_string())).collect();
+        for (key, uid, version) in stuck {
+            let how = Delete { uid: Some(uid), resource_version: Some(version), ..Delete::default() };
+            match self.cluster.delete("v1", &key, how).await {
+                // It has changed since, and may be ready by now, or the answer is lost: it is looked at again with what the watch has
+                // told by then.
+                Err(error) if matches!(error.kind, Conflict | Replaced | Unavailable | Unreachable | Timeout) => {
+                    self.objects.look_again(&one.key);
+                }
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    self.objects.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of an object of this kind, its identity and what is kept of it.
+fn told(kind: &ObjectKey, body: &Value) -> Told {
+    let metadata = |name: &str| body["metadata"][name].as_str().map(str::to_owned);
+    let key = ObjectKey { namespace: metadata("namespace"), name: metadata("name").unwrap_or_default(), ..kind.clone() };
+    let live = Live::of(&key, body);
+    (key, live)
+}
+
+pub fn seconds(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, 0) => format!("{minutes}m"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+/// Resolves when the user interrupts the run.
+pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
+    if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+        // Nobody can interrupt any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+pub fn interrupted() -> Error {
+    Error::interrupted("interrupted").why("a signal asked to stop")
+}

@@ -1,0 +1,321 @@
+//! What the watches have told so far: the objects of the kinds that are waited for, whose pods are whose, and how each member stands.
+
+use super::{Awaited, Standing};
+use crate::manifest::ObjectKey;
+use crate::manifest::live::{Live, Newest, Pod, Role};
+use crate::manifest::readiness::{Readiness, runs_pods};
+use crate::manifest::trouble::{Restarts, Trouble, worst};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Told of a member whose status is ahead of its pods.
+pub(super) const UNTOLD: &str = "not all of its pods are ready";
+
+/// Live objects of the kinds that are waited for.
+#[derive(Default)]
+pub struct Objects {
+    live: BTreeMap<Arc<ObjectKey>, Live>,
+    /// Those that were deleted while they were watched, as they were last.
+    deleted: BTreeMap<ObjectKey, Live>,
+    /// Pods by what owns them.
+    owned: BTreeMap<ObjectKey, Vec<Arc<ObjectKey>>>,
+    /// Pods that nothing owns.
+    free: BTreeSet<Arc<ObjectKey>>,
+    /// When this run began to write, by the server's clock; empty for one that has no record.
+    began: String,
+    /// Of pods that are older than the run: their restarts when they were first seen, by UID.
+    restarts: BTreeMap<Box<str>, Restarts>,
+    /// What has changed since it was last asked.
+    changed: Changed,
+}
+
+/// Objects about which something new is known.
+#[derive(Default)]
+pub struct Changed {
+    /// Themselves, or pods of theirs.
+    pub objects: BTreeSet<ObjectKey>,
+    /// Whether a pod that nothing owns is among them.
+    pub free_pods: bool,
+}
+
+impl Objects {
+    /// For a run that began to write at this time of the server (RFC 3339, in UTC).
+    pub fn since(began: &str) -> Objects {
+        Objects { began: began.to_owned(), ..Objects::default() }
+    }
+
+    /// Takes in the state of an object, unless a newer one is known.
+    pub fn note(&mut self, key: &ObjectKey, mut live: Live) {
+        let known = self.live.get_key_value(key);
+        if known.is_some_and(|(_, known)| live.is_older_than(known)) {
+            return;
+        }
+        let known_key = known.map(|(key, _)| Arc::clone(key));
+        if let Role::Pod(pod) = &mut live.role {
+            let restarts = std::mem::take(&mut pod.restarts);
+            // Times of one format and one clock are in order as texts.
+            if !live.created.is_empty() && *live.created < *self.began {
+                self.restarts.entry(live.uid.clone()).or_insert(restarts);
+            }
+            if known.and_then(|(_, known)| known.pod()).is_none_or(|known| known.owners != pod.owners) {
+                let owners = pod.owners.clone();
+                self.disown(key);
+                self.own(known_key.clone().unwrap_or_else(|| Arc::new(key.clone())), &owners);
+            }
+        }
+        self.deleted.remove(key);
+        self.mark(key, &live);
+        self.live.insert(known_key.unwrap_or_else(|| Arc::new(key.clone())), live);
+    }
+
+    /// Takes in that an object was deleted, with its last state if that is told. Of two objects of one name only the older one can have
+    /// been deleted.
+    pub fn note_deleted(&mut self, key: &ObjectKey, uid: &str, last: Option<Live>) {
+        if self.live.get(key).is_some_and(|known| *known.uid == *uid)
+            && let Some(known) = self.remove(key)
+        {
+            self.deleted.insert(key.clone(), last.unwrap_or(known));
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn remove(&mut self, key: &ObjectKey) -> Option<Live> {
+        self.disown(key);
+        let live = self.live.remove(key)?;
+        self.mark(key, &live);
+        Some(live)
+    }
+
+    /// What has changed since the last call.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Has an object looked at again.
+    pub fn look_again(&mut self, key: &ObjectKey) {
+        self.changed.objects.insert(key.clone());
+    }
+
+    fn mark(&mut self, key: &ObjectKey, live: &Live) {
+        if let Some(pod) = live.pod() {
+            self.changed.objects.extend(pod.owners.iter().cloned());
+            self.changed.free_pods |= pod.owners.is_empty();
+        }
+        self.changed.objects.insert(key.clone());
+    }
+
+    fn own(&mut self, pod: Arc<ObjectKey>, owners: &[ObjectKey]) {
+        for owner in owners {
+            self.owned.entry(owner.clone()).or_default().push(Arc::clone(&pod));
+        }
+        if owners.is_empty() {
+            self.free.insert(pod);
+        }
+    }
+
+    /// Takes a pod from those who own it, as it is known.
+    fn disown(&mut self, key: &ObjectKey) {
+        let Some(pod) = self.live.get(key).and_then(Live::pod) else { return };
+        for owner in &pod.owners {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.retain(|pod| **pod != *key);
+                if owned.is_empty() {
+                    self.owned.remove(owner);
+                }
+            }
+        }
+        self.changed.objects.extend(pod.owners.iter().cloned());
+        self.free.remove(key);
+    }
+
+    /// How an object is, its pods included.
+    pub fn state(&self, one: &Awaited) -> Readiness {
+        // A Job may be deleted as soon as it has ended well (`ttlSecondsAfterFinished`).
+        let deleted = self.deleted.get(&one.key).filter(|_| one.to_its_end);
+        let Some(live) = self.live.get(&one.key).or(deleted) else {
+            // A member's pods may run on without it.
+            let runs_on = one.serves && self.serving(one) > 0;
+            return if runs_on { Readiness::Ready } else { Readiness::Waiting("it is not there yet".into()) };
+        };
+        match (&live.readiness, &live.role) {
+            (Readiness::Ready, Role::Workload(workload)) if one.serves => match self.pods(one).find(|(_, pod)| pod.is_leaving) {
+                _ if workload.wanted == 0 => Readiness::Waiting("it is scaled to 0".into()),
+                _ if self.serving(one) >= workload.wanted => Readiness::Ready,
+                Some((key, _)) => Readiness::Waiting(format!("pod {} is being deleted", key.name)),
+                None => Readiness::Waiting(UNTOLD.into()),
+            },
+            (Readiness::Ready, Role::Pod(pod)) if !one.to_its_end || pod.has_succeeded => Readiness::Ready,
+            (Readiness::Ready, Role::Workload(_) | Role::Other) => Readiness::Ready,
+            (Readiness::Ready | Readiness::Waiting(_), _) if deleted.is_some() => {
+                Readiness::Failed("it was deleted before it came to its end".into())
+            }
+            (Readiness::Ready, Role::Pod(_)) => Readiness::Waiting("it is running".into()),
+            (state, _) => state.clone(),
+        }
+    }
+
+    /// How a member of a rollout group is.
+    pub fn standing(&self, one: &Awaited) -> Standing {
+        if self.state(one) == Readiness::Ready {
+            Standing::Up
+        } else if runs_pods(&one.key.kind) && self.serving(one) == 0 {
+            Standing::Down
+        } else {
+            Standing::Unsettled
+        }
+    }
+
+    /// Whether there is anything of a member: itself, or pods that it left.
+    pub fn is_there(&self, one: &Awaited) -> bool {
+        self.live.contains_key(&one.key) || self.serving(one) > 0
+    }
+
+    /// How many pods of a member serve.
+    fn serving(&self, one: &Awaited) -> i64 {
+        self.pods(one).filter(|(_, pod)| pod.serves()).map(|_| 1).sum()
+    }
+
+    /// The pods of a workload; a pod is its own.
+    pub fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
+        let itself = (one.key.kind == "Pod").then_some(&one.key);
+        let owned = self.owned.get(&one.key).into_iter().flatten().map(Arc::as_ref);
+        let pods = itself.into_iter().chain(owned).filter_map(|key| Some((key, self.live.get(key)?)));
+        pods.chain(self.left_pods(one))
+    }
+
+    /// The pods that a workload left when it was deleted without them: nothing owns them until its successor adopts them.
+    fn left_pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
+        let selector = one.selector.as_object().filter(|selector| !selector.is_empty());
+        let selector = selector.filter(|_| !self.live.contains_key(&one.key));
+        selector.into_iter().flat_map(move |selector| {
+            let is_left =
+                |pod: &Pod| selector.iter().all(|(name, value)| pod.labels.iter().any(|(n, v)| n == name && *value == **v));
+            let there = self.free.iter().filter(|key| key.namespace == one.key.namespace);
+            there.filter_map(move |key| {
+                let live = self.live.get(key)?;
+                live.pod().is_some_and(is_left).then_some((key.as_ref(), live))
+            })
+        })
+    }
+
+    /// Why a pod is not ready. Restarts that are older than this run do not count.
+    pub fn trouble(&self, pod: &Live) -> Option<Trouble> {
+        static NONE: Restarts = Restarts::new();
+        worst(&pod.pod()?.troubles, self.restarts.get(&pod.uid).unwrap_or(&NONE))
+    }
+
+    /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.
+    pub fn deepest(&self, one: &Awaited) -> Option<Trouble> {
+        let is_current = self.is_current(one);
+        let unready = self.pods(one).filter(|(_, live)| live.pod().is_some_and(|pod| is_current(pod) && !pod.is_ready));
+        let troubles = unready.filter_map(|(key, live)| {
+            let trouble = self.trouble(live)?;
+            Some(Trouble { reason: format!("pod {}: {}", key.name, trouble.reason), ..trouble })
+        });
+        troubles.max_by_key(|trouble| trouble.severity)
+    }
+
+    /// How to tell the pods of a workload's newest template.
+    fn is_current(&self, one: &Awaited) -> impl Fn(&Pod) -> bool {
+        let newest = match self.live.get(&one.key).map(|live| &live.role) {
+            None => Newest::Unknown,
+            Some(Role::Workload(workload)) => match &workload.newest {
+                Newest::LastCreated => {
+                    let last = self.pods(one).max_by(|(_, one), (_, other)| one.created.cmp(&other.created));
+                    last.and_then(|(_, live)| live.pod()).map_or(Newest::Unknown, |pod| Newest::Template(pod.template.clone()))
+                }
+                newest => newest.clone(),
+            },
+            Some(_) => Newest::All,
+        };
+        move |pod| match &newest {
+            Newest::Unknown | Newest::LastCreated => false,
+            Newest::All => true,
+            Newest::Template(template) => pod.template == *template,
+        }
+    }
+
+    /// The pods of an older template for which a StatefulSet that goes in order waits in vain.
+    pub fn stuck_pods<'m>(&'m self, one: &'m Awaited) -> Vec<(&'m ObjectKey, &'m Live)> {
+        let set = self.live.get(&one.key).and_then(Live::workload);
+        let Some(_) = set.filter(|set| set.goes_in_order && set.newest != Newest::Unknown) else { return Vec::new() };
+        let is_current = self.is_current(one);
+        let holds_up = |live: &Live| !live.is_leaving && live.pod().is_some_and(|pod| !is_current(pod) && !pod.is_ready);
+        self.pods(one).filter(|(_, live)| holds_up(live)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn key(kind: &str, name: &str) -> ObjectKey {
+        let group = if kind == "Pod" { "" } else { "apps" };
+        ObjectKey { group: group.into(), kind: kind.into(), namespace: Some("org1".into()), name: name.into() }
+    }
+
+    fn pod(objects: &mut Objects, version: u32, uid: &str, more: Value) {
+        let mut body = json!({
+            "metadata": {"name": "peer0-0", "uid": uid, "resourceVersion": version.to_string(), "labels": {"app": "peer0"}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        body["metadata"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        objects.note(&key("Pod", "peer0-0"), Live::of(&key("Pod", "peer0-0"), &body));
+    }
+
+    fn owned_by(kind: &str, name: &str) -> Value {
+        json!({"ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": name}]})
+    }
+
+    fn set(objects: &mut Objects, version: u32) {
+        let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
+        let metadata = json!({"uid": "set", "resourceVersion": version.to_string(), "generation": 1});
+        let body = json!({"metadata": metadata, "spec": {"replicas": 1}, "status": status});
+        objects.note(&key("StatefulSet", "peer0"), Live::of(&key("StatefulSet", "peer0"), &body));
+    }
+
+    fn member() -> Awaited {
+        Awaited::serving(&key("StatefulSet", "peer0"), "apps/v1", json!({"app": "peer0"}))
+    }
+
+    #[test]
+    fn a_pod_that_was_left_behind_counts_for_the_workload_that_adopts_it() {
+        let mut objects = Objects::default();
+        pod(&mut objects, 1, "u", json!({}));
+        assert_eq!(objects.standing(&member()), Standing::Up, "it runs on without its StatefulSet");
+        let changed = objects.take_changed();
+        assert!(changed.free_pods && changed.objects.len() == 1);
+        set(&mut objects, 2);
+        assert_eq!(objects.standing(&member()), Standing::Down, "it is not adopted yet");
+        pod(&mut objects, 3, "u", owned_by("StatefulSet", "peer0"));
+        assert_eq!(objects.standing(&member()), Standing::Up);
+        assert!(objects.take_changed().objects.contains(&member().key));
+        pod(&mut objects, 4, "u", json!({}));
+        assert_eq!(objects.standing(&member()), Standing::Down, "it is released again");
+        assert!(objects.take_changed().objects.contains(&member().key), "who has lost a pod is looked at");
+    }
+
+    #[test]
+    fn a_pod_of_a_replica_set_is_its_deployments() {
+        let mut objects = Objects::default();
+        pod(&mut objects, 1, "u", owned_by("ReplicaSet", "cli-5d4f"));
+        let pods = |kind: &str, name: &str| objects.pods(&Awaited::ready(&key(kind, name), "apps/v1")).count();
+        assert_eq!((pods("Deployment", "cli"), pods("ReplicaSet", "cli-5d4f"), pods("Deployment", "other")), (1, 1, 0));
+    }
+
+    #[test]
+    fn only_the_object_that_is_known_can_be_gone() {
+        let mut objects = Objects::default();
+        set(&mut objects, 1);
+        pod(&mut objects, 5, "new", owned_by("StatefulSet", "peer0"));
+        pod(&mut objects, 4, "old", owned_by("StatefulSet", "peer0"));
+        objects.note_deleted(&key("Pod", "peer0-0"), "old", None);
+        assert_eq!(objects.standing(&member()), Standing::Up, "the older state came later");
+        objects.note_deleted(&key("Pod", "peer0-0"), "new", None);
+        assert_eq!(objects.standing(&member()), Standing::Down);
+        assert!(objects.owned.is_empty(), "who owns a pod that is gone is not kept");
+        let ended = Awaited::ended(&key("Pod", "peer0-0"), "v1");
+        assert_eq!(objects.state(&ended), Readiness::Failed("it was deleted before it came to its end".into()));
+    }
+}

@@ -1,0 +1,67 @@
+//! A wait in vain, as an error: each object with its reason, and what a troubled container said last.
+
+use super::{Awaited, Monitor};
+use crate::cluster::{ApiError, Cluster};
+use crate::error::{Error, Place, Result};
+use crate::manifest::readiness::Readiness;
+use serde_json::Value;
+
+/// Log lines of a troubled container that an error shows.
+const LOG_LINES: u32 = 10;
+
+impl Monitor<'_> {
+    pub(super) async fn report(&self, awaited: &[&Awaited], what: &str) -> Error {
+        let pending: Vec<&&Awaited> = awaited.iter().filter(|one| self.state(one) != Readiness::Ready).collect();
+        let count = pending.len();
+        let subject = if count == 1 { pending[0].key.to_string() } else { format!("{count} objects") };
+        let mut error = Error::not_ready(format!("{subject} {what}"));
+        for one in pending.iter().take(20) {
+            let own = match self.state(one) {
+                Readiness::Waiting(reason) | Readiness::Failed(reason) => reason,
+                Readiness::Ready => continue,
+            };
+            let reason = match self.objects.deepest(one) {
+                Some(trouble) => format!("{own}; {}", trouble.reason),
+                None => own,
+            };
+            error = error.at(Place::new(one.key.to_string()).note(reason));
+        }
+        if let Some(place) = (count > 20).then(|| Place::new(format!("and {} more", count - 20))) {
+            error = error.at(place);
+        }
+        for one in pending.iter().take(3) {
+            if let Some(lines) = self.last_words(one).await {
+                error = error.why(lines);
+            }
+        }
+        error
+    }
+
+    /// The last lines of a troubled container's log, when there are any to be had.
+    async fn last_words(&self, one: &Awaited) -> Option<String> {
+        let pods = self.objects.pods(one).filter(|(_, pod)| pod.pod().is_some_and(|pod| !pod.is_ready));
+        for (key, pod) in pods {
+            let Some((container, previous)) = self.objects.trouble(pod).and_then(|trouble| trouble.log) else { continue };
+            let (namespace, name) = (key.namespace.as_deref().unwrap_or_default(), &key.name);
+            // Logs are a help, not a duty: a kubelet that is away must not hide the reason.
+            let log = self.cluster.logs(namespace, name, &container, LOG_LINES, previous).await.unwrap_or_default();
+            if !log.trim().is_empty() {
+                let lines: Vec<String> = log.trim_end().lines().map(|line| format!("     | {line}")).collect();
+                return Some(format!("the last lines of {name}, container {container}:\n{}", lines.join("\n")));
+            }
+        }
+        None
+    }
+}
+
+/// The last lines of each container of a pod.
+pub async fn container_logs(cluster: &Cluster, pod: &Value, lines: u32) -> Result<Vec<(String, String)>, ApiError> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let mut logs = Vec::new();
+    for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
+        let container = container["name"].as_str().unwrap_or_default();
+        logs.push((container.to_owned(), cluster.logs(namespace, name, container, lines, false).await?));
+    }
+    Ok(logs)
+}

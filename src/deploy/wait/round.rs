@@ -1,0 +1,257 @@
+//! One wait: each object is judged when it begins, and again when something about it has changed, never all of them for one change.
+
+use super::objects::{Changed, Objects};
+use super::{Awaited, GRACE};
+use crate::manifest::ObjectKey;
+use crate::manifest::readiness::Readiness;
+use crate::manifest::trouble::Severity;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// When a lasting trouble of an object was first seen.
+pub type Troubled = BTreeMap<ObjectKey, Instant>;
+
+/// How the objects are that one wait is about, by their place among them.
+pub struct Round<'r> {
+    awaited: &'r [&'r Awaited],
+    places: BTreeSet<(&'r ObjectKey, usize)>,
+    /// Those that may have left pods behind that nothing owns.
+    may_have_left: Vec<usize>,
+    begun: bool,
+    waiting: BTreeSet<usize>,
+    failed: BTreeSet<usize>,
+    /// Those in a lasting trouble, the oldest first.
+    troubled: BTreeSet<(Instant, usize)>,
+}
+
+/// What there is to tell of an object.
+pub struct Verdict<'r> {
+    pub key: &'r ObjectKey,
+    /// With the deepest reason that is known.
+    pub state: Readiness,
+    /// Whether the reason is a pod's, or final.
+    pub trouble: bool,
+}
+
+impl<'r> Round<'r> {
+    pub fn new(awaited: &'r [&'r Awaited]) -> Round<'r> {
+        let places = awaited.iter().enumerate();
+        Round {
+            awaited,
+            places: places.clone().map(|(place, one)| (&one.key, place)).collect(),
+            may_have_left: places.filter(|(_, one)| !one.selector.is_null()).map(|(place, _)| place).collect(),
+            begun: false,
+            waiting: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            troubled: BTreeSet::new(),
+        }
+    }
+
+    /// Those to look at: all in the beginning, and then those about which something has changed.
+    pub fn affected(&mut self, changed: Changed) -> BTreeSet<usize> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return (0..self.awaited.len()).collect();
+        }
+        let mut affected = BTreeSet::new();
+        for key in &changed.objects {
+            affected.extend(self.places.range((key, 0)..=(key, usize::MAX)).map(|(_, place)| *place));
+        }
+        if changed.free_pods {
+            affected.extend(&self.may_have_left);
+        }
+        affected
+    }
+
+    /// Judges one object as it is now.
+    pub fn judge(&mut self, place: usize, objects: &Objects, troubled: &mut Troubled, now: Instant) -> Verdict<'r> {
+        let one = self.awaited[place];
+        let state = objects.state(one);
+        let deepest = if matches!(state, Readiness::Waiting(_)) { objects.deepest(one) } else { None };
+        let severity = deepest.as_ref().map(|trouble| trouble.severity);
+        match state {
+            Readiness::Ready => self.waiting.remove(&place),
+            _ => self.waiting.insert(place),
+        };
+        match matches!(state, Readiness::Failed(_)) || severity == Some(Severity::Final) {
+            true => self.failed.insert(place),
+            false => self.failed.remove(&place),
+        };
+        if let Some(since) = troubled.get(&one.key) {
+            self.troubled.remove(&(*since, place));
+        }
+        if severity == Some(Severity::Lasting) {
+            let since = *troubled.entry(one.key.clone()).or_insert(now);
+            self.troubled.insert((since, place));
+        } else {
+            troubled.remove(&one.key);
+        }
+        let trouble = deepest.is_some() || matches!(state, Readiness::Failed(_));
+        let state = deepest.map_or(state, |trouble| Readiness::Waiting(trouble.reason));
+        Verdict { key: &one.key, state, trouble }
+    }
+
+    /// How many are ready.
+    pub fn done(&self) -> usize {
+        self.awaited.len() - self.waiting.len()
+    }
+
+    /// Whether all are ready.
+    pub fn is_over(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether one will not become ready: it says so itself, or its pods are in trouble for good.
+    pub fn has_failed(&self, now: Instant) -> bool {
+        let oldest = self.troubled.first();
+        !self.failed.is_empty() || oldest.is_some_and(|(since, _)| now.saturating_duration_since(*since) >= GRACE)
+    }
+}
+
+#[cfg(test)]
+#[path = "../../../tests/support/counts.rs"]
+mod counts;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::live::Live;
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    fn set(name: &str) -> ObjectKey {
+        ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: Some("org1".into()), name: name.into() }
+    }
+
+    fn pod(name: &str) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: "Pod".into(), namespace: Some("org1".into()), name: name.into() }
+    }
+
+    fn set_body(name: &str, version: usize, status: Value) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": name, "namespace": "org1", "uid": format!("set-{name}"), "generation": 1,
+                         "resourceVersion": version.to_string(), "creationTimestamp": "2026-11-30T10:00:00Z"},
+            "spec": {"replicas": 1, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}},
+            "status": status,
+        })
+    }
+
+    fn pod_body(name: &str, owner: Option<&str>, version: usize, status: Value) -> Value {
+        let owners =
+            owner.map(|owner| json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "controller": true}]));
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "org1", "uid": format!("pod-{name}"), "resourceVersion": version.to_string(),
+                         "labels": {"app": name, "controller-revision-hash": "a"}, "ownerReferences": owners},
+            "status": status,
+        })
+    }
+
+    fn waiting(reason: &str) -> Value {
+        json!({"phase": "Pending", "containerStatuses": [
+            {"name": "peer", "image": "fabric-peer:2.5", "state": {"waiting": {"reason": reason}}, "ready": false, "restartCount": 0}]})
+    }
+
+    fn ready() -> Value {
+        json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+    }
+
+    /// What the watches tell while this many StatefulSets start, as it comes: set after set makes its next step.
+    fn start(sets: usize) -> Vec<(ObjectKey, Value)> {
+        let all = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+                         "currentRevision": "a", "updateRevision": "a"});
+        let created = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "updateRevision": "a"});
+        let unscheduled =
+            json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "no node fits"}]});
+        let steps = [
+            (false, json!({})),
+            (false, json!({"observedGeneration": 1})),
+            (true, unscheduled),
+            (true, waiting("ContainerCreating")),
+            (false, created),
+            (true, ready()),
+            (false, all),
+        ];
+        let events = steps.iter().enumerate().flat_map(|(step, (is_pod, status))| {
+            (0..sets).map(move |number| {
+                let (name, version) = (format!("peer{number}"), step * sets + number + 1);
+                match is_pod {
+                    true => {
+                        let pod_name = format!("{name}-0");
+                        (pod(&pod_name), pod_body(&pod_name, Some(&name), version, status.clone()))
+                    }
+                    false => (set(&name), set_body(&name, version, status.clone())),
+                }
+            })
+        });
+        events.collect()
+    }
+
+    /// Waits for this many StatefulSets with a look after every single event; returns how often one was judged.
+    fn wait(sets: usize, events: &[(ObjectKey, Value)]) -> usize {
+        let awaited: Vec<Awaited> = (0..sets).map(|number| Awaited::ready(&set(&format!("peer{number}")), "apps/v1")).collect();
+        let awaited: Vec<&Awaited> = awaited.iter().collect();
+        let (mut objects, mut troubled, now) = (Objects::default(), Troubled::new(), Instant::now());
+        let mut round = Round::new(&awaited);
+        let mut judged = 0;
+        let mut look = |objects: &mut Objects| {
+            for place in round.affected(objects.take_changed()) {
+                round.judge(place, objects, &mut troubled, now);
+                judged += 1;
+            }
+            assert!(!round.has_failed(now));
+            round.is_over()
+        };
+        assert!(!look(&mut objects));
+        for (number, (key, body)) in events.iter().enumerate() {
+            objects.note(key, Live::of(key, body));
+            assert_eq!(look(&mut objects), number + 1 == events.len());
+        }
+        judged
+    }
+
+    #[test]
+    fn an_event_has_one_object_judged_however_many_are_waited_for() {
+        let mut allocations = Vec::new();
+        for sets in [200, 2000] {
+            let events = start(sets);
+            let mut judged = 0;
+            let counted = allocation_counter::measure(|| judged = wait(sets, &events));
+            assert_eq!(judged, sets + events.len(), "each once in the beginning, and one for each event");
+            allocations.push(counted);
+        }
+        let (one, ten) = (&allocations[0], &allocations[1]);
+        for (what, one, ten) in [
+            ("count", one.count_total, ten.count_total),
+            ("bytes", one.bytes_total, ten.bytes_total),
+            ("peak", one.bytes_max, ten.bytes_max),
+        ] {
+            assert!(ten <= one * 12, "{what}: {one} for 200, {ten} for 2,000");
+        }
+        let counted = [("count", ten.count_total), ("bytes", ten.bytes_total), ("peak", ten.bytes_max)];
+        counts::compare("allocations: wait for 2,000 StatefulSets", &counted);
+    }
+
+    #[test]
+    fn a_lasting_trouble_ends_a_wait_when_its_time_is_over() {
+        let awaited = Awaited::ready(&set("peer0"), "apps/v1");
+        let awaited = [&awaited];
+        let (mut objects, mut troubled, began) = (Objects::default(), Troubled::new(), Instant::now());
+        let mut round = Round::new(&awaited);
+        let seen = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "updateRevision": "a"});
+        objects.note(&set("peer0"), Live::of(&set("peer0"), &set_body("peer0", 1, seen)));
+        let mut look = |objects: &mut Objects, version, status, after: Duration| {
+            objects.note(&pod("peer0-0"), Live::of(&pod("peer0-0"), &pod_body("peer0-0", Some("peer0"), version, status)));
+            for place in round.affected(objects.take_changed()) {
+                round.judge(place, objects, &mut troubled, began + after);
+            }
+            [after, after + GRACE - Duration::from_millis(1), after + GRACE].map(|later| round.has_failed(began + later))
+        };
+        assert_eq!(look(&mut objects, 2, waiting("ErrImagePull"), Duration::ZERO), [false, false, true]);
+        let later = Duration::from_secs(20);
+        assert_eq!(look(&mut objects, 3, waiting("ImagePullBackOff"), later), [false, true, true], "it began 20 s ago");
+        assert_eq!(look(&mut objects, 4, waiting("ContainerCreating"), later), [false; 3], "it has passed");
+        assert_eq!(look(&mut objects, 5, waiting("ErrImagePull"), later), [false, false, true], "it begins again");
+        assert_eq!(look(&mut objects, 6, waiting("InvalidImageName"), later), [true; 3]);
+    }
+}
