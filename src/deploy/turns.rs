@@ -12,13 +12,15 @@ use crate::fabric::quorum::Missing;
 use crate::manifest::{self, ObjectKey};
 use crate::plan::{Action, Plan, Step};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 /// The rollout groups of a release.
 pub struct Groups<'p> {
     /// All their members: those that change, those that do not, and those that leave.
     members: BTreeMap<&'p str, Vec<Member<'p>>>,
+    /// Where each is in its group.
+    places: HashMap<&'p ObjectKey, usize>,
     /// Of groups of which a member has been touched: what its orderers have said.
     quorums: BTreeMap<&'p str, Quorum>,
     /// `--allow-down Channel/NAME`
@@ -63,8 +65,9 @@ impl<'p> Groups<'p> {
             let may_be_down = options.allow_down.iter().any(|named| is_named(&step.key, named));
             groups.entry(group).or_default().push(Member { step, awaited, may_be_down });
         }
+        let places = groups.values().flat_map(|members| places(members)).collect();
         let unwatched = options.allow_down.iter().filter_map(|named| channel(named)).map(str::to_owned).collect();
-        Groups { members: groups, quorums: BTreeMap::new(), unwatched }
+        Groups { members: groups, places, quorums: BTreeMap::new(), unwatched }
     }
 
     pub fn may_be_down(&self, key: &ObjectKey) -> bool {
@@ -79,11 +82,16 @@ impl<'p> Groups<'p> {
         group_of(step).and_then(|group| self.members.get(group)).map_or(&[], Vec::as_slice)
     }
 
+    fn member(&self, step: &Step) -> Option<&Member<'p>> {
+        let place = self.places.get(&step.key)?;
+        self.group(step).get(*place).filter(|member| member.step.key == step.key)
+    }
+
     /// Brings what is known of the groups of these steps up to now.
     pub async fn look(&self, steps: &[&Step], monitor: &mut Monitor<'_>) -> Result<()> {
         let names: BTreeSet<&str> = steps.iter().filter_map(|step| group_of(step)).collect();
         let members = names.iter().filter_map(|name| self.members.get(name)).flatten();
-        let awaited: Vec<Awaited> = members.map(|member| member.awaited.clone()).collect();
+        let awaited: Vec<&Awaited> = members.map(|member| &member.awaited).collect();
         if awaited.is_empty() { Ok(()) } else { monitor.look(&awaited).await }
     }
 
@@ -95,8 +103,7 @@ impl<'p> Groups<'p> {
     /// Whether a step touches a member that runs. A new one has nothing to lose and starts together with the others, unless pods of
     /// its name run already: their StatefulSet was deleted alone, and the new one adopts and replaces them.
     pub fn takes_turns(&self, step: &Step, monitor: &Monitor<'_>) -> bool {
-        let member = self.group(step).iter().find(|member| member.step.key == step.key);
-        member.is_some_and(|member| match step.action {
+        self.member(step).is_some_and(|member| match step.action {
             Action::Change | Action::Recreate => true,
             Action::Create => monitor.is_there(&member.awaited),
             _ => false,
@@ -105,9 +112,8 @@ impl<'p> Groups<'p> {
 
     /// Whether a member leaves a group in which others stay.
     pub fn leaves_others(&self, step: &Step) -> bool {
-        let members = self.group(step);
-        let is_there = members.iter().any(|member| member.step.key == step.key);
-        is_there && step.action == Action::Prune && members.iter().any(|member| member.step.action != Action::Prune)
+        let stays = |member: &Member| member.step.action != Action::Prune;
+        step.action == Action::Prune && self.member(step).is_some() && self.group(step).iter().any(stays)
     }
 
     /// Forgets a member that is gone.
@@ -115,6 +121,8 @@ impl<'p> Groups<'p> {
         let Some(group) = group_of(step) else { return };
         if let Some(members) = self.members.get_mut(group) {
             members.retain(|member| member.step.key != step.key);
+            self.places.remove(&step.key);
+            self.places.extend(places(members));
         }
         if let Some(quorum) = self.quorums.get_mut(group) {
             quorum.forget(&step.key);
@@ -132,10 +140,7 @@ impl<'p> Groups<'p> {
 
     /// A step of these that takes nothing away: its member is down already, and the step may be what it needs.
     pub fn down<'s>(&self, steps: &[&'s Step], monitor: &Monitor<'_>) -> Option<&'s Step> {
-        let is_down = |step: &&Step| {
-            let member = self.group(step).iter().find(|member| member.step.key == step.key);
-            member.is_some_and(|member| monitor.standing(&member.awaited) == Standing::Down)
-        };
+        let is_down = |step: &&Step| self.member(step).is_some_and(|member| monitor.standing(&member.awaited) == Standing::Down);
         steps.iter().copied().find(|step| is_down(step))
     }
 
@@ -285,6 +290,10 @@ impl<'p> Groups<'p> {
                 flags.join(" ")
             ))
     }
+}
+
+fn places<'p>(members: &[Member<'p>]) -> impl Iterator<Item = (&'p ObjectKey, usize)> {
+    members.iter().enumerate().map(|(place, member)| (&member.step.key, place))
 }
 
 /// The group of an object as it is wanted, or else as it is: a change that takes an object out of its group is the last to keep the

@@ -256,8 +256,8 @@ impl<'a> Monitor<'a> {
 
     /// Makes sure that what is known of these is what the cluster reports now: watches are open, listed to their end, and read as far
     /// as they have come. It costs two requests for each kind and namespace, once in an operation.
-    pub async fn look(&mut self, awaited: &[Awaited]) -> Result<()> {
-        self.watch(&awaited.iter().collect::<Vec<_>>());
+    pub async fn look(&mut self, awaited: &[&Awaited]) -> Result<()> {
+        self.watch(awaited);
         while self.listed.len() < self.watched.len() {
             tokio::select! {
                 event = self.streams.next() => self.take(event)?,
