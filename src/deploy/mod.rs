@@ -365,6 +365,15 @@ async fn locked(
         bury_the_dead(context, &prepared.past).await
     };
     begin.await.map_err(|error| untouched(context, made, error))?;
+    if prepared.past.is_purged && prepared.target.operation != Operation::Uninstall {
+        let purged = storage::purge(context.cluster, &context.namespace, context.release.as_str()).await;
+        purged.map_err(|error| {
+            Error::from(error)
+                .context(format!("the records of \"{}\", which is uninstalled, cannot all be deleted", context.release))
+                .now("nothing else was changed")
+                .hint("run the same command again")
+        })?;
+    }
     context.progress.event(&Event::Planned {
         create: prepared.plan.count(Action::Create),
         change: prepared.plan.count(Action::Change),

@@ -35,6 +35,8 @@ pub struct Past {
     pub warnings: Vec<String>,
     /// Why there is no baseline although there is a revision for it.
     pub unreadable: Option<Error>,
+    /// Whether an uninstall has begun to delete the records: there is nothing to know from what is left of them.
+    pub is_purged: bool,
 }
 
 impl Past {
@@ -105,7 +107,11 @@ impl Past {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
         let newest = past.newest();
-        let baseline = past.deployed().map(|summary| summary.revision).or(newest);
+        if let (Some(newest), Some(Status::Uninstalled)) = (newest, past.newest_status()) {
+            past.is_purged = storage::is_purged(cluster, namespace, release, newest).await?;
+        }
+        let baseline = past.deployed().map(|summary| summary.revision).or(newest).filter(|_| !past.is_purged);
+        let newest = newest.filter(|_| !past.is_purged);
         for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
             let (mut version, mut nodes, mut sets) = (None, Vec::new(), Vec::new());
             let mut hashes = Vec::new();

@@ -101,8 +101,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
                     .await
                     .hint(format!("`{}` makes it; `upgrade --install` does either", context.command("install")))),
-                (Some(_), false) if gone => Err(Error::user(format!("release \"{release}\" is uninstalled"))
-                    .hint(format!("`{}` makes it anew", context.command("install")))),
+                (Some(_), false) if gone => Err(uninstalled(context)),
                 (None, true) => render_target(context, Operation::Install, wanted, past).await,
                 (Some(_), true) if gone => render_target(context, Operation::Install, wanted, past).await,
                 _ => render_target(context, Operation::Upgrade, wanted, past).await,
@@ -143,9 +142,17 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
 }
 
 /// A recorded manifest, to be applied again: it is not rendered anew.
+fn uninstalled(context: &Context<'_>) -> Error {
+    Error::user(format!("release \"{}\" is uninstalled", context.release))
+        .hint(format!("`{}` makes it anew", context.command("install")))
+}
+
 async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Past) -> Result<Target> {
     let (release, namespace) = (context.release.as_str(), context.namespace.as_str());
     let Some(newest) = past.newest() else { return Err(storage::unknown_release(context.cluster, namespace, release).await) };
+    if past.is_purged {
+        return Err(uninstalled(context).why("an uninstall has begun to delete its records"));
+    }
     let revision = match revision.filter(|revision| *revision != 0) {
         Some(revision) => revision,
         None => rollback_target(&past.entries).ok_or_else(|| {

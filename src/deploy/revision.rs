@@ -57,7 +57,8 @@ fn leaving(plan: &Plan, owner: &Owner) -> impl Iterator<Item = InventoryItem> {
 }
 
 fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32, description: &str) -> Record {
-    let first = past.entries.iter().find_map(Entry::summary).map_or(context.now, |summary| summary.first_deployed);
+    let mut before = past.entries.iter().filter(|_| !past.is_purged).filter_map(Entry::summary);
+    let first = before.next().map_or(context.now, |summary| summary.first_deployed);
     let Manifest { objects, hooks, .. } = &target.manifest;
     let inventory = objects.iter().map(|object| item(&object.key, &object.api_version, None));
     let of_hooks = hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None));

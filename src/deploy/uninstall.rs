@@ -25,8 +25,10 @@ pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool
     let set_status = |revision, status, description| async move {
         storage::set_status(cluster, past.restated(context, revision), status, description).await.map_err(Error::from)
     };
-    let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
-    begun.map_err(|error| error.now("nothing was changed"))?;
+    if !past.is_purged {
+        let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
+        begun.map_err(|error| error.now("nothing was changed"))?;
+    }
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let mut made = Made::new();
     let removed = async {
@@ -58,8 +60,9 @@ pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool
         let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
-        // Its objects are gone, so from here on it does not matter whether a record can still be read.
-        set_status(newest, Status::Uninstalled, Some(&record.summary.description)).await?;
+        // Its objects are gone, so from here on it does not matter whether a record can still be read. If this run ends before all
+        // records are deleted, the next one finishes that, an install as well.
+        storage::begin_purge(cluster, past.restated(context, newest), &record.summary.description).await?;
         storage::purge(cluster, namespace, release).await.map_err(|error| {
             Error::from(error)
                 .context(format!("the records of \"{release}\" cannot all be deleted"))

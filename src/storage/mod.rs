@@ -15,9 +15,9 @@ mod write;
 
 pub use chart::{keep_chart, kept_chart};
 pub use read::{Readable, history, list, list_readable, read, read_past, read_with_secrets, unknown_release, without_secrets};
-pub use remove::{is_known, purge, trim};
+pub use remove::{is_known, is_purged, purge, trim};
 pub use summary::read_entry;
-pub use write::{Packed, Restated, Written, create, new_key, pack, set_status, update};
+pub use write::{Packed, Restated, Written, begin_purge, create, new_key, pack, set_status, update};
 
 use crate::cluster::Kind;
 use crate::manifest::{DOMAIN, ObjectKey};
@@ -27,6 +27,9 @@ use serde_json::Value;
 pub const RECORD_LABEL: &str = "kubectl-fabric.io/record";
 
 const RELEASE_LABEL: &str = "kubectl-fabric.io/release";
+
+/// The annotation of a newest record whose release's records are being deleted; it is deleted last.
+const PURGED: &str = "purged";
 
 /// The name of a revision's record, and of its companion Secret.
 pub fn record_name(release: &str, revision: u32) -> String {

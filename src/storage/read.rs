@@ -238,7 +238,7 @@ pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, na
 }
 
 /// `None` when the companion Secret, or a part of it, is gone or damaged.
-async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
+pub(super) async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
     let Some(body) = cluster.get("v1", &key("Secret", namespace, name)).await? else { return Ok(None) };
     let secrets = async {
         let mut bytes = binary(&body, "release")?;

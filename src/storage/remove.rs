@@ -1,16 +1,18 @@
 //! Deleting records: what the history no longer holds, or all of a release.
 
+use super::read::read_secrets;
 use super::summary::read_entry;
-use super::{RECORD_LABEL, RELEASE_LABEL, key, kind};
-use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete};
+use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, record_name, sign};
+use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Delete};
+use crate::error::Result;
 use crate::manifest::DOMAIN;
-use crate::release::{Entry, Status};
+use crate::release::{Entry, Signature, Status};
 use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Deletes all that is kept of a release: every revision, part, companion and stored chart. Newest revision last, because it says most.
-pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> Result<(), ApiError> {
+pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<()> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
     let mut records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
     records.sort_by_key(|body| read_entry(body).revision());
@@ -27,8 +29,20 @@ pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> Result<
     Ok(())
 }
 
+/// Whether an uninstall has begun to delete the records of a release, of which this is the newest: it says so, unless someone else wrote
+/// that into it. Its companion, which has the key to tell, may be gone already.
+pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<bool> {
+    let name = record_name(release, revision);
+    let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(false) };
+    if annotation(&body, PURGED).is_none() {
+        return Ok(false);
+    }
+    let secrets = read_secrets(cluster, namespace, &name).await?;
+    Ok(sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str())) != Signature::Broken)
+}
+
 /// Deletes one that was listed. With another UID it is another's, and this one is gone.
-async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> Result<(), ApiError> {
+async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> ApiResult<()> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
     let how = Delete { uid: Some(text("uid").to_owned()), ..Delete::default() };
     match cluster.delete("v1", &key(of, namespace, text("name")), how).await {
@@ -38,7 +52,7 @@ async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> R
 }
 
 /// Whether anything is recorded of a release, be it only parts that an interrupted run left.
-pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
+pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<bool> {
     let selector = format!("{RECORD_LABEL},{RELEASE_LABEL}={release}");
     for of in ["ConfigMap", "Secret"] {
         if !cluster.list_metadata(&kind(of), Some(namespace), &selector).await?.is_empty() {
@@ -52,7 +66,7 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> Resu
 ///
 /// Records go first, so that what is left of an interrupted deletion names nothing; then parts and companions without a record, those that an
 /// earlier run left among them.
-pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[Entry], max: usize) -> Result<(), ApiError> {
+pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[Entry], max: usize) -> ApiResult<()> {
     if max == 0 || history.len() <= max {
         return Ok(());
     }

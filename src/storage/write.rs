@@ -3,7 +3,7 @@
 use super::codec::{self, CHUNK};
 use super::sign::{self, sign};
 use super::summary::{describe, labels};
-use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, part_name, record_name};
+use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, key, part_name, record_name};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::DOMAIN;
@@ -221,21 +221,42 @@ pub struct Restated<'a> {
     pub signing_key: &'a str,
 }
 
-/// Changes the status and description of an earlier revision. It is signed again only if it is as it was signed before: a record that
-/// someone changed is not vouched for.
+/// Changes the status and description of an earlier revision.
 pub async fn set_status(
     cluster: &Cluster,
-    Restated { namespace, release, revision, signing_key }: Restated<'_>,
+    restated: Restated<'_>,
     status: Status,
     description: Option<&str>,
+) -> Result<(), ApiError> {
+    let change = |body: &mut Value| {
+        body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(status.as_str());
+        if let Some(description) = description {
+            body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
+        }
+    };
+    restate(cluster, restated, change).await
+}
+
+/// Says of the newest revision that the release is uninstalled, and that all its records are deleted from now on.
+pub async fn begin_purge(cluster: &Cluster, restated: Restated<'_>, description: &str) -> Result<(), ApiError> {
+    let change = |body: &mut Value| {
+        body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(Status::Uninstalled.as_str());
+        body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
+        body["metadata"]["annotations"][format!("{DOMAIN}/{PURGED}")] = json!("true");
+    };
+    restate(cluster, restated, change).await
+}
+
+/// Changes an earlier revision. It is signed again only if it is as it was signed before: a record that someone changed is not vouched for.
+async fn restate(
+    cluster: &Cluster,
+    Restated { namespace, release, revision, signing_key }: Restated<'_>,
+    change: impl FnOnce(&mut Value),
 ) -> Result<(), ApiError> {
     let name = record_name(release, revision);
     let Some(mut body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(()) };
     let is_signed = sign::verify(&body, Some(signing_key)) == Signature::Verified;
-    body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(status.as_str());
-    if let Some(description) = description {
-        body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
-    }
+    change(&mut body);
     if is_signed {
         sign(&mut body, signing_key);
     }

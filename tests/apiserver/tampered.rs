@@ -181,3 +181,17 @@ fn records_with_names_that_cannot_be_are_shown_as_unreadable_beside_the_others()
     }
     sound(release.upgrade(&[]).success());
 }
+
+#[test]
+fn a_mark_that_someone_else_writes_into_a_record_deletes_none() {
+    let Some(release) = release() else { return };
+    release.run("uninstall", &["--keep-history"]).success();
+    patch(&release, "configmap", DEPLOYED, &json!({"metadata": {"annotations": {"kubectl-fabric.io/purged": "true"}}}));
+    let told = sound(release.install(&["--set", "nodes=0,password=canary-password"]));
+    assert!(told.stderr.contains("changed by someone else"), "{}", told.told());
+    let secrets: Vec<String> = release.uids("secret").into_iter().map(|(name, _)| name).collect();
+    for record in ["kubectl-fabric.v1.app.v1", DEPLOYED] {
+        assert!(release.get("configmap", record).is_some(), "{record} is gone: {}", told.told());
+        assert!(secrets.iter().any(|name| name == record), "the companion of {record} is gone: {secrets:?}");
+    }
+}

@@ -15,6 +15,7 @@ mod operations;
 mod orderers;
 mod outages;
 mod proxy;
+mod purge;
 mod secrets;
 mod table;
 mod world;

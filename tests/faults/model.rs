@@ -40,9 +40,12 @@ fn predict(history: &[Revision], levels: &BTreeMap<u64, String>, targets: &BTree
     let deployed = as_is.iter().any(|(_, status)| *status == "deployed");
     let newest = as_is.last().copied();
     let gone = !deployed && matches!(newest, None | Some((_, "uninstalled" | "uninstalling")));
+    // No uninstall of a walk keeps the history: this one was about to delete the records.
+    let purged = matches!(newest, Some((_, "uninstalled")));
     let (level, fail) = match step {
         Step::Install { .. } if deployed => return refused,
         Step::Upgrade { .. } if gone => return refused,
+        Step::Rollback if purged => return refused,
         Step::Rollback => match target(&as_is, targets) {
             None => return refused,
             Some(target) => (levels.get(&target).cloned(), ""),
@@ -52,7 +55,7 @@ fn predict(history: &[Revision], levels: &BTreeMap<u64, String>, targets: &BTree
         Step::Install { level, fail } | Step::Upgrade { level, fail } => (Some(level.clone()), *fail),
     };
     // Whoever has the lock buries the dead.
-    let mut next = as_is;
+    let mut next = if purged { Vec::new() } else { as_is };
     for (_, status) in &mut next {
         if matches!(*status, "pending" | "uninstalling") {
             *status = "failed";
