@@ -4,7 +4,7 @@
 use super::turns::Groups;
 use super::volumes;
 use super::wait::{Awaited, Monitor};
-use super::{Event, Writer};
+use super::{Event, Writer, account};
 use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::outline::ReadOutline;
@@ -224,16 +224,16 @@ pub(super) async fn put(writer: &Writer<'_>, wanted: &Sealed, expects: Expects<'
     let Writer { context, options, .. } = writer;
     let send = async |expects: Expects<'_>| {
         let how = Apply { force: options.force_conflicts, expects, ..Apply::default() };
-        context.cluster.apply_into(wanted, how, ReadOutline).await
+        account::until_there(context, options, wanted, async || context.cluster.apply_into(wanted, how, ReadOutline).await).await
     };
-    let mut written = send(expects).await;
+    let mut written = send(expects).await?;
     // A write whose answer was lost is sent again and finds its own object, which has our marks and our field manager.
     if expects == Expects::Absent && is_replaced(&written) {
         let there = context.cluster.get(&wanted.api_version, &wanted.key).await?;
         let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
         match there.as_ref().map(|body| (body, body["metadata"]["uid"].as_str().unwrap_or_default())) {
-            None => written = send(expects).await,
-            Some((body, uid)) if owner.owns(body) && owned_fields(body).is_some() => written = send(Expects::Uid(uid)).await,
+            None => written = send(expects).await?,
+            Some((body, uid)) if owner.owns(body) && owned_fields(body).is_some() => written = send(Expects::Uid(uid)).await?,
             Some((body, _)) => {
                 return Err(Error::cluster(format!("cannot create {}: an object of this name appeared meanwhile", wanted.key))
                     .why(format!("{}, and it was not there when the plan was made", owner_of(body)))

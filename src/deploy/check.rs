@@ -3,7 +3,7 @@
 use super::apply::IN_FLIGHT;
 use super::past::Past;
 use super::volumes::{self, Claims, Trouble};
-use super::{Context, Options};
+use super::{Context, Options, account};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause, Expects};
 use crate::error::{Error, Kind, Place, Result};
 use crate::manifest::ObjectKey;
@@ -38,7 +38,9 @@ pub async fn check(
         .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried"), plan.steps[index].uid()))
         .map(|(index, wanted, uid)| async move {
             let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
-            (index, context.cluster.apply(wanted.as_ref(), Apply { dry_run: true, force, expects }).await)
+            let how = Apply { dry_run: true, force, expects };
+            let send = async || context.cluster.apply(wanted.as_ref(), how).await;
+            (index, account::until_there(context, options, &wanted, send).await)
         })
         .collect();
     // In the order of the plan, so that problems are told in it.
@@ -47,7 +49,7 @@ pub async fn check(
     let roles_to_come = roles_to_come(plan);
     while let Some((index, answer)) = answers.next().await {
         let step = &mut plan.steps[index];
-        match answer {
+        match answer? {
             Ok(after) => plan::settle(step, after),
             Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
             // It was told when the object was looked for.

@@ -1,6 +1,7 @@
 //! The story of an operation, for install, upgrade, rollback and uninstall alike: resolve, render, guard, observe, plan, lock,
 //! record, apply, wait, prune, record. They differ in where the wanted manifest comes from.
 
+mod account;
 mod apply;
 mod check;
 mod guard;

@@ -2,7 +2,7 @@
 
 use super::pod_security::{ENFORCE, by_hand};
 use super::settle::Manifest;
-use super::{Context, Options};
+use super::{Context, Options, account};
 use crate::cluster::ApiErrorKind;
 use crate::error::{Error, Place, Result};
 use crate::manifest::pod_security::{self, Level, Need};
@@ -10,11 +10,6 @@ use crate::manifest::{Object, ObjectKey, Sealed, Source};
 use crate::plan::{Action, Plan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// How often a pod is tried in a namespace without a ServiceAccount.
-const TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Why the labels of a namespace do not tell which level it enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +52,11 @@ pub(super) async fn try_pod(
         return Ok(());
     }
     let namespace = &context.namespace;
-    let mut tries = 1;
-    let answer = loop {
-        match context.cluster.try_create(&probe(namespace, needed)).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind == ApiErrorKind::Forbidden && awaits_account(&error.message) && tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) if error.kind == ApiErrorKind::Forbidden => break error,
-            Err(error) => return Err(error.into()),
-        }
+    let probe = probe(namespace, needed);
+    let answer = match account::until_there(context, options, &probe, async || context.cluster.try_create(&probe).await).await? {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => error,
+        Err(error) => return Err(error.into()),
     };
     let places = needs.iter().map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
     let error = match answer.message.as_str() {
@@ -99,12 +88,6 @@ pub(super) async fn try_pod(
         false => return Err(error.now("nothing was changed")),
     }
     Ok(())
-}
-
-/// A namespace that was just created has no ServiceAccount yet, which every pod needs: a controller makes it a moment later. The words are
-/// those of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which is asked before Pod Security.
-fn awaits_account(message: &str) -> bool {
-    message.contains("error looking up service account")
 }
 
 /// A pod that needs this level, and nothing else of its namespace.
