@@ -7,8 +7,8 @@ use semver::Version;
 ///
 /// Source: `CA_VERSION` in `scripts/bootstrap.sh` or `scripts/install-fabric.sh`, and `COUCHDB_VER` in the Makefile, at every tag of
 /// hyperledger/fabric; for 1.4 `THIRDPARTY_IMAGE_VERSION` of its last patch, and the last CA of that line. The Makefile of 2.2.0 to 2.2.5 says only
-/// `3.1` for CouchDB: its last patch stands here.
-const PAIRS: [((u64, u64, u64), &str, &str); 29] = [
+/// `3.1` for CouchDB: its last patch stands here. The last patches of the lines that Fabric maintains get the newest CA.
+const PAIRS: [((u64, u64, u64), &str, &str); 31] = [
     ((1, 4, 0), "1.4.9", "0.4.22"),
     ((2, 2, 0), "1.4.7", "3.1.1"),
     ((2, 2, 1), "1.4.9", "3.1.1"),
@@ -35,10 +35,15 @@ const PAIRS: [((u64, u64, u64), &str, &str); 29] = [
     ((2, 5, 10), "1.5.13", "3.3.3"),
     ((2, 5, 11), "1.5.14", "3.4.2"),
     ((2, 5, 12), "1.5.15", "3.4.2"),
+    ((2, 5, 16), NEWEST_CA, "3.4.2"),
     ((3, 0, 0), "1.5.12", "3.3.3"),
     ((3, 1, 0), "1.5.15", "3.4.2"),
     ((3, 1, 4), "1.5.17", "3.4.2"),
+    ((3, 1, 5), NEWEST_CA, "3.4.2"),
 ];
+
+/// The newest CA server, which has the security fixes since: `release_notes/v1.5.22.md` of hyperledger/fabric-ca.
+const NEWEST_CA: &str = "1.5.22";
 
 /// The last `fabric-couchdb`, `fabric-kafka` and `fabric-zookeeper` (CouchDB 2.3.1, Kafka 1.0.2, ZooKeeper 3.4.14): fabric-baseimage's
 /// last release; `release_notes/v2.5.0.md` of Fabric says that there will be no other.
@@ -193,7 +198,7 @@ mod tests {
             (
                 "2.5.16",
                 "ghcr.io/hyperledger/fabric-peer:2.5.16",
-                "ghcr.io/hyperledger/fabric-ca:1.5.15",
+                "ghcr.io/hyperledger/fabric-ca:1.5.22",
                 "docker.io/library/couchdb:3.4.2",
             ),
             (
@@ -205,7 +210,7 @@ mod tests {
             (
                 "3.1.5",
                 "ghcr.io/hyperledger/fabric-peer:3.1.5",
-                "ghcr.io/hyperledger/fabric-ca:1.5.17",
+                "ghcr.io/hyperledger/fabric-ca:1.5.22",
                 "docker.io/library/couchdb:3.4.2",
             ),
         ] {
