@@ -34,8 +34,8 @@ const BEFORE_1_4_9: Span = Span::ALWAYS.before(1, 4, 9);
 
 /// Where each channel's configuration holds the orderers' certificates.
 const PINNED: &[&str] = &["etcdraft", "BFT"];
-const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and an orderer with another key is not let in \
-                         by the others: with a second one the channel stands still";
+const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and they reject an orderer with another key: \
+                         two such orderers of three stop the channel";
 const WHOLE_CERTIFICATE: &str =
     "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
 
@@ -464,8 +464,9 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::MspId),
         verdict: Verdict::Block,
-        reason: "channels know the organization by its MSP id: under another one none of its nodes, users and signatures is a member's",
-        way_out: "set org.mspID back; an organization with another MSP id is another release, which joins the channels on its own",
+        reason: "channels identify the organization by its MSP id: under another id its nodes, users and signatures are not a \
+                 member's",
+        way_out: "set org.mspID back; to use another MSP id, install another release and add it to the channels",
         source: "docs/source/membership/membership.md",
     },
     Rule {
@@ -473,8 +474,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Domain),
         verdict: Verdict::Block,
-        reason: "certificates bear the domain, and are made once: nodes and users that are added would bear another one than those there are",
-        way_out: "set org.domain back; further names of the nodes belong into tls.extraSans",
+        reason: "certificates contain the domain and are made once: new nodes and users would have a different domain from the existing ones",
+        way_out: "set org.domain back; add further names of nodes to tls.extraSans",
         source: "docs/source/identity/identity.md",
     },
     Rule {
@@ -482,9 +483,9 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Tls),
         verdict: Verdict::NeedsAction,
-        reason: "a node with TLS and one without do not reach each other, so that members of the organization lose each other one by one, and \
-                 all others of the network lose them",
-        way_out: "set tls.enabled back; if the network as a whole and its clients change at once, say --force U35",
+        reason: "a node with TLS cannot connect to one without: during the rollout the organization's members lose each other \
+                 one by one, and the other organizations lose them all",
+        way_out: "set tls.enabled back; if the whole network and its clients change at the same time, use --force U35",
         source: "docs/source/enable_tls.rst",
     },
     Rule {
@@ -492,10 +493,10 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Changed(Setting::Consensus),
         verdict: Verdict::NeedsAction,
-        reason: "each channel's configuration says by what it is ordered; orderers that are started for another consensus do not change it, \
-                 and order nothing",
-        way_out: "set orderers.consensus back; once every channel was migrated as Fabric describes it (Kafka to Raft on 2.5, Raft to BFT on \
-                  3.x), say --force U36",
+        reason: "each channel's configuration names its consensus: orderers that start with another one do not change it, and \
+                 order nothing",
+        way_out: "set orderers.consensus back; after migrating every channel as Fabric documents it (Kafka to Raft on 2.5, Raft \
+                  to BFT on 3.x), use --force U36",
         source: "docs/source/kafka_raft_migration.md of v2.5.16; docs/source/raft_bft_migration.md of v3.1.5",
     },
     Rule {
@@ -503,8 +504,9 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Crypto),
         verdict: Verdict::NeedsAction,
-        reason: "nodes would start with the keys and certificates of another source, and channels know orderers by their certificates",
-        way_out: "set crypto.source back; if the other source has the same keys and certificates for every node, say --force U37",
+        reason: "nodes would start with keys and certificates of another source, and channels know orderers by their \
+                 certificates",
+        way_out: "set crypto.source back; if the other source has the same keys and certificates for every node, use --force U37",
         source: "docs/source/raft_configuration.md; docs/source/certs_management.md",
     },
     Rule {
@@ -512,10 +514,10 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::QuorumLost,
         verdict: Verdict::Block,
-        reason: "channels count the orderers that are consenters, running or not: below a quorum of them nothing is ordered any more, not \
-                 even the change that would remove one",
-        way_out: "leave orderers.count as it was; then, one orderer after the other, the last one first: remove it from the consenters of \
-                  every channel, and only then from the values",
+        reason: "a channel needs a quorum of its consenters, and removed orderers still count as consenters: without a quorum \
+                 the channel orders nothing, not even the change that would remove them",
+        way_out: "leave orderers.count as it was; then remove one orderer after the other, the last one first: from the \
+                  consenters of every channel, and only then from the values",
         source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
     },
     Rule {
@@ -523,9 +525,9 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Fewer(Orderer),
         verdict: Verdict::NeedsAction,
-        reason: "channels count the orderers that are consenters, running or not, and nothing here can see whether a channel still counts one \
-                 that goes",
-        way_out: "remove each orderer that goes from the consenters of every channel, wait until the others order without it, and say \
+        reason: "removed orderers stay consenters until the channel's configuration changes, and this program cannot see whether \
+                 a channel still counts one",
+        way_out: "remove the orderer from the consenters of every channel, check that the others order without it, and use \
                   --force U38; its volume stays",
         source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
     },
@@ -534,10 +536,10 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: When::Fewer(Peer),
         verdict: Verdict::NeedsAction,
-        reason: "channels may name a peer that goes as an anchor peer, applications may call it, and it may be the only one with a chaincode \
-                 that an endorsement policy asks for; nothing here can see that",
-        way_out: "see that the peers that stay are anchor peers of every channel, and that applications and chaincode do without those that \
-                  go, and say --force U39; their volumes stay",
+        reason: "channels may name the removed peer as an anchor peer, applications may call it, and an endorsement policy may \
+                 need a chaincode that only it has; this program cannot see that",
+        way_out: "check that the remaining peers are anchor peers of every channel and that applications and chaincodes work \
+                  without the removed ones, and use --force U39; their volumes stay",
         source: "docs/source/gossip.rst, \"Anchor peers\"; docs/source/endorsement-policies.rst",
     },
     Rule {
@@ -545,9 +547,9 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::Missing,
         verdict: Verdict::NeedsAction,
-        reason: "pods that name it do not start until it is there",
-        way_out: "make it in the release's namespace, or correct its name in the values; if something else makes it once pods are there, say \
-                  --force U40",
+        reason: "pods that refer to it do not start until it exists",
+        way_out: "create it in the release's namespace, or correct its name in the values; if a controller creates it after the \
+                  pods, use --force U40",
         source: "kubernetes.io, Secrets, \"Using Secrets as files from a Pod\"",
     },
     Rule {
@@ -555,10 +557,10 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::Strangers,
         verdict: Verdict::NeedsAction,
-        reason: "the policy denies every pod of the namespace whatever no other policy allows, and these pods are not the release's: they \
-                 would lose their connections",
-        way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have policies of their own, say \
-                  --force U41",
+        reason: "the policy also applies to pods of others in this namespace: they lose every connection that no other policy \
+                 allows",
+        way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have network policies \
+                  of their own, use --force U41",
         source: "kubernetes.io, Network Policies, \"Default policies\"",
     },
     Rule {
@@ -595,7 +597,7 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Renewed { is_tls: false, same_key: false, orderer: ANY, consensus: &["BFT"] },
         verdict: Verdict::NeedsAction,
-        reason: "a channel on BFT knows each orderer by the certificate it signs with: with another key its votes do not count",
+        reason: "a channel on BFT knows each orderer by the certificate it signs with: its votes with another key do not count",
         way_out: "renew with the same key; or, for one orderer at a time, put the new certificate into its consenter entry (identity) in the \
                   configuration of every channel, roll it out with --force U43, and go on when that orderer follows its channels again",
         source: "release_notes/v3.1.2.md; docs/source/certs_management.md",
