@@ -6,10 +6,10 @@
 
 use super::Context;
 use super::wait::{Awaited, Monitor};
-use crate::cluster::Cluster;
+use crate::cluster::{ApiErrorKind, Cluster};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Component};
-use crate::fabric::quorum::{self, Missing, Report};
+use crate::fabric::quorum::{self, Heights, Missing, Report};
 use crate::manifest::{Object, ObjectKey, Source};
 use crate::plan::Step;
 use futures::future::join_all;
@@ -17,11 +17,11 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long one orderer may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How long one orderer may take to answer. One that starts is busy.
+const ANSWER: Duration = Duration::from_secs(3);
 /// How often orderers are asked that have never answered, before readiness has to do.
-const TRIES: u32 = 2;
-/// Between two rounds of questions. The leader tells its followers twice in a second.
+const TRIES: u32 = 3;
+/// Between two rounds of questions. A leader sends its count to its followers every four ticks: 2 s, as a channel has them by default.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// The orderers of one rollout group. There are none in a group of other nodes.
@@ -30,6 +30,8 @@ pub struct Quorum {
     orderers: Vec<Orderer>,
     /// The channels that each has served since the rollout began.
     served: BTreeMap<String, BTreeSet<String>>,
+    /// While they are waited for: the blocks that there were at the last look.
+    reached: Heights,
     /// Whether any has answered.
     heard: bool,
     /// Whether it has been said that readiness has to do.
@@ -95,13 +97,15 @@ impl Quorum {
         }
         let mut answers = self.round(context.cluster, monitor).await;
         for _ in 1..TRIES {
-            if self.heard || answers.iter().any(|(_, answer)| answer.is_ok()) {
+            let may_answer = answers.iter().all(|(_, answer)| answer.as_ref().is_err_and(|unheard| !unheard.is_final));
+            if self.heard || !may_answer || *context.interrupted.borrow() {
                 break;
             }
+            tokio::time::sleep(PAUSE).await;
             answers = self.round(context.cluster, monitor).await;
         }
         let silence = match answers.iter().find_map(|(_, answer)| answer.as_ref().err()) {
-            Some(why) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => Some(why.clone()),
+            Some(unheard) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => Some(unheard.why.clone()),
             _ if answers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) => {
                 Some("on Kafka they do not tell of their group".to_owned())
             }
@@ -131,28 +135,30 @@ impl Quorum {
                     self.served.entry(key.name.clone()).or_default().extend(report.channels().map(str::to_owned));
                     reports.insert(key.name, report);
                 }
-                Err(why) => {
+                Err(Unheard { why, .. }) => {
                     missing.push(Missing { orderer: key.name.clone(), channel: String::new(), why });
                     alone.insert(key);
                 }
             }
         }
         let excused: u64 = self.orderers.iter().filter(|orderer| orderer.may_be_down).map(|_| 1).sum();
-        missing.extend(quorum::missing(&reports, &self.served, excused, unwatched));
+        let reached = std::mem::take(&mut self.reached);
+        missing.extend(quorum::missing(&reports, &self.served, &reached, excused, unwatched));
         if missing.is_empty() {
             return Answer::Whole { leaders };
         }
+        self.reached = quorum::heights(reports.values());
         match alone.pop_first().filter(|_| alone.is_empty()) {
             Some(one) => {
                 reports.remove(&one.name);
-                let others = quorum::missing(&reports, &self.served, excused + 1, unwatched);
+                let others = quorum::missing(&reports, &self.served, &reached, excused + 1, unwatched);
                 if others.is_empty() { Answer::Alone(one, missing) } else { Answer::Missing(missing) }
             }
             None => Answer::Missing(missing),
         }
     }
 
-    async fn round(&self, cluster: &Cluster, monitor: &Monitor<'_>) -> Vec<(ObjectKey, Result<Report, String>)> {
+    async fn round(&self, cluster: &Cluster, monitor: &Monitor<'_>) -> Vec<(ObjectKey, Result<Report, Unheard>)> {
         let asked = self.orderers.iter().filter(|orderer| !orderer.may_be_down && monitor.is_there(&orderer.awaited));
         let questions = asked.flat_map(|orderer| {
             let key = &orderer.awaited.key;
@@ -172,21 +178,34 @@ fn operations_port(body: &Value) -> Option<u64> {
     ports.filter(|port| port["name"] == "operations").find_map(|port| port["containerPort"].as_u64())
 }
 
-async fn ask(cluster: &Cluster, key: &ObjectKey, pod: &str, ports: &[u64]) -> Result<Report, String> {
+/// Why an orderer's metrics cannot be read.
+#[derive(Default)]
+struct Unheard {
+    why: String,
+    /// Whether it would be the same at once: it is forbidden, or there are no metrics.
+    is_final: bool,
+}
+
+async fn ask(cluster: &Cluster, key: &ObjectKey, pod: &str, ports: &[u64]) -> Result<Report, Unheard> {
     let namespace = key.namespace.as_deref().unwrap_or_default();
-    let mut why = String::new();
+    let mut unheard = Unheard::default();
     for port in ports {
         let answer = tokio::time::timeout(ANSWER, cluster.ask_pod(namespace, pod, *port, "metrics")).await;
-        why = match answer {
+        unheard = match answer {
             Ok(Ok(text)) => return Ok(Report::parse(&text)),
             Ok(Err(error)) => match error.denial() {
-                Some((denied, _)) => return Err(denied),
-                None => format!("pod {pod} does not give its metrics on port {port}: {}", error.message),
+                Some((why, _)) => return Err(Unheard { why, is_final: true }),
+                None => Unheard {
+                    why: format!("pod {pod} does not give its metrics on port {port}: {}", error.message),
+                    is_final: error.kind == ApiErrorKind::NotFound,
+                },
             },
-            Err(_) => format!("pod {pod} did not answer within {} s on port {port}", ANSWER.as_secs()),
+            Err(_) => {
+                Unheard { why: format!("pod {pod} did not answer within {} s on port {port}", ANSWER.as_secs()), is_final: false }
+            }
         };
     }
-    Err(why)
+    Err(unheard)
 }
 
 /// What is said of those that are missing.

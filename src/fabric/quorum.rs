@@ -1,8 +1,14 @@
 //! Whether orderers are in their channels' consensus groups again, as their own metrics tell.
 //!
-//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with 2.5.16. The group counts it as soon
-//! as the leader hears from it, and tells its count to each follower with a heartbeat (`orderer/consensus/etcdraft/tracker.go`): an
-//! orderer that reports all of its channel's nodes as active hears the leader, and the leader hears everyone.
+//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with 2.5.16. The leader has to connect to
+//! it again, and gRPC's client leaves more time between its attempts the longer an orderer is away (1 s, times 1.6 each, up to 120 s). An
+//! attempt that meets the address of the pod that is just gone takes 20 s to fail. Fabric has no setting for either
+//! (`internal/pkg/comm/config.go`).
+//!
+//! The group counts an orderer as soon as the leader hears from it, and tells its count to each follower every four ticks
+//! (`orderer/consensus/etcdraft/tracker.go`): an orderer that reports all of its channel's nodes as active hears the leader, and the
+//! leader hears everyone. That it is heard does not mean that it has all blocks, and without them the group cannot order with it. So
+//! blocks are compared as well.
 //!
 //! | metric | 1.4 | 2.x | 3.x |
 //! |---|---|---|---|
@@ -10,9 +16,11 @@
 //! | `consensus_etcdraft_active_nodes` | no | yes | yes |
 //! | `consensus_BFT_cluster_size`, `_is_leader`, `_leader_id`, `_committed_block_number` | | | yes |
 //! | `cluster_comm_ingress_stream_count` (all channels together) | yes | yes | yes |
+//! | `ledger_blockchain_height` | yes | yes | yes |
 //!
 //! Sources: `orderer/consensus/etcdraft/metrics.go` of 1.4.12, 2.2.15, 2.5.16 and 3.1.5, `orderer/consensus/smartbft/metrics.go` of
-//! 3.1.5, `orderer/common/cluster/metrics.go` of all four.
+//! 3.1.5, `orderer/common/cluster/metrics.go` of all four. Blocks that come with a snapshot count in the ledger's height at once, in
+//! the consensus' number only with the next block (`catchUp` in `orderer/consensus/etcdraft/chain.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,8 +43,14 @@ struct Consenter {
     leads: bool,
     /// BFT: the leader that it follows.
     leader: Option<u64>,
-    height: u64,
+    /// The number of its last block.
+    committed: u64,
+    /// How many blocks its ledger has.
+    ledger: Option<u64>,
 }
+
+/// How many blocks each channel has.
+pub type Heights = BTreeMap<String, u64>;
 
 /// An orderer that its group has not got back, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +73,7 @@ impl Report {
             let (bft, field) = match (name.strip_prefix("consensus_etcdraft_"), name.strip_prefix("consensus_BFT_")) {
                 (Some(field), _) => (false, field),
                 (_, Some(field)) => (true, field),
-                _ => continue,
+                _ => (false, name),
             };
             let Some(channel) = channel else { continue };
             let mut set = |set: fn(&mut Consenter, u64)| set(report.channels.entry(channel.clone()).or_default(), value);
@@ -67,7 +81,8 @@ impl Report {
                 "cluster_size" => set(|consenter, value| consenter.nodes = value),
                 "active_nodes" => set(|consenter, value| consenter.active = Some(value)),
                 "is_leader" => set(|consenter, value| consenter.leads = value == 1),
-                "committed_block_number" => set(|consenter, value| consenter.height = value),
+                "committed_block_number" => set(|consenter, value| consenter.committed = value),
+                "ledger_blockchain_height" => set(|consenter, value| consenter.ledger = Some(value)),
                 "leader_id" if bft => set(|consenter, value| consenter.leader = Some(value)),
                 _ => {}
             }
@@ -102,14 +117,16 @@ impl Report {
 
 /// Orderers of one release that are not in the group of a channel that they serve, by their own and each other's word.
 ///
-/// `served` are the channels that each served before, `excused` is how many nodes may be missing, and `unwatched` are channels that
-/// may be incomplete.
+/// `served` are the channels that each served before, `reached` is what [`heights`] told a moment ago, `excused` is how many nodes may
+/// be missing, and `unwatched` are channels that may be incomplete.
 pub fn missing(
     reports: &BTreeMap<String, Report>,
     served: &BTreeMap<String, BTreeSet<String>>,
+    reached: &Heights,
     excused: u64,
     unwatched: &BTreeSet<String>,
 ) -> Vec<Missing> {
+    let heights = heights(reports.values());
     let mut missing = Vec::new();
     for (orderer, report) in reports {
         let mut say = |channel: &str, why: String| {
@@ -124,7 +141,9 @@ pub fn missing(
         }
         for (channel, consenter) in &report.channels {
             let others = reports.values().filter_map(|report| report.channels.get(channel));
-            if let Some(why) = consenter.missing(report.streams, others, excused) {
+            let highest = heights.get(channel).copied().unwrap_or_default();
+            let late = || consenter.late(highest, reached.get(channel).copied());
+            if let Some(why) = consenter.missing(report.streams, others, excused).or_else(late) {
                 say(channel, why);
             }
         }
@@ -132,7 +151,29 @@ pub fn missing(
     missing
 }
 
+/// How many blocks the orderer with the most has, by channel.
+pub fn heights<'r>(reports: impl Iterator<Item = &'r Report>) -> Heights {
+    let mut heights = Heights::new();
+    for (channel, consenter) in reports.flat_map(|report| &report.channels) {
+        let highest = heights.entry(channel.clone()).or_default();
+        *highest = consenter.blocks().max(*highest);
+    }
+    heights
+}
+
 impl Consenter {
+    fn blocks(&self) -> u64 {
+        self.ledger.unwrap_or(self.committed + 1)
+    }
+
+    /// Whether it lacks blocks: those that another one had a moment ago. Where that is not known it may lack one, because blocks go on
+    /// while the orderers are asked, and a follower learns from the next message that a block is committed.
+    fn late(&self, highest: u64, reached: Option<u64>) -> Option<String> {
+        let blocks = self.blocks();
+        let late = blocks + 1 < highest && reached.is_none_or(|reached| blocks < reached);
+        late.then(|| format!("it has {blocks} blocks, another orderer {highest}"))
+    }
+
     fn missing<'a>(
         &self,
         streams: Option<u64>,
@@ -140,28 +181,21 @@ impl Consenter {
         excused: u64,
     ) -> Option<String> {
         let Consenter { nodes, active, leader, .. } = self;
-        if let Some(active) = active {
-            return match active + excused >= *nodes && *active > 0 {
-                true => None,
-                false if *active == 0 => Some("it knows no leader".to_owned()),
-                false => Some(format!("{active} of {nodes} consenters are active")),
-            };
+        match active {
+            Some(0) => return Some("it knows no leader".to_owned()),
+            Some(active) if active + excused < *nodes => return Some(format!("{active} of {nodes} consenters are active")),
+            None if *nodes > 1 && streams == Some(0) => return Some("no other orderer has reached it".to_owned()),
+            _ => {}
         }
-        if *nodes > 1 && streams == Some(0) {
-            return Some("no other orderer has reached it".to_owned());
+        if leader.is_some() {
+            let differs = |other: &Consenter| other.leader.is_some() && other.leader != *leader;
+            return all.clone().any(differs).then(|| "the orderers follow different leaders".to_owned());
         }
-        let highest = all.clone().map(|consenter| consenter.height).max().unwrap_or(0);
-        // Blocks go on while one after the other is asked.
-        if self.height + 1 < highest {
-            return Some(format!("it has block {}, another orderer block {highest}", self.height));
-        }
-        if leader.is_some() && all.clone().any(|other| other.leader.is_some() && other.leader != *leader) {
-            return Some("the orderers follow different leaders".to_owned());
-        }
-        // Raft of 1.4: where all consenters are of this release, one of them leads.
+        // Raft: one leads, which is of this release where all consenters are. One that has lost its lead says so late, and its count of
+        // active consenters is as old.
         let leaders = all.clone().filter(|consenter| consenter.leads).count();
-        let whole = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
-        (leader.is_none() && whole && leaders != 1).then(|| format!("{leaders} of {nodes} consenters say that they lead"))
+        let all_are_known = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
+        (leaders > 1 || all_are_known && leaders == 0).then(|| format!("{leaders} of {nodes} consenters say that they lead"))
     }
 }
 
@@ -239,13 +273,13 @@ mod tests {
 
     fn judge(texts: &[String], excused: u64) -> Vec<String> {
         let reports = texts.iter().enumerate().map(|(at, text)| (format!("orderer{at}"), Report::parse(text))).collect();
-        let missing = missing(&reports, &BTreeMap::new(), excused, &BTreeSet::new());
+        let missing = missing(&reports, &BTreeMap::new(), &Heights::new(), excused, &BTreeSet::new());
         missing.into_iter().map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why)).collect()
     }
 
     #[test]
     fn a_group_is_whole_when_each_orderer_says_so() {
-        let cases: [(&str, Vec<String>, u64, &[&str]); 9] = [
+        let cases: [(&str, Vec<String>, u64, &[&str]); 10] = [
             ("whole", vec![raft("ch", 3, 3, true), raft("ch", 3, 3, false), raft("ch", 3, 3, false)], 0, &[]),
             (
                 "one that has just started",
@@ -260,13 +294,23 @@ mod tests {
                 &["orderer0 ch: 2 of 3 consenters are active", "orderer1 ch: 2 of 3 consenters are active"],
             ),
             ("one that may be missing", vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)], 1, &[]),
+            (
+                "one that leads, and one that has not noticed yet that it does no longer",
+                vec![raft("ch", 4, 4, true), raft("ch", 4, 4, true), raft("ch", 4, 4, false)],
+                0,
+                &[
+                    "orderer0 ch: 2 of 4 consenters say that they lead",
+                    "orderer1 ch: 2 of 4 consenters say that they lead",
+                    "orderer2 ch: 2 of 4 consenters say that they lead",
+                ],
+            ),
             ("no channel", vec![String::new(), "go_goroutines 12\n".to_owned()], 0, &[]),
             ("BFT", vec![bft(3, 7, 1), bft(3, 7, 1), bft(2, 6, 1)], 0, &[]),
             (
                 "BFT, one that is behind, one that is alone",
                 vec![bft(3, 7, 1), bft(3, 4, 1), bft(0, 7, 1)],
                 0,
-                &["orderer1 ch: it has block 4, another orderer block 7", "orderer2 ch: no other orderer has reached it"],
+                &["orderer1 ch: it has 5 blocks, another orderer 8", "orderer2 ch: no other orderer has reached it"],
             ),
             ("Raft of 1.4", vec![old_raft(1, 3, 1), old_raft(1, 3, 0)], 0, &[]),
             (
@@ -285,9 +329,31 @@ mod tests {
     fn a_channel_that_was_served_before_is_to_be_served_again() {
         let reports = BTreeMap::from([("orderer0".to_owned(), Report::parse(&raft("a", 3, 3, false)))]);
         let served = BTreeMap::from([("orderer0".to_owned(), BTreeSet::from(["a".to_owned(), "b".to_owned()]))]);
-        let found = missing(&reports, &served, 0, &BTreeSet::new());
+        let found = missing(&reports, &served, &Heights::new(), 0, &BTreeSet::new());
         assert_eq!(found.iter().map(|it| it.channel.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(missing(&reports, &served, 0, &BTreeSet::from(["b".to_owned()])).is_empty());
+        assert!(missing(&reports, &served, &Heights::new(), 0, &BTreeSet::from(["b".to_owned()])).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_heard_and_lacks_blocks_is_not_back() {
+        let with = |blocks: u64| format!("{}ledger_blockchain_height{{channel=\"ch\"}} {blocks}\n", raft("ch", 4, 4, false));
+        let judge = |blocks: [u64; 3], reached: &[(&str, u64)]| {
+            let reports = blocks.iter().enumerate().map(|(at, blocks)| (format!("orderer{at}"), Report::parse(&with(*blocks))));
+            let reached = reached.iter().map(|(channel, blocks)| ((*channel).to_owned(), *blocks)).collect();
+            let missing = missing(&reports.collect(), &BTreeMap::new(), &reached, 0, &BTreeSet::new());
+            missing.into_iter().map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why)).collect::<Vec<String>>()
+        };
+        assert_eq!(judge([7, 7, 6], &[]), Vec::<String>::new());
+        assert_eq!(
+            judge([7, 9, 900], &[]),
+            ["orderer0 ch: it has 7 blocks, another orderer 900", "orderer1 ch: it has 9 blocks, another orderer 900"]
+        );
+        // Under load: it has what the others had a moment ago, and those have more by now.
+        assert_eq!(judge([900, 880, 870], &[("ch", 875)]), ["orderer2 ch: it has 870 blocks, another orderer 900"]);
+        // A snapshot brought its blocks, and no block came since.
+        let restored = format!("{}consensus_etcdraft_committed_block_number{{channel=\"ch\"}} 3\n", with(900));
+        assert_eq!(Report::parse(&restored).channels["ch"].blocks(), 900);
+        assert!(Report::parse("ledger_blockchain_height{channel=\"ch\"} 900\n").channels.is_empty(), "no consenter of it");
     }
 
     #[test]

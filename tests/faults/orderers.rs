@@ -8,7 +8,7 @@ use crate::proxy::Fault;
 use crate::support::{self, Invocation};
 use crate::world::World;
 
-/// How often an orderer has to be asked, after a change, until it is back.
+/// How often an orderer has to be asked, after a change, until it is back. The last time it is heard, and lacks blocks.
 const ASKED: usize = 3;
 
 /// A Raft group as its members' metrics show it.
@@ -36,13 +36,14 @@ impl Group {
         let pod = path.split_once("/pods/").filter(|(_, rest)| rest.ends_with(":8443/proxy/metrics"))?.1;
         let name = pod.split("-0:").next()?;
         let left = self.away.get_mut(name)?;
-        let back = *left == 0;
+        let (is_heard, blocks) = (*left <= 1, if *left == 0 { 90 } else { 10 });
         *left = left.saturating_sub(1);
-        let (nodes, active) = (self.away.len(), self.away.values().filter(|left| **left == 0).count());
-        let (active, leads) = if back { (active, u8::from(self.leader == name)) } else { (0, 0) };
+        let (nodes, active) = (self.away.len(), self.away.values().filter(|left| **left <= 1).count());
+        let (active, leads) = if is_heard { (active, u8::from(self.leader == name)) } else { (0, 0) };
         Some(format!(
             "consensus_etcdraft_active_nodes{{channel=\"mychannel\"}} {active}\n\
-             consensus_etcdraft_cluster_size{{channel=\"mychannel\"}} {nodes}\nconsensus_etcdraft_is_leader{{channel=\"mychannel\"}} {leads}\n"
+             consensus_etcdraft_cluster_size{{channel=\"mychannel\"}} {nodes}\nconsensus_etcdraft_is_leader{{channel=\"mychannel\"}} {leads}\n\
+             ledger_blockchain_height{{channel=\"mychannel\"}} {blocks}\n"
         ))
     }
 }
