@@ -3,6 +3,10 @@
 use super::{Case, each_manifest, find, pods};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
 
 /// One container that runs a program of Fabric, with what it is told.
 struct Program<'a> {
@@ -302,5 +306,33 @@ fn trap_14_upstream_images_run_as_root() {
             assert!(program.container["securityContext"].get("runAsUser").is_none(), "{}", program.place);
             assert_eq!(program.container["securityContext"]["readOnlyRootFilesystem"], true, "{}", program.place);
         });
+    }
+}
+
+/// Who connects to an address that is just gone waits for 20 s, and an orderer that leads sends no heartbeat meanwhile. So the shell that
+/// runs an orderer hands on what tells it to stop, and is there for a moment longer.
+#[test]
+fn an_orderer_ends_before_its_address_is_gone() {
+    let outcome = Case::of("orderer-org").outcome_of("{}".to_owned()).unwrap();
+    let (_, pod) = pods(&outcome.output.objects).next().expect("an orderer");
+    let command: Vec<&str> = pod["containers"][0]["command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let told = "trap 'touch ended; exit 3' TERM; /bin/sleep 0.3; touch runs; while :; do /bin/sleep 0.05; done";
+    for (orderer, is_told, status) in [(told, true, 3), ("touch runs; touch ended; exit 7", false, 7)] {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("orderer", orderer), ("sleep", "[ -e ended ] && touch lingered")] {
+            let file = folder.path().join(name);
+            fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut pod = Command::new(command[0]).args(&command[1..]).env("PATH", path).current_dir(&folder).spawn().unwrap();
+        while !folder.path().join("runs").exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if is_told {
+            assert!(Command::new("kill").arg(pod.id().to_string()).status().unwrap().success());
+        }
+        assert_eq!(pod.wait().unwrap().code(), Some(status), "{orderer}");
+        assert!(folder.path().join("lingered").exists(), "{orderer}");
     }
 }
