@@ -183,6 +183,31 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
 }
 
 #[test]
+fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and_that_is_said() {
+    let Some(operator) = Operator::new() else { return };
+    let namespace = operator.cluster.create_namespace("orgorderer1");
+    let mut objects = operator.example("release.yaml");
+    let rules = objects[0]["rules"].as_array_mut().expect("rules");
+    rules.retain(|rule| rule["resources"] != json!(["pods/proxy"]));
+    operator.grant(&namespace, &objects);
+    let run = |args: &[&str]| {
+        let place = ["orgorderer1", "-n", &namespace, "--as", &operator.user];
+        operator.cluster.fabric().args(&args[..1]).args(place).args(&args[1..]).run().success()
+    };
+    run(&["install", "--set", "orderers.count=3"]);
+    let mut output = None;
+    let requests = operator.cluster.requests(|| output = Some(run(&["upgrade", "--set", "orderers.logging.spec=debug"])));
+    let output = output.expect("it ran");
+    let denied = format!("user \"{}\" has no right to get pods/proxy in namespace \"{namespace}\"", operator.user);
+    let said = output.stderr.replace("\n", " ");
+    assert_eq!(said.matches("relies on readiness alone").count(), 1, "{said}");
+    assert!(said.contains(&denied), "{said}");
+    assert!(output.stdout.contains("orderer0, orderer1, orderer2"), "{}", output.stdout);
+    let asked = requests.iter().filter(|request| request.resource == "pods/proxy").count();
+    assert_eq!(asked, 3, "each is asked once: what is denied stays denied");
+}
+
+#[test]
 fn the_role_for_values_is_enough_for_them() {
     let Some(operator) = Operator::new() else { return };
     let namespace = operator.cluster.create_namespace("org1");
