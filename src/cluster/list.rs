@@ -34,6 +34,15 @@ pub(super) struct List {
     pub extent: Extent,
 }
 
+/// One page.
+pub(super) struct Page<T> {
+    pub items: T,
+    /// Where the next one begins; empty after the last one.
+    pub next: String,
+    /// Where a watch goes on.
+    pub version: String,
+}
+
 impl List {
     pub fn transport(&self) -> &Transport {
         &self.inner.transport
@@ -71,6 +80,25 @@ impl List {
         }
     }
 
+    /// Reads one page of at most so many items: for who does not want to hold more of a large list at once. It begins where the page before
+    /// says.
+    pub async fn page<T: Default>(&self, limit: usize, next: &str, add: impl Fn(&mut T, Value)) -> ApiResult<Page<T>> {
+        let (path, words) = self.target().await?;
+        let call = self.call(&path, &words, &limit.to_string(), next);
+        let body = self.transport().send(&call).await?;
+        let (mut items, (tell, mut told)) = (T::default(), oneshot::channel());
+        let page = Pages { add: |item| add(&mut items, with_kind(item, &self.kind)), tell: Some(tell) };
+        transport::read_json(&call.words, &body, page)?;
+        let Metadata { next, version } = told.try_recv().unwrap_or_default();
+        Ok(Page { items, next, version })
+    }
+
+    fn call(&self, path: &str, words: &str, limit: &str, next: &str) -> Call {
+        let parameters = [("labelSelector", self.selector.as_str()), ("limit", limit), ("continue", next)];
+        let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
+        if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call }
+    }
+
     /// While one page is read, the next one is on its way.
     async fn pages<T, F>(&self, path: &str, words: &str, add: &Arc<F>) -> ApiResult<(T, String)>
     where
@@ -84,9 +112,7 @@ impl List {
             reading.await.unwrap_or_else(|error| Err(ApiError::local(ApiErrorKind::Other, words, error.to_string())))
         };
         loop {
-            let parameters = [("labelSelector", self.selector.as_str()), ("limit", &limit), ("continue", &next)];
-            let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
-            let call = if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call };
+            let call = self.call(path, words, &limit, &next);
             let body = self.transport().send(&call).await?;
             let mut so_far = match reading.take() {
                 Some(reading) => whole(reading).await?,

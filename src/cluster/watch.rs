@@ -5,7 +5,7 @@
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Kind, WatchEvent,
-    list::List,
+    list::{self, List},
     requests::{self, Call},
     retry,
     status::from_status,
@@ -22,6 +22,10 @@ use tokio::time::timeout;
 
 /// How long the server keeps a watch open, as kube-rs and client-go ask (they choose 5 to 10 minutes).
 const SERVER_TIMEOUT: &str = "290";
+
+/// Items of a page. A watch reads a list page by page, each when the one before is taken: what thousands of objects say takes far more memory
+/// than what is kept of them.
+const PAGE: usize = 100;
 
 /// The times of a watch.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,8 @@ pub(super) struct Watcher<T> {
     ready: VecDeque<WatchEvent<T>>,
     /// Every object as the caller knows it: to tell which vanished.
     known: HashMap<Name, Version>,
+    /// While a list is read: those that the caller knows and no page has had yet.
+    unseen: HashMap<Name, Version>,
     state: State,
     failures: u32,
     /// Since when the server has not been heard.
@@ -75,6 +81,8 @@ struct Version {
 enum State {
     /// Nothing is known, or what was known has expired.
     Unlisted,
+    /// A list is read, and this is where its next page begins.
+    Listing(String),
     /// Known up to a version; a watch from there is to be opened.
     At(String),
     /// A watch is open, with the bytes of a line that has not come to its end.
@@ -102,6 +110,7 @@ impl<T: Send + 'static> Watcher<T> {
             times,
             ready: VecDeque::new(),
             known: HashMap::new(),
+            unseen: HashMap::new(),
             state: State::Unlisted,
             failures: 0,
             away_since: None,
@@ -115,7 +124,11 @@ impl<T: Send + 'static> Watcher<T> {
                 return Some(Ok(event));
             }
             let stepped = match std::mem::replace(&mut self.state, State::Ended) {
-                State::Unlisted => self.relist().await,
+                State::Unlisted => {
+                    self.unseen.extend(self.known.drain());
+                    self.list(String::new()).await
+                }
+                State::Listing(next) => self.list(next).await,
                 State::At(version) => self.open(version).await,
                 State::Open { version, chunks, line, opened } => self.read(version, chunks, line, opened).await,
                 State::Ended => return None,
@@ -126,31 +139,47 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    async fn relist(&mut self) -> ApiResult<()> {
+    /// Lists one page, and tells what differs in it between what the caller knows and what there is.
+    async fn list(&mut self, next: String) -> ApiResult<()> {
         let keep = Arc::clone(&self.keep);
         let add = move |items: &mut Vec<_>, item: Value| items.push((name(&item), Version::of(&item), keep(item)));
-        match self.list.fold(add).await {
-            Ok((items, version)) => {
+        match self.list.page(PAGE, &next, add).await {
+            Ok(list::Page { items, next, version }) => {
                 self.heard();
                 self.take_over(items);
-                self.state = State::At(version);
+                self.state = match next.is_empty() {
+                    true => {
+                        self.end_list();
+                        State::At(version)
+                    }
+                    false => State::Listing(next),
+                };
                 Ok(())
             }
-            Err(error) => self.rest(State::Unlisted, error).await,
+            // It took longer than the server keeps the version of a list.
+            Err(error) if error.kind == ApiErrorKind::Expired && !next.is_empty() => {
+                self.sleep().await;
+                self.state = State::Unlisted;
+                Ok(())
+            }
+            Err(error) => self.rest(State::Listing(next), error).await,
         }
     }
 
-    /// Tells what differs between what the caller knows and what there is.
     fn take_over(&mut self, items: Vec<(Name, Version, T)>) {
-        let mut vanished = std::mem::take(&mut self.known);
         for (name, version, item) in items {
-            if vanished.remove(&name).is_none_or(|before| before != version) {
+            if self.unseen.remove(&name).is_none_or(|before| before != version) {
                 self.ready.push_back(WatchEvent::Present(item));
             }
             self.known.insert(name, version);
         }
+    }
+
+    /// What no page had has vanished.
+    fn end_list(&mut self) {
         let (keep, kind) = (&self.keep, &self.list.kind);
-        self.ready.extend(vanished.iter().map(|(name, version)| WatchEvent::Vanished(keep(identity(kind, name, version)))));
+        let vanished = self.unseen.drain();
+        self.ready.extend(vanished.map(|(name, version)| WatchEvent::Vanished(keep(identity(kind, &name, &version)))));
         self.ready.push_back(WatchEvent::Listed);
     }
 
@@ -395,6 +424,33 @@ mod tests {
             all.push(told(&mut events).await);
         }
         assert_eq!(all, ["+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "?c@7", "listed", "?d@26"]);
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_page_by_page_and_begun_again_when_it_expires() {
+        let page = |version: u32, next: &str, pods: &[Value]| {
+            let metadata = json!({"resourceVersion": version.to_string(), "continue": next});
+            Reply::ok(json!({"kind": "PodList", "metadata": metadata, "items": pods}))
+        };
+        let server = Scripted::start([
+            page(10, "second", &[pod("a", 5)]),
+            page(10, "", &[pod("b", 6)]),
+            Reply::Watch(vec![line("ERROR", gone())], After::End),
+            page(20, "second", &[pod("b", 16)]),
+            Reply::status(410, "Expired", "too old"),
+            page(30, "second", &[pod("b", 16)]),
+            page(30, "", &[pod("c", 26)]),
+            Reply::Watch(Vec::new(), After::Silence),
+        ])
+        .await;
+        let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
+        let mut all = Vec::new();
+        for _ in 0..7 {
+            all.push(told(&mut events).await);
+        }
+        assert_eq!(all, ["+a@5", "+b@6", "listed", "+b@16", "+c@26", "?a@5", "listed"]);
+        let pages = server.lines().iter().filter(|line| line.contains("continue=second")).count();
+        assert_eq!(pages, 3);
     }
 
     #[tokio::test]
