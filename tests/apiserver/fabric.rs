@@ -330,7 +330,8 @@ fn an_upgrade_changes_one_peer_after_the_other_and_leaves_the_rest_alone() {
         |peer: &str| place(&|event| event["event"] == "waiting" && event["ready"] == true && of(event, peer), "readiness");
     assert!(written("peer0") < ready("peer0") && ready("peer0") < written("peer1") && written("peer1") < ready("peer1"));
     let applied = events.iter().filter(|event| event["event"] == "applied");
-    let mut applied: Vec<_> = applied.filter_map(|event| text(&event["object"]).rsplit('/').next()).collect();
+    let mut applied: Vec<_> =
+        applied.map(|event| text(&event["object"]).rsplit_once('/').expect("a namespace").1.to_owned()).collect();
     applied.sort_unstable();
     assert_eq!(applied, ["ca", "peer0", "peer1"], "only the nodes whose version changes");
 }
