@@ -64,12 +64,27 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Format::Table => edge.terminal.print(text(&outcome))?,
         format => edge.terminal.print_document(format, &as_document(&outcome))?,
     }
+    if outcome.runs.is_empty() {
+        edge.terminal.note(&nothing_ran(&outcome, &arguments.filter));
+    }
     let failed: Vec<&str> = outcome.runs.iter().filter(|run| !run.succeeded).map(|run| run.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     let error = Error::not_ready(format!("tests of \"{}\" failed: {}", outcome.summary.release, failed.join(", ")));
     Err(if arguments.logs { error } else { error.hint("see their logs with --logs") })
+}
+
+/// A success without a test says so: it shows nothing of the release.
+fn nothing_ran(outcome: &TestOutcome, filters: &[String]) -> String {
+    let summary = &outcome.summary;
+    match filters {
+        [] => format!(
+            "nothing was tested: chart {} {} has no tests (hooks of the kind `test`)",
+            summary.chart, summary.chart_version
+        ),
+        filters => format!("nothing was tested: no test of \"{}\" fits --filter {}", summary.release, filters.join(",")),
+    }
 }
 
 fn text(outcome: &TestOutcome) -> Text {

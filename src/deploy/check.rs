@@ -5,11 +5,12 @@ use super::past::Past;
 use super::volumes::{self, Claims, Trouble};
 use super::{Context, Options, account};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause, Expects};
-use crate::error::{Error, Kind, Place, Result};
+use crate::error::{Error, Kind, Place, Result, nearest};
 use crate::manifest::ObjectKey;
 use crate::manifest::claims::Set;
 use crate::plan::hooks::HookStep;
 use crate::plan::{self, Action, Plan, Step};
+use crate::release::InventoryItem;
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
@@ -163,10 +164,45 @@ fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
     named.is_some_and(|role| roles.contains(&role))
 }
 
+/// # Errors
+///
+/// `--recreate` names an object that neither the manifest nor a record has, or one that is never recreated.
+pub(super) fn check_recreate(plan: &Plan, inventory: &[InventoryItem], options: &Options) -> Result<()> {
+    let known: BTreeSet<&ObjectKey> =
+        plan.steps.iter().map(|step| &step.key).chain(inventory.iter().map(|item| &item.key)).collect();
+    for asked in &options.recreate {
+        let Some(key) = known.iter().find(|key| asked.eq_ignore_ascii_case(&kind_and_name(key))) else {
+            return Err(unknown_object(asked, &known));
+        };
+        if holds_more(key) {
+            return Err(Error::refused(format!("--recreate names \"{asked}\", which holds data or other objects"))
+                .why("such an object is never deleted to change a field of it")
+                .hint("leave its immutable fields as they are, or give it another name"));
+        }
+    }
+    Ok(())
+}
+
+/// The error for a `--recreate` that fits no object, with the nearest that can be named.
+fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
+    let names: Vec<String> = known.iter().filter(|key| !holds_more(key)).map(|key| kind_and_name(key)).collect();
+    let error = Error::user(format!("--recreate names \"{asked}\", and the release has no such object"));
+    // A short name of a kind, as kubectl takes them, is far from the kind: `sts/peer0`.
+    let same_name = || names.iter().map(String::as_str).find(|name| name.rsplit('/').next() == asked.rsplit('/').next());
+    match nearest(asked, names.iter().map(String::as_str)).or_else(same_name) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None => error.hint("`kubectl fabric status` lists the objects of a release"),
+    }
+}
+
+fn kind_and_name(key: &ObjectKey) -> String {
+    format!("{}/{}", key.kind, key.name)
+}
+
 /// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that hold data never.
 pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     let asked = || {
-        let name = format!("{}/{}", step.key.kind, step.key.name);
+        let name = kind_and_name(&step.key);
         options.recreate.iter().any(|asked| asked.eq_ignore_ascii_case(&name))
     };
     match step.key.kind.as_str() {
@@ -285,7 +321,7 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     let (recreatable, others): (Vec<_>, Vec<_>) = immutable.into_iter().partition(|problem| problem.recreatable);
     if !recreatable.is_empty() {
         let flags: Vec<String> =
-            recreatable.iter().map(|problem| format!("--recreate {}/{}", problem.key.kind, problem.key.name)).collect();
+            recreatable.iter().map(|problem| format!("--recreate {}", kind_and_name(&problem.key))).collect();
         error = error.hint(format!(
             "`{}` deletes and makes anew; a StatefulSet's pods and volumes stay while that happens",
             flags.join(" ")

@@ -11,6 +11,7 @@ mod intent;
 mod kept;
 mod lock;
 mod lookup;
+mod named;
 mod namespace;
 mod observe;
 mod others;
@@ -238,6 +239,7 @@ async fn compare(
     volumes::keep_sizes(context, &past, &mut target, &mut claims).await?;
     let told = guard::guard(context, &past, &mut target, options, &mut claims).await?;
     target.warnings.extend(told);
+    target.warnings.extend(named::absent(context, &past, &target).await);
     let unlisted = target.unlisted_identities.take();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     if !options.no_hooks && !options.tell_refusals {
@@ -284,6 +286,7 @@ async fn compare(
         take_ownership: options.take_ownership,
     })?;
     turns::check(&plan, options)?;
+    check::check_recreate(&plan, &inventory, options)?;
     let mut removal = None;
     if let Intent::Uninstall { keep_history, delete_data, delete_namespace } = intent {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;

@@ -206,7 +206,11 @@ fn orderers_that_values_do_not_name_say_nothing_about_peers() {
         let named = format!("networkPolicy.ordererOrgs={{{named}}}");
         release.run("upgrade", &["--fabric-version", "2.5.16", "--dry-run", "--set", &named]).success().stderr
     };
-    assert!(!upgrade("orgorderer1").contains("U13"));
+    let told = upgrade("orgorderer1");
+    assert!(!told.contains("U13") && !told.contains("has none of that name"), "{told}");
+    let told = upgrade("orgorderer1,ogrorderer1");
+    let warning = "networkPolicy.ordererOrgs names release \"ogrorderer1\", and namespace \"";
+    assert!(told.contains(warning) && told.matches("has none of that name").count() == 1, "{told}");
     let told = upgrade("orgorderer1,orgorderer2");
     assert!(
         told.contains("U13: peer 2.5.16 before orgorderer2, which runs 2.4.9") && !told.contains("before orgorderer1"),

@@ -275,9 +275,16 @@ fn an_immutable_change_is_refused_and_made_anew_when_asked_with_pods_and_volumes
     assert!(output.stderr.contains("StatefulSet") && output.stderr.contains("--recreate"), "{}", output.stderr);
     assert_eq!(release.uids("statefulset"), set);
     assert!(release.get("service", "renamed").is_none(), "nothing was written");
-    release
-        .upgrade(&["--set", "serviceName=renamed", "--recreate", "StatefulSet/first", "--recreate", "statefulset/node0"])
-        .success();
+    for (asked, hint) in [
+        ("StatefulSet/nod0", "hint: did you mean \"StatefulSet/node0\"?"),
+        ("sts/node0", "hint: did you mean \"StatefulSet/node0\"?"),
+        ("Deployment/web", "`kubectl fabric status` lists the objects"),
+    ] {
+        let said = release.upgrade(&["--set", "serviceName=renamed", "--recreate", asked]).exits(1).stderr;
+        assert!(said.contains(&format!("--recreate names \"{asked}\", and the release has no such object")), "{said}");
+        assert!(said.contains(hint) && said.contains("now: nothing was changed"), "{said}");
+    }
+    release.upgrade(&["--set", "serviceName=renamed", "--recreate", "StatefulSet/first,statefulset/node0"]).success();
     assert_ne!(release.uids("statefulset"), set);
     assert_eq!(release.uids("persistentvolumeclaim"), claims);
     assert_eq!(release.get("statefulset", "node0").unwrap()["spec"]["serviceName"], "renamed");
@@ -298,11 +305,20 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
     assert_eq!(hooks, ["pre-upgrade-1", "pre-upgrade-2", "post-upgrade-0"]);
     let output = release.run("test", &[]).success();
     assert!(output.stdout.contains("test-0") && output.stdout.contains("Succeeded"), "{}", output.stdout);
+    assert!(!output.stderr.contains("nothing was tested"), "{}", output.stderr);
+    let output = release.run("test", &["--filter", "name=tset-0"]).success();
+    assert!(output.stderr.contains("no test of \"app\" fits --filter name=tset-0"), "{}", output.stderr);
     let output = release.upgrade(&["--set", "hooks.state=fail,image=registry.example/node:2"]).exits(3);
     assert!(output.stderr.contains("pre-upgrade-1"), "{}", output.stderr);
     assert_eq!(release.image("node0"), "registry.example/node:1", "a pre-upgrade hook comes before the objects");
     release.upgrade(&["--set", "hooks.enabled=false"]).success();
     assert!(release.get("pod", "pre-upgrade-1").is_none(), "hooks that the chart has no longer are pruned");
+    let output = release.run("test", &[]).success();
+    assert!(
+        output.stderr.contains("nothing was tested: chart nodes ") && output.stderr.contains("has no tests"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

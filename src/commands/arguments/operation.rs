@@ -47,6 +47,14 @@ pub enum EventFormat {
     Json,
 }
 
+/// Checks the form of `KIND/NAME`. Whether there is such an object, the plan says.
+fn kind_and_name(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => Ok(text.to_owned()),
+        _ => Err("expected KIND/NAME, such as StatefulSet/peer0".to_owned()),
+    }
+}
+
 /// The flags that install, upgrade, rollback, uninstall and test share.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OPERATION)]
@@ -99,25 +107,27 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
-    /// Object that may be deleted and made anew when a field of it cannot change, such as StatefulSet/peer0; may be repeated
+    /// Object that may be deleted and recreated when an immutable field of it changes, such as StatefulSet/peer0; takes a list, may be
+    /// repeated
     ///
-    /// The volumes of a StatefulSet stay, and so do its pods unless they lack a claim. Objects that hold data are never made anew.
-    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
+    /// The volumes of a StatefulSet stay, and so do its pods unless they lack a claim. Objects that hold data are never recreated.
+    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true)]
     pub recreate: Vec<String>,
 
-    /// Member of a rollout group that is down and stays so while the others change, such as StatefulSet/orderer2; may be repeated
+    /// Member of a rollout group that is down and stays so while the others change, such as StatefulSet/orderer2; takes a list, may be
+    /// repeated
     ///
     /// Without it the operation changes no other member of the group: it waits until all are ready, up to --timeout, and stops. With it the
     /// others change one at a time, each while all but the named members are ready. Count first what is left: with one of three orderers
     /// down, a channel stops while the next one restarts. Channel/mychannel goes on although that channel lacks a consenter.
-    #[arg(long, value_name = "KIND/NAME", hide_short_help = true)]
+    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true)]
     pub allow_down: Vec<String>,
 
-    /// Rule of Fabric's upgrade table to override, such as U05; may be repeated
+    /// Rule of Fabric's upgrade table to override, such as U05; takes a list, may be repeated
     ///
-    /// Rule of Fabric's upgrade table to override, by its id, such as U05; may be repeated. It says that you did what the rule asks for,
-    /// or know better; the release's record remembers it. docs/reference/guards.md has the table.
-    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule)]
+    /// It says that you did what the rule asks for, or know better; the release's record remembers it. docs/reference/guards.md has the
+    /// table.
+    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',')]
     pub force: Vec<&'static str>,
 
     /// Do not run hooks

@@ -556,6 +556,16 @@ pub fn orderers_named(release: &str, namespace: &str, values: &Value) -> Vec<Str
     settings.texts("/networkPolicy/ordererOrgs").into_iter().map(|orderer| names.sibling(orderer)).collect()
 }
 
+/// The organizations that a release's values name: the key, the release, and its namespace.
+pub fn releases_named(release: &str, namespace: &str, values: &Value) -> Vec<(&'static str, String, String)> {
+    let settings = Settings::new(values);
+    let names = Names::of(release, namespace, &settings);
+    let keys =
+        [("networkPolicy.peerOrgs", "/networkPolicy/peerOrgs"), ("networkPolicy.ordererOrgs", "/networkPolicy/ordererOrgs")];
+    let named = keys.into_iter().flat_map(|(key, path)| settings.texts(path).into_iter().map(move |other| (key, other)));
+    named.map(|(key, other)| (key, other.to_owned(), names.sibling(other))).collect()
+}
+
 /// Findings by rule, in the table's order.
 fn by_rule<'a>(findings: impl Iterator<Item = &'a Finding>) -> BTreeMap<(&'static str, Verdict), Vec<&'a Finding>> {
     let mut groups: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
