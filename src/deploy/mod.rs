@@ -172,9 +172,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let held = Context { cluster: &cluster, progress: &progress, ..context.clone() };
     let work = async {
         match locked(&held, &intent, &options, prepared, &lock, &user, &made).await {
-            Err(error) if options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused) => {
-                undo(&held, &intent, &options, &lock, &user, error).await
-            }
+            Err(error) if is_undone(&options, &error) => undo(&held, &intent, &options, &lock, &user, error).await,
             outcome => outcome,
         }
     };
@@ -184,6 +182,11 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         namespace::until_gone(&context, &options, uid).await?;
     }
     Ok(outcome)
+}
+
+/// Whether `--rollback-on-failure` undoes an operation that ends like this.
+fn is_undone(options: &Options, error: &Error) -> bool {
+    options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused)
 }
 
 /// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left.
@@ -440,7 +443,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         let short = format!("{} \"{release}\" failed: {}", capitalized(operation.word()), error.what());
         let interrupted = error.kind() == Kind::Interrupted;
         record.summary.status = Status::Failed;
-        record.summary.description = if interrupted { format!("interrupted at {}", record.summary.updated) } else { short };
+        record.summary.description = if interrupted { recovery::interrupted(operation, release) } else { short };
         let recorded = storage::update(cluster, &mut written, &record).await;
         let error = match &recorded {
             Ok(()) => error,
@@ -462,15 +465,21 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         if !interrupted {
             clean_up(writer, &created).await;
         }
-        return Err(match (operation, prepared.past.deployed()) {
-            (Operation::Rollback, Some(deployed)) => error.hint(format!(
-                "mend the cause and run the command again, or `{} {}`",
-                context.command("rollback"),
-                deployed.revision
-            )),
-            (Operation::Install, _) => error.hint("mend the cause and run the same command again: it goes on from what is there"),
-            (_, Some(_)) => error.hint(format!("mend the cause and run the command again, or `{}`", context.command("rollback"))),
-            (_, None) => error.hint("mend the cause and run the command again"),
+        let again = match interrupted {
+            true => "run the same command again: it goes on from what is there",
+            false => "mend the cause and run the same command again: it goes on from what is there",
+        };
+        let back = match (operation, prepared.past.deployed()) {
+            // What is undone next needs no way back.
+            _ if is_undone(options, &error) => None,
+            (Operation::Rollback, Some(deployed)) => Some(format!("{} {}", context.command("rollback"), deployed.revision)),
+            (Operation::Install, _) | (_, None) => None,
+            (_, Some(_)) => Some(context.command("rollback")),
+        };
+        let error = error.hint(again);
+        return Err(match back {
+            Some(back) => error.hint(format!("or go back to the deployed revision with `{back}`")),
+            None => error,
         });
     }
     let pruned: BTreeSet<&ObjectKey> = prepared.plan.with(Action::Prune).map(|step| &step.key).collect();

@@ -1,6 +1,6 @@
 //! After a failure: runs that died, attempts that are cleaned up or undone.
 
-use super::{Context, Intent, Lock, Options, Outcome, Past, Writer, locked, prepare, wait};
+use super::{Context, Intent, Lock, Operation, Options, Outcome, Past, Writer, capitalized, locked, prepare, wait};
 use crate::cluster::{ApiErrorKind, Delete};
 use crate::error::{Error, Result};
 use crate::plan::Step;
@@ -11,12 +11,27 @@ use std::cell::Cell;
 /// We hold the lock, so whatever is still pending was interrupted.
 pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
     for summary in past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status.is_pending()) {
-        let description = format!("interrupted at {} ({})", summary.updated, summary.status);
+        let description = match operation_of(summary.status) {
+            Some(operation) => interrupted(operation, &summary.release),
+            None => format!("interrupted ({})", summary.status),
+        };
         let interrupted = past.restated(context, summary.revision);
         storage::set_status(context.cluster, interrupted, Status::Failed, Some(&description)).await?;
         context.step(&format!("revision {} was interrupted ({}); it is recorded as failed", summary.revision, summary.status));
     }
     Ok(())
+}
+
+/// What the history says of a run that did not come to its end. The revision's own time says when.
+pub(super) fn interrupted(operation: Operation, release: &str) -> String {
+    format!("{} \"{release}\" was interrupted", capitalized(operation.word()))
+}
+
+/// The operation that leaves a revision in this state.
+fn operation_of(status: Status) -> Option<Operation> {
+    [Operation::Install, Operation::Upgrade, Operation::Rollback, Operation::Uninstall]
+        .into_iter()
+        .find(|operation| operation.pending() == status)
 }
 
 /// `--cleanup-on-fail`: the objects that this attempt created go, each by its UID.

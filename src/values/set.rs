@@ -49,7 +49,7 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
     if !values.tree.is_object() {
         values.tree = Value::Object(Map::new());
     }
-    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading, steps: Vec::new() };
+    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading, steps: Vec::new(), list: None };
     while parser.at < parser.text.len() {
         parser.steps.clear();
         let root = values.tree.as_object_mut().expect("made a map above");
@@ -80,7 +80,7 @@ fn apply_object(values: &mut Values, text: &str) -> Result<()> {
 ///
 /// When a pair has no key or no path.
 pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
-    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading: Reading::Typed, steps: Vec::new() };
+    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading: Reading::Typed, steps: Vec::new(), list: None };
     let mut pairs = Vec::new();
     while parser.at < parser.text.len() {
         let start = parser.at;
@@ -107,6 +107,7 @@ pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
 
 const NO_VALUE: &str = "no `=` with a value follows; a comma inside a value is written `\\,`";
 const NO_KEY: &str = "a key is empty";
+const BRACE: &str = "`{` begins a list, as in {a,b}; a text that begins with a brace is written `\\{`";
 
 /// What is wrong with an argument, and at which character.
 struct Fault {
@@ -136,6 +137,8 @@ struct Parser<'a> {
     reading: Reading<'a>,
     /// The steps from the root to what is being set.
     steps: Vec<path::Step>,
+    /// Where a list began and ended that no comma follows.
+    list: Option<(usize, usize)>,
 }
 
 /// What was set, for the origins: nothing (a list was only named), or a value in place of what was there.
@@ -148,6 +151,14 @@ enum Set {
 impl Parser<'_> {
     fn fault(&self, at: usize, what: impl Into<String>) -> Fault {
         Fault { at, what: what.into() }
+    }
+
+    /// A fault where a key should be. Right after a list, the brace that began it was meant as text.
+    fn key_fault(&self, at: usize, what: &str) -> Fault {
+        match self.list {
+            Some((start, end)) if end == at => self.fault(start, BRACE),
+            _ => self.fault(at, what),
+        }
     }
 
     /// Reads up to one of the `stops`, which is consumed, or to the end. A backslash takes the next character as it is.
@@ -182,8 +193,8 @@ impl Parser<'_> {
         let stops: &[char] = if matches!(self.reading, Reading::Literal) { &['=', '[', '.'] } else { &['=', '[', ',', '.'] };
         let (key, stop) = self.until(stops);
         match stop {
-            None | Some(',') => return Err(self.fault(start, NO_VALUE)),
-            Some(_) if key.is_empty() => return Err(self.fault(start, NO_KEY)),
+            None | Some(',') => return Err(self.key_fault(start, NO_VALUE)),
+            Some(_) if key.is_empty() => return Err(self.key_fault(start, NO_KEY)),
             Some(_) => self.step(path::Step::Key(key.clone()), start)?,
         }
         match stop {
@@ -285,7 +296,10 @@ impl Parser<'_> {
                 Some(',') => list.push(self.typed(text)),
                 Some(_) => {
                     list.push(self.typed(text));
-                    self.at += usize::from(self.text.get(self.at) == Some(&','));
+                    match self.text.get(self.at) {
+                        Some(',') => self.at += 1,
+                        _ => self.list = Some((start, self.at)),
+                    }
                     return Ok(Value::Array(list));
                 }
             }

@@ -139,7 +139,11 @@ fn rollback_on_failure_goes_back_by_itself() {
     release.install(&[]).success();
     let output = release.upgrade(&failing).exits(3);
     assert!(output.stderr.contains("rolled back to revision 1"), "{}", output.stderr);
+    assert!(output.stderr.contains("mend the cause") && !output.stderr.contains("go back"), "it is back: {}", output.stderr);
     assert_eq!(release.statuses(), ["superseded", "failed", "deployed"]);
+    let output = release.upgrade(&failing[..4]).exits(3);
+    let back = format!("or go back to the deployed revision with `kubectl fabric rollback app -n {}`", release.namespace);
+    assert!(output.stderr.contains("mend the cause") && output.stderr.contains(&back), "{}", output.stderr);
 }
 
 #[test]
