@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = commands::advise(error);
             if let Err(error) = terminal::print_usage(&error) {
                 Terminal::default().fail(&error);
                 return ExitCode::from(error.kind().exit_status());

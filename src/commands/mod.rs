@@ -26,10 +26,12 @@ mod template;
 mod test;
 mod uninstall;
 mod upgrade;
+mod usage;
 mod values;
 mod version;
 
 pub use edge::Edge;
+pub use usage::advise;
 
 use crate::error::Result;
 use arguments::ConnectionArguments;
