@@ -679,10 +679,39 @@ mod completion {
     }
 
     fn candidates(words: &[&str]) -> Vec<String> {
+        let (candidates, directive) = answer(words);
+        assert_eq!(directive, ":4", "{candidates:?}");
+        candidates
+    }
+
+    /// The candidates, and what the shell does with them.
+    fn answer(words: &[&str]) -> (Vec<String>, String) {
         let text = stdout(&run(&[&["__complete"], words].concat()));
         let (candidates, directive) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
-        assert_eq!(directive, ":4", "{text}");
-        candidates.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+        (candidates.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect(), directive.to_owned())
+    }
+
+    #[test]
+    fn values_versions_and_rules_are_offered_without_a_cluster() {
+        assert_eq!(candidates(&["install", "org1", "--fabric-version", "2.5"]), ["2.5.16"]);
+        assert!(candidates(&["upgrade", "org1", "--fabric-version", "2.5.1"]).contains(&"2.5.12".to_owned()));
+        assert_eq!(candidates(&["install", "org1", "--version", "0."]), ["0.1.0"]);
+        assert!(candidates(&["upgrade", "org1", "--force", "U05,U0"]).contains(&"U05,U01".to_owned()));
+        assert_eq!(candidates(&["values", "explain", "orgorderer1", "--path", "orderers.cou"]), ["orderers.count"]);
+    }
+
+    #[test]
+    fn a_word_that_goes_on_gets_no_blank() {
+        for (words, candidate) in [
+            (["install", "org1", "--set", "peer"], "peers."),
+            (["install", "org1", "--set", "peers.cou"], "peers.count="),
+            (["install", "org1", "--set", "tls.enabled=true,peers.cou"], "tls.enabled=true,peers.count="),
+            (["install", "orgorderer1", "--set", "orderers.cou"], "orderers.count="),
+            (["install", "org1", "-f", "tin"], "tiny/"),
+        ] {
+            assert_eq!(answer(&words), (vec![candidate.to_owned()], ":6".to_owned()));
+        }
+        assert_eq!(answer(&["install", "org1", "--set", "peers.count=2"]), (Vec::new(), ":4".to_owned()));
     }
 
     #[test]

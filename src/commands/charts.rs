@@ -72,7 +72,7 @@ struct Named {
     chart: String,
 
     /// Version of the chart: exact (0.1.0) or a range (^0.1, 0.1.x) [default: the newest]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", add = ArgValueCompleter::new(complete::chart_versions))]
     version: Option<String>,
 }
 

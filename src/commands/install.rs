@@ -2,12 +2,13 @@
 
 use super::arguments::operation::ReleaseArguments;
 use super::arguments::{ApplyArguments, CHART, ChartArguments, OutputArguments, ValuesArguments};
-use super::{Edge, load, outcome};
+use super::{Edge, complete, load, outcome};
 use crate::deploy::{Intent, Reuse, Wanted};
 use crate::error::Result;
 use crate::identity;
 use crate::release::ReleaseName;
 use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +54,7 @@ pub struct WantedArguments {
     pub chart: ChartArguments,
 
     /// Version of Hyperledger Fabric to run, such as 2.5.16 [default: the chart's, or the release's]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", add = ArgValueCompleter::new(complete::fabric_versions))]
     pub fabric_version: Option<String>,
 
     /// Folder that cryptogen made, to take keys and certificates from

@@ -45,7 +45,7 @@ struct Explain {
     release: String,
 
     /// The value, such as peers.count or channels[0].name [default: all]
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", add = ArgValueCompleter::new(complete::paths))]
     path: Option<String>,
 
     /// Count what the release's newest revision was given; asks the cluster

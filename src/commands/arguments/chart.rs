@@ -24,7 +24,7 @@ pub struct ChartArguments {
     pub chart_flag: Option<String>,
 
     /// Version of the chart: exact (0.1.0) or a range (^0.1, 0.1.x) [default: the newest]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", add = ArgValueCompleter::new(complete::chart_versions))]
     pub version: Option<String>,
 }
 

@@ -1,10 +1,12 @@
 //! How install, upgrade and rollback go about it.
 
 use super::{OPERATION, duration};
+use crate::commands::complete;
 use crate::deploy::{DryRun, Options};
 use crate::fabric::guard;
 use crate::plan::confine::Named;
 use clap::{ArgAction, Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use std::time::Duration;
 
 /// `--dry-run`, with Helm's words.
@@ -127,7 +129,7 @@ pub struct ApplyArguments {
     ///
     /// It says that you did what the rule asks for, or know better; the release's record remembers it. docs/reference/guards.md has the
     /// table.
-    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',')]
+    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',', add = ArgValueCompleter::new(complete::rules))]
     pub force: Vec<&'static str>,
 
     /// Do not run hooks

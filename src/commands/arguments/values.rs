@@ -1,10 +1,11 @@
 //! Where the user's values come from: Helm's flags, with Helm's precedence.
 
 use super::CHART;
-use crate::commands::load;
+use crate::commands::{complete, load};
 use crate::error::Result;
 use crate::values::{self, Source, Values};
 use clap::{ArgAction, Args, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = CHART)]
@@ -20,23 +21,23 @@ pub struct ValuesArguments {
     ///
     /// Lists are written `a.b={x,y}`, and an item of one `list[0].name=n`. Numbers, true, false and null get their type; a
     /// backslash keeps a comma, dot or equals sign as it is.
-    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, add = ArgValueCompleter::new(complete::settings))]
     pub set: Vec<String>,
 
     /// Like --set, and every value is a string
-    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true)]
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_string: Vec<String>,
 
     /// Like --set, with values in JSON: key=JSON, or one whole JSON object
-    #[arg(long, value_name = "KEY=JSON", action = ArgAction::Append, hide_short_help = true)]
+    #[arg(long, value_name = "KEY=JSON", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_json: Vec<String>,
 
     /// Set a value to the content of a file: key=path
-    #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true)]
+    #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_file: Vec<String>,
 
     /// Set one value to the text after the equals sign, with no special meaning of commas, braces or backslashes
-    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true)]
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_literal: Vec<String>,
 }
 

@@ -3,6 +3,10 @@
 //! A completion has no room for an error: what cannot be told within a moment is not offered. Shells put candidates on the command
 //! line as they are, and some expand their descriptions: a name that a shell would not take for one word is not offered.
 
+mod known;
+
+pub use known::{chart_versions, fabric_versions, paths, rules, settings};
+
 use super::arguments::ConnectionArguments;
 use super::{Cli, Edge};
 use crate::chart::repository;
@@ -31,6 +35,9 @@ const KUBECTL_COMPLETE: &str = "kubectl_complete-fabric";
 
 /// cobra's directive for "these are all: do not offer files".
 const NO_FILES: &str = ":4";
+
+/// The same, and "no blank after the word": a folder, a key or a map goes on.
+const NO_FILES_NO_SPACE: &str = ":6";
 
 /// A shell that waits longer feels broken.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,7 +99,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let current = words[last].to_string_lossy().into_owned();
     let here = std::env::current_dir().ok();
     let candidates = clap_complete::engine::complete(&mut command(), words, last, here.as_deref()).unwrap_or_default();
-    let mut lines = String::new();
+    let (mut lines, mut go_on) = (String::new(), true);
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
         let value = candidate.get_value().to_string_lossy();
         // As with kubectl's own completion, flags are offered to who began one.
@@ -100,13 +107,15 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             continue;
         }
         let verb = if last == 1 { full_name(&value, &current) } else { None };
+        go_on &= value.ends_with(['/', '.', '=']);
         lines.push_str(verb.as_deref().unwrap_or(&value));
         if let Some(help) = candidate.get_help() {
             lines.push_str(&format!("\t{}", help.to_string().lines().next().unwrap_or_default()));
         }
         lines.push('\n');
     }
-    edge.terminal.print_plain(&format!("{lines}{NO_FILES}\n"))?;
+    let directive = if go_on && !lines.is_empty() { NO_FILES_NO_SPACE } else { NO_FILES };
+    edge.terminal.print_plain(&format!("{lines}{directive}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
