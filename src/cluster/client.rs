@@ -1,7 +1,7 @@
 //! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do without Nagle's algorithm, and trust is
 //! decided as kubectl decides it.
 
-use super::trust;
+use super::{gate::Gated, trust};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, Write};
@@ -16,10 +16,7 @@ use hyper_util::{
     },
     rt::TokioExecutor,
 };
-use kube::{
-    Client, Config, Error,
-    client::{Body, ConfigExt},
-};
+use kube::{Client, Config, Error, client::ConfigExt};
 use std::time::Duration;
 use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
@@ -74,7 +71,8 @@ where
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
-        .service(legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector));
+        .map_request(Gated::request)
+        .service(legacy::Client::builder(TokioExecutor::new()).build::<_, Gated>(connector));
     Ok(Client::new(service, config.default_namespace))
 }
 

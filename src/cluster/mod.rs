@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod credentials;
 mod discovery;
+mod gate;
 mod kubeconfig;
 mod list;
 mod no_answer;
@@ -221,9 +222,14 @@ pub struct Cluster {
     urgent: bool,
 }
 
-/// Stands before every attempt of a write, so also before one that is sent again: it waits until writing is allowed, or says why it is
-/// not any more.
-pub type Fence = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// Stands before every attempt of a write, so also before one that is sent again.
+#[derive(Clone)]
+pub struct Fence {
+    /// Waits until writing is allowed, or says why it is not any more.
+    pub wait: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    /// Whether writing is allowed now: asked when the connection takes the write.
+    pub is_open: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 impl fmt::Debug for Cluster {
     /// The address alone: the rest is credentials.
@@ -423,6 +429,7 @@ impl Cluster {
         let expects = match how.expects {
             // It names a version itself.
             Expects::Absent if object.is_versioned() => Expects::Anything,
+            Expects::Version { uid, .. } if object.is_versioned() => Expects::Uid(uid),
             expects => expects,
         };
         let Some(text) = expects.state_in(object.text()) else {

@@ -1,6 +1,6 @@
 //! Why a request got no answer, found at the bottom of the client library's errors and said plainly.
 
-use super::ApiErrorKind;
+use super::{ApiErrorKind, gate};
 use std::{error::Error, io};
 
 /// Why there was no answer.
@@ -29,7 +29,11 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
             found.unsent = true;
             found.message = format!("cannot reach {route}: {}", innermost(error));
         }
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        if error.is::<gate::Closed>() {
+            found.kind = ApiErrorKind::FencedOff;
+            found.unsent = true;
+            found.message = error.to_string();
+        } else if let Some(error) = error.downcast_ref::<rustls::Error>() {
             let (message, hint) = tls(error);
             found.message = format!("cannot trust {route}: {message}");
             found.hint = hint.map(str::to_owned);

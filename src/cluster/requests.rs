@@ -210,6 +210,8 @@ pub enum Expects<'a> {
     Absent,
     /// The object with this UID: it is changed.
     Uid(&'a str),
+    /// The object with this UID, and nothing has written it since this resourceVersion: it is changed.
+    Version { uid: &'a str, version: &'a str },
 }
 
 impl Expects<'_> {
@@ -223,6 +225,9 @@ impl Expects<'_> {
             // The UID of an object never changes: the server answers 422 for another one and 409 when there is no object. Apply
             // keeps no manager for it.
             Expects::Uid(uid) => format!("\"uid\":{},", Value::from(uid)),
+            Expects::Version { uid, version } => {
+                format!("\"uid\":{},\"resourceVersion\":{},", Value::from(uid), Value::from(version))
+            }
         };
         let at = inside_metadata(&text)?;
         let mut stated = Vec::with_capacity(text.len() + field.len());
@@ -238,9 +243,13 @@ impl Expects<'_> {
             (Expects::Anything, _) => false,
             // Be it a conflict of versions or of fields: there is an object.
             (Expects::Absent, kind) => kind == ApiErrorKind::Conflict,
-            (Expects::Uid(_), ApiErrorKind::Invalid) => error.causes.iter().any(|cause| cause.field == "metadata.uid"),
+            (Expects::Uid(_) | Expects::Version { .. }, ApiErrorKind::Invalid) => {
+                error.causes.iter().any(|cause| cause.field == "metadata.uid")
+            }
             // Words of apiserver's `applyPatch`: the answer has no reason of its own.
-            (Expects::Uid(_), kind) => kind == ApiErrorKind::Conflict && error.message.contains("uid mismatch"),
+            (Expects::Uid(_) | Expects::Version { .. }, kind) => {
+                kind == ApiErrorKind::Conflict && error.message.contains("uid mismatch")
+            }
         };
         ApiError { kind: if unexpected { ApiErrorKind::Replaced } else { error.kind }, ..error }
     }
@@ -309,6 +318,8 @@ mod tests {
         let mut wanted = body.clone();
         wanted["metadata"]["uid"] = "\"".into();
         assert_eq!(state(Expects::Uid("\"")), wanted);
+        wanted["metadata"]["resourceVersion"] = "7".into();
+        assert_eq!(state(Expects::Version { uid: "\"", version: "7" }), wanted);
         assert_eq!(state(Expects::Anything), body);
         assert_eq!(Expects::Absent.state_in(Bytes::from_static(b"{\"kind\":\"metadata")), None);
     }

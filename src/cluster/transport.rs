@@ -1,7 +1,9 @@
 //! Sends requests: bounds how many are under way, times and counts them, retries, renews credentials, keeps warnings.
 
 use super::{
-    ApiError, ApiErrorKind, ApiResult, clock, no_answer,
+    ApiError, ApiErrorKind, ApiResult, clock,
+    gate::Gate,
+    no_answer,
     requests::Call,
     retry::{self, Failure, Policy, Progress},
     session::Session,
@@ -154,7 +156,7 @@ impl Transport {
         loop {
             attempts += 1;
             if let Some(fence) = &call.fence {
-                fence().await.map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
+                (fence.wait)().await.map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
             }
             let (client, generation) = self.client(call).await?;
             let limit = self.patience();
@@ -166,6 +168,10 @@ impl Transport {
                 Ok(Err(miss)) => miss,
                 Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call, limit) },
             };
+            // It was not sent. The fence is waited for, or says why.
+            if miss.error.kind == ApiErrorKind::FencedOff {
+                continue;
+            }
             if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(generation, call).await? {
                 renewed = true;
                 continue;
@@ -347,7 +353,11 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
         }
         None => Body::empty(),
     };
-    request.body(body)
+    let mut request = request.body(body)?;
+    if let Some(fence) = &call.fence {
+        request.extensions_mut().insert(Gate(fence.is_open.clone()));
+    }
+    Ok(request)
 }
 
 /// The report of a credential plugin, as the reason of a request that could not be sent for it.
@@ -385,12 +395,14 @@ mod tests {
     use super::*;
     use crate::{
         cluster::{
-            Apply, Connection, Delete, Kind,
+            Apply, Connection, Delete, Fence, Kind,
             scripted::{Reply, Scripted, impatient},
         },
         manifest::ObjectKey,
     };
+    use futures::future::BoxFuture;
     use serde_json::json;
+    use std::sync::{Arc, atomic::AtomicUsize};
 
     #[test]
     fn a_warning_header_is_read_without_its_quotes() {
@@ -444,12 +456,13 @@ mod tests {
     #[tokio::test]
     async fn a_fence_stands_before_every_attempt_of_a_write_and_before_no_read() {
         let server = Scripted::start([Reply::Close, Reply::ok("{}"), Reply::ok("{}")]).await;
-        let passed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let passed = Arc::new(AtomicUsize::new(0));
         let count = passed.clone();
-        let fence: super::super::Fence = std::sync::Arc::new(move || {
+        let wait = Arc::new(move || -> BoxFuture<'static, Result<(), String>> {
             let open = count.fetch_add(1, Ordering::SeqCst) < 2;
             Box::pin(async move { if open { Ok(()) } else { Err("no more".to_owned()) } })
         });
+        let fence = Fence { wait, is_open: Arc::new(|| true) };
         let cluster = server.cluster(impatient()).await.fenced(fence);
         cluster.apply(&lease(), Apply::default()).await.unwrap();
         assert_eq!(passed.load(Ordering::SeqCst), 2);
@@ -457,6 +470,31 @@ mod tests {
         assert_eq!((error.kind, error.message.as_str()), (ApiErrorKind::FencedOff, "no more"));
         cluster.version().await.unwrap();
         assert_eq!(server.lines().len(), 3, "what was refused was not sent");
+    }
+
+    /// As when the process was stopped after the fence let it pass.
+    #[tokio::test]
+    async fn a_fence_that_has_closed_when_the_connection_takes_a_write_keeps_it_back() {
+        // The first write finds it closed once, and waits again; a deletion that is not repeated when it may have been heard, too.
+        let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}"), Reply::ok("{}")]).await;
+        let (waits, looks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, looked) = (waits.clone(), looks.clone());
+        let wait = Arc::new(move || -> BoxFuture<'static, Result<(), String>> {
+            let lost = counted.fetch_add(1, Ordering::SeqCst) == 5;
+            Box::pin(async move { if lost { Err("taken over".to_owned()) } else { Ok(()) } })
+        });
+        let is_open = Arc::new(move || looked.fetch_add(1, Ordering::SeqCst) % 2 == 1);
+        let cluster = server.cluster(impatient()).await.fenced(Fence { wait, is_open });
+        cluster.apply(&lease(), Apply::default()).await.unwrap();
+        cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap();
+        let lines = server.lines();
+        assert!(lines.len() == 2 && lines[0].starts_with("PATCH ") && lines[1].starts_with("DELETE "), "{lines:?}");
+        assert_eq!((waits.load(Ordering::SeqCst), looks.load(Ordering::SeqCst)), (4, 4), "one look per attempt");
+
+        let error = cluster.apply(&lease(), Apply::default()).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (ApiErrorKind::FencedOff, "taken over"));
+        cluster.version().await.unwrap();
+        assert_eq!(server.lines().len(), 3, "a read has no gate, and nothing else was heard");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use super::{Event, Writer, account};
 use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::outline::ReadOutline;
-use crate::manifest::{ObjectKey, Sealed, order};
+use crate::manifest::{ObjectKey, Sealed, kinds, order};
 use crate::plan::compare::owned_fields;
 use crate::plan::ownership::{Owner, owner_of};
 use crate::plan::{Action, Plan, Step};
@@ -200,8 +200,11 @@ async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> R
 async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     let wanted = step.wanted.as_ref().expect("only what is wanted is applied");
     let uid = step.uid();
-    let expects = match (step.action, &uid) {
-        (Action::Change, Some(uid)) => Expects::Uid(uid),
+    // The version of an object with a status is hardly ever the one that the plan saw: each such change would take two requests.
+    let version = step.resource_version().filter(|_| kinds::is_left_alone(&step.key.group, &step.key.kind));
+    let expects = match (step.action, &uid, version) {
+        (Action::Change, Some(uid), Some(version)) => Expects::Version { uid, version },
+        (Action::Change, Some(uid), None) => Expects::Uid(uid),
         _ => Expects::Absent,
     };
     let body = put(writer, wanted, expects).await?;
@@ -216,6 +219,8 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
 
 /// Writes an object if what is there is what the plan saw: nothing, or the object of this UID. Returns its outline.
 ///
+/// Bound to a version, a write that reaches the server late changes nothing that another run wrote meanwhile.
+///
 /// # Errors
 ///
 /// Somebody else created or deleted an object of this name meanwhile.
@@ -227,6 +232,13 @@ pub(super) async fn put(writer: &Writer<'_>, wanted: &Sealed, expects: Expects<'
         account::until_there(context, options, wanted, async || context.cluster.apply_into(wanted, how, ReadOutline).await).await
     };
     let mut written = send(expects).await?;
+    // Something was written since the plan was made: a label, our own attempt whose answer was lost; or this write is late, and
+    // another run has taken the lock over. Then the fence before the next attempt says so. Otherwise whose field it is decides.
+    if let Expects::Version { uid, .. } = expects
+        && written.as_ref().is_err_and(|error| error.kind == ApiErrorKind::Conflict && error.causes.is_empty())
+    {
+        written = send(Expects::Uid(uid)).await?;
+    }
     // A write whose answer was lost is sent again and finds its own object, which has our marks and our field manager.
     if expects == Expects::Absent && is_replaced(&written) {
         let there = context.cluster.get(&wanted.api_version, &wanted.key).await?;

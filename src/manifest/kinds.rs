@@ -69,6 +69,17 @@ pub fn lookup(api_version: &str, kind: &str) -> Option<KindInfo> {
     KINDS.iter().find(|row| row.api_version == api_version && row.kind == kind).copied()
 }
 
+/// Whether only users write the objects of a kind: it has no status, and no controller fills in its fields.
+pub fn is_left_alone(group: &str, kind: &str) -> bool {
+    match group {
+        "" => matches!(kind, "ConfigMap" | "LimitRange" | "PodTemplate" | "Secret" | "Service" | "ServiceAccount"),
+        "networking.k8s.io" => matches!(kind, "IngressClass" | "NetworkPolicy"),
+        "rbac.authorization.k8s.io" => matches!(kind, "ClusterRoleBinding" | "Role" | "RoleBinding"),
+        "scheduling.k8s.io" | "storage.k8s.io" => matches!(kind, "PriorityClass" | "StorageClass"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,6 +55,11 @@ impl Step {
     pub fn uid(&self) -> Option<String> {
         self.live.as_ref()?.pointer("/metadata/uid")?.as_str().map(str::to_owned)
     }
+
+    /// The version in which the plan saw the live object.
+    pub fn resource_version(&self) -> Option<&str> {
+        self.live.as_ref()?.pointer("/metadata/resourceVersion")?.as_str()
+    }
 }
 
 /// In the order of application; prunes and keeps last.

@@ -8,12 +8,12 @@ use crate::proxy::Fault;
 use crate::support::{self, until};
 use crate::world::World;
 
-fn small(level: &str) -> Expected {
+pub fn small(level: &str) -> Expected {
     let image = "registry.example/node:1".to_owned();
     Expected::Deployed(Objects { level: level.to_owned(), image, old: true, new: false, nodes: 0, bulk: false })
 }
 
-fn installed(world: &World) -> Release<'_> {
+pub fn installed(world: &World) -> Release<'_> {
     let release = Release { cluster: &world.cluster, namespace: world.cluster.namespace("app") };
     let values = world.cluster.folder().join("values.json");
     std::fs::write(&values, crate::operations::values(false)).expect("a file in a folder of ours");
@@ -143,7 +143,7 @@ fn a_hook_that_an_interrupted_run_left_is_made_anew() {
     assert!(first("DELETE") < first("PATCH"), "whatever its policy: {requests:#?}");
 }
 
-fn signal(process: u32, name: &str) {
+pub fn signal(process: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().expect("kill is there");
     assert!(sent.success());
 }

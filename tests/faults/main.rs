@@ -9,6 +9,7 @@ mod clocks;
 mod concurrency;
 mod hostile;
 mod invariants;
+mod late_writes;
 mod members;
 mod model;
 mod operations;

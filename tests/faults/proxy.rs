@@ -48,6 +48,8 @@ pub enum Fault {
     Interrupted,
     /// Every answer is dated so many seconds later (negative: earlier) than it is.
     Dated(i64),
+    /// Changes of an object at this path wait on their way until [`Proxy::let_go`].
+    Held(&'static str),
     /// The watch of this number ends as soon as it has begun.
     WatchClosed,
     /// The watch of this number has expired (410).
@@ -85,6 +87,7 @@ struct State {
     under_way: AtomicUsize,
     struck: AtomicBool,
     victim: AtomicU32,
+    let_go: watch::Sender<bool>,
     /// `VERB PATH` of each request, in the order of arrival.
     requests: Mutex<Vec<String>>,
     /// Answers in the server's place.
@@ -108,6 +111,7 @@ impl Proxy {
             under_way: AtomicUsize::new(0),
             struck: AtomicBool::new(false),
             victim: AtomicU32::new(0),
+            let_go: watch::channel(false).0,
             requests: Mutex::default(),
             stand_in: Mutex::default(),
             upstream: world.upstream,
@@ -144,6 +148,11 @@ impl Proxy {
         self.state.struck.load(Ordering::SeqCst)
     }
 
+    /// Passes on what was held.
+    pub fn let_go(&self) {
+        self.state.let_go.send_replace(true);
+    }
+
     /// Waits until the server is done with all that was passed on.
     pub fn settle(&self) {
         until("the server to answer", || (self.state.under_way.load(Ordering::SeqCst) == 0).then_some(()));
@@ -177,6 +186,10 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
         request.copy_body(&mut client, &mut body).await?;
         let line = request.line.rsplit_once(' ').map_or(request.line.as_str(), |(line, _)| line).to_owned();
         let watches = line.contains("watch=true");
+        let held = match state.fault {
+            Fault::Held(path) => line.starts_with("PATCH ") && line.contains(path) && !line.contains("dryRun"),
+            _ => false,
+        };
         let stand_in = state.stand_in.lock().expect("nobody panics with it").as_mut().and_then(|answer| answer(&line));
         state.requests.lock().expect("nobody panics with it").push(line);
         if let Some(text) = stand_in {
@@ -189,7 +202,7 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
             true => state.seen.fetch_add(1, Ordering::SeqCst) + 1,
             false => 0,
         };
-        let strikes = number == state.at || (state.fault == Fault::Away && number > state.at);
+        let strikes = held || number == state.at || (state.fault == Fault::Away && number > state.at);
         let fault = if strikes { state.fault } else { Fault::None };
         if fault != Fault::None {
             state.struck.store(true, Ordering::SeqCst);
@@ -199,6 +212,10 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
             Fault::Killed => return state.kill().await,
             Fault::Silent => return std::future::pending().await,
             Fault::Stalled(time) => tokio::time::sleep(time).await,
+            Fault::Held(_) if held => {
+                // The sender lives as long as the proxy.
+                let _ = state.let_go.subscribe().wait_for(|go| *go).await;
+            }
             Fault::Interrupted => state.signal("INT").await,
             Fault::Refused(code) => {
                 refuse(&mut client, code).await?;

@@ -13,6 +13,7 @@ use super::{Context, wait};
 use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete, Fence};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::ObjectKey;
+use crate::release;
 use jiff::Timestamp;
 use lease::{API_VERSION, Holder, Written};
 use run_file::RunFile;
@@ -298,16 +299,19 @@ impl Lock {
     }
 
     fn loss(&self, why: &str) -> Error {
-        Error::refused(format!("the lock of release \"{}\" was lost", self.key.name.trim_start_matches("kubectl-fabric.")))
+        let release = self.key.name.trim_start_matches("kubectl-fabric.");
+        let namespace = self.key.namespace.as_deref().unwrap_or_default();
+        Error::refused(format!("the lock of release \"{release}\" was lost"))
             .why(why)
-            .now("this run has stopped writing where it was")
+            .now("this run has stopped; of what it was just writing, some may have been done after another run took over")
+            .hint(format!("see what differs from the release's record with `{}`", release::command("drift", release, namespace)))
             .hint("run the command again; it goes on from what is there")
     }
 
     /// For the writes that the lock allows.
     pub fn fence(&self) -> Fence {
-        let tenure = self.tenure.clone();
-        Arc::new(move || Box::pin(held(tenure.clone())))
+        let (tenure, now) = (self.tenure.clone(), self.tenure.clone());
+        Fence { wait: Arc::new(move || Box::pin(held(tenure.clone()))), is_open: Arc::new(move || now.borrow().is_fresh()) }
     }
 
     /// Tells that the namespace, and the Lease in it, are deleted now: the Lease's end is no loss.

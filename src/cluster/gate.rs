@@ -1,0 +1,64 @@
+//! The last look at a write's [`Fence`](super::Fence): at the moment that its connection takes the body, a few microseconds before the
+//! bytes leave.
+//!
+//! The fence is waited for before a request is begun. After it come the login, the pool and perhaps a handshake, and a process can be
+//! stopped anywhere in between. A request whose body is refused here is never heard: the connection is closed without it.
+
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use kube::client::Body;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{error, fmt};
+use tower::BoxError;
+
+/// Whether a write may leave now. Travels in the extensions of its request.
+#[derive(Clone)]
+pub(super) struct Gate(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+/// The body of a request, behind its gate.
+pub(super) struct Gated {
+    body: Body,
+    gate: Option<Gate>,
+}
+
+impl Gated {
+    pub fn request(mut request: Request<Body>) -> Request<Gated> {
+        let gate = request.extensions_mut().remove::<Gate>();
+        request.map(|body| Gated { body, gate })
+    }
+}
+
+impl HttpBody for Gated {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.gate.take().is_some_and(|gate| !gate.0()) {
+            return Poll::Ready(Some(Err(Closed.into())));
+        }
+        Pin::new(&mut self.body).poll_frame(context).map_err(BoxError::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The gate was closed, so the request was not sent.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the lock was not surely held when the request was to be sent")
+    }
+}
+
+impl error::Error for Closed {}
