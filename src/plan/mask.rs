@@ -1,8 +1,10 @@
-//! Hides secrets: the data of Secrets, and every string that holds a value which the chart's schema marks secret.
+//! Hides secrets: the data of Secrets, what annotations of Secrets copy of it, and every string that holds a value which the chart's schema
+//! marks secret, in any of its [`forms`].
 //!
 //! A mask shows that there is something, and two masks of one masker show whether it is the same; it never shows what it is. What
 //! `storage` writes and what `terminal` prints both pass through here.
 
+use super::forms::{Form, forms, inside_json};
 use crate::manifest::ObjectKey;
 use crate::release::Record;
 use crate::values::SHORTEST_SOUGHT;
@@ -17,6 +19,8 @@ pub struct Masker {
     key: hmac::Key,
     /// Secret values that must not show inside any string.
     sought: Vec<String>,
+    /// All forms of them, the longest first.
+    forms: Vec<Form>,
     /// The same as they stand inside a string of JSON.
     escaped: Vec<String>,
 }
@@ -28,9 +32,9 @@ impl Masker {
         // The longest first, so that a secret that contains another is masked whole.
         sought.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         sought.dedup();
-        let escaped =
-            sought.iter().map(|secret| Value::from(secret.as_str()).to_string()).map(|json| json[1..json.len() - 1].to_owned());
-        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), escaped: escaped.collect(), sought }
+        let forms = forms(&sought);
+        let escaped = forms.iter().map(|form| inside_json(&form.text)).collect();
+        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), sought, forms, escaped }
     }
 
     /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for elsewhere.
@@ -72,11 +76,10 @@ impl Masker {
     /// A text without the secrets it holds; `None` when it holds none.
     pub fn text(&self, text: &str) -> Option<String> {
         let mut masked = None;
-        for secret in &self.sought {
-            if masked.as_deref().unwrap_or(text).contains(secret.as_str()) {
-                let mask = self.mask(&Value::String(secret.clone()));
-                let mask = mask.as_str().unwrap_or_default();
-                masked = Some(masked.as_deref().unwrap_or(text).replace(secret.as_str(), mask));
+        for form in &self.forms {
+            if masked.as_deref().unwrap_or(text).contains(form.text.as_str()) {
+                let mask = self.mask(&Value::String(self.sought[form.of].clone()));
+                masked = Some(replace(masked.as_deref().unwrap_or(text), form, mask.as_str().unwrap_or_default()));
             }
         }
         masked
@@ -84,7 +87,7 @@ impl Masker {
 
     /// Whether a text of JSON, as this program writes it, holds none of the secrets that are sought.
     pub fn is_free(&self, json: &str) -> bool {
-        !self.escaped.iter().any(|secret| json.contains(secret.as_str()))
+        !self.escaped.iter().any(|form| json.contains(form.as_str()))
     }
 
     /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
@@ -142,6 +145,23 @@ impl Masker {
     }
 }
 
+/// Puts `mask` in place of a form. What stands around it in base64 goes, too: it holds bits of the secret.
+fn replace(text: &str, form: &Form, mask: &str) -> String {
+    let is_base64 = |character: char| character.is_ascii_alphanumeric() || "+/-_=".contains(character);
+    let (mut masked, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(&form.text) {
+        let (mut before, mut after) = (&rest[..at], &rest[at + form.text.len()..]);
+        if form.is_base64 {
+            (before, after) = (before.trim_end_matches(is_base64), after.trim_start_matches(is_base64));
+        }
+        masked.push_str(before);
+        masked.push_str(mask);
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
 /// Puts back what [`Masker::take`] took.
 pub fn restore(tree: &mut Value, taken: &BTreeMap<String, Value>) {
     for (pointer, value) in taken {
@@ -156,7 +176,15 @@ pub fn is_secret(key: &ObjectKey) -> bool {
     key.kind == "Secret" && key.group.is_empty()
 }
 
-/// Pointers to what is secret in an object by its kind: every entry of a Secret's data.
+/// Annotations in which other tools keep a copy of the object that they applied, its data included.
+const COPIES: [&str; 4] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "kapp.k14s.io/original",
+    "objectset.rio.cattle.io/applied",
+    "banzaicloud.com/last-applied",
+];
+
+/// Pointers to what is secret in an object by its kind: every entry of a Secret's data, and annotations that hold a copy of it.
 pub fn object_pointers(body: &Value) -> Vec<String> {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
         return Vec::new();
@@ -165,7 +193,13 @@ pub fn object_pointers(body: &Value) -> Vec<String> {
         let names = body.get(field).and_then(Value::as_object).into_iter().flat_map(Map::keys);
         names.map(|name| format!("/{field}/{}", escape(name))).collect()
     };
-    [entries("data"), entries("stringData")].concat()
+    let annotations = body["metadata"]["annotations"].as_object().into_iter().flatten();
+    // A copy by a tool that is not known here is JSON, too.
+    let copies = annotations.filter(|(name, value)| {
+        COPIES.contains(&name.as_str()) || value.as_str().is_some_and(|text| text.trim_start().starts_with(['{', '[']))
+    });
+    let copies = copies.map(|(name, _)| format!("/metadata/annotations/{}", escape(name))).collect();
+    [entries("data"), entries("stringData"), copies].concat()
 }
 
 /// A name as a step of a JSON pointer (RFC 6901, section 3).
@@ -202,6 +236,42 @@ mod tests {
         assert_ne!(masker.object(&secret("YQ==")), masker.object(&secret("Yg==")));
         assert!(!masker.object(&secret("YQ==")).to_string().contains("YQ=="));
         assert_ne!(Masker::new(b"other", []).object(&secret("YQ==")), masker.object(&secret("YQ==")), "the key decides");
+    }
+
+    #[test]
+    fn the_copy_of_a_secret_in_its_annotations_is_masked() {
+        let masker = Masker::new(b"key", []);
+        let applied = r#"{"data":{"pw":"TEFTVEFQUExJRUQ="}}"#;
+        let others = json!({"example.com/copy": format!(" {applied}"), "objectset.rio.cattle.io/applied": "H4sI", "team": "a"});
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"annotations": others}});
+        secret["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = applied.into();
+        let shown = masker.object(&secret);
+        assert!(!shown.to_string().contains("TEFTVEFQUExJRUQ") && !shown.to_string().contains("H4sI"), "{shown}");
+        assert_eq!(shown["metadata"]["annotations"]["team"], "a");
+        let mut taken = BTreeMap::new();
+        let mut stored = secret.clone();
+        masker.take(&mut stored, "", &object_pointers(&secret), &mut taken);
+        restore(&mut stored, &taken);
+        assert_eq!(stored, secret);
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_whatever_form_it_stands() {
+        let masker = Masker::new(b"key", ["s3cr3t/p\"w".to_owned()]);
+        let cases = [
+            ("dXNlcjpzM2NyM3QvcCJ3 is basic auth", " is basic auth"),
+            ("auth: dXNlcnM6czNjcjN0L3Aidw==", "auth: "),
+            ("postgres://u:s3cr3t%2Fp%22w@db", "postgres://u:"),
+            (r#"{"env":[{"name":"A","value":"s3cr3t/p\"w"}]}"#, r#"{"env":[{"name":"A","value":""#),
+        ];
+        for (text, kept) in cases {
+            let masked = masker.text(text).unwrap_or_else(|| panic!("{text}"));
+            assert!(masked.contains("(secret ") && masked.contains(kept), "{masked}");
+            for part in ["s3cr3t", "zM2Ny", "czNjcj", "dXNl"] {
+                assert!(!masked.contains(part), "{masked}");
+            }
+            assert!(!masker.is_free(&json!([text]).to_string()), "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod compare;
 pub mod confine;
 pub mod diff;
 pub mod hooks;
+mod forms;
 pub mod mask;
 pub mod ownership;
 pub mod volumes;

@@ -248,3 +248,56 @@ fn what_looks_like_a_credential_is_told_and_hidden() {
     free("what may be read", &viewable(&release));
     free("the values", &release.run("get values", &[]).success().stdout);
 }
+
+#[test]
+fn a_secret_is_hidden_in_annotations_and_in_every_form_that_others_write_it_in() {
+    let Some(release) = Release::new() else { return };
+    let forms = [
+        BASE64_STANDARD.encode(CANARY),
+        BASE64_STANDARD.encode(format!("user:{CANARY}")),
+        format!("postgres://u:{}@db", CANARY.replace('-', "%2D")),
+        BASE64_STANDARD.encode("never-in-the-values"),
+    ];
+    let applied = |data: &str| json!({"kind": "Secret", "data": {"password": data}}).to_string();
+    let last = "kubectl.kubernetes.io/last-applied-configuration";
+    let secret = format!(
+        "{SECRET}---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: copied\n  annotations:\n    {last}: '{}'\n",
+        applied(&forms[3])
+    );
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "word"}, "data": {
+        "basic": forms[1], "env": json!([{"name": "PASSWORD", "value": forms[0]}]).to_string(), "url": forms[2],
+    }});
+    let password = schema(json!({"type": "string", "x-secret": true}));
+    let chart = chart(
+        &release,
+        "1.0.0",
+        Some(password),
+        &format!("{secret}---\n{config}\n---\n{CONFIG}").replace("{name: word}", "{name: other}"),
+    );
+    let password = format!("password={CANARY}");
+    let hidden = |place: &str, text: &str| {
+        free(place, text);
+        for form in &forms {
+            assert!(!text.contains(form.as_str()), "{form} is in {place}:\n{text}");
+        }
+    };
+    let run = |verb: &str, args: &[&str]| {
+        let output = release.run(verb, args).success();
+        hidden(&format!("{verb} {args:?}"), &format!("{}{}", output.stdout, output.stderr));
+    };
+    let given = ["--chart", &chart, "--set", &password];
+    run("template", &given);
+    run("install", &given);
+    hidden("what may be read", &viewable(&release));
+    for verb in ["get manifest", "get all", "drift"] {
+        run(verb, &[]);
+    }
+    let put = format!("{last}={}", applied(&forms[0]));
+    release.cluster.kubectl().args(["-n", &release.namespace, "annotate", "secret", "login", &put]).run().success();
+    run("diff upgrade", &["--chart", &chart, "--set", "password=another-s3cr3t"]);
+    // What is hidden is applied all the same, from the record, too.
+    run("upgrade", &["--chart", &chart, "--set", "word=other"]);
+    run("rollback", &[]);
+    assert_eq!(release.get("configmap", "word").expect("a ConfigMap")["data"]["basic"], forms[1].as_str());
+    assert_eq!(release.get("secret", "copied").expect("a Secret")["metadata"]["annotations"][last], applied(&forms[3]).as_str());
+}
