@@ -4,6 +4,7 @@
 //! and its answer is handed on as if it had been in the kubeconfig. The contract is client-go's
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 
+use super::headers;
 use crate::error::{Error, Place, Result};
 use crate::yaml;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -68,7 +69,13 @@ impl Source {
                     Error::user("cannot read the token file").at(Place::new(path.display().to_string()).note(error.to_string()))
                 })?;
                 // A line break at the end is the editor's, not the token's.
-                Ok(Some(Credential { token: Some(token.trim().to_owned()), certificate_and_key: None, expires: None }))
+                let token = token.trim().to_owned();
+                let place = || Place::new(path.display().to_string());
+                if token.is_empty() {
+                    return Err(Error::user("the token file is empty").at(place()).hint("ask for a token and write it there"));
+                }
+                headers::check("the token", &token, place)?;
+                Ok(Some(Credential { token: Some(token), certificate_and_key: None, expires: None }))
             }
             Source::Plugin(plugin) => plugin.run().await.map(Some),
         }
@@ -341,7 +348,11 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
     if !status.is_object() {
         return Err("its answer has no status".to_owned());
     }
-    let token = text(&status["token"]);
+    // A plugin that prints with `echo` ends its token with a line break.
+    let token = text(&status["token"]).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    if let Some(why) = token.as_deref().and_then(headers::fault) {
+        return Err(format!("its token {why}, which a request cannot carry"));
+    }
     let certificate_and_key = match (text(&status["clientCertificateData"]), text(&status["clientKeyData"])) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
@@ -451,6 +462,9 @@ mod tests {
             (&ANSWER.replace("status", "state"), "no status"),
             (&ANSWER.replace("token\"", "tok\""), "neither a token nor"),
             (&ANSWER.replace("token\"", "clientKeyData\""), "without its certificate"),
+            (&ANSWER.replace("secret-token", "secret-\\ntoken"), "its token has a line break in it"),
+            (&ANSWER.replace("secret-token", "secret-token\\u0007x"), "its token has a control character in it"),
+            (&ANSWER.replace("secret-token", " \\n"), "neither a token nor"),
             (&ANSWER.replace("\"token\"", "\"expirationTimestamp\": \"soon\", \"token\""), "expirationTimestamp"),
         ];
         for (answer, why) in cases {

@@ -8,6 +8,7 @@ mod clock;
 mod credentials;
 mod discovery;
 mod gate;
+mod headers;
 mod kubeconfig;
 mod list;
 mod no_answer;

@@ -83,8 +83,41 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
     };
     let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => match wrong_port(&uri) {
+            Some(why) => Err(wrong(why)),
+            None => Ok(uri),
+        },
         (Some("http" | "https"), _) => Err(wrong("it names no host".to_owned())),
         _ => Err(wrong("only http and https are spoken".to_owned())),
+    }
+}
+
+/// Why the port of a URL cannot be used. The URL's reader takes one that is too large for none, and the default would be asked instead.
+pub(super) fn wrong_port(uri: &http::Uri) -> Option<String> {
+    let address = uri.authority()?.as_str().rsplit('@').next()?;
+    let port = address.strip_prefix(uri.host()?)?.strip_prefix(':')?;
+    let is_port = port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
+    (!is_port).then(|| format!("its port is \"{port}\"; ports go from 1 to 65535"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_none_is_told() {
+        let url = |server: &str| {
+            let cluster = Cluster { server: Some(server.to_owned()), ..Cluster::default() };
+            server_url(&cluster, &AuthInfo::default()).map(|uri| uri.to_string()).map_err(|error| error.to_string())
+        };
+        for server in ["https://127.0.0.1:99999", "https://[::1]:65536", "host:0", "https://user:1@host:70000/a"] {
+            let error = url(server).unwrap_err();
+            assert!(error.contains("ports go from 1 to 65535"), "{server}: {error}");
+        }
+        for server in
+            ["https://127.0.0.1:65535", "https://[::1]:6443", "https://[::1]", "host:", "https://user:99999@host/a:99999"]
+        {
+            assert!(url(server).is_ok(), "{server}: {:?}", url(server));
+        }
     }
 }

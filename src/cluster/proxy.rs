@@ -2,7 +2,7 @@
 //!
 //! The rules are those of Go's `net/http` (golang.org/x/net/http/httpproxy), because that is what kubectl follows.
 
-use super::kubeconfig::Environment;
+use super::{kubeconfig::Environment, overrides::wrong_port};
 use crate::error::{Error, Place, Result};
 use http::Uri;
 use std::net::IpAddr;
@@ -42,7 +42,10 @@ fn parse(url: &str, place: Place) -> Result<Uri> {
     };
     let uri: Uri = with_scheme.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => match wrong_port(&uri) {
+            Some(why) => Err(wrong(why)),
+            None => Ok(uri),
+        },
         (Some("http" | "https" | "socks5"), _) => Err(wrong("it names no host".to_owned())),
         (scheme, _) => Err(wrong(format!("\"{}\" is no kind of proxy that is known", scheme.unwrap_or_default()))),
     }
@@ -171,5 +174,7 @@ mod tests {
         let environment = |name: &str| (name == "HTTPS_PROXY").then(|| "ftp://proxy".into());
         let error = choose(None, &"https://api.example.com".parse().unwrap(), &environment).unwrap_err().to_string();
         assert!(error.contains("$HTTPS_PROXY") && error.contains("ftp"), "{error}");
+        let error = choose(Some("proxy:99999"), &"https://a".parse().unwrap(), &environment).unwrap_err().to_string();
+        assert!(error.contains("ports go from 1 to 65535"), "{error}");
     }
 }

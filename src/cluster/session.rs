@@ -3,12 +3,16 @@
 use super::{
     Connection, certificates, client,
     credentials::Source,
+    headers,
     kubeconfig::{self, Environment, Target},
     proxy,
 };
 use crate::error::{Error, Place, Result, public_url};
 use jiff::{SignedDuration, Timestamp};
-use kube::{Client, Config, client::AuthError};
+use kube::{
+    Client, Config,
+    client::{AuthError, RustlsTlsError},
+};
 use tokio::sync::RwLock;
 
 /// A credential that ends within this time is renewed before it is used.
@@ -37,6 +41,7 @@ impl Session {
         let target = kubeconfig::resolve(connection, environment)?;
         let proxy = proxy::choose(target.cluster.proxy_url.as_deref(), &target.server, environment)?;
         let Target { cluster, server, mut user, user_name, namespace } = target;
+        headers::check_user(&user, &user_name, connection)?;
         let source = Source::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
 
         let mut config = Config::new(server);
@@ -115,6 +120,10 @@ async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Cl
 fn not_built(error: kube::Error, user_name: &str) -> Error {
     let place = Place::new("kubeconfig").note(format!("user \"{user_name}\""));
     match error {
+        kube::Error::RustlsTls(RustlsTlsError::InvalidServerName(_)) => {
+            Error::user("the name that the server's certificate is to have is not a host name")
+                .at(Place::new("--tls-server-name, or tls-server-name in the kubeconfig's cluster"))
+        }
         kube::Error::RustlsTls(error) => {
             Error::user("a certificate or key is not one that can be used").at(place).why(error.to_string())
         }
@@ -209,6 +218,62 @@ mod tests {
         cluster.version().await.unwrap();
         cluster.version().await.unwrap();
         assert_eq!(tokens(&server), ["token-2", "token-2"]);
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_a_request_cannot_carry_is_told_with_its_place_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let open = async |user: serde_json::Value, flags: Connection| {
+            let config = json!({
+                "users": [{"name": "ann", "user": user}],
+                "contexts": [{"name": "a", "context": {"cluster": "a", "user": "ann"}}],
+                "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "current-context": "a",
+            });
+            fs::write(path("config"), config.to_string()).unwrap();
+            let connection = Connection { kubeconfig: Some(path("config")), ..flags };
+            Session::open(&connection, &|_| None).await.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let none = Connection::default;
+        let file = |name: &str, text: &str| {
+            fs::write(path(name), text).unwrap();
+            json!({"tokenFile": path(name)})
+        };
+        let (broken, empty) = (file("broken", "s3cr3t\nabc\n"), file("empty", " \n"));
+        let cases = [
+            (json!({"token": "s3cr3t\n"}), none(), "user \"ann\": token", "line break"),
+            (json!({"token": "s3cr3t\u{7}"}), none(), "user \"ann\": token", "control character"),
+            (json!({}), Connection { token: Some("s3cr3t\nabc".into()), ..none() }, "--token", "line break"),
+            (broken, none(), "broken", "line break"),
+            (empty, none(), "empty", "the token file is empty"),
+            (json!({}), Connection { impersonate: Some("s3cr3t\r".into()), ..none() }, "--as", "line break"),
+            (
+                json!({"as": "bob"}),
+                Connection { impersonate_groups: vec!["s3cr3t\u{0}".into()], ..none() },
+                "--as-group",
+                "control character",
+            ),
+            (json!({"as": "bob", "as-uid": "s3cr3t\n"}), none(), "user \"ann\": as-uid", "line break"),
+            (json!({"as": "bob", "as-user-extra": {"a": ["s3cr3t\n"]}}), none(), "as-user-extra", "line break"),
+            (
+                json!({}),
+                Connection { tls_server_name: Some("s3cr3t\nabc".into()), ..none() },
+                "tls-server-name",
+                "not a host name",
+            ),
+            (json!({"client-certificate-data": "s3cr3t\n", "client-key-data": "s3cr3t"}), none(), "user \"ann\"", "not base64"),
+            (json!({"username": "bob", "password": "s3cr3t\n"}), none(), "", ""),
+        ];
+        for (user, flags, place, why) in cases {
+            match open(user.clone(), flags).await {
+                Ok(()) => assert!(why.is_empty(), "{user}: basic auth is sent in base64, all else not"),
+                Err(error) => {
+                    assert!(error.contains(place) && error.contains(why) && !why.is_empty(), "{user}: {error}");
+                    assert!(!error.contains("s3cr3t"), "{error}");
+                }
+            }
+        }
     }
 
     #[tokio::test]
