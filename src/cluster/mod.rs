@@ -34,6 +34,7 @@ use futures::stream::BoxStream;
 use http::Method;
 pub use list::Extent;
 use list::List;
+pub use report::ROLES;
 use requests::{Address, Call, FIELD_MANAGER};
 pub use requests::{Applied, Expects};
 use retry::{Policy, Repeat};

@@ -10,9 +10,22 @@ impl ApiError {
     }
 }
 
+/// Where an operator finds what to ask for.
+pub const ROLES: &str = "docs/guides/rights.md has Roles that are enough";
+
 impl ApiError {
     /// Who lacks which right where, and how to go about it; `None` when something else than a missing right forbids it.
     pub fn denial(&self) -> Option<(String, String)> {
+        // Words of apiserver's `rbac.ConfirmNoEscalation`.
+        if let Some((_, granted)) = self.message.split_once("attempting to grant RBAC permissions not currently held")
+            && self.kind == ApiErrorKind::Forbidden
+        {
+            let granted: Vec<&str> = granted.trim_start_matches(':').lines().filter(|line| !line.is_empty()).collect();
+            return Some((
+                format!("it grants more than you may do yourself: {}", granted.join(", ")),
+                "ask for the rights that it grants: examples/rbac/values.yaml has those that the charts grant".to_owned(),
+            ));
+        }
         let Denied { user, verb, resource, namespace } =
             denied(&self.message).filter(|_| self.kind == ApiErrorKind::Forbidden)?;
         let (place, flag) = match &namespace {
@@ -68,7 +81,9 @@ impl From<ApiError> for Error {
         let request = &error.request;
         let mut report = match error.kind {
             ApiErrorKind::Forbidden => match error.denial() {
-                Some((why, hint)) => Error::cluster(format!("cannot {request}: not allowed")).why(why).hint(hint),
+                Some((why, hint)) => {
+                    Error::cluster(format!("cannot {request}: not allowed")).why(why).hint(format!("{hint}. {ROLES}"))
+                }
                 None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
             },
             ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
@@ -154,6 +169,10 @@ mod tests {
         assert!(error.contains("in the whole cluster") && error.contains("`kubectl auth can-i list nodes`"), "{error}");
         let error = Error::from(status(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: q", Value::Null)).to_string();
         assert!(error.contains("exceeded quota") && !error.contains("can-i"), "{error}");
+        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" (groups=[\"a\"]) is attempting to grant \
+                       RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(error.contains("grants more than you may do") && error.contains("examples/rbac/values.yaml"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is live: one LIST per kind and namespace of everything that is wanted or was ever written.
 
-use super::Context;
 use super::settle::Manifest;
+use super::{Context, rights};
 use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
 use crate::error::{Error, Place as Spot, Result};
 use crate::manifest::{Hook, ObjectKey, Sealed, Source};
@@ -57,6 +57,7 @@ pub async fn observe<'a>(
     let mut live = Live::new();
     let mut warnings = Vec::new();
     let mut denied: Option<Error> = None;
+    let mut unread = Vec::new();
     let mut unwritable: Vec<(ObjectKey, Source)> = Vec::new();
     for (read, kind, sought) in futures::future::join_all(reads).await {
         match read {
@@ -77,12 +78,17 @@ pub async fn observe<'a>(
                     (Some(others), None) => others.why(error.message),
                     (None, _) => error.into(),
                 });
+                unread.push(sought);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    if let Some(denied) = denied {
-        return Err(denied);
+    match denied {
+        Some(denied) if unserved == Unserved::Refused => {
+            return Err(rights::of_unread(context, unread.iter().flat_map(|sought| sought.iter()), denied).await);
+        }
+        Some(denied) => return Err(denied),
+        None => {}
     }
     refuse_unserved(context, unwritable)?;
     Ok((live, warnings))

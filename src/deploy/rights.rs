@@ -4,12 +4,15 @@
 
 use super::intent::Operation;
 use super::{Context, Options, check};
-use crate::cluster::{Kind, Need, Right};
+use crate::cluster::{Kind, Need, ROLES, Right};
 use crate::error::{Error, Place, Result};
-use crate::manifest::{self, ObjectKey, readiness};
+use crate::manifest::kinds::of_rule;
+use crate::manifest::{self, ObjectKey, Sealed, readiness};
 use crate::plan::hooks::HookStep;
 use crate::plan::{Action, Plan, Step};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What every operation does in the release's namespace: the lock; records, with what is secret in them, and identities. Old ones go.
 const ALWAYS: [(&str, &str, &[&str]); 3] = [
@@ -26,14 +29,21 @@ pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BT
         return Ok(());
     }
     let missing = context.cluster.missing(&context.namespace, needs).await?;
-    if missing.is_empty() {
-        return Ok(());
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(report(context, Some(operation), &missing)),
     }
+}
+
+fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]) -> Error {
     let mut verbs: BTreeMap<(Option<String>, String), BTreeSet<&str>> = BTreeMap::new();
-    for Right { verb, resource, namespace } in &missing {
+    for Right { verb, resource, namespace } in missing {
         verbs.entry((namespace.clone(), resource.clone())).or_default().insert(verb);
     }
-    let what = format!("rights are missing for the {} of release \"{}\"", operation.word(), context.release);
+    let what = match operation {
+        Some(operation) => format!("rights are missing for the {} of release \"{}\"", operation.word(), context.release),
+        None => format!("rights are missing for release \"{}\"", context.release),
+    };
     let mut error = Error::cluster(what).now("nothing was changed: every right was asked for before the first write");
     for ((namespace, resource), verbs) in &verbs {
         let place = namespace.as_ref().map_or("the whole cluster".to_owned(), |namespace| format!("namespace \"{namespace}\""));
@@ -42,17 +52,41 @@ pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BT
     }
     let Right { verb, resource, namespace } = &missing[0];
     let flag = namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    Err(error.hint(format!(
-        "ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. docs/guides/rights.md has Roles that are enough"
-    )))
+    error.hint(format!("ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. {ROLES}"))
+}
+
+/// Where some kinds may not even be read, there is no plan yet. What is surely needed is asked for all the same, so that all that is missing
+/// is told at once: the rights that every operation needs, and those to read and to make the objects of these kinds. `denied` is the
+/// error of a read, for a server that does not tell.
+pub(super) async fn of_unread<'a>(
+    context: &Context<'_>,
+    unread: impl IntoIterator<Item = (&'a ObjectKey, &'a Option<Arc<Sealed>>)>,
+    denied: Error,
+) -> Error {
+    let mut needs = Needs::default();
+    needs.always(&context.namespace);
+    for (key, wanted) in unread {
+        // Of what only stands in a record, the version is not known here, and nothing is made.
+        let Some(wanted) = wanted else { continue };
+        let (read, name): (&'static [&'static str], _) = match &key.namespace {
+            Some(_) => (&["list"], None),
+            None => (&["get"], Some(key.name.as_str())),
+        };
+        needs.add(&wanted.api_version, &key.kind, key.namespace.as_deref(), name, read);
+        needs.object(key, &wanted.api_version, &["create", "patch"]);
+        needs.wait(key, &wanted.api_version);
+        needs.grants(key, wanted);
+    }
+    match context.cluster.missing(&context.namespace, needs.0).await {
+        Ok(missing) if !missing.is_empty() => report(context, None, &missing),
+        _ => denied,
+    }
 }
 
 /// What the operation will do.
 pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delete_namespace: bool) -> BTreeSet<Need> {
     let mut needs = Needs::default();
-    for (api_version, kind, verbs) in ALWAYS {
-        needs.add(api_version, kind, Some(&context.namespace), None, verbs);
-    }
+    needs.always(&context.namespace);
     let uninstall = plan.steps.iter().all(|step| step.wanted.is_none());
     for step in &plan.steps {
         needs.step(step, options, uninstall);
@@ -91,6 +125,37 @@ pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need>
 struct Needs(BTreeSet<Need>);
 
 impl Needs {
+    fn always(&mut self, namespace: &str) {
+        for (api_version, kind, verbs) in ALWAYS {
+            self.add(api_version, kind, Some(namespace), None, verbs);
+        }
+    }
+
+    /// What a Role of the release grants: a user can grant only what they have. Not a reason to refuse: a user who may `escalate` needs
+    /// none of it.
+    fn grants(&mut self, key: &ObjectKey, wanted: &Sealed) {
+        const VERBS: [&[&str]; 8] =
+            [&["create"], &["delete"], &["deletecollection"], &["get"], &["list"], &["patch"], &["update"], &["watch"]];
+        if key.kind != "Role" || key.group != "rbac.authorization.k8s.io" {
+            return;
+        }
+        let body = wanted.body();
+        for rule in body["rules"].as_array().into_iter().flatten() {
+            let words = |field: &str| rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+            for kind in words("apiGroups").flat_map(|group| words("resources").filter_map(move |plural| of_rule(group, plural))) {
+                for verb in words("verbs").filter_map(|verb| VERBS.into_iter().find(|known| known[0] == verb)) {
+                    let mut named = words("resourceNames").peekable();
+                    if named.peek().is_none() {
+                        self.add(kind.api_version, kind.kind, key.namespace.as_deref(), None, verb);
+                    }
+                    for name in named {
+                        self.add(kind.api_version, kind.kind, key.namespace.as_deref(), Some(name), verb);
+                    }
+                }
+            }
+        }
+    }
+
     fn add(
         &mut self,
         api_version: &str,

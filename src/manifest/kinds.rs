@@ -80,6 +80,12 @@ pub fn is_left_alone(group: &str, kind: &str) -> bool {
     }
 }
 
+/// The row of what a rule names: an API group and a resource.
+pub fn of_rule(group: &str, plural: &str) -> Option<KindInfo> {
+    let group_of = |row: &KindInfo| row.api_version.split_once('/').map_or("", |(group, _)| group);
+    KINDS.iter().find(|row| row.plural == plural && group_of(row) == group).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

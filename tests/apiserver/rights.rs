@@ -227,6 +227,16 @@ fn the_role_for_values_is_enough_for_them() {
     for resource in ["deployments.apps", "ingresses.networking.k8s.io", "resourcequotas", "limitranges", "roles.rbac"] {
         assert!(said.contains(resource), "{resource} is missing:\n{said}");
     }
+    // All at once: to read, to make, and what the Role of the builder grants.
+    for right in ["create, list, patch roles.rbac.authorization.k8s.io", "jobs.batch", "docs/guides/rights.md"] {
+        assert!(said.contains(right), "{right} is missing:\n{said}");
+    }
+    // Of a Role whose rights the author lacks, the server's own words are followed by what to do.
+    let mut short = operator.example("values.yaml");
+    short[0]["rules"].as_array_mut().expect("rules").retain(|rule| rule["apiGroups"] != json!(["batch"]));
+    operator.grant(&namespace, &short);
+    let said = operator.refused(&namespace, &install);
+    assert!(said.contains("grants more than you may do yourself") && said.contains("examples/rbac/values.yaml"), "{said}");
     operator.grant(&namespace, &operator.example("values.yaml"));
     operator.run(&namespace, &install).success();
     operator.run(&namespace, &["uninstall"]).success();
