@@ -387,7 +387,10 @@ impl Cluster {
     pub async fn list_everything(&self, namespace: &str) -> ApiResult<Everything> {
         let (kinds, unread) = self.inner.discovery.listable(&self.inner.transport).await?;
         let mut everything = Everything { objects: Vec::new(), unread };
-        let reads = kinds.iter().map(|kind| self.list_metadata(kind, Some(namespace), ""));
+        let reads = kinds.iter().map(|kind| {
+            let list = List { quiet: true, ..self.listing(kind.clone(), Some(namespace), "", Extent::Metadata) };
+            async move { list.fetch().await }
+        });
         for (kind, read) in kinds.iter().zip(futures::future::join_all(reads).await) {
             match read {
                 Ok(objects) => everything.objects.extend(objects),
@@ -585,7 +588,14 @@ impl Cluster {
     }
 
     fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, extent: Extent) -> List {
-        List { inner: self.inner.clone(), kind, namespace: namespace.map(str::to_owned), selector: selector.to_owned(), extent }
+        List {
+            inner: self.inner.clone(),
+            kind,
+            namespace: namespace.map(str::to_owned),
+            selector: selector.to_owned(),
+            extent,
+            quiet: false,
+        }
     }
 
     async fn path(&self, api_version: &str, key: &ObjectKey, words: &str) -> ApiResult<String> {

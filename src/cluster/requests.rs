@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub fence: Option<Fence>,
     /// Whether it is sent however many are under way.
     pub urgent: bool,
+    /// Whether what the server warns of in its answer says nothing to the user.
+    pub quiet: bool,
 }
 
 impl Call {
@@ -46,6 +48,7 @@ impl Call {
             repeat: Repeat::Harmless,
             fence: None,
             urgent: false,
+            quiet: false,
         }
     }
 
@@ -62,7 +65,18 @@ impl Call {
         words: String,
     ) -> Call {
         let body = Some((content, body));
-        Call { verb, method, path, body, accept: JSON, words, repeat: Repeat::IfUnheard, fence: None, urgent: false }
+        Call {
+            verb,
+            method,
+            path,
+            body,
+            accept: JSON,
+            words,
+            repeat: Repeat::IfUnheard,
+            fence: None,
+            urgent: false,
+            quiet: false,
+        }
     }
 
     pub fn repeat(self, repeat: Repeat) -> Call {

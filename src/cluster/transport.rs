@@ -284,7 +284,9 @@ impl Transport {
         let code = response.status().as_u16();
         tracing::debug!(method = %call.method, path = call.path, code, milliseconds, "answered");
         self.reached.store(true, Ordering::Relaxed);
-        self.keep_warnings(&response);
+        if !call.quiet {
+            self.keep_warnings(&response);
+        }
         self.keep_clock(&response, dated);
         if response.status().is_success() {
             return Ok(response);

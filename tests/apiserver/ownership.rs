@@ -279,6 +279,7 @@ fn a_namespace_is_deleted_only_when_it_holds_nothing_of_others_of_any_kind() {
         let shown = release.run("uninstall", &["--delete-namespace", "--dry-run"]).success().stderr;
         let said = release.run("uninstall", &uninstall).success().stderr;
         for said in [&shown, &said] {
+            assert!(!said.contains("deprecated"), "the look for others is no business of the user's: {said}");
             assert!(said.contains("stays") && said.contains(&format!("{kind} {name}")), "{said}");
         }
         assert!(release.get(&kind, name).is_some());
