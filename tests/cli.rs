@@ -701,6 +701,14 @@ mod completion {
     }
 
     #[test]
+    fn a_value_is_offered_only_where_the_parser_takes_it() {
+        assert_eq!(candidates(&["install", "org1", "--dry-run=s"]), ["--dry-run=server"]);
+        assert_eq!(candidates(&["install", "org1", "--dry-run", "s"]), Vec::<String>::new());
+        assert_eq!(candidates(&["install", "org1", "--dry-run", "peer-"]), ["peer-org"]);
+        assert_eq!(candidates(&["rollback", "org1", "--wait", "--no-hoo"]), ["--no-hooks"]);
+    }
+
+    #[test]
     fn a_word_that_goes_on_gets_no_blank() {
         for (words, candidate) in [
             (["install", "org1", "--set", "peer"], "peers."),

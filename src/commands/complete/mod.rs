@@ -92,9 +92,11 @@ fn plain_paths(paths: &PathCompleter, current: &OsStr) -> Vec<CompletionCandidat
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut words = vec![OsString::from("kubectl-fabric")];
     words.extend(arguments.words);
-    if words.len() == 1 {
-        words.push(OsString::new());
-    }
+    let under_the_cursor = if words.len() == 1 { OsString::new() } else { words.pop().expect("there are two") };
+    // The engine would offer values for the word behind such a flag, and the parser takes them after a `=` only.
+    let cli = Cli::command();
+    words.retain(|word| word.to_str().and_then(|word| word.strip_prefix("--")).is_none_or(|name| !wants_equals(&cli, name)));
+    words.push(under_the_cursor);
     let last = words.len() - 1;
     let current = words[last].to_string_lossy().into_owned();
     let here = std::env::current_dir().ok();
@@ -117,6 +119,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let directive = if go_on && !lines.is_empty() { NO_FILES_NO_SPACE } else { NO_FILES };
     edge.terminal.print_plain(&format!("{lines}{directive}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether this is a flag, of any verb, whose value can only follow a `=`: `--dry-run`, but not `--dry-run=server`.
+fn wants_equals(command: &Command, name: &str) -> bool {
+    command.get_arguments().any(|argument| argument.get_long() == Some(name) && argument.is_require_equals_set())
+        || command.get_subcommands().any(|verb| wants_equals(verb, name))
 }
 
 /// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather than `hist`.
