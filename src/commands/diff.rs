@@ -142,10 +142,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             let namespace = edge.connection.namespace_of(release.as_str())?;
             let (before, after) = edge.read(false, async |cluster| {
                 futures::try_join!(
-                    storage::read(cluster, &namespace, release.as_str(), Some(from)),
-                    storage::read(cluster, &namespace, release.as_str(), to)
+                    storage::read_to_show(cluster, &namespace, release.as_str(), Some(from)),
+                    storage::read_to_show(cluster, &namespace, release.as_str(), to)
                 )
             })?;
+            for warning in [&before, &after].into_iter().filter_map(|record| record.signature_warning()) {
+                edge.terminal.warn(&warning);
+            }
             // What is read from records is masked already: a mask that differs is a secret that changed.
             let masker = Masker::new(b"", []);
             print(edge, &between(before.objects, after.objects), &masker, None, &shown, status.exit_code)

@@ -74,13 +74,17 @@ impl Revision {
     fn read(&self, edge: &Edge) -> Result<Record> {
         let release = ReleaseName::parse(&self.release)?;
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        edge.read(false, async |cluster| {
-            let record = storage::read(cluster, &namespace, release.as_str(), self.revision).await?;
+        let record = edge.read(false, async |cluster| {
+            let record = storage::read_to_show(cluster, &namespace, release.as_str(), self.revision).await?;
             if !self.show_secrets {
                 return Ok(record);
             }
             storage::read_with_secrets(cluster, &namespace, release.as_str(), record.summary.revision).await
-        })
+        })?;
+        if let Some(warning) = record.signature_warning() {
+            edge.terminal.warn(&warning);
+        }
+        Ok(record)
     }
 }
 

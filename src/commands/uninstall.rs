@@ -13,7 +13,8 @@ use std::process::ExitCode;
 /// Uninstall releases; ledgers and identities stay unless asked for
 ///
 /// Deletes what the release created, those of failed attempts included. Volumes (ledgers, Kafka's logs) and identities (keys and
-/// certificates) stay, so that installing again brings the organization back as it was. --delete-data deletes these too.
+/// certificates) stay, so that installing again brings the organization back as it was. --delete-data deletes these too, now or later;
+/// what another release or a pod of others uses stays.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -86,12 +87,20 @@ impl Arguments {
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let releases: Vec<ReleaseName> =
-        arguments.releases.iter().map(|release| ReleaseName::parse(release)).collect::<Result<_>>()?;
+    let mut releases: Vec<ReleaseName> = Vec::new();
+    for release in &arguments.releases {
+        let release = ReleaseName::parse(release)?;
+        if !releases.contains(&release) {
+            releases.push(release);
+        }
+    }
     if arguments.run.events.is_some() {
         edge.terminal.stream_events();
     }
     confirm(&arguments, edge)?;
+    if releases.len() > 1 && !arguments.ignore_not_found {
+        releases.iter().try_for_each(|release| look_up(&arguments, release, edge))?;
+    }
     let mut done: Vec<String> = Vec::new();
     for release in releases {
         one(&arguments, &release, edge).map_err(|error| match done.is_empty() {
@@ -103,10 +112,22 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses a name that is not there: of several releases, none is uninstalled then.
+fn look_up(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
+    let namespace = edge.connection.namespace_of(release.as_str())?;
+    edge.read(false, async |cluster| {
+        if deploy::is_known(cluster, &namespace, release.as_str(), arguments.delete_data).await? {
+            return Ok(());
+        }
+        Err(deploy::not_found(cluster, &namespace, release.as_str()).await.now("nothing was changed"))
+    })
+}
+
 fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
     if arguments.ignore_not_found {
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let known = edge.read(false, async |cluster| deploy::is_known(cluster, &namespace, release.as_str()).await)?;
+        let known = edge
+            .read(false, async |cluster| deploy::is_known(cluster, &namespace, release.as_str(), arguments.delete_data).await)?;
         if !known {
             edge.terminal.note(&format!("release \"{release}\" is not there"));
             return Ok(());

@@ -68,8 +68,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut stored_secrets = StoredSecrets::default();
     if arguments.stored {
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let record = edge
-            .read(wanted.values.uses_stdin(), async |cluster| storage::read(cluster, &namespace, release.as_str(), None).await)?;
+        let record = edge.read(wanted.values.uses_stdin(), async |cluster| {
+            storage::read_to_show(cluster, &namespace, release.as_str(), None).await
+        })?;
+        if let Some(warning) = record.signature_warning() {
+            edge.terminal.warn(&warning);
+        }
         let origin = Origin::Stored { revision: record.summary.revision };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
         stored_secrets.paths.extend(record.secret_paths);

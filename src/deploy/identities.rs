@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::identity::known::{self, Known, MARK, Unmarked};
 use crate::identity::{self, Organization};
-use crate::manifest::{Object, Sealed};
+use crate::manifest::{Object, ObjectKey, Sealed};
 use crate::plan::{compare, ownership};
 use crate::render;
 use crate::storage;
@@ -171,6 +171,19 @@ pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity:
     if !identities.renew.is_empty() {
         context.step(&format!("{} identities renewed; the nodes that read them restart in turn", identities.renew.len()));
     }
+    let taken_up = identities.take_up.iter().map(|secret| async move {
+        writer.check()?;
+        let key = ObjectKey {
+            group: String::new(),
+            kind: "Secret".to_owned(),
+            namespace: Some(context.namespace.clone()),
+            name: secret.name.clone(),
+        };
+        let patch = json!({"metadata": {"uid": secret.uid, "labels": {identity::LABEL: context.release.as_str()}}});
+        let patched = context.cluster.merge_patch("v1", &key, &patch).await;
+        patched.map(drop).map_err(|error| Error::from(error).context(format!("{key} cannot be marked as this release's")))
+    });
+    futures::future::try_join_all(taken_up).await?;
     for (secrets, are_new) in [(&identities.create, true), (&identities.renew, false)] {
         let (authorities, others): (Vec<_>, Vec<_>) = secrets.iter().partition(|secret| identity::is_authority(secret));
         for wave in [authorities, others] {

@@ -1,36 +1,83 @@
-//! Volumes that stay behind: whose they are, and what wrote them. Their StatefulSets are gone or will be, and later their records.
+//! Data that stays behind: whose it is, and what wrote it. The StatefulSets of volumes are gone or will be, and later the records.
 
 use super::past::Past;
 use super::volumes::Claims;
 use super::{Context, Prepared, Writer};
+use crate::cluster::{Cluster, Kind};
 use crate::error::Result;
 use crate::fabric::guard::{Facts, Node, WRITTEN_BY, Written};
-use crate::manifest::{ObjectKey, annotation, claims};
-use crate::plan::Action;
+use crate::identity;
+use crate::manifest::claims::{self, Set};
+use crate::manifest::{ObjectKey, annotation};
 use crate::plan::ownership::Owner;
+use crate::plan::{Action, Plan, Step};
 use serde_json::{Value, json};
+
+/// Why a claim of the release stays that the user did not ask to delete.
+pub(super) const HOLDS_DATA: &str = "it holds data";
 
 /// Whose a volume claim is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     Ours,
-    /// It has the name of one of ours, and not the labels that the StatefulSet controller gives.
-    Unknown,
+    /// It has the name of one of ours, and more does not speak for it.
+    Unknown(&'static str),
     Others,
 }
 
-/// Tells this release's claims by name and labels: those of StatefulSets in its records, and those of nodes that were scaled away before.
-/// A claim that names another release is never ours.
-pub(super) fn whose(past: &Past, owner: &Owner, claim: &Value) -> Whose {
-    let marked = annotation(claim, "kubectl-fabric.io/release");
-    if marked.is_some_and(|release| release != owner.release) {
-        return Whose::Others;
+/// What tells whose data is.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub past: &'a Past,
+    pub owner: &'a Owner,
+    pub plan: &'a Plan,
+}
+
+impl<'a> Judge<'a> {
+    pub fn of(prepared: &'a Prepared) -> Judge<'a> {
+        Judge { past: &prepared.past, owner: &prepared.owner, plan: &prepared.plan }
     }
-    let named = || past.sets.iter().filter(|set| set.names(claim));
-    if named().any(|set| set.selects(claim)) || is_of_a_node(owner, claim) {
-        return Whose::Ours;
+
+    /// Tells this release's claims by their marks, which an uninstall and a release that takes them up leave; by the labels of a node; or
+    /// by name and labels, if the release made the StatefulSet that makes such claims.
+    pub fn whose(self, claim: &Value) -> Whose {
+        if let Some(ours) = self.owner.has(claim) {
+            return if ours { Whose::Ours } else { Whose::Others };
+        }
+        let named = || self.past.sets.iter().filter(|set| set.names(claim));
+        if named().any(|set| self.is_of_others(set)) {
+            return Whose::Others;
+        }
+        if is_of_a_node(self.owner, claim) || named().any(|set| set.selects(claim) && self.made(set)) {
+            return Whose::Ours;
+        }
+        if named().any(|set| set.selects(claim)) {
+            return Whose::Unknown("no verified record says that this release made its StatefulSet");
+        }
+        match named().next() {
+            Some(_) => Whose::Unknown("it has the name of a volume of this release, and not the labels"),
+            None => Whose::Others,
+        }
     }
-    if named().next().is_some() { Whose::Unknown } else { Whose::Others }
+
+    /// The StatefulSets that the release made.
+    pub fn sets(self) -> Vec<&'a Set> {
+        self.past.sets.iter().filter(|set| self.made(set) && !self.is_of_others(set)).collect()
+    }
+
+    /// Whether a verified record says that the StatefulSet was made, or it is there and the release's. A record from before the first write
+    /// names what others may have made since.
+    fn made(self, set: &Set) -> bool {
+        self.past.made(&set.key) || self.steps(set).any(|step| step.action == Action::Prune)
+    }
+
+    fn is_of_others(self, set: &Set) -> bool {
+        self.steps(set).any(|step| step.live.as_ref().is_some_and(|live| !self.owner.owns(live)))
+    }
+
+    fn steps(self, set: &Set) -> impl Iterator<Item = &'a Step> {
+        self.plan.steps.iter().filter(move |step| step.wanted.is_none() && step.key == set.key)
+    }
 }
 
 /// Whether labels and name say that a claim was made for a node of the release by one of this program's charts.
@@ -41,7 +88,25 @@ fn is_of_a_node(owner: &Owner, claim: &Value) -> bool {
     !node.is_empty() && label("app.kubernetes.io/instance") == owner.release && claims::is_made(volume, node, claims::name(claim))
 }
 
-/// Before nodes are pruned for which no record will speak: notes on their claims what wrote them.
+/// The volume claims of the namespace, and the Secrets with identities of this release.
+pub(super) async fn data(cluster: &Cluster, owner: &Owner) -> Result<(Vec<Value>, Vec<Value>)> {
+    let list = |kind: &'static str, selector: String| async move {
+        cluster.list(&Kind { api_version: "v1".into(), kind: kind.into() }, Some(&owner.namespace), &selector).await
+    };
+    let claims = list("PersistentVolumeClaim", String::new());
+    let identities = list("Secret", format!("{}={}", identity::LABEL, owner.release));
+    Ok(futures::try_join!(claims, identities)?)
+}
+
+/// Whether an uninstall left data of this release, which has no records any more.
+pub(super) async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
+    let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
+    let (claims, identities) = data(cluster, &owner).await?;
+    let judge = Judge { past: &Past::default(), owner: &owner, plan: &Plan::default() };
+    Ok(!identities.is_empty() || claims.iter().any(|claim| judge.whose(claim) == Whose::Ours))
+}
+
+/// Before nodes are pruned for which no record will speak: notes on their claims whose they are and what wrote them.
 pub(super) async fn note_leaving(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
     let leaves = |key: &ObjectKey| prepared.plan.with(Action::Prune).any(|step| step.key == *key);
     let sets: Vec<_> = prepared.past.sets.iter().filter(|set| !set.templates.is_empty() && leaves(&set.key)).collect();
@@ -50,19 +115,81 @@ pub(super) async fn note_leaving(writer: &Writer<'_>, prepared: &Prepared) -> Re
     }
     let mut claims = Claims::default();
     let claims = claims.read(writer.context).await?.unwrap_or_default();
-    let left = claims.iter().filter(|claim| sets.iter().any(|set| set.names(claim) && set.selects(claim)));
-    note(writer, &prepared.past, left).await
+    let judge = Judge::of(prepared);
+    let left = claims.iter().filter(|claim| sets.iter().any(|set| set.names(claim)) && judge.whose(claim) == Whose::Ours);
+    note(writer, prepared, left).await
 }
 
-/// Before an uninstall deletes the records: notes on the claims that stay what wrote them.
+/// Before an uninstall deletes the records: notes on the claims that stay what wrote them and whose they are. Where no node is known there is
+/// nothing to note, and whose it is would cost a request per claim; so that is noted only on claims that were to go and are in use, and on
+/// those that go, if it is only their StatefulSet that tells: this run may end before they are gone.
 pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
-    let kept = prepared.plan.with(Action::Keep).filter(|step| step.key.kind == "PersistentVolumeClaim");
-    let ours = kept.filter_map(|step| step.live.as_ref()).filter(|claim| is_noted(prepared, claim));
-    note(writer, &prepared.past, ours).await
+    let claims = || prepared.plan.steps.iter().filter(|step| step.wanted.is_none() && step.key.kind == "PersistentVolumeClaim");
+    let judge = Judge::of(prepared);
+    let ours = |claim: &&Value| judge.whose(claim) == Whose::Ours;
+    let kept = claims().filter(|step| step.action == Action::Keep).filter_map(|step| step.live.as_ref()).filter(ours);
+    note(writer, prepared, kept).await?;
+    let is_told = |claim: &&Value| prepared.past.sets.iter().any(|set| set.names(claim) && prepared.past.made(&set.key));
+    let going = claims().filter(|step| step.action == Action::Prune).filter_map(|step| step.live.as_ref()).filter(ours);
+    let going = going.filter(|claim| !is_told(claim));
+    let in_use = claims().filter(|step| step.action == Action::Keep && step.why != HOLDS_DATA);
+    let in_use = in_use.filter_map(|step| step.live.as_ref()).filter(ours);
+    for claim in going.chain(in_use) {
+        if prepared.owner.has(claim) != Some(true) && !is_of_a_node(&prepared.owner, claim) {
+            writer.check()?;
+            put(writer.context, claim, prepared.owner.marks()).await;
+        }
+    }
+    Ok(())
 }
 
-fn is_noted(prepared: &Prepared, claim: &Value) -> bool {
-    whose(&prepared.past, &prepared.owner, claim) == Whose::Ours
+/// The claims that a StatefulSet takes up which is created, or taken over from another owner, and that are not marked as this release's.
+/// `sets` are those of the wanted manifest.
+pub(super) async fn taken_up(
+    context: &Context<'_>,
+    owner: &Owner,
+    sets: &[Set],
+    plan: &Plan,
+    take_ownership: bool,
+    claims: &mut Claims,
+) -> Result<Vec<Value>> {
+    let takes = |step: &&Step| match step.action {
+        Action::Create => true,
+        Action::Change | Action::Recreate => take_ownership && step.live.as_ref().is_some_and(|live| !owner.owns(live)),
+        // What is unchanged has our marks.
+        Action::Unchanged | Action::Prune | Action::Keep => false,
+    };
+    let set = |step: &Step| sets.iter().find(|set| set.key == step.key && !set.templates.is_empty());
+    let taking: Vec<(&Step, &Set)> = plan.steps.iter().filter(takes).filter_map(|step| Some((step, set(step)?))).collect();
+    if taking.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claims = claims.read(context).await?.unwrap_or_default();
+    let is_marked = |claim: &Value| match owner.has(claim) {
+        Some(ours) => ours,
+        None => is_of_a_node(owner, claim),
+    };
+    let takes_up =
+        |claim: &&Value| taking.iter().any(|(step, set)| set.names(claim) && has_pod_for(step, claim)) && !is_marked(claim);
+    Ok(claims.iter().filter(takes_up).cloned().collect())
+}
+
+/// Whether the StatefulSet of a step has a pod of the claim's number.
+fn has_pod_for(step: &Step, claim: &Value) -> bool {
+    let Some(body) = step.wanted.as_ref().map(|wanted| wanted.body()) else { return false };
+    let first = body["spec"]["ordinals"]["start"].as_u64().unwrap_or(0);
+    let count = body["spec"]["replicas"].as_u64().unwrap_or(1);
+    let number = claims::name(claim).rsplit_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
+    number.is_some_and(|number| number >= first && number - first < count)
+}
+
+/// Marks the claims that this release takes up as its own: an earlier release's uninstall knows them as another's then.
+pub(super) async fn take_up(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
+    for claim in &prepared.taken_up {
+        writer.check()?;
+        put(writer.context, claim, prepared.owner.marks()).await;
+    }
+    Ok(())
 }
 
 /// Facts of a release of Fabric's.
@@ -70,37 +197,36 @@ fn facts(past: &Past) -> Option<Facts> {
     past.baseline.as_ref().map(|record| Facts::read(&record.guard)).filter(|facts| facts.model.is_some())
 }
 
-async fn note(writer: &Writer<'_>, past: &Past, left: impl Iterator<Item = &Value>) -> Result<()> {
-    let Some(facts) = facts(past) else { return Ok(()) };
+async fn note(writer: &Writer<'_>, prepared: &Prepared, left: impl Iterator<Item = &Value>) -> Result<()> {
+    let Prepared { past, owner, .. } = prepared;
+    let facts = facts(past);
     for claim in left {
         let is_its = |node: &&Node| node.volumes.keys().any(|volume| claims::is_made(volume, &node.name, claims::name(claim)));
         let mut nodes = past.nodes.values().flatten().filter(is_its).peekable();
-        if nodes.peek().is_none() {
-            // A node that left earlier was noted then.
-            continue;
-        }
-        let text = Written::of(nodes, &facts).to_text();
-        if annotation(claim, WRITTEN_BY) == Some(&text) {
-            continue;
-        }
+        // A node that left earlier was noted then.
+        let written = facts.as_ref().filter(|_| nodes.peek().is_some());
+        let written = written.map(|facts| Written::of(nodes, facts).to_text());
+        let written = written.filter(|text| annotation(claim, WRITTEN_BY) != Some(text.as_str()));
+        let Some(text) = written else { continue };
+        let mut notes = owner.marks();
+        notes[WRITTEN_BY] = json!(text);
         writer.check()?;
-        put(writer.context, claim, &text).await;
+        put(writer.context, claim, notes).await;
     }
     Ok(())
 }
 
-/// A note is a help to a later install, and no reason to fail.
-async fn put(context: &Context<'_>, claim: &Value, text: &str) {
+/// A note is a help to a later run, and no reason to fail.
+async fn put(context: &Context<'_>, claim: &Value, notes: Value) {
     let key = ObjectKey {
         group: String::new(),
         kind: "PersistentVolumeClaim".to_owned(),
         namespace: Some(context.namespace.clone()),
         name: claims::name(claim).to_owned(),
     };
-    let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": {WRITTEN_BY: text}}});
+    let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": notes}});
     if let Err(error) = context.cluster.merge_patch("v1", &key, &patch).await {
-        context
-            .warn(&format!("what wrote {key} could not be noted on it, so a later install will not be told: {}", error.message));
+        context.warn(&format!("whose {key} is, and what wrote it, could not be noted on it for later runs: {}", error.message));
     }
 }
 
@@ -109,29 +235,59 @@ mod tests {
     use super::*;
     use crate::manifest::claims::Set;
 
-    #[test]
-    fn a_claim_is_ours_by_its_name_and_its_labels() {
+    fn sets() -> Vec<Set> {
         let key = ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: None, name: "db".into() };
         let body = json!({"spec": {"selector": {"matchLabels": {"app": "db"}}, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}});
-        let past = Past { sets: Set::of(&key, &body).into_iter().collect(), ..Past::default() };
+        Set::of(&key, &body).into_iter().collect()
+    }
+
+    /// The StatefulSet is there, and this release's.
+    fn live(release: &str) -> Plan {
+        let mut body = json!({"metadata": {"name": "db"}});
+        Owner { release: release.into(), namespace: "org1".into() }.mark(&mut body);
+        let action = if release == "org1" { Action::Prune } else { Action::Keep };
+        let step = Step {
+            key: sets()[0].key.clone(),
+            api_version: "apps/v1".into(),
+            action,
+            wanted: None,
+            live: Some(body),
+            after: None,
+            why: String::new(),
+            volumes: None,
+        };
+        Plan { steps: vec![step], hooks: Vec::new() }
+    }
+
+    #[test]
+    fn a_claim_is_ours_by_its_marks_or_by_its_name_and_labels_and_the_set_that_made_it() {
+        let past = Past { sets: sets(), ..Past::default() };
         let owner = Owner { release: "org1".into(), namespace: "org1".into() };
         let node = |release: &str| json!({"app.kubernetes.io/instance": release, "kubectl-fabric.io/node": "peer2"});
-        for (name, labels, release, wanted) in [
-            ("data-db-0", json!({"app": "db"}), None, Whose::Ours),
-            ("data-db-7", json!({"app": "db", "more": "x"}), Some("org1"), Whose::Ours),
-            ("data-db-0", json!({"app": "db"}), Some("org2"), Whose::Others),
-            ("data-db-0", json!({}), None, Whose::Unknown),
-            ("data-db-x", json!({"app": "db"}), None, Whose::Others),
-            ("ledger-peer2-0", node("org1"), None, Whose::Ours),
-            ("ledger-peer2-0", node("org2"), None, Whose::Others),
-            ("ledger-peer3-0", node("org1"), None, Whose::Others),
-            ("ledger-peer2-0", json!({}), None, Whose::Others),
+        let labels = Whose::Unknown("it has the name of a volume of this release, and not the labels");
+        let unfounded = Whose::Unknown("no verified record says that this release made its StatefulSet");
+        for (name, labels, release, set, wanted) in [
+            ("data-db-0", json!({"app": "db"}), None, Some("org1"), Whose::Ours),
+            ("data-db-0", json!({"app": "db"}), None, Some("org2"), Whose::Others),
+            ("data-db-0", json!({"app": "db"}), None, None, unfounded),
+            ("data-db-7", json!({"app": "db", "more": "x"}), Some("org1"), None, Whose::Ours),
+            ("data-db-0", json!({"app": "db"}), Some("org2"), Some("org1"), Whose::Others),
+            ("data-db-0", json!({}), None, Some("org1"), labels),
+            ("data-db-x", json!({"app": "db"}), None, Some("org1"), Whose::Others),
+            ("any-name", json!({}), Some("org1"), None, Whose::Ours),
+            ("ledger-peer2-0", node("org1"), None, None, Whose::Ours),
+            ("ledger-peer2-0", node("org1"), Some("org2"), None, Whose::Others),
+            ("ledger-peer2-0", node("org2"), None, None, Whose::Others),
+            ("ledger-peer3-0", node("org1"), None, None, Whose::Others),
+            ("ledger-peer2-0", json!({}), None, None, Whose::Others),
         ] {
             let mut claim = json!({"metadata": {"name": name, "labels": labels}});
             if let Some(release) = release {
-                claim["metadata"]["annotations"]["kubectl-fabric.io/release"] = json!(release);
+                claim["metadata"]["annotations"] = Owner { release: release.into(), ..owner.clone() }.marks();
             }
-            assert_eq!(whose(&past, &owner, &claim), wanted, "{claim}");
+            let plan = set.map(live).unwrap_or_default();
+            let judge = Judge { past: &past, owner: &owner, plan: &plan };
+            assert_eq!(judge.whose(&claim), wanted, "{claim}, the set is {set:?}'s");
         }
     }
 }

@@ -33,6 +33,7 @@ mod wait;
 
 pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
 pub use progress::{Event, Progress};
+pub use resolve::not_found;
 pub use verify::{TestOutcome, TestRun, drift, test};
 
 use crate::chart::Origin;
@@ -57,6 +58,7 @@ use pod_security::Wish;
 use recovery::{bury_the_dead, clean_up, undo};
 use resolve::Target;
 use revision::{Draft, Packing, UNKNOWN, complete, forced, item, later, record_of};
+use serde_json::Value;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,6 +146,8 @@ struct Prepared {
     /// Hides the release's secrets in whatever is told.
     masker: Masker,
     warnings: Vec<String>,
+    /// Volume claims of before that become this release's.
+    taken_up: Vec<Value>,
     /// None when nothing new will be recorded.
     draft: Option<Draft>,
 }
@@ -154,7 +158,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         return preview(&context, intent, &options).await;
     }
     let mut stop = context.interrupted.clone();
-    let made = Cell::new(false);
+    let (made, began) = (Cell::new(false), std::time::Instant::now());
     let user = async {
         let whoami = context.cluster.whoami().await;
         Ok(whoami.map(|whoami| whoami.username).unwrap_or_else(|_| UNKNOWN.to_owned()))
@@ -169,7 +173,9 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
     let progress = progress::Masked { inner: context.progress, masker: prepared.masker.clone() };
-    let held = Context { cluster: &cluster, progress: &progress, ..context.clone() };
+    // Whoever waited for the lock writes later than the run before.
+    let now = later(context.now, began.elapsed());
+    let held = Context { cluster: &cluster, progress: &progress, now, ..context.clone() };
     let work = async {
         match locked(&held, &intent, &options, prepared, &lock, &user, &made).await {
             Err(error) if is_undone(&options, &error) => undo(&held, &intent, &options, &lock, &user, error).await,
@@ -189,9 +195,12 @@ fn is_undone(options: &Options, error: &Error) -> bool {
     options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused)
 }
 
-/// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left.
-pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
-    Ok(storage::is_known(cluster, namespace, release).await? || lock::is_left(cluster, namespace, release).await?)
+/// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left; with its data, what an
+/// earlier uninstall kept.
+pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str, delete_data: bool) -> Result<bool> {
+    Ok(storage::is_known(cluster, namespace, release).await?
+        || lock::is_left(cluster, namespace, release).await?
+        || (delete_data && kept::is_left(cluster, namespace, release).await?))
 }
 
 /// Makes the plan and stops: for `diff` and for dry runs. Nothing is written, not even a namespace.
@@ -200,7 +209,7 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
         Options { dry_run: if options.dry_run == DryRun::No { DryRun::Server } else { options.dry_run }, ..options.clone() };
     let made = Cell::new(false);
     let prepared = prepare(context, &intent, &options, &made).await.map_err(|error| untouched(context, &made, error))?;
-    let revision = prepared.past.newest().unwrap_or(0) + 1;
+    let revision = prepared.past.newest().unwrap_or(0).saturating_add(1);
     let record = record_of(context, &prepared, revision, "Dry run complete");
     Ok(outcome(prepared, record, true))
 }
@@ -248,7 +257,10 @@ async fn compare(
     if !options.no_hooks && !options.tell_refusals {
         observe::refuse_unserved_hooks(context, &target.manifest, |hook| target.operation.runs(hook))?;
     }
-    let packing = (!uninstall && options.dry_run == DryRun::No).then(|| Packing::begin(context, &past, &target));
+    let packing = match !uninstall && options.dry_run == DryRun::No {
+        true => Some(Packing::begin(context, &past, &target)?),
+        false => None,
+    };
     let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
     let events = target.operation.events();
     let events = if options.no_hooks { &[] } else { &events[..] };
@@ -299,6 +311,7 @@ async fn compare(
             removal = Some(planned);
         }
     }
+    let mut taken_up = Vec::new();
     let namespace = match uninstall {
         true => Namespace { is_there: true, removal, ..Namespace::default() },
         false => {
@@ -326,6 +339,9 @@ async fn compare(
         if options.dry_run == DryRun::No {
             rights::check(context, operation, rights::needs_of_volumes(&plan, options)).await?;
         }
+        if !uninstall && !made.get() {
+            taken_up = kept::taken_up(context, &owner, sets, &plan, options.take_ownership, &mut claims).await?;
+        }
         if let Some(doubt) = namespace.doubt {
             let needs = pod_trial::at_stake(&target.manifest, &plan, doubt);
             pod_trial::try_pod(context, options, doubt, &needs, &mut warnings).await?;
@@ -345,7 +361,7 @@ async fn compare(
         None => None,
     };
     warnings.iter_mut().for_each(|warning| *warning = masker.text(warning).unwrap_or_else(|| std::mem::take(warning)));
-    Ok(Prepared { past, target, plan, namespace, owner, masker, warnings, draft })
+    Ok(Prepared { past, target, plan, namespace, owner, masker, warnings, taken_up, draft })
 }
 
 /// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
@@ -392,6 +408,7 @@ async fn locked(
         (Intent::Uninstall { keep_history, .. }, _) => uninstall::run(&writer, prepared, *keep_history).await,
         (_, Some(mut draft)) => {
             draft.record.summary.user = user.to_owned();
+            draft.record.summary.updated = context.now;
             carry_out(&writer, prepared, draft).await
         }
         (_, None) => Err(Error::internal("an operation has no record to write")),
@@ -522,6 +539,7 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uid
     }
     write_identities(writer, &prepared.target.identities).await?;
     hooks::run(writer, &prepared.plan, before, &mut monitor, &mut made).await?;
+    kept::take_up(writer, prepared).await?;
     apply::apply(writer, &prepared.plan, &mut groups, &mut monitor, uids).await?;
     if options.wait {
         let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some() && !groups.may_be_down(&step.key));

@@ -1,12 +1,12 @@
 //! A release's past, as its records tell it: at most two of them are read.
 
 use super::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::fabric::guard::{self, Facts};
 use crate::manifest::claims::Set;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::mask::Masker;
-use crate::release::{Entry, Record, Status, Summary, rollback_target};
+use crate::release::{Entry, LAST_REVISION, Record, Signature, Status, Summary, rollback_target};
 use crate::render::{self, Hashing};
 use crate::storage::{self, Restated};
 use crate::values::StoredSecrets;
@@ -21,6 +21,8 @@ pub struct Past {
     pub baseline: Option<Record>,
     /// Without its objects. The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
     pub attempt: Option<Record>,
+    /// Without its objects. The newest record that is verified, when neither of these two is: it tells what they may leave out.
+    pub verified: Option<Record>,
     /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
     /// is about to make.
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
@@ -47,7 +49,44 @@ impl Past {
 
     /// The records whose objects may still be there.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.baseline.iter().chain(&self.attempt)
+        self.verified.iter().chain(&self.baseline).chain(&self.attempt)
+    }
+
+    /// Why the status of the newest record is not to be believed: it is not as this program wrote it, or nothing tells.
+    pub fn doubt(&self, context: &Context<'_>) -> Option<Error> {
+        match &self.baseline {
+            None if self.unreadable.is_some() => Some(self.cannot_go_on(context)),
+            Some(record) if record.lacks_secrets() => Some(storage::unverified(record)),
+            _ => None,
+        }
+    }
+
+    /// The number of the next revision.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn next_revision(&self, context: &Context<'_>) -> Result<u32> {
+        let newest = self.newest().unwrap_or(0);
+        if newest < LAST_REVISION {
+            return Ok(newest + 1);
+        }
+        let record = storage::record_name(context.release.as_str(), newest);
+        Err(Error::refused(format!("release \"{}\" cannot have a revision after {newest}", context.release))
+            .at(Place::new(format!("ConfigMap {}/{record}", context.namespace)).note("the newest record by its number"))
+            .why(format!("revisions are counted up to {LAST_REVISION}, and kubectl-fabric counts one by one: the number was written by hand"))
+            .now("nothing was changed")
+            .hint(format!(
+                "see `{}`; if the record is not the release's, delete it: `kubectl delete configmap {record} -n {}`",
+                context.command("history"),
+                context.namespace
+            )))
+    }
+
+    /// Whether a verified record says that the release made this object.
+    pub fn made(&self, key: &ObjectKey) -> bool {
+        let verified = self.records().filter(|record| record.signature == Signature::Verified);
+        verified.flat_map(|record| &record.inventory).any(|item| item.key == *key && item.uid.is_some())
     }
 
     /// What was secret in them.
@@ -107,12 +146,18 @@ impl Past {
         let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
         let newest = past.newest();
-        if let (Some(newest), Some(Status::Uninstalled)) = (newest, past.newest_status()) {
-            past.is_purged = storage::is_purged(cluster, namespace, release, newest).await?;
-        }
+        past.is_purged = storage::is_purged(cluster, namespace, release, &past.entries).await?;
         let baseline = past.deployed().map(|summary| summary.revision).or(newest).filter(|_| !past.is_purged);
         let newest = newest.filter(|_| !past.is_purged);
-        for revision in [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten() {
+        let matter: Vec<u32> = [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten().collect();
+        let before: Vec<u32> = past.entries.iter().rev().filter_map(Entry::summary).map(|summary| summary.revision).collect();
+        let before = before.into_iter().filter(|revision| !matter.contains(revision));
+        let mut is_vouched = matter.is_empty();
+        for revision in matter.iter().copied().chain(before) {
+            let matters = matter.contains(&revision);
+            if !matters && is_vouched {
+                break;
+            }
             let (mut version, mut nodes, mut sets) = (None, Vec::new(), Vec::new());
             let mut hashes = Vec::new();
             let take = |record: &Record, object: Object| {
@@ -122,14 +167,22 @@ impl Past {
                 hashes.extend(render::config_hash_of(&object).map(|hash| (object.key.clone(), hash.to_owned())));
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
+                Ok(record) if !matters && record.signature != Signature::Verified => {}
                 Ok(record) => {
+                    // A record of before signatures is the word of a user who may write Secrets.
+                    is_vouched |= matches!(record.signature, Signature::Verified | Signature::Unsigned);
                     past.warnings.extend(record.signature_warning());
                     past.nodes.insert(revision, nodes);
                     past.sets.extend(sets);
                     Arc::make_mut(&mut past.config_hashes).extend(hashes);
-                    let place = if Some(revision) == baseline { &mut past.baseline } else { &mut past.attempt };
+                    let place = match (matters, Some(revision) == baseline) {
+                        (true, true) => &mut past.baseline,
+                        (true, false) => &mut past.attempt,
+                        (false, _) => &mut past.verified,
+                    };
                     *place = Some(record);
                 }
+                Err(error) if error.kind() == Kind::User && !matters => {}
                 Err(error) if error.kind() == Kind::User => {
                     past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
                     if Some(revision) == baseline {

@@ -6,6 +6,7 @@ use super::past::Past;
 use super::settle::{Manifest, Terms};
 use super::{ChartChoice, Context, Intent, Operation, Reuse, Wanted};
 use crate::chart::{Chart, Origin as ChartOrigin, repository};
+use crate::cluster::Cluster;
 use crate::compose::{self, Given};
 use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
@@ -13,7 +14,7 @@ use crate::identity;
 use crate::manifest::pod_security::{self, Level};
 use crate::plan::confine::{ManifestOrigin, Provenance, ValuesOrigin};
 use crate::plan::mask::Masker;
-use crate::release::{ChartReference, Entry, Record, Signature, Status, Summary, rollback_target};
+use crate::release::{ChartReference, Entry, Record, Signature, Status, Summary, command, rollback_target};
 use crate::storage;
 use crate::values::{self, Origin, Values};
 use serde_json::Value;
@@ -89,14 +90,23 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     .now("nothing was changed")
                     .hint(format!("change it with `{}`", context.command("upgrade"))));
             }
-            if past.newest().is_some() && past.newest_status().is_none() {
-                return Err(past.cannot_go_on(context).why("whether the release is there is known from its records only"));
+            let unreadable = past.newest().is_some() && past.newest_status().is_none();
+            if let Some(doubt) = past.doubt(context).or_else(|| unreadable.then(|| past.cannot_go_on(context))) {
+                return Err(doubt.why("whether the release is there is known from its records only").hint(sound_record(context)));
             }
             render_target(context, Operation::Install, wanted, past).await
         }
         Intent::Upgrade { wanted, install } => {
             let gone =
                 past.deployed().is_none() && matches!(past.newest_status(), Some(Status::Uninstalled | Status::Uninstalling));
+            // Whoever may write ConfigMaps can write a status.
+            let doubt = past.doubt(context).filter(|_| gone);
+            if let Some(doubt) = doubt.filter(|_| wanted.reuse != Reuse::Reset) {
+                return Err(doubt
+                    .why("whether the release is uninstalled is known from its records only")
+                    .hint(sound_record(context)));
+            }
+            let gone = gone && past.doubt(context).is_none();
             match (past.newest(), install) {
                 (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
                     .await
@@ -108,17 +118,27 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             }
         }
         Intent::Rollback { revision } => recorded_target(context, *revision, past).await,
-        Intent::Uninstall { .. } => {
+        Intent::Uninstall { delete_data, .. } => {
             let Some(newest) = past.baseline.as_ref() else {
                 return Err(match past.newest() {
-                    Some(_) if past.newest_status() == Some(Status::Uninstalled) => return Ok(Target::of_nothing(past)),
-                    None if super::is_known(context.cluster, &context.namespace, release).await? => {
+                    Some(_) if past.is_purged => return Ok(Target::of_nothing(past)),
+                    None if super::is_known(context.cluster, &context.namespace, release, *delete_data).await? => {
                         return Ok(Target::of_nothing(past));
                     }
-                    None => storage::unknown_release(context.cluster, &context.namespace, release).await,
-                    Some(_) => past.cannot_go_on(context).why("what the release consists of is known from its records only"),
+                    None => not_found(context.cluster, &context.namespace, release).await,
+                    Some(_) => past
+                        .cannot_go_on(context)
+                        .why("what the release consists of is known from its records only")
+                        .hint(format!("{}; then uninstall it", sound_record(context)))
+                        .hint(forget(context, past)),
                 });
             };
+            if newest.lacks_secrets() && past.verified.is_none() && past.attempt.as_ref().is_none_or(Record::lacks_secrets) {
+                return Err(storage::unverified(newest)
+                    .why("what the release consists of is known from its records only, and no other is verified")
+                    .hint(format!("{}; then uninstall it", sound_record(context)))
+                    .hint(forget(context, past)));
+            }
             Ok(Target {
                 operation: Operation::Uninstall,
                 provenance: Provenance::recorded(newest),
@@ -141,21 +161,48 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
     }
 }
 
-/// A recorded manifest, to be applied again: it is not rendered anew.
+/// The way out where no record can be believed.
+fn sound_record(context: &Context<'_>) -> String {
+    format!("`{} --reset-values` with the chart and all values writes a sound record", context.command("upgrade"))
+}
+
+/// The way out where only records are left.
+fn forget(context: &Context<'_>, past: &Past) -> String {
+    let record = storage::record_name(context.release.as_str(), past.newest().unwrap_or_default());
+    format!("if nothing is left of the release but its records: `kubectl delete configmap {record} -n {}`", context.namespace)
+}
+
+/// The error for a release that is not there; it may have left data.
+pub async fn not_found(cluster: &Cluster, namespace: &str, release: &str) -> Error {
+    let error = storage::unknown_release(cluster, namespace, release).await;
+    // Not being allowed to look is no reason for another error.
+    match super::kept::is_left(cluster, namespace, release).await {
+        Ok(true) => error
+            .why("it is uninstalled, and its volumes and identities are still there")
+            .hint(format!("`{} --delete-data` deletes them", command("uninstall", release, namespace))),
+        _ => error,
+    }
+}
+
 fn uninstalled(context: &Context<'_>) -> Error {
     Error::user(format!("release \"{}\" is uninstalled", context.release))
         .hint(format!("`{}` makes it anew", context.command("install")))
 }
 
+/// A recorded manifest, to be applied again: it is not rendered anew.
 async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Past) -> Result<Target> {
     let (release, namespace) = (context.release.as_str(), context.namespace.as_str());
     let Some(newest) = past.newest() else { return Err(storage::unknown_release(context.cluster, namespace, release).await) };
     if past.is_purged {
         return Err(uninstalled(context).why("an uninstall has begun to delete its records"));
     }
+    let chosen = revision.is_none_or(|revision| revision == 0);
     let revision = match revision.filter(|revision| *revision != 0) {
         Some(revision) => revision,
         None => rollback_target(&past.entries).ok_or_else(|| {
+            if let Some(doubt) = past.doubt(context) {
+                return doubt.why("which revisions were deployed is known from the records only").hint(sound_record(context));
+            }
             Error::user(format!("release \"{release}\" has no revision to go back to"))
                 .why(format!("no revision before {newest} was ever deployed"))
                 .hint(format!(
@@ -170,6 +217,9 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
+    if chosen {
+        skipped(context, past, revision).await?;
+    }
     let mut warnings = past.warnings.clone();
     let is_read = past.records().any(|read| read.summary.revision == revision);
     warnings.extend(record.signature_warning().filter(|_| !is_read));
@@ -205,6 +255,24 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     })
 }
 
+/// Whether a rollback without a number may pass over the revisions after the one that it goes to: their records say that they were never
+/// deployed.
+async fn skipped(context: &Context<'_>, past: &Past, target: u32) -> Result<()> {
+    let later =
+        past.entries.iter().map(Entry::revision).filter(|revision| *revision > target && Some(*revision) != past.newest());
+    for revision in later {
+        if past.records().all(|read| read.summary.revision != revision) {
+            let read = storage::read_past(context.cluster, &context.namespace, context.release.as_str(), revision, |_, _| ());
+            let hint = format!("`{} {target}` goes back to revision {target}", context.command("rollback"));
+            let read = read.await.map_err(|error| error.hint(&hint))?;
+            if read.lacks_secrets() {
+                return Err(storage::unverified(&read).hint(hint));
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) -> Result<Chart> {
     let version = match choice {
         ChartChoice::Loaded(chart) => return Ok((**chart).clone()),
@@ -212,6 +280,9 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
         ChartChoice::ByRelease => None,
         ChartChoice::ByReleaseVersion(version) => Some(version.as_str()),
     };
+    if let Some(doubt) = past.doubt(context) {
+        return Err(doubt.why("the chart of the release is known from its records only").hint("name the chart"));
+    }
     let Some(baseline) = &past.baseline else {
         return repository::find(repository::chart_for_release(context.release.as_str())?, version);
     };
@@ -235,20 +306,12 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         let anew = "or give all values anew, with the chart and --reset-values";
         match baseline {
             None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
-            Some(record) if takes_values(wanted, record) && record.lacks_secrets() => {
-                return Err(storage::without_secrets(record).hint(anew));
-            }
+            // Even one without values: nothing tells that the release has none.
+            Some(record) if record.lacks_secrets() => return Err(storage::unverified(record).hint(anew)),
             _ => {}
         }
     }
     let chart = find_chart(context, &wanted.chart, past).await?;
-    if chart.origin == ChartOrigin::Stored
-        && let Some(record) = past.baseline.as_ref().filter(|record| record.lacks_secrets())
-    {
-        return Err(storage::without_secrets(record)
-            .why("it holds the key that tells whether the chart kept with the release is the one that was recorded")
-            .hint("name the chart with --chart"));
-    }
     let provenance = provenance(&chart, wanted, baseline, past);
     let mut warnings = past.warnings.clone();
     if chart.metadata.deprecated {
@@ -266,7 +329,7 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         stored_secrets: past.secrets(),
     })?;
     warnings.extend(composition.values.warnings.iter().cloned());
-    let revision = past.newest().unwrap_or(0) + 1;
+    let revision = past.next_revision(context)?;
     let (identities, unlisted_identities) = match composition.organization.as_ref() {
         Some(organization) => plan_identities(context, wanted, organization, past).await?,
         None => Default::default(),
@@ -344,7 +407,7 @@ pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past
         stored_secrets: Default::default(),
     };
     let Ok(composition) = compose::compose(given) else { return Ok(Level::Restricted) };
-    let revision = past.newest().unwrap_or(0) + 1;
+    let revision = past.next_revision(context)?;
     let rendered =
         render_chart(context, &chart, &composition, Operation::Upgrade, revision, past.hashing(), |object| object).await;
     Ok(rendered.map_or(Level::Restricted, |rendered| {

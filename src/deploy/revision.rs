@@ -24,9 +24,9 @@ pub(super) struct Draft {
 pub(super) struct Packing(JoinHandle<Result<Draft>>);
 
 impl Packing {
-    pub fn begin(context: &Context<'_>, past: &Past, target: &Target) -> Packing {
-        let record = new_record(context, past, target, past.newest().unwrap_or(0) + 1, &preparing(target.operation));
-        Packing(tokio::task::spawn_blocking(move || storage::pack(&record).map(|packed| Draft { record, packed })))
+    pub fn begin(context: &Context<'_>, past: &Past, target: &Target) -> Result<Packing> {
+        let record = new_record(context, past, target, past.next_revision(context)?, &preparing(target.operation));
+        Ok(Packing(tokio::task::spawn_blocking(move || storage::pack(&record).map(|packed| Draft { record, packed }))))
     }
 
     /// Waits for it, and adds what only the plan knows.

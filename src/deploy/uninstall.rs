@@ -1,19 +1,24 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
 use super::hooks::Made;
-use super::kept::{self, Whose, whose};
+use super::kept::{self, HOLDS_DATA, Judge, Whose};
 use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
 use super::turns::Groups;
 use super::wait::Monitor;
 use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
-use crate::cluster::Kind;
+use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Result};
+use crate::identity;
+use crate::manifest::claims::Set;
 use crate::manifest::{HookEvent, Object, ObjectKey, Source};
 use crate::plan::ownership::Owner;
+use crate::plan::users::Workloads;
 use crate::plan::{self, Action, Inputs, Plan, Step};
 use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
+use futures::future::try_join_all;
+use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
 pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool) -> Result<Outcome> {
@@ -96,7 +101,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, 
 }
 
 /// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with
-/// `--delete-data` they go, and so does whatever else was kept because it holds data.
+/// `--delete-data` they go, and so does whatever else was kept because it holds data. What others use stays.
 pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete: bool, plan: &mut Plan) -> Result<()> {
     for step in plan.steps.iter_mut().filter(|step| delete && step.action == Action::Keep) {
         let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume");
@@ -104,24 +109,21 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
             step.action = Action::Prune;
         }
     }
-    let namespace = context.namespace.as_str();
-    let list = |kind: &'static str, selector: String| async move {
-        context.cluster.list(&Kind { api_version: "v1".into(), kind: kind.into() }, Some(namespace), &selector).await
-    };
-    let claims = list("PersistentVolumeClaim", String::new()).await?;
-    let identities = list("Secret", format!("{}={}", crate::identity::LABEL, context.release)).await?;
-    let claims = claims.into_iter().filter_map(|body| match whose(past, owner, &body) {
-        Whose::Ours => Some((body, "it holds data", delete)),
-        Whose::Unknown => Some((body, "it has the name of a volume of this release, and not the labels", false)),
+    let (claims, identities) = kept::data(context.cluster, owner).await?;
+    let judge = Judge { past, owner, plan };
+    let claims = claims.into_iter().filter_map(|body| match judge.whose(&body) {
+        Whose::Ours => Some((body, HOLDS_DATA, delete)),
+        Whose::Unknown(why) => Some((body, why, false)),
         Whose::Others => None,
     });
     let identities = identities.into_iter().map(|body| (body, "it holds an identity", delete));
+    let mut steps = Vec::new();
     for (body, why, delete) in claims.chain(identities) {
         let Some(object) = Object::from_body(body, Source::default()) else { continue };
         if plan.steps.iter().any(|step| step.key == object.key) {
             continue;
         }
-        plan.steps.push(Step {
+        steps.push(Step {
             key: object.key,
             api_version: "v1".to_owned(),
             action: if delete { Action::Prune } else { Action::Keep },
@@ -132,5 +134,73 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
             volumes: None,
         });
     }
+    plan.steps.extend(steps);
+    if delete { spare(context, past, owner, plan).await } else { Ok(()) }
+}
+
+/// Keeps the data that something of another owner uses, whatever the records and the marks say.
+async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Plan) -> Result<()> {
+    if !plan.with(Action::Prune).any(holds_data) {
+        return Ok(());
+    }
+    let workloads = workloads(context).await?;
+    let sets: Vec<Set> = Judge { past, owner, plan }.sets().into_iter().cloned().collect();
+    let sets: Vec<&Set> = sets.iter().collect();
+    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Prune && holds_data(step)) {
+        if let Some(user) = workloads.of_others(owner, &sets, &step.key) {
+            step.action = Action::Keep;
+            step.why = user;
+        }
+    }
+    let claims: BTreeSet<ObjectKey> =
+        plan.with(Action::Prune).filter(|step| step.key.kind == "PersistentVolumeClaim").map(|step| step.key.clone()).collect();
+    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Prune && step.key.kind == "PersistentVolume") {
+        let Some(volume) = context.cluster.get("v1", &step.key).await? else { continue };
+        let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default().to_owned();
+        let claim = ObjectKey {
+            group: String::new(),
+            kind: "PersistentVolumeClaim".to_owned(),
+            namespace: Some(text("namespace")),
+            name: text("name"),
+        };
+        if volume["status"]["phase"] == "Bound" && !claims.contains(&claim) {
+            step.action = Action::Keep;
+            step.why = format!("{claim} is bound to it, and stays");
+        }
+    }
     Ok(())
+}
+
+fn holds_data(step: &Step) -> bool {
+    let is_identity = || step.live.as_ref().is_some_and(|live| !live["metadata"]["labels"][identity::LABEL].is_null());
+    step.key.group.is_empty()
+        && match step.key.kind.as_str() {
+            "PersistentVolumeClaim" | "PersistentVolume" => true,
+            kind => kind == "Secret" && is_identity(),
+        }
+}
+
+/// Kinds whose pods may use data. Of those that the user may not list, the pods tell.
+const WORKLOADS: [(&str, &str); 6] = [
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "CronJob"),
+    ("batch/v1", "Job"),
+    ("v1", "ReplicationController"),
+];
+
+async fn workloads(context: &Context<'_>) -> Result<Workloads> {
+    let list = |(api_version, kind): (&str, &str)| {
+        let kind = Kind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        async move { context.cluster.list(&kind, Some(&context.namespace), "").await }
+    };
+    let others = WORKLOADS.map(|of| async move {
+        match list(of).await {
+            Err(error) if matches!(error.kind, ApiErrorKind::Forbidden | ApiErrorKind::UnknownKind) => Ok(Vec::new()),
+            listed => listed,
+        }
+    });
+    let (sets, pods, others) = futures::try_join!(list(("apps/v1", "StatefulSet")), list(("v1", "Pod")), try_join_all(others))?;
+    Ok(Workloads(sets.into_iter().chain(pods).chain(others.into_iter().flatten()).collect()))
 }

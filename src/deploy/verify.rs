@@ -29,7 +29,12 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let Some(deployed) = past.deployed() else {
         return Err(match past.newest() {
             None => storage::unknown_release(cluster, namespace, release).await,
-            Some(_) => Error::user(format!("release \"{release}\" has no deployed revision to compare with")),
+            // A status that someone changed is told as that.
+            Some(newest) => match storage::read_past(cluster, namespace, release, newest, |_, _| ()).await {
+                Err(error) => error,
+                Ok(record) if record.lacks_secrets() => storage::unverified(&record),
+                Ok(_) => Error::user(format!("release \"{release}\" has no deployed revision to compare with")),
+            },
         });
     };
     let (mut objects, mut sets) = (Vec::new(), Vec::new());
@@ -38,6 +43,9 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         objects.push(Arc::new(Sealed::from(object)));
     };
     let record = storage::read_past(cluster, namespace, release, deployed.revision, take).await?;
+    if let Some(warning) = record.signature_warning() {
+        context.warn(&warning);
+    }
     for node in identities::mark_with_current(context, &record.guard, &mut objects).await? {
         context.warn(&format!(
             "{node} runs with certificates that its Secrets no longer hold: `{}` restarts it with those that they hold now",

@@ -84,6 +84,8 @@ pub struct Plan {
     pub renew: Vec<Object>,
     /// Names of identity Secrets that exist and stay as they are.
     pub keep: Vec<String>,
+    /// Those of them that another release made: they become this one's.
+    pub take_up: Vec<TakenUp>,
     /// What pods will read: digests of the certificates in every Secret of the namespace.
     pub digests: BTreeMap<String, String>,
     /// The same before anything is written.
@@ -106,6 +108,13 @@ impl Plan {
         let written = self.create.iter().chain(&self.renew).map(|object| &object.key.name);
         written.chain(&self.keep).map(String::as_str).collect()
     }
+}
+
+/// A Secret that another release made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenUp {
+    pub name: String,
+    pub uid: String,
 }
 
 /// The names of all Secrets that the organization needs: those which [`plan`] wants to know of.
@@ -192,8 +201,14 @@ fn decide(
         }
     }
     plan.keep.retain(|name| plan.renew.iter().all(|object| object.key.name != *name));
+    plan.take_up = plan.keep.iter().filter_map(|name| taken_up(organization, name, existing.get(name)?)).collect();
     plan.warnings.extend(warnings(organization, wanted, existing, &plan, now));
     Ok(plan)
+}
+
+fn taken_up(organization: &Organization, name: &str, secret: &Value) -> Option<TakenUp> {
+    maker(secret).filter(|release| *release != organization.release)?;
+    Some(TakenUp { name: name.to_owned(), uid: secret["metadata"]["uid"].as_str()?.to_owned() })
 }
 
 fn only_credentials(wanted: Vec<&Wanted>) -> Vec<&Wanted> {
@@ -313,7 +328,12 @@ fn warnings(
         let Some(secret) = kept.or_else(|| written.get(name.as_str()).copied()) else { continue };
         let place = format!("Secret {}/{name}", organization.namespace);
         if kept.is_some() && !is_own(organization, secret) {
-            warnings.push(format!("{place} was not made by this release, and is used as it is"));
+            warnings.push(match maker(secret) {
+                Some(release) if organization.custody == Custody::Program => {
+                    format!("{place} was made by release \"{release}\", and is this release's from now on")
+                }
+                _ => format!("{place} was not made by this release, and is used as it is"),
+            });
         }
         let pem = certificate_key(content).and_then(|key| entry(secret, key));
         let Some(certificate) = pem.and_then(|pem| Certificate::from_pem(&pem, name).ok()) else { continue };
@@ -329,7 +349,12 @@ fn warnings(
 }
 
 fn is_own(organization: &Organization, secret: &Value) -> bool {
-    secret["metadata"]["labels"][LABEL].as_str() == Some(&organization.release)
+    maker(secret) == Some(&organization.release)
+}
+
+/// The release whose identity a Secret is.
+fn maker(secret: &Value) -> Option<&str> {
+    secret["metadata"]["labels"][LABEL].as_str()
 }
 
 /// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.

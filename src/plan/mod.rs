@@ -7,6 +7,7 @@ pub mod hooks;
 mod forms;
 pub mod mask;
 pub mod ownership;
+pub mod users;
 pub mod volumes;
 
 use crate::error::{Error, Place, Result};

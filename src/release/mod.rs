@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
+/// The last revision of a release. No release gets so far: a record of a higher number was written by hand, and is not read.
+pub const LAST_REVISION: u32 = 999_999_999;
+
 /// Helm's nine statuses, with Helm's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -234,6 +237,8 @@ pub enum Signature {
     Unsigned,
     /// The companion Secret, which holds the key, was not asked for, or is gone or damaged.
     Unchecked,
+    /// The companion Secret may not be read.
+    Denied,
 }
 
 impl Record {
@@ -242,11 +247,18 @@ impl Record {
         self.mask_key.is_empty()
     }
 
-    /// What to say of a record whose signature says nothing.
+    /// What to say of a record whose signature does not fit, or says nothing.
     pub fn signature_warning(&self) -> Option<String> {
         let Summary { release, revision, .. } = &self.summary;
         let why = match self.signature {
-            Signature::Verified | Signature::Broken => return None,
+            Signature::Verified => return None,
+            Signature::Broken => {
+                return Some(format!(
+                    "the record of revision {revision} of \"{release}\" was changed by someone else than kubectl-fabric: its signature \
+                     does not fit its content"
+                ));
+            }
+            Signature::Denied => "its companion Secret may not be read",
             Signature::Unsigned => "it was written before records were signed",
             Signature::Unchecked => "its companion Secret is gone or damaged",
         };

@@ -14,7 +14,10 @@ mod summary;
 mod write;
 
 pub use chart::{keep_chart, kept_chart};
-pub use read::{Readable, history, list, list_readable, read, read_past, read_with_secrets, unknown_release, without_secrets};
+pub use read::{
+    Readable, history, list, list_readable, read, read_past, read_to_show, read_with_secrets, unknown_release, unverified,
+    without_secrets,
+};
 pub use remove::{is_known, is_purged, purge, trim};
 pub use summary::read_entry;
 pub use write::{Packed, Restated, Written, begin_purge, create, new_key, pack, set_status, update};

@@ -90,14 +90,21 @@ pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Resul
     Ok(entries)
 }
 
-/// One revision, whole, with its secrets masked; the newest when none is named.
+/// One revision, whole, with its secrets masked; the newest when none is named. No Secret is read, so it is not verified.
 ///
 /// # Errors
 ///
 /// An unknown release (with the nearest name), an unknown revision (with those there are), a record that cannot be read.
 pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
     let revision = find(cluster, namespace, release, revision).await?;
-    load(cluster, namespace, release, revision, false, codec::decode_whole).await
+    load(cluster, namespace, release, revision, Purpose::Look, codec::decode_whole).await
+}
+
+/// Like [`read`], and verified if its companion may be read: its signature says what came of it.
+pub async fn read_to_show(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
+    let revision = find(cluster, namespace, release, revision).await?;
+    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| codec::decode_whole(summary, payload, state, None);
+    load(cluster, namespace, release, revision, Purpose::Show, masked).await
 }
 
 /// Like [`read`], with the secrets in their places: to apply it again.
@@ -106,7 +113,7 @@ pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: O
 ///
 /// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their place.
 pub async fn read_with_secrets(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
-    let record = load(cluster, namespace, release, revision, true, codec::decode_whole).await?;
+    let record = load(cluster, namespace, release, revision, Purpose::Act, codec::decode_whole).await?;
     if record.lacks_secrets() { Err(without_secrets(&record)) } else { Ok(record) }
 }
 
@@ -121,7 +128,12 @@ pub async fn read_past(
 ) -> Result<Record> {
     let decode =
         |summary, payload: &[u8], state, secrets: Option<&Secrets>| codec::decode(summary, payload, state, secrets, take);
-    load(cluster, namespace, release, revision, true, decode).await
+    load(cluster, namespace, release, revision, Purpose::Act, decode).await
+}
+
+/// The error for what would believe a record whose companion is gone, and with it the key that tells who wrote it.
+pub fn unverified(record: &Record) -> Error {
+    without_secrets(record).why("it holds the key that tells whether the record is as kubectl-fabric wrote it")
 }
 
 /// The error for what needs the secrets of a record that has lost them.
@@ -164,10 +176,24 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
     if let Some((_, elsewhere)) = names.iter().find(|(name, _)| name == release) {
         return error.hint(format!("it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"));
     }
-    match nearest(release, names.iter().map(|(name, _)| name.as_str())) {
+    // org8 is another organization than org1, and no typo of it.
+    let letters = |name: &str| name.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
+    let alike = names.iter().map(|(name, _)| name.as_str()).filter(|name| letters(name) != letters(release));
+    match nearest(release, alike) {
         Some(name) => error.hint(format!("did you mean \"{name}\"?")),
         None => error.hint("`kubectl fabric list` shows the releases there are"),
     }
+}
+
+/// What a record is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To look at it without reading Secrets.
+    Look,
+    /// To show it; whatever its signature says, that is shown with it.
+    Show,
+    /// To act on what it says: it must be as it was signed.
+    Act,
 }
 
 async fn load(
@@ -175,7 +201,7 @@ async fn load(
     namespace: &str,
     release: &str,
     revision: u32,
-    with_secrets: bool,
+    purpose: Purpose,
     decode: impl FnOnce(Summary, &[u8], State, Option<&Secrets>) -> Result<Record>,
 ) -> Result<Record> {
     let name = record_name(release, revision);
@@ -184,11 +210,14 @@ async fn load(
             .context(format!("revision {revision} of \"{release}\" cannot be read"))
             .now(format!("nothing was changed; the record is ConfigMap {namespace}/{name}"))
     };
-    let record = async { Ok(cluster.get("v1", &key("ConfigMap", namespace, &name)).await?) };
+    let record = async { Ok::<_, Error>(cluster.get("v1", &key("ConfigMap", namespace, &name)).await?) };
     let companion = async {
-        match with_secrets {
-            true => read_secrets(cluster, namespace, &name).await,
-            false => Ok(None),
+        if purpose == Purpose::Look {
+            return Ok::<_, Error>(Err(Signature::Unchecked));
+        }
+        match cluster.get("v1", &key("Secret", namespace, &name)).await {
+            Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => Ok(Err(Signature::Denied)),
+            body => Ok(secrets_in(cluster, namespace, &name, body?).await?.ok_or(Signature::Unchecked)),
         }
     };
     let (body, secrets) = futures::try_join!(record, companion)?;
@@ -205,10 +234,13 @@ async fn load(
         return Err(unreadable(Error::user("the record is damaged").why("its digest does not fit its content")));
     }
     let state: State = codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
-    let signature = sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str()));
-    let record = decode(summary, &payload, state, secrets.as_ref()).map_err(unreadable)?;
+    let signature = match &secrets {
+        Ok(secrets) => sign::verify(&body, Some(&secrets.signing_key)),
+        Err(unknown) => *unknown,
+    };
+    let record = decode(summary, &payload, state, secrets.as_ref().ok()).map_err(unreadable)?;
     match signature {
-        Signature::Broken => Err(unreadable(
+        Signature::Broken if purpose == Purpose::Act => Err(unreadable(
             Error::user("the record was changed by someone else than kubectl-fabric")
                 .why(format!("its signature does not fit its content; the key is in Secret {namespace}/{name}")),
         )),
@@ -239,7 +271,12 @@ pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, na
 
 /// `None` when the companion Secret, or a part of it, is gone or damaged.
 pub(super) async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
-    let Some(body) = cluster.get("v1", &key("Secret", namespace, name)).await? else { return Ok(None) };
+    let body = cluster.get("v1", &key("Secret", namespace, name)).await?;
+    secrets_in(cluster, namespace, name, body).await
+}
+
+async fn secrets_in(cluster: &Cluster, namespace: &str, name: &str, body: Option<Value>) -> Result<Option<Secrets>> {
+    let Some(body) = body else { return Ok(None) };
     let secrets = async {
         let mut bytes = binary(&body, "release")?;
         bytes.extend(other_parts(cluster, "Secret", namespace, name, &body).await?);

@@ -11,17 +11,26 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Deletes all that is kept of a release: every revision, part, companion and stored chart. Newest revision last, because it says most.
+/// Deletes all that is kept of a release: every revision, part, companion and stored chart. The newest revision goes last, because it says
+/// most, and its companion before it, because that tells whether it is to be believed.
 pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<()> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
     let mut records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
     records.sort_by_key(|body| read_entry(body).revision());
     let newest = records.pop();
     try_join_all(records.iter().map(|body| delete(cluster, "ConfigMap", namespace, body))).await?;
+    let revision = |body: &Value| body["metadata"]["labels"][format!("{DOMAIN}/revision")].clone();
+    let is_of_newest = |body: &Value| newest.as_ref().is_some_and(|newest| revision(newest) == revision(body));
     let selector = format!("{RECORD_LABEL} in (part,secrets,chart),{RELEASE_LABEL}={release}");
-    for of in ["Secret", "ConfigMap"] {
-        let there = cluster.list_metadata(&kind(of), Some(namespace), &selector).await?;
-        try_join_all(there.iter().map(|body| delete(cluster, of, namespace, body))).await?;
+    let secrets = cluster.list_metadata(&kind("Secret"), Some(namespace), &selector).await?;
+    let (companion, secrets): (Vec<Value>, Vec<Value>) = secrets.into_iter().partition(is_of_newest);
+    try_join_all(secrets.iter().map(|body| delete(cluster, "Secret", namespace, body))).await?;
+    let parts = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
+    try_join_all(parts.iter().map(|body| delete(cluster, "ConfigMap", namespace, body))).await?;
+    // Its parts are of no use without it.
+    let (first, parts): (Vec<&Value>, Vec<&Value>) = companion.iter().partition(|body| is_whole(body));
+    for companion in [first, parts] {
+        try_join_all(companion.into_iter().map(|body| delete(cluster, "Secret", namespace, body))).await?;
     }
     if let Some(newest) = newest {
         delete(cluster, "ConfigMap", namespace, &newest).await?;
@@ -29,16 +38,32 @@ pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResu
     Ok(())
 }
 
-/// Whether an uninstall has begun to delete the records of a release, of which this is the newest: it says so, unless someone else wrote
-/// that into it. Its companion, which has the key to tell, may be gone already.
-pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<bool> {
-    let name = record_name(release, revision);
+/// Whether an uninstall has begun to delete these records of a release: the newest says so, and its companion that no one else wrote
+/// that. Without a companion it is believed if it is the last of everything: who may write ConfigMaps cannot delete a Secret.
+pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, entries: &[Entry]) -> Result<bool> {
+    let Some(newest) = entries.last().filter(|newest| newest.summary().is_some_and(|it| it.status == Status::Uninstalled)) else {
+        return Ok(false);
+    };
+    let name = record_name(release, newest.revision());
     let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(false) };
     if annotation(&body, PURGED).is_none() {
         return Ok(false);
     }
     let secrets = read_secrets(cluster, namespace, &name).await?;
-    Ok(sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str())) != Signature::Broken)
+    match sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str())) {
+        Signature::Verified | Signature::Unsigned => Ok(true),
+        Signature::Broken => Ok(false),
+        Signature::Unchecked | Signature::Denied => {
+            let selector = format!("{RECORD_LABEL},{RELEASE_LABEL}={release}");
+            let secrets = cluster.list_metadata(&kind("Secret"), Some(namespace), &selector).await?;
+            Ok(entries.len() == 1 && !secrets.iter().any(is_whole))
+        }
+    }
+}
+
+/// Whether an object is no part of another: the first that is written, and that counts the parts.
+fn is_whole(body: &Value) -> bool {
+    !body["metadata"]["name"].as_str().unwrap_or_default().contains(".part")
 }
 
 /// Deletes one that was listed. With another UID it is another's, and this one is gone.

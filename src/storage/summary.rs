@@ -2,7 +2,7 @@
 
 use super::{DOMAIN_PREFIX, RECORD_LABEL, RELEASE_LABEL, annotation};
 use crate::manifest::DOMAIN;
-use crate::release::{Entry, Status, Summary};
+use crate::release::{Entry, LAST_REVISION, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -15,7 +15,9 @@ pub fn read_entry(body: &Value) -> Entry {
         .and_then(|rest| rest.strip_prefix('.'))
         .and_then(|rest| rest.rsplit_once(".v"))
         .and_then(|(release, revision)| {
-            Some((release.to_owned(), revision.parse().ok().filter(|revision| *revision < u32::MAX)?))
+            let number = revision.parse::<u32>().ok().filter(|number| *number <= LAST_REVISION)?;
+            // Another spelling of a number names no record.
+            (number.to_string() == revision).then(|| (release.to_owned(), number))
         })
         .unwrap_or_else(|| (name.to_owned(), 0));
     let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();

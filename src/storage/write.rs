@@ -1,6 +1,7 @@
 //! Writing a revision: pending first, its outcome later.
 
 use super::codec::{self, CHUNK};
+use super::read::read_secrets;
 use super::sign::{self, sign};
 use super::summary::{describe, labels};
 use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, key, part_name, record_name};
@@ -248,6 +249,7 @@ pub async fn begin_purge(cluster: &Cluster, restated: Restated<'_>, description:
 }
 
 /// Changes an earlier revision. It is signed again only if it is as it was signed before: a record that someone changed is not vouched for.
+/// The key is the release's, or another that the record's own companion holds.
 async fn restate(
     cluster: &Cluster,
     Restated { namespace, release, revision, signing_key }: Restated<'_>,
@@ -255,7 +257,13 @@ async fn restate(
 ) -> Result<(), ApiError> {
     let name = record_name(release, revision);
     let Some(mut body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(()) };
-    let is_signed = sign::verify(&body, Some(signing_key)) == Signature::Verified;
+    let verifies = |key: &str| sign::verify(&body, Some(key)) == Signature::Verified;
+    let own = match verifies(signing_key) {
+        true => None,
+        false => read_secrets(cluster, namespace, &name).await.ok().flatten().map(|secrets| secrets.signing_key),
+    };
+    let signing_key = own.as_deref().unwrap_or(signing_key);
+    let is_signed = verifies(signing_key);
     change(&mut body);
     if is_signed {
         sign(&mut body, signing_key);

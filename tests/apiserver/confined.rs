@@ -480,3 +480,193 @@ fn hooks_of_a_record_without_its_companion_are_not_run() {
     assert!(output.stderr.contains("the secrets of revision 2 of \"app\" cannot be read"), "{}", output.told());
     tenant.admin("uninstall", &["--yes", "--no-hooks"]).success();
 }
+
+/// What a user does who may write ConfigMaps and not read Secrets.
+impl Tenant {
+    fn label(&self, revision: u32, status: &str) {
+        let label = format!("kubectl-fabric.io/status={status}");
+        let record = format!("kubectl-fabric.v1.app.v{revision}");
+        self.kubectl().args(["label", "configmap", &record, "--overwrite", &label]).run().success();
+    }
+
+    /// Copies a record's ConfigMap to another revision, with other content, and without a companion.
+    fn plant(&self, from: u32, to: &str, status: &str, edit: impl FnOnce(&mut Value, &mut Value)) {
+        let name = format!("kubectl-fabric.v1.app.v{from}");
+        let mut record = self.kubectl().args(["get", "configmap", &name, "-o", "json"]).run().success().json();
+        let (mut payload, mut state) = (unpacked(&record["binaryData"]["release"]), unpacked(&record["binaryData"]["state"]));
+        edit(&mut payload, &mut state);
+        let bytes = packed(&payload);
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let metadata = &record["metadata"];
+        record["metadata"] = json!({"name": format!("kubectl-fabric.v1.app.v{to}"), "namespace": self.namespace,
+            "labels": metadata["labels"], "annotations": metadata["annotations"]});
+        record["metadata"]["labels"]["kubectl-fabric.io/revision"] = json!(to);
+        record["metadata"]["labels"]["kubectl-fabric.io/status"] = json!(status);
+        record["metadata"]["annotations"]["kubectl-fabric.io/digest"] = json!(digest);
+        record["binaryData"] =
+            json!({"release": BASE64_STANDARD.encode(bytes), "state": BASE64_STANDARD.encode(self::packed(&state))});
+        self.kubectl().args(["create", "-f", "-"]).stdin(record.to_string()).run().success();
+    }
+
+    fn word(&self) -> Option<String> {
+        let greeting = self.cluster.get("configmap", "greeting", Some(&self.namespace))?;
+        greeting["data"]["word"].as_str().map(str::to_owned)
+    }
+
+    /// Runs what believes no record, and sees that it writes nothing and names a way out.
+    #[track_caller]
+    fn disbelieves(&self, verb: &str, args: &[&str], why: &str) -> String {
+        let mut output = None;
+        let requests = self.cluster.requests(|| output = Some(self.admin(verb, args).exits(1)));
+        let written: Vec<_> = requests.iter().filter(|request| request.writes()).collect();
+        assert!(written.is_empty(), "{verb} {args:?}: {written:#?}");
+        let output = output.expect("it ran");
+        assert!(output.stderr.contains(why) && output.stderr.contains("hint: "), "{}", output.told());
+        output.stderr
+    }
+}
+
+const FORGED: &str = "the record was changed by someone else than kubectl-fabric";
+const UNVERIFIED: &str = "it holds the key that tells whether the record is as kubectl-fabric wrote it";
+
+#[test]
+fn no_verb_believes_a_status_that_a_writer_of_config_maps_wrote() {
+    let Some(tenant) = Tenant::new() else { return };
+    tenant.label(2, "uninstalled");
+    tenant.label(1, "failed");
+    let chart = tenant.chart();
+    for (verb, args) in [
+        ("upgrade", &["--install"][..]),
+        ("upgrade", &["--install", "--chart", chart.as_str()]),
+        ("upgrade", &[]),
+        ("install", &["--chart", chart.as_str()]),
+        ("rollback", &[]),
+        ("uninstall", &["--yes"]),
+        ("uninstall", &["--yes", "--delete-data"]),
+    ] {
+        let said = tenant.disbelieves(verb, args, FORGED);
+        assert!(said.contains("upgrade app") && said.contains("--reset-values` with the chart"), "{verb} {args:?}: {said}");
+    }
+    assert!(tenant.admin("drift", &[]).exits(1).stderr.contains(FORGED));
+    assert_eq!(tenant.word().as_deref(), Some("ho"));
+    // The way out; then the release goes.
+    tenant.admin("upgrade", &["--reset-values", "--chart", &chart, "--set", "word=ho"]).success();
+    tenant.admin("uninstall", &["--yes"]).success();
+    assert_eq!(tenant.word(), None);
+    assert!(
+        tenant
+            .cluster
+            .list("configmap,secret,lease", &tenant.namespace)
+            .iter()
+            .all(|it| it["metadata"]["name"] == "kube-root-ca.crt")
+    );
+}
+
+#[test]
+fn a_record_without_its_companion_decides_nothing() {
+    let Some(tenant) = Tenant::new() else { return };
+    let empty = |payload: &mut Value, state: &mut Value| {
+        payload["chart"] = json!({"name": "kafka", "version": "0.1.0", "digest": "", "embedded": true});
+        for field in ["userValues", "computedValues"] {
+            payload[field] = json!({});
+        }
+        payload["objects"] = json!([]);
+        payload["hooks"] = json!([]);
+        state["inventory"] = json!([]);
+    };
+    tenant.plant(2, "3", "deployed", empty);
+    // It has neither values nor a chart for an upgrade.
+    for args in [&[][..], &["--set", "word=x"], &["--reset-values"], &["--reuse-values"]] {
+        tenant.disbelieves("upgrade", args, UNVERIFIED);
+    }
+    let warned = tenant.admin("drift", &[]);
+    assert!(warned.stderr.contains("the record of revision 3 of \"app\" cannot be verified"), "{}", warned.told());
+    // A rollback without a number passes over nothing that may have been deployed.
+    let forget = |revision: &str| {
+        let record = format!("kubectl-fabric.v1.app.v{revision}");
+        tenant.kubectl().args(["delete", "configmap", &record]).run().success();
+    };
+    forget("3");
+    tenant.plant(2, "4", "failed", empty);
+    tenant.label(2, "failed");
+    let said = tenant.disbelieves("rollback", &[], FORGED);
+    assert!(said.contains("revision 2 of \"app\"") && said.contains("rollback app"), "{said}");
+    tenant.label(2, "deployed");
+    forget("4");
+    // What a verified record says the release consists of goes.
+    tenant.plant(2, "3", "deployed", empty);
+    let gone = tenant.admin("uninstall", &["--yes"]).success();
+    assert_eq!(tenant.word(), None, "{}", gone.told());
+    // Where none is verified, nothing is believed.
+    tenant.admin("install", &["--chart", &tenant.chart()]).success();
+    tenant.plant(1, "2", "deployed", empty);
+    forget("1");
+    let said = tenant.disbelieves("uninstall", &["--yes"], "no other is verified");
+    assert!(said.contains("kubectl delete configmap kubectl-fabric.v1.app.v2"), "{said}");
+    assert_eq!(tenant.word().as_deref(), Some("hi"));
+    tenant.admin("upgrade", &["--reset-values", "--chart", &tenant.chart()]).success();
+    tenant.admin("uninstall", &["--yes"]).success();
+    assert_eq!(tenant.word(), None);
+}
+
+#[test]
+fn a_number_that_was_planted_does_not_end_a_release() {
+    let Some(tenant) = Tenant::new() else { return };
+    for number in ["4294967295", "4294967294", "1000000000", "02"] {
+        let planted = format!("kubectl-fabric.v1.app.v{number}");
+        tenant.plant(2, number, "failed", |_, _| ());
+        tenant.admin("upgrade", &["--set", &format!("word=of-{number}")]).success();
+        assert_eq!(tenant.word(), Some(format!("of-{number}")));
+        tenant.kubectl().args(["delete", "configmap", &planted]).run().success();
+    }
+    tenant.plant(2, "999999999", "failed", |_, _| ());
+    for verb in ["upgrade", "rollback", "upgrade --dry-run=server"] {
+        let said = tenant.admin(verb, &[]).exits(4).stderr;
+        assert!(said.contains("cannot have a revision after 999999999"), "{said}");
+        assert!(said.contains("kubectl delete configmap kubectl-fabric.v1.app.v999999999"), "{said}");
+    }
+    tenant.kubectl().args(["delete", "configmap", "kubectl-fabric.v1.app.v999999999"]).run().success();
+    tenant.admin("upgrade", &[]).success();
+    tenant.admin("uninstall", &["--yes"]).success();
+}
+
+#[test]
+fn a_sound_record_stays_sound_when_the_newest_has_no_companion() {
+    let Some(tenant) = Tenant::new() else { return };
+    tenant.plant(2, "3", "deployed", |_, _| ());
+    tenant.admin("upgrade", &["--reset-values", "--chart", &tenant.chart(), "--set", "word=new"]).success();
+    let history = tenant.admin("history", &["-o", "json"]).success().json();
+    let statuses: Vec<&str> = history.as_array().expect("a list").iter().filter_map(|it| it["status"].as_str()).collect();
+    assert_eq!(statuses, ["superseded", "superseded", "superseded", "deployed"]);
+    tenant.admin("rollback", &["2"]).success();
+    assert_eq!(tenant.word().as_deref(), Some("ho"));
+    // One by one: a record has its own key.
+    for revision in [1, 2, 4, 5] {
+        let shown = tenant.admin("get values", &["--revision", &revision.to_string()]).success();
+        assert!(!shown.stderr.contains("warning"), "{}", shown.told());
+    }
+}
+
+#[test]
+fn what_shows_a_record_says_that_it_is_forged_or_not_verified() {
+    let Some(tenant) = Tenant::new() else { return };
+    let viewer = ["create", "role", "viewer", "--verb=get,list", "--resource=configmaps", "-n", &tenant.namespace];
+    tenant.cluster.kubectl().args(viewer).run().success();
+    let user = format!("viewer-{}", tenant.cluster.network());
+    let binding = ["create", "rolebinding", "viewer", "--role=viewer", "--user", &user, "-n", &tenant.namespace];
+    tenant.cluster.kubectl().args(binding).run().success();
+    let looks = [("get values", &[][..]), ("get all", &[]), ("get manifest", &["-o", "json"]), ("diff revision", &["1", "2"])];
+    for (verb, args) in looks {
+        let sound = tenant.admin(verb, args).success();
+        assert!(!sound.stderr.contains("warning"), "{}", sound.told());
+        let denied = tenant.admin(verb, &[args, &["--as", &user]].concat()).success();
+        let words = "the record of revision 2 of \"app\" cannot be verified: its companion Secret may not be read";
+        assert!(denied.stderr.contains(words), "{}", denied.told());
+    }
+    tenant.forge_with(2, "a guess", |payload, _| payload["userValues"]["word"] = json!("forged"));
+    for (verb, args) in looks {
+        let forged = tenant.admin(verb, args).success();
+        let words = "the record of revision 2 of \"app\" was changed by someone else than kubectl-fabric";
+        assert!(forged.stderr.contains(words), "{}", forged.told());
+    }
+}

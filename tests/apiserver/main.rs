@@ -10,6 +10,7 @@ mod cases;
 mod client;
 mod confined;
 mod counts;
+mod data;
 mod empty_keys;
 mod fabric;
 mod guards;

@@ -374,3 +374,22 @@ fn who_may_not_write_is_told_before_anything_is_written() {
     }
     assert_eq!(release.statuses(), ["deployed"]);
 }
+
+#[test]
+fn an_uninstall_of_several_looks_up_all_names_first() {
+    let Some(release) = Release::new() else { return };
+    release.install(&["--set", "nodes=0"]).success();
+    let output = release.command(&["uninstall"], &["apq"]).run().exits(1);
+    assert!(
+        output.stderr.contains("release \"apq\" not found") && output.stderr.contains("nothing was changed"),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("did you mean \"app\"?"), "{}", output.stderr);
+    assert_eq!(release.statuses(), ["deployed"]);
+    // Another number is another organization.
+    let digits = release.cluster.fabric().args(["status", "app7", "-n", &release.namespace]).run().exits(1);
+    assert!(!digits.stderr.contains("did you mean"), "{}", digits.stderr);
+    release.command(&["uninstall"], &["app"]).run().success();
+    assert_eq!(release.leftovers(), Vec::<String>::new());
+}
