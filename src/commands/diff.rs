@@ -118,10 +118,10 @@ struct StatusArguments {
 pub struct Shown {
     /// Lines to show around each change
     #[arg(short = 'C', long = "context-lines", value_name = "N", default_value_t = 3)]
-    context_lines: usize,
+    pub context_lines: usize,
 
     #[command(flatten)]
-    output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
@@ -195,6 +195,7 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
                 after: None,
                 why: String::new(),
                 volumes: None,
+                theirs: Vec::new(),
             }
         })
         .collect();
@@ -207,19 +208,13 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
         after: None,
         why: String::new(),
         volumes: None,
+        theirs: Vec::new(),
     }));
     Plan { steps, hooks: Vec::new() }
 }
 
 /// Prints the differences, with where the chart came from if one was rendered; status 2 when there are some and it was asked for.
-pub fn print(
-    edge: &Edge,
-    plan: &Plan,
-    masker: &Masker,
-    chart: Option<&Origin>,
-    shown: &Shown,
-    exit_code: bool,
-) -> Result<ExitCode> {
+fn print(edge: &Edge, plan: &Plan, masker: &Masker, chart: Option<&Origin>, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
     match shown.output.output {
         Format::Table => {
             if let Some(origin) = chart {
@@ -238,7 +233,23 @@ pub fn print(
     Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
 
-fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
+/// A unified diff in its usual colors.
+pub fn colored(diff: &str) -> Text {
+    let mut text = Text::default();
+    for line in diff.lines() {
+        let style = match line.as_bytes().first() {
+            Some(b'+') => GREEN,
+            Some(b'-') => RED,
+            Some(b'@') => CYAN,
+            _ => anstyle::Style::new(),
+        };
+        text.push_styled(style, line);
+        text.push("\n");
+    }
+    text
+}
+
+pub fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
@@ -248,16 +259,7 @@ fn text(plan: &Plan, masker: &Masker, context: usize) -> Text {
         let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
         text.push_styled(BOLD, format!("{} ({of}{}{why})", step.key, to_do(step.action)));
         text.push("\n");
-        for line in unified(step, context, masker).lines() {
-            let style = match line.as_bytes().first() {
-                Some(b'+') => GREEN,
-                Some(b'-') => RED,
-                Some(b'@') => CYAN,
-                _ => anstyle::Style::new(),
-            };
-            text.push_styled(style, line);
-            text.push("\n");
-        }
+        text.append(&colored(&unified(step, context, masker)));
         text.push("\n");
     };
     differing(plan).for_each(|step| add(step, ""));

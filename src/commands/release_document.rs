@@ -124,7 +124,8 @@ pub fn hook_changes(plan: &Plan) -> Value {
     Value::Array(changes.collect())
 }
 
-fn change(step: &Step) -> Value {
+/// One object of [`changes`].
+pub fn change(step: &Step) -> Value {
     json!({
         "action": step.action,
         "apiVersion": step.api_version,

@@ -5,22 +5,25 @@ use super::turns::Groups;
 use super::volumes;
 use super::wait::{Awaited, Monitor};
 use super::{Event, Writer, account};
-use crate::cluster::{ApiErrorKind, ApiResult, Apply, Delete, Expects};
+use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::outline::ReadOutline;
 use crate::manifest::{ObjectKey, Sealed, kinds, order};
 use crate::plan::compare::owned_fields;
 use crate::plan::ownership::{Owner, owner_of};
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Plan, Step, foreign};
 use futures::StreamExt;
 use futures::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Writes begun at once, of as many requests as the cluster room lets be under way. Were all begun at once, the renewal of the lock would
 /// stand in the queue behind them, and the lock be lost.
 pub const IN_FLIGHT: usize = 32;
+
+/// How often fields are taken over of an object that changes meanwhile.
+const CLAIMS: usize = 10;
 
 /// UIDs of what was written, for the inventory.
 pub type Uids<'p> = HashMap<&'p ObjectKey, String>;
@@ -207,6 +210,9 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
         (Action::Change, Some(uid), None) => Expects::Uid(uid),
         _ => Expects::Absent,
     };
+    if step.action == Action::Change && !step.theirs.is_empty() {
+        claim(writer, step).await?;
+    }
     let body = put(writer, wanted, expects).await?;
     let action = match step.action {
         Action::Create => "created",
@@ -215,6 +221,29 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     };
     writer.context.progress.event(&Event::Applied { action: action.to_owned(), object: step.key.to_string() });
     Ok(body)
+}
+
+/// Makes what others added ours alone, so that the apply that follows removes it: an apply leaves what another manager set, too.
+/// Ended in between, the next run finds fields of ours that are not wanted, and applies.
+async fn claim(writer: &Writer<'_>, step: &Step) -> Result<()> {
+    let cluster = writer.context.cluster;
+    let failed = |error: ApiError| Error::from(error).context(format!("cannot take over fields of {}", step.key));
+    for attempt in 0.. {
+        let live = cluster.get(&step.api_version, &step.key).await.map_err(failed)?;
+        // Another object, or none: the apply says so.
+        let Some(live) = live.filter(|live| live["metadata"]["uid"].as_str() == step.uid().as_deref()) else { return Ok(()) };
+        let Some(managers) = foreign::claim(&live, &step.api_version, &step.theirs) else { return Ok(()) };
+        let version = &live["metadata"]["resourceVersion"];
+        let patch = json!({"metadata": {"uid": step.uid(), "resourceVersion": version, "managedFields": managers}});
+        writer.check()?;
+        match cluster.merge_patch(&step.api_version, &step.key, &patch).await {
+            Ok(_) => return Ok(()),
+            // A controller wrote its status in between.
+            Err(error) if error.kind == ApiErrorKind::Conflict && attempt < CLAIMS => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Writes an object if what is there is what the plan saw: nothing, or the object of this UID. Returns its outline.

@@ -52,6 +52,17 @@ pub async fn check(
         let step = &mut plan.steps[index];
         match answer? {
             Ok(after) => plan::settle(step, after),
+            // Seen, not refused: what an upgrade needs for it.
+            Err(error) if error.kind == ApiErrorKind::Conflict && options.tell_refusals => {
+                let conflicts: Vec<String> = Problem::of(step, error).places().into_iter().map(|place| place.note).collect();
+                let wanted = step.wanted.clone().expect("only what is wanted is tried");
+                let forced = Apply { dry_run: true, force: true, ..Apply::default() };
+                match context.cluster.apply(wanted.as_ref(), forced).await {
+                    Ok(after) => plan::settle(step, after),
+                    Err(error) => problems.push(Problem::of(step, error)),
+                }
+                step.why = format!("only with --force-conflicts: {}", conflicts.join(", "));
+            }
             Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
             // It was told when the object was looked for.
             Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {}
@@ -66,7 +77,8 @@ pub async fn check(
         }
     }
     drop(answers);
-    problems.extend(try_hooks(context, &plan.hooks, force).await);
+    problems.extend(try_removals(context, plan).await);
+    problems.extend(try_hooks(context, &plan.hooks, force || options.tell_refusals).await);
     let mut troubles = Vec::new();
     for trouble in volumes::plan(context, past, sets, plan, options, just_made, claims).await? {
         match trouble {
@@ -82,6 +94,23 @@ pub async fn check(
         false => report(context, problems),
     };
     Err(volumes::report(error, &troubles))
+}
+
+/// Tries the removal of what others added. It is no part of what an apply tries: these fields become ours first.
+async fn try_removals(context: &Context<'_>, plan: &mut Plan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Change && !step.theirs.is_empty()) {
+        let (Some(live), Some(after)) = (&step.live, &step.after) else { continue };
+        let Some(patch) = plan::diff::merge_patch(live, after) else { continue };
+        match context.cluster.try_merge_patch(&step.api_version, &step.key, &patch).await {
+            Ok(mut after) => {
+                plan::compare::forget_managed_fields(&mut after);
+                step.after = Some(after);
+            }
+            Err(error) => problems.push(Problem::of(step, error)),
+        }
+    }
+    problems
 }
 
 /// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name is taken comes last among what the
@@ -311,7 +340,7 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     error = error.at_all(problems.iter().flat_map(Problem::places));
     if conflicts {
         error = error.why("fields that another manager set are not taken over unless that is asked for").hint(format!(
-            "see what would change with `{}`; take the fields over with --force-conflicts",
+            "see what would change with `{}` and the same values; take the fields over with --force-conflicts",
             context.command("diff upgrade")
         ));
     }

@@ -43,7 +43,7 @@ use crate::manifest::{Hook, ObjectKey, Sealed};
 use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
-use crate::plan::{self, Action, Inputs, Plan, Step};
+use crate::plan::{self, Action, Additions, Inputs, Look, Plan, Step};
 use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
 use apply::Uids;
@@ -282,8 +282,11 @@ async fn compare(
     let mut warnings = target.warnings.clone();
     let sought = inventory.iter().chain(&run);
     let unserved = if options.tell_refusals { Unserved::Missing } else { Unserved::Refused };
-    let shown = options.dry_run != DryRun::No;
-    let (live, told) = observe::observe(context, &target.manifest.objects, sought, shown, unserved).await?;
+    let look = Look {
+        shown: options.dry_run != DryRun::No,
+        additions: if options.force_conflicts { Additions::Go } else { Additions::Stay },
+    };
+    let (live, told) = observe::observe(context, &target.manifest.objects, sought, look, unserved).await?;
     warnings.extend(told);
     if let Some(unlisted) = unlisted {
         return Err(unlisted);

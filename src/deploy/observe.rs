@@ -5,7 +5,7 @@ use super::{Context, rights};
 use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
 use crate::error::{Error, Place as Spot, Result};
 use crate::manifest::{Hook, ObjectKey, Sealed, Source};
-use crate::plan::{Live, Seen};
+use crate::plan::{Live, Look, Seen};
 use crate::release::InventoryItem;
 use crate::storage::RECORD_LABEL;
 use futures::future::try_join_all;
@@ -30,7 +30,7 @@ pub enum Unserved {
 
 /// Live objects of these identities, and warnings about kinds that the server does not serve.
 ///
-/// Cluster-wide objects are read one by one: a LIST would bring everyone's. `shown` is whether somebody wants to see what leaves.
+/// Cluster-wide objects are read one by one: a LIST would bring everyone's.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub async fn observe<'a>(
     context: &Context<'_>,
     wanted: &'a [Arc<Sealed>],
     inventory: impl IntoIterator<Item = &'a InventoryItem>,
-    shown: bool,
+    look: Look,
     unserved: Unserved,
 ) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
@@ -52,7 +52,7 @@ pub async fn observe<'a>(
     }
     let reads = kinds.into_values().map(|(kind, sought)| async move {
         let sought = Arc::new(sought);
-        (read(context, &kind, &sought, shown).await, kind, sought)
+        (read(context, &kind, &sought, look).await, kind, sought)
     });
     let mut live = Live::new();
     let mut warnings = Vec::new();
@@ -135,11 +135,11 @@ fn no_longer_served(kind: &Kind, sought: &Sought) -> String {
     format!("the server does not serve {api_version} {kind}: these objects are missing, and cannot be made: {}", names.join(", "))
 }
 
-async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, shown: bool) -> ApiResult<Live> {
+async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, look: Look) -> ApiResult<Live> {
     let Some(first) = sought.keys().next().filter(|key| key.namespace.is_some()).cloned() else {
         let reads = sought.iter().map(|(key, wanted)| async move {
             let body = context.cluster.get(&kind.api_version, key).await?;
-            Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body, shown))))
+            Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body, look))))
         });
         return Ok(try_join_all(reads).await?.into_iter().flatten().collect());
     };
@@ -149,7 +149,7 @@ async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, shown: b
         // All of one place differ in their names alone.
         let key = ObjectKey { name: name.to_owned(), ..first.clone() };
         if let Some(wanted) = sought.get(&key) {
-            live.insert(key, Seen::new(wanted.as_deref(), body, shown));
+            live.insert(key, Seen::new(wanted.as_deref(), body, look));
         }
     };
     context.cluster.list_into(kind, namespace.as_deref(), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await

@@ -188,6 +188,9 @@ impl Needs {
             Action::Create => self.object(key, api_version, &["create", "patch"]),
             Action::Change | Action::Recreate => {
                 self.object(key, api_version, &["patch"]);
+                if !step.theirs.is_empty() {
+                    self.object(key, api_version, &["get"]);
+                }
                 if step.action == Action::Recreate || check::may_be_recreated(step, options) {
                     self.object(key, api_version, &["create", "delete", "get"]);
                 }

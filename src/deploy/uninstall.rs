@@ -14,7 +14,7 @@ use crate::manifest::claims::Set;
 use crate::manifest::{HookEvent, Object, ObjectKey, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::users::Workloads;
-use crate::plan::{self, Action, Inputs, Plan, Step};
+use crate::plan::{self, Action, Inputs, Look, Plan, Step};
 use crate::release::{Entry, InventoryItem, Status};
 use crate::storage;
 use futures::future::try_join_all;
@@ -93,7 +93,7 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, 
     if inventory.is_empty() {
         return Ok(());
     }
-    let (live, _) = observe::observe(writer.context, &[], &inventory, false, Unserved::Missing).await?;
+    let (live, _) = observe::observe(writer.context, &[], &inventory, Look::default(), Unserved::Missing).await?;
     let (wanted, hooks, events, owner) = (Vec::new(), Vec::new(), &[][..], &prepared.owner);
     let plan =
         plan::make(Inputs { wanted, live, inventory: &inventory, hooks, events, confined: &[], owner, take_ownership: false })?;
@@ -132,6 +132,7 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
             after: None,
             why: why.to_owned(),
             volumes: None,
+            theirs: Vec::new(),
         });
     }
     plan.steps.extend(steps);

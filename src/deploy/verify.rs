@@ -10,11 +10,12 @@ use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::claims::Set;
 use crate::manifest::{DeletePolicy, Hook, HookEvent, Object, Sealed};
+use crate::plan::compare::same_but_for_bookkeeping;
 use crate::plan::confine::{self, Provenance, Reach};
 use crate::plan::hooks::HookStep;
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
-use crate::plan::{self, Action, Inputs, Plan};
+use crate::plan::{self, Action, Additions, Inputs, Look, Plan};
 use crate::release::{Record, Summary};
 use crate::storage;
 use futures::future::join_all;
@@ -22,7 +23,8 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What an upgrade would put right: objects that differ from the deployed manifest, or are gone. Written by nobody but the server's dry-run.
+/// What others did since the last operation: objects that differ from the deployed manifest, have more than it says, or are gone. The
+/// plan is what puts them right; nothing is written.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
     let past = Past::of(storage::history(cluster, namespace, release).await?);
@@ -53,7 +55,8 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         ));
     }
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
-    let (live, warnings) = observe::observe(context, &objects, &[], true, Unserved::Missing).await?;
+    let look = Look { shown: true, additions: Additions::Told };
+    let (live, warnings) = observe::observe(context, &objects, &[], look, Unserved::Missing).await?;
     for warning in warnings {
         context.warn(&warning);
     }
@@ -80,7 +83,15 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     };
     for (index, answer) in changed.into_iter().zip(answers) {
         match answer {
-            Ok(after) => plan::settle(&mut plan.steps[index], after),
+            Ok(after) => {
+                let step = &mut plan.steps[index];
+                plan::settle(step, after);
+                // Whether we are noted as the manager of what is as it was applied is no difference.
+                let same = step.live.iter().zip(&step.after).all(|(live, after)| same_but_for_bookkeeping(live, after));
+                if step.action == Action::Change && same && step.added().next().is_none() {
+                    step.action = Action::Unchanged;
+                }
+            }
             // A drifted field that cannot be set back is drift all the same.
             Err(error) if error.kind == ApiErrorKind::Invalid => plan.steps[index].why = error.message,
             Err(error) => return Err(error.into()),
@@ -158,7 +169,7 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
 async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
     let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
     let sought: Vec<_> = tests.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
-    let (live, _) = observe::observe(context, &[], &sought, false, Unserved::Missing).await?;
+    let (live, _) = observe::observe(context, &[], &sought, Look::default(), Unserved::Missing).await?;
     let (hooks, events) = (tests.iter().collect(), &[HookEvent::Test][..]);
     let inputs =
         Inputs { wanted: Vec::new(), live, inventory: &[], hooks, events, confined: &[], owner: &owner, take_ownership: false };

@@ -408,5 +408,6 @@ fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
         after: Some(after),
         why: whys.join("; "),
         volumes: None,
+        theirs: Vec::new(),
     })
 }

@@ -4,6 +4,7 @@
 //! Both can be told from the live object. Where the server writes a value in a form of its own (`1000m` becomes `1`), the answer here is a
 //! cautious "maybe", and a dry-run decides.
 
+use super::defaults::is_servers;
 use serde_json::{Map, Value};
 
 /// Our name as a field manager.
@@ -11,22 +12,70 @@ pub const FIELD_MANAGER: &str = "kubectl-fabric";
 
 /// Whether the live object already is what applying `wanted` would make it. False means: perhaps not.
 pub fn is_settled(wanted: &Value, live: &Value) -> bool {
-    let owned = owned_fields(live);
-    let Some(owned) = owned else { return false };
-    holds(wanted, live, Some(owned)) && !owns_unwanted(owned, wanted)
+    let Some(owned) = owned_fields(live) else { return false };
+    let ours = Ours::Of(owned);
+    let is_so = fields(wanted).all(|(name, value)| match name.as_str() {
+        // Nobody is the manager of what an object is called.
+        "apiVersion" | "kind" => live[name] == *value,
+        "metadata" => fields(value)
+            .filter(|(name, _)| !matches!(name.as_str(), "name" | "namespace"))
+            .all(|(name, value)| holds(value, &live["metadata"][name], ours.field("metadata").field(name))),
+        _ => holds(value, &live[name], ours.field(name)),
+    });
+    is_so && !owns_unwanted(owned, wanted)
+}
+
+fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
 }
 
 /// Whether `live` holds all that `wanted` says of one field.
 pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
-    holds(wanted, live, None)
+    holds(wanted, live, Ours::Unasked)
 }
 
 /// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never applied it.
 pub fn owned_fields(live: &Value) -> Option<&Value> {
-    live.pointer("/metadata/managedFields")?.as_array()?.iter().find_map(|entry| {
-        let ours = entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply" && entry["subresource"].is_null();
-        ours.then(|| &entry["fieldsV1"])
-    })
+    let entries = live.pointer("/metadata/managedFields")?.as_array()?;
+    entries.iter().find(|entry| is_applied_by_us(entry)).map(|entry| &entry["fieldsV1"])
+}
+
+pub fn is_applied_by_us(entry: &Value) -> bool {
+    entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply" && entry["subresource"].is_null()
+}
+
+/// What we applied of a live object, without what the server and others added; all of it when we never applied it.
+pub fn applied(live: &Value) -> Value {
+    let Some(owned) = owned_fields(live) else { return live.clone() };
+    let mut body = kept(live, owned);
+    for field in ["apiVersion", "kind"] {
+        body[field] = live[field].clone();
+    }
+    for field in ["name", "namespace"] {
+        if let Some(value) = live["metadata"].get(field) {
+            body["metadata"][field] = value.clone();
+        }
+    }
+    body
+}
+
+fn kept(live: &Value, owned: &Value) -> Value {
+    match (live, owned.as_object()) {
+        (Value::Object(fields), Some(owned)) if !owned.is_empty() => {
+            let kept =
+                fields.iter().filter_map(|(name, value)| Some((name.clone(), kept(value, owned.get(&format!("f:{name}"))?))));
+            Value::Object(kept.collect())
+        }
+        (Value::Array(items), Some(entries)) if !entries.is_empty() => {
+            let named = owned_items(owned);
+            let kept = items.iter().filter_map(|item| match named.iter().find(|(key, _)| is_named(item, key)) {
+                Some((_, owned)) => Some(kept(item, owned)),
+                None => named.is_empty().then(|| item.clone()),
+            });
+            kept.collect()
+        }
+        _ => live.clone(),
+    }
 }
 
 /// Drops the server's notes about who set which field.
@@ -53,33 +102,82 @@ pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
     stripped(one) == stripped(other)
 }
 
-/// Whether `live` holds everything that `wanted` says. Fields that only the server or others set do not matter.
-fn holds(wanted: &Value, live: &Value, owned: Option<&Value>) -> bool {
+/// What of a value is ours.
+#[derive(Clone, Copy)]
+enum Ours<'a> {
+    /// It does not matter.
+    Unasked,
+    /// These entries of fieldsV1.
+    Of(&'a Value),
+    /// All of it: a map or list that is written as a whole, or a part of one.
+    All,
+    /// Nothing: somebody else wrote it last.
+    Lost,
+}
+
+impl<'a> Ours<'a> {
+    fn field(self, name: &str) -> Ours<'a> {
+        match self {
+            Ours::Of(owned) => Ours::entry(owned.get(format!("f:{name}"))),
+            other => other,
+        }
+    }
+
+    /// Of an item of a list that has neither keys nor a set's values.
+    fn item(self) -> Ours<'a> {
+        match self {
+            Ours::Of(_) => Ours::Unasked,
+            other => other,
+        }
+    }
+
+    fn entry(below: Option<&'a Value>) -> Ours<'a> {
+        match below {
+            None => Ours::Lost,
+            Some(below) if below.as_object().is_none_or(Map::is_empty) => Ours::All,
+            Some(below) => Ours::Of(below),
+        }
+    }
+}
+
+/// Whether `live` holds everything that `wanted` says. Fields that only the server or others set do not matter, but where a map or list
+/// is written as a whole: there, more is different.
+fn holds(wanted: &Value, live: &Value, ours: Ours) -> bool {
     match (wanted, live) {
         (Value::Object(wanted), live) if wanted.values().all(Value::is_null) && live.is_null() => true,
+        // Be it equal, it is to be ours, too: if not, it would stay when it is no longer wanted.
+        _ if matches!(ours, Ours::Lost) => is_empty(wanted) && is_empty(live),
         (Value::Object(wanted), Value::Object(live)) => {
-            wanted.iter().filter(|(_, value)| !value.is_null()).all(|(name, value)| {
-                let owned = owned.and_then(|owned| owned.get(format!("f:{name}")));
-                match live.get(name) {
-                    Some(live) => holds(value, live, owned),
+            let more = || live.iter().filter(|(name, _)| wanted.get(*name).is_none_or(Value::is_null));
+            (!matches!(ours, Ours::All) || more().all(|(name, value)| is_servers(name, value)))
+                && wanted.iter().filter(|(_, value)| !value.is_null()).all(|(name, value)| match live.get(name) {
+                    Some(live) => holds(value, live, ours.field(name)),
                     None => is_empty(value),
-                }
-            })
+                })
         }
-        (Value::Array(wanted), Value::Array(live)) => match &owned.map(owned_items).unwrap_or_default()[..] {
-            items @ [(first, _), ..] => wanted.iter().all(|item| {
-                let owned = items.iter().find(|(key, _)| is_named(item, key)).map(|(_, owned)| *owned);
-                live.iter().any(|live| first.keys().all(|key| matches(item, live, key)) && holds(item, live, owned))
-            }),
-            [] if is_set(owned) => wanted.iter().all(|item| live.contains(item)),
-            [] => wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live, None)),
-        },
+        (Value::Array(wanted), Value::Array(live)) => {
+            let (named, is_set) = match ours {
+                Ours::Of(owned) => (owned_items(owned), is_set(owned)),
+                _ => (Vec::new(), false),
+            };
+            match &named[..] {
+                [(first, _), ..] => wanted.iter().all(|item| {
+                    let owned = named.iter().find(|(key, _)| is_named(item, key)).map(|(_, owned)| *owned);
+                    let is_it = |live: &Value| first.keys().all(|key| matches(item, live, key));
+                    live.iter().any(|live| is_it(live) && holds(item, live, Ours::entry(owned)))
+                }),
+                [] if is_set => wanted.iter().all(|item| live.contains(item)),
+                [] => {
+                    wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live, ours.item()))
+                }
+            }
+        }
         (wanted, live) => wanted == live || (is_empty(wanted) && is_empty(live)),
     }
 }
 
 /// The server does not keep empty maps and lists of most fields: wanting one is wanting none.
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(fields) => fields.values().all(is_empty),
@@ -93,12 +191,12 @@ fn owned_items(owned: &Value) -> Vec<(Map<String, Value>, &Value)> {
     owned.as_object().into_iter().flatten().filter_map(|(name, below)| Some((parse_key(name)?, below))).collect()
 }
 
-fn parse_key(name: &str) -> Option<Map<String, Value>> {
+pub(super) fn parse_key(name: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(name.strip_prefix("k:")?).ok()
 }
 
-fn is_set(owned: Option<&Value>) -> bool {
-    owned.and_then(Value::as_object).is_some_and(|entries| entries.keys().any(|name| name.starts_with("v:")))
+fn is_set(owned: &Value) -> bool {
+    owned.as_object().is_some_and(|entries| entries.keys().any(|name| name.starts_with("v:")))
 }
 
 /// Two items are one when a key field is equal, or left to its default by the wanted one.
@@ -107,7 +205,7 @@ fn matches(wanted: &Value, live: &Value, key: &str) -> bool {
 }
 
 /// Whether a wanted item is the one of this key: equal, or left to its default.
-fn is_named(item: &Value, key: &Map<String, Value>) -> bool {
+pub(super) fn is_named(item: &Value, key: &Map<String, Value>) -> bool {
     key.iter().all(|(field, value)| item.get(field).is_none_or(|wanted| wanted == value))
 }
 
@@ -184,6 +282,45 @@ mod tests {
         assert!(is_settled(&wanted, &body(json!(["a", "b"]))));
         assert!(!is_settled(&wanted, &body(json!(["b", "a"]))));
         assert!(!is_settled(&wanted, &body(json!(["a", "b", "c"]))));
+    }
+
+    #[test]
+    fn a_field_more_or_less_in_a_list_that_is_written_whole_is_a_difference() {
+        let rule = json!({"from": [{"podSelector": {"matchLabels": {"a": "b"}}}], "ports": [{"port": 7051}]});
+        let wanted = json!({"spec": {"ingress": [rule]}});
+        let body = |rule: Value, fields: Value| live(json!({"spec": {"ingress": [rule]}, "metadata": {}}), fields);
+        let ours = json!({"f:spec": {"f:ingress": {}}});
+        let mut defaulted = rule.clone();
+        defaulted["ports"][0]["protocol"] = json!("TCP");
+        assert!(is_settled(&wanted, &body(defaulted.clone(), ours.clone())), "what the server adds does not matter");
+        assert!(
+            !is_settled(&json!({"spec": {"ingress": [{"ports": rule["ports"]}]}}), &body(defaulted.clone(), ours)),
+            "it opens"
+        );
+        let lost = json!({"f:spec": {"f:policyTypes": {}}});
+        let wanted = json!({"spec": {"ingress": [rule], "policyTypes": ["Ingress"]}});
+        let mut theirs = body(defaulted, lost);
+        theirs["spec"]["policyTypes"] = json!(["Ingress"]);
+        assert!(!is_settled(&wanted, &theirs), "another wrote the list last");
+
+        let wanted = json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
+        let equal =
+            |fields: Value| live(json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}}), fields);
+        assert!(is_settled(&wanted, &equal(json!({"f:data": {"f:a": {}, "f:b": {}}}))));
+        assert!(!is_settled(&wanted, &equal(json!({"f:data": {"f:a": {}}}))), "another set it, and it is to be ours");
+    }
+
+    #[test]
+    fn what_was_applied_is_shown_without_what_was_added() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:a": {}}},
+            "f:spec": {"f:args": {}, "f:ports": {"k:{\"port\":7051,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}}}});
+        let body = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "x", "uid": "1", "labels": {"a": "1", "b": "2"}},
+            "spec": {"clusterIP": "10.0.0.1", "args": ["a"], "ports": [{"port": 7051, "protocol": "TCP"}, {"port": 22, "protocol": "TCP"}]},
+            "status": {}});
+        let expected = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x", "labels": {"a": "1"}},
+            "spec": {"args": ["a"], "ports": [{"port": 7051}]}});
+        assert_eq!(applied(&live(body, fields)), expected);
     }
 
     #[test]

@@ -285,6 +285,7 @@ mod tests {
             after: None,
             why: String::new(),
             volumes: None,
+            theirs: Vec::new(),
         }
     }
 

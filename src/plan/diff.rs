@@ -1,10 +1,13 @@
 //! What a plan changes, as text: a unified diff of YAML per object, secrets masked.
 
 use super::mask::Masker;
-use super::{Action, Step};
+use super::{Action, Step, compare};
 use crate::yaml;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use similar::TextDiff;
+
+/// What the server keeps about writing an object.
+const KEPT: [&str; 6] = ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"];
 
 /// The diff of one step; empty for what stays as it is.
 ///
@@ -15,9 +18,41 @@ pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
         Action::Create => (None, step.wanted.as_ref().map(|wanted| wanted.body())),
         Action::Change => (step.live.clone(), step.after.clone().or_else(|| expected(step))),
         Action::Recreate => (step.live.clone(), expected(step)),
-        Action::Prune => (step.live.clone(), None),
+        // As it was applied: the server adds as much again.
+        Action::Prune => (step.live.as_ref().map(compare::applied), None),
     };
     text_diff(&shown(before.as_ref(), masker), &shown(after.as_ref(), masker), context)
+}
+
+/// What others did to an object that this step puts right: from what was applied to what is there.
+pub fn unified_drift(step: &Step, context: usize, masker: &Masker) -> String {
+    let (applied, there) = match step.action {
+        Action::Unchanged | Action::Keep => return String::new(),
+        Action::Create => (step.wanted.as_ref().map(|wanted| wanted.body()), None),
+        _ => (step.after.clone().or_else(|| expected(step)), step.live.clone()),
+    };
+    text_diff(&shown(applied.as_ref(), masker), &shown(there.as_ref(), masker), context)
+}
+
+/// The JSON merge patch (RFC 7396) from one state of an object to another, without what the server keeps about writing it; `None` when
+/// there is no difference.
+pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+    fn between(from: &Map<String, Value>, to: &Map<String, Value>, skipped: &[&str]) -> Map<String, Value> {
+        let gone = from.keys().filter(|name| to.get(*name).is_none()).map(|name| (name.clone(), Value::Null));
+        let changed = to.iter().filter(|(name, value)| from.get(*name) != Some(value)).map(|(name, value)| {
+            let value = match (from.get(name), value) {
+                (Some(Value::Object(from)), Value::Object(to)) => {
+                    Value::Object(between(from, to, if name == "metadata" { &KEPT } else { &[] }))
+                }
+                (_, value) => value.clone(),
+            };
+            (name.clone(), value)
+        });
+        gone.chain(changed).filter(|(name, _)| !skipped.contains(&name.as_str())).collect()
+    }
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return None };
+    let patch = between(from, to, &["status"]);
+    (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 fn text_diff(before: &str, after: &str, context: usize) -> String {
@@ -55,7 +90,7 @@ fn shown(body: Option<&Value>, masker: &Masker) -> String {
         fields.sort_keys();
     }
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"] {
+        for field in KEPT {
             metadata.remove(field);
         }
     }

@@ -43,6 +43,7 @@ impl HookStep {
             after: None,
             why,
             volumes: None,
+            theirs: Vec::new(),
         };
         Some(HookStep { hook: hook.clone(), events, step })
     }

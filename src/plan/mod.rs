@@ -2,7 +2,9 @@
 
 pub mod compare;
 pub mod confine;
+pub mod defaults;
 pub mod diff;
+pub mod foreign;
 pub mod hooks;
 mod forms;
 pub mod mask;
@@ -13,6 +15,7 @@ pub mod volumes;
 use crate::error::{Error, Place, Result};
 use crate::manifest::{self, Hook, HookEvent, ObjectKey, Sealed, outline};
 use crate::release::InventoryItem;
+use foreign::{Foreign, Standing};
 use hooks::HookStep;
 use ownership::Owner;
 use serde_json::Value;
@@ -50,9 +53,16 @@ pub struct Step {
     pub why: String,
     /// What its claims and pods need before it is created, of a StatefulSet.
     pub volumes: Option<Box<Volumes>>,
+    /// What others set in it: what the change removes, or to `drift` all of it.
+    pub theirs: Vec<Foreign>,
 }
 
 impl Step {
+    /// What others added, and is to go.
+    pub fn added(&self) -> impl Iterator<Item = &Foreign> {
+        self.theirs.iter().filter(|foreign| foreign.standing == Standing::Added)
+    }
+
     /// The UID of the live object.
     pub fn uid(&self) -> Option<String> {
         self.live.as_ref()?.pointer("/metadata/uid")?.as_str().map(str::to_owned)
@@ -93,23 +103,50 @@ pub struct Seen {
     pub body: Value,
     /// Whether applying what is wanted of it would change nothing.
     settled: bool,
+    theirs: Vec<Foreign>,
+}
+
+/// What is looked at in live objects, beside whether they are as wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether somebody wants to see what leaves.
+    pub shown: bool,
+    pub additions: Additions,
+}
+
+/// What becomes of what others added to objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Additions {
+    /// It stays, but for what we once wanted, too.
+    #[default]
+    Stay,
+    /// It goes.
+    Go,
+    /// It is told, with everything else that others set.
+    Told,
 }
 
 impl Seen {
     /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only a
-    /// remnant stays, so that the whole cluster is never held at once; and the outline of what leaves, unless that is `shown`.
-    pub fn new(wanted: Option<&Sealed>, mut body: Value, shown: bool) -> Seen {
-        match wanted {
-            Some(wanted) if compare::is_settled(&wanted.body(), &body) => {
-                Seen { body: outline::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true }
-            }
-            Some(_) => Seen { body, settled: false },
-            None if !shown => Seen { body: outline::outline(body), settled: false },
-            None => {
-                compare::forget_managed_fields(&mut body);
-                Seen { body, settled: false }
-            }
+    /// remnant stays, so that the whole cluster is never held at once; and the outline of what leaves, unless that is shown.
+    pub fn new(wanted: Option<&Sealed>, body: Value, look: Look) -> Seen {
+        let Some(wanted) = wanted else {
+            let body = if look.shown { body } else { outline::outline(body) };
+            return Seen { body, settled: false, theirs: Vec::new() };
+        };
+        let tree = wanted.body();
+        let is_settled = compare::is_settled(&tree, &body);
+        if is_settled && look.additions == Additions::Stay {
+            return Seen { body: outline::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true, theirs: Vec::new() };
         }
+        let found = foreign::find(&tree, &body);
+        let theirs = match look.additions {
+            Additions::Told => found,
+            additions => foreign::to_remove(found, &body, additions == Additions::Go),
+        };
+        let settled = is_settled && theirs.iter().all(|foreign| foreign.standing == Standing::Allowed);
+        let body = if settled { outline::remnant(&wanted.key.group, &wanted.key.kind, body) } else { body };
+        Seen { body, settled, theirs }
     }
 }
 
@@ -146,7 +183,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let mut steps: Vec<Step> = wanted
         .into_iter()
         .map(|object| {
-            let seen = live.remove(&object.key);
+            let mut seen = live.remove(&object.key);
             let action = match &seen {
                 None => Action::Create,
                 Some(seen) if seen.settled => Action::Unchanged,
@@ -156,11 +193,12 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
                 key: object.key.clone(),
                 api_version: object.api_version.clone(),
                 action,
-                live: seen.map(|seen| seen.body),
-                after: None,
                 wanted: Some(object),
+                after: None,
                 why: String::new(),
                 volumes: None,
+                theirs: seen.as_mut().map(|seen| std::mem::take(&mut seen.theirs)).unwrap_or_default(),
+                live: seen.map(|seen| seen.body),
             }
         })
         .collect();
@@ -184,6 +222,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
                 after: None,
                 why,
                 volumes: None,
+                theirs: Vec::new(),
             })
         })
         .collect();
@@ -203,7 +242,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
 fn refuse_foreign(inputs: &Inputs) -> Result<()> {
     let Inputs { wanted, live, hooks, events, confined, owner, take_ownership, .. } = inputs;
     let whose = |key: &ObjectKey| {
-        let Seen { body, settled } = live.get(key)?;
+        let Seen { body, settled, .. } = live.get(key)?;
         // What is settled has our marks: they are wanted of it, too.
         let is_ours = *settled || owner.owns(body);
         let identity = hooks::holds_identity(body).then(|| "it holds an identity, which is never taken over".to_owned());
@@ -262,11 +301,16 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
 /// What a dry-run said about a change: the object as it would be. A change that changes nothing is none.
 pub fn settle(step: &mut Step, mut after: Value) {
     let same = step.live.as_ref().is_some_and(|live| compare::same_but_for_bookkeeping(live, &after));
-    // An object that we never applied is applied even if it is equal, so that its fields become ours.
-    let ours = step.live.as_ref().is_some_and(|live| compare::owned_fields(live).is_some());
-    if step.action == Action::Change && same && ours {
-        step.action = Action::Unchanged;
+    // What another manager set is applied even if it is equal, so that it becomes ours.
+    let owned = step.live.as_ref().and_then(compare::owned_fields);
+    let ours = owned.is_some() && owned == compare::owned_fields(&after);
+    if step.action == Action::Change && same && step.added().next().is_none() {
+        match ours {
+            true => step.action = Action::Unchanged,
+            false => step.why = "only who manages its fields changes".to_owned(),
+        }
     }
+    step.added().for_each(|foreign| foreign.field.remove(&mut after));
     // They have told what they can, and are as large as the rest.
     step.live.iter_mut().chain([&mut after]).for_each(compare::forget_managed_fields);
     step.after = Some(after);
@@ -277,6 +321,8 @@ mod tests {
     use super::*;
     use crate::manifest::{DeletePolicy, Object, Source};
     use serde_json::json;
+
+    const SHOWN: Look = Look { shown: true, additions: Additions::Stay };
 
     fn owner() -> Owner {
         Owner { release: "org1".into(), namespace: "org1".into() }
@@ -290,7 +336,7 @@ mod tests {
     }
 
     fn live(objects: &[Object]) -> Live {
-        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone(), true))).collect()
+        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone(), SHOWN))).collect()
     }
 
     fn item(object: &Object) -> InventoryItem {
@@ -441,7 +487,7 @@ mod tests {
         let mut there = wanted.body.clone();
         there["metadata"]["managedFields"] =
             json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
-        let seen = Seen::new(Some(&wanted.clone().into()), there.clone(), true);
+        let seen = Seen::new(Some(&wanted.clone().into()), there.clone(), SHOWN);
         let mut plan = plan(vec![wanted.clone()], Live::from([(wanted.key.clone(), seen)]), &[]).unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);

@@ -11,6 +11,7 @@ mod client;
 mod confined;
 mod counts;
 mod data;
+mod drift;
 mod empty_keys;
 mod fabric;
 mod guards;

@@ -121,7 +121,7 @@ fn a_run_that_ends_between_claim_and_set_is_finished_by_the_next() {
     let thirty = ["--set", "peers.persistence.size=30Gi", "--force-conflicts"];
     release.run("upgrade", &thirty).success();
     let drift = release.run("drift", &[]).exits(2);
-    assert!(drift.stdout.contains("PersistentVolumeClaim") && drift.stdout.contains("+      storage: 30Gi"), "{}", drift.stdout);
+    assert!(drift.stdout.contains("PersistentVolumeClaim") && drift.stdout.contains("-      storage: 30Gi"), "{}", drift.stdout);
     assert!(drift.stdout.contains("`upgrade --recreate StatefulSet/peer0` expands it"), "{}", drift.stdout);
     release.resizing(|| release.run("upgrade", &["--recreate", "StatefulSet/peer0"]).success());
     assert_eq!(release.size("ledger"), "30Gi");

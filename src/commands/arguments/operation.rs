@@ -105,7 +105,7 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub wait_for_jobs: bool,
 
-    /// Take over fields that another manager set (kubectl edit, another tool)
+    /// Take over fields that another manager set (kubectl edit, another tool), and remove what others added
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
