@@ -16,6 +16,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resource {
+    /// The version that is served.
+    pub api_version: String,
     pub plural: String,
     pub namespaced: bool,
     /// Whether the server lists its objects. Reviews and bindings are only ever created.
@@ -33,10 +35,12 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// How objects of a kind are addressed. A kind that is not served is asked for once more: it may have been defined since.
+    /// How objects of a kind are addressed: in the version named, or, when the server does not serve the kind in it any more, in another of
+    /// its group. A kind that is not served is asked for once more: it may have been defined since.
     pub async fn resource(&self, transport: &Transport, kind: &Kind) -> ApiResult<Resource> {
         if let Some(row) = kinds::lookup(&kind.api_version, &kind.kind) {
-            return Ok(Resource { plural: row.plural.to_owned(), namespaced: row.namespaced, listable: true });
+            let (api_version, plural) = (kind.api_version.clone(), row.plural.to_owned());
+            return Ok(Resource { api_version, plural, namespaced: row.namespaced, listable: true });
         }
         // Held while asking, so that of many objects of one group only the first asks.
         let mut groups = self.groups.lock().await;
@@ -44,15 +48,23 @@ impl Discovery {
             return Ok(resource.clone());
         }
         let served = fetch_group(transport, &kind.api_version).await?;
-        let found = served.get(&kind.kind).cloned();
         groups.insert(kind.api_version.clone(), served);
-        found.ok_or_else(|| {
-            ApiError::local(
-                ApiErrorKind::UnknownKind,
-                &format!("find the kind {} of {}", kind.kind, kind.api_version),
-                format!("the server has no kind {} in {}", kind.kind, kind.api_version),
-            )
-        })
+        if let Some(resource) = groups[&kind.api_version].get(&kind.kind) {
+            return Ok(resource.clone());
+        }
+        for version in fetch_versions(transport, &kind.api_version).await? {
+            if !groups.contains_key(&version) {
+                let served = fetch_group(transport, &version).await?;
+                groups.insert(version.clone(), served);
+            }
+            // One that stands for another version was found for that one.
+            let found = groups[&version].get(&kind.kind).filter(|resource| resource.api_version == version).cloned();
+            if let Some(resource) = found {
+                groups.entry(kind.api_version.clone()).or_default().insert(kind.kind.clone(), resource.clone());
+                return Ok(resource);
+            }
+        }
+        Err(unknown(kind, String::new()))
     }
 
     /// Every `group/version` and `group/version/Kind` that is served, sorted.
@@ -97,6 +109,26 @@ fn call(path: String, accept: &'static str) -> Call {
     Call::get("discover", path, "ask the server which kinds it knows".to_owned()).accept(accept)
 }
 
+/// The error for a kind that is not served in the version named; `instead` says in which it is.
+pub(super) fn unknown(kind: &Kind, instead: String) -> ApiError {
+    let Kind { api_version, kind } = kind;
+    let words = format!("find the kind {kind} of {api_version}");
+    ApiError::local(ApiErrorKind::UnknownKind, &words, format!("the server has no kind {kind} in {api_version}{instead}"))
+}
+
+/// The versions in which the server serves the group of one, that one left out, in the server's order.
+async fn fetch_versions(transport: &Transport, api_version: &str) -> ApiResult<Vec<String>> {
+    let Some((group, _)) = api_version.split_once('/') else { return Ok(Vec::new()) };
+    let group = match transport.json(&call(format!("/apis/{group}"), JSON)).await {
+        Ok(group) => group,
+        Err(error) if error.code == 404 => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let versions = group["versions"].as_array().into_iter().flatten();
+    let versions = versions.filter_map(|version| version["groupVersion"].as_str()).filter(|version| *version != api_version);
+    Ok(versions.map(str::to_owned).collect())
+}
+
 fn root(api_version: &str) -> String {
     format!("/{}/{api_version}", if api_version.contains('/') { "apis" } else { "api" })
 }
@@ -104,13 +136,13 @@ fn root(api_version: &str) -> String {
 /// The kinds of one group and version; none when the server does not serve it.
 async fn fetch_group(transport: &Transport, api_version: &str) -> ApiResult<Served> {
     match transport.json(&call(root(api_version), JSON)).await {
-        Ok(list) => Ok(read_group(&list)),
+        Ok(list) => Ok(read_group(api_version, &list)),
         Err(error) if error.code == 404 => Ok(Served::new()),
         Err(error) => Err(error),
     }
 }
 
-fn read_group(list: &Value) -> Served {
+fn read_group(api_version: &str, list: &Value) -> Served {
     let resources = list["resources"].as_array().into_iter().flatten();
     resources
         .filter_map(|resource| {
@@ -119,7 +151,15 @@ fn read_group(list: &Value) -> Served {
             let namespaced = resource["namespaced"].as_bool()?;
             (!plural.contains('/')).then(|| {
                 let kind = resource["kind"].as_str().unwrap_or_default().to_owned();
-                (kind, Resource { plural: plural.to_owned(), namespaced, listable: lists(resource) })
+                (
+                    kind,
+                    Resource {
+                        api_version: api_version.to_owned(),
+                        plural: plural.to_owned(),
+                        namespaced,
+                        listable: lists(resource),
+                    },
+                )
             })
         })
         .collect()
@@ -161,15 +201,17 @@ fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
         let name = group["metadata"]["name"].as_str().unwrap_or_default();
         for version in group["versions"].as_array().into_iter().flatten() {
             let Some(number) = version["version"].as_str() else { continue };
+            let api_version = if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
             let resources = version["resources"].as_array().into_iter().flatten();
             let served = resources.filter_map(|resource| {
+                let api_version = api_version.clone();
                 let kind = resource["responseKind"]["kind"].as_str()?;
                 let plural = resource["resource"].as_str()?.to_owned();
                 let namespaced = resource["scope"] == "Namespaced";
-                Some((kind.to_owned(), Resource { plural, namespaced, listable: lists(resource) }))
+                Some((kind.to_owned(), Resource { api_version, plural, namespaced, listable: lists(resource) }))
             });
-            let api_version = if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
-            all.insert(api_version, served.collect());
+            let served = served.collect();
+            all.insert(api_version, served);
         }
     }
     all
@@ -182,17 +224,23 @@ mod tests {
 
     #[test]
     fn both_forms_of_discovery_say_the_same() {
-        let one = read_group(&json!({"resources": [
-            {"name": "widgets", "kind": "Widget", "namespaced": true, "verbs": ["get", "list"]},
-            {"name": "widgets/status", "kind": "Widget", "namespaced": true},
-        ]}));
+        let one = read_group(
+            "example.com/v1",
+            &json!({"resources": [
+                {"name": "widgets", "kind": "Widget", "namespaced": true, "verbs": ["get", "list"]},
+                {"name": "widgets/status", "kind": "Widget", "namespaced": true},
+            ]}),
+        );
         let all = read_aggregated(
             &json!({"items": [{"metadata": {"name": "example.com"}, "versions": [{"version": "v1", "resources": [
                 {"resource": "widgets", "responseKind": {"group": "example.com", "version": "v1", "kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]},
             ]}]}]}),
         );
         assert_eq!(all["example.com/v1"], one);
-        assert_eq!(one["Widget"], Resource { plural: "widgets".to_owned(), namespaced: true, listable: true });
+        assert_eq!(
+            one["Widget"],
+            Resource { api_version: "example.com/v1".to_owned(), plural: "widgets".to_owned(), namespaced: true, listable: true }
+        );
         assert_eq!(one.len(), 1);
     }
 }

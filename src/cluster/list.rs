@@ -50,15 +50,15 @@ impl List {
         &self.inner.transport
     }
 
-    /// The path to list or watch, and the words for it.
-    pub async fn target(&self) -> ApiResult<(String, String)> {
+    /// The path to list or watch, the words for it, and the version that is served.
+    pub async fn target(&self) -> ApiResult<(String, String, String)> {
         let resource = self.inner.discovery.resource(self.transport(), &self.kind).await?;
         let namespace = self.namespace.as_deref().filter(|_| resource.namespaced);
         let words = match namespace {
             Some(namespace) => format!("list {} in namespace {namespace}", resource.plural),
             None => format!("list {}", resource.plural),
         };
-        Ok((requests::path(&self.kind.api_version, &resource.plural, namespace, None), words))
+        Ok((requests::path(&resource.api_version, &resource.plural, namespace, None), words, resource.api_version))
     }
 
     /// Reads all pages.
@@ -73,8 +73,8 @@ impl List {
         T: Default + Send + 'static,
         F: Fn(&mut T, Value) + Send + Sync + 'static,
     {
-        let (path, words) = self.target().await?;
-        let kind = self.kind.clone();
+        let (path, words, api_version) = self.target().await?;
+        let kind = Kind { api_version, ..self.kind.clone() };
         let add = Arc::new(move |whole: &mut T, item| add(whole, with_kind(item, &kind)));
         match self.pages(&path, &words, &add).await {
             Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words, &add).await,
@@ -85,11 +85,12 @@ impl List {
     /// Reads one page of at most so many items: for who does not want to hold more of a large list at once. It begins where the page before
     /// says.
     pub async fn page<T: Default>(&self, limit: usize, next: &str, add: impl Fn(&mut T, Value)) -> ApiResult<Page<T>> {
-        let (path, words) = self.target().await?;
+        let (path, words, api_version) = self.target().await?;
+        let kind = Kind { api_version, ..self.kind.clone() };
         let call = self.call(&path, &words, &limit.to_string(), next);
         let body = self.transport().send(&call).await?;
         let (mut items, (tell, mut told)) = (T::default(), oneshot::channel());
-        let page = Pages { add: |item| add(&mut items, with_kind(item, &self.kind)), tell: Some(tell) };
+        let page = Pages { add: |item| add(&mut items, with_kind(item, &kind)), tell: Some(tell) };
         transport::read_json(&call.words, &body, page)?;
         let Metadata { next, version } = told.try_recv().unwrap_or_default();
         Ok(Page { items, next, version })

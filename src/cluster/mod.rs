@@ -316,6 +316,11 @@ impl Cluster {
         Ok(self.resource(&kind.api_version, &kind.kind).await?.namespaced)
     }
 
+    /// The version in which the server serves a kind: the one named if it does, else another of its group.
+    pub async fn served_version(&self, kind: &Kind) -> ApiResult<String> {
+        Ok(self.resource(&kind.api_version, &kind.kind).await?.api_version)
+    }
+
     /// Who the server takes us for; an empty name when it does not tell (before Kubernetes 1.28, or forbidden).
     pub async fn whoami(&self) -> ApiResult<Whoami> {
         reviews::whoami(&self.inner.transport).await
@@ -598,24 +603,34 @@ impl Cluster {
         }
     }
 
+    /// The path of an object, in a version that is served: one is as good as another to name it.
     async fn path(&self, api_version: &str, key: &ObjectKey, words: &str) -> ApiResult<String> {
         let address = Address { api_version, kind: &key.kind, namespace: key.namespace.as_deref(), name: &key.name };
-        self.address_path(&address, words, true).await
+        let resource = self.resource(api_version, &key.kind).await?;
+        path_of(&address, &resource, words, true)
     }
 
-    /// The path of an object, or (for create) of its kind.
+    /// The path of an object that is sent, or (for create) of its kind: in the version that the object has.
     async fn address_path(&self, address: &Address<'_>, words: &str, named: bool) -> ApiResult<String> {
         let resource = self.resource(address.api_version, address.kind).await?;
-        let namespace = match (resource.namespaced, address.namespace) {
-            (false, _) => None,
-            (true, Some(namespace)) => Some(namespace),
-            (true, None) => {
-                let message = format!("a {} lives in a namespace, and none is given", address.kind);
-                return Err(ApiError::local(ApiErrorKind::Invalid, words, message));
-            }
-        };
-        Ok(requests::path(address.api_version, &resource.plural, namespace, named.then_some(address.name)))
+        if resource.api_version != address.api_version {
+            let kind = Kind { api_version: address.api_version.to_owned(), kind: address.kind.to_owned() };
+            return Err(discovery::unknown(&kind, format!("; it has it in {}", resource.api_version)));
+        }
+        path_of(address, &resource, words, named)
     }
+}
+
+fn path_of(address: &Address<'_>, resource: &Resource, words: &str, named: bool) -> ApiResult<String> {
+    let namespace = match (resource.namespaced, address.namespace) {
+        (false, _) => None,
+        (true, Some(namespace)) => Some(namespace),
+        (true, None) => {
+            let message = format!("a {} lives in a namespace, and none is given", address.kind);
+            return Err(ApiError::local(ApiErrorKind::Invalid, words, message));
+        }
+    };
+    Ok(requests::path(&resource.api_version, &resource.plural, namespace, named.then_some(address.name)))
 }
 
 /// Words of apiserver's `BeforeDelete` and of its storage's `Preconditions.Check`: the answer has no reason of its own.

@@ -610,13 +610,30 @@ mod tests {
     #[tokio::test]
     async fn a_kind_is_looked_up_once_and_once_more_when_it_was_not_there() {
         let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
-        let server = Scripted::start([Reply::code(404), Reply::ok(&widgets), Reply::ok("{}"), Reply::ok("{}")]).await;
+        let gone = [Reply::code(404), Reply::code(404)];
+        let server = Scripted::start(gone.into_iter().chain([Reply::ok(&widgets), Reply::ok("{}"), Reply::ok("{}")])).await;
         let cluster = server.cluster(impatient()).await;
         let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
         assert_eq!(cluster.apply(&body, Apply::default()).await.unwrap_err().kind, ApiErrorKind::UnknownKind);
         cluster.apply(&body, Apply::default()).await.unwrap();
         cluster.apply(&body, Apply::default()).await.unwrap();
-        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 2), ("discover", 2)]));
+        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 2), ("discover", 3)]));
+    }
+
+    #[tokio::test]
+    async fn a_kind_of_a_version_from_before_is_read_in_the_one_that_is_served_and_not_sent() {
+        let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
+        let group = json!({"versions": [{"groupVersion": "example.com/v2", "version": "v2"}]});
+        let replies = [Reply::code(404), Reply::ok(&group), Reply::ok(&widgets), Reply::ok(json!({"items": [{}]}))];
+        let server = Scripted::start(replies).await;
+        let cluster = server.cluster(impatient()).await;
+        let kind = Kind { api_version: "example.com/v1".to_owned(), kind: "Widget".to_owned() };
+        assert_eq!(cluster.list(&kind, None, "").await.unwrap()[0]["apiVersion"], "example.com/v2");
+        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+        let error = cluster.apply(&body, Apply::default()).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::UnknownKind);
+        assert!(error.message.ends_with("it has it in example.com/v2"), "{}", error.message);
+        assert!(server.lines()[3].starts_with("GET /apis/example.com/v2/widgets"), "{:?}", server.lines());
     }
 
     #[tokio::test]

@@ -184,7 +184,7 @@ impl<T: Send + 'static> Watcher<T> {
     }
 
     async fn open(&mut self, version: String) -> ApiResult<()> {
-        let (path, words) = self.list.target().await?;
+        let (path, words, _) = self.list.target().await?;
         let parameters = [
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),

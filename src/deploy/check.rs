@@ -64,8 +64,10 @@ pub async fn check(
                 step.why = format!("only with --force-conflicts: {}", conflicts.join(", "));
             }
             Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
-            // It was told when the object was looked for.
-            Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {}
+            // When it is in no version, that was told when the object was looked for.
+            Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {
+                step.why = if step.live.is_some() { error.message } else { String::new() };
+            }
             Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
                 step.action = Action::Recreate;
                 step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");

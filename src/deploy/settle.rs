@@ -94,8 +94,16 @@ impl Terms {
     /// object is taken for one of a namespace unless its record says otherwise. What to make of that depends on what is done with it.
     async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<bool> {
         let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-        let (namespaced, served) = match context.cluster.is_namespaced(&kind).await {
-            Ok(namespaced) => (namespaced, true),
+        let found = async { futures::try_join!(context.cluster.is_namespaced(&kind), context.cluster.served_version(&kind)) };
+        let (namespaced, served) = match found.await {
+            Ok((namespaced, version)) => {
+                let is_served = version == kind.api_version;
+                // What is recorded is tracked in the version that the server has by now. What is rendered says which it means.
+                if !is_served && self.recorded {
+                    object.body["apiVersion"] = json!(version);
+                }
+                (namespaced, is_served || self.recorded)
+            }
             Err(error) if error.kind == ApiErrorKind::UnknownKind => (!self.recorded || object.key.namespace.is_some(), false),
             Err(error) => {
                 let Source { template, line } = object.source.clone();
@@ -189,6 +197,23 @@ impl Manifest {
         }
         Ok(Manifest { hooks, ..manifest })
     }
+}
+
+/// Gives recorded objects the versions in which the server serves their kinds by now. One of a kind that it does not serve stays as it is.
+pub async fn in_served_versions(context: &Context<'_>, objects: &mut [Arc<Sealed>]) -> Result<()> {
+    for object in objects.iter_mut().filter(|object| kinds::lookup(&object.api_version, &object.key.kind).is_none()) {
+        let kind = Kind { api_version: object.api_version.clone(), kind: object.key.kind.clone() };
+        match context.cluster.served_version(&kind).await {
+            Ok(version) if version != kind.api_version => {
+                let mut opened = object.open();
+                opened.body["apiVersion"] = json!(version);
+                *object = Arc::new(opened.into());
+            }
+            Err(error) if error.kind != ApiErrorKind::UnknownKind => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A null field in a manifest means "none": sent as it is, it would be owned as a null.

@@ -3,7 +3,7 @@
 use super::lock;
 use super::observe::{self, Unserved};
 use super::revision::item;
-use super::settle::{Manifest, Terms};
+use super::settle::{self, Manifest, Terms};
 use super::wait::{Awaited, Monitor};
 use super::{Context, Options, Past, Writer, hooks, identities, volumes};
 use crate::cluster::{ApiErrorKind, Apply};
@@ -54,6 +54,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             context.command("upgrade")
         ));
     }
+    settle::in_served_versions(context, &mut objects).await?;
     let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
     let look = Look { shown: true, additions: Additions::Told };
     let (live, warnings) = observe::observe(context, &objects, &[], look, Unserved::Missing).await?;

@@ -2,7 +2,7 @@
 //! is to be written is refused by name.
 
 use crate::support::{self, Cluster, Output, until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 struct Release {
@@ -38,6 +38,13 @@ spec: {}
 {% endif %}
 "#;
 
+/// A version of the definition of Widgets, in which they are stored if it is served.
+fn version(name: &str, served: bool) -> Value {
+    json!({"name": name, "served": served, "storage": served, "schema": {"openAPIV3Schema": {
+        "type": "object", "properties": {"spec": {"type": "object"}},
+    }}})
+}
+
 impl Release {
     /// With the definition of Widgets and the chart that uses them.
     fn new() -> Option<Release> {
@@ -52,9 +59,7 @@ impl Release {
                 "group": group,
                 "scope": "Namespaced",
                 "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
-                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                    "type": "object", "properties": {"spec": {"type": "object"}},
-                }}}],
+                "versions": [version("v1", true)],
             },
         });
         cluster.apply(&namespace, &definition.to_string());
@@ -129,4 +134,48 @@ fn a_deleted_definition_stops_no_look_at_a_release_and_every_write_of_its_kind()
     assert_eq!(text(), "two", "{}", back.stderr);
     release.run(&["uninstall", "app"]).success();
     assert!(release.cluster.get("configmap", "words", Some(&release.namespace)).is_none());
+}
+
+#[test]
+fn an_object_of_a_version_that_is_no_longer_served_is_tracked_in_the_one_that_is() {
+    let Some(release) = Release::new() else { return };
+    release.run(&["install", "app", "--chart", "./widgets"]).success();
+    release.upgrade("widget=true,text=two").success();
+    // As with TLSRoute: v1alpha2 before Gateway API 1.5, v1 since.
+    let cluster = &release.cluster;
+    let definition = format!("crd/widgets.{}", release.group);
+    let patch = json!({"spec": {"versions": [version("v2", true), version("v1", false)]}}).to_string();
+    cluster.kubectl().args(["patch", &definition, "--type=merge", "-p", &patch]).run().success();
+    let served = |version: &str| {
+        let path = format!("/apis/{}/{version}", release.group);
+        cluster.kubectl().args(["get", "--raw", &path]).run().status == Some(0)
+    };
+    until("the version to change", || (served("v2") && !served("v1")).then_some(()));
+
+    release.run(&["drift", "app"]).exits(0);
+    let status = release.run(&["status", "app"]).success().stdout;
+    let line = status.lines().find(|line| line.contains("gear")).expect("its line");
+    assert!(!line.contains("missing") && !line.contains("unknown"), "{line}");
+    // Others' changes are seen in it, and a record is applied in the version that is served.
+    let kind = format!("widgets.v2.{}", release.group);
+    cluster.kubectl().args(["label", &kind, "gear", "team=b", "-n", &release.namespace]).run().success();
+    let drift = release.run(&["drift", "app"]).exits(2).stdout;
+    assert!(drift.contains("+    team: b"), "{drift}");
+    cluster.kubectl().args(["delete", &kind, "gear", "-n", &release.namespace]).run().success();
+    release.run(&["rollback", "app", "1"]).success();
+    let gear = || cluster.get(&kind, "gear", Some(&release.namespace));
+    assert!(gear().is_some());
+    // A chart that still says the old version is told which one there is.
+    let refused = release.upgrade("text=three").exits(1).stderr;
+    for words in ["no kind Widget in", "it has it in", "/v2", "nothing was changed"] {
+        assert!(refused.contains(words), "no {words:?} in {refused}");
+    }
+    release.upgrade("widget=false,text=three").success();
+    assert!(gear().is_none(), "what is no longer wanted is pruned");
+
+    // An uninstall finds it, too.
+    release.run(&["rollback", "app", "1"]).success();
+    assert!(gear().is_some());
+    release.run(&["uninstall", "app"]).success();
+    assert!(gear().is_none());
 }
