@@ -9,7 +9,7 @@ use kubectl_fabric::chart::{Chart, Origin};
 use kubectl_fabric::compose::{Given, compose};
 use kubectl_fabric::manifest::{Object, Sealed};
 use kubectl_fabric::plan::ownership::Owner;
-use kubectl_fabric::plan::{self, Action, Inputs, Live, Plan, Seen};
+use kubectl_fabric::plan::{self, Action, Inputs, Live, Look, Plan, Seen};
 use kubectl_fabric::render::Capabilities;
 use kubectl_fabric::values;
 use serde_json::{Map, Value, json};
@@ -53,8 +53,11 @@ fn fields(value: &Value) -> Value {
 
 /// What an upgrade that changes nothing decides.
 fn planned(wanted: Vec<Arc<Sealed>>, live: Vec<Value>) -> Plan {
-    let seen: Live =
-        wanted.iter().zip(live).map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body, false))).collect();
+    let seen: Live = wanted
+        .iter()
+        .zip(live)
+        .map(|(object, body)| (object.key.clone(), Seen::new(Some(object), body, Look::default())))
+        .collect();
     let inputs = Inputs {
         wanted,
         live: seen,

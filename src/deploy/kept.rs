@@ -255,6 +255,7 @@ mod tests {
             after: None,
             why: String::new(),
             volumes: None,
+            theirs: Vec::new(),
         };
         Plan { steps: vec![step], hooks: Vec::new() }
     }
