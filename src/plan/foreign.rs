@@ -95,8 +95,8 @@ impl Field {
     fn is_note(&self) -> bool {
         let [.., metadata, annotations, name] = self.0.as_slice() else { return false };
         let is_annotation = metadata == "f:metadata" && annotations == "f:annotations";
-        let is_notes = |start: &&str| name.strip_prefix("f:").is_some_and(|name| name.starts_with(start));
-        is_annotation && NOTES.iter().any(|start| is_notes(start))
+        let is_notes = |start: &&str| name.strip_prefix("f:").is_some_and(|name| name.starts_with(*start));
+        is_annotation && NOTES.iter().any(is_notes)
     }
 
     fn is_in(&self, fields: &Value) -> bool {

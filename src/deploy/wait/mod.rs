@@ -40,12 +40,15 @@ enum End<T> {
     TimedOut,
 }
 
+/// What one kind's watch tells.
+type Events = BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Told>>)>;
+
 /// Waits for objects, whose kinds are watched from the first wait to the end of the operation.
 pub struct Monitor<'a> {
     cluster: &'a Cluster,
     progress: &'a dyn Progress,
     interrupted: watch::Receiver<bool>,
-    streams: SelectAll<BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Told>>)>>,
+    streams: SelectAll<Events>,
     watched: BTreeSet<Arc<Watched>>,
     /// Those whose first list is complete: what is not in `objects` is not there.
     listed: BTreeSet<Arc<Watched>>,
