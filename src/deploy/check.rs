@@ -280,7 +280,7 @@ fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
     let wanted = wanted.body();
     let fields = wanted["spec"].as_object().into_iter().flatten();
     let changed = fields.filter(|(name, value)| {
-        !MAY_CHANGE.contains(&name.as_str()) && !plan::compare::is_part_of(value, &live["spec"][name.as_str()])
+        !MAY_CHANGE.contains(&name.as_str()) && !plan::compare::is_all_of(value, &live["spec"][name.as_str()])
     });
     let changed: Vec<String> = changed.map(|(name, _)| format!("spec.{name}")).collect();
     if changed.is_empty() { named } else { changed }

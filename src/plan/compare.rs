@@ -34,6 +34,11 @@ pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Ours::Unasked)
 }
 
+/// Whether `live` holds all that `wanted` says of one field, and nothing else but the server's defaults.
+pub fn is_all_of(wanted: &Value, live: &Value) -> bool {
+    holds(wanted, live, Ours::All)
+}
+
 /// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never applied it.
 pub fn owned_fields(live: &Value) -> Option<&Value> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
