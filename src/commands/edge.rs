@@ -179,11 +179,3 @@ fn ignores_hangup() -> bool {
         }
     })
 }
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    #[test]
-    fn a_process_knows_whether_it_was_started_with_sighup_ignored() {
-        assert!(!super::ignores_hangup());
-    }
-}
