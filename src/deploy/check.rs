@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 /// claims a port of the machines.
 const TRIED_CREATES: usize = 100;
 
-/// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; immutable fields that may be changed
-/// by making the object anew become recreations. `sets` are the StatefulSets of the wanted manifest.
+/// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; changes of immutable
+/// fields become recreations where the object may be deleted and created again. `sets` are the StatefulSets of the wanted manifest.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges by; reads only.
 
 use super::intent::Operation;
+use super::observe;
 use super::past::Past;
 use super::resolve::Target;
 use super::volumes::Claims;
@@ -75,8 +76,7 @@ pub async fn guard(
 
 /// A policy of the manifest that selects every pod of the namespace, unless the release has it already.
 fn new_denial<'t>(past: &Past, target: &'t Target) -> Option<&'t ObjectKey> {
-    let is_known = |key: &ObjectKey| past.records().any(|record| record.inventory.iter().any(|item| item.key == *key));
-    target.manifest.denials.iter().find(|key| !is_known(key))
+    target.manifest.denials.iter().find(|key| !past.lists(key))
 }
 
 /// The running pods of the namespace that are neither this release's nor made by its workloads.
@@ -93,9 +93,7 @@ fn strangers(
     };
     let is_ours = |pod: &Value| {
         let labels = &pod["metadata"]["labels"];
-        let is_of_inventory = |key: &ObjectKey| past.records().any(|record| record.inventory.iter().any(|item| item.key == *key));
-        labels["app.kubernetes.io/instance"] == context.release.as_str()
-            || guard::owner(pod).is_some_and(|key| is_of_inventory(&key))
+        labels["app.kubernetes.io/instance"] == context.release.as_str() || guard::owner(pod).is_some_and(|key| past.lists(&key))
     };
     let runs = |pod: &&Value| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let others = pods.iter().filter(runs).filter(|pod| !is_ours(pod));
@@ -113,12 +111,7 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
     let objects = target.manifest.objects.iter().map(|object| &object.key);
     let made: BTreeSet<&ObjectKey> = objects.chain(target.manifest.hooks.iter().map(|hook| &hook.object.key)).collect();
     let asked = target.manifest.awaited.iter().filter_map(|((kind, name), by)| {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: (*kind).to_owned(),
-            namespace: Some(context.namespace.clone()),
-            name: name.clone(),
-        };
+        let key = ObjectKey::core(*kind, &context.namespace, name);
         let is_secret = *kind == "Secret";
         // Where Secrets may not be listed, that is refused for itself.
         let is_made = made.contains(&key)
@@ -185,7 +178,7 @@ async fn evidence(
     };
     let has_past = is_fabric && !past.entries.is_empty();
     if has_past || denies {
-        evidence.pods = list(context, "Pod").await?;
+        evidence.pods = observe::list_if_allowed(context, "Pod").await?;
         if has_past && evidence.pods.is_none() {
             warnings.push("pods may not be listed, so the release's records stand for what runs".to_owned());
         }
@@ -194,16 +187,6 @@ async fn evidence(
         evidence.claims = claims.read(context).await?.map(<[Value]>::to_vec);
     }
     Ok(evidence)
-}
-
-/// `None` when it is not allowed.
-async fn list(context: &Context<'_>, kind: &str) -> Result<Option<Vec<Value>>> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: kind.to_owned() };
-    match context.cluster.list(&kind, Some(&context.namespace), "").await {
-        Ok(objects) => Ok(Some(objects)),
-        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Of the cluster's machines. Who may not see machines is not told about them.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::identity::known::{self, Known, MARK, Unmarked};
 use crate::identity::{self, Organization};
-use crate::manifest::{Object, ObjectKey, Sealed};
+use crate::manifest::{Object, ObjectKey, Sealed, references};
 use crate::plan::{compare, ownership};
 use crate::render;
 use crate::storage;
@@ -107,7 +107,8 @@ pub(super) fn mark(workload: &mut Object, known: &Known) {
     }
     let name = format!("{}/{}", workload.key.kind, workload.key.name);
     let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
-    let Some(mark) = template.get("spec").map(|pod| known.mark(&name, render::secrets_read_by(pod))) else { return };
+    let Some(pod) = template.get("spec") else { return };
+    let mark = known.mark(&name, references::secrets(pod).iter().copied());
     match mark {
         Some(mark) => {
             let metadata = &mut template["metadata"];
@@ -173,12 +174,7 @@ pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity:
     }
     let taken_up = identities.take_up.iter().map(|secret| async move {
         writer.check()?;
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            namespace: Some(context.namespace.clone()),
-            name: secret.name.clone(),
-        };
+        let key = ObjectKey::core("Secret", &context.namespace, &secret.name);
         let patch = json!({"metadata": {"uid": secret.uid, "labels": {identity::LABEL: context.release.as_str()}}});
         let patched = context.cluster.merge_patch("v1", &key, &patch).await;
         patched.map(drop).map_err(|error| Error::from(error).context(format!("{key} cannot be marked as this release's")))

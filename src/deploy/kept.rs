@@ -218,12 +218,7 @@ async fn note(writer: &Writer<'_>, prepared: &Prepared, left: impl Iterator<Item
 
 /// A note is a help to a later run, and no reason to fail.
 async fn put(context: &Context<'_>, claim: &Value, notes: Value) {
-    let key = ObjectKey {
-        group: String::new(),
-        kind: "PersistentVolumeClaim".to_owned(),
-        namespace: Some(context.namespace.clone()),
-        name: claims::name(claim).to_owned(),
-    };
+    let key = ObjectKey::core("PersistentVolumeClaim", &context.namespace, claims::name(claim));
     let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": notes}});
     if let Err(error) = context.cluster.merge_patch("v1", &key, &patch).await {
         context.warn(&format!("whose {key} is, and what wrote it, could not be noted on it for later runs: {}", error.message));

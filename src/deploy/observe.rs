@@ -94,6 +94,21 @@ pub async fn observe<'a>(
     Ok((live, warnings))
 }
 
+/// The objects of a kind of the core group in the release's namespace; `None` when the user may not list them.
+pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option<Vec<Value>>> {
+    match list(context, kind).await {
+        Ok(objects) => Ok(Some(objects)),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same for a user who needs them.
+pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
+    let kind = Kind { api_version: "v1".to_owned(), kind: kind.to_owned() };
+    context.cluster.list(&kind, Some(&context.namespace), "").await
+}
+
 /// # Errors
 ///
 /// Names the hooks that would run and are of kinds that are not served.

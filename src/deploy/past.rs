@@ -83,6 +83,11 @@ impl Past {
             )))
     }
 
+    /// Whether a record names this object, made or not.
+    pub fn lists(&self, key: &ObjectKey) -> bool {
+        self.records().any(|record| record.inventory.iter().any(|item| item.key == *key))
+    }
+
     /// Whether a verified record says that the release made this object.
     pub fn made(&self, key: &ObjectKey) -> bool {
         let verified = self.records().filter(|record| record.signature == Signature::Verified);

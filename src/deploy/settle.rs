@@ -73,7 +73,7 @@ impl Terms {
     fn seal(&self, object: Object) -> Settled {
         let nodes = guard::nodes([&object], self.version.as_ref());
         let is_here = object.key.namespace.as_ref() == Some(&self.owner.namespace);
-        let pod = references::pod_of(&object).filter(|_| is_here);
+        let pod = references::pod_of(&object.body).filter(|_| is_here);
         let mut awaited: Vec<_> = pod.map(references::awaited).unwrap_or_default();
         awaited.sort_unstable();
         awaited.dedup();

@@ -157,13 +157,8 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
         plan.with(Action::Prune).filter(|step| step.key.kind == "PersistentVolumeClaim").map(|step| step.key.clone()).collect();
     for step in plan.steps.iter_mut().filter(|step| step.action == Action::Prune && step.key.kind == "PersistentVolume") {
         let Some(volume) = context.cluster.get("v1", &step.key).await? else { continue };
-        let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default().to_owned();
-        let claim = ObjectKey {
-            group: String::new(),
-            kind: "PersistentVolumeClaim".to_owned(),
-            namespace: Some(text("namespace")),
-            name: text("name"),
-        };
+        let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default();
+        let claim = ObjectKey::core("PersistentVolumeClaim", text("namespace"), text("name"));
         if volume["status"]["phase"] == "Bound" && !claims.contains(&claim) {
             step.action = Action::Keep;
             step.why = format!("{claim} is bound to it, and stays");

@@ -5,11 +5,12 @@
 use super::apply::IN_FLIGHT;
 use super::check::{is_immutable, may_be_recreated};
 use super::intent::Operation;
+use super::observe::{list, list_if_allowed};
 use super::past::Past;
 use super::resolve::Target;
 use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Options, Writer};
-use crate::cluster::{ApiError, ApiErrorKind, Apply, Delete, Kind};
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Delete};
 use crate::error::{Error, Kind as ErrorKind, Place, Result};
 use crate::manifest::claims::{self, Set, Template};
 use crate::manifest::{ObjectKey, quantity};
@@ -28,19 +29,10 @@ impl Claims {
     /// `None` when they may not be listed.
     pub async fn read(&mut self, context: &Context<'_>) -> Result<Option<&[Value]>> {
         if self.0.is_none() {
-            self.0 = Some(match list(context, "PersistentVolumeClaim").await {
-                Ok(claims) => Some(claims),
-                Err(error) if error.kind == ApiErrorKind::Forbidden => None,
-                Err(error) => return Err(error.into()),
-            });
+            self.0 = Some(list_if_allowed(context, "PersistentVolumeClaim").await?);
         }
         Ok(self.0.as_ref().and_then(|read| read.as_deref()))
     }
-}
-
-async fn list(context: &Context<'_>, kind: &str) -> Result<Vec<Value>, ApiError> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: kind.to_owned() };
-    context.cluster.list(&kind, Some(&context.namespace), "").await
 }
 
 /// Whether all that differs between a live StatefulSet and the wanted one, among what cannot change, are the specs of its claim
@@ -141,7 +133,6 @@ pub(super) async fn plan(
 ) -> Result<Vec<Trouble>> {
     tell_classes(context, past, sets);
     let sets: BTreeMap<&ObjectKey, &Set> = sets.iter().map(|set| (&set.key, set)).collect();
-    let is_known = |key: &ObjectKey| past.records().any(|record| record.inventory.iter().any(|item| item.key == *key));
     let is_candidate = |step: &Step, set: &Set| match step.action {
         Action::Recreate => step.live.as_ref().is_some_and(|live| differ(&set.templates, live)),
         Action::Create => !just_made && !set.templates.is_empty(),
@@ -155,7 +146,7 @@ pub(super) async fn plan(
         return Ok(Vec::new());
     }
     let Some(claims) = claims.read(context).await? else {
-        // A first install makes its claims. Whoever changes some must be able to see them.
+        // A first install creates its claims. To change claims, the user must be able to list them.
         let changes = candidates.iter().any(|(index, _)| plan.steps[*index].action != Action::Create);
         return if changes {
             list(context, "PersistentVolumeClaim").await.map(|_| Vec::new()).map_err(Error::from)
@@ -164,7 +155,7 @@ pub(super) async fn plan(
         };
     };
     let has_claims = |set: &Set| claims.iter().any(|claim| set.names(claim));
-    let candidates: Vec<_> = candidates.into_iter().filter(|(_, set)| has_claims(set) || is_known(&set.key)).collect();
+    let candidates: Vec<_> = candidates.into_iter().filter(|(_, set)| has_claims(set) || past.lists(&set.key)).collect();
     let pods = if candidates.is_empty() { Vec::new() } else { list(context, "Pod").await? };
     let mut troubles = try_rests(context, plan, candidates.iter().map(|(index, _)| *index), options).await;
     let mut planned = Vec::new();

@@ -48,6 +48,13 @@ pub struct ObjectKey {
     pub name: String,
 }
 
+impl ObjectKey {
+    /// The key of an object of the core group in a namespace: a Pod, a Secret.
+    pub fn core(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
+    }
+}
+
 impl fmt::Display for ObjectKey {
     /// `StatefulSet org1/peer0`, `Namespace org1`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,8 @@
 //! What the pods of an object read that must be there before they start.
 
-use super::{Object, pod_security};
+use super::pod_security;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A ConfigMap, Secret or volume claim that a pod names, in its own namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,8 +14,13 @@ pub struct Reference<'a> {
 }
 
 /// The pod of a Pod, or of what makes pods from a template.
-pub fn pod_of(object: &Object) -> Option<&Value> {
-    pod_security::template(&object.body)?.get("spec")
+pub fn pod_of(body: &Value) -> Option<&Value> {
+    pod_security::template(body)?.get("spec")
+}
+
+/// Names of the Secrets that a pod reads, in order and each once.
+pub fn secrets(pod: &Value) -> BTreeSet<&str> {
+    data(pod).into_iter().filter(|reference| reference.kind == "Secret").map(|reference| reference.name).collect()
 }
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.

@@ -2,8 +2,7 @@
 
 use super::ownership::{self, Owner};
 use crate::manifest::claims::{self, Set, Template};
-use crate::manifest::{ObjectKey, annotation};
-use crate::render::secrets_read_by;
+use crate::manifest::{ObjectKey, annotation, references};
 use serde_json::Value;
 
 /// Owners above a pod: a CronJob's Job, a Deployment's ReplicaSet, and a few more of kinds of others.
@@ -57,15 +56,11 @@ impl Workloads {
 
 fn uses(body: &Value, data: &ObjectKey) -> bool {
     let name = data.name.as_str();
-    let pod = match text(&body["kind"]) {
-        "Pod" => &body["spec"],
-        "CronJob" => &body["spec"]["jobTemplate"]["spec"]["template"]["spec"],
-        _ => &body["spec"]["template"]["spec"],
-    };
+    let pod = references::pod_of(body);
     match data.kind.as_str() {
-        "Secret" => secrets_read_by(pod).any(|secret| secret == name),
+        "Secret" => pod.is_some_and(|pod| references::secrets(pod).contains(name)),
         _ => {
-            let mut volumes = pod["volumes"].as_array().into_iter().flatten();
+            let mut volumes = pod.and_then(|pod| pod["volumes"].as_array()).into_iter().flatten();
             volumes.any(|volume| volume["persistentVolumeClaim"]["claimName"] == name)
                 || Template::all(body).iter().any(|template| template.made(claims::name(body), name))
         }

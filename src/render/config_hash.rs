@@ -141,13 +141,6 @@ fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
     key.namespace.as_deref().unwrap_or(namespace)
 }
 
-/// Names of the Secrets that a pod reads, as volumes or as environment.
-pub fn secrets(pod: &Value) -> impl Iterator<Item = &str> + Clone {
-    let names: Vec<&str> =
-        references(pod, "").into_iter().filter(|(kind, ..)| *kind == "Secret").map(|(.., name)| name).collect();
-    names.into_iter()
-}
-
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
 fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>> {
     references::data(pod).into_iter().map(|reference| (reference.kind, namespace, reference.name)).collect()

@@ -4,7 +4,7 @@ use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::hook_order;
 use crate::manifest::{Hook, Object, ObjectKey, install_order};
-pub use config_hash::{is_workload, secrets as secrets_read_by};
+pub use config_hash::is_workload;
 use crew::Crew;
 use documents::{Made, Parsed, Reader, Rendered};
 use locate::Sources;

@@ -1,12 +1,13 @@
 //! Charts from outside, kept beside the records once per digest.
 
 use super::codec::{self, CHUNK};
+use super::part_name;
 use super::read::{binary, other_parts};
 use super::write::{holder, put};
-use super::{key, part_name};
 use crate::chart::{Chart, Files, Origin};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::manifest::ObjectKey;
 use crate::release::Summary;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -35,7 +36,7 @@ pub async fn keep_chart(cluster: &Cluster, summary: &Summary, chart: &Chart, is_
 /// Reads a chart that [`keep_chart`] kept. `None` when there is none of this digest.
 pub async fn kept_chart(cluster: &Cluster, namespace: &str, release: &str, digest: &str) -> Result<Option<Chart>> {
     let name = chart_name(release, digest);
-    let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(None) };
+    let Some(body) = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await? else { return Ok(None) };
     let mut bytes = binary(&body, "release")?;
     bytes.extend(other_parts(cluster, "ConfigMap", namespace, &name, &body).await?);
     let files: BTreeMap<String, String> = codec::unpack(&bytes)?;

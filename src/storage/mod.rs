@@ -23,7 +23,7 @@ pub use summary::read_entry;
 pub use write::{Packed, Restated, Written, begin_purge, create, new_key, pack, set_status, update};
 
 use crate::cluster::Kind;
-use crate::manifest::{DOMAIN, ObjectKey};
+use crate::manifest::DOMAIN;
 use serde_json::Value;
 
 /// What an object of ours is: `release`, `part`, `secrets`, `chart`. Objects with this label are no part of any manifest.
@@ -53,10 +53,6 @@ fn part_name(name: &str, part: usize) -> String {
 
 fn kind(kind: &str) -> Kind {
     Kind { api_version: "v1".into(), kind: kind.into() }
-}
-
-fn key(kind: &str, namespace: &str, name: &str) -> ObjectKey {
-    ObjectKey { group: String::new(), kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
 }
 
 fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {

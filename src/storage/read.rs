@@ -3,10 +3,10 @@
 use super::codec::{self, Secrets, State};
 use super::sign;
 use super::summary::read_entry;
-use super::{RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, part_name, record_name};
+use super::{RECORD_LABEL, RELEASE_LABEL, annotation, kind, part_name, record_name};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Extent};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectKey};
 use crate::release::{Entry, Record, Signature, Summary, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -210,12 +210,12 @@ async fn load(
             .context(format!("revision {revision} of \"{release}\" cannot be read"))
             .now(format!("nothing was changed; the record is ConfigMap {namespace}/{name}"))
     };
-    let record = async { Ok::<_, Error>(cluster.get("v1", &key("ConfigMap", namespace, &name)).await?) };
+    let record = async { Ok::<_, Error>(cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await?) };
     let companion = async {
         if purpose == Purpose::Look {
             return Ok::<_, Error>(Err(Signature::Unchecked));
         }
-        match cluster.get("v1", &key("Secret", namespace, &name)).await {
+        match cluster.get("v1", &ObjectKey::core("Secret", namespace, name.as_str())).await {
             Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => Ok(Err(Signature::Denied)),
             body => Ok(secrets_in(cluster, namespace, &name, body?).await?.ok_or(Signature::Unchecked)),
         }
@@ -258,7 +258,7 @@ fn parts(body: &Value) -> Result<usize> {
 }
 
 async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
-    let body = cluster.get("v1", &key(of, namespace, &name)).await?;
+    let body = cluster.get("v1", &ObjectKey::core(of, namespace, name.as_str())).await?;
     let body = body.ok_or_else(|| Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone")))?;
     binary(&body, "release")
 }
@@ -271,7 +271,7 @@ pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, na
 
 /// `None` when the companion Secret, or a part of it, is gone or damaged.
 pub(super) async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
-    let body = cluster.get("v1", &key("Secret", namespace, name)).await?;
+    let body = cluster.get("v1", &ObjectKey::core("Secret", namespace, name)).await?;
     secrets_in(cluster, namespace, name, body).await
 }
 

@@ -2,10 +2,10 @@
 
 use super::read::read_secrets;
 use super::summary::read_entry;
-use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, key, kind, record_name, sign};
+use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, kind, record_name, sign};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Delete};
 use crate::error::Result;
-use crate::manifest::DOMAIN;
+use crate::manifest::{DOMAIN, ObjectKey};
 use crate::release::{Entry, Signature, Status};
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, entrie
         return Ok(false);
     };
     let name = record_name(release, newest.revision());
-    let Some(body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(false) };
+    let Some(body) = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await? else { return Ok(false) };
     if annotation(&body, PURGED).is_none() {
         return Ok(false);
     }
@@ -70,7 +70,7 @@ fn is_whole(body: &Value) -> bool {
 async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> ApiResult<()> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
     let how = Delete { uid: Some(text("uid").to_owned()), ..Delete::default() };
-    match cluster.delete("v1", &key(of, namespace, text("name")), how).await {
+    match cluster.delete("v1", &ObjectKey::core(of, namespace, text("name")), how).await {
         Err(error) if error.kind != ApiErrorKind::Replaced => Err(error),
         _ => Ok(()),
     }

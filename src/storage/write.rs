@@ -4,10 +4,10 @@ use super::codec::{self, CHUNK};
 use super::read::read_secrets;
 use super::sign::{self, sign};
 use super::summary::{describe, labels};
-use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, key, part_name, record_name};
+use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, part_name, record_name};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster, Expects};
 use crate::error::{Error, Result};
-use crate::manifest::DOMAIN;
+use crate::manifest::{DOMAIN, ObjectKey};
 use crate::release::{Record, Signature, Status, Summary};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -86,7 +86,7 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
         Ok(body) => Ok(written(body)),
         // It may be ours, sent twice because its first answer was lost: then its content is.
         Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
-            match cluster.get("v1", &key("ConfigMap", &summary.namespace, &name)).await? {
+            match cluster.get("v1", &ObjectKey::core("ConfigMap", summary.namespace.as_str(), name.as_str())).await? {
                 Some(there) if same_record(&there, &body) => Ok(written(there)),
                 _ => Err(error),
             }
@@ -103,7 +103,7 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
 /// `AlreadyExists` when an object of this name is not one of the release's records.
 pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Result<(), ApiError> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
-    let key = key(body["kind"].as_str().unwrap_or_default(), text("namespace"), text("name"));
+    let key = ObjectKey::core(body["kind"].as_str().unwrap_or_default(), text("namespace"), text("name"));
     let mut there = if is_there { cluster.get("v1", &key).await? } else { None };
     loop {
         let uid = match &there {
@@ -197,7 +197,7 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
         Err(error) if error.kind == ApiErrorKind::Conflict => {
             let name = written.body["metadata"]["name"].as_str().unwrap_or_default();
             let namespace = written.body["metadata"]["namespace"].as_str().unwrap_or_default();
-            let there = cluster.get("v1", &key("ConfigMap", namespace, name)).await?;
+            let there = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name)).await?;
             match there {
                 Some(there)
                     if there["binaryData"] == written.body["binaryData"]
@@ -256,7 +256,7 @@ async fn restate(
     change: impl FnOnce(&mut Value),
 ) -> Result<(), ApiError> {
     let name = record_name(release, revision);
-    let Some(mut body) = cluster.get("v1", &key("ConfigMap", namespace, &name)).await? else { return Ok(()) };
+    let Some(mut body) = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await? else { return Ok(()) };
     let verifies = |key: &str| sign::verify(&body, Some(key)) == Signature::Verified;
     let own = match verifies(signing_key) {
         true => None,

@@ -2,10 +2,9 @@
 
 use crate::cluster::{ApiErrorKind, Cluster, Kind};
 use crate::identity::known::{self, Known, MARK};
-use crate::manifest::ObjectKey;
 use crate::manifest::readiness::{Readiness, readiness};
+use crate::manifest::{ObjectKey, references};
 use crate::release::InventoryItem;
-use crate::render::secrets_read_by;
 use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell, time};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -133,7 +132,7 @@ fn certificates(body: &Value) -> Option<Certificates> {
     let mark = template.pointer(&format!("/metadata/annotations/{}", MARK.replace('/', "~1")));
     Some(Certificates {
         mark: mark.and_then(Value::as_str).map(str::to_owned),
-        secrets: secrets_read_by(&template["spec"]).map(str::to_owned).collect(),
+        secrets: references::secrets(&template["spec"]).into_iter().map(str::to_owned).collect(),
     })
 }
 
