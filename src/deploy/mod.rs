@@ -173,7 +173,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
     let progress = progress::Masked { inner: context.progress, masker: prepared.masker.clone() };
-    // Whoever waited for the lock writes later than the run before.
+    // A run that waited for the lock starts after the run before it.
     let now = later(context.now, began.elapsed());
     let held = Context { cluster: &cluster, progress: &progress, now, ..context.clone() };
     let work = async {

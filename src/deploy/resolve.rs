@@ -99,7 +99,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
         Intent::Upgrade { wanted, install } => {
             let gone =
                 past.deployed().is_none() && matches!(past.newest_status(), Some(Status::Uninstalled | Status::Uninstalling));
-            // Whoever may write ConfigMaps can write a status.
+            // Every user with the right to write ConfigMaps can write a status.
             let doubt = past.doubt(context).filter(|_| gone);
             if let Some(doubt) = doubt.filter(|_| wanted.reuse != Reuse::Reset) {
                 return Err(doubt

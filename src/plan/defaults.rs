@@ -1,9 +1,9 @@
-//! What the API server writes into objects by itself, so that nobody has to be asked whose it is.
+//! What the API server writes into objects by itself, and no manager owns.
 
 use super::compare::is_empty;
 use serde_json::{Value, json};
 
-/// Fields with the value that the server gives them when nobody does (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the
+/// Fields with the value that the server gives them when a manifest leaves them out (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the
 /// schemas of Gateway API). None of these values means anything else elsewhere.
 const TEXTS: [(&str, &[&str]); 32] = [
     ("apiGroup", &["rbac.authorization.k8s.io"]),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The annotation of a claim. Whoever may write claims may write it: it makes a guard speak or be silent, and nothing else.
+/// The annotation of a claim. Every user with the right to write claims can write it, so it decides only whether a guard speaks.
 pub const WRITTEN_BY: &str = "kubectl-fabric.io/written-by";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
