@@ -222,9 +222,8 @@ impl<'a> Monitor<'a> {
         for place in &affected {
             self.revive(awaited[*place]).await?;
         }
-        let verdicts: Vec<Verdict> =
-            affected.into_iter().map(|place| round.judge(place, &self.objects, &mut self.troubled, Instant::now())).collect();
-        verdicts.into_iter().for_each(|verdict| self.tell(verdict, round.done(), awaited.len()));
+        let verdicts = round.judge_all(affected, &self.objects, &mut self.troubled, Instant::now());
+        verdicts.into_iter().for_each(|verdict| self.tell(verdict, awaited.len()));
         Ok(())
     }
 
@@ -340,8 +339,8 @@ impl<'a> Monitor<'a> {
     }
 
     /// Tells how an object is, if that is news.
-    fn tell(&mut self, verdict: Verdict<'_>, done: usize, total: usize) {
-        let Verdict { key, state, trouble } = verdict;
+    fn tell(&mut self, verdict: Verdict<'_>, total: usize) {
+        let Verdict { key, state, trouble, done } = verdict;
         if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD) {
             // Gone within a moment: not worth a word of its own.
             return;

@@ -18,6 +18,7 @@ pub struct Round<'r> {
     /// Those that may have left pods behind that nothing owns.
     may_have_left: Vec<usize>,
     begun: bool,
+    judged: bool,
     waiting: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     /// Those in a lasting trouble, the oldest first.
@@ -31,6 +32,8 @@ pub struct Verdict<'r> {
     pub state: Readiness,
     /// Whether the reason is a pod's, or final.
     pub trouble: bool,
+    /// How many are ready, with this one.
+    pub done: usize,
 }
 
 impl<'r> Round<'r> {
@@ -41,6 +44,7 @@ impl<'r> Round<'r> {
             places: places.clone().map(|(place, one)| (&one.key, place)).collect(),
             may_have_left: places.filter(|(_, one)| !one.selector.is_null()).map(|(place, _)| place).collect(),
             begun: false,
+            judged: false,
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
             troubled: BTreeSet::new(),
@@ -60,6 +64,24 @@ impl<'r> Round<'r> {
             affected.extend(&self.may_have_left);
         }
         affected
+    }
+
+    /// Judges those at these places as they are now, one after the other, so that each is counted by itself.
+    pub fn judge_all(
+        &mut self,
+        places: BTreeSet<usize>,
+        objects: &Objects,
+        troubled: &mut Troubled,
+        now: Instant,
+    ) -> Vec<Verdict<'r>> {
+        let is_first = !std::mem::replace(&mut self.judged, true);
+        let mut verdicts: Vec<_> = places.into_iter().map(|place| self.judge(place, objects, troubled, now)).collect();
+        if is_first {
+            // Those that were not judged yet counted as ready.
+            let done = self.done();
+            verdicts.iter_mut().for_each(|verdict| verdict.done = done);
+        }
+        verdicts
     }
 
     /// Judges one object as it is now.
@@ -87,7 +109,7 @@ impl<'r> Round<'r> {
         }
         let trouble = deepest.is_some() || matches!(state, Readiness::Failed(_));
         let state = deepest.map_or(state, |trouble| Readiness::Waiting(trouble.reason));
-        Verdict { key: &one.key, state, trouble }
+        Verdict { key: &one.key, state, trouble, done: self.done() }
     }
 
     /// How many are ready.
@@ -230,6 +252,29 @@ mod tests {
         }
         let counted = [("count", ten.count_total), ("bytes", ten.bytes_total), ("peak", ten.bytes_max)];
         counts::compare("allocations: wait for 2,000 StatefulSets", &counted);
+    }
+
+    #[test]
+    fn each_object_that_becomes_ready_is_counted_by_itself() {
+        let awaited: Vec<Awaited> = (0..3).map(|number| Awaited::ready(&set(&format!("peer{number}")), "apps/v1")).collect();
+        let awaited: Vec<&Awaited> = awaited.iter().collect();
+        let (mut objects, mut troubled) = (Objects::default(), Troubled::new());
+        let mut round = Round::new(&awaited);
+        let mut look = |objects: &mut Objects| {
+            let affected = round.affected(objects.take_changed());
+            let verdicts = round.judge_all(affected, objects, &mut troubled, Instant::now());
+            verdicts.iter().map(|verdict| verdict.done).collect::<Vec<_>>()
+        };
+        let events = start(3);
+        let (last, before) = (&events[events.len() - 3..], &events[..events.len() - 3]);
+        let note = |objects: &mut Objects, events: &[(ObjectKey, Value)]| {
+            events.iter().for_each(|(key, body)| objects.note(key, Live::of(key, body)));
+        };
+        note(&mut objects, before);
+        note(&mut objects, &last[..1]);
+        assert_eq!(look(&mut objects), [1, 1, 1], "one is ready when the wait begins");
+        note(&mut objects, &last[1..]);
+        assert_eq!(look(&mut objects), [2, 3]);
     }
 
     #[test]
