@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 /// Why a claim of the release stays that the user did not ask to delete.
 pub(super) const HOLDS_DATA: &str = "it holds data";
+/// Why an identity stays.
+pub(super) const HOLDS_IDENTITY: &str = "it holds an identity";
 
 /// Whose a volume claim is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! What others have in the release's namespace: `--delete-namespace` deletes it only when that is nothing, of any kind that the server knows.
 
 use super::Context;
+use super::kept::{HOLDS_DATA, HOLDS_IDENTITY};
 use super::pod_security::CREATED_FOR;
 use crate::cluster::Everything;
 use crate::error::Result;
 use crate::manifest::{ObjectKey, annotation};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 use crate::storage;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -89,7 +90,7 @@ fn text(value: &Value) -> &str {
 }
 
 pub(super) fn key(context: &Context<'_>) -> ObjectKey {
-    ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: context.namespace.clone() }
+    ObjectKey::of_namespace(context.namespace.as_str())
 }
 
 /// Why the namespace is not deleted with the release; `None` when nothing speaks against it.
@@ -103,8 +104,9 @@ pub(super) async fn why_it_stays(
         return Ok(Some("it was not made for this release".to_owned()));
     }
     let of_ours = |key: &ObjectKey| key.namespace.as_deref() == Some(&context.namespace);
-    if let Some(step) = plan.with(Action::Keep).find(|step| of_ours(&step.key)) {
-        return Ok(Some(format!("{} {} is kept: {}", step.key.kind, step.key.name, step.why)));
+    let kept: Vec<&Step> = plan.with(Action::Keep).filter(|step| of_ours(&step.key)).collect();
+    if !kept.is_empty() {
+        return Ok(Some(kept_in_words(&kept)));
     }
     if ours.keep_history {
         return Ok(Some("the history of the release is kept in it".to_owned()));
@@ -121,6 +123,24 @@ pub(super) async fn why_it_stays(
     } else {
         None
     })
+}
+
+/// What is kept, by reason. Data stays because nothing else was asked for, so the flag that deletes it is named.
+fn kept_in_words(kept: &[&Step]) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for step in kept {
+        let name = format!("{} {}", step.key.kind, step.key.name);
+        match reasons.iter_mut().find(|(why, _)| *why == step.why) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((&step.why, vec![name])),
+        }
+    }
+    let reason = |(why, names): &(&str, Vec<String>)| {
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        let way = if matches!(*why, HOLDS_DATA | HOLDS_IDENTITY) { " (--delete-data deletes it)" } else { "" };
+        format!("{} {verb} kept: {why}{way}", named(names))
+    };
+    reasons.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 
 fn named(names: &[String]) -> String {

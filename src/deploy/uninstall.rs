@@ -1,7 +1,7 @@
 //! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
 
 use super::hooks::Made;
-use super::kept::{self, HOLDS_DATA, Judge, Whose};
+use super::kept::{self, HOLDS_DATA, HOLDS_IDENTITY, Judge, Whose};
 use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
 use super::turns::Groups;
@@ -116,7 +116,7 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
         Whose::Unknown(why) => Some((body, why, false)),
         Whose::Others => None,
     });
-    let identities = identities.into_iter().map(|body| (body, "it holds an identity", delete));
+    let identities = identities.into_iter().map(|body| (body, HOLDS_IDENTITY, delete));
     let mut steps = Vec::new();
     for (body, why, delete) in claims.chain(identities) {
         let Some(object) = Object::from_body(body, Source::default()) else { continue };

@@ -49,6 +49,10 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    pub fn of_namespace(name: impl Into<String>) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.into() }
+    }
+
     /// The key of an object of the core group in a namespace: a Pod, a Secret.
     pub fn core(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> ObjectKey {
         ObjectKey { group: String::new(), kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
