@@ -13,6 +13,7 @@ mod lock;
 mod lookup;
 mod named;
 mod namespace;
+mod neighbour;
 mod observe;
 mod others;
 mod past;
@@ -39,6 +40,7 @@ pub use verify::{TestOutcome, TestRun, drift, test};
 use crate::chart::Origin;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::fabric::guard::Facts;
 use crate::manifest::{Hook, ObjectKey, Sealed};
 use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
@@ -232,7 +234,10 @@ async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made
     let past = Past::read(context, options.dry_run == DryRun::No).await?;
     let target = resolve::resolve(context, intent, &past).await?;
     let masker = target.masker(&past);
+    let is_organization = Facts::read(&target.guard).model.is_some();
+    let history = past.entries.clone();
     let compared = compare(context, intent, options, made, past, target, masker.clone()).await;
+    let compared = if is_organization { neighbour::explain(context, &history, compared).await } else { compared };
     compared.map_err(|error| error.masked(|text| masker.text(text)))
 }
 

@@ -2,6 +2,7 @@
 
 use super::identities::{self, plan_identities};
 use super::lookup::render_chart;
+use super::neighbour;
 use super::past::Past;
 use super::settle::{Manifest, Terms};
 use super::{ChartChoice, Context, Intent, Operation, Reuse, Wanted};
@@ -331,7 +332,10 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     warnings.extend(composition.values.warnings.iter().cloned());
     let revision = past.next_revision(context)?;
     let (identities, unlisted_identities) = match composition.organization.as_ref() {
-        Some(organization) => plan_identities(context, wanted, organization, past).await?,
+        Some(organization) => {
+            let planned = plan_identities(context, wanted, organization, past).await;
+            neighbour::explain(context, &past.entries, planned).await?
+        }
         None => Default::default(),
     };
     if composition.organization.is_some() && unlisted_identities.is_none() {
