@@ -17,7 +17,7 @@ pub enum Kind {
     User,
     /// The API server, the network or the credentials.
     Cluster,
-    /// Applied, but the objects did not become ready in time, or a hook or test failed.
+    /// Not ready in time, or a hook or test failed. What was applied stays.
     NotReady,
     /// Refused to keep something safe: a lock, ownership, a guard, a deletion of data.
     Refused,
@@ -130,6 +130,19 @@ impl Error {
 
     pub fn places(&self) -> &[Place] {
         &self.0.places
+    }
+
+    pub fn reasons(&self) -> &[String] {
+        &self.0.why
+    }
+
+    /// The state things are in now, if it is known.
+    pub fn state(&self) -> Option<&str> {
+        self.0.now.as_deref()
+    }
+
+    pub fn hints(&self) -> &[String] {
+        &self.0.hints
     }
 
     /// Puts an outer sentence before the present one, which becomes the first reason.

@@ -1,9 +1,8 @@
 //! Parses the arguments, builds the edge, runs one command, prints, exits. Nothing else.
 
-use clap::Parser;
 use clap_complete::CompleteEnv;
 use jiff::Timestamp;
-use kubectl_fabric::commands::{self, Cli, Edge, complete};
+use kubectl_fabric::commands::{self, Edge, complete};
 use kubectl_fabric::terminal::{self, Terminal};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ fn main() -> ExitCode {
     terminal::report_panics();
     CompleteEnv::with_factory(complete::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
     let arguments = complete::as_kubectl_asks(std::env::args_os());
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let (cli, format) = match commands::parse(arguments) {
+        Ok(parsed) => parsed,
         Err(error) => {
             let error = commands::advise(error);
             if let Err(error) = terminal::print_usage(&error) {
@@ -24,8 +23,9 @@ fn main() -> ExitCode {
         }
     };
     terminal::trace(cli.connection.verbosity);
-    let terminal = Arc::new(Terminal::default());
-    let edge = Edge { terminal: Arc::clone(&terminal), now: Timestamp::now(), connection: cli.connection };
+    let now = Timestamp::now();
+    let terminal = Arc::new(Terminal::new(now, format));
+    let edge = Edge { terminal: Arc::clone(&terminal), now, connection: cli.connection };
     match commands::run(cli.command, &edge) {
         Ok(status) => status,
         Err(error) => {

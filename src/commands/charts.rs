@@ -112,7 +112,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             load::export(&chart.files, &folder)?;
             let shown = folder.display();
             match output.output {
-                Format::Table => edge.terminal.print(format!("exported {} to {shown}\n", chart.name_version()))?,
+                Format::Table | Format::Wide => edge.terminal.print(format!("exported {} to {shown}\n", chart.name_version()))?,
                 format => {
                     let document = json!({ "schemaVersion": 1, "chart": chart.name_version(), "folder": shown.to_string() });
                     edge.terminal.print_document(format, &document)?;
@@ -134,9 +134,9 @@ fn list(edge: &Edge, format: Format) -> Result<()> {
         Ok(kept) => charts.extend(kept),
         Err(error) => edge.terminal.warn(&format!("charts that you keep are not listed: {error}")),
     }
-    if format != Format::Table {
+    if !format.is_table() {
         let document = json!({ "schemaVersion": 1, "charts": charts.iter().map(summary).collect::<Vec<_>>() });
-        return edge.terminal.print_document(format, &document);
+        return edge.terminal.print_named(format, &document);
     }
     let mut table = Table::new(["NAME", "VERSION", "APP VERSION", "SOURCE", "DIGEST", "DESCRIPTION"]);
     for chart in &charts {
@@ -147,7 +147,7 @@ fn list(edge: &Edge, format: Format) -> Result<()> {
             chart.metadata.version.to_string().into(),
             (&chart.metadata.app_version).into(),
             source(chart).into(),
-            chart.digest.chars().take(12).collect::<String>().into(),
+            if format == Format::Wide { &chart.digest } else { chart.digest.get(..12).unwrap_or(&chart.digest) }.into(),
             format!("{deprecated}{description}").into(),
         ]);
     }
@@ -166,7 +166,7 @@ fn summary(chart: &Chart) -> Value {
     json!({
         "name": chart.metadata.name,
         "version": chart.metadata.version.to_string(),
-        "app_version": chart.metadata.app_version,
+        "appVersion": chart.metadata.app_version,
         "description": chart.metadata.description,
         "deprecated": chart.metadata.deprecated,
         "source": source(chart),
@@ -175,7 +175,7 @@ fn summary(chart: &Chart) -> Value {
 }
 
 fn show(edge: &Edge, chart: &Chart, part: Part, format: Format) -> Result<()> {
-    if format != Format::Table {
+    if !format.is_table() {
         return edge.terminal.print_document(format, &part_document(chart, part)?);
     }
     let text = match part {

@@ -216,7 +216,7 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
 /// Prints the differences, with where the chart came from if one was rendered; status 2 when there are some and it was asked for.
 fn print(edge: &Edge, plan: &Plan, masker: &Masker, chart: Option<&Origin>, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
     match shown.output.output {
-        Format::Table => {
+        Format::Table | Format::Wide => {
             if let Some(origin) = chart {
                 edge.terminal.print(format!("CHART SOURCE: {}\n", chart_source(origin)))?;
             }

@@ -51,7 +51,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     })?;
     let context = arguments.shown.context_lines;
     match arguments.shown.output.output {
-        Format::Table => edge.terminal.print(text(&plan, &masker, context, &upgrade))?,
+        Format::Table | Format::Wide => edge.terminal.print(text(&plan, &masker, context, &upgrade))?,
         format => edge.terminal.print_document(format, &document(&plan, &masker, context))?,
     }
     Ok(if plan.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })

@@ -1,12 +1,13 @@
 //! `get`: what a revision recorded.
 
-use super::arguments::{Format, OUTPUT, OutputArguments, revision};
+use super::arguments::{OUTPUT, OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
 use crate::error::Result;
 use crate::manifest;
-use crate::release::{Record, ReleaseName};
+use crate::release::{Record, ReleaseName, Status, Summary, baseline};
 use crate::storage;
+use crate::terminal::time;
 use crate::yaml;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -74,18 +75,36 @@ impl Revision {
     fn read(&self, edge: &Edge) -> Result<Record> {
         let release = ReleaseName::parse(&self.release)?;
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let record = edge.read(false, async |cluster| {
-            let record = storage::read_to_show(cluster, &namespace, release.as_str(), self.revision).await?;
-            if !self.show_secrets {
-                return Ok(record);
+        let (record, baseline) = edge.read(false, async |cluster| {
+            let mut record = storage::read_to_show(cluster, &namespace, release.as_str(), self.revision).await?;
+            if self.show_secrets {
+                record = storage::read_with_secrets(cluster, &namespace, release.as_str(), record.summary.revision).await?;
             }
-            storage::read_with_secrets(cluster, &namespace, release.as_str(), record.summary.revision).await
+            let baseline = match self.revision.is_none() && record.summary.status != Status::Deployed {
+                true => baseline(&storage::history(cluster, &namespace, release.as_str()).await?).cloned(),
+                false => None,
+            };
+            Ok((record, baseline))
         })?;
         if let Some(warning) = record.signature_warning() {
             edge.terminal.warn(&warning);
         }
+        if let Some(note) = baseline.and_then(|baseline| not_the_baseline(&record.summary, &baseline)) {
+            edge.terminal.note(&note);
+        }
         Ok(record)
     }
+}
+
+/// Says of a revision that failed, or is under way, that an upgrade starts from another one.
+pub fn not_the_baseline(newest: &Summary, baseline: &Summary) -> Option<String> {
+    let Summary { release, revision, status, .. } = newest;
+    (*revision != baseline.revision).then(|| {
+        format!(
+            "revision {revision} of \"{release}\" is {status}; an upgrade starts from revision {}, which is {}: --revision {0} shows it",
+            baseline.revision, baseline.status
+        )
+    })
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
@@ -98,9 +117,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Part::Hooks(revision) => (revision, hooks),
         Part::Metadata(revision) => (revision, metadata),
     };
+    let has_names = !matches!(arguments.part, Part::Values { .. } | Part::Notes(_));
     let shown = show(&revision.read(edge)?);
     match revision.output.output {
-        Format::Table => edge.terminal.print_plain(&shown.text)?,
+        format if format.is_table() => edge.terminal.print_plain(&shown.text)?,
+        format if has_names => edge.terminal.print_named(format, &shown.document)?,
         format => edge.terminal.print_document(format, &shown.document)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -151,7 +172,7 @@ fn metadata(record: &Record) -> Shown {
         ("NAMESPACE", "namespace", json!(summary.namespace)),
         ("REVISION", "revision", json!(summary.revision)),
         ("STATUS", "status", json!(summary.status)),
-        ("DEPLOYED_AT", "deployedAt", json!(summary.updated.to_string())),
+        ("DEPLOYED_AT", "deployedAt", json!(time::rfc3339(summary.updated))),
         ("APPLY_METHOD", "applyMethod", json!("ssa")),
         ("CHART_DIGEST", "chartDigest", json!(record.chart.digest)),
         ("USER", "user", json!(summary.user)),

@@ -50,52 +50,66 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let entries = &entries[entries.len().saturating_sub(arguments.max)..];
     match arguments.output.output {
         Format::Table => edge.terminal.print(table(entries))?,
-        format => edge.terminal.print_document(format, &Value::Array(entries.iter().map(document).collect()))?,
+        Format::Wide => edge.terminal.print(wide(entries))?,
+        format => edge.terminal.print_named(format, &Value::Array(entries.iter().map(document).collect()))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(entries: &[Entry]) -> Text {
     let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"]);
+    entries.iter().for_each(|entry| table.row(row(entry)));
+    table.text()
+}
+
+fn row(entry: &Entry) -> [Cell; 6] {
+    match entry {
+        Entry::Readable(summary) => [
+            summary.revision.to_string().into(),
+            time::utc(summary.updated).into(),
+            Cell::styled(summary.status.as_str(), style(summary.status)),
+            chart(summary).into(),
+            (&summary.app_version).into(),
+            (&summary.description).into(),
+        ],
+        Entry::Unreadable { revision, reason, .. } => {
+            [revision.to_string().into(), "-".into(), Cell::styled("unreadable", RED), "-".into(), "-".into(), reason.into()]
+        }
+    }
+}
+
+/// The table with who did it, and with which version of this program.
+fn wide(entries: &[Entry]) -> Text {
+    let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "PLUGIN", "DESCRIPTION"]);
     for entry in entries {
-        table.row(match entry {
-            Entry::Readable(summary) => [
-                summary.revision.to_string().into(),
-                time::utc(summary.updated).into(),
-                Cell::styled(summary.status.as_str(), style(summary.status)),
-                chart(summary).into(),
-                (&summary.app_version).into(),
-                (&summary.description).into(),
-            ],
-            Entry::Unreadable { revision, reason, .. } => {
-                [revision.to_string().into(), "-".into(), Cell::styled("unreadable", RED), "-".into(), "-".into(), reason.into()]
-            }
-        });
+        let [revision, updated, status, chart, app_version, description] = row(entry);
+        let (user, plugin) =
+            entry.summary().map_or(("-", "-"), |summary| (summary.user.as_str(), summary.plugin_version.as_str()));
+        table.row([revision, updated, status, chart, app_version, user.into(), plugin.into(), description]);
     }
     table.text()
 }
 
-/// Helm's keys, then what else is known.
 fn document(entry: &Entry) -> Value {
     match entry {
         Entry::Readable(summary) => {
             let mut document = json!({
                 "revision": summary.revision,
-                "updated": summary.updated.to_string(),
+                "updated": time::rfc3339(summary.updated),
                 "status": summary.status,
                 "chart": chart(summary),
-                "app_version": summary.app_version,
+                "appVersion": summary.app_version,
                 "description": summary.description,
                 "user": summary.user,
-                "plugin_version": summary.plugin_version,
+                "pluginVersion": summary.plugin_version,
             });
             if let Some(revision) = summary.rollback_to {
-                document["rollback_revision"] = json!(revision);
+                document["rollbackRevision"] = json!(revision);
             }
             document
         }
         Entry::Unreadable { revision, reason, .. } => {
-            json!({ "revision": revision, "updated": "", "status": "unreadable", "chart": "", "app_version": "", "description": reason })
+            json!({ "revision": revision, "updated": "", "status": "unreadable", "chart": "", "appVersion": "", "description": reason })
         }
     }
 }

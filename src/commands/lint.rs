@@ -1,7 +1,7 @@
 //! `lint`: what is wrong with a chart, with Helm's words for how wrong.
 
 use super::Edge;
-use super::arguments::{Format, OUTPUT, OutputArguments, ValuesArguments};
+use super::arguments::{OUTPUT, OutputArguments, ValuesArguments};
 use super::load;
 use super::rendering::ASSUMED_KUBERNETES;
 use crate::chart::Chart;
@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         charts.push(json!({ "path": path, "failed": fails, "findings": shown }));
     }
     let linted = format!("{} chart(s) linted, {failed} chart(s) failed", arguments.paths.len());
-    if arguments.output.output != Format::Table {
+    if !arguments.output.output.is_table() {
         let document = json!({ "schemaVersion": 1, "linted": arguments.paths.len(), "failed": failed, "charts": charts });
         edge.terminal.print_document(arguments.output.output, &document)?;
     } else {
@@ -97,7 +97,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     if failed > 0 {
         return Err(Error::user(linted));
     }
-    if arguments.output.output == Format::Table && !arguments.quiet {
+    if arguments.output.output.is_table() && !arguments.quiet {
         edge.terminal.print(format!("{linted}\n"))?;
     }
     Ok(ExitCode::SUCCESS)

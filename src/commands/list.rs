@@ -6,6 +6,7 @@ use super::selector::Selector;
 use super::{Edge, complete};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::manifest::ObjectKey;
 use crate::release::{Entry, Status, Summary};
 use crate::storage;
 use crate::terminal::{RED, Table, table::Cell, time};
@@ -28,7 +29,8 @@ Examples:
   kubectl fabric list --failed --pending        what needs care
   kubectl fabric list -f '^org[0-9]+$'          names by a regular expression
   kubectl fabric list -l chart=peer-org -q      names of all peer organizations
-  kubectl fabric list -o json                   for programs, with Helm's keys")]
+  kubectl fabric list -o json                   for programs
+  kubectl fabric list -o jsonpath='{.items[*].name}'   a part of it, as kubectl prints it")]
 pub struct Arguments {
     /// Releases of all namespaces: what happens anyway unless -n is given
     #[arg(short = 'A', long)]
@@ -160,7 +162,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 /// The releases of `-n`, or of all namespaces; of those that the user may read when not all may be.
 async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> {
     if let Some(namespace) = &edge.connection.namespace {
-        return storage::list(cluster, Some(namespace)).await;
+        let entries = storage::list(cluster, Some(namespace)).await?;
+        // The server lists what is in a namespace that is not there: nothing.
+        if entries.is_empty() && matches!(cluster.get("v1", &ObjectKey::of_namespace(namespace)).await, Ok(None)) {
+            edge.terminal.note(&format!("namespace \"{namespace}\" does not exist"));
+        }
+        return Ok(entries);
     }
     let found = storage::list_readable(cluster).await?;
     if found.denied > 0 {
@@ -209,18 +216,20 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         }
     }
     let format = arguments.output.output;
-    if format != Format::Table {
+    if !format.is_table() {
         let documents = entries.iter().map(|entry| if arguments.short { json!(name(entry)) } else { document(arguments, entry) });
-        return edge.terminal.print_document(format, &Value::Array(documents.collect()));
+        return edge.terminal.print_named(format, &Value::Array(documents.collect()));
     }
     if arguments.short {
         let names: String = entries.iter().map(|entry| format!("{}\n", name(entry))).collect();
         return edge.terminal.print(&names);
     }
-    let mut table = Table::new(["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION"]);
+    let columns = ["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "DESCRIPTION"];
+    let columns = if format == Format::Wide { &columns[..] } else { &columns[..7] };
+    let mut table = Table::of(columns);
     for entry in entries {
-        table.row(match entry {
-            Entry::Readable(summary) => [
+        let mut row = match entry {
+            Entry::Readable(summary) => vec![
                 (&summary.release).into(),
                 (&summary.namespace).into(),
                 summary.revision.to_string().into(),
@@ -228,8 +237,10 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 Cell::styled(summary.status.as_str(), style(summary.status)),
                 chart(summary).into(),
                 (&summary.app_version).into(),
+                (&summary.user).into(),
+                (&summary.description).into(),
             ],
-            Entry::Unreadable { release, namespace, revision, .. } => [
+            Entry::Unreadable { release, namespace, revision, reason } => vec![
                 release.into(),
                 namespace.into(),
                 revision.to_string().into(),
@@ -237,32 +248,35 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 Cell::styled("unreadable", RED),
                 "-".into(),
                 "-".into(),
+                "-".into(),
+                reason.into(),
             ],
-        });
+        };
+        row.truncate(columns.len());
+        table.row(row);
     }
     edge.terminal.print(if arguments.no_headers { table.text_without_headers() } else { table.text() })
 }
 
-/// Helm's keys; the revision is a string there.
 fn document(arguments: &Arguments, entry: &Entry) -> Value {
     match entry {
         Entry::Readable(summary) => json!({
             "name": summary.release,
             "namespace": summary.namespace,
-            "revision": summary.revision.to_string(),
-            "updated": arguments.time(summary, time::go),
+            "revision": summary.revision,
+            "updated": arguments.time(summary, time::rfc3339),
             "status": summary.status,
             "chart": chart(summary),
-            "app_version": summary.app_version,
+            "appVersion": summary.app_version,
         }),
         Entry::Unreadable { release, namespace, revision, reason } => json!({
             "name": release,
             "namespace": namespace,
-            "revision": revision.to_string(),
+            "revision": revision,
             "updated": "",
             "status": "unreadable",
             "chart": "",
-            "app_version": "",
+            "appVersion": "",
             "reason": reason,
         }),
     }

@@ -34,9 +34,10 @@ pub use edge::Edge;
 pub use usage::advise;
 
 use crate::error::Result;
-use arguments::ConnectionArguments;
+use arguments::{ConnectionArguments, Format};
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const STYLES: Styles = Styles::styled()
@@ -75,7 +76,7 @@ Exit status:
     0  done
     1  error
     2  differences found (diff --exit-code, drift)
-    3  applied, but did not become ready
+    3  not ready in time, or a hook or test failed
     4  refused to keep something safe (lock, ownership, guard, deletion of data)
   130  interrupted
 
@@ -113,6 +114,22 @@ pub enum Command {
     Completion(completion::Arguments),
     #[command(name = complete::COMMAND, hide = true)]
     Complete(complete::Arguments),
+}
+
+/// Reads the arguments: the command, and the format in which it prints.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<(Cli, Format), clap::Error> {
+    let mut matches = Cli::command().try_get_matches_from(arguments)?;
+    let format = format_of(&matches);
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((cli, format))
+}
+
+/// The `-o` of the verb, or of its part: `get values`.
+fn format_of(matches: &ArgMatches) -> Format {
+    match matches.subcommand() {
+        Some((_, matches)) => format_of(matches),
+        None => matches.try_get_one::<Format>("output").ok().flatten().copied().unwrap_or_default(),
+    }
 }
 
 /// Runs one command; its exit status when it is no failure.

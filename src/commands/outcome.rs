@@ -90,8 +90,8 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     for warning in outcome.warnings.iter().filter(|_| outcome.dry_run) {
         terminal.warn(warning);
     }
-    if format != Format::Table {
-        terminal.print_document(format, &as_document(outcome, hide_notes))?;
+    if !format.is_table() {
+        terminal.print_named(format, &as_document(outcome, hide_notes))?;
         return Ok(ExitCode::SUCCESS);
     }
     let namespace = &outcome.summary.namespace;

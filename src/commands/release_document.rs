@@ -1,4 +1,4 @@
-//! A release in words and as a document, with Helm's keys.
+//! A release in words and as a document: Helm's shape, with keys in one style.
 
 use crate::chart::{Origin, repository};
 use crate::manifest::{self, Hook};
@@ -68,15 +68,15 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
     json!({
         "name": summary.release,
         "info": {
-            "first_deployed": summary.first_deployed.to_string(),
-            "last_deployed": summary.updated.to_string(),
+            "firstDeployed": time::rfc3339(summary.first_deployed),
+            "lastDeployed": time::rfc3339(summary.updated),
             "deleted": "",
             "description": summary.description,
             "status": summary.status,
             "notes": notes,
         },
         "chart": chart(summary),
-        "app_version": summary.app_version,
+        "appVersion": summary.app_version,
         "version": summary.revision,
         "namespace": summary.namespace,
     })
@@ -92,7 +92,7 @@ pub fn record(record: &Record) -> Value {
     document
 }
 
-/// Hooks with Helm's keys.
+/// Hooks as a document.
 pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
     let hook = |hook: &Hook| {
         json!({
@@ -102,7 +102,7 @@ pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
             "manifest": yaml::emit(&hook.object.body),
             "events": hook.events,
             "weight": hook.weight,
-            "delete_policies": hook.delete_policies,
+            "deletePolicies": hook.delete_policies,
         })
     };
     Value::Array(hooks.iter().map(hook).collect())

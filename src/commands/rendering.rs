@@ -7,9 +7,6 @@ use std::sync::Arc;
 /// The Kubernetes version that is assumed where no cluster is asked.
 pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 
-/// What stands in the place of a secret.
-pub const HIDDEN: &str = "(hidden)";
-
 /// Objects, then hooks, for eyes: secrets masked.
 pub fn masked(objects: &[Arc<Sealed>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
     let all = objects.iter().map(|object| object.open()).chain(hooks.iter().map(|hook| hook.object.clone()));

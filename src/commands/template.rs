@@ -1,9 +1,9 @@
 //! `template`: a chart rendered, without a cluster.
 
-use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
+use super::arguments::{OPERATION, OUTPUT, OutputArguments};
 use super::install::WantedArguments;
 use super::load;
-use super::rendering::{ASSUMED_KUBERNETES, HIDDEN};
+use super::rendering::ASSUMED_KUBERNETES;
 use super::{Edge, leave};
 use crate::chart::{Files, parse_kube_version};
 use crate::compose::{self, Composition, Given};
@@ -13,6 +13,7 @@ use crate::manifest::{self, HookEvent, Object};
 use crate::plan::mask::{self, Masker};
 use crate::release::ReleaseName;
 use crate::render::{self, Capabilities};
+use crate::values::SECRET;
 use clap::{ArgAction, Args, ValueHint};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -105,11 +106,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     let capabilities = Capabilities { kube_version, api_versions: arguments.api_versions.clone() };
     let (name, format) = (&chart.metadata.name, arguments.output.output);
-    if arguments.output_dir.is_none() && format != Format::Table {
+    if arguments.output_dir.is_none() && !format.is_table() {
         let items = shown(&arguments, &composition, capabilities, edge, |object| object.body)?;
         let mut list = json!({ "apiVersion": "v1", "kind": "List" });
         list["items"] = items.into_iter().map(|shown| shown.content).collect();
-        edge.terminal.print_document(format, &list)?;
+        edge.terminal.print_named(format, &list)?;
         return Ok(ExitCode::SUCCESS);
     }
     let texts = shown(&arguments, &composition, capabilities, edge, |object| manifest::to_yaml(name, [object]))?;
@@ -195,7 +196,7 @@ impl Hider {
 
     fn replace_masks(&self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.mask.replace_all(text, HIDDEN).into_owned(),
+            Value::String(text) => *text = self.mask.replace_all(text, SECRET).into_owned(),
             Value::Array(items) => items.iter_mut().for_each(|item| self.replace_masks(item)),
             Value::Object(fields) => fields.values_mut().for_each(|field| self.replace_masks(field)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// Run the tests of a release
 ///
-/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. Status 3 when one fails.
+/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. When one fails, the exit status is 3.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -61,8 +61,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         deploy::test(context, &arguments.filter, &options, arguments.logs).await
     })?;
     match arguments.output.output {
-        Format::Table => edge.terminal.print(text(&outcome))?,
-        format => edge.terminal.print_document(format, &as_document(&outcome))?,
+        Format::Table | Format::Wide => edge.terminal.print(text(&outcome))?,
+        format => edge.terminal.print_named(format, &as_document(&outcome))?,
     }
     if outcome.runs.is_empty() {
         edge.terminal.note(&nothing_ran(&outcome, &arguments.filter));
@@ -119,8 +119,8 @@ fn as_document(outcome: &TestOutcome) -> Value {
     let run = |run: &TestRun| {
         json!({
             "name": run.name,
-            "started": run.started.to_string(),
-            "completed": run.completed.to_string(),
+            "started": time::rfc3339(run.started),
+            "completed": time::rfc3339(run.completed),
             "phase": phase(run),
             "reason": run.reason,
             "logs": run.logs.iter().map(|(name, log)| json!({ "name": name, "log": log })).collect::<Vec<_>>(),

@@ -1,15 +1,15 @@
 //! `values explain`: which value wins, and where it came from.
 
 use super::arguments::{Format, OutputArguments};
+use super::get::not_the_baseline;
 use super::install::WantedArguments;
-use super::rendering::HIDDEN;
 use super::{Edge, complete};
 use crate::compose::{self, Given};
-use crate::error::{Error, Result, nearest};
+use crate::error::Result;
 use crate::release::ReleaseName;
 use crate::storage;
 use crate::terminal::{BOLD, Table, Text};
-use crate::values::{self, Origin, StoredSecrets, Values};
+use crate::values::{self, Origin, StoredSecrets, Values, path};
 use crate::yaml;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -31,8 +31,8 @@ enum What {
 
 /// Show a value with its origin: file and line, flag, default, or an earlier revision
 ///
-/// Takes the flags of an install and tells, without a cluster, what templates would see; with --stored, what the release was given before
-/// counts too, as in an upgrade.
+/// Takes the flags of an install and shows, without a cluster, what templates would see. With --stored it starts from the values of the
+/// release, as the next upgrade does: those of the deployed revision, or of the newest when none is deployed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -48,7 +48,7 @@ struct Explain {
     #[arg(short, long, value_name = "PATH", add = ArgValueCompleter::new(complete::paths))]
     path: Option<String>,
 
-    /// Count what the release's newest revision was given; asks the cluster
+    /// Start from the values of the installed release, as an upgrade does; asks the cluster
     #[arg(long)]
     stored: bool,
 
@@ -68,11 +68,14 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut stored_secrets = StoredSecrets::default();
     if arguments.stored {
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let record = edge.read(wanted.values.uses_stdin(), async |cluster| {
-            storage::read_to_show(cluster, &namespace, release.as_str(), None).await
+        let (record, newest) = edge.read(wanted.values.uses_stdin(), async |cluster| {
+            storage::read_baseline_to_show(cluster, &namespace, release.as_str()).await
         })?;
         if let Some(warning) = record.signature_warning() {
             edge.terminal.warn(&warning);
+        }
+        if let Some(note) = newest.and_then(|newest| not_the_baseline(&newest, &record.summary)) {
+            edge.terminal.note(&note);
         }
         let origin = Origin::Stored { revision: record.summary.revision };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
@@ -101,35 +104,26 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 
 /// One value at length: the value, its origin, and the origins that it shadows.
 fn explain(path: &str, values: &Values, secrets: &[String], format: Format, edge: &Edge) -> Result<()> {
-    let pointer = pointer(path)?;
-    let Some(value) = values.tree.pointer(&pointer) else {
-        let error = Error::user(format!("there is no value {path}"));
-        let known: Vec<String> = leaves(&values.tree).iter().map(|(pointer, _)| dotted(pointer)).collect();
-        return Err(match nearest(path, known.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None => error.hint("without --path, all values are shown"),
-        });
-    };
-    let value = hidden_below(value, &pointer, secrets);
-    let origins = origins(values, &pointer);
-    if format != Format::Table {
+    let found = values::explain(values, path, secrets)?;
+    if !format.is_table() {
         let document = json!({
             "schemaVersion": 1,
-            "path": path,
-            "value": value,
-            "origin": origins.last().map(|origin| words(origin)),
-            "shadowed": origins.iter().rev().skip(1).map(|origin| words(origin)).collect::<Vec<_>>(),
+            "path": found.path,
+            "value": found.value,
+            "origin": found.origin.as_ref().map(words),
+            "shadowed": found.shadowed.iter().map(words).collect::<Vec<_>>(),
         });
         return edge.terminal.print_document(format, &document);
     }
     let mut text = Text::default();
-    text.push_styled(BOLD, path);
-    text.push(match &value {
-        Value::Object(_) | Value::Array(_) => format!(":\n{}", indented(&yaml::emit(&value))),
-        scalar => format!(": {}\n", yaml::emit(scalar).trim_end()),
+    text.push_styled(BOLD, &found.path);
+    text.push(match &found.value {
+        None => ": no value\n".to_owned(),
+        Some(value @ (Value::Object(_) | Value::Array(_))) => format!(":\n{}", indented(&yaml::emit(value))),
+        Some(scalar) => format!(": {}\n", yaml::emit(scalar).trim_end()),
     });
-    for (number, origin) in origins.iter().rev().enumerate() {
-        let label = if number == 0 { "from" } else { "over" };
+    for (label, origin) in found.origin.iter().map(|origin| ("from", origin)).chain(found.shadowed.iter().map(|it| ("over", it)))
+    {
         text.push(format!("  {label} {}\n", words(origin)));
     }
     edge.terminal.print(text)
@@ -143,11 +137,10 @@ fn indented(text: &str) -> String {
 fn explain_all(values: &Values, secrets: &[String], format: Format, edge: &Edge) -> Result<()> {
     let leaves = leaves(&values.tree);
     let rows = leaves.iter().map(|(pointer, value)| {
-        let value = hidden_below(value, pointer, secrets);
-        let origin = origins(values, pointer).last().map(|origin| words(origin)).unwrap_or_default();
-        (dotted(pointer), value, origin)
+        let value = values::masked(value, pointer, secrets);
+        (path::display(pointer, &values.tree), value, values.origin(pointer).map(words).unwrap_or_default())
     });
-    if format != Format::Table {
+    if !format.is_table() {
         let rows = rows.map(|(path, value, origin)| json!({ "path": path, "value": value, "origin": origin }));
         return edge.terminal.print_document(format, &json!({ "schemaVersion": 1, "values": rows.collect::<Vec<_>>() }));
     }
@@ -164,7 +157,7 @@ fn leaves(tree: &Value) -> Vec<(String, &Value)> {
         match value {
             Value::Object(map) if !map.is_empty() => {
                 for (key, value) in map {
-                    walk(&format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), value, leaves);
+                    walk(&path::key_below(pointer, key), value, leaves);
                 }
             }
             Value::Array(items) if !items.is_empty() => {
@@ -180,20 +173,6 @@ fn leaves(tree: &Value) -> Vec<(String, &Value)> {
     found
 }
 
-/// The origins of a node, the winner last: its own, or those of the nearest ancestor that has some.
-fn origins<'a>(values: &'a Values, pointer: &str) -> Vec<&'a Origin> {
-    let mut pointer = pointer;
-    loop {
-        if let Some(origins) = values.origins.get(pointer).filter(|origins| !origins.is_empty()) {
-            return origins.iter().collect();
-        }
-        match pointer.rfind('/') {
-            Some(end) => pointer = &pointer[..end],
-            None => return Vec::new(),
-        }
-    }
-}
-
 fn words(origin: &Origin) -> String {
     match origin {
         Origin::Default { file, line, column } => format!("the chart's default, {file}:{line}:{column}"),
@@ -202,83 +181,5 @@ fn words(origin: &Origin) -> String {
         Origin::Stored { revision } => format!("revision {revision} of the release"),
         Origin::Program(what) => what.clone(),
         Origin::Null(origin) => format!("{}, where null takes back what was said before it", words(origin)),
-    }
-}
-
-/// Hides what is secret at or below a node.
-fn hidden_below(value: &Value, pointer: &str, secrets: &[String]) -> Value {
-    if secrets.iter().any(|secret| pointer == secret || pointer.starts_with(&format!("{secret}/"))) {
-        return json!(HIDDEN);
-    }
-    let mut value = value.clone();
-    for below in secrets.iter().filter_map(|secret| secret.strip_prefix(pointer)) {
-        if let Some(secret) = value.pointer_mut(below) {
-            *secret = json!(HIDDEN);
-        }
-    }
-    value
-}
-
-/// `peers[0].name` and `peers.0.name` as a JSON pointer; a backslash keeps a dot.
-fn pointer(path: &str) -> Result<String> {
-    let mut pointer = String::from("/");
-    let mut characters = path.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => pointer.extend(characters.next()),
-            '.' => pointer.push('/'),
-            '[' => pointer.push('/'),
-            ']' => {}
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            other => pointer.push(other),
-        }
-    }
-    if path.is_empty() || pointer.contains("//") || pointer.ends_with('/') {
-        return Err(Error::user(format!("\"{path}\" is no path of a value")).hint("such as peers.count or channels[0].name"));
-    }
-    Ok(pointer)
-}
-
-fn dotted(pointer: &str) -> String {
-    let mut path = String::new();
-    for part in pointer.split('/').skip(1) {
-        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
-            path.push_str(&format!("[{part}]"));
-            continue;
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(&part.replace('.', "\\.").replace("~1", "/").replace("~0", "~"));
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_and_pointers_mean_the_same() {
-        for (path, expected) in [("a", "/a"), ("a.b", "/a/b"), ("a[0].b", "/a/0/b"), ("a\\.b.c", "/a.b/c"), ("a/b", "/a~1b")] {
-            assert_eq!(pointer(path).unwrap(), expected);
-            assert_eq!(dotted(expected), path);
-        }
-        for path in ["", ".", "a.", "a..b"] {
-            assert!(pointer(path).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_hidden_from_above_and_from_below() {
-        let tree = json!({ "ca": { "admin": { "password": "canary", "name": "a" } } });
-        let secrets = ["/ca/admin/password".to_owned()];
-        for at in ["", "/ca", "/ca/admin", "/ca/admin/password"] {
-            let value = tree.pointer(at).unwrap();
-            assert!(!hidden_below(value, at, &secrets).to_string().contains("canary"), "{at}");
-        }
-        let whole = ["/ca/admin".to_owned()];
-        assert_eq!(hidden_below(&tree["ca"]["admin"]["name"], "/ca/admin/name", &whole), json!(HIDDEN));
     }
 }

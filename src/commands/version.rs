@@ -26,11 +26,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
     match (arguments.output.output, arguments.short) {
-        (Format::Table, true) => {
+        (Format::Table | Format::Wide, true) => {
             let commit = COMMIT.map(|commit| format!("+g{}", commit.get(..7).unwrap_or(commit))).unwrap_or_default();
             edge.terminal.print(format!("{version}{commit}\n"))?;
         }
-        (Format::Table, false) => {
+        (Format::Table | Format::Wide, false) => {
             let commit = COMMIT.map(|commit| format!(", commit {commit}")).unwrap_or_default();
             let charts: Vec<String> =
                 repository::embedded().iter().map(|(name, version, _)| format!("{name} {version}")).collect();

@@ -6,7 +6,7 @@ use crate::fabric::guard::{self, Facts};
 use crate::manifest::claims::Set;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::mask::Masker;
-use crate::release::{Entry, LAST_REVISION, Record, Signature, Status, Summary, rollback_target};
+use crate::release::{Entry, LAST_REVISION, Record, Signature, Status, Summary, baseline, rollback_target};
 use crate::render::{self, Hashing};
 use crate::storage::{self, Restated};
 use crate::values::StoredSecrets;
@@ -152,7 +152,7 @@ impl Past {
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
         let newest = past.newest();
         past.is_purged = storage::is_purged(cluster, namespace, release, &past.entries).await?;
-        let baseline = past.deployed().map(|summary| summary.revision).or(newest).filter(|_| !past.is_purged);
+        let baseline = baseline(&past.entries).map(|summary| summary.revision).or(newest).filter(|_| !past.is_purged);
         let newest = newest.filter(|_| !past.is_purged);
         let matter: Vec<u32> = [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten().collect();
         let before: Vec<u32> = past.entries.iter().rev().filter_map(Entry::summary).map(|summary| summary.revision).collect();

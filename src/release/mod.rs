@@ -276,6 +276,12 @@ pub struct OutcomeFacts {
     pub seconds: f64,
 }
 
+/// The revision that an upgrade starts from: the deployed one, or the newest when none is deployed.
+pub fn baseline(history: &[Entry]) -> Option<&Summary> {
+    let deployed = history.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed);
+    deployed.or_else(|| history.last()?.summary())
+}
+
 /// The revision that `rollback` without a number goes back to: the newest one before the current that was ever deployed. After a rollback
 /// that did not come to its end it is the one that it was going to: the same command again means the same.
 pub fn rollback_target(history: &[Entry]) -> Option<u32> {

@@ -15,8 +15,8 @@ mod write;
 
 pub use chart::{keep_chart, kept_chart};
 pub use read::{
-    Readable, history, list, list_readable, read, read_past, read_to_show, read_with_secrets, unknown_release, unverified,
-    without_secrets,
+    Readable, history, list, list_readable, read, read_baseline_to_show, read_past, read_to_show, read_with_secrets,
+    unknown_release, unverified, without_secrets,
 };
 pub use remove::{is_known, is_purged, purge, trim};
 pub use summary::read_entry;

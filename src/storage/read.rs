@@ -7,7 +7,7 @@ use super::{RECORD_LABEL, RELEASE_LABEL, annotation, kind, part_name, record_nam
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Extent};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::manifest::{Object, ObjectKey};
-use crate::release::{Entry, Record, Signature, Summary, command};
+use crate::release::{Entry, Record, Signature, Summary, baseline, command};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::{join_all, try_join_all};
@@ -107,6 +107,15 @@ pub async fn read_to_show(cluster: &Cluster, namespace: &str, release: &str, rev
     load(cluster, namespace, release, revision, Purpose::Show, masked).await
 }
 
+/// Like [`read_to_show`], of the revision that an upgrade starts from; and the newest revision, which may be another one.
+pub async fn read_baseline_to_show(cluster: &Cluster, namespace: &str, release: &str) -> Result<(Record, Option<Summary>)> {
+    let history = known_history(cluster, namespace, release).await?;
+    let newest = history.last().and_then(Entry::summary).cloned();
+    let revision = baseline(&history).map_or_else(|| history.last().map_or(0, Entry::revision), |summary| summary.revision);
+    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| codec::decode_whole(summary, payload, state, None);
+    Ok((load(cluster, namespace, release, revision, Purpose::Show, masked).await?, newest))
+}
+
 /// Like [`read`], with the secrets in their places: to apply it again.
 ///
 /// # Errors
@@ -144,13 +153,16 @@ pub fn without_secrets(record: &Record) -> Error {
         .now("nothing was changed")
 }
 
-async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<u32> {
+/// The history of a release that has one.
+async fn known_history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
     let history = history(cluster, namespace, release).await?;
-    let Some(newest) = history.last().map(Entry::revision) else {
-        return Err(unknown_release(cluster, namespace, release).await);
-    };
+    if history.is_empty() { Err(unknown_release(cluster, namespace, release).await) } else { Ok(history) }
+}
+
+async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<u32> {
+    let history = known_history(cluster, namespace, release).await?;
     match revision {
-        None => Ok(newest),
+        None => Ok(history.last().map_or(0, Entry::revision)),
         Some(revision) if history.iter().any(|entry| entry.revision() == revision) => Ok(revision),
         Some(revision) => {
             let there: Vec<String> = history.iter().map(|entry| entry.revision().to_string()).collect();

@@ -10,6 +10,7 @@ mod report;
 pub mod table;
 mod text;
 pub mod time;
+mod width;
 
 pub use table::Table;
 pub use text::{Text, harmless, is_harmful, one_line};
@@ -21,12 +22,14 @@ use crate::yaml;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use std::any::Any;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 use text::harmless_json;
 
 pub const BOLD: Style = Style::new().bold();
@@ -42,11 +45,31 @@ pub struct Terminal {
     closed: AtomicBool,
     /// `--events json`: stderr carries JSON lines only.
     events: AtomicBool,
+    /// `-o json`: an error is JSON.
+    json: bool,
+    clock: Clock,
     /// What moves on stderr, if anything does: lines go above it.
     screen: Mutex<Option<MultiProgress>>,
 }
 
+/// The clock enters once, in `main.rs`; what is later is counted from there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock(Option<(Timestamp, Instant)>);
+
+impl Clock {
+    fn now(self) -> Option<String> {
+        let (start, began) = self.0?;
+        let elapsed = jiff::SignedDuration::try_from(began.elapsed()).ok()?;
+        Some(time::rfc3339(start.checked_add(elapsed).ok()?))
+    }
+}
+
 impl Terminal {
+    /// The terminal of a command that began at this time and prints in this format.
+    pub fn new(now: Timestamp, format: Format) -> Terminal {
+        Terminal { json: format.is_json(), clock: Clock(Some((now, Instant::now()))), ..Terminal::default() }
+    }
+
     /// From now on stderr carries one JSON object per line.
     pub fn stream_events(&self) {
         self.events.store(true, Ordering::Relaxed);
@@ -66,11 +89,26 @@ impl Terminal {
         self.write(io::stdout().lock(), &harmless(text))
     }
 
-    /// Prints a document: JSON as one line, as Helm does, or YAML.
+    /// Prints a document: JSON as one line, as Helm does, YAML, or what a template takes of it.
+    ///
+    /// # Errors
+    ///
+    /// `-o name`: the document has no names.
     pub fn print_document(&self, format: Format, document: &Value) -> Result<()> {
         match format {
             Format::Yaml => self.print_plain(&yaml::emit(document)),
-            Format::Json | Format::Table => self.print_plain(&harmless_json(&format!("{document}\n"))),
+            Format::Json | Format::Table | Format::Wide => self.print_plain(&harmless_json(&format!("{document}\n"))),
+            Format::JsonPath(path) => self.print_plain(&path.print(document)?),
+            Format::Name => Err(Error::user("-o name is not possible here: the result has no names")
+                .hint("-o json prints all of it, -o jsonpath=TEMPLATE a part")),
+        }
+    }
+
+    /// Prints a document of things that have names.
+    pub fn print_named(&self, format: Format, document: &Value) -> Result<()> {
+        match format {
+            Format::Name => self.print_plain(&names(document).iter().map(|name| format!("{name}\n")).collect::<String>()),
+            format => self.print_document(format, document),
         }
     }
 
@@ -90,7 +128,11 @@ impl Terminal {
 
     /// Tells something beside the result.
     pub fn note(&self, text: &str) {
-        if self.streams_events() { stderr_event(&json!({ "event": "note", "message": text })) } else { self.line(&text.into()) }
+        if self.streams_events() {
+            stderr_event(self.clock, json!({ "event": "note", "message": text }));
+        } else {
+            self.line(&width::fit_stderr(text).into());
+        }
     }
 
     /// One line on stderr, above whatever moves there.
@@ -111,7 +153,7 @@ impl Terminal {
 
     pub fn warn(&self, text: &str) {
         if self.streams_events() {
-            stderr_event(&json!({ "event": "warning", "message": text }));
+            stderr_event(self.clock, json!({ "event": "warning", "message": text }));
         } else {
             self.line(&labelled(YELLOW, "warning:", text));
         }
@@ -119,8 +161,8 @@ impl Terminal {
 
     /// Reports a failure.
     pub fn fail(&self, error: &Error) {
-        if self.streams_events() {
-            stderr_event(&report::event(error));
+        if self.streams_events() || self.json {
+            stderr_event(self.clock, report::event(error));
         } else {
             self.line(&report::text(error));
         }
@@ -129,7 +171,7 @@ impl Terminal {
     /// The progress of an operation: a moving view on a terminal, lines in a pipe, JSON with `--events json`.
     pub fn progress(&self) -> Box<dyn Progress> {
         if self.streams_events() {
-            Box::new(progress::Stream)
+            Box::new(progress::Stream(self.clock))
         } else if io::stderr().is_terminal() {
             let view = progress::View::new();
             *self.screen.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.screen());
@@ -163,17 +205,45 @@ fn stderr_line(text: &Text) {
     let _ = writeln!(line, "{}", without_passwords(text.as_styled())).and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
-/// One line of JSON on stderr, written at once: piece by piece, each bracket and comma would be a write.
-fn stderr_event(event: &Value) {
+/// One line of JSON on stderr, with its time, written at once: piece by piece, each bracket and comma would be a write.
+fn stderr_event(clock: Clock, event: Value) {
+    let event = match (event, clock.now()) {
+        (Value::Object(fields), Some(now)) => {
+            let mut timed = Map::from_iter([("time".to_owned(), Value::String(now))]);
+            timed.extend(fields);
+            Value::Object(timed)
+        }
+        (event, _) => event,
+    };
     let _ = io::stderr().lock().write_all(harmless_json(&format!("{}\n", without_passwords(&event.to_string()))).as_bytes());
 }
 
-/// `warning: ...`, the label in its colour.
+/// `warning: ...`, the label in its colour, in lines that fit.
 fn labelled(style: Style, label: &str, text: &str) -> Text {
+    let whole = width::fit_stderr(&format!("{label} {text}"));
     let mut line = Text::default();
     line.push_styled(style, label);
-    line.push(format!(" {text}"));
+    line.push(whole.strip_prefix(label).unwrap_or_default());
     line
+}
+
+/// The names in a document: of releases, of revisions, or of objects as kubectl names them (`statefulset.apps/peer0`).
+fn names(document: &Value) -> Vec<String> {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+    match document {
+        Value::String(name) => vec![name.clone()],
+        Value::Array(items) => items.iter().flat_map(names).collect(),
+        Value::Object(fields) => match (text("/kind"), text("/metadata/name").or(text("/name")), fields.get("revision")) {
+            (Some(kind), Some(name), _) => {
+                let group = text("/apiVersion").and_then(|version| version.split_once('/')).map(|(group, _)| format!(".{group}"));
+                vec![format!("{}{}/{name}", kind.to_lowercase(), group.unwrap_or_default())]
+            }
+            (None, Some(name), _) => vec![name.to_owned()],
+            (_, None, Some(revision)) => vec![revision.to_string()],
+            _ => fields.get("items").or(fields.get("charts")).map(names).unwrap_or_default(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// Prints what the argument parser has to say: help and versions are results, the rest is an error.

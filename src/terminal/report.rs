@@ -1,22 +1,21 @@
 //! An error as the user reads it, and as `--events json` streams it.
 
+use super::width::fit_stderr;
 use super::{CYAN, RED, Text, YELLOW};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Place};
 use serde_json::{Value, json};
 
-/// The report with its labels coloured: `error: ` and what [`Error`]'s Display says.
+/// The report with its labels coloured, in lines that fit: `error: ` and what [`Error`]'s Display says.
 pub fn text(error: &Error) -> Text {
-    let report = error.to_string();
+    let report = fit_stderr(&format!("error: {error}"));
     let mut text = Text::default();
-    text.push_styled(RED, "error:");
-    text.push(" ");
     for (number, line) in report.lines().enumerate() {
         if number > 0 {
             text.push("\n");
         }
-        let label = [("why:", YELLOW), ("now:", YELLOW), ("hint:", CYAN), ("  -->", CYAN)]
+        let label = [("error:", RED), ("why:", YELLOW), ("now:", YELLOW), ("hint:", CYAN), ("  -->", CYAN)]
             .into_iter()
-            .find(|(label, _)| number > 0 && line.starts_with(label));
+            .find(|(label, _)| (number == 0) == (*label == "error:") && line.starts_with(label));
         match label {
             Some((label, style)) => {
                 text.push_styled(style, label);
@@ -28,7 +27,7 @@ pub fn text(error: &Error) -> Text {
     text
 }
 
-/// The last line of `--events json` after a failure.
+/// The last line of `--events json` after a failure, and the error of `-o json`.
 pub fn event(error: &Error) -> Value {
     let kind = match error.kind() {
         Kind::User => "user",
@@ -43,8 +42,16 @@ pub fn event(error: &Error) -> Value {
         "kind": kind,
         "exitStatus": error.kind().exit_status(),
         "message": error.what(),
+        "places": error.places().iter().map(place).collect::<Vec<_>>(),
+        "why": error.reasons(),
+        "now": error.state(),
+        "hints": error.hints(),
         "report": error.to_string(),
     })
+}
+
+fn place(place: &Place) -> Value {
+    json!({ "subject": place.subject, "line": place.line, "column": place.column, "note": place.note })
 }
 
 #[cfg(test)]
@@ -55,6 +62,10 @@ mod tests {
     fn a_report_reads_the_same_without_colour() {
         let error = Error::refused("no").why("because").now("nothing was applied").hint("ask `again`");
         assert_eq!(text(&error).plain(), "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`");
-        assert_eq!(event(&error)["exitStatus"], 4);
+        let event = event(&error);
+        assert_eq!(
+            (&event["exitStatus"], &event["why"], &event["hints"]),
+            (&json!(4), &json!(["because"]), &json!(["ask `again`"]))
+        );
     }
 }

@@ -1,8 +1,13 @@
-//! Tables as kubectl prints them: columns to the left, three spaces apart, no borders.
+//! Tables as kubectl prints them: columns to the left, three spaces apart, no borders. On a terminal that is too narrow, the last column is
+//! broken between words.
 
 use super::text::one_line;
+use super::width::{self, wrapped};
 use super::{BOLD, Text};
 use anstyle::Style;
+
+/// The narrowest last column that is broken.
+const NARROWEST: usize = 20;
 
 /// Rows of cells under headers.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +37,10 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 impl Table {
     pub fn new<const N: usize>(headers: [&'static str; N]) -> Table {
+        Table::of(&headers)
+    }
+
+    pub fn of(headers: &[&'static str]) -> Table {
         Table { headers: headers.to_vec(), rows: Vec::new() }
     }
 
@@ -46,27 +55,38 @@ impl Table {
     /// The table with its headers.
     pub fn text(&self) -> Text {
         let headers = self.headers.iter().map(|header| Cell::styled(header, BOLD)).collect();
-        self.lines(std::iter::once(&headers))
+        self.lines(std::iter::once(&headers), width::of_stdout())
     }
 
     /// The rows alone, for `--no-headers`.
     pub fn text_without_headers(&self) -> Text {
-        self.lines(std::iter::empty())
+        self.lines(std::iter::empty(), width::of_stdout())
     }
 
-    fn lines<'a>(&'a self, headers: impl Iterator<Item = &'a Vec<Cell>> + Clone) -> Text {
+    fn lines<'a>(&'a self, headers: impl Iterator<Item = &'a Vec<Cell>> + Clone, room: Option<usize>) -> Text {
         let mut widths = vec![0; self.headers.len()];
         for row in headers.clone().chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.chars().count());
             }
         }
+        let last = widths.len().saturating_sub(1);
+        let before: usize = widths.iter().take(last).map(|width| width + 3).sum();
+        // Too narrow a column is harder to read than what the terminal makes of it.
+        let room = room.map(|room| room.saturating_sub(before)).filter(|room| *room >= NARROWEST);
         let mut lines = Text::default();
         for row in headers.chain(&self.rows) {
             // Nothing trails: neither padding nor cells that are empty.
             let filled = row.iter().rposition(|cell| !cell.text.trim().is_empty()).map_or(0, |last| last + 1);
             for (column, (cell, width)) in row.iter().zip(&widths).take(filled).enumerate() {
-                lines.push_styled(cell.style, if column + 1 == filled { cell.text.trim_end() } else { &cell.text });
+                let text = if column + 1 == filled { cell.text.trim_end() } else { &cell.text };
+                match room.filter(|room| column == last && text.chars().count() > *room) {
+                    Some(room) => {
+                        let broken = wrapped(text, room).join(&format!("\n{}", " ".repeat(before)));
+                        lines.push_styled(cell.style, broken);
+                    }
+                    None => lines.push_styled(cell.style, text),
+                }
                 if column + 1 < filled {
                     lines.push(" ".repeat(width + 3 - cell.text.chars().count()));
                 }
@@ -88,6 +108,19 @@ mod tests {
         table.row(["orgorderer1".into(), "failed".into(), "".into()]);
         assert_eq!(table.text().plain(), "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n");
         assert_eq!(table.text_without_headers().plain(), "org1          deployed   é\norgorderer1   failed\n");
+    }
+
+    #[test]
+    fn the_last_column_is_broken_where_the_terminal_ends() {
+        let mut table = Table::new(["NAME", "REASON"]);
+        table.row(["org1".into(), "a member of the group is down and stays so".into()]);
+        table.row(["org2".into(), "".into()]);
+        let broken = "org1   a member of the group is\n       down and stays so\norg2\n";
+        assert_eq!(table.lines(std::iter::empty(), Some(32)).plain(), broken);
+        let whole = "org1   a member of the group is down and stays so\norg2\n";
+        for room in [None, Some(20), Some(80)] {
+            assert_eq!(table.lines(std::iter::empty(), room).plain(), whole);
+        }
     }
 
     #[test]

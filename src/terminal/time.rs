@@ -9,14 +9,9 @@ pub fn utc(time: Timestamp) -> String {
     civil(time).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// For programs that read Helm's `list -o json`: `2026-11-22 19:46:05.123456789 +0000 UTC`.
-pub fn go(time: Timestamp) -> String {
-    let civil = civil(time);
-    let fraction = match civil.subsec_nanosecond() {
-        0 => String::new(),
-        nanoseconds => format!(".{nanoseconds:09}").trim_end_matches('0').to_owned(),
-    };
-    format!("{}{fraction} +0000 UTC", civil.strftime("%Y-%m-%d %H:%M:%S"))
+/// For programs: `2026-11-22T19:46:05Z` (RFC 3339), as Kubernetes writes times.
+pub fn rfc3339(time: Timestamp) -> String {
+    civil(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// How long ago, in kubectl's short form: `45s`, `12m`, `5h`, `3d`.
@@ -98,8 +93,7 @@ mod tests {
     #[test]
     fn times_are_utc_and_say_so() {
         let time = at("2026-11-02T09:06:05.120Z");
-        assert_eq!(go(time), "2026-11-02 09:06:05.12 +0000 UTC");
-        assert_eq!(go(at("2026-11-02T09:06:05Z")), "2026-11-02 09:06:05 +0000 UTC");
+        assert_eq!(rfc3339(time), "2026-11-02T09:06:05Z");
         assert_eq!(utc(time), "2026-11-02 09:06:05 UTC");
     }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::error::{Error, Place, Result, nearest};
 use serde_json::Value;
 
-/// What stands in place of a secret value wherever values are shown.
+/// What stands in place of a secret where nothing is to tell two of them apart; elsewhere a digest stands behind the word.
 pub const SECRET: &str = "(secret)";
 
 /// A value and its history.

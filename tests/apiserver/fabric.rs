@@ -63,7 +63,7 @@ impl<'a> Namespace<'a> {
     fn history(&self) -> Vec<(u64, String, String)> {
         let records = self.run("history", "-o json").success().json();
         let records = records.as_array().expect("a list");
-        records.iter().map(|it| (it["revision"].as_u64().unwrap(), text(&it["status"]), text(&it["app_version"]))).collect()
+        records.iter().map(|it| (it["revision"].as_u64().unwrap(), text(&it["status"]), text(&it["appVersion"]))).collect()
     }
 
     /// Everything that a release may leave behind, but for volumes and identities.

@@ -5,6 +5,7 @@ mod support;
 
 mod accounts;
 mod agreement;
+mod answers;
 mod bad_input;
 mod cases;
 mod client;

@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod connection;
 pub mod duration;
+pub mod jsonpath;
 pub mod operation;
 pub mod output;
 pub mod revision;
@@ -10,8 +11,9 @@ pub mod values;
 
 pub use chart::ChartArguments;
 pub use connection::ConnectionArguments;
+pub use jsonpath::JsonPath;
 pub use operation::{ApplyArguments, DryRunChoice};
-pub use output::{Format, OutputArguments};
+pub use output::{FORMATS, Format, OutputArguments};
 pub use values::ValuesArguments;
 
 /// The heading of the flags that say which chart and which values.

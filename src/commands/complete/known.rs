@@ -2,6 +2,7 @@
 
 use super::{CommandLine, beginning_with};
 use crate::chart::repository;
+use crate::commands::arguments::FORMATS;
 use crate::fabric::LINES;
 use crate::fabric::guard::RULES;
 use clap_complete::CompletionCandidate;
@@ -30,6 +31,11 @@ pub fn chart_versions(current: &OsStr) -> Vec<CompletionCandidate> {
     let chart = chart_of(&CommandLine::read());
     let rows = repository::embedded().iter().filter(|(name, _, _)| chart == Some(*name));
     beginning_with(current, rows.map(|(name, version, _)| ((*version).to_owned(), (*name).to_owned())))
+}
+
+/// Formats for `-o`.
+pub fn formats(current: &OsStr) -> Vec<CompletionCandidate> {
+    beginning_with(current, FORMATS.map(|(format, help)| (format.to_owned(), help.to_owned())))
 }
 
 /// Keys for `--set` and its like: of several settings, the last one.

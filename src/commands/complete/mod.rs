@@ -5,7 +5,7 @@
 
 mod known;
 
-pub use known::{chart_versions, fabric_versions, paths, rules, settings};
+pub use known::{chart_versions, fabric_versions, formats, paths, rules, settings};
 
 use super::arguments::ConnectionArguments;
 use super::{Cli, Edge};

@@ -72,6 +72,6 @@ pub fn text(Identities { expiries, .. }: &Identities, now: Timestamp) -> Text {
 }
 
 pub fn document(Identities { expiries, .. }: &Identities) -> Value {
-    let identity = |identity: &Identity| json!({ "name": identity.name, "notAfter": identity.not_after.to_string() });
+    let identity = |identity: &Identity| json!({ "name": identity.name, "notAfter": time::rfc3339(identity.not_after) });
     Value::Array(expiries.iter().map(identity).collect())
 }

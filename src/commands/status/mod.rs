@@ -3,7 +3,7 @@
 mod identities;
 mod resources;
 
-use super::arguments::{Format, OutputArguments, revision};
+use super::arguments::{OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
 use crate::error::Result;
@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         }
         Ok((record, resources, identities))
     })?;
-    if arguments.output.output == Format::Table {
+    if arguments.output.output.is_table() {
         let mut text = document::status_block(&record.summary);
         text.append(&resources::text(&resources, &namespace, edge.now));
         text.append(&identities::text(&identities, edge.now));
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let mut status = document::record(&record);
         status["info"]["resources"] = resources::document(&resources);
         status["info"]["identities"] = identities::document(&identities);
-        edge.terminal.print_document(arguments.output.output, &status)?;
+        edge.terminal.print_named(arguments.output.output, &status)?;
     }
     Ok(ExitCode::SUCCESS)
 }

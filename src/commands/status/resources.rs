@@ -195,7 +195,7 @@ pub fn document(resources: &[Resource]) -> Value {
             "name": resource.key.name,
             "ready": resource.state.word(),
             "reason": resource.reason(),
-            "created": resource.created.map(|created| created.to_string()),
+            "created": resource.created.map(time::rfc3339),
         })
     };
     Value::Array(resources.iter().map(resource).collect())

@@ -6,16 +6,16 @@ mod view;
 pub use lines::Lines;
 pub use view::View;
 
-use super::{BOLD, Text, YELLOW, labelled, stderr_event};
+use super::{BOLD, Clock, Text, YELLOW, labelled, stderr_event};
 use crate::deploy::{Event, Progress};
 
 /// `--events json`: every event, one object per line.
-pub struct Stream;
+pub struct Stream(pub(super) Clock);
 
 impl Progress for Stream {
     fn event(&self, event: &Event) {
         if let Ok(event) = serde_json::to_value(event) {
-            stderr_event(&event);
+            stderr_event(self.0, event);
         }
     }
 }
