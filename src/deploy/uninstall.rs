@@ -11,7 +11,7 @@ use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Result};
 use crate::identity;
 use crate::manifest::claims::Set;
-use crate::manifest::{HookEvent, Object, ObjectKey, Source};
+use crate::manifest::{self, HookEvent, Object, ObjectKey, Source};
 use crate::plan::ownership::Owner;
 use crate::plan::users::Workloads;
 use crate::plan::{self, Action, Inputs, Look, Plan, Step};
@@ -104,7 +104,8 @@ async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, 
 /// `--delete-data` they go, and so does whatever else was kept because it holds data. What others use stays.
 pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete: bool, plan: &mut Plan) -> Result<()> {
     for step in plan.steps.iter_mut().filter(|step| delete && step.action == Action::Keep) {
-        let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume");
+        // What stays for another reason, as its policy, stays.
+        let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume") && step.why == HOLDS_DATA;
         if data && step.live.as_ref().is_some_and(|live| owner.owns(live)) {
             step.action = Action::Prune;
         }
@@ -112,6 +113,7 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
     let (claims, identities) = kept::data(context.cluster, owner).await?;
     let judge = Judge { past, owner, plan };
     let claims = claims.into_iter().filter_map(|body| match judge.whose(&body) {
+        Whose::Ours if manifest::is_kept(&body) => Some((body, plan::SAYS_KEEP, false)),
         Whose::Ours => Some((body, HOLDS_DATA, delete)),
         Whose::Unknown(why) => Some((body, why, false)),
         Whose::Others => None,

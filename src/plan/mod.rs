@@ -277,6 +277,9 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
     .hint("choose another name or namespace, or take the objects over with --take-ownership"))
 }
 
+/// Why an object with the policy `keep` stays.
+pub const SAYS_KEEP: &str = "its resource policy says keep";
+
 /// Whether an object that is no longer wanted goes or stays, and why.
 fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) {
     let keep = |why: &str| (Action::Keep, why.to_owned());
@@ -288,7 +291,7 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
         return keep("it is not the object that was recorded: it was deleted and created again");
     }
     if manifest::is_kept(body) {
-        return keep("its resource policy says keep");
+        return keep(SAYS_KEEP);
     }
     match item.key.kind.as_str() {
         "PersistentVolumeClaim" | "PersistentVolume" if matches!(item.key.group.as_str(), "") => keep("it holds data"),

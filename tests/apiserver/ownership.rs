@@ -229,6 +229,32 @@ fn a_cleanup_after_a_failure_deletes_what_the_run_created_and_nothing_else() {
 }
 
 #[test]
+fn what_the_chart_keeps_stays_when_all_data_is_deleted() {
+    let Some(release) = Release::new() else { return };
+    let keep = json!({"kubectl-fabric.io/resource-policy": "keep"});
+    let chart = chart(
+        &release,
+        &[
+            ("a", config_map("notes", keep.clone(), json!({"a": "b"}))),
+            ("b", claim("archive", keep)),
+            ("c", claim("ledger", json!({}))),
+        ],
+    );
+    release.run("install", &["--chart", &chart]).success();
+    let uids = ["configmap/notes", "pvc/archive"].map(|named| named.split_once('/').expect("a kind and a name"));
+    let before = uids.map(|(kind, name)| release.uid(kind, name));
+    // The second finds by its marks what the first has kept.
+    for _ in 0..2 {
+        let said = release.run("uninstall", &["--delete-data", "--yes"]).success();
+        assert!(said.stdout.contains("archive (its resource policy says keep)"), "{}", said.told());
+        let archive = release.get("pvc", "archive").expect("it stays");
+        assert!(archive["metadata"]["deletionTimestamp"].is_null(), "{archive}");
+        assert_eq!(uids.map(|(kind, name)| release.uid(kind, name)), before);
+        until("the other claim to be gone", || release.get("pvc", "ledger").is_none().then_some(()));
+    }
+}
+
+#[test]
 fn marks_that_were_copied_do_not_make_an_object_the_recorded_one() {
     let Some(release) = Release::new() else { return };
     let chart = chart(&release, &[("a", config_map("greeting", json!({}), json!({"a": "b"})))]);
