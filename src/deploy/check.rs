@@ -368,3 +368,35 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_of_immutable_fields_only_if_every_cause_says_so() {
+        let fixed = "Invalid value: \"x\": field is immutable";
+        let set = "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
+        let cases: [(ApiErrorKind, &[&str], bool); 6] = [
+            (ApiErrorKind::Invalid, &[fixed], true),
+            (ApiErrorKind::Invalid, &[set, fixed], true),
+            (ApiErrorKind::Invalid, &[fixed, "Required value"], false),
+            (ApiErrorKind::Invalid, &["Required value"], false),
+            // As a webhook, or a body that is too large, is answered: nothing says which fields are meant.
+            (ApiErrorKind::Invalid, &[], false),
+            (ApiErrorKind::Conflict, &[fixed], false),
+        ];
+        for (kind, messages, expected) in cases {
+            let cause = |message: &&str| Cause { reason: String::new(), field: "spec".into(), message: (*message).to_owned() };
+            let error = ApiError {
+                kind,
+                code: 422,
+                message: "field is immutable".to_owned(),
+                request: String::new(),
+                causes: messages.iter().map(cause).collect(),
+                hint: None,
+            };
+            assert_eq!(is_immutable(&error), expected, "{kind:?} {messages:?}");
+        }
+    }
+}

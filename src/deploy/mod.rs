@@ -25,6 +25,8 @@ mod recovery;
 mod resolve;
 mod revision;
 mod rights;
+#[cfg(test)]
+mod scripted;
 mod settle;
 mod turns;
 mod uninstall;

@@ -169,3 +169,28 @@ async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, look: Lo
     };
     context.cluster.list_into(kind, namespace.as_deref(), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::scripted::{Reply, Scripted, impatient};
+    use crate::deploy::scripted::context;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn what_could_not_be_listed_is_not_empty_and_a_failure_is_no_missing_right() {
+        let pods = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "a"}}]});
+        let cases = [
+            (Reply::ok(pods), Ok(Some(1))),
+            (Reply::status(403, "Forbidden", "pods is forbidden"), Ok(None)),
+            (Reply::status(500, "InternalError", "something broke"), Err(())),
+            (Reply::status(401, "Unauthorized", "who are you"), Err(())),
+        ];
+        for (reply, expected) in cases {
+            let server = Scripted::start([reply]).await;
+            let cluster = server.cluster(impatient()).await;
+            let listed = list_if_allowed(&context(&cluster, false), "Pod").await;
+            assert_eq!(listed.map(|pods| pods.map(|pods| pods.len())).map_err(drop), expected, "{:?}", server.lines());
+        }
+    }
+}

@@ -290,6 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_that_is_a_set_our_values_count_in_any_order() {
+        let settled = |wanted: Value, is: Value, ours: Value| {
+            let body = json!({"metadata": {"finalizers": is}});
+            is_settled(&json!({"metadata": {"finalizers": wanted}}), &live(body, json!({"f:metadata": {"f:finalizers": ours}})))
+        };
+        let (a, both) = (json!({".": {}, "v:\"a\"": {}}), json!({".": {}, "v:\"a\"": {}, "v:\"b\"": {}}));
+        assert!(settled(json!(["a", "b"]), json!(["b", "a"]), both.clone()), "the order does not matter");
+        assert!(settled(json!(["a"]), json!(["theirs", "a"]), a.clone()), "values of others stay");
+        assert!(!settled(json!(["a"]), json!(["theirs"]), a.clone()), "ours is gone");
+        assert!(!settled(json!(["a"]), json!(["a", "b"]), both), "one of ours is no longer wanted");
+        assert!(!settled(json!(["a", "b"]), json!(["a"]), a), "one more is wanted");
+    }
+
+    #[test]
     fn a_field_more_or_less_in_a_list_that_is_written_whole_is_a_difference() {
         let rule = json!({"from": [{"podSelector": {"matchLabels": {"a": "b"}}}], "ports": [{"port": 7051}]});
         let wanted = json!({"spec": {"ingress": [rule]}});

@@ -394,7 +394,7 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::release::Status;
     use jiff::Timestamp;

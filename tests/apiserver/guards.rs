@@ -1,7 +1,7 @@
 //! Fabric's table of upgrades and rollbacks on the charts as they come: what goes through, what is refused, and that a refusal writes nothing.
 
 use crate::support::{self, Cluster, Output};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A release of one of the program's charts, in a namespace of its own.
 pub struct Release {
@@ -87,6 +87,33 @@ fn a_peer_goes_from_1_4_to_2_5_only_when_forced_and_never_back() {
     assert!(said.contains("cannot roll back release \"org1\": rules U15, U26 refuse it"), "{said}");
     assert!(said.contains("peer 2.5.16 → 1.4.12, U15") && said.contains("upgrade-dbs was run since, U26"), "{said}");
     assert_eq!(release.image("peer0"), "ghcr.io/hyperledger/fabric-peer:2.5.16");
+}
+
+#[test]
+fn where_pods_may_not_be_listed_the_records_say_what_runs() {
+    let Some(release) = Release::new("org1") else { return };
+    release.run("install", &["--fabric-version", "1.4.12", "--set", "peers.count=1,ca.enabled=false"]).success();
+    let user = format!("blind-{}", release.cluster.network());
+    let named = |kind: &str, more: Value| {
+        let mut body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": "blind"}});
+        body.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        body
+    };
+    let core = ["configmaps", "secrets", "services", "serviceaccounts", "persistentvolumeclaims", "events"];
+    let groups = ["apps", "networking.k8s.io", "policy", "coordination.k8s.io", "batch", "rbac.authorization.k8s.io"];
+    let rules = json!([
+        {"apiGroups": [""], "resources": core, "verbs": ["*"]},
+        {"apiGroups": groups, "resources": ["*"], "verbs": ["*"]},
+    ]);
+    let subject = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]);
+    let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "blind"});
+    let items = [named("Role", json!({"rules": rules})), named("RoleBinding", json!({"roleRef": role, "subjects": subject}))];
+    release.cluster.apply(&release.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
+    let may = ["auth", "can-i", "list", "secrets", "-n", &release.namespace, "--as", &user];
+    support::until("the server to know the role", || (release.cluster.kubectl().args(may).run().status == Some(0)).then_some(()));
+    let diff = release.run("diff upgrade", &["--fabric-version", "2.5.16", "--as", &user]).success().stderr;
+    assert!(diff.contains("pods may not be listed, so the release's records stand for what runs"), "{diff}");
+    assert!(diff.contains("U05 refuses this") && diff.contains("peer 1.4.12 → 2.5.16"), "{diff}");
 }
 
 #[test]

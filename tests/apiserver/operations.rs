@@ -27,6 +27,7 @@ fn a_release_lives_through_upgrade_rollback_uninstall_and_reinstall_with_its_vol
     assert_eq!(release.uids("persistentvolumeclaim"), claims, "and are taken up again");
     release.run("uninstall", &["--delete-data", "--yes"]).success();
     until("the claims to be gone", || release.uids("persistentvolumeclaim").is_empty().then_some(()));
+    assert!(release.get("configmap", "kept").is_some(), "the chart says so");
 }
 
 #[test]
@@ -275,6 +276,8 @@ fn an_immutable_change_is_refused_and_made_anew_when_asked_with_pods_and_volumes
     let Some(release) = Release::new() else { return };
     release.install(&["--set", "nodes=1"]).success();
     let (claims, set) = (release.uids("persistentvolumeclaim"), release.uids("statefulset"));
+    let pods = release.uids("pod");
+    assert_eq!(pods.len(), 2);
     let output = release.upgrade(&["--set", "serviceName=renamed"]).exits(4);
     assert!(output.stderr.contains("StatefulSet") && output.stderr.contains("--recreate"), "{}", output.stderr);
     assert_eq!(release.uids("statefulset"), set);
@@ -289,8 +292,10 @@ fn an_immutable_change_is_refused_and_made_anew_when_asked_with_pods_and_volumes
         assert!(said.contains(hint) && said.contains("now: nothing was changed"), "{said}");
     }
     release.upgrade(&["--set", "serviceName=renamed", "--recreate", "StatefulSet/first,statefulset/node0"]).success();
-    assert_ne!(release.uids("statefulset"), set);
+    let made_anew = release.uids("statefulset");
+    assert!(set.iter().all(|old| !made_anew.contains(old)), "{set:?}, {made_anew:?}");
     assert_eq!(release.uids("persistentvolumeclaim"), claims);
+    assert_eq!(release.uids("pod"), pods, "no pod restarts");
     assert_eq!(release.get("statefulset", "node0").unwrap()["spec"]["serviceName"], "renamed");
 }
 

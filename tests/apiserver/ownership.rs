@@ -212,20 +212,51 @@ fn an_object_that_another_recreates_during_an_upgrade_is_neither_changed_nor_del
 }
 
 #[test]
+fn what_is_to_be_pruned_and_was_created_again_by_another_stays() {
+    let Some(release) = Release::new() else { return };
+    release.cluster.create_namespace("app");
+    let label = format!("prune-{}", release.cluster.network());
+    let first = [("a", config_map("early", json!({}), json!({}))), ("b", config_map("dropped", json!({}), json!({"a": "b"})))];
+    release.run("install", &["--chart", &chart(&release, &first)]).success();
+    let second = chart(&release, &[first[0].clone(), ("c", held_up(&label))]);
+    let child = release.command(&["upgrade"], &["--chart", &second]).spawn();
+    until("the objects before the pruning", || release.get("deployment", "slowly"));
+    release.kubectl(&["delete", "configmap", "dropped"]).success();
+    let uid = release.theirs("dropped");
+    release.release_node(&label);
+    let (status, said) = end(child);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("dropped stays: it was deleted, and created again by someone else"), "{said}");
+    release.untouched("dropped", &uid);
+}
+
+#[test]
 fn a_cleanup_after_a_failure_deletes_what_the_run_created_and_nothing_else() {
     let Some(release) = Release::new() else { return };
     release.cluster.create_namespace("app");
     let label = format!("never-{}", release.cluster.network());
     let late = config_map("late", json!({"kubectl-fabric.io/stage": "1"}), json!({"a": "b"}));
-    let chart = chart(&release, &[("a", held_up(&label)), ("b", late), ("c", config_map("early", json!({}), json!({})))]);
+    let objects = [
+        ("a", held_up(&label)),
+        ("b", late),
+        ("c", config_map("early", json!({}), json!({}))),
+        ("d", config_map("swapped", json!({}), json!({}))),
+        ("e", claim("ledger", json!({}))),
+    ];
+    let chart = chart(&release, &objects);
     let install = ["--chart", &chart, "--timeout", "5s", "--cleanup-on-fail"];
     let child = release.command(&["install"], &install).spawn();
     until("the first stage", || release.get("deployment", "slowly"));
-    let uid = release.theirs("late");
+    let late = release.theirs("late");
+    release.kubectl(&["delete", "configmap", "swapped"]).success();
+    let swapped = release.theirs("swapped");
     let (status, said) = end(child);
     assert_eq!(status, Some(3), "{said}");
-    release.untouched("late", &uid);
+    release.untouched("late", &late);
+    release.untouched("swapped", &swapped);
     assert!(release.get("deployment", "slowly").is_none() && release.get("configmap", "early").is_none());
+    let ledger = release.get("pvc", "ledger").expect("a claim is never cleaned up");
+    assert!(ledger["metadata"]["deletionTimestamp"].is_null(), "{ledger}");
 }
 
 #[test]
@@ -252,6 +283,46 @@ fn what_the_chart_keeps_stays_when_all_data_is_deleted() {
         assert_eq!(uids.map(|(kind, name)| release.uid(kind, name)), before);
         until("the other claim to be gone", || release.get("pvc", "ledger").is_none().then_some(()));
     }
+}
+
+#[test]
+fn a_changed_job_is_made_again_without_being_asked() {
+    let Some(release) = Release::new() else { return };
+    let job = |image: &str| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": image}]}}},
+        })
+    };
+    release.run("install", &["--chart", &chart(&release, &[("a", job("registry.example/a:1"))])]).success();
+    let uid = release.uid("job", "migrate");
+    release.upgrade(&["--chart", &chart(&release, &[("a", job("registry.example/a:2"))])]).success();
+    assert_ne!(release.uid("job", "migrate"), uid);
+    let job = release.get("job", "migrate").expect("it is there");
+    assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example/a:2");
+}
+
+#[test]
+fn after_a_failed_write_no_other_is_begun() {
+    const COUNT: usize = 300;
+    let Some(release) = Release::new() else { return };
+    let first = chart(&release, &[("a", config_map("old", json!({}), json!({"a": "b"})))]);
+    release.run("install", &["--chart", &first]).success();
+    // Of so many that are alike one is tried, so the server refuses the key of another when it is written.
+    let many = chart(&release, &[("b", held_up(&format!("never-{}", release.cluster.network())))]);
+    let template = format!(
+        "{{% for index in range({COUNT}) %}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{{{ \"c\" ~ (1000 + index) }}}}\n\
+         data: {{{{ {{\"no/key\": \"\"}} if index == 5 else {{}} }}}}\n{{% endfor %}}\n"
+    );
+    fs::write(std::path::Path::new(&many).join("templates/many.yaml"), template).expect("a file");
+    let said = release.upgrade(&["--chart", &many]).exits(1).stderr;
+    assert!(said.contains("c1005") && said.contains("no/key"), "{said}");
+    let written = release.uids("configmap").iter().filter(|(name, _)| name.starts_with("c1")).count();
+    // Those under way are let finish.
+    assert!((1..COUNT / 2).contains(&written), "{written} of {COUNT}");
+    assert!(release.get("deployment", "slowly").is_none(), "kinds that come later");
+    assert!(release.get("configmap", "old").is_some(), "nothing is pruned");
+    assert_eq!(release.statuses(), ["deployed", "failed"]);
 }
 
 #[test]

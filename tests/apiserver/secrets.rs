@@ -24,6 +24,19 @@ fn chart(release: &Release, version: &str, schema: Option<Value>, templates: &st
     folder.display().to_string()
 }
 
+#[test]
+fn two_releases_mask_the_same_secret_differently() {
+    let masks = [(); 2].map(|()| {
+        let release = Release::new()?;
+        release.install(&["--set", "nodes=0,password=the-same-in-both"]).success();
+        let values = release.run("get values", &["-o", "json"]).success().json();
+        Some(values["password"].as_str().expect("a mask").to_owned())
+    });
+    let [Some(one), Some(other)] = masks else { return };
+    assert!(one.starts_with("(secret ") && other.starts_with("(secret "), "{one}, {other}");
+    assert_ne!(one, other, "who reads both would see that they are the same");
+}
+
 const SECRET: &str = "apiVersion: v1
 kind: Secret
 metadata: {name: login}

@@ -393,6 +393,22 @@ impl Lock {
     }
 }
 
+#[cfg(test)]
+impl Lock {
+    /// A lock that nothing renews: held, or lost in this way.
+    pub(super) fn scripted(cluster: &Cluster, loss: Option<&str>) -> Lock {
+        let tenure = Tenure { lost: loss.map(str::to_owned), ..Tenure::begin() };
+        Lock {
+            cluster: cluster.clone(),
+            key: lease::key("org1", "org1"),
+            tenure: watch::channel(tenure).1,
+            renewal: None,
+            run_file: None,
+            ends_with_namespace: Cell::new(false),
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(renewal) = &self.renewal {
@@ -405,6 +421,7 @@ impl Drop for Lock {
 mod tests {
     use super::*;
     use crate::cluster::scripted::{Reply, Scripted, impatient};
+    use crate::deploy::scripted;
     use jiff::SignedDuration;
     use serde_json::json;
 
@@ -450,6 +467,46 @@ mod tests {
             let mut lock = hold(&cluster, key(), ours.clone(), Tenure::begin(), None);
             assert_eq!(matches!(lock.end(true).await, End::Released), released, "case {index}");
             assert_eq!(server.lines().len(), 1 + count, "case {index}: {:?}", server.lines());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_takeover_that_another_run_wins_is_no_lock() {
+        let ours = Holder::this_process("ann", "upgrade", Some("1"));
+        let other = Holder { user: "bob".into(), run: "2".into(), ..ours.clone() };
+        let key = lease::key("org1", "org1");
+        let lease = |holder: &Holder, version: &str| {
+            let mut lease = lease::body(&key, "org1", holder, "2026-01-01T00:00:00Z".parse().unwrap());
+            lease["metadata"]["uid"] = "u".into();
+            lease["metadata"]["resourceVersion"] = version.into();
+            Reply::ok(&lease)
+        };
+        let exists = || Reply::status(409, "AlreadyExists", "it exists");
+        let conflict = || Reply::status(409, "Conflict", "changed");
+        // The Lease names this run, whose first answer was lost: it is taken over at once.
+        let begin = || vec![exists(), lease(&ours, "1")];
+        let cases = [
+            (vec![lease(&ours, "2")], Some("1")),
+            // Another run was quicker, and renews.
+            (vec![conflict(), exists(), lease(&other, "2"), lease(&other, "3")], None),
+            // It was quicker, and is done.
+            (vec![conflict(), lease(&ours, "4")], Some("1")),
+            (vec![Reply::status(404, "NotFound", "gone"), exists(), lease(&other, "2"), lease(&other, "3")], None),
+        ];
+        for (index, (replies, taken)) in cases.into_iter().enumerate() {
+            let count = 2 + replies.len();
+            let server = Scripted::start([begin(), replies].concat()).await;
+            let cluster = server.cluster(impatient()).await;
+            let context = scripted::context(&cluster, false);
+            let found = take(&context, &key, &ours, None).await;
+            match (found, taken) {
+                (Ok((found, _)), Some(run)) => assert_eq!(lease::run(&found), run, "case {index}"),
+                (Err(error), None) => assert!(error.to_string().contains("bob@"), "case {index}: {error}"),
+                (found, _) => panic!("case {index}: {:?}", found.map(|(lease, _)| lease).map_err(|error| error.to_string())),
+            }
+            assert_eq!(server.lines().len(), count, "case {index}: {:?}", server.lines());
+            let replaced = server.seen().into_iter().find(|request| request.starts_with("PUT")).expect("a takeover");
+            assert!(replaced.contains("\"uid\":\"u\"") && replaced.contains("\"resourceVersion\":\"1\""), "{replaced}");
         }
     }
 
