@@ -30,6 +30,8 @@ pub(super) struct List {
     pub kind: Kind,
     pub namespace: Option<String>,
     pub selector: String,
+    /// A field selector; empty is all.
+    pub fields: String,
     /// PartialObjectMetadata instead of whole objects.
     pub extent: Extent,
     /// Whether this program alone wants to know, so that it is no news for the user that a kind is deprecated.
@@ -97,7 +99,12 @@ impl List {
     }
 
     fn call(&self, path: &str, words: &str, limit: &str, next: &str) -> Call {
-        let parameters = [("labelSelector", self.selector.as_str()), ("limit", limit), ("continue", next)];
+        let parameters = [
+            ("labelSelector", self.selector.as_str()),
+            ("fieldSelector", self.fields.as_str()),
+            ("limit", limit),
+            ("continue", next),
+        ];
         let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
         let call = Call { quiet: self.quiet, ..call };
         if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call }

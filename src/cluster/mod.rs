@@ -294,7 +294,8 @@ impl Cluster {
         self.inner.transport.clock_difference()
     }
 
-    /// What the server has warned of since the last call (deprecated versions, unknown fields), each text once.
+    /// What the server has warned of since the last call (deprecated versions, unknown fields), each text once, with the first object that
+    /// it is about.
     pub fn take_warnings(&self) -> Vec<String> {
         self.inner.transport.take_warnings()
     }
@@ -448,7 +449,7 @@ impl Cluster {
         // The server takes JSON under this name too, and reads it faster than YAML. It has a YAML reader's eyes for it all the same.
         let text = requests::for_yaml(text);
         let call = Call::write_text(verb, Method::PATCH, path, "application/apply-patch+yaml", text, words);
-        let call = self.own(call.repeat(repeat(object.is_versioned() && !how.dry_run)));
+        let call = self.own(call.about(&address).repeat(repeat(object.is_versioned() && !how.dry_run)));
         let answer = self.inner.transport.send(&call).await.map_err(|error| expects.judge(error))?;
         transport::read_json(&call.words, &answer, seed)
     }
@@ -460,7 +461,7 @@ impl Cluster {
         let path = self.address_path(&address, &words, false).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
         let call = Call::write("create", Method::POST, path, requests::JSON, body, words);
-        self.inner.transport.json(&self.own(call.repeat(Repeat::Harmless))).await
+        self.inner.transport.json(&self.own(call.about(&address).repeat(Repeat::Harmless))).await
     }
 
     /// Asks by a dry run whether an object could be created if nothing had its name: admission and validation come before that check.
@@ -471,7 +472,7 @@ impl Cluster {
         let path = self.address_path(&address, &words, false).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict"), ("dryRun", "All")]);
         let call = Call::write_text("dry-run", Method::POST, path, requests::JSON, applied.text(), words);
-        match self.inner.transport.send(&self.own(call.repeat(Repeat::Harmless))).await {
+        match self.inner.transport.send(&self.own(call.about(&address).repeat(Repeat::Harmless))).await {
             Err(error) if error.kind != ApiErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         }
@@ -485,7 +486,7 @@ impl Cluster {
         let path = self.address_path(&address, &words, true).await?;
         let path = requests::query(path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
         let call = Call::write("replace", Method::PUT, path, requests::JSON, body, words);
-        self.inner.transport.json(&self.own(call.repeat(Repeat::Harmless))).await
+        self.inner.transport.json(&self.own(call.about(&address).repeat(Repeat::Harmless))).await
     }
 
     /// JSON merge patch of an object's metadata or spec.
@@ -551,20 +552,18 @@ impl Cluster {
         selector: String,
         read: impl Fn(Value) -> T + Send + Sync + 'static,
     ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
-        self.watch_with(kind, namespace, selector, read, watch::Times::default())
+        let list = self.listing(kind, namespace.as_deref(), &selector, Extent::Whole);
+        watching(list, read, watch::Times::default())
     }
 
-    fn watch_with<T: Send + 'static>(
+    /// [`Cluster::watch`] of a namespace's events, by field selector.
+    pub fn watch_events<T: Send + 'static>(
         &self,
-        kind: Kind,
-        namespace: Option<String>,
-        selector: String,
+        namespace: &str,
+        fields: &str,
         read: impl Fn(Value) -> T + Send + Sync + 'static,
-        times: watch::Times,
     ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
-        let list = self.listing(kind, namespace.as_deref(), &selector, Extent::Whole);
-        let watcher = watch::Watcher::new(list, read, times);
-        futures::stream::unfold(watcher, |mut watcher| async { watcher.next().await.map(|event| (event, watcher)) }).boxed()
+        watching(self.events(namespace, fields), read, watch::Times::default())
     }
 
     /// The last lines of a container's log, of its run before (`previous`) or of this one.
@@ -592,12 +591,18 @@ impl Cluster {
         self.inner.discovery.resource(&self.inner.transport, &kind).await
     }
 
+    fn events(&self, namespace: &str, fields: &str) -> List {
+        let kind = Kind { api_version: "v1".to_owned(), kind: "Event".to_owned() };
+        List { fields: fields.to_owned(), ..self.listing(kind, Some(namespace), "", Extent::Whole) }
+    }
+
     fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, extent: Extent) -> List {
         List {
             inner: self.inner.clone(),
             kind,
             namespace: namespace.map(str::to_owned),
             selector: selector.to_owned(),
+            fields: String::new(),
             extent,
             quiet: false,
         }
@@ -619,6 +624,15 @@ impl Cluster {
         }
         path_of(address, &resource, words, named)
     }
+}
+
+fn watching<T: Send + 'static>(
+    list: List,
+    read: impl Fn(Value) -> T + Send + Sync + 'static,
+    times: watch::Times,
+) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
+    let watcher = watch::Watcher::new(list, read, times);
+    futures::stream::unfold(watcher, |mut watcher| async { watcher.next().await.map(|event| (event, watcher)) }).boxed()
 }
 
 fn path_of(address: &Address<'_>, resource: &Resource, words: &str, named: bool) -> ApiResult<String> {

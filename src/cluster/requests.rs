@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub accept: &'static str,
     /// For errors: `get Pod org1/peer0-0`.
     pub words: String,
+    /// The object that it writes: `Pod org1/peer0-0`.
+    pub object: Option<String>,
     pub repeat: Repeat,
     pub fence: Option<Fence>,
     /// Whether it is sent however many are under way.
@@ -45,6 +47,7 @@ impl Call {
             body: None,
             accept: JSON,
             words,
+            object: None,
             repeat: Repeat::Harmless,
             fence: None,
             urgent: false,
@@ -72,11 +75,16 @@ impl Call {
             body,
             accept: JSON,
             words,
+            object: None,
             repeat: Repeat::IfUnheard,
             fence: None,
             urgent: false,
             quiet: false,
         }
+    }
+
+    pub fn about(self, address: &Address<'_>) -> Call {
+        Call { object: Some(address.name_in_words()), ..self }
     }
 
     pub fn repeat(self, repeat: Repeat) -> Call {
@@ -160,11 +168,16 @@ impl<'a> Address<'a> {
     }
 
     /// `StatefulSet org1/peer0`, `Namespace org1`
-    pub fn words(&self, verb: &str) -> String {
+    fn name_in_words(&self) -> String {
         match self.namespace {
-            Some(namespace) => format!("{verb} {} {namespace}/{}", self.kind, self.name),
-            None => format!("{verb} {} {}", self.kind, self.name),
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
         }
+    }
+
+    /// `apply StatefulSet org1/peer0`
+    pub fn words(&self, verb: &str) -> String {
+        format!("{verb} {}", self.name_in_words())
     }
 }
 

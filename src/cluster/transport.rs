@@ -18,7 +18,7 @@ use kube::{Client, client::Body};
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     pin::Pin,
     sync::{
@@ -47,10 +47,30 @@ pub(super) struct Transport {
     teller: OnceLock<Teller>,
     /// Whether it has heard since the server last answered well.
     told: AtomicBool,
-    /// In the order of arrival, each once.
-    warnings: Mutex<Vec<String>>,
+    /// In the order of arrival, each text once.
+    warnings: Mutex<Vec<Warned>>,
     /// Of the first answer that is dated: how far the server's clock is ahead.
     clock_difference: OnceLock<SignedDuration>,
+}
+
+/// A warning of the server.
+struct Warned {
+    text: String,
+    /// The objects that it was about, as far as it was about any.
+    objects: BTreeSet<String>,
+    /// Whether it was taken before.
+    taken: bool,
+}
+
+impl Warned {
+    /// With the first object that it is about.
+    fn words(&self) -> String {
+        match (self.objects.first(), self.objects.len()) {
+            (None, _) => self.text.clone(),
+            (Some(object), 1) => format!("{object}: {}", self.text),
+            (Some(object), many) => format!("{object} and {} more: {}", many - 1, self.text),
+        }
+    }
 }
 
 /// The body of an answer as it comes.
@@ -123,7 +143,13 @@ impl Transport {
     }
 
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.warnings))
+        let mut warnings = lock(&self.warnings);
+        let new = warnings.iter_mut().filter(|warned| !warned.taken);
+        new.map(|warned| {
+            warned.taken = true;
+            warned.words()
+        })
+        .collect()
     }
 
     pub fn clock_difference(&self) -> Option<SignedDuration> {
@@ -285,7 +311,7 @@ impl Transport {
         tracing::debug!(method = %call.method, path = call.path, code, milliseconds, "answered");
         self.reached.store(true, Ordering::Relaxed);
         if !call.quiet {
-            self.keep_warnings(&response);
+            self.keep_warnings(call, &response);
         }
         self.keep_clock(&response, dated);
         if response.status().is_success() {
@@ -325,14 +351,18 @@ impl Transport {
         }
     }
 
-    fn keep_warnings<T>(&self, response: &Response<T>) {
+    fn keep_warnings<T>(&self, call: &Call, response: &Response<T>) {
         for header in response.headers().get_all(header::WARNING) {
-            if let Some(text) = header.to_str().ok().and_then(warning_text) {
-                let mut warnings = lock(&self.warnings);
-                if !warnings.contains(&text) {
-                    warnings.push(text);
+            let Some(text) = header.to_str().ok().and_then(warning_text) else { continue };
+            let mut warnings = lock(&self.warnings);
+            let known = match warnings.iter().position(|warned| warned.text == text) {
+                Some(known) => known,
+                None => {
+                    warnings.push(Warned { text, objects: BTreeSet::new(), taken: false });
+                    warnings.len() - 1
                 }
-            }
+            };
+            warnings[known].objects.extend(call.object.clone());
         }
     }
 }
@@ -645,6 +675,18 @@ mod tests {
         cluster.version().await.unwrap();
         assert_eq!(cluster.take_warnings(), ["old", "odd"]);
         assert!(cluster.take_warnings().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_warning_names_the_objects_that_it_is_about() {
+        let warned = || Reply::ok("{}").header("warning", "299 - \"would violate PodSecurity\"");
+        let server = Scripted::start([warned(), warned(), warned()]).await;
+        let cluster = server.cluster(impatient()).await;
+        for name in ["peer1", "peer0", "peer1"] {
+            let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "org1"}});
+            cluster.apply(&body, Apply::default()).await.unwrap();
+        }
+        assert_eq!(cluster.take_warnings(), ["Pod org1/peer0 and 1 more: would violate PodSecurity"]);
     }
 
     #[tokio::test]

@@ -191,6 +191,7 @@ impl<T: Send + 'static> Watcher<T> {
             ("resourceVersion", version.as_str()),
             ("timeoutSeconds", SERVER_TIMEOUT),
             ("labelSelector", self.list.selector.as_str()),
+            ("fieldSelector", self.list.fields.as_str()),
         ];
         let call = Call::get("watch", requests::query(path, &parameters), words.replacen("list", "watch", 1));
         match self.list.transport().open(&call).await {
@@ -330,7 +331,9 @@ fn identity(kind: &Kind, (namespace, name): &Name, version: &Version) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Extent;
     use crate::cluster::scripted::{After, Reply, Scripted, impatient};
+    use crate::cluster::watching;
     use futures::stream::BoxStream;
 
     fn pod(name: &str, version: u32) -> Value {
@@ -360,7 +363,8 @@ mod tests {
 
     async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent<Value>>> {
         let kind = Kind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
-        server.cluster(impatient()).await.watch_with(kind, Some("org1".to_owned()), "a=b".to_owned(), |object| object, times)
+        let list = server.cluster(impatient()).await.listing(kind, Some("org1"), "a=b", Extent::Whole);
+        watching(list, |object| object, times)
     }
 
     async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {

@@ -395,6 +395,7 @@ async fn locked(
         for warning in &prepared.warnings {
             context.warn(warning);
         }
+        progress::pass_on_warnings(context.cluster, context.progress);
         bury_the_dead(context, &prepared.past).await
     };
     begin.await.map_err(|error| untouched(context, made, error))?;

@@ -1,10 +1,19 @@
 //! What an operation tells while it runs.
 
+use crate::cluster::Cluster;
 use crate::plan::mask::Masker;
 
 /// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or as JSON.
 pub trait Progress: Send + Sync {
     fn event(&self, event: &Event);
+}
+
+/// Passes on what the server has warned of since the last time: before the first write and before each wait, which may be in vain for that
+/// very reason.
+pub(super) fn pass_on_warnings(cluster: &Cluster, progress: &dyn Progress) {
+    for message in cluster.take_warnings() {
+        progress.event(&Event::Warning { message });
+    }
 }
 
 /// Hides secrets in what an operation tells: reasons repeat what the server and the logs of containers say.

@@ -2,7 +2,8 @@
 //! ten times the memory, and would be judged again at every look.
 
 use super::ObjectKey;
-use super::readiness::{Readiness, is_pod_ready, number, readiness_of, runs_pods, text, wanted_pods};
+use super::events::refusal;
+use super::readiness::{Readiness, conditions, is_pod_ready, number, readiness_of, runs_pods, text, wanted_pods};
 use super::trouble::{Restarts, Trouble, pod_troubles, restarts};
 use serde_json::Value;
 
@@ -55,6 +56,8 @@ pub struct Workload {
     pub newest: Newest,
     /// A StatefulSet that waits for each of its pods before it goes on to the next one, and replaces them when its template changes.
     pub goes_in_order: bool,
+    /// Why a Deployment or ReplicaSet cannot make its pods: these say it themselves, others in events only.
+    pub refusal: Option<Box<Trouble>>,
 }
 
 /// Which pods are of a workload's newest template.
@@ -157,7 +160,9 @@ impl Workload {
         let goes_in_order = kind == "StatefulSet"
             && text(body, "/spec/podManagementPolicy") != "Parallel"
             && text(body, "/spec/updateStrategy/type") == "RollingUpdate";
-        Workload { wanted: wanted_pods(kind, body), newest, goes_in_order }
+        let refused = conditions(body).find(|it| is_seen && it["type"] == "ReplicaFailure" && it["status"] == "True");
+        let refusal = refused.map(|it| Box::new(refusal(text(it, "/message"))));
+        Workload { wanted: wanted_pods(kind, body), newest, goes_in_order, refusal }
     }
 }
 

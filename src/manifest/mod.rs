@@ -6,6 +6,7 @@ use std::borrow::Borrow;
 use std::fmt;
 
 pub mod claims;
+pub mod events;
 pub mod hook;
 pub mod kinds;
 pub mod live;

@@ -3,6 +3,7 @@
 use super::readiness::{conditions, number, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How sure it is that a troubled pod will not recover by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +12,65 @@ pub enum Severity {
     Passing,
     /// Final unless it passes within a grace time: an image that cannot be pulled.
     Lasting,
+    /// A rule of the cluster forbids the pod. Rules that were just changed reach the API server a moment later.
+    Refused,
     /// Nothing but a change will help.
     Final,
+}
+
+impl Severity {
+    /// How long a trouble of this severity may last before it is final; `None` for one that may last for ever.
+    pub fn grace(self) -> Option<Duration> {
+        match self {
+            Severity::Passing => None,
+            Severity::Lasting => Some(Duration::from_secs(30)),
+            Severity::Refused => Some(Duration::from_secs(6)),
+            Severity::Final => Some(Duration::ZERO),
+        }
+    }
+}
+
+/// What kind of trouble it is: which events tell more about it, and what helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Cause {
+    #[default]
+    Other,
+    /// No node was found for the pod.
+    Unscheduled,
+    /// Its volumes and its network are being prepared.
+    Creating,
+    /// An image cannot be pulled, and the pod's status does not say why.
+    Pull,
+    /// An image cannot be had.
+    Image,
+    /// The registry wants credentials, or does not take those that it got.
+    Credentials,
+    /// The pod is beyond a ResourceQuota.
+    Quota,
+    /// The namespace's Pod Security level forbids the pod.
+    PodSecurity,
+    /// A rule of the cluster or of the namespace forbids the pod.
+    Rule,
+}
+
+impl Cause {
+    /// What to do about it, where that is more than to mend what the reason names.
+    pub fn hint(self) -> Option<&'static str> {
+        match self {
+            Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
+            Cause::Pull | Cause::Image => {
+                Some("check the image's name and tag; the value `image.registry` names the registry of all images")
+            }
+            Cause::Credentials => {
+                Some("check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`")
+            }
+            Cause::Quota => Some("ask for less in the values, or have the ResourceQuota raised"),
+            Cause::PodSecurity => Some(
+                "an administrator sets the Pod Security level of a namespace: \
+                 `kubectl label --overwrite namespace NAME pod-security.kubernetes.io/enforce=LEVEL`",
+            ),
+        }
+    }
 }
 
 /// Why a pod is not ready: the deepest reason that its status knows.
@@ -21,6 +79,7 @@ pub struct Trouble {
     pub reason: String,
     /// As far as all restarts of its container count.
     pub severity: Severity,
+    pub cause: Cause,
     /// The container whose log tells more, and whether the log is of its last, ended run.
     pub log: Option<(String, bool)>,
     /// Of a container that crashes: its name, and its restarts so far.
@@ -28,8 +87,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn new(severity: Severity, reason: String) -> Trouble {
-        Trouble { reason, severity, log: None, crashes: None }
+    pub(super) fn new(severity: Severity, cause: Cause, reason: String) -> Trouble {
+        Trouble { reason, severity, cause, log: None, crashes: None }
     }
 
     fn with_log(self, container: &str, previous: bool) -> Trouble {
@@ -91,29 +150,35 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
         let image = status["image"].as_str().unwrap_or_default();
         return Some(match reason {
             "ImagePullBackOff" | "ErrImagePull" => {
-                Trouble::new(Severity::Lasting, format!("container {name}: image {image} cannot be pulled ({reason})"))
+                let words = format!("container {name}: image {image} cannot be pulled ({reason})");
+                let (cause, words) = match registry_words(message) {
+                    Some(said) => (image_cause(said), format!("{words}: {said}")),
+                    None => (Cause::Pull, words),
+                };
+                Trouble::new(Severity::Lasting, cause, words)
             }
             "InvalidImageName" | "ErrImageNeverPull" => {
-                Trouble::new(Severity::Final, format!("container {name}: image {image} cannot be used ({reason})"))
+                let words = format!("container {name}: image {image} cannot be used ({reason})");
+                Trouble::new(Severity::Final, Cause::Image, words)
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                Trouble::new(Severity::Lasting, format!("container {name}: {message} ({reason})"))
+                Trouble::new(Severity::Lasting, Cause::Other, format!("container {name}: {message} ({reason})"))
             }
             "CrashLoopBackOff" => {
                 let words = format!("container {name} crashes: {}, {restarts} restarts", last_exit(status));
                 let crashes = Some((name.to_owned(), restarts));
-                Trouble { crashes, ..Trouble::new(given_up_after(restarts), words).with_log(name, true) }
+                Trouble { crashes, ..Trouble::new(given_up_after(restarts), Cause::Other, words).with_log(name, true) }
             }
             "PodInitializing" | "ContainerCreating" => {
-                Trouble::new(Severity::Passing, "its containers are being created".to_owned())
+                Trouble::new(Severity::Passing, Cause::Creating, "its containers are being created".to_owned())
             }
-            _ => Trouble::new(Severity::Passing, format!("container {name} waits: {reason}")),
+            _ => Trouble::new(Severity::Passing, Cause::Other, format!("container {name} waits: {reason}")),
         });
     }
     if let Some(ended) = status.pointer("/state/terminated") {
         let code = ended["exitCode"].as_i64().unwrap_or(0);
         let words = || format!("container {name} ended with exit code {code}{}", reason_of(ended));
-        return (code != 0).then(|| Trouble::new(Severity::Passing, words()).with_log(name, false));
+        return (code != 0).then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false));
     }
     let running_unready = status.pointer("/state/running").is_some() && status["ready"] == false;
     let words = || match restarts {
@@ -122,7 +187,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
             format!("container {name} runs again after {restarts} restarts ({}), its probe does not pass yet", last_exit(status))
         }
     };
-    running_unready.then(|| Trouble::new(Severity::Passing, words()).with_log(name, false))
+    running_unready.then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false))
 }
 
 fn last_exit(status: &Value) -> String {
@@ -143,7 +208,28 @@ fn unscheduled(body: &Value) -> Option<Trouble> {
     let condition = conditions(body).find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?;
     let message = condition["message"].as_str().filter(|message| !message.is_empty());
     let message = message.unwrap_or("the scheduler gave no reason");
-    Some(Trouble::new(Severity::Passing, format!("it cannot be placed on a node: {message}")))
+    Some(Trouble::new(Severity::Passing, Cause::Unscheduled, format!("it cannot be placed on a node: {message}")))
+}
+
+/// The registry's own words in what a kubelet says about a pull. While it waits for the next attempt, older kubelets say no more than
+/// that (`Back-off pulling image "x"`), newer ones repeat the last error (`...: ErrImagePull: ...`).
+pub(super) fn registry_words(message: &str) -> Option<&str> {
+    let said = match message.split_once("ErrImagePull: ") {
+        Some((_, said)) => said,
+        None if message.starts_with("Back-off pulling image") => return None,
+        None => message,
+    };
+    // gRPC's frame around the container runtime's error: `rpc error: code = NotFound desc = ...`.
+    let said = said.split_once("desc = ").map_or(said, |(_, said)| said).trim();
+    (!said.is_empty()).then_some(said)
+}
+
+/// What is wrong with an image, by the registry's words (containerd and CRI-O pass on what the registry answered).
+pub(super) fn image_cause(said: &str) -> Cause {
+    let said = said.to_ascii_lowercase();
+    let wants_credentials =
+        ["unauthorized", "401", "403", "forbidden", "authentication required", "authorization failed", "denied"];
+    if wants_credentials.iter().any(|word| said.contains(word)) { Cause::Credentials } else { Cause::Image }
 }
 
 #[cfg(test)]
@@ -161,7 +247,7 @@ mod tests {
         let new = Restarts::new();
         let trouble = deepest(&image, &new).unwrap();
         assert_eq!(trouble.reason, "container peer: image fabric-peer:0 cannot be pulled (ImagePullBackOff)");
-        assert_eq!(trouble.severity, Severity::Lasting);
+        assert_eq!((trouble.severity, trouble.cause), (Severity::Lasting, Cause::Pull));
 
         let crash = json!({"status": {"containerStatuses": [{"name": "peer", "restartCount": 4, "ready": false,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}]}});
@@ -178,5 +264,27 @@ mod tests {
         let unplaced = json!({"status": {"conditions": [
             {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient memory."}]}});
         assert!(deepest(&unplaced, &new).unwrap().reason.contains("Insufficient memory"));
+    }
+    #[test]
+    fn what_the_registry_said_is_in_the_reason_and_tells_what_helps() {
+        let pull = |reason: &str, message: &str| {
+            let state = json!({"waiting": {"reason": reason, "message": message}});
+            let body = json!({"status": {"containerStatuses": [{"name": "peer", "image": "r/p:1", "state": state}]}});
+            let trouble = pod_troubles(&body).remove(0);
+            (trouble.reason, trouble.cause)
+        };
+        let missing = r#"rpc error: code = NotFound desc = failed to resolve reference "r/p:1": r/p:1: not found"#;
+        let words = r#"container peer: image r/p:1 cannot be pulled (ErrImagePull): failed to resolve reference "r/p:1": r/p:1: not found"#;
+        assert_eq!(pull("ErrImagePull", missing), (words.to_owned(), Cause::Image));
+        let newer =
+            r#"Back-off pulling image "r/p:1": ErrImagePull: failed to pull: pull access denied, repository does not exist"#;
+        let (reason, cause) = pull("ImagePullBackOff", newer);
+        assert!(
+            reason.ends_with("(ImagePullBackOff): failed to pull: pull access denied, repository does not exist"),
+            "{reason}"
+        );
+        assert_eq!(cause, Cause::Credentials);
+        let older = pull("ImagePullBackOff", r#"Back-off pulling image "r/p:1""#);
+        assert_eq!(older, ("container peer: image r/p:1 cannot be pulled (ImagePullBackOff)".to_owned(), Cause::Pull));
     }
 }

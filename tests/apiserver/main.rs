@@ -25,6 +25,7 @@ mod nodes;
 mod operations;
 mod ownership;
 mod pod_security;
+mod reasons;
 mod rights;
 mod secrets;
 mod tampered;

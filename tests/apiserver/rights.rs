@@ -144,7 +144,7 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
     for (place, rule) in objects[0]["rules"].as_array().expect("rules").iter().enumerate() {
         let group = rule["apiGroups"][0].as_str().expect("a group");
         for resource in rule["resources"].as_array().expect("resources").iter().filter_map(Value::as_str) {
-            if matches!(resource, "pods/log" | "pods/proxy" | "namespaces") {
+            if matches!(resource, "events" | "pods/log" | "pods/proxy" | "namespaces") {
                 continue; // Said in the file: useful, and not needed by pods that conform to `restricted`.
             }
             for verb in rule["verbs"].as_array().expect("verbs").iter().filter_map(Value::as_str) {
@@ -205,6 +205,27 @@ fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and
     assert!(output.stdout.contains("orderer0, orderer1, orderer2"), "{}", output.stdout);
     let asked = requests.iter().filter(|request| request.resource == "pods/proxy").count();
     assert_eq!(asked, 3, "each is asked once: what is denied stays denied");
+}
+
+#[test]
+fn without_the_right_to_read_events_a_failure_says_that_they_are_not_shown() {
+    let Some(operator) = Operator::new() else { return };
+    let namespace = operator.cluster.create_namespace("org1");
+    let mut objects = operator.example("release.yaml");
+    let with = |objects: &[Value]| {
+        operator.grant(&namespace, objects);
+        let priority = ["--set", "peers.priorityClassName=nosuch,ca.enabled=false", "--timeout", "8s"];
+        operator.run(&namespace, &[&INSTALL[..], &priority].concat()).exits(3).stderr
+    };
+    let rules = objects[0]["rules"].as_array_mut().expect("rules");
+    let events = rules.iter().position(|rule| rule["resources"] == json!(["events"])).expect("the rule of events");
+    let rule = rules.remove(events);
+    let said = with(&objects);
+    assert_eq!(said.matches("events, which often tell more, are not shown").count(), 1, "{said}");
+    assert!(said.contains("cannot list resource \"events\""), "{said}");
+    objects[0]["rules"].as_array_mut().expect("rules").push(rule);
+    let said = with(&objects);
+    assert!(said.contains("no PriorityClass with name nosuch") && !said.contains("are not shown"), "{said}");
 }
 
 #[test]

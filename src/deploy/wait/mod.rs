@@ -3,11 +3,12 @@
 //!
 //! What it costs follows what happens, not how much is waited for: an object is judged when it, or a pod of it, has changed.
 
+mod listener;
 mod objects;
 mod report;
 mod round;
 
-use super::{Event, Progress};
+use super::{Event, Progress, progress};
 use crate::cluster::{
     ApiErrorKind::{Conflict, Replaced, Timeout, Unavailable, Unreachable},
     ApiResult, Cluster, Delete, Kind, WatchEvent,
@@ -18,6 +19,7 @@ use crate::manifest::live::Live;
 use crate::manifest::readiness::{self, Readiness};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
+use listener::Listener;
 use objects::{Objects, UNTOLD};
 pub use report::container_logs;
 use round::{Round, Troubled, Verdict};
@@ -27,8 +29,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How long an image that cannot be pulled, or a container that cannot be configured, may take to get well.
-const GRACE: Duration = Duration::from_secs(30);
 /// How often the time is looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -53,6 +53,7 @@ pub struct Monitor<'a> {
     /// Those whose first list is complete: what is not in `objects` is not there.
     listed: BTreeSet<Arc<Watched>>,
     objects: Objects,
+    listener: Listener,
     troubled: Troubled,
     told: BTreeMap<ObjectKey, Readiness>,
 }
@@ -112,6 +113,7 @@ impl<'a> Monitor<'a> {
             watched: BTreeSet::new(),
             listed: BTreeSet::new(),
             objects: Objects::default(),
+            listener: Listener::default(),
             troubled: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -173,25 +175,24 @@ impl<'a> Monitor<'a> {
         timeout: Duration,
         choose: impl Fn(&Monitor<'a>, &Round<'_>) -> Option<T>,
     ) -> Result<T> {
+        progress::pass_on_warnings(self.cluster, self.progress);
         self.watch(awaited);
-        let end = self.wait(awaited, began + timeout, choose).await;
+        let end = self.wait(awaited, began, timeout, choose).await;
         if !matches!(end, Ok(End::Done(_))) {
             self.progress.event(&Event::WaitOver);
         }
         match end? {
             End::Done(chosen) => Ok(chosen),
-            End::Failed => Err(self.report(awaited, "will not become ready").await),
-            End::TimedOut => Err(self
-                .report(awaited, &format!("did not become ready within {}", seconds(timeout)))
-                .await
-                .hint("wait longer with --timeout")),
+            End::Failed => Err(self.report(awaited, None).await),
+            End::TimedOut => Err(self.report(awaited, Some(timeout)).await),
         }
     }
 
     async fn wait<T>(
         &mut self,
         awaited: &[&Awaited],
-        deadline: Instant,
+        began: Instant,
+        timeout: Duration,
         choose: impl Fn(&Monitor<'a>, &Round<'_>) -> Option<T>,
     ) -> Result<End<T>> {
         let mut round = Round::new(awaited);
@@ -204,11 +205,15 @@ impl<'a> Monitor<'a> {
             if round.has_failed(now) {
                 return Ok(End::Failed);
             }
-            if now >= deadline {
+            if now >= began + timeout {
                 return Ok(End::TimedOut);
+            }
+            if now >= began + listener::AFTER {
+                self.listen(awaited);
             }
             tokio::select! {
                 event = self.streams.next() => self.take(event)?,
+                warning = self.listener.next() => self.objects.note_warning(warning),
                 () = tokio::time::sleep(TICK) => {}
                 () = interrupt(&mut self.interrupted) => return Err(interrupted()),
             }
@@ -232,7 +237,19 @@ impl<'a> Monitor<'a> {
         while let Some(Some(event)) = self.streams.next().now_or_never() {
             self.take(Some(event))?;
         }
+        while let Some(warning) = self.listener.next().now_or_never() {
+            self.objects.note_warning(warning);
+        }
         Ok(())
+    }
+
+    /// Hears events of the namespaces in which something runs pods.
+    fn listen(&mut self, awaited: &[&Awaited]) {
+        let with_pods = awaited.iter().filter(|one| one.key.kind == "Pod" || readiness::runs_pods(&one.key.kind));
+        let namespaces: BTreeSet<&str> = with_pods.filter_map(|one| one.key.namespace.as_deref()).collect();
+        for namespace in namespaces {
+            self.listener.listen(self.cluster, namespace);
+        }
     }
 
     /// Waits until an object of this UID is gone.

@@ -2,9 +2,10 @@
 
 use super::{Awaited, Standing};
 use crate::manifest::ObjectKey;
+use crate::manifest::events::Warning;
 use crate::manifest::live::{Live, Newest, Pod, Role};
 use crate::manifest::readiness::{Readiness, runs_pods};
-use crate::manifest::trouble::{Restarts, Trouble, worst};
+use crate::manifest::trouble::{Cause, Restarts, Severity, Trouble, worst};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ pub struct Objects {
     began: String,
     /// Of pods that are older than the run: their restarts when they were first seen, by UID.
     restarts: BTreeMap<Box<str>, Restarts>,
+    /// The newest event that explains something, by what it is about.
+    warnings: BTreeMap<ObjectKey, Arc<Warning>>,
+    /// The same of volume claims, by the pods that may wait for them.
+    claims: BTreeMap<ObjectKey, Arc<Warning>>,
     /// What has changed since it was last asked.
     changed: Changed,
 }
@@ -68,6 +73,20 @@ impl Objects {
         self.live.insert(known_key.unwrap_or_else(|| Arc::new(key.clone())), live);
     }
 
+    /// Takes in an event, unless a newer one about the same object is known.
+    pub fn note_warning(&mut self, warning: Warning) {
+        if self.warnings.get(&warning.about).is_some_and(|known| known.at > warning.at) {
+            return;
+        }
+        let warning = Arc::new(warning);
+        for pod in warning.waiting_pods() {
+            self.look_again_with_owners(&pod);
+            self.claims.insert(pod, Arc::clone(&warning));
+        }
+        self.look_again_with_owners(&warning.about);
+        self.warnings.insert(warning.about.clone(), warning);
+    }
+
     /// Takes in that an object was deleted, with its last state if that is told. Of two objects of one name only the older one can have
     /// been deleted.
     pub fn note_deleted(&mut self, key: &ObjectKey, uid: &str, last: Option<Live>) {
@@ -94,6 +113,13 @@ impl Objects {
     /// Has an object looked at again.
     pub fn look_again(&mut self, key: &ObjectKey) {
         self.changed.objects.insert(key.clone());
+    }
+
+    fn look_again_with_owners(&mut self, key: &ObjectKey) {
+        if let Some(pod) = self.live.get(key).and_then(Live::pod) {
+            self.changed.objects.extend(pod.owners.iter().cloned());
+        }
+        self.look_again(key);
     }
 
     fn mark(&mut self, key: &ObjectKey, live: &Live) {
@@ -204,15 +230,59 @@ impl Objects {
         worst(&pod.pod()?.troubles, self.restarts.get(&pod.uid).unwrap_or(&NONE))
     }
 
-    /// The worst trouble among a workload's pods, those of an older template left aside: they are on their way out.
+    /// The worst trouble of a workload: among its pods, those of an older template left aside (they are on their way out), and of the
+    /// pods that cannot be made.
     pub fn deepest(&self, one: &Awaited) -> Option<Trouble> {
         let is_current = self.is_current(one);
         let unready = self.pods(one).filter(|(_, live)| live.pod().is_some_and(|pod| is_current(pod) && !pod.is_ready));
         let troubles = unready.filter_map(|(key, live)| {
-            let trouble = self.trouble(live)?;
+            let trouble = self.explained(key, live)?;
             Some(Trouble { reason: format!("pod {}: {}", key.name, trouble.reason), ..trouble })
         });
-        troubles.max_by_key(|trouble| trouble.severity)
+        troubles.chain(self.refusal(one)).max_by_key(|trouble| trouble.severity)
+    }
+
+    /// Why a pod is not ready, by its status and by what events add to it.
+    fn explained(&self, key: &ObjectKey, live: &Live) -> Option<Trouble> {
+        let own = || self.warnings.get(key).filter(|warning| *warning.uid == *live.uid).map(|warning| self.weighed(warning));
+        let claim = || {
+            let warning = self.claims.get(key)?;
+            let trouble = self.weighed(warning);
+            Some(Trouble { reason: format!("claim {}: {}", warning.about.name, trouble.reason), ..trouble })
+        };
+        let Some(trouble) = self.trouble(live) else { return claim() };
+        let (deeper, joint) = match trouble.cause {
+            Cause::Unscheduled => (claim(), "; "),
+            Cause::Creating => (own().filter(|own| own.cause == Cause::Other), "; "),
+            Cause::Pull => (own().filter(|own| matches!(own.cause, Cause::Image | Cause::Credentials)), ": "),
+            _ => (None, ""),
+        };
+        let Some(deeper) = deeper else { return Some(trouble) };
+        let reason = format!("{}{joint}{}", trouble.reason, deeper.reason);
+        Some(Trouble { reason, severity: trouble.severity.max(deeper.severity), cause: deeper.cause, ..trouble })
+    }
+
+    /// Why a workload's pods cannot be made.
+    fn refusal(&self, one: &Awaited) -> Option<Trouble> {
+        let live = self.live.get(&one.key)?;
+        let workload = live.workload()?;
+        if let Some(refusal) = &workload.refusal {
+            return Some((**refusal).clone());
+        }
+        let warning = self.warnings.get(&one.key).filter(|warning| *warning.uid == *live.uid)?;
+        let is_missing = || usize::try_from(workload.wanted).is_ok_and(|wanted| self.pods(one).take(wanted).count() < wanted);
+        (!warning.is_about_missing_pod || is_missing()).then(|| self.weighed(warning))
+    }
+
+    /// What an event tells, as far as it is of this run: what was before may have been mended since, and a controller that was refused often
+    /// tries again only after minutes.
+    fn weighed(&self, warning: &Warning) -> Trouble {
+        let trouble = warning.trouble.clone();
+        if *warning.at >= *self.began {
+            return trouble;
+        }
+        let reason = format!("{} (last tried at {})", trouble.reason, warning.at);
+        Trouble { reason, severity: Severity::Passing, ..trouble }
     }
 
     /// How to tell the pods of a workload's newest template.

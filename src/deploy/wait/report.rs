@@ -1,20 +1,33 @@
-//! A wait in vain, as an error: each object with its reason, and what a troubled container said last.
+//! A wait in vain, as an error: each object with its reason, what a troubled container said last, and what helps.
 
-use super::{Awaited, Monitor};
+use super::{Awaited, Monitor, seconds};
 use crate::cluster::{ApiError, Cluster};
 use crate::error::{Error, Place, Result};
 use crate::manifest::readiness::Readiness;
+use crate::manifest::trouble::Severity;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Log lines of a troubled container that an error shows.
 const LOG_LINES: u32 = 10;
 
 impl Monitor<'_> {
-    pub(super) async fn report(&self, awaited: &[&Awaited], what: &str) -> Error {
+    /// `timeout` is the time that has passed, if the wait did not end because it was in vain.
+    pub(super) async fn report(&self, awaited: &[&Awaited], timeout: Option<Duration>) -> Error {
+        let what = match timeout {
+            Some(timeout) => format!("did not become ready within {}", seconds(timeout)),
+            None => "will not become ready".to_owned(),
+        };
         let pending: Vec<&&Awaited> = awaited.iter().filter(|one| self.state(one) != Readiness::Ready).collect();
         let count = pending.len();
         let subject = if count == 1 { pending[0].key.to_string() } else { format!("{count} objects") };
         let mut error = Error::not_ready(format!("{subject} {what}"));
+        let mut hints: Vec<&str> = Vec::new();
+        let mut may_pass = timeout.is_some();
+        for trouble in pending.iter().filter_map(|one| self.objects.deepest(one)) {
+            may_pass &= trouble.severity == Severity::Passing;
+            hints.extend(trouble.cause.hint().filter(|hint| !hints.contains(hint)));
+        }
         for one in pending.iter().take(20) {
             let own = match self.state(one) {
                 Readiness::Waiting(reason) | Readiness::Failed(reason) => reason,
@@ -34,7 +47,13 @@ impl Monitor<'_> {
                 error = error.why(lines);
             }
         }
-        error
+        if let Some(deafness) = self.deafness() {
+            error = error.why(deafness);
+        }
+        if may_pass {
+            error = error.hint("wait longer with --timeout");
+        }
+        hints.into_iter().fold(error, |error, hint| error.hint(hint))
     }
 
     /// The last lines of a troubled container's log, when there are any to be had.

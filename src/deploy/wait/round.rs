@@ -1,14 +1,13 @@
 //! One wait: each object is judged when it begins, and again when something about it has changed, never all of them for one change.
 
+use super::Awaited;
 use super::objects::{Changed, Objects};
-use super::{Awaited, GRACE};
 use crate::manifest::ObjectKey;
 use crate::manifest::readiness::Readiness;
-use crate::manifest::trouble::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// When a lasting trouble of an object was first seen.
+/// When a trouble of an object that must not last was first seen.
 pub type Troubled = BTreeMap<ObjectKey, Instant>;
 
 /// How the objects are that one wait is about, by their place among them.
@@ -21,8 +20,10 @@ pub struct Round<'r> {
     judged: bool,
     waiting: BTreeSet<usize>,
     failed: BTreeSet<usize>,
-    /// Those in a lasting trouble, the oldest first.
+    /// Those in a trouble that must not last, by when it is final, the first one first.
     troubled: BTreeSet<(Instant, usize)>,
+    /// The same by their place.
+    ends: Vec<Option<Instant>>,
 }
 
 /// What there is to tell of an object.
@@ -48,6 +49,7 @@ impl<'r> Round<'r> {
             waiting: BTreeSet::new(),
             failed: BTreeSet::new(),
             troubled: BTreeSet::new(),
+            ends: vec![None; awaited.len()],
         }
     }
 
@@ -89,23 +91,26 @@ impl<'r> Round<'r> {
         let one = self.awaited[place];
         let state = objects.state(one);
         let deepest = if matches!(state, Readiness::Waiting(_)) { objects.deepest(one) } else { None };
-        let severity = deepest.as_ref().map(|trouble| trouble.severity);
         match state {
             Readiness::Ready => self.waiting.remove(&place),
             _ => self.waiting.insert(place),
         };
-        match matches!(state, Readiness::Failed(_)) || severity == Some(Severity::Final) {
+        match matches!(state, Readiness::Failed(_)) {
             true => self.failed.insert(place),
             false => self.failed.remove(&place),
         };
-        if let Some(since) = troubled.get(&one.key) {
-            self.troubled.remove(&(*since, place));
+        if let Some(ends) = self.ends[place].take() {
+            self.troubled.remove(&(ends, place));
         }
-        if severity == Some(Severity::Lasting) {
-            let since = *troubled.entry(one.key.clone()).or_insert(now);
-            self.troubled.insert((since, place));
-        } else {
-            troubled.remove(&one.key);
+        match deepest.as_ref().and_then(|trouble| trouble.severity.grace()) {
+            Some(grace) => {
+                let ends = *troubled.entry(one.key.clone()).or_insert(now) + grace;
+                self.troubled.insert((ends, place));
+                self.ends[place] = Some(ends);
+            }
+            None => {
+                troubled.remove(&one.key);
+            }
         }
         let trouble = deepest.is_some() || matches!(state, Readiness::Failed(_));
         let state = deepest.map_or(state, |trouble| Readiness::Waiting(trouble.reason));
@@ -124,8 +129,7 @@ impl<'r> Round<'r> {
 
     /// Whether one will not become ready: it says so itself, or its pods are in trouble for good.
     pub fn has_failed(&self, now: Instant) -> bool {
-        let oldest = self.troubled.first();
-        !self.failed.is_empty() || oldest.is_some_and(|(since, _)| now.saturating_duration_since(*since) >= GRACE)
+        !self.failed.is_empty() || self.troubled.first().is_some_and(|(ends, _)| now >= *ends)
     }
 }
 
@@ -136,7 +140,9 @@ mod counts;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::events::Warning;
     use crate::manifest::live::Live;
+    use crate::manifest::trouble::Severity;
     use serde_json::{Value, json};
     use std::time::Duration;
 
@@ -283,6 +289,7 @@ mod tests {
         let awaited = [&awaited];
         let (mut objects, mut troubled, began) = (Objects::default(), Troubled::new(), Instant::now());
         let mut round = Round::new(&awaited);
+        const GRACE: Duration = Duration::from_secs(30);
         let seen = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "updateRevision": "a"});
         objects.note(&set("peer0"), Live::of(&set("peer0"), &set_body("peer0", 1, seen)));
         let mut look = |objects: &mut Objects, version, status, after: Duration| {
@@ -298,5 +305,103 @@ mod tests {
         assert_eq!(look(&mut objects, 4, waiting("ContainerCreating"), later), [false; 3], "it has passed");
         assert_eq!(look(&mut objects, 5, waiting("ErrImagePull"), later), [false, false, true], "it begins again");
         assert_eq!(look(&mut objects, 6, waiting("InvalidImageName"), later), [true; 3]);
+    }
+
+    fn refused(name: &str, uid: &str, at: &str, message: &str) -> Warning {
+        let about = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "namespace": "org1", "name": name, "uid": uid});
+        let event = json!({"involvedObject": about, "reason": "FailedCreate", "message": message, "lastTimestamp": at});
+        Warning::of(&event).expect("it explains something")
+    }
+
+    const FORBIDDEN: &str = r#"create Pod peer0-0 in StatefulSet peer0 failed error: pods "peer0-0" is forbidden: violates PodSecurity "restricted:latest": x"#;
+
+    #[test]
+    fn a_pod_that_is_forbidden_ends_a_wait_unless_it_is_made_after_all() {
+        let (key, grace) = (set("peer0"), Duration::from_secs(6));
+        let awaited = Awaited::ready(&key, "apps/v1");
+        let awaited = [&awaited];
+        let (mut objects, mut troubled, began) = (Objects::since("2026-11-30T10:00:00Z"), Troubled::new(), Instant::now());
+        let mut round = Round::new(&awaited);
+        objects.note(&key, Live::of(&key, &set_body("peer0", 1, json!({"observedGeneration": 1}))));
+        let mut look = |objects: &mut Objects, after: Duration| {
+            let mut said = String::new();
+            for place in round.affected(objects.take_changed()) {
+                if let Readiness::Waiting(reason) = round.judge(place, objects, &mut troubled, began + after).state {
+                    said = reason;
+                }
+            }
+            (said, round.has_failed(began + after))
+        };
+        let zero = Duration::ZERO;
+        assert_eq!(look(&mut objects, zero).0, "0 of 1 pod created");
+        objects.note_warning(refused("peer0", "another", "2026-11-30T10:00:01Z", FORBIDDEN));
+        assert_eq!(look(&mut objects, zero).0, "0 of 1 pod created", "it is about another object of this name");
+        objects.note_warning(refused("peer0", "set-peer0", "2026-11-30T09:59:59Z", FORBIDDEN));
+        assert_eq!(look(&mut objects, grace), (String::new(), false), "an older one than that is not taken in");
+
+        let mut objects = Objects::since("2026-11-30T10:00:00Z");
+        objects.note(&key, Live::of(&key, &set_body("peer0", 2, json!({"observedGeneration": 1}))));
+        objects.note_warning(refused("peer0", "set-peer0", "2026-11-30T09:59:59Z", FORBIDDEN));
+        let (said, failed) = look(&mut objects, grace);
+        assert!(said.contains("violates PodSecurity") && said.contains("last tried at 2026") && !failed, "{said}");
+        objects.note_warning(refused("peer0", "set-peer0", "2026-11-30T10:00:00Z", FORBIDDEN));
+        let (said, failed) = look(&mut objects, zero);
+        assert!(
+            said.starts_with(r#"pods "peer0-0" is forbidden: violates"#) && !said.contains("last tried") && !failed,
+            "{said}"
+        );
+        assert!(look(&mut objects, grace).1);
+        objects.note(
+            &pod("peer0-0"),
+            Live::of(&pod("peer0-0"), &pod_body("peer0-0", Some("peer0"), 3, waiting("ContainerCreating"))),
+        );
+        assert_eq!(look(&mut objects, grace), ("0 of 1 pod created".to_owned(), false), "it was made in the end");
+    }
+
+    #[test]
+    fn events_tell_what_a_pods_status_leaves_out() {
+        let (key, one) = (pod("peer0-0"), Awaited::ready(&set("peer0"), "apps/v1"));
+        let event = |kind: &str, name: &str, uid: &str, reason: &str, message: &str| {
+            let about = json!({"apiVersion": "v1", "kind": kind, "namespace": "org1", "name": name, "uid": uid});
+            Warning::of(&json!({"involvedObject": about, "reason": reason, "message": message})).expect("it explains something")
+        };
+        let unscheduled = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims"}]});
+        let class = r#"storageclass.storage.k8s.io "nosuch" not found"#;
+        let claim = event("PersistentVolumeClaim", "ledger-peer0-0", "claim", "ProvisioningFailed", class);
+        let mount = event("Pod", "peer0-0", "pod-peer0-0", "FailedMount", "mount failed: no such share");
+        let old_mount = event("Pod", "peer0-0", "another", "FailedMount", "mount failed: no such share");
+        let pull = event(
+            "Pod",
+            "peer0-0",
+            "pod-peer0-0",
+            "Failed",
+            r#"Failed to pull image "p": rpc error: code = Unknown desc = 401 Unauthorized"#,
+        );
+        for (status, warning, expected, severity) in [
+            (
+                unscheduled.clone(),
+                &claim,
+                format!("unbound immediate PersistentVolumeClaims; claim ledger-peer0-0: {class}"),
+                Severity::Refused,
+            ),
+            (json!({"phase": "Pending"}), &claim, format!("claim ledger-peer0-0: {class}"), Severity::Refused),
+            (unscheduled, &mount, "unbound immediate PersistentVolumeClaims".to_owned(), Severity::Passing),
+            (waiting("ContainerCreating"), &mount, "being created; mount failed: no such share".to_owned(), Severity::Passing),
+            (waiting("ContainerCreating"), &old_mount, "being created".to_owned(), Severity::Passing),
+            (waiting("ContainerCreating"), &claim, "being created".to_owned(), Severity::Passing),
+            (waiting("ImagePullBackOff"), &pull, "(ImagePullBackOff): 401 Unauthorized".to_owned(), Severity::Lasting),
+        ] {
+            let mut objects = Objects::default();
+            let seen = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "updateRevision": "a"});
+            objects.note(&set("peer0"), Live::of(&set("peer0"), &set_body("peer0", 1, seen)));
+            objects.note(&key, Live::of(&key, &pod_body("peer0-0", Some("peer0"), 2, status)));
+            objects.take_changed();
+            objects.note_warning(warning.clone());
+            assert!(objects.take_changed().objects.contains(&set("peer0")), "the owner is looked at again");
+            let trouble = objects.deepest(&one).expect("a reason");
+            assert!(trouble.reason.ends_with(&expected), "{} does not end with {expected}", trouble.reason);
+            assert_eq!(trouble.severity, severity, "{}", trouble.reason);
+        }
     }
 }
