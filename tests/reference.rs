@@ -152,7 +152,7 @@ const HELM: &[(&str, &str)] = &[
          --selector --deployed --failed --pending --superseded --uninstalled --uninstalling -o --output",
     ),
     ("history", "--max -o --output"),
-    ("status", "--revision -o --output"),
+    ("status", "--revision -o --output -w --watch"),
     ("get all", "--revision"),
     ("get values", "--revision -a --all -o --output"),
     ("get manifest", "--revision"),

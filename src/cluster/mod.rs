@@ -371,6 +371,11 @@ impl Cluster {
         self.listing(kind.clone(), namespace, selector, Extent::Whole).fetch().await
     }
 
+    /// A namespace's events, by field selector.
+    pub async fn list_events(&self, namespace: &str, fields: &str) -> ApiResult<Vec<Value>> {
+        self.events(namespace, fields).fetch().await
+    }
+
     /// Like `list` or `list_metadata`, but each object is taken in as it is read, so that they need not all be held: by `add`, which
     /// starts from nothing.
     pub async fn list_into<T: Default + Send + 'static>(

@@ -160,7 +160,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 }
 
 /// The releases of `-n`, or of all namespaces; of those that the user may read when not all may be.
-async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> {
+pub(super) async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> {
     if let Some(namespace) = &edge.connection.namespace {
         let entries = storage::list(cluster, Some(namespace)).await?;
         // The server lists what is in a namespace that is not there: nothing.
@@ -185,14 +185,14 @@ fn regular_expression(text: &str) -> Result<regex::Regex> {
     })
 }
 
-fn name(entry: &Entry) -> &str {
+pub(super) fn name(entry: &Entry) -> &str {
     match entry {
         Entry::Readable(summary) => &summary.release,
         Entry::Unreadable { release, .. } => release,
     }
 }
 
-fn namespace(entry: &Entry) -> &str {
+pub(super) fn namespace(entry: &Entry) -> &str {
     match entry {
         Entry::Readable(summary) => &summary.namespace,
         Entry::Unreadable { namespace, .. } => namespace,
@@ -259,12 +259,17 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
 }
 
 fn document(arguments: &Arguments, entry: &Entry) -> Value {
+    document_of(entry, |summary| arguments.time(summary, time::rfc3339))
+}
+
+/// `updated` says the time of the last change.
+pub(super) fn document_of(entry: &Entry, updated: impl Fn(&Summary) -> String) -> Value {
     match entry {
         Entry::Readable(summary) => json!({
             "name": summary.release,
             "namespace": summary.namespace,
             "revision": summary.revision,
-            "updated": arguments.time(summary, time::rfc3339),
+            "updated": updated(summary),
             "status": summary.status,
             "chart": chart(summary),
             "appVersion": summary.app_version,

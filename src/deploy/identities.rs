@@ -88,6 +88,11 @@ fn server_time(now: Timestamp, difference: Option<SignedDuration>) -> (Timestamp
 pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Known {
     let newest = past.records().last().filter(|_| is_upgrade);
     let before = newest.and_then(|record| Facts::read(&record.guard).identities);
+    let mut ends = plan.ends.clone();
+    if let Some(before) = &before {
+        let still = before.secrets.values().filter_map(|digest| Some((digest.clone(), *before.ends.get(digest)?)));
+        ends.extend(still);
+    }
     let unmarked = match (newest, before) {
         (_, Some(before)) => before.unmarked,
         (Some(record), None) => {
@@ -97,7 +102,7 @@ pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Kno
         }
         (None, None) => None,
     };
-    Known { secrets: plan.digests.clone(), pins: plan.pins.clone(), unmarked }
+    Known { secrets: plan.digests.clone(), pins: plan.pins.clone(), unmarked, ends }
 }
 
 /// Says on a workload's pod template which certificates its pods read, or that it runs without a mark.

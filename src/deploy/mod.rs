@@ -38,6 +38,7 @@ pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
 pub use progress::{Event, Progress};
 pub use resolve::not_found;
 pub use verify::{TestOutcome, TestRun, drift, test};
+pub use wait::Snapshot;
 
 use crate::chart::Origin;
 use crate::cluster::Cluster;

@@ -43,7 +43,13 @@ impl Certificate {
         if pem.label != "CERTIFICATE" {
             return Err(unreadable("its PEM block is no CERTIFICATE"));
         }
-        let (_, x509) = X509Certificate::from_der(&pem.contents).map_err(|_| unreadable("its content is not X.509"))?;
+        Certificate::from_der(pem.contents, subject)
+    }
+
+    /// Reads a certificate from its DER form.
+    pub fn from_der(der: Vec<u8>, subject: &str) -> Result<Certificate> {
+        let unreadable = |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
+        let (_, x509) = X509Certificate::from_der(&der).map_err(|_| unreadable("its content is not X.509"))?;
         let time = |time: x509_parser::time::ASN1Time| {
             jiff::Timestamp::from_second(time.timestamp()).map_err(|_| unreadable("its validity lies outside of time"))
         };
@@ -64,7 +70,7 @@ impl Certificate {
             serial: x509.raw_serial().to_vec(),
             is_authority: x509.is_ca(),
             has_identifier: x509.extensions().iter().any(is_identifier),
-            der: pem.contents,
+            der,
         })
     }
 

@@ -6,6 +6,7 @@
 
 use super::certificate::{CERTIFICATE, Certificate, REVOCATIONS, blocks, hex};
 use super::secrets::entry;
+use jiff::Timestamp;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +28,9 @@ pub struct Known {
     /// Workloads that an earlier version of this program made, without a mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmarked: Option<Unmarked>,
+    /// When certificates end, by the digest of their Secret: also of the revision before, with which pods may still run.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends: BTreeMap<String, Timestamp>,
 }
 
 /// Workloads without a mark, and the certificates with which they run so. As long as these are theirs they get none: a new version of this
@@ -74,14 +78,8 @@ impl Known {
 
 /// Secrets whose digest differs between two marks; a workload without a mark names none.
 pub fn changed(from: &str, to: &str) -> Vec<String> {
-    let read = |mark: &str| -> BTreeMap<String, String> {
-        mark.split(',')
-            .filter_map(|part| part.split_once(':'))
-            .map(|(name, digest)| (name.to_owned(), digest.to_owned()))
-            .collect()
-    };
-    let (from, to) = (read(from), read(to));
-    to.into_iter().filter(|(name, digest)| from.get(name) != Some(digest)).map(|(name, _)| name).collect()
+    let from: BTreeMap<&str, &str> = parts(from).collect();
+    parts(to).filter(|(name, digest)| from.get(name) != Some(digest)).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// What a pod template says of the certificates in these Secrets; `None` when none holds any.
@@ -98,6 +96,27 @@ pub fn keyed_digest(secret: &Value, key: &[u8]) -> String {
     let entries: BTreeMap<&String, &Value> = secret["data"].as_object().into_iter().flatten().collect();
     let bytes = serde_json::to_vec(&entries).expect("JSON with string keys is always written");
     hex(&hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()), &bytes).as_ref()[..8])
+}
+
+/// Secrets and digests of a mark.
+pub fn parts(mark: &str) -> impl Iterator<Item = (&str, &str)> {
+    mark.split(',').filter_map(|part| part.split_once(':'))
+}
+
+/// When the first certificate of a Secret ends that a node shows to others; of a Secret that holds authorities alone, when the first of them
+/// ends. Administrators' certificates do not count: no node uses them.
+pub fn end(secret: &Value) -> Option<Timestamp> {
+    let (mut own, mut authority) = (None, None);
+    let keys = secret["data"].as_object().into_iter().flatten().map(|(key, _)| key);
+    for key in keys.filter(|key| !key.starts_with("admincert")) {
+        for (_, content) in blocks(&entry(secret, key).unwrap_or_default()).into_iter().filter(|(label, _)| label == CERTIFICATE)
+        {
+            let Ok(certificate) = Certificate::from_der(content, key) else { continue };
+            let end = if certificate.is_authority { &mut authority } else { &mut own };
+            *end = Some(end.map_or(certificate.not_after, |end: Timestamp| end.min(certificate.not_after)));
+        }
+    }
+    own.or(authority)
 }
 
 /// The digest of what is public in a Secret; `None` when there is no certificate in it.

@@ -90,6 +90,8 @@ pub struct Plan {
     pub digests: BTreeMap<String, String>,
     /// The same before anything is written.
     pub digests_before: BTreeMap<String, String>,
+    /// When these certificates end, by digest.
+    pub ends: BTreeMap<String, jiff::Timestamp>,
     /// What ordering services know their members by.
     pub pins: BTreeMap<String, Pin>,
     /// The same before anything is written.
@@ -144,7 +146,9 @@ pub fn plan(
     let after = |name: &str| written.get(name).copied().or_else(|| existing.get(name));
     let digests = plan.digests_before.clone().into_iter();
     let digests = digests.chain(written.iter().filter_map(|(name, secret)| Some(((*name).to_owned(), known::digest(secret)?))));
-    let digests = digests.collect();
+    let digests: BTreeMap<String, String> = digests.collect();
+    let end = |(name, digest): (&String, &String)| Some((digest.clone(), known::end(after(name)?)?));
+    let ends = digests.iter().filter_map(end).collect();
     let pins = |of: &dyn Fn(&str) -> Option<Value>| -> BTreeMap<String, Pin> {
         let orderers = wanted.iter().filter(|_| organization.role == NodeRole::Orderer);
         let pin = |it: &Wanted| Some((it.content.usual_name()?, Pin::of(&of(&it.name)?, certificate_key(&it.content)?)?));
@@ -153,7 +157,7 @@ pub fn plan(
     let (pins_before, pins) = (pins(&|name| existing.get(name).cloned()), pins(&|name| after(name).cloned()));
     let msps = wanted.iter().filter(|it| matches!(it.content, Content::Msp(_)));
     let items = secrets::further_items(msps.filter_map(|it| after(&it.name)));
-    Ok(Plan { digests, pins, pins_before, items, ..plan })
+    Ok(Plan { digests, ends, pins, pins_before, items, ..plan })
 }
 
 fn decide(

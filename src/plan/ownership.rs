@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const RELEASE: &str = "kubectl-fabric.io/release";
-const RELEASE_NAMESPACE: &str = "kubectl-fabric.io/release-namespace";
+pub const RELEASE_NAMESPACE: &str = "kubectl-fabric.io/release-namespace";
+
+/// The label selector of what this program manages.
+pub const MANAGED: &str = "app.kubernetes.io/managed-by=kubectl-fabric";
 
 /// A release, as its objects are marked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -561,13 +561,25 @@ fn a_certificate_that_the_user_renews_in_a_secret_is_drift_and_rolls_its_node_at
     org1.assert_ready(&nodes);
     org1.run("drift", "").exits(0);
     let before = org1.pods(&nodes);
+    // The end of the certificate that each node runs with, as `status` has it.
+    let ends = || {
+        let status = org1.run("status", "-o json").success().json();
+        let nodes = status["info"]["nodes"].as_array().expect("a list").clone();
+        nodes.iter().map(|node| (text(&node["of"]), text(&node["certificateEnds"]))).collect::<BTreeMap<_, _>>()
+    };
+    let ends_before = ends();
     tree.renew("peer1");
     keep("peer1");
+    assert!(!ends_before["peer1"].is_empty());
+    assert_eq!(ends(), ends_before, "it still runs with the earlier one");
+    let identities = org1.run("status", "-o json").success().json()["info"]["identities"].clone();
+    let names: Vec<&str> = identities.as_array().expect("a list").iter().filter_map(|it| it["name"].as_str()).collect();
+    assert!(names.contains(&"peer0-tls") && names.contains(&"peer1-msp"), "Secrets of the user's own are shown: {names:?}");
     let output = org1.run("drift", "").exits(2);
     assert!(output.stderr.contains("peer1 runs with certificates that its Secrets no longer hold"), "{}", output.stderr);
     assert!(!output.told().contains("peer0 runs"), "{}", output.told());
     let status = org1.run("status", "").success().stdout;
-    let line = status.lines().find(|line| line.contains("StatefulSet") && line.contains("peer1")).expect("its line").to_owned();
+    let line = status.lines().find(|line| line.starts_with("peer1-0 ")).expect("its line").to_owned();
     assert!(line.contains("runs with certificates from before Secret peer1-msp, peer1-tls changed"), "{line}");
     assert!(!status.lines().any(|line| line.contains("peer0") && line.contains("from before")), "{status}");
     org1.run("upgrade", "").success();
@@ -576,6 +588,9 @@ fn a_certificate_that_the_user_renews_in_a_secret_is_drift_and_rolls_its_node_at
     assert_eq!((after["peer0"] == before["peer0"], after["peer1"] == before["peer1"]), (true, false));
     org1.run("drift", "").exits(0);
     assert!(!org1.run("status", "").success().stdout.contains("from before"));
+    let ends_after = ends();
+    assert_eq!(ends_after["peer0"], ends_before["peer0"]);
+    assert_ne!(ends_after["peer1"], ends_before["peer1"], "it runs with the renewed one");
 }
 
 #[test]

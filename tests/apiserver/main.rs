@@ -28,6 +28,7 @@ mod pod_security;
 mod reasons;
 mod rights;
 mod secrets;
+mod status;
 mod tampered;
 mod unserved;
 mod volumes;

@@ -153,9 +153,10 @@ fn an_object_of_a_version_that_is_no_longer_served_is_tracked_in_the_one_that_is
     until("the version to change", || (served("v2") && !served("v1")).then_some(()));
 
     release.run(&["drift", "app"]).exits(0);
-    let status = release.run(&["status", "app"]).success().stdout;
-    let line = status.lines().find(|line| line.contains("gear")).expect("its line");
-    assert!(!line.contains("missing") && !line.contains("unknown"), "{line}");
+    let status = release.run(&["status", "app", "-o", "json"]).success().json();
+    let resources = status["info"]["resources"].as_array().expect("a list");
+    let gear = resources.iter().find(|resource| resource["name"] == "gear").expect("its entry");
+    assert_eq!(gear["ready"], "yes", "{gear}");
     // Others' changes are seen in it, and a record is applied in the version that is served.
     let kind = format!("widgets.v2.{}", release.group);
     cluster.kubectl().args(["label", &kind, "gear", "team=b", "-n", &release.namespace]).run().success();

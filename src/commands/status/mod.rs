@@ -1,73 +1,156 @@
-//! `status`: a release as it was recorded, and its objects as they are now.
+//! `status`: the nodes of a release as they are now, then its other objects; without a name, all releases.
 
-mod identities;
+mod certificates;
+mod nodes;
+mod objects;
+mod overview;
 mod resources;
+mod watch;
 
-use super::arguments::{OutputArguments, revision};
+use super::arguments::{Format, OutputArguments, revision};
 use super::release_document as document;
 use super::{Edge, complete};
-use crate::error::Result;
-use crate::fabric::guard::Facts;
+use crate::cluster::{ApiError, Cluster};
+use crate::error::{Error, Result};
 use crate::manifest::HookEvent;
-use crate::release::{self, Record, ReleaseName};
+use crate::manifest::events::{FIELDS, Warning};
+use crate::release::{Record, ReleaseName};
 use crate::storage;
+use crate::terminal::Text;
+use certificates::Secrets;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use jiff::Timestamp;
+use nodes::{Nodes, Sources};
+use resources::Resource;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Show a release: its revision, its objects as they are now, when its certificates expire
+/// Show the nodes of a release: how each is and why, its image, address, volume and certificate
+///
+/// Without a name, shows every release with its network and how many of its nodes are ready. What you may not read is left out, and a warning
+/// says so.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric status org1                       the newest revision, and what runs
+  kubectl fabric status org1 -w                    the same, and each change from then on
+  kubectl fabric status                            all releases by network
   kubectl fabric status org1 --revision 2          an earlier revision
   kubectl fabric status org1 -o json | jq -r .info.status")]
 pub struct Arguments {
-    /// Name of the release
+    /// Name of the release [default: an overview of all]
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
-    pub release: String,
+    pub release: Option<String>,
 
     /// Revision to show [default: the newest]
-    #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
+    #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions), requires = "release")]
     pub revision: Option<u32>,
+
+    /// Go on and show what changes, until interrupted
+    #[arg(short = 'w', long, requires = "release")]
+    pub watch: bool,
 
     #[command(flatten)]
     pub output: OutputArguments,
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let release = ReleaseName::parse(&arguments.release)?;
+    let Some(release) = &arguments.release else { return overview::run(edge, arguments.output.output) };
+    let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
-    let (record, resources, identities) = edge.read(false, async |cluster| {
-        let record = storage::read(cluster, &namespace, release.as_str(), arguments.revision).await?;
-        let (mut resources, identities) =
-            futures::join!(resources::live(cluster, &record.inventory), identities::of(cluster, &namespace, release.as_str()));
-        if let Some(known) = Facts::read(&record.guard).identities {
-            resources::compare_certificates(
-                &mut resources,
-                &known,
-                &identities.digests,
-                &release::command("upgrade", release.as_str(), &namespace),
-            );
-        }
-        Ok((record, resources, identities))
-    })?;
-    if arguments.output.output.is_table() {
-        let mut text = document::status_block(&record.summary);
-        text.append(&resources::text(&resources, &namespace, edge.now));
-        text.append(&identities::text(&identities, edge.now));
-        text.push(tests(&record));
-        edge.terminal.print(text)?;
-        if !record.notes.trim().is_empty() {
-            edge.terminal.print_plain(&format!("NOTES:\n{}\n", record.notes.trim_end()))?;
-        }
-    } else {
-        let mut status = document::record(&record);
-        status["info"]["resources"] = resources::document(&resources);
-        status["info"]["identities"] = identities::document(&identities);
-        edge.terminal.print_named(arguments.output.output, &status)?;
+    let asked = Asked { release: &release, namespace: &namespace, revision: arguments.revision };
+    let format = arguments.output.output;
+    if arguments.watch {
+        return watch::run(edge, &asked, format);
     }
+    let status = edge.read(false, async |cluster| Status::read(cluster, &asked).await)?;
+    status.print(edge, &namespace, format, edge.now)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which release is asked about.
+struct Asked<'a> {
+    release: &'a ReleaseName,
+    namespace: &'a str,
+    revision: Option<u32>,
+}
+
+/// A release at one moment.
+struct Status {
+    record: Record,
+    nodes: Nodes,
+    resources: Vec<Resource>,
+    secrets: Secrets,
+    /// What could not be read, and why.
+    not_shown: Vec<String>,
+}
+
+impl Status {
+    async fn read(cluster: &Cluster, asked: &Asked<'_>) -> Result<Status> {
+        let Asked { release, namespace, revision } = asked;
+        let record = storage::read(cluster, namespace, release.as_str(), *revision).await?;
+        let (objects, secrets) =
+            futures::join!(objects::read(cluster, &record.inventory), certificates::read(cluster, namespace, release.as_str()));
+        let mut not_shown = Vec::new();
+        let mut leave_out = |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
+        if !record.inventory.iter().any(|item| objects::is_node(&item.key)) {
+            // No pod and no volume was asked for.
+        } else {
+            for (kind, what) in [("Pod", "pods are not shown one by one"), ("PersistentVolumeClaim", "volumes are not shown")] {
+                if let Err(error) = objects.all(kind, namespace) {
+                    leave_out(what, error);
+                }
+            }
+        }
+        let secrets = secrets.unwrap_or_else(|error| {
+            leave_out("identities are not shown, and certificates are those of the record", &error);
+            Secrets::unread()
+        });
+        let sources = |events| Sources { record: &record, objects: &objects, secrets: &secrets, events };
+        let mut nodes = nodes::of(sources(Vec::new()));
+        // Events are asked for only where there is something to explain.
+        if nodes.rows.iter().any(|row| row.state != resources::State::Ready) {
+            match cluster.list_events(namespace, FIELDS).await {
+                Ok(events) => nodes = nodes::of(sources(events.iter().filter_map(Warning::of).collect())),
+                Err(error) => leave_out("events, which often tell more, are not shown", &error),
+            }
+        }
+        let mut resources = resources::of(&record.inventory, &objects);
+        for resource in &mut resources {
+            if let Some(state) = nodes.states.get(&resource.key) {
+                resource.state = state.clone();
+            }
+        }
+        Ok(Status { record, nodes, resources, secrets, not_shown })
+    }
+
+    fn print(&self, edge: &Edge, namespace: &str, format: Format, now: Timestamp) -> Result<()> {
+        if !format.is_table() {
+            return edge.terminal.print_named(format, &self.document());
+        }
+        edge.terminal.print(self.text(namespace, now, format))?;
+        self.not_shown.iter().for_each(|what| edge.terminal.warn(what));
+        Ok(())
+    }
+
+    fn text(&self, namespace: &str, now: Timestamp, format: Format) -> Text {
+        let mut text = document::status_block(&self.record.summary);
+        text.append(&nodes::text(&self.nodes, namespace, now, format));
+        text.append(&resources::text(&self.resources, namespace));
+        text.append(&certificates::text(&self.secrets, &self.nodes.secrets(), now));
+        text.push(tests(&self.record));
+        text
+    }
+
+    fn document(&self) -> Value {
+        let mut status = document::record(&self.record);
+        status["info"]["nodes"] = nodes::document(&self.nodes);
+        status["info"]["resources"] = resources::document(&self.resources);
+        status["info"]["identities"] = certificates::document(&self.secrets, &self.nodes.secrets());
+        status["info"]["notShown"] = json!(self.not_shown);
+        status
+    }
 }
 
 fn tests(record: &Record) -> String {
@@ -79,4 +162,10 @@ fn tests(record: &Record) -> String {
         .collect();
     let names = if names.is_empty() { "None".to_owned() } else { names.join(", ") };
     format!("TEST SUITE: {names}\n")
+}
+
+/// The moment that a text of a later reading speaks of.
+fn later(edge: &Edge, began: std::time::Instant) -> Result<Timestamp> {
+    let passed = jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
+    edge.now.checked_add(passed).map_err(|error| Error::internal(format!("the time went out of range: {error}")))
 }

@@ -1,35 +1,16 @@
-//! The objects of a release as they are in the cluster now: one LIST per kind and namespace, all at once.
+//! The objects of a release beside its nodes: those that are not as they are to be, each on a line, and all others in one.
 
-use crate::cluster::{ApiErrorKind, Cluster, Kind};
-use crate::identity::known::{self, Known, MARK};
+use super::objects::{Found, Objects, is_node};
+use crate::manifest::ObjectKey;
 use crate::manifest::readiness::{Readiness, readiness};
-use crate::manifest::{ObjectKey, references};
 use crate::release::InventoryItem;
-use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell, time};
-use futures::future::join_all;
-use jiff::Timestamp;
+use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell};
+use anstyle::Style;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
-/// One object and how it is.
-pub struct Resource {
-    key: ObjectKey,
-    api_version: String,
-    state: State,
-    created: Option<Timestamp>,
-    /// Of a workload: the certificates that its pods run with.
-    certificates: Option<Certificates>,
-    /// Why an upgrade would restart its pods.
-    outdated: String,
-}
-
-struct Certificates {
-    mark: Option<String>,
-    /// Secrets that the pods read.
-    secrets: Vec<String>,
-}
-
-enum State {
+/// How an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
     Ready,
     Waiting(String),
     Failed(String),
@@ -39,7 +20,15 @@ enum State {
 }
 
 impl State {
-    fn word(&self) -> &'static str {
+    pub fn of(readiness: Readiness) -> State {
+        match readiness {
+            Readiness::Ready => State::Ready,
+            Readiness::Waiting(reason) => State::Waiting(reason),
+            Readiness::Failed(reason) => State::Failed(reason),
+        }
+    }
+
+    pub fn word(&self) -> &'static str {
         match self {
             State::Ready => "yes",
             State::Waiting(_) => "no",
@@ -49,141 +38,86 @@ impl State {
         }
     }
 
-    fn reason(&self) -> &str {
+    pub fn reason(&self) -> &str {
         match self {
             State::Waiting(reason) | State::Failed(reason) | State::Unknown(reason) => reason,
             State::Ready | State::Missing => "",
         }
     }
+
+    pub fn style(&self) -> Style {
+        match self {
+            State::Ready => GREEN,
+            State::Waiting(_) | State::Unknown(_) => YELLOW,
+            State::Failed(_) | State::Missing => RED,
+        }
+    }
 }
 
-/// Reads every object of an inventory; a kind that cannot be read does not keep the others from being shown.
-pub async fn live(cluster: &Cluster, inventory: &[InventoryItem]) -> Vec<Resource> {
-    let groups: BTreeSet<(Kind, Option<&str>)> =
-        inventory.iter().map(|item| (kind(item), item.key.namespace.as_deref())).collect();
-    let lists = groups.into_iter().map(|(kind, namespace)| async move {
-        let found = match namespace {
-            Some(_) => cluster.list(&kind, namespace, "").await,
-            None => cluster_wide(cluster, &kind, inventory).await,
-        };
-        let found = match found {
-            Ok(objects) => Ok(by_name(objects)),
-            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(BTreeMap::new()),
-            Err(error) => Err(error.message),
-        };
-        ((kind, namespace), found)
-    });
-    let found: BTreeMap<_, _> = join_all(lists).await.into_iter().collect();
+/// One object of the release.
+#[derive(Debug)]
+pub struct Resource {
+    pub key: ObjectKey,
+    pub api_version: String,
+    pub state: State,
+    pub created: Option<String>,
+}
+
+/// All objects of an inventory, nodes included: how the nodes are is judged by `nodes`.
+pub fn of(inventory: &[InventoryItem], objects: &Objects) -> Vec<Resource> {
     let resource = |item: &InventoryItem| {
-        let group = (kind(item), item.key.namespace.as_deref());
-        let (state, body) = match found.get(&group) {
-            Some(Ok(objects)) => match objects.get(&item.key.name) {
-                Some(body) => (state(body), Some(body)),
-                None => (State::Missing, None),
-            },
-            Some(Err(message)) => (State::Unknown(message.clone()), None),
-            None => (State::Missing, None),
+        let (state, body) = match objects.find(item) {
+            Found::There(body) => (State::of(readiness(body)), Some(body)),
+            Found::Missing => (State::Missing, None),
+            Found::Unread(why) => (State::Unknown(why.to_owned()), None),
         };
-        Resource {
-            key: item.key.clone(),
-            api_version: item.api_version.clone(),
-            state,
-            created: body.and_then(created),
-            certificates: body.and_then(certificates),
-            outdated: String::new(),
-        }
+        let created = body.and_then(|body| body["metadata"]["creationTimestamp"].as_str());
+        let (key, api_version) = (item.key.clone(), item.api_version.clone());
+        Resource { key, api_version, state, created: created.map(str::to_owned) }
     };
     inventory.iter().map(resource).collect()
 }
 
-fn kind(item: &InventoryItem) -> Kind {
-    Kind { api_version: item.api_version.clone(), kind: item.key.kind.clone() }
-}
-
-/// Objects of the whole cluster are read one by one: a list of them would be everybody's.
-async fn cluster_wide(cluster: &Cluster, kind: &Kind, inventory: &[InventoryItem]) -> crate::cluster::ApiResult<Vec<Value>> {
-    let wanted = inventory.iter().filter(|item| item.key.namespace.is_none() && self::kind(item) == *kind);
-    let mut objects = Vec::new();
-    for item in wanted {
-        objects.extend(cluster.get(&item.api_version, &item.key).await?);
+pub fn text(resources: &[Resource], namespace: &str) -> Text {
+    let others = resources.iter().filter(|resource| !is_node(&resource.key));
+    let (ready, rest): (Vec<&Resource>, Vec<&Resource>) = others.partition(|resource| resource.state == State::Ready);
+    let mut text = Text::from("RESOURCES: ");
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for resource in &ready {
+        match kinds.iter_mut().find(|(kind, _)| *kind == resource.key.kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((&resource.key.kind, 1)),
+        }
     }
-    Ok(objects)
-}
-
-fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
-    let named = |object: Value| Some((object["metadata"]["name"].as_str()?.to_owned(), object));
-    objects.into_iter().filter_map(named).collect()
-}
-
-fn state(body: &Value) -> State {
-    match readiness(body) {
-        Readiness::Ready => State::Ready,
-        Readiness::Waiting(reason) => State::Waiting(reason),
-        Readiness::Failed(reason) => State::Failed(reason),
-    }
-}
-
-fn created(body: &Value) -> Option<Timestamp> {
-    body["metadata"]["creationTimestamp"].as_str()?.parse().ok()
-}
-
-fn certificates(body: &Value) -> Option<Certificates> {
-    let template = body.pointer("/spec/template").filter(|_| body["apiVersion"] == "apps/v1")?;
-    let mark = template.pointer(&format!("/metadata/annotations/{}", MARK.replace('/', "~1")));
-    Some(Certificates {
-        mark: mark.and_then(Value::as_str).map(str::to_owned),
-        secrets: references::secrets(&template["spec"]).into_iter().map(str::to_owned).collect(),
-    })
-}
-
-/// Finds workloads whose pods run with other certificates than their Secrets hold now; `upgrade` is the command that restarts them.
-pub fn compare_certificates(resources: &mut [Resource], known: &Known, now: &BTreeMap<String, String>, upgrade: &str) {
-    let current = known.clone().with_current(now);
-    for resource in resources {
-        let Some(certificates) = &resource.certificates else { continue };
-        let workload = format!("{}/{}", resource.key.kind, resource.key.name);
-        let reads = certificates.secrets.iter().map(String::as_str);
-        let Some(wanted) = current.mark(&workload, reads.clone()).filter(|wanted| certificates.mark.as_ref() != Some(wanted))
-        else {
-            continue;
-        };
-        let before = certificates.mark.clone().or_else(|| known.unmarked.as_ref().and_then(|it| known::mark(&it.secrets, reads)));
-        let secrets = known::changed(&before.unwrap_or_default(), &wanted).join(", ");
-        resource.outdated = format!("runs with certificates from before Secret {secrets} changed: `{upgrade}` restarts it");
-    }
-}
-
-impl Resource {
-    fn reason(&self) -> String {
-        let parts = [self.state.reason(), &self.outdated];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
-    }
-}
-
-pub fn text(resources: &[Resource], namespace: &str, now: Timestamp) -> Text {
-    if resources.is_empty() {
-        return "RESOURCES: none\n".into();
-    }
-    let mut table = Table::new(["KIND", "NAME", "READY", "REASON", "AGE"]);
-    for resource in resources {
-        let elsewhere = resource.key.namespace.as_deref().filter(|other| *other != namespace);
-        let name = elsewhere.map_or(resource.key.name.clone(), |other| format!("{other}/{}", resource.key.name));
-        let style = match resource.state {
-            State::Ready if resource.outdated.is_empty() => GREEN,
-            State::Ready | State::Waiting(_) | State::Unknown(_) => YELLOW,
-            State::Failed(_) | State::Missing => RED,
-        };
+    let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    text.push(match (kinds.is_empty(), rest.is_empty()) {
+        (true, true) => "none but the nodes".to_owned(),
+        (true, false) => "none is ready".to_owned(),
+        (false, true) => format!("{}, all ready", kinds.join(", ")),
+        (false, false) => format!("{} ready; and:", kinds.join(", ")),
+    });
+    text.push("\n");
+    let mut table = Table::new(["KIND", "NAME", "READY", "REASON"]);
+    for resource in rest {
         table.row([
             (&resource.key.kind).into(),
-            name.into(),
-            Cell::styled(resource.state.word(), style),
-            resource.reason().into(),
-            resource.created.map(|created| time::age(created, now)).unwrap_or_default().into(),
+            name_in(&resource.key, namespace).into(),
+            Cell::styled(resource.state.word(), resource.state.style()),
+            resource.state.reason().into(),
         ]);
     }
-    let mut text = Text::from("RESOURCES:\n");
-    text.append(&table.text());
+    if !table.is_empty() {
+        text.append(&table.text());
+    }
     text
+}
+
+/// The name of an object as a reader in this namespace needs it.
+pub fn name_in(key: &ObjectKey, namespace: &str) -> String {
+    match key.namespace.as_deref() {
+        Some(other) if other != namespace => format!("{other}/{}", key.name),
+        _ => key.name.clone(),
+    }
 }
 
 pub fn document(resources: &[Resource]) -> Value {
@@ -194,8 +128,8 @@ pub fn document(resources: &[Resource]) -> Value {
             "namespace": resource.key.namespace,
             "name": resource.key.name,
             "ready": resource.state.word(),
-            "reason": resource.reason(),
-            "created": resource.created.map(time::rfc3339),
+            "reason": resource.state.reason(),
+            "created": resource.created,
         })
     };
     Value::Array(resources.iter().map(resource).collect())

@@ -4,6 +4,7 @@
 //! What it costs follows what happens, not how much is waited for: an object is judged when it, or a pod of it, has changed.
 
 mod listener;
+mod snapshot;
 mod objects;
 mod report;
 mod round;
@@ -24,6 +25,7 @@ use objects::{Objects, UNTOLD};
 pub use report::container_logs;
 use round::{Round, Troubled, Verdict};
 use serde_json::Value;
+pub use snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

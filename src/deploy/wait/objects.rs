@@ -262,8 +262,18 @@ impl Objects {
         Some(Trouble { reason, severity: trouble.severity.max(deeper.severity), cause: deeper.cause, ..trouble })
     }
 
+    /// Why a pod is not ready, where it is not.
+    pub fn why_unready(&self, key: &ObjectKey) -> Option<String> {
+        let live = self.live.get(key).filter(|live| live.pod().is_some_and(|pod| !pod.is_ready))?;
+        let own = || match &live.readiness {
+            Readiness::Ready => None,
+            Readiness::Waiting(reason) | Readiness::Failed(reason) => Some(reason.clone()),
+        };
+        self.explained(key, live).map(|trouble| trouble.reason).or_else(own)
+    }
+
     /// Why a workload's pods cannot be made.
-    fn refusal(&self, one: &Awaited) -> Option<Trouble> {
+    pub fn refusal(&self, one: &Awaited) -> Option<Trouble> {
         let live = self.live.get(&one.key)?;
         let workload = live.workload()?;
         if let Some(refusal) = &workload.refusal {

@@ -1,0 +1,44 @@
+//! Workloads and their pods at one moment, judged as a wait judges them: for `status`.
+
+use super::Awaited;
+use super::objects::Objects;
+use crate::manifest::ObjectKey;
+use crate::manifest::events::Warning;
+use crate::manifest::live::Live;
+use crate::manifest::readiness::Readiness;
+use serde_json::Value;
+
+/// Objects as they were read, and the events about them.
+#[derive(Default)]
+pub struct Snapshot(Objects);
+
+impl Snapshot {
+    pub fn note(&mut self, key: &ObjectKey, body: &Value) {
+        self.0.note(key, Live::of(key, body));
+    }
+
+    pub fn note_warning(&mut self, warning: Warning) {
+        self.0.note_warning(warning);
+    }
+
+    /// How an object is.
+    pub fn state(&self, key: &ObjectKey) -> Readiness {
+        self.0.state(&Awaited::ready(key, ""))
+    }
+
+    /// The pods of a workload; a pod is its own.
+    pub fn pods(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+        let one = Awaited::ready(key, "");
+        self.0.pods(&one).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Why a pod is not ready, where it is not.
+    pub fn why_unready(&self, pod: &ObjectKey) -> Option<String> {
+        self.0.why_unready(pod)
+    }
+
+    /// Why a workload's pods cannot be made.
+    pub fn why_unmade(&self, key: &ObjectKey) -> Option<String> {
+        Some(self.0.refusal(&Awaited::ready(key, ""))?.reason)
+    }
+}
