@@ -316,6 +316,38 @@ mod tests {
     const FORBIDDEN: &str = r#"create Pod peer0-0 in StatefulSet peer0 failed error: pods "peer0-0" is forbidden: violates PodSecurity "restricted:latest": x"#;
 
     #[test]
+    fn an_event_about_one_object_costs_the_same_however_many_are_refused() {
+        let cost = |sets: usize| {
+            let names: Vec<String> = (0..sets).map(|number| format!("peer{number}")).collect();
+            let awaited: Vec<Awaited> = names.iter().map(|name| Awaited::ready(&set(name), "apps/v1")).collect();
+            let awaited: Vec<&Awaited> = awaited.iter().collect();
+            let (mut objects, mut troubled, now) = (Objects::default(), Troubled::new(), Instant::now());
+            let mut round = Round::new(&awaited);
+            for (number, name) in names.iter().enumerate() {
+                let body = set_body(name, number + 1, json!({"observedGeneration": 1}));
+                objects.note(&set(name), Live::of(&set(name), &body));
+            }
+            let mut judged = 0;
+            let counted = allocation_counter::measure(|| {
+                for name in std::iter::once(None).chain(names.iter().map(Some)) {
+                    if let Some(name) = name {
+                        objects.note_warning(refused(name, &format!("set-{name}"), "2026-11-30T10:00:00Z", FORBIDDEN));
+                    }
+                    for place in round.affected(objects.take_changed()) {
+                        round.judge(place, &objects, &mut troubled, now);
+                        judged += 1;
+                    }
+                }
+            });
+            assert_eq!(judged, 2 * sets, "each once in the beginning, and once for its event");
+            assert!(!round.has_failed(now) && round.has_failed(now + Duration::from_secs(6)));
+            (counted.count_total, counted.bytes_total, counted.bytes_max)
+        };
+        let (one, ten) = (cost(200), cost(2000));
+        assert!(ten.0 <= one.0 * 12 && ten.1 <= one.1 * 12 && ten.2 <= one.2 * 12, "{one:?} for 200, {ten:?} for 2,000");
+    }
+
+    #[test]
     fn a_pod_that_is_forbidden_ends_a_wait_unless_it_is_made_after_all() {
         let (key, grace) = (set("peer0"), Duration::from_secs(6));
         let awaited = Awaited::ready(&key, "apps/v1");
