@@ -21,7 +21,7 @@ use crate::error::{Error, Result, without_passwords};
 use crate::yaml;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::MultiProgress;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::any::Any;
@@ -49,7 +49,7 @@ pub struct Terminal {
     json: bool,
     clock: Clock,
     /// What moves on stderr, if anything does: lines go above it.
-    screen: Mutex<Option<MultiProgress>>,
+    screen: Mutex<Option<(MultiProgress, progress::Screen)>>,
 }
 
 /// The clock enters once, in `main.rs`; what is later is counted from there.
@@ -138,16 +138,15 @@ impl Terminal {
     /// One line on stderr, above whatever moves there.
     fn line(&self, text: &Text) {
         match &*self.screen.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(screen) => screen.suspend(|| stderr_line(text)),
+            Some((screen, _)) => screen.suspend(|| stderr_line(text)),
             None => stderr_line(text),
         }
     }
 
     /// Takes away what moves: nothing draws any more.
     pub fn stand_still(&self) {
-        if let Some(screen) = self.screen.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = screen.clear();
-            screen.set_draw_target(ProgressDrawTarget::hidden());
+        if let Some((_, screen)) = self.screen.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            screen.end();
         }
     }
 

@@ -1,9 +1,11 @@
 //! What an operation tells while it runs, in three forms: a moving view, lines, a stream of JSON. All go to stderr.
 
 mod lines;
+mod screen;
 mod view;
 
 pub use lines::Lines;
+pub use screen::Screen;
 pub use view::View;
 
 use super::{BOLD, Clock, Text, YELLOW, labelled, stderr_event};

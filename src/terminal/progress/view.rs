@@ -1,6 +1,6 @@
 //! Progress on a terminal: one moving headline, and below it the objects that are not ready with their reasons.
 
-use super::lasting;
+use super::{Screen, lasting};
 use crate::deploy::{Event, Progress};
 use crate::terminal::text::one_line;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,11 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+const DIM: anstyle::Style = anstyle::Style::new().dimmed();
+
+/// The most frames in a second.
+const FRAMES: u8 = 20;
+
 /// More objects than this are counted rather than shown.
 const SHOWN: usize = 8;
 
 pub struct View {
     screen: MultiProgress,
+    /// Where it is drawn.
+    on: Screen,
     state: Mutex<State>,
 }
 
@@ -26,17 +33,17 @@ struct State {
 
 impl View {
     pub fn new() -> View {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let on = Screen::of_stderr();
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(on.clone()), FRAMES));
         let headline = screen.add(ProgressBar::new_spinner());
-        // No line reaches the right edge: there the `^C` of an interrupt would wrap, and what was drawn could not be taken away.
-        headline.set_style(style("{spinner} {elapsed:.dim} {msg}"));
+        headline.set_style(style("{spinner} {elapsed:.dim} {wide_msg}"));
         headline.enable_steady_tick(Duration::from_millis(120));
-        View { screen, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
+        View { screen, on, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
     }
 
-    /// What moves, for whoever else has a line to print.
-    pub fn screen(&self) -> MultiProgress {
-        self.screen.clone()
+    /// What moves, for others who have a line to print, and where it is drawn.
+    pub fn screen(&self) -> (MultiProgress, Screen) {
+        (self.screen.clone(), self.on.clone())
     }
 }
 
@@ -61,11 +68,11 @@ impl State {
         }
         while self.lines.len() < texts.len() {
             let line = screen.add(ProgressBar::new_spinner());
-            line.set_style(style("{msg:.dim}"));
+            line.set_style(style("{wide_msg}"));
             self.lines.push(line);
         }
         for (line, text) in self.lines.iter().zip(texts) {
-            line.set_message(text);
+            line.set_message(format!("{DIM}{text}{DIM:#}"));
             line.tick();
         }
     }
