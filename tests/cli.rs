@@ -708,6 +708,25 @@ mod completion {
         assert_eq!(candidates(&["rollback", "org1", "--wait", "--no-hoo"]), ["--no-hooks"]);
     }
 
+    /// What a script that `completion bash` printed is offered for the last word.
+    fn in_bash(words: &[&str]) -> String {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = program(home.path());
+        command.env("KUBECTL_FABRIC_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        stdout(&command.args(["--", "kubectl-fabric"]).args(words).output().unwrap())
+    }
+
+    #[test]
+    fn scripts_of_shells_offer_the_same() {
+        assert!(in_bash(&["install", "org1", "--dry-run=s"]).contains("server"));
+        let behind = in_bash(&["install", "org1", "--dry-run", ""]);
+        assert!(behind.lines().any(|line| line == "peer-org") && behind.lines().all(|line| line != "server"), "{behind}");
+        assert_eq!(in_bash(&["list", "-o", "jsonp"]), "jsonpath=");
+        // No blank after what goes on.
+        let script = stdout(&run(&["completion", "bash"]));
+        assert!(script.contains("=~ [=/:.]$"), "{script}");
+    }
+
     #[test]
     fn a_word_that_goes_on_gets_no_blank() {
         for (words, candidate) in [

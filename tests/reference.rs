@@ -132,14 +132,14 @@ const HELM: &[(&str, &str)] = &[
         "install",
         "--create-namespace --dry-run --hide-secret --force-conflicts --take-ownership --wait --wait-for-jobs --timeout \
          --rollback-on-failure --atomic --no-hooks -f --values --set --set-string --set-json --set-file --set-literal \
-         --skip-schema-validation --description --hide-notes --version -o --output",
+         --skip-schema-validation --description --hide-notes --version -o --output -l --labels --post-renderer --post-renderer-args",
     ),
     (
         "upgrade",
         "-i --install --create-namespace --dry-run --hide-secret --force-conflicts --take-ownership --wait --wait-for-jobs --timeout \
          --rollback-on-failure --atomic --cleanup-on-fail --no-hooks --history-max --reset-values --reuse-values \
          --reset-then-reuse-values -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation \
-         --description --hide-notes --version -o --output",
+         --description --hide-notes --version -o --output -l --labels --post-renderer --post-renderer-args",
     ),
     (
         "rollback",
@@ -162,7 +162,7 @@ const HELM: &[(&str, &str)] = &[
     (
         "template",
         "-s --show-only --output-dir --release-name --skip-tests --is-upgrade --kube-version -a --api-versions --no-hooks \
-         -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation --version",
+         -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation --version --post-renderer --post-renderer-args",
     ),
     ("lint", "--strict --quiet --skip-schema-validation --kube-version -f --values --set"),
     ("test", "--timeout --logs --filter"),
@@ -179,8 +179,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("--replace", "install takes an uninstalled name anyway; `upgrade --install` repairs a failed one"),
     ("--server-side", "objects are always applied by the server"),
     ("--force-replace", "immutable fields are found before the first write: --recreate"),
-    ("--labels", "records carry fixed labels, which `list -l` selects by"),
-    ("--post-renderer", "change a chart instead: `charts export`"),
     ("--enable-dns", "templates ask nobody"),
     ("--skip-crds", "the charts bring no definitions of kinds"),
     ("--cascade", "pods and volumes are handled by kind"),

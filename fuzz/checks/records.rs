@@ -103,5 +103,6 @@ fn summary() -> Summary {
         user: String::new(),
         plugin_version: String::new(),
         rollback_to: None,
+        labels: Default::default(),
     }
 }

@@ -60,5 +60,6 @@ fn script(shell: &str) -> Result<String> {
     completer
         .write_registration(complete::VARIABLE, &name, &name, &name, &mut script)
         .map_err(|error| Error::internal(format!("no completion script for {shell}: {error}")))?;
-    Ok(String::from_utf8_lossy(&script).into_owned())
+    // bash: no blank after a map of values (`peers.`) either.
+    Ok(String::from_utf8_lossy(&script).replace("=~ [=/:]$", "=~ [=/:.]$"))
 }

@@ -1,6 +1,6 @@
 //! `diff`: what an operation would change, or what a revision did.
 
-use super::arguments::{Format, OUTPUT, OutputArguments, revision};
+use super::arguments::{Format, OUTPUT, OutputArguments, PostRendererArguments, revision};
 use super::install::WantedArguments;
 use super::release_document::{changes, chart_source, chart_source_document, hook_changes};
 use super::upgrade::ReuseArguments;
@@ -51,6 +51,9 @@ enum What {
 
         #[command(flatten)]
         wanted: Box<WantedArguments>,
+
+        #[command(flatten)]
+        post_renderer: PostRendererArguments,
 
         #[command(flatten)]
         reuse: ReuseArguments,
@@ -126,9 +129,9 @@ pub struct Shown {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.what {
-        What::Upgrade { release, wanted, reuse, install, status, shown } => {
+        What::Upgrade { release, wanted, post_renderer, reuse, install, status, shown } => {
             let stdin_in_use = wanted.values.uses_stdin();
-            let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice())?, install };
+            let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice(), &post_renderer, &[])?, install };
             let outcome = preview(edge, &release, intent, stdin_in_use)?;
             print(edge, &outcome.plan, &outcome.masker, outcome.chart_origin.as_ref(), &shown, status.exit_code)
         }

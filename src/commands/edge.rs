@@ -16,6 +16,11 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Runs what reaches no cluster; a signal ends the program.
+    pub fn wait_for<T>(&self, story: impl Future<Output = Result<T>>) -> Result<T> {
+        runtime()?.block_on(story)
+    }
+
     /// Runs what only reads: a signal ends it at once.
     pub fn read<T>(&self, stdin_in_use: bool, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
         runtime()?.block_on(async {

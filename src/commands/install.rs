@@ -1,7 +1,8 @@
 //! `install`: a release that is not there yet.
 
+use super::arguments::labels::Label;
 use super::arguments::operation::ReleaseArguments;
-use super::arguments::{ApplyArguments, CHART, ChartArguments, OutputArguments, ValuesArguments};
+use super::arguments::{ApplyArguments, CHART, ChartArguments, OutputArguments, PostRendererArguments, ValuesArguments};
 use super::{Edge, complete, load, outcome};
 use crate::deploy::{Intent, Reuse, Wanted};
 use crate::error::Result;
@@ -35,6 +36,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub wanted: WantedArguments,
+
+    #[command(flatten)]
+    pub post_renderer: PostRendererArguments,
 
     #[command(flatten)]
     pub release_options: ReleaseArguments,
@@ -74,7 +78,7 @@ pub struct WantedArguments {
 
 impl WantedArguments {
     /// Reads everything that the arguments name.
-    pub fn load(&self, reuse: Reuse) -> Result<Wanted> {
+    pub fn load(&self, reuse: Reuse, post_renderer: &PostRendererArguments, labels: &[Label]) -> Result<Wanted> {
         Ok(Wanted {
             chart: self.chart.choice()?,
             values: self.values.load()?,
@@ -82,6 +86,8 @@ impl WantedArguments {
             fabric_version: self.fabric_version.clone(),
             identities: self.identities()?,
             skip_schema_validation: self.skip_schema_validation,
+            post_renderer: post_renderer.choice(),
+            labels: labels.to_vec(),
         })
     }
 
@@ -98,9 +104,11 @@ impl WantedArguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
+    let labels = &arguments.release_options.labels;
+    let wanted = arguments.wanted.load(Reuse::default(), &arguments.post_renderer, labels).map_err(outcome::untouched)?;
     let operation = outcome::Operation {
         release,
-        intent: Intent::Install(arguments.wanted.load(Reuse::default()).map_err(outcome::untouched)?),
+        intent: Intent::Install(wanted),
         options: arguments.apply.options(Some(&arguments.release_options), true),
         events: arguments.apply.run.events,
         stdin_in_use: arguments.wanted.values.uses_stdin(),

@@ -30,7 +30,7 @@ Examples:
   kubectl fabric list -f '^org[0-9]+$'          names by a regular expression
   kubectl fabric list -l chart=peer-org -q      names of all peer organizations
   kubectl fabric list -o json                   for programs
-  kubectl fabric list -o jsonpath='{.items[*].name}'   a part of it, as kubectl prints it")]
+  kubectl fabric list -o 'jsonpath={.items[*].name}'   a part of it, as kubectl prints it")]
 pub struct Arguments {
     /// Releases of all namespaces: what happens anyway unless -n is given
     #[arg(short = 'A', long)]
@@ -40,8 +40,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "REGEX")]
     pub filter: Option<String>,
 
-    /// Releases by label: chart, chart-version, fabric-version, status, namespace; with =, !=, in, notin
-    #[arg(short = 'l', long, value_name = "SELECTOR", add = ArgValueCompleter::new(complete::nothing))]
+    /// Releases by label: chart, chart-version, fabric-version, status, namespace, or their own --labels; with =, !=, in, notin
+    #[arg(short = 'l', long, value_name = "SELECTOR", add = ArgValueCompleter::new(complete::selectors))]
     pub selector: Option<String>,
 
     /// Deployed releases; several of these add up
@@ -224,7 +224,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         let names: String = entries.iter().map(|entry| format!("{}\n", name(entry))).collect();
         return edge.terminal.print(&names);
     }
-    let columns = ["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "DESCRIPTION"];
+    let columns = ["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "LABELS", "DESCRIPTION"];
     let columns = if format == Format::Wide { &columns[..] } else { &columns[..7] };
     let mut table = Table::of(columns);
     for entry in entries {
@@ -238,6 +238,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 chart(summary).into(),
                 (&summary.app_version).into(),
                 (&summary.user).into(),
+                labels(summary).into(),
                 (&summary.description).into(),
             ],
             Entry::Unreadable { release, namespace, revision, reason } => vec![
@@ -249,6 +250,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 "-".into(),
                 "-".into(),
                 "-".into(),
+                "-".into(),
                 reason.into(),
             ],
         };
@@ -256,6 +258,12 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         table.row(row);
     }
     edge.terminal.print(if arguments.no_headers { table.text_without_headers() } else { table.text() })
+}
+
+/// `env=test,team=a`, as kubectl shows labels.
+fn labels(summary: &Summary) -> String {
+    let labels: Vec<String> = summary.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
 }
 
 fn document(arguments: &Arguments, entry: &Entry) -> Value {
@@ -273,6 +281,7 @@ pub(super) fn document_of(entry: &Entry, updated: impl Fn(&Summary) -> String) -
             "status": summary.status,
             "chart": chart(summary),
             "appVersion": summary.app_version,
+            "labels": summary.labels,
         }),
         Entry::Unreadable { release, namespace, revision, reason } => json!({
             "name": release,

@@ -78,6 +78,7 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
         "chart": chart(summary),
         "appVersion": summary.app_version,
         "version": summary.revision,
+        "labels": summary.labels,
         "namespace": summary.namespace,
     })
 }

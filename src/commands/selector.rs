@@ -20,8 +20,8 @@ enum Test {
     NotIn(Vec<String>),
 }
 
-/// What can be selected by: words for the columns of `list`.
-const KEYS: [&str; 7] = ["release", "namespace", "status", "revision", "chart", "chart-version", "fabric-version"];
+/// What can be selected by, beside the user's own labels: words for the columns of `list`.
+pub const KEYS: [&str; 7] = ["release", "namespace", "status", "revision", "chart", "chart-version", "fabric-version"];
 
 impl Selector {
     pub fn parse(text: &str) -> Result<Selector> {
@@ -43,7 +43,8 @@ impl Selector {
     }
 }
 
-fn label(summary: &Summary, key: &str) -> Option<String> {
+/// What a release is selected by under this key.
+pub fn label(summary: &Summary, key: &str) -> Option<String> {
     let value = match key {
         "release" | "name" => summary.release.clone(),
         "namespace" => summary.namespace.clone(),
@@ -52,7 +53,7 @@ fn label(summary: &Summary, key: &str) -> Option<String> {
         "chart" => summary.chart.clone(),
         "chart-version" => summary.chart_version.clone(),
         "fabric-version" => summary.app_version.clone(),
-        _ => return None,
+        key => return summary.labels.get(key).cloned(),
     };
     Some(value)
 }
@@ -104,7 +105,7 @@ fn checked(requirement: Result<Requirement>, part: &str) -> Result<Requirement> 
 
 fn broken(part: &str) -> Error {
     Error::user(format!("\"{part}\" is no label selector"))
-        .why(format!("releases can be selected by {}", KEYS.join(", ")))
+        .why(format!("releases can be selected by {}, and by their --labels", KEYS.join(", ")))
         .hint("such as -l chart=peer-org,status!=failed or -l 'chart in (peer-org, kafka)'")
 }
 
@@ -128,6 +129,7 @@ mod tests {
             user: String::new(),
             plugin_version: String::new(),
             rollback_to: None,
+            labels: [("team".to_owned(), "a".to_owned())].into(),
         }
     }
 
@@ -145,6 +147,8 @@ mod tests {
             ("!tier", true),
             ("tier", false),
             ("tier!=x", true),
+            ("team=a,team", true),
+            ("team in (b,c)", false),
         ] {
             assert_eq!(Selector::parse(text).unwrap().matches(&org1()), matches, "{text}");
         }

@@ -1,6 +1,6 @@
 //! `template`: a chart rendered, without a cluster.
 
-use super::arguments::{OPERATION, OUTPUT, OutputArguments};
+use super::arguments::{OPERATION, OUTPUT, OutputArguments, PostRendererArguments};
 use super::install::WantedArguments;
 use super::load;
 use super::rendering::ASSUMED_KUBERNETES;
@@ -38,6 +38,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub wanted: WantedArguments,
+
+    #[command(flatten)]
+    pub post_renderer: PostRendererArguments,
 
     /// Templates to show: their path in the chart, `*` and `?` being wildcards; may be repeated
     #[arg(short, long, value_name = "GLOB", value_delimiter = ',', action = ArgAction::Append, help_heading = OUTPUT)]
@@ -144,7 +147,17 @@ fn shown<T: Send + Sync>(
         Shown { template: object.source.template.clone(), is_secret: mask::is_secret(&object.key), content: content(object) }
     };
     let input = composition.input(1, arguments.is_upgrade, capabilities, None);
-    let output = render::render_into(&input, settle)?;
+    let output = match arguments.post_renderer.choice() {
+        None => render::render_into(&input, settle)?,
+        Some(program) => {
+            let rendered = render::render(&input)?;
+            let values = &composition.values;
+            let secrets = Masker::secrets_of(&values.all.tree, &values.secret_paths);
+            let changed = edge.wait_for(program.run(&input.chart.metadata.name, &rendered.objects, secrets))?;
+            let changed = render::reread(input.chart, &input.release.namespace, input.hashing.clone(), changed, settle)?;
+            render::Output { hooks: [rendered.hooks, changed.hooks].concat(), notes: rendered.notes, ..changed }
+        }
+    };
     for warning in &composition.values.warnings {
         edge.terminal.warn(warning);
     }

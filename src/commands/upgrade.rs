@@ -1,7 +1,7 @@
 //! `upgrade`: a release that is there, with another chart, version or values.
 
 use super::arguments::operation::ReleaseArguments;
-use super::arguments::{ApplyArguments, CHART, OPERATION, OutputArguments};
+use super::arguments::{ApplyArguments, CHART, OPERATION, OutputArguments, PostRendererArguments};
 use super::install::WantedArguments;
 use super::{Edge, complete, outcome};
 use crate::deploy::{Intent, Reuse};
@@ -33,6 +33,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub wanted: WantedArguments,
+
+    #[command(flatten)]
+    pub post_renderer: PostRendererArguments,
 
     #[command(flatten)]
     pub reuse: ReuseArguments,
@@ -80,7 +83,8 @@ impl ReuseArguments {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
-    let wanted = arguments.wanted.load(arguments.reuse.choice()).map_err(outcome::untouched)?;
+    let labels = &arguments.release_options.labels;
+    let wanted = arguments.wanted.load(arguments.reuse.choice(), &arguments.post_renderer, labels).map_err(outcome::untouched)?;
     let operation = outcome::Operation {
         release,
         intent: Intent::Upgrade { wanted, install: arguments.install },

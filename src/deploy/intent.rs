@@ -1,5 +1,6 @@
 //! What the user asks for: the operation, the chart and values it wants, and how to go about it.
 
+use super::PostRenderer;
 use crate::chart::Chart;
 use crate::identity;
 use crate::manifest::{Hook, HookEvent};
@@ -46,6 +47,9 @@ pub struct Wanted {
     pub fabric_version: Option<String>,
     pub identities: identity::Source,
     pub skip_schema_validation: bool,
+    pub post_renderer: Option<PostRenderer>,
+    /// Labels of the release; none where an upgrade removes one.
+    pub labels: Vec<(String, Option<String>)>,
 }
 
 /// The operation, and where its manifest comes from.

@@ -19,6 +19,7 @@ mod others;
 mod past;
 mod pod_security;
 mod pod_trial;
+mod post_renderer;
 mod progress;
 mod quorum;
 mod recovery;
@@ -35,6 +36,7 @@ mod volumes;
 mod wait;
 
 pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
+pub use post_renderer::PostRenderer;
 pub use progress::{Event, Progress};
 pub use resolve::not_found;
 pub use verify::{TestOutcome, TestRun, drift, test};

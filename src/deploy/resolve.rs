@@ -12,14 +12,16 @@ use crate::compose::{self, Given};
 use crate::error::{Error, Result};
 use crate::fabric::guard::Facts;
 use crate::identity;
+use crate::manifest::Object;
 use crate::manifest::pod_security::{self, Level};
 use crate::plan::confine::{ManifestOrigin, Provenance, ValuesOrigin};
 use crate::plan::mask::Masker;
 use crate::release::{ChartReference, Entry, Record, Signature, Status, Summary, command, rollback_target};
+use crate::render::{self, Hashing};
 use crate::storage;
 use crate::values::{self, Origin, Values};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wanted, before it is compared with what is there.
 pub struct Target {
@@ -42,6 +44,8 @@ pub struct Target {
     pub warnings: Vec<String>,
     /// Names of values that differ from those of the revision before.
     pub changed_values: Vec<String>,
+    /// The user's labels of the release.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Target {
@@ -62,7 +66,7 @@ impl Target {
                 manifest: ManifestOrigin::Recorded { revision: newest.map_or(0, |summary| summary.revision) },
                 signature: Signature::Unchecked,
             },
-            chart: ChartReference { name, version, digest: String::new(), embedded: false },
+            chart: ChartReference { name, version, digest: String::new(), embedded: false, post_renderer: None },
             keep_chart: None,
             app_version: text(|summary| &summary.app_version),
             user_values: Value::Null,
@@ -76,6 +80,7 @@ impl Target {
             rollback_to: None,
             warnings: Vec::new(),
             changed_values: Vec::new(),
+            labels: newest.map(|summary| summary.labels.clone()).unwrap_or_default(),
         }
     }
 }
@@ -157,6 +162,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 rollback_to: None,
                 warnings: past.warnings.clone(),
                 changed_values: Vec::new(),
+                labels: newest.summary.labels.clone(),
             })
         }
     }
@@ -253,6 +259,7 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         unlisted_identities: None,
         rollback_to: Some(revision),
         warnings,
+        labels: record.summary.labels,
     })
 }
 
@@ -345,7 +352,22 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     let guard = composition.guard.to_value();
     let terms = Terms::new(context, &guard);
     let settle = |object| terms.settle(object);
-    let rendered = render_chart(context, &chart, &composition, operation, revision, past.hashing(), settle).await?;
+    let rendered = match &wanted.post_renderer {
+        None => render_chart(context, &chart, &composition, operation, revision, past.hashing(), settle).await?,
+        Some(program) => {
+            let whole = |object: Object| object;
+            let rendered = render_chart(context, &chart, &composition, operation, revision, Hashing::default(), whole).await?;
+            let values = &composition.values;
+            let secrets = Masker::secrets_of(&values.all.tree, &values.secret_paths);
+            let changed = program.run(&chart.metadata.name, &rendered.objects, secrets).await?;
+            let changed = render::reread(&chart, &context.namespace, past.hashing(), changed, settle)?;
+            render::Output { hooks: [rendered.hooks, changed.hooks].concat(), notes: rendered.notes, ..changed }
+        }
+    };
+    if let (None, Some(before)) = (&wanted.post_renderer, baseline.and_then(|record| record.chart.post_renderer.as_ref())) {
+        warnings
+            .push(format!("the deployed revision was made with --post-renderer {before}: without it, what it changed is undone"));
+    }
     let app_version = composition.app_version();
     let values = composition.values;
     Ok(Target {
@@ -356,7 +378,9 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
             version: chart.metadata.version.to_string(),
             digest: chart.digest.clone(),
             embedded: chart.origin == ChartOrigin::Embedded,
+            post_renderer: wanted.post_renderer.as_ref().map(|it| it.program.clone()),
         },
+        labels: labels(wanted, baseline),
         app_version,
         changed_values: changes(past, &values.all.tree),
         identities,
@@ -371,6 +395,18 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         warnings,
         keep_chart: (!matches!(chart.origin, ChartOrigin::Embedded | ChartOrigin::Stored)).then_some(chart),
     })
+}
+
+/// The labels of the revision before, under those of this one.
+fn labels(wanted: &Wanted, baseline: Option<&Record>) -> BTreeMap<String, String> {
+    let mut labels = baseline.map(|record| record.summary.labels.clone()).unwrap_or_default();
+    for (key, value) in &wanted.labels {
+        match value {
+            Some(value) => labels.insert(key.clone(), value.clone()),
+            None => labels.remove(key),
+        };
+    }
+    labels
 }
 
 /// Whether values of the record take part.

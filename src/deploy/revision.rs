@@ -77,6 +77,7 @@ fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32
             user: UNKNOWN.to_owned(),
             plugin_version: env!("CARGO_PKG_VERSION").to_owned(),
             rollback_to: target.rollback_to,
+            labels: target.labels.clone(),
         },
         chart: target.chart.clone(),
         user_values: target.user_values.clone(),

@@ -5,6 +5,7 @@ use crate::manifest::{Hook, ObjectKey, Sealed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -154,6 +155,8 @@ pub struct Summary {
     pub plugin_version: String,
     /// For a rollback: the revision whose manifest this is.
     pub rollback_to: Option<u32>,
+    /// The user's own, by key.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A record's place in a history: read, or there but not readable.
@@ -198,6 +201,9 @@ pub struct ChartReference {
     pub digest: String,
     /// A chart that is not embedded is kept in the cluster, once per digest.
     pub embedded: bool,
+    /// The program of the user's that changed what the chart rendered to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_renderer: Option<String>,
 }
 
 /// One revision, whole. Secret values and the data of Secrets are in it in memory only; `storage` keeps them apart.
@@ -320,6 +326,7 @@ mod tests {
                 user: String::new(),
                 plugin_version: String::new(),
                 rollback_to: None,
+                labels: BTreeMap::new(),
             })
         };
         statuses.iter().enumerate().map(entry).collect()

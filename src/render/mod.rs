@@ -10,7 +10,7 @@ use documents::{Made, Parsed, Reader, Rendered};
 use locate::Sources;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 mod config_hash;
 mod crew;
@@ -87,6 +87,9 @@ const MAX_TEMPLATE: usize = 256 << 10;
 /// space: what is not used costs nothing.
 const STACK: usize = 512 << 20;
 
+/// What a program made of the manifest, as if it were a template.
+const POST_RENDERED: &str = "post-renderer";
+
 const NOTES: &str = "templates/NOTES.txt";
 
 /// Renders every template of the chart.
@@ -104,11 +107,38 @@ pub fn render(input: &Input) -> Result<Output> {
 /// trees together would be the most that an operation holds.
 pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T + Sync) -> Result<Output<T>> {
     check_kube_version(input.chart, &input.capabilities)?;
-    let namespace = &input.release.namespace;
     let sources = Sources::of(input.chart);
+    read(&sources, &input.release.namespace, &input.hashing, || render_templates(input, &sources), settle)
+}
+
+/// Reads what a program made of the manifest of a chart, as what templates render to is read. It has no notes.
+pub fn reread<T: Send + Sync>(
+    chart: &Chart,
+    namespace: &str,
+    hashing: Hashing,
+    text: String,
+    settle: impl Fn(Object) -> T + Sync,
+) -> Result<Output<T>> {
+    let sources = Sources::of(chart);
+    let text = Mutex::new(text);
+    let rendered = || {
+        let text = std::mem::take(&mut *text.lock().expect("nothing panics while it holds the text"));
+        Ok((vec![Rendered { template: POST_RENDERED, text, spans: Vec::new() }], String::new()))
+    };
+    read(&sources, namespace, &hashing, rendered, settle)
+}
+
+/// Evaluates templates and reads their objects.
+fn read<'s, T: Send + Sync>(
+    sources: &'s Sources<'s>,
+    namespace: &'s str,
+    hashing: &'s Hashing,
+    render: impl Fn() -> Result<(Vec<Rendered<'s>>, String)> + Sync,
+    settle: impl Fn(Object) -> T + Sync,
+) -> Result<Output<T>> {
     // Each job hands on to the next.
     let (rendered, reader, digests) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-    let evaluate = || _ = rendered.set(render_templates(input, &sources));
+    let evaluate = || _ = rendered.set(render());
     let read_data = || reader.get().into_iter().for_each(Reader::read_data);
     let read_rest = || {
         if let (Some(reader), Some(digests)) = (reader.get(), digests.get()) {
@@ -118,7 +148,7 @@ pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T +
     Crew::lead(STACK, |mut crew| {
         crew.have_done(&evaluate);
         let Some(Ok((texts, _))) = rendered.get() else { return };
-        let reader = reader.get_or_init(|| Reader::of(texts, &sources, namespace, &input.hashing, &settle));
+        let reader = reader.get_or_init(|| Reader::of(texts, sources, namespace, hashing, &settle));
         crew.do_together(&read_data, reader.shares());
         digests.get_or_init(|| reader.digests());
         crew.do_together(&read_rest, reader.shares());
@@ -127,7 +157,7 @@ pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T +
     let (mut objects, mut hooks) = Default::default();
     if let Some(reader) = reader.into_inner() {
         let parsed = reader.finish()?;
-        check_names(&parsed, &sources, namespace)?;
+        check_names(&parsed, sources, namespace)?;
         (objects, hooks) = sort_out(parsed);
     }
     let (_, notes) = rendered.into_inner().expect("the templates were evaluated")?;

@@ -6,6 +6,9 @@ use crate::release::{Entry, LAST_REVISION, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// The annotation with the user's labels: only what it says is signed, and others may label a record, too.
+const LABELS: &str = "labels";
+
 /// A record's metadata as an entry of a history.
 pub fn read_entry(body: &Value) -> Entry {
     let metadata = &body["metadata"];
@@ -38,6 +41,7 @@ pub fn read_entry(body: &Value) -> Entry {
             user: text("user").unwrap_or_default(),
             plugin_version: text("plugin-version").unwrap_or_default(),
             rollback_to: text("rollback-to").and_then(|revision| revision.parse().ok()),
+            labels: text(LABELS).and_then(|labels| serde_json::from_str(&labels).ok()).unwrap_or_default(),
         })
     };
     let labelled = metadata["labels"][format!("{DOMAIN}/revision")].as_str();
@@ -63,12 +67,12 @@ fn label_value(text: &str) -> String {
 }
 
 pub(super) fn labels(summary: &Summary, record: &str) -> Value {
-    json!({
-        "app.kubernetes.io/managed-by": "kubectl-fabric",
-        RECORD_LABEL: record,
-        RELEASE_LABEL: summary.release,
-        format!("{DOMAIN}/revision"): summary.revision.to_string(),
-    })
+    let mut labels = json!(summary.labels);
+    labels["app.kubernetes.io/managed-by"] = json!("kubectl-fabric");
+    labels[RECORD_LABEL] = json!(record);
+    labels[RELEASE_LABEL] = json!(summary.release);
+    labels[format!("{DOMAIN}/revision")] = json!(summary.revision.to_string());
+    labels
 }
 
 pub(super) fn describe(body: &mut Value, summary: &Summary) {
@@ -89,6 +93,9 @@ pub(super) fn describe(body: &mut Value, summary: &Summary) {
         ("plugin-version", summary.plugin_version.clone()),
     ] {
         annotations[format!("{DOMAIN}/{name}")] = json!(text);
+    }
+    if !summary.labels.is_empty() {
+        annotations[format!("{DOMAIN}/{LABELS}")] = json!(json!(summary.labels).to_string());
     }
     if let Some(revision) = summary.rollback_to {
         annotations[format!("{DOMAIN}/rollback-to")] = json!(revision.to_string());

@@ -4,6 +4,7 @@ pub mod chart;
 pub mod connection;
 pub mod duration;
 pub mod jsonpath;
+pub mod labels;
 pub mod operation;
 pub mod output;
 pub mod revision;
@@ -12,7 +13,7 @@ pub mod values;
 pub use chart::ChartArguments;
 pub use connection::ConnectionArguments;
 pub use jsonpath::JsonPath;
-pub use operation::{ApplyArguments, DryRunChoice};
+pub use operation::{ApplyArguments, DryRunChoice, PostRendererArguments};
 pub use output::{FORMATS, Format, OutputArguments};
 pub use values::ValuesArguments;
 

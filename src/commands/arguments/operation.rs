@@ -1,11 +1,12 @@
 //! How install, upgrade and rollback go about it.
 
+use super::labels::{self, Label};
 use super::{OPERATION, duration};
 use crate::commands::complete;
-use crate::deploy::{DryRun, Options};
+use crate::deploy::{DryRun, Options, PostRenderer};
 use crate::fabric::guard;
 use crate::plan::confine::Named;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ pub struct ApplyArguments {
     /// repeated
     ///
     /// The volumes of a StatefulSet stay, and so do its pods unless they lack a claim. Objects that hold data are never recreated.
-    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true)]
+    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true,
+        add = ArgValueCompleter::new(complete::workloads))]
     pub recreate: Vec<String>,
 
     /// Member of a rollout group that is down and stays so while the others change, such as StatefulSet/orderer2; takes a list, may be
@@ -122,7 +124,8 @@ pub struct ApplyArguments {
     /// Without it the operation changes no other member of the group: it waits until all are ready, up to --timeout, and stops. With it the
     /// others change one at a time, each while all but the named members are ready. Count first what is left: with one of three orderers
     /// down, a channel stops while the next one restarts. Channel/mychannel goes on although that channel lacks a consenter.
-    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true)]
+    #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true,
+        add = ArgValueCompleter::new(complete::workloads))]
     pub allow_down: Vec<String>,
 
     /// Rule of Fabric's upgrade table to override, such as U05; takes a list, may be repeated
@@ -152,6 +155,30 @@ pub struct ApplyArguments {
     pub run: RunArguments,
 }
 
+/// `--post-renderer`, of whatever renders a chart.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = super::CHART)]
+pub struct PostRendererArguments {
+    /// Program that reads the rendered manifest on stdin and prints the one to apply, such as a script around kustomize
+    ///
+    /// It is looked for in PATH, unless its name has a slash. Hooks and notes do not pass through it. What it changed is recorded with the
+    /// revision; an upgrade without it is warned that it goes.
+    #[arg(long, value_name = "PROGRAM", hide_short_help = true, value_hint = ValueHint::ExecutablePath)]
+    pub post_renderer: Option<String>,
+
+    /// Argument for the post-renderer; may be repeated
+    #[arg(long, value_name = "ARGUMENT", hide_short_help = true, requires = "post_renderer", allow_hyphen_values = true,
+        action = ArgAction::Append)]
+    pub post_renderer_args: Vec<String>,
+}
+
+impl PostRendererArguments {
+    pub fn choice(&self) -> Option<PostRenderer> {
+        let program = self.post_renderer.clone()?;
+        Some(PostRenderer { program, arguments: self.post_renderer_args.clone() })
+    }
+}
+
 /// The flags that only install and upgrade have.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OPERATION)]
@@ -171,6 +198,13 @@ pub struct ReleaseArguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set,
         hide_possible_values = true, hide_short_help = true)]
     pub create_namespace: Option<bool>,
+
+    /// Labels of the release, such as team=payments: `list -l` and `list -o json` know them; takes a list, may be repeated
+    ///
+    /// An upgrade keeps the labels of the revision before; KEY=null removes one. Objects of the release do not get them.
+    #[arg(short = 'l', long, value_name = "KEY=VALUE", value_parser = labels::parse, value_delimiter = ',', action = ArgAction::Append,
+        hide_short_help = true)]
+    pub labels: Vec<Label>,
 
     /// Do not print the chart's notes
     #[arg(long, hide_short_help = true, help_heading = super::OUTPUT)]

@@ -1,6 +1,6 @@
 //! Words that the program knows by itself: versions, rules, and the keys of its charts' values. No cluster is asked.
 
-use super::{CommandLine, beginning_with};
+use super::{CommandLine, beginning_with, last_of_list};
 use crate::chart::repository;
 use crate::commands::arguments::FORMATS;
 use crate::fabric::LINES;
@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 pub fn rules(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut rules: Vec<(String, String)> = RULES.iter().map(|rule| (rule.id.to_owned(), rule.reason.to_owned())).collect();
     rules.dedup_by(|rule, before| rule.0 == before.0);
-    beginning_with(current, rules)
+    last_of_list(current, rules)
 }
 
 /// Versions for `--fabric-version`: the last patch of each line, and all patches of a line that was typed.
@@ -41,10 +41,9 @@ pub fn formats(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Keys for `--set` and its like: of several settings, the last one.
 pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
-    let (before, key) = typed.split_at(typed.rfind(',').map_or(0, |comma| comma + 1));
-    let keys =
-        keys(key).into_iter().map(|(key, is_map, help)| (format!("{before}{key}{}", if is_map { '.' } else { '=' }), help));
-    beginning_with(current, keys)
+    let (_, last) = typed.rsplit_once(',').unwrap_or(("", &typed));
+    let keys = keys(last).into_iter().map(|(key, is_map, help)| (format!("{key}{}", if is_map { '.' } else { '=' }), help));
+    last_of_list(current, keys)
 }
 
 /// Paths of values.

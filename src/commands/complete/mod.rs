@@ -8,17 +8,19 @@ mod known;
 pub use known::{chart_versions, fabric_versions, formats, paths, rules, settings};
 
 use super::arguments::ConnectionArguments;
-use super::{Cli, Edge};
+use super::{Cli, Edge, selector};
 use crate::chart::repository;
 use crate::cluster::{Cluster, Kind};
 use crate::error::Result;
+use crate::manifest::readiness;
 use crate::release::Entry;
 use crate::terminal::{is_harmful, one_line};
 use crate::{storage, yaml};
-use clap::{Arg, Args, Command, CommandFactory, ValueHint};
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, ValueHint, value_parser};
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,12 +62,13 @@ pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// The command as it is completed: names of files are offered under the same conditions as other names.
+/// The command as it is completed: names of files are offered under the same conditions as other names, and values only where the parser
+/// takes them.
 pub fn command() -> Command {
-    with_plain_paths(Cli::command())
+    completed(Cli::command())
 }
 
-fn with_plain_paths(command: Command) -> Command {
+fn completed(command: Command) -> Command {
     let completer = |argument: &Arg| {
         let paths = match argument.get_value_hint() {
             ValueHint::AnyPath => PathCompleter::any(),
@@ -78,9 +81,28 @@ fn with_plain_paths(command: Command) -> Command {
     };
     let command = command.mut_args(|argument| match completer(&argument) {
         Some(completer) => argument.add(completer),
+        None if argument.is_require_equals_set() => behind_equals(argument),
         None => argument,
     });
-    command.mut_subcommands(with_plain_paths)
+    command.mut_subcommands(completed)
+}
+
+/// A flag whose value can only follow a `=` (`--dry-run=server`). The engine would offer values for the word behind it, so to the engine
+/// it takes none; what follows a `=` is completed all the same.
+fn behind_equals(argument: Arg) -> Arg {
+    let values = argument.get_possible_values();
+    let values =
+        values.iter().map(|value| (value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default()));
+    let values: Vec<(String, String)> = values.collect();
+    argument
+        .require_equals(false)
+        .hide_possible_values(false)
+        .num_args(0)
+        .action(ArgAction::SetTrue)
+        .value_parser(value_parser!(bool))
+        .default_value(Resettable::Reset)
+        .default_missing_value(Resettable::Reset)
+        .add(ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, values.clone())))
 }
 
 fn plain_paths(paths: &PathCompleter, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -93,9 +115,6 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut words = vec![OsString::from("kubectl-fabric")];
     words.extend(arguments.words);
     let under_the_cursor = if words.len() == 1 { OsString::new() } else { words.pop().expect("there are two") };
-    // The engine would offer values for the word behind such a flag, and the parser takes them after a `=` only.
-    let cli = Cli::command();
-    words.retain(|word| word.to_str().and_then(|word| word.strip_prefix("--")).is_none_or(|name| !wants_equals(&cli, name)));
     words.push(under_the_cursor);
     let last = words.len() - 1;
     let current = words[last].to_string_lossy().into_owned();
@@ -119,12 +138,6 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let directive = if go_on && !lines.is_empty() { NO_FILES_NO_SPACE } else { NO_FILES };
     edge.terminal.print_plain(&format!("{lines}{directive}\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether this is a flag, of any verb, whose value can only follow a `=`: `--dry-run`, but not `--dry-run=server`.
-fn wants_equals(command: &Command, name: &str) -> bool {
-    command.get_arguments().any(|argument| argument.get_long() == Some(name) && argument.is_require_equals_set())
-        || command.get_subcommands().any(|verb| wants_equals(verb, name))
 }
 
 /// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather than `hist`.
@@ -178,6 +191,44 @@ pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
         .filter_map(Entry::summary)
         .map(|summary| (summary.revision.to_string(), format!("{}: {}", summary.status, summary.description)));
     beginning_with(current, described)
+}
+
+/// Objects of the release that the command line names, as `KIND/NAME`: those that run pods.
+pub fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
+    let line = CommandLine::read();
+    let Some(release) = line.release() else { return Vec::new() };
+    let Ok(namespace) = line.connection.namespace_of(&release) else { return Vec::new() };
+    let record = ask(&line, async |cluster| storage::read(cluster, &namespace, &release, None).await.ok());
+    let inventory = record.map(|record| record.inventory).unwrap_or_default();
+    let workloads = inventory.iter().filter(|item| readiness::runs_pods(&item.key.kind));
+    last_of_list(current, workloads.map(|item| (format!("{}/{}", item.key.kind, item.key.name), String::new())))
+}
+
+/// Selectors of releases: keys, and the values that the releases have.
+pub fn selectors(current: &OsStr) -> Vec<CompletionCandidate> {
+    let line = CommandLine::read();
+    let namespace = line.connection.namespace.clone();
+    let entries = ask(&line, async |cluster| storage::list(cluster, namespace.as_deref()).await.unwrap_or_default());
+    let summaries = || entries.iter().filter_map(Entry::summary);
+    let typed = current.to_string_lossy();
+    let (_, last) = typed.rsplit_once(',').unwrap_or(("", &typed));
+    let words: BTreeSet<String> = match last.split_once('=') {
+        Some((key, _)) => {
+            summaries().filter_map(|summary| selector::label(summary, key)).map(|value| format!("{key}={value}")).collect()
+        }
+        None => {
+            let own = summaries().flat_map(|summary| summary.labels.keys().map(String::as_str));
+            selector::KEYS.into_iter().chain(own).map(|key| format!("{key}=")).collect()
+        }
+    };
+    last_of_list(current, words.into_iter().map(|word| (word, String::new())))
+}
+
+/// Candidates for the last of several words that commas separate.
+fn last_of_list(current: &OsStr, words: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
+    let typed = current.to_string_lossy();
+    let before = &typed[..typed.rfind(',').map_or(0, |comma| comma + 1)];
+    beginning_with(current, words.into_iter().map(|(word, help)| (format!("{before}{word}"), help)))
 }
 
 pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
