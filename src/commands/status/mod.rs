@@ -12,8 +12,8 @@ use super::release_document as document;
 use super::{Edge, complete};
 use crate::cluster::{ApiError, Cluster};
 use crate::error::{Error, Result};
-use crate::manifest::HookEvent;
 use crate::manifest::events::{FIELDS, Warning};
+use crate::manifest::{HookEvent, ObjectKey};
 use crate::release::{Record, ReleaseName};
 use crate::storage;
 use crate::terminal::Text;
@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use nodes::{Nodes, Sources};
 use resources::Resource;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// Show the nodes of a release: how each is and why, its image, address, volume and certificate
@@ -89,7 +90,10 @@ struct Status {
 impl Status {
     async fn read(cluster: &Cluster, asked: &Asked<'_>) -> Result<Status> {
         let Asked { release, namespace, revision } = asked;
-        let record = storage::read(cluster, namespace, release.as_str(), *revision).await?;
+        let mut record = storage::read(cluster, namespace, release.as_str(), *revision).await?;
+        // A hook is there for a while only: it is no node, and not missing.
+        let hooks: BTreeSet<&ObjectKey> = record.hooks.iter().map(|hook| &hook.object.key).collect();
+        record.inventory.retain(|item| !hooks.contains(&item.key));
         let (objects, secrets) =
             futures::join!(objects::read(cluster, &record.inventory), certificates::read(cluster, namespace, release.as_str()));
         let mut not_shown = Vec::new();
