@@ -150,6 +150,14 @@ mod tests {
                     None,
                 ),
                 (
+                    // The same, and no workload of the release's selects it.
+                    vec![
+                        object("Pod", "job", None, Some("ReplicaSet-web-x"), pod_spec()),
+                        object("Deployment", "web", Some("a"), None, template()),
+                    ],
+                    Some("Pod job uses it, which is not this release's"),
+                ),
+                (
                     // Owners in a circle.
                     vec![object("Pod", "web", None, Some("Pod-web"), pod_spec())],
                     Some("Pod web uses it, which is not this release's"),

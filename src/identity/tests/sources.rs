@@ -72,6 +72,18 @@ fn keys_of_sec1_and_pkcs1_are_read() {
 }
 
 #[test]
+fn of_several_certificates_of_an_authority_the_one_that_its_key_fits_is_taken() {
+    let clean = plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap();
+    let source = changed("v2.5.16", |files| {
+        let of_tls = |path: &str| path.starts_with(&format!("{ORG1}tlsca/")) && path.ends_with(".pem");
+        let other = files.iter().find(|(path, _)| of_tls(path)).expect("a certificate").1.clone();
+        files.insert(format!("{ORG1}ca/a-cert.pem"), other);
+    });
+    let made = plan(&org1(1), &BTreeMap::new(), &source, now()).unwrap();
+    assert_eq!(data_of(&made)["org1-ca"], data_of(&clean)["org1-ca"]);
+}
+
+#[test]
 fn what_macos_adds_is_passed_over() {
     let clean = plan(&enrolled(2), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap();
     let source = changed("v2.5.16", |files| {
