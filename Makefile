@@ -5,7 +5,7 @@ prefix ?= $(HOME)/.local
 target = $(or $(CARGO_TARGET_DIR),target)
 sbom_version = 0.10.0
 
-.PHONY: help build install test test-faults fuzz lint sbom reproducible bench demo demo-down clean-cluster
+.PHONY: help build install test test-faults mutants fuzz lint sbom reproducible bench demo demo-down clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## run every test, against a control plane of its own (built once: some mi
 
 test-faults: ## every fault at every request of every operation (docs/reliability.md)
 	@KUBECTL_FABRIC_FAULTS=all tests/run --test faults -- --nocapture
+
+mutants: ## would the tests notice: N=100 mutants, drawn by SEED=1, of the files that ONLY=src/plan/ names (docs/reliability.md)
+	@CARGO_TARGET_DIR=target/mutants/tool cargo run --quiet --locked --manifest-path tests/mutants/Cargo.toml
 
 # No sanitizer: nothing of ours is unsafe. An index of --set may make a long list, a chart needs some room.
 TIME = 600

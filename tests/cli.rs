@@ -19,6 +19,10 @@ fn program_of(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("KUBECTL_FABRIC_DATA_HOME", home.join("data"));
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")).stdin(Stdio::null());
+    // The mutant that is on (tests/mutants).
+    for name in ["KUBECTL_FABRIC_MUTANT", "KUBECTL_FABRIC_MUTANTS_SEEN"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
     command
 }
 

@@ -311,8 +311,8 @@ impl Request {
 pub fn isolated(program: impl AsRef<OsStr>, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", home);
-    // Beside PATH: where coverage data goes, and what Windows programs do not start without.
-    for name in ["PATH", "LLVM_PROFILE_FILE", "SystemRoot", "TMPDIR"] {
+    // Beside PATH: where coverage data goes, what Windows programs do not start without, and the mutant that is on (tests/mutants).
+    for name in ["PATH", "LLVM_PROFILE_FILE", "SystemRoot", "TMPDIR", "KUBECTL_FABRIC_MUTANT", "KUBECTL_FABRIC_MUTANTS_SEEN"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
