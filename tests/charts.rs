@@ -265,6 +265,10 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
         let services: Vec<&Object> = outcome.output.objects.iter().filter(|object| object.key.kind == "Service").collect();
         for (object, pod) in pods(&outcome.output.objects).filter(|(object, _)| object.key.kind == "StatefulSet") {
             let name = &object.key.name;
+            if name == "cli" {
+                // It calls others and is not called.
+                continue;
+            }
             assert_eq!(pod["containers"][0]["name"].as_str(), Some(name.as_str()), "{}", case.name());
             assert_eq!(object.body["spec"]["serviceName"].as_str(), Some(name.as_str()));
             let service = services.iter().find(|service| service.key.name == *name).expect("each node has its Service");

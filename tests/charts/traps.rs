@@ -185,6 +185,7 @@ fn trap_8_a_ledger_goes_with_its_pod() {
                     ("orderer", "ledger") => "/orderers/persistence/enabled",
                     (_, "couchdb") => "/couchdb/persistence/enabled",
                     (_, "home") => "/ca/persistence/enabled",
+                    ("cli", "work") => "/cli/persistence/enabled",
                     ("kafka", "data") => "/kafka/persistence/enabled",
                     ("zookeeper", "data") => "/kafka/zookeeperPersistence/enabled",
                     _ => continue,

@@ -25,6 +25,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// A cluster of its own for one test, gone with it however it ends.
 pub struct Node {
     pub cluster: Cluster,
+    images: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -60,7 +61,8 @@ impl Node {
         }
         let dir = script().arg("dir").output().expect("bash runs").stdout;
         let dir = String::from_utf8(dir).expect("a path in UTF-8");
-        let node = Node { cluster: Cluster::new(Path::new(dir.trim_end())), _alone: alone };
+        let images_folder = PathBuf::from(&folder);
+        let node = Node { cluster: Cluster::new(Path::new(dir.trim_end())), images: images_folder, _alone: alone };
         for (image, source) in images.iter().zip(sources) {
             let mut load = script();
             load.arg("load");
@@ -80,6 +82,13 @@ impl Node {
             assert!(load.status().expect("bash runs").success(), "{} is no image, see above", source.display());
         }
         Ok(node)
+    }
+
+    /// The root folder of an image, for a test that runs its programs on this machine.
+    pub fn root(&self, image: &str) -> PathBuf {
+        let root = source(&self.images, image).expect("an image that the node has");
+        assert!(root.is_dir(), "{}: its programs are run on this machine, so it must be a folder", root.display());
+        root
     }
 
     /// The name without tag, and the digest, by which the node knows an image.
@@ -110,12 +119,12 @@ impl Node {
     /// Runs a shell command in the CLI pod of a release.
     #[track_caller]
     pub fn cli(&self, namespace: &str, command: &str) -> String {
-        self.exec(namespace, "deploy/cli", command)
+        self.exec(namespace, "cli-0", command)
     }
 
     /// Runs a shell command in the CLI pod of a release, if it will.
     pub fn try_cli(&self, namespace: &str, command: &str) -> Option<String> {
-        let run = self.cluster.kubectl().args(["exec", "-n", namespace, "deploy/cli", "--", "sh", "-c", command]).run();
+        let run = self.cluster.kubectl().args(["exec", "-n", namespace, "cli-0", "--", "sh", "-c", command]).run();
         (run.status == Some(0)).then_some(run.stdout)
     }
 
@@ -123,7 +132,7 @@ impl Node {
     pub fn copy_to_cli(&self, namespace: &str, text: &str, target: &str) {
         // As an argument: what stands on the input of `kubectl exec` does not always arrive whole.
         let write = format!("mkdir -p $(dirname {target}) && printf %s \"$0\" > {target}");
-        self.cluster.kubectl().args(["exec", "-n", namespace, "deploy/cli", "--", "sh", "-c", &write, text]).run().success();
+        self.cluster.kubectl().args(["exec", "-n", namespace, "cli-0", "--", "sh", "-c", &write, text]).run().success();
     }
 
     pub fn log(&self, namespace: &str, pod: &str) -> String {
