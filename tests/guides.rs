@@ -2,14 +2,14 @@
 //!
 //! A line that begins with `$ ` is run by bash in a folder that has the repository's `examples`, and the fixtures in the place of what Fabric's
 //! tools write. It must succeed, unless the guide shows that it ends with `error:`. The lines under it must be printed by it, in this
-//! order; others may stand between. Spaces count as one. Blocks for the reader alone are `shell`, and say so in their first line.
+//! order; others may stand between. Spaces count as one. Scripts for Fabric's own tools are run by `tests/e2e`.
 //!
 //! Simulated nodes mount nothing, so pods come up there although no NFS server is behind their volumes.
 
 mod support;
 
-use std::fs;
 use std::os::unix::fs::symlink;
+use support::guide::{Block, Command, blocks};
 use support::{Cluster, repository};
 
 const NAMESPACES: [&str; 5] = ["kafka", "orgorderer1", "org1", "org2", "org1-dev"];
@@ -30,7 +30,11 @@ fn bft() {
 }
 
 fn follow(guide: &str, fixtures: &str) {
-    let commands = commands(guide);
+    let consoles = blocks(guide).into_iter().filter_map(|block| match block {
+        Block::Console(commands) => Some(commands),
+        Block::Script(_) => None,
+    });
+    let commands: Vec<Command> = consoles.flatten().collect();
     assert!(commands.len() >= 5, "{guide} has {} commands", commands.len());
     let Some((cluster, _turn)) = support::cluster_alone(&NAMESPACES) else { return };
     // What a guide left, whose uninstall keeps volumes.
@@ -41,57 +45,18 @@ fn follow(guide: &str, fixtures: &str) {
         symlink(from, cluster.folder().join(name)).expect("a link");
     }
     for command in &commands {
-        command.run(&cluster, guide);
+        run(command, &cluster, guide);
     }
 }
 
-struct Command {
-    line: usize,
-    text: String,
-    shown: Vec<String>,
-}
-
-/// The commands of a guide's console blocks, with the lines that are shown under each.
-fn commands(guide: &str) -> Vec<Command> {
-    let text = fs::read_to_string(repository().join("docs/guides").join(guide)).expect("the guide");
-    let mut commands: Vec<Command> = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        let Some(language) = line.strip_prefix("```") else { continue };
-        let mut block = lines.by_ref().take_while(|(_, line)| *line != "```").peekable();
-        match language {
-            "console" => {
-                for (number, line) in block {
-                    match (line.strip_prefix("$ "), commands.last_mut()) {
-                        (Some(text), _) => commands.push(Command { line: number + 1, text: text.to_owned(), shown: Vec::new() }),
-                        (None, Some(command)) => command.shown.push(one_space(line)),
-                        (None, None) => panic!("{guide}:{}: output without a command", number + 1),
-                    }
-                }
-            }
-            "shell" => {
-                let marked = block.peek().is_some_and(|(_, line)| line.starts_with("# by hand: "));
-                assert!(marked, "{guide}:{}: a block that no test runs says \"by hand\"", number + 1);
-                block.for_each(drop);
-            }
-            "text" => block.for_each(drop),
-            other => panic!("{guide}:{}: a block of {other:?}", number + 1),
-        }
-    }
-    commands
-}
-
-impl Command {
-    fn run(&self, cluster: &Cluster, guide: &str) {
-        let output = cluster.shell(&self.text).run();
-        let place = format!("{guide}:{}: {}\n{}{}", self.line, self.text, output.stdout, output.stderr);
-        let fails = self.shown.iter().any(|line| line.starts_with("error: "));
-        assert_eq!(output.status == Some(0), !fails, "{place}");
-        let printed = if fails { output.stderr } else { output.stdout };
-        let mut printed = printed.lines().map(one_space);
-        for line in &self.shown {
-            assert!(printed.any(|it| it.starts_with(line.as_str())), "{line:?} is not printed, or not there: {place}");
-        }
+fn run(command: &Command, cluster: &Cluster, guide: &str) {
+    let output = cluster.shell(&command.text).run();
+    let place = format!("{guide}:{}: {}\n{}{}", command.line, command.text, output.stdout, output.stderr);
+    assert_eq!(output.status == Some(0), !command.fails(), "{place}");
+    let printed = if command.fails() { output.stderr } else { output.stdout };
+    let mut printed = printed.lines().map(one_space);
+    for line in command.shown.iter().map(|line| one_space(line)) {
+        assert!(printed.any(|it| it.starts_with(&line)), "{line:?} is not printed, or not there: {place}");
     }
 }
 

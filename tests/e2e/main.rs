@@ -4,6 +4,7 @@
 mod support;
 
 mod chaincode;
+mod guides;
 mod network;
 mod node;
 mod rollout;
@@ -21,6 +22,7 @@ const PEER: &str = "ghcr.io/hyperledger/fabric-peer:2.5.16";
 const ORDERER: &str = "ghcr.io/hyperledger/fabric-orderer:2.5.16";
 const TOOLS: &str = "ghcr.io/hyperledger/fabric-tools:2.5.16";
 const CA: &str = "ghcr.io/hyperledger/fabric-ca:1.5.15";
+const NEWEST_CA: &str = "ghcr.io/hyperledger/fabric-ca:1.5.22";
 
 /// An orderer stands for election when it has not heard its leader for 5 to 10 s (10 ticks of 500 ms, and up to as many more). The first
 /// vote may be lost on a connection to a process that is gone, so an election can take twice as long; and clients need a moment to find the
@@ -330,6 +332,21 @@ fn invoke_service(network: &Network) {
     network.node.cluster.apply("org1", &service);
     network.use_chaincode(&package);
 }
+
+#[test]
+fn the_raft_guide_works_as_it_is_written() {
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA, GUIDE_SERVICE]) else { return };
+    guides::follow(&node, "raft.md", TOOLS);
+}
+
+#[test]
+fn the_bft_guide_works_as_it_is_written() {
+    let Some(node) = Node::with(&[&LINE_3_1[..], &[NEWEST_CA]].concat()) else { return };
+    guides::follow(&node, "bft.md", LINE_3_1[2]);
+}
+
+/// The image that examples/chaincode.yaml names.
+const GUIDE_SERVICE: &str = "registry.example.com/asset-transfer-basic:1.0";
 
 #[test]
 fn chaincode_in_jobs_is_invoked() {

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod guide;
 pub mod members;
 
 /// The longest that anything may take; far above what it does take, so that only a hang reaches it, and above the plugin's own `--timeout`, so
@@ -213,7 +214,7 @@ impl Cluster {
     fn invoke(&self, program: impl AsRef<OsStr>) -> Invocation {
         let mut command = isolated(program, &self.home.path().join("home"));
         command.env("KUBECONFIG", self.kubeconfig()).current_dir(self.folder());
-        Invocation { command, stdin: Vec::new() }
+        Invocation { command, stdin: Vec::new(), patience: PATIENCE }
     }
 
     /// Applies YAML as kubectl does, into `namespace`.
@@ -324,6 +325,7 @@ pub fn isolated(program: impl AsRef<OsStr>, home: &Path) -> Command {
 pub struct Invocation {
     command: Command,
     stdin: Vec<u8>,
+    patience: Duration,
 }
 
 impl Invocation {
@@ -349,6 +351,12 @@ impl Invocation {
 
     pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.stdin = text.into();
+        self
+    }
+
+    /// Lets it take longer than anything else may.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -390,12 +398,12 @@ impl Invocation {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
         tell(child.id());
         let mut stdin = child.stdin.take().expect("piped");
-        let text = self.stdin;
+        let (text, patience) = (self.stdin, self.patience);
         // A program that ends without reading its input breaks the pipe, and may.
         thread::spawn(move || drop(stdin.write_all(&text)));
         let stdout = read_in_background(child.stdout.take().expect("piped"));
         let stderr = read_in_background(child.stderr.take().expect("piped"));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let status = loop {
             if let Some(status) = child.try_wait().expect("a child of ours") {
                 break status.code();
@@ -403,7 +411,7 @@ impl Invocation {
             if Instant::now() > deadline {
                 child.kill().expect("a child of ours");
                 let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
-                panic!("{shown}: still running after {PATIENCE:?}\n--- stdout\n{stdout}--- stderr\n{stderr}");
+                panic!("{shown}: still running after {patience:?}\n--- stdout\n{stdout}--- stderr\n{stderr}");
             }
             thread::sleep(Duration::from_millis(5));
         };
