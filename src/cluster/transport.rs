@@ -289,8 +289,7 @@ impl Transport {
     async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
         let response = self.open_once(client, call).await?;
         // The answer has begun, so whatever breaks now, the server has heard the request.
-        let body = response.into_body().collect().await.map_err(|error| self.lost(call, &error, true))?;
-        Ok(body.to_bytes())
+        whole(response.into_body()).await.map_err(|error| self.lost(call, &error, true))
     }
 
     /// One request, up to the head of a successful answer.
@@ -319,7 +318,7 @@ impl Transport {
         }
         let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
         // What cannot be read of a failure's body leaves its code to speak.
-        let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = whole(response.into_body()).await.unwrap_or_default();
         let mut error = status::from_answer(&call.words, code, &body);
         if error.kind == ApiErrorKind::Unauthorized {
             error.hint = self.session.doubt();
@@ -420,6 +419,17 @@ fn warning_text(header: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// A body in one piece. Each chunk is copied as it comes: to collect the chunks first would need the memory twice.
+async fn whole(mut body: Body) -> Result<Bytes, kube::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(chunk) = frame?.into_data() {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok(bytes.into())
 }
 
 #[cfg(test)]

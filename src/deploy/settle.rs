@@ -79,7 +79,7 @@ impl Terms {
         awaited.dedup();
         let awaited = awaited.into_iter().map(|reference| (reference.kind, reference.name.to_owned())).collect();
         let denies = is_here && object.key.kind == "NetworkPolicy" && selects_every_pod(&object.body["spec"]["podSelector"]);
-        let set = Set::of(&object.key, &object.body);
+        let set = Set::of(&object.key, &object.body).map(Box::new);
         Settled { nodes, set, pod_needs: self.pod_needs(&object), awaited, denies, object: Arc::new(object.into()) }
     }
 
@@ -150,7 +150,8 @@ pub type MaybeSettled = Result<Settled, Box<Object>>;
 pub struct Settled {
     object: Arc<Sealed>,
     nodes: Vec<guard::Node>,
-    set: Option<Set>,
+    /// Boxed, because few objects are one and all are held at once.
+    set: Option<Box<Set>>,
     pod_needs: Vec<pod_security::Need>,
     awaited: Vec<(&'static str, String)>,
     denies: bool,
@@ -180,7 +181,7 @@ impl Manifest {
                 }
             };
             manifest.nodes.extend(settled.nodes);
-            manifest.sets.extend(settled.set);
+            manifest.sets.extend(settled.set.map(|set| *set));
             manifest.pod_needs.extend(settled.pod_needs);
             let key = &settled.object.key;
             for (kind, name) in settled.awaited {

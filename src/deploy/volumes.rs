@@ -201,7 +201,7 @@ async fn try_expansions<'e>(
 fn differ(templates: &[Template], live: &Value) -> bool {
     let live = Template::all(live);
     let is_same = |template: &Template| {
-        live.iter().any(|it| it.name == template.name && plan::compare::is_part_of(&template.spec, &it.spec))
+        live.iter().any(|it| it.name == template.name && plan::compare::is_part_of(&template.spec(), &it.spec()))
     };
     templates.len() != live.len() || !templates.iter().all(is_same)
 }
@@ -209,13 +209,14 @@ fn differ(templates: &[Template], live: &Value) -> bool {
 /// Says which claims keep a storage class that the values name no more. The server is not asked for it: neither claims nor templates
 /// change.
 fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
-    let mut kept: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut kept: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for set in sets {
         let Some(before) = past.sets.iter().find(|before| before.key == set.key) else { continue };
-        for template in set.templates.iter().filter(|template| template.spec["storageClassName"].is_null()) {
+        for template in set.templates.iter().filter(|template| template.spec()["storageClassName"].is_null()) {
             let before = before.template(&template.name);
-            if let Some(class) = before.and_then(|before| before.spec["storageClassName"].as_str()) {
-                kept.entry((&template.name, class)).or_default().push(&set.key.name);
+            let before = before.map(|before| before.spec());
+            if let Some(class) = before.as_ref().and_then(|spec| spec["storageClassName"].as_str()) {
+                kept.entry((&template.name, class.to_owned())).or_default().push(&set.key.name);
             }
         }
     }
@@ -366,7 +367,8 @@ pub(super) async fn drift(context: &Context<'_>, sets: &[Set], plan: &mut Plan) 
 fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
     let mut after = claim.clone();
     let bytes = |spec: &Value| claims::size(spec).and_then(quantity::bytes);
-    let (wanted, live) = (bytes(&template.spec), bytes(&claim["spec"]));
+    let spec = template.spec();
+    let (wanted, live) = (bytes(&spec), bytes(&claim["spec"]));
     let mut whys = Vec::new();
     if let (Some(wanted), Some(live), Some(size)) = (wanted, live, template.size())
         && wanted != live
@@ -378,8 +380,8 @@ fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
         });
     }
     for field in ["storageClassName", "accessModes", "volumeMode"] {
-        if !template.spec[field].is_null() && template.spec[field] != claim["spec"][field] {
-            after["spec"][field] = template.spec[field].clone();
+        if !spec[field].is_null() && spec[field] != claim["spec"][field] {
+            after["spec"][field] = spec[field].clone();
             whys.push(format!("a claim keeps its {field}"));
         }
     }

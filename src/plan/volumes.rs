@@ -120,11 +120,11 @@ pub fn plan(set: &Set, claims: &[Value], pods: &[Value]) -> Result<Volumes, Vec<
 }
 
 fn follow(template: &Template, claim: &Value, volumes: &mut Volumes, obstacles: &mut Vec<Obstacle>) {
-    let (spec, key) = (&claim["spec"], key("PersistentVolumeClaim", claim));
+    let (wanted_spec, spec, key) = (template.spec(), &claim["spec"], key("PersistentVolumeClaim", claim));
     let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut here = Vec::new();
     for field in ["storageClassName", "accessModes", "volumeMode"] {
-        let wanted = &template.spec[field];
+        let wanted = &wanted_spec[field];
         if !wanted.is_null() && *wanted != spec[field] {
             let (from, to) = (words(&spec[field]), words(wanted));
             here.push(Obstacle::Other { claim: key.clone(), field, from, to });

@@ -82,7 +82,8 @@ pub struct Node {
     pub place: String,
     /// `peer0`
     pub name: String,
-    pub programs: BTreeMap<Component, Program>,
+    /// Boxed, because a map of one entry has room for eleven.
+    pub programs: BTreeMap<Component, Box<Program>>,
     /// `goleveldb` or `CouchDB`, of a peer.
     pub state_database: Option<String>,
     /// Sizes that it claims, by name of the claim's template.
@@ -141,7 +142,7 @@ impl Node {
                 let database = variables.find(|variable| variable["name"] == "CORE_LEDGER_STATE_STATEDATABASE");
                 node.state_database = database.and_then(|variable| variable["value"].as_str()).map(str::to_owned);
             }
-            node.programs.insert(program.component, program);
+            node.programs.insert(program.component, Box::new(program));
         }
         Some(node)
     }

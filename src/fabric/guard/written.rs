@@ -62,7 +62,7 @@ impl Written {
             let (is_claimed, version) = (claimed.is_some(), told.or(claimed));
             let program =
                 Program { component, image: image.clone(), version, claimed: is_claimed, variables: Default::default() };
-            Some((component, program))
+            Some((component, Box::new(program)))
         };
         let node = |ran: &Ran| Node {
             place: place.to_owned(),
