@@ -273,12 +273,18 @@ fn command_line(line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix("$ ").unwrap_or(line).strip_prefix("kubectl fabric ")?;
     let end = ["  ", " #", " | ", " || ", " >", " && "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
     let mut words = vec!["kubectl-fabric".to_owned()];
-    for (part, text) in line[..end].split('\'').enumerate() {
-        match part % 2 {
-            0 => words.extend(text.split_whitespace().map(str::to_owned)),
-            _ => words.push(text.to_owned()),
+    let (mut word, mut quoted) = (None::<String>, false);
+    for c in line[..end].chars() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
         }
     }
+    words.extend(word);
     Some(words)
 }
 

@@ -287,6 +287,7 @@ fn a_release_of_a_network_lives_there_and_so_does_what_it_refers_to() {
 #[test]
 fn what_the_client_library_has_to_say_is_not_the_users_concern() {
     let Some(release) = Release::new() else { return };
+    release.cluster.create_namespace("app");
     for level in [&[][..], &["-v", "4"]] {
         let output = release.cluster.fabric().args(["list", "-n", &release.namespace, "--insecure-skip-tls-verify"]);
         assert_eq!(output.args(level).run().success().stderr, "", "{level:?}");
