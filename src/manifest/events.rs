@@ -57,7 +57,7 @@ impl Warning {
                 !set.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
             })
         };
-        let claim = (self.about.kind == "PersistentVolumeClaim").then_some(self.about.name.as_str()).unwrap_or_default();
+        let claim = if self.about.kind == "PersistentVolumeClaim" { self.about.name.as_str() } else { "" };
         let pods = claim.match_indices('-').map(|(at, _)| &claim[at + 1..]).filter(move |pod| ends_in_number(pod));
         pods.map(|pod| ObjectKey { kind: "Pod".to_owned(), name: pod.to_owned(), ..self.about.clone() })
     }

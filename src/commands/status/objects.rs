@@ -8,10 +8,13 @@ use futures::future::join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Objects of a kind in a namespace.
+type ByName = BTreeMap<String, Value>;
+
 /// What was read. What could not be read is not missing.
 #[derive(Default)]
 pub struct Objects {
-    lists: BTreeMap<(Kind, Option<String>), Result<BTreeMap<String, Value>, ApiError>>,
+    lists: BTreeMap<(Kind, Option<String>), ApiResult<ByName>>,
 }
 
 /// An object of the release.

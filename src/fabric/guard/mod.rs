@@ -358,8 +358,9 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
         judgement.find(|rule| matches!(rule.when, When::Strangers), policy, format!("meets {named}{more}"));
     }
     for (orderer, version) in wanted.orderers.iter().filter(|_| orderers_behind) {
-        let behind = |program: &&Box<Program>| program.component == Component::Peer && program.line() > Some(line(version));
-        if let Some(peer) = wanted.nodes.iter().flat_map(|node| node.programs.values()).find(behind) {
+        let behind = |program: &&Program| program.component == Component::Peer && program.line() > Some(line(version));
+        let mut programs = wanted.nodes.iter().flat_map(|node| node.programs.values()).map(Box::as_ref);
+        if let Some(peer) = programs.find(behind) {
             let what = format!("{} before {orderer}, which runs {version}", peer.words());
             judgement.find(|rule| matches!(rule.when, When::OrderersBehind), &format!("release {release}"), what);
         }

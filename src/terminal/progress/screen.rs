@@ -15,10 +15,12 @@ const ROOM: u16 = 5;
 #[derive(Clone)]
 pub struct Screen(Arc<Shared>);
 
+type Out = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
 struct Shared {
     frame: Mutex<Frame>,
     size: Box<dyn Fn() -> (u16, u16) + Send + Sync>,
-    out: Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>,
+    out: Box<Out>,
 }
 
 /// The frame that is being made, and what is on the screen.
