@@ -212,10 +212,11 @@ fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
     let mut kept: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for set in sets {
         let Some(before) = past.sets.iter().find(|before| before.key == set.key) else { continue };
-        for template in set.templates.iter().filter(|template| template.spec()["storageClassName"].is_null()) {
-            let before = before.template(&template.name);
-            let before = before.map(|before| before.spec());
-            if let Some(class) = before.as_ref().and_then(|spec| spec["storageClassName"].as_str()) {
+        for template in &set.templates {
+            // Of one that is as before nothing is read.
+            let Some(before) = before.template(&template.name).filter(|before| *before != template) else { continue };
+            let (wanted, before) = (template.spec(), before.spec());
+            if let (true, Some(class)) = (wanted["storageClassName"].is_null(), before["storageClassName"].as_str()) {
                 kept.entry((&template.name, class.to_owned())).or_default().push(&set.key.name);
             }
         }

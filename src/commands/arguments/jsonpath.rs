@@ -284,11 +284,15 @@ fn end_of(text: &str, close: char) -> Option<usize> {
     None
 }
 
+/// The quote with which a text begins and ends, and what is between the two.
+fn between_quotes(text: &str) -> Option<(char, &str)> {
+    let quote = text.chars().next()?;
+    Some((quote, text.strip_prefix(quote)?.strip_suffix(quote)?))
+}
+
 /// A text in quotes, with Go's usual escapes.
 fn unquoted(text: &str) -> Result<String, String> {
-    let quote = text.chars().next().unwrap_or_default();
-    let inner = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)).filter(|_| text.len() > 1);
-    let inner = inner.ok_or_else(|| format!("the text {text} is not closed"))?;
+    let (quote, inner) = between_quotes(text).ok_or_else(|| format!("the text {text} is not closed"))?;
     let (mut plain, mut characters) = (String::new(), inner.chars());
     while let Some(character) = characters.next() {
         match character {
@@ -384,9 +388,8 @@ fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     }
     if text.starts_with(['\'', '"']) {
         // kubectl reads a quoted key as a path: its dots separate, unless a backslash stands before them.
-        let quote = &text[..1];
-        let inner = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)).filter(|_| text.len() > 1);
-        return steps_of(&format!(".{}", inner.ok_or_else(|| format!("the key {text} is not closed"))?), depth);
+        let (_, inner) = between_quotes(text).ok_or_else(|| format!("the key {text} is not closed"))?;
+        return steps_of(&format!(".{inner}"), depth);
     }
     let number = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("\"[{text}]\" is no index, key or filter"));
     let bounds: Vec<&str> = text.split(':').collect();

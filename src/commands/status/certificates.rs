@@ -88,8 +88,12 @@ fn day(time: Timestamp) -> String {
     time::layout(time, "2006-01-02")
 }
 
+fn days_left(end: Timestamp, now: Timestamp) -> i64 {
+    (end.as_second() - now.as_second()) / 86_400
+}
+
 fn left(end: Timestamp, now: Timestamp) -> (String, Style) {
-    let days = (end.as_second() - now.as_second()) / 86_400;
+    let days = days_left(end, now);
     match end <= now {
         true => ("expired".to_owned(), RED),
         false if days <= SOON => (time::age(now, end), YELLOW),
@@ -108,7 +112,7 @@ pub fn text(secrets: &Secrets, read: &BTreeSet<&str>, now: Timestamp) -> Text {
     text.push_styled(style, format!("{} ({name})", day(*first)));
     text.push("\n");
     let mut table = Table::new(["  IDENTITY", "ENDS"]);
-    for (end, name) in own.iter().filter(|(end, _)| (end.as_second() - now.as_second()) / 86_400 <= SOON) {
+    for (end, name) in own.iter().filter(|(end, _)| days_left(*end, now) <= SOON) {
         table.row([format!("  {name}").into(), cell(*end, now)]);
     }
     if !table.is_empty() {

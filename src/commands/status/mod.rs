@@ -98,9 +98,8 @@ impl Status {
             futures::join!(objects::read(cluster, &record.inventory), certificates::read(cluster, namespace, release.as_str()));
         let mut not_shown = Vec::new();
         let mut leave_out = |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
-        if !record.inventory.iter().any(|item| objects::is_node(&item.key)) {
-            // No pod and no volume was asked for.
-        } else {
+        // Without a node no pod and no volume was asked for.
+        if record.inventory.iter().any(|item| objects::is_node(&item.key)) {
             for (kind, what) in [("Pod", "pods are not shown one by one"), ("PersistentVolumeClaim", "volumes are not shown")] {
                 if let Err(error) = objects.all(kind, namespace) {
                     leave_out(what, error);
