@@ -1,5 +1,6 @@
-//! Embeds the charts: each folder `charts/<name>/<version>/` becomes one compressed archive and a row of a table with its name,
-//! version and digest, so that the program lists charts without unpacking any.
+//! Embeds the charts: each folder `charts/<name>/<version>/` becomes one compressed archive and a
+//! row of a table with its name, version and digest, so that the program lists charts without
+//! unpacking any.
 
 #[path = "src/chart/digest.rs"]
 mod digest;
@@ -18,8 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut charts = Vec::new();
     for name in folders(Path::new("charts"))? {
         for version in folders(&Path::new("charts").join(&name))? {
-            let parsed = semver::Version::parse(&version)
-                .map_err(|why| format!("charts/{name}/{version}: the folder's name must be a version: {why}"))?;
+            let parsed = semver::Version::parse(&version).map_err(|why| {
+                format!("charts/{name}/{version}: the folder's name must be a version: {why}")
+            })?;
             charts.push((name.clone(), parsed));
         }
     }
@@ -28,14 +30,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut rows, mut archives) = (String::new(), String::new());
     for (name, version) in charts {
         let mut files = Files::new();
-        read(&Path::new("charts").join(&name).join(version.to_string()), "", &mut files)?;
+        read(
+            &Path::new("charts").join(&name).join(version.to_string()),
+            "",
+            &mut files,
+        )?;
         let archive = Path::new(&out).join(format!("{name}-{version}.tgz"));
         fs::write(&archive, pack(&name, &files)?)?;
         let digest = digest::digest(&files);
-        writeln!(rows, "    ({name:?}, {:?}, {digest:?}),", version.to_string())?;
-        writeln!(archives, "    include_bytes!({:?}),", archive.to_str().ok_or("the path of OUT_DIR is not UTF-8")?)?;
+        writeln!(
+            rows,
+            "    ({name:?}, {:?}, {digest:?}),",
+            version.to_string()
+        )?;
+        writeln!(
+            archives,
+            "    include_bytes!({:?}),",
+            archive.to_str().ok_or("the path of OUT_DIR is not UTF-8")?
+        )?;
     }
-    let table = format!("static CHARTS: &[(&str, &str, &str)] = &[\n{rows}];\n\nstatic ARCHIVES: &[&[u8]] = &[\n{archives}];\n");
+    let table = format!(
+        "static CHARTS: &[(&str, &str, &str)] = &[\n{rows}];\n\nstatic ARCHIVES: &[&[u8]] = &[\n{archives}];\n"
+    );
     fs::write(Path::new(&out).join("charts.rs"), table)?;
     Ok(())
 }
@@ -76,10 +92,14 @@ fn read(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Er
 }
 
 fn utf8(entry: &fs::DirEntry) -> Result<String, Box<dyn Error>> {
-    entry.file_name().into_string().map_err(|name| format!("{name:?}: a chart's file names must be UTF-8").into())
+    entry
+        .file_name()
+        .into_string()
+        .map_err(|name| format!("{name:?}: a chart's file names must be UTF-8").into())
 }
 
-/// The same shape as an archive of the user's: gzip of tar with one top folder. No times, no owners: same files, same bytes.
+/// The same shape as an archive of the user's: gzip of tar with one top folder. No times, no
+/// owners: same files, same bytes.
 fn pack(name: &str, files: &Files) -> Result<Vec<u8>, Box<dyn Error>> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let mut archive = tar::Builder::new(gzip);

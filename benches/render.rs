@@ -1,7 +1,8 @@
-//! How long a chart of 200 peers, 1,000 objects, takes from chart and values to objects: `cargo bench --bench render`.
+//! How long a chart of 200 peers, 1,000 objects, takes from chart and values to objects:
+//! `cargo bench --bench render`.
 //!
-//! The target is under 30 ms (median) in a release build, whose link-time optimization the bench profile leaves out. It is printed,
-//! not asserted, because it is the machine's as much as ours.
+//! The target is under 30 ms (median) in a release build, whose link-time optimization the bench
+//! profile leaves out. It is printed, not asserted, because it is the machine's as much as ours.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -111,11 +112,17 @@ spec:
 
 fn main() {
     let files = Files::from([
-        ("Chart.yaml".to_owned(), b"apiVersion: v2\nname: bench\nversion: 0.1.0\n".to_vec()),
+        (
+            "Chart.yaml".to_owned(),
+            b"apiVersion: v2\nname: bench\nversion: 0.1.0\n".to_vec(),
+        ),
         ("templates/peers.yaml".to_owned(), PEERS.as_bytes().to_vec()),
     ]);
-    let chart = Chart::from_files(files, Origin::Path("bench".to_owned()), "bench").expect("the chart is whole");
-    let peers: Vec<_> = (0..200).map(|n| json!({"name": format!("peer{n}"), "port": 7051, "storage": "10Gi"})).collect();
+    let chart = Chart::from_files(files, Origin::Path("bench".to_owned()), "bench")
+        .expect("the chart is whole");
+    let peers: Vec<_> = (0..200)
+        .map(|n| json!({"name": format!("peer{n}"), "port": 7051, "storage": "10Gi"}))
+        .collect();
     let values = json!({
         "peers": peers, "image": "hyperledger/fabric-peer", "version": "2.5.9", "mspId": "Org1MSP",
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
@@ -133,7 +140,10 @@ fn main() {
                     is_install: true,
                     is_upgrade: false,
                 },
-                capabilities: Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() },
+                capabilities: Capabilities {
+                    kube_version: "v1.33.0".to_owned(),
+                    api_versions: Vec::new(),
+                },
                 fabric: json!({}),
                 lookup: None,
                 hashing: Hashing::default(),
@@ -144,5 +154,8 @@ fn main() {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    println!("render 1,000 objects: median {:.1} ms, fastest {:.1} ms", times[25], times[0]);
+    println!(
+        "render 1,000 objects: median {:.1} ms, fastest {:.1} ms",
+        times[25], times[0]
+    );
 }

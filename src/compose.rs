@@ -1,7 +1,8 @@
-//! From a chart and the user's values to objects: defaults, merge, schema, Fabric's facts, templates. Pure.
+//! From a chart and the user's values to objects: defaults, merge, schema, Fabric's facts,
+//! templates. Pure.
 //!
-//! There is this one way: `template`, `lint` and `values explain` go it without a cluster, every operation goes it with one, so that what
-//! is shown beforehand cannot differ from what is applied.
+//! There is this one way: `template`, `lint` and `values explain` go it without a cluster, every
+//! operation goes it with one, so that what is shown beforehand cannot differ from what is applied.
 
 use crate::chart::Chart;
 use crate::error::Result;
@@ -25,7 +26,8 @@ pub struct Given<'a> {
     /// `--fabric-version`
     pub fabric_version: Option<&'a str>,
     pub skip_schema_validation: bool,
-    /// What was secret in earlier revisions of the release: it stays so, whatever this chart's schema says.
+    /// What was secret in earlier revisions of the release: it stays so, whatever this chart's
+    /// schema says.
     pub stored_secrets: StoredSecrets,
 }
 
@@ -35,7 +37,8 @@ pub struct Computed {
     pub user: Values,
     /// All of them.
     pub all: Values,
-    /// JSON pointers of the secret ones: those that the chart's schema marks, that were secret before, or that look like credentials.
+    /// JSON pointers of the secret ones: those that the chart's schema marks, that were secret
+    /// before, or that look like credentials.
     pub secret_paths: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -58,40 +61,71 @@ pub struct Composition<'a> {
 ///
 /// # Errors
 ///
-/// A version of Fabric that cannot be installed, defaults that are no YAML, values that do not fit the chart's schema (all at once).
+/// A version of Fabric that cannot be installed, defaults that are no YAML, values that do not fit
+/// the chart's schema (all at once).
 pub fn values(given: Given) -> Result<Computed> {
     let chart = given.chart;
     let user = match given.fabric_version {
         Some(version) => {
             fabric::checked_version(version)?;
-            let flag = values::with_origin(json!({ "fabricVersion": version }), Origin::Program("--fabric-version".to_owned()));
+            let flag = values::with_origin(
+                json!({ "fabricVersion": version }),
+                Origin::Program("--fabric-version".to_owned()),
+            );
             values::merge(given.user_values, flag)
         }
         None => given.user_values,
     };
-    let of_chart = values::defaults(&chart.values, &format!("{}/values.yaml", chart.metadata.name))?;
+    let of_chart = values::defaults(
+        &chart.values,
+        &format!("{}/values.yaml", chart.metadata.name),
+    )?;
     let defaults = match given.defaults {
         Some(stored) => values::taken_back(stored, &user, &of_chart),
         None => of_chart,
     };
     let (all, mut warnings) = values::coalesce(defaults, &user);
     let mut secrets = given.stored_secrets.paths_in(&[&user.tree, &all.tree]);
-    secrets.extend(chart.schema.iter().flat_map(|schema| values::secret_paths(schema, &all.tree)));
+    secrets.extend(
+        chart
+            .schema
+            .iter()
+            .flat_map(|schema| values::secret_paths(schema, &all.tree)),
+    );
     let credentials = values::credentials(&user.tree);
     let is_known = |path: &str| secrets.iter().any(|secret| path::is_within(path, secret));
-    warnings.extend(credentials.iter().filter(|path| !is_known(path.as_str())).map(|path| in_the_clear(path, &user)));
+    warnings.extend(
+        credentials
+            .iter()
+            .filter(|path| !is_known(path.as_str()))
+            .map(|path| in_the_clear(path, &user)),
+    );
     secrets.extend(credentials);
     let secret_paths: Vec<String> = secrets.into_iter().collect();
     if let (Some(schema), false) = (&chart.schema, given.skip_schema_validation) {
-        values::validate(schema, &all, &secret_paths, given.release, &chart.name_version())?;
+        values::validate(
+            schema,
+            &all,
+            &secret_paths,
+            given.release,
+            &chart.name_version(),
+        )?;
     }
-    Ok(Computed { user: values::without_nulls(user), all, secret_paths, warnings })
+    Ok(Computed {
+        user: values::without_nulls(user),
+        all,
+        secret_paths,
+        warnings,
+    })
 }
 
 /// The warning about a value that looks like a credential; it names the value and does not show it.
 fn in_the_clear(pointer: &str, user: &Values) -> String {
     let name = path::display(pointer, &user.tree);
-    let origin = user.origin(pointer).map(|origin| format!(" ({origin})")).unwrap_or_default();
+    let origin = user
+        .origin(pointer)
+        .map(|origin| format!(" ({origin})"))
+        .unwrap_or_default();
     format!(
         "\"{name}\"{origin} looks like a credential. Records and output hide it, but the objects that use it show it to everyone who \
          may read them: keep it in a Secret, and refer to it with valueFrom.secretKeyRef where an environment variable takes it"
@@ -104,26 +138,51 @@ fn in_the_clear(pointer: &str, user: &Values) -> String {
 ///
 /// Those of [`values`], and values that break Fabric's rules (all at once).
 pub fn compose(given: Given) -> Result<Composition> {
-    let Given { chart, release, namespace, .. } = given;
+    let Given {
+        chart,
+        release,
+        namespace,
+        ..
+    } = given;
     let mut values = values(given)?;
-    let subject = Subject { model: Model::of(chart)?, release, namespace, values: &values.all.tree };
+    let subject = Subject {
+        model: Model::of(chart)?,
+        release,
+        namespace,
+        values: &values.all.tree,
+    };
     let facts = fabric::facts(subject)?;
     let organization = fabric::organization(subject)?;
     let guard = Facts::of(chart, subject, &facts);
     values.warnings.extend(fabric::warnings(&facts));
-    Ok(Composition { chart, release, namespace, values, facts, guard, organization })
+    Ok(Composition {
+        chart,
+        release,
+        namespace,
+        values,
+        facts,
+        guard,
+        organization,
+    })
 }
 
 impl Composition<'_> {
     /// The version of Fabric, or what the chart says its application is.
     pub fn app_version(&self) -> String {
-        self.facts["version"].as_str().unwrap_or(&self.chart.metadata.app_version).to_owned()
+        self.facts["version"]
+            .as_str()
+            .unwrap_or(&self.chart.metadata.app_version)
+            .to_owned()
     }
 
-    /// Has pods mount these entries of MSP Secrets beside those that every MSP has, by entry and path.
+    /// Has pods mount these entries of MSP Secrets beside those that every MSP has, by entry and
+    /// path.
     pub fn mount(&mut self, items: &BTreeMap<String, String>) {
         if !items.is_empty() && self.facts["crypto"].is_object() {
-            self.facts["crypto"]["items"] = items.iter().map(|(key, path)| json!({"key": key, "path": path})).collect();
+            self.facts["crypto"]["items"] = items
+                .iter()
+                .map(|(key, path)| json!({"key": key, "path": path}))
+                .collect();
         }
     }
 

@@ -1,9 +1,12 @@
-//! What a user reads when something cannot be done: what, where, why, what state things are in, what to do next.
+//! What a user reads when something cannot be done: what, where, why, what state things are in,
+//! what to do next.
 //!
-//! One type serves every room, because all of them end in the same words on the same terminal. A room that has callers who
-//! must tell its failures apart has an enum of its own beside it (`cluster::ApiError`) and turns it into an [`Error`] at its edge.
+//! One type serves every room, because all of them end in the same words on the same terminal. A
+//! room that has callers who must tell its failures apart has an enum of its own beside it
+//! (`cluster::ApiError`) and turns it into an [`Error`] at its edge.
 //!
-//! Passwords in URLs are taken out of every text when an error is built: whatever quotes a URL, the report does not show them.
+//! Passwords in URLs are taken out of every text when an error is built: whatever quotes a URL, the
+//! report does not show them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -49,13 +52,17 @@ pub struct Place {
     pub column: Option<usize>,
     /// What is wrong there, or which value or field it is: `peers[0].stateDatabase: unknown value`.
     pub note: String,
-    /// The line of text itself, if it may be shown. Never a line that holds a value which may be secret.
+    /// The line of text itself, if it may be shown. Never a line that holds a value which may be
+    /// secret.
     pub excerpt: Option<String>,
 }
 
 impl Place {
     pub fn new(subject: impl Into<String>) -> Place {
-        Place { subject: subject.into(), ..Place::default() }
+        Place {
+            subject: subject.into(),
+            ..Place::default()
+        }
     }
 
     pub fn at(mut self, line: usize, column: usize) -> Place {
@@ -85,14 +92,22 @@ struct Report {
     hints: Vec<String>,
 }
 
-/// A failure as the user will read it. Built where the facts are known; hints and state are added by whoever knows them.
+/// A failure as the user will read it. Built where the facts are known; hints and state are added
+/// by whoever knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Report>);
 
 impl Error {
     pub fn new(kind: Kind, what: impl Into<String>) -> Error {
         let what = shown(what);
-        Error(Box::new(Report { kind, what, places: Vec::new(), why: Vec::new(), now: None, hints: Vec::new() }))
+        Error(Box::new(Report {
+            kind,
+            what,
+            places: Vec::new(),
+            why: Vec::new(),
+            now: None,
+            hints: Vec::new(),
+        }))
     }
 
     pub fn user(what: impl Into<String>) -> Error {
@@ -117,7 +132,8 @@ impl Error {
 
     /// A mistake of ours: the report asks the user to tell us.
     pub fn internal(what: impl Into<String>) -> Error {
-        Error::new(Kind::Internal, what).hint("this is a mistake in kubectl-fabric: please report it with the command you ran")
+        Error::new(Kind::Internal, what)
+            .hint("this is a mistake in kubectl-fabric: please report it with the command you ran")
     }
 
     pub fn kind(&self) -> Kind {
@@ -189,7 +205,8 @@ impl Error {
         self
     }
 
-    /// What was done before, put in front of the state: of several things, some may be done when one fails.
+    /// What was done before, put in front of the state: of several things, some may be done when
+    /// one fails.
     pub fn now_after(mut self, before: impl Into<String>) -> Error {
         let before = shown(before);
         self.0.now = Some(match self.0.now.take() {
@@ -199,13 +216,15 @@ impl Error {
         self
     }
 
-    /// With every text changed for which `mask` has another one: to hide secrets that the server repeats.
+    /// With every text changed for which `mask` has another one: to hide secrets that the server
+    /// repeats.
     pub fn masked(mut self, mask: impl Fn(&str) -> Option<String>) -> Error {
         let report = &mut *self.0;
-        let of_places = report
-            .places
-            .iter_mut()
-            .flat_map(|place| [&mut place.subject, &mut place.note].into_iter().chain(&mut place.excerpt));
+        let of_places = report.places.iter_mut().flat_map(|place| {
+            [&mut place.subject, &mut place.note]
+                .into_iter()
+                .chain(&mut place.excerpt)
+        });
         let texts = [&mut report.what]
             .into_iter()
             .chain(of_places)
@@ -283,9 +302,12 @@ fn shown(text: impl Into<String>) -> String {
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     let (mut rest, mut without) = (text, String::new());
     while let Some(start) = rest.find("://").map(|at| at + 3) {
-        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '`' | '<' | '>');
+        let ends =
+            |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '`' | '<' | '>');
         let end = rest[start..].find(ends).map_or(rest.len(), |at| start + at);
-        let userinfo = rest[start..end].rsplit_once('@').map_or("", |(userinfo, _)| userinfo);
+        let userinfo = rest[start..end]
+            .rsplit_once('@')
+            .map_or("", |(userinfo, _)| userinfo);
         match userinfo.split_once(':') {
             Some((user, password)) if !password.is_empty() => {
                 without.push_str(&rest[..start + user.len() + 1]);
@@ -299,28 +321,46 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
         }
     }
     without.push_str(rest);
-    if without == text { Cow::Borrowed(text) } else { Cow::Owned(without) }
+    if without == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(without)
+    }
 }
 
-/// A URL for an error: without user, password, query and fragment, each of which may be a secret. It may be no valid URL.
+/// A URL for an error: without user, password, query and fragment, each of which may be a secret.
+/// It may be no valid URL.
 pub fn public_url(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (scheme, rest) = url
+        .split_once("://")
+        .map_or(("", url), |(scheme, rest)| (scheme, rest));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
+    if scheme.is_empty() {
+        rest.to_owned()
+    } else {
+        format!("{scheme}://{rest}")
+    }
 }
 
-/// The candidate nearest to `word`, if one is near enough to be what the user meant (Damerau-Levenshtein, a third of the length).
+/// The candidate nearest to `word`, if one is near enough to be what the user meant
+/// (Damerau-Levenshtein, a third of the length).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                distance(&word.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1.max(word.len().max(candidate.len()) / 3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Restricted Damerau-Levenshtein: inserted, deleted, exchanged and swapped letters count one each. Row by row, three rows kept.
+/// Restricted Damerau-Levenshtein: inserted, deleted, exchanged and swapped letters count one each.
+/// Row by row, three rows kept.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut above: Vec<usize> = (0..=b.len()).collect();
@@ -331,10 +371,17 @@ fn distance(a: &str, b: &str) -> usize {
         for (j, other) in b.iter().enumerate() {
             let exchanged = above[j] + usize::from(letter != *other);
             let swapped = match before {
-                Some(before) if j > 0 && letter == b[j - 1] && before == *other => two_above[j - 1] + 1,
+                Some(before) if j > 0 && letter == b[j - 1] && before == *other => {
+                    two_above[j - 1] + 1
+                }
                 _ => usize::MAX,
             };
-            row.push((above[j + 1] + 1).min(row[j] + 1).min(exchanged).min(swapped));
+            row.push(
+                (above[j + 1] + 1)
+                    .min(row[j] + 1)
+                    .min(exchanged)
+                    .min(swapped),
+            );
         }
         two_above = std::mem::replace(&mut above, row);
         before = Some(letter);
@@ -357,23 +404,43 @@ mod tests {
     #[test]
     fn no_report_shows_the_password_of_a_url() {
         for (text, expected) in [
-            ("no answer from https://me:s3cret@host:6443/x: cut", "no answer from https://me:***@host:6443/x: cut"),
-            ("https://a:p@ss@host and socks5://:s3cret@h", "https://a:***@host and socks5://:***@h"),
-            ("https://me@host/a:b@c \"http://host\",\"x:y@z\"", "https://me@host/a:b@c \"http://host\",\"x:y@z\""),
+            (
+                "no answer from https://me:s3cret@host:6443/x: cut",
+                "no answer from https://me:***@host:6443/x: cut",
+            ),
+            (
+                "https://a:p@ss@host and socks5://:s3cret@h",
+                "https://a:***@host and socks5://:***@h",
+            ),
+            (
+                "https://me@host/a:b@c \"http://host\",\"x:y@z\"",
+                "https://me@host/a:b@c \"http://host\",\"x:y@z\"",
+            ),
         ] {
             assert_eq!(without_passwords(text), expected);
         }
         let url = || "http://me:s3cret@host";
         let place = Place::new(url()).note(url()).excerpt(url());
-        let error = Error::user(url()).context(url()).at(place).why(url()).now(url()).now_after(url()).hint(url());
-        assert!(!error.to_string().contains("s3cret") && !error.what().contains("s3cret"), "{error}");
+        let error = Error::user(url())
+            .context(url())
+            .at(place)
+            .why(url())
+            .now(url())
+            .now_after(url())
+            .hint(url());
+        assert!(
+            !error.to_string().contains("s3cret") && !error.what().contains("s3cret"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_public_url_holds_no_more_than_scheme_host_and_path() {
-        for (url, public) in
-            [("https://me:p\"@ss@host:1/a?token=x#y", "https://host:1/a"), ("me:pass@host", "host"), ("host:6443", "host:6443")]
-        {
+        for (url, public) in [
+            ("https://me:p\"@ss@host:1/a?token=x#y", "https://host:1/a"),
+            ("me:pass@host", "host"),
+            ("host:6443", "host:6443"),
+        ] {
             assert_eq!(public_url(url), public);
         }
     }
@@ -381,7 +448,10 @@ mod tests {
     #[test]
     fn a_report_holds_what_where_why_now_and_hint_in_that_order() {
         let error = Error::user("values do not fit")
-            .at(Place::new("a.yaml").at(3, 7).note("peers.count: not a number").excerpt("  count: two  "))
+            .at(Place::new("a.yaml")
+                .at(3, 7)
+                .note("peers.count: not a number")
+                .excerpt("  count: two  "))
             .why("a number of peers is wanted")
             .now("nothing was sent to the cluster")
             .now("a later, farther word on the state is dropped")

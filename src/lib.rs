@@ -32,5 +32,8 @@ pub mod cluster;
 pub mod storage;
 pub mod deploy;
 pub mod terminal;
-#[allow(clippy::disallowed_methods, reason = "what the user names on the command line is read here")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what the user names on the command line is read here"
+)]
 pub mod commands;

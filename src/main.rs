@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     terminal::report_panics();
-    CompleteEnv::with_factory(complete::command).var(complete::VARIABLE).bin("kubectl-fabric").complete();
+    CompleteEnv::with_factory(complete::command)
+        .var(complete::VARIABLE)
+        .bin("kubectl-fabric")
+        .complete();
     let arguments = complete::as_kubectl_asks(std::env::args_os());
     let (cli, format) = match commands::parse(arguments) {
         Ok(parsed) => parsed,
@@ -25,7 +28,11 @@ fn main() -> ExitCode {
     terminal::trace(cli.connection.verbosity);
     let now = Timestamp::now();
     let terminal = Arc::new(Terminal::new(now, format));
-    let edge = Edge { terminal: Arc::clone(&terminal), now, connection: cli.connection };
+    let edge = Edge {
+        terminal: Arc::clone(&terminal),
+        now,
+        connection: cli.connection,
+    };
     match commands::run(cli.command, &edge) {
         Ok(status) => status,
         Err(error) => {

@@ -1,6 +1,8 @@
-//! The reference of commands is the help itself, written down; and the help has Helm's and kubectl's flags.
+//! The reference of commands is the help itself, written down; and the help has Helm's and
+//! kubectl's flags.
 //!
-//! The reference of guards is their table, and that of a chart its schema. `BLESS=1` writes all of docs/reference/ that is written so anew.
+//! The reference of guards is their table, and that of a chart its schema. `BLESS=1` writes all of
+//! docs/reference/ that is written so anew.
 
 use clap::{Command, CommandFactory};
 use kubectl_fabric::chart::{Chart, repository};
@@ -34,7 +36,12 @@ fn the_reference_of_guards_is_current() {
     text.push_str("| rule | program | from | to | verdict |\n|---|---|---|---|---|\n");
     for rule in RULES {
         let (components, from, to) = rule.words();
-        writeln!(text, "| {} | {components} | {from} | {to} | {} |", rule.id, rule.verdict).unwrap();
+        writeln!(
+            text,
+            "| {} | {components} | {from} | {to} | {} |",
+            rule.id, rule.verdict
+        )
+        .unwrap();
     }
     text.push_str("\n## Reasons and ways out\n");
     let mut last = "";
@@ -44,7 +51,12 @@ fn the_reference_of_guards_is_current() {
             last = rule.id;
         }
         let (components, from, to) = rule.words();
-        write!(text, "\n**{}**: {components}, from {from}, to {to}. Because {}.\n", rule.verdict, rule.reason).unwrap();
+        write!(
+            text,
+            "\n**{}**: {components}, from {from}, to {to}. Because {}.\n",
+            rule.verdict, rule.reason
+        )
+        .unwrap();
         if !rule.way_out.is_empty() {
             write!(text, "\nWay out: {}.\n", rule.way_out).unwrap();
         }
@@ -95,34 +107,66 @@ fn is_current(page: &str, text: &str) {
         fs::write(&path, text).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == text, "{page} is not what the program says: BLESS=1 cargo test --test reference");
+    assert!(
+        written == text,
+        "{page} is not what the program says: BLESS=1 cargo test --test reference"
+    );
 }
 
 fn write_command(command: &Command, top: bool, text: &mut String) {
-    let shown =
-        command.clone().mut_args(|argument| if argument.is_global_set() && !top { argument.hide(true) } else { argument });
+    let shown = command.clone().mut_args(|argument| {
+        if argument.is_global_set() && !top {
+            argument.hide(true)
+        } else {
+            argument
+        }
+    });
     let help = shown.term_width(100).render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-    let name = command.get_bin_name().unwrap_or("kubectl fabric").replace("kubectl-fabric", "kubectl fabric");
-    write!(text, "## {name}\n\n```text\n{}\n```\n\n", lines.join("\n").trim_end()).unwrap();
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+    let name = command
+        .get_bin_name()
+        .unwrap_or("kubectl fabric")
+        .replace("kubectl-fabric", "kubectl fabric");
+    write!(
+        text,
+        "## {name}\n\n```text\n{}\n```\n\n",
+        lines.join("\n").trim_end()
+    )
+    .unwrap();
+    for verb in command
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+    {
         write_command(verb, false, text);
     }
 }
 
 fn has(command: &Command, flag: &str) -> bool {
-    command.get_arguments().any(|argument| match flag.strip_prefix("--") {
-        Some(long) => {
-            argument.get_long_and_visible_aliases().is_some_and(|names| names.contains(&long))
-                || argument.get_all_aliases().is_some_and(|names| names.contains(&long))
-        }
-        None => flag.strip_prefix('-').and_then(|short| short.chars().next()) == argument.get_short(),
-    })
+    command
+        .get_arguments()
+        .any(|argument| match flag.strip_prefix("--") {
+            Some(long) => {
+                argument
+                    .get_long_and_visible_aliases()
+                    .is_some_and(|names| names.contains(&long))
+                    || argument
+                        .get_all_aliases()
+                        .is_some_and(|names| names.contains(&long))
+            }
+            None => {
+                flag.strip_prefix('-')
+                    .and_then(|short| short.chars().next())
+                    == argument.get_short()
+            }
+        })
 }
 
 fn find(path: &str) -> Command {
     path.split(' ').fold(built(), |command, verb| {
-        command.find_subcommand(verb).unwrap_or_else(|| panic!("there is no verb {verb} ({path})")).clone()
+        command
+            .find_subcommand(verb)
+            .unwrap_or_else(|| panic!("there is no verb {verb} ({path})"))
+            .clone()
     })
 }
 
@@ -145,7 +189,10 @@ const HELM: &[(&str, &str)] = &[
         "rollback",
         "--dry-run --force-conflicts --wait --wait-for-jobs --timeout --cleanup-on-fail --no-hooks --history-max --description",
     ),
-    ("uninstall", "--dry-run --wait --timeout --no-hooks --description --keep-history --ignore-not-found"),
+    (
+        "uninstall",
+        "--dry-run --wait --timeout --no-hooks --description --keep-history --ignore-not-found",
+    ),
     (
         "list",
         "-A --all-namespaces -q --short --no-headers --time-format -d --date -r --reverse -m --max --offset -f --filter -l \
@@ -164,9 +211,15 @@ const HELM: &[(&str, &str)] = &[
         "-s --show-only --output-dir --release-name --skip-tests --is-upgrade --kube-version -a --api-versions --no-hooks \
          -f --values --set --set-string --set-json --set-file --set-literal --skip-schema-validation --version --post-renderer --post-renderer-args",
     ),
-    ("lint", "--strict --quiet --skip-schema-validation --kube-version -f --values --set"),
+    (
+        "lint",
+        "--strict --quiet --skip-schema-validation --kube-version -f --values --set",
+    ),
     ("test", "--timeout --logs --filter"),
-    ("diff upgrade", "--detailed-exitcode --allow-unreleased --install -C"),
+    (
+        "diff upgrade",
+        "--detailed-exitcode --allow-unreleased --install -C",
+    ),
     ("diff rollback", "--detailed-exitcode -C"),
     ("diff revision", "--detailed-exitcode -C"),
     ("version", "--short"),
@@ -174,24 +227,42 @@ const HELM: &[(&str, &str)] = &[
 
 /// Helm's flags that are left out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
-    ("--generate-name", "a release's name is its namespace and its organization's address"),
+    (
+        "--generate-name",
+        "a release's name is its namespace and its organization's address",
+    ),
     ("--name-template", "as --generate-name"),
-    ("--replace", "install takes an uninstalled name anyway; `upgrade --install` repairs a failed one"),
+    (
+        "--replace",
+        "install takes an uninstalled name anyway; `upgrade --install` repairs a failed one",
+    ),
     ("--server-side", "objects are always applied by the server"),
-    ("--force-replace", "immutable fields are found before the first write: --recreate"),
+    (
+        "--force-replace",
+        "immutable fields are found before the first write: --recreate",
+    ),
     ("--enable-dns", "templates ask nobody"),
     ("--skip-crds", "the charts bring no definitions of kinds"),
     ("--cascade", "pods and volumes are handled by kind"),
-    ("--disable-openapi-validation", "the server checks every object strictly before the first write"),
+    (
+        "--disable-openapi-validation",
+        "the server checks every object strictly before the first write",
+    ),
     ("--dependency-update", "charts have no dependencies"),
-    ("--repo", "charts come with the program, as files, or from the user's own folder"),
+    (
+        "--repo",
+        "charts come with the program, as files, or from the user's own folder",
+    ),
 ];
 
 #[test]
 fn helm_s_flags_are_there() {
     for (path, flags) in HELM {
         let command = find(path);
-        let missing: Vec<&str> = flags.split_whitespace().filter(|flag| !has(&command, flag)).collect();
+        let missing: Vec<&str> = flags
+            .split_whitespace()
+            .filter(|flag| !has(&command, flag))
+            .collect();
         assert!(missing.is_empty(), "{path}: {missing:?}");
     }
 }
@@ -200,7 +271,10 @@ fn helm_s_flags_are_there() {
 fn what_is_left_out_of_helm_is_left_out_on_purpose() {
     for (flag, why) in LEFT_OUT {
         for verb in ["install", "upgrade", "rollback", "uninstall"] {
-            assert!(!has(&find(verb), flag), "{flag} is there now, although: {why}");
+            assert!(
+                !has(&find(verb), flag),
+                "{flag} is there now, although: {why}"
+            );
         }
     }
 }
@@ -210,8 +284,14 @@ fn kubectl_s_connection_flags_are_in_every_verb() {
     let flags = "--kubeconfig --context --cluster --user -n --namespace --server --token --as --as-group --as-uid \
                  --certificate-authority --client-certificate --client-key --insecure-skip-tls-verify --tls-server-name \
                  --request-timeout --disable-compression -v";
-    for verb in built().get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
-        let missing: Vec<&str> = flags.split_whitespace().filter(|flag| !has(verb, flag)).collect();
+    for verb in built()
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+    {
+        let missing: Vec<&str> = flags
+            .split_whitespace()
+            .filter(|flag| !has(verb, flag))
+            .collect();
         assert!(missing.is_empty(), "{}: {missing:?}", verb.get_name());
         // Helm's -s of template is --show-only.
         assert!(has(verb, "-s"), "{}", verb.get_name());
@@ -222,7 +302,12 @@ fn kubectl_s_connection_flags_are_in_every_verb() {
 fn every_verb_and_flag_explains_itself() {
     fn walk(command: &Command) {
         for argument in command.get_arguments() {
-            assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            assert!(
+                argument.get_help().is_some(),
+                "{} {}",
+                command.get_name(),
+                argument.get_id()
+            );
         }
         for verb in command.get_subcommands() {
             assert!(verb.get_about().is_some(), "{}", verb.get_name());
@@ -256,10 +341,14 @@ fn every_command_line_of_the_documentation_is_one() {
     let mut seen = 0;
     for name in PAGES {
         for (number, line) in page(name).lines().enumerate() {
-            let Some(words) = command_line(line) else { continue };
+            let Some(words) = command_line(line) else {
+                continue;
+            };
             seen += 1;
             match Cli::command().try_get_matches_from(words) {
-                Err(error) if error.use_stderr() => panic!("{name}:{}: {line}\n{error}", number + 1),
+                Err(error) if error.use_stderr() => {
+                    panic!("{name}:{}: {line}\n{error}", number + 1)
+                }
                 _ => {}
             }
         }
@@ -267,11 +356,19 @@ fn every_command_line_of_the_documentation_is_one() {
     assert!(seen > 60, "only {seen} command lines were found");
 }
 
-/// The words of a line that is `kubectl fabric ...`, without the shell's part of it and what is said about it.
+/// The words of a line that is `kubectl fabric ...`, without the shell's part of it and what is
+/// said about it.
 fn command_line(line: &str) -> Option<Vec<String>> {
     let line = line.trim_start();
-    let line = line.strip_prefix("$ ").unwrap_or(line).strip_prefix("kubectl fabric ")?;
-    let end = ["  ", " #", " | ", " || ", " >", " && "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+    let line = line
+        .strip_prefix("$ ")
+        .unwrap_or(line)
+        .strip_prefix("kubectl fabric ")?;
+    let end = ["  ", " #", " | ", " || ", " >", " && "]
+        .iter()
+        .filter_map(|mark| line.find(mark))
+        .min()
+        .unwrap_or(line.len());
     let mut words = vec!["kubectl-fabric".to_owned()];
     let (mut word, mut quoted) = (None::<String>, false);
     for c in line[..end].chars() {
@@ -290,10 +387,22 @@ fn command_line(line: &str) -> Option<Vec<String>> {
 
 #[test]
 fn every_link_of_the_documentation_leads_to_a_file() {
-    for name in PAGES.into_iter().chain(["ARCHITECTURE.md", "CHANGELOG.md", "tests/cluster/README.md"]) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().expect("a folder").to_owned();
+    for name in
+        PAGES
+            .into_iter()
+            .chain(["ARCHITECTURE.md", "CHANGELOG.md", "tests/cluster/README.md"])
+    {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(name)
+            .parent()
+            .expect("a folder")
+            .to_owned();
         let text = page(name);
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(link, _)| link);
         for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
             let file = link.split('#').next().unwrap_or_default();
             assert!(folder.join(file).exists(), "{name}: there is no {link}");
@@ -303,9 +412,13 @@ fn every_link_of_the_documentation_leads_to_a_file() {
 
 #[test]
 fn the_pages_of_charts_are_current() {
-    for (name, version, _) in repository::embedded().iter().filter(|(name, version, _)| newest(name) == *version) {
+    for (name, version, _) in repository::embedded()
+        .iter()
+        .filter(|(name, version, _)| newest(name) == *version)
+    {
         let chart = repository::find(name, Some(version)).unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/reference/charts/{name}.md"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/reference/charts/{name}.md"));
         let text = chart_page(&chart);
         if std::env::var_os("BLESS").is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -320,8 +433,13 @@ fn the_pages_of_charts_are_current() {
 }
 
 fn newest(chart: &str) -> &'static str {
-    let versions = repository::embedded().iter().filter(|(name, ..)| *name == chart);
-    versions.map(|(_, version, _)| *version).max_by_key(|version| semver::Version::parse(version).unwrap()).unwrap()
+    let versions = repository::embedded()
+        .iter()
+        .filter(|(name, ..)| *name == chart);
+    versions
+        .map(|(_, version, _)| *version)
+        .max_by_key(|version| semver::Version::parse(version).unwrap())
+        .unwrap()
 }
 
 /// The page of one chart: a section per part of its values, in the schema's order.
@@ -338,7 +456,11 @@ fn chart_page(chart: &Chart) -> String {
 
 fn rows(schema: &Value, path: &str, text: &mut String) {
     for (key, property) in schema["properties"].as_object().unwrap() {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let path = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         let meaning = cell(property["description"].as_str().unwrap());
         if property.get("properties").is_some() {
             writeln!(text, "| **`{path}`** | | | {meaning} | |").unwrap();
@@ -348,17 +470,41 @@ fn rows(schema: &Value, path: &str, text: &mut String) {
         let mut kind = property["type"].as_str().unwrap().to_owned();
         if let Some(choices) = property.get("enum").and_then(Value::as_array) {
             kind = choices.iter().map(code).collect::<Vec<_>>().join(" ");
-        } else if let (Some(least), Some(most)) = (property.get("minimum"), property.get("maximum")) {
+        } else if let (Some(least), Some(most)) = (property.get("minimum"), property.get("maximum"))
+        {
             write!(kind, ", {least} to {most}").unwrap();
-        } else if let Some(items) = property.pointer("/items/type").or(property.pointer("/additionalProperties/type")) {
-            let items = items.as_array().map_or_else(|| vec![items], |all| all.iter().collect());
-            write!(kind, " of {}", items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" or ")).unwrap();
+        } else if let Some(items) = property
+            .pointer("/items/type")
+            .or(property.pointer("/additionalProperties/type"))
+        {
+            let items = items
+                .as_array()
+                .map_or_else(|| vec![items], |all| all.iter().collect());
+            write!(
+                kind,
+                " of {}",
+                items
+                    .iter()
+                    .filter_map(|item| item.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" or ")
+            )
+            .unwrap();
         }
         if property["x-secret"] == true {
             kind.push_str(", secret");
         }
-        let example = property.pointer("/examples/0").map(code).unwrap_or_default();
-        writeln!(text, "| `{path}` | {} | {} | {meaning} | {example} |", cell(&kind), code(&property["default"])).unwrap();
+        let example = property
+            .pointer("/examples/0")
+            .map(code)
+            .unwrap_or_default();
+        writeln!(
+            text,
+            "| `{path}` | {} | {} | {meaning} | {example} |",
+            cell(&kind),
+            code(&property["default"])
+        )
+        .unwrap();
     }
 }
 

@@ -1,8 +1,10 @@
-//! Charts rendered to text: each folder `tests/render/<case>/` is a small chart, with what it renders to or the error it ends in.
+//! Charts rendered to text: each folder `tests/render/<case>/` is a small chart, with what it
+//! renders to or the error it ends in.
 //!
-//! A case holds the chart's own files, and beside them `input.json` (parts of the input that differ from the defaults below) and
-//! one of `expected.yaml` (objects, hooks and notes) and `expected.txt` (the error). `BLESS=1 cargo test --test render` writes
-//! these anew; read the difference before you keep it.
+//! A case holds the chart's own files, and beside them `input.json` (parts of the input that differ
+//! from the defaults below) and one of `expected.yaml` (objects, hooks and notes) and
+//! `expected.txt` (the error). `BLESS=1 cargo test --test render` writes these anew; read the
+//! difference before you keep it.
 
 use kubectl_fabric::chart::{Chart, Files, Origin};
 use kubectl_fabric::error::Error;
@@ -30,10 +32,15 @@ fn every_case_renders_as_expected() {
             }
             fs::write(case.join(file), &actual).unwrap();
         }
-        let expected = fs::read_to_string(case.join(file)).unwrap_or_else(|_| format!("(no {file})\n"));
+        let expected =
+            fs::read_to_string(case.join(file)).unwrap_or_else(|_| format!("(no {file})\n"));
         if actual != expected {
             let diff = similar::TextDiff::from_lines(&expected, &actual);
-            wrong.push(format!("{}:\n{}", case.display(), diff.unified_diff().header("expected", "actual")));
+            wrong.push(format!(
+                "{}:\n{}",
+                case.display(),
+                diff.unified_diff().header("expected", "actual")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -46,8 +53,17 @@ fn every_case_renders_to_the_same_bytes_twice() {
         if !case.join("expected.yaml").exists() {
             continue;
         }
-        let text = |outcome: Result<Output, Error>| outcome.map(|output| show(&output)).map_err(|error| error.to_string());
-        assert_eq!(text(outcome(&case)), text(outcome(&case)), "{}", case.display());
+        let text = |outcome: Result<Output, Error>| {
+            outcome
+                .map(|output| show(&output))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            text(outcome(&case)),
+            text(outcome(&case)),
+            "{}",
+            case.display()
+        );
     }
 }
 
@@ -57,8 +73,11 @@ fn outcome(case: &Path) -> Result<Output, Error> {
     for name in BESIDE_THE_CHART {
         files.remove(name);
     }
-    files.entry("Chart.yaml".to_owned()).or_insert_with(|| b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec());
-    let input: Value = fs::read_to_string(case.join("input.json")).map_or(json!({}), |text| serde_json::from_str(&text).unwrap());
+    files
+        .entry("Chart.yaml".to_owned())
+        .or_insert_with(|| b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec());
+    let input: Value = fs::read_to_string(case.join("input.json"))
+        .map_or(json!({}), |text| serde_json::from_str(&text).unwrap());
     let chart = Chart::from_files(files, Origin::Path("demo".to_owned()), "demo")?;
     let mut values = yaml::parse(&chart.values, "values.yaml")?;
     if values.is_null() {
@@ -80,7 +99,11 @@ fn outcome(case: &Path) -> Result<Output, Error> {
         },
         capabilities: Capabilities {
             kube_version: text("kube_version", "v1.33.0"),
-            api_versions: vec!["v1".to_owned(), "apps/v1".to_owned(), "networking.k8s.io/v1/Ingress".to_owned()],
+            api_versions: vec![
+                "v1".to_owned(),
+                "apps/v1".to_owned(),
+                "networking.k8s.io/v1/Ingress".to_owned(),
+            ],
         },
         fabric: input["fabric"].clone(),
         lookup: None,
@@ -90,7 +113,8 @@ fn outcome(case: &Path) -> Result<Output, Error> {
 
 /// The files of the guide's chart: fenced blocks with a path after their language.
 fn guide() -> Files {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/charts.md")).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/charts.md")).unwrap();
     let mut files = Files::new();
     for block in text.split("\n```").skip(1).step_by(2) {
         let (head, body) = block.split_once('\n').unwrap();
@@ -115,16 +139,35 @@ fn the_chart_of_the_guide_renders_to_what_the_guide_says() {
 }
 
 fn render_with(chart: &Chart, values: &Value) -> Result<Output, Error> {
-    let release =
-        Release { name: "org1".to_owned(), namespace: "org1".to_owned(), revision: 1, is_install: true, is_upgrade: false };
-    let capabilities = Capabilities { kube_version: "v1.33.0".to_owned(), api_versions: Vec::new() };
-    render(&Input { chart, values, release, capabilities, fabric: json!({}), lookup: None, hashing: Hashing::default() })
+    let release = Release {
+        name: "org1".to_owned(),
+        namespace: "org1".to_owned(),
+        revision: 1,
+        is_install: true,
+        is_upgrade: false,
+    };
+    let capabilities = Capabilities {
+        kube_version: "v1.33.0".to_owned(),
+        api_versions: Vec::new(),
+    };
+    render(&Input {
+        chart,
+        values,
+        release,
+        capabilities,
+        fabric: json!({}),
+        lookup: None,
+        hashing: Hashing::default(),
+    })
 }
 
 fn show(output: &Output) -> String {
     let mut text = to_yaml("demo", &output.objects);
     for hook in &output.hooks {
-        text += &format!("---\n# Hook: {:?}, weight {}, delete {:?}\n", hook.events, hook.weight, hook.delete_policies);
+        text += &format!(
+            "---\n# Hook: {:?}, weight {}, delete {:?}\n",
+            hook.events, hook.weight, hook.delete_policies
+        );
         text += to_yaml("demo", [&hook.object]).trim_start_matches("---\n");
     }
     if !output.notes.is_empty() {
@@ -134,8 +177,11 @@ fn show(output: &Output) -> String {
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut found: Vec<PathBuf> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
     found.sort();
     found
 }
@@ -223,19 +269,42 @@ fn hostile() -> Vec<Value> {
         "e\u{301}",
     ];
     let mut all: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
-    all.extend([json!(9007199254740993u64), json!(u64::MAX), json!(i64::MIN), json!(0), json!(1.5), json!(1e300), json!(-0.25)]);
-    all.extend([json!(true), json!(false), json!(null), json!([]), json!({}), json!([[], {"a": [null]}])]);
+    all.extend([
+        json!(9007199254740993u64),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(0),
+        json!(1.5),
+        json!(1e300),
+        json!(-0.25),
+    ]);
+    all.extend([
+        json!(true),
+        json!(false),
+        json!(null),
+        json!([]),
+        json!({}),
+        json!([[], {"a": [null]}]),
+    ]);
     all
 }
 
 fn rendered(template: &str, values: &Value) -> Value {
-    let mut files = Files::from([("Chart.yaml".to_owned(), b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec())]);
+    let mut files = Files::from([(
+        "Chart.yaml".to_owned(),
+        b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec(),
+    )]);
     files.insert("templates/a.yaml".to_owned(), template.as_bytes().to_vec());
     let chart = Chart::from_files(files, Origin::Path("demo".to_owned()), "demo").unwrap();
-    render_with(&chart, values).unwrap_or_else(|error| panic!("{error}\n{values}")).objects.remove(0).body
+    render_with(&chart, values)
+        .unwrap_or_else(|error| panic!("{error}\n{values}"))
+        .objects
+        .remove(0)
+        .body
 }
 
-/// Every place in which a template puts a value: alone, in a list, as a key, in a longer line, in a flow map, through a macro.
+/// Every place in which a template puts a value: alone, in a list, as a key, in a longer line, in a
+/// flow map, through a macro.
 const PLACES: &str = r#"{% macro pass(value) %}{{ value }}{% endmacro %}
 apiVersion: v1
 kind: ConfigMap
@@ -261,9 +330,16 @@ fn assert_comes_through(value: &Value) {
         "map": {"key": value, "list": [value]}, "yaml": {"key": value}, "json": {"key": value},
     });
     let mut actual = data;
-    let text = actual.as_object_mut().unwrap().shift_remove("text").unwrap();
+    let text = actual
+        .as_object_mut()
+        .unwrap()
+        .shift_remove("text")
+        .unwrap();
     assert_eq!(actual, expected);
-    assert_eq!(yaml::parse(text.as_str().unwrap(), "text").unwrap(), json!({"key": value}));
+    assert_eq!(
+        yaml::parse(text.as_str().unwrap(), "text").unwrap(),
+        json!({"key": value})
+    );
 }
 
 #[test]
@@ -275,9 +351,12 @@ fn hostile_values_come_through_a_template_as_they_are() {
 
 #[test]
 fn hostile_strings_come_through_as_keys_too() {
-    let template =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  {{ values.key }}: 1\n  map: {{ {values.key: 2} }}\n";
-    for key in hostile().iter().filter_map(Value::as_str).filter(|key| *key != "<<" && *key != "map") {
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  {{ values.key }}: 1\n  map: {{ {values.key: 2} }}\n";
+    for key in hostile()
+        .iter()
+        .filter_map(Value::as_str)
+        .filter(|key| *key != "<<" && *key != "map")
+    {
         let data = rendered(template, &json!({"key": key}))["data"].take();
         assert_eq!(data, json!({key: 1, "map": {key: 2}}), "{key:?}");
     }

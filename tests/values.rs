@@ -1,7 +1,9 @@
-//! Values as Helm 4 reads and merges them: the table `values/helm4.yaml`, and the guide that lists where we differ.
+//! Values as Helm 4 reads and merges them: the table `values/helm4.yaml`, and the guide that lists
+//! where we differ.
 //!
-//! A case has sources, maybe the defaults of a chart, and either the values or a part of the error that must come out. Where Helm
-//! has another answer, `helm` holds it and `differs` names the difference in docs/values.md.
+//! A case has sources, maybe the defaults of a chart, and either the values or a part of the error
+//! that must come out. Where Helm has another answer, `helm` holds it and `differs` names the
+//! difference in docs/values.md.
 
 use kubectl_fabric::{
     values::{self, Source},
@@ -21,18 +23,32 @@ fn cases() -> Vec<Value> {
 }
 
 fn sources(case: &Value) -> Vec<Source> {
-    let pairs = case["sources"].as_array().unwrap().iter().map(|source| source.as_object().unwrap().iter().next().unwrap());
+    let pairs = case["sources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|source| source.as_object().unwrap().iter().next().unwrap());
     let source = |(kind, value): (&String, &Value)| {
-        let text = value.as_str().unwrap_or_else(|| panic!("{case}")).to_owned();
+        let text = value
+            .as_str()
+            .unwrap_or_else(|| panic!("{case}"))
+            .to_owned();
         match kind.as_str() {
-            "file" => Source::File { name: "values.yaml".into(), text },
+            "file" => Source::File {
+                name: "values.yaml".into(),
+                text,
+            },
             "set-json" => Source::SetJson(text),
             "set" => Source::Set(text),
             "set-string" => Source::SetString(text),
             // The table holds the content of the file in place of its path.
             "set-file" => {
                 let (key, content) = text.split_once('=').unwrap();
-                Source::SetFile { key: key.into(), path: "a-file".into(), content: content.into() }
+                Source::SetFile {
+                    key: key.into(),
+                    path: "a-file".into(),
+                    content: content.into(),
+                }
             }
             "set-literal" => Source::SetLiteral(text),
             other => panic!("{other}"),
@@ -46,7 +62,8 @@ fn outcome(case: &Value) -> Result<Value, String> {
     match case["defaults"].as_str() {
         None => Ok(user.tree),
         Some(defaults) => {
-            let defaults = values::defaults(defaults, "chart").map_err(|error| error.to_string())?;
+            let defaults =
+                values::defaults(defaults, "chart").map_err(|error| error.to_string())?;
             Ok(values::coalesce(defaults, &user).0.tree)
         }
     }
@@ -68,35 +85,70 @@ fn values_are_read_and_merged_as_helm_does() {
             failures.push(format!("{}\n  {outcome:?}\n", case["name"]));
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases\n{}", failures.len(), cases.len(), failures.concat());
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases\n{}",
+        failures.len(),
+        cases.len(),
+        failures.concat()
+    );
 }
 
 #[test]
 fn names_of_cases_are_unique_and_only_differences_quote_helm() {
     let mut names = BTreeSet::new();
     for case in cases() {
-        assert!(names.insert(case["name"].to_string()), "{} stands twice", case["name"]);
-        assert_eq!(case.get("helm").is_some(), case.get("differs").is_some(), "{}", case["name"]);
+        assert!(
+            names.insert(case["name"].to_string()),
+            "{} stands twice",
+            case["name"]
+        );
+        assert_eq!(
+            case.get("helm").is_some(),
+            case.get("differs").is_some(),
+            "{}",
+            case["name"]
+        );
     }
 }
 
 #[test]
 fn the_guide_lists_the_differences_of_the_table() {
-    let of_table: BTreeSet<String> = cases().iter().filter_map(|case| Some(case.get("differs")?.as_str()?.to_owned())).collect();
-    let list = GUIDE.split("## Differences from Helm").nth(1).expect("the guide has the section");
-    let rows = list.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let of_table: BTreeSet<String> = cases()
+        .iter()
+        .filter_map(|case| Some(case.get("differs")?.as_str()?.to_owned()))
+        .collect();
+    let list = GUIDE
+        .split("## Differences from Helm")
+        .nth(1)
+        .expect("the guide has the section");
+    let rows = list
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     assert_eq!(rows.map(String::from).collect::<BTreeSet<_>>(), of_table);
 }
 
 /// Rows of the guide: a flag with its argument, and the values that it makes or the word `error`.
 #[test]
 fn the_examples_of_the_guide_are_true() {
-    let rows: Vec<(&str, &str)> =
-        GUIDE.lines().filter_map(|line| line.strip_prefix("| `--set")?.strip_suffix("` |")?.split_once("` | `")).collect();
+    let rows: Vec<(&str, &str)> = GUIDE
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("| `--set")?
+                .strip_suffix("` |")?
+                .split_once("` | `")
+        })
+        .collect();
     assert!(rows.len() > 20, "{} rows", rows.len());
     for (flag, wanted) in rows {
         let (flag, argument) = flag.split_once(" '").unwrap_or_else(|| panic!("{flag}"));
-        let argument = argument.strip_suffix('\'').unwrap_or_else(|| panic!("{argument}")).to_owned();
+        let argument = argument
+            .strip_suffix('\'')
+            .unwrap_or_else(|| panic!("{argument}"))
+            .to_owned();
         let source = match flag {
             "" => Source::Set(argument),
             "-string" => Source::SetString(argument),
@@ -105,7 +157,11 @@ fn the_examples_of_the_guide_are_true() {
             other => panic!("--set{other}"),
         };
         match values::from_sources(vec![source]) {
-            Ok(values) => assert_eq!(values.tree, serde_json::from_str::<Value>(wanted).expect(flag), "{flag}"),
+            Ok(values) => assert_eq!(
+                values.tree,
+                serde_json::from_str::<Value>(wanted).expect(flag),
+                "{flag}"
+            ),
             Err(error) => assert_eq!(wanted, "error", "{error}"),
         }
     }

@@ -21,10 +21,23 @@ pub struct ControlPlane {
 
 fn script(name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("bash");
-    command.arg(repository().join("tests/cluster/cluster")).args(arguments).env("CLUSTER_NAME", name);
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("bash runs");
-    assert!(output.status.success(), "the control plane: {arguments:?} failed, see above");
-    String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    command
+        .arg(repository().join("tests/cluster/cluster"))
+        .args(arguments)
+        .env("CLUSTER_NAME", name);
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("bash runs");
+    assert!(
+        output.status.success(),
+        "the control plane: {arguments:?} failed, see above"
+    );
+    String::from_utf8(output.stdout)
+        .expect("text")
+        .trim_end()
+        .to_owned()
 }
 
 /// Returns the root of the repository.
@@ -36,7 +49,11 @@ impl ControlPlane {
     pub fn start(name: &'static str, flags: &[&str], scratch: PathBuf) -> ControlPlane {
         script(name, &["down"]);
         script(name, &[&["up"], flags].concat());
-        ControlPlane { name, dir: PathBuf::from(script(name, &["dir"])), scratch }
+        ControlPlane {
+            name,
+            dir: PathBuf::from(script(name, &["dir"])),
+            scratch,
+        }
     }
 
     /// Returns the program that the control plane's own version of kubectl is.
@@ -49,14 +66,24 @@ impl ControlPlane {
     }
 
     fn ask(&self, arguments: &[&str]) -> String {
-        let output = Command::new(self.kubectl()).args(arguments).envs(self.environment()).output().expect("kubectl runs");
-        assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(self.kubectl())
+            .args(arguments)
+            .envs(self.environment())
+            .output()
+            .expect("kubectl runs");
+        assert!(
+            output.status.success(),
+            "kubectl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 
     /// Makes namespaces, as many as wanted with one command.
     pub fn create_namespaces<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let object = |name: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\n");
+        let object = |name: &str| {
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\n")
+        };
         let file = self.scratch.join("namespaces.yaml");
         fs::write(&file, names.into_iter().map(object).collect::<String>()).expect("a file");
         self.ask(&["create", "-f", &file.to_string_lossy()]);
@@ -65,7 +92,11 @@ impl ControlPlane {
     /// Deletes what a namespace has of these kinds, each a group and version's path and a plural.
     pub fn empty(&self, namespace: &str, kinds: &[(&str, &str)]) {
         for (api, plural) in kinds {
-            self.ask(&["delete", "--raw", &format!("/{api}/namespaces/{namespace}/{plural}")]);
+            self.ask(&[
+                "delete",
+                "--raw",
+                &format!("/{api}/namespaces/{namespace}/{plural}"),
+            ]);
         }
     }
 
@@ -78,21 +109,32 @@ impl ControlPlane {
 
     /// The API server's version.
     pub fn version(&self) -> String {
-        let version: Value = serde_json::from_str(&self.ask(&["get", "--raw", "/version"])).expect("JSON");
-        version["gitVersion"].as_str().unwrap_or_default().to_owned()
+        let version: Value =
+            serde_json::from_str(&self.ask(&["get", "--raw", "/version"])).expect("JSON");
+        version["gitVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The version of kubectl, which may come from elsewhere than the API server.
     pub fn kubectl_version(&self) -> String {
-        let version: Value = serde_json::from_str(&self.ask(&["version", "--client", "-o", "json"])).expect("JSON");
-        version["clientVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned()
+        let version: Value =
+            serde_json::from_str(&self.ask(&["version", "--client", "-o", "json"])).expect("JSON");
+        version["clientVersion"]["gitVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Runs a program against this control plane and counts what it asks of it.
     pub fn measure(&self, command: &[OsString]) -> Figure {
         let start = self.audit_length();
         let figure = self.run(command, "measured");
-        Figure { requests: self.requests_since(start), ..figure }
+        Figure {
+            requests: self.requests_since(start),
+            ..figure
+        }
     }
 
     /// Runs a program against this control plane. Several at once each need a folder of their own.
@@ -101,24 +143,34 @@ impl ControlPlane {
     }
 
     pub fn audit_length(&self) -> u64 {
-        fs::metadata(self.dir.join("audit.log")).expect("the audit log").len()
+        fs::metadata(self.dir.join("audit.log"))
+            .expect("the audit log")
+            .len()
     }
 
     /// Requests by verb since the log had this length.
     pub fn requests_since(&self, start: u64) -> BTreeMap<String, u64> {
-        // An answer can be on its way a little before its line is in the log: a line of a later request is waited for.
+        // An answer can be on its way a little before its line is in the log: a line of a later
+        // request is waited for.
         let mark = format!("{MARK}{start}");
         self.ask(&["get", "--raw", &mark]);
         loop {
-            let mut log = BufReader::new(File::open(self.dir.join("audit.log")).expect("the audit log"));
-            assert!(self.audit_length() >= start, "the audit log was begun anew: what was sent before is not counted");
-            log.seek(SeekFrom::Start(start)).expect("a file that only grows");
+            let mut log =
+                BufReader::new(File::open(self.dir.join("audit.log")).expect("the audit log"));
+            assert!(
+                self.audit_length() >= start,
+                "the audit log was begun anew: what was sent before is not counted"
+            );
+            log.seek(SeekFrom::Start(start))
+                .expect("a file that only grows");
             let mut counts = BTreeMap::new();
             for line in log.lines().map(|line| line.expect("the audit log is text")) {
                 if line.contains(&mark) {
                     return counts;
                 }
-                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+                let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                    continue;
+                };
                 *counts.entry(verb(&event)).or_default() += 1;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -127,7 +179,9 @@ impl ControlPlane {
 }
 
 fn verb(event: &Value) -> String {
-    let dry_run = event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"));
+    let dry_run = event["requestURI"]
+        .as_str()
+        .is_some_and(|uri| uri.contains("dryRun=All"));
     match event["verb"].as_str().unwrap_or_default() {
         verb if dry_run => format!("{verb} (dry run)"),
         verb => verb.to_owned(),

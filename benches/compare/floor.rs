@@ -1,4 +1,5 @@
-//! The floor: every object of a file applied by server-side apply from 32 workers, and nothing else.
+//! The floor: every object of a file applied by server-side apply from 32 workers, and nothing
+//! else.
 
 use futures::{StreamExt, stream};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
@@ -10,7 +11,8 @@ use kube::{Client, Config, Resource};
 use serde_json::Value;
 use tower::{BoxError, ServiceBuilder};
 
-/// Requests under way at once: the plugin's own number. From 8 to 32 an API server answers a thousand applies about equally fast.
+/// Requests under way at once: the plugin's own number. From 8 to 32 an API server answers a
+/// thousand applies about equally fast.
 const WORKERS: usize = 32;
 
 /// The word that has every object tried by a dry-run, all of them before the first is applied.
@@ -21,7 +23,10 @@ pub fn run(words: Vec<String>) {
     let text = std::fs::read(&words[0]).expect("the objects' file");
     let objects: Vec<Value> = serde_json::from_slice(&text).expect("a list of objects");
     drop(text);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let client = client().await;
         let apply = PatchParams::apply("floor").force();
@@ -38,7 +43,9 @@ async fn client() -> Client {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let connector = config.rustls_https_connector_with_connector(tcp).expect("certificates");
+    let connector = config
+        .rustls_https_connector_with_connector(tcp)
+        .expect("certificates");
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().expect("credentials"))
@@ -49,19 +56,34 @@ async fn client() -> Client {
 
 async fn send_all(client: &Client, objects: &[Value], how: &PatchParams) {
     let sent = objects.iter().map(|object| async {
-        client.request_text(request(object, how)).await.expect("the API server takes the object");
+        client
+            .request_text(request(object, how))
+            .await
+            .expect("the API server takes the object");
     });
-    stream::iter(sent).buffer_unordered(WORKERS).for_each(|()| async {}).await;
+    stream::iter(sent)
+        .buffer_unordered(WORKERS)
+        .for_each(|()| async {})
+        .await;
 }
 
 fn request(object: &Value, how: &PatchParams) -> http::Request<Vec<u8>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (group, version) = match object["apiVersion"].as_str().and_then(|version| version.split_once('/')) {
+    let (group, version) = match object["apiVersion"]
+        .as_str()
+        .and_then(|version| version.split_once('/'))
+    {
         Some((group, version)) => (group.to_owned(), version.to_owned()),
         None => (String::new(), text(&object["apiVersion"])),
     };
-    let resource = ApiResource::from_gvk(&GroupVersionKind { group, version, kind: text(&object["kind"]) });
+    let resource = ApiResource::from_gvk(&GroupVersionKind {
+        group,
+        version,
+        kind: text(&object["kind"]),
+    });
     let url = DynamicObject::url_path(&resource, object["metadata"]["namespace"].as_str());
     let name = text(&object["metadata"]["name"]);
-    Request::new(url).patch(&name, how, &Patch::Apply(object)).expect("a request")
+    Request::new(url)
+        .patch(&name, how, &Patch::Apply(object))
+        .expect("a request")
 }

@@ -1,9 +1,15 @@
-//! The plugin beside Helm, kubectl and the floor, on the same objects and the same API server, in turn: `make bench`.
+//! The plugin beside Helm, kubectl and the floor, on the same objects and the same API server, in
+//! turn: `make bench`.
 //!
-//! The floor is what the API server itself needs: every object applied once by 32 workers, and nothing else. Whatever is measured runs as a
-//! process of its own, as a user would start it; its requests are counted in the API server's audit log.
+//! The floor is what the API server itself needs: every object applied once by 32 workers, and
+//! nothing else. Whatever is measured runs as a process of its own, as a user would start it; its
+//! requests are counted in the API server's audit log.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark prints its figures"
+)]
 
 mod charts;
 mod control_plane;
@@ -37,11 +43,16 @@ struct Arguments {
 
 impl Arguments {
     fn parse(words: impl Iterator<Item = String>) -> Option<Arguments> {
-        let mut arguments = Arguments { rounds: 3, works: Vec::new() };
+        let mut arguments = Arguments {
+            rounds: 3,
+            works: Vec::new(),
+        };
         let mut words = words.filter(|word| word != "--bench");
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--rounds" => arguments.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+                "--rounds" => {
+                    arguments.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?
+                }
                 name if work::NAMES.contains(&name) => arguments.works.push(word),
                 _ => return None,
             }
@@ -71,18 +82,41 @@ fn main() {
     let (rows, versions) = run(&arguments, &programs, &charts, scratch.path().to_owned());
     print!("{}", report::tables(&rows));
     if arguments.works.is_empty() {
-        report::write(&rows, &programs, &versions, arguments.rounds, work::SHORT * arguments.rounds);
+        report::write(
+            &rows,
+            &programs,
+            &versions,
+            arguments.rounds,
+            work::SHORT * arguments.rounds,
+        );
         curves::write(&rows);
     }
-    let target = format!("binary for {}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let target = format!(
+        "binary for {}-{}",
+        std::env::consts::ARCH,
+        std::env::consts::OS
+    );
     counts::compare(&target, &[("bytes", programs.fabric_size())]);
 }
 
-fn run(arguments: &Arguments, programs: &Programs, charts: &Charts, scratch: PathBuf) -> (Vec<Row>, Versions) {
+fn run(
+    arguments: &Arguments,
+    programs: &Programs,
+    charts: &Charts,
+    scratch: PathBuf,
+) -> (Vec<Row>, Versions) {
     let mut rows = Vec::new();
     let plane = ControlPlane::start("bench", &[], scratch.clone());
-    let versions = Versions { kubernetes: plane.version(), kubectl: plane.kubectl_version() };
-    let bench = work::Bench { plane: &plane, programs, charts, rounds: arguments.rounds };
+    let versions = Versions {
+        kubernetes: plane.version(),
+        kubectl: plane.kubectl_version(),
+    };
+    let bench = work::Bench {
+        plane: &plane,
+        programs,
+        charts,
+        rounds: arguments.rounds,
+    };
     for (name, work) in work::ON_A_PLAIN_CONTROL_PLANE {
         if arguments.wants(name) {
             rows.extend(work(&bench));
@@ -91,7 +125,12 @@ fn run(arguments: &Arguments, programs: &Programs, charts: &Charts, scratch: Pat
     drop(plane);
     if arguments.wants("wait") {
         let plane = ControlPlane::start("bench-sim", &["--sim"], scratch);
-        rows.extend(work::wait(&work::Bench { plane: &plane, programs, charts, rounds: 1 }));
+        rows.extend(work::wait(&work::Bench {
+            plane: &plane,
+            programs,
+            charts,
+            rounds: 1,
+        }));
     }
     (rows, versions)
 }

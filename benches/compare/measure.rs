@@ -1,7 +1,7 @@
 //! Runs one program and tells its time, its processor time and its peak memory.
 //!
-//! It is run from a small process of its own (`compare measure ...`), because Linux counts the memory of whoever starts a program as that
-//! program's, until it has grown beyond it.
+//! It is run from a small process of its own (`compare measure ...`), because Linux counts the
+//! memory of whoever starts a program as that program's, until it has grown beyond it.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,13 +29,17 @@ pub struct Figure {
 
 /// `compare measure STDOUT STDERR PROGRAM ARGUMENT...`
 pub fn measure(words: Vec<String>) {
-    let [stdout, stderr, program, arguments @ ..] = &words[..] else { panic!("measure STDOUT STDERR PROGRAM ...") };
+    let [stdout, stderr, program, arguments @ ..] = &words[..] else {
+        panic!("measure STDOUT STDERR PROGRAM ...")
+    };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     command.stdout(File::create(stdout).expect("a file for its output"));
     command.stderr(File::create(stderr).expect("a file for its errors"));
     let began = Instant::now();
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
     let used = child.wait4().expect("a child of ours");
     let figure = Figure {
         seconds: began.elapsed().as_secs_f64(),
@@ -47,21 +51,35 @@ pub fn measure(words: Vec<String>) {
     println!("{}", serde_json::to_string(&figure).expect("plain data"));
 }
 
-/// Runs a program in `folder`, where its output is left as `stdout` and `stderr`; both are shown when it fails.
+/// Runs a program in `folder`, where its output is left as `stdout` and `stderr`; both are shown
+/// when it fails.
 pub fn run(command: &[OsString], environment: &[(&str, OsString)], folder: &Path) -> Figure {
     std::fs::create_dir_all(folder).expect("a folder for its output");
     let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
     let mut measured = Command::new(std::env::current_exe().expect("this program has a path"));
-    measured.arg("measure").args([&stdout, &stderr]).args(command).current_dir(folder);
+    measured
+        .arg("measure")
+        .args([&stdout, &stderr])
+        .args(command)
+        .current_dir(folder);
     measured.env_clear().env("HOME", folder);
     for name in ["PATH", "TMPDIR"] {
         measured.envs(std::env::var_os(name).map(|value| (name, value)));
     }
-    let output = measured.envs(environment.iter().cloned()).stderr(Stdio::inherit()).output().expect("this program starts");
+    let output = measured
+        .envs(environment.iter().cloned())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("this program starts");
     let figure: Figure = serde_json::from_slice(&output.stdout).expect("a figure");
     if figure.code != Some(0) {
         let text = |path| std::fs::read_to_string(path).unwrap_or_default();
-        eprintln!("{command:?} ended with {:?}\n{}{}", figure.code, text(stdout), text(stderr));
+        eprintln!(
+            "{command:?} ended with {:?}\n{}{}",
+            figure.code,
+            text(stdout),
+            text(stderr)
+        );
     }
     figure
 }

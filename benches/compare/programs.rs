@@ -32,14 +32,26 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The plugin is the release build that the Makefile lays beside (`PLUGIN` names another), Helm what `HELM` names or what
-    /// go.mod pins.
+    /// The plugin is the release build that the Makefile lays beside (`PLUGIN` names another), Helm
+    /// what `HELM` names or what go.mod pins.
     pub fn find() -> Programs {
-        let fabric = std::env::var_os("PLUGIN").map_or_else(|| repository().join("target/bench/kubectl-fabric"), PathBuf::from);
-        assert!(fabric.exists(), "no plugin at {}: run `make bench`", fabric.display());
+        let fabric = std::env::var_os("PLUGIN").map_or_else(
+            || repository().join("target/bench/kubectl-fabric"),
+            PathBuf::from,
+        );
+        assert!(
+            fabric.exists(),
+            "no plugin at {}: run `make bench`",
+            fabric.display()
+        );
         let helm_version = pinned_helm();
-        let helm = std::env::var_os("HELM").map_or_else(|| build_helm(&helm_version), PathBuf::from);
-        Programs { fabric, helm, helm_version }
+        let helm =
+            std::env::var_os("HELM").map_or_else(|| build_helm(&helm_version), PathBuf::from);
+        Programs {
+            fabric,
+            helm,
+            helm_version,
+        }
     }
 
     /// Size of the plugin in bytes.
@@ -54,28 +66,49 @@ fn peers() -> PathBuf {
 
 fn pinned_helm() -> String {
     let pins = fs::read_to_string(peers().join("go.mod")).expect("the list of peers");
-    let pin = pins.lines().find_map(|line| line.strip_prefix("require helm.sh/helm/v4 "));
+    let pin = pins
+        .lines()
+        .find_map(|line| line.strip_prefix("require helm.sh/helm/v4 "));
     pin.expect("Helm is pinned").to_owned()
 }
 
-/// Builds Helm as its releases are built (Makefile of helm/helm: no cgo, stripped), once per version.
+/// Builds Helm as its releases are built (Makefile of helm/helm: no cgo, stripped), once per
+/// version.
 fn build_helm(version: &str) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(dirs::home_dir()?.join(".cache")));
-    let folder = cache.expect("a home folder").join("kubectl-fabric/bench").join(format!("helm-{version}"));
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(dirs::home_dir()?.join(".cache")));
+    let folder = cache
+        .expect("a home folder")
+        .join("kubectl-fabric/bench")
+        .join(format!("helm-{version}"));
     let program = folder.join("helm");
     if !program.exists() {
         eprintln!("bench: building Helm {version}");
         fs::create_dir_all(&folder).expect("a folder in the cache");
-        go_build(&format!("-s -w -X helm.sh/helm/v4/internal/version.version={version}"), &program);
+        go_build(
+            &format!("-s -w -X helm.sh/helm/v4/internal/version.version={version}"),
+            &program,
+        );
     }
     program
 }
 
 fn go_build(stamp: &str, target: &Path) {
-    // Under a name of its own until it is whole: an interrupted build leaves nothing that looks finished.
+    // Under a name of its own until it is whole: an interrupted build leaves nothing that looks
+    // finished.
     let partial = target.with_extension("partial");
     let mut go = Command::new("go");
-    go.args(["build", "-buildvcs=false", "-trimpath", "-ldflags", stamp, "-o"]).arg(&partial).arg("helm.sh/helm/v4/cmd/helm");
+    go.args([
+        "build",
+        "-buildvcs=false",
+        "-trimpath",
+        "-ldflags",
+        stamp,
+        "-o",
+    ])
+    .arg(&partial)
+    .arg("helm.sh/helm/v4/cmd/helm");
     let built = go
         .current_dir(peers())
         .env("GOFLAGS", "")

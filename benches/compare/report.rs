@@ -32,7 +32,10 @@ pub enum Target {
 
 impl Row {
     pub fn figures(&self, side: Side) -> &[Figure] {
-        self.sides.iter().find(|(of, _)| *of == side).map_or(&[], |(_, figures)| figures)
+        self.sides
+            .iter()
+            .find(|(of, _)| *of == side)
+            .map_or(&[], |(_, figures)| figures)
     }
 
     /// The median of what `of` takes from each figure; absent when the side has none, or failed.
@@ -90,37 +93,87 @@ fn short(value: f64) -> String {
 }
 
 fn time(seconds: f64) -> String {
-    if seconds < 1.0 { format!("{} ms", short(seconds * 1000.0)) } else { format!("{} s", short(seconds)) }
+    if seconds < 1.0 {
+        format!("{} ms", short(seconds * 1000.0))
+    } else {
+        format!("{} s", short(seconds))
+    }
 }
 
 impl Target {
     /// The target in words, and what was reached of it (absent when that was not measured).
     fn judge(&self, row: &Row, rows: &[Row]) -> (String, Option<(String, bool)>) {
         let times = |words: &str, wanted: f64, reached: Option<f64>, least: bool| {
-            let judged = reached
-                .map(|reached| (format!("{} ×", short(reached)), if least { reached >= wanted } else { reached <= wanted }));
+            let judged = reached.map(|reached| {
+                (
+                    format!("{} ×", short(reached)),
+                    if least {
+                        reached >= wanted
+                    } else {
+                        reached <= wanted
+                    },
+                )
+            });
             (format!("{words} {wanted} ×"), judged)
         };
         match self {
-            Target::Faster(wanted) => times("Helm's time at least", *wanted, row.ratio(Side::Helm), true),
-            Target::OfFloor(wanted) => times("the floor at most", *wanted, row.ratio(Side::Floor).map(f64::recip), false),
+            Target::Faster(wanted) => {
+                times("Helm's time at least", *wanted, row.ratio(Side::Helm), true)
+            }
+            Target::OfFloor(wanted) => times(
+                "the floor at most",
+                *wanted,
+                row.ratio(Side::Floor).map(f64::recip),
+                false,
+            ),
             Target::OfRow(name, wanted) => {
-                let other = rows.iter().find(|row| row.work == *name).and_then(|row| row.seconds(Side::Fabric));
-                let reached = row.seconds(Side::Fabric).zip(other).map(|(own, other)| own / other);
-                times("a tenth of the objects' time at most", *wanted, reached, false)
+                let other = rows
+                    .iter()
+                    .find(|row| row.work == *name)
+                    .and_then(|row| row.seconds(Side::Fabric));
+                let reached = row
+                    .seconds(Side::Fabric)
+                    .zip(other)
+                    .map(|(own, other)| own / other);
+                times(
+                    "a tenth of the objects' time at most",
+                    *wanted,
+                    reached,
+                    false,
+                )
             }
             Target::Peak(wanted) => {
-                let (unit, name) = if wanted % (1 << 20) == 0 { ((1 << 20) as f64, "MiB") } else { (1e6, "MB") };
-                let (wanted, peak) = (*wanted as f64 / unit, row.peak(Side::Fabric).map(|peak| peak * (1 << 20) as f64 / unit));
-                (format!("below {wanted} {name}"), peak.map(|peak| (format!("{} {name}", short(peak)), peak < wanted)))
+                let (unit, name) = if wanted % (1 << 20) == 0 {
+                    ((1 << 20) as f64, "MiB")
+                } else {
+                    (1e6, "MB")
+                };
+                let (wanted, peak) = (
+                    *wanted as f64 / unit,
+                    row.peak(Side::Fabric)
+                        .map(|peak| peak * (1 << 20) as f64 / unit),
+                );
+                (
+                    format!("below {wanted} {name}"),
+                    peak.map(|peak| (format!("{} {name}", short(peak)), peak < wanted)),
+                )
             }
             Target::Requests(wanted) => {
-                let judged = row.requests(Side::Fabric).map(|count| (format!("{count}"), count < *wanted as f64));
+                let judged = row
+                    .requests(Side::Fabric)
+                    .map(|count| (format!("{count}"), count < *wanted as f64));
                 (format!("fewer than {wanted} requests"), judged)
             }
             Target::NoFailure => {
-                let failed = row.figures(Side::Fabric).iter().filter(|figure| figure.code != Some(0)).count();
-                ("no run fails".to_owned(), Some((format!("{failed} failed"), failed == 0)))
+                let failed = row
+                    .figures(Side::Fabric)
+                    .iter()
+                    .filter(|figure| figure.code != Some(0))
+                    .count();
+                (
+                    "no run fails".to_owned(),
+                    Some((format!("{failed} failed"), failed == 0)),
+                )
             }
         }
     }
@@ -148,27 +201,50 @@ fn times(rows: &[Row]) -> String {
                 (None, None) => String::new(),
             }
         };
-        let ratio = |ratio: Option<f64>| ratio.map(|ratio| format!("**{}**", short(ratio))).unwrap_or_default();
-        let cells = [Side::Fabric, Side::Helm, Side::Kubectl, Side::Floor].map(cell).join(" | ");
-        let ratios =
-            [row.ratio(Side::Helm), row.ratio(Side::Kubectl), row.ratio(Side::Floor).map(f64::recip)].map(ratio).join(" | ");
-        writeln!(table, "| {} | {cells} | {ratios} |", row.work).expect("a String takes every write");
+        let ratio = |ratio: Option<f64>| {
+            ratio
+                .map(|ratio| format!("**{}**", short(ratio)))
+                .unwrap_or_default()
+        };
+        let cells = [Side::Fabric, Side::Helm, Side::Kubectl, Side::Floor]
+            .map(cell)
+            .join(" | ");
+        let ratios = [
+            row.ratio(Side::Helm),
+            row.ratio(Side::Kubectl),
+            row.ratio(Side::Floor).map(f64::recip),
+        ]
+        .map(ratio)
+        .join(" | ");
+        writeln!(table, "| {} | {cells} | {ratios} |", row.work)
+            .expect("a String takes every write");
     }
     table
 }
 
 fn targets(rows: &[Row]) -> String {
-    let mut table = String::from("## Targets\n\n| work | target | reached | |\n|---|---|---|---|\n");
+    let mut table =
+        String::from("## Targets\n\n| work | target | reached | |\n|---|---|---|---|\n");
     for row in rows {
         for target in &row.targets {
             let (words, judged) = target.judge(row, rows);
             let (reached, met) = judged.unwrap_or_default();
-            let limit = match (target, row.seconds(Side::Helm).zip(row.seconds(Side::Floor))) {
-                (Target::Faster(_), Some((helm, floor))) if !met => format!(": the floor is {} ×", short(helm / floor)),
+            let limit = match (
+                target,
+                row.seconds(Side::Helm).zip(row.seconds(Side::Floor)),
+            ) {
+                (Target::Faster(_), Some((helm, floor))) if !met => {
+                    format!(": the floor is {} ×", short(helm / floor))
+                }
                 _ => String::new(),
             };
-            writeln!(table, "| {} | {words} | {reached} | {}{limit} |", row.work, if met { "met" } else { "**missed**" })
-                .expect("a String takes every write");
+            writeln!(
+                table,
+                "| {} | {words} | {reached} | {}{limit} |",
+                row.work,
+                if met { "met" } else { "**missed**" }
+            )
+            .expect("a String takes every write");
         }
     }
     table
@@ -182,9 +258,12 @@ fn memory(rows: &[Row]) -> String {
     for row in rows {
         let cell = |side| {
             let used = row.peak(side).zip(row.median(side, |figure| figure.cpu));
-            used.map(|(peak, cpu)| format!("{} MiB, {}", short(peak), time(cpu))).unwrap_or_default()
+            used.map(|(peak, cpu)| format!("{} MiB, {}", short(peak), time(cpu)))
+                .unwrap_or_default()
         };
-        let cells = [Side::Fabric, Side::Helm, Side::Kubectl, Side::Floor].map(cell).join(" | ");
+        let cells = [Side::Fabric, Side::Helm, Side::Kubectl, Side::Floor]
+            .map(cell)
+            .join(" | ");
         writeln!(table, "| {} | {cells} |", row.work).expect("a String takes every write");
     }
     table
@@ -194,9 +273,14 @@ fn requests(rows: &[Row]) -> String {
     let mut table = String::from(
         "## Requests\n\nFrom the API server's audit log, by verb.\n\n| work | kubectl fabric | Helm | kubectl apply |\n|---|---|---|---|\n",
     );
-    for row in rows.iter().filter(|row| row.requests(Side::Fabric).is_some_and(|count| count > 0.0)) {
+    for row in rows
+        .iter()
+        .filter(|row| row.requests(Side::Fabric).is_some_and(|count| count > 0.0))
+    {
         let cell = |side| row.figures(side).first().map(verbs).unwrap_or_default();
-        let cells = [Side::Fabric, Side::Helm, Side::Kubectl].map(cell).join(" | ");
+        let cells = [Side::Fabric, Side::Helm, Side::Kubectl]
+            .map(cell)
+            .join(" | ");
         writeln!(table, "| {} | {cells} |", row.work).expect("a String takes every write");
     }
     table
@@ -206,8 +290,15 @@ fn requests(rows: &[Row]) -> String {
 fn verbs(figure: &Figure) -> String {
     let mut counts: Vec<(&String, &u64)> = figure.requests.iter().collect();
     counts.sort_by(|one, other| other.1.cmp(one.1));
-    let each: Vec<String> = counts.iter().map(|(verb, count)| format!("{verb} {}", thousands(**count))).collect();
-    format!("**{}**: {}", thousands(figure.requests.values().sum()), each.join(", "))
+    let each: Vec<String> = counts
+        .iter()
+        .map(|(verb, count)| format!("{verb} {}", thousands(**count)))
+        .collect();
+    format!(
+        "**{}**: {}",
+        thousands(figure.requests.values().sum()),
+        each.join(", ")
+    )
 }
 
 /// Between these lines docs/benchmarks.md is written by this program.
@@ -221,11 +312,24 @@ pub struct Versions {
 }
 
 /// Writes the measured part of docs/benchmarks.md. What takes milliseconds was run `short` times.
-pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }: &Versions, rounds: usize, short: usize) {
+pub fn write(
+    rows: &[Row],
+    programs: &Programs,
+    Versions {
+        kubernetes,
+        kubectl,
+    }: &Versions,
+    rounds: usize,
+    short: usize,
+) {
     let page = repository().join("docs/benchmarks.md");
     let text = fs::read_to_string(&page).expect("docs/benchmarks.md");
-    let (before, rest) = text.split_once(BEGIN).expect("the page says where its figures begin");
-    let (_, after) = rest.split_once(END).expect("the page says where its figures end");
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .expect("the page says where its figures begin");
+    let (_, after) = rest
+        .split_once(END)
+        .expect("the page says where its figures end");
     let measured = format!(
         "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubectl}, Helm {}, kubectl fabric {}; \
          {rounds} rounds, each side in turn. What takes milliseconds, and the install beside the floor, was run {short} times; \
@@ -236,5 +340,6 @@ pub fn write(rows: &[Row], programs: &Programs, Versions { kubernetes, kubectl }
         env!("CARGO_PKG_VERSION"),
         tables(rows),
     );
-    fs::write(&page, format!("{before}{BEGIN}\n{measured}\n{END}{after}")).expect("docs/benchmarks.md");
+    fs::write(&page, format!("{before}{BEGIN}\n{measured}\n{END}{after}"))
+        .expect("docs/benchmarks.md");
 }

@@ -1,5 +1,5 @@
-//! A chart from a `.tgz`: as the bytes stand if they are gzip; else they are taken for a tar, whose checksums are put right and which is
-//! compressed here, because no fuzzer guesses either.
+//! A chart from a `.tgz`: as the bytes stand if they are gzip; else they are taken for a tar, whose
+//! checksums are put right and which is compressed here, because no fuzzer guesses either.
 
 use flate2::{Compression, write::GzEncoder};
 use kubectl_fabric::chart::{Chart, Files, Origin, repository};
@@ -17,7 +17,9 @@ pub fn check(data: &[u8]) {
         false => repository::unpack(&gzip(&with_checksums(data)), "fuzz.tgz"),
     };
     let Ok(files) = unpacked else { return };
-    assert!(files.len() <= MAX_FILES && files.values().map(Vec::len).sum::<usize>() <= MAX_UNPACKED);
+    assert!(
+        files.len() <= MAX_FILES && files.values().map(Vec::len).sum::<usize>() <= MAX_UNPACKED
+    );
     for name in files.keys() {
         stays_inside(name);
     }
@@ -26,9 +28,14 @@ pub fn check(data: &[u8]) {
         Ok(&files),
         "what was unpacked is packed and unpacked again"
     );
-    if let Ok(chart) = Chart::from_files(files.clone(), Origin::Path("fuzz.tgz".into()), "fuzz.tgz") {
+    if let Ok(chart) = Chart::from_files(files.clone(), Origin::Path("fuzz.tgz".into()), "fuzz.tgz")
+    {
         assert_eq!(chart.files, files);
-        assert!(!chart.metadata.name.is_empty() && !chart.metadata.name.contains(['/', '\\']), "{:?}", chart.metadata.name);
+        assert!(
+            !chart.metadata.name.is_empty() && !chart.metadata.name.contains(['/', '\\']),
+            "{:?}",
+            chart.metadata.name
+        );
         assert!(files.contains_key("Chart.yaml"));
     }
 }
@@ -52,8 +59,14 @@ fn with_checksums(data: &[u8]) -> Vec<u8> {
             block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         }
         let header = tar::Header::from_byte_slice(&tar[at..at + BLOCK]);
-        let content = header.entry_size().ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
-        at = at.saturating_add(BLOCK).saturating_add(content.min(tar.len()).next_multiple_of(BLOCK));
+        let content = header
+            .entry_size()
+            .ok()
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(0);
+        at = at
+            .saturating_add(BLOCK)
+            .saturating_add(content.min(tar.len()).next_multiple_of(BLOCK));
     }
     tar
 }
@@ -64,7 +77,8 @@ fn pack(files: &Files) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, format!("top/{name}"), content.as_slice()).expect("a plain path is a name in a tar");
+        tar.append_data(&mut header, format!("top/{name}"), content.as_slice())
+            .expect("a plain path is a name in a tar");
     }
     gzip(&tar.into_inner().expect("memory takes every byte"))
 }

@@ -1,7 +1,8 @@
-//! Certificates and keys: one file of a crypto-config folder, or one entry of the user's Secrets, is what the input says.
+//! Certificates and keys: one file of a crypto-config folder, or one entry of the user's Secrets,
+//! is what the input says.
 //!
-//! The first byte chooses the file or the entry; the second what is done with it, and whether the rest is its content as it stands, or DER
-//! that becomes PEM here.
+//! The first byte chooses the file or the entry; the second what is done with it, and whether the
+//! rest is its content as it stands, or DER that becomes PEM here.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use kubectl_fabric::identity::{self, Custody, Node, NodeRole, Organization, Plan, Source};
@@ -14,7 +15,9 @@ type Files = BTreeMap<String, Vec<u8>>;
 type Secrets = BTreeMap<String, Value>;
 
 pub fn check(data: &[u8]) {
-    let [which, form, rest @ ..] = data else { return };
+    let [which, form, rest @ ..] = data else {
+        return;
+    };
     let content = match form % 3 {
         0 => rest.to_vec(),
         1 => pem("CERTIFICATE", rest),
@@ -32,15 +35,28 @@ pub fn check(data: &[u8]) {
 /// A folder is refused, or its Secrets are made and the same folder fits them from then on.
 fn in_a_folder(which: usize, content: &[u8], custody: Custody) {
     let mut files = crypto_config().clone();
-    let path = files.keys().nth(which % files.len()).cloned().expect("the folder holds files");
+    let path = files
+        .keys()
+        .nth(which % files.len())
+        .cloned()
+        .expect("the folder holds files");
     files.insert(path.clone(), content.to_vec());
-    let source = Source::CryptoConfig { folder: "crypto-config".into(), files };
+    let source = Source::CryptoConfig {
+        folder: "crypto-config".into(),
+        files,
+    };
     let organization = organization(custody, 1);
     match identity::plan(&organization, &BTreeMap::new(), &source, now()) {
         Ok(plan) => {
             let again = identity::plan(&organization, &by_name(&plan), &source, now());
-            let again = again.unwrap_or_else(|error| panic!("{path}: the Secrets made of a folder do not fit it: {error}"));
-            assert!(again.create.is_empty(), "{path}: made once more: {:?}", again.create.len());
+            let again = again.unwrap_or_else(|error| {
+                panic!("{path}: the Secrets made of a folder do not fit it: {error}")
+            });
+            assert!(
+                again.create.is_empty(),
+                "{path}: made once more: {:?}",
+                again.create.len()
+            );
         }
         // The name of the authority's file in config.yaml is shown.
         Err(error) if !path.ends_with("config.yaml") => hides(&error.to_string(), content),
@@ -51,8 +67,16 @@ fn in_a_folder(which: usize, content: &[u8], custody: Custody) {
 /// The user's Secrets are refused or taken; nothing is made in their place.
 fn in_a_secret_of_the_user(which: usize, content: &[u8]) {
     let secrets = made_but_for(which, content);
-    let custody = Custody::User { names: BTreeMap::new(), mounted: mounted() };
-    match identity::plan(&organization(custody, 1), &secrets, &Source::Generate, now()) {
+    let custody = Custody::User {
+        names: BTreeMap::new(),
+        mounted: mounted(),
+    };
+    match identity::plan(
+        &organization(custody, 1),
+        &secrets,
+        &Source::Generate,
+        now(),
+    ) {
         Ok(plan) => assert!(plan.create.is_empty(), "entry {which}: something is made"),
         Err(error) => hides(&error.to_string(), content),
     }
@@ -61,8 +85,18 @@ fn in_a_secret_of_the_user(which: usize, content: &[u8]) {
 /// Ours are extended for a new node, or it is refused; none is made anew.
 fn in_a_secret_of_ours(which: usize, content: &[u8]) {
     let secrets = made_but_for(which, content);
-    match identity::plan(&organization(Custody::Program, 2), &secrets, &Source::Generate, now()) {
-        Ok(plan) => assert!(plan.create.iter().all(|object| !secrets.contains_key(&object.key.name)), "entry {which}: re-made"),
+    match identity::plan(
+        &organization(Custody::Program, 2),
+        &secrets,
+        &Source::Generate,
+        now(),
+    ) {
+        Ok(plan) => assert!(
+            plan.create
+                .iter()
+                .all(|object| !secrets.contains_key(&object.key.name)),
+            "entry {which}: re-made"
+        ),
         Err(error) => hides(&error.to_string(), content),
     }
 }
@@ -70,9 +104,13 @@ fn in_a_secret_of_ours(which: usize, content: &[u8]) {
 /// The Secrets of an organization with another content in one entry.
 fn made_but_for(which: usize, content: &[u8]) -> Secrets {
     let mut secrets = made().clone();
-    let entries: Vec<(String, String)> = secrets.iter().flat_map(|(name, body)| keys(name, body)).collect();
+    let entries: Vec<(String, String)> = secrets
+        .iter()
+        .flat_map(|(name, body)| keys(name, body))
+        .collect();
     let (name, key) = &entries[which % entries.len()];
-    secrets.get_mut(name).expect("one of them")["data"][key] = BASE64_STANDARD.encode(content).into();
+    secrets.get_mut(name).expect("one of them")["data"][key] =
+        BASE64_STANDARD.encode(content).into();
     secrets
 }
 
@@ -95,8 +133,11 @@ fn pem(label: &str, der: &[u8]) -> Vec<u8> {
 }
 
 fn organization(custody: Custody, peers: usize) -> Organization {
-    let node =
-        |name: String| Node { advertised: vec![format!("{name}.org1")], hosts: vec![format!("{name}.org1"), name.clone()], name };
+    let node = |name: String| Node {
+        advertised: vec![format!("{name}.org1")],
+        hosts: vec![format!("{name}.org1"), name.clone()],
+        name,
+    };
     Organization {
         release: "org1".into(),
         namespace: "org1".into(),
@@ -111,16 +152,24 @@ fn organization(custody: Custody, peers: usize) -> Organization {
 }
 
 fn mounted() -> std::collections::BTreeSet<String> {
-    identity::secret_names(&organization(Custody::Program, 1)).into_iter().collect()
+    identity::secret_names(&organization(Custody::Program, 1))
+        .into_iter()
+        .collect()
 }
 
 fn keys(name: &str, secret: &Value) -> Vec<(String, String)> {
-    let data = secret["data"].as_object().into_iter().flat_map(|data| data.keys());
+    let data = secret["data"]
+        .as_object()
+        .into_iter()
+        .flat_map(|data| data.keys());
     data.map(|key| (name.to_owned(), key.clone())).collect()
 }
 
 fn by_name(plan: &Plan) -> Secrets {
-    plan.create.iter().map(|object| (object.key.name.clone(), object.body.clone())).collect()
+    plan.create
+        .iter()
+        .map(|object| (object.key.name.clone(), object.body.clone()))
+        .collect()
 }
 
 /// Within the validity of the fixtures' certificates, and of those made here.
@@ -131,12 +180,18 @@ fn now() -> jiff::Timestamp {
 fn made() -> &'static Secrets {
     static MADE: OnceLock<Secrets> = OnceLock::new();
     MADE.get_or_init(|| {
-        let plan = identity::plan(&organization(Custody::Program, 1), &BTreeMap::new(), &Source::Generate, now());
+        let plan = identity::plan(
+            &organization(Custody::Program, 1),
+            &BTreeMap::new(),
+            &Source::Generate,
+            now(),
+        );
         by_name(&plan.expect("identities are made"))
     })
 }
 
-/// The files of org1 that cryptogen 2.5.16 made, those that are asked for: no second peer and no User1.
+/// The files of org1 that cryptogen 2.5.16 made, those that are asked for: no second peer and no
+/// User1.
 fn crypto_config() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
@@ -151,7 +206,10 @@ fn crypto_config() -> &'static Files {
 /// Beside this package or above it: the targets and the test are of two packages.
 fn fixtures() -> PathBuf {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    above.map(|folder| folder.join("tests/fixtures")).find(|folder| folder.is_dir()).expect("tests/fixtures")
+    above
+        .map(|folder| folder.join("tests/fixtures"))
+        .find(|folder| folder.is_dir())
+        .expect("tests/fixtures")
 }
 
 fn read(top: &Path, folder: &Path, files: &mut Files) {
@@ -160,7 +218,11 @@ fn read(top: &Path, folder: &Path, files: &mut Files) {
         if path.is_dir() {
             read(top, &path, files);
         } else {
-            let name = path.strip_prefix(top).expect("below the top").to_str().expect("UTF-8");
+            let name = path
+                .strip_prefix(top)
+                .expect("below the top")
+                .to_str()
+                .expect("UTF-8");
             files.insert(name.to_owned(), std::fs::read(&path).expect("a file"));
         }
     }

@@ -1,5 +1,5 @@
-//! What must hold for any input: one module per fuzz target, whose `check` panics where it does not. The targets feed it what a fuzzer
-//! makes up, and tests/fuzz_seeds.rs the seeds.
+//! What must hold for any input: one module per fuzz target, whose `check` panics where it does
+//! not. The targets feed it what a fuzzer makes up, and tests/fuzz_seeds.rs the seeds.
 
 pub mod archives;
 pub mod certificates;
@@ -20,12 +20,16 @@ pub const TARGETS: [Target; 6] = [
     ("yaml", yaml::check),
 ];
 
-/// Stands where a value stands, and never in an error. Chosen so that no text of the program holds it.
+/// Stands where a value stands, and never in an error. Chosen so that no text of the program holds
+/// it.
 const MARKER: &str = "c4n4ry";
 
 fn hides_the_marker(shown: impl std::fmt::Display, input: &str) {
     let shown = shown.to_string();
-    assert!(!shown.contains(MARKER), "a value is shown for {input:?}:\n{shown}");
+    assert!(
+        !shown.contains(MARKER),
+        "a value is shown for {input:?}:\n{shown}"
+    );
 }
 
 /// The parts of an input that is several texts: they stand apart by a line of one `%`.

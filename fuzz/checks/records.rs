@@ -1,7 +1,7 @@
 //! Release records as the cluster may give them back: whole, damaged, or made up.
 //!
-//! An input is a payload as it stands in a record (gzip), or texts of JSON that are packed here: payload, state, companion Secret, and
-//! the metadata of the record's ConfigMap.
+//! An input is a payload as it stands in a record (gzip), or texts of JSON that are packed here:
+//! payload, state, companion Secret, and the metadata of the record's ConfigMap.
 
 use super::parts;
 use flate2::{Compression, write::GzEncoder};
@@ -20,7 +20,9 @@ pub fn check(data: &[u8]) {
         }
         return;
     }
-    let Some([payload, state_text, secrets, metadata]) = parts(data) else { return };
+    let Some([payload, state_text, secrets, metadata]) = parts(data) else {
+        return;
+    };
     let read_state: State = codec::unpack(&gzip(state_text)).unwrap_or_else(|_| state());
     let secrets: Option<Secrets> = codec::unpack(&gzip(secrets)).ok();
     let packed = gzip(payload);
@@ -37,19 +39,34 @@ pub fn check(data: &[u8]) {
 
 /// What is written is read back, and nothing secret stands outside the companion Secret.
 fn comes_back(record: &Record) {
-    // A `~` that escapes nothing (RFC 6901) lets two pointers lead to one node; no schema makes such.
-    if record.secret_paths.iter().any(|pointer| pointer.replace("~0", "").replace("~1", "").contains('~')) {
+    // A `~` that escapes nothing (RFC 6901) lets two pointers lead to one node; no schema makes
+    // such.
+    if record
+        .secret_paths
+        .iter()
+        .any(|pointer| pointer.replace("~0", "").replace("~1", "").contains('~'))
+    {
         return;
     }
     let (payload, secrets) = codec::encode(record, "key").expect("it was read");
-    let secrets: Secrets = codec::unpack(&codec::pack(&secrets)).expect("what was packed is unpacked");
-    let read = codec::decode_whole(summary(), &payload, state(), Some(&secrets)).expect("what was written is read");
+    let secrets: Secrets =
+        codec::unpack(&codec::pack(&secrets)).expect("what was packed is unpacked");
+    let read = codec::decode_whole(summary(), &payload, state(), Some(&secrets))
+        .expect("what was written is read");
     assert!(same(&read, record), "wrote {record:?}\nread {read:?}");
-    let masked = codec::decode_whole(summary(), &payload, state(), None).expect("what was written is read without its secrets");
+    let masked = codec::decode_whole(summary(), &payload, state(), None)
+        .expect("what was written is read without its secrets");
     for pointer in &record.secret_paths {
-        for (tree, masked) in [(&record.user_values, &masked.user_values), (&record.computed_values, &masked.computed_values)] {
+        for (tree, masked) in [
+            (&record.user_values, &masked.user_values),
+            (&record.computed_values, &masked.computed_values),
+        ] {
             if let Some(secret) = tree.pointer(pointer) {
-                assert_ne!(masked.pointer(pointer), Some(secret), "{pointer:?} is not masked");
+                assert_ne!(
+                    masked.pointer(pointer),
+                    Some(secret),
+                    "{pointer:?} is not masked"
+                );
             }
         }
     }
@@ -66,26 +83,41 @@ fn same(one: &Record, other: &Record) -> bool {
         && one.guard == other.guard
 }
 
-/// A payload that is cut off is an error; one with a byte changed is an error, or the byte meant nothing (gzip's header has such).
+/// A payload that is cut off is an error; one with a byte changed is an error, or the byte meant
+/// nothing (gzip's header has such).
 fn damage_is_seen(record: &Record, seed: usize) {
     let (mut payload, _) = codec::encode(record, "key").expect("it was read");
-    let whole = codec::decode_whole(summary(), &payload, state(), None).expect("what was written is read");
+    let whole =
+        codec::decode_whole(summary(), &payload, state(), None).expect("what was written is read");
     let at = seed.wrapping_mul(7919) % payload.len();
-    assert!(codec::decode_whole(summary(), &payload[..at], state(), None).is_err(), "cut off at {at} of {}", payload.len());
+    assert!(
+        codec::decode_whole(summary(), &payload[..at], state(), None).is_err(),
+        "cut off at {at} of {}",
+        payload.len()
+    );
     payload[at] ^= 1 << (seed % 8);
     if let Ok(read) = codec::decode_whole(summary(), &payload, state(), None) {
-        assert!(same(&read, &whole), "a byte changed at {at} of {}", payload.len());
+        assert!(
+            same(&read, &whole),
+            "a byte changed at {at} of {}",
+            payload.len()
+        );
     }
 }
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes()).expect("memory takes every byte");
+    encoder
+        .write_all(text.as_bytes())
+        .expect("memory takes every byte");
     encoder.finish().expect("memory takes every byte")
 }
 
 fn state() -> State {
-    State { inventory: Vec::new(), outcome: None }
+    State {
+        inventory: Vec::new(),
+        outcome: None,
+    }
 }
 
 fn summary() -> Summary {

@@ -10,11 +10,16 @@ pub fn check(data: &[u8]) {
     match (read, yaml::parse_stream_with_positions(text, "fuzz.yaml")) {
         (Ok(documents), Ok(located)) => {
             let values: Vec<&Value> = documents.iter().map(|document| &document.value).collect();
-            assert_eq!(values, located.iter().map(|(value, _)| value).collect::<Vec<_>>(), "{text:?}");
+            assert_eq!(
+                values,
+                located.iter().map(|(value, _)| value).collect::<Vec<_>>(),
+                "{text:?}"
+            );
             ranges_follow_each_other(text, &documents);
             values.into_iter().for_each(written_is_read);
         }
-        // The walk over the events knows less syntax than the reader. What is YAML and has no meaning is refused by both, and with a hint.
+        // The walk over the events knows less syntax than the reader. What is YAML and has no
+        // meaning is refused by both, and with a hint.
         (Ok(_), Err(error)) => {
             let error = error.to_string();
             assert!(
@@ -33,7 +38,10 @@ pub fn check(data: &[u8]) {
 fn ranges_follow_each_other(text: &str, documents: &[Document]) {
     let mut end = 0;
     for Document { range, .. } in documents {
-        assert!(end <= range.start && text.get(range.clone()).is_some(), "{text:?}: {range:?}");
+        assert!(
+            end <= range.start && text.get(range.clone()).is_some(),
+            "{text:?}: {range:?}"
+        );
         end = range.end;
     }
 }
@@ -41,18 +49,25 @@ fn ranges_follow_each_other(text: &str, documents: &[Document]) {
 /// What is written is the same value to this reader and to another one.
 fn written_is_read(value: &Value) {
     let text = yaml::emit(value);
-    let again = yaml::parse(&text, "written.yaml").unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let again =
+        yaml::parse(&text, "written.yaml").unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(&again, value, "{text}");
     match serde_saphyr::from_str::<Value>(&text) {
         Ok(other) => assert_eq!(&other, value, "{text}"),
         // It has limits of its own: 64 levels, so many nodes.
-        Err(error) => assert!(error.to_string().contains("budget breached"), "{error}\n{text}"),
+        Err(error) => assert!(
+            error.to_string().contains("budget breached"),
+            "{error}\n{text}"
+        ),
     }
 }
 
 /// What stands at the place of a value is in no error, whatever stands before it.
 fn values_are_hidden(text: &str) {
-    for text in [format!("{text} {MARKER}\nafter: {MARKER}\n"), format!("{text}\nafter: {MARKER}\nafter: {MARKER}\n")] {
+    for text in [
+        format!("{text} {MARKER}\nafter: {MARKER}\n"),
+        format!("{text}\nafter: {MARKER}\nafter: {MARKER}\n"),
+    ] {
         if let Err(error) = yaml::parse_stream(&text, "fuzz.yaml") {
             hides_the_marker(error, &text);
         }

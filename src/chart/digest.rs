@@ -1,15 +1,17 @@
-//! Which files make up a chart, and the digest over them. The build script includes this file too, so that an embedded chart and
-//! the same chart in a folder have one digest.
+//! Which files make up a chart, and the digest over them. The build script includes this file too,
+//! so that an embedded chart and the same chart in a folder have one digest.
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Whether a file belongs to a chart. Hidden files (`.git/`, `.DS_Store`) are the folder's owner's, not the chart's.
+/// Whether a file belongs to a chart. Hidden files (`.git/`, `.DS_Store`) are the folder's owner's,
+/// not the chart's.
 pub fn belongs(path: &str) -> bool {
     !path.split('/').any(|part| part.starts_with('.'))
 }
 
-/// The digest of a chart's files: SHA-256, lower-case hex. Order and origin do not matter, names and contents do.
+/// The digest of a chart's files: SHA-256, lower-case hex. Order and origin do not matter, names
+/// and contents do.
 pub fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hash = Sha256::new();
     // Lengths go first, so that no two different charts feed the same bytes.
@@ -21,5 +23,8 @@ pub fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
         feed(name.as_bytes());
         feed(content);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

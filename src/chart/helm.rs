@@ -22,21 +22,28 @@ const BEGINNINGS: [&str; 13] = [
 
 /// The number of the first line that holds an action of a Go template.
 pub fn first_line(text: &str) -> Option<usize> {
-    text.lines().position(|line| line.split("{{").skip(1).any(is_go_action)).map(|index| index + 1)
+    text.lines()
+        .position(|line| line.split("{{").skip(1).any(is_go_action))
+        .map(|index| index + 1)
 }
 
 /// Whether this stands after `{{` in Go: `.Values.name }}`, `- range .Values.peers }}`, `end }}`.
 fn is_go_action(after: &str) -> bool {
     let action = after.strip_prefix('-').unwrap_or(after).trim_start();
-    let is_field = action.strip_prefix('.').is_some_and(|field| field.starts_with(|c: char| c.is_alphabetic() || c == ' '));
+    let is_field = action
+        .strip_prefix('.')
+        .is_some_and(|field| field.starts_with(|c: char| c.is_alphabetic() || c == ' '));
     is_field
-        || BEGINNINGS.iter().any(|beginning| match action.strip_prefix(beginning) {
-            // A variable of Jinja may be called `ending`.
-            Some(rest) if matches!(*beginning, "else" | "end") => {
-                rest.trim_start_matches([' ', '-']).starts_with("}}") || rest.starts_with(" if ")
-            }
-            rest => rest.is_some(),
-        })
+        || BEGINNINGS
+            .iter()
+            .any(|beginning| match action.strip_prefix(beginning) {
+                // A variable of Jinja may be called `ending`.
+                Some(rest) if matches!(*beginning, "else" | "end") => {
+                    rest.trim_start_matches([' ', '-']).starts_with("}}")
+                        || rest.starts_with(" if ")
+                }
+                rest => rest.is_some(),
+            })
 }
 
 #[cfg(test)]

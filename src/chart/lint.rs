@@ -1,7 +1,8 @@
-//! What is wrong with a chart: Helm's rules that apply here, and the mistakes that only show in what it renders to.
+//! What is wrong with a chart: Helm's rules that apply here, and the mistakes that only show in
+//! what it renders to.
 //!
-//! What keeps a chart from being read or rendered at all is an error of those rooms; this one turns it into a finding and looks
-//! further where it can.
+//! What keeps a chart from being read or rendered at all is an error of those rooms; this one turns
+//! it into a finding and looks further where it can.
 
 use super::{Chart, helm};
 use crate::error::{Error, nearest};
@@ -81,8 +82,11 @@ const REMOVED: [(&str, &str); 21] = [
     ("flowcontrol.apiserver.k8s.io/v1beta3", "1.32"),
 ];
 
-/// Files that hold other files. They are read, kept and sent with the chart, and no template can use what is in them.
-const ARCHIVES: [&str; 8] = [".tgz", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z"];
+/// Files that hold other files. They are read, kept and sent with the chart, and no template can
+/// use what is in them.
+const ARCHIVES: [&str; 8] = [
+    ".tgz", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z",
+];
 
 /// Folders of Helm's charts, with what to do instead.
 const FOLDERS: [(&str, &str); 2] = [
@@ -90,18 +94,27 @@ const FOLDERS: [(&str, &str); 2] = [
         "crds/",
         "nothing in this folder is applied: a custom resource definition is a template, or belongs to a release of its own",
     ),
-    ("charts/", "nothing in this folder is applied: install each chart as a release of its own"),
+    (
+        "charts/",
+        "nothing in this folder is applied: install each chart as a release of its own",
+    ),
 ];
 
-/// What came of a chart: what it rendered to, or the error, with the file that is to blame when the error names none of the chart's.
+/// What came of a chart: what it rendered to, or the error, with the file that is to blame when the
+/// error names none of the chart's.
 pub type Rendered<'a> = Result<&'a Output, (&'static str, &'a Error)>;
 
-/// Everything there is to say about a chart and what it rendered to, in the order of its files. A finding that concerns several
-/// objects of one template line is said once. `warnings` are those of merging the values.
+/// Everything there is to say about a chart and what it rendered to, in the order of its files. A
+/// finding that concerns several objects of one template line is said once. `warnings` are those of
+/// merging the values.
 pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Finding> {
     let mut findings = chart_yaml(chart);
     findings.extend(values_yaml(chart));
-    findings.extend(warnings.iter().map(|warning| finding(Severity::Warning, "values.yaml", warning)));
+    findings.extend(
+        warnings
+            .iter()
+            .map(|warning| finding(Severity::Warning, "values.yaml", warning)),
+    );
     findings.extend(files(chart));
     let of_helm = go_templates(chart);
     match rendered {
@@ -112,7 +125,9 @@ pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Findi
     }
     findings.extend(of_helm);
     let mut seen = BTreeSet::new();
-    findings.retain(|finding| seen.insert((finding.path.clone(), finding.line, finding.message.clone())));
+    findings.retain(|finding| {
+        seen.insert((finding.path.clone(), finding.line, finding.message.clone()))
+    });
     findings
 }
 
@@ -122,7 +137,12 @@ pub fn unreadable(error: &Error) -> Finding {
 }
 
 fn finding(severity: Severity, path: &str, message: impl Into<String>) -> Finding {
-    Finding { severity, path: path.to_owned(), message: message.into(), line: None }
+    Finding {
+        severity,
+        path: path.to_owned(),
+        message: message.into(),
+        line: None,
+    }
 }
 
 /// An error as a finding, at the file of the chart that it names first.
@@ -133,7 +153,10 @@ fn of_error(chart: &Chart, error: &Error, path: &str) -> Finding {
         chart.files.contains_key(file).then_some((file, place.line))
     });
     let (path, line) = place.unwrap_or((path, None));
-    Finding { line, ..finding(Severity::Error, path, error.to_string()) }
+    Finding {
+        line,
+        ..finding(Severity::Error, path, error.to_string())
+    }
 }
 
 fn chart_yaml(chart: &Chart) -> Vec<Finding> {
@@ -141,22 +164,39 @@ fn chart_yaml(chart: &Chart) -> Vec<Finding> {
     let about = |severity, message: String| finding(severity, "Chart.yaml", message);
     let mut findings = Vec::new();
     if metadata.description.trim().is_empty() {
-        findings.push(about(Severity::Info, "a description is recommended".to_owned()));
+        findings.push(about(
+            Severity::Info,
+            "a description is recommended".to_owned(),
+        ));
     }
     if metadata.app_version.is_empty() {
-        findings.push(about(Severity::Info, "appVersion, the version of Fabric, is recommended".to_owned()));
+        findings.push(about(
+            Severity::Info,
+            "appVersion, the version of Fabric, is recommended".to_owned(),
+        ));
     }
     if metadata.deprecated {
-        findings.push(about(Severity::Warning, "the chart is deprecated".to_owned()));
+        findings.push(about(
+            Severity::Warning,
+            "the chart is deprecated".to_owned(),
+        ));
     }
     let fields = metadata.raw.as_object().into_iter().flatten();
     for (field, _) in fields.filter(|(field, _)| !CHART_FIELDS.contains(&field.as_str())) {
-        let hint = nearest(field, CHART_FIELDS).map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
-        findings.push(about(Severity::Warning, format!("unknown field \"{field}\"{hint}")));
+        let hint = nearest(field, CHART_FIELDS)
+            .map(|near| format!(": did you mean \"{near}\"?"))
+            .unwrap_or_default();
+        findings.push(about(
+            Severity::Warning,
+            format!("unknown field \"{field}\"{hint}"),
+        ));
     }
     for maintainer in metadata.raw["maintainers"].as_array().into_iter().flatten() {
         if maintainer["name"].as_str().is_none_or(str::is_empty) {
-            findings.push(about(Severity::Warning, "each maintainer needs a name".to_owned()));
+            findings.push(about(
+                Severity::Warning,
+                "each maintainer needs a name".to_owned(),
+            ));
         }
     }
     findings
@@ -165,10 +205,18 @@ fn chart_yaml(chart: &Chart) -> Vec<Finding> {
 fn values_yaml(chart: &Chart) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !chart.files.contains_key("values.yaml") {
-        findings.push(finding(Severity::Info, "values.yaml", "the file does not exist"));
+        findings.push(finding(
+            Severity::Info,
+            "values.yaml",
+            "the file does not exist",
+        ));
     }
     if chart.schema.is_none() {
-        findings.push(finding(Severity::Warning, "values.schema.json", "without a schema, mistyped values are not found"));
+        findings.push(finding(
+            Severity::Warning,
+            "values.schema.json",
+            "without a schema, mistyped values are not found",
+        ));
     }
     findings
 }
@@ -177,15 +225,32 @@ fn files(chart: &Chart) -> Vec<Finding> {
     let any_below = |folder: &str| chart.files.keys().any(|file| file.starts_with(folder));
     let mut findings = Vec::new();
     if !any_below("templates/") {
-        findings.push(finding(Severity::Warning, "templates/", "there are no templates"));
+        findings.push(finding(
+            Severity::Warning,
+            "templates/",
+            "there are no templates",
+        ));
     } else if !chart.files.contains_key("templates/NOTES.txt") {
-        findings.push(finding(Severity::Info, "templates/NOTES.txt", "the file does not exist; it tells users what to do next"));
+        findings.push(finding(
+            Severity::Info,
+            "templates/NOTES.txt",
+            "the file does not exist; it tells users what to do next",
+        ));
     }
     for (folder, message) in FOLDERS.iter().filter(|(folder, _)| any_below(folder)) {
         findings.push(finding(Severity::Warning, folder, *message));
     }
-    let is_archive = |file: &&String| ARCHIVES.iter().any(|ending| file.to_ascii_lowercase().ends_with(ending));
-    for file in chart.files.keys().filter(is_archive).filter(|file| !file.starts_with("charts/")) {
+    let is_archive = |file: &&String| {
+        ARCHIVES
+            .iter()
+            .any(|ending| file.to_ascii_lowercase().ends_with(ending))
+    };
+    for file in chart
+        .files
+        .keys()
+        .filter(is_archive)
+        .filter(|file| !file.starts_with("charts/"))
+    {
         findings.push(finding(
             Severity::Warning,
             file,
@@ -197,16 +262,35 @@ fn files(chart: &Chart) -> Vec<Finding> {
 
 /// Templates in Helm's language, each at the first line that shows it.
 fn go_templates(chart: &Chart) -> Vec<Finding> {
-    let templates = chart.files.keys().filter(|file| file.starts_with("templates/"));
+    let templates = chart
+        .files
+        .keys()
+        .filter(|file| file.starts_with("templates/"));
     let found = templates.filter_map(|file| Some((file, helm::first_line(chart.text(file)?)?)));
-    let message = format!("this is a Go template, as Helm's charts have them; {}", helm::WAY_OUT);
-    found.map(|(file, line)| Finding { line: Some(line), ..finding(Severity::Error, file, &message) }).collect()
+    let message = format!(
+        "this is a Go template, as Helm's charts have them; {}",
+        helm::WAY_OUT
+    );
+    found
+        .map(|(file, line)| Finding {
+            line: Some(line),
+            ..finding(Severity::Error, file, &message)
+        })
+        .collect()
 }
 
 fn manifest(output: &Output) -> Vec<Finding> {
-    let all: Vec<&Object> = output.objects.iter().chain(output.hooks.iter().map(|hook| &hook.object)).collect();
+    let all: Vec<&Object> = output
+        .objects
+        .iter()
+        .chain(output.hooks.iter().map(|hook| &hook.object))
+        .collect();
     if all.is_empty() {
-        return vec![finding(Severity::Warning, "templates/", "no object is rendered")];
+        return vec![finding(
+            Severity::Warning,
+            "templates/",
+            "no object is rendered",
+        )];
     }
     let services: BTreeSet<(Option<&str>, &str)> = all
         .iter()
@@ -217,17 +301,33 @@ fn manifest(output: &Output) -> Vec<Finding> {
     for object in all {
         let mut about = |severity, message: String| {
             let (path, line) = (&object.source.template, Some(object.source.line));
-            findings.push(Finding { line, ..finding(severity, path, format!("{}: {message}", object.key)) });
+            findings.push(Finding {
+                line,
+                ..finding(severity, path, format!("{}: {message}", object.key))
+            });
         };
         selector(object, &mut about);
         service_name(object, &services, &mut about);
         images(object, &mut about);
         annotations(object, &mut about);
-        if let Some((version, removed)) = REMOVED.iter().find(|(version, _)| *version == object.api_version()) {
-            about(Severity::Error, format!("Kubernetes {removed} and later do not have {version}"));
+        if let Some((version, removed)) = REMOVED
+            .iter()
+            .find(|(version, _)| *version == object.api_version())
+        {
+            about(
+                Severity::Error,
+                format!("Kubernetes {removed} and later do not have {version}"),
+            );
         }
-        if object.body.get("status").is_some_and(|status| !status.is_null()) {
-            about(Severity::Warning, "status is the server's to write".to_owned());
+        if object
+            .body
+            .get("status")
+            .is_some_and(|status| !status.is_null())
+        {
+            about(
+                Severity::Warning,
+                "status is the server's to write".to_owned(),
+            );
         }
     }
     findings
@@ -247,11 +347,22 @@ fn selector(object: &Object, about: &mut About) {
     let labels = &object.body["spec"]["template"]["metadata"]["labels"];
     match selector["matchLabels"].as_object() {
         None if selector["matchExpressions"].is_array() => {}
-        None => about(Severity::Error, "spec.selector.matchLabels is required".to_owned()),
+        None => about(
+            Severity::Error,
+            "spec.selector.matchLabels is required".to_owned(),
+        ),
         Some(wanted) => {
-            for (label, value) in wanted.iter().filter(|(label, value)| labels.get(label.as_str()) != Some(value)) {
+            for (label, value) in wanted
+                .iter()
+                .filter(|(label, value)| labels.get(label.as_str()) != Some(value))
+            {
                 let value = value.as_str().unwrap_or_default();
-                about(Severity::Error, format!("the selector wants label {label}={value}, the pod template does not have it"));
+                about(
+                    Severity::Error,
+                    format!(
+                        "the selector wants label {label}={value}, the pod template does not have it"
+                    ),
+                );
             }
         }
     }
@@ -263,35 +374,77 @@ fn service_name(object: &Object, services: &BTreeSet<(Option<&str>, &str)>, abou
         && !name.is_empty()
         && !services.contains(&(object.key.namespace.as_deref(), name))
     {
-        about(Severity::Warning, format!("serviceName is \"{name}\", but the chart has no such Service: pods get no address"));
+        about(
+            Severity::Warning,
+            format!(
+                "serviceName is \"{name}\", but the chart has no such Service: pods get no address"
+            ),
+        );
     }
 }
 
 fn images(object: &Object, about: &mut About) {
-    let pod = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
-    let Some(pod) = pod.iter().find_map(|path| object.body.pointer(path).filter(|pod| pod["containers"].is_array())) else {
+    let pod = [
+        "/spec/jobTemplate/spec/template/spec",
+        "/spec/template/spec",
+        "/spec",
+    ];
+    let Some(pod) = pod.iter().find_map(|path| {
+        object
+            .body
+            .pointer(path)
+            .filter(|pod| pod["containers"].is_array())
+    }) else {
         return;
     };
-    for container in ["initContainers", "containers"].iter().filter_map(|field| pod[*field].as_array()).flatten() {
-        let Some(image) = container["image"].as_str() else { continue };
+    for container in ["initContainers", "containers"]
+        .iter()
+        .filter_map(|field| pod[*field].as_array())
+        .flatten()
+    {
+        let Some(image) = container["image"].as_str() else {
+            continue;
+        };
         // A colon before the last slash belongs to the registry's port.
         let name = image.rsplit('/').next().unwrap_or(image);
-        let is_moving = !name.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
+        let is_moving =
+            !name.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
         if is_moving {
-            about(Severity::Warning, format!("image \"{image}\" moves: name a version, not \"latest\""));
+            about(
+                Severity::Warning,
+                format!("image \"{image}\" moves: name a version, not \"latest\""),
+            );
         }
     }
 }
 
 fn annotations(object: &Object, about: &mut About) {
-    let of_object = object.body.pointer("/metadata/annotations").and_then(Value::as_object);
+    let of_object = object
+        .body
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
     for (name, _) in of_object.into_iter().flatten() {
-        let Some(ours) = name.strip_prefix(DOMAIN).and_then(|rest| rest.strip_prefix('/')) else { continue };
+        let Some(ours) = name
+            .strip_prefix(DOMAIN)
+            .and_then(|rest| rest.strip_prefix('/'))
+        else {
+            continue;
+        };
         if !ANNOTATIONS.contains(&ours) {
-            let hint = nearest(ours, ANNOTATIONS).map(|near| format!(": did you mean \"{DOMAIN}/{near}\"?")).unwrap_or_default();
-            about(Severity::Warning, format!("unknown annotation \"{name}\"{hint}"));
-        } else if ours.starts_with("hook-") && object.annotation(&format!("{DOMAIN}/hook")).is_none() {
-            about(Severity::Warning, format!("\"{name}\" says nothing without \"{DOMAIN}/hook\""));
+            let hint = nearest(ours, ANNOTATIONS)
+                .map(|near| format!(": did you mean \"{DOMAIN}/{near}\"?"))
+                .unwrap_or_default();
+            about(
+                Severity::Warning,
+                format!("unknown annotation \"{name}\"{hint}"),
+            );
+        } else if ours.starts_with("hook-")
+            && object.annotation(&format!("{DOMAIN}/hook")).is_none()
+        {
+            about(
+                Severity::Warning,
+                format!("\"{name}\" says nothing without \"{DOMAIN}/hook\""),
+            );
         }
     }
 }
@@ -304,14 +457,29 @@ mod tests {
     use serde_json::json;
 
     fn chart(files: &[(&str, &str)]) -> Chart {
-        let files: Files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+        let files: Files = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
+            .collect();
         Chart::from_files(files, Origin::Path("demo".to_owned()), "demo").unwrap()
     }
 
     fn of_objects(bodies: Vec<Value>) -> Vec<String> {
-        let source = Source { template: "templates/a.yaml".to_owned(), line: 3 };
-        let objects = bodies.into_iter().map(|body| Object::from_body(body, source.clone()).unwrap()).collect();
-        manifest(&Output { objects, ..Output::default() }).into_iter().map(|found| found.message).collect()
+        let source = Source {
+            template: "templates/a.yaml".to_owned(),
+            line: 3,
+        };
+        let objects = bodies
+            .into_iter()
+            .map(|body| Object::from_body(body, source.clone()).unwrap())
+            .collect();
+        manifest(&Output {
+            objects,
+            ..Output::default()
+        })
+        .into_iter()
+        .map(|found| found.message)
+        .collect()
     }
 
     fn stateful_set(spec: Value) -> Value {
@@ -325,7 +493,10 @@ mod tests {
             "apiVersion: v2\nname: demo\nversion: 0.1.0\ndepreciated: true\nmaintainers: [{email: a}]\n",
         )]);
         let findings = lint(&chart, &[], Ok(&Output::default()));
-        let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        let messages: Vec<&str> = findings
+            .iter()
+            .map(|finding| finding.message.as_str())
+            .collect();
         assert_eq!(
             messages,
             [
@@ -343,14 +514,29 @@ mod tests {
 
     #[test]
     fn an_error_of_rendering_is_a_finding_at_its_template() {
-        let chart = chart(&[("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"), ("templates/a.yaml", "")]);
-        let error = Error::user("broken").at(crate::error::Place::new("demo/templates/a.yaml").at(7, 1));
-        let findings = lint(&chart, &["\"a\" is a map in the chart".to_owned()], Err(("templates/", &error)));
+        let chart = chart(&[
+            ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"),
+            ("templates/a.yaml", ""),
+        ]);
+        let error =
+            Error::user("broken").at(crate::error::Place::new("demo/templates/a.yaml").at(7, 1));
+        let findings = lint(
+            &chart,
+            &["\"a\" is a map in the chart".to_owned()],
+            Err(("templates/", &error)),
+        );
         let found = findings.last().unwrap();
-        assert_eq!((found.severity, found.path.as_str(), found.line), (Severity::Error, "templates/a.yaml", Some(7)));
-        assert!(findings.iter().any(|found| (found.severity, found.path.as_str()) == (Severity::Warning, "values.yaml")));
+        assert_eq!(
+            (found.severity, found.path.as_str(), found.line),
+            (Severity::Error, "templates/a.yaml", Some(7))
+        );
+        assert!(findings.iter().any(
+            |found| (found.severity, found.path.as_str()) == (Severity::Warning, "values.yaml")
+        ));
         let elsewhere = Error::user("broken").at(crate::error::Place::new("org1.yaml").at(7, 1));
-        let found = lint(&chart, &[], Err(("values.yaml", &elsewhere))).pop().unwrap();
+        let found = lint(&chart, &[], Err(("values.yaml", &elsewhere)))
+            .pop()
+            .unwrap();
         assert_eq!((found.path.as_str(), found.line), ("values.yaml", None));
     }
 
@@ -362,17 +548,34 @@ mod tests {
             ("crds/a.yaml", ""),
             ("demo-0.1.0.TGZ", ""),
             ("files/words.gz", ""),
-            ("templates/_helpers.tpl", "{{/* names */}}\n{{- define \"demo.name\" -}}\n{{- end }}\n"),
-            ("templates/a.yaml", "kind: A\nmetadata:\n  name: {{ .Values.name }}\n"),
+            (
+                "templates/_helpers.tpl",
+                "{{/* names */}}\n{{- define \"demo.name\" -}}\n{{- end }}\n",
+            ),
+            (
+                "templates/a.yaml",
+                "kind: A\nmetadata:\n  name: {{ .Values.name }}\n",
+            ),
             ("templates/b.yaml", "kind: {{ values.kind }}\n"),
         ]);
         let error = Error::user("a template has a mistake in its syntax");
         let findings = lint(&chart, &[], Err(("templates/", &error)));
         let of = |severity| -> Vec<(&str, Option<usize>)> {
-            findings.iter().filter(|found| found.severity == severity).map(|found| (found.path.as_str(), found.line)).collect()
+            findings
+                .iter()
+                .filter(|found| found.severity == severity)
+                .map(|found| (found.path.as_str(), found.line))
+                .collect()
         };
-        assert_eq!(of(Severity::Error), [("templates/_helpers.tpl", Some(1)), ("templates/a.yaml", Some(3))]);
-        let warned = ["values.schema.json", "crds/", "charts/", "demo-0.1.0.TGZ"].map(|path| (path, None));
+        assert_eq!(
+            of(Severity::Error),
+            [
+                ("templates/_helpers.tpl", Some(1)),
+                ("templates/a.yaml", Some(3))
+            ]
+        );
+        let warned =
+            ["values.schema.json", "crds/", "charts/", "demo-0.1.0.TGZ"].map(|path| (path, None));
         assert_eq!(of(Severity::Warning), warned);
     }
 
@@ -384,10 +587,15 @@ mod tests {
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"image": "registry:5000/fabric-peer:2.5.9"}]}},
         });
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "peer0"}});
-        assert_eq!(of_objects(vec![stateful_set(whole.clone()), service]), Vec::<String>::new());
+        assert_eq!(
+            of_objects(vec![stateful_set(whole.clone()), service]),
+            Vec::<String>::new()
+        );
         assert_eq!(
             of_objects(vec![stateful_set(whole)]),
-            ["StatefulSet peer0: serviceName is \"peer0\", but the chart has no such Service: pods get no address"]
+            [
+                "StatefulSet peer0: serviceName is \"peer0\", but the chart has no such Service: pods get no address"
+            ]
         );
         let broken = json!({
             "selector": {"matchLabels": labels},

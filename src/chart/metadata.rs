@@ -10,9 +10,14 @@ use serde_json::Value;
 
 /// A file's text, `None` if there is no such file.
 pub(super) fn text<'a>(files: &'a Files, name: &str, subject: &str) -> Result<Option<&'a str>> {
-    let Some(bytes) = files.get(name) else { return Ok(None) };
+    let Some(bytes) = files.get(name) else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(bytes).map_err(|why| {
-        let line = 1 + bytes[..why.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + bytes[..why.valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         let mut place = Place::new(path(subject, name));
         place.line = Some(line);
         Error::user(format!("{name} of the chart is not a text in UTF-8")).at(place)
@@ -28,11 +33,15 @@ fn path(subject: &str, name: &str) -> String {
 /// values.schema.json, `None` if there is none.
 pub(super) fn schema(files: &Files, subject: &str) -> Result<Option<Value>> {
     let name = "values.schema.json";
-    let Some(text) = text(files, name, subject)? else { return Ok(None) };
+    let Some(text) = text(files, name, subject)? else {
+        return Ok(None);
+    };
     let place = Place::new(path(subject, name));
     let value: Value = serde_json::from_str(text).map_err(|why| {
-        Error::user(format!("{name} of the chart is not JSON"))
-            .at(place.clone().at(why.line(), why.column()).note(why.to_string()))
+        Error::user(format!("{name} of the chart is not JSON")).at(place
+            .clone()
+            .at(why.line(), why.column())
+            .note(why.to_string()))
     })?;
     if !value.is_object() {
         return Err(Error::user(format!("{name} of the chart is not a JSON object")).at(place));
@@ -48,17 +57,28 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     };
     let file = path(subject, "Chart.yaml");
     let (raw, positions) = yaml::parse_with_positions(text, &file)?;
-    let mut reader = Reader { raw: &raw, positions: &positions, file: &file, problems: Vec::new() };
+    let mut reader = Reader {
+        raw: &raw,
+        positions: &positions,
+        file: &file,
+        problems: Vec::new(),
+    };
 
     let name = reader.string("name").unwrap_or_default().to_owned();
     if reader.present("name") && !is_chart_name(&name) {
-        reader.problem("name", "a chart's name is made of lower-case letters, digits and \"-\"");
+        reader.problem(
+            "name",
+            "a chart's name is made of lower-case letters, digits and \"-\"",
+        );
     }
     let version = reader.string("version").map(Version::parse);
     let version = match version {
         Some(Ok(version)) => version,
         Some(Err(why)) => {
-            reader.problem("version", format!("a chart's version is three numbers, such as \"0.1.0\" ({why})"));
+            reader.problem(
+                "version",
+                format!("a chart's version is three numbers, such as \"0.1.0\" ({why})"),
+            );
             Version::new(0, 0, 0)
         }
         None => Version::new(0, 0, 0),
@@ -76,16 +96,29 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     if let Some(kind) = reader.string("type")
         && kind != "application"
     {
-        reader.problem("type", "only charts of type \"application\" can be installed");
+        reader.problem(
+            "type",
+            "only charts of type \"application\" can be installed",
+        );
     }
     let kube_version = reader.string("kubeVersion").map(str::to_owned);
     if let Some(range) = &kube_version
         && Range::parse(range).is_err()
     {
-        reader.problem("kubeVersion", "is not a range of versions; write for example \">=1.30\"");
+        reader.problem(
+            "kubeVersion",
+            "is not a range of versions; write for example \">=1.30\"",
+        );
     }
-    if raw.get("dependencies").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
-        reader.problem("dependencies", "charts within charts are not supported; install each as a release of its own");
+    if raw
+        .get("dependencies")
+        .and_then(Value::as_array)
+        .is_some_and(|list| !list.is_empty())
+    {
+        reader.problem(
+            "dependencies",
+            "charts within charts are not supported; install each as a release of its own",
+        );
     }
     let app_version = reader.string("appVersion").unwrap_or_default().to_owned();
     let description = reader.string("description").unwrap_or_default().to_owned();
@@ -102,13 +135,25 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
         reader.problem("", "must be a map");
     }
     reader.finish()?;
-    Ok(Metadata { name, version, app_version, kube_version, description, deprecated, annotations, raw })
+    Ok(Metadata {
+        name,
+        version,
+        app_version,
+        kube_version,
+        description,
+        deprecated,
+        annotations,
+        raw,
+    })
 }
 
 /// Whether a name may be a chart's: it becomes a label's value and part of file names.
 fn is_chart_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 63 && name.starts_with(plain) && name.ends_with(plain) && name.chars().all(|c| plain(c) || c == '-')
+    name.len() <= 63
+        && name.starts_with(plain)
+        && name.ends_with(plain)
+        && name.chars().all(|c| plain(c) || c == '-')
 }
 
 /// Takes fields out of Chart.yaml and collects everything that is wrong.
@@ -126,11 +171,16 @@ impl<'a> Reader<'a> {
 
     fn problem(&mut self, field: &str, note: impl Into<String>) {
         let note = note.into();
-        let place = Place::new(self.file).note(if field.is_empty() { note } else { format!("{field}: {note}") });
-        self.problems.push(match self.positions.get(&format!("/{field}")) {
-            Some((line, column)) if !field.is_empty() => place.at(*line, *column),
-            _ => place,
+        let place = Place::new(self.file).note(if field.is_empty() {
+            note
+        } else {
+            format!("{field}: {note}")
         });
+        self.problems
+            .push(match self.positions.get(&format!("/{field}")) {
+                Some((line, column)) if !field.is_empty() => place.at(*line, *column),
+                _ => place,
+            });
     }
 
     fn string(&mut self, field: &str) -> Option<&'a str> {
@@ -139,7 +189,10 @@ impl<'a> Reader<'a> {
             Value::String(text) => Some(text),
             other => {
                 let kind = kind_of(other);
-                self.problem(field, format!("must be a string, but is {kind}; write it in quotes"));
+                self.problem(
+                    field,
+                    format!("must be a string, but is {kind}; write it in quotes"),
+                );
                 None
             }
         }
@@ -155,7 +208,12 @@ impl<'a> Reader<'a> {
                         Value::String(text) => drop(strings.insert(key.clone(), text.clone())),
                         other => {
                             let kind = kind_of(other);
-                            self.problem(field, format!("\"{key}\" must be a string, but is {kind}; write it in quotes"));
+                            self.problem(
+                                field,
+                                format!(
+                                    "\"{key}\" must be a string, but is {kind}; write it in quotes"
+                                ),
+                            );
                         }
                     }
                 }
@@ -169,7 +227,9 @@ impl<'a> Reader<'a> {
         match self.problems.len() {
             0 => Ok(()),
             1 => Err(Error::user("Chart.yaml has a mistake").at_all(self.problems)),
-            count => Err(Error::user(format!("Chart.yaml has {count} mistakes")).at_all(self.problems)),
+            count => {
+                Err(Error::user(format!("Chart.yaml has {count} mistakes")).at_all(self.problems))
+            }
         }
     }
 }
@@ -204,7 +264,10 @@ mod tests {
         assert_eq!(chart.name_version(), "demo-0.1.0-rc.1");
         assert_eq!(chart.metadata.app_version, "2.5");
         assert!(chart.metadata.deprecated);
-        assert_eq!(chart.metadata.annotations["kubectl-fabric.io/model"], "peer-org");
+        assert_eq!(
+            chart.metadata.annotations["kubectl-fabric.io/model"],
+            "peer-org"
+        );
     }
 
     #[test]
@@ -216,7 +279,10 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.places().len(), 9, "{error}");
         for line in 1..=7 {
-            assert!(error.places().iter().any(|place| place.line == Some(line)), "line {line}: {error}");
+            assert!(
+                error.places().iter().any(|place| place.line == Some(line)),
+                "line {line}: {error}"
+            );
         }
     }
 
@@ -224,19 +290,35 @@ mod tests {
     fn a_folder_without_a_chart_yaml_is_no_chart() {
         let error = Chart::from_files(Files::new(), Origin::Path("x".to_owned()), "x").unwrap_err();
         assert_eq!(error.what(), "\"x\" is not a chart: it has no Chart.yaml");
-        assert!(chart("- a list\n").unwrap_err().to_string().contains("must be a map"));
-        assert!(chart("version: 0.1.0\n").unwrap_err().to_string().contains("apiVersion is missing"));
+        assert!(
+            chart("- a list\n")
+                .unwrap_err()
+                .to_string()
+                .contains("must be a map")
+        );
+        assert!(
+            chart("version: 0.1.0\n")
+                .unwrap_err()
+                .to_string()
+                .contains("apiVersion is missing")
+        );
     }
 
     #[test]
     fn files_that_are_no_text_are_told_with_their_line() {
-        let mut files = Files::from([("Chart.yaml".to_owned(), b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec())]);
+        let mut files = Files::from([(
+            "Chart.yaml".to_owned(),
+            b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec(),
+        )]);
         files.insert("templates/a.yaml".to_owned(), b"a: 1\nb: \xff\n".to_vec());
         let error = Chart::from_files(files.clone(), Origin::Stored, "demo").unwrap_err();
         assert_eq!(error.places()[0].subject, "demo/templates/a.yaml");
         assert_eq!(error.places()[0].line, Some(2));
         files.remove("templates/a.yaml");
-        files.insert("values.schema.json".to_owned(), b"{\n  \"type\": }".to_vec());
+        files.insert(
+            "values.schema.json".to_owned(),
+            b"{\n  \"type\": }".to_vec(),
+        );
         let error = Chart::from_files(files, Origin::Stored, "demo").unwrap_err();
         assert_eq!(error.places()[0].line, Some(2));
     }

@@ -1,6 +1,7 @@
 //! Charts: what one is made of, and where charts come from.
 //!
-//! A chart is a map of file names to bytes, however it arrived (embedded, folder, archive, a stored copy), read into a [`Chart`] once.
+//! A chart is a map of file names to bytes, however it arrived (embedded, folder, archive, a stored
+//! copy), read into a [`Chart`] once.
 
 use crate::error::Result;
 use semver::Version;
@@ -17,7 +18,8 @@ pub mod repository;
 pub use digest::{belongs, digest};
 pub use range::{Range, parse_kube_version, parse_version};
 
-/// The files of a chart by their path below its top, `Chart.yaml` and `templates/peers.yaml` among them.
+/// The files of a chart by their path below its top, `Chart.yaml` and `templates/peers.yaml` among
+/// them.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Chart.yaml, Helm's fields as far as they mean something here.
@@ -64,17 +66,26 @@ impl Chart {
     ///
     /// # Errors
     ///
-    /// Chart.yaml is missing, is no YAML, or says something that cannot be (all such things at once); values.yaml or a template
-    /// is not UTF-8; values.schema.json is no JSON object.
+    /// Chart.yaml is missing, is no YAML, or says something that cannot be (all such things at
+    /// once); values.yaml or a template is not UTF-8; values.schema.json is no JSON object.
     pub fn from_files(files: Files, origin: Origin, subject: &str) -> Result<Chart> {
         let metadata = metadata::read(&files, subject)?;
-        let values = metadata::text(&files, "values.yaml", subject)?.unwrap_or_default().to_owned();
+        let values = metadata::text(&files, "values.yaml", subject)?
+            .unwrap_or_default()
+            .to_owned();
         let schema = metadata::schema(&files, subject)?;
         for name in files.keys().filter(|name| name.starts_with("templates/")) {
             metadata::text(&files, name, subject)?;
         }
         let digest = digest(&files);
-        Ok(Chart { metadata, values, schema, files, digest, origin })
+        Ok(Chart {
+            metadata,
+            values,
+            schema,
+            files,
+            digest,
+            origin,
+        })
     }
 
     /// Name and version as Helm's CHART column shows them: `peer-org-0.1.0`.
@@ -82,7 +93,8 @@ impl Chart {
         format!("{}-{}", self.metadata.name, self.metadata.version)
     }
 
-    /// A file's text, `None` if there is no such file or it is not UTF-8 (which [`Chart::from_files`] allows outside templates only).
+    /// A file's text, `None` if there is no such file or it is not UTF-8 (which
+    /// [`Chart::from_files`] allows outside templates only).
     pub fn text(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(name)?).ok()
     }

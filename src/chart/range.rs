@@ -1,6 +1,8 @@
-//! Ranges of versions as Helm takes them (Masterminds/semver): `^0.1 || ~1.2`, `0.1.x`, `>=0.1 <0.2`, `1.2 - 1.4`.
+//! Ranges of versions as Helm takes them (Masterminds/semver): `^0.1 || ~1.2`, `0.1.x`,
+//! `>=0.1 <0.2`, `1.2 - 1.4`.
 //!
-//! The `semver` crate's own requirements are Cargo's: there a bare `1.2` means `^1.2`, here it means `1.2.x`.
+//! The `semver` crate's own requirements are Cargo's: there a bare `1.2` means `^1.2`, here it
+//! means `1.2.x`.
 
 use crate::error::{Error, Result};
 use semver::Version;
@@ -54,15 +56,22 @@ impl Range {
     ///
     /// A part that is no version, with the part.
     pub fn parse(text: &str) -> Result<Range> {
-        let alternatives = text.split("||").map(|part| parse_all(part, text)).collect::<Result<_>>()?;
+        let alternatives = text
+            .split("||")
+            .map(|part| parse_all(part, text))
+            .collect::<Result<_>>()?;
         Ok(Range { alternatives })
     }
 
-    /// Whether a version is in the range. A pre-release is only where the range itself names a pre-release, as in Helm.
+    /// Whether a version is in the range. A pre-release is only where the range itself names a
+    /// pre-release, as in Helm.
     pub fn matches(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|all| {
-            let names_pre_release = all.iter().any(|comparator| !comparator.version.pre.is_empty());
-            (version.pre.is_empty() || names_pre_release) && all.iter().all(|comparator| comparator.matches(version))
+            let names_pre_release = all
+                .iter()
+                .any(|comparator| !comparator.version.pre.is_empty());
+            (version.pre.is_empty() || names_pre_release)
+                && all.iter().all(|comparator| comparator.matches(version))
         })
     }
 }
@@ -85,8 +94,13 @@ fn parse_all(part: &str, whole: &str) -> Result<Vec<Comparator>> {
         )
     };
     if let Some((from, to)) = part.split_once(" - ") {
-        let bound = |text: &str, operator| parse_partial(text.trim(), operator).ok_or_else(|| invalid(text.trim()));
-        return Ok(vec![bound(from, Operator::GreaterOrEqual)?, bound(to, Operator::LessOrEqual)?]);
+        let bound = |text: &str, operator| {
+            parse_partial(text.trim(), operator).ok_or_else(|| invalid(text.trim()))
+        };
+        return Ok(vec![
+            bound(from, Operator::GreaterOrEqual)?,
+            bound(to, Operator::LessOrEqual)?,
+        ]);
     }
     let mut comparators = Vec::new();
     let mut rest = part.trim_start_matches(separator);
@@ -96,8 +110,11 @@ fn parse_all(part: &str, whole: &str) -> Result<Vec<Comparator>> {
             .find_map(|(sign, operator)| Some((*operator, rest.strip_prefix(sign)?)))
             .unwrap_or((Operator::Exact, rest));
         let after = after.trim_start();
-        let end = after.find(|c: char| separator(c) || "<>=!~^".contains(c)).unwrap_or(after.len());
-        comparators.push(parse_partial(&after[..end], operator).ok_or_else(|| invalid(&after[..end]))?);
+        let end = after
+            .find(|c: char| separator(c) || "<>=!~^".contains(c))
+            .unwrap_or(after.len());
+        comparators
+            .push(parse_partial(&after[..end], operator).ok_or_else(|| invalid(&after[..end]))?);
         rest = after[end..].trim_start_matches(separator);
     }
     if comparators.is_empty() {
@@ -123,7 +140,11 @@ fn parse_partial(text: &str, operator: Operator) -> Option<Comparator> {
             "x" | "X" | "*" => wild = true,
             _ if wild => return None,
             _ => {
-                numbers[place] = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten()?;
+                numbers[place] = part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit())
+                    .then(|| part.parse().ok())
+                    .flatten()?;
                 given += 1;
             }
         }
@@ -134,7 +155,11 @@ fn parse_partial(text: &str, operator: Operator) -> Option<Comparator> {
         let parsed = Version::parse(&format!("0.0.0{suffix}")).ok()?;
         (version.pre, version.build) = (parsed.pre, parsed.build);
     }
-    Some(Comparator { operator, version, given })
+    Some(Comparator {
+        operator,
+        version,
+        given,
+    })
 }
 
 impl Comparator {
@@ -154,7 +179,8 @@ impl Comparator {
         }
     }
 
-    /// Whether `version` is below the version in which the last of the first `numbers` numbers is one higher.
+    /// Whether `version` is below the version in which the last of the first `numbers` numbers is
+    /// one higher.
     fn below_next(&self, version: &Version, numbers: usize) -> bool {
         let bound = &self.version;
         match numbers {
@@ -217,26 +243,43 @@ mod tests {
         for (range, inside, outside) in cases {
             let parsed = Range::parse(range).unwrap();
             for version in *inside {
-                assert!(parsed.matches(&Version::parse(version).unwrap()), "{version} is in {range}");
+                assert!(
+                    parsed.matches(&Version::parse(version).unwrap()),
+                    "{version} is in {range}"
+                );
             }
             for version in *outside {
-                assert!(!parsed.matches(&Version::parse(version).unwrap()), "{version} is not in {range}");
+                assert!(
+                    !parsed.matches(&Version::parse(version).unwrap()),
+                    "{version} is not in {range}"
+                );
             }
         }
     }
 
     #[test]
     fn what_is_no_range_is_said_with_its_part() {
-        for text in ["", "one", "1.2.3.4", "1.x.3", ">=", "1.2 - ", "^0.1 || ", "1.2.3-"] {
+        for text in [
+            "", "one", "1.2.3.4", "1.x.3", ">=", "1.2 - ", "^0.1 || ", "1.2.3-",
+        ] {
             let error = Range::parse(text).unwrap_err();
-            assert!(error.what().contains("is not a range of versions"), "{text}: {error}");
+            assert!(
+                error.what().contains("is not a range of versions"),
+                "{text}: {error}"
+            );
         }
     }
 
     #[test]
     fn a_provider_suffix_is_no_part_of_a_kubernetes_version() {
-        assert_eq!(parse_kube_version("v1.33.4-gke.1"), Some(Version::new(1, 33, 4)));
+        assert_eq!(
+            parse_kube_version("v1.33.4-gke.1"),
+            Some(Version::new(1, 33, 4))
+        );
         assert_eq!(parse_kube_version("1.33+"), None);
-        assert_eq!(parse_kube_version("v1.31.2+k3s1"), Some(Version::new(1, 31, 2)));
+        assert_eq!(
+            parse_kube_version("v1.31.2+k3s1"),
+            Some(Version::new(1, 31, 2))
+        );
     }
 }

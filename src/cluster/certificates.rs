@@ -1,13 +1,19 @@
-//! The certificates and keys of a connection: found, read and checked before any request, so that what is wrong has a name.
+//! The certificates and keys of a connection: found, read and checked before any request, so that
+//! what is wrong has a name.
 
 use crate::error::{Error, Place, Result};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use kube::config::{AuthInfo, Cluster};
 
-/// Reads the files that the entries name, so that what is missing or broken is said with its name, before any connection.
+/// Reads the files that the entries name, so that what is missing or broken is said with its name,
+/// before any connection.
 pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) -> Result<()> {
-    let authority = Pem { what: "the certificate authority", of: "cluster", flag: "--certificate-authority" };
+    let authority = Pem {
+        what: "the certificate authority",
+        of: "cluster",
+        flag: "--certificate-authority",
+    };
     if cluster.insecure_skip_tls_verify == Some(true)
         && (cluster.certificate_authority.is_some() || cluster.certificate_authority_data.is_some())
     {
@@ -15,24 +21,39 @@ pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) 
             .why("the first says by whom the server's certificate must be signed, the second not to look at it")
             .hint("remove one of them; with --insecure-skip-tls-verify the authority is ignored for one run"));
     }
-    cluster.certificate_authority_data =
-        authority.load(cluster.certificate_authority_data.take().as_deref(), cluster.certificate_authority.take())?;
+    cluster.certificate_authority_data = authority.load(
+        cluster.certificate_authority_data.take().as_deref(),
+        cluster.certificate_authority.take(),
+    )?;
 
     let of = &format!("user \"{user_name}\"");
-    let certificate = Pem { what: "the client certificate", of, flag: "--client-certificate" };
-    user.client_certificate_data =
-        certificate.load(user.client_certificate_data.take().as_deref(), user.client_certificate.take())?;
+    let certificate = Pem {
+        what: "the client certificate",
+        of,
+        flag: "--client-certificate",
+    };
+    user.client_certificate_data = certificate.load(
+        user.client_certificate_data.take().as_deref(),
+        user.client_certificate.take(),
+    )?;
     // Inline key data stays as it is: the TLS library reads it, and says so if it cannot.
     if user.client_key_data.is_none() {
-        let key = Pem { what: "the client key", of, flag: "--client-key" };
+        let key = Pem {
+            what: "the client key",
+            of,
+            flag: "--client-key",
+        };
         user.client_key_data = key.load(None, user.client_key.take())?.map(Into::into);
     }
     match (&user.client_certificate_data, &user.client_key_data) {
-        (Some(_), None) => {
-            Err(Error::user(format!("{of} has a client certificate without its key")).hint("give the key with --client-key"))
-        }
-        (None, Some(_)) => Err(Error::user(format!("{of} has a client key without its certificate"))
-            .hint("give the certificate with --client-certificate")),
+        (Some(_), None) => Err(Error::user(format!(
+            "{of} has a client certificate without its key"
+        ))
+        .hint("give the key with --client-key")),
+        (None, Some(_)) => Err(Error::user(format!(
+            "{of} has a client key without its certificate"
+        ))
+        .hint("give the certificate with --client-certificate")),
         _ => Ok(()),
     }
 }
@@ -47,19 +68,27 @@ impl Pem<'_> {
     /// The base64 of the PEM, from inline data (which wins, as in kubectl) or from a file.
     fn load(&self, data: Option<&str>, path: Option<String>) -> Result<Option<String>> {
         let Pem { what, of, flag } = self;
-        let (pem, place) = match (data.filter(|data| !data.is_empty()), path.filter(|path| !path.is_empty())) {
+        let (pem, place) = match (
+            data.filter(|data| !data.is_empty()),
+            path.filter(|path| !path.is_empty()),
+        ) {
             (Some(data), _) => {
-                let place = Place::new("kubeconfig").note(format!("{of}: {}-data", flag.trim_start_matches('-')));
+                let place = Place::new("kubeconfig")
+                    .note(format!("{of}: {}-data", flag.trim_start_matches('-')));
                 let data: String = data.split_whitespace().collect();
-                let pem = BASE64
-                    .decode(data)
-                    .map_err(|error| Error::user(format!("{what} is not base64")).at(place.clone()).why(error.to_string()))?;
+                let pem = BASE64.decode(data).map_err(|error| {
+                    Error::user(format!("{what} is not base64"))
+                        .at(place.clone())
+                        .why(error.to_string())
+                })?;
                 (pem, place)
             }
             (None, Some(path)) => {
                 let place = Place::new(path.clone());
-                let pem = std::fs::read(&path)
-                    .map_err(|error| Error::user(format!("cannot read {what}")).at(place.clone().note(error.to_string())))?;
+                let pem = std::fs::read(&path).map_err(|error| {
+                    Error::user(format!("cannot read {what}"))
+                        .at(place.clone().note(error.to_string()))
+                })?;
                 (pem, place)
             }
             (None, None) => return Ok(None),
@@ -76,8 +105,11 @@ impl Pem<'_> {
 /// The certificates of a PEM, which [`load`] has already found to be base64 and to look like PEM.
 pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(data) = data else { return Ok(None) };
-    let wrong = |why: String| Error::user("the certificate authority is not one that can be used").why(why);
-    let pem = BASE64.decode(data).map_err(|error| wrong(error.to_string()))?;
+    let wrong =
+        |why: String| Error::user("the certificate authority is not one that can be used").why(why);
+    let pem = BASE64
+        .decode(data)
+        .map_err(|error| wrong(error.to_string()))?;
     let mut certificates = Vec::new();
     for part in x509_parser::pem::Pem::iter_from_buffer(&pem) {
         let part = part.map_err(|error| wrong(error.to_string()))?;
@@ -86,9 +118,8 @@ pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>
         }
     }
     match certificates.is_empty() {
-        true => {
-            Err(wrong("it holds no certificate".to_owned()).hint("the file must have a \"-----BEGIN CERTIFICATE-----\" line"))
-        }
+        true => Err(wrong("it holds no certificate".to_owned())
+            .hint("the file must have a \"-----BEGIN CERTIFICATE-----\" line")),
         false => Ok(Some(certificates)),
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do without Nagle's algorithm, and trust is
-//! decided as kubectl decides it.
+//! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do
+//! without Nagle's algorithm, and trust is decided as kubectl decides it.
 
 use super::{gate::Gated, trust};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -32,21 +32,31 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(super) fn build(config: Config) -> Result<Client, Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // A handshake ends with two small pieces, and the first request is a third. Nagle's algorithm holds each back until the one before is
-    // acknowledged, and the other side puts that off for 40 ms: once for every connection.
+    // A handshake ends with two small pieces, and the first request is a third. Nagle's algorithm
+    // holds each back until the one before is acknowledged, and the other side puts that off for 40
+    // ms: once for every connection.
     tcp.set_nodelay(true);
     match config.proxy_url.clone() {
         None => over(tcp, config),
-        Some(proxy) if proxy.scheme_str() == Some("socks5") => over(SocksV5::new(proxy, tcp), config),
-        Some(proxy) if proxy.scheme_str() == Some("https") => over(tunnel(proxy, trust::connector(&config, tcp)?), config),
+        Some(proxy) if proxy.scheme_str() == Some("socks5") => {
+            over(SocksV5::new(proxy, tcp), config)
+        }
+        Some(proxy) if proxy.scheme_str() == Some("https") => {
+            over(tunnel(proxy, trust::connector(&config, tcp)?), config)
+        }
         Some(proxy) => over(tunnel(proxy, tcp), config),
     }
 }
 
 /// A way through an HTTP proxy by CONNECT, with the user and password of its URL.
 fn tunnel<C>(proxy: Uri, connector: C) -> Tunnel<C> {
-    let user = proxy.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
-    let header = user.map(|user| BASE64_STANDARD.encode(percent_encoding::percent_decode_str(user).collect::<Vec<u8>>()));
+    let user = proxy
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit_once('@'))
+        .map(|(user, _)| user);
+    let header = user.map(|user| {
+        BASE64_STANDARD.encode(percent_encoding::percent_decode_str(user).collect::<Vec<u8>>())
+    });
     let header = header.and_then(|user| HeaderValue::try_from(format!("Basic {user}")).ok());
     let tunnel = Tunnel::new(proxy, connector);
     match header {
@@ -82,14 +92,22 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What a client says first to a proxy of this scheme and user; the proxy answers `greeting` to its first words.
+    /// What a client says first to a proxy of this scheme and user; the proxy answers `greeting` to
+    /// its first words.
     async fn said_to_proxy(scheme: &str, user: &str, greeting: &[u8]) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = Config::new("http://cluster.example:6443".parse().unwrap());
-        config.proxy_url = Some(format!("{scheme}://{user}{}", listener.local_addr().unwrap()).parse().unwrap());
+        config.proxy_url = Some(
+            format!("{scheme}://{user}{}", listener.local_addr().unwrap())
+                .parse()
+                .unwrap(),
+        );
         let client = build(config).unwrap();
-        let asked =
-            tokio::spawn(async move { client.request_text(http::Request::get("/version").body(Vec::new()).unwrap()).await });
+        let asked = tokio::spawn(async move {
+            client
+                .request_text(http::Request::get("/version").body(Vec::new()).unwrap())
+                .await
+        });
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut said = [0; 1024];
         let mut length = stream.read(&mut said).await.unwrap();
@@ -104,10 +122,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_http_proxy_is_asked_for_a_tunnel_with_the_user_of_its_url() {
-        let said = String::from_utf8(said_to_proxy("http", "gate%40keeper:p%3Aw@", b"").await).unwrap();
-        assert!(said.starts_with("CONNECT cluster.example:6443 HTTP/1.1\r\n"), "{said}");
+        let said =
+            String::from_utf8(said_to_proxy("http", "gate%40keeper:p%3Aw@", b"").await).unwrap();
+        assert!(
+            said.starts_with("CONNECT cluster.example:6443 HTTP/1.1\r\n"),
+            "{said}"
+        );
         let user = BASE64_STANDARD.encode("gate@keeper:p:w");
-        assert!(said.lines().any(|line| line.eq_ignore_ascii_case(&format!("proxy-authorization: Basic {user}"))), "{said}");
+        assert!(
+            said.lines().any(
+                |line| line.eq_ignore_ascii_case(&format!("proxy-authorization: Basic {user}"))
+            ),
+            "{said}"
+        );
 
         let said = String::from_utf8(said_to_proxy("http", "", b"").await).unwrap();
         assert!(!said.to_lowercase().contains("authorization"), "{said}");
@@ -120,6 +147,9 @@ mod tests {
         let (greeting, request) = said.split_at(3);
         assert_eq!(greeting, [5, 1, 0]);
         assert_eq!(request[..4], [5, 1, 0, 3]);
-        assert!(request.windows(15).any(|name| name == b"cluster.example"), "{request:?}");
+        assert!(
+            request.windows(15).any(|name| name == b"cluster.example"),
+            "{request:?}"
+        );
     }
 }

@@ -1,11 +1,16 @@
-//! The API server's clock, as its answers date themselves (RFC 9110, 6.6.1): no request asks for it.
+//! The API server's clock, as its answers date themselves (RFC 9110, 6.6.1): no request asks for
+//! it.
 
 use http::{HeaderMap, header};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// How far the server's clock is surely ahead of ours, negative where it is behind. An answer is dated, in whole seconds, at some moment
-/// between its request and its arrival.
-pub(super) fn difference(headers: &HeaderMap, sent: Timestamp, arrived: Timestamp) -> Option<SignedDuration> {
+/// How far the server's clock is surely ahead of ours, negative where it is behind. An answer is
+/// dated, in whole seconds, at some moment between its request and its arrival.
+pub(super) fn difference(
+    headers: &HeaderMap,
+    sent: Timestamp,
+    arrived: Timestamp,
+) -> Option<SignedDuration> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let dated = DateTimeParser::new().parse_timestamp(date).ok()?;
     let ahead = dated.duration_since(arrived);
@@ -31,10 +36,20 @@ mod tests {
         ];
         for (date, expected) in cases {
             let headers = HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]);
-            let (sent, arrived) = ("1994-11-06T08:49:37Z".parse().unwrap(), "1994-11-06T08:49:40Z".parse().unwrap());
+            let (sent, arrived) = (
+                "1994-11-06T08:49:37Z".parse().unwrap(),
+                "1994-11-06T08:49:40Z".parse().unwrap(),
+            );
             let found = difference(&headers, sent, arrived);
             assert_eq!(found, expected.map(SignedDuration::from_secs), "{date}");
         }
-        assert_eq!(difference(&HeaderMap::new(), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH), None);
+        assert_eq!(
+            difference(
+                &HeaderMap::new(),
+                Timestamp::UNIX_EPOCH,
+                Timestamp::UNIX_EPOCH
+            ),
+            None
+        );
     }
 }

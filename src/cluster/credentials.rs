@@ -1,7 +1,9 @@
-//! Credentials from outside the kubeconfig: a token file, or a plugin, a program that prints a token or a client certificate.
+//! Credentials from outside the kubeconfig: a token file, or a plugin, a program that prints a
+//! token or a client certificate.
 //!
-//! The client library would run a plugin three times per connection and let it read standard input unasked; so it is run here, once,
-//! and its answer is handed on as if it had been in the kubeconfig. The contract is client-go's
+//! The client library would run a plugin three times per connection and let it read standard input
+//! unasked; so it is run here, once, and its answer is handed on as if it had been in the
+//! kubeconfig. The contract is client-go's
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 
 use super::headers;
@@ -29,8 +31,12 @@ use tokio::{
 
 /// The extension of a cluster entry whose content is passed to plugins (client-go `clientcmd/api`).
 const CLUSTER_EXTENSION: &str = "client.authentication.k8s.io/exec";
-const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
-/// After this time what a plugin says on stderr is passed on at once: it may be asking the user to do something.
+const VERSIONS: [&str; 2] = [
+    "client.authentication.k8s.io/v1",
+    "client.authentication.k8s.io/v1beta1",
+];
+/// After this time what a plugin says on stderr is passed on at once: it may be asking the user to
+/// do something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// So long is waited for the last words of a plugin that has ended.
 const GRACE: Duration = Duration::from_millis(200);
@@ -45,16 +51,27 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The source of a user's credentials, in client-go's order: a token file, a token or password, a plugin. What is asked for here
-    /// is taken from the user, so that the client library does not ask again.
-    pub fn of(user: &mut AuthInfo, user_name: &str, cluster: &Cluster, stdin_in_use: bool) -> Source {
+    /// The source of a user's credentials, in client-go's order: a token file, a token or password,
+    /// a plugin. What is asked for here is taken from the user, so that the client library does not
+    /// ask again.
+    pub fn of(
+        user: &mut AuthInfo,
+        user_name: &str,
+        cluster: &Cluster,
+        stdin_in_use: bool,
+    ) -> Source {
         let (token_file, exec) = (user.token_file.take(), user.exec.take());
         let has_own = user.token.is_some() || user.username.is_some();
         match (token_file, exec) {
             (Some(path), _) => Source::TokenFile(path.into()),
             (None, Some(exec)) if !has_own => {
                 let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
-                Source::Plugin(Box::new(Plugin { exec, user_name: user_name.to_owned(), cluster_info, stdin_in_use }))
+                Source::Plugin(Box::new(Plugin {
+                    exec,
+                    user_name: user_name.to_owned(),
+                    cluster_info,
+                    stdin_in_use,
+                }))
             }
             (None, _) => Source::Kubeconfig,
         }
@@ -66,16 +83,23 @@ impl Source {
             Source::Kubeconfig => Ok(None),
             Source::TokenFile(path) => {
                 let token = std::fs::read_to_string(path).map_err(|error| {
-                    Error::user("cannot read the token file").at(Place::new(path.display().to_string()).note(error.to_string()))
+                    Error::user("cannot read the token file")
+                        .at(Place::new(path.display().to_string()).note(error.to_string()))
                 })?;
                 // A line break at the end is the editor's, not the token's.
                 let token = token.trim().to_owned();
                 let place = || Place::new(path.display().to_string());
                 if token.is_empty() {
-                    return Err(Error::user("the token file is empty").at(place()).hint("ask for a token and write it there"));
+                    return Err(Error::user("the token file is empty")
+                        .at(place())
+                        .hint("ask for a token and write it there"));
                 }
                 headers::check("the token", &token, place)?;
-                Ok(Some(Credential { token: Some(token), certificate_and_key: None, expires: None }))
+                Ok(Some(Credential {
+                    token: Some(token),
+                    certificate_and_key: None,
+                    expires: None,
+                }))
             }
             Source::Plugin(plugin) => plugin.run().await.map(Some),
         }
@@ -110,9 +134,14 @@ impl Credential {
 }
 
 impl Plugin {
-    /// Runs the plugin and reads its answer. Ends early only when the caller drops it, which ends the plugin too.
+    /// Runs the plugin and reads its answer. Ends early only when the caller drops it, which ends
+    /// the plugin too.
     async fn run(&self) -> Result<Credential> {
-        let command = self.exec.command.as_deref().filter(|command| !command.is_empty());
+        let command = self
+            .exec
+            .command
+            .as_deref()
+            .filter(|command| !command.is_empty());
         let command = command.ok_or_else(|| self.fails("its entry has no command"))?;
         let version = self.exec.api_version.as_deref().unwrap_or_default();
         if !VERSIONS.contains(&version) {
@@ -125,7 +154,8 @@ impl Plugin {
         }
         let interactive = self.interactive()?;
 
-        let program = find(command, std::env::var_os("PATH")).map_err(|error| self.not_started(command, &error))?;
+        let program = find(command, std::env::var_os("PATH"))
+            .map_err(|error| self.not_started(command, &error))?;
         let mut child = Command::new(program);
         child.args(self.exec.args.iter().flatten());
         for variable in self.exec.env.iter().flatten() {
@@ -139,15 +169,31 @@ impl Plugin {
         }
         let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec });
         child.env("KUBERNETES_EXEC_INFO", info.to_string());
-        child.stdin(if interactive { Stdio::inherit() } else { Stdio::null() });
+        child.stdin(if interactive {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        });
         // A plugin that talks with the user needs the terminal itself.
-        child.stderr(if interactive { Stdio::inherit() } else { Stdio::piped() });
+        child.stderr(if interactive {
+            Stdio::inherit()
+        } else {
+            Stdio::piped()
+        });
         child.stdout(Stdio::piped()).kill_on_drop(true);
 
         let started = Instant::now();
-        let mut child = child.spawn().map_err(|error| self.not_started(command, &error))?;
+        let mut child = child
+            .spawn()
+            .map_err(|error| self.not_started(command, &error))?;
         let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (mut output, mut said) = (Vec::new(), Said { text: Vec::new(), shown: stderr.is_none() });
+        let (mut output, mut said) = (
+            Vec::new(),
+            Said {
+                text: Vec::new(),
+                shown: stderr.is_none(),
+            },
+        );
         let ended = async {
             if let Some(stdout) = &mut stdout {
                 stdout.read_to_end(&mut output).await?;
@@ -166,14 +212,23 @@ impl Plugin {
             }
         };
         let status = status.map_err(|error| self.fails(error.to_string()))?;
-        tracing::debug!(command, milliseconds = started.elapsed().as_millis() as u64, "ran the credential plugin");
+        tracing::debug!(
+            command,
+            milliseconds = started.elapsed().as_millis() as u64,
+            "ran the credential plugin"
+        );
         if !status.success() {
             let end = match status.code() {
                 Some(code) => format!("it ended with exit code {code}"),
                 None => format!("it was stopped ({status})"),
             };
-            let error = said.last_lines().into_iter().fold(self.fails(end), Error::why);
-            return Err(error.hint(format!("run `{command}` by hand to see more; perhaps you have to log in again")));
+            let error = said
+                .last_lines()
+                .into_iter()
+                .fold(self.fails(end), Error::why);
+            return Err(error.hint(format!(
+                "run `{command}` by hand to see more; perhaps you have to log in again"
+            )));
         }
         said.pass_on().await;
         read_answer(&output, version).map_err(|why| self.fails(why))
@@ -186,7 +241,9 @@ impl Plugin {
             Some(ExecInteractiveMode::Never) => Ok(false),
             Some(ExecInteractiveMode::Always) if !free => {
                 let why = match self.stdin_in_use {
-                    true => "it must ask you something, and standard input is already used for values",
+                    true => {
+                        "it must ask you something, and standard input is already used for values"
+                    }
                     false => "it must ask you something, and standard input is not a terminal",
                 };
                 Err(self.fails(why))
@@ -198,46 +255,63 @@ impl Plugin {
 
     fn fails(&self, why: impl Into<String>) -> Error {
         let command = self.exec.command.as_deref().unwrap_or("?");
-        Error::cluster(format!("the credential plugin \"{command}\" gave no credentials"))
-            .at(Place::new("kubeconfig").note(format!("user \"{}\"", self.user_name)))
-            .why(why)
+        Error::cluster(format!(
+            "the credential plugin \"{command}\" gave no credentials"
+        ))
+        .at(Place::new("kubeconfig").note(format!("user \"{}\"", self.user_name)))
+        .why(why)
     }
 
     fn not_started(&self, command: &str, error: &io::Error) -> Error {
         let report = match error.kind() {
-            io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => self.fails("there is no such program"),
-            io::ErrorKind::NotFound => self.fails("it is not installed, or its folder is not in PATH"),
-            io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
-            io::ErrorKind::InvalidFilename => {
-                self.fails("PATH leads to it by way of the current folder, from which nothing is run")
+            io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => {
+                self.fails("there is no such program")
             }
+            io::ErrorKind::NotFound => {
+                self.fails("it is not installed, or its folder is not in PATH")
+            }
+            io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
+            io::ErrorKind::InvalidFilename => self
+                .fails("PATH leads to it by way of the current folder, from which nothing is run"),
             _ => self.fails(error.to_string()),
         };
-        match self.exec.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
+        match self
+            .exec
+            .install_hint
+            .as_deref()
+            .map(str::trim)
+            .filter(|hint| !hint.is_empty())
+        {
             Some(hint) => report.hint(hint),
             None => report,
         }
     }
 }
 
-/// Where a command is: a path as it stands (the kubeconfig's folder was put before a relative one), a bare name in the folders of our own
-/// PATH, whatever PATH the entry gives the plugin. What a relative folder of PATH holds is refused, as Go's `exec.LookPath` does for kubectl.
+/// Where a command is: a path as it stands (the kubeconfig's folder was put before a relative one),
+/// a bare name in the folders of our own PATH, whatever PATH the entry gives the plugin. What a
+/// relative folder of PATH holds is refused, as Go's `exec.LookPath` does for kubectl.
 #[cfg(unix)]
 fn find(command: &str, path: Option<OsString>) -> io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     if command.contains('/') {
         return Ok(command.into());
     }
-    let may_be_run =
-        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
-    let found = std::env::split_paths(&path.unwrap_or_default()).map(|folder| folder.join(command)).find(may_be_run);
+    let may_be_run = |file: &PathBuf| {
+        std::fs::metadata(file)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    let found = std::env::split_paths(&path.unwrap_or_default())
+        .map(|folder| folder.join(command))
+        .find(may_be_run);
     match found.ok_or(io::ErrorKind::NotFound)? {
         program if program.is_absolute() => Ok(program),
         _ => Err(io::ErrorKind::InvalidFilename.into()),
     }
 }
 
-/// Elsewhere the system knows best which endings a program may have; it looks in PATH, and not in the current folder.
+/// Elsewhere the system knows best which endings a program may have; it looks in PATH, and not in
+/// the current folder.
 #[cfg(not(unix))]
 fn find(command: &str, _: Option<OsString>) -> io::Result<PathBuf> {
     Ok(command.into())
@@ -255,8 +329,15 @@ impl Said {
             return Vec::new();
         }
         let text = String::from_utf8_lossy(&self.text);
-        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        lines[lines.len().saturating_sub(3)..].iter().map(|line| (*line).to_owned()).collect()
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+            .collect();
+        lines[lines.len().saturating_sub(3)..]
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect()
     }
 
     async fn pass_on(&self) {
@@ -266,7 +347,8 @@ impl Said {
     }
 }
 
-/// A plugin speaks to the user over our head, as it does under kubectl, so its words are not `terminal`'s to format.
+/// A plugin speaks to the user over our head, as it does under kubectl, so its words are not
+/// `terminal`'s to format.
 async fn show(text: &[u8]) {
     let mut stderr = tokio::io::stderr();
     // Nobody can be told that stderr is closed.
@@ -306,13 +388,38 @@ fn describe(cluster: &Cluster) -> Value {
         }
     };
     put("server", cluster.server.clone().map(Value::from));
-    put("tls-server-name", cluster.tls_server_name.clone().map(Value::from));
-    put("insecure-skip-tls-verify", cluster.insecure_skip_tls_verify.filter(|skip| *skip).map(Value::from));
-    put("certificate-authority-data", cluster.certificate_authority_data.clone().map(Value::from));
+    put(
+        "tls-server-name",
+        cluster.tls_server_name.clone().map(Value::from),
+    );
+    put(
+        "insecure-skip-tls-verify",
+        cluster
+            .insecure_skip_tls_verify
+            .filter(|skip| *skip)
+            .map(Value::from),
+    );
+    put(
+        "certificate-authority-data",
+        cluster.certificate_authority_data.clone().map(Value::from),
+    );
     put("proxy-url", cluster.proxy_url.clone().map(Value::from));
-    put("disable-compression", cluster.disable_compression.filter(|disable| *disable).map(Value::from));
-    let extension = cluster.extensions.iter().flatten().find(|extension| extension.name == CLUSTER_EXTENSION);
-    put("config", extension.map(|extension| extension.extension.clone()));
+    put(
+        "disable-compression",
+        cluster
+            .disable_compression
+            .filter(|disable| *disable)
+            .map(Value::from),
+    );
+    let extension = cluster
+        .extensions
+        .iter()
+        .flatten()
+        .find(|extension| extension.name == CLUSTER_EXTENSION);
+    put(
+        "config",
+        extension.map(|extension| extension.extension.clone()),
+    );
     Value::Object(info)
 }
 
@@ -321,11 +428,17 @@ fn document(output: &[u8]) -> std::result::Result<Value, String> {
     if let Ok(answer) = serde_json::from_slice(output) {
         return Ok(answer);
     }
-    let text = std::str::from_utf8(output).map_err(|_| "what it printed is not text in UTF-8".to_owned())?;
+    let text = std::str::from_utf8(output)
+        .map_err(|_| "what it printed is not text in UTF-8".to_owned())?;
     yaml::parse(text, "the answer").map_err(|error| {
         // The reader's own words may quote the text.
-        let place = error.places().first().and_then(|place| Some((place.line?, place.column?)));
-        let place = place.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default();
+        let place = error
+            .places()
+            .first()
+            .and_then(|place| Some((place.line?, place.column?)));
+        let place = place
+            .map(|(line, column)| format!(" (line {line}, column {column})"))
+            .unwrap_or_default();
         format!("what it printed is neither JSON nor YAML{place}")
     })
 }
@@ -336,24 +449,44 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
         return Err("it printed nothing".to_owned());
     }
     let answer = document(output)?;
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    match (text(&answer["kind"]).as_deref(), text(&answer["apiVersion"]).as_deref()) {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    match (
+        text(&answer["kind"]).as_deref(),
+        text(&answer["apiVersion"]).as_deref(),
+    ) {
         (Some("ExecCredential"), Some(answered)) if answered == version => {}
         (Some("ExecCredential"), Some(answered)) if VERSIONS.contains(&answered) => {
-            return Err(format!("it answered in {answered}, and the kubeconfig asks for {version}"));
+            return Err(format!(
+                "it answered in {answered}, and the kubeconfig asks for {version}"
+            ));
         }
-        _ => return Err("what it printed is not an ExecCredential of client.authentication.k8s.io".to_owned()),
+        _ => {
+            return Err(
+                "what it printed is not an ExecCredential of client.authentication.k8s.io"
+                    .to_owned(),
+            );
+        }
     }
     let status = &answer["status"];
     if !status.is_object() {
         return Err("its answer has no status".to_owned());
     }
     // A plugin that prints with `echo` ends its token with a line break.
-    let token = text(&status["token"]).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    let token = text(&status["token"])
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty());
     if let Some(why) = token.as_deref().and_then(headers::fault) {
         return Err(format!("its token {why}, which a request cannot carry"));
     }
-    let certificate_and_key = match (text(&status["clientCertificateData"]), text(&status["clientKeyData"])) {
+    let certificate_and_key = match (
+        text(&status["clientCertificateData"]),
+        text(&status["clientKeyData"]),
+    ) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(_), None) => return Err("it gave a client certificate without its key".to_owned()),
@@ -363,24 +496,37 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
         return Err("its answer has neither a token nor a client certificate".to_owned());
     }
     let expires = match text(&status["expirationTimestamp"]) {
-        Some(time) => Some(time.parse().map_err(|_| "its expirationTimestamp is not a time (RFC 3339)".to_owned())?),
+        Some(time) => Some(
+            time.parse()
+                .map_err(|_| "its expirationTimestamp is not a time (RFC 3339)".to_owned())?,
+        ),
         None => None,
     };
-    Ok(Credential { token, certificate_and_key, expires })
+    Ok(Credential {
+        token,
+        certificate_and_key,
+        expires,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANSWER: &str =
-        r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "secret-token"}}"#;
+    const ANSWER: &str = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "secret-token"}}"#;
 
     fn plugin(entry: Value) -> Plugin {
         let mut exec = json!({"apiVersion": VERSIONS[0], "interactiveMode": "Never"});
-        exec.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
+        exec.as_object_mut()
+            .unwrap()
+            .extend(entry.as_object().unwrap().clone());
         let exec = serde_json::from_value(exec).unwrap();
-        Plugin { exec, user_name: "eks".to_owned(), cluster_info: None, stdin_in_use: true }
+        Plugin {
+            exec,
+            user_name: "eks".to_owned(),
+            cluster_info: None,
+            stdin_in_use: true,
+        }
     }
 
     fn script(text: &str) -> Plugin {
@@ -393,9 +539,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_plugin_is_told_what_it_needs_and_its_token_is_taken() {
-        let text =
-            format!(r#"[ "$WHO" = me ] && echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && echo '{ANSWER}'"#);
-        let plugin = plugin(json!({"command": "sh", "args": ["-c", text], "env": [{"name": "WHO", "value": "me"}]}));
+        let text = format!(
+            r#"[ "$WHO" = me ] && echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && echo '{ANSWER}'"#
+        );
+        let plugin = plugin(
+            json!({"command": "sh", "args": ["-c", text], "env": [{"name": "WHO", "value": "me"}]}),
+        );
         let credential = plugin.run().await.unwrap();
         assert_eq!(credential.token.as_deref(), Some("secret-token"));
         assert_eq!(credential.expires, None);
@@ -408,10 +557,19 @@ mod tests {
              clientCertificateData: |\n    one\n    two\n  clientKeyData: key\n  token: secret-token\n",
             VERSIONS[0]
         );
-        let credential = script(&format!("printf '%s' '{text}'")).run().await.unwrap();
+        let credential = script(&format!("printf '%s' '{text}'"))
+            .run()
+            .await
+            .unwrap();
         assert_eq!(credential.token.as_deref(), Some("secret-token"));
-        assert_eq!(credential.certificate_and_key, Some(("one\ntwo\n".to_owned(), "key".to_owned())));
-        assert_eq!(credential.expires, Some("2030-01-02T03:04:05Z".parse().unwrap()));
+        assert_eq!(
+            credential.certificate_and_key,
+            Some(("one\ntwo\n".to_owned(), "key".to_owned()))
+        );
+        assert_eq!(
+            credential.expires,
+            Some("2030-01-02T03:04:05Z".parse().unwrap())
+        );
     }
 
     #[tokio::test]
@@ -427,13 +585,24 @@ mod tests {
         };
         let expected = json!({"server": "https://api", "certificate-authority-data": "Q0E=", "config": {"a": 1}});
         assert_eq!(describe(&cluster), expected);
-        let text = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"server":"https://api"' && echo '{ANSWER}'"#);
-        Plugin { cluster_info: Some(expected), ..script(&text) }.run().await.unwrap();
+        let text = format!(
+            r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"server":"https://api"' && echo '{ANSWER}'"#
+        );
+        Plugin {
+            cluster_info: Some(expected),
+            ..script(&text)
+        }
+        .run()
+        .await
+        .unwrap();
     }
 
     #[tokio::test]
     async fn a_missing_plugin_shows_how_to_install_it() {
-        let refusal = refusal(plugin(json!({"command": "no-such-plugin", "installHint": "install it with brew\n"}))).await;
+        let refusal = refusal(plugin(
+            json!({"command": "no-such-plugin", "installHint": "install it with brew\n"}),
+        ))
+        .await;
         assert_eq!(
             refusal,
             "the credential plugin \"no-such-plugin\" gave no credentials\n  --> kubeconfig   user \"eks\"\nwhy: it is not installed, or \
@@ -445,7 +614,10 @@ mod tests {
     async fn a_failing_plugin_is_quoted_from_stderr_alone() {
         let refusal =
             refusal(script("echo one >&2; echo two >&2; echo; echo three >&2; echo four >&2; echo secret-token; exit 7")).await;
-        assert!(refusal.contains("it ended with exit code 7\nwhy: two\nwhy: three\nwhy: four\n"), "{refusal}");
+        assert!(
+            refusal.contains("it ended with exit code 7\nwhy: two\nwhy: three\nwhy: four\n"),
+            "{refusal}"
+        );
         assert!(!refusal.contains("secret-token"), "{refusal}");
     }
 
@@ -454,24 +626,52 @@ mod tests {
         let cases = [
             ("", "it printed nothing"),
             ("secret-token", "not an ExecCredential"),
-            ("kind: ExecCredential\nsecret-token: {", "neither JSON nor YAML (line "),
+            (
+                "kind: ExecCredential\nsecret-token: {",
+                "neither JSON nor YAML (line ",
+            ),
             ("kind: [secret-token]]", "neither JSON nor YAML"),
-            ("kind: ExecCredential\n---\nsecret-token", "neither JSON nor YAML"),
+            (
+                "kind: ExecCredential\n---\nsecret-token",
+                "neither JSON nor YAML",
+            ),
             (r#"{"token": "secret-token"}"#, "not an ExecCredential"),
-            (&ANSWER.replace("/v1", "/v1beta1"), "the kubeconfig asks for"),
+            (
+                &ANSWER.replace("/v1", "/v1beta1"),
+                "the kubeconfig asks for",
+            ),
             (&ANSWER.replace("status", "state"), "no status"),
             (&ANSWER.replace("token\"", "tok\""), "neither a token nor"),
-            (&ANSWER.replace("token\"", "clientKeyData\""), "without its certificate"),
-            (&ANSWER.replace("secret-token", "secret-\\ntoken"), "its token has a line break in it"),
-            (&ANSWER.replace("secret-token", "secret-token\\u0007x"), "its token has a control character in it"),
-            (&ANSWER.replace("secret-token", " \\n"), "neither a token nor"),
-            (&ANSWER.replace("\"token\"", "\"expirationTimestamp\": \"soon\", \"token\""), "expirationTimestamp"),
+            (
+                &ANSWER.replace("token\"", "clientKeyData\""),
+                "without its certificate",
+            ),
+            (
+                &ANSWER.replace("secret-token", "secret-\\ntoken"),
+                "its token has a line break in it",
+            ),
+            (
+                &ANSWER.replace("secret-token", "secret-token\\u0007x"),
+                "its token has a control character in it",
+            ),
+            (
+                &ANSWER.replace("secret-token", " \\n"),
+                "neither a token nor",
+            ),
+            (
+                &ANSWER.replace("\"token\"", "\"expirationTimestamp\": \"soon\", \"token\""),
+                "expirationTimestamp",
+            ),
         ];
         for (answer, why) in cases {
             let refusal = refusal(script(&format!("printf '%s' '{answer}'"))).await;
-            assert!(refusal.contains(why) && !refusal.contains("secret-token"), "{refusal}");
+            assert!(
+                refusal.contains(why) && !refusal.contains("secret-token"),
+                "{refusal}"
+            );
         }
-        let old = plugin(json!({"command": "sh", "apiVersion": "client.authentication.k8s.io/v1alpha1"}));
+        let old =
+            plugin(json!({"command": "sh", "apiVersion": "client.authentication.k8s.io/v1alpha1"}));
         assert!(refusal(old).await.contains("v1alpha1"));
     }
 
@@ -480,21 +680,37 @@ mod tests {
     fn a_bare_name_is_looked_for_in_path_and_never_in_the_current_folder() {
         let own = Some(OsString::from("/no-such-folder:/bin:/usr/bin"));
         assert!(find("sh", own.clone()).unwrap().is_absolute());
-        assert_eq!(find("sh -c true", own).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            find("sh -c true", own).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         assert_eq!(find("./sh", None).unwrap(), PathBuf::from("./sh"));
-        // A program in the folder that tests run in, which is the repository's: any file of it that may be run.
+        // A program in the folder that tests run in, which is the repository's: any file of it that
+        // may be run.
         let program = "tests/cluster/cluster".rsplit_once('/').unwrap();
         for path in [format!("{}:/bin", program.0), format!("./{}", program.0)] {
             let error = find(program.1, Some(path.into())).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
         }
-        assert_eq!(find("cluster", Some("".into())).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(find("sh", None).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            find("cluster", Some("".into())).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        assert_eq!(
+            find("sh", None).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[tokio::test]
     async fn a_plugin_that_must_talk_needs_a_free_terminal() {
-        let refusal = refusal(plugin(json!({"command": "sh", "interactiveMode": "Always"}))).await;
-        assert!(refusal.contains("standard input is already used for values"), "{refusal}");
+        let refusal = refusal(plugin(
+            json!({"command": "sh", "interactiveMode": "Always"}),
+        ))
+        .await;
+        assert!(
+            refusal.contains("standard input is already used for values"),
+            "{refusal}"
+        );
     }
 }

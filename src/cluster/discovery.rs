@@ -1,4 +1,5 @@
-//! How a kind is addressed: the static table, else what the server says of its group and version, asked once per run.
+//! How a kind is addressed: the static table, else what the server says of its group and version,
+//! asked once per run.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Kind,
@@ -10,7 +11,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Mutex;
 
-/// One document with all kinds, in the forms that servers know (v2 since 1.30, v2beta1 since 1.26), else the old list.
+/// One document with all kinds, in the forms that servers know (v2 since 1.30, v2beta1 since 1.26),
+/// else the old list.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                           application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -35,16 +37,25 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// How objects of a kind are addressed: in the version named, or, when the server does not serve the kind in it any more, in another of
-    /// its group. A kind that is not served is asked for once more: it may have been defined since.
+    /// How objects of a kind are addressed: in the version named, or, when the server does not
+    /// serve the kind in it any more, in another of its group. A kind that is not served is asked
+    /// for once more: it may have been defined since.
     pub async fn resource(&self, transport: &Transport, kind: &Kind) -> ApiResult<Resource> {
         if let Some(row) = kinds::lookup(&kind.api_version, &kind.kind) {
             let (api_version, plural) = (kind.api_version.clone(), row.plural.to_owned());
-            return Ok(Resource { api_version, plural, namespaced: row.namespaced, listable: true });
+            return Ok(Resource {
+                api_version,
+                plural,
+                namespaced: row.namespaced,
+                listable: true,
+            });
         }
         // Held while asking, so that of many objects of one group only the first asks.
         let mut groups = self.groups.lock().await;
-        if let Some(resource) = groups.get(&kind.api_version).and_then(|served| served.get(&kind.kind)) {
+        if let Some(resource) = groups
+            .get(&kind.api_version)
+            .and_then(|served| served.get(&kind.kind))
+        {
             return Ok(resource.clone());
         }
         let served = fetch_group(transport, &kind.api_version).await?;
@@ -58,9 +69,15 @@ impl Discovery {
                 groups.insert(version.clone(), served);
             }
             // One that stands for another version was found for that one.
-            let found = groups[&version].get(&kind.kind).filter(|resource| resource.api_version == version).cloned();
+            let found = groups[&version]
+                .get(&kind.kind)
+                .filter(|resource| resource.api_version == version)
+                .cloned();
             if let Some(resource) = found {
-                groups.entry(kind.api_version.clone()).or_default().insert(kind.kind.clone(), resource.clone());
+                groups
+                    .entry(kind.api_version.clone())
+                    .or_default()
+                    .insert(kind.kind.clone(), resource.clone());
                 return Ok(resource);
             }
         }
@@ -73,7 +90,8 @@ impl Discovery {
         if let Some(known) = &*everything {
             return Ok(known.clone());
         }
-        let ((core, _), (groups, _)) = futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
+        let ((core, _), (groups, _)) =
+            futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
         let mut names = BTreeSet::new();
         for (version, served) in core.into_iter().chain(groups) {
             names.extend(served.into_keys().map(|kind| format!("{version}/{kind}")));
@@ -84,8 +102,8 @@ impl Discovery {
         Ok(names)
     }
 
-    /// Every kind in namespaces that can be listed, in one version each, as the server knows them now; and the groups of which it does
-    /// not know the kinds.
+    /// Every kind in namespaces that can be listed, in one version each, as the server knows them
+    /// now; and the groups of which it does not know the kinds.
     pub async fn listable(&self, transport: &Transport) -> ApiResult<(Vec<Kind>, Vec<String>)> {
         let ((core, mut stale), (groups, more)) =
             futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
@@ -93,11 +111,22 @@ impl Discovery {
         let mut known = self.groups.lock().await;
         let mut kinds = BTreeMap::new();
         for (api_version, served) in core.into_iter().chain(groups) {
-            let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-            for (kind, _) in served.iter().filter(|(_, resource)| resource.namespaced && resource.listable) {
+            let group = api_version
+                .split_once('/')
+                .map_or("", |(group, _)| group)
+                .to_owned();
+            for (kind, _) in served
+                .iter()
+                .filter(|(_, resource)| resource.namespaced && resource.listable)
+            {
                 // Whatever the version, a list has all objects.
-                let one = || Kind { api_version: api_version.clone(), kind: kind.clone() };
-                kinds.entry((group.clone(), kind.clone())).or_insert_with(one);
+                let one = || Kind {
+                    api_version: api_version.clone(),
+                    kind: kind.clone(),
+                };
+                kinds
+                    .entry((group.clone(), kind.clone()))
+                    .or_insert_with(one);
             }
             known.insert(api_version, served);
         }
@@ -106,31 +135,52 @@ impl Discovery {
 }
 
 fn call(path: String, accept: &'static str) -> Call {
-    Call::get("discover", path, "ask the server which kinds it knows".to_owned()).accept(accept)
+    Call::get(
+        "discover",
+        path,
+        "ask the server which kinds it knows".to_owned(),
+    )
+    .accept(accept)
 }
 
 /// The error for a kind that is not served in the version named; `instead` says in which it is.
 pub(super) fn unknown(kind: &Kind, instead: String) -> ApiError {
     let Kind { api_version, kind } = kind;
     let words = format!("find the kind {kind} of {api_version}");
-    ApiError::local(ApiErrorKind::UnknownKind, &words, format!("the server has no kind {kind} in {api_version}{instead}"))
+    ApiError::local(
+        ApiErrorKind::UnknownKind,
+        &words,
+        format!("the server has no kind {kind} in {api_version}{instead}"),
+    )
 }
 
-/// The versions in which the server serves the group of one, that one left out, in the server's order.
+/// The versions in which the server serves the group of one, that one left out, in the server's
+/// order.
 async fn fetch_versions(transport: &Transport, api_version: &str) -> ApiResult<Vec<String>> {
-    let Some((group, _)) = api_version.split_once('/') else { return Ok(Vec::new()) };
+    let Some((group, _)) = api_version.split_once('/') else {
+        return Ok(Vec::new());
+    };
     let group = match transport.json(&call(format!("/apis/{group}"), JSON)).await {
         Ok(group) => group,
         Err(error) if error.code == 404 => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let versions = group["versions"].as_array().into_iter().flatten();
-    let versions = versions.filter_map(|version| version["groupVersion"].as_str()).filter(|version| *version != api_version);
+    let versions = versions
+        .filter_map(|version| version["groupVersion"].as_str())
+        .filter(|version| *version != api_version);
     Ok(versions.map(str::to_owned).collect())
 }
 
 fn root(api_version: &str) -> String {
-    format!("/{}/{api_version}", if api_version.contains('/') { "apis" } else { "api" })
+    format!(
+        "/{}/{api_version}",
+        if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        }
+    )
 }
 
 /// The kinds of one group and version; none when the server does not serve it.
@@ -166,33 +216,54 @@ fn read_group(api_version: &str, list: &Value) -> Served {
 }
 
 /// By group and version; and those of which the server does not know the kinds.
-async fn fetch_all(transport: &Transport, path: &str) -> ApiResult<(BTreeMap<String, Served>, Vec<String>)> {
+async fn fetch_all(
+    transport: &Transport,
+    path: &str,
+) -> ApiResult<(BTreeMap<String, Served>, Vec<String>)> {
     let answer = transport.json(&call(path.to_owned(), AGGREGATED)).await?;
     if answer["kind"] == "APIGroupDiscoveryList" {
         return Ok((read_aggregated(&answer), stale(&answer)));
     }
     // A server before 1.26 names its versions only; each is then asked, all at once.
-    let core = answer["versions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let core = answer["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let groups = answer["groups"].as_array().into_iter().flatten();
     let versions = groups.flat_map(|group| group["versions"].as_array().into_iter().flatten());
     let names = core.chain(versions.filter_map(|version| version["groupVersion"].as_str()));
-    let asked = names.map(|name| async move { Ok((name.to_owned(), fetch_group(transport, name).await?)) });
-    futures::future::try_join_all(asked).await.map(|all| (all.into_iter().collect(), Vec::new()))
+    let asked =
+        names.map(|name| async move { Ok((name.to_owned(), fetch_group(transport, name).await?)) });
+    futures::future::try_join_all(asked)
+        .await
+        .map(|all| (all.into_iter().collect(), Vec::new()))
 }
 
 fn lists(resource: &Value) -> bool {
-    resource["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"))
+    resource["verbs"]
+        .as_array()
+        .is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"))
 }
 
-/// Groups and versions of which the API server does not know the kinds: an aggregated server is away.
+/// Groups and versions of which the API server does not know the kinds: an aggregated server is
+/// away.
 fn stale(list: &Value) -> Vec<String> {
     let groups = list["items"].as_array().into_iter().flatten();
     let versions = groups.flat_map(|group| {
         let name = group["metadata"]["name"].as_str().unwrap_or_default();
-        group["versions"].as_array().into_iter().flatten().map(move |version| (name, version))
+        group["versions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(move |version| (name, version))
     });
     let stale = versions.filter(|(_, version)| version["freshness"] == "Stale");
-    stale.map(|(name, version)| format!("{name}/{}", version["version"].as_str().unwrap_or_default())).collect()
+    stale
+        .map(|(name, version)| {
+            format!("{name}/{}", version["version"].as_str().unwrap_or_default())
+        })
+        .collect()
 }
 
 fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
@@ -200,15 +271,29 @@ fn read_aggregated(list: &Value) -> BTreeMap<String, Served> {
     for group in list["items"].as_array().into_iter().flatten() {
         let name = group["metadata"]["name"].as_str().unwrap_or_default();
         for version in group["versions"].as_array().into_iter().flatten() {
-            let Some(number) = version["version"].as_str() else { continue };
-            let api_version = if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
+            let Some(number) = version["version"].as_str() else {
+                continue;
+            };
+            let api_version = if name.is_empty() {
+                number.to_owned()
+            } else {
+                format!("{name}/{number}")
+            };
             let resources = version["resources"].as_array().into_iter().flatten();
             let served = resources.filter_map(|resource| {
                 let api_version = api_version.clone();
                 let kind = resource["responseKind"]["kind"].as_str()?;
                 let plural = resource["resource"].as_str()?.to_owned();
                 let namespaced = resource["scope"] == "Namespaced";
-                Some((kind.to_owned(), Resource { api_version, plural, namespaced, listable: lists(resource) }))
+                Some((
+                    kind.to_owned(),
+                    Resource {
+                        api_version,
+                        plural,
+                        namespaced,
+                        listable: lists(resource),
+                    },
+                ))
             });
             let served = served.collect();
             all.insert(api_version, served);
@@ -239,7 +324,12 @@ mod tests {
         assert_eq!(all["example.com/v1"], one);
         assert_eq!(
             one["Widget"],
-            Resource { api_version: "example.com/v1".to_owned(), plural: "widgets".to_owned(), namespaced: true, listable: true }
+            Resource {
+                api_version: "example.com/v1".to_owned(),
+                plural: "widgets".to_owned(),
+                namespaced: true,
+                listable: true
+            }
         );
         assert_eq!(one.len(), 1);
     }

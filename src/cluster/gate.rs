@@ -1,8 +1,9 @@
-//! The last look at a write's [`Fence`](super::Fence): at the moment that its connection takes the body, a few microseconds before the
-//! bytes leave.
+//! The last look at a write's [`Fence`](super::Fence): at the moment that its connection takes the
+//! body, a few microseconds before the bytes leave.
 //!
-//! The fence is waited for before a request is begun. After it come the login, the pool and perhaps a handshake, and a process can be
-//! stopped anywhere in between. A request whose body is refused here is never heard: the connection is closed without it.
+//! The fence is waited for before a request is begun. After it come the login, the pool and perhaps
+//! a handshake, and a process can be stopped anywhere in between. A request whose body is refused
+//! here is never heard: the connection is closed without it.
 
 use bytes::Bytes;
 use http::Request;
@@ -35,11 +36,16 @@ impl HttpBody for Gated {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.gate.take().is_some_and(|gate| !gate.0()) {
             return Poll::Ready(Some(Err(Closed.into())));
         }
-        Pin::new(&mut self.body).poll_frame(context).map_err(BoxError::from)
+        Pin::new(&mut self.body)
+            .poll_frame(context)
+            .map_err(BoxError::from)
     }
 
     fn is_end_stream(&self) -> bool {

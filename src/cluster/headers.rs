@@ -1,5 +1,5 @@
-//! Credentials travel in the headers of requests, which cannot carry every character. What they cannot is found before any request, and
-//! told with its place, never with its text.
+//! Credentials travel in the headers of requests, which cannot carry every character. What they
+//! cannot is found before any request, and told with its place, never with its text.
 
 use super::Connection;
 use crate::error::{Error, Place, Result};
@@ -19,8 +19,12 @@ pub(super) fn fault(text: &str) -> Option<&'static str> {
 ///
 /// Names `what` and its place, if a header cannot carry the text.
 pub(super) fn check(what: &str, text: &str, place: impl FnOnce() -> Place) -> Result<()> {
-    let Some(why) = fault(text) else { return Ok(()) };
-    Err(Error::user(format!("{what} cannot be sent")).at(place()).why(format!("it {why}, which a request cannot carry")))
+    let Some(why) = fault(text) else {
+        return Ok(());
+    };
+    Err(Error::user(format!("{what} cannot be sent"))
+        .at(place())
+        .why(format!("it {why}, which a request cannot carry")))
 }
 
 /// Checks what the flags and the kubeconfig say of the user.
@@ -36,19 +40,38 @@ pub(super) fn check_user(user: &AuthInfo, user_name: &str, flags: &Connection) -
     // The client library shows a token only as a part of a kubeconfig.
     let written = serde_json::to_value(user).unwrap_or_default();
     if let Some(token) = written["token"].as_str() {
-        check("the token", token, || place("--token", flags.token.is_some(), "token"))?;
+        check("the token", token, || {
+            place("--token", flags.token.is_some(), "token")
+        })?;
     }
     if let Some(name) = &user.impersonate {
-        check("the user to act as", name, || place("--as", flags.impersonate.is_some(), "as"))?;
+        check("the user to act as", name, || {
+            place("--as", flags.impersonate.is_some(), "as")
+        })?;
     }
     if let Some(uid) = &user.impersonate_uid {
-        check("the UID to act as", uid, || place("--as-uid", flags.impersonate_uid.is_some(), "as-uid"))?;
+        check("the UID to act as", uid, || {
+            place("--as-uid", flags.impersonate_uid.is_some(), "as-uid")
+        })?;
     }
     for group in user.impersonate_groups.iter().flatten() {
-        check("a group to act as", group, || place("--as-group", !flags.impersonate_groups.is_empty(), "as-groups"))?;
+        check("a group to act as", group, || {
+            place(
+                "--as-group",
+                !flags.impersonate_groups.is_empty(),
+                "as-groups",
+            )
+        })?;
     }
-    for value in user.impersonate_user_extra.iter().flatten().flat_map(|(_, values)| values) {
-        check("what to act as", value, || place("", false, "as-user-extra"))?;
+    for value in user
+        .impersonate_user_extra
+        .iter()
+        .flatten()
+        .flat_map(|(_, values)| values)
+    {
+        check("what to act as", value, || {
+            place("", false, "as-user-extra")
+        })?;
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// An answer of so many bytes is read on a thread of its own. A smaller one is read sooner than a thread is made.
+/// An answer of so many bytes is read on a thread of its own. A smaller one is read sooner than a
+/// thread is made.
 const LARGE: usize = 64 << 10;
 
 /// How much of each object a list brings.
@@ -34,7 +35,8 @@ pub(super) struct List {
     pub fields: String,
     /// PartialObjectMetadata instead of whole objects.
     pub extent: Extent,
-    /// Whether this program alone wants to know, so that it is no news for the user that a kind is deprecated.
+    /// Whether this program alone wants to know, so that it is no news for the user that a kind is
+    /// deprecated.
     pub quiet: bool,
 }
 
@@ -54,13 +56,21 @@ impl List {
 
     /// The path to list or watch, the words for it, and the version that is served.
     pub async fn target(&self) -> ApiResult<(String, String, String)> {
-        let resource = self.inner.discovery.resource(self.transport(), &self.kind).await?;
+        let resource = self
+            .inner
+            .discovery
+            .resource(self.transport(), &self.kind)
+            .await?;
         let namespace = self.namespace.as_deref().filter(|_| resource.namespaced);
         let words = match namespace {
             Some(namespace) => format!("list {} in namespace {namespace}", resource.plural),
             None => format!("list {}", resource.plural),
         };
-        Ok((requests::path(&resource.api_version, &resource.plural, namespace, None), words, resource.api_version))
+        Ok((
+            requests::path(&resource.api_version, &resource.plural, namespace, None),
+            words,
+            resource.api_version,
+        ))
     }
 
     /// Reads all pages.
@@ -68,34 +78,54 @@ impl List {
         Ok(self.fold(Vec::push).await?.0)
     }
 
-    /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes longer than the server keeps its
-    /// version (410) is begun once more.
+    /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes
+    /// longer than the server keeps its version (410) is begun once more.
     pub async fn fold<T, F>(&self, add: F) -> ApiResult<(T, String)>
     where
         T: Default + Send + 'static,
         F: Fn(&mut T, Value) + Send + Sync + 'static,
     {
         let (path, words, api_version) = self.target().await?;
-        let kind = Kind { api_version, ..self.kind.clone() };
+        let kind = Kind {
+            api_version,
+            ..self.kind.clone()
+        };
         let add = Arc::new(move |whole: &mut T, item| add(whole, with_kind(item, &kind)));
         match self.pages(&path, &words, &add).await {
-            Err(error) if error.kind == ApiErrorKind::Expired => self.pages(&path, &words, &add).await,
+            Err(error) if error.kind == ApiErrorKind::Expired => {
+                self.pages(&path, &words, &add).await
+            }
             other => other,
         }
     }
 
-    /// Reads one page of at most so many items: for who does not want to hold more of a large list at once. It begins where the page before
-    /// says.
-    pub async fn page<T: Default>(&self, limit: usize, next: &str, add: impl Fn(&mut T, Value)) -> ApiResult<Page<T>> {
+    /// Reads one page of at most so many items: for who does not want to hold more of a large list
+    /// at once. It begins where the page before says.
+    pub async fn page<T: Default>(
+        &self,
+        limit: usize,
+        next: &str,
+        add: impl Fn(&mut T, Value),
+    ) -> ApiResult<Page<T>> {
         let (path, words, api_version) = self.target().await?;
-        let kind = Kind { api_version, ..self.kind.clone() };
+        let kind = Kind {
+            api_version,
+            ..self.kind.clone()
+        };
         let call = self.call(&path, &words, &limit.to_string(), next);
         let body = self.transport().send(&call).await?;
         let (mut items, (tell, mut told)) = (T::default(), oneshot::channel());
-        let page = Pages { add: |item| add(&mut items, with_kind(item, &kind)), tell: Some(tell) };
+        let page = Pages {
+            add: |item| add(&mut items, with_kind(item, &kind)),
+            tell: Some(tell),
+        };
         transport::read_json(&call.words, &body, page)?;
         let Metadata { next, version } = told.try_recv().unwrap_or_default();
-        Ok(Page { items, next, version })
+        Ok(Page {
+            items,
+            next,
+            version,
+        })
     }
 
     fn call(&self, path: &str, words: &str, limit: &str, next: &str) -> Call {
@@ -105,9 +135,20 @@ impl List {
             ("limit", limit),
             ("continue", next),
         ];
-        let call = Call::get("list", requests::query(path.to_owned(), &parameters), words.to_owned());
-        let call = Call { quiet: self.quiet, ..call };
-        if self.extent == Extent::Metadata { call.accept(requests::METADATA_LIST) } else { call }
+        let call = Call::get(
+            "list",
+            requests::query(path.to_owned(), &parameters),
+            words.to_owned(),
+        );
+        let call = Call {
+            quiet: self.quiet,
+            ..call
+        };
+        if self.extent == Extent::Metadata {
+            call.accept(requests::METADATA_LIST)
+        } else {
+            call
+        }
     }
 
     /// While one page is read, the next one is on its way.
@@ -120,7 +161,13 @@ impl List {
         let mut next = String::new();
         let mut reading: Option<JoinHandle<ApiResult<T>>> = None;
         let whole = async |reading: JoinHandle<ApiResult<T>>| {
-            reading.await.unwrap_or_else(|error| Err(ApiError::local(ApiErrorKind::Other, words, error.to_string())))
+            reading.await.unwrap_or_else(|error| {
+                Err(ApiError::local(
+                    ApiErrorKind::Other,
+                    words,
+                    error.to_string(),
+                ))
+            })
         };
         loop {
             let call = self.call(path, words, &limit, &next);
@@ -132,10 +179,17 @@ impl List {
             let (tell, told) = oneshot::channel();
             let (add, large) = (Arc::clone(add), body.len() >= LARGE);
             let read = move || {
-                let page = Pages { add: |item| add(&mut so_far, item), tell: Some(tell) };
+                let page = Pages {
+                    add: |item| add(&mut so_far, item),
+                    tell: Some(tell),
+                };
                 transport::read_json(&call.words, &body, page).map(|()| so_far)
             };
-            let begun = if large { spawn_blocking(read) } else { tokio::spawn(async { read() }) };
+            let begun = if large {
+                spawn_blocking(read)
+            } else {
+                tokio::spawn(async { read() })
+            };
             match told.await {
                 Ok(Metadata { next: token, .. }) if !token.is_empty() => {
                     next = token;
@@ -158,8 +212,8 @@ fn with_kind(mut item: Value, kind: &Kind) -> Value {
     item
 }
 
-/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory of its text. What it says beside its
-/// items stands before them.
+/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory
+/// of its text. What it says beside its items stands before them.
 struct Pages<F> {
     add: F,
     tell: Option<oneshot::Sender<Metadata>>,

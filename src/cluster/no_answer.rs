@@ -1,4 +1,5 @@
-//! Why a request got no answer, found at the bottom of the client library's errors and said plainly.
+//! Why a request got no answer, found at the bottom of the client library's errors and said
+//! plainly.
 
 use super::{ApiErrorKind, gate};
 use std::{error::Error, io};
@@ -8,13 +9,15 @@ pub(super) struct NoAnswer {
     pub kind: ApiErrorKind,
     /// Whether the connection was never made, so that the server cannot have seen the request.
     pub unsent: bool,
-    /// Whether the next attempt is bound to fail too: a certificate does not become valid by asking again.
+    /// Whether the next attempt is bound to fail too: a certificate does not become valid by asking
+    /// again.
     pub lasting: bool,
     pub message: String,
     pub hint: Option<String>,
 }
 
-/// Finds the innermost reason of a failed connection and says it plainly. `route` is the server's URL and the proxy, if any.
+/// Finds the innermost reason of a failed connection and says it plainly. `route` is the server's
+/// URL and the proxy, if any.
 pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
     let mut found = NoAnswer {
         kind: ApiErrorKind::Unreachable,
@@ -25,7 +28,10 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
     };
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect()) {
+        if error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(|error| error.is_connect())
+        {
             found.unsent = true;
             found.message = format!("cannot reach {route}: {}", innermost(error));
         }
@@ -47,9 +53,16 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
                 found.kind = ApiErrorKind::Timeout;
             }
         } else if error.to_string() == "dns error" {
-            // hyper's resolver keeps the type of this error to itself; its text is all that tells it from others.
-            found.message = format!("cannot reach {route}: the name of the server is not known here ({})", innermost(error));
-            found.hint = Some("check the server's address in the kubeconfig, your network and your VPN".to_owned());
+            // hyper's resolver keeps the type of this error to itself; its text is all that tells
+            // it from others.
+            found.message = format!(
+                "cannot reach {route}: the name of the server is not known here ({})",
+                innermost(error)
+            );
+            found.hint = Some(
+                "check the server's address in the kubeconfig, your network and your VPN"
+                    .to_owned(),
+            );
         }
         next = below(error);
     }
@@ -58,7 +71,10 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
 
 /// The next reason below. An `io::Error` made from another error hides it from `source`.
 fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
         Some(inner) => Some(inner),
         None => error.source(),
     }
@@ -73,17 +89,24 @@ fn innermost(mut error: &(dyn Error + 'static)) -> String {
 
 fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     Some(match error.kind() {
-        io::ErrorKind::ConnectionRefused => ("connection refused", Some("is this the right address and port, and does it run?")),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            ("the connection was cut", None)
+        io::ErrorKind::ConnectionRefused => (
+            "connection refused",
+            Some("is this the right address and port, and does it run?"),
+        ),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => ("the connection was cut", None),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => (
+            "there is no way to this address",
+            Some("check your network and your VPN"),
+        ),
+        io::ErrorKind::TimedOut => (
+            "nobody answered in time",
+            Some("check the server's address, your network and your VPN, and firewalls between"),
+        ),
+        io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => {
+            ("the connection was closed", None)
         }
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            ("there is no way to this address", Some("check your network and your VPN"))
-        }
-        io::ErrorKind::TimedOut => {
-            ("nobody answered in time", Some("check the server's address, your network and your VPN, and firewalls between"))
-        }
-        io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => ("the connection was closed", None),
         _ => return None,
     })
 }
@@ -95,26 +118,54 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
     use rustls::{AlertDescription, CertificateError};
     match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer => ("its certificate is signed by an unknown authority".to_owned(), Some(TRUST)),
-            CertificateError::BadSignature => ("its certificate does not bear the authority's signature".to_owned(), Some(TRUST)),
-            CertificateError::NotValidForName => ("its certificate is not for this name".to_owned(), Some(NAME)),
-            CertificateError::NotValidForNameContext { expected, presented } => {
+            CertificateError::UnknownIssuer => (
+                "its certificate is signed by an unknown authority".to_owned(),
+                Some(TRUST),
+            ),
+            CertificateError::BadSignature => (
+                "its certificate does not bear the authority's signature".to_owned(),
+                Some(TRUST),
+            ),
+            CertificateError::NotValidForName => (
+                "its certificate is not for this name".to_owned(),
+                Some(NAME),
+            ),
+            CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            } => {
                 let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
-                let named = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
-                (format!("its certificate is not for \"{}\" (it is for {named})", expected.to_str()), Some(NAME))
+                let named = if names.is_empty() {
+                    "no name".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                (
+                    format!(
+                        "its certificate is not for \"{}\" (it is for {named})",
+                        expected.to_str()
+                    ),
+                    Some(NAME),
+                )
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
                 "its certificate has expired".to_owned(),
                 Some("renew the API server's certificate; check this computer's clock"),
             ),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                ("its certificate is not valid yet".to_owned(), Some("check this computer's clock"))
-            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+                "its certificate is not valid yet".to_owned(),
+                Some("check this computer's clock"),
+            ),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
                 "its certificate is not for servers (extended key usage)".to_owned(),
-                Some("give the API server a certificate with the extended key usage serverAuth, or none"),
+                Some(
+                    "give the API server a certificate with the extended key usage serverAuth, or none",
+                ),
             ),
-            other => (format!("its certificate is not valid: {other}"), Some(TRUST)),
+            other => (
+                format!("its certificate is not valid: {other}"),
+                Some(TRUST),
+            ),
         },
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
@@ -125,7 +176,9 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
             | AlertDescription::AccessDenied,
         ) => (
             format!("it does not accept your client certificate ({error})"),
-            Some("check the client certificate of the kubeconfig's user: does it belong to this cluster, has it expired?"),
+            Some(
+                "check the client certificate of the kubeconfig's user: does it belong to this cluster, has it expired?",
+            ),
         ),
         rustls::Error::InvalidMessage(_) => (
             "it does not speak TLS".to_owned(),
@@ -135,8 +188,12 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
     }
 }
 
-/// The name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, as the TLS library writes the names of a certificate.
+/// The name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, as the TLS library writes the names
+/// of a certificate.
 fn bare(name: &str) -> &str {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .unwrap_or(name);
     inner.trim_matches('"')
 }

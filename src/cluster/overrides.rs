@@ -1,4 +1,5 @@
-//! The flags over what the kubeconfig says, with kubectl's precedence (client-go `clientcmd.DirectClientConfig`).
+//! The flags over what the kubeconfig says, with kubectl's precedence (client-go
+//! `clientcmd.DirectClientConfig`).
 
 use super::Connection;
 use crate::error::{Error, Result, public_url};
@@ -9,7 +10,10 @@ pub(super) fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
     // What is trusted is overridden as a whole: neither flag is to be mixed with the file's own.
     if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
         cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
-        cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.to_string_lossy().into_owned());
+        cluster.certificate_authority = flags
+            .certificate_authority
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
         cluster.certificate_authority_data = None;
     }
     if let Some(server) = &flags.server {
@@ -57,17 +61,28 @@ pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<(
     if !flags.impersonate_groups.is_empty() {
         user.impersonate_groups = Some(flags.impersonate_groups.clone());
     }
-    if user.impersonate.is_none() && (user.impersonate_groups.is_some() || user.impersonate_uid.is_some()) {
-        return Err(Error::user("--as-group and --as-uid say nothing without --as").hint("name the user to act as with --as"));
+    if user.impersonate.is_none()
+        && (user.impersonate_groups.is_some() || user.impersonate_uid.is_some())
+    {
+        return Err(
+            Error::user("--as-group and --as-uid say nothing without --as")
+                .hint("name the user to act as with --as"),
+        );
     }
     Ok(())
 }
 
-/// The server's URL. An address without a scheme is https when anything about TLS is configured, else http, as in client-go
-/// (`rest.DefaultServerURL`).
+/// The server's URL. An address without a scheme is https when anything about TLS is configured,
+/// else http, as in client-go (`rest.DefaultServerURL`).
 pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri> {
-    let Some(server) = cluster.server.as_deref().filter(|server| !server.is_empty()) else {
-        return Err(Error::user("the kubeconfig's cluster has no server").hint("give one with --server"));
+    let Some(server) = cluster
+        .server
+        .as_deref()
+        .filter(|server| !server.is_empty())
+    else {
+        return Err(
+            Error::user("the kubeconfig's cluster has no server").hint("give one with --server")
+        );
     };
     let tls = cluster.certificate_authority_data.is_some()
         || cluster.insecure_skip_tls_verify == Some(true)
@@ -77,11 +92,16 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
         false => format!("{}://{server}", if tls { "https" } else { "http" }),
     };
     let wrong = |why: String| {
-        Error::user(format!("\"{}\" is not the URL of an API server", public_url(server)))
-            .why(why)
-            .hint("it looks like https://10.0.0.1:6443")
+        Error::user(format!(
+            "\"{}\" is not the URL of an API server",
+            public_url(server)
+        ))
+        .why(why)
+        .hint("it looks like https://10.0.0.1:6443")
     };
-    let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+    let uri: http::Uri = url
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => match wrong_port(&uri) {
             Some(why) => Err(wrong(why)),
@@ -92,7 +112,8 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
     }
 }
 
-/// Why the port of a URL cannot be used. The URL's reader takes one that is too large for none, and the default would be asked instead.
+/// Why the port of a URL cannot be used. The URL's reader takes one that is too large for none, and
+/// the default would be asked instead.
 pub(super) fn wrong_port(uri: &http::Uri) -> Option<String> {
     let address = uri.authority()?.as_str().rsplit('@').next()?;
     let port = address.strip_prefix(uri.host()?)?.strip_prefix(':')?;
@@ -107,16 +128,33 @@ mod tests {
     #[test]
     fn a_port_that_is_none_is_told() {
         let url = |server: &str| {
-            let cluster = Cluster { server: Some(server.to_owned()), ..Cluster::default() };
-            server_url(&cluster, &AuthInfo::default()).map(|uri| uri.to_string()).map_err(|error| error.to_string())
+            let cluster = Cluster {
+                server: Some(server.to_owned()),
+                ..Cluster::default()
+            };
+            server_url(&cluster, &AuthInfo::default())
+                .map(|uri| uri.to_string())
+                .map_err(|error| error.to_string())
         };
-        for server in ["https://127.0.0.1:99999", "https://[::1]:65536", "host:0", "https://user:1@host:70000/a"] {
+        for server in [
+            "https://127.0.0.1:99999",
+            "https://[::1]:65536",
+            "host:0",
+            "https://user:1@host:70000/a",
+        ] {
             let error = url(server).unwrap_err();
-            assert!(error.contains("ports go from 1 to 65535"), "{server}: {error}");
+            assert!(
+                error.contains("ports go from 1 to 65535"),
+                "{server}: {error}"
+            );
         }
-        for server in
-            ["https://127.0.0.1:65535", "https://[::1]:6443", "https://[::1]", "host:", "https://user:99999@host/a:99999"]
-        {
+        for server in [
+            "https://127.0.0.1:65535",
+            "https://[::1]:6443",
+            "https://[::1]",
+            "host:",
+            "https://user:99999@host/a:99999",
+        ] {
             assert!(url(server).is_ok(), "{server}: {:?}", url(server));
         }
     }

@@ -6,7 +6,14 @@ use crate::error::{Error, Place};
 impl ApiError {
     /// An error that no server sent.
     pub(super) fn local(kind: ApiErrorKind, request: &str, message: impl Into<String>) -> ApiError {
-        ApiError { kind, code: 0, message: message.into(), request: request.to_owned(), causes: Vec::new(), hint: None }
+        ApiError {
+            kind,
+            code: 0,
+            message: message.into(),
+            request: request.to_owned(),
+            causes: Vec::new(),
+            hint: None,
+        }
     }
 }
 
@@ -14,22 +21,36 @@ impl ApiError {
 pub const ROLES: &str = "docs/guides/rights.md has Roles that are enough";
 
 impl ApiError {
-    /// Who lacks which right where, and how to go about it; `None` when something else than a missing right forbids it.
+    /// Who lacks which right where, and how to go about it; `None` when something else than a
+    /// missing right forbids it.
     pub fn denial(&self) -> Option<(String, String)> {
         // Words of apiserver's `rbac.ConfirmNoEscalation`.
-        if let Some((_, granted)) = self.message.split_once("attempting to grant RBAC permissions not currently held")
+        if let Some((_, granted)) = self
+            .message
+            .split_once("attempting to grant RBAC permissions not currently held")
             && self.kind == ApiErrorKind::Forbidden
         {
-            let granted: Vec<&str> = granted.trim_start_matches(':').lines().filter(|line| !line.is_empty()).collect();
+            let granted: Vec<&str> = granted
+                .trim_start_matches(':')
+                .lines()
+                .filter(|line| !line.is_empty())
+                .collect();
             return Some((
                 format!("it grants more than you may do yourself: {}", granted.join(", ")),
                 "ask for the rights that it grants: examples/rbac/values.yaml has those that the charts grant".to_owned(),
             ));
         }
-        let Denied { user, verb, resource, namespace } =
-            denied(&self.message).filter(|_| self.kind == ApiErrorKind::Forbidden)?;
+        let Denied {
+            user,
+            verb,
+            resource,
+            namespace,
+        } = denied(&self.message).filter(|_| self.kind == ApiErrorKind::Forbidden)?;
         let (place, flag) = match &namespace {
-            Some(namespace) => (format!(" in namespace \"{namespace}\""), format!(" -n {namespace}")),
+            Some(namespace) => (
+                format!(" in namespace \"{namespace}\""),
+                format!(" -n {namespace}"),
+            ),
             None => (" in the whole cluster".to_owned(), String::new()),
         };
         Some((
@@ -40,15 +61,19 @@ impl ApiError {
 }
 
 impl Cause {
-    /// Who set the field that a conflict is about: `kubectl-edit` of `conflict with "kubectl-edit" using apps/v1 at ...`.
+    /// Who set the field that a conflict is about: `kubectl-edit` of
+    /// `conflict with "kubectl-edit" using apps/v1 at ...`.
     pub fn manager(&self) -> Option<&str> {
-        let (manager, _) = self.message.strip_prefix("conflict with \"")?.split_once('"')?;
+        let (manager, _) = self
+            .message
+            .strip_prefix("conflict with \"")?
+            .split_once('"')?;
         Some(manager)
     }
 }
 
-/// `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`, taken apart. RBAC puts these facts nowhere
-/// else in its answer.
+/// `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`, taken apart.
+/// RBAC puts these facts nowhere else in its answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Denied {
     user: String,
@@ -63,8 +88,10 @@ fn denied(message: &str) -> Option<Denied> {
     let (verb, rest) = rest.split_once(" resource \"")?;
     let (resource, rest) = rest.split_once("\" in API group \"")?;
     let (group, rest) = rest.split_once('"')?;
-    let namespace =
-        rest.split_once("in the namespace \"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name.to_owned());
+    let namespace = rest
+        .split_once("in the namespace \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(name, _)| name.to_owned());
     let resource = match group {
         "" => resource.to_owned(),
         // `statefulsets/scale` of a group is `statefulsets.apps/scale` for kubectl.
@@ -73,7 +100,12 @@ fn denied(message: &str) -> Option<Denied> {
             None => format!("{resource}.{group}"),
         },
     };
-    Some(Denied { user: user.to_owned(), verb: verb.to_owned(), resource, namespace })
+    Some(Denied {
+        user: user.to_owned(),
+        verb: verb.to_owned(),
+        resource,
+        namespace,
+    })
 }
 
 impl From<ApiError> for Error {
@@ -125,13 +157,19 @@ impl From<ApiError> for Error {
                 Error::cluster(format!("cannot {request}")).why(error.message)
             }
         };
-        report = report.at_all(error.causes.iter().filter(|cause| !cause.field.is_empty()).map(|cause| {
-            let place = Place::new(cause.field.trim_start_matches('.'));
-            match cause.manager() {
-                Some(manager) => place.note(format!("set by \"{manager}\"")),
-                None => place.note(&cause.message),
-            }
-        }));
+        report = report.at_all(
+            error
+                .causes
+                .iter()
+                .filter(|cause| !cause.field.is_empty())
+                .map(|cause| {
+                    let place = Place::new(cause.field.trim_start_matches('.'));
+                    match cause.manager() {
+                        Some(manager) => place.note(format!("set by \"{manager}\"")),
+                        None => place.note(&cause.message),
+                    }
+                }),
+        );
         match error.hint {
             Some(hint) => report.hint(hint),
             None => report,
@@ -162,23 +200,57 @@ mod tests {
         let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
                        \"apps\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
-        assert!(error.contains("user \"bob\" has no right to patch statefulsets.apps in namespace \"org1\""), "{error}");
-        assert!(error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"), "{error}");
+        assert!(
+            error.contains(
+                "user \"bob\" has no right to patch statefulsets.apps in namespace \"org1\""
+            ),
+            "{error}"
+        );
+        assert!(
+            error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"),
+            "{error}"
+        );
         let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
-        assert!(error.contains("in the whole cluster") && error.contains("`kubectl auth can-i list nodes`"), "{error}");
-        let error = Error::from(status(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: q", Value::Null)).to_string();
-        assert!(error.contains("exceeded quota") && !error.contains("can-i"), "{error}");
+        assert!(
+            error.contains("in the whole cluster")
+                && error.contains("`kubectl auth can-i list nodes`"),
+            "{error}"
+        );
+        let error = Error::from(status(
+            403,
+            "Forbidden",
+            "pods \"a\" is forbidden: exceeded quota: q",
+            Value::Null,
+        ))
+        .to_string();
+        assert!(
+            error.contains("exceeded quota") && !error.contains("can-i"),
+            "{error}"
+        );
         let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" (groups=[\"a\"]) is attempting to grant \
                        RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
-        assert!(error.contains("grants more than you may do") && error.contains("examples/rbac/values.yaml"), "{error}");
+        assert!(
+            error.contains("grants more than you may do")
+                && error.contains("examples/rbac/values.yaml"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_conflict_shows_each_field_and_its_manager() {
         let causes = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\" using apps/v1", "field": ".spec.replicas"}]});
-        let error = Error::from(status(409, "Conflict", "Apply failed with 1 conflict", causes)).to_string();
-        assert!(error.contains("--> spec.replicas   set by \"kubectl-edit\""), "{error}");
+        let error = Error::from(status(
+            409,
+            "Conflict",
+            "Apply failed with 1 conflict",
+            causes,
+        ))
+        .to_string();
+        assert!(
+            error.contains("--> spec.replicas   set by \"kubectl-edit\""),
+            "{error}"
+        );
     }
 }

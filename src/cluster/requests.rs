@@ -8,13 +8,15 @@ use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The field manager of everything that is written (design: one manager for the program, whatever the release).
+/// The field manager of everything that is written (design: one manager for the program, whatever
+/// the release).
 pub(super) const FIELD_MANAGER: &str = "kubectl-fabric";
 /// Objects in one page of a list: what kubectl asks for (`--chunk-size`).
 pub(super) const PAGE: u32 = 500;
 
 pub(super) const JSON: &str = "application/json";
-pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+pub(super) const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// One request, as often as it must be sent.
 pub(super) struct Call {
@@ -55,7 +57,14 @@ impl Call {
         }
     }
 
-    pub fn write(verb: &'static str, method: Method, path: String, content: &'static str, body: &Value, words: String) -> Call {
+    pub fn write(
+        verb: &'static str,
+        method: Method,
+        path: String,
+        content: &'static str,
+        body: &Value,
+        words: String,
+    ) -> Call {
         Call::write_text(verb, method, path, content, body.to_string().into(), words)
     }
 
@@ -84,7 +93,10 @@ impl Call {
     }
 
     pub fn about(self, address: &Address<'_>) -> Call {
-        Call { object: Some(address.name_in_words()), ..self }
+        Call {
+            object: Some(address.name_in_words()),
+            ..self
+        }
     }
 
     pub fn repeat(self, repeat: Repeat) -> Call {
@@ -106,8 +118,17 @@ pub(super) fn for_yaml(json: Bytes) -> Bytes {
 }
 
 /// The path of a kind or, with a name, of an object.
-pub(super) fn path(api_version: &str, plural: &str, namespace: Option<&str>, name: Option<&str>) -> String {
-    let root = if api_version.contains('/') { "apis" } else { "api" };
+pub(super) fn path(
+    api_version: &str,
+    plural: &str,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> String {
+    let root = if api_version.contains('/') {
+        "apis"
+    } else {
+        "api"
+    };
     let mut path = format!("/{root}/{api_version}");
     if let Some(namespace) = namespace {
         path = format!("{path}/namespaces/{}", encode(namespace));
@@ -130,12 +151,15 @@ pub(super) fn query(path: String, parameters: &[(&str, &str)]) -> String {
     path
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters and the colon, which names of roles have (`system:node`).
+/// Percent-encodes all but RFC 3986's unreserved characters and the colon, which names of roles
+/// have (`system:node`).
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                encoded.push(char::from(byte))
+            }
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }
@@ -151,14 +175,22 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// An object that lacks what every object has is a mistake of whoever made it, told as the server would.
+    /// An object that lacks what every object has is a mistake of whoever made it, told as the
+    /// server would.
     pub fn of(verb: &str, body: &'a Value) -> ApiResult<Address<'a>> {
         let text = |value: &'a Value| value.as_str().filter(|text| !text.is_empty());
         let metadata = &body["metadata"];
-        match (text(&body["apiVersion"]), text(&body["kind"]), text(&metadata["name"])) {
-            (Some(api_version), Some(kind), Some(name)) => {
-                Ok(Address { api_version, kind, namespace: text(&metadata["namespace"]), name })
-            }
+        match (
+            text(&body["apiVersion"]),
+            text(&body["kind"]),
+            text(&metadata["name"]),
+        ) {
+            (Some(api_version), Some(kind), Some(name)) => Ok(Address {
+                api_version,
+                kind,
+                namespace: text(&metadata["namespace"]),
+                name,
+            }),
             _ => Err(ApiError::local(
                 ApiErrorKind::Invalid,
                 &format!("{verb} an object"),
@@ -204,9 +236,14 @@ impl<'a> Applied<'a> {
     pub(super) fn address(self) -> ApiResult<Address<'a>> {
         match self {
             Applied::Tree(body) => Address::of("apply", body),
-            Applied::Sealed(Sealed { key, api_version, .. }) => {
-                Ok(Address { api_version, kind: &key.kind, namespace: key.namespace.as_deref(), name: &key.name })
-            }
+            Applied::Sealed(Sealed {
+                key, api_version, ..
+            }) => Ok(Address {
+                api_version,
+                kind: &key.kind,
+                namespace: key.namespace.as_deref(),
+                name: &key.name,
+            }),
         }
     }
 
@@ -226,8 +263,8 @@ impl<'a> Applied<'a> {
     }
 }
 
-/// What must be there when an object is applied. The server compares it within the write, so nothing comes between a look and the
-/// write, and it costs no request.
+/// What must be there when an object is applied. The server compares it within the write, so
+/// nothing comes between a look and the write, and it costs no request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expects<'a> {
     /// The object is created or changed, whichever it takes.
@@ -237,7 +274,8 @@ pub enum Expects<'a> {
     Absent,
     /// The object with this UID: it is changed.
     Uid(&'a str),
-    /// The object with this UID, and nothing has written it since this resourceVersion: it is changed.
+    /// The object with this UID, and nothing has written it since this resourceVersion: it is
+    /// changed.
     Version { uid: &'a str, version: &'a str },
 }
 
@@ -246,14 +284,18 @@ impl Expects<'_> {
     pub(super) fn state_in(self, text: Bytes) -> Option<Bytes> {
         let field = match self {
             Expects::Anything => return Some(text),
-            // Revision 1 of etcd is the empty store, so no object has it: the server creates, and answers 409 when there is
-            // something to change. It is not stored.
+            // Revision 1 of etcd is the empty store, so no object has it: the server creates, and
+            // answers 409 when there is something to change. It is not stored.
             Expects::Absent => "\"resourceVersion\":\"1\",".to_owned(),
-            // The UID of an object never changes: the server answers 422 for another one and 409 when there is no object. Apply
-            // keeps no manager for it.
+            // The UID of an object never changes: the server answers 422 for another one and 409
+            // when there is no object. Apply keeps no manager for it.
             Expects::Uid(uid) => format!("\"uid\":{},", Value::from(uid)),
             Expects::Version { uid, version } => {
-                format!("\"uid\":{},\"resourceVersion\":{},", Value::from(uid), Value::from(version))
+                format!(
+                    "\"uid\":{},\"resourceVersion\":{},",
+                    Value::from(uid),
+                    Value::from(version)
+                )
             }
         };
         let at = inside_metadata(&text)?;
@@ -270,15 +312,23 @@ impl Expects<'_> {
             (Expects::Anything, _) => false,
             // Be it a conflict of versions or of fields: there is an object.
             (Expects::Absent, kind) => kind == ApiErrorKind::Conflict,
-            (Expects::Uid(_) | Expects::Version { .. }, ApiErrorKind::Invalid) => {
-                error.causes.iter().any(|cause| cause.field == "metadata.uid")
-            }
+            (Expects::Uid(_) | Expects::Version { .. }, ApiErrorKind::Invalid) => error
+                .causes
+                .iter()
+                .any(|cause| cause.field == "metadata.uid"),
             // Words of apiserver's `applyPatch`: the answer has no reason of its own.
             (Expects::Uid(_) | Expects::Version { .. }, kind) => {
                 kind == ApiErrorKind::Conflict && error.message.contains("uid mismatch")
             }
         };
-        ApiError { kind: if unexpected { ApiErrorKind::Replaced } else { error.kind }, ..error }
+        ApiError {
+            kind: if unexpected {
+                ApiErrorKind::Replaced
+            } else {
+                error.kind
+            },
+            ..error
+        }
     }
 }
 
@@ -314,18 +364,42 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_kubernetes_api() {
-        assert_eq!(path("v1", "pods", Some("org1"), Some("peer0-0")), "/api/v1/namespaces/org1/pods/peer0-0");
-        assert_eq!(path("v1", "namespaces", None, Some("org1")), "/api/v1/namespaces/org1");
-        assert_eq!(path("apps/v1", "statefulsets", None, None), "/apis/apps/v1/statefulsets");
-        let role = path("rbac.authorization.k8s.io/v1", "clusterroles", None, Some("system:a/b c"));
-        assert_eq!(role, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a%2Fb%20c");
+        assert_eq!(
+            path("v1", "pods", Some("org1"), Some("peer0-0")),
+            "/api/v1/namespaces/org1/pods/peer0-0"
+        );
+        assert_eq!(
+            path("v1", "namespaces", None, Some("org1")),
+            "/api/v1/namespaces/org1"
+        );
+        assert_eq!(
+            path("apps/v1", "statefulsets", None, None),
+            "/apis/apps/v1/statefulsets"
+        );
+        let role = path(
+            "rbac.authorization.k8s.io/v1",
+            "clusterroles",
+            None,
+            Some("system:a/b c"),
+        );
+        assert_eq!(
+            role,
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a%2Fb%20c"
+        );
     }
 
     #[test]
     fn queries_are_encoded_and_leave_out_what_is_empty() {
         let selector = "app in (a,b),!c,d=e";
         assert_eq!(
-            query("/p".to_owned(), &[("labelSelector", selector), ("continue", ""), ("limit", "500")]),
+            query(
+                "/p".to_owned(),
+                &[
+                    ("labelSelector", selector),
+                    ("continue", ""),
+                    ("limit", "500")
+                ]
+            ),
             "/p?labelSelector=app%20in%20%28a%2Cb%29%2C%21c%2Cd%3De&limit=500"
         );
         assert_eq!(query("/p".to_owned(), &[("continue", "")]), "/p");
@@ -337,8 +411,9 @@ mod tests {
             "apiVersion": "v1", "kind": "metadata", "spec": {"metadata": {"a": "\\\"}"}}, "list": ["metadata", {"metadata": {}}],
             "metadata": {"name": "a"},
         });
-        let state =
-            |expects: Expects| -> Value { serde_json::from_slice(&expects.state_in(body.to_string().into()).unwrap()).unwrap() };
+        let state = |expects: Expects| -> Value {
+            serde_json::from_slice(&expects.state_in(body.to_string().into()).unwrap()).unwrap()
+        };
         let mut wanted = body.clone();
         wanted["metadata"]["resourceVersion"] = "1".into();
         assert_eq!(state(Expects::Absent), wanted);
@@ -346,14 +421,28 @@ mod tests {
         wanted["metadata"]["uid"] = "\"".into();
         assert_eq!(state(Expects::Uid("\"")), wanted);
         wanted["metadata"]["resourceVersion"] = "7".into();
-        assert_eq!(state(Expects::Version { uid: "\"", version: "7" }), wanted);
+        assert_eq!(
+            state(Expects::Version {
+                uid: "\"",
+                version: "7"
+            }),
+            wanted
+        );
         assert_eq!(state(Expects::Anything), body);
-        assert_eq!(Expects::Absent.state_in(Bytes::from_static(b"{\"kind\":\"metadata")), None);
+        assert_eq!(
+            Expects::Absent.state_in(Bytes::from_static(b"{\"kind\":\"metadata")),
+            None
+        );
     }
 
     #[test]
     fn an_object_without_a_name_is_not_sent() {
-        let error = Address::of("apply", &serde_json::json!({"apiVersion": "v1", "kind": "Pod"})).err().unwrap();
+        let error = Address::of(
+            "apply",
+            &serde_json::json!({"apiVersion": "v1", "kind": "Pod"}),
+        )
+        .err()
+        .unwrap();
         assert_eq!(error.kind, ApiErrorKind::Invalid);
     }
 }

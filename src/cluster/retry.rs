@@ -1,8 +1,10 @@
-//! Whether and when a failed request is sent again. No I/O: the transport says what happened and how long it has tried.
+//! Whether and when a failed request is sent again. No I/O: the transport says what happened and
+//! how long it has tried.
 
 use std::time::Duration;
 
-/// The limits of trying. The defaults are what a person at a terminal bears: short hiccups pass unseen, a dead server is told soon.
+/// The limits of trying. The defaults are what a person at a terminal bears: short hiccups pass
+/// unseen, a dead server is told soon.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
     /// Before the second attempt; doubled before each further one.
@@ -43,7 +45,8 @@ impl Default for Policy {
 pub(super) enum Repeat {
     /// The same as sending it once.
     Harmless,
-    /// Something else if the first one was heard, as a deletion by name alone. Such a request is sent again only when it was surely not.
+    /// Something else if the first one was heard, as a deletion by name alone. Such a request is
+    /// sent again only when it was surely not.
     IfUnheard,
 }
 
@@ -51,7 +54,11 @@ pub(super) enum Repeat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The server answered so.
-    Answer { code: u16, retry_after: Option<Duration>, etcd: bool },
+    Answer {
+        code: u16,
+        retry_after: Option<Duration>,
+        etcd: bool,
+    },
     /// No connection was made.
     Unsent,
     /// The connection broke after the request was sent, or within the answer.
@@ -76,42 +83,86 @@ pub(super) struct Progress {
     pub reached: bool,
 }
 
-/// The pause before the next attempt, `None` to give up. `chance` in 0..1 spreads the clients that failed together.
-pub(super) fn pause(policy: &Policy, repeat: Repeat, failure: Failure, progress: Progress, chance: f64) -> Option<Duration> {
+/// The pause before the next attempt, `None` to give up. `chance` in 0..1 spreads the clients that
+/// failed together.
+pub(super) fn pause(
+    policy: &Policy,
+    repeat: Repeat,
+    failure: Failure,
+    progress: Progress,
+    chance: f64,
+) -> Option<Duration> {
     let harmless = repeat == Repeat::Harmless;
     let again = match failure {
         Failure::Answer { code: 429, .. } => true,
-        // With Retry-After it is the API server that was too busy to begin; without, it may be a load balancer that lost the
-        // server in the middle of the request.
-        Failure::Answer { code: 503, retry_after, .. } => harmless || retry_after.is_some(),
-        Failure::Answer { code: 502 | 504, .. } | Failure::Answer { code: 500, etcd: true, .. } => harmless,
+        // With Retry-After it is the API server that was too busy to begin; without, it may be a
+        // load balancer that lost the server in the middle of the request.
+        Failure::Answer {
+            code: 503,
+            retry_after,
+            ..
+        } => harmless || retry_after.is_some(),
+        Failure::Answer {
+            code: 502 | 504, ..
+        }
+        | Failure::Answer {
+            code: 500,
+            etcd: true,
+            ..
+        } => harmless,
         Failure::Answer { .. } | Failure::Lasting => false,
         Failure::Unsent | Failure::Recovering => true,
         Failure::Lost => harmless,
         // One that has never answered is told at once.
-        Failure::Stalled => return (harmless && progress.reached && progress.stalls <= policy.stalls).then_some(policy.first),
+        Failure::Stalled => {
+            return (harmless && progress.reached && progress.stalls <= policy.stalls)
+                .then_some(policy.first);
+        }
     };
-    let total = if progress.reached { policy.total } else { policy.total_unreached };
-    let doubled = policy.first.saturating_mul(1 << progress.attempts.saturating_sub(1).min(16)).min(policy.longest);
+    let total = if progress.reached {
+        policy.total
+    } else {
+        policy.total_unreached
+    };
+    let doubled = policy
+        .first
+        .saturating_mul(1 << progress.attempts.saturating_sub(1).min(16))
+        .min(policy.longest);
     let jittered = doubled.mul_f64(0.5 + chance / 2.0);
     let pause = match failure {
-        Failure::Answer { retry_after: Some(wanted), .. } => wanted.max(jittered),
+        Failure::Answer {
+            retry_after: Some(wanted),
+            ..
+        } => wanted.max(jittered),
         _ => jittered,
     };
     (again && progress.elapsed + pause <= total).then_some(pause)
 }
 
-/// Whether a 500's message is etcd's word that it did not do a write, or does not know whether it did, while its leader changes.
-/// The messages are etcd's (`server/etcdserver/errors`); the API server passes them on without a reason of their own.
+/// Whether a 500's message is etcd's word that it did not do a write, or does not know whether it
+/// did, while its leader changes. The messages are etcd's (`server/etcdserver/errors`); the API
+/// server passes them on without a reason of their own.
 pub(super) fn etcd_hiccup(message: &str) -> bool {
-    ["etcdserver: leader changed", "raft proposal dropped", "etcdserver: request timed out", "etcdserver: no leader"]
-        .iter()
-        .any(|known| message.contains(known))
+    [
+        "etcdserver: leader changed",
+        "raft proposal dropped",
+        "etcdserver: request timed out",
+        "etcdserver: no leader",
+    ]
+    .iter()
+    .any(|known| message.contains(known))
 }
 
-/// The pause that a `Retry-After` header asks for. The API server sends seconds; the other form, a date, is left unread.
+/// The pause that a `Retry-After` header asks for. The API server sends seconds; the other form, a
+/// date, is left unread.
 pub(super) fn retry_after(header: Option<&http::HeaderValue>) -> Option<Duration> {
-    header?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    header?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// A number in 0..1, good enough to spread pauses.
@@ -126,18 +177,35 @@ mod tests {
     use super::*;
 
     fn answer(code: u16) -> Failure {
-        Failure::Answer { code, retry_after: None, etcd: false }
+        Failure::Answer {
+            code,
+            retry_after: None,
+            etcd: false,
+        }
     }
 
     fn is_sent_again(repeat: Repeat, failure: Failure) -> bool {
-        let progress = Progress { attempts: 1, stalls: 1, elapsed: Duration::ZERO, reached: true };
+        let progress = Progress {
+            attempts: 1,
+            stalls: 1,
+            elapsed: Duration::ZERO,
+            reached: true,
+        };
         pause(&Policy::default(), repeat, failure, progress, 0.5).is_some()
     }
 
     #[test]
     fn what_may_have_been_heard_is_sent_again_only_when_that_is_harmless() {
-        let busy = Failure::Answer { code: 503, retry_after: Some(Duration::from_secs(1)), etcd: false };
-        let etcd = Failure::Answer { code: 500, retry_after: None, etcd: true };
+        let busy = Failure::Answer {
+            code: 503,
+            retry_after: Some(Duration::from_secs(1)),
+            etcd: false,
+        };
+        let etcd = Failure::Answer {
+            code: 500,
+            retry_after: None,
+            etcd: true,
+        };
         let cases = [
             (answer(429), true, true),
             (busy, true, true),
@@ -155,8 +223,16 @@ mod tests {
             (Failure::Lasting, false, false),
         ];
         for (failure, harmless, if_unheard) in cases {
-            assert_eq!(is_sent_again(Repeat::Harmless, failure), harmless, "{failure:?}");
-            assert_eq!(is_sent_again(Repeat::IfUnheard, failure), if_unheard, "{failure:?}");
+            assert_eq!(
+                is_sent_again(Repeat::Harmless, failure),
+                harmless,
+                "{failure:?}"
+            );
+            assert_eq!(
+                is_sent_again(Repeat::IfUnheard, failure),
+                if_unheard,
+                "{failure:?}"
+            );
         }
     }
 
@@ -164,8 +240,14 @@ mod tests {
     fn pauses_double_up_to_the_longest_and_end_with_the_total() {
         let policy = Policy::default();
         let wait = |attempts, elapsed| {
-            let progress = Progress { attempts, stalls: 0, elapsed: Duration::from_secs(elapsed), reached: true };
-            pause(&policy, Repeat::Harmless, answer(503), progress, 1.0).map(|pause| pause.as_millis())
+            let progress = Progress {
+                attempts,
+                stalls: 0,
+                elapsed: Duration::from_secs(elapsed),
+                reached: true,
+            };
+            pause(&policy, Repeat::Harmless, answer(503), progress, 1.0)
+                .map(|pause| pause.as_millis())
         };
         assert_eq!(wait(1, 0), Some(100));
         assert_eq!(wait(2, 0), Some(200));
@@ -178,9 +260,24 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_when_there_is_time() {
         let asked = |seconds| {
-            let failure = Failure::Answer { code: 429, retry_after: Some(Duration::from_secs(seconds)), etcd: false };
-            let progress = Progress { attempts: 1, stalls: 1, elapsed: Duration::ZERO, reached: true };
-            pause(&Policy::default(), Repeat::IfUnheard, failure, progress, 0.0)
+            let failure = Failure::Answer {
+                code: 429,
+                retry_after: Some(Duration::from_secs(seconds)),
+                etcd: false,
+            };
+            let progress = Progress {
+                attempts: 1,
+                stalls: 1,
+                elapsed: Duration::ZERO,
+                reached: true,
+            };
+            pause(
+                &Policy::default(),
+                Repeat::IfUnheard,
+                failure,
+                progress,
+                0.0,
+            )
         };
         assert_eq!(asked(3), Some(Duration::from_secs(3)));
         assert_eq!(asked(0), Some(Duration::from_millis(50)));
@@ -189,9 +286,35 @@ mod tests {
 
     #[test]
     fn a_server_never_reached_is_given_up_soon() {
-        let progress = Progress { attempts: 4, stalls: 0, elapsed: Duration::from_secs(1), reached: false };
-        assert_eq!(pause(&Policy::default(), Repeat::Harmless, Failure::Unsent, progress, 0.5), None);
-        let progress = Progress { reached: true, ..progress };
-        assert!(pause(&Policy::default(), Repeat::Harmless, Failure::Unsent, progress, 0.5).is_some());
+        let progress = Progress {
+            attempts: 4,
+            stalls: 0,
+            elapsed: Duration::from_secs(1),
+            reached: false,
+        };
+        assert_eq!(
+            pause(
+                &Policy::default(),
+                Repeat::Harmless,
+                Failure::Unsent,
+                progress,
+                0.5
+            ),
+            None
+        );
+        let progress = Progress {
+            reached: true,
+            ..progress
+        };
+        assert!(
+            pause(
+                &Policy::default(),
+                Repeat::Harmless,
+                Failure::Unsent,
+                progress,
+                0.5
+            )
+            .is_some()
+        );
     }
 }

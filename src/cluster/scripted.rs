@@ -1,4 +1,5 @@
-//! A server for tests that answers what it is told to, in order: the faults that a real API server cannot be asked for.
+//! A server for tests that answers what it is told to, in order: the faults that a real API server
+//! cannot be asked for.
 
 use super::{Cluster, Connection, retry::Policy, session::Session, transport::Transport};
 use std::{
@@ -42,8 +43,7 @@ impl Reply {
     }
 
     pub fn status(code: u16, reason: &str, message: &str) -> Reply {
-        let status =
-            serde_json::json!({"kind": "Status", "code": code, "reason": reason, "message": message, "details": {"name": "x"}});
+        let status = serde_json::json!({"kind": "Status", "code": code, "reason": reason, "message": message, "details": {"name": "x"}});
         Reply::Answer(code, Vec::new(), status.to_string())
     }
 
@@ -75,11 +75,20 @@ pub(crate) fn impatient() -> Policy {
 }
 
 impl Scripted {
-    /// Serves the replies in order, one per request on whatever connection; after the last, connections are closed.
+    /// Serves the replies in order, one per request on whatever connection; after the last,
+    /// connections are closed.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Scripted {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
-        let replies: Arc<Mutex<VecDeque<Reply>>> = Arc::new(Mutex::new(replies.into_iter().collect()));
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has free ports");
+        let url = format!(
+            "http://{}",
+            listener
+                .local_addr()
+                .expect("a bound listener has an address")
+        );
+        let replies: Arc<Mutex<VecDeque<Reply>>> =
+            Arc::new(Mutex::new(replies.into_iter().collect()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
         tokio::spawn(async move {
@@ -92,12 +101,22 @@ impl Scripted {
 
     /// The requests so far: `GET /path?query`, then the headers, an empty line and the body.
     pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().expect("no test panics with the log in hand").clone()
+        self.seen
+            .lock()
+            .expect("no test panics with the log in hand")
+            .clone()
     }
 
     /// The first lines of the requests so far.
     pub fn lines(&self) -> Vec<String> {
-        let line = |request: &String| request.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+        let line = |request: &String| {
+            request
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches(" HTTP/1.1")
+                .to_owned()
+        };
         self.seen().iter().map(line).collect()
     }
 
@@ -106,36 +125,62 @@ impl Scripted {
     }
 
     pub async fn cluster_of(&self, connection: Connection, policy: Policy) -> Cluster {
-        let connection = Connection { server: Some(self.url.clone()), ..connection };
+        let connection = Connection {
+            server: Some(self.url.clone()),
+            ..connection
+        };
         let nothing = |name: &str| (name == "HOME").then(|| "/nonexistent".into());
-        let session = Session::open(&connection, &nothing).await.expect("a URL is enough");
+        let session = Session::open(&connection, &nothing)
+            .await
+            .expect("a URL is enough");
         Cluster::over(Transport::new(session, policy, connection.request_timeout))
     }
 }
 
-async fn serve(mut stream: TcpStream, replies: Arc<Mutex<VecDeque<Reply>>>, log: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    log: Arc<Mutex<Vec<String>>>,
+) {
     while let Some(request) = read_request(&mut stream).await {
-        log.lock().expect("no test panics with the log in hand").push(request);
-        let reply = replies.lock().expect("no test panics with the script in hand").pop_front();
+        log.lock()
+            .expect("no test panics with the log in hand")
+            .push(request);
+        let reply = replies
+            .lock()
+            .expect("no test panics with the script in hand")
+            .pop_front();
         match reply {
             None | Some(Reply::Close) => return,
             Some(Reply::Stall) => std::future::pending().await,
             Some(Reply::Cut) => {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\": ").await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\": ")
+                    .await;
                 return;
             }
             Some(Reply::Answer(code, headers, body)) => {
-                let mut head =
-                    format!("HTTP/1.1 {code} Some\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
-                headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-                if stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_err() {
+                let mut head = format!(
+                    "HTTP/1.1 {code} Some\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+                    body.len()
+                );
+                headers
+                    .iter()
+                    .for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+                if stream
+                    .write_all(format!("{head}\r\n{body}").as_bytes())
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
             Some(Reply::Watch(lines, after)) => {
                 let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
                 let chunk = |line: &String| format!("{:x}\r\n{line}\r\n", line.len());
-                let _ = stream.write_all((head + &lines.iter().map(chunk).collect::<String>()).as_bytes()).await;
+                let _ = stream
+                    .write_all((head + &lines.iter().map(chunk).collect::<String>()).as_bytes())
+                    .await;
                 match after {
                     After::Silence => std::future::pending().await,
                     After::End => {
@@ -153,7 +198,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length = head.lines().find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            });
             if body.len() >= length.unwrap_or(0) {
                 return Some(text);
             }

@@ -31,7 +31,8 @@ pub(super) struct Session {
 
 struct Current {
     client: Client,
-    /// Counts renewals, so that of many requests that meet the same expired token only the first renews it.
+    /// Counts renewals, so that of many requests that meet the same expired token only the first
+    /// renews it.
     generation: u64,
     expires: Option<Timestamp>,
 }
@@ -39,29 +40,58 @@ struct Current {
 impl Session {
     pub async fn open(connection: &Connection, environment: Environment<'_>) -> Result<Session> {
         let target = kubeconfig::resolve(connection, environment)?;
-        let proxy = proxy::choose(target.cluster.proxy_url.as_deref(), &target.server, environment)?;
-        let Target { cluster, server, mut user, user_name, namespace } = target;
+        let proxy = proxy::choose(
+            target.cluster.proxy_url.as_deref(),
+            &target.server,
+            environment,
+        )?;
+        let Target {
+            cluster,
+            server,
+            mut user,
+            user_name,
+            namespace,
+        } = target;
         headers::check_user(&user, &user_name, connection)?;
         let source = Source::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
 
         let mut config = Config::new(server);
-        config.root_cert = certificates::root_certificates(cluster.certificate_authority_data.as_deref())?;
+        config.root_cert =
+            certificates::root_certificates(cluster.certificate_authority_data.as_deref())?;
         config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
         config.disable_compression = cluster.disable_compression.unwrap_or(false);
         config.tls_server_name = cluster.tls_server_name;
         config.auth_info = user;
         let route = match &proxy {
             Some(proxy) => {
-                let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-                format!("{} through the proxy {}{port}", trimmed(&config.cluster_url), proxy.host().unwrap_or_default())
+                let port = proxy
+                    .port_u16()
+                    .map(|port| format!(":{port}"))
+                    .unwrap_or_default();
+                format!(
+                    "{} through the proxy {}{port}",
+                    trimmed(&config.cluster_url),
+                    proxy.host().unwrap_or_default()
+                )
             }
             None => trimmed(&config.cluster_url),
         };
         config.proxy_url = proxy;
 
         let (client, expires) = log_in(&config, &source, &user_name).await?;
-        let current = RwLock::new(Current { client, generation: 0, expires });
-        Ok(Session { config, source, user_name, current, route, namespace })
+        let current = RwLock::new(Current {
+            client,
+            generation: 0,
+            expires,
+        });
+        Ok(Session {
+            config,
+            source,
+            user_name,
+            current,
+            route,
+            namespace,
+        })
     }
 
     /// The client to use now, and the generation of its credentials.
@@ -82,10 +112,16 @@ impl Session {
     /// What is known to be wrong with the credentials that the server did not accept.
     pub fn doubt(&self) -> Option<String> {
         let ends = certificates::end(self.config.auth_info.client_certificate_data.as_deref()?)?;
-        (ends < Timestamp::now()).then(|| format!("the client certificate of user \"{}\" ended at {ends}", self.user_name))
+        (ends < Timestamp::now()).then(|| {
+            format!(
+                "the client certificate of user \"{}\" ended at {ends}",
+                self.user_name
+            )
+        })
     }
 
-    /// Asks for credentials again, unless someone has done so since `generation`. False when there is nobody to ask.
+    /// Asks for credentials again, unless someone has done so since `generation`. False when there
+    /// is nobody to ask.
     pub async fn renew(&self, generation: u64) -> Result<bool> {
         if matches!(self.source, Source::Kubeconfig) {
             return Ok(false);
@@ -93,19 +129,30 @@ impl Session {
         let mut current = self.current.write().await;
         if current.generation == generation {
             let (client, expires) = log_in(&self.config, &self.source, &self.user_name).await?;
-            // A plugin that keeps giving what has already ended is not asked at every request; the server will say 401.
+            // A plugin that keeps giving what has already ended is not asked at every request; the
+            // server will say 401.
             let expires = expires.filter(|expires| Timestamp::now() + MARGIN < *expires);
-            *current = Current { client, generation: generation + 1, expires };
+            *current = Current {
+                client,
+                generation: generation + 1,
+                expires,
+            };
         }
         Ok(true)
     }
 }
 
 fn trimmed(url: &http::Uri) -> String {
-    public_url(&url.to_string()).trim_end_matches('/').to_owned()
+    public_url(&url.to_string())
+        .trim_end_matches('/')
+        .to_owned()
 }
 
-async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Client, Option<Timestamp>)> {
+async fn log_in(
+    config: &Config,
+    source: &Source,
+    user_name: &str,
+) -> Result<(Client, Option<Timestamp>)> {
     let mut config = config.clone();
     let credential = source.ask().await?;
     if let Some(credential) = &credential {
@@ -116,7 +163,8 @@ async fn log_in(config: &Config, source: &Source, user_name: &str) -> Result<(Cl
     Ok((client, expires))
 }
 
-/// Words for what the client library finds wrong before any request. None of its errors quotes a secret.
+/// Words for what the client library finds wrong before any request. None of its errors quotes a
+/// secret.
 fn not_built(error: kube::Error, user_name: &str) -> Error {
     let place = Place::new("kubeconfig").note(format!("user \"{user_name}\""));
     match error {
@@ -161,11 +209,9 @@ mod tests {
         let script = format!(
             "cd '{}'; echo run >> runs; n=$(grep -c run runs); echo '{}' | sed \"s/TOKEN/token-$n/\"",
             folder.path().display(),
-            json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}).to_string().replacen(
-                '}',
-                &format!(", \"status\": {status}}}"),
-                1
-            )
+            json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"})
+                .to_string()
+                .replacen('}', &format!(", \"status\": {status}}}"), 1)
         );
         let exec = json!({
             "apiVersion": "client.authentication.k8s.io/v1",
@@ -180,18 +226,31 @@ mod tests {
             "current-context": "eks",
         });
         fs::write(path("config"), config.to_string()).unwrap();
-        Plugged { connection: Connection { kubeconfig: Some(path("config")), ..Connection::default() }, folder }
+        Plugged {
+            connection: Connection {
+                kubeconfig: Some(path("config")),
+                ..Connection::default()
+            },
+            folder,
+        }
     }
 
     impl Plugged {
         fn runs(&self) -> usize {
-            fs::read_to_string(self.folder.path().join("runs")).unwrap().lines().count()
+            fs::read_to_string(self.folder.path().join("runs"))
+                .unwrap()
+                .lines()
+                .count()
         }
     }
 
     fn tokens(server: &Scripted) -> Vec<String> {
         let token = |request: &String| {
-            request.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or_default().to_owned()
+            request
+                .lines()
+                .find_map(|line| line.strip_prefix("authorization: Bearer "))
+                .unwrap_or_default()
+                .to_owned()
         };
         server.seen().iter().map(token).collect()
     }
@@ -200,21 +259,39 @@ mod tests {
     async fn a_plugin_runs_once_and_once_more_when_its_token_is_refused() {
         let plugged = plugged(r#"{"token": "TOKEN"}"#);
         let refused = || Reply::status(401, "Unauthorized", "Unauthorized");
-        let server = Scripted::start([Reply::ok("{}"), refused(), Reply::ok("{}"), refused(), refused()]).await;
-        let cluster = server.cluster_of(plugged.connection.clone(), impatient()).await;
+        let server = Scripted::start([
+            Reply::ok("{}"),
+            refused(),
+            Reply::ok("{}"),
+            refused(),
+            refused(),
+        ])
+        .await;
+        let cluster = server
+            .cluster_of(plugged.connection.clone(), impatient())
+            .await;
         cluster.version().await.unwrap();
         assert_eq!(plugged.runs(), 1);
         cluster.version().await.unwrap();
         assert_eq!(plugged.runs(), 2);
-        assert_eq!(cluster.version().await.unwrap_err().kind, ApiErrorKind::Unauthorized);
-        assert_eq!(tokens(&server), ["token-1", "token-1", "token-2", "token-2", "token-3"]);
+        assert_eq!(
+            cluster.version().await.unwrap_err().kind,
+            ApiErrorKind::Unauthorized
+        );
+        assert_eq!(
+            tokens(&server),
+            ["token-1", "token-1", "token-2", "token-2", "token-3"]
+        );
     }
 
     #[tokio::test]
     async fn a_token_that_has_ended_is_renewed_before_it_is_used() {
-        let plugged = plugged(r#"{"token": "TOKEN", "expirationTimestamp": "2020-01-01T00:00:00Z"}"#);
+        let plugged =
+            plugged(r#"{"token": "TOKEN", "expirationTimestamp": "2020-01-01T00:00:00Z"}"#);
         let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
-        let cluster = server.cluster_of(plugged.connection.clone(), impatient()).await;
+        let cluster = server
+            .cluster_of(plugged.connection.clone(), impatient())
+            .await;
         cluster.version().await.unwrap();
         cluster.version().await.unwrap();
         assert_eq!(tokens(&server), ["token-2", "token-2"]);
@@ -232,8 +309,14 @@ mod tests {
                 "current-context": "a",
             });
             fs::write(path("config"), config.to_string()).unwrap();
-            let connection = Connection { kubeconfig: Some(path("config")), ..flags };
-            Session::open(&connection, &|_| None).await.map(|_| ()).map_err(|error| error.to_string())
+            let connection = Connection {
+                kubeconfig: Some(path("config")),
+                ..flags
+            };
+            Session::open(&connection, &|_| None)
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
         };
         let none = Connection::default;
         let file = |name: &str, text: &str| {
@@ -242,34 +325,92 @@ mod tests {
         };
         let (broken, empty) = (file("broken", "s3cr3t\nabc\n"), file("empty", " \n"));
         let cases = [
-            (json!({"token": "s3cr3t\n"}), none(), "user \"ann\": token", "line break"),
-            (json!({"token": "s3cr3t\u{7}"}), none(), "user \"ann\": token", "control character"),
-            (json!({}), Connection { token: Some("s3cr3t\nabc".into()), ..none() }, "--token", "line break"),
+            (
+                json!({"token": "s3cr3t\n"}),
+                none(),
+                "user \"ann\": token",
+                "line break",
+            ),
+            (
+                json!({"token": "s3cr3t\u{7}"}),
+                none(),
+                "user \"ann\": token",
+                "control character",
+            ),
+            (
+                json!({}),
+                Connection {
+                    token: Some("s3cr3t\nabc".into()),
+                    ..none()
+                },
+                "--token",
+                "line break",
+            ),
             (broken, none(), "broken", "line break"),
             (empty, none(), "empty", "the token file is empty"),
-            (json!({}), Connection { impersonate: Some("s3cr3t\r".into()), ..none() }, "--as", "line break"),
+            (
+                json!({}),
+                Connection {
+                    impersonate: Some("s3cr3t\r".into()),
+                    ..none()
+                },
+                "--as",
+                "line break",
+            ),
             (
                 json!({"as": "bob"}),
-                Connection { impersonate_groups: vec!["s3cr3t\u{0}".into()], ..none() },
+                Connection {
+                    impersonate_groups: vec!["s3cr3t\u{0}".into()],
+                    ..none()
+                },
                 "--as-group",
                 "control character",
             ),
-            (json!({"as": "bob", "as-uid": "s3cr3t\n"}), none(), "user \"ann\": as-uid", "line break"),
-            (json!({"as": "bob", "as-user-extra": {"a": ["s3cr3t\n"]}}), none(), "as-user-extra", "line break"),
+            (
+                json!({"as": "bob", "as-uid": "s3cr3t\n"}),
+                none(),
+                "user \"ann\": as-uid",
+                "line break",
+            ),
+            (
+                json!({"as": "bob", "as-user-extra": {"a": ["s3cr3t\n"]}}),
+                none(),
+                "as-user-extra",
+                "line break",
+            ),
             (
                 json!({}),
-                Connection { tls_server_name: Some("s3cr3t\nabc".into()), ..none() },
+                Connection {
+                    tls_server_name: Some("s3cr3t\nabc".into()),
+                    ..none()
+                },
                 "tls-server-name",
                 "not a host name",
             ),
-            (json!({"client-certificate-data": "s3cr3t\n", "client-key-data": "s3cr3t"}), none(), "user \"ann\"", "not base64"),
-            (json!({"username": "bob", "password": "s3cr3t\n"}), none(), "", ""),
+            (
+                json!({"client-certificate-data": "s3cr3t\n", "client-key-data": "s3cr3t"}),
+                none(),
+                "user \"ann\"",
+                "not base64",
+            ),
+            (
+                json!({"username": "bob", "password": "s3cr3t\n"}),
+                none(),
+                "",
+                "",
+            ),
         ];
         for (user, flags, place, why) in cases {
             match open(user.clone(), flags).await {
-                Ok(()) => assert!(why.is_empty(), "{user}: basic auth is sent in base64, all else not"),
+                Ok(()) => assert!(
+                    why.is_empty(),
+                    "{user}: basic auth is sent in base64, all else not"
+                ),
                 Err(error) => {
-                    assert!(error.contains(place) && error.contains(why) && !why.is_empty(), "{user}: {error}");
+                    assert!(
+                        error.contains(place) && error.contains(why) && !why.is_empty(),
+                        "{user}: {error}"
+                    );
                     assert!(!error.contains("s3cr3t"), "{error}");
                 }
             }
@@ -288,8 +429,16 @@ mod tests {
             "current-context": "a",
         });
         fs::write(folder.path().join("config"), config.to_string()).unwrap();
-        let server = Scripted::start([Reply::ok("{}"), Reply::status(401, "Unauthorized", "no"), Reply::ok("{}")]).await;
-        let connection = Connection { kubeconfig: Some(folder.path().join("config")), ..Connection::default() };
+        let server = Scripted::start([
+            Reply::ok("{}"),
+            Reply::status(401, "Unauthorized", "no"),
+            Reply::ok("{}"),
+        ])
+        .await;
+        let connection = Connection {
+            kubeconfig: Some(folder.path().join("config")),
+            ..Connection::default()
+        };
         let cluster = server.cluster_of(connection, impatient()).await;
         cluster.version().await.unwrap();
         fs::write(&token, "second").unwrap();

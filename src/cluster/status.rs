@@ -1,4 +1,5 @@
-//! What the server answered when it did not do what was asked: its Status, or whatever else came instead.
+//! What the server answered when it did not do what was asked: its Status, or whatever else came
+//! instead.
 
 use super::{ApiError, ApiErrorKind, Cause};
 use serde_json::Value;
@@ -8,22 +9,33 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
     match serde_json::from_slice::<Value>(body) {
         Ok(status) if status["kind"] == "Status" => from_status(request, code, &status),
         _ => ApiError {
-            kind: if code == 404 { ApiErrorKind::UnknownKind } else { kind(code, "", &[]) },
+            kind: if code == 404 {
+                ApiErrorKind::UnknownKind
+            } else {
+                kind(code, "", &[])
+            },
             code,
             message: without_status(code, body),
             request: request.to_owned(),
             causes: Vec::new(),
             // Go's own answer to plain HTTP on a TLS port (net/http).
-            hint: (code == 400 && body.starts_with(b"Client sent an HTTP request to an HTTPS server"))
-                .then(|| "write the server's address with https://".to_owned()),
+            hint: (code == 400
+                && body.starts_with(b"Client sent an HTTP request to an HTTPS server"))
+            .then(|| "write the server's address with https://".to_owned()),
         },
     }
 }
 
-/// Reads a `Status` object: the body of a failed request, or the object of an `ERROR` event in a watch, whose code is its own.
+/// Reads a `Status` object: the body of a failed request, or the object of an `ERROR` event in a
+/// watch, whose code is its own.
 pub(super) fn from_status(request: &str, code: u16, status: &Value) -> ApiError {
     let details = &status["details"];
-    let mut causes: Vec<Cause> = details["causes"].as_array().into_iter().flatten().map(cause).collect();
+    let mut causes: Vec<Cause> = details["causes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(cause)
+        .collect();
     let reason = text(&status["reason"]);
     let mut kind = match kind(code, &reason, &causes) {
         // A missing object is named in the details; a missing kind has nothing to name.
@@ -38,20 +50,35 @@ pub(super) fn from_status(request: &str, code: u16, status: &Value) -> ApiError 
         message if message.is_empty() => without_status(code, b""),
         message => message,
     };
-    ApiError { kind, code, message, request: request.to_owned(), causes, hint: None }
+    ApiError {
+        kind,
+        code,
+        message,
+        request: request.to_owned(),
+        causes,
+        hint: None,
+    }
 }
 
 fn cause(cause: &Value) -> Cause {
-    Cause { reason: text(&cause["reason"]), field: text(&cause["field"]), message: text(&cause["message"]) }
+    Cause {
+        reason: text(&cause["reason"]),
+        field: text(&cause["field"]),
+        message: text(&cause["message"]),
+    }
 }
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The kind of a failure from its HTTP code and the `reason` of its Status, as k8s.io/apimachinery's `StatusReason` lists them.
+/// The kind of a failure from its HTTP code and the `reason` of its Status, as
+/// k8s.io/apimachinery's `StatusReason` lists them.
 fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
-    if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") {
+    if causes
+        .iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
+    {
         return ApiErrorKind::Terminating;
     }
     match (code, reason) {
@@ -69,11 +96,20 @@ fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
     }
 }
 
-/// Server-side apply of an object that does not fit its schema ends in a 500 without a reason, which the text alone tells from a
-/// failure of the server (structured-merge-diff's errors, passed on by apiserver's `fieldmanager`).
+/// Server-side apply of an object that does not fit its schema ends in a 500 without a reason,
+/// which the text alone tells from a failure of the server (structured-merge-diff's errors, passed
+/// on by apiserver's `fieldmanager`).
 fn not_of_the_schema(code: u16, message: &str) -> Option<Vec<Cause>> {
-    let (_, fields) = message.strip_prefix("failed to create typed patch object (").filter(|_| code == 500)?.split_once("): ")?;
-    let fields = fields.strip_prefix("errors:").unwrap_or(fields).lines().map(str::trim).filter(|line| !line.is_empty());
+    let (_, fields) = message
+        .strip_prefix("failed to create typed patch object (")
+        .filter(|_| code == 500)?
+        .split_once("): ")?;
+    let fields = fields
+        .strip_prefix("errors:")
+        .unwrap_or(fields)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     Some(
         fields
             .filter_map(|line| line.split_once(": "))
@@ -86,9 +122,13 @@ fn not_of_the_schema(code: u16, message: &str) -> Option<Vec<Cause>> {
     )
 }
 
-/// Words for an answer that is not a Status: a load balancer, a proxy or a login page spoke instead of the API server.
+/// Words for an answer that is not a Status: a load balancer, a proxy or a login page spoke instead
+/// of the API server.
 fn without_status(code: u16, body: &[u8]) -> String {
-    let name = http::StatusCode::from_u16(code).ok().and_then(|code| code.canonical_reason()).unwrap_or_default();
+    let name = http::StatusCode::from_u16(code)
+        .ok()
+        .and_then(|code| code.canonical_reason())
+        .unwrap_or_default();
     let answered = format!("the answer was {code} {name}");
     let answered = answered.trim_end();
     let body = String::from_utf8_lossy(body);
@@ -99,7 +139,15 @@ fn without_status(code: u16, body: &[u8]) -> String {
                 "{answered} with a web page: something other than the API server spoke (a proxy, a load balancer or a login page)"
             )
         }
-        body => format!("{answered}: {}", body.lines().next().unwrap_or_default().chars().take(200).collect::<String>()),
+        body => format!(
+            "{answered}: {}",
+            body.lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect::<String>()
+        ),
     }
 }
 
@@ -116,14 +164,45 @@ mod tests {
     #[test]
     fn a_status_is_told_by_its_code_and_reason() {
         let cases = [
-            (status(404, "NotFound", "pods \"a\" not found", json!({"name": "a", "kind": "pods"})), ApiErrorKind::NotFound),
-            (status(404, "NotFound", "the server could not find the requested resource", json!({})), ApiErrorKind::UnknownKind),
-            (status(409, "AlreadyExists", "", json!({})), ApiErrorKind::AlreadyExists),
-            (status(409, "Conflict", "", json!({})), ApiErrorKind::Conflict),
+            (
+                status(
+                    404,
+                    "NotFound",
+                    "pods \"a\" not found",
+                    json!({"name": "a", "kind": "pods"}),
+                ),
+                ApiErrorKind::NotFound,
+            ),
+            (
+                status(
+                    404,
+                    "NotFound",
+                    "the server could not find the requested resource",
+                    json!({}),
+                ),
+                ApiErrorKind::UnknownKind,
+            ),
+            (
+                status(409, "AlreadyExists", "", json!({})),
+                ApiErrorKind::AlreadyExists,
+            ),
+            (
+                status(409, "Conflict", "", json!({})),
+                ApiErrorKind::Conflict,
+            ),
             (status(422, "Invalid", "", json!({})), ApiErrorKind::Invalid),
-            (status(400, "BadRequest", "", json!({})), ApiErrorKind::Invalid),
-            (status(401, "Unauthorized", "", json!({})), ApiErrorKind::Unauthorized),
-            (status(403, "Forbidden", "", json!({})), ApiErrorKind::Forbidden),
+            (
+                status(400, "BadRequest", "", json!({})),
+                ApiErrorKind::Invalid,
+            ),
+            (
+                status(401, "Unauthorized", "", json!({})),
+                ApiErrorKind::Unauthorized,
+            ),
+            (
+                status(403, "Forbidden", "", json!({})),
+                ApiErrorKind::Forbidden,
+            ),
             (
                 status(
                     403,
@@ -134,10 +213,22 @@ mod tests {
                 ApiErrorKind::Terminating,
             ),
             (status(410, "Expired", "", json!({})), ApiErrorKind::Expired),
-            (status(429, "TooManyRequests", "", json!({})), ApiErrorKind::Unavailable),
-            (status(500, "InternalError", "", json!({})), ApiErrorKind::Unavailable),
-            (status(504, "Timeout", "", json!({})), ApiErrorKind::Unavailable),
-            (status(405, "MethodNotAllowed", "", json!({})), ApiErrorKind::Other),
+            (
+                status(429, "TooManyRequests", "", json!({})),
+                ApiErrorKind::Unavailable,
+            ),
+            (
+                status(500, "InternalError", "", json!({})),
+                ApiErrorKind::Unavailable,
+            ),
+            (
+                status(504, "Timeout", "", json!({})),
+                ApiErrorKind::Unavailable,
+            ),
+            (
+                status(405, "MethodNotAllowed", "", json!({})),
+                ApiErrorKind::Other,
+            ),
         ];
         for (error, kind) in cases {
             assert_eq!(error.kind, kind, "{error:?}");
@@ -148,11 +239,23 @@ mod tests {
     #[test]
     fn a_body_that_is_no_status_is_put_into_words() {
         let words = |code, body: &str| from_answer("get Pod a", code, body.as_bytes()).message;
-        assert_eq!(words(503, "{}"), "the answer was 503 Service Unavailable, without a reason");
-        assert_eq!(words(502, ""), "the answer was 502 Bad Gateway, without a reason");
-        assert_eq!(words(404, "404 page not found\n"), "the answer was 404 Not Found: 404 page not found");
+        assert_eq!(
+            words(503, "{}"),
+            "the answer was 503 Service Unavailable, without a reason"
+        );
+        assert_eq!(
+            words(502, ""),
+            "the answer was 502 Bad Gateway, without a reason"
+        );
+        assert_eq!(
+            words(404, "404 page not found\n"),
+            "the answer was 404 Not Found: 404 page not found"
+        );
         assert!(words(200, "<html>").contains("web page"));
-        assert_eq!(from_answer("get Pod a", 404, b"404 page not found").kind, ApiErrorKind::UnknownKind);
+        assert_eq!(
+            from_answer("get Pod a", 404, b"404 page not found").kind,
+            ApiErrorKind::UnknownKind
+        );
     }
 
     #[test]
@@ -160,11 +263,24 @@ mod tests {
         let one = "failed to create typed patch object (ns/a; /v1, Kind=ConfigMap): .foo: field not declared in schema";
         let error = status(500, "", one, Value::Null);
         assert_eq!(error.kind, ApiErrorKind::Invalid);
-        assert_eq!((error.causes[0].field.as_str(), error.causes[0].message.as_str()), (".foo", "field not declared in schema"));
+        assert_eq!(
+            (
+                error.causes[0].field.as_str(),
+                error.causes[0].message.as_str()
+            ),
+            (".foo", "field not declared in schema")
+        );
         let two = "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric \
                    (int or float), got string\n  .spec.imag: field not declared in schema";
-        let fields: Vec<String> = status(500, "", two, Value::Null).causes.into_iter().map(|cause| cause.field).collect();
+        let fields: Vec<String> = status(500, "", two, Value::Null)
+            .causes
+            .into_iter()
+            .map(|cause| cause.field)
+            .collect();
         assert_eq!(fields, [".spec.replicas", ".spec.imag"]);
-        assert_eq!(status(500, "", "etcdserver: no leader", Value::Null).kind, ApiErrorKind::Unavailable);
+        assert_eq!(
+            status(500, "", "etcdserver: no leader", Value::Null).kind,
+            ApiErrorKind::Unavailable
+        );
     }
 }

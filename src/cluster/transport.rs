@@ -1,4 +1,5 @@
-//! Sends requests: bounds how many are under way, times and counts them, retries, renews credentials, keeps warnings.
+//! Sends requests: bounds how many are under way, times and counts them, retries, renews
+//! credentials, keeps warnings.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, clock,
@@ -29,8 +30,8 @@ use std::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-/// Requests under way at once. Over HTTP/1.1 each has a connection of its own; from 8 to 32 an API server answers a thousand
-/// applies about equally fast, and more only wait in its queues.
+/// Requests under way at once. Over HTTP/1.1 each has a connection of its own; from 8 to 32 an API
+/// server answers a thousand applies about equally fast, and more only wait in its queues.
 const AT_ONCE: usize = 32;
 
 pub(super) struct Transport {
@@ -82,16 +83,26 @@ pub(super) type Teller = Box<dyn Fn(&str) + Send + Sync>;
 const MOMENT: Duration = Duration::from_secs(2);
 
 /// Reads the answer to a request as JSON, in a way of its own.
-pub(super) fn read_json<T>(words: &str, body: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> ApiResult<T> {
+pub(super) fn read_json<T>(
+    words: &str,
+    body: &[u8],
+    seed: impl for<'de> DeserializeSeed<'de, Value = T>,
+) -> ApiResult<T> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read = seed.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+    let read = seed
+        .deserialize(&mut json)
+        .and_then(|read| json.end().map(|()| read));
     read.map_err(|error| ApiError {
         code: 200,
         hint: Some("is there a proxy or a login page before the API server?".to_owned()),
         ..ApiError::local(
             ApiErrorKind::Other,
             words,
-            format!("the answer is not JSON (line {}, column {})", error.line(), error.column()),
+            format!(
+                "the answer is not JSON (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
         )
     })
 }
@@ -163,15 +174,25 @@ impl Transport {
 
     /// Sends a request until it is answered for good.
     pub async fn send(&self, call: &Call) -> ApiResult<Bytes> {
-        let _slot = if call.urgent { None } else { Some(self.slots.acquire().await) };
+        let _slot = if call.urgent {
+            None
+        } else {
+            Some(self.slots.acquire().await)
+        };
         match self.request_timeout {
             None => self.send_again_and_again(call).await,
-            Some(limit) => timeout(limit, self.send_again_and_again(call)).await.unwrap_or_else(|_| {
-                Err(ApiError {
-                    hint: Some("give it more time with --request-timeout".to_owned()),
-                    ..ApiError::local(ApiErrorKind::Timeout, &call.words, format!("no answer within {}", seconds(limit)))
-                })
-            }),
+            Some(limit) => timeout(limit, self.send_again_and_again(call))
+                .await
+                .unwrap_or_else(|_| {
+                    Err(ApiError {
+                        hint: Some("give it more time with --request-timeout".to_owned()),
+                        ..ApiError::local(
+                            ApiErrorKind::Timeout,
+                            &call.words,
+                            format!("no answer within {}", seconds(limit)),
+                        )
+                    })
+                }),
         }
     }
 
@@ -182,7 +203,9 @@ impl Transport {
         loop {
             attempts += 1;
             if let Some(fence) = &call.fence {
-                (fence.wait)().await.map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
+                (fence.wait)()
+                    .await
+                    .map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
             }
             let (client, generation) = self.client(call).await?;
             let limit = self.patience();
@@ -192,20 +215,37 @@ impl Transport {
                     return Ok(body);
                 }
                 Ok(Err(miss)) => miss,
-                Err(_) => Miss { failure: Failure::Stalled, error: self.stalled(call, limit) },
+                Err(_) => Miss {
+                    failure: Failure::Stalled,
+                    error: self.stalled(call, limit),
+                },
             };
             // It was not sent. The fence is waited for, or says why.
             if miss.error.kind == ApiErrorKind::FencedOff {
                 continue;
             }
-            if miss.error.kind == ApiErrorKind::Unauthorized && !renewed && self.renew(generation, call).await? {
+            if miss.error.kind == ApiErrorKind::Unauthorized
+                && !renewed
+                && self.renew(generation, call).await?
+            {
                 renewed = true;
                 continue;
             }
             stalls += u32::from(miss.failure == Failure::Stalled);
             let failure = self.judge(miss.failure, miss.error.kind);
-            let progress = Progress { attempts, stalls, elapsed: started.elapsed(), reached: self.reached() };
-            match retry::pause(&self.policy, call.repeat, failure, progress, retry::chance()) {
+            let progress = Progress {
+                attempts,
+                stalls,
+                elapsed: started.elapsed(),
+                reached: self.reached(),
+            };
+            match retry::pause(
+                &self.policy,
+                call.repeat,
+                failure,
+                progress,
+                retry::chance(),
+            ) {
                 Some(pause) => {
                     tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
                     if started.elapsed() + pause >= MOMENT {
@@ -218,8 +258,8 @@ impl Transport {
         }
     }
 
-    /// How long an attempt may take. A server that has never answered is not waited for as long as one that is known to be there, unless the
-    /// user says how long.
+    /// How long an attempt may take. A server that has never answered is not waited for as long as
+    /// one that is known to be there, unless the user says how long.
     fn patience(&self) -> Duration {
         match self.reached() || self.request_timeout.is_some() {
             true => self.policy.attempt,
@@ -231,15 +271,21 @@ impl Transport {
         if let Some(teller) = self.teller.get()
             && !self.told.swap(true, Ordering::Relaxed)
         {
-            teller(&format!("still trying to {}: {}", error.request, error.message));
+            teller(&format!(
+                "still trying to {}: {}",
+                error.request, error.message
+            ));
         }
     }
 
-    /// A server that has just come back may refuse everyone for a moment, until it has read its own roles and tokens.
+    /// A server that has just come back may refuse everyone for a moment, until it has read its own
+    /// roles and tokens.
     fn judge(&self, failure: Failure, kind: ApiErrorKind) -> Failure {
         let mut shaken = lock(&self.shaken);
         match kind {
-            ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout => *shaken = Some(Instant::now()),
+            ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout => {
+                *shaken = Some(Instant::now())
+            }
             ApiErrorKind::Forbidden | ApiErrorKind::Unauthorized
                 if shaken.is_some_and(|at| at.elapsed() < self.policy.recovery) =>
             {
@@ -250,7 +296,8 @@ impl Transport {
         failure
     }
 
-    /// Opens a stream (a watch) with one attempt; who reads it knows how to go on. It takes no slot: it may last for ever.
+    /// Opens a stream (a watch) with one attempt; who reads it knows how to go on. It takes no
+    /// slot: it may last for ever.
     pub async fn open(&self, call: &Call) -> ApiResult<Chunks> {
         let mut renewed = false;
         loop {
@@ -261,35 +308,54 @@ impl Transport {
                 Ok(Err(miss)) => miss.error,
                 Err(_) => self.stalled(call, limit),
             };
-            if error.kind != ApiErrorKind::Unauthorized || renewed || !self.renew(generation, call).await? {
+            if error.kind != ApiErrorKind::Unauthorized
+                || renewed
+                || !self.renew(generation, call).await?
+            {
                 return Err(error);
             }
             renewed = true;
         }
     }
 
-    /// The client to send through. Outside of any attempt's time: a plugin may be waiting for the user.
+    /// The client to send through. Outside of any attempt's time: a plugin may be waiting for the
+    /// user.
     async fn client(&self, call: &Call) -> ApiResult<(Client, u64)> {
-        self.session.client().await.map_err(|error| not_logged_in(call, &error))
+        self.session
+            .client()
+            .await
+            .map_err(|error| not_logged_in(call, &error))
     }
 
     async fn renew(&self, generation: u64, call: &Call) -> ApiResult<bool> {
-        self.session.renew(generation).await.map_err(|error| not_logged_in(call, &error))
+        self.session
+            .renew(generation)
+            .await
+            .map_err(|error| not_logged_in(call, &error))
     }
 
     fn stalled(&self, call: &Call, limit: Duration) -> ApiError {
-        let message = format!("no answer from {} within {}", self.session.route, seconds(limit));
+        let message = format!(
+            "no answer from {} within {}",
+            self.session.route,
+            seconds(limit)
+        );
         let hint = (!self.reached()).then(|| {
             "is this the right address? If the server is only slow, give it more time, such as --request-timeout=2m".to_owned()
         });
-        ApiError { hint, ..ApiError::local(ApiErrorKind::Timeout, &call.words, message) }
+        ApiError {
+            hint,
+            ..ApiError::local(ApiErrorKind::Timeout, &call.words, message)
+        }
     }
 
     /// One request and its whole answer.
     async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
         let response = self.open_once(client, call).await?;
         // The answer has begun, so whatever breaks now, the server has heard the request.
-        whole(response.into_body()).await.map_err(|error| self.lost(call, &error, true))
+        whole(response.into_body())
+            .await
+            .map_err(|error| self.lost(call, &error, true))
     }
 
     /// One request, up to the head of a successful answer.
@@ -324,7 +390,14 @@ impl Transport {
             error.hint = self.session.doubt();
         }
         let etcd = code == 500 && retry::etcd_hiccup(&error.message);
-        Err(Miss { failure: Failure::Answer { code, retry_after, etcd }, error })
+        Err(Miss {
+            failure: Failure::Answer {
+                code,
+                retry_after,
+                etcd,
+            },
+            error,
+        })
     }
 
     fn lost(&self, call: &Call, error: &kube::Error, answering: bool) -> Miss {
@@ -338,7 +411,10 @@ impl Transport {
             true => format!("the answer from {} was cut off", self.session.route),
             false => found.message,
         };
-        let error = ApiError { hint: found.hint, ..ApiError::local(found.kind, &call.words, message) };
+        let error = ApiError {
+            hint: found.hint,
+            ..ApiError::local(found.kind, &call.words, message)
+        };
         Miss { failure, error }
     }
 
@@ -352,12 +428,18 @@ impl Transport {
 
     fn keep_warnings<T>(&self, call: &Call, response: &Response<T>) {
         for header in response.headers().get_all(header::WARNING) {
-            let Some(text) = header.to_str().ok().and_then(warning_text) else { continue };
+            let Some(text) = header.to_str().ok().and_then(warning_text) else {
+                continue;
+            };
             let mut warnings = lock(&self.warnings);
             let known = match warnings.iter().position(|warned| warned.text == text) {
                 Some(known) => known,
                 None => {
-                    warnings.push(Warned { text, objects: BTreeSet::new(), taken: false });
+                    warnings.push(Warned {
+                        text,
+                        objects: BTreeSet::new(),
+                        taken: false,
+                    });
                     warnings.len() - 1
                 }
             };
@@ -376,7 +458,10 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
         .method(call.method.clone())
         .uri(&call.path)
         .header(header::ACCEPT, call.accept)
-        .header(header::USER_AGENT, concat!("kubectl-fabric/", env!("CARGO_PKG_VERSION")));
+        .header(
+            header::USER_AGENT,
+            concat!("kubectl-fabric/", env!("CARGO_PKG_VERSION")),
+        );
     let body = match &call.body {
         Some((content, bytes)) => {
             request = request.header(header::CONTENT_TYPE, *content);
@@ -394,18 +479,27 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
 /// The report of a credential plugin, as the reason of a request that could not be sent for it.
 fn not_logged_in(call: &Call, error: &crate::error::Error) -> ApiError {
     let report = error.to_string();
-    let (hints, reasons): (Vec<&str>, Vec<&str>) = report.lines().partition(|line| line.starts_with("hint: "));
-    let reasons: Vec<&str> = reasons.iter().map(|line| line.trim_start_matches("why: ").trim()).collect();
-    let hint = hints.first().map(|hint| hint.trim_start_matches("hint: ").to_owned());
-    ApiError { hint, ..ApiError::local(ApiErrorKind::Unauthorized, &call.words, reasons.join("; ")) }
+    let (hints, reasons): (Vec<&str>, Vec<&str>) =
+        report.lines().partition(|line| line.starts_with("hint: "));
+    let reasons: Vec<&str> = reasons
+        .iter()
+        .map(|line| line.trim_start_matches("why: ").trim())
+        .collect();
+    let hint = hints
+        .first()
+        .map(|hint| hint.trim_start_matches("hint: ").to_owned());
+    ApiError {
+        hint,
+        ..ApiError::local(ApiErrorKind::Unauthorized, &call.words, reasons.join("; "))
+    }
 }
 
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
 
-/// The text of a header like `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"` (RFC 7234, 5.5), the form the API server
-/// sends.
+/// The text of a header like `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"` (RFC 7234,
+/// 5.5), the form the API server sends.
 fn warning_text(header: &str) -> Option<String> {
     let rest = header.strip_prefix("299 ")?;
     let (_, quoted) = rest.split_once(" \"")?;
@@ -421,7 +515,8 @@ fn warning_text(header: &str) -> Option<String> {
     None
 }
 
-/// A body in one piece. Each chunk is copied as it comes: to collect the chunks first would need the memory twice.
+/// A body in one piece. Each chunk is copied as it comes: to collect the chunks first would need
+/// the memory twice.
 async fn whole(mut body: Body) -> Result<Bytes, kube::Error> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -448,13 +543,21 @@ mod tests {
 
     #[test]
     fn a_warning_header_is_read_without_its_quotes() {
-        assert_eq!(warning_text(r#"299 - "unknown field \"spec.foo\"""#).as_deref(), Some("unknown field \"spec.foo\""));
+        assert_eq!(
+            warning_text(r#"299 - "unknown field \"spec.foo\"""#).as_deref(),
+            Some("unknown field \"spec.foo\"")
+        );
         assert_eq!(warning_text(r#"299 - "cut"#), None);
         assert_eq!(warning_text("199 - \"other\""), None);
     }
 
     fn namespace(name: &str) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: "Namespace".to_owned(), namespace: None, name: name.to_owned() }
+        ObjectKey {
+            group: String::new(),
+            kind: "Namespace".to_owned(),
+            namespace: None,
+            name: name.to_owned(),
+        }
     }
 
     fn lease() -> Value {
@@ -465,10 +568,24 @@ mod tests {
     async fn a_read_outlives_hiccups_of_the_server_and_the_network() {
         let busy = Reply::code(429).header("retry-after", 0);
         let etcd = Reply::status(500, "", "etcdserver: leader changed");
-        let server =
-            Scripted::start([busy, Reply::code(503), Reply::code(503), Reply::Close, Reply::Cut, etcd, Reply::ok("{}")]).await;
+        let server = Scripted::start([
+            busy,
+            Reply::code(503),
+            Reply::code(503),
+            Reply::Close,
+            Reply::Cut,
+            etcd,
+            Reply::ok("{}"),
+        ])
+        .await;
         let cluster = server.cluster(impatient()).await;
-        assert!(cluster.get("v1", &namespace("org1")).await.unwrap().is_some());
+        assert!(
+            cluster
+                .get("v1", &namespace("org1"))
+                .await
+                .unwrap()
+                .is_some()
+        );
         assert_eq!(server.lines().len(), 7);
         assert_eq!(cluster.requests()["get"], 7);
     }
@@ -488,8 +605,15 @@ mod tests {
         let cluster = server.cluster(impatient()).await;
         cluster.apply(&lease(), Apply::default()).await.unwrap();
         cluster.create(&lease()).await.unwrap();
-        for expected in [ApiErrorKind::Unreachable, ApiErrorKind::Unreachable, ApiErrorKind::Unavailable] {
-            let error = cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap_err();
+        for expected in [
+            ApiErrorKind::Unreachable,
+            ApiErrorKind::Unreachable,
+            ApiErrorKind::Unavailable,
+        ] {
+            let error = cluster
+                .delete("v1", &namespace("org1"), Delete::default())
+                .await
+                .unwrap_err();
             assert_eq!(error.kind, expected);
         }
         assert_eq!(server.lines().len(), 7);
@@ -502,14 +626,26 @@ mod tests {
         let count = passed.clone();
         let wait = Arc::new(move || -> BoxFuture<'static, Result<(), String>> {
             let open = count.fetch_add(1, Ordering::SeqCst) < 2;
-            Box::pin(async move { if open { Ok(()) } else { Err("no more".to_owned()) } })
+            Box::pin(async move {
+                if open {
+                    Ok(())
+                } else {
+                    Err("no more".to_owned())
+                }
+            })
         });
-        let fence = Fence { wait, is_open: Arc::new(|| true) };
+        let fence = Fence {
+            wait,
+            is_open: Arc::new(|| true),
+        };
         let cluster = server.cluster(impatient()).await.fenced(fence);
         cluster.apply(&lease(), Apply::default()).await.unwrap();
         assert_eq!(passed.load(Ordering::SeqCst), 2);
         let error = cluster.apply(&lease(), Apply::default()).await.unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (ApiErrorKind::FencedOff, "no more"));
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (ApiErrorKind::FencedOff, "no more")
+        );
         cluster.version().await.unwrap();
         assert_eq!(server.lines().len(), 3, "what was refused was not sent");
     }
@@ -517,33 +653,65 @@ mod tests {
     /// As when the process was stopped after the fence let it pass.
     #[tokio::test]
     async fn a_fence_that_has_closed_when_the_connection_takes_a_write_keeps_it_back() {
-        // The first write finds it closed once, and waits again; a deletion that is not repeated when it may have been heard, too.
+        // The first write finds it closed once, and waits again; a deletion that is not repeated
+        // when it may have been heard, too.
         let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}"), Reply::ok("{}")]).await;
         let (waits, looks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, looked) = (waits.clone(), looks.clone());
         let wait = Arc::new(move || -> BoxFuture<'static, Result<(), String>> {
             let lost = counted.fetch_add(1, Ordering::SeqCst) == 5;
-            Box::pin(async move { if lost { Err("taken over".to_owned()) } else { Ok(()) } })
+            Box::pin(async move {
+                if lost {
+                    Err("taken over".to_owned())
+                } else {
+                    Ok(())
+                }
+            })
         });
         let is_open = Arc::new(move || looked.fetch_add(1, Ordering::SeqCst) % 2 == 1);
-        let cluster = server.cluster(impatient()).await.fenced(Fence { wait, is_open });
+        let cluster = server
+            .cluster(impatient())
+            .await
+            .fenced(Fence { wait, is_open });
         cluster.apply(&lease(), Apply::default()).await.unwrap();
-        cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap();
+        cluster
+            .delete("v1", &namespace("org1"), Delete::default())
+            .await
+            .unwrap();
         let lines = server.lines();
-        assert!(lines.len() == 2 && lines[0].starts_with("PATCH ") && lines[1].starts_with("DELETE "), "{lines:?}");
-        assert_eq!((waits.load(Ordering::SeqCst), looks.load(Ordering::SeqCst)), (4, 4), "one look per attempt");
+        assert!(
+            lines.len() == 2 && lines[0].starts_with("PATCH ") && lines[1].starts_with("DELETE "),
+            "{lines:?}"
+        );
+        assert_eq!(
+            (waits.load(Ordering::SeqCst), looks.load(Ordering::SeqCst)),
+            (4, 4),
+            "one look per attempt"
+        );
 
         let error = cluster.apply(&lease(), Apply::default()).await.unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (ApiErrorKind::FencedOff, "taken over"));
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (ApiErrorKind::FencedOff, "taken over")
+        );
         cluster.version().await.unwrap();
-        assert_eq!(server.lines().len(), 3, "a read has no gate, and nothing else was heard");
+        assert_eq!(
+            server.lines().len(),
+            3,
+            "a read has no gate, and nothing else was heard"
+        );
     }
 
     #[tokio::test]
     async fn a_deletion_that_was_surely_not_heard_is_sent_again() {
         let later = Reply::code(503).header("retry-after", 0);
         let server = Scripted::start([Reply::code(429), later, Reply::ok("{}")]).await;
-        server.cluster(impatient()).await.delete("v1", &namespace("org1"), Delete::default()).await.unwrap();
+        server
+            .cluster(impatient())
+            .await
+            .delete("v1", &namespace("org1"), Delete::default())
+            .await
+            .unwrap();
         assert_eq!(server.lines().len(), 3);
     }
 
@@ -553,58 +721,117 @@ mod tests {
         gone.url = "http://127.0.0.1:1".to_owned();
         let error = gone.cluster(impatient()).await.version().await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unreachable);
-        assert_eq!(error.message, "cannot reach http://127.0.0.1:1: connection refused");
+        assert_eq!(
+            error.message,
+            "cannot reach http://127.0.0.1:1: connection refused"
+        );
     }
 
     #[tokio::test]
     async fn a_name_that_nobody_knows_is_said_to_be_one() {
         let mut nowhere = Scripted::start([]).await;
         nowhere.url = "http://api.invalid:1".to_owned();
-        let error = nowhere.cluster(impatient()).await.version().await.unwrap_err();
-        assert!(error.message.contains("the name of the server is not known"), "{}", error.message);
+        let error = nowhere
+            .cluster(impatient())
+            .await
+            .version()
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .message
+                .contains("the name of the server is not known"),
+            "{}",
+            error.message
+        );
     }
 
     #[tokio::test]
     async fn a_stalled_request_ends_and_only_a_harmless_one_is_sent_again() {
-        let policy = Policy { attempt: Duration::from_millis(100), ..impatient() };
-        let server = Scripted::start([Reply::ok("{}"), Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
+        let policy = Policy {
+            attempt: Duration::from_millis(100),
+            ..impatient()
+        };
+        let server =
+            Scripted::start([Reply::ok("{}"), Reply::Stall, Reply::ok("{}"), Reply::Stall]).await;
         let cluster = server.cluster(policy).await;
         cluster.version().await.unwrap();
         cluster.version().await.unwrap();
-        let error = cluster.delete("v1", &namespace("org1"), Delete::default()).await.unwrap_err();
+        let error = cluster
+            .delete("v1", &namespace("org1"), Delete::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Timeout);
         assert_eq!(server.lines().len(), 4);
     }
 
     #[tokio::test]
     async fn a_server_that_has_never_answered_is_asked_once_unless_the_user_has_more_patience() {
-        let policy = Policy { first_attempt: Duration::from_millis(50), attempt: Duration::from_millis(100), ..impatient() };
+        let policy = Policy {
+            first_attempt: Duration::from_millis(50),
+            attempt: Duration::from_millis(100),
+            ..impatient()
+        };
         let silent = || Scripted::start([Reply::Stall, Reply::Stall]);
         let server = silent().await;
         let error = server.cluster(policy).await.version().await.unwrap_err();
-        assert_eq!((error.kind, server.lines().len()), (ApiErrorKind::Timeout, 1));
-        assert!(error.message.ends_with("within 0.05 s"), "{}", error.message);
+        assert_eq!(
+            (error.kind, server.lines().len()),
+            (ApiErrorKind::Timeout, 1)
+        );
+        assert!(
+            error.message.ends_with("within 0.05 s"),
+            "{}",
+            error.message
+        );
         assert!(error.hint.unwrap().contains("--request-timeout"));
-        let patient = Connection { request_timeout: Some(Duration::from_secs(60)), ..Connection::default() };
-        let error = silent().await.cluster_of(patient, policy).await.version().await.unwrap_err();
+        let patient = Connection {
+            request_timeout: Some(Duration::from_secs(60)),
+            ..Connection::default()
+        };
+        let error = silent()
+            .await
+            .cluster_of(patient, policy)
+            .await
+            .version()
+            .await
+            .unwrap_err();
         assert!(error.message.ends_with("within 0.1 s"), "{}", error.message);
     }
 
     #[tokio::test]
     async fn request_timeout_bounds_all_attempts_together() {
         let server = Scripted::start(std::iter::repeat_n(Reply::Stall, 9)).await;
-        let connection = Connection { request_timeout: Some(Duration::from_millis(50)), ..Connection::default() };
-        let error = server.cluster_of(connection, impatient()).await.version().await.unwrap_err();
+        let connection = Connection {
+            request_timeout: Some(Duration::from_millis(50)),
+            ..Connection::default()
+        };
+        let error = server
+            .cluster_of(connection, impatient())
+            .await
+            .version()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Timeout);
         assert_eq!(error.message, "no answer within 0.05 s");
     }
 
     #[tokio::test]
     async fn a_server_that_has_just_come_back_may_refuse_for_a_moment() {
-        let refused = || Reply::status(403, "Forbidden", "RBAC: clusterrole.rbac.authorization.k8s.io \"edit\" not found");
-        let server = Scripted::start([refused(), Reply::code(503), refused(), Reply::ok("{}")]).await;
+        let refused = || {
+            Reply::status(
+                403,
+                "Forbidden",
+                "RBAC: clusterrole.rbac.authorization.k8s.io \"edit\" not found",
+            )
+        };
+        let server =
+            Scripted::start([refused(), Reply::code(503), refused(), Reply::ok("{}")]).await;
         let cluster = server.cluster(impatient()).await;
-        assert_eq!(cluster.version().await.unwrap_err().kind, ApiErrorKind::Forbidden);
+        assert_eq!(
+            cluster.version().await.unwrap_err().kind,
+            ApiErrorKind::Forbidden
+        );
         cluster.version().await.unwrap();
         assert_eq!(server.lines().len(), 4);
     }
@@ -614,8 +841,16 @@ mod tests {
         let causes = json!([{"reason": "FieldManagerConflict", "message": "conflict with \"other\"", "field": ".data.a"}]);
         let status = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "m", "details": {"causes": causes}});
         let server = Scripted::start([Reply::Answer(409, Vec::new(), status.to_string())]).await;
-        let error = server.cluster(impatient()).await.apply(&lease(), Apply::default()).await.unwrap_err();
-        assert_eq!((error.kind, error.code, error.causes.len()), (ApiErrorKind::Conflict, 409, 1));
+        let error = server
+            .cluster(impatient())
+            .await
+            .apply(&lease(), Apply::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind, error.code, error.causes.len()),
+            (ApiErrorKind::Conflict, 409, 1)
+        );
         assert_eq!(error.request, "apply Lease org1/lock");
     }
 
@@ -623,62 +858,137 @@ mod tests {
     async fn an_apply_says_who_writes_and_asks_for_strictness() {
         let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
         let cluster = server.cluster(impatient()).await;
-        cluster.apply(&lease(), Apply { dry_run: true, force: true, ..Apply::default() }).await.unwrap();
+        cluster
+            .apply(
+                &lease(),
+                Apply {
+                    dry_run: true,
+                    force: true,
+                    ..Apply::default()
+                },
+            )
+            .await
+            .unwrap();
         cluster.apply(&lease(), Apply::default()).await.unwrap();
-        let path =
-            "PATCH /apis/coordination.k8s.io/v1/namespaces/org1/leases/lock?fieldManager=kubectl-fabric&fieldValidation=Strict";
-        assert_eq!(server.lines(), [format!("{path}&force=true&dryRun=All"), path.to_owned()]);
+        let path = "PATCH /apis/coordination.k8s.io/v1/namespaces/org1/leases/lock?fieldManager=kubectl-fabric&fieldValidation=Strict";
+        assert_eq!(
+            server.lines(),
+            [format!("{path}&force=true&dryRun=All"), path.to_owned()]
+        );
         assert!(server.seen()[0].contains("content-type: application/apply-patch+yaml"));
-        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 1), ("dry-run", 1)]));
+        assert_eq!(
+            cluster.requests(),
+            BTreeMap::from([("apply", 1), ("dry-run", 1)])
+        );
     }
 
     #[tokio::test]
     async fn an_expired_list_is_begun_once_more() {
         let page = |next: &str| {
-            Reply::ok(json!({"metadata": {"continue": next, "resourceVersion": "1"}, "items": [{"metadata": {"name": next}}]}))
+            Reply::ok(
+                json!({"metadata": {"continue": next, "resourceVersion": "1"}, "items": [{"metadata": {"name": next}}]}),
+            )
         };
         let expired = Reply::status(410, "Expired", "the continue token is too old");
         let server = Scripted::start([page("t/1"), expired, page("t2"), page("")]).await;
-        let kind = Kind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() };
-        let items = server.cluster(impatient()).await.list(&kind, Some("org1"), "").await.unwrap();
+        let kind = Kind {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+        };
+        let items = server
+            .cluster(impatient())
+            .await
+            .list(&kind, Some("org1"), "")
+            .await
+            .unwrap();
         assert_eq!(items.len(), 2);
         assert_eq!(items[0]["kind"], "ConfigMap");
-        assert!(server.lines()[1].ends_with("?limit=500&continue=t%2F1"), "{:?}", server.lines());
-        assert!(server.lines()[2].ends_with("?limit=500"), "{:?}", server.lines());
+        assert!(
+            server.lines()[1].ends_with("?limit=500&continue=t%2F1"),
+            "{:?}",
+            server.lines()
+        );
+        assert!(
+            server.lines()[2].ends_with("?limit=500"),
+            "{:?}",
+            server.lines()
+        );
     }
 
     #[tokio::test]
     async fn a_kind_is_looked_up_once_and_once_more_when_it_was_not_there() {
-        let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
+        let widgets =
+            json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
         let gone = [Reply::code(404), Reply::code(404)];
-        let server = Scripted::start(gone.into_iter().chain([Reply::ok(&widgets), Reply::ok("{}"), Reply::ok("{}")])).await;
+        let server = Scripted::start(gone.into_iter().chain([
+            Reply::ok(&widgets),
+            Reply::ok("{}"),
+            Reply::ok("{}"),
+        ]))
+        .await;
         let cluster = server.cluster(impatient()).await;
-        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
-        assert_eq!(cluster.apply(&body, Apply::default()).await.unwrap_err().kind, ApiErrorKind::UnknownKind);
+        let body =
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+        assert_eq!(
+            cluster
+                .apply(&body, Apply::default())
+                .await
+                .unwrap_err()
+                .kind,
+            ApiErrorKind::UnknownKind
+        );
         cluster.apply(&body, Apply::default()).await.unwrap();
         cluster.apply(&body, Apply::default()).await.unwrap();
-        assert_eq!(cluster.requests(), BTreeMap::from([("apply", 2), ("discover", 3)]));
+        assert_eq!(
+            cluster.requests(),
+            BTreeMap::from([("apply", 2), ("discover", 3)])
+        );
     }
 
     #[tokio::test]
     async fn a_kind_of_a_version_from_before_is_read_in_the_one_that_is_served_and_not_sent() {
-        let widgets = json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
+        let widgets =
+            json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]});
         let group = json!({"versions": [{"groupVersion": "example.com/v2", "version": "v2"}]});
-        let replies = [Reply::code(404), Reply::ok(&group), Reply::ok(&widgets), Reply::ok(json!({"items": [{}]}))];
+        let replies = [
+            Reply::code(404),
+            Reply::ok(&group),
+            Reply::ok(&widgets),
+            Reply::ok(json!({"items": [{}]})),
+        ];
         let server = Scripted::start(replies).await;
         let cluster = server.cluster(impatient()).await;
-        let kind = Kind { api_version: "example.com/v1".to_owned(), kind: "Widget".to_owned() };
-        assert_eq!(cluster.list(&kind, None, "").await.unwrap()[0]["apiVersion"], "example.com/v2");
-        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+        let kind = Kind {
+            api_version: "example.com/v1".to_owned(),
+            kind: "Widget".to_owned(),
+        };
+        assert_eq!(
+            cluster.list(&kind, None, "").await.unwrap()[0]["apiVersion"],
+            "example.com/v2"
+        );
+        let body =
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
         let error = cluster.apply(&body, Apply::default()).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::UnknownKind);
-        assert!(error.message.ends_with("it has it in example.com/v2"), "{}", error.message);
-        assert!(server.lines()[3].starts_with("GET /apis/example.com/v2/widgets"), "{:?}", server.lines());
+        assert!(
+            error.message.ends_with("it has it in example.com/v2"),
+            "{}",
+            error.message
+        );
+        assert!(
+            server.lines()[3].starts_with("GET /apis/example.com/v2/widgets"),
+            "{:?}",
+            server.lines()
+        );
     }
 
     #[tokio::test]
     async fn warnings_are_kept_once_and_taken_once() {
-        let warned = || Reply::ok("{}").header("warning", "299 - \"old\"").header("warning", "299 - \"odd\"");
+        let warned = || {
+            Reply::ok("{}")
+                .header("warning", "299 - \"old\"")
+                .header("warning", "299 - \"odd\"")
+        };
         let server = Scripted::start([warned(), warned()]).await;
         let cluster = server.cluster(impatient()).await;
         cluster.version().await.unwrap();
@@ -696,7 +1006,10 @@ mod tests {
             let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "org1"}});
             cluster.apply(&body, Apply::default()).await.unwrap();
         }
-        assert_eq!(cluster.take_warnings(), ["Pod org1/peer0 and 1 more: would violate PodSecurity"]);
+        assert_eq!(
+            cluster.take_warnings(),
+            ["Pod org1/peer0 and 1 more: would violate PodSecurity"]
+        );
     }
 
     #[tokio::test]

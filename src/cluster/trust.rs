@@ -25,20 +25,32 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// When a certificate, a key or the server's name is not one that can be used.
 pub(super) fn connector<C>(config: &Config, connector: C) -> Result<HttpsConnector<C>, Error> {
     let mut tls = config.rustls_client_config()?;
-    if let Some(certificates) = config.root_cert.as_ref().filter(|_| !config.accept_invalid_certs) {
+    if let Some(certificates) = config
+        .root_cert
+        .as_ref()
+        .filter(|_| !config.accept_invalid_certs)
+    {
         let mut roots = RootCertStore::empty();
         for certificate in certificates {
-            roots.add(CertificateDer::from(certificate.clone())).map_err(|error| unusable(Box::new(error)))?;
+            roots
+                .add(CertificateDer::from(certificate.clone()))
+                .map_err(|error| unusable(Box::new(error)))?;
         }
         let provider = Arc::clone(tls.crypto_provider());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let verifier = Verifier { chains: chains.map_err(|error| unusable(Box::new(error)))?, given: certificates.clone() };
+        let verifier = Verifier {
+            chains: chains.map_err(|error| unusable(Box::new(error)))?,
+            given: certificates.clone(),
+        };
         tls.dangerous().set_certificate_verifier(Arc::new(verifier));
     }
-    let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let mut builder = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = ServerName::try_from(name.clone());
-        let name = name.map_err(|error| Error::RustlsTls(RustlsTlsError::InvalidServerName(error)))?;
+        let name =
+            name.map_err(|error| Error::RustlsTls(RustlsTlsError::InvalidServerName(error)))?;
         builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
     Ok(builder.enable_http1().wrap_connector(connector))
@@ -50,9 +62,10 @@ fn unusable(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 
 /// Trusts a certificate that a given authority signed, and one that is itself among those given.
 ///
-/// The TLS library takes what is given for authorities only: a server's own certificate does for it neither as authority nor, when
-/// it says that it is one, as the server's. Go, and so kubectl, takes a given certificate as it is (`crypto/x509`, `Verify`: "if
-/// opts.Roots.contains(c)"), after the checks that every server's certificate has to stand.
+/// The TLS library takes what is given for authorities only: a server's own certificate does for it
+/// neither as authority nor, when it says that it is one, as the server's. Go, and so kubectl,
+/// takes a given certificate as it is (`crypto/x509`, `Verify`: "if opts.Roots.contains(c)"), after
+/// the checks that every server's certificate has to stand.
 #[derive(Debug)]
 struct Verifier {
     chains: Arc<WebPkiServerVerifier>,
@@ -71,7 +84,9 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.given.iter().any(|given| given[..] == certificate[..]) {
             true => verify_given(certificate, name, now).map(|()| ServerCertVerified::assertion()),
-            false => self.chains.verify_server_cert(certificate, intermediates, name, ocsp, now),
+            false => self
+                .chains
+                .verify_server_cert(certificate, intermediates, name, ocsp, now),
         }
     }
 
@@ -81,7 +96,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains.verify_tls12_signature(message, certificate, signature)
+        self.chains
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -90,7 +106,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains.verify_tls13_signature(message, certificate, signature)
+        self.chains
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -98,20 +115,40 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What Go checks of a certificate that is its own authority: its time, its name, that it is for servers. Reading it refuses critical
-/// extensions that are not understood.
-fn verify_given(certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+/// What Go checks of a certificate that is its own authority: its time, its name, that it is for
+/// servers. Reading it refuses critical extensions that are not understood.
+fn verify_given(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
     let parsed = ParsedCertificate::try_from(certificate)?;
-    let (_, read) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
-    let at = |time: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.max(0).unsigned_abs()));
-    let (begins, ends) = (read.validity().not_before.timestamp(), read.validity().not_after.timestamp());
+    let (_, read) =
+        X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let at = |time: i64| {
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.max(0).unsigned_abs()))
+    };
+    let (begins, ends) = (
+        read.validity().not_before.timestamp(),
+        read.validity().not_after.timestamp(),
+    );
     if now < at(begins) {
-        return Err(CertificateError::NotValidYetContext { time: now, not_before: at(begins) }.into());
+        return Err(CertificateError::NotValidYetContext {
+            time: now,
+            not_before: at(begins),
+        }
+        .into());
     }
     if now > at(ends) {
-        return Err(CertificateError::ExpiredContext { time: now, not_after: at(ends) }.into());
+        return Err(CertificateError::ExpiredContext {
+            time: now,
+            not_after: at(ends),
+        }
+        .into());
     }
-    let usage = read.extended_key_usage().map_err(|_| CertificateError::BadEncoding)?;
+    let usage = read
+        .extended_key_usage()
+        .map_err(|_| CertificateError::BadEncoding)?;
     if usage.is_some_and(|usage| !usage.value.any && !usage.value.server_auth) {
         return Err(CertificateError::InvalidPurpose.into());
     }
@@ -121,7 +158,10 @@ fn verify_given(certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: Un
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa,
+        KeyPair, date_time_ymd,
+    };
 
     /// Certificates of a server named `cluster.example`, each with what it is.
     fn params() -> CertificateParams {
@@ -131,18 +171,34 @@ mod tests {
     fn signed_by_itself(change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
         let mut params = params();
         change(&mut params);
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+        params
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .der()
+            .clone()
     }
 
-    /// Whether a client to which `given` is the authority trusts a server that shows `shown` under this name.
-    fn verify(given: &CertificateDer<'_>, shown: &CertificateDer<'_>, name: &str) -> Result<(), rustls::Error> {
+    /// Whether a client to which `given` is the authority trusts a server that shows `shown` under
+    /// this name.
+    fn verify(
+        given: &CertificateDer<'_>,
+        shown: &CertificateDer<'_>,
+        name: &str,
+    ) -> Result<(), rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add(given.clone().into_owned()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let verifier = Verifier { chains, given: vec![given.to_vec()] };
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        let verifier = Verifier {
+            chains,
+            given: vec![given.to_vec()],
+        };
         let name = ServerName::try_from(name).unwrap();
-        verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).map(|_| ())
+        verifier
+            .verify_server_cert(shown, &[], &name, &[], UnixTime::now())
+            .map(|_| ())
     }
 
     #[test]
@@ -156,22 +212,44 @@ mod tests {
             KeyPair::generate().unwrap(),
         );
         let issuer = issuer.unwrap();
-        let issued = params().signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone();
+        let issued = params()
+            .signed_by(&KeyPair::generate().unwrap(), &issuer)
+            .unwrap()
+            .der()
+            .clone();
         let certificates = [
-            ("no authority", signed_by_itself(|params| params.is_ca = IsCa::ExplicitNoCa)),
+            (
+                "no authority",
+                signed_by_itself(|params| params.is_ca = IsCa::ExplicitNoCa),
+            ),
             ("says nothing of it", signed_by_itself(|_| ())),
-            ("an authority", signed_by_itself(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+            (
+                "an authority",
+                signed_by_itself(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            ),
             ("issued by another", issued),
         ];
         for (what, certificate) in &certificates {
-            assert_eq!(verify(certificate, certificate, "cluster.example"), Ok(()), "{what}");
+            assert_eq!(
+                verify(certificate, certificate, "cluster.example"),
+                Ok(()),
+                "{what}"
+            );
             let other = verify(certificate, certificate, "other.example").unwrap_err();
             assert!(
-                matches!(other, rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. })),
+                matches!(
+                    other,
+                    rustls::Error::InvalidCertificate(
+                        CertificateError::NotValidForNameContext { .. }
+                    )
+                ),
                 "{what}"
             );
             let stranger = signed_by_itself(|_| ());
-            assert!(verify(certificate, &stranger, "cluster.example").is_err(), "{what}");
+            assert!(
+                verify(certificate, &stranger, "cluster.example").is_err(),
+                "{what}"
+            );
         }
     }
 
@@ -179,13 +257,22 @@ mod tests {
     fn a_given_certificate_is_still_checked_for_its_time_and_purpose() {
         let expired = signed_by_itself(|params| params.not_after = date_time_ymd(2020, 1, 1));
         let early = signed_by_itself(|params| params.not_before = date_time_ymd(4000, 1, 1));
-        let of_a_client = signed_by_itself(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
-        let refusal = |certificate| match verify(certificate, certificate, "cluster.example").unwrap_err() {
-            rustls::Error::InvalidCertificate(why) => why,
-            other => panic!("{other}"),
-        };
-        assert!(matches!(refusal(&expired), CertificateError::ExpiredContext { .. }));
-        assert!(matches!(refusal(&early), CertificateError::NotValidYetContext { .. }));
+        let of_a_client = signed_by_itself(|params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
+        });
+        let refusal =
+            |certificate| match verify(certificate, certificate, "cluster.example").unwrap_err() {
+                rustls::Error::InvalidCertificate(why) => why,
+                other => panic!("{other}"),
+            };
+        assert!(matches!(
+            refusal(&expired),
+            CertificateError::ExpiredContext { .. }
+        ));
+        assert!(matches!(
+            refusal(&early),
+            CertificateError::NotValidYetContext { .. }
+        ));
         assert_eq!(refusal(&of_a_client), CertificateError::InvalidPurpose);
     }
 }

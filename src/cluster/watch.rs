@@ -1,7 +1,8 @@
-//! A list that stays true: LIST, then WATCH from there, over cut connections, expired versions and servers that restart.
+//! A list that stays true: LIST, then WATCH from there, over cut connections, expired versions and
+//! servers that restart.
 //!
-//! The caller sees objects come and go and never learns of an interruption, but for the change it missed. It ends when trying
-//! again cannot help, or when the server has been away for too long.
+//! The caller sees objects come and go and never learns of an interruption, but for the change it
+//! missed. It ends when trying again cannot help, or when the server has been away for too long.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Kind, WatchEvent,
@@ -20,18 +21,20 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long the server keeps a watch open, as kube-rs and client-go ask (they choose 5 to 10 minutes).
+/// How long the server keeps a watch open, as kube-rs and client-go ask (they choose 5 to 10
+/// minutes).
 const SERVER_TIMEOUT: &str = "290";
 
-/// Items of a page. A watch reads a list page by page, each when the one before is taken: what thousands of objects say takes far more memory
-/// than what is kept of them.
+/// Items of a page. A watch reads a list page by page, each when the one before is taken: what
+/// thousands of objects say takes far more memory than what is kept of them.
 const PAGE: usize = 100;
 
 /// The times of a watch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// A watch that says nothing for so long is taken for dead and opened again from where it was. The server sends a bookmark
-    /// about once a minute (apiserver's `cacher`, `defaultBookmarkFrequency`), so a living one is not silent for longer.
+    /// A watch that says nothing for so long is taken for dead and opened again from where it was.
+    /// The server sends a bookmark about once a minute (apiserver's `cacher`,
+    /// `defaultBookmarkFrequency`), so a living one is not silent for longer.
     pub silence: Duration,
     /// A server that cannot be reached for so long ends the watch.
     pub away: Duration,
@@ -103,7 +106,11 @@ enum Step {
 }
 
 impl<T: Send + 'static> Watcher<T> {
-    pub fn new(list: List, keep: impl Fn(Value) -> T + Send + Sync + 'static, times: Times) -> Watcher<T> {
+    pub fn new(
+        list: List,
+        keep: impl Fn(Value) -> T + Send + Sync + 'static,
+        times: Times,
+    ) -> Watcher<T> {
         Watcher {
             list,
             keep: Arc::new(keep),
@@ -130,7 +137,12 @@ impl<T: Send + 'static> Watcher<T> {
                 }
                 State::Listing(next) => self.list(next).await,
                 State::At(version) => self.open(version).await,
-                State::Open { version, chunks, line, opened } => self.read(version, chunks, line, opened).await,
+                State::Open {
+                    version,
+                    chunks,
+                    line,
+                    opened,
+                } => self.read(version, chunks, line, opened).await,
                 State::Ended => return None,
             };
             if let Err(error) = stepped {
@@ -139,12 +151,19 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    /// Lists one page, and tells what differs in it between what the caller knows and what there is.
+    /// Lists one page, and tells what differs in it between what the caller knows and what there
+    /// is.
     async fn list(&mut self, next: String) -> ApiResult<()> {
         let keep = Arc::clone(&self.keep);
-        let add = move |items: &mut Vec<_>, item: Value| items.push((name(&item), Version::of(&item), keep(item)));
+        let add = move |items: &mut Vec<_>, item: Value| {
+            items.push((name(&item), Version::of(&item), keep(item)))
+        };
         match self.list.page(PAGE, &next, add).await {
-            Ok(list::Page { items, next, version }) => {
+            Ok(list::Page {
+                items,
+                next,
+                version,
+            }) => {
                 self.heard();
                 self.take_over(items);
                 self.state = match next.is_empty() {
@@ -168,7 +187,11 @@ impl<T: Send + 'static> Watcher<T> {
 
     fn take_over(&mut self, items: Vec<(Name, Version, T)>) {
         for (name, version, item) in items {
-            if self.unseen.remove(&name).is_none_or(|before| before != version) {
+            if self
+                .unseen
+                .remove(&name)
+                .is_none_or(|before| before != version)
+            {
                 self.ready.push_back(WatchEvent::Present(item));
             }
             self.known.insert(name, version);
@@ -179,7 +202,10 @@ impl<T: Send + 'static> Watcher<T> {
     fn end_list(&mut self) {
         let (keep, kind) = (&self.keep, &self.list.kind);
         let vanished = self.unseen.drain();
-        self.ready.extend(vanished.map(|(name, version)| WatchEvent::Vanished(keep(identity(kind, &name, &version)))));
+        self.ready
+            .extend(vanished.map(|(name, version)| {
+                WatchEvent::Vanished(keep(identity(kind, &name, &version)))
+            }));
         self.ready.push_back(WatchEvent::Listed);
     }
 
@@ -193,11 +219,20 @@ impl<T: Send + 'static> Watcher<T> {
             ("labelSelector", self.list.selector.as_str()),
             ("fieldSelector", self.list.fields.as_str()),
         ];
-        let call = Call::get("watch", requests::query(path, &parameters), words.replacen("list", "watch", 1));
+        let call = Call::get(
+            "watch",
+            requests::query(path, &parameters),
+            words.replacen("list", "watch", 1),
+        );
         match self.list.transport().open(&call).await {
             Ok(chunks) => {
                 self.away_since = None;
-                self.state = State::Open { version, chunks, line: Vec::new(), opened: Instant::now() };
+                self.state = State::Open {
+                    version,
+                    chunks,
+                    line: Vec::new(),
+                    opened: Instant::now(),
+                };
                 Ok(())
             }
             Err(error) if error.kind == ApiErrorKind::Expired => {
@@ -209,11 +244,17 @@ impl<T: Send + 'static> Watcher<T> {
     }
 
     /// Reads on until there is something to tell, or the watch is over.
-    async fn read(&mut self, mut version: String, mut chunks: Chunks, mut line: Vec<u8>, opened: Instant) -> ApiResult<()> {
+    async fn read(
+        &mut self,
+        mut version: String,
+        mut chunks: Chunks,
+        mut line: Vec<u8>,
+        opened: Instant,
+    ) -> ApiResult<()> {
         let chunk = match timeout(self.times.silence, chunks.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
-            // The server's time is over, the connection broke, or nobody is there any more: go on from the last version. What
-            // was read of an unfinished line comes again.
+            // The server's time is over, the connection broke, or nobody is there any more: go on
+            // from the last version. What was read of an unfinished line comes again.
             Ok(None | Some(Err(_))) | Err(_) => {
                 self.state = State::At(version);
                 // A server that closes at once must not be asked in a circle.
@@ -240,7 +281,12 @@ impl<T: Send + 'static> Watcher<T> {
             }
         }
         line.extend_from_slice(rest);
-        self.state = State::Open { version, chunks, line, opened };
+        self.state = State::Open {
+            version,
+            chunks,
+            line,
+            opened,
+        };
         Ok(())
     }
 
@@ -252,7 +298,10 @@ impl<T: Send + 'static> Watcher<T> {
         let object = event["object"].take();
         let kind = event["type"].as_str().unwrap_or_default();
         if kind == "ERROR" {
-            let code = object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+            let code = object["code"]
+                .as_u64()
+                .and_then(|code| u16::try_from(code).ok())
+                .unwrap_or(500);
             let words = format!("watch {}", self.list.kind.kind);
             let error = from_status(&words, code, &object);
             return match error.kind {
@@ -268,11 +317,13 @@ impl<T: Send + 'static> Watcher<T> {
         match kind {
             "ADDED" | "MODIFIED" => {
                 self.known.insert(name(&object), version);
-                self.ready.push_back(WatchEvent::Present((self.keep)(object)));
+                self.ready
+                    .push_back(WatchEvent::Present((self.keep)(object)));
             }
             "DELETED" => {
                 self.known.remove(&name(&object));
-                self.ready.push_back(WatchEvent::Deleted((self.keep)(object)));
+                self.ready
+                    .push_back(WatchEvent::Deleted((self.keep)(object)));
             }
             // BOOKMARK: only the version moves on.
             _ => {}
@@ -287,12 +338,19 @@ impl<T: Send + 'static> Watcher<T> {
 
     /// After a failure: waits and lets `state` be tried again, or ends when that is of no use.
     async fn rest(&mut self, state: State, error: ApiError) -> ApiResult<()> {
-        let passing = matches!(error.kind, ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout);
+        let passing = matches!(
+            error.kind,
+            ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout
+        );
         let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
         if !passing || !self.list.transport().reached() || away > self.times.away {
             return Err(error);
         }
-        tracing::debug!(request = error.request, reason = error.message, "the watch will be opened again");
+        tracing::debug!(
+            request = error.request,
+            reason = error.message,
+            "the watch will be opened again"
+        );
         self.sleep().await;
         self.state = state;
         Ok(())
@@ -300,13 +358,20 @@ impl<T: Send + 'static> Watcher<T> {
 
     async fn sleep(&mut self) {
         self.failures += 1;
-        let doubled = self.times.first.saturating_mul(1 << (self.failures - 1).min(16)).min(self.times.longest);
+        let doubled = self
+            .times
+            .first
+            .saturating_mul(1 << (self.failures - 1).min(16))
+            .min(self.times.longest);
         tokio::time::sleep(doubled.mul_f64(0.5 + retry::chance() / 2.0)).await;
     }
 }
 
 fn metadata(object: &Value, field: &str) -> Box<str> {
-    object["metadata"][field].as_str().unwrap_or_default().into()
+    object["metadata"][field]
+        .as_str()
+        .unwrap_or_default()
+        .into()
 }
 
 fn name(object: &Value) -> Name {
@@ -315,13 +380,17 @@ fn name(object: &Value) -> Name {
 
 impl Version {
     fn of(object: &Value) -> Version {
-        Version { uid: metadata(object, "uid"), version: metadata(object, "resourceVersion") }
+        Version {
+            uid: metadata(object, "uid"),
+            version: metadata(object, "resourceVersion"),
+        }
     }
 }
 
 /// An object of which only this is known.
 fn identity(kind: &Kind, (namespace, name): &Name, version: &Version) -> Value {
-    let mut metadata = json!({"name": name, "uid": version.uid, "resourceVersion": version.version});
+    let mut metadata =
+        json!({"name": name, "uid": version.uid, "resourceVersion": version.version});
     if !namespace.is_empty() {
         metadata["namespace"] = json!(namespace);
     }
@@ -341,7 +410,9 @@ mod tests {
     }
 
     fn listed(version: u32, pods: &[Value]) -> Reply {
-        Reply::ok(json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string()}, "items": pods}))
+        Reply::ok(
+            json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string()}, "items": pods}),
+        )
     }
 
     fn line(kind: &str, object: Value) -> String {
@@ -361,20 +432,41 @@ mod tests {
         }
     }
 
-    async fn watch(server: &Scripted, times: Times) -> BoxStream<'static, ApiResult<WatchEvent<Value>>> {
-        let kind = Kind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
-        let list = server.cluster(impatient()).await.listing(kind, Some("org1"), "a=b", Extent::Whole);
+    async fn watch(
+        server: &Scripted,
+        times: Times,
+    ) -> BoxStream<'static, ApiResult<WatchEvent<Value>>> {
+        let kind = Kind {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+        };
+        let list =
+            server
+                .cluster(impatient())
+                .await
+                .listing(kind, Some("org1"), "a=b", Extent::Whole);
         watching(list, |object| object, times)
     }
 
     async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {
         let name = |object: &Value| metadata(object, "name");
         match events.next().await {
-            Some(Ok(WatchEvent::Present(object))) => format!("+{}@{}", name(&object), metadata(&object, "resourceVersion")),
+            Some(Ok(WatchEvent::Present(object))) => format!(
+                "+{}@{}",
+                name(&object),
+                metadata(&object, "resourceVersion")
+            ),
             Some(Ok(WatchEvent::Deleted(object))) => format!("-{}", name(&object)),
             Some(Ok(WatchEvent::Vanished(object))) => {
-                assert_eq!((&object["kind"], &object["metadata"]["namespace"]), (&json!("Pod"), &json!("org1")));
-                format!("?{}@{}", name(&object), metadata(&object, "resourceVersion"))
+                assert_eq!(
+                    (&object["kind"], &object["metadata"]["namespace"]),
+                    (&json!("Pod"), &json!("org1"))
+                );
+                format!(
+                    "?{}@{}",
+                    name(&object),
+                    metadata(&object, "resourceVersion")
+                )
             }
             Some(Ok(WatchEvent::Listed)) => "listed".to_owned(),
             Some(Err(error)) => format!("{:?}", error.kind),
@@ -385,9 +477,16 @@ mod tests {
     /// Where each watch began, and when lists were made.
     fn story(server: &Scripted) -> Vec<String> {
         let version = |line: &str| {
-            line.split_once("resourceVersion=").map(|(_, rest)| rest.split('&').next().unwrap_or_default().to_owned())
+            line.split_once("resourceVersion=")
+                .map(|(_, rest)| rest.split('&').next().unwrap_or_default().to_owned())
         };
-        server.lines().iter().map(|line| version(line).map_or("list".to_owned(), |version| format!("from {version}"))).collect()
+        server
+            .lines()
+            .iter()
+            .map(|line| {
+                version(line).map_or("list".to_owned(), |version| format!("from {version}"))
+            })
+            .collect()
     }
 
     #[tokio::test]
@@ -395,9 +494,15 @@ mod tests {
         let bookmark = json!({"kind": "Pod", "metadata": {"resourceVersion": "20"}});
         let server = Scripted::start([
             listed(10, &[pod("a", 5)]),
-            Reply::Watch(vec![line("MODIFIED", pod("a", 11)), line("BOOKMARK", bookmark)], After::End),
+            Reply::Watch(
+                vec![line("MODIFIED", pod("a", 11)), line("BOOKMARK", bookmark)],
+                After::End,
+            ),
             Reply::Close,
-            Reply::Watch(vec![line("ADDED", pod("b", 21)), "{\"type\": \"MODI".to_owned()], After::Silence),
+            Reply::Watch(
+                vec![line("ADDED", pod("b", 21)), "{\"type\": \"MODI".to_owned()],
+                After::Silence,
+            ),
             Reply::Watch(vec![line("DELETED", pod("a", 22))], After::Silence),
         ])
         .await;
@@ -407,8 +512,14 @@ mod tests {
         assert_eq!(told(&mut events).await, "+a@11");
         assert_eq!(told(&mut events).await, "+b@21");
         assert_eq!(told(&mut events).await, "-a");
-        assert_eq!(story(&server), ["list", "from 10", "from 20", "from 20", "from 21"]);
-        assert!(server.lines()[1].contains("labelSelector=a%3Db") && server.lines()[1].contains("allowWatchBookmarks=true"));
+        assert_eq!(
+            story(&server),
+            ["list", "from 10", "from 20", "from 20", "from 21"]
+        );
+        assert!(
+            server.lines()[1].contains("labelSelector=a%3Db")
+                && server.lines()[1].contains("allowWatchBookmarks=true")
+        );
     }
 
     #[tokio::test]
@@ -422,12 +533,24 @@ mod tests {
             Reply::Watch(Vec::new(), After::Silence),
         ])
         .await;
-        let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
+        let mut events = watch(
+            &server,
+            Times {
+                silence: Duration::from_secs(20),
+                ..impatient_times()
+            },
+        )
+        .await;
         let mut all = Vec::new();
         for _ in 0..9 {
             all.push(told(&mut events).await);
         }
-        assert_eq!(all, ["+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "?c@7", "listed", "?d@26"]);
+        assert_eq!(
+            all,
+            [
+                "+a@5", "+b@6", "+c@7", "listed", "+b@25", "+d@26", "?c@7", "listed", "?d@26"
+            ]
+        );
     }
 
     #[tokio::test]
@@ -447,19 +570,34 @@ mod tests {
             Reply::Watch(Vec::new(), After::Silence),
         ])
         .await;
-        let mut events = watch(&server, Times { silence: Duration::from_secs(20), ..impatient_times() }).await;
+        let mut events = watch(
+            &server,
+            Times {
+                silence: Duration::from_secs(20),
+                ..impatient_times()
+            },
+        )
+        .await;
         let mut all = Vec::new();
         for _ in 0..7 {
             all.push(told(&mut events).await);
         }
-        assert_eq!(all, ["+a@5", "+b@6", "listed", "+b@16", "+c@26", "?a@5", "listed"]);
-        let pages = server.lines().iter().filter(|line| line.contains("continue=second")).count();
+        assert_eq!(
+            all,
+            ["+a@5", "+b@6", "listed", "+b@16", "+c@26", "?a@5", "listed"]
+        );
+        let pages = server
+            .lines()
+            .iter()
+            .filter(|line| line.contains("continue=second"))
+            .count();
         assert_eq!(pages, 3);
     }
 
     #[tokio::test]
     async fn a_busy_server_is_asked_again_and_a_refusal_ends_the_watch() {
-        let busy = json!({"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": "later"});
+        let busy =
+            json!({"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": "later"});
         let server = Scripted::start([
             Reply::code(503),
             listed(10, &[pod("a", 5)]),
@@ -473,13 +611,23 @@ mod tests {
         assert_eq!(told(&mut events).await, "listed");
         assert_eq!(told(&mut events).await, "Forbidden");
         assert_eq!(told(&mut events).await, "end");
-        assert_eq!(story(&server), ["list", "list", "from 10", "from 10", "from 10"]);
+        assert_eq!(
+            story(&server),
+            ["list", "list", "from 10", "from 10", "from 10"]
+        );
     }
 
     #[tokio::test]
     async fn a_server_that_stays_away_ends_the_watch() {
         let server = Scripted::start([listed(10, &[pod("a", 5)])]).await;
-        let mut events = watch(&server, Times { away: Duration::from_millis(100), ..impatient_times() }).await;
+        let mut events = watch(
+            &server,
+            Times {
+                away: Duration::from_millis(100),
+                ..impatient_times()
+            },
+        )
+        .await;
         assert_eq!(told(&mut events).await, "+a@5");
         assert_eq!(told(&mut events).await, "listed");
         assert_eq!(told(&mut events).await, "Unreachable");

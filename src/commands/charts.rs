@@ -15,8 +15,9 @@ use std::process::ExitCode;
 
 /// List, show and export charts
 ///
-/// Charts come with this program, several versions of each. Those that you keep yourself are found by name too: as a folder or a .tgz
-/// in `charts` below $KUBECTL_FABRIC_DATA_HOME, or below kubectl-fabric in the system's folder for data (~/.local/share on Linux).
+/// Charts come with this program, several versions of each. Those that you keep yourself are found
+/// by name too: as a folder or a .tgz in `charts` below $KUBECTL_FABRIC_DATA_HOME, or below
+/// kubectl-fabric in the system's folder for data (~/.local/share on Linux).
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -105,21 +106,37 @@ impl Named {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.what {
         What::List { output } => list(edge, output.output)?,
-        What::Show { chart, part, output } => show(edge, &chart.load()?, part, output.output)?,
-        What::Export { chart, destination, output } => {
+        What::Show {
+            chart,
+            part,
+            output,
+        } => show(edge, &chart.load()?, part, output.output)?,
+        What::Export {
+            chart,
+            destination,
+            output,
+        } => {
             let chart = chart.load()?;
             let folder = destination.unwrap_or_else(|| PathBuf::from(&chart.metadata.name));
             load::export(&chart.files, &folder)?;
             let shown = folder.display();
             match output.output {
-                Format::Table | Format::Wide => edge.terminal.print(format!("exported {} to {shown}\n", chart.name_version()))?,
+                Format::Table | Format::Wide => edge
+                    .terminal
+                    .print(format!("exported {} to {shown}\n", chart.name_version()))?,
                 format => {
                     let document = json!({ "schemaVersion": 1, "chart": chart.name_version(), "folder": shown.to_string() });
                     edge.terminal.print_document(format, &document)?;
                 }
             }
-            let path = if folder.components().count() == 1 { format!("./{shown}") } else { shown.to_string() };
-            edge.terminal.note(&format!("next: change it, check it with `kubectl fabric lint {path}`, use it by its path"));
+            let path = if folder.components().count() == 1 {
+                format!("./{shown}")
+            } else {
+                shown.to_string()
+            };
+            edge.terminal.note(&format!(
+                "next: change it, check it with `kubectl fabric lint {path}`, use it by its path"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -132,22 +149,41 @@ fn list(edge: &Edge, format: Format) -> Result<()> {
     }
     match load::kept() {
         Ok(kept) => charts.extend(kept),
-        Err(error) => edge.terminal.warn(&format!("charts that you keep are not listed: {error}")),
+        Err(error) => edge
+            .terminal
+            .warn(&format!("charts that you keep are not listed: {error}")),
     }
     if !format.is_table() {
-        let document = json!({ "schemaVersion": 1, "charts": charts.iter().map(summary).collect::<Vec<_>>() });
+        let document =
+            json!({ "schemaVersion": 1, "charts": charts.iter().map(summary).collect::<Vec<_>>() });
         return edge.terminal.print_named(format, &document);
     }
-    let mut table = Table::new(["NAME", "VERSION", "APP VERSION", "SOURCE", "DIGEST", "DESCRIPTION"]);
+    let mut table = Table::new([
+        "NAME",
+        "VERSION",
+        "APP VERSION",
+        "SOURCE",
+        "DIGEST",
+        "DESCRIPTION",
+    ]);
     for chart in &charts {
         let description = &chart.metadata.description;
-        let deprecated = if chart.metadata.deprecated { "(deprecated) " } else { "" };
+        let deprecated = if chart.metadata.deprecated {
+            "(deprecated) "
+        } else {
+            ""
+        };
         table.row([
             (&chart.metadata.name).into(),
             chart.metadata.version.to_string().into(),
             (&chart.metadata.app_version).into(),
             source(chart).into(),
-            if format == Format::Wide { &chart.digest } else { chart.digest.get(..12).unwrap_or(&chart.digest) }.into(),
+            if format == Format::Wide {
+                &chart.digest
+            } else {
+                chart.digest.get(..12).unwrap_or(&chart.digest)
+            }
+            .into(),
             format!("{deprecated}{description}").into(),
         ]);
     }
@@ -176,7 +212,9 @@ fn summary(chart: &Chart) -> Value {
 
 fn show(edge: &Edge, chart: &Chart, part: Part, format: Format) -> Result<()> {
     if !format.is_table() {
-        return edge.terminal.print_document(format, &part_document(chart, part)?);
+        return edge
+            .terminal
+            .print_document(format, &part_document(chart, part)?);
     }
     let text = match part {
         Part::Chart => chart.text("Chart.yaml").unwrap_or_default().to_owned(),
@@ -185,11 +223,21 @@ fn show(edge: &Edge, chart: &Chart, part: Part, format: Format) -> Result<()> {
         Part::Readme => readme(chart)?,
         Part::Files => chart.files.keys().map(|file| format!("{file}\n")).collect(),
         Part::All => {
-            let readme = readme(chart).map(|readme| format!("---\n{readme}")).unwrap_or_default();
-            format!("{}---\n{}{readme}", chart.text("Chart.yaml").unwrap_or_default(), chart.values)
+            let readme = readme(chart)
+                .map(|readme| format!("---\n{readme}"))
+                .unwrap_or_default();
+            format!(
+                "{}---\n{}{readme}",
+                chart.text("Chart.yaml").unwrap_or_default(),
+                chart.values
+            )
         }
     };
-    let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+    let end = if text.ends_with('\n') || text.is_empty() {
+        ""
+    } else {
+        "\n"
+    };
     edge.terminal.print_plain(&format!("{text}{end}"))
 }
 
@@ -199,7 +247,9 @@ fn part_document(chart: &Chart, part: Part) -> Result<Value> {
         Part::Values => yaml::parse(&chart.values, "values.yaml")?,
         Part::Schema => schema(chart)?.clone(),
         Part::Readme => json!({ "schemaVersion": 1, "readme": readme(chart)? }),
-        Part::Files => json!({ "schemaVersion": 1, "files": chart.files.keys().collect::<Vec<_>>() }),
+        Part::Files => {
+            json!({ "schemaVersion": 1, "files": chart.files.keys().collect::<Vec<_>>() })
+        }
         Part::All => json!({
             "schemaVersion": 1,
             "chart": chart.metadata.raw,
@@ -210,11 +260,19 @@ fn part_document(chart: &Chart, part: Part) -> Result<Value> {
 }
 
 fn schema(chart: &Chart) -> Result<&Value> {
-    chart.schema.as_ref().ok_or_else(|| Error::user(format!("chart {} has no values.schema.json", chart.name_version())))
+    chart.schema.as_ref().ok_or_else(|| {
+        Error::user(format!(
+            "chart {} has no values.schema.json",
+            chart.name_version()
+        ))
+    })
 }
 
 fn readme(chart: &Chart) -> Result<String> {
-    let found = chart.files.iter().find(|(file, _)| file.eq_ignore_ascii_case("readme.md"));
+    let found = chart
+        .files
+        .iter()
+        .find(|(file, _)| file.eq_ignore_ascii_case("readme.md"));
     found
         .map(|(_, content)| String::from_utf8_lossy(content).into_owned())
         .ok_or_else(|| Error::user(format!("chart {} has no README.md", chart.name_version())))

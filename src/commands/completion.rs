@@ -8,9 +8,11 @@ use std::process::ExitCode;
 
 /// Print a script that completes words in a shell, or through kubectl
 ///
-/// kubectl asks a program named kubectl_complete-fabric on the PATH for the words after `kubectl fabric`; `completion kubectl` prints
-/// it. kubectl's own completion must be set up in the shell. The scripts for shells complete the program when it is called by its own
-/// name, kubectl-fabric. Names of releases, revisions, namespaces, contexts and charts are completed as well.
+/// kubectl asks a program named kubectl_complete-fabric on the PATH for the words after
+/// `kubectl fabric`; `completion kubectl` prints it. kubectl's own completion must be set up in the
+/// shell. The scripts for shells complete the program when it is called by its own name,
+/// kubectl-fabric. Names of releases, revisions, namespaces, contexts and charts are completed as
+/// well.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -54,7 +56,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 /// A script that calls the program back for every completion, so that it never grows old.
 fn script(shell: &str) -> Result<String> {
     let shells = Shells::builtins();
-    let completer = shells.completer(shell).ok_or_else(|| Error::internal(format!("no completion for {shell}")))?;
+    let completer = shells
+        .completer(shell)
+        .ok_or_else(|| Error::internal(format!("no completion for {shell}")))?;
     let mut script = Vec::new();
     let name = Cli::command().get_name().to_owned();
     completer

@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 /// Show what an upgrade or rollback would change, or what a revision changed
 ///
-/// upgrade and rollback compare what is wanted with the live objects, fields that others set left aside; revision compares two recorded
-/// revisions. Nothing is written. Secrets are hidden: a change of one is seen, its content is not.
+/// upgrade and rollback compare what is wanted with the live objects, fields that others set left
+/// aside; revision compares two recorded revisions. Nothing is written. Secrets are hidden: a
+/// change of one is seen, its content is not.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -120,7 +121,12 @@ struct StatusArguments {
 #[command(next_help_heading = OUTPUT)]
 pub struct Shown {
     /// Lines to show around each change
-    #[arg(short = 'C', long = "context-lines", value_name = "N", default_value_t = 3)]
+    #[arg(
+        short = 'C',
+        long = "context-lines",
+        value_name = "N",
+        default_value_t = 3
+    )]
     pub context_lines: usize,
 
     #[command(flatten)]
@@ -129,18 +135,56 @@ pub struct Shown {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.what {
-        What::Upgrade { release, wanted, post_renderer, reuse, install, status, shown } => {
+        What::Upgrade {
+            release,
+            wanted,
+            post_renderer,
+            reuse,
+            install,
+            status,
+            shown,
+        } => {
             let stdin_in_use = wanted.values.uses_stdin();
-            let intent = Intent::Upgrade { wanted: wanted.load(reuse.choice(), &post_renderer, &[])?, install };
+            let intent = Intent::Upgrade {
+                wanted: wanted.load(reuse.choice(), &post_renderer, &[])?,
+                install,
+            };
             let outcome = preview(edge, &release, intent, stdin_in_use)?;
-            print(edge, &outcome.plan, &outcome.masker, outcome.chart_origin.as_ref(), &shown, status.exit_code)
+            print(
+                edge,
+                &outcome.plan,
+                &outcome.masker,
+                outcome.chart_origin.as_ref(),
+                &shown,
+                status.exit_code,
+            )
         }
-        What::Rollback { release, revision, status, shown } => {
-            let intent = Intent::Rollback { revision: revision.filter(|revision| *revision > 0) };
+        What::Rollback {
+            release,
+            revision,
+            status,
+            shown,
+        } => {
+            let intent = Intent::Rollback {
+                revision: revision.filter(|revision| *revision > 0),
+            };
             let outcome = preview(edge, &release, intent, false)?;
-            print(edge, &outcome.plan, &outcome.masker, None, &shown, status.exit_code)
+            print(
+                edge,
+                &outcome.plan,
+                &outcome.masker,
+                None,
+                &shown,
+                status.exit_code,
+            )
         }
-        What::Revision { release, from, to, status, shown } => {
+        What::Revision {
+            release,
+            from,
+            to,
+            status,
+            shown,
+        } => {
             let release = ReleaseName::parse(&release)?;
             let namespace = edge.connection.namespace_of(release.as_str())?;
             let (before, after) = edge.read(false, async |cluster| {
@@ -149,12 +193,23 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                     storage::read_to_show(cluster, &namespace, release.as_str(), to)
                 )
             })?;
-            for warning in [&before, &after].into_iter().filter_map(|record| record.signature_warning()) {
+            for warning in [&before, &after]
+                .into_iter()
+                .filter_map(|record| record.signature_warning())
+            {
                 edge.terminal.warn(&warning);
             }
-            // What is read from records is masked already: a mask that differs is a secret that changed.
+            // What is read from records is masked already: a mask that differs is a secret that
+            // changed.
             let masker = Masker::new(b"", []);
-            print(edge, &between(before.objects, after.objects), &masker, None, &shown, status.exit_code)
+            print(
+                edge,
+                &between(before.objects, after.objects),
+                &masker,
+                None,
+                &shown,
+                status.exit_code,
+            )
         }
     }
 }
@@ -162,12 +217,23 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Outcome> {
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
-    let options = Options { dry_run: DryRun::Server, tell_refusals: true, ..Options::default() };
+    let options = Options {
+        dry_run: DryRun::Server,
+        tell_refusals: true,
+        ..Options::default()
+    };
     let outcome = edge.read(stdin_in_use, async |cluster| {
         let progress = edge.terminal.progress();
         // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
         let (_open, interrupted) = tokio::sync::watch::channel(false);
-        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        let context = Context {
+            cluster,
+            release,
+            namespace,
+            now: edge.now,
+            progress: &*progress,
+            interrupted,
+        };
         deploy::preview(&context, intent, &options).await
     })?;
     for warning in &outcome.warnings {
@@ -176,9 +242,13 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     Ok(outcome)
 }
 
-/// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is live.
+/// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is
+/// live.
 fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
-    let mut before: BTreeMap<_, _> = before.into_iter().map(|object| (object.key.clone(), object)).collect();
+    let mut before: BTreeMap<_, _> = before
+        .into_iter()
+        .map(|object| (object.key.clone(), object))
+        .collect();
     let mut steps: Vec<Step> = after
         .into_iter()
         .map(|object| {
@@ -213,17 +283,30 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
         volumes: None,
         theirs: Vec::new(),
     }));
-    Plan { steps, hooks: Vec::new() }
+    Plan {
+        steps,
+        hooks: Vec::new(),
+    }
 }
 
-/// Prints the differences, with where the chart came from if one was rendered; status 2 when there are some and it was asked for.
-fn print(edge: &Edge, plan: &Plan, masker: &Masker, chart: Option<&Origin>, shown: &Shown, exit_code: bool) -> Result<ExitCode> {
+/// Prints the differences, with where the chart came from if one was rendered; status 2 when there
+/// are some and it was asked for.
+fn print(
+    edge: &Edge,
+    plan: &Plan,
+    masker: &Masker,
+    chart: Option<&Origin>,
+    shown: &Shown,
+    exit_code: bool,
+) -> Result<ExitCode> {
     match shown.output.output {
         Format::Table | Format::Wide => {
             if let Some(origin) = chart {
-                edge.terminal.print(format!("CHART SOURCE: {}\n", chart_source(origin)))?;
+                edge.terminal
+                    .print(format!("CHART SOURCE: {}\n", chart_source(origin)))?;
             }
-            edge.terminal.print(text(plan, masker, shown.context_lines))?;
+            edge.terminal
+                .print(text(plan, masker, shown.context_lines))?;
         }
         format => {
             let mut document = document(plan, masker, shown.context_lines);
@@ -233,7 +316,11 @@ fn print(edge: &Edge, plan: &Plan, masker: &Masker, chart: Option<&Origin>, show
             edge.terminal.print_document(format, &document)?;
         }
     }
-    Ok(if exit_code && !plan.is_empty() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
+    Ok(if exit_code && !plan.is_empty() {
+        ExitCode::from(DIFFERENT)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// A unified diff in its usual colors.
@@ -253,20 +340,31 @@ pub fn colored(diff: &str) -> Text {
 }
 
 pub fn differing(plan: &Plan) -> impl Iterator<Item = &Step> {
-    plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
+    plan.steps
+        .iter()
+        .filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep))
 }
 
 fn text(plan: &Plan, masker: &Masker, context: usize) -> Text {
     let mut text = Text::default();
     let mut add = |step: &Step, of: &str| {
-        let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
-        text.push_styled(BOLD, format!("{} ({of}{}{why})", step.key, to_do(step.action)));
+        let why = if step.why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", step.why)
+        };
+        text.push_styled(
+            BOLD,
+            format!("{} ({of}{}{why})", step.key, to_do(step.action)),
+        );
         text.push("\n");
         text.append(&colored(&unified(step, context, masker)));
         text.push("\n");
     };
     differing(plan).for_each(|step| add(step, ""));
-    plan.hooks.iter().for_each(|hook| add(&hook.step, &format!("hook of {}, ", hook.events_in_words())));
+    plan.hooks
+        .iter()
+        .for_each(|hook| add(&hook.step, &format!("hook of {}, ", hook.events_in_words())));
     match plan.is_empty() {
         true => text.push("no differences\n"),
         false => text.push(format!("{}\n", counts(plan))),
@@ -293,13 +391,22 @@ fn counts(plan: &Plan) -> String {
         (Action::Prune, "to delete"),
         (Action::Unchanged, "unchanged"),
     ];
-    let counted = counted.into_iter().map(|(action, what)| (plan.count(action), what)).filter(|(count, _)| *count > 0);
-    counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    let counted = counted
+        .into_iter()
+        .map(|(action, what)| (plan.count(action), what))
+        .filter(|(count, _)| *count > 0);
+    counted
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn document(plan: &Plan, masker: &Masker, context: usize) -> Value {
     let mut listed = changes(plan);
-    let steps = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
+    let steps = plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Unchanged);
     for (change, step) in listed.as_array_mut().into_iter().flatten().zip(steps) {
         change["diff"] = json!(unified(step, context, masker));
     }

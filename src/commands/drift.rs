@@ -18,12 +18,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-/// Show what others changed in the cluster since the last operation; status 2 when something differs
+/// Show what others changed in the cluster since the last operation; status 2 when something
+/// differs
 ///
-/// Compares the live objects with what the deployed revision applied: what others changed, added (containers, ports, variables, keys,
-/// labels) or deleted, and by which field manager. Lines with - were applied, lines with + are there. What others may own, as replicas
-/// that the release leaves to an autoscaler, is listed apart and is no difference. An upgrade with --force-conflicts and the same values
-/// puts all differences right.
+/// Compares the live objects with what the deployed revision applied: what others changed, added
+/// (containers, ports, variables, keys, labels) or deleted, and by which field manager. Lines
+/// with - were applied, lines with + are in the cluster. What others may own, such as replicas that the
+/// release leaves to an autoscaler, is listed separately and is no difference. An upgrade with
+/// --force-conflicts and the same values removes all differences.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -46,24 +48,53 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let progress = edge.terminal.progress();
         // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
         let (_open, interrupted) = tokio::sync::watch::channel(false);
-        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
+        let context = Context {
+            cluster,
+            release,
+            namespace,
+            now: edge.now,
+            progress: &*progress,
+            interrupted,
+        };
         deploy::drift(&context).await
     })?;
     let context = arguments.shown.context_lines;
     match arguments.shown.output.output {
-        Format::Table | Format::Wide => edge.terminal.print(text(&plan, &masker, context, &upgrade))?,
-        format => edge.terminal.print_document(format, &document(&plan, &masker, context))?,
+        Format::Table | Format::Wide => edge
+            .terminal
+            .print(text(&plan, &masker, context, &upgrade))?,
+        format => edge
+            .terminal
+            .print_document(format, &document(&plan, &masker, context))?,
     }
-    Ok(if plan.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    Ok(if plan.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DIFFERENT)
+    })
 }
 
 fn text(plan: &Plan, masker: &Masker, context: usize, upgrade: &str) -> Text {
     let mut text = Text::default();
     for step in differing(plan) {
-        let managers: Vec<String> = managers(step).iter().map(|manager| format!("\"{manager}\"")).collect();
-        let by = if managers.is_empty() { String::new() } else { format!(" by {}", managers.join(", ")) };
-        let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
-        text.push_styled(BOLD, format!("{} ({}{by}{why})", step.key, done(step.action)));
+        let managers: Vec<String> = managers(step)
+            .iter()
+            .map(|manager| format!("\"{manager}\""))
+            .collect();
+        let by = if managers.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", managers.join(", "))
+        };
+        let why = if step.why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", step.why)
+        };
+        text.push_styled(
+            BOLD,
+            format!("{} ({}{by}{why})", step.key, done(step.action)),
+        );
         text.push("\n");
         text.append(&colored(&unified_drift(step, context, masker)));
         text.push("\n");
@@ -81,9 +112,22 @@ fn text(plan: &Plan, masker: &Masker, context: usize, upgrade: &str) -> Text {
         text.push("no differences\n");
         return text;
     }
-    let counted = [(Action::Change, "changed"), (Action::Create, "deleted"), (Action::Unchanged, "unchanged")];
-    let counted = counted.into_iter().map(|(action, what)| (plan.count(action), what)).filter(|(count, _)| *count > 0);
-    text.push(format!("{}\n", counted.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")));
+    let counted = [
+        (Action::Change, "changed"),
+        (Action::Create, "deleted"),
+        (Action::Unchanged, "unchanged"),
+    ];
+    let counted = counted
+        .into_iter()
+        .map(|(action, what)| (plan.count(action), what))
+        .filter(|(count, _)| *count > 0);
+    text.push(format!(
+        "{}\n",
+        counted
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    ));
     text.push(format!("`{upgrade} --force-conflicts` puts them right\n"));
     text
 }
@@ -98,12 +142,18 @@ fn done(action: Action) -> &'static str {
 
 /// Who changed an object, as far as the server knows.
 fn managers(step: &Step) -> BTreeSet<&str> {
-    let differing = step.theirs.iter().filter(|foreign| foreign.standing != Standing::Allowed);
+    let differing = step
+        .theirs
+        .iter()
+        .filter(|foreign| foreign.standing != Standing::Allowed);
     differing.map(|foreign| foreign.manager.as_str()).collect()
 }
 
 fn left_to_others(plan: &Plan) -> impl Iterator<Item = (&Step, &Foreign)> {
-    let all = plan.steps.iter().flat_map(|step| step.theirs.iter().map(move |foreign| (step, foreign)));
+    let all = plan
+        .steps
+        .iter()
+        .flat_map(|step| step.theirs.iter().map(move |foreign| (step, foreign)));
     all.filter(|(_, foreign)| foreign.standing == Standing::Allowed)
 }
 

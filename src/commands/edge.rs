@@ -1,4 +1,5 @@
-//! What a command is given from outside: the terminal, the time, and a runtime for those that reach the cluster.
+//! What a command is given from outside: the terminal, the time, and a runtime for those that reach
+//! the cluster.
 
 use super::arguments::ConnectionArguments;
 use crate::cluster::Cluster;
@@ -22,7 +23,11 @@ impl Edge {
     }
 
     /// Runs what only reads: a signal ends it at once.
-    pub fn read<T>(&self, stdin_in_use: bool, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
+    pub fn read<T>(
+        &self,
+        stdin_in_use: bool,
+        story: impl AsyncFnOnce(&Cluster) -> Result<T>,
+    ) -> Result<T> {
         runtime()?.block_on(async {
             let work = async {
                 let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
@@ -40,7 +45,8 @@ impl Edge {
         })
     }
 
-    /// Runs an operation: the first signal is passed on, so that it can finish its record; the second ends the program.
+    /// Runs an operation: the first signal is passed on, so that it can finish its record; the
+    /// second ends the program.
     pub fn operate<T>(
         &self,
         stdin_in_use: bool,
@@ -62,20 +68,23 @@ impl Edge {
         })
     }
 
-    /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said looks like a program that hangs.
+    /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said
+    /// looks like a program that hangs.
     fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let terminal = Arc::clone(&self.terminal);
         move |text| terminal.note(text)
     }
 
-    /// What the API server had to say beside its answers: deprecated versions, policies that only warn.
+    /// What the API server had to say beside its answers: deprecated versions, policies that only
+    /// warn.
     fn pass_on_warnings(&self, cluster: &Cluster) {
         for warning in cluster.take_warnings() {
             self.terminal.warn(&warning);
         }
     }
 
-    /// Listens for signals on a thread of its own: a busy operation must not keep the second Ctrl-C from being heard.
+    /// Listens for signals on a thread of its own: a busy operation must not keep the second Ctrl-C
+    /// from being heard.
     fn listen(&self) -> Result<watch::Receiver<bool>> {
         let (sender, receiver) = watch::channel(false);
         let runtime = runtime()?;
@@ -101,9 +110,11 @@ impl Edge {
 }
 
 fn runtime() -> Result<Runtime> {
-    // Large answers are read and records packed on threads of their own. More of them than processors only take more memory, which each
-    // keeps for itself.
-    let aside = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    // Large answers are read and records packed on threads of their own. More of them than
+    // processors only take more memory, which each keeps for itself.
+    let aside = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, 8);
     Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(aside)
@@ -111,11 +122,13 @@ fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
 }
 
-/// Ctrl-C, SIGTERM and SIGHUP, from the moment it is made: a signal between two questions is kept for the second.
+/// Ctrl-C, SIGTERM and SIGHUP, from the moment it is made: a signal between two questions is kept
+/// for the second.
 struct Signals {
     #[cfg(unix)]
     sources: Option<[tokio::signal::unix::Signal; 2]>,
-    /// The end of the terminal. A shell and the kernel may both send it, so only the first one counts.
+    /// The end of the terminal. A shell and the kernel may both send it, so only the first one
+    /// counts.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
@@ -123,19 +136,31 @@ struct Signals {
 }
 
 impl Signals {
-    /// Where signals cannot be listened to, they keep their usual effect and none ever arrives here.
+    /// Where signals cannot be listened to, they keep their usual effect and none ever arrives
+    /// here.
     #[cfg(unix)]
     fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
-        // A run under nohup outlives its terminal: a process that was started with SIGHUP ignored goes on ignoring it.
-        let hangup = if ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
-        let sources = signal(SignalKind::interrupt()).and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]));
-        Signals { sources: sources.ok(), hangup }
+        // A run under nohup outlives its terminal: a process that was started with SIGHUP ignored
+        // goes on ignoring it.
+        let hangup = if ignores_hangup() {
+            None
+        } else {
+            signal(SignalKind::hangup()).ok()
+        };
+        let sources = signal(SignalKind::interrupt())
+            .and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]));
+        Signals {
+            sources: sources.ok(),
+            hangup,
+        }
     }
 
     #[cfg(windows)]
     fn listen() -> Signals {
-        Signals { sources: tokio::signal::windows::ctrl_c().ok() }
+        Signals {
+            sources: tokio::signal::windows::ctrl_c().ok(),
+        }
     }
 
     /// The first signal that asks to stop.
@@ -169,10 +194,13 @@ impl Signals {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored. Rust's standard library does not tell; Linux does, in proc(5), and elsewhere a
-/// child that inherits it and sends itself the signal.
+/// Whether this process was started with SIGHUP ignored. Rust's standard library does not tell;
+/// Linux does, in proc(5), and elsewhere a child that inherits it and sends itself the signal.
 #[cfg(unix)]
-#[allow(clippy::disallowed_methods, reason = "what the system says of this process decides which signals it listens to")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what the system says of this process decides which signals it listens to"
+)]
 fn ignores_hangup() -> bool {
     static IGNORES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     // Asked once, before the first handler is installed.
@@ -180,7 +208,10 @@ fn ignores_hangup() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         match status.lines().find_map(|line| line.strip_prefix("SigIgn:")) {
             Some(mask) => u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 != 0),
-            None => std::process::Command::new("/bin/sh").args(["-c", "kill -HUP $$"]).status().is_ok_and(|end| end.success()),
+            None => std::process::Command::new("/bin/sh")
+                .args(["-c", "kill -HUP $$"])
+                .status()
+                .is_ok_and(|end| end.success()),
         }
     })
 }

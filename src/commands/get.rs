@@ -76,12 +76,22 @@ impl Revision {
         let release = ReleaseName::parse(&self.release)?;
         let namespace = edge.connection.namespace_of(release.as_str())?;
         let (record, baseline) = edge.read(false, async |cluster| {
-            let mut record = storage::read_to_show(cluster, &namespace, release.as_str(), self.revision).await?;
+            let mut record =
+                storage::read_to_show(cluster, &namespace, release.as_str(), self.revision).await?;
             if self.show_secrets {
-                record = storage::read_with_secrets(cluster, &namespace, release.as_str(), record.summary.revision).await?;
+                record = storage::read_with_secrets(
+                    cluster,
+                    &namespace,
+                    release.as_str(),
+                    record.summary.revision,
+                )
+                .await?;
             }
-            let baseline = match self.revision.is_none() && record.summary.status != Status::Deployed {
-                true => baseline(&storage::history(cluster, &namespace, release.as_str()).await?).cloned(),
+            let baseline = match self.revision.is_none()
+                && record.summary.status != Status::Deployed
+            {
+                true => baseline(&storage::history(cluster, &namespace, release.as_str()).await?)
+                    .cloned(),
                 false => None,
             };
             Ok((record, baseline))
@@ -89,7 +99,9 @@ impl Revision {
         if let Some(warning) = record.signature_warning() {
             edge.terminal.warn(&warning);
         }
-        if let Some(note) = baseline.and_then(|baseline| not_the_baseline(&record.summary, &baseline)) {
+        if let Some(note) =
+            baseline.and_then(|baseline| not_the_baseline(&record.summary, &baseline))
+        {
             edge.terminal.note(&note);
         }
         Ok(record)
@@ -98,7 +110,12 @@ impl Revision {
 
 /// Says of a revision that failed, or is under way, that an upgrade starts from another one.
 pub fn not_the_baseline(newest: &Summary, baseline: &Summary) -> Option<String> {
-    let Summary { release, revision, status, .. } = newest;
+    let Summary {
+        release,
+        revision,
+        status,
+        ..
+    } = newest;
     (*revision != baseline.revision).then(|| {
         format!(
             "revision {revision} of \"{release}\" is {status}; an upgrade starts from revision {}, which is {}: --revision {0} shows it",
@@ -110,8 +127,14 @@ pub fn not_the_baseline(newest: &Summary, baseline: &Summary) -> Option<String> 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let (revision, show): (&Revision, fn(&Record) -> Shown) = match &arguments.part {
         Part::All(revision) => (revision, everything),
-        Part::Values { revision, all: false } => (revision, user_values),
-        Part::Values { revision, all: true } => (revision, computed_values),
+        Part::Values {
+            revision,
+            all: false,
+        } => (revision, user_values),
+        Part::Values {
+            revision,
+            all: true,
+        } => (revision, computed_values),
         Part::Manifest(revision) => (revision, manifest),
         Part::Notes(revision) => (revision, notes),
         Part::Hooks(revision) => (revision, hooks),
@@ -135,18 +158,27 @@ struct Shown {
 
 fn user_values(record: &Record) -> Shown {
     let values = record.user_values.clone();
-    Shown { text: format!("USER-SUPPLIED VALUES:\n{}", yaml::emit(&values)), document: values }
+    Shown {
+        text: format!("USER-SUPPLIED VALUES:\n{}", yaml::emit(&values)),
+        document: values,
+    }
 }
 
 fn computed_values(record: &Record) -> Shown {
     let values = record.computed_values.clone();
-    Shown { text: format!("COMPUTED VALUES:\n{}", yaml::emit(&values)), document: values }
+    Shown {
+        text: format!("COMPUTED VALUES:\n{}", yaml::emit(&values)),
+        document: values,
+    }
 }
 
 fn manifest(record: &Record) -> Shown {
     let bodies = record.objects.iter().map(|object| object.body()).collect();
     Shown {
-        text: manifest::to_yaml(&record.summary.chart, record.objects.iter().map(|object| object.open())),
+        text: manifest::to_yaml(
+            &record.summary.chart,
+            record.objects.iter().map(|object| object.open()),
+        ),
         document: Value::Array(bodies),
     }
 }
@@ -154,12 +186,18 @@ fn manifest(record: &Record) -> Shown {
 fn hooks(record: &Record) -> Shown {
     let chart = &record.summary.chart;
     let objects = record.hooks.iter().map(|hook| &hook.object);
-    Shown { text: manifest::to_yaml(chart, objects), document: document::hooks(chart, &record.hooks) }
+    Shown {
+        text: manifest::to_yaml(chart, objects),
+        document: document::hooks(chart, &record.hooks),
+    }
 }
 
 fn notes(record: &Record) -> Shown {
     let notes = record.notes.trim_end();
-    Shown { text: format!("NOTES:\n{notes}\n"), document: json!({ "schemaVersion": 1, "notes": record.notes }) }
+    Shown {
+        text: format!("NOTES:\n{notes}\n"),
+        document: json!({ "schemaVersion": 1, "notes": record.notes }),
+    }
 }
 
 fn metadata(record: &Record) -> Shown {
@@ -172,18 +210,33 @@ fn metadata(record: &Record) -> Shown {
         ("NAMESPACE", "namespace", json!(summary.namespace)),
         ("REVISION", "revision", json!(summary.revision)),
         ("STATUS", "status", json!(summary.status)),
-        ("DEPLOYED_AT", "deployedAt", json!(time::rfc3339(summary.updated))),
+        (
+            "DEPLOYED_AT",
+            "deployedAt",
+            json!(time::rfc3339(summary.updated)),
+        ),
         ("APPLY_METHOD", "applyMethod", json!("ssa")),
         ("CHART_DIGEST", "chartDigest", json!(record.chart.digest)),
         ("USER", "user", json!(summary.user)),
-        ("PLUGIN_VERSION", "pluginVersion", json!(summary.plugin_version)),
+        (
+            "PLUGIN_VERSION",
+            "pluginVersion",
+            json!(summary.plugin_version),
+        ),
     ];
     let line = |name: &str, value: &Value| match value {
         Value::String(text) => format!("{name}: {text}\n"),
         other => format!("{name}: {other}\n"),
     };
-    let text = rows.iter().map(|(name, _, value)| line(name, value)).collect();
-    let document = Value::Object(rows.into_iter().map(|(_, key, value)| (key.to_owned(), value)).collect());
+    let text = rows
+        .iter()
+        .map(|(name, _, value)| line(name, value))
+        .collect();
+    let document = Value::Object(
+        rows.into_iter()
+            .map(|(_, key, value)| (key.to_owned(), value))
+            .collect(),
+    );
     Shown { text, document }
 }
 

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 /// Show the revisions of a release, oldest first
 ///
-/// Each install, upgrade and rollback makes a revision; the newest ten are kept (--history-max of these verbs), and always the last
-/// one that was deployed.
+/// Each install, upgrade and rollback makes a revision; the newest ten are kept (--history-max of
+/// these verbs), and always the last one that was deployed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -51,13 +51,23 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.output.output {
         Format::Table => edge.terminal.print(table(entries))?,
         Format::Wide => edge.terminal.print(wide(entries))?,
-        format => edge.terminal.print_named(format, &Value::Array(entries.iter().map(document).collect()))?,
+        format => edge.terminal.print_named(
+            format,
+            &Value::Array(entries.iter().map(document).collect()),
+        )?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(entries: &[Entry]) -> Text {
-    let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"]);
+    let mut table = Table::new([
+        "REVISION",
+        "UPDATED",
+        "STATUS",
+        "CHART",
+        "APP VERSION",
+        "DESCRIPTION",
+    ]);
     entries.iter().for_each(|entry| table.row(row(entry)));
     table.text()
 }
@@ -72,20 +82,46 @@ fn row(entry: &Entry) -> [Cell; 6] {
             (&summary.app_version).into(),
             (&summary.description).into(),
         ],
-        Entry::Unreadable { revision, reason, .. } => {
-            [revision.to_string().into(), "-".into(), Cell::styled("unreadable", RED), "-".into(), "-".into(), reason.into()]
-        }
+        Entry::Unreadable {
+            revision, reason, ..
+        } => [
+            revision.to_string().into(),
+            "-".into(),
+            Cell::styled("unreadable", RED),
+            "-".into(),
+            "-".into(),
+            reason.into(),
+        ],
     }
 }
 
 /// The table with who did it, and with which version of this program.
 fn wide(entries: &[Entry]) -> Text {
-    let mut table = Table::new(["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "PLUGIN", "DESCRIPTION"]);
+    let mut table = Table::new([
+        "REVISION",
+        "UPDATED",
+        "STATUS",
+        "CHART",
+        "APP VERSION",
+        "USER",
+        "PLUGIN",
+        "DESCRIPTION",
+    ]);
     for entry in entries {
         let [revision, updated, status, chart, app_version, description] = row(entry);
-        let (user, plugin) =
-            entry.summary().map_or(("-", "-"), |summary| (summary.user.as_str(), summary.plugin_version.as_str()));
-        table.row([revision, updated, status, chart, app_version, user.into(), plugin.into(), description]);
+        let (user, plugin) = entry.summary().map_or(("-", "-"), |summary| {
+            (summary.user.as_str(), summary.plugin_version.as_str())
+        });
+        table.row([
+            revision,
+            updated,
+            status,
+            chart,
+            app_version,
+            user.into(),
+            plugin.into(),
+            description,
+        ]);
     }
     table.text()
 }
@@ -108,7 +144,9 @@ fn document(entry: &Entry) -> Value {
             }
             document
         }
-        Entry::Unreadable { revision, reason, .. } => {
+        Entry::Unreadable {
+            revision, reason, ..
+        } => {
             json!({ "revision": revision, "updated": "", "status": "unreadable", "chart": "", "appVersion": "", "description": reason })
         }
     }

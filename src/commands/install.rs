@@ -2,7 +2,9 @@
 
 use super::arguments::labels::Label;
 use super::arguments::operation::ReleaseArguments;
-use super::arguments::{ApplyArguments, CHART, ChartArguments, OutputArguments, PostRendererArguments, ValuesArguments};
+use super::arguments::{
+    ApplyArguments, CHART, ChartArguments, OutputArguments, PostRendererArguments, ValuesArguments,
+};
 use super::{Edge, complete, load, outcome};
 use crate::deploy::{Intent, Reuse, Wanted};
 use crate::error::Result;
@@ -15,9 +17,10 @@ use std::process::ExitCode;
 
 /// Install a release: an organization, in its own namespace, ready
 ///
-/// Renders the chart, has the API server check every object, applies them in order, and waits until all are ready. Nothing is
-/// written before everything was checked. Keys and certificates are made for every node when there are none yet: good for
-/// development; for anything else bring your own with --crypto-config.
+/// Renders the chart, has the API server check every object, applies them in order, and waits until
+/// all are ready. Nothing is written before everything was checked. Keys and certificates are made
+/// for every node when there are none yet: good for development; for anything else bring your own
+/// with --crypto-config.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -57,14 +60,15 @@ pub struct WantedArguments {
     #[command(flatten)]
     pub chart: ChartArguments,
 
-    /// Version of Hyperledger Fabric to run, such as 2.5.16 [default: the chart's, or the release's]
+    /// Version of Hyperledger Fabric to run, such as 2.5.16 [default: the chart's, or the
+    /// release's]
     #[arg(long, value_name = "VERSION", add = ArgValueCompleter::new(complete::fabric_versions))]
     pub fabric_version: Option<String>,
 
     /// Folder that cryptogen made, to take keys and certificates from
     ///
-    /// It holds peerOrganizations and ordererOrganizations. Without it, identities that exist are kept and
-    /// missing ones are generated, for development.
+    /// It holds peerOrganizations and ordererOrganizations. Without it, identities that exist are
+    /// kept and missing ones are generated, for development.
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub crypto_config: Option<PathBuf>,
 
@@ -78,7 +82,12 @@ pub struct WantedArguments {
 
 impl WantedArguments {
     /// Reads everything that the arguments name.
-    pub fn load(&self, reuse: Reuse, post_renderer: &PostRendererArguments, labels: &[Label]) -> Result<Wanted> {
+    pub fn load(
+        &self,
+        reuse: Reuse,
+        post_renderer: &PostRendererArguments,
+        labels: &[Label],
+    ) -> Result<Wanted> {
         Ok(Wanted {
             chart: self.chart.choice()?,
             values: self.values.load()?,
@@ -95,9 +104,10 @@ impl WantedArguments {
     pub fn identities(&self) -> Result<identity::Source> {
         Ok(match &self.crypto_config {
             None => identity::Source::Generate,
-            Some(folder) => {
-                identity::Source::CryptoConfig { folder: folder.display().to_string(), files: load::crypto_config(folder)? }
-            }
+            Some(folder) => identity::Source::CryptoConfig {
+                folder: folder.display().to_string(),
+                files: load::crypto_config(folder)?,
+            },
         })
     }
 }
@@ -105,14 +115,25 @@ impl WantedArguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let labels = &arguments.release_options.labels;
-    let wanted = arguments.wanted.load(Reuse::default(), &arguments.post_renderer, labels).map_err(outcome::untouched)?;
+    let wanted = arguments
+        .wanted
+        .load(Reuse::default(), &arguments.post_renderer, labels)
+        .map_err(outcome::untouched)?;
     let operation = outcome::Operation {
         release,
         intent: Intent::Install(wanted),
-        options: arguments.apply.options(Some(&arguments.release_options), true),
+        options: arguments
+            .apply
+            .options(Some(&arguments.release_options), true),
         events: arguments.apply.run.events,
         stdin_in_use: arguments.wanted.values.uses_stdin(),
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Install, outcome, arguments.output.output, arguments.release_options.hide_notes)
+    outcome::print(
+        edge,
+        outcome::Verb::Install,
+        outcome,
+        arguments.output.output,
+        arguments.release_options.hide_notes,
+    )
 }

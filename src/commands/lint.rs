@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 /// Check charts: metadata, values, schema, templates, objects
 ///
-/// Renders each chart with its defaults and your values, and tells what keeps it from being installed (ERROR), what is likely a mistake
-/// (WARNING), and what could be better (INFO).
+/// Renders each chart with its defaults and your values, and tells what keeps it from being
+/// installed (ERROR), what is likely a mistake (WARNING), and what could be better (INFO).
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -65,20 +65,29 @@ fn word(severity: Severity) -> (&'static str, Style) {
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let user_values = arguments.values.load()?;
-    let least = if arguments.strict { Severity::Warning } else { Severity::Error };
+    let least = if arguments.strict {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
     let (mut text, mut charts, mut failed) = (Text::default(), Vec::new(), 0);
     for path in &arguments.paths {
         let findings = lint(path, &user_values, &arguments);
         let fails = findings.iter().any(|finding| finding.severity >= least);
         failed += usize::from(fails);
-        let shown: Vec<&Finding> =
-            findings.iter().filter(|finding| !arguments.quiet || finding.severity > Severity::Info).collect();
+        let shown: Vec<&Finding> = findings
+            .iter()
+            .filter(|finding| !arguments.quiet || finding.severity > Severity::Info)
+            .collect();
         if !arguments.quiet || !shown.is_empty() {
             text.push(format!("==> Linting {path}\n"));
         }
         for finding in &shown {
             let (word, style) = word(finding.severity);
-            let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let line = finding
+                .line
+                .map(|line| format!(":{line}"))
+                .unwrap_or_default();
             text.push_styled(style, format!("[{word}]"));
             text.push(format!(" {}{line}: {}\n", finding.path, finding.message));
         }
@@ -87,10 +96,14 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         }
         charts.push(json!({ "path": path, "failed": fails, "findings": shown }));
     }
-    let linted = format!("{} chart(s) linted, {failed} chart(s) failed", arguments.paths.len());
+    let linted = format!(
+        "{} chart(s) linted, {failed} chart(s) failed",
+        arguments.paths.len()
+    );
     if !arguments.output.output.is_table() {
         let document = json!({ "schemaVersion": 1, "linted": arguments.paths.len(), "failed": failed, "charts": charts });
-        edge.terminal.print_document(arguments.output.output, &document)?;
+        edge.terminal
+            .print_document(arguments.output.output, &document)?;
     } else {
         edge.terminal.print(text)?;
     }
@@ -124,9 +137,16 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         Ok(composition) => composition,
         Err(error) => return lint::lint(&chart, &[], Err(("values.yaml", &error))),
     };
-    let capabilities = Capabilities { kube_version: arguments.kube_version.clone(), api_versions: Vec::new() };
+    let capabilities = Capabilities {
+        kube_version: arguments.kube_version.clone(),
+        api_versions: Vec::new(),
+    };
     let rendered = composition.render(1, false, capabilities, None);
-    lint::lint(&chart, &composition.values.warnings, rendered.as_ref().map_err(|error| ("templates/", error)))
+    lint::lint(
+        &chart,
+        &composition.values.warnings,
+        rendered.as_ref().map_err(|error| ("templates/", error)),
+    )
 }
 
 /// A name that fits the chart's model, so that names and addresses come out as they would.

@@ -18,8 +18,9 @@ use std::process::ExitCode;
 
 /// List releases
 ///
-/// Shows the newest revision of every release, of all namespaces unless -n names one. Only metadata is read, so that it is quick for
-/// many releases. A record that cannot be read is shown as unreadable, never left out.
+/// Shows the newest revision of every release, of all namespaces unless -n names one. Only metadata
+/// is read, so that it is quick for many releases. A record that cannot be read is shown as
+/// unreadable, never left out.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -40,7 +41,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "REGEX")]
     pub filter: Option<String>,
 
-    /// Releases by label: chart, chart-version, fabric-version, status, namespace, or their own --labels; with =, !=, in, notin
+    /// Releases by label: chart, chart-version, fabric-version, status, namespace, or their own
+    /// --labels; with =, !=, in, notin
     #[arg(short = 'l', long, value_name = "SELECTOR", add = ArgValueCompleter::new(complete::selectors))]
     pub selector: Option<String>,
 
@@ -109,7 +111,10 @@ impl Arguments {
             (self.superseded, status == Status::Superseded),
             (self.uninstalled, status == Status::Uninstalled),
             (self.uninstalling, status == Status::Uninstalling),
-            (self.pending, status.is_pending() && status != Status::Uninstalling),
+            (
+                self.pending,
+                status.is_pending() && status != Status::Uninstalling,
+            ),
         ];
         wanted.iter().all(|(flag, _)| !flag) || wanted.iter().any(|(flag, fits)| *flag && *fits)
     }
@@ -124,8 +129,16 @@ impl Arguments {
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let filter = arguments.filter.as_deref().map(regular_expression).transpose()?;
-    let selector = arguments.selector.as_deref().map(Selector::parse).transpose()?;
+    let filter = arguments
+        .filter
+        .as_deref()
+        .map(regular_expression)
+        .transpose()?;
+    let selector = arguments
+        .selector
+        .as_deref()
+        .map(Selector::parse)
+        .transpose()?;
     if arguments.all_namespaces && edge.connection.namespace.is_some() {
         return Err(Error::user("-A and -n contradict each other").hint("leave one of them out"));
     }
@@ -136,18 +149,31 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         entries.retain(|entry| namespace(entry).ends_with(&suffix));
     }
     entries.retain(|entry| {
-        filter.as_ref().is_none_or(|filter| filter.is_match(name(entry)))
+        filter
+            .as_ref()
+            .is_none_or(|filter| filter.is_match(name(entry)))
             && match entry.summary() {
                 Some(summary) => {
-                    arguments.wants(summary.status) && selector.as_ref().is_none_or(|selector| selector.matches(summary))
+                    arguments.wants(summary.status)
+                        && selector
+                            .as_ref()
+                            .is_none_or(|selector| selector.matches(summary))
                 }
                 None => true,
             }
     });
     sort(&mut entries, arguments.date, arguments.reverse);
     let matching = entries.len();
-    let most = if arguments.max == 0 { usize::MAX } else { arguments.max };
-    let entries: Vec<Entry> = entries.into_iter().skip(arguments.offset).take(most).collect();
+    let most = if arguments.max == 0 {
+        usize::MAX
+    } else {
+        arguments.max
+    };
+    let entries: Vec<Entry> = entries
+        .into_iter()
+        .skip(arguments.offset)
+        .take(most)
+        .collect();
     print(&arguments, &entries, edge)?;
     if arguments.offset + entries.len() < matching {
         edge.terminal.note(&format!(
@@ -164,15 +190,23 @@ pub(super) async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> 
     if let Some(namespace) = &edge.connection.namespace {
         let entries = storage::list(cluster, Some(namespace)).await?;
         // The server lists what is in a namespace that is not there: nothing.
-        if entries.is_empty() && matches!(cluster.get("v1", &ObjectKey::of_namespace(namespace)).await, Ok(None)) {
-            edge.terminal.note(&format!("namespace \"{namespace}\" does not exist"));
+        if entries.is_empty()
+            && matches!(
+                cluster.get("v1", &ObjectKey::of_namespace(namespace)).await,
+                Ok(None)
+            )
+        {
+            edge.terminal
+                .note(&format!("namespace \"{namespace}\" does not exist"));
         }
         return Ok(entries);
     }
     let found = storage::list_readable(cluster).await?;
     if found.denied > 0 {
         let (denied, all) = (found.denied, found.denied + found.read);
-        edge.terminal.note(&format!("{denied} of {all} namespaces may not be read; their releases are not shown"));
+        edge.terminal.note(&format!(
+            "{denied} of {all} namespaces may not be read; their releases are not shown"
+        ));
     }
     Ok(found.entries)
 }
@@ -180,8 +214,14 @@ pub(super) async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> 
 fn regular_expression(text: &str) -> Result<regex::Regex> {
     regex::Regex::new(text).map_err(|error| {
         let report = error.to_string();
-        let reason = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Error::user(format!("--filter \"{text}\" is no regular expression: {reason}"))
+        let reason = report
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
+        Error::user(format!(
+            "--filter \"{text}\" is no regular expression: {reason}"
+        ))
     })
 }
 
@@ -211,21 +251,55 @@ fn sort(entries: &mut [Entry], by_date: bool, reverse: bool) {
 
 fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
     for entry in entries {
-        if let Entry::Unreadable { release, revision, reason, .. } = entry {
-            edge.terminal.warn(&format!("revision {revision} of \"{release}\" cannot be read: {reason}"));
+        if let Entry::Unreadable {
+            release,
+            revision,
+            reason,
+            ..
+        } = entry
+        {
+            edge.terminal.warn(&format!(
+                "revision {revision} of \"{release}\" cannot be read: {reason}"
+            ));
         }
     }
     let format = arguments.output.output;
     if !format.is_table() {
-        let documents = entries.iter().map(|entry| if arguments.short { json!(name(entry)) } else { document(arguments, entry) });
-        return edge.terminal.print_named(format, &Value::Array(documents.collect()));
+        let documents = entries.iter().map(|entry| {
+            if arguments.short {
+                json!(name(entry))
+            } else {
+                document(arguments, entry)
+            }
+        });
+        return edge
+            .terminal
+            .print_named(format, &Value::Array(documents.collect()));
     }
     if arguments.short {
-        let names: String = entries.iter().map(|entry| format!("{}\n", name(entry))).collect();
+        let names: String = entries
+            .iter()
+            .map(|entry| format!("{}\n", name(entry)))
+            .collect();
         return edge.terminal.print(&names);
     }
-    let columns = ["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "USER", "LABELS", "DESCRIPTION"];
-    let columns = if format == Format::Wide { &columns[..] } else { &columns[..7] };
+    let columns = [
+        "NAME",
+        "NAMESPACE",
+        "REVISION",
+        "UPDATED",
+        "STATUS",
+        "CHART",
+        "APP VERSION",
+        "USER",
+        "LABELS",
+        "DESCRIPTION",
+    ];
+    let columns = if format == Format::Wide {
+        &columns[..]
+    } else {
+        &columns[..7]
+    };
     let mut table = Table::of(columns);
     for entry in entries {
         let mut row = match entry {
@@ -241,7 +315,12 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
                 labels(summary).into(),
                 (&summary.description).into(),
             ],
-            Entry::Unreadable { release, namespace, revision, reason } => vec![
+            Entry::Unreadable {
+                release,
+                namespace,
+                revision,
+                reason,
+            } => vec![
                 release.into(),
                 namespace.into(),
                 revision.to_string().into(),
@@ -257,13 +336,25 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         row.truncate(columns.len());
         table.row(row);
     }
-    edge.terminal.print(if arguments.no_headers { table.text_without_headers() } else { table.text() })
+    edge.terminal.print(if arguments.no_headers {
+        table.text_without_headers()
+    } else {
+        table.text()
+    })
 }
 
 /// `env=test,team=a`, as kubectl shows labels.
 fn labels(summary: &Summary) -> String {
-    let labels: Vec<String> = summary.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
+    let labels: Vec<String> = summary
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if labels.is_empty() {
+        "<none>".to_owned()
+    } else {
+        labels.join(",")
+    }
 }
 
 fn document(arguments: &Arguments, entry: &Entry) -> Value {
@@ -283,7 +374,12 @@ pub(super) fn document_of(entry: &Entry, updated: impl Fn(&Summary) -> String) -
             "appVersion": summary.app_version,
             "labels": summary.labels,
         }),
-        Entry::Unreadable { release, namespace, revision, reason } => json!({
+        Entry::Unreadable {
+            release,
+            namespace,
+            revision,
+            reason,
+        } => json!({
             "name": release,
             "namespace": namespace,
             "revision": revision,

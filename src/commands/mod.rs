@@ -1,6 +1,7 @@
 //! The verbs: one file each, with its arguments (their docstrings are the help) and what it prints.
 //!
-//! A command reads what its arguments name, calls the room that does the work, and prints. It decides nothing about clusters.
+//! A command reads what its arguments name, calls the room that does the work, and prints. It
+//! decides nothing about clusters.
 
 pub mod arguments;
 pub mod complete;
@@ -51,9 +52,10 @@ pub const DIFFERENT: u8 = 2;
 
 /// Install, upgrade and roll back Hyperledger Fabric networks on Kubernetes
 ///
-/// An organization is a release: a versioned chart, its values, and a history in the cluster. The chart comes with this program and
-/// is found from the release's name: org1 is a peer organization, orgorderer1 an ordering organization, kafka a Kafka cluster. Each
-/// release lives in a namespace of its own name.
+/// An organization is a release: a versioned chart, its values, and a history in the cluster. The
+/// chart comes with this program and is found from the release's name: org1 is a peer organization,
+/// orgorderer1 an ordering organization, kafka a Kafka cluster. Each release lives in a namespace
+/// of its own name.
 #[derive(Parser, Debug)]
 #[command(
     name = "kubectl-fabric",
@@ -117,10 +119,13 @@ pub enum Command {
 }
 
 /// Reads the arguments: the command, and the format in which it prints.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<(Cli, Format), clap::Error> {
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> std::result::Result<(Cli, Format), clap::Error> {
     let mut matches = Cli::command().try_get_matches_from(arguments)?;
     let format = format_of(&matches);
-    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))?;
+    let cli = Cli::from_arg_matches_mut(&mut matches)
+        .map_err(|error| error.format(&mut Cli::command()))?;
     Ok((cli, format))
 }
 
@@ -128,7 +133,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
 fn format_of(matches: &ArgMatches) -> Format {
     match matches.subcommand() {
         Some((_, matches)) => format_of(matches),
-        None => matches.try_get_one::<Format>("output").ok().flatten().copied().unwrap_or_default(),
+        None => matches
+            .try_get_one::<Format>("output")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or_default(),
     }
 }
 
@@ -156,18 +166,20 @@ pub fn run(command: Command, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// Leaves memory to the system, when the process is about to end: to take thousands of objects apart costs as much as to read them.
+/// Leaves memory to the system, when the process is about to end: to take thousands of objects
+/// apart costs as much as to read them.
 fn leave<T>(whole: T) {
     std::mem::forget(whole);
 }
 
-/// Help that was asked for is a success; wrong arguments are an error like any other (2 means differences here).
+/// Help that was asked for is a success; wrong arguments are an error like any other (2 means
+/// differences here).
 pub fn usage_status(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            ExitCode::SUCCESS
-        }
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ExitCode::SUCCESS,
         _ => ExitCode::from(1),
     }
 }

@@ -54,19 +54,38 @@ impl Operation {
         if self.events.is_some() {
             edge.terminal.stream_events();
         }
-        let Operation { release, intent, options, stdin_in_use, .. } = self;
+        let Operation {
+            release,
+            intent,
+            options,
+            stdin_in_use,
+            ..
+        } = self;
         let namespace = edge.connection.namespace_of(release.as_str())?;
         let now = edge.now;
         edge.operate(stdin_in_use, async |cluster, interrupted| {
             let progress = edge.terminal.progress();
-            let context = Context { cluster, release, namespace, now, progress: &*progress, interrupted };
+            let context = Context {
+                cluster,
+                release,
+                namespace,
+                now,
+                progress: &*progress,
+                interrupted,
+            };
             deploy::run(context, intent, options).await
         })
     }
 }
 
 /// Prints what was done. Warnings and the next useful command go to stderr.
-pub fn print(edge: &Edge, verb: Verb, outcome: Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
+pub fn print(
+    edge: &Edge,
+    verb: Verb,
+    outcome: Outcome,
+    format: Format,
+    hide_notes: bool,
+) -> Result<ExitCode> {
     let printed = report(edge, verb, &outcome, format, hide_notes).map_err(|error| {
         let summary = &outcome.summary;
         error.now(match outcome.dry_run {
@@ -84,7 +103,13 @@ pub fn print(edge: &Edge, verb: Verb, outcome: Outcome, format: Format, hide_not
     printed
 }
 
-fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes: bool) -> Result<ExitCode> {
+fn report(
+    edge: &Edge,
+    verb: Verb,
+    outcome: &Outcome,
+    format: Format,
+    hide_notes: bool,
+) -> Result<ExitCode> {
     let terminal = &edge.terminal;
     // An operation tells its warnings before it writes.
     for warning in outcome.warnings.iter().filter(|_| outcome.dry_run) {
@@ -99,7 +124,10 @@ fn report(edge: &Edge, verb: Verb, outcome: &Outcome, format: Format, hide_notes
     if verb != Verb::Uninstall {
         terminal.print(document::status_block(&outcome.summary))?;
         if let Some(origin) = &outcome.chart_origin {
-            terminal.print(format!("CHART SOURCE: {}\n", document::chart_source(origin)))?;
+            terminal.print(format!(
+                "CHART SOURCE: {}\n",
+                document::chart_source(origin)
+            ))?;
         }
     }
     terminal.print(changes_in_words(&outcome.plan, namespace, outcome.dry_run))?;
@@ -134,7 +162,9 @@ fn headline(verb: Verb, outcome: &Outcome) -> String {
         Verb::Install => format!("Release \"{release}\" has been installed.\n"),
         Verb::Upgrade => format!("Release \"{release}\" has been upgraded.\n"),
         Verb::Rollback => match summary.rollback_to {
-            Some(revision) => format!("Release \"{release}\" has been rolled back to revision {revision}.\n"),
+            Some(revision) => {
+                format!("Release \"{release}\" has been rolled back to revision {revision}.\n")
+            }
             None => format!("Release \"{release}\" has been rolled back.\n"),
         },
         Verb::Uninstall => format!("release \"{release}\" uninstalled\n"),
@@ -144,10 +174,16 @@ fn headline(verb: Verb, outcome: &Outcome) -> String {
 fn next(verb: Verb, outcome: &Outcome) -> Option<String> {
     let command = |of: &str| command(of, &outcome.summary.release, &outcome.summary.namespace);
     match (verb, outcome.dry_run) {
-        (Verb::Upgrade, true) => Some(format!("next: `{}` shows the changes in full", command("diff upgrade"))),
+        (Verb::Upgrade, true) => Some(format!(
+            "next: `{}` shows the changes in full",
+            command("diff upgrade")
+        )),
         (_, true) | (Verb::Uninstall, false) => None,
         (Verb::Install, false) => Some(format!("next: `{}` shows its nodes", command("status"))),
-        (_, false) => Some(format!("next: `{}` shows its revisions", command("history"))),
+        (_, false) => Some(format!(
+            "next: `{}` shows its revisions",
+            command("history")
+        )),
     }
 }
 
@@ -167,17 +203,32 @@ fn word(action: Action, dry_run: bool) -> &'static str {
 }
 
 fn changes_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> Text {
-    let actions = [Action::Create, Action::Change, Action::Recreate, Action::Prune, Action::Unchanged];
+    let actions = [
+        Action::Create,
+        Action::Change,
+        Action::Recreate,
+        Action::Prune,
+        Action::Unchanged,
+    ];
     let counts: Vec<String> = actions
         .into_iter()
         .map(|action| (plan.count(action), action))
         .filter(|(count, _)| *count > 0)
         .map(|(count, action)| format!("{count} {}", word(action, dry_run)))
         .collect();
-    let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
-    let changed = plan.steps.iter().filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep));
+    let counts = if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
+    };
+    let changed = plan
+        .steps
+        .iter()
+        .filter(|step| !matches!(step.action, Action::Unchanged | Action::Keep));
     let mut text = Text::from(format!("CHANGES: {counts}\n"));
-    text.append(&by_kind(changed, namespace, |action| format!("{} ", word(action, dry_run))));
+    text.append(&by_kind(changed, namespace, |action| {
+        format!("{} ", word(action, dry_run))
+    }));
     text
 }
 
@@ -190,8 +241,17 @@ fn hooks_in_words(plan: &Plan, namespace: &str, dry_run: bool) -> Text {
     let mut table = Table::new(["", ""]);
     for hook in &plan.hooks {
         let step = &hook.step;
-        let why = if step.action == Action::Change && !step.why.is_empty() { format!(": {}", step.why) } else { String::new() };
-        let what = format!("{} {} ({}{why})", step.key.kind, name_in(step, namespace), word(step.action, dry_run));
+        let why = if step.action == Action::Change && !step.why.is_empty() {
+            format!(": {}", step.why)
+        } else {
+            String::new()
+        };
+        let what = format!(
+            "{} {} ({}{why})",
+            step.key.kind,
+            name_in(step, namespace),
+            word(step.action, dry_run)
+        );
         table.row([format!("  {}", hook.events_in_words()).into(), what.into()]);
     }
     text.push("HOOKS:\n");
@@ -203,17 +263,25 @@ fn kept_in_words(plan: &Plan, namespace: &str) -> Text {
     let mut text = Text::default();
     if plan.count(Action::Keep) > 0 {
         text.push("KEPT:\n");
-        text.append(&by_kind(plan.with(Action::Keep), namespace, |_| String::new()));
+        text.append(&by_kind(plan.with(Action::Keep), namespace, |_| {
+            String::new()
+        }));
     }
     text
 }
 
 /// One line for what happens alike to objects of one kind, their names in the order of the plan.
-fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: impl Fn(Action) -> String) -> Text {
+fn by_kind<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    namespace: &str,
+    word: impl Fn(Action) -> String,
+) -> Text {
     let mut lines: Vec<(&Step, Vec<String>)> = Vec::new();
     for step in steps {
         let name = name_in(step, namespace);
-        let alike = |it: &Step| (it.action, &it.key.kind, &it.why) == (step.action, &step.key.kind, &step.why);
+        let alike = |it: &Step| {
+            (it.action, &it.key.kind, &it.why) == (step.action, &step.key.kind, &step.why)
+        };
         match lines.iter_mut().find(|(first, _)| alike(first)) {
             Some((_, names)) => names.push(name),
             None => lines.push((step, vec![name])),
@@ -221,8 +289,15 @@ fn by_kind<'a>(steps: impl Iterator<Item = &'a Step>, namespace: &str, word: imp
     }
     let mut table = Table::new(["", ""]);
     for (step, names) in lines {
-        let why = if names_its_reason(step) { format!(" ({})", step.why) } else { String::new() };
-        table.row([format!("  {}{}", word(step.action), step.key.kind).into(), (list_of(&names) + &why).into()]);
+        let why = if names_its_reason(step) {
+            format!(" ({})", step.why)
+        } else {
+            String::new()
+        };
+        table.row([
+            format!("  {}{}", word(step.action), step.key.kind).into(),
+            (list_of(&names) + &why).into(),
+        ]);
     }
     table.text_without_headers()
 }
@@ -247,14 +322,24 @@ fn list_of(names: &[String]) -> String {
     }
 }
 
-/// How many new keys there are, what those that were made here are good for, and how many certificates were renewed.
+/// How many new keys there are, what those that were made here are good for, and how many
+/// certificates were renewed.
 fn identities_in_words(outcome: &Outcome) -> String {
-    let secrets = |count: usize| if count == 1 { "1 Secret".to_owned() } else { format!("{count} Secrets") };
+    let secrets = |count: usize| {
+        if count == 1 {
+            "1 Secret".to_owned()
+        } else {
+            format!("{count} Secrets")
+        }
+    };
     let tense = if outcome.dry_run { "to be " } else { "" };
     let made = match (outcome.new_identities, outcome.generated_identities) {
         (0, _) => String::new(),
         (new, true) => {
-            format!("{}, {tense}generated for development; for anything else bring your own with --crypto-config", secrets(new))
+            format!(
+                "{}, {tense}generated for development; for anything else bring your own with --crypto-config",
+                secrets(new)
+            )
         }
         (new, false) => format!("{} {tense}made", secrets(new)),
     };
@@ -268,7 +353,11 @@ fn identities_in_words(outcome: &Outcome) -> String {
 
 /// Names of values only: a value may be secret.
 fn values_in_words(changed: &[String]) -> String {
-    if changed.is_empty() { String::new() } else { format!("VALUES CHANGED: {}\n", list_of(changed)) }
+    if changed.is_empty() {
+        String::new()
+    } else {
+        format!("VALUES CHANGED: {}\n", list_of(changed))
+    }
 }
 
 fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
@@ -287,8 +376,14 @@ fn as_document(outcome: &Outcome, hide_notes: bool) -> Value {
     document["dryRun"] = json!(outcome.dry_run);
     if outcome.dry_run {
         let chart = &outcome.summary.chart;
-        document["manifest"] = json!(manifest::to_yaml(chart, rendering::masked(&outcome.objects, &[], &outcome.masker)));
-        document["hooks"] = document::hooks(chart, &rendering::masked_hooks(&outcome.hooks, &outcome.masker));
+        document["manifest"] = json!(manifest::to_yaml(
+            chart,
+            rendering::masked(&outcome.objects, &[], &outcome.masker)
+        ));
+        document["hooks"] = document::hooks(
+            chart,
+            &rendering::masked_hooks(&outcome.hooks, &outcome.masker),
+        );
     }
     document
 }

@@ -14,7 +14,10 @@ pub fn style(status: Status) -> Style {
     match status {
         Status::Deployed => terminal::GREEN,
         Status::Failed | Status::Unknown => terminal::RED,
-        Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback | Status::Uninstalling => terminal::YELLOW,
+        Status::PendingInstall
+        | Status::PendingUpgrade
+        | Status::PendingRollback
+        | Status::Uninstalling => terminal::YELLOW,
         Status::Superseded | Status::Uninstalled => Style::new(),
     }
 }
@@ -57,13 +60,16 @@ pub fn chart_source(origin: &Origin) -> String {
 pub fn chart_source_document(origin: &Origin) -> Value {
     match origin {
         Origin::Embedded => json!({"type": "embedded"}),
-        Origin::Path(path) if repository::is_archive(path) => json!({"type": "archive", "path": path}),
+        Origin::Path(path) if repository::is_archive(path) => {
+            json!({"type": "archive", "path": path})
+        }
         Origin::Path(path) => json!({"type": "folder", "path": path}),
         Origin::Stored => json!({"type": "kept"}),
     }
 }
 
-/// A release as Helm's `-o json` of install, upgrade and status has it, without chart, values and manifest.
+/// A release as Helm's `-o json` of install, upgrade and status has it, without chart, values and
+/// manifest.
 pub fn release(summary: &Summary, notes: &str) -> Value {
     json!({
         "name": summary.release,
@@ -83,12 +89,16 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
     })
 }
 
-/// The whole of a record: [`release`] with values, manifest and hooks; secrets as the record has them, masked or not.
+/// The whole of a record: [`release`] with values, manifest and hooks; secrets as the record has
+/// them, masked or not.
 pub fn record(record: &Record) -> Value {
     let chart = &record.summary.chart;
     let mut document = release(&record.summary, &record.notes);
     document["config"] = record.user_values.clone();
-    document["manifest"] = json!(manifest::to_yaml(chart, record.objects.iter().map(|object| object.open())));
+    document["manifest"] = json!(manifest::to_yaml(
+        chart,
+        record.objects.iter().map(|object| object.open())
+    ));
     document["hooks"] = hooks(chart, &record.hooks);
     document
 }
@@ -111,7 +121,10 @@ pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
 
 /// What a plan changes; objects that stay as they are do not appear.
 pub fn changes(plan: &Plan) -> Value {
-    let changed = plan.steps.iter().filter(|step| step.action != Action::Unchanged);
+    let changed = plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Unchanged);
     Value::Array(changed.map(change).collect())
 }
 

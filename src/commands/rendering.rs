@@ -9,12 +9,28 @@ pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 
 /// Objects, then hooks, for eyes: secrets masked.
 pub fn masked(objects: &[Arc<Sealed>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
-    let all = objects.iter().map(|object| object.open()).chain(hooks.iter().map(|hook| hook.object.clone()));
-    all.map(|object| Object { body: masker.object(&object.body), ..object }).collect()
+    let all = objects
+        .iter()
+        .map(|object| object.open())
+        .chain(hooks.iter().map(|hook| hook.object.clone()));
+    all.map(|object| Object {
+        body: masker.object(&object.body),
+        ..object
+    })
+    .collect()
 }
 
 /// Hooks for eyes.
 pub fn masked_hooks(hooks: &[Hook], masker: &Masker) -> Vec<Hook> {
     let body = |hook: &Hook| masker.object(&hook.object.body);
-    hooks.iter().map(|hook| Hook { object: Object { body: body(hook), ..hook.object.clone() }, ..hook.clone() }).collect()
+    hooks
+        .iter()
+        .map(|hook| Hook {
+            object: Object {
+                body: body(hook),
+                ..hook.object.clone()
+            },
+            ..hook.clone()
+        })
+        .collect()
 }

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 /// Roll a release back to an earlier revision
 ///
-/// Applies the manifest that the revision recorded, as a new revision; nothing is rendered again. Without a number it goes to the newest
-/// earlier revision that was deployed. It works from a failed or interrupted state too. Where the ledger cannot go back (a data format, a
-/// capability level), it is refused, with the reason.
+/// Applies the manifest that the revision recorded, as a new revision; nothing is rendered again.
+/// Without a number it goes to the newest earlier revision that was deployed. It works from a
+/// failed or interrupted state too. Where the ledger cannot go back (a data format, a capability
+/// level), it is refused, with the reason.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -40,11 +41,19 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let operation = outcome::Operation {
         release: ReleaseName::parse(&arguments.release)?,
-        intent: Intent::Rollback { revision: arguments.revision.filter(|revision| *revision > 0) },
+        intent: Intent::Rollback {
+            revision: arguments.revision.filter(|revision| *revision > 0),
+        },
         options: arguments.apply.options(None, false),
         events: arguments.apply.run.events,
         stdin_in_use: false,
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Rollback, outcome, arguments.output.output, true)
+    outcome::print(
+        edge,
+        outcome::Verb::Rollback,
+        outcome,
+        arguments.output.output,
+        true,
+    )
 }

@@ -1,4 +1,5 @@
-//! Label selectors as kubectl takes them, on what a record's labels say: `chart=peer-org`, `status!=failed`, `user in (a, b)`, `!user`.
+//! Label selectors as kubectl takes them, on what a record's labels say: `chart=peer-org`,
+//! `status!=failed`, `user in (a, b)`, `!user`.
 
 use crate::error::{Error, Result};
 use crate::release::Summary;
@@ -21,12 +22,23 @@ enum Test {
 }
 
 /// What can be selected by, beside the user's own labels: words for the columns of `list`.
-pub const KEYS: [&str; 7] = ["release", "namespace", "status", "revision", "chart", "chart-version", "fabric-version"];
+pub const KEYS: [&str; 7] = [
+    "release",
+    "namespace",
+    "status",
+    "revision",
+    "chart",
+    "chart-version",
+    "fabric-version",
+];
 
 impl Selector {
     pub fn parse(text: &str) -> Result<Selector> {
-        let requirements: Result<Vec<Requirement>> =
-            split_outside_parentheses(text).into_iter().filter(|part| !part.trim().is_empty()).map(requirement).collect();
+        let requirements: Result<Vec<Requirement>> = split_outside_parentheses(text)
+            .into_iter()
+            .filter(|part| !part.trim().is_empty())
+            .map(requirement)
+            .collect();
         Ok(Selector(requirements?))
     }
 
@@ -73,18 +85,32 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 
 fn requirement(part: &str) -> Result<Requirement> {
     let part = part.trim();
-    let requirement = |key: &str, test| Ok(Requirement { key: key.trim().to_owned(), test });
+    let requirement = |key: &str, test| {
+        Ok(Requirement {
+            key: key.trim().to_owned(),
+            test,
+        })
+    };
     if let Some((key, value)) = part.split_once("!=") {
-        return checked(requirement(key, Test::NotIn(vec![value.trim().to_owned()])), part);
+        return checked(
+            requirement(key, Test::NotIn(vec![value.trim().to_owned()])),
+            part,
+        );
     }
     if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return checked(requirement(key, Test::In(vec![value.trim().to_owned()])), part);
+        return checked(
+            requirement(key, Test::In(vec![value.trim().to_owned()])),
+            part,
+        );
     }
     if let Some(key) = part.strip_prefix('!') {
         return checked(requirement(key, Test::Absent), part);
     }
     if let Some((head, values)) = part.strip_suffix(')').and_then(|part| part.split_once('(')) {
-        let values: Vec<String> = values.split(',').map(|value| value.trim().to_owned()).collect();
+        let values: Vec<String> = values
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect();
         return match head.split_whitespace().collect::<Vec<_>>()[..] {
             [key, "in"] => checked(requirement(key, Test::In(values)), part),
             [key, "notin"] => checked(requirement(key, Test::NotIn(values)), part),
@@ -97,7 +123,8 @@ fn requirement(part: &str) -> Result<Requirement> {
 fn checked(requirement: Result<Requirement>, part: &str) -> Result<Requirement> {
     let requirement = requirement?;
     let key = requirement.key.as_str();
-    if key.is_empty() || key.contains(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c))) {
+    if key.is_empty() || key.contains(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c)))
+    {
         return Err(broken(part));
     }
     Ok(requirement)
@@ -105,7 +132,10 @@ fn checked(requirement: Result<Requirement>, part: &str) -> Result<Requirement> 
 
 fn broken(part: &str) -> Error {
     Error::user(format!("\"{part}\" is no label selector"))
-        .why(format!("releases can be selected by {}, and by their --labels", KEYS.join(", ")))
+        .why(format!(
+            "releases can be selected by {}, and by their --labels",
+            KEYS.join(", ")
+        ))
         .hint("such as -l chart=peer-org,status!=failed or -l 'chart in (peer-org, kafka)'")
 }
 
@@ -150,7 +180,11 @@ mod tests {
             ("team=a,team", true),
             ("team in (b,c)", false),
         ] {
-            assert_eq!(Selector::parse(text).unwrap().matches(&org1()), matches, "{text}");
+            assert_eq!(
+                Selector::parse(text).unwrap().matches(&org1()),
+                matches,
+                "{text}"
+            );
         }
     }
 

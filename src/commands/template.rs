@@ -22,8 +22,8 @@ use std::process::ExitCode;
 
 /// Render a chart and print its manifest, without a cluster
 ///
-/// Prints what an install would apply, with every lookup empty. Secrets are hidden unless --show-secrets is given. Identities are not
-/// part of a manifest: install makes them.
+/// Prints what an install would apply, with every lookup empty. Secrets are hidden unless
+/// --show-secrets is given. Identities are not part of a manifest: install makes them.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -103,20 +103,29 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         stored_secrets: Default::default(),
     })?;
     // Identities are no part of the manifest, but a folder that lacks some is told here too.
-    if let (source @ Source::CryptoConfig { .. }, Some(organization)) = (wanted.identities()?, &composition.organization) {
+    if let (source @ Source::CryptoConfig { .. }, Some(organization)) =
+        (wanted.identities()?, &composition.organization)
+    {
         let items = identity::plan(organization, &BTreeMap::new(), &source, edge.now)?.items;
         composition.mount(&items);
     }
-    let capabilities = Capabilities { kube_version, api_versions: arguments.api_versions.clone() };
+    let capabilities = Capabilities {
+        kube_version,
+        api_versions: arguments.api_versions.clone(),
+    };
     let (name, format) = (&chart.metadata.name, arguments.output.output);
     if arguments.output_dir.is_none() && !format.is_table() {
-        let items = shown(&arguments, &composition, capabilities, edge, |object| object.body)?;
+        let items = shown(&arguments, &composition, capabilities, edge, |object| {
+            object.body
+        })?;
         let mut list = json!({ "apiVersion": "v1", "kind": "List" });
         list["items"] = items.into_iter().map(|shown| shown.content).collect();
         edge.terminal.print_named(format, &list)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let texts = shown(&arguments, &composition, capabilities, edge, |object| manifest::to_yaml(name, [object]))?;
+    let texts = shown(&arguments, &composition, capabilities, edge, |object| {
+        manifest::to_yaml(name, [object])
+    })?;
     match &arguments.output_dir {
         Some(folder) => write(&arguments, folder, name, texts, edge)?,
         None => print(&texts, edge)?,
@@ -133,7 +142,8 @@ struct Shown<T> {
     content: T,
 }
 
-/// Renders what is to be shown. The content of an object is made where it was read: trees take much more memory than what is printed.
+/// Renders what is to be shown. The content of an object is made where it was read: trees take much
+/// more memory than what is printed.
 fn shown<T: Send + Sync>(
     arguments: &Arguments,
     composition: &Composition,
@@ -144,7 +154,11 @@ fn shown<T: Send + Sync>(
     let hider = (!arguments.show_secrets).then(|| Hider::new(composition, edge));
     let settle = |mut object: Object| {
         hider.iter().for_each(|hider| hider.hide(&mut object));
-        Shown { template: object.source.template.clone(), is_secret: mask::is_secret(&object.key), content: content(object) }
+        Shown {
+            template: object.source.template.clone(),
+            is_secret: mask::is_secret(&object.key),
+            content: content(object),
+        }
     };
     let input = composition.input(1, arguments.is_upgrade, capabilities, None);
     let output = match arguments.post_renderer.choice() {
@@ -153,9 +167,20 @@ fn shown<T: Send + Sync>(
             let rendered = render::render(&input)?;
             let values = &composition.values;
             let secrets = Masker::secrets_of(&values.all.tree, &values.secret_paths);
-            let changed = edge.wait_for(program.run(&input.chart.metadata.name, &rendered.objects, secrets))?;
-            let changed = render::reread(input.chart, &input.release.namespace, input.hashing.clone(), changed, settle)?;
-            render::Output { hooks: [rendered.hooks, changed.hooks].concat(), notes: rendered.notes, ..changed }
+            let changed =
+                edge.wait_for(program.run(&input.chart.metadata.name, &rendered.objects, secrets))?;
+            let changed = render::reread(
+                input.chart,
+                &input.release.namespace,
+                input.hashing.clone(),
+                changed,
+                settle,
+            )?;
+            render::Output {
+                hooks: [rendered.hooks, changed.hooks].concat(),
+                notes: rendered.notes,
+                ..changed
+            }
         }
     };
     for warning in &composition.values.warnings {
@@ -163,8 +188,12 @@ fn shown<T: Send + Sync>(
     }
     let mut all = output.objects;
     let is_test = |events: &[HookEvent]| events.iter().all(|event| *event == HookEvent::Test);
-    let left_out = |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));
-    let hooks = output.hooks.into_iter().filter(|hook| !left_out(&hook.events));
+    let left_out =
+        |events: &[HookEvent]| arguments.no_hooks || (arguments.skip_tests && is_test(events));
+    let hooks = output
+        .hooks
+        .into_iter()
+        .filter(|hook| !left_out(&hook.events));
     all.extend(hooks.map(|hook| settle(hook.object)));
     let shown = shown_only(all, &arguments.show_only, &input.chart.metadata.name)?;
     if hider.is_some() {
@@ -175,10 +204,17 @@ fn shown<T: Send + Sync>(
 
 /// `1.33`, `v1.33.0` and `1.33.0` mean the same.
 fn kubernetes_version(text: &str) -> Result<String> {
-    let full = if text.split('.').count() == 2 { format!("{text}.0") } else { text.to_owned() };
+    let full = if text.split('.').count() == 2 {
+        format!("{text}.0")
+    } else {
+        text.to_owned()
+    };
     match parse_kube_version(&full) {
         Some(version) => Ok(format!("v{version}")),
-        None => Err(Error::user(format!("\"{text}\" is no version of Kubernetes")).hint("such as 1.33 or v1.33.0")),
+        None => Err(
+            Error::user(format!("\"{text}\" is no version of Kubernetes"))
+                .hint("such as 1.33 or v1.33.0"),
+        ),
     }
 }
 
@@ -190,7 +226,10 @@ struct Hider {
 
 impl Hider {
     fn new(composition: &Composition, edge: &Edge) -> Hider {
-        let secrets = Masker::secrets_of(&composition.values.all.tree, &composition.values.secret_paths);
+        let secrets = Masker::secrets_of(
+            &composition.values.all.tree,
+            &composition.values.secret_paths,
+        );
         Hider {
             // The key is never the same: no mask that might remain can be compared with another's.
             masker: Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets),
@@ -211,20 +250,29 @@ impl Hider {
         match value {
             Value::String(text) => *text = self.mask.replace_all(text, SECRET).into_owned(),
             Value::Array(items) => items.iter_mut().for_each(|item| self.replace_masks(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.replace_masks(field)),
+            Value::Object(fields) => fields
+                .values_mut()
+                .for_each(|field| self.replace_masks(field)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 }
 
-/// The objects of the templates that the patterns name; a pattern that names none is an error, as in Helm.
-fn shown_only<T>(objects: Vec<Shown<T>>, patterns: &[String], chart: &str) -> Result<Vec<Shown<T>>> {
+/// The objects of the templates that the patterns name; a pattern that names none is an error, as
+/// in Helm.
+fn shown_only<T>(
+    objects: Vec<Shown<T>>,
+    patterns: &[String],
+    chart: &str,
+) -> Result<Vec<Shown<T>>> {
     if patterns.is_empty() {
         return Ok(objects);
     }
     let mut shown = vec![false; objects.len()];
     for pattern in patterns {
-        let below = pattern.strip_prefix(&format!("{chart}/")).unwrap_or(pattern);
+        let below = pattern
+            .strip_prefix(&format!("{chart}/"))
+            .unwrap_or(pattern);
         let expression = glob(below)?;
         let mut found = false;
         for (object, shown) in objects.iter().zip(&mut shown) {
@@ -237,7 +285,9 @@ fn shown_only<T>(objects: Vec<Shown<T>>, patterns: &[String], chart: &str) -> Re
             let near = nearest(below, objects.iter().map(|object| object.template.as_str()));
             return Err(match near {
                 Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint("templates are named by their path in the chart, such as templates/peers.yaml"),
+                None => error.hint(
+                    "templates are named by their path in the chart, such as templates/peers.yaml",
+                ),
             });
         }
     }
@@ -255,8 +305,10 @@ fn glob(pattern: &str) -> Result<regex::Regex> {
             other => regex::escape(&other.to_string()),
         })
         .collect();
-    regex::Regex::new(&format!("^{expression}$"))
-        .map_err(|error| Error::user("--show-only is no pattern").at(Place::new("--show-only").note(error.to_string())))
+    regex::Regex::new(&format!("^{expression}$")).map_err(|error| {
+        Error::user("--show-only is no pattern")
+            .at(Place::new("--show-only").note(error.to_string()))
+    })
 }
 
 fn note_hidden(secrets: usize, edge: &Edge) {
@@ -265,7 +317,9 @@ fn note_hidden(secrets: usize, edge: &Edge) {
         1 => "1 Secret".to_owned(),
         _ => format!("{secrets} Secrets"),
     };
-    edge.terminal.note(&format!("the data of {of} is hidden: --show-secrets shows it"));
+    edge.terminal.note(&format!(
+        "the data of {of} is hidden: --show-secrets shows it"
+    ));
 }
 
 /// Bytes that are printed at once, and a bit more.
@@ -283,14 +337,30 @@ fn print(texts: &[Shown<String>], edge: &Edge) -> Result<()> {
     edge.terminal.print_plain(&gathered)
 }
 
-fn write(arguments: &Arguments, folder: &Path, chart: &str, texts: Vec<Shown<String>>, edge: &Edge) -> Result<()> {
+fn write(
+    arguments: &Arguments,
+    folder: &Path,
+    chart: &str,
+    texts: Vec<Shown<String>>,
+    edge: &Edge,
+) -> Result<()> {
     let mut files = Files::new();
-    let above = if arguments.release_name { format!("{}/", arguments.release) } else { String::new() };
+    let above = if arguments.release_name {
+        format!("{}/", arguments.release)
+    } else {
+        String::new()
+    };
     for shown in texts {
-        files.entry(format!("{above}{chart}/{}", shown.template)).or_default().extend(shown.content.into_bytes());
+        files
+            .entry(format!("{above}{chart}/{}", shown.template))
+            .or_default()
+            .extend(shown.content.into_bytes());
     }
     load::write_files(&files, folder)?;
-    let wrote: String = files.keys().map(|file| format!("wrote {}\n", folder.join(file).display())).collect();
+    let wrote: String = files
+        .keys()
+        .map(|file| format!("wrote {}\n", folder.join(file).display()))
+        .collect();
     edge.terminal.print(&wrote)
 }
 

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 /// Run the tests of a release
 ///
-/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. When one fails, the exit status is 3.
+/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. When one fails,
+/// the exit status is 3.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -46,8 +47,15 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
     for filter in &arguments.filter {
-        if filter.strip_prefix('!').unwrap_or(filter).strip_prefix("name=").is_none_or(str::is_empty) {
-            return Err(Error::user(format!("--filter \"{filter}\" is neither name=TEST nor !name=TEST")));
+        if filter
+            .strip_prefix('!')
+            .unwrap_or(filter)
+            .strip_prefix("name=")
+            .is_none_or(str::is_empty)
+        {
+            return Err(Error::user(format!(
+                "--filter \"{filter}\" is neither name=TEST nor !name=TEST"
+            )));
         }
     }
     if arguments.run.events.is_some() {
@@ -55,9 +63,19 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     let outcome = edge.operate(false, async |cluster, interrupted| {
         let progress = edge.terminal.progress();
-        let context = Context { cluster, release, namespace, now: edge.now, progress: &*progress, interrupted };
-        let options =
-            Options { timeout: arguments.run.timeout, allow_outside: arguments.run.allow_outside.clone(), ..Options::default() };
+        let context = Context {
+            cluster,
+            release,
+            namespace,
+            now: edge.now,
+            progress: &*progress,
+            interrupted,
+        };
+        let options = Options {
+            timeout: arguments.run.timeout,
+            allow_outside: arguments.run.allow_outside.clone(),
+            ..Options::default()
+        };
         deploy::test(context, &arguments.filter, &options, arguments.logs).await
     })?;
     match arguments.output.output {
@@ -65,14 +83,28 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         format => edge.terminal.print_named(format, &as_document(&outcome))?,
     }
     if outcome.runs.is_empty() {
-        edge.terminal.note(&nothing_ran(&outcome, &arguments.filter));
+        edge.terminal
+            .note(&nothing_ran(&outcome, &arguments.filter));
     }
-    let failed: Vec<&str> = outcome.runs.iter().filter(|run| !run.succeeded).map(|run| run.name.as_str()).collect();
+    let failed: Vec<&str> = outcome
+        .runs
+        .iter()
+        .filter(|run| !run.succeeded)
+        .map(|run| run.name.as_str())
+        .collect();
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let error = Error::not_ready(format!("tests of \"{}\" failed: {}", outcome.summary.release, failed.join(", ")));
-    Err(if arguments.logs { error } else { error.hint("see their logs with --logs") })
+    let error = Error::not_ready(format!(
+        "tests of \"{}\" failed: {}",
+        outcome.summary.release,
+        failed.join(", ")
+    ));
+    Err(if arguments.logs {
+        error
+    } else {
+        error.hint("see their logs with --logs")
+    })
 }
 
 /// A success without a test says so: it shows nothing of the release.
@@ -83,7 +115,11 @@ fn nothing_ran(outcome: &TestOutcome, filters: &[String]) -> String {
             "nothing was tested: chart {} {} has no tests (hooks of the kind `test`)",
             summary.chart, summary.chart_version
         ),
-        filters => format!("nothing was tested: no test of \"{}\" fits --filter {}", summary.release, filters.join(",")),
+        filters => format!(
+            "nothing was tested: no test of \"{}\" fits --filter {}",
+            summary.release,
+            filters.join(",")
+        ),
     }
 }
 
@@ -95,7 +131,10 @@ fn text(outcome: &TestOutcome) -> Text {
     for run in &outcome.runs {
         let style = if run.succeeded { GREEN } else { RED };
         text.push(format!("TEST SUITE:     {}\n", run.name));
-        for (label, moment) in [("Last Started:  ", run.started), ("Last Completed:", run.completed)] {
+        for (label, moment) in [
+            ("Last Started:  ", run.started),
+            ("Last Completed:", run.completed),
+        ] {
             text.push(format!("{label} {}\n", time::utc(moment)));
         }
         text.push("Phase:          ");

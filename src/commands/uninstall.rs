@@ -12,9 +12,10 @@ use std::process::ExitCode;
 
 /// Uninstall releases; ledgers and identities stay unless asked for
 ///
-/// Deletes what the release created, those of failed attempts included. Volumes (ledgers, Kafka's logs) and identities (keys and
-/// certificates) stay, so that installing again brings the organization back as it was. --delete-data deletes these too, now or later;
-/// what another release or a pod of others uses stays.
+/// Deletes what the release created, those of failed attempts included. Volumes (ledgers, Kafka's
+/// logs) and identities (keys and certificates) stay, so that installing again brings the
+/// organization back as it was. --delete-data deletes these too, now or later; what another release
+/// or a pod of others uses stays.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -99,7 +100,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     confirm(&arguments, edge)?;
     if releases.len() > 1 && !arguments.ignore_not_found {
-        releases.iter().try_for_each(|release| look_up(&arguments, release, edge))?;
+        releases
+            .iter()
+            .try_for_each(|release| look_up(&arguments, release, edge))?;
     }
     let mut done: Vec<String> = Vec::new();
     for release in releases {
@@ -119,17 +122,21 @@ fn look_up(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<
         if deploy::is_known(cluster, &namespace, release.as_str(), arguments.delete_data).await? {
             return Ok(());
         }
-        Err(deploy::not_found(cluster, &namespace, release.as_str()).await.now("nothing was changed"))
+        Err(deploy::not_found(cluster, &namespace, release.as_str())
+            .await
+            .now("nothing was changed"))
     })
 }
 
 fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
     if arguments.ignore_not_found {
         let namespace = edge.connection.namespace_of(release.as_str())?;
-        let known = edge
-            .read(false, async |cluster| deploy::is_known(cluster, &namespace, release.as_str(), arguments.delete_data).await)?;
+        let known = edge.read(false, async |cluster| {
+            deploy::is_known(cluster, &namespace, release.as_str(), arguments.delete_data).await
+        })?;
         if !known {
-            edge.terminal.note(&format!("release \"{release}\" is not there"));
+            edge.terminal
+                .note(&format!("release \"{release}\" is not there"));
             return Ok(());
         }
     }
@@ -145,7 +152,13 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
         stdin_in_use: false,
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Uninstall, outcome, arguments.output.output, true)?;
+    outcome::print(
+        edge,
+        outcome::Verb::Uninstall,
+        outcome,
+        arguments.output.output,
+        true,
+    )?;
     Ok(())
 }
 
@@ -155,11 +168,19 @@ fn confirm(arguments: &Arguments, edge: &Edge) -> Result<()> {
         return Ok(());
     }
     let names = arguments.releases.join(" ");
-    let what = format!("--delete-data deletes the ledgers and keys of {} for good", arguments.releases.join(", "));
+    let what = format!(
+        "--delete-data deletes the ledgers and keys of {} for good",
+        arguments.releases.join(", ")
+    );
     if !edge.terminal.can_ask() {
-        return Err(Error::refused(what).now("nothing was deleted").hint("add --yes if that is what you want"));
+        return Err(Error::refused(what)
+            .now("nothing was deleted")
+            .hint("add --yes if that is what you want"));
     }
-    if edge.terminal.ask(&format!("{what}. Type \"{names}\" to go on:"), &names)? {
+    if edge
+        .terminal
+        .ask(&format!("{what}. Type \"{names}\" to go on:"), &names)?
+    {
         return Ok(());
     }
     Err(Error::refused("not confirmed").now("nothing was deleted"))

@@ -13,11 +13,12 @@ use std::process::ExitCode;
 
 /// Upgrade a release: another Fabric version, chart version or values, node by node
 ///
-/// Compares what is wanted with what runs, checks Fabric's own rules on the way from the one to the other, and changes what differs,
-/// one node of a group after the other, each ready before the next. What does not differ is not touched. Keys, certificates and
-/// volumes stay.
+/// Compares what is wanted with what runs, checks Fabric's own rules on the way from the one to the
+/// other, and changes what differs, one node of a group after the other, each ready before the
+/// next. What does not differ is not touched. Keys, certificates and volumes stay.
 ///
-/// Values: the chart's defaults, then what earlier revisions were given, then what you say now (Helm's --reset-then-reuse-values).
+/// Values: the chart's defaults, then what earlier revisions were given, then what you say now
+/// (Helm's --reset-then-reuse-values).
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -54,7 +55,8 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What becomes of the values of the revision before. Of several, the first one here wins, as in Helm.
+/// What becomes of the values of the revision before. Of several, the first one here wins, as in
+/// Helm.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = CHART)]
 pub struct ReuseArguments {
@@ -74,8 +76,12 @@ pub struct ReuseArguments {
 impl ReuseArguments {
     pub fn choice(&self) -> Reuse {
         match self {
-            ReuseArguments { reset_values: true, .. } => Reuse::Reset,
-            ReuseArguments { reuse_values: true, .. } => Reuse::Reuse,
+            ReuseArguments {
+                reset_values: true, ..
+            } => Reuse::Reset,
+            ReuseArguments {
+                reuse_values: true, ..
+            } => Reuse::Reuse,
             _ => Reuse::ResetThenReuse,
         }
     }
@@ -84,14 +90,28 @@ impl ReuseArguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let labels = &arguments.release_options.labels;
-    let wanted = arguments.wanted.load(arguments.reuse.choice(), &arguments.post_renderer, labels).map_err(outcome::untouched)?;
+    let wanted = arguments
+        .wanted
+        .load(arguments.reuse.choice(), &arguments.post_renderer, labels)
+        .map_err(outcome::untouched)?;
     let operation = outcome::Operation {
         release,
-        intent: Intent::Upgrade { wanted, install: arguments.install },
-        options: arguments.apply.options(Some(&arguments.release_options), arguments.install),
+        intent: Intent::Upgrade {
+            wanted,
+            install: arguments.install,
+        },
+        options: arguments
+            .apply
+            .options(Some(&arguments.release_options), arguments.install),
         events: arguments.apply.run.events,
         stdin_in_use: arguments.wanted.values.uses_stdin(),
     };
     let outcome = operation.run(edge)?;
-    outcome::print(edge, outcome::Verb::Upgrade, outcome, arguments.output.output, arguments.release_options.hide_notes)
+    outcome::print(
+        edge,
+        outcome::Verb::Upgrade,
+        outcome,
+        arguments.output.output,
+        arguments.release_options.hide_notes,
+    )
 }

@@ -1,5 +1,5 @@
-//! Arguments that the parser does not take: what it suggests is made fit for this program, which has other words than Helm for some
-//! things, and an order of its own for others.
+//! Arguments that the parser does not take: what it suggests is made fit for this program, which
+//! has other words than Helm for some things, and an order of its own for others.
 
 use super::Cli;
 use crate::error::nearest;
@@ -9,19 +9,40 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words of Helm and kubectl that are no verbs here, and what there is instead.
 const ELSEWHERE: [(&[&str], &str); 10] = [
-    (&["show", "inspect"], "`kubectl fabric charts show CHART` shows a chart, `kubectl fabric status RELEASE` a release"),
-    (&["create"], "`kubectl fabric charts export CHART` copies a chart to start from"),
-    (&["pull", "fetch"], "`kubectl fabric charts export CHART` writes a chart's files to a folder"),
+    (
+        &["show", "inspect"],
+        "`kubectl fabric charts show CHART` shows a chart, `kubectl fabric status RELEASE` a release",
+    ),
+    (
+        &["create"],
+        "`kubectl fabric charts export CHART` copies a chart to start from",
+    ),
+    (
+        &["pull", "fetch"],
+        "`kubectl fabric charts export CHART` writes a chart's files to a folder",
+    ),
     (
         &["repo", "search", "registry", "push"],
         "there are no repositories: a chart comes with this program, or is a folder or .tgz; `kubectl fabric charts list` lists them",
     ),
-    (&["package"], "a folder is used as it is; `tar -czf CHART-VERSION.tgz CHART` makes an archive of it"),
+    (
+        &["package"],
+        "a folder is used as it is; `tar -czf CHART-VERSION.tgz CHART` makes an archive of it",
+    ),
     (&["dependency", "dep"], "charts have no dependencies"),
-    (&["env"], "settings are flags; only KUBECONFIG and KUBECTL_FABRIC_DATA_HOME are read from the environment"),
+    (
+        &["env"],
+        "settings are flags; only KUBECONFIG and KUBECTL_FABRIC_DATA_HOME are read from the environment",
+    ),
     (&["plugin"], "this program has no plugins"),
-    (&["apply"], "`kubectl fabric upgrade RELEASE --install` installs a release, or upgrades it"),
-    (&["describe", "logs"], "`kubectl fabric status RELEASE` shows the nodes of a release and why one is not ready"),
+    (
+        &["apply"],
+        "`kubectl fabric upgrade RELEASE --install` installs a release, or upgrades it",
+    ),
+    (
+        &["describe", "logs"],
+        "`kubectl fabric status RELEASE` shows the nodes of a release and why one is not ready",
+    ),
 ];
 
 /// Replaces the parser's guesses at an unknown verb by what the user needs to know.
@@ -29,24 +50,49 @@ pub fn advise(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand).cloned() else { return error };
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand).cloned()
+    else {
+        return error;
+    };
     let guesses = match error.remove(ContextKind::SuggestedSubcommand) {
         Some(ContextValue::Strings(guesses)) => guesses,
         _ => Vec::new(),
     };
     // It advises to hide the word behind `--`, which no verb takes.
     error.remove(ContextKind::Suggested);
-    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
-    let parent = usage.split_whitespace().skip_while(|part| *part != "fabric").nth(1).unwrap_or_default();
-    let elsewhere = || ELSEWHERE.iter().find(|(words, _)| words.contains(&&*word)).map(|(_, tip)| (*tip).to_owned());
-    match order(parent, &word, &guesses).or_else(|| if is_verb(parent) { None } else { elsewhere() }) {
+    let usage = error
+        .get(ContextKind::Usage)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let parent = usage
+        .split_whitespace()
+        .skip_while(|part| *part != "fabric")
+        .nth(1)
+        .unwrap_or_default();
+    let elsewhere = || {
+        ELSEWHERE
+            .iter()
+            .find(|(words, _)| words.contains(&&*word))
+            .map(|(_, tip)| (*tip).to_owned())
+    };
+    match order(parent, &word, &guesses)
+        .or_else(|| if is_verb(parent) { None } else { elsewhere() })
+    {
         Some(tip) => {
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+            error.insert(
+                ContextKind::Suggested,
+                ContextValue::StyledStrs(vec![StyledStr::from(tip)]),
+            );
         }
         // The parser's best guess comes last.
         None => {
-            if let Some(near) = nearest(&word, guesses.iter().map(String::as_str)).or(guesses.last().map(String::as_str)) {
-                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near.to_owned()]));
+            if let Some(near) = nearest(&word, guesses.iter().map(String::as_str))
+                .or(guesses.last().map(String::as_str))
+            {
+                error.insert(
+                    ContextKind::SuggestedSubcommand,
+                    ContextValue::Strings(vec![near.to_owned()]),
+                );
             }
         }
     }
@@ -57,15 +103,23 @@ fn is_verb(name: &str) -> bool {
     Cli::command().find_subcommand(name).is_some()
 }
 
-/// `get org1 values`: the release stands where its part should. `None` if the word is a part with a typo, or this is no verb with parts.
+/// `get org1 values`: the release stands where its part should. `None` if the word is a part with a
+/// typo, or this is no verb with parts.
 fn order(verb: &str, word: &str, guesses: &[String]) -> Option<String> {
     if nearest(word, guesses.iter().map(String::as_str)).is_some() {
         return None;
     }
     let command = Cli::command();
-    let parts: Vec<&str> = command.find_subcommand(verb)?.get_subcommands().map(clap::Command::get_name).collect();
+    let parts: Vec<&str> = command
+        .find_subcommand(verb)?
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
     let first = parts.first()?;
-    Some(format!("`kubectl fabric {verb} {first} {word}`: one of {} comes first", parts.join(", ")))
+    Some(format!(
+        "`kubectl fabric {verb} {first} {word}`: one of {} comes first",
+        parts.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -84,31 +138,59 @@ mod tests {
             for word in words {
                 assert!(!is_verb(word), "{word} is a verb now");
                 let told = told(&format!("{word} x"));
-                assert!(told.contains(tip) && told.matches("tip:").count() == 1, "{told}");
+                assert!(
+                    told.contains(tip) && told.matches("tip:").count() == 1,
+                    "{told}"
+                );
             }
             for named in tip.split("`kubectl fabric ").skip(1) {
-                let line: Vec<&str> = named.split('`').next().unwrap_or_default().split(' ').collect();
-                let verb = Cli::command().find_subcommand(line[0]).unwrap_or_else(|| panic!("{tip}")).clone();
-                assert!(!verb.has_subcommands() || verb.find_subcommand(line[1]).is_some(), "{tip}");
+                let line: Vec<&str> = named
+                    .split('`')
+                    .next()
+                    .unwrap_or_default()
+                    .split(' ')
+                    .collect();
+                let verb = Cli::command()
+                    .find_subcommand(line[0])
+                    .unwrap_or_else(|| panic!("{tip}"))
+                    .clone();
+                assert!(
+                    !verb.has_subcommands() || verb.find_subcommand(line[1]).is_some(),
+                    "{tip}"
+                );
             }
         }
     }
 
     #[test]
     fn the_nearest_verb_is_the_only_guess() {
-        for (typo, verb) in [("instal", "install"), ("upgrad", "upgrade"), ("get valeus", "values"), ("hsitory", "history")] {
+        for (typo, verb) in [
+            ("instal", "install"),
+            ("upgrad", "upgrade"),
+            ("get valeus", "values"),
+            ("hsitory", "history"),
+        ] {
             let told = told(&format!("{typo} org1"));
-            assert!(told.contains(&format!("'{verb}'")) && told.matches("tip:").count() == 1, "{told}");
+            assert!(
+                told.contains(&format!("'{verb}'")) && told.matches("tip:").count() == 1,
+                "{told}"
+            );
         }
     }
 
     #[test]
     fn a_release_before_the_part_is_told_the_order() {
-        for (line, right) in
-            [("get org1 values", "`kubectl fabric get all org1`"), ("diff org1", "`kubectl fabric diff upgrade org1`")]
-        {
+        for (line, right) in [
+            ("get org1 values", "`kubectl fabric get all org1`"),
+            ("diff org1", "`kubectl fabric diff upgrade org1`"),
+        ] {
             let told = told(line);
-            assert!(told.contains(right) && told.contains("comes first") && told.matches("tip:").count() == 1, "{told}");
+            assert!(
+                told.contains(right)
+                    && told.contains("comes first")
+                    && told.matches("tip:").count() == 1,
+                "{told}"
+            );
         }
     }
 }

@@ -31,8 +31,9 @@ enum What {
 
 /// Show a value with its origin: file and line, flag, default, or an earlier revision
 ///
-/// Takes the flags of an install and shows, without a cluster, what templates would see. With --stored it starts from the values of the
-/// release, as the next upgrade does: those of the deployed revision, or of the newest when none is deployed.
+/// Takes the flags of an install and shows, without a cluster, what templates would see. With
+/// --stored it starts from the values of the release, as the next upgrade does: those of the
+/// deployed revision, or of the newest when none is deployed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -77,7 +78,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         if let Some(note) = newest.and_then(|newest| not_the_baseline(&newest, &record.summary)) {
             edge.terminal.note(&note);
         }
-        let origin = Origin::Stored { revision: record.summary.revision };
+        let origin = Origin::Stored {
+            revision: record.summary.revision,
+        };
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
         stored_secrets.paths.extend(record.secret_paths);
     }
@@ -96,14 +99,31 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         edge.terminal.warn(warning);
     }
     match &arguments.path {
-        Some(path) => explain(path, &computed.all, &computed.secret_paths, arguments.output.output, edge)?,
-        None => explain_all(&computed.all, &computed.secret_paths, arguments.output.output, edge)?,
+        Some(path) => explain(
+            path,
+            &computed.all,
+            &computed.secret_paths,
+            arguments.output.output,
+            edge,
+        )?,
+        None => explain_all(
+            &computed.all,
+            &computed.secret_paths,
+            arguments.output.output,
+            edge,
+        )?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One value at length: the value, its origin, and the origins that it shadows.
-fn explain(path: &str, values: &Values, secrets: &[String], format: Format, edge: &Edge) -> Result<()> {
+fn explain(
+    path: &str,
+    values: &Values,
+    secrets: &[String],
+    format: Format,
+    edge: &Edge,
+) -> Result<()> {
     let found = values::explain(values, path, secrets)?;
     if !format.is_table() {
         let document = json!({
@@ -119,10 +139,16 @@ fn explain(path: &str, values: &Values, secrets: &[String], format: Format, edge
     text.push_styled(BOLD, &found.path);
     text.push(match &found.value {
         None => ": no value\n".to_owned(),
-        Some(value @ (Value::Object(_) | Value::Array(_))) => format!(":\n{}", indented(&yaml::emit(value))),
+        Some(value @ (Value::Object(_) | Value::Array(_))) => {
+            format!(":\n{}", indented(&yaml::emit(value)))
+        }
         Some(scalar) => format!(": {}\n", yaml::emit(scalar).trim_end()),
     });
-    for (label, origin) in found.origin.iter().map(|origin| ("from", origin)).chain(found.shadowed.iter().map(|it| ("over", it)))
+    for (label, origin) in found
+        .origin
+        .iter()
+        .map(|origin| ("from", origin))
+        .chain(found.shadowed.iter().map(|it| ("over", it)))
     {
         text.push(format!("  {label} {}\n", words(origin)));
     }
@@ -138,11 +164,19 @@ fn explain_all(values: &Values, secrets: &[String], format: Format, edge: &Edge)
     let leaves = leaves(&values.tree);
     let rows = leaves.iter().map(|(pointer, value)| {
         let value = values::masked(value, pointer, secrets);
-        (path::display(pointer, &values.tree), value, values.origin(pointer).map(words).unwrap_or_default())
+        (
+            path::display(pointer, &values.tree),
+            value,
+            values.origin(pointer).map(words).unwrap_or_default(),
+        )
     });
     if !format.is_table() {
-        let rows = rows.map(|(path, value, origin)| json!({ "path": path, "value": value, "origin": origin }));
-        return edge.terminal.print_document(format, &json!({ "schemaVersion": 1, "values": rows.collect::<Vec<_>>() }));
+        let rows = rows
+            .map(|(path, value, origin)| json!({ "path": path, "value": value, "origin": origin }));
+        return edge.terminal.print_document(
+            format,
+            &json!({ "schemaVersion": 1, "values": rows.collect::<Vec<_>>() }),
+        );
     }
     let mut table = Table::new(["PATH", "VALUE", "FROM"]);
     for (path, value, origin) in rows {
@@ -175,11 +209,16 @@ fn leaves(tree: &Value) -> Vec<(String, &Value)> {
 
 fn words(origin: &Origin) -> String {
     match origin {
-        Origin::Default { file, line, column } => format!("the chart's default, {file}:{line}:{column}"),
+        Origin::Default { file, line, column } => {
+            format!("the chart's default, {file}:{line}:{column}")
+        }
         Origin::File { name, line, column } => format!("{name}:{line}:{column}"),
         Origin::Flag(flag) => flag.clone(),
         Origin::Stored { revision } => format!("revision {revision} of the release"),
         Origin::Program(what) => what.clone(),
-        Origin::Null(origin) => format!("{}, where null takes back what was said before it", words(origin)),
+        Origin::Null(origin) => format!(
+            "{}, where null takes back what was said before it",
+            words(origin)
+        ),
     }
 }

@@ -27,14 +27,23 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
     match (arguments.output.output, arguments.short) {
         (Format::Table | Format::Wide, true) => {
-            let commit = COMMIT.map(|commit| format!("+g{}", commit.get(..7).unwrap_or(commit))).unwrap_or_default();
+            let commit = COMMIT
+                .map(|commit| format!("+g{}", commit.get(..7).unwrap_or(commit)))
+                .unwrap_or_default();
             edge.terminal.print(format!("{version}{commit}\n"))?;
         }
         (Format::Table | Format::Wide, false) => {
-            let commit = COMMIT.map(|commit| format!(", commit {commit}")).unwrap_or_default();
-            let charts: Vec<String> =
-                repository::embedded().iter().map(|(name, version, _)| format!("{name} {version}")).collect();
-            edge.terminal.print(format!("kubectl-fabric {version} ({platform}{commit})\ncharts: {}\n", charts.join(", ")))?;
+            let commit = COMMIT
+                .map(|commit| format!(", commit {commit}"))
+                .unwrap_or_default();
+            let charts: Vec<String> = repository::embedded()
+                .iter()
+                .map(|(name, version, _)| format!("{name} {version}"))
+                .collect();
+            edge.terminal.print(format!(
+                "kubectl-fabric {version} ({platform}{commit})\ncharts: {}\n",
+                charts.join(", ")
+            ))?;
         }
         (format, _) => {
             let charts: Vec<_> = repository::embedded()

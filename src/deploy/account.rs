@@ -1,5 +1,6 @@
-//! A namespace that has no ServiceAccount `default` yet. Every pod needs one, so the server forbids all pods until the controller manager
-//! has made it: a moment after the namespace, or as soon as the controller manager is back.
+//! A namespace that has no ServiceAccount `default` yet. Every pod needs one, so the server forbids
+//! all pods until the controller manager has made it: a moment after the namespace, or as soon as
+//! the controller manager is back.
 
 use super::wait::{interrupt, interrupted};
 use super::{Context, Options};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Sends a request about an object. If that is a pod which is forbidden for the lack of the ServiceAccount, it is sent again, for up to
-/// `--timeout`.
+/// Sends a request about an object. If that is a pod which is forbidden for the lack of the
+/// ServiceAccount, it is sent again, for up to `--timeout`.
 ///
 /// # Errors
 ///
@@ -29,7 +30,10 @@ pub(super) async fn until_there<T>(
             Err(error) if is_missing(&error) && uses_default(wanted) => {
                 if began.elapsed() >= options.timeout {
                     let hint = "the controller manager of the cluster makes it: does that run?";
-                    return Ok(Err(ApiError { hint: Some(hint.to_owned()), ..error }));
+                    return Ok(Err(ApiError {
+                        hint: Some(hint.to_owned()),
+                        ..error
+                    }));
                 }
                 if !std::mem::replace(&mut is_told, true) {
                     let words = "has no ServiceAccount \"default\" yet, which its pods need: waiting for it";
@@ -45,16 +49,21 @@ pub(super) async fn until_there<T>(
     }
 }
 
-/// The words are those of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which is asked before Pod Security. There is no
-/// reason code for it.
+/// The words are those of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which is
+/// asked before Pod Security. There is no reason code for it.
 fn is_missing(error: &ApiError) -> bool {
-    error.kind == ApiErrorKind::Forbidden && error.message.contains("error looking up service account")
+    error.kind == ApiErrorKind::Forbidden
+        && error.message.contains("error looking up service account")
 }
 
-/// Whether an object is a pod that names no other ServiceAccount: one of the user's own will not come by itself.
+/// Whether an object is a pod that names no other ServiceAccount: one of the user's own will not
+/// come by itself.
 fn uses_default(wanted: &Sealed) -> bool {
     let named = |body: &serde_json::Value| {
-        ["serviceAccountName", "serviceAccount"].iter().find_map(|field| body["spec"][*field].as_str().map(str::to_owned))
+        ["serviceAccountName", "serviceAccount"]
+            .iter()
+            .find_map(|field| body["spec"][*field].as_str().map(str::to_owned))
     };
-    wanted.key.kind == "Pod" && named(&wanted.body()).is_none_or(|name| matches!(name.as_str(), "" | "default"))
+    wanted.key.kind == "Pod"
+        && named(&wanted.body()).is_none_or(|name| matches!(name.as_str(), "" | "default"))
 }

@@ -1,4 +1,5 @@
-//! Everything checkable, before the first write: server-side dry-runs of what changes and of what is new. All problems at once.
+//! Everything checkable, before the first write: server-side dry-runs of what changes and of what
+//! is new. All problems at once.
 
 use super::apply::IN_FLIGHT;
 use super::past::Past;
@@ -14,16 +15,18 @@ use crate::release::InventoryItem;
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
-/// New objects that are all tried; beyond it one per template document and kind, because the rest have the same shape, and whatever
-/// claims a port of the machines.
+/// New objects that are all tried; beyond it one per template document and kind, because the rest
+/// have the same shape, and whatever claims a port of the machines.
 const TRIED_CREATES: usize = 100;
 
-/// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged; changes of immutable
-/// fields become recreations where the object may be deleted and created again. `sets` are the StatefulSets of the wanted manifest.
+/// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged;
+/// changes of immutable fields become recreations where the object may be deleted and created
+/// again. `sets` are the StatefulSets of the wanted manifest.
 ///
 /// # Errors
 ///
-/// One report of all problems: fields of other managers, immutable fields, what admission, quota or validation refuse, missing rights.
+/// One report of all problems: fields of other managers, immutable fields, what admission, quota or
+/// validation refuse, missing rights.
 pub async fn check(
     context: &Context<'_>,
     past: &Past,
@@ -36,12 +39,28 @@ pub async fn check(
     let force = options.force_conflicts;
     let tries: Vec<_> = chosen(plan)
         .into_iter()
-        .map(|index| (index, plan.steps[index].wanted.clone().expect("only what is wanted is tried"), plan.steps[index].uid()))
+        .map(|index| {
+            (
+                index,
+                plan.steps[index]
+                    .wanted
+                    .clone()
+                    .expect("only what is wanted is tried"),
+                plan.steps[index].uid(),
+            )
+        })
         .map(|(index, wanted, uid)| async move {
             let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
-            let how = Apply { dry_run: true, force, expects };
+            let how = Apply {
+                dry_run: true,
+                force,
+                expects,
+            };
             let send = async || context.cluster.apply(wanted.as_ref(), how).await;
-            (index, account::until_there(context, options, &wanted, send).await)
+            (
+                index,
+                account::until_there(context, options, &wanted, send).await,
+            )
         })
         .collect();
     // In the order of the plan, so that problems are told in it.
@@ -54,25 +73,45 @@ pub async fn check(
             Ok(after) => plan::settle(step, after),
             // Seen, not refused: what an upgrade needs for it.
             Err(error) if error.kind == ApiErrorKind::Conflict && options.tell_refusals => {
-                let conflicts: Vec<String> = Problem::of(step, error).places().into_iter().map(|place| place.note).collect();
+                let conflicts: Vec<String> = Problem::of(step, error)
+                    .places()
+                    .into_iter()
+                    .map(|place| place.note)
+                    .collect();
                 let wanted = step.wanted.clone().expect("only what is wanted is tried");
-                let forced = Apply { dry_run: true, force: true, ..Apply::default() };
+                let forced = Apply {
+                    dry_run: true,
+                    force: true,
+                    ..Apply::default()
+                };
                 match context.cluster.apply(wanted.as_ref(), forced).await {
                     Ok(after) => plan::settle(step, after),
                     Err(error) => problems.push(Problem::of(step, error)),
                 }
                 step.why = format!("only with --force-conflicts: {}", conflicts.join(", "));
             }
-            Err(error) if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
+            Err(error)
+                if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
             // When it is in no version, that was told when the object was looked for.
             Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {
-                step.why = if step.live.is_some() { error.message } else { String::new() };
+                step.why = if step.live.is_some() {
+                    error.message
+                } else {
+                    String::new()
+                };
             }
             Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
                 step.action = Action::Recreate;
-                step.why = error.causes.iter().map(|cause| cause.field.clone()).collect::<Vec<_>>().join(", ");
+                step.why = error
+                    .causes
+                    .iter()
+                    .map(|cause| cause.field.clone())
+                    .collect::<Vec<_>>()
+                    .join(", ");
             }
-            Err(error) if is_immutable(&error) && volumes::follows(step, &fixed_fields(step, &error)) => {
+            Err(error)
+                if is_immutable(&error) && volumes::follows(step, &fixed_fields(step, &error)) =>
+            {
                 step.action = Action::Recreate;
             }
             Err(error) => problems.push(Problem::of(step, error)),
@@ -98,13 +137,26 @@ pub async fn check(
     Err(volumes::report(error, &troubles))
 }
 
-/// Tries the removal of what others added. It is no part of what an apply tries: these fields become ours first.
+/// Tries the removal of what others added. It is no part of what an apply tries: these fields
+/// become ours first.
 async fn try_removals(context: &Context<'_>, plan: &mut Plan) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Change && !step.theirs.is_empty()) {
-        let (Some(live), Some(after)) = (&step.live, &step.after) else { continue };
-        let Some(patch) = plan::diff::merge_patch(live, after) else { continue };
-        match context.cluster.try_merge_patch(&step.api_version, &step.key, &patch).await {
+    for step in plan
+        .steps
+        .iter_mut()
+        .filter(|step| step.action == Action::Change && !step.theirs.is_empty())
+    {
+        let (Some(live), Some(after)) = (&step.live, &step.after) else {
+            continue;
+        };
+        let Some(patch) = plan::diff::merge_patch(live, after) else {
+            continue;
+        };
+        match context
+            .cluster
+            .try_merge_patch(&step.api_version, &step.key, &patch)
+            .await
+        {
             Ok(mut after) => {
                 plan::compare::forget_managed_fields(&mut after);
                 step.after = Some(after);
@@ -115,8 +167,8 @@ async fn try_removals(context: &Context<'_>, plan: &mut Plan) -> Vec<Problem> {
     problems
 }
 
-/// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name is taken comes last among what the
-/// server checks.
+/// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name
+/// is taken comes last among what the server checks.
 async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Vec<Problem> {
     let tries = hooks.iter().map(|hook| async move {
         let step = &hook.step;
@@ -126,23 +178,43 @@ async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Ve
             Action::Recreate => context.cluster.try_create(wanted).await,
             _ => {
                 let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
-                context.cluster.apply(wanted.as_ref(), Apply { dry_run: true, force, expects }).await.map(drop)
+                context
+                    .cluster
+                    .apply(
+                        wanted.as_ref(),
+                        Apply {
+                            dry_run: true,
+                            force,
+                            expects,
+                        },
+                    )
+                    .await
+                    .map(drop)
             }
         };
         let error = tried.err().filter(|error| tells_of_a_hook(step, error))?;
         let subject = format!("{} (hook of {})", step.key, hook.events_in_words());
-        Some(Problem { subject, recreatable: false, ..Problem::of(step, error) })
+        Some(Problem {
+            subject,
+            recreatable: false,
+            ..Problem::of(step, error)
+        })
     });
-    stream::iter(tries).buffered(IN_FLIGHT).filter_map(|problem| async { problem }).collect().await
+    stream::iter(tries)
+        .buffered(IN_FLIGHT)
+        .filter_map(|problem| async { problem })
+        .collect()
+        .await
 }
 
-/// Whether a refusal stands when the hook runs. By then the operation has made what a hook needs: a pod its service account and room in
-/// the quota, a binding its role, a custom resource its kind.
+/// Whether a refusal stands when the hook runs. By then the operation has made what a hook needs: a
+/// pod its service account and room in the quota, a binding its role, a custom resource its kind.
 fn tells_of_a_hook(step: &Step, error: &ApiError) -> bool {
     match error.kind {
         ApiErrorKind::NotFound | ApiErrorKind::UnknownKind | ApiErrorKind::AlreadyExists => false,
         ApiErrorKind::Forbidden => {
-            let of_quota = step.action == Action::Recreate && error.message.contains("exceeded quota");
+            let of_quota =
+                step.action == Action::Recreate && error.message.contains("exceeded quota");
             error.denial().is_some() || (step.key.kind != "Pod" && !of_quota)
         }
         _ => true,
@@ -156,59 +228,104 @@ fn chosen(plan: &Plan) -> Vec<usize> {
     let mut is_tried = |step: &Step| match step.action {
         Action::Change => true,
         Action::Create if many && !claims_ports(step) => {
-            let source = step.wanted.as_ref().map(|wanted| (wanted.source.template.clone(), wanted.source.line));
+            let source = step
+                .wanted
+                .as_ref()
+                .map(|wanted| (wanted.source.template.clone(), wanted.source.line));
             shapes.insert((source, step.key.kind.clone()))
         }
         Action::Create => true,
         _ => false,
     };
-    plan.steps.iter().enumerate().filter_map(|(index, step)| is_tried(step).then_some(index)).collect()
+    plan.steps
+        .iter()
+        .enumerate()
+        .filter_map(|(index, step)| is_tried(step).then_some(index))
+        .collect()
 }
 
 /// NodePorts are the whole cluster's: that one is free says nothing of the next.
 fn claims_ports(step: &Step) -> bool {
-    let service = step.wanted.as_ref().filter(|_| step.key.kind == "Service").map(|wanted| wanted.body());
-    let ports = service.as_ref().and_then(|service| service["spec"]["ports"].as_array());
-    ports.into_iter().flatten().any(|port| port["nodePort"].is_u64())
+    let service = step
+        .wanted
+        .as_ref()
+        .filter(|_| step.key.kind == "Service")
+        .map(|wanted| wanted.body());
+    let ports = service
+        .as_ref()
+        .and_then(|service| service["spec"]["ports"].as_array());
+    ports
+        .into_iter()
+        .flatten()
+        .any(|port| port["nodePort"].is_u64())
 }
 
 /// Whether the server refuses a change because a field may not change once the object exists.
 pub(super) fn is_immutable(error: &ApiError) -> bool {
-    // Kubernetes has no reason code for it: these are the words of apimachinery's ValidateImmutableField and of StatefulSet's validation.
-    let says =
-        |text: &str| text.contains("field is immutable") || text.contains("updates to statefulset spec for fields other than");
-    error.kind == ApiErrorKind::Invalid && !error.causes.is_empty() && error.causes.iter().all(|cause| says(&cause.message))
+    // Kubernetes has no reason code for it: these are the words of apimachinery's
+    // ValidateImmutableField and of StatefulSet's validation.
+    let says = |text: &str| {
+        text.contains("field is immutable")
+            || text.contains("updates to statefulset spec for fields other than")
+    };
+    error.kind == ApiErrorKind::Invalid
+        && !error.causes.is_empty()
+        && error.causes.iter().all(|cause| says(&cause.message))
 }
 
 /// Kind and name of the Roles that this plan makes.
 fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
-    let roles = plan.with(Action::Create).filter(|step| matches!(step.key.kind.as_str(), "Role" | "ClusterRole"));
-    roles.map(|step| (step.key.kind.clone(), step.key.name.clone())).collect()
+    let roles = plan
+        .with(Action::Create)
+        .filter(|step| matches!(step.key.kind.as_str(), "Role" | "ClusterRole"));
+    roles
+        .map(|step| (step.key.kind.clone(), step.key.name.clone()))
+        .collect()
 }
 
-/// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that is not there, even in a dry-run
-/// (Kubernetes' prevention of privilege escalation). Once the Role is there it is judged by what it grants.
+/// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that
+/// is not there, even in a dry-run (Kubernetes' prevention of privilege escalation). Once the Role
+/// is there it is judged by what it grants.
 fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
     let binding = step.wanted.as_ref().map(|wanted| wanted.body());
     let role = binding.as_ref().map(|binding| &binding["roleRef"]);
-    let named = role.and_then(|role| Some((role["kind"].as_str()?.to_owned(), role["name"].as_str()?.to_owned())));
+    let named = role.and_then(|role| {
+        Some((
+            role["kind"].as_str()?.to_owned(),
+            role["name"].as_str()?.to_owned(),
+        ))
+    });
     named.is_some_and(|role| roles.contains(&role))
 }
 
 /// # Errors
 ///
-/// `--recreate` names an object that neither the manifest nor a record has, or one that is never recreated.
-pub(super) fn check_recreate(plan: &Plan, inventory: &[InventoryItem], options: &Options) -> Result<()> {
-    let known: BTreeSet<&ObjectKey> =
-        plan.steps.iter().map(|step| &step.key).chain(inventory.iter().map(|item| &item.key)).collect();
+/// `--recreate` names an object that neither the manifest nor a record has, or one that is never
+/// recreated.
+pub(super) fn check_recreate(
+    plan: &Plan,
+    inventory: &[InventoryItem],
+    options: &Options,
+) -> Result<()> {
+    let known: BTreeSet<&ObjectKey> = plan
+        .steps
+        .iter()
+        .map(|step| &step.key)
+        .chain(inventory.iter().map(|item| &item.key))
+        .collect();
     for asked in &options.recreate {
-        let Some(key) = known.iter().find(|key| asked.eq_ignore_ascii_case(&kind_and_name(key))) else {
+        let Some(key) = known
+            .iter()
+            .find(|key| asked.eq_ignore_ascii_case(&kind_and_name(key)))
+        else {
             return Err(unknown_object(asked, &known));
         };
         if holds_more(key) {
-            return Err(Error::refused(format!("--recreate names \"{asked}\", which holds data or other objects"))
-                .why("such an object is never deleted to change a field of it")
-                .hint("leave its immutable fields as they are, or give it another name"));
+            return Err(Error::refused(format!(
+                "--recreate names \"{asked}\", which holds data or other objects"
+            ))
+            .why("such an object is never deleted to change a field of it")
+            .hint("leave its immutable fields as they are, or give it another name"));
         }
     }
     Ok(())
@@ -216,10 +333,21 @@ pub(super) fn check_recreate(plan: &Plan, inventory: &[InventoryItem], options: 
 
 /// The error for a `--recreate` that fits no object, with the nearest that can be named.
 fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
-    let names: Vec<String> = known.iter().filter(|key| !holds_more(key)).map(|key| kind_and_name(key)).collect();
-    let error = Error::user(format!("--recreate names \"{asked}\", and the release has no such object"));
+    let names: Vec<String> = known
+        .iter()
+        .filter(|key| !holds_more(key))
+        .map(|key| kind_and_name(key))
+        .collect();
+    let error = Error::user(format!(
+        "--recreate names \"{asked}\", and the release has no such object"
+    ));
     // A short name of a kind, as kubectl takes them, is far from the kind: `sts/peer0`.
-    let same_name = || names.iter().map(String::as_str).find(|name| name.rsplit('/').next() == asked.rsplit('/').next());
+    let same_name = || {
+        names
+            .iter()
+            .map(String::as_str)
+            .find(|name| name.rsplit('/').next() == asked.rsplit('/').next())
+    };
     match nearest(asked, names.iter().map(String::as_str)).or_else(same_name) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint("`kubectl fabric status` lists the objects of a release"),
@@ -230,11 +358,15 @@ fn kind_and_name(key: &ObjectKey) -> String {
     format!("{}/{}", key.kind, key.name)
 }
 
-/// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that hold data never.
+/// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that
+/// hold data never.
 pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     let asked = || {
         let name = kind_and_name(&step.key);
-        options.recreate.iter().any(|asked| asked.eq_ignore_ascii_case(&name))
+        options
+            .recreate
+            .iter()
+            .any(|asked| asked.eq_ignore_ascii_case(&name))
     };
     match step.key.kind.as_str() {
         _ if holds_more(&step.key) => false,
@@ -245,7 +377,10 @@ pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
 
 /// Whether data or other objects would be lost with an object.
 fn holds_more(key: &ObjectKey) -> bool {
-    matches!(key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition")
+    matches!(
+        key.kind.as_str(),
+        "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition"
+    )
 }
 
 /// One object that the server does not accept.
@@ -260,7 +395,8 @@ struct Problem {
     recreatable: bool,
 }
 
-/// Fields of a StatefulSet's spec that may change (apps `ValidateStatefulSetUpdate`); its answer names these, not the one at fault.
+/// Fields of a StatefulSet's spec that may change (apps `ValidateStatefulSetUpdate`); its answer
+/// names these, not the one at fault.
 const MAY_CHANGE: [&str; 7] = [
     "replicas",
     "ordinals",
@@ -272,15 +408,22 @@ const MAY_CHANGE: [&str; 7] = [
 ];
 
 fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
-    let named: Vec<String> = error.causes.iter().map(|cause| cause.field.trim_start_matches('.').to_owned()).collect();
-    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else { return named };
+    let named: Vec<String> = error
+        .causes
+        .iter()
+        .map(|cause| cause.field.trim_start_matches('.').to_owned())
+        .collect();
+    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else {
+        return named;
+    };
     if step.key.kind != "StatefulSet" || named.iter().any(|field| field != "spec") {
         return named;
     }
     let wanted = wanted.body();
     let fields = wanted["spec"].as_object().into_iter().flatten();
     let changed = fields.filter(|(name, value)| {
-        !MAY_CHANGE.contains(&name.as_str()) && !plan::compare::is_all_of(value, &live["spec"][name.as_str()])
+        !MAY_CHANGE.contains(&name.as_str())
+            && !plan::compare::is_all_of(value, &live["spec"][name.as_str()])
     });
     let changed: Vec<String> = changed.map(|(name, _)| format!("spec.{name}")).collect();
     if changed.is_empty() { named } else { changed }
@@ -288,21 +431,37 @@ fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
 
 impl Problem {
     fn of(step: &Step, error: ApiError) -> Problem {
-        let fixed = if is_immutable(&error) { fixed_fields(step, &error) } else { Vec::new() };
+        let fixed = if is_immutable(&error) {
+            fixed_fields(step, &error)
+        } else {
+            Vec::new()
+        };
         let recreatable = !holds_more(&step.key);
-        Problem { key: step.key.clone(), subject: step.key.to_string(), error, fixed, recreatable }
+        Problem {
+            key: step.key.clone(),
+            subject: step.key.to_string(),
+            error,
+            fixed,
+            recreatable,
+        }
     }
 
     fn places(&self) -> Vec<Place> {
         let place = |note: String| Place::new(self.subject.clone()).note(note);
         if self.error.kind == ApiErrorKind::Replaced {
-            return vec![place("it appeared, or was deleted and created again, since the plan was made".to_owned())];
+            return vec![place(
+                "it appeared, or was deleted and created again, since the plan was made".to_owned(),
+            )];
         }
         if let Some((why, _)) = self.error.denial() {
             return vec![place(why)];
         }
         if !self.fixed.is_empty() {
-            return self.fixed.iter().map(|field| place(format!("{field}: it cannot change once the object exists"))).collect();
+            return self
+                .fixed
+                .iter()
+                .map(|field| place(format!("{field}: it cannot change once the object exists")))
+                .collect();
         }
         if self.error.causes.is_empty() || self.error.kind == ApiErrorKind::Forbidden {
             return vec![place(self.error.message.clone())];
@@ -314,7 +473,11 @@ impl Problem {
                 None => format!("{field}: {}", cause.message),
             }
         };
-        self.error.causes.iter().map(|cause| place(note(cause))).collect()
+        self.error
+            .causes
+            .iter()
+            .map(|cause| place(note(cause)))
+            .collect()
     }
 }
 
@@ -323,22 +486,41 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     if let Some(problem) = problems.iter().find(|problem| {
         matches!(
             problem.error.kind,
-            ApiErrorKind::Unreachable | ApiErrorKind::Timeout | ApiErrorKind::Unavailable | ApiErrorKind::Unauthorized
+            ApiErrorKind::Unreachable
+                | ApiErrorKind::Timeout
+                | ApiErrorKind::Unavailable
+                | ApiErrorKind::Unauthorized
         )
     }) {
         return Error::from(problem.error.clone());
     }
     let release = &context.release;
-    let conflicts = problems.iter().any(|problem| problem.error.kind == ApiErrorKind::Conflict);
-    let replaced = problems.iter().any(|problem| problem.error.kind == ApiErrorKind::Replaced);
-    let immutable: Vec<&Problem> = problems.iter().filter(|problem| !problem.fixed.is_empty()).collect();
-    let kind = if conflicts || replaced || !immutable.is_empty() { Kind::Refused } else { Kind::Cluster };
+    let conflicts = problems
+        .iter()
+        .any(|problem| problem.error.kind == ApiErrorKind::Conflict);
+    let replaced = problems
+        .iter()
+        .any(|problem| problem.error.kind == ApiErrorKind::Replaced);
+    let immutable: Vec<&Problem> = problems
+        .iter()
+        .filter(|problem| !problem.fixed.is_empty())
+        .collect();
+    let kind = if conflicts || replaced || !immutable.is_empty() {
+        Kind::Refused
+    } else {
+        Kind::Cluster
+    };
     let many = problems.len() > 1;
     let what = format!(
         "the cluster does not accept {} of release \"{release}\"",
-        if many { format!("{} objects", problems.len()) } else { "an object".to_owned() }
+        if many {
+            format!("{} objects", problems.len())
+        } else {
+            "an object".to_owned()
+        }
     );
-    let mut error = Error::new(kind, what).now("nothing was changed: every object was tried before the first write");
+    let mut error = Error::new(kind, what)
+        .now("nothing was changed: every object was tried before the first write");
     error = error.at_all(problems.iter().flat_map(Problem::places));
     if conflicts {
         error = error.why("fields that another manager set are not taken over unless that is asked for").hint(format!(
@@ -349,19 +531,28 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     if !immutable.is_empty() {
         error = error.why("Kubernetes does not change such a field of an object that exists");
     }
-    let (recreatable, others): (Vec<_>, Vec<_>) = immutable.into_iter().partition(|problem| problem.recreatable);
+    let (recreatable, others): (Vec<_>, Vec<_>) = immutable
+        .into_iter()
+        .partition(|problem| problem.recreatable);
     if !recreatable.is_empty() {
-        let flags: Vec<String> =
-            recreatable.iter().map(|problem| format!("--recreate {}", kind_and_name(&problem.key))).collect();
+        let flags: Vec<String> = recreatable
+            .iter()
+            .map(|problem| format!("--recreate {}", kind_and_name(&problem.key)))
+            .collect();
         error = error.hint(format!(
             "`{}` deletes and makes anew; a StatefulSet's pods and volumes stay while that happens",
             flags.join(" ")
         ));
     }
     for Problem { subject, .. } in others {
-        error = error.hint(format!("leave the fields of {subject} as they are, or give it another name"));
+        error = error.hint(format!(
+            "leave the fields of {subject} as they are, or give it another name"
+        ));
     }
-    let mut rights: Vec<String> = problems.iter().filter_map(|problem| Some(problem.error.denial()?.1)).collect();
+    let mut rights: Vec<String> = problems
+        .iter()
+        .filter_map(|problem| Some(problem.error.denial()?.1))
+        .collect();
     rights.dedup();
     for hint in rights.into_iter().take(5) {
         error = error.hint(hint);
@@ -376,18 +567,24 @@ mod tests {
     #[test]
     fn a_change_is_of_immutable_fields_only_if_every_cause_says_so() {
         let fixed = "Invalid value: \"x\": field is immutable";
-        let set = "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
+        let set =
+            "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
         let cases: [(ApiErrorKind, &[&str], bool); 6] = [
             (ApiErrorKind::Invalid, &[fixed], true),
             (ApiErrorKind::Invalid, &[set, fixed], true),
             (ApiErrorKind::Invalid, &[fixed, "Required value"], false),
             (ApiErrorKind::Invalid, &["Required value"], false),
-            // As a webhook, or a body that is too large, is answered: nothing says which fields are meant.
+            // As a webhook, or a body that is too large, is answered: nothing says which fields are
+            // meant.
             (ApiErrorKind::Invalid, &[], false),
             (ApiErrorKind::Conflict, &[fixed], false),
         ];
         for (kind, messages, expected) in cases {
-            let cause = |message: &&str| Cause { reason: String::new(), field: "spec".into(), message: (*message).to_owned() };
+            let cause = |message: &&str| Cause {
+                reason: String::new(),
+                field: "spec".into(),
+                message: (*message).to_owned(),
+            };
             let error = ApiError {
                 kind,
                 code: 422,

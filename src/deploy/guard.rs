@@ -1,4 +1,5 @@
-//! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges by; reads only.
+//! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges
+//! by; reads only.
 
 use super::intent::Operation;
 use super::observe;
@@ -18,7 +19,8 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Judges a release of Fabric's. Returns what the user should know, and leaves in the target what is to be recorded.
+/// Judges a release of Fabric's. Returns what the user should know, and leaves in the target what
+/// is to be recorded.
 ///
 /// # Errors
 ///
@@ -38,8 +40,18 @@ pub async fn guard(
     let mut warnings = Vec::new();
     let denial = new_denial(past, target);
     let is_fabric = facts.model.is_some();
-    let evidence = evidence(context, past, &nodes, is_fabric, denial.is_some(), claims, &mut warnings).await?;
-    let strangers = denial.and_then(|denial| strangers(context, past, &evidence, denial, &mut warnings));
+    let evidence = evidence(
+        context,
+        past,
+        &nodes,
+        is_fabric,
+        denial.is_some(),
+        claims,
+        &mut warnings,
+    )
+    .await?;
+    let strangers =
+        denial.and_then(|denial| strangers(context, past, &evidence, denial, &mut warnings));
     let running = match is_fabric {
         true => evidence.running(&nodes),
         false => guard::Running::default(),
@@ -59,22 +71,42 @@ pub async fn guard(
         false => missing(context, target, &mut warnings).await?,
     };
     let renewals = renewals(past, target);
-    let mut wanted = Wanted { nodes, facts, is_rollback, architectures, orderers, missing, strangers, renewals };
+    let mut wanted = Wanted {
+        nodes,
+        facts,
+        is_rollback,
+        architectures,
+        orderers,
+        missing,
+        strangers,
+        renewals,
+    };
     // Channels keep their capability levels, whichever manifest is applied.
-    wanted.facts.capabilities.extend(running.facts.capabilities.clone());
+    wanted
+        .facts
+        .capabilities
+        .extend(running.facts.capabilities.clone());
     let judgement = guard::judge(&running, &wanted, context.release.as_str());
     let decision = match options.tell_refusals {
         true => judgement.tell(&options.force),
-        false => judgement.decide(target.operation.word(), context.release.as_str(), &options.force)?,
+        false => judgement.decide(
+            target.operation.word(),
+            context.release.as_str(),
+            &options.force,
+        )?,
     };
     if is_fabric {
-        target.guard = wanted.facts.following(&running.facts, &decision.forced).to_value();
+        target.guard = wanted
+            .facts
+            .following(&running.facts, &decision.forced)
+            .to_value();
     }
     warnings.extend(decision.warnings);
     Ok(warnings)
 }
 
-/// A policy of the manifest that selects every pod of the namespace, unless the release has it already.
+/// A policy of the manifest that selects every pod of the namespace, unless the release has it
+/// already.
 fn new_denial<'t>(past: &Past, target: &'t Target) -> Option<&'t ObjectKey> {
     target.manifest.denials.iter().find(|key| !past.lists(key))
 }
@@ -93,33 +125,53 @@ fn strangers(
     };
     let is_ours = |pod: &Value| {
         let labels = &pod["metadata"]["labels"];
-        labels["app.kubernetes.io/instance"] == context.release.as_str() || guard::owner(pod).is_some_and(|key| past.lists(&key))
+        labels["app.kubernetes.io/instance"] == context.release.as_str()
+            || guard::owner(pod).is_some_and(|key| past.lists(&key))
     };
-    let runs = |pod: &&Value| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let runs = |pod: &&Value| {
+        !matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        )
+    };
     let others = pods.iter().filter(runs).filter(|pod| !is_ours(pod));
-    let mut names: Vec<String> = others.filter_map(|pod| Some(format!("pod {}", pod["metadata"]["name"].as_str()?))).collect();
+    let mut names: Vec<String> = others
+        .filter_map(|pod| Some(format!("pod {}", pod["metadata"]["name"].as_str()?)))
+        .collect();
     names.sort();
     (!names.is_empty()).then(|| (denial.to_string(), names))
 }
 
-/// What pods wait for, and neither the manifest nor an identity will be, nor the namespace has. Usually everything is in the manifest,
-/// and the server is not asked.
-async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+/// What pods wait for, and neither the manifest nor an identity will be, nor the namespace has.
+/// Usually everything is in the manifest, and the server is not asked.
+async fn missing(
+    context: &Context<'_>,
+    target: &Target,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(String, String)>> {
     // The cluster puts it into every namespace.
     const CLUSTER_CA: &str = "kube-root-ca.crt";
     let identities = target.identities.names();
     let objects = target.manifest.objects.iter().map(|object| &object.key);
-    let made: BTreeSet<&ObjectKey> = objects.chain(target.manifest.hooks.iter().map(|hook| &hook.object.key)).collect();
-    let asked = target.manifest.awaited.iter().filter_map(|((kind, name), by)| {
-        let key = ObjectKey::core(*kind, &context.namespace, name);
-        let is_secret = *kind == "Secret";
-        // Where Secrets may not be listed, that is refused for itself.
-        let is_made = made.contains(&key)
-            || is_secret && (target.unlisted_identities.is_some() || identities.contains(name.as_str()))
-            || name == CLUSTER_CA;
-        (!is_made).then_some((key, by))
-    });
-    let answers = asked.map(|(key, by)| async move { (context.cluster.get("v1", &key).await, key, by) });
+    let made: BTreeSet<&ObjectKey> = objects
+        .chain(target.manifest.hooks.iter().map(|hook| &hook.object.key))
+        .collect();
+    let asked = target
+        .manifest
+        .awaited
+        .iter()
+        .filter_map(|((kind, name), by)| {
+            let key = ObjectKey::core(*kind, &context.namespace, name);
+            let is_secret = *kind == "Secret";
+            // Where Secrets may not be listed, that is refused for itself.
+            let is_made = made.contains(&key)
+                || is_secret
+                    && (target.unlisted_identities.is_some() || identities.contains(name.as_str()))
+                || name == CLUSTER_CA;
+            (!is_made).then_some((key, by))
+        });
+    let answers =
+        asked.map(|(key, by)| async move { (context.cluster.get("v1", &key).await, key, by) });
     let mut missing = Vec::new();
     for (answer, key, by) in futures::future::join_all(answers).await {
         match answer {
@@ -131,7 +183,10 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
                 missing.push((by.to_string(), format!("{} {}{path}", key.kind, key.name)));
             }
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
-                warnings.push(format!("{} {} may not be read, so whether it is there could not be checked", key.kind, key.name));
+                warnings.push(format!(
+                    "{} {} may not be read, so whether it is there could not be checked",
+                    key.kind, key.name
+                ));
             }
             Err(error) => return Err(error.into()),
         }
@@ -139,21 +194,32 @@ async fn missing(context: &Context<'_>, target: &Target, warnings: &mut Vec<Stri
     Ok(missing)
 }
 
-/// The key of the values that names an object. Other keys may have the same text by chance: the one that speaks of the kind is meant.
+/// The key of the values that names an object. Other keys may have the same text by chance: the one
+/// that speaks of the kind is meant.
 fn key_that_names(values: &Value, object: &ObjectKey) -> Option<String> {
     let mut paths = values::paths_of(values, &object.name);
     if paths.len() > 1 {
-        let word = if object.kind == "PersistentVolumeClaim" { "claim" } else { &object.kind.to_lowercase() };
+        let word = if object.kind == "PersistentVolumeClaim" {
+            "claim"
+        } else {
+            &object.kind.to_lowercase()
+        };
         paths.retain(|path| path.to_lowercase().contains(word));
     }
     paths.pop().filter(|_| paths.is_empty())
 }
 
-/// Certificates of orderers that change: against those that the deployed revision runs with, or else those in Secrets now.
+/// Certificates of orderers that change: against those that the deployed revision runs with, or
+/// else those in Secrets now.
 fn renewals(past: &Past, target: &Target) -> Vec<Renewal> {
-    let recorded = past.baseline.as_ref().and_then(|record| Facts::read(&record.guard).identities);
+    let recorded = past
+        .baseline
+        .as_ref()
+        .and_then(|record| Facts::read(&record.guard).identities);
     let plan = &target.identities;
-    let before = recorded.map(|known| known.pins).filter(|pins| !pins.is_empty());
+    let before = recorded
+        .map(|known| known.pins)
+        .filter(|pins| !pins.is_empty());
     identity::of_orderers(before.as_ref().unwrap_or(&plan.pins_before), &plan.pins)
 }
 
@@ -167,20 +233,36 @@ async fn evidence(
     claims: &mut Claims,
     warnings: &mut Vec<String>,
 ) -> Result<Evidence> {
-    let nodes = |record: &Record| past.nodes.get(&record.summary.revision).cloned().unwrap_or_default();
-    let deployed = past.baseline.iter().find(|record| record.summary.status == Status::Deployed);
-    let newer = past.records().filter(|record| record.summary.status != Status::Deployed);
+    let nodes = |record: &Record| {
+        past.nodes
+            .get(&record.summary.revision)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let deployed = past
+        .baseline
+        .iter()
+        .find(|record| record.summary.status == Status::Deployed);
+    let newer = past
+        .records()
+        .filter(|record| record.summary.status != Status::Deployed);
     let mut evidence = Evidence {
         deployed: deployed.map(nodes).unwrap_or_default(),
         attempted: newer.flat_map(nodes).collect(),
-        facts: past.baseline.as_ref().map(|record| Facts::read(&record.guard)).unwrap_or_default(),
+        facts: past
+            .baseline
+            .as_ref()
+            .map(|record| Facts::read(&record.guard))
+            .unwrap_or_default(),
         ..Evidence::default()
     };
     let has_past = is_fabric && !past.entries.is_empty();
     if has_past || denies {
         evidence.pods = observe::list_if_allowed(context, "Pod").await?;
         if has_past && evidence.pods.is_none() {
-            warnings.push("pods may not be listed, so the release's records stand for what runs".to_owned());
+            warnings.push(
+                "pods may not be listed, so the release's records stand for what runs".to_owned(),
+            );
         }
     }
     if is_fabric && (evidence.is_open(wanted) || evidence.shrinks(wanted)) {
@@ -191,19 +273,39 @@ async fn evidence(
 
 /// Of the cluster's machines. Who may not see machines is not told about them.
 async fn architectures(context: &Context<'_>) -> BTreeSet<String> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: "Node".to_owned() };
-    let machines = context.cluster.list_metadata(&kind, None, "").await.unwrap_or_default();
-    machines.iter().filter_map(|it| it["metadata"]["labels"]["kubernetes.io/arch"].as_str()).map(str::to_owned).collect()
+    let kind = Kind {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+    };
+    let machines = context
+        .cluster
+        .list_metadata(&kind, None, "")
+        .await
+        .unwrap_or_default();
+    machines
+        .iter()
+        .filter_map(|it| it["metadata"]["labels"]["kubernetes.io/arch"].as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
-/// The ordering organizations that the values name, with the Fabric version of each. Who may not see them is not told about them.
+/// The ordering organizations that the values name, with the Fabric version of each. Who may not
+/// see them is not told about them.
 async fn orderers(context: &Context<'_>, values: &Value) -> Vec<(String, Version)> {
     let mut orderers = Vec::new();
     for namespace in guard::orderers_named(context.release.as_str(), &context.namespace, values) {
-        let releases = storage::list(context.cluster, Some(&namespace)).await.unwrap_or_default();
-        let deployed = releases.iter().filter_map(Entry::summary).filter(|it| it.status == Status::Deployed);
+        let releases = storage::list(context.cluster, Some(&namespace))
+            .await
+            .unwrap_or_default();
+        let deployed = releases
+            .iter()
+            .filter_map(Entry::summary)
+            .filter(|it| it.status == Status::Deployed);
         let deployed = deployed.filter(|it| it.chart == "orderer-org");
-        orderers.extend(deployed.filter_map(|it| Some((it.release.clone(), Version::parse(&it.app_version).ok()?))));
+        orderers
+            .extend(deployed.filter_map(|it| {
+                Some((it.release.clone(), Version::parse(&it.app_version).ok()?))
+            }));
     }
     orderers
 }

@@ -1,4 +1,5 @@
-//! Hooks: objects that run before or after the rest, one at a time, by weight and name. Helm's rules.
+//! Hooks: objects that run before or after the rest, one at a time, by weight and name. Helm's
+//! rules.
 
 use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Writer, apply};
@@ -17,7 +18,8 @@ pub type Made<'p> = HashMap<&'p ObjectKey, Option<String>>;
 ///
 /// # Errors
 ///
-/// Names the hook, why it failed and the last lines of its pod. A failed hook stays for inspection unless its policy says otherwise.
+/// Names the hook, why it failed and the last lines of its pod. A failed hook stays for inspection
+/// unless its policy says otherwise.
 pub async fn run<'p>(
     writer: &Writer<'_>,
     plan: &'p Plan,
@@ -25,18 +27,34 @@ pub async fn run<'p>(
     monitor: &mut Monitor<'_>,
     made: &mut Made<'p>,
 ) -> Result<()> {
-    for hook in plan.hooks.iter().filter(|hook| hook.events.contains(&event)) {
+    for hook in plan
+        .hooks
+        .iter()
+        .filter(|hook| hook.events.contains(&event))
+    {
         run_one(writer, hook, monitor, made).await?;
     }
     Ok(())
 }
 
 /// Runs one hook: away with its forerunner, create, wait, clean up by policy.
-pub async fn run_one<'p>(writer: &Writer<'_>, hook: &'p HookStep, monitor: &mut Monitor<'_>, made: &mut Made<'p>) -> Result<()> {
-    let Writer { context, options, .. } = writer;
+pub async fn run_one<'p>(
+    writer: &Writer<'_>,
+    hook: &'p HookStep,
+    monitor: &mut Monitor<'_>,
+    made: &mut Made<'p>,
+) -> Result<()> {
+    let Writer {
+        context, options, ..
+    } = writer;
     let step = &hook.step;
     let one = Awaited::ended(&step.key, &step.api_version);
-    let tell = |phase: &str| context.progress.event(&Event::Hook { hook: step.key.to_string(), phase: phase.to_owned() });
+    let tell = |phase: &str| {
+        context.progress.event(&Event::Hook {
+            hook: step.key.to_string(),
+            phase: phase.to_owned(),
+        })
+    };
     writer.check()?;
     let mut there = made.get(&step.key).cloned().unwrap_or_else(|| step.uid());
     if let Some(uid) = there.take_if(|_| hook.replaces()) {
@@ -45,13 +63,21 @@ pub async fn run_one<'p>(writer: &Writer<'_>, hook: &'p HookStep, monitor: &mut 
     tell("running");
     let wanted = step.wanted.as_ref().expect("a hook is wanted");
     let expects = there.as_deref().map_or(Expects::Absent, Expects::Uid);
-    let body =
-        apply::put(writer, wanted, expects).await.map_err(|error| error.context(format!("hook {} cannot be run", step.key)))?;
-    let uid = body["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let body = apply::put(writer, wanted, expects)
+        .await
+        .map_err(|error| error.context(format!("hook {} cannot be run", step.key)))?;
+    let uid = body["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     made.insert(&step.key, Some(uid.clone()));
     monitor.note(&step.key, &body);
     let done = match hook.hook.runs() {
-        true => monitor.until_ready(std::slice::from_ref(&one), options.timeout).await,
+        true => {
+            monitor
+                .until_ready(std::slice::from_ref(&one), options.timeout)
+                .await
+        }
         false => Ok(()),
     };
     match done {
@@ -81,24 +107,60 @@ pub async fn run_one<'p>(writer: &Writer<'_>, hook: &'p HookStep, monitor: &mut 
     }
 }
 
-/// Deletes a hook's object, and waits until it is gone. One of another UID is somebody else's, and the hook's own is gone.
-pub async fn delete(writer: &Writer<'_>, one: &Awaited, uid: &str, monitor: &mut Monitor<'_>) -> Result<()> {
-    let how = Delete { uid: Some(uid.to_owned()), foreground: one.key.kind == "Job", ..Delete::default() };
-    match writer.context.cluster.delete(&one.api_version, &one.key, how).await {
-        Ok(true) => monitor.until_gone(one, Some(uid), writer.options.timeout).await,
+/// Deletes a hook's object, and waits until it is gone. One of another UID is somebody else's, and
+/// the hook's own is gone.
+pub async fn delete(
+    writer: &Writer<'_>,
+    one: &Awaited,
+    uid: &str,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let how = Delete {
+        uid: Some(uid.to_owned()),
+        foreground: one.key.kind == "Job",
+        ..Delete::default()
+    };
+    match writer
+        .context
+        .cluster
+        .delete(&one.api_version, &one.key, how)
+        .await
+    {
+        Ok(true) => {
+            monitor
+                .until_gone(one, Some(uid), writer.options.timeout)
+                .await
+        }
         Ok(false) => Ok(()),
-        Err(error) if matches!(error.kind, ApiErrorKind::UnknownKind | ApiErrorKind::Replaced) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind,
+                ApiErrorKind::UnknownKind | ApiErrorKind::Replaced
+            ) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The pods that a hook's object ran: itself, or those of its Job.
 pub async fn pods(context: &Context<'_>, key: &ObjectKey) -> Result<Vec<Value>> {
-    let pods = Kind { api_version: "v1".into(), kind: "Pod".into() };
+    let pods = Kind {
+        api_version: "v1".into(),
+        kind: "Pod".into(),
+    };
     Ok(match key.kind.as_str() {
         "Pod" => context.cluster.get("v1", key).await?.into_iter().collect(),
         "Job" => {
-            context.cluster.list(&pods, key.namespace.as_deref(), &format!("batch.kubernetes.io/job-name={}", key.name)).await?
+            context
+                .cluster
+                .list(
+                    &pods,
+                    key.namespace.as_deref(),
+                    &format!("batch.kubernetes.io/job-name={}", key.name),
+                )
+                .await?
         }
         _ => Vec::new(),
     })

@@ -1,5 +1,6 @@
-//! The identities of an organization's nodes: compared with the Secrets that exist, made where they are missing, renewed where they changed.
-//! The pods that read them are marked with their certificates, so that a change rolls exactly the nodes that it concerns.
+//! The identities of an organization's nodes: compared with the Secrets that exist, made where they
+//! are missing, renewed where they changed. The pods that read them are marked with their
+//! certificates, so that a change rolls exactly the nodes that it concerns.
 
 use super::past::Past;
 use super::{Context, Wanted, Writer};
@@ -18,70 +19,121 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn secrets() -> Kind {
-    Kind { api_version: "v1".into(), kind: "Secret".into() }
+    Kind {
+        api_version: "v1".into(),
+        kind: "Secret".into(),
+    }
 }
 
 fn not_of_records() -> String {
     format!("!{}", storage::RECORD_LABEL)
 }
 
-/// Compares the identities that the nodes need with those that exist. The second is the API server's refusal to list Secrets, which is
-/// reported with everything else that may not be read.
+/// Compares the identities that the nodes need with those that exist. The second is the API
+/// server's refusal to list Secrets, which is reported with everything else that may not be read.
 pub(super) async fn plan_identities(
     context: &Context<'_>,
     wanted: &Wanted,
     organization: &Organization,
     past: &Past,
 ) -> Result<(identity::Plan, Option<Error>)> {
-    let existing = match context.cluster.list(&secrets(), Some(&context.namespace), &not_of_records()).await {
+    let existing = match context
+        .cluster
+        .list(&secrets(), Some(&context.namespace), &not_of_records())
+        .await
+    {
         Ok(existing) => existing,
-        Err(error) if error.kind == ApiErrorKind::Forbidden => return Ok((identity::Plan::default(), Some(error.into()))),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => {
+            return Ok((identity::Plan::default(), Some(error.into())));
+        }
         Err(error) => return Err(error.into()),
     };
-    let existing: BTreeMap<String, Value> =
-        existing.into_iter().filter_map(|body| Some((body["metadata"]["name"].as_str()?.to_owned(), body))).collect();
+    let existing: BTreeMap<String, Value> = existing
+        .into_iter()
+        .filter_map(|body| Some((body["metadata"]["name"].as_str()?.to_owned(), body)))
+        .collect();
     let (now, difference) = server_time(context.now, context.cluster.clock_difference());
-    let mut plan = identity::plan(organization, &existing, &wanted.identities, now).map_err(|error| {
-        let error = error.now("nothing was changed");
-        difference.iter().fold(error, |error, difference| error.why(difference))
-    })?;
+    let mut plan =
+        identity::plan(organization, &existing, &wanted.identities, now).map_err(|error| {
+            let error = error.now("nothing was changed");
+            difference
+                .iter()
+                .fold(error, |error, difference| error.why(difference))
+        })?;
     if !plan.create.is_empty() || !plan.renew.is_empty() {
-        plan.warnings
-            .extend(difference.map(|difference| format!("{difference}; new certificates are dated by the API server's clock")));
+        plan.warnings.extend(difference.map(|difference| {
+            format!("{difference}; new certificates are dated by the API server's clock")
+        }));
     }
     if past.keeps_key {
         let digest = |secret: &Value| known::keyed_digest(secret, past.key.as_bytes());
-        let made = plan.create.iter().map(|secret| (&secret.key.name, &secret.body));
-        let after: Vec<_> = existing.iter().chain(made).map(|(name, secret)| (name.clone(), digest(secret))).collect();
+        let made = plan
+            .create
+            .iter()
+            .map(|secret| (&secret.key.name, &secret.body));
+        let after: Vec<_> = existing
+            .iter()
+            .chain(made)
+            .map(|(name, secret)| (name.clone(), digest(secret)))
+            .collect();
         for (name, digest) in after {
             if existing.contains_key(&name) {
-                plan.digests_before.entry(name.clone()).or_insert_with(|| digest.clone());
+                plan.digests_before
+                    .entry(name.clone())
+                    .or_insert_with(|| digest.clone());
             }
             plan.digests.entry(name).or_insert(digest);
         }
     }
     // A change of the release's own objects is seen by the hash of its configuration.
     let is_own = |name: &String| {
-        let annotations = existing.get(name).map(|secret| &secret["metadata"]["annotations"]);
-        annotations.is_some_and(|annotations| annotations[ownership::RELEASE] == context.release.as_str())
+        let annotations = existing
+            .get(name)
+            .map(|secret| &secret["metadata"]["annotations"]);
+        annotations
+            .is_some_and(|annotations| annotations[ownership::RELEASE] == context.release.as_str())
     };
     plan.digests.retain(|name, _| !is_own(name));
     plan.digests_before.retain(|name, _| !is_own(name));
     Ok((plan, None))
 }
 
-/// The nodes' clocks may differ by so much: every certificate is valid from five minutes before it is made.
+/// The nodes' clocks may differ by so much: every certificate is valid from five minutes before it
+/// is made.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The time by which certificates are judged and made, and in words how this machine's clock differs from it. The nodes that use them run
-/// in the cluster, so where the two clocks differ, the server's counts: by a clock that is ahead, a new certificate would not be valid yet,
-/// and by one that is far behind it would end too early, or before its authority begins.
+/// The time by which certificates are judged and made, and in words how this machine's clock
+/// differs from it. The nodes that use them run in the cluster, so where the two clocks differ, the
+/// server's counts: by a clock that is ahead, a new certificate would not be valid yet, and by one
+/// that is far behind it would end too early, or before its authority begins.
 fn server_time(now: Timestamp, difference: Option<SignedDuration>) -> (Timestamp, Option<String>) {
     let difference = difference.unwrap_or_default();
-    let Some(server) = now.checked_add(difference).ok().filter(|_| difference.abs() > TOLERANCE) else { return (now, None) };
-    let (amount, side) = (difference.abs(), if difference.is_negative() { "ahead of" } else { "behind" });
-    let amount = if amount.as_hours() > 48 { format!("{} days", amount.as_hours() / 24) } else { format!("{amount:#}") };
-    (server, Some(format!("the clock of this machine is {amount} {side} the API server's")))
+    let Some(server) = now
+        .checked_add(difference)
+        .ok()
+        .filter(|_| difference.abs() > TOLERANCE)
+    else {
+        return (now, None);
+    };
+    let (amount, side) = (
+        difference.abs(),
+        if difference.is_negative() {
+            "ahead of"
+        } else {
+            "behind"
+        },
+    );
+    let amount = if amount.as_hours() > 48 {
+        format!("{} days", amount.as_hours() / 24)
+    } else {
+        format!("{amount:#}")
+    };
+    (
+        server,
+        Some(format!(
+            "the clock of this machine is {amount} {side} the API server's"
+        )),
+    )
 }
 
 /// What the record of this revision will know of the certificates, and the pods be marked with.
@@ -90,29 +142,54 @@ pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Kno
     let before = newest.and_then(|record| Facts::read(&record.guard).identities);
     let mut ends = plan.ends.clone();
     if let Some(before) = &before {
-        let still = before.secrets.values().filter_map(|digest| Some((digest.clone(), *before.ends.get(digest)?)));
+        let still = before
+            .secrets
+            .values()
+            .filter_map(|digest| Some((digest.clone(), *before.ends.get(digest)?)));
         ends.extend(still);
     }
     let unmarked = match (newest, before) {
         (_, Some(before)) => before.unmarked,
         (Some(record), None) => {
-            let workloads = record.inventory.iter().filter(|item| item.key.group == "apps");
-            let workloads = workloads.map(|item| format!("{}/{}", item.key.kind, item.key.name)).collect();
-            Some(Unmarked { workloads, secrets: plan.digests_before.clone() })
+            let workloads = record
+                .inventory
+                .iter()
+                .filter(|item| item.key.group == "apps");
+            let workloads = workloads
+                .map(|item| format!("{}/{}", item.key.kind, item.key.name))
+                .collect();
+            Some(Unmarked {
+                workloads,
+                secrets: plan.digests_before.clone(),
+            })
         }
         (None, None) => None,
     };
-    Known { secrets: plan.digests.clone(), pins: plan.pins.clone(), unmarked, ends }
+    Known {
+        secrets: plan.digests.clone(),
+        pins: plan.pins.clone(),
+        unmarked,
+        ends,
+    }
 }
 
-/// Says on a workload's pod template which certificates its pods read, or that it runs without a mark.
+/// Says on a workload's pod template which certificates its pods read, or that it runs without a
+/// mark.
 pub(super) fn mark(workload: &mut Object, known: &Known) {
     if !render::is_workload(workload) {
         return;
     }
     let name = format!("{}/{}", workload.key.kind, workload.key.name);
-    let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
-    let Some(pod) = template.get("spec") else { return };
+    let Some(template) = workload
+        .body
+        .get_mut("spec")
+        .and_then(|spec| spec.get_mut("template"))
+    else {
+        return;
+    };
+    let Some(pod) = template.get("spec") else {
+        return;
+    };
     let mark = known.mark(&name, references::secrets(pod).iter().copied());
     match mark {
         Some(mark) => {
@@ -121,12 +198,17 @@ pub(super) fn mark(workload: &mut Object, known: &Known) {
             if metadata.is_null() {
                 *metadata = Value::Object(Map::new());
             }
-            if metadata.is_object() && (metadata["annotations"].is_null() || metadata["annotations"].is_object()) {
+            if metadata.is_object()
+                && (metadata["annotations"].is_null() || metadata["annotations"].is_object())
+            {
                 metadata["annotations"][MARK] = json!(mark);
             }
         }
         None => {
-            if let Some(annotations) = template.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            if let Some(annotations) = template
+                .pointer_mut("/metadata/annotations")
+                .and_then(Value::as_object_mut)
+            {
                 annotations.shift_remove(MARK);
             }
         }
@@ -136,22 +218,43 @@ pub(super) fn mark(workload: &mut Object, known: &Known) {
 /// Digests of the certificates that the namespace's Secrets hold now.
 pub(super) async fn digests(context: &Context<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     let add = |digests: &mut BTreeMap<String, String>, secret: Value| {
-        if let (Some(name), Some(digest)) = (secret["metadata"]["name"].as_str(), known::digest(&secret)) {
+        if let (Some(name), Some(digest)) =
+            (secret["metadata"]["name"].as_str(), known::digest(&secret))
+        {
             digests.insert(name.to_owned(), digest);
         }
     };
-    context.cluster.list_into(&secrets(), Some(&context.namespace), &not_of_records(), Extent::Whole, add).await
+    context
+        .cluster
+        .list_into(
+            &secrets(),
+            Some(&context.namespace),
+            &not_of_records(),
+            Extent::Whole,
+            add,
+        )
+        .await
 }
 
-/// Marks recorded objects with the certificates that Secrets hold now. Returns the nodes that run with others.
-pub(super) async fn mark_with_current(context: &Context<'_>, guard: &Value, objects: &mut [Arc<Sealed>]) -> Result<Vec<String>> {
-    let Some(recorded) = Facts::read(guard).identities else { return Ok(Vec::new()) };
+/// Marks recorded objects with the certificates that Secrets hold now. Returns the nodes that run
+/// with others.
+pub(super) async fn mark_with_current(
+    context: &Context<'_>,
+    guard: &Value,
+    objects: &mut [Arc<Sealed>],
+) -> Result<Vec<String>> {
+    let Some(recorded) = Facts::read(guard).identities else {
+        return Ok(Vec::new());
+    };
     let known = recorded.clone().with_current(&digests(context).await?);
     if known == recorded {
         return Ok(Vec::new());
     }
     let mut outdated = Vec::new();
-    for sealed in objects.iter_mut().filter(|sealed| sealed.key.group == "apps") {
+    for sealed in objects
+        .iter_mut()
+        .filter(|sealed| sealed.key.group == "apps")
+    {
         let mut object = sealed.open();
         mark(&mut object, &known);
         let marked = Sealed::from(object);
@@ -163,19 +266,29 @@ pub(super) async fn mark_with_current(context: &Context<'_>, guard: &Value, obje
     Ok(outdated)
 }
 
-/// Writes the identities that are missing, then those that changed. Authorities come first: a node's certificate without its authority could
-/// not be extended.
-pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity::Plan) -> Result<()> {
+/// Writes the identities that are missing, then those that changed. Authorities come first: a
+/// node's certificate without its authority could not be extended.
+pub(super) async fn write_identities(
+    writer: &Writer<'_>,
+    identities: &identity::Plan,
+) -> Result<()> {
     let context = writer.context;
     if !identities.create.is_empty() {
         context.step(&format!(
             "{} identities{}",
             identities.create.len(),
-            if identities.generated { " generated" } else { " taken from the crypto-config" }
+            if identities.generated {
+                " generated"
+            } else {
+                " taken from the crypto-config"
+            }
         ));
     }
     if !identities.renew.is_empty() {
-        context.step(&format!("{} identities renewed; the nodes that read them restart in turn", identities.renew.len()));
+        context.step(&format!(
+            "{} identities renewed; the nodes that read them restart in turn",
+            identities.renew.len()
+        ));
     }
     let taken_up = identities.take_up.iter().map(|secret| async move {
         writer.check()?;
@@ -186,16 +299,24 @@ pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity:
     });
     futures::future::try_join_all(taken_up).await?;
     for (secrets, are_new) in [(&identities.create, true), (&identities.renew, false)] {
-        let (authorities, others): (Vec<_>, Vec<_>) = secrets.iter().partition(|secret| identity::is_authority(secret));
+        let (authorities, others): (Vec<_>, Vec<_>) = secrets
+            .iter()
+            .partition(|secret| identity::is_authority(secret));
         for wave in [authorities, others] {
             let writes = wave.into_iter().map(|secret| async move {
                 writer.check()?;
                 let written = match are_new {
                     true => create(context, secret).await,
                     // It names the UID that the plan saw.
-                    false => context.cluster.apply(&secret.body, Apply::default()).await.map(drop),
+                    false => context
+                        .cluster
+                        .apply(&secret.body, Apply::default())
+                        .await
+                        .map(drop),
                 };
-                written.map_err(|error| Error::from(error).context(format!("identity {} cannot be written", secret.key)))
+                written.map_err(|error| {
+                    Error::from(error).context(format!("identity {} cannot be written", secret.key))
+                })
             });
             futures::future::try_join_all(writes).await?;
         }
@@ -203,16 +324,24 @@ pub(super) async fn write_identities(writer: &Writer<'_>, identities: &identity:
     Ok(())
 }
 
-/// Creates a Secret that was not there. If there is one now, it is this one, sent twice because the first answer was lost, or it is
-/// somebody else's: keys are random, so no other has the same.
+/// Creates a Secret that was not there. If there is one now, it is this one, sent twice because the
+/// first answer was lost, or it is somebody else's: keys are random, so no other has the same.
 async fn create(context: &Context<'_>, secret: &Object) -> ApiResult<()> {
-    let how = Apply { expects: Expects::Absent, ..Apply::default() };
+    let how = Apply {
+        expects: Expects::Absent,
+        ..Apply::default()
+    };
     match context.cluster.apply(&secret.body, how).await {
-        Err(error) if error.kind == ApiErrorKind::Replaced => match context.cluster.get("v1", &secret.key).await? {
-            None => context.cluster.apply(&secret.body, how).await.map(drop),
-            Some(there) if compare::is_part_of(&secret.body, &there) => Ok(()),
-            Some(_) => Err(ApiError { message: "a Secret of this name appeared meanwhile".to_owned(), ..error }),
-        },
+        Err(error) if error.kind == ApiErrorKind::Replaced => {
+            match context.cluster.get("v1", &secret.key).await? {
+                None => context.cluster.apply(&secret.body, how).await.map(drop),
+                Some(there) if compare::is_part_of(&secret.body, &there) => Ok(()),
+                Some(_) => Err(ApiError {
+                    message: "a Secret of this name appeared meanwhile".to_owned(),
+                    ..error
+                }),
+            }
+        }
         written => written.map(drop),
     }
 }
@@ -228,14 +357,30 @@ mod tests {
             (None, "2026-01-01T00:00:00Z", None),
             (Some(0), "2026-01-01T00:00:00Z", None),
             (Some(-60), "2026-01-01T00:00:00Z", None),
-            (Some(-7200), "2025-12-31T22:00:00Z", Some("the clock of this machine is 2h ahead of the API server's")),
-            (Some(90), "2026-01-01T00:01:30Z", Some("the clock of this machine is 1m 30s behind the API server's")),
-            (Some(4000 * 86_400), "2036-12-14T00:00:00Z", Some("the clock of this machine is 4000 days behind the API server's")),
+            (
+                Some(-7200),
+                "2025-12-31T22:00:00Z",
+                Some("the clock of this machine is 2h ahead of the API server's"),
+            ),
+            (
+                Some(90),
+                "2026-01-01T00:01:30Z",
+                Some("the clock of this machine is 1m 30s behind the API server's"),
+            ),
+            (
+                Some(4000 * 86_400),
+                "2036-12-14T00:00:00Z",
+                Some("the clock of this machine is 4000 days behind the API server's"),
+            ),
             (Some(i64::MAX), "2026-01-01T00:00:00Z", None),
         ];
         for (seconds, expected, words) in cases {
             let (time, difference) = server_time(now, seconds.map(SignedDuration::from_secs));
-            assert_eq!((time.to_string().as_str(), difference.as_deref()), (expected, words), "{seconds:?}");
+            assert_eq!(
+                (time.to_string().as_str(), difference.as_deref()),
+                (expected, words),
+                "{seconds:?}"
+            );
         }
     }
 }

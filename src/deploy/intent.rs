@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Which chart the user asked for.
 #[derive(Clone, Debug, Default)]
 pub enum ChartChoice {
-    /// An upgrade keeps the release's chart (its newest embedded version, or the stored copy of a chart from outside); an install takes
-    /// the chart that the release's name stands for. `version` narrows it down.
+    /// An upgrade keeps the release's chart (its newest embedded version, or the stored copy of a
+    /// chart from outside); an install takes the chart that the release's name stands for.
+    /// `version` narrows it down.
     #[default]
     ByRelease,
     ByReleaseVersion(String),
@@ -28,7 +29,8 @@ pub enum ChartChoice {
 /// What an upgrade does with the values of the revision before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reuse {
-    /// New defaults, the stored user values, then this run's flags (Helm's `--reset-then-reuse-values`): our default.
+    /// New defaults, the stored user values, then this run's flags (Helm's
+    /// `--reset-then-reuse-values`): our default.
     #[default]
     ResetThenReuse,
     /// New defaults and this run's flags only: `--reset-values`.
@@ -55,7 +57,8 @@ pub struct Wanted {
 /// The operation, and where its manifest comes from.
 pub enum Intent {
     Install(Wanted),
-    /// With `install`, a release that does not exist (or whose first attempts all failed) is installed.
+    /// With `install`, a release that does not exist (or whose first attempts all failed) is
+    /// installed.
     Upgrade {
         wanted: Wanted,
         install: bool,
@@ -100,7 +103,9 @@ impl Operation {
     }
 
     pub fn runs(self, hook: &Hook) -> bool {
-        self.events().iter().any(|event| hook.events.contains(event))
+        self.events()
+            .iter()
+            .any(|event| hook.events.contains(event))
     }
 
     pub fn pending(self) -> Status {
@@ -138,7 +143,8 @@ pub struct Options {
     /// `KIND/NAME` of members of rollout groups that may be down while others change.
     pub allow_down: Vec<String>,
     pub no_hooks: bool,
-    /// Objects outside of the release's namespace that a record, a kept chart or stored values may touch.
+    /// Objects outside of the release's namespace that a record, a kept chart or stored values may
+    /// touch.
     pub allow_outside: Vec<Named>,
     /// Rules of `fabric::guard` that are overridden, by id.
     pub force: Vec<&'static str>,

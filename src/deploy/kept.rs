@@ -1,4 +1,5 @@
-//! Data that stays behind: whose it is, and what wrote it. The StatefulSets of volumes are gone or will be, and later the records.
+//! Data that stays behind: whose it is, and what wrote it. The StatefulSets of volumes are gone or
+//! will be, and later the records.
 
 use super::past::Past;
 use super::volumes::Claims;
@@ -37,11 +38,16 @@ pub(super) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub fn of(prepared: &'a Prepared) -> Judge<'a> {
-        Judge { past: &prepared.past, owner: &prepared.owner, plan: &prepared.plan }
+        Judge {
+            past: &prepared.past,
+            owner: &prepared.owner,
+            plan: &prepared.plan,
+        }
     }
 
-    /// Tells this release's claims by their marks, which an uninstall and a release that takes them up leave; by the labels of a node; or
-    /// by name and labels, if the release made the StatefulSet that makes such claims.
+    /// Tells this release's claims by their marks, which an uninstall and a release that takes them
+    /// up leave; by the labels of a node; or by name and labels, if the release made the
+    /// StatefulSet that makes such claims.
     pub fn whose(self, claim: &Value) -> Whose {
         if let Some(ours) = self.owner.has(claim) {
             return if ours { Whose::Ours } else { Whose::Others };
@@ -50,50 +56,85 @@ impl<'a> Judge<'a> {
         if named().any(|set| self.is_of_others(set)) {
             return Whose::Others;
         }
-        if is_of_a_node(self.owner, claim) || named().any(|set| set.selects(claim) && self.made(set)) {
+        if is_of_a_node(self.owner, claim)
+            || named().any(|set| set.selects(claim) && self.made(set))
+        {
             return Whose::Ours;
         }
         if named().any(|set| set.selects(claim)) {
-            return Whose::Unknown("no verified record says that this release made its StatefulSet");
+            return Whose::Unknown(
+                "no verified record says that this release made its StatefulSet",
+            );
         }
         match named().next() {
-            Some(_) => Whose::Unknown("it has the name of a volume of this release, and not the labels"),
+            Some(_) => {
+                Whose::Unknown("it has the name of a volume of this release, and not the labels")
+            }
             None => Whose::Others,
         }
     }
 
     /// The StatefulSets that the release made.
     pub fn sets(self) -> Vec<&'a Set> {
-        self.past.sets.iter().filter(|set| self.made(set) && !self.is_of_others(set)).collect()
+        self.past
+            .sets
+            .iter()
+            .filter(|set| self.made(set) && !self.is_of_others(set))
+            .collect()
     }
 
-    /// Whether a verified record says that the StatefulSet was made, or it is there and the release's. A record from before the first write
-    /// names what others may have made since.
+    /// Whether a verified record says that the StatefulSet was made, or it is there and the
+    /// release's. A record from before the first write names what others may have made since.
     fn made(self, set: &Set) -> bool {
         self.past.made(&set.key) || self.steps(set).any(|step| step.action == Action::Prune)
     }
 
     fn is_of_others(self, set: &Set) -> bool {
-        self.steps(set).any(|step| step.live.as_ref().is_some_and(|live| !self.owner.owns(live)))
+        self.steps(set).any(|step| {
+            step.live
+                .as_ref()
+                .is_some_and(|live| !self.owner.owns(live))
+        })
     }
 
     fn steps(self, set: &Set) -> impl Iterator<Item = &'a Step> {
-        self.plan.steps.iter().filter(move |step| step.wanted.is_none() && step.key == set.key)
+        self.plan
+            .steps
+            .iter()
+            .filter(move |step| step.wanted.is_none() && step.key == set.key)
     }
 }
 
-/// Whether labels and name say that a claim was made for a node of the release by one of this program's charts.
+/// Whether labels and name say that a claim was made for a node of the release by one of this
+/// program's charts.
 fn is_of_a_node(owner: &Owner, claim: &Value) -> bool {
-    let label = |name: &str| claim["metadata"]["labels"][name].as_str().unwrap_or_default();
+    let label = |name: &str| {
+        claim["metadata"]["labels"][name]
+            .as_str()
+            .unwrap_or_default()
+    };
     let node = label("kubectl-fabric.io/node");
-    let volume = claims::name(claim).split_once('-').map_or("", |(volume, _)| volume);
-    !node.is_empty() && label("app.kubernetes.io/instance") == owner.release && claims::is_made(volume, node, claims::name(claim))
+    let volume = claims::name(claim)
+        .split_once('-')
+        .map_or("", |(volume, _)| volume);
+    !node.is_empty()
+        && label("app.kubernetes.io/instance") == owner.release
+        && claims::is_made(volume, node, claims::name(claim))
 }
 
 /// The volume claims of the namespace, and the Secrets with identities of this release.
 pub(super) async fn data(cluster: &Cluster, owner: &Owner) -> Result<(Vec<Value>, Vec<Value>)> {
     let list = |kind: &'static str, selector: String| async move {
-        cluster.list(&Kind { api_version: "v1".into(), kind: kind.into() }, Some(&owner.namespace), &selector).await
+        cluster
+            .list(
+                &Kind {
+                    api_version: "v1".into(),
+                    kind: kind.into(),
+                },
+                Some(&owner.namespace),
+                &selector,
+            )
+            .await
     };
     let claims = list("PersistentVolumeClaim", String::new());
     let identities = list("Secret", format!("{}={}", identity::LABEL, owner.release));
@@ -102,37 +143,76 @@ pub(super) async fn data(cluster: &Cluster, owner: &Owner) -> Result<(Vec<Value>
 
 /// Whether an uninstall left data of this release, which has no records any more.
 pub(super) async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
-    let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
+    let owner = Owner {
+        release: release.to_owned(),
+        namespace: namespace.to_owned(),
+    };
     let (claims, identities) = data(cluster, &owner).await?;
-    let judge = Judge { past: &Past::default(), owner: &owner, plan: &Plan::default() };
+    let judge = Judge {
+        past: &Past::default(),
+        owner: &owner,
+        plan: &Plan::default(),
+    };
     Ok(!identities.is_empty() || claims.iter().any(|claim| judge.whose(claim) == Whose::Ours))
 }
 
-/// Before nodes are pruned for which no record will speak: notes on their claims whose they are and what wrote them.
+/// Before nodes are pruned for which no record will speak: notes on their claims whose they are and
+/// what wrote them.
 pub(super) async fn note_leaving(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
-    let leaves = |key: &ObjectKey| prepared.plan.with(Action::Prune).any(|step| step.key == *key);
-    let sets: Vec<_> = prepared.past.sets.iter().filter(|set| !set.templates.is_empty() && leaves(&set.key)).collect();
+    let leaves = |key: &ObjectKey| {
+        prepared
+            .plan
+            .with(Action::Prune)
+            .any(|step| step.key == *key)
+    };
+    let sets: Vec<_> = prepared
+        .past
+        .sets
+        .iter()
+        .filter(|set| !set.templates.is_empty() && leaves(&set.key))
+        .collect();
     if sets.is_empty() || facts(&prepared.past).is_none() {
         return Ok(());
     }
     let mut claims = Claims::default();
     let claims = claims.read(writer.context).await?.unwrap_or_default();
     let judge = Judge::of(prepared);
-    let left = claims.iter().filter(|claim| sets.iter().any(|set| set.names(claim)) && judge.whose(claim) == Whose::Ours);
+    let left = claims.iter().filter(|claim| {
+        sets.iter().any(|set| set.names(claim)) && judge.whose(claim) == Whose::Ours
+    });
     note(writer, prepared, left).await
 }
 
-/// Before an uninstall deletes the records: notes on the claims that stay what wrote them and whose they are. Where no node is known there is
-/// nothing to note, and whose it is would cost a request per claim; so that is noted only on claims that were to go and are in use, and on
-/// those that go, if it is only their StatefulSet that tells: this run may end before they are gone.
+/// Before an uninstall deletes the records: notes on the claims that stay what wrote them and whose
+/// they are. Where no node is known there is nothing to note, and whose it is would cost a request
+/// per claim; so that is noted only on claims that were to go and are in use, and on those that go,
+/// if it is only their StatefulSet that tells: this run may end before they are gone.
 pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
-    let claims = || prepared.plan.steps.iter().filter(|step| step.wanted.is_none() && step.key.kind == "PersistentVolumeClaim");
+    let claims = || {
+        prepared
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.wanted.is_none() && step.key.kind == "PersistentVolumeClaim")
+    };
     let judge = Judge::of(prepared);
     let ours = |claim: &&Value| judge.whose(claim) == Whose::Ours;
-    let kept = claims().filter(|step| step.action == Action::Keep).filter_map(|step| step.live.as_ref()).filter(ours);
+    let kept = claims()
+        .filter(|step| step.action == Action::Keep)
+        .filter_map(|step| step.live.as_ref())
+        .filter(ours);
     note(writer, prepared, kept).await?;
-    let is_told = |claim: &&Value| prepared.past.sets.iter().any(|set| set.names(claim) && prepared.past.made(&set.key));
-    let going = claims().filter(|step| step.action == Action::Prune).filter_map(|step| step.live.as_ref()).filter(ours);
+    let is_told = |claim: &&Value| {
+        prepared
+            .past
+            .sets
+            .iter()
+            .any(|set| set.names(claim) && prepared.past.made(&set.key))
+    };
+    let going = claims()
+        .filter(|step| step.action == Action::Prune)
+        .filter_map(|step| step.live.as_ref())
+        .filter(ours);
     let going = going.filter(|claim| !is_told(claim));
     let in_use = claims().filter(|step| step.action == Action::Keep && step.why != HOLDS_DATA);
     let in_use = in_use.filter_map(|step| step.live.as_ref()).filter(ours);
@@ -145,8 +225,8 @@ pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Resul
     Ok(())
 }
 
-/// The claims that a StatefulSet takes up which is created, or taken over from another owner, and that are not marked as this release's.
-/// `sets` are those of the wanted manifest.
+/// The claims that a StatefulSet takes up which is created, or taken over from another owner, and
+/// that are not marked as this release's. `sets` are those of the wanted manifest.
 pub(super) async fn taken_up(
     context: &Context<'_>,
     owner: &Owner,
@@ -157,12 +237,22 @@ pub(super) async fn taken_up(
 ) -> Result<Vec<Value>> {
     let takes = |step: &&Step| match step.action {
         Action::Create => true,
-        Action::Change | Action::Recreate => take_ownership && step.live.as_ref().is_some_and(|live| !owner.owns(live)),
+        Action::Change | Action::Recreate => {
+            take_ownership && step.live.as_ref().is_some_and(|live| !owner.owns(live))
+        }
         // What is unchanged has our marks.
         Action::Unchanged | Action::Prune | Action::Keep => false,
     };
-    let set = |step: &Step| sets.iter().find(|set| set.key == step.key && !set.templates.is_empty());
-    let taking: Vec<(&Step, &Set)> = plan.steps.iter().filter(takes).filter_map(|step| Some((step, set(step)?))).collect();
+    let set = |step: &Step| {
+        sets.iter()
+            .find(|set| set.key == step.key && !set.templates.is_empty())
+    };
+    let taking: Vec<(&Step, &Set)> = plan
+        .steps
+        .iter()
+        .filter(takes)
+        .filter_map(|step| Some((step, set(step)?)))
+        .collect();
     if taking.is_empty() {
         return Ok(Vec::new());
     }
@@ -171,21 +261,30 @@ pub(super) async fn taken_up(
         Some(ours) => ours,
         None => is_of_a_node(owner, claim),
     };
-    let takes_up =
-        |claim: &&Value| taking.iter().any(|(step, set)| set.names(claim) && has_pod_for(step, claim)) && !is_marked(claim);
+    let takes_up = |claim: &&Value| {
+        taking
+            .iter()
+            .any(|(step, set)| set.names(claim) && has_pod_for(step, claim))
+            && !is_marked(claim)
+    };
     Ok(claims.iter().filter(takes_up).cloned().collect())
 }
 
 /// Whether the StatefulSet of a step has a pod of the claim's number.
 fn has_pod_for(step: &Step, claim: &Value) -> bool {
-    let Some(body) = step.wanted.as_ref().map(|wanted| wanted.body()) else { return false };
+    let Some(body) = step.wanted.as_ref().map(|wanted| wanted.body()) else {
+        return false;
+    };
     let first = body["spec"]["ordinals"]["start"].as_u64().unwrap_or(0);
     let count = body["spec"]["replicas"].as_u64().unwrap_or(1);
-    let number = claims::name(claim).rsplit_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
+    let number = claims::name(claim)
+        .rsplit_once('-')
+        .and_then(|(_, number)| number.parse::<u64>().ok());
     number.is_some_and(|number| number >= first && number - first < count)
 }
 
-/// Marks the claims that this release takes up as its own: an earlier release's uninstall knows them as another's then.
+/// Marks the claims that this release takes up as its own: an earlier release's uninstall knows
+/// them as another's then.
 pub(super) async fn take_up(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
     for claim in &prepared.taken_up {
         writer.check()?;
@@ -196,14 +295,25 @@ pub(super) async fn take_up(writer: &Writer<'_>, prepared: &Prepared) -> Result<
 
 /// Facts of a release of Fabric's.
 fn facts(past: &Past) -> Option<Facts> {
-    past.baseline.as_ref().map(|record| Facts::read(&record.guard)).filter(|facts| facts.model.is_some())
+    past.baseline
+        .as_ref()
+        .map(|record| Facts::read(&record.guard))
+        .filter(|facts| facts.model.is_some())
 }
 
-async fn note(writer: &Writer<'_>, prepared: &Prepared, left: impl Iterator<Item = &Value>) -> Result<()> {
+async fn note(
+    writer: &Writer<'_>,
+    prepared: &Prepared,
+    left: impl Iterator<Item = &Value>,
+) -> Result<()> {
     let Prepared { past, owner, .. } = prepared;
     let facts = facts(past);
     for claim in left {
-        let is_its = |node: &&Node| node.volumes.keys().any(|volume| claims::is_made(volume, &node.name, claims::name(claim)));
+        let is_its = |node: &&Node| {
+            node.volumes
+                .keys()
+                .any(|volume| claims::is_made(volume, &node.name, claims::name(claim)))
+        };
         let mut nodes = past.nodes.values().flatten().filter(is_its).peekable();
         // A node that left earlier was noted then.
         let written = facts.as_ref().filter(|_| nodes.peek().is_some());
@@ -220,10 +330,17 @@ async fn note(writer: &Writer<'_>, prepared: &Prepared, left: impl Iterator<Item
 
 /// A note is a help to a later run, and no reason to fail.
 async fn put(context: &Context<'_>, claim: &Value, notes: Value) {
-    let key = ObjectKey::core("PersistentVolumeClaim", &context.namespace, claims::name(claim));
+    let key = ObjectKey::core(
+        "PersistentVolumeClaim",
+        &context.namespace,
+        claims::name(claim),
+    );
     let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": notes}});
     if let Err(error) = context.cluster.merge_patch("v1", &key, &patch).await {
-        context.warn(&format!("whose {key} is, and what wrote it, could not be noted on it for later runs: {}", error.message));
+        context.warn(&format!(
+            "whose {key} is, and what wrote it, could not be noted on it for later runs: {}",
+            error.message
+        ));
     }
 }
 
@@ -233,7 +350,12 @@ mod tests {
     use crate::manifest::claims::Set;
 
     fn sets() -> Vec<Set> {
-        let key = ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: None, name: "db".into() };
+        let key = ObjectKey {
+            group: "apps".into(),
+            kind: "StatefulSet".into(),
+            namespace: None,
+            name: "db".into(),
+        };
         let body = json!({"spec": {"selector": {"matchLabels": {"app": "db"}}, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}});
         Set::of(&key, &body).into_iter().collect()
     }
@@ -241,8 +363,16 @@ mod tests {
     /// The StatefulSet is there, and this release's.
     fn live(release: &str) -> Plan {
         let mut body = json!({"metadata": {"name": "db"}});
-        Owner { release: release.into(), namespace: "org1".into() }.mark(&mut body);
-        let action = if release == "org1" { Action::Prune } else { Action::Keep };
+        Owner {
+            release: release.into(),
+            namespace: "org1".into(),
+        }
+        .mark(&mut body);
+        let action = if release == "org1" {
+            Action::Prune
+        } else {
+            Action::Keep
+        };
         let step = Step {
             key: sets()[0].key.clone(),
             api_version: "apps/v1".into(),
@@ -254,37 +384,92 @@ mod tests {
             volumes: None,
             theirs: Vec::new(),
         };
-        Plan { steps: vec![step], hooks: Vec::new() }
+        Plan {
+            steps: vec![step],
+            hooks: Vec::new(),
+        }
     }
 
     #[test]
     fn a_claim_is_ours_by_its_marks_or_by_its_name_and_labels_and_the_set_that_made_it() {
-        let past = Past { sets: sets(), ..Past::default() };
-        let owner = Owner { release: "org1".into(), namespace: "org1".into() };
+        let past = Past {
+            sets: sets(),
+            ..Past::default()
+        };
+        let owner = Owner {
+            release: "org1".into(),
+            namespace: "org1".into(),
+        };
         let node = |release: &str| json!({"app.kubernetes.io/instance": release, "kubectl-fabric.io/node": "peer2"});
-        let labels = Whose::Unknown("it has the name of a volume of this release, and not the labels");
-        let unfounded = Whose::Unknown("no verified record says that this release made its StatefulSet");
+        let labels =
+            Whose::Unknown("it has the name of a volume of this release, and not the labels");
+        let unfounded =
+            Whose::Unknown("no verified record says that this release made its StatefulSet");
         for (name, labels, release, set, wanted) in [
-            ("data-db-0", json!({"app": "db"}), None, Some("org1"), Whose::Ours),
-            ("data-db-0", json!({"app": "db"}), None, Some("org2"), Whose::Others),
+            (
+                "data-db-0",
+                json!({"app": "db"}),
+                None,
+                Some("org1"),
+                Whose::Ours,
+            ),
+            (
+                "data-db-0",
+                json!({"app": "db"}),
+                None,
+                Some("org2"),
+                Whose::Others,
+            ),
             ("data-db-0", json!({"app": "db"}), None, None, unfounded),
-            ("data-db-7", json!({"app": "db", "more": "x"}), Some("org1"), None, Whose::Ours),
-            ("data-db-0", json!({"app": "db"}), Some("org2"), Some("org1"), Whose::Others),
+            (
+                "data-db-7",
+                json!({"app": "db", "more": "x"}),
+                Some("org1"),
+                None,
+                Whose::Ours,
+            ),
+            (
+                "data-db-0",
+                json!({"app": "db"}),
+                Some("org2"),
+                Some("org1"),
+                Whose::Others,
+            ),
             ("data-db-0", json!({}), None, Some("org1"), labels),
-            ("data-db-x", json!({"app": "db"}), None, Some("org1"), Whose::Others),
+            (
+                "data-db-x",
+                json!({"app": "db"}),
+                None,
+                Some("org1"),
+                Whose::Others,
+            ),
             ("any-name", json!({}), Some("org1"), None, Whose::Ours),
             ("ledger-peer2-0", node("org1"), None, None, Whose::Ours),
-            ("ledger-peer2-0", node("org1"), Some("org2"), None, Whose::Others),
+            (
+                "ledger-peer2-0",
+                node("org1"),
+                Some("org2"),
+                None,
+                Whose::Others,
+            ),
             ("ledger-peer2-0", node("org2"), None, None, Whose::Others),
             ("ledger-peer3-0", node("org1"), None, None, Whose::Others),
             ("ledger-peer2-0", json!({}), None, None, Whose::Others),
         ] {
             let mut claim = json!({"metadata": {"name": name, "labels": labels}});
             if let Some(release) = release {
-                claim["metadata"]["annotations"] = Owner { release: release.into(), ..owner.clone() }.marks();
+                claim["metadata"]["annotations"] = Owner {
+                    release: release.into(),
+                    ..owner.clone()
+                }
+                .marks();
             }
             let plan = set.map(live).unwrap_or_default();
-            let judge = Judge { past: &past, owner: &owner, plan: &plan };
+            let judge = Judge {
+                past: &past,
+                owner: &owner,
+                plan: &plan,
+            };
             assert_eq!(judge.whose(&claim), wanted, "{claim}, the set is {set:?}'s");
         }
     }

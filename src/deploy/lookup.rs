@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 type Question = (String, String, String, String);
 type Answers = BTreeMap<Question, Value>;
 
-/// Renders, and again with the answers when templates looked something up: rendering itself does no I/O.
+/// Renders, and again with the answers when templates looked something up: rendering itself does no
+/// I/O.
 ///
 /// # Errors
 ///
@@ -31,31 +32,61 @@ pub async fn render_chart<T: Send + Sync>(
     each: impl Fn(Object) -> T + Sync,
 ) -> Result<render::Output<T>> {
     let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
-        path.starts_with("templates/") && bytes.windows(b"capabilities".len()).any(|window| window == b"capabilities")
+        path.starts_with("templates/")
+            && bytes
+                .windows(b"capabilities".len())
+                .any(|window| window == b"capabilities")
     });
     let kube_version = context.cluster.version().await?;
-    let api_versions = if asks_for_kinds { context.cluster.api_versions().await? } else { Vec::new() };
+    let api_versions = if asks_for_kinds {
+        context.cluster.api_versions().await?
+    } else {
+        Vec::new()
+    };
     let answers: Arc<Mutex<Answers>> = Arc::default();
-    // Each round can bring up questions that depend on the answers of the one before; more than a few rounds is a chart gone wrong.
+    // Each round can bring up questions that depend on the answers of the one before; more than a
+    // few rounds is a chart gone wrong.
     for _ in 0..10 {
         let asked: Arc<Mutex<BTreeSet<Question>>> = Arc::default();
         let lookup = {
             let (answers, asked) = (answers.clone(), asked.clone());
             move |api_version: &str, kind: &str, namespace: &str, name: &str| {
-                let question = (api_version.to_owned(), kind.to_owned(), namespace.to_owned(), name.to_owned());
-                let answer = answers.lock().expect("nothing panics while it holds the answers").get(&question).cloned();
+                let question = (
+                    api_version.to_owned(),
+                    kind.to_owned(),
+                    namespace.to_owned(),
+                    name.to_owned(),
+                );
+                let answer = answers
+                    .lock()
+                    .expect("nothing panics while it holds the answers")
+                    .get(&question)
+                    .cloned();
                 if answer.is_none() {
-                    asked.lock().expect("nothing panics while it holds the questions").insert(question);
+                    asked
+                        .lock()
+                        .expect("nothing panics while it holds the questions")
+                        .insert(question);
                 }
                 Ok(answer.unwrap_or_else(|| json!({})))
             }
         };
-        let capabilities = Capabilities { kube_version: kube_version.clone(), api_versions: api_versions.clone() };
+        let capabilities = Capabilities {
+            kube_version: kube_version.clone(),
+            api_versions: api_versions.clone(),
+        };
         let is_upgrade = operation == Operation::Upgrade;
         let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
-        let input = render::Input { hashing: hashing.clone(), ..input };
+        let input = render::Input {
+            hashing: hashing.clone(),
+            ..input
+        };
         let output = render::render_into(&input, &each);
-        let asked = std::mem::take(&mut *asked.lock().expect("nothing panics while it holds the questions"));
+        let asked = std::mem::take(
+            &mut *asked
+                .lock()
+                .expect("nothing panics while it holds the questions"),
+        );
         if asked.is_empty() {
             return output;
         }
@@ -64,16 +95,29 @@ pub async fn render_chart<T: Send + Sync>(
                 confine(context, chart, &question).await?;
             }
             let answer = look_up(context, &question).await?;
-            answers.lock().expect("nothing panics while it holds the answers").insert(question, answer);
+            answers
+                .lock()
+                .expect("nothing panics while it holds the answers")
+                .insert(question, answer);
         }
     }
-    Err(Error::user(format!("chart {} never stops looking things up", chart.name_version())))
+    Err(Error::user(format!(
+        "chart {} never stops looking things up",
+        chart.name_version()
+    )))
 }
 
-/// A kept chart was written by whoever may write in the release's namespace, so it sees no more than that namespace: else its author reads
-/// with the caller's rights.
-async fn confine(context: &Context<'_>, chart: &Chart, (api_version, kind, namespace, name): &Question) -> Result<()> {
-    let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
+/// A kept chart was written by whoever may write in the release's namespace, so it sees no more
+/// than that namespace: else its author reads with the caller's rights.
+async fn confine(
+    context: &Context<'_>,
+    chart: &Chart,
+    (api_version, kind, namespace, name): &Question,
+) -> Result<()> {
+    let of = Kind {
+        api_version: api_version.clone(),
+        kind: kind.clone(),
+    };
     let is_namespaced = context.cluster.is_namespaced(&of).await?;
     if is_namespaced && *namespace == context.namespace {
         return Ok(());
@@ -93,14 +137,34 @@ async fn confine(context: &Context<'_>, chart: &Chart, (api_version, kind, names
         .hint("look through the chart, and name its folder or archive with --chart: then it sees what you see"))
 }
 
-async fn look_up(context: &Context<'_>, (api_version, kind, namespace, name): &Question) -> Result<Value> {
-    let of = Kind { api_version: api_version.clone(), kind: kind.clone() };
+async fn look_up(
+    context: &Context<'_>,
+    (api_version, kind, namespace, name): &Question,
+) -> Result<Value> {
+    let of = Kind {
+        api_version: api_version.clone(),
+        kind: kind.clone(),
+    };
     let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
     if name.is_empty() {
         let items = context.cluster.list(&of, namespace, "").await?;
-        return Ok(json!({"apiVersion": api_version, "kind": format!("{kind}List"), "items": items}));
+        return Ok(
+            json!({"apiVersion": api_version, "kind": format!("{kind}List"), "items": items}),
+        );
     }
-    let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-    let key = ObjectKey { group, kind: kind.clone(), namespace: namespace.map(str::to_owned), name: name.clone() };
-    Ok(context.cluster.get(api_version, &key).await?.unwrap_or_else(|| json!({})))
+    let group = api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group)
+        .to_owned();
+    let key = ObjectKey {
+        group,
+        kind: kind.clone(),
+        namespace: namespace.map(str::to_owned),
+        name: name.clone(),
+    };
+    Ok(context
+        .cluster
+        .get(api_version, &key)
+        .await?
+        .unwrap_or_else(|| json!({})))
 }

@@ -1,5 +1,6 @@
-//! The story of an operation, for install, upgrade, rollback and uninstall alike: resolve, render, guard, observe, plan, lock,
-//! record, apply, wait, prune, record. They differ in where the wanted manifest comes from.
+//! The story of an operation, for install, upgrade, rollback and uninstall alike: resolve, render,
+//! guard, observe, plan, lock, record, apply, wait, prune, record. They differ in where the wanted
+//! manifest comes from.
 
 mod account;
 mod apply;
@@ -119,11 +120,15 @@ impl Context<'_> {
     }
 
     fn warn(&self, message: &str) {
-        self.progress.event(&Event::Warning { message: message.to_owned() });
+        self.progress.event(&Event::Warning {
+            message: message.to_owned(),
+        });
     }
 
     fn step(&self, message: &str) {
-        self.progress.event(&Event::Step { message: message.to_owned() });
+        self.progress.event(&Event::Step {
+            message: message.to_owned(),
+        });
     }
 }
 
@@ -135,11 +140,16 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That it is surely held is asked once more
-    /// before each request, by the fence of [`Context::cluster`].
+    /// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That
+    /// it is surely held is asked once more before each request, by the fence of
+    /// [`Context::cluster`].
     pub fn check(&self) -> Result<()> {
         self.lock.check()?;
-        if *self.context.interrupted.borrow() { Err(wait::interrupted()) } else { Ok(()) }
+        if *self.context.interrupted.borrow() {
+            Err(wait::interrupted())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -168,7 +178,9 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let (made, began) = (Cell::new(false), std::time::Instant::now());
     let user = async {
         let whoami = context.cluster.whoami().await;
-        Ok(whoami.map(|whoami| whoami.username).unwrap_or_else(|_| UNKNOWN.to_owned()))
+        Ok(whoami
+            .map(|whoami| whoami.username)
+            .unwrap_or_else(|_| UNKNOWN.to_owned()))
     };
     let begin = async { futures::try_join!(prepare(&context, &intent, &options, &made), user) };
     let begun = tokio::select! {
@@ -179,13 +191,23 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     let lock = lock::acquire(&context, &user, prepared.target.operation.word()).await;
     let lock = lock.map_err(|error| untouched(&context, &made, error))?;
     let cluster = context.cluster.fenced(lock.fence());
-    let progress = progress::Masked { inner: context.progress, masker: prepared.masker.clone() };
+    let progress = progress::Masked {
+        inner: context.progress,
+        masker: prepared.masker.clone(),
+    };
     // A run that waited for the lock starts after the run before it.
     let now = later(context.now, began.elapsed());
-    let held = Context { cluster: &cluster, progress: &progress, now, ..context.clone() };
+    let held = Context {
+        cluster: &cluster,
+        progress: &progress,
+        now,
+        ..context.clone()
+    };
     let work = async {
         match locked(&held, &intent, &options, prepared, &lock, &user, &made).await {
-            Err(error) if is_undone(&options, &error) => undo(&held, &intent, &options, &lock, &user, error).await,
+            Err(error) if is_undone(&options, &error) => {
+                undo(&held, &intent, &options, &lock, &user, error).await
+            }
             outcome => outcome,
         }
     };
@@ -202,9 +224,14 @@ fn is_undone(options: &Options, error: &Error) -> bool {
     options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused)
 }
 
-/// Whether there is anything of a release that an uninstall would delete, be it only what an interrupted run left; with its data, what an
-/// earlier uninstall kept.
-pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str, delete_data: bool) -> Result<bool> {
+/// Whether there is anything of a release that an uninstall would delete, be it only what an
+/// interrupted run left; with its data, what an earlier uninstall kept.
+pub async fn is_known(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    delete_data: bool,
+) -> Result<bool> {
     Ok(storage::is_known(cluster, namespace, release).await?
         || lock::is_left(cluster, namespace, release).await?
         || (delete_data && kept::is_left(cluster, namespace, release).await?))
@@ -212,17 +239,25 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str, delete_
 
 /// Makes the plan and stops: for `diff` and for dry runs. Nothing is written, not even a namespace.
 pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -> Result<Outcome> {
-    let options =
-        Options { dry_run: if options.dry_run == DryRun::No { DryRun::Server } else { options.dry_run }, ..options.clone() };
+    let options = Options {
+        dry_run: if options.dry_run == DryRun::No {
+            DryRun::Server
+        } else {
+            options.dry_run
+        },
+        ..options.clone()
+    };
     let made = Cell::new(false);
-    let prepared = prepare(context, &intent, &options, &made).await.map_err(|error| untouched(context, &made, error))?;
+    let prepared = prepare(context, &intent, &options, &made)
+        .await
+        .map_err(|error| untouched(context, &made, error))?;
     let revision = prepared.past.newest().unwrap_or(0).saturating_add(1);
     let record = record_of(context, &prepared, revision, "Dry run complete");
     Ok(outcome(prepared, record, true))
 }
 
-/// The state after a failure before the first write of the operation: the namespace may have been made, because nothing in it can be
-/// checked without it.
+/// The state after a failure before the first write of the operation: the namespace may have been
+/// made, because nothing in it can be checked without it.
 fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
     match made.get() {
         true => error.replace_now(format!(
@@ -233,16 +268,25 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
     }
 }
 
-/// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there, and that after everything that can
-/// be checked without it.
-async fn prepare(context: &Context<'_>, intent: &Intent, options: &Options, made: &Cell<bool>) -> Result<Prepared> {
+/// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there,
+/// and that after everything that can be checked without it.
+async fn prepare(
+    context: &Context<'_>,
+    intent: &Intent,
+    options: &Options,
+    made: &Cell<bool>,
+) -> Result<Prepared> {
     let past = Past::read(context, options.dry_run == DryRun::No).await?;
     let target = resolve::resolve(context, intent, &past).await?;
     let masker = target.masker(&past);
     let is_organization = Facts::read(&target.guard).model.is_some();
     let history = past.entries.clone();
     let compared = compare(context, intent, options, made, past, target, masker.clone()).await;
-    let compared = if is_organization { neighbour::explain(context, &history, compared).await } else { compared };
+    let compared = if is_organization {
+        neighbour::explain(context, &history, compared).await
+    } else {
+        compared
+    };
     compared.map_err(|error| error.masked(|text| masker.text(text)))
 }
 
@@ -256,29 +300,47 @@ async fn compare(
     mut target: Target,
     masker: Masker,
 ) -> Result<Prepared> {
-    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+    let owner = Owner {
+        release: context.release.as_str().to_owned(),
+        namespace: context.namespace.clone(),
+    };
     let mut claims = Claims::default();
     volumes::keep_sizes(context, &past, &mut target, &mut claims).await?;
     let told = guard::guard(context, &past, &mut target, options, &mut claims).await?;
     target.warnings.extend(told);
-    target.warnings.extend(named::absent(context, &past, &target).await);
+    target
+        .warnings
+        .extend(named::absent(context, &past, &target).await);
     let unlisted = target.unlisted_identities.take();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     if !options.no_hooks && !options.tell_refusals {
-        observe::refuse_unserved_hooks(context, &target.manifest, |hook| target.operation.runs(hook))?;
+        observe::refuse_unserved_hooks(context, &target.manifest, |hook| {
+            target.operation.runs(hook)
+        })?;
     }
     let packing = match !uninstall && options.dry_run == DryRun::No {
         true => Some(Packing::begin(context, &past, &target)?),
         false => None,
     };
-    let inventory: Vec<_> = past.records().flat_map(|record| record.inventory.iter().cloned()).collect();
+    let inventory: Vec<_> = past
+        .records()
+        .flat_map(|record| record.inventory.iter().cloned())
+        .collect();
     let events = target.operation.events();
     let events = if options.no_hooks { &[] } else { &events[..] };
     let running: Vec<&Hook> = match options.no_hooks {
         true => Vec::new(),
-        false => target.manifest.hooks.iter().filter(|hook| target.operation.runs(hook)).collect(),
+        false => target
+            .manifest
+            .hooks
+            .iter()
+            .filter(|hook| target.operation.runs(hook))
+            .collect(),
     };
-    let run: Vec<_> = running.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
+    let run: Vec<_> = running
+        .iter()
+        .map(|hook| item(&hook.object.key, hook.object.api_version(), None))
+        .collect();
     let reach = |plan| Reach {
         owner: &owner,
         provenance: &target.provenance,
@@ -288,15 +350,27 @@ async fn compare(
         allowed: &options.allow_outside,
     };
     let nothing = Plan::default();
-    let confined: Vec<ObjectKey> = confine::beyond(&reach(&nothing)).into_iter().map(|(key, _)| key).collect();
+    let confined: Vec<ObjectKey> = confine::beyond(&reach(&nothing))
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     let mut warnings = target.warnings.clone();
     let sought = inventory.iter().chain(&run);
-    let unserved = if options.tell_refusals { Unserved::Missing } else { Unserved::Refused };
+    let unserved = if options.tell_refusals {
+        Unserved::Missing
+    } else {
+        Unserved::Refused
+    };
     let look = Look {
         shown: options.dry_run != DryRun::No,
-        additions: if options.force_conflicts { Additions::Go } else { Additions::Stay },
+        additions: if options.force_conflicts {
+            Additions::Go
+        } else {
+            Additions::Stay
+        },
     };
-    let (live, told) = observe::observe(context, &target.manifest.objects, sought, look, unserved).await?;
+    let (live, told) =
+        observe::observe(context, &target.manifest.objects, sought, look, unserved).await?;
     warnings.extend(told);
     if let Some(unlisted) = unlisted {
         return Err(unlisted);
@@ -307,7 +381,11 @@ async fn compare(
         live,
         inventory: &inventory,
         // An uninstall deletes the hooks that it does not run itself.
-        hooks: if uninstall { running.clone() } else { target.manifest.hooks.iter().collect() },
+        hooks: if uninstall {
+            running.clone()
+        } else {
+            target.manifest.hooks.iter().collect()
+        },
         events,
         confined: &confined,
         owner: &owner,
@@ -316,19 +394,37 @@ async fn compare(
     turns::check(&plan, options)?;
     check::check_recreate(&plan, &inventory, options)?;
     let mut removal = None;
-    if let Intent::Uninstall { keep_history, delete_data, delete_namespace } = intent {
+    if let Intent::Uninstall {
+        keep_history,
+        delete_data,
+        delete_namespace,
+    } = intent
+    {
         uninstall::plan_data(context, &past, &owner, *delete_data, &mut plan).await?;
         if *delete_namespace {
             let planned = namespace::plan_removal(context, &plan, *keep_history).await?;
-            warnings.extend(planned.stays.iter().map(|why| namespace::stays(context, why)));
+            warnings.extend(
+                planned
+                    .stays
+                    .iter()
+                    .map(|why| namespace::stays(context, why)),
+            );
             removal = Some(planned);
         }
     }
     let mut taken_up = Vec::new();
     let namespace = match uninstall {
-        true => Namespace { is_there: true, removal, ..Namespace::default() },
+        true => Namespace {
+            is_there: true,
+            removal,
+            ..Namespace::default()
+        },
         false => {
-            let wish = Wish { intent, past: &past, target: &target };
+            let wish = Wish {
+                intent,
+                past: &past,
+                target: &target,
+            };
             ensure_namespace(context, options, wish, &mut warnings, made).await?
         }
     };
@@ -338,14 +434,28 @@ async fn compare(
             context.namespace
         ));
     } else if options.dry_run != DryRun::Client {
-        let delete_namespace = matches!(intent, Intent::Uninstall { delete_namespace: true, .. });
+        let delete_namespace = matches!(
+            intent,
+            Intent::Uninstall {
+                delete_namespace: true,
+                ..
+            }
+        );
         let needs = match options.dry_run {
             DryRun::No => rights::needs(context, &plan, options, delete_namespace),
             _ => BTreeSet::new(),
         };
         let operation = target.operation;
         let sets = &target.manifest.sets;
-        let checked = check::check(context, &past, sets, &mut plan, options, made.get(), &mut claims);
+        let checked = check::check(
+            context,
+            &past,
+            sets,
+            &mut plan,
+            options,
+            made.get(),
+            &mut claims,
+        );
         let (allowed, accepted) = futures::join!(rights::check(context, operation, needs), checked);
         // Who may not write is told that, and not what came of trying it.
         allowed.and(accepted)?;
@@ -353,7 +463,15 @@ async fn compare(
             rights::check(context, operation, rights::needs_of_volumes(&plan, options)).await?;
         }
         if !uninstall && !made.get() {
-            taken_up = kept::taken_up(context, &owner, sets, &plan, options.take_ownership, &mut claims).await?;
+            taken_up = kept::taken_up(
+                context,
+                &owner,
+                sets,
+                &plan,
+                options.take_ownership,
+                &mut claims,
+            )
+            .await?;
         }
         if let Some(doubt) = namespace.doubt {
             let needs = pod_trial::at_stake(&target.manifest, &plan, doubt);
@@ -361,7 +479,10 @@ async fn compare(
         }
     }
     let reach = reach(&plan);
-    let refusals = [confine::refusal(&reach, target.operation.word()), confine::unreadable_hooks(&reach)];
+    let refusals = [
+        confine::refusal(&reach, target.operation.word()),
+        confine::unreadable_hooks(&reach),
+    ];
     for refusal in refusals.into_iter().flatten() {
         match options.dry_run {
             DryRun::No => return Err(refusal),
@@ -373,11 +494,26 @@ async fn compare(
         Some(packing) => Some(packing.end(&plan, &owner).await?),
         None => None,
     };
-    warnings.iter_mut().for_each(|warning| *warning = masker.text(warning).unwrap_or_else(|| std::mem::take(warning)));
-    Ok(Prepared { past, target, plan, namespace, owner, masker, warnings, taken_up, draft })
+    warnings.iter_mut().for_each(|warning| {
+        *warning = masker
+            .text(warning)
+            .unwrap_or_else(|| std::mem::take(warning))
+    });
+    Ok(Prepared {
+        past,
+        target,
+        plan,
+        namespace,
+        owner,
+        masker,
+        warnings,
+        taken_up,
+        draft,
+    })
 }
 
-/// Under the lock: if another run wrote a record since the plan was made, the plan is made again; then everything is done.
+/// Under the lock: if another run wrote a record since the plan was made, the plan is made again;
+/// then everything is done.
 async fn locked(
     context: &Context<'_>,
     intent: &Intent,
@@ -387,9 +523,18 @@ async fn locked(
     user: &str,
     made: &Cell<bool>,
 ) -> Result<Outcome> {
-    let writer = Writer { context, options, lock };
+    let writer = Writer {
+        context,
+        options,
+        lock,
+    };
     let begin = async {
-        let entries = storage::history(context.cluster, &context.namespace, context.release.as_str()).await?;
+        let entries = storage::history(
+            context.cluster,
+            &context.namespace,
+            context.release.as_str(),
+        )
+        .await?;
         let now = Past::of(entries);
         if now.fingerprint() != prepared.past.fingerprint() {
             prepared = prepare(context, intent, options, made).await?;
@@ -401,12 +546,22 @@ async fn locked(
         progress::pass_on_warnings(context.cluster, context.progress);
         bury_the_dead(context, &prepared.past).await
     };
-    begin.await.map_err(|error| untouched(context, made, error))?;
+    begin
+        .await
+        .map_err(|error| untouched(context, made, error))?;
     if prepared.past.is_purged && prepared.target.operation != Operation::Uninstall {
-        let purged = storage::purge(context.cluster, &context.namespace, context.release.as_str()).await;
+        let purged = storage::purge(
+            context.cluster,
+            &context.namespace,
+            context.release.as_str(),
+        )
+        .await;
         purged.map_err(|error| {
             Error::from(error)
-                .context(format!("the records of \"{}\", which is uninstalled, cannot all be deleted", context.release))
+                .context(format!(
+                    "the records of \"{}\", which is uninstalled, cannot all be deleted",
+                    context.release
+                ))
                 .now("nothing else was changed")
                 .hint("run the same command again")
         })?;
@@ -419,7 +574,9 @@ async fn locked(
         prune: prepared.plan.count(Action::Prune),
     });
     match (intent, prepared.draft.take()) {
-        (Intent::Uninstall { keep_history, .. }, _) => uninstall::run(&writer, prepared, *keep_history).await,
+        (Intent::Uninstall { keep_history, .. }, _) => {
+            uninstall::run(&writer, prepared, *keep_history).await
+        }
         (_, Some(mut draft)) => {
             draft.record.summary.user = user.to_owned();
             draft.record.summary.updated = context.now;
@@ -431,29 +588,48 @@ async fn locked(
 
 /// Install, upgrade and rollback: record, identities, hooks, apply, wait, prune, record.
 async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Result<Outcome> {
-    let Writer { context, options, .. } = writer;
+    let Writer {
+        context, options, ..
+    } = writer;
     let began = std::time::Instant::now();
-    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let (cluster, namespace, release) = (
+        context.cluster,
+        context.namespace.as_str(),
+        context.release.as_str(),
+    );
     let operation = prepared.target.operation;
     let Draft { mut record, packed } = draft;
     let revision = record.summary.revision;
     if let Some(chart) = &prepared.target.keep_chart {
-        let is_there = prepared.past.records().any(|record| record.chart.digest == chart.digest);
+        let is_there = prepared
+            .past
+            .records()
+            .any(|record| record.chart.digest == chart.digest);
         let kept = storage::keep_chart(cluster, &record.summary, chart, is_there).await;
         kept.map_err(|error| {
-            error.context("the chart cannot be kept beside the record").now("nothing of the release was changed")
+            error
+                .context("the chart cannot be kept beside the record")
+                .now("nothing of the release was changed")
         })?;
     }
-    let mut written = storage::create(cluster, &record, &packed).await.map_err(|error| {
-        Error::from(error)
-            .context(format!("revision {revision} of \"{release}\" cannot be recorded"))
-            .now("nothing of the release was changed")
-    })?;
+    let mut written = storage::create(cluster, &record, &packed)
+        .await
+        .map_err(|error| {
+            Error::from(error)
+                .context(format!(
+                    "revision {revision} of \"{release}\" cannot be recorded"
+                ))
+                .now("nothing of the release was changed")
+        })?;
     drop(packed);
     let mut uids = Uids::new();
     let done = steps(writer, &prepared, written.created(), &mut uids).await;
     let created: Vec<(&Step, String)> = match options.cleanup_on_fail && done.is_err() {
-        true => prepared.plan.with(Action::Create).filter_map(|step| Some((step, uids.get(&step.key)?.clone()))).collect(),
+        true => prepared
+            .plan
+            .with(Action::Create)
+            .filter_map(|step| Some((step, uids.get(&step.key)?.clone())))
+            .collect(),
         false => Vec::new(),
     };
     for item in &mut record.inventory {
@@ -471,24 +647,47 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     if let Err(error) = done.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
         // A run that lost its lock has nothing to say any more.
         writer.lock.check()?;
-        let short = format!("{} \"{release}\" failed: {}", capitalized(operation.word()), error.what());
+        let short = format!(
+            "{} \"{release}\" failed: {}",
+            capitalized(operation.word()),
+            error.what()
+        );
         let interrupted = error.kind() == Kind::Interrupted;
         record.summary.status = Status::Failed;
-        record.summary.description = if interrupted { recovery::interrupted(operation, release) } else { short };
+        record.summary.description = if interrupted {
+            recovery::interrupted(operation, release)
+        } else {
+            short
+        };
         let recorded = storage::update(cluster, &mut written, &record).await;
         let error = match &recorded {
             Ok(()) => error,
-            Err(lost) => error.why(format!("its failure could not be recorded either: {}", lost.message)),
+            Err(lost) => error.why(format!(
+                "its failure could not be recorded either: {}",
+                lost.message
+            )),
         };
-        let state = if recorded.is_ok() { "recorded as failed" } else { "still recorded as pending" };
+        let state = if recorded.is_ok() {
+            "recorded as failed"
+        } else {
+            "still recorded as pending"
+        };
         if recorded.is_ok() {
             let mut history = prepared.past.entries.clone();
             history.push(Entry::Readable(record.summary.clone()));
-            if let Err(left) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
-                context.warn(&format!("old revisions could not be removed: {}", left.message));
+            if let Err(left) =
+                storage::trim(cluster, namespace, release, &history, options.history_max).await
+            {
+                context.warn(&format!(
+                    "old revisions could not be removed: {}",
+                    left.message
+                ));
             }
         }
-        let before = prepared.past.deployed().map(|summary| format!("; revision {} stays the deployed one", summary.revision));
+        let before = prepared
+            .past
+            .deployed()
+            .map(|summary| format!("; revision {} stays the deployed one", summary.revision));
         let error = error.now(format!(
             "revision {revision} of \"{release}\" is {state}{}; what it wrote stays until the next run",
             before.unwrap_or_default()
@@ -503,7 +702,11 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         let back = match (operation, prepared.past.deployed()) {
             // What is undone next needs no way back.
             _ if is_undone(options, &error) => None,
-            (Operation::Rollback, Some(deployed)) => Some(format!("{} {}", context.command("rollback"), deployed.revision)),
+            (Operation::Rollback, Some(deployed)) => Some(format!(
+                "{} {}",
+                context.command("rollback"),
+                deployed.revision
+            )),
             (Operation::Install, _) | (_, None) => None,
             (_, Some(_)) => Some(context.command("rollback")),
         };
@@ -513,16 +716,33 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
             None => error,
         });
     }
-    let pruned: BTreeSet<&ObjectKey> = prepared.plan.with(Action::Prune).map(|step| &step.key).collect();
+    let pruned: BTreeSet<&ObjectKey> = prepared
+        .plan
+        .with(Action::Prune)
+        .map(|step| &step.key)
+        .collect();
     record.inventory.retain(|item| !pruned.contains(&item.key));
     let unrecorded = |error: Error| {
         error
-            .context(format!("the {} of \"{release}\" is done, and cannot be recorded as done", operation.word()))
-            .now(format!("everything is applied; revision {revision} is still recorded as {}", operation.pending()))
-            .hint("run the same command again: it finds everything as it is to be, and records that")
+            .context(format!(
+                "the {} of \"{release}\" is done, and cannot be recorded as done",
+                operation.word()
+            ))
+            .now(format!(
+                "everything is applied; revision {revision} is still recorded as {}",
+                operation.pending()
+            ))
+            .hint(
+                "run the same command again: it finds everything as it is to be, and records that",
+            )
     };
     // First the old, then the new: at no moment are two revisions deployed.
-    let superseded = prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
+    let superseded = prepared
+        .past
+        .entries
+        .iter()
+        .filter_map(Entry::summary)
+        .filter(|summary| summary.status == Status::Deployed);
     for summary in superseded {
         let superseded = prepared.past.restated(context, summary.revision);
         let superseded = storage::set_status(cluster, superseded, Status::Superseded, None).await;
@@ -532,21 +752,40 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     let usual = || complete(operation, prepared.target.rollback_to) + &forced(&record.guard);
     let description = options.description.clone().unwrap_or_else(usual);
     record.summary.description = prepared.masker.text(&description).unwrap_or(description);
-    storage::update(cluster, &mut written, &record).await.map_err(|error| unrecorded(error.into()))?;
+    storage::update(cluster, &mut written, &record)
+        .await
+        .map_err(|error| unrecorded(error.into()))?;
     let mut history = prepared.past.entries.clone();
     history.push(Entry::Readable(record.summary.clone()));
-    if let Err(error) = storage::trim(cluster, namespace, release, &history, options.history_max).await {
-        context.warn(&format!("revisions beyond --history-max are still recorded: {}", error.message));
+    if let Err(error) =
+        storage::trim(cluster, namespace, release, &history, options.history_max).await
+    {
+        context.warn(&format!(
+            "revisions beyond --history-max are still recorded: {}",
+            error.message
+        ));
     }
     Ok(outcome(prepared, record, false))
 }
 
 /// The writes of an operation, in their order.
-async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uids: &mut Uids<'p>) -> Result<()> {
-    let Writer { context, options, .. } = writer;
+async fn steps<'p>(
+    writer: &Writer<'_>,
+    prepared: &'p Prepared,
+    began: &str,
+    uids: &mut Uids<'p>,
+) -> Result<()> {
+    let Writer {
+        context, options, ..
+    } = writer;
     let [before, after] = prepared.target.operation.events();
     let mut made = hooks::Made::new();
-    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone()).since(began);
+    let mut monitor = Monitor::new(
+        context.cluster,
+        context.progress,
+        context.interrupted.clone(),
+    )
+    .since(began);
     let mut groups = Groups::of(&prepared.plan, options);
     if let Some(relabel) = &prepared.namespace.relabel {
         relabel.loosen(writer).await?;
@@ -556,8 +795,13 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uid
     kept::take_up(writer, prepared).await?;
     apply::apply(writer, &prepared.plan, &mut groups, &mut monitor, uids).await?;
     if options.wait {
-        let wanted = prepared.plan.steps.iter().filter(|step| step.wanted.is_some() && !groups.may_be_down(&step.key));
-        let awaited = apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
+        let wanted = prepared
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.wanted.is_some() && !groups.may_be_down(&step.key));
+        let awaited =
+            apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
     hooks::run(writer, &prepared.plan, after, &mut monitor, &mut made).await?;
@@ -570,7 +814,11 @@ async fn steps<'p>(writer: &Writer<'_>, prepared: &'p Prepared, began: &str, uid
 }
 
 fn outcome(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
-    let kept = prepared.plan.with(Action::Keep).map(|step| format!("{}: {}", step.key, step.why)).collect();
+    let kept = prepared
+        .plan
+        .with(Action::Keep)
+        .map(|step| format!("{}: {}", step.key, step.why))
+        .collect();
     Outcome {
         summary: record.summary,
         plan: prepared.plan,

@@ -23,7 +23,8 @@ pub(super) struct Namespace {
     pub doubt: Option<Doubt>,
 }
 
-/// Makes the release's namespace when it is not there, for pods that need this; when it is there, looks whether it allows them.
+/// Makes the release's namespace when it is not there, for pods that need this; when it is there,
+/// looks whether it allows them.
 pub(super) async fn ensure_namespace(
     context: &Context<'_>,
     options: &Options,
@@ -31,35 +32,54 @@ pub(super) async fn ensure_namespace(
     warnings: &mut Vec<String>,
     made: &Cell<bool>,
 ) -> Result<Namespace> {
-    let there = Namespace { is_there: true, ..Namespace::default() };
+    let there = Namespace {
+        is_there: true,
+        ..Namespace::default()
+    };
     match context.cluster.get("v1", &key(context)).await {
-        Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => {
-            Err(Error::refused(format!("namespace \"{}\" is being deleted", context.namespace))
-                .now("nothing was changed")
-                .hint("run the command again when it is gone"))
-        }
+        Ok(Some(body)) if !body["metadata"]["deletionTimestamp"].is_null() => Err(Error::refused(
+            format!("namespace \"{}\" is being deleted", context.namespace),
+        )
+        .now("nothing was changed")
+        .hint("run the command again when it is gone")),
         Ok(Some(body)) => {
             let relabel = pod_security::settle(context, options, &body, wish, warnings).await?;
-            Ok(Namespace { relabel, doubt: is_unlabelled(&body).then_some(Doubt::Unlabelled), ..there })
+            Ok(Namespace {
+                relabel,
+                doubt: is_unlabelled(&body).then_some(Doubt::Unlabelled),
+                ..there
+            })
         }
         // Who may not read namespaces may still be allowed to work in one.
-        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(Namespace { doubt: Some(Doubt::Unreadable), ..there }),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(Namespace {
+            doubt: Some(Doubt::Unreadable),
+            ..there
+        }),
         Err(error) => Err(error.into()),
         Ok(None) if options.dry_run != DryRun::No => Ok(Namespace::default()),
-        Ok(None) if !options.create_namespace => Err(Error::user(format!("namespace \"{}\" does not exist", context.namespace))
-            .now("nothing was changed")
-            .hint("leave out --create-namespace=false, or create it first")),
+        Ok(None) if !options.create_namespace => Err(Error::user(format!(
+            "namespace \"{}\" does not exist",
+            context.namespace
+        ))
+        .now("nothing was changed")
+        .hint("leave out --create-namespace=false, or create it first")),
         Ok(None) => {
             let level = level(&wish.target.manifest.pod_needs);
             let body = pod_security::namespace(context, level);
-            let how = Apply { expects: Expects::Absent, ..Apply::default() };
+            let how = Apply {
+                expects: Expects::Absent,
+                ..Apply::default()
+            };
             match context.cluster.apply(&body, how).await {
                 // Another made it meanwhile, or the first answer to this request was lost.
                 Err(error) if error.kind == ApiErrorKind::Replaced => {
                     let there = context.cluster.get("v1", &key(context)).await?;
-                    let Some(there) = there else { return Err(error.into()) };
+                    let Some(there) = there else {
+                        return Err(error.into());
+                    };
                     made.set(compare::is_part_of(&body, &there));
-                    return Box::pin(ensure_namespace(context, options, wish, warnings, made)).await;
+                    return Box::pin(ensure_namespace(context, options, wish, warnings, made))
+                        .await;
                 }
                 Err(error) => {
                     return Err(Error::from(error)
@@ -69,14 +89,22 @@ pub(super) async fn ensure_namespace(
                 Ok(_) => {}
             }
             made.set(true);
-            context.step(&format!("namespace {} created (Pod Security level {level})", context.namespace));
+            context.step(&format!(
+                "namespace {} created (Pod Security level {level})",
+                context.namespace
+            ));
             Ok(there)
         }
     }
 }
 
-/// `--delete-namespace`, before the first deletion: what goes with the release, and why the namespace stays if it does.
-pub(super) async fn plan_removal(context: &Context<'_>, plan: &Plan, keep_history: bool) -> Result<Removal> {
+/// `--delete-namespace`, before the first deletion: what goes with the release, and why the
+/// namespace stays if it does.
+pub(super) async fn plan_removal(
+    context: &Context<'_>,
+    plan: &Plan,
+    keep_history: bool,
+) -> Result<Removal> {
     let mut ours = Ours::new(context, plan, keep_history);
     let stays = match context.cluster.get("v1", &key(context)).await? {
         Some(body) => others::why_it_stays(context, &body, plan, &mut ours).await?,
@@ -91,20 +119,39 @@ pub(super) struct Removal {
     pub stays: Option<String>,
 }
 
-/// Deletes the namespace if still nothing speaks against it; returns its UID when its deletion has begun.
-pub(super) async fn remove_namespace(writer: &Writer<'_>, plan: &Plan, removal: Removal) -> Result<Option<String>> {
+/// Deletes the namespace if still nothing speaks against it; returns its UID when its deletion has
+/// begun.
+pub(super) async fn remove_namespace(
+    writer: &Writer<'_>,
+    plan: &Plan,
+    removal: Removal,
+) -> Result<Option<String>> {
     let context = writer.context;
-    let Removal { mut ours, stays: None } = removal else { return Ok(None) };
+    let Removal {
+        mut ours,
+        stays: None,
+    } = removal
+    else {
+        return Ok(None);
+    };
     let key = key(context);
-    let Some(body) = context.cluster.get("v1", &key).await? else { return Ok(None) };
+    let Some(body) = context.cluster.get("v1", &key).await? else {
+        return Ok(None);
+    };
     if let Some(why) = others::why_it_stays(context, &body, plan, &mut ours).await? {
         context.warn(&stays(context, &why));
         return Ok(None);
     }
     let text = |field: &str| body["metadata"][field].as_str().map(str::to_owned);
-    let how = Delete { uid: text("uid"), resource_version: text("resourceVersion"), ..Delete::default() };
+    let how = Delete {
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        ..Delete::default()
+    };
     writer.lock.ends_with_namespace();
-    let Err(error) = context.cluster.delete("v1", &key, how).await else { return Ok(text("uid")) };
+    let Err(error) = context.cluster.delete("v1", &key, how).await else {
+        return Ok(text("uid"));
+    };
     // Whether a deletion without an answer was heard is seen by looking.
     let there = context.cluster.get("v1", &key).await?;
     match there.filter(|there| there["metadata"]["uid"] == body["metadata"]["uid"]) {
@@ -124,11 +171,27 @@ pub(super) fn stays(context: &Context<'_>, why: &str) -> String {
 
 /// Waits until the namespace is gone. Its lock is gone before it, so this holds none.
 pub(super) async fn until_gone(context: &Context<'_>, options: &Options, uid: &str) -> Result<()> {
-    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
-    let gone = monitor.until_gone(&Awaited::ready(&key(context), "v1"), Some(uid), options.timeout).await;
+    let mut monitor = Monitor::new(
+        context.cluster,
+        context.progress,
+        context.interrupted.clone(),
+    );
+    let gone = monitor
+        .until_gone(
+            &Awaited::ready(&key(context), "v1"),
+            Some(uid),
+            options.timeout,
+        )
+        .await;
     gone.map_err(|error| {
         error
-            .now(format!("release \"{}\" is uninstalled, and its namespace is being deleted", context.release))
-            .hint(format!("`kubectl get namespace {} -o yaml` shows in its conditions what is left in it", context.namespace))
+            .now(format!(
+                "release \"{}\" is uninstalled, and its namespace is being deleted",
+                context.release
+            ))
+            .hint(format!(
+                "`kubectl get namespace {} -o yaml` shows in its conditions what is left in it",
+                context.namespace
+            ))
     })
 }

@@ -16,10 +16,12 @@ use std::sync::Arc;
 /// Group, kind and namespace: what one LIST reads.
 type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 
-/// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a record.
+/// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a
+/// record.
 type Sought = BTreeMap<ObjectKey, Option<Arc<Sealed>>>;
 
-/// What becomes of wanted objects of a kind that the server does not serve, as when its CustomResourceDefinition was deleted.
+/// What becomes of wanted objects of a kind that the server does not serve, as when its
+/// CustomResourceDefinition was deleted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
     /// They are to be written: refused.
@@ -34,7 +36,8 @@ pub enum Unserved {
 ///
 /// # Errors
 ///
-/// Names every wanted object of a kind that is not served, unless these are to be taken for missing.
+/// Names every wanted object of a kind that is not served, unless these are to be taken for
+/// missing.
 pub async fn observe<'a>(
     context: &Context<'_>,
     wanted: &'a [Arc<Sealed>],
@@ -43,12 +46,28 @@ pub async fn observe<'a>(
     unserved: Unserved,
 ) -> Result<(Live, Vec<String>)> {
     let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
-    let named = wanted.iter().map(|object| (&object.key, object.api_version.as_str(), Some(object)));
-    let recorded = inventory.into_iter().map(|item| (&item.key, item.api_version.as_str(), None));
+    let named = wanted
+        .iter()
+        .map(|object| (&object.key, object.api_version.as_str(), Some(object)));
+    let recorded = inventory
+        .into_iter()
+        .map(|item| (&item.key, item.api_version.as_str(), None));
     for (key, api_version, object) in named.chain(recorded) {
-        let place = (key.group.as_str(), key.kind.as_str(), key.namespace.as_deref());
-        let kind = || Kind { api_version: api_version.to_owned(), kind: key.kind.clone() };
-        kinds.entry(place).or_insert_with(|| (kind(), Sought::new())).1.entry(key.clone()).or_insert(object.cloned());
+        let place = (
+            key.group.as_str(),
+            key.kind.as_str(),
+            key.namespace.as_deref(),
+        );
+        let kind = || Kind {
+            api_version: api_version.to_owned(),
+            kind: key.kind.clone(),
+        };
+        kinds
+            .entry(place)
+            .or_insert_with(|| (kind(), Sought::new()))
+            .1
+            .entry(key.clone())
+            .or_insert(object.cloned());
     }
     let reads = kinds.into_values().map(|(kind, sought)| async move {
         let sought = Arc::new(sought);
@@ -63,7 +82,9 @@ pub async fn observe<'a>(
         match read {
             Ok(objects) => live.extend(objects),
             Err(error) if error.kind == ApiErrorKind::UnknownKind => {
-                let wanted = sought.iter().filter_map(|(key, wanted)| Some((key.clone(), wanted.as_ref()?.source.clone())));
+                let wanted = sought.iter().filter_map(|(key, wanted)| {
+                    Some((key.clone(), wanted.as_ref()?.source.clone()))
+                });
                 let wanted: Vec<_> = wanted.collect();
                 if unserved == Unserved::Missing || wanted.is_empty() {
                     warnings.push(no_longer_served(&kind, &sought));
@@ -85,7 +106,12 @@ pub async fn observe<'a>(
     }
     match denied {
         Some(denied) if unserved == Unserved::Refused => {
-            return Err(rights::of_unread(context, unread.iter().flat_map(|sought| sought.iter()), denied).await);
+            return Err(rights::of_unread(
+                context,
+                unread.iter().flat_map(|sought| sought.iter()),
+                denied,
+            )
+            .await);
         }
         Some(denied) => return Err(denied),
         None => {}
@@ -94,7 +120,8 @@ pub async fn observe<'a>(
     Ok((live, warnings))
 }
 
-/// The objects of a kind of the core group in the release's namespace; `None` when the user may not list them.
+/// The objects of a kind of the core group in the release's namespace; `None` when the user may not
+/// list them.
 pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option<Vec<Value>>> {
     match list(context, kind).await {
         Ok(objects) => Ok(Some(objects)),
@@ -105,17 +132,36 @@ pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option
 
 /// The same for a user who needs them.
 pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: kind.to_owned() };
-    context.cluster.list(&kind, Some(&context.namespace), "").await
+    let kind = Kind {
+        api_version: "v1".to_owned(),
+        kind: kind.to_owned(),
+    };
+    context
+        .cluster
+        .list(&kind, Some(&context.namespace), "")
+        .await
 }
 
 /// # Errors
 ///
 /// Names the hooks that would run and are of kinds that are not served.
-pub fn refuse_unserved_hooks(context: &Context<'_>, manifest: &Manifest, runs: impl Fn(&Hook) -> bool) -> Result<()> {
-    let hooks = manifest.hooks.iter().filter(|hook| runs(hook)).map(|hook| &hook.object);
+pub fn refuse_unserved_hooks(
+    context: &Context<'_>,
+    manifest: &Manifest,
+    runs: impl Fn(&Hook) -> bool,
+) -> Result<()> {
+    let hooks = manifest
+        .hooks
+        .iter()
+        .filter(|hook| runs(hook))
+        .map(|hook| &hook.object);
     let unserved = hooks.filter(|object| manifest.unserved_hooks.contains(&object.key));
-    refuse_unserved(context, unserved.map(|object| (object.key.clone(), object.source.clone())).collect())
+    refuse_unserved(
+        context,
+        unserved
+            .map(|object| (object.key.clone(), object.source.clone()))
+            .collect(),
+    )
 }
 
 /// # Errors
@@ -125,13 +171,20 @@ fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) ->
     if unserved.is_empty() {
         return Ok(());
     }
-    let places = unserved.into_iter().map(|(key, Source { template, line })| {
-        let why = format!("no kind {} in {}", key.kind, key.group);
-        match template.is_empty() {
-            true => Spot::new(key.to_string()).note(why),
-            false => Spot { subject: template, line: Some(line), ..Spot::default() }.note(format!("{key}: {why}")),
-        }
-    });
+    let places = unserved
+        .into_iter()
+        .map(|(key, Source { template, line })| {
+            let why = format!("no kind {} in {}", key.kind, key.group);
+            match template.is_empty() {
+                true => Spot::new(key.to_string()).note(why),
+                false => Spot {
+                    subject: template,
+                    line: Some(line),
+                    ..Spot::default()
+                }
+                .note(format!("{key}: {why}")),
+            }
+        });
     Err(Error::cluster(format!("the server does not know every kind of release \"{}\"", context.release))
         .at_all(places)
         .why("these objects are to be written, and the server does not serve their kinds")
@@ -147,11 +200,24 @@ fn no_longer_served(kind: &Kind, sought: &Sought) -> String {
         names.push(format!("{} more", sought.len() - NAMED));
     }
     let Kind { api_version, kind } = kind;
-    format!("the server does not serve {api_version} {kind}: these objects are missing, and cannot be made: {}", names.join(", "))
+    format!(
+        "the server does not serve {api_version} {kind}: these objects are missing, and cannot be made: {}",
+        names.join(", ")
+    )
 }
 
-async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, look: Look) -> ApiResult<Live> {
-    let Some(first) = sought.keys().next().filter(|key| key.namespace.is_some()).cloned() else {
+async fn read(
+    context: &Context<'_>,
+    kind: &Kind,
+    sought: &Arc<Sought>,
+    look: Look,
+) -> ApiResult<Live> {
+    let Some(first) = sought
+        .keys()
+        .next()
+        .filter(|key| key.namespace.is_some())
+        .cloned()
+    else {
         let reads = sought.iter().map(|(key, wanted)| async move {
             let body = context.cluster.get(&kind.api_version, key).await?;
             Ok(body.map(|body| (key.clone(), Seen::new(wanted.as_deref(), body, look))))
@@ -160,14 +226,28 @@ async fn read(context: &Context<'_>, kind: &Kind, sought: &Arc<Sought>, look: Lo
     };
     let (namespace, sought) = (first.namespace.clone(), Arc::clone(sought));
     let add = move |live: &mut Live, body: Value| {
-        let Some(name) = body["metadata"]["name"].as_str() else { return };
+        let Some(name) = body["metadata"]["name"].as_str() else {
+            return;
+        };
         // All of one place differ in their names alone.
-        let key = ObjectKey { name: name.to_owned(), ..first.clone() };
+        let key = ObjectKey {
+            name: name.to_owned(),
+            ..first.clone()
+        };
         if let Some(wanted) = sought.get(&key) {
             live.insert(key, Seen::new(wanted.as_deref(), body, look));
         }
     };
-    context.cluster.list_into(kind, namespace.as_deref(), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
+    context
+        .cluster
+        .list_into(
+            kind,
+            namespace.as_deref(),
+            &format!("!{RECORD_LABEL}"),
+            Extent::Whole,
+            add,
+        )
+        .await
 }
 
 #[cfg(test)]
@@ -182,15 +262,26 @@ mod tests {
         let pods = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "a"}}]});
         let cases = [
             (Reply::ok(pods), Ok(Some(1))),
-            (Reply::status(403, "Forbidden", "pods is forbidden"), Ok(None)),
-            (Reply::status(500, "InternalError", "something broke"), Err(())),
+            (
+                Reply::status(403, "Forbidden", "pods is forbidden"),
+                Ok(None),
+            ),
+            (
+                Reply::status(500, "InternalError", "something broke"),
+                Err(()),
+            ),
             (Reply::status(401, "Unauthorized", "who are you"), Err(())),
         ];
         for (reply, expected) in cases {
             let server = Scripted::start([reply]).await;
             let cluster = server.cluster(impatient()).await;
             let listed = list_if_allowed(&context(&cluster, false), "Pod").await;
-            assert_eq!(listed.map(|pods| pods.map(|pods| pods.len())).map_err(drop), expected, "{:?}", server.lines());
+            assert_eq!(
+                listed.map(|pods| pods.map(|pods| pods.len())).map_err(drop),
+                expected,
+                "{:?}",
+                server.lines()
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What others have in the release's namespace: `--delete-namespace` deletes it only when that is nothing, of any kind that the server knows.
+//! What others have in the release's namespace: `--delete-namespace` deletes it only when that is
+//! nothing, of any kind that the server knows.
 
 use super::Context;
 use super::kept::{HOLDS_DATA, HOLDS_IDENTITY};
@@ -27,8 +28,13 @@ pub(super) struct Ours {
 
 impl Ours {
     pub fn new(context: &Context<'_>, plan: &Plan, keep_history: bool) -> Ours {
-        let going = || plan.with(Action::Prune).chain(plan.hooks.iter().map(|hook| &hook.step));
-        let services = going().filter(|step| step.key.kind == "Service").map(|step| step.key.name.clone());
+        let going = || {
+            plan.with(Action::Prune)
+                .chain(plan.hooks.iter().map(|hook| &hook.step))
+        };
+        let services = going()
+            .filter(|step| step.key.kind == "Service")
+            .map(|step| step.key.name.clone());
         Ours {
             release: context.release.as_str().to_owned(),
             services: services.collect(),
@@ -37,24 +43,41 @@ impl Ours {
         }
     }
 
-    /// Takes in what belongs to objects of ours, such as the pods of a StatefulSet, and returns the others, in words.
+    /// Takes in what belongs to objects of ours, such as the pods of a StatefulSet, and returns the
+    /// others, in words.
     fn tell_apart(&mut self, objects: &[Value]) -> Vec<String> {
         loop {
             let before = self.uids.len();
             let owned: Vec<&Value> = objects.iter().filter(|body| self.is_owned(body)).collect();
-            self.uids.extend(owned.into_iter().filter_map(uid).map(str::to_owned));
+            self.uids
+                .extend(owned.into_iter().filter_map(uid).map(str::to_owned));
             if self.uids.len() == before {
                 break;
             }
         }
-        let others = objects.iter().filter(|body| !self.goes(body) && !is_of_every_namespace(body));
-        others.map(|body| format!("{} {}", text(&body["kind"]), text(&body["metadata"]["name"]))).collect()
+        let others = objects
+            .iter()
+            .filter(|body| !self.goes(body) && !is_of_every_namespace(body));
+        others
+            .map(|body| {
+                format!(
+                    "{} {}",
+                    text(&body["kind"]),
+                    text(&body["metadata"]["name"])
+                )
+            })
+            .collect()
     }
 
     /// Whether all its owners are ours: then it is collected with them.
     fn is_owned(&self, body: &Value) -> bool {
-        let owners = body["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
-        !owners.is_empty() && owners.iter().all(|owner| self.uids.contains(text(&owner["uid"])))
+        let owners = body["metadata"]["ownerReferences"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        !owners.is_empty()
+            && owners
+                .iter()
+                .all(|owner| self.uids.contains(text(&owner["uid"])))
     }
 
     fn goes(&self, body: &Value) -> bool {
@@ -76,7 +99,10 @@ impl Ours {
 fn is_of_every_namespace(body: &Value) -> bool {
     let (kind, name) = (text(&body["kind"]), text(&body["metadata"]["name"]));
     match text(&body["apiVersion"]) {
-        "v1" => matches!((kind, name), ("ConfigMap", "kube-root-ca.crt") | ("ServiceAccount", "default") | ("Event", _)),
+        "v1" => matches!(
+            (kind, name),
+            ("ConfigMap", "kube-root-ca.crt") | ("ServiceAccount", "default") | ("Event", _)
+        ),
         api_version => api_version.starts_with("events.k8s.io/") && kind == "Event",
     }
 }
@@ -104,17 +130,25 @@ pub(super) async fn why_it_stays(
         return Ok(Some("it was not made for this release".to_owned()));
     }
     let of_ours = |key: &ObjectKey| key.namespace.as_deref() == Some(&context.namespace);
-    let kept: Vec<&Step> = plan.with(Action::Keep).filter(|step| of_ours(&step.key)).collect();
+    let kept: Vec<&Step> = plan
+        .with(Action::Keep)
+        .filter(|step| of_ours(&step.key))
+        .collect();
     if !kept.is_empty() {
         return Ok(Some(kept_in_words(&kept)));
     }
     if ours.keep_history {
         return Ok(Some("the history of the release is kept in it".to_owned()));
     }
-    let Everything { objects, unread } = context.cluster.list_everything(&context.namespace).await?;
+    let Everything { objects, unread } =
+        context.cluster.list_everything(&context.namespace).await?;
     let others = ours.tell_apart(&objects);
     Ok(if !others.is_empty() {
-        Some(format!("{} {} in it", named(&others), if others.len() == 1 { "is" } else { "are" }))
+        Some(format!(
+            "{} {} in it",
+            named(&others),
+            if others.len() == 1 { "is" } else { "are" }
+        ))
     } else if !unread.is_empty() {
         Some(format!(
             "whether it holds objects of others cannot be seen, because these kinds cannot be listed: {}",
@@ -125,7 +159,8 @@ pub(super) async fn why_it_stays(
     })
 }
 
-/// What is kept, by reason. Data stays because nothing else was asked for, so the flag that deletes it is named.
+/// What is kept, by reason. Data stays because nothing else was asked for, so the flag that deletes
+/// it is named.
 fn kept_in_words(kept: &[&Step]) -> String {
     let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for step in kept {
@@ -137,14 +172,23 @@ fn kept_in_words(kept: &[&Step]) -> String {
     }
     let reason = |(why, names): &(&str, Vec<String>)| {
         let verb = if names.len() == 1 { "is" } else { "are" };
-        let way = if matches!(*why, HOLDS_DATA | HOLDS_IDENTITY) { " (--delete-data deletes it)" } else { "" };
+        let way = if matches!(*why, HOLDS_DATA | HOLDS_IDENTITY) {
+            " (--delete-data deletes it)"
+        } else {
+            ""
+        };
         format!("{} {verb} kept: {why}{way}", named(names))
     };
     reasons.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 
 fn named(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len() {
         0..=NAMED => shown,
         many => format!("{shown} and {} more", many - NAMED),
@@ -177,7 +221,12 @@ mod tests {
             object("v1", "Event", "pod.1", None),
             object("events.k8s.io/v1", "Event", "pod.1", None),
             object("v1", "Endpoints", "peer0", None),
-            object("coordination.k8s.io/v1", "Lease", "kubectl-fabric.org1", None),
+            object(
+                "coordination.k8s.io/v1",
+                "Lease",
+                "kubectl-fabric.org1",
+                None,
+            ),
             json!({"apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": {"name": "pod"}}),
         ];
         assert_eq!(ours.tell_apart(&objects), Vec::<String>::new());
@@ -189,6 +238,14 @@ mod tests {
             object("v1", "Endpoints", "leader", None),
             object("example.com/v1", "Event", "theirs", None),
         ];
-        assert_eq!(ours.tell_apart(&others), ["ConfigMap default", "Pod static", "Endpoints leader", "Event theirs"]);
+        assert_eq!(
+            ours.tell_apart(&others),
+            [
+                "ConfigMap default",
+                "Pod static",
+                "Endpoints leader",
+                "Event theirs"
+            ]
+        );
     }
 }

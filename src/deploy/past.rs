@@ -6,7 +6,9 @@ use crate::fabric::guard::{self, Facts};
 use crate::manifest::claims::Set;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::mask::Masker;
-use crate::release::{Entry, LAST_REVISION, Record, Signature, Status, Summary, baseline, rollback_target};
+use crate::release::{
+    Entry, LAST_REVISION, Record, Signature, Status, Summary, baseline, rollback_target,
+};
 use crate::render::{self, Hashing};
 use crate::storage::{self, Restated};
 use crate::values::StoredSecrets;
@@ -17,42 +19,54 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Past {
     pub entries: Vec<Entry>,
-    /// Without its objects. What the operation starts from: the last deployed revision, or the newest when none is deployed.
+    /// Without its objects. What the operation starts from: the last deployed revision, or the
+    /// newest when none is deployed.
     pub baseline: Option<Record>,
-    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the attempts before it left, too.
+    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the
+    /// attempts before it left, too.
     pub attempt: Option<Record>,
-    /// Without its objects. The newest record that is verified, when neither of these two is: it tells what they may leave out.
+    /// Without its objects. The newest record that is verified, when neither of these two is: it
+    /// tells what they may leave out.
     pub verified: Option<Record>,
-    /// What the manifests of these records ran, by revision. They themselves are not kept: they are as large as the one that an operation
-    /// is about to make.
+    /// What the manifests of these records ran, by revision. They themselves are not kept: they are
+    /// as large as the one that an operation is about to make.
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
     /// The StatefulSets of these records; what both have, twice.
     pub sets: Vec<Set>,
     /// The key of the release's masks: the recorded one, or a new one for the first record.
     pub key: String,
-    /// Whether the key is recorded, or will be by this operation: what is rendered may depend on it.
+    /// Whether the key is recorded, or will be by this operation: what is rendered may depend on
+    /// it.
     pub keeps_key: bool,
     /// The hashes that the pods of workloads were given, of what they read.
     pub config_hashes: Arc<BTreeSet<(ObjectKey, String)>>,
     pub warnings: Vec<String>,
     /// Why there is no baseline although there is a revision for it.
     pub unreadable: Option<Error>,
-    /// Whether an uninstall has begun to delete the records: there is nothing to know from what is left of them.
+    /// Whether an uninstall has begun to delete the records: there is nothing to know from what is
+    /// left of them.
     pub is_purged: bool,
 }
 
 impl Past {
     /// What is known of the past without reading a record.
     pub fn of(entries: Vec<Entry>) -> Past {
-        Past { entries, ..Past::default() }
+        Past {
+            entries,
+            ..Past::default()
+        }
     }
 
     /// The records whose objects may still be there.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.verified.iter().chain(&self.baseline).chain(&self.attempt)
+        self.verified
+            .iter()
+            .chain(&self.baseline)
+            .chain(&self.attempt)
     }
 
-    /// Why the status of the newest record is not to be believed: it is not as this program wrote it, or nothing tells.
+    /// Why the status of the newest record is not to be believed: it is not as this program wrote
+    /// it, or nothing tells.
     pub fn doubt(&self, context: &Context<'_>) -> Option<Error> {
         match &self.baseline {
             None if self.unreadable.is_some() => Some(self.cannot_go_on(context)),
@@ -85,26 +99,37 @@ impl Past {
 
     /// Whether a record names this object, made or not.
     pub fn lists(&self, key: &ObjectKey) -> bool {
-        self.records().any(|record| record.inventory.iter().any(|item| item.key == *key))
+        self.records()
+            .any(|record| record.inventory.iter().any(|item| item.key == *key))
     }
 
     /// Whether a verified record says that the release made this object.
     pub fn made(&self, key: &ObjectKey) -> bool {
-        let verified = self.records().filter(|record| record.signature == Signature::Verified);
-        verified.flat_map(|record| &record.inventory).any(|item| item.key == *key && item.uid.is_some())
+        let verified = self
+            .records()
+            .filter(|record| record.signature == Signature::Verified);
+        verified
+            .flat_map(|record| &record.inventory)
+            .any(|item| item.key == *key && item.uid.is_some())
     }
 
     /// What was secret in them.
     pub fn secrets(&self) -> StoredSecrets {
         StoredSecrets {
-            paths: self.records().flat_map(|record| record.secret_paths.iter().cloned()).collect(),
+            paths: self
+                .records()
+                .flat_map(|record| record.secret_paths.iter().cloned())
+                .collect(),
             texts: self.records().flat_map(Masker::secrets_in).collect(),
         }
     }
 
     /// How what pods read is hashed.
     pub fn hashing(&self) -> Hashing {
-        Hashing::new(self.keeps_key.then_some(self.key.as_str()), self.config_hashes.clone())
+        Hashing::new(
+            self.keeps_key.then_some(self.key.as_str()),
+            self.config_hashes.clone(),
+        )
     }
 
     pub fn newest(&self) -> Option<u32> {
@@ -116,47 +141,91 @@ impl Past {
     }
 
     pub fn deployed(&self) -> Option<&Summary> {
-        self.entries.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed)
+        self.entries
+            .iter()
+            .rev()
+            .filter_map(Entry::summary)
+            .find(|summary| summary.status == Status::Deployed)
     }
 
     /// The key of the release's signatures: that of its newest record that is signed, or empty.
     pub fn signing_key(&self) -> &str {
-        self.records().map(|record| record.signing_key.as_str()).filter(|key| !key.is_empty()).last().unwrap_or_default()
+        self.records()
+            .map(|record| record.signing_key.as_str())
+            .filter(|key| !key.is_empty())
+            .last()
+            .unwrap_or_default()
     }
 
     /// A revision of this release, to change its status.
     pub fn restated<'a>(&'a self, context: &'a Context<'_>, revision: u32) -> Restated<'a> {
         let (namespace, release) = (context.namespace.as_str(), context.release.as_str());
-        Restated { namespace, release, revision, signing_key: self.signing_key() }
+        Restated {
+            namespace,
+            release,
+            revision,
+            signing_key: self.signing_key(),
+        }
     }
 
     /// What changes when another run wrote a record meanwhile.
     pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
-        self.entries.iter().map(|entry| (entry.revision(), entry.summary().map(|summary| summary.status))).collect()
+        self.entries
+            .iter()
+            .map(|entry| {
+                (
+                    entry.revision(),
+                    entry.summary().map(|summary| summary.status),
+                )
+            })
+            .collect()
     }
 
     /// The error for what needs the record that cannot be read, with the way back to one that can.
     pub fn cannot_go_on(&self, context: &Context<'_>) -> Error {
-        let error =
-            self.unreadable.clone().unwrap_or_else(|| Error::user(format!("no record of \"{}\" can be read", context.release)));
+        let error = self.unreadable.clone().unwrap_or_else(|| {
+            Error::user(format!("no record of \"{}\" can be read", context.release))
+        });
         let error = error.hint(format!("see `{}`", context.command("history")));
         match rollback_target(&self.entries) {
-            Some(revision) => error.hint(format!("`{} {revision}` goes back to an earlier one", context.command("rollback"))),
+            Some(revision) => error.hint(format!(
+                "`{} {revision}` goes back to an earlier one",
+                context.command("rollback")
+            )),
             None => error,
         }
     }
 
-    /// Reads the records that matter: two at most. `records` is whether the operation will write one.
+    /// Reads the records that matter: two at most. `records` is whether the operation will write
+    /// one.
     pub async fn read(context: &Context<'_>, records: bool) -> Result<Past> {
-        let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+        let (cluster, namespace, release) = (
+            context.cluster,
+            context.namespace.as_str(),
+            context.release.as_str(),
+        );
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
         let newest = past.newest();
         past.is_purged = storage::is_purged(cluster, namespace, release, &past.entries).await?;
-        let baseline = baseline(&past.entries).map(|summary| summary.revision).or(newest).filter(|_| !past.is_purged);
+        let baseline = baseline(&past.entries)
+            .map(|summary| summary.revision)
+            .or(newest)
+            .filter(|_| !past.is_purged);
         let newest = newest.filter(|_| !past.is_purged);
-        let matter: Vec<u32> = [baseline, newest.filter(|_| newest != baseline)].into_iter().flatten().collect();
-        let before: Vec<u32> = past.entries.iter().rev().filter_map(Entry::summary).map(|summary| summary.revision).collect();
-        let before = before.into_iter().filter(|revision| !matter.contains(revision));
+        let matter: Vec<u32> = [baseline, newest.filter(|_| newest != baseline)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let before: Vec<u32> = past
+            .entries
+            .iter()
+            .rev()
+            .filter_map(Entry::summary)
+            .map(|summary| summary.revision)
+            .collect();
+        let before = before
+            .into_iter()
+            .filter(|revision| !matter.contains(revision));
         let mut is_vouched = matter.is_empty();
         for revision in matter.iter().copied().chain(before) {
             let matters = matter.contains(&revision);
@@ -169,13 +238,17 @@ impl Past {
                 let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
                 nodes.extend(guard::nodes([&object], version.as_ref()));
                 sets.extend(Set::of(&object.key, &object.body));
-                hashes.extend(render::config_hash_of(&object).map(|hash| (object.key.clone(), hash.to_owned())));
+                hashes.extend(
+                    render::config_hash_of(&object)
+                        .map(|hash| (object.key.clone(), hash.to_owned())),
+                );
             };
             match storage::read_past(cluster, namespace, release, revision, take).await {
                 Ok(record) if !matters && record.signature != Signature::Verified => {}
                 Ok(record) => {
                     // A record of before signatures is the word of a user who may write Secrets.
-                    is_vouched |= matches!(record.signature, Signature::Verified | Signature::Unsigned);
+                    is_vouched |=
+                        matches!(record.signature, Signature::Verified | Signature::Unsigned);
                     past.warnings.extend(record.signature_warning());
                     past.nodes.insert(revision, nodes);
                     past.sets.extend(sets);
@@ -189,7 +262,9 @@ impl Past {
                 }
                 Err(error) if error.kind() == Kind::User && !matters => {}
                 Err(error) if error.kind() == Kind::User => {
-                    past.warnings.push(format!("{error}; what only this revision wrote is not cleaned up"));
+                    past.warnings.push(format!(
+                        "{error}; what only this revision wrote is not cleaned up"
+                    ));
                     if Some(revision) == baseline {
                         past.unreadable = Some(error);
                     }
@@ -197,7 +272,12 @@ impl Past {
                 Err(error) => return Err(error),
             }
         }
-        let recorded = past.records().map(|record| &record.mask_key).filter(|key| !key.is_empty()).last().cloned();
+        let recorded = past
+            .records()
+            .map(|record| &record.mask_key)
+            .filter(|key| !key.is_empty())
+            .last()
+            .cloned();
         past.keeps_key = records || recorded.is_some();
         past.key = recorded.map_or_else(storage::new_key, Ok)?;
         Ok(past)

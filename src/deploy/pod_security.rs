@@ -1,5 +1,6 @@
-//! The Pod Security level that the release's namespace enforces: as strict as the release's pods allow, in a namespace that was made for
-//! the release. Labels that somebody else set, or took away, are left as they are.
+//! The Pod Security level that the release's namespace enforces: as strict as the release's pods
+//! allow, in a namespace that was made for the release. Labels that somebody else set, or took
+//! away, are left as they are.
 
 use super::resolve::{Target, level_asked_for};
 use super::{Context, DryRun, Intent, Options, Past, Writer};
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 /// The annotation of a namespace that this program made, with the release that it made it for.
 pub(super) const CREATED_FOR: &str = "kubectl-fabric.io/created-for";
 
-/// Labels of the Pod Security admission controller: the first refuses pods, the second tells whoever applies a workload of such pods.
+/// Labels of the Pod Security admission controller: the first refuses pods, the second tells
+/// whoever applies a workload of such pods.
 pub(super) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const WARN: &str = "pod-security.kubernetes.io/warn";
 
@@ -52,8 +54,9 @@ impl Relabel {
         self.apply(writer.context, false).await
     }
 
-    /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of before, if not all were waited for, could
-    /// not be made anew; so then it is left to the next run.
+    /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of
+    /// before, if not all were waited for, could not be made anew; so then it is left to the next
+    /// run.
     pub(super) async fn tighten(&self, writer: &Writer<'_>) -> Result<()> {
         if self.to > self.from || !writer.options.wait {
             return Ok(());
@@ -67,14 +70,21 @@ impl Relabel {
 
     async fn apply(&self, context: &Context<'_>, dry_run: bool) -> Result<()> {
         let &Relabel { from, to, ref uid } = self;
-        let how = Apply { dry_run, expects: Expects::Uid(uid), ..Apply::default() };
+        let how = Apply {
+            dry_run,
+            expects: Expects::Uid(uid),
+            ..Apply::default()
+        };
         context.cluster.apply(&namespace(context, to), how).await.map_err(|error| {
             let what =
                 format!("namespace \"{}\" cannot be labelled anew, from Pod Security level {from} to {to}", context.namespace);
             Error::from(error).context(what).hint(by_hand(context, to))
         })?;
         if !dry_run {
-            context.step(&format!("namespace {}: Pod Security level {from} → {to}", context.namespace));
+            context.step(&format!(
+                "namespace {}: Pod Security level {from} → {to}",
+                context.namespace
+            ));
         }
         Ok(())
     }
@@ -88,11 +98,13 @@ pub(super) struct Wish<'a> {
     pub target: &'a Target,
 }
 
-/// Compares what the namespace enforces with what the pods need. A namespace without a level of its own is left without one.
+/// Compares what the namespace enforces with what the pods need. A namespace without a level of its
+/// own is left without one.
 ///
 /// # Errors
 ///
-/// The namespace is too strict, and not this release's to change; or only what stands in the cluster asks for a more permissive one.
+/// The namespace is too strict, and not this release's to change; or only what stands in the
+/// cluster asks for a more permissive one.
 pub(super) async fn settle(
     context: &Context<'_>,
     options: &Options,
@@ -101,11 +113,22 @@ pub(super) async fn settle(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Relabel>> {
     let needs = wish.target.manifest.pod_needs.as_slice();
-    let enforced = live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse);
+    let enforced = live["metadata"]["labels"][ENFORCE]
+        .as_str()
+        .and_then(Level::parse);
     let needed = pod_security::level(needs);
-    let Some(from) = enforced.filter(|enforced| *enforced != needed) else { return Ok(None) };
-    let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let relabel = Relabel { from, to: needed, uid };
+    let Some(from) = enforced.filter(|enforced| *enforced != needed) else {
+        return Ok(None);
+    };
+    let uid = live["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let relabel = Relabel {
+        from,
+        to: needed,
+        uid,
+    };
     let others = others(context, live).await?;
     match (others, needed > from) {
         (None, true) => {
@@ -144,32 +167,56 @@ async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
     if annotation(live, CREATED_FOR) != Some(context.release.as_str()) {
         return Ok(Some("it was not made for this release".to_owned()));
     }
-    let owned = owned_fields(live).is_some_and(|owned| !owned["f:metadata"]["f:labels"][format!("f:{ENFORCE}")].is_null());
+    let owned = owned_fields(live)
+        .is_some_and(|owned| !owned["f:metadata"]["f:labels"][format!("f:{ENFORCE}")].is_null());
     if !owned {
         return Ok(Some("its label was set by somebody else".to_owned()));
     }
     let entries = storage::list(context.cluster, Some(&context.namespace)).await?;
     let mut living = entries.iter().filter_map(|entry| match entry {
         Entry::Readable(summary) if summary.status == Status::Uninstalled => None,
-        Entry::Readable(Summary { release, .. }) | Entry::Unreadable { release, .. } => Some(release),
+        Entry::Readable(Summary { release, .. }) | Entry::Unreadable { release, .. } => {
+            Some(release)
+        }
     });
     let other = living.find(|release| *release != context.release.as_str());
     Ok(other.map(|other| format!("release \"{other}\" lives in it, too")))
 }
 
-/// The refusal of a level that only a record, a kept chart or stored values ask for: whoever may write in the namespace can write those, and
-/// is whom the level is to hold.
-async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relabel: &Relabel) -> Result<Option<Error>> {
-    let Some(stored) = wish.target.provenance.stored() else { return Ok(None) };
+/// The refusal of a level that only a record, a kept chart or stored values ask for: whoever may
+/// write in the namespace can write those, and is whom the level is to hold.
+async fn unasked(
+    context: &Context<'_>,
+    options: &Options,
+    wish: Wish<'_>,
+    relabel: &Relabel,
+) -> Result<Option<Error>> {
+    let Some(stored) = wish.target.provenance.stored() else {
+        return Ok(None);
+    };
     let &Relabel { from, to, .. } = relabel;
     let namespace = &context.namespace;
-    let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: namespace.clone() };
-    if is_allowed(&options.allow_outside, &key) || level_asked_for(context, wish.intent, wish.past).await? >= to {
+    let key = ObjectKey {
+        group: String::new(),
+        kind: "Namespace".into(),
+        namespace: None,
+        name: namespace.clone(),
+    };
+    if is_allowed(&options.allow_outside, &key)
+        || level_asked_for(context, wish.intent, wish.past).await? >= to
+    {
         return Ok(None);
     }
-    let needs = wish.target.manifest.pod_needs.iter().filter(|need| need.level > from);
+    let needs = wish
+        .target
+        .manifest
+        .pod_needs
+        .iter()
+        .filter(|need| need.level > from);
     let again = match wish.target.provenance.chart() {
-        Some(Origin::Stored) => "name the chart with --chart and say the values that need it on the command line, ",
+        Some(Origin::Stored) => {
+            "name the chart with --chart and say the values that need it on the command line, "
+        }
         Some(_) => "say the values that need it on the command line, ",
         None => "",
     };
@@ -188,25 +235,40 @@ async fn unasked(context: &Context<'_>, options: &Options, wish: Wish<'_>, relab
     ))
 }
 
-fn too_strict(context: &Context<'_>, &Relabel { from, to, .. }: &Relabel, needs: &[Need], whose: &str) -> Error {
+fn too_strict(
+    context: &Context<'_>,
+    &Relabel { from, to, .. }: &Relabel,
+    needs: &[Need],
+    whose: &str,
+) -> Error {
     let namespace = &context.namespace;
-    let places =
-        needs.iter().filter(|need| need.level > from).map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
+    let places = needs
+        .iter()
+        .filter(|need| need.level > from)
+        .map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
     Error::refused(format!(
         "namespace \"{namespace}\" allows Pod Security level {from}, and release \"{}\" needs {to}",
         context.release
     ))
     .at_all(places)
-    .why(format!("the cluster would refuse the pods; the namespace is labelled {ENFORCE}={from}, and {whose}"))
+    .why(format!(
+        "the cluster would refuse the pods; the namespace is labelled {ENFORCE}={from}, and {whose}"
+    ))
     .now("nothing was changed")
     .hint(format!("{}, or change what needs it", by_hand(context, to)))
 }
 
 pub(super) fn by_hand(context: &Context<'_>, level: Level) -> String {
-    format!("`kubectl label --overwrite namespace {} {ENFORCE}={level}` changes it", context.namespace)
+    format!(
+        "`kubectl label --overwrite namespace {} {ENFORCE}={level}` changes it",
+        context.namespace
+    )
 }
 
 /// What needs more than this level, a phrase each.
 fn told(needs: &[Need], than: Level) -> impl Iterator<Item = String> {
-    needs.iter().filter(move |need| need.level > than).map(|need| format!("{} ({})", need.key, need.why))
+    needs
+        .iter()
+        .filter(move |need| need.level > than)
+        .map(|need| format!("{} ({})", need.key, need.why))
 }

@@ -1,4 +1,5 @@
-//! A pod on trial: whether the release's namespace allows pods of a level, where its labels do not tell it.
+//! A pod on trial: whether the release's namespace allows pods of a level, where its labels do not
+//! tell it.
 
 use super::pod_security::{ENFORCE, by_hand};
 use super::settle::Manifest;
@@ -21,21 +22,45 @@ pub(super) enum Doubt {
 }
 
 pub(super) fn is_unlabelled(live: &Value) -> bool {
-    live["metadata"]["labels"][ENFORCE].as_str().and_then(Level::parse).is_none()
+    live["metadata"]["labels"][ENFORCE]
+        .as_str()
+        .and_then(Level::parse)
+        .is_none()
 }
 
-/// What the pods need by which this plan replaces others: were they forbidden, a member would be gone. A new pod that is forbidden is
-/// missing, and nothing else. Where only the cluster's default is in doubt, pods that run show what it allows.
+/// What the pods need by which this plan replaces others: were they forbidden, a member would be
+/// gone. A new pod that is forbidden is missing, and nothing else. Where only the cluster's default
+/// is in doubt, pods that run show what it allows.
 pub(super) fn at_stake(manifest: &Manifest, plan: &Plan, doubt: Doubt) -> Vec<Need> {
-    let replaced = plan.steps.iter().filter(|step| matches!(step.action, Action::Change | Action::Recreate));
-    let runs: BTreeMap<&ObjectKey, Level> =
-        replaced.map(|step| (&step.key, step.live.as_ref().map_or(Level::Restricted, pod_security::level_of))).collect();
-    let is_at_stake = |need: &&Need| runs.get(&need.key).is_some_and(|runs| doubt == Doubt::Unreadable || need.level > *runs);
-    manifest.pod_needs.iter().filter(is_at_stake).cloned().collect()
+    let replaced = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Change | Action::Recreate));
+    let runs: BTreeMap<&ObjectKey, Level> = replaced
+        .map(|step| {
+            (
+                &step.key,
+                step.live
+                    .as_ref()
+                    .map_or(Level::Restricted, pod_security::level_of),
+            )
+        })
+        .collect();
+    let is_at_stake = |need: &&Need| {
+        runs.get(&need.key)
+            .is_some_and(|runs| doubt == Doubt::Unreadable || need.level > *runs)
+    };
+    manifest
+        .pod_needs
+        .iter()
+        .filter(is_at_stake)
+        .cloned()
+        .collect()
 }
 
-/// Asks the server whether the namespace allows such pods, by the dry run of a pod that needs as much: labels do not tell it. Of a
-/// workload the server says nothing but warnings, by another label, and a member whose new pod is then forbidden is gone.
+/// Asks the server whether the namespace allows such pods, by the dry run of a pod that needs as
+/// much: labels do not tell it. Of a workload the server says nothing but warnings, by another
+/// label, and a member whose new pod is then forbidden is gone.
 ///
 /// # Errors
 ///
@@ -53,29 +78,58 @@ pub(super) async fn try_pod(
     }
     let namespace = &context.namespace;
     let probe = probe(namespace, needed);
-    let answer = match account::until_there(context, options, &probe, async || context.cluster.try_create(&probe).await).await? {
+    let answer = match account::until_there(context, options, &probe, async || {
+        context.cluster.try_create(&probe).await
+    })
+    .await?
+    {
         Ok(()) => return Ok(()),
         Err(error) if error.kind == ApiErrorKind::Forbidden => error,
         Err(error) => return Err(error.into()),
     };
-    let places = needs.iter().map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
+    let places = needs
+        .iter()
+        .map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
     let error = match answer.message.as_str() {
-        // The words of k8s.io/pod-security-admission, `admission.go`. There is no reason code for it.
+        // The words of k8s.io/pod-security-admission, `admission.go`. There is no reason code for
+        // it.
         message if message.contains("violates PodSecurity") => {
-            let what = format!("namespace \"{namespace}\" does not allow Pod Security level {needed}");
-            Error::refused(format!("{what}, which release \"{}\" needs", context.release))
-                .at_all(places)
-                .why(format!("the cluster would refuse the pods: {message}"))
-                .hint(format!("{}, or change what needs it", by_hand(context, needed)))
+            let what =
+                format!("namespace \"{namespace}\" does not allow Pod Security level {needed}");
+            Error::refused(format!(
+                "{what}, which release \"{}\" needs",
+                context.release
+            ))
+            .at_all(places)
+            .why(format!("the cluster would refuse the pods: {message}"))
+            .hint(format!(
+                "{}, or change what needs it",
+                by_hand(context, needed)
+            ))
         }
-        // Quotas are asked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`): the level is allowed.
-        message if message.contains("exceeded quota") || message.contains("failed quota") => return Ok(()),
+        // Quotas are asked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`): the
+        // level is allowed.
+        message if message.contains("exceeded quota") || message.contains("failed quota") => {
+            return Ok(());
+        }
         message => {
-            let why = answer.denial().map_or_else(|| message.to_owned(), |(why, _)| why);
-            let what = format!("it is not known whether namespace \"{namespace}\" allows Pod Security level {needed}");
-            let error = Error::refused(format!("{what}, which release \"{}\" needs", context.release)).at_all(places).why(why);
+            let why = answer
+                .denial()
+                .map_or_else(|| message.to_owned(), |(why, _)| why);
+            let what = format!(
+                "it is not known whether namespace \"{namespace}\" allows Pod Security level {needed}"
+            );
+            let error = Error::refused(format!(
+                "{what}, which release \"{}\" needs",
+                context.release
+            ))
+            .at_all(places)
+            .why(why);
             if doubt == Doubt::Unlabelled {
-                warnings.push(format!("{}: it has no label {ENFORCE}, and no pod could be tried in it", error.what()));
+                warnings.push(format!(
+                    "{}: it has no label {ENFORCE}, and no pod could be tried in it",
+                    error.what()
+                ));
                 return Ok(());
             }
             error
@@ -105,5 +159,7 @@ fn probe(namespace: &str, level: Level) -> Sealed {
             "containers": [{"name": "probe", "image": "registry.k8s.io/pause", "securityContext": context}],
         },
     });
-    Object::from_body(body, Source::default()).expect("a pod with a name").into()
+    Object::from_body(body, Source::default())
+        .expect("a pod with a name")
+        .into()
 }

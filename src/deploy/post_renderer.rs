@@ -1,4 +1,5 @@
-//! `--post-renderer`: a program of the user's that changes the rendered manifest before it is compared and applied, as in Helm 3.
+//! `--post-renderer`: a program of the user's that changes the rendered manifest before it is
+//! compared and applied, as in Helm 3.
 
 use crate::error::{Error, Result};
 use crate::manifest::{self, Object};
@@ -23,27 +24,45 @@ const MOST: usize = 64 << 20;
 const LAST_LINES: usize = 10;
 
 impl PostRenderer {
-    /// Runs it on the manifest of a chart. Dropped, it is ended. What it says of a failure is shown without these secrets and those in the
-    /// manifest.
+    /// Runs it on the manifest of a chart. Dropped, it is ended. What it says of a failure is shown
+    /// without these secrets and those in the manifest.
     ///
     /// # Errors
     ///
     /// It cannot be started, fails (with the last lines of its stderr), or prints nothing.
-    pub async fn run(&self, chart: &str, objects: &[Object], secrets: Vec<String>) -> Result<String> {
+    pub async fn run(
+        &self,
+        chart: &str,
+        objects: &[Object],
+        secrets: Vec<String>,
+    ) -> Result<String> {
         let program = &self.program;
-        let in_objects = objects.iter().flat_map(|object| Masker::secrets_of(&object.body, &mask::object_pointers(&object.body)));
+        let in_objects = objects.iter().flat_map(|object| {
+            Masker::secrets_of(&object.body, &mask::object_pointers(&object.body))
+        });
         // A new key: nobody can try out what a mask stands for.
-        let masker = Masker::new(storage::new_key()?.as_bytes(), secrets.into_iter().chain(in_objects));
+        let masker = Masker::new(
+            storage::new_key()?.as_bytes(),
+            secrets.into_iter().chain(in_objects),
+        );
         let manifest = manifest::to_yaml(chart, objects);
-        let failed = |what: String| Error::user(format!("the post-renderer \"{program}\" {what}")).now("nothing was changed");
+        let failed = |what: String| {
+            Error::user(format!("the post-renderer \"{program}\" {what}"))
+                .now("nothing was changed")
+        };
         let mut command = Command::new(program);
-        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| {
             let failed = failed(format!("cannot be started: {error}"));
             match error.kind() {
-                ErrorKind::NotFound if !program.contains(std::path::MAIN_SEPARATOR) => {
-                    failed.hint(format!("it is looked for in PATH; for a file here, write ./{program}"))
-                }
+                ErrorKind::NotFound if !program.contains(std::path::MAIN_SEPARATOR) => failed.hint(
+                    format!("it is looked for in PATH; for a file here, write ./{program}"),
+                ),
                 ErrorKind::PermissionDenied => failed.hint("it must be executable"),
                 _ => failed,
             }
@@ -62,17 +81,25 @@ impl PostRenderer {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = masker.text(&said).unwrap_or_else(|| said.into_owned());
             let lines: Vec<&str> = said.trim_end().lines().collect();
-            let last: Vec<String> =
-                lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| format!("     | {line}")).collect();
+            let last: Vec<String> = lines[lines.len().saturating_sub(LAST_LINES)..]
+                .iter()
+                .map(|line| format!("     | {line}"))
+                .collect();
             let error = failed(format!("failed ({})", output.status));
-            return Err(if last.is_empty() { error } else { error.why(format!("it said last:\n{}", last.join("\n"))) });
+            return Err(if last.is_empty() {
+                error
+            } else {
+                error.why(format!("it said last:\n{}", last.join("\n")))
+            });
         }
         if output.stdout.len() > MOST {
             return Err(failed(format!("printed more than {} MiB", MOST >> 20)));
         }
-        let text = String::from_utf8(output.stdout).map_err(|_| failed("printed what is not UTF-8".to_owned()))?;
+        let text = String::from_utf8(output.stdout)
+            .map_err(|_| failed("printed what is not UTF-8".to_owned()))?;
         match text.trim().is_empty() {
-            true => Err(failed("printed nothing".to_owned()).hint("it is to print the whole manifest, changed or not")),
+            true => Err(failed("printed nothing".to_owned())
+                .hint("it is to print the whole manifest, changed or not")),
             false => Ok(text),
         }
     }

@@ -3,20 +3,22 @@
 use crate::cluster::Cluster;
 use crate::plan::mask::Masker;
 
-/// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or as JSON.
+/// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or
+/// as JSON.
 pub trait Progress: Send + Sync {
     fn event(&self, event: &Event);
 }
 
-/// Passes on what the server has warned of since the last time: before the first write and before each wait, which may be in vain for that
-/// very reason.
+/// Passes on what the server has warned of since the last time: before the first write and before
+/// each wait, which may be in vain for that very reason.
 pub(super) fn pass_on_warnings(cluster: &Cluster, progress: &dyn Progress) {
     for message in cluster.take_warnings() {
         progress.event(&Event::Warning { message });
     }
 }
 
-/// Hides secrets in what an operation tells: reasons repeat what the server and the logs of containers say.
+/// Hides secrets in what an operation tells: reasons repeat what the server and the logs of
+/// containers say.
 pub(super) struct Masked<'a> {
     pub inner: &'a dyn Progress,
     pub masker: Masker,
@@ -25,14 +27,23 @@ pub(super) struct Masked<'a> {
 impl Progress for Masked<'_> {
     fn event(&self, event: &Event) {
         let text = match event {
-            Event::Waiting { reason: text, .. } | Event::Warning { message: text } | Event::Step { message: text } => text,
-            Event::Planned { .. } | Event::Applied { .. } | Event::WaitOver | Event::Hook { .. } => {
+            Event::Waiting { reason: text, .. }
+            | Event::Warning { message: text }
+            | Event::Step { message: text } => text,
+            Event::Planned { .. }
+            | Event::Applied { .. }
+            | Event::WaitOver
+            | Event::Hook { .. } => {
                 return self.inner.event(event);
             }
         };
-        let Some(masked) = self.masker.text(text) else { return self.inner.event(event) };
+        let Some(masked) = self.masker.text(text) else {
+            return self.inner.event(event);
+        };
         let mut event = event.clone();
-        if let Event::Waiting { reason: text, .. } | Event::Warning { message: text } | Event::Step { message: text } = &mut event
+        if let Event::Waiting { reason: text, .. }
+        | Event::Warning { message: text }
+        | Event::Step { message: text } = &mut event
         {
             *text = masked;
         }
@@ -61,7 +72,8 @@ pub enum Event {
     Waiting {
         object: String,
         ready: bool,
-        /// Whether the reason is something that went wrong with a pod, rather than something not done yet.
+        /// Whether the reason is something that went wrong with a pod, rather than something not
+        /// done yet.
         trouble: bool,
         reason: String,
         done: usize,

@@ -1,8 +1,9 @@
 //! Asks the orderers of a rollout group whether the consensus groups of their channels are whole.
 //!
-//! A pod is Ready before its orderer's Raft group has it back ([`crate::fabric::quorum`]). So readiness says whether a node runs, and
-//! the orderers' metrics say whether another one may be touched. They are read through the API server, and where they cannot be, the
-//! rollout relies on readiness alone, and says so once.
+//! A pod is Ready before its orderer's Raft group has it back ([`crate::fabric::quorum`]). So
+//! readiness says whether a node runs, and the orderers' metrics say whether another one may be
+//! touched. They are read through the API server, and where they cannot be, the rollout relies on
+//! readiness alone, and says so once.
 
 use super::Context;
 use super::wait::{Awaited, Monitor};
@@ -21,7 +22,8 @@ use std::time::Duration;
 const ANSWER: Duration = Duration::from_secs(3);
 /// How often orderers are asked that have never answered, before readiness has to do.
 const TRIES: u32 = 3;
-/// Between two rounds of questions. A leader sends its count to its followers every four ticks: 2 s, as a channel has them by default.
+/// Between two rounds of questions. A leader sends its count to its followers every four ticks: 2
+/// s, as a channel has them by default.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// The orderers of one rollout group. There are none in a group of other nodes.
@@ -63,14 +65,22 @@ impl Quorum {
         let mut leaving = Vec::new();
         for (step, awaited, may_be_down) in members {
             let wanted = step.wanted.as_ref().map(|wanted| wanted.body());
-            let mut ports: Vec<u64> =
-                [step.live.as_ref(), wanted.as_ref()].into_iter().flatten().filter_map(operations_port).collect();
+            let mut ports: Vec<u64> = [step.live.as_ref(), wanted.as_ref()]
+                .into_iter()
+                .flatten()
+                .filter_map(operations_port)
+                .collect();
             ports.dedup();
             match wanted {
-                // Of one that leaves there is no more to see than that it does: it listens where the others do.
+                // Of one that leaves there is no more to see than that it does: it listens where
+                // the others do.
                 None => leaving.push((awaited, may_be_down)),
                 Some(_) if ports.is_empty() => {}
-                Some(_) => orderers.push(Orderer { awaited: awaited.clone(), ports, may_be_down }),
+                Some(_) => orderers.push(Orderer {
+                    awaited: awaited.clone(),
+                    ports,
+                    may_be_down,
+                }),
             }
         }
         if let Some(ports) = orderers.first().map(|orderer| orderer.ports.clone()) {
@@ -81,7 +91,10 @@ impl Quorum {
                 may_be_down,
             }));
         }
-        Quorum { orderers, ..Quorum::default() }
+        Quorum {
+            orderers,
+            ..Quorum::default()
+        }
     }
 
     /// Asks a member no more.
@@ -90,14 +103,23 @@ impl Quorum {
     }
 
     /// Asks all of them. One that does not answer is missing, unless none has ever answered.
-    pub async fn ask(&mut self, context: &Context<'_>, monitor: &Monitor<'_>, unwatched: &BTreeSet<String>) -> Answer {
-        let whole = || Answer::Whole { leaders: BTreeSet::new() };
+    pub async fn ask(
+        &mut self,
+        context: &Context<'_>,
+        monitor: &Monitor<'_>,
+        unwatched: &BTreeSet<String>,
+    ) -> Answer {
+        let whole = || Answer::Whole {
+            leaders: BTreeSet::new(),
+        };
         if self.given_up || self.orderers.is_empty() {
             return whole();
         }
         let mut answers = self.round(context.cluster, monitor).await;
         for _ in 1..TRIES {
-            let may_answer = answers.iter().all(|(_, answer)| answer.as_ref().is_err_and(|unheard| !unheard.is_final));
+            let may_answer = answers
+                .iter()
+                .all(|(_, answer)| answer.as_ref().is_err_and(|unheard| !unheard.is_final));
             if self.heard || !may_answer || *context.interrupted.borrow() {
                 break;
             }
@@ -105,8 +127,13 @@ impl Quorum {
             answers = self.round(context.cluster, monitor).await;
         }
         let silence = match answers.iter().find_map(|(_, answer)| answer.as_ref().err()) {
-            Some(unheard) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => Some(unheard.why.clone()),
-            _ if answers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) => {
+            Some(unheard) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => {
+                Some(unheard.why.clone())
+            }
+            _ if answers
+                .iter()
+                .any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) =>
+            {
                 Some("on Kafka they do not tell of their group".to_owned())
             }
             _ => None,
@@ -132,18 +159,36 @@ impl Quorum {
                     if report.is_alone() {
                         alone.insert(key.clone());
                     }
-                    self.served.entry(key.name.clone()).or_default().extend(report.channels().map(str::to_owned));
+                    self.served
+                        .entry(key.name.clone())
+                        .or_default()
+                        .extend(report.channels().map(str::to_owned));
                     reports.insert(key.name, report);
                 }
                 Err(Unheard { why, .. }) => {
-                    missing.push(Missing { orderer: key.name.clone(), channel: String::new(), why });
+                    missing.push(Missing {
+                        orderer: key.name.clone(),
+                        channel: String::new(),
+                        why,
+                    });
                     alone.insert(key);
                 }
             }
         }
-        let excused: u64 = self.orderers.iter().filter(|orderer| orderer.may_be_down).map(|_| 1).sum();
+        let excused: u64 = self
+            .orderers
+            .iter()
+            .filter(|orderer| orderer.may_be_down)
+            .map(|_| 1)
+            .sum();
         let reached = std::mem::take(&mut self.reached);
-        missing.extend(quorum::missing(&reports, &self.served, &reached, excused, unwatched));
+        missing.extend(quorum::missing(
+            &reports,
+            &self.served,
+            &reached,
+            excused,
+            unwatched,
+        ));
         if missing.is_empty() {
             return Answer::Whole { leaders };
         }
@@ -151,31 +196,55 @@ impl Quorum {
         match alone.pop_first().filter(|_| alone.is_empty()) {
             Some(one) => {
                 reports.remove(&one.name);
-                let others = quorum::missing(&reports, &self.served, &reached, excused + 1, unwatched);
-                if others.is_empty() { Answer::Alone(one, missing) } else { Answer::Missing(missing) }
+                let others =
+                    quorum::missing(&reports, &self.served, &reached, excused + 1, unwatched);
+                if others.is_empty() {
+                    Answer::Alone(one, missing)
+                } else {
+                    Answer::Missing(missing)
+                }
             }
             None => Answer::Missing(missing),
         }
     }
 
-    async fn round(&self, cluster: &Cluster, monitor: &Monitor<'_>) -> Vec<(ObjectKey, Result<Report, Unheard>)> {
-        let asked = self.orderers.iter().filter(|orderer| !orderer.may_be_down && monitor.is_there(&orderer.awaited));
+    async fn round(
+        &self,
+        cluster: &Cluster,
+        monitor: &Monitor<'_>,
+    ) -> Vec<(ObjectKey, Result<Report, Unheard>)> {
+        let asked = self
+            .orderers
+            .iter()
+            .filter(|orderer| !orderer.may_be_down && monitor.is_there(&orderer.awaited));
         let questions = asked.flat_map(|orderer| {
             let key = &orderer.awaited.key;
             let pods = monitor.pod_names(&orderer.awaited);
-            pods.into_iter().map(move |pod| async move { (key.clone(), ask(cluster, key, &pod, &orderer.ports).await) })
+            pods.into_iter().map(move |pod| async move {
+                (key.clone(), ask(cluster, key, &pod, &orderer.ports).await)
+            })
         });
         join_all(questions).await
     }
 }
 
-/// Where the operations service of an orderer listens, as its workload says; `None` for what is no orderer.
+/// Where the operations service of an orderer listens, as its workload says; `None` for what is no
+/// orderer.
 fn operations_port(body: &Value) -> Option<u64> {
     let object = Object::from_body(body.clone(), Source::default())?;
-    let is_orderer = guard::nodes([&object], None).iter().any(|node| node.programs.contains_key(&Component::Orderer));
-    let containers = body.pointer("/spec/template/spec/containers").and_then(Value::as_array).filter(|_| is_orderer)?;
-    let ports = containers.iter().flat_map(|container| container["ports"].as_array().into_iter().flatten());
-    ports.filter(|port| port["name"] == "operations").find_map(|port| port["containerPort"].as_u64())
+    let is_orderer = guard::nodes([&object], None)
+        .iter()
+        .any(|node| node.programs.contains_key(&Component::Orderer));
+    let containers = body
+        .pointer("/spec/template/spec/containers")
+        .and_then(Value::as_array)
+        .filter(|_| is_orderer)?;
+    let ports = containers
+        .iter()
+        .flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    ports
+        .filter(|port| port["name"] == "operations")
+        .find_map(|port| port["containerPort"].as_u64())
 }
 
 /// Why an orderer's metrics cannot be read.
@@ -186,23 +255,41 @@ struct Unheard {
     is_final: bool,
 }
 
-async fn ask(cluster: &Cluster, key: &ObjectKey, pod: &str, ports: &[u64]) -> Result<Report, Unheard> {
+async fn ask(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    pod: &str,
+    ports: &[u64],
+) -> Result<Report, Unheard> {
     let namespace = key.namespace.as_deref().unwrap_or_default();
     let mut unheard = Unheard::default();
     for port in ports {
-        let answer = tokio::time::timeout(ANSWER, cluster.ask_pod(namespace, pod, *port, "metrics")).await;
+        let answer =
+            tokio::time::timeout(ANSWER, cluster.ask_pod(namespace, pod, *port, "metrics")).await;
         unheard = match answer {
             Ok(Ok(text)) => return Ok(Report::parse(&text)),
             Ok(Err(error)) => match error.denial() {
-                Some((why, _)) => return Err(Unheard { why, is_final: true }),
+                Some((why, _)) => {
+                    return Err(Unheard {
+                        why,
+                        is_final: true,
+                    });
+                }
                 None => Unheard {
-                    why: format!("pod {pod} does not give its metrics on port {port}: {}", error.message),
+                    why: format!(
+                        "pod {pod} does not give its metrics on port {port}: {}",
+                        error.message
+                    ),
                     is_final: error.kind == ApiErrorKind::NotFound,
                 },
             },
-            Err(_) => {
-                Unheard { why: format!("pod {pod} did not answer within {} s on port {port}", ANSWER.as_secs()), is_final: false }
-            }
+            Err(_) => Unheard {
+                why: format!(
+                    "pod {pod} did not answer within {} s on port {port}",
+                    ANSWER.as_secs()
+                ),
+                is_final: false,
+            },
         };
     }
     Err(unheard)
@@ -223,7 +310,11 @@ pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
         "" => Place::new(it.orderer.clone()).note(it.why.clone()),
         channel => Place::new(it.orderer.clone()).note(format!("channel {channel}: {}", it.why)),
     });
-    let channels: BTreeSet<&str> = missing.iter().map(|it| it.channel.as_str()).filter(|channel| !channel.is_empty()).collect();
+    let channels: BTreeSet<&str> = missing
+        .iter()
+        .map(|it| it.channel.as_str())
+        .filter(|channel| !channel.is_empty())
+        .collect();
     let error = Error::not_ready(format!(
         "the rollout of group \"{group}\" has stopped: a channel has not had all its consenters for {timeout}"
     ))
@@ -233,7 +324,10 @@ pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
     match channels.is_empty() {
         true => error,
         false => {
-            let flags: Vec<String> = channels.iter().map(|channel| format!("--allow-down Channel/{channel}")).collect();
+            let flags: Vec<String> = channels
+                .iter()
+                .map(|channel| format!("--allow-down Channel/{channel}"))
+                .collect();
             error.hint(format!(
                 "only if the channel can spare one more consenter while each orderer restarts, go on without asking about it: `{}`",
                 flags.join(" ")

@@ -1,6 +1,9 @@
 //! After a failure: runs that died, attempts that are cleaned up or undone.
 
-use super::{Context, Intent, Lock, Operation, Options, Outcome, Past, Writer, capitalized, locked, prepare, wait};
+use super::{
+    Context, Intent, Lock, Operation, Options, Outcome, Past, Writer, capitalized, locked, prepare,
+    wait,
+};
 use crate::cluster::{ApiErrorKind, Delete};
 use crate::error::{Error, Result};
 use crate::plan::Step;
@@ -10,51 +13,87 @@ use std::cell::Cell;
 
 /// We hold the lock, so whatever is still pending was interrupted.
 pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
-    for summary in past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status.is_pending()) {
+    for summary in past
+        .entries
+        .iter()
+        .filter_map(Entry::summary)
+        .filter(|summary| summary.status.is_pending())
+    {
         let description = match operation_of(summary.status) {
             Some(operation) => interrupted(operation, &summary.release),
             None => format!("interrupted ({})", summary.status),
         };
         let interrupted = past.restated(context, summary.revision);
-        storage::set_status(context.cluster, interrupted, Status::Failed, Some(&description)).await?;
-        context.step(&format!("revision {} was interrupted ({}); it is recorded as failed", summary.revision, summary.status));
+        storage::set_status(
+            context.cluster,
+            interrupted,
+            Status::Failed,
+            Some(&description),
+        )
+        .await?;
+        context.step(&format!(
+            "revision {} was interrupted ({}); it is recorded as failed",
+            summary.revision, summary.status
+        ));
     }
     Ok(())
 }
 
 /// What the history says of a run that did not come to its end. The revision's own time says when.
 pub(super) fn interrupted(operation: Operation, release: &str) -> String {
-    format!("{} \"{release}\" was interrupted", capitalized(operation.word()))
+    format!(
+        "{} \"{release}\" was interrupted",
+        capitalized(operation.word())
+    )
 }
 
 /// The operation that leaves a revision in this state.
 fn operation_of(status: Status) -> Option<Operation> {
-    [Operation::Install, Operation::Upgrade, Operation::Rollback, Operation::Uninstall]
-        .into_iter()
-        .find(|operation| operation.pending() == status)
+    [
+        Operation::Install,
+        Operation::Upgrade,
+        Operation::Rollback,
+        Operation::Uninstall,
+    ]
+    .into_iter()
+    .find(|operation| operation.pending() == status)
 }
 
 /// `--cleanup-on-fail`: the objects that this attempt created go, each by its UID.
 pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
     let context = writer.context;
     for (step, uid) in created {
-        if writer.check().is_err() || matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
+        if writer.check().is_err()
+            || matches!(
+                step.key.kind.as_str(),
+                "PersistentVolumeClaim" | "PersistentVolume" | "Namespace"
+            )
         {
             continue;
         }
-        let how = Delete { uid: Some(uid.clone()), ..Delete::default() };
-        match context.cluster.delete(&step.api_version, &step.key, how).await {
+        let how = Delete {
+            uid: Some(uid.clone()),
+            ..Delete::default()
+        };
+        match context
+            .cluster
+            .delete(&step.api_version, &step.key, how)
+            .await
+        {
             // With another UID it is not what this attempt created.
             Err(left) if left.kind != ApiErrorKind::Replaced => {
-                context.warn(&format!("{} could not be cleaned up: {}", step.key, left.message));
+                context.warn(&format!(
+                    "{} could not be cleaned up: {}",
+                    step.key, left.message
+                ));
             }
             _ => {}
         }
     }
 }
 
-/// `--rollback-on-failure`: back to the revision before, or away with a first install. Under the lock of the operation that failed, so that
-/// no other run's work is undone.
+/// `--rollback-on-failure`: back to the revision before, or away with a first install. Under the
+/// lock of the operation that failed, so that no other run's work is undone.
 pub(super) async fn undo(
     context: &Context<'_>,
     intent: &Intent,
@@ -63,28 +102,55 @@ pub(super) async fn undo(
     user: &str,
     error: Error,
 ) -> Result<Outcome> {
-    let history = match storage::history(context.cluster, &context.namespace, context.release.as_str()).await {
+    let history = match storage::history(
+        context.cluster,
+        &context.namespace,
+        context.release.as_str(),
+    )
+    .await
+    {
         Ok(history) => history,
-        Err(worse) => return Err(error.why(format!("it could not be undone either: {}", worse.what()))),
+        Err(worse) => {
+            return Err(error.why(format!("it could not be undone either: {}", worse.what())));
+        }
     };
-    let failed = history.last().and_then(Entry::summary).is_some_and(|summary| summary.status == Status::Failed);
+    let failed = history
+        .last()
+        .and_then(Entry::summary)
+        .is_some_and(|summary| summary.status == Status::Failed);
     let deploys = matches!(intent, Intent::Install(_) | Intent::Upgrade { .. });
     if !failed || !deploys {
         return Err(error);
     }
-    let deployed = history.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed);
+    let deployed = history
+        .iter()
+        .rev()
+        .filter_map(Entry::summary)
+        .find(|summary| summary.status == Status::Deployed);
     let (intent, done) = match deployed {
         Some(summary) => (
-            Intent::Rollback { revision: Some(summary.revision) },
+            Intent::Rollback {
+                revision: Some(summary.revision),
+            },
             format!("it was rolled back to revision {}", summary.revision),
         ),
         None => {
-            let intent = Intent::Uninstall { keep_history: false, delete_data: false, delete_namespace: false };
-            (intent, "it was uninstalled again; identities and volumes stay".to_owned())
+            let intent = Intent::Uninstall {
+                keep_history: false,
+                delete_data: false,
+                delete_namespace: false,
+            };
+            (
+                intent,
+                "it was uninstalled again; identities and volumes stay".to_owned(),
+            )
         }
     };
     context.step("the operation failed and is undone");
-    let options = Options { rollback_on_failure: false, ..options.clone() };
+    let options = Options {
+        rollback_on_failure: false,
+        ..options.clone()
+    };
     let (made, mut stop) = (Cell::new(false), context.interrupted.clone());
     let undone = async {
         let prepared = tokio::select! {

@@ -1,4 +1,5 @@
-//! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads from the cluster, writes nothing.
+//! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads
+//! from the cluster, writes nothing.
 
 use super::identities::{self, plan_identities};
 use super::lookup::render_chart;
@@ -16,7 +17,9 @@ use crate::manifest::Object;
 use crate::manifest::pod_security::{self, Level};
 use crate::plan::confine::{ManifestOrigin, Provenance, ValuesOrigin};
 use crate::plan::mask::Masker;
-use crate::release::{ChartReference, Entry, Record, Signature, Status, Summary, command, rollback_target};
+use crate::release::{
+    ChartReference, Entry, Record, Signature, Status, Summary, command, rollback_target,
+};
 use crate::render::{self, Hashing};
 use crate::storage;
 use crate::values::{self, Origin, Values};
@@ -49,24 +52,42 @@ pub struct Target {
 }
 
 impl Target {
-    /// Hides the secrets of this revision, and of those before it: what they kept secret may still be live.
+    /// Hides the secrets of this revision, and of those before it: what they kept secret may still
+    /// be live.
     pub fn masker(&self, past: &Past) -> Masker {
-        let own = [&self.computed_values, &self.user_values].map(|tree| Masker::secrets_of(tree, &self.secret_paths)).concat();
-        Masker::new(past.key.as_bytes(), own.into_iter().chain(past.secrets().texts))
+        let own = [&self.computed_values, &self.user_values]
+            .map(|tree| Masker::secrets_of(tree, &self.secret_paths))
+            .concat();
+        Masker::new(
+            past.key.as_bytes(),
+            own.into_iter().chain(past.secrets().texts),
+        )
     }
 
-    /// For an uninstall of what has no objects: only records, parts of them or a lock are left to be deleted.
+    /// For an uninstall of what has no objects: only records, parts of them or a lock are left to
+    /// be deleted.
     fn of_nothing(past: &Past) -> Target {
         let newest = past.entries.last().and_then(Entry::summary);
         let text = |of: fn(&Summary) -> &String| newest.map(of).cloned().unwrap_or_default();
-        let (name, version) = (text(|summary| &summary.chart), text(|summary| &summary.chart_version));
+        let (name, version) = (
+            text(|summary| &summary.chart),
+            text(|summary| &summary.chart_version),
+        );
         Target {
             operation: Operation::Uninstall,
             provenance: Provenance {
-                manifest: ManifestOrigin::Recorded { revision: newest.map_or(0, |summary| summary.revision) },
+                manifest: ManifestOrigin::Recorded {
+                    revision: newest.map_or(0, |summary| summary.revision),
+                },
                 signature: Signature::Unchecked,
             },
-            chart: ChartReference { name, version, digest: String::new(), embedded: false, post_renderer: None },
+            chart: ChartReference {
+                name,
+                version,
+                digest: String::new(),
+                embedded: false,
+                post_renderer: None,
+            },
             keep_chart: None,
             app_version: text(|summary| &summary.app_version),
             user_values: Value::Null,
@@ -80,7 +101,9 @@ impl Target {
             rollback_to: None,
             warnings: Vec::new(),
             changed_values: Vec::new(),
-            labels: newest.map(|summary| summary.labels.clone()).unwrap_or_default(),
+            labels: newest
+                .map(|summary| summary.labels.clone())
+                .unwrap_or_default(),
         }
     }
 }
@@ -92,19 +115,30 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
         Intent::Install(wanted) => {
             if let Some(deployed) = past.deployed() {
                 return Err(Error::user(format!("release \"{release}\" exists already"))
-                    .why(format!("revision {} of {} {} is deployed", deployed.revision, deployed.chart, deployed.chart_version))
+                    .why(format!(
+                        "revision {} of {} {} is deployed",
+                        deployed.revision, deployed.chart, deployed.chart_version
+                    ))
                     .now("nothing was changed")
                     .hint(format!("change it with `{}`", context.command("upgrade"))));
             }
             let unreadable = past.newest().is_some() && past.newest_status().is_none();
-            if let Some(doubt) = past.doubt(context).or_else(|| unreadable.then(|| past.cannot_go_on(context))) {
-                return Err(doubt.why("whether the release is there is known from its records only").hint(sound_record(context)));
+            if let Some(doubt) = past
+                .doubt(context)
+                .or_else(|| unreadable.then(|| past.cannot_go_on(context)))
+            {
+                return Err(doubt
+                    .why("whether the release is there is known from its records only")
+                    .hint(sound_record(context)));
             }
             render_target(context, Operation::Install, wanted, past).await
         }
         Intent::Upgrade { wanted, install } => {
-            let gone =
-                past.deployed().is_none() && matches!(past.newest_status(), Some(Status::Uninstalled | Status::Uninstalling));
+            let gone = past.deployed().is_none()
+                && matches!(
+                    past.newest_status(),
+                    Some(Status::Uninstalled | Status::Uninstalling)
+                );
             // Every user with the right to write ConfigMaps can write a status.
             let doubt = past.doubt(context).filter(|_| gone);
             if let Some(doubt) = doubt.filter(|_| wanted.reuse != Reuse::Reset) {
@@ -114,12 +148,21 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             }
             let gone = gone && past.doubt(context).is_none();
             match (past.newest(), install) {
-                (None, false) => Err(storage::unknown_release(context.cluster, &context.namespace, release)
-                    .await
-                    .hint(format!("`{}` makes it; `upgrade --install` does either", context.command("install")))),
+                (None, false) => {
+                    Err(
+                        storage::unknown_release(context.cluster, &context.namespace, release)
+                            .await
+                            .hint(format!(
+                                "`{}` makes it; `upgrade --install` does either",
+                                context.command("install")
+                            )),
+                    )
+                }
                 (Some(_), false) if gone => Err(uninstalled(context)),
                 (None, true) => render_target(context, Operation::Install, wanted, past).await,
-                (Some(_), true) if gone => render_target(context, Operation::Install, wanted, past).await,
+                (Some(_), true) if gone => {
+                    render_target(context, Operation::Install, wanted, past).await
+                }
                 _ => render_target(context, Operation::Upgrade, wanted, past).await,
             }
         }
@@ -128,7 +171,14 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             let Some(newest) = past.baseline.as_ref() else {
                 return Err(match past.newest() {
                     Some(_) if past.is_purged => return Ok(Target::of_nothing(past)),
-                    None if super::is_known(context.cluster, &context.namespace, release, *delete_data).await? => {
+                    None if super::is_known(
+                        context.cluster,
+                        &context.namespace,
+                        release,
+                        *delete_data,
+                    )
+                    .await? =>
+                    {
                         return Ok(Target::of_nothing(past));
                     }
                     None => not_found(context.cluster, &context.namespace, release).await,
@@ -139,7 +189,10 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                         .hint(forget(context, past)),
                 });
             };
-            if newest.lacks_secrets() && past.verified.is_none() && past.attempt.as_ref().is_none_or(Record::lacks_secrets) {
+            if newest.lacks_secrets()
+                && past.verified.is_none()
+                && past.attempt.as_ref().is_none_or(Record::lacks_secrets)
+            {
                 return Err(storage::unverified(newest)
                     .why("what the release consists of is known from its records only, and no other is verified")
                     .hint(format!("{}; then uninstall it", sound_record(context)))
@@ -154,7 +207,13 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 user_values: newest.user_values.clone(),
                 computed_values: newest.computed_values.clone(),
                 secret_paths: newest.secret_paths.clone(),
-                manifest: Manifest::of(context, &Terms::recorded(context, &newest.guard), [], newest.hooks.clone()).await?,
+                manifest: Manifest::of(
+                    context,
+                    &Terms::recorded(context, &newest.guard),
+                    [],
+                    newest.hooks.clone(),
+                )
+                .await?,
                 notes: String::new(),
                 guard: newest.guard.clone(),
                 identities: identity::Plan::default(),
@@ -170,13 +229,19 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
 
 /// The way out where no record can be believed.
 fn sound_record(context: &Context<'_>) -> String {
-    format!("`{} --reset-values` with the chart and all values writes a sound record", context.command("upgrade"))
+    format!(
+        "`{} --reset-values` with the chart and all values writes a sound record",
+        context.command("upgrade")
+    )
 }
 
 /// The way out where only records are left.
 fn forget(context: &Context<'_>, past: &Past) -> String {
     let record = storage::record_name(context.release.as_str(), past.newest().unwrap_or_default());
-    format!("if nothing is left of the release but its records: `kubectl delete configmap {record} -n {}`", context.namespace)
+    format!(
+        "if nothing is left of the release but its records: `kubectl delete configmap {record} -n {}`",
+        context.namespace
+    )
 }
 
 /// The error for a release that is not there; it may have left data.
@@ -186,7 +251,10 @@ pub async fn not_found(cluster: &Cluster, namespace: &str, release: &str) -> Err
     match super::kept::is_left(cluster, namespace, release).await {
         Ok(true) => error
             .why("it is uninstalled, and its volumes and identities are still there")
-            .hint(format!("`{} --delete-data` deletes them", command("uninstall", release, namespace))),
+            .hint(format!(
+                "`{} --delete-data` deletes them",
+                command("uninstall", release, namespace)
+            )),
         _ => error,
     }
 }
@@ -197,9 +265,15 @@ fn uninstalled(context: &Context<'_>) -> Error {
 }
 
 /// A recorded manifest, to be applied again: it is not rendered anew.
-async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Past) -> Result<Target> {
+async fn recorded_target(
+    context: &Context<'_>,
+    revision: Option<u32>,
+    past: &Past,
+) -> Result<Target> {
     let (release, namespace) = (context.release.as_str(), context.namespace.as_str());
-    let Some(newest) = past.newest() else { return Err(storage::unknown_release(context.cluster, namespace, release).await) };
+    let Some(newest) = past.newest() else {
+        return Err(storage::unknown_release(context.cluster, namespace, release).await);
+    };
     if past.is_purged {
         return Err(uninstalled(context).why("an uninstall has begun to delete its records"));
     }
@@ -208,18 +282,26 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
         Some(revision) => revision,
         None => rollback_target(&past.entries).ok_or_else(|| {
             if let Some(doubt) = past.doubt(context) {
-                return doubt.why("which revisions were deployed is known from the records only").hint(sound_record(context));
+                return doubt
+                    .why("which revisions were deployed is known from the records only")
+                    .hint(sound_record(context));
             }
-            Error::user(format!("release \"{release}\" has no revision to go back to"))
-                .why(format!("no revision before {newest} was ever deployed"))
-                .hint(format!(
-                    "`{}` shows what there is; `{}` repairs a failed install",
-                    context.command("history"),
-                    context.command("upgrade")
-                ))
+            Error::user(format!(
+                "release \"{release}\" has no revision to go back to"
+            ))
+            .why(format!("no revision before {newest} was ever deployed"))
+            .hint(format!(
+                "`{}` shows what there is; `{}` repairs a failed install",
+                context.command("history"),
+                context.command("upgrade")
+            ))
         })?,
     };
-    if !past.entries.iter().any(|entry| entry.revision() == revision) {
+    if !past
+        .entries
+        .iter()
+        .any(|entry| entry.revision() == revision)
+    {
         // The error lists what there is.
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
@@ -232,16 +314,28 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     warnings.extend(record.signature_warning().filter(|_| !is_read));
     let provenance = Provenance::recorded(&record);
     // What only a later revision called secret is secret in this one, too.
-    let mut secrets = past.secrets().paths_in(&[&record.user_values, &record.computed_values]);
+    let mut secrets = past
+        .secrets()
+        .paths_in(&[&record.user_values, &record.computed_values]);
     secrets.extend(record.secret_paths);
     // Certificates are not rolled back, so pods stay marked with those that are there.
-    let newest_known = past.records().last().and_then(|newest| Facts::read(&newest.guard).identities);
+    let newest_known = past
+        .records()
+        .last()
+        .and_then(|newest| Facts::read(&newest.guard).identities);
     let guard = match newest_known {
-        Some(known) => Facts { identities: Some(known), ..Facts::read(&record.guard) }.to_value(),
+        Some(known) => Facts {
+            identities: Some(known),
+            ..Facts::read(&record.guard)
+        }
+        .to_value(),
         None => record.guard,
     };
     let terms = Terms::recorded(context, &guard);
-    let objects = record.objects.iter().map(|object| terms.settle(object.open()));
+    let objects = record
+        .objects
+        .iter()
+        .map(|object| terms.settle(object.open()));
     Ok(Target {
         operation: Operation::Rollback,
         provenance,
@@ -263,15 +357,27 @@ async fn recorded_target(context: &Context<'_>, revision: Option<u32>, past: &Pa
     })
 }
 
-/// Whether a rollback without a number may pass over the revisions after the one that it goes to: their records say that they were never
-/// deployed.
+/// Whether a rollback without a number may pass over the revisions after the one that it goes to:
+/// their records say that they were never deployed.
 async fn skipped(context: &Context<'_>, past: &Past, target: u32) -> Result<()> {
-    let later =
-        past.entries.iter().map(Entry::revision).filter(|revision| *revision > target && Some(*revision) != past.newest());
+    let later = past
+        .entries
+        .iter()
+        .map(Entry::revision)
+        .filter(|revision| *revision > target && Some(*revision) != past.newest());
     for revision in later {
         if past.records().all(|read| read.summary.revision != revision) {
-            let read = storage::read_past(context.cluster, &context.namespace, context.release.as_str(), revision, |_, _| ());
-            let hint = format!("`{} {target}` goes back to revision {target}", context.command("rollback"));
+            let read = storage::read_past(
+                context.cluster,
+                &context.namespace,
+                context.release.as_str(),
+                revision,
+                |_, _| (),
+            );
+            let hint = format!(
+                "`{} {target}` goes back to revision {target}",
+                context.command("rollback")
+            );
             let read = read.await.map_err(|error| error.hint(&hint))?;
             if read.lacks_secrets() {
                 return Err(storage::unverified(&read).hint(hint));
@@ -289,16 +395,28 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
         ChartChoice::ByReleaseVersion(version) => Some(version.as_str()),
     };
     if let Some(doubt) = past.doubt(context) {
-        return Err(doubt.why("the chart of the release is known from its records only").hint("name the chart"));
+        return Err(doubt
+            .why("the chart of the release is known from its records only")
+            .hint("name the chart"));
     }
     let Some(baseline) = &past.baseline else {
-        return repository::find(repository::chart_for_release(context.release.as_str())?, version);
+        return repository::find(
+            repository::chart_for_release(context.release.as_str())?,
+            version,
+        );
     };
     let chart = &baseline.chart;
     if chart.embedded {
         return repository::find(&chart.name, version);
     }
-    if let Some(kept) = storage::kept_chart(context.cluster, &context.namespace, context.release.as_str(), &chart.digest).await? {
+    if let Some(kept) = storage::kept_chart(
+        context.cluster,
+        &context.namespace,
+        context.release.as_str(),
+        &chart.digest,
+    )
+    .await?
+    {
         return Ok(kept);
     }
     Err(Error::user(format!(
@@ -308,14 +426,24 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
     .hint("name its folder or archive with --chart"))
 }
 
-async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wanted, past: &Past) -> Result<Target> {
-    let baseline = past.baseline.as_ref().filter(|_| operation == Operation::Upgrade);
+async fn render_target(
+    context: &Context<'_>,
+    operation: Operation,
+    wanted: &Wanted,
+    past: &Past,
+) -> Result<Target> {
+    let baseline = past
+        .baseline
+        .as_ref()
+        .filter(|_| operation == Operation::Upgrade);
     if operation == Operation::Upgrade && wanted.reuse != Reuse::Reset {
         let anew = "or give all values anew, with the chart and --reset-values";
         match baseline {
             None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
             // Even one without values: nothing tells that the release has none.
-            Some(record) if record.lacks_secrets() => return Err(storage::unverified(record).hint(anew)),
+            Some(record) if record.lacks_secrets() => {
+                return Err(storage::unverified(record).hint(anew));
+            }
             _ => {}
         }
     }
@@ -323,7 +451,10 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
     let provenance = provenance(&chart, wanted, baseline, past);
     let mut warnings = past.warnings.clone();
     if chart.metadata.deprecated {
-        warnings.push(format!("chart {} {} is deprecated", chart.metadata.name, chart.metadata.version));
+        warnings.push(format!(
+            "chart {} {} is deprecated",
+            chart.metadata.name, chart.metadata.version
+        ));
     }
     let (user_values, defaults) = layers(wanted, baseline);
     let mut composition = compose::compose(Given {
@@ -346,25 +477,59 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         None => Default::default(),
     };
     if composition.organization.is_some() && unlisted_identities.is_none() {
-        composition.guard.identities = Some(identities::known(&identities, past, operation == Operation::Upgrade));
+        composition.guard.identities = Some(identities::known(
+            &identities,
+            past,
+            operation == Operation::Upgrade,
+        ));
         composition.mount(&identities.items);
     }
     let guard = composition.guard.to_value();
     let terms = Terms::new(context, &guard);
     let settle = |object| terms.settle(object);
     let rendered = match &wanted.post_renderer {
-        None => render_chart(context, &chart, &composition, operation, revision, past.hashing(), settle).await?,
+        None => {
+            render_chart(
+                context,
+                &chart,
+                &composition,
+                operation,
+                revision,
+                past.hashing(),
+                settle,
+            )
+            .await?
+        }
         Some(program) => {
             let whole = |object: Object| object;
-            let rendered = render_chart(context, &chart, &composition, operation, revision, Hashing::default(), whole).await?;
+            let rendered = render_chart(
+                context,
+                &chart,
+                &composition,
+                operation,
+                revision,
+                Hashing::default(),
+                whole,
+            )
+            .await?;
             let values = &composition.values;
             let secrets = Masker::secrets_of(&values.all.tree, &values.secret_paths);
-            let changed = program.run(&chart.metadata.name, &rendered.objects, secrets).await?;
-            let changed = render::reread(&chart, &context.namespace, past.hashing(), changed, settle)?;
-            render::Output { hooks: [rendered.hooks, changed.hooks].concat(), notes: rendered.notes, ..changed }
+            let changed = program
+                .run(&chart.metadata.name, &rendered.objects, secrets)
+                .await?;
+            let changed =
+                render::reread(&chart, &context.namespace, past.hashing(), changed, settle)?;
+            render::Output {
+                hooks: [rendered.hooks, changed.hooks].concat(),
+                notes: rendered.notes,
+                ..changed
+            }
         }
     };
-    if let (None, Some(before)) = (&wanted.post_renderer, baseline.and_then(|record| record.chart.post_renderer.as_ref())) {
+    if let (None, Some(before)) = (
+        &wanted.post_renderer,
+        baseline.and_then(|record| record.chart.post_renderer.as_ref()),
+    ) {
         warnings
             .push(format!("the deployed revision was made with --post-renderer {before}: without it, what it changed is undone"));
     }
@@ -393,13 +558,16 @@ async fn render_target(context: &Context<'_>, operation: Operation, wanted: &Wan
         guard,
         rollback_to: None,
         warnings,
-        keep_chart: (!matches!(chart.origin, ChartOrigin::Embedded | ChartOrigin::Stored)).then_some(chart),
+        keep_chart: (!matches!(chart.origin, ChartOrigin::Embedded | ChartOrigin::Stored))
+            .then_some(chart),
     })
 }
 
 /// The labels of the revision before, under those of this one.
 fn labels(wanted: &Wanted, baseline: Option<&Record>) -> BTreeMap<String, String> {
-    let mut labels = baseline.map(|record| record.summary.labels.clone()).unwrap_or_default();
+    let mut labels = baseline
+        .map(|record| record.summary.labels.clone())
+        .unwrap_or_default();
     for (key, value) in &wanted.labels {
         match value {
             Some(value) => labels.insert(key.clone(), value.clone()),
@@ -411,7 +579,10 @@ fn labels(wanted: &Wanted, baseline: Option<&Record>) -> BTreeMap<String, String
 
 /// Whether values of the record take part.
 fn takes_values(wanted: &Wanted, record: &Record) -> bool {
-    let has_some = record.user_values.as_object().is_some_and(|values| !values.is_empty());
+    let has_some = record
+        .user_values
+        .as_object()
+        .is_some_and(|values| !values.is_empty());
     match wanted.reuse {
         Reuse::Reset => false,
         Reuse::ResetThenReuse => has_some,
@@ -419,19 +590,38 @@ fn takes_values(wanted: &Wanted, record: &Record) -> bool {
     }
 }
 
-fn provenance(chart: &Chart, wanted: &Wanted, baseline: Option<&Record>, past: &Past) -> Provenance {
+fn provenance(
+    chart: &Chart,
+    wanted: &Wanted,
+    baseline: Option<&Record>,
+    past: &Past,
+) -> Provenance {
     let values = match baseline.filter(|record| takes_values(wanted, record)) {
-        Some(record) => ValuesOrigin::Stored { revision: record.summary.revision },
+        Some(record) => ValuesOrigin::Stored {
+            revision: record.summary.revision,
+        },
         None => ValuesOrigin::Given,
     };
-    let signature = past.baseline.as_ref().map_or(Signature::Unchecked, |record| record.signature);
-    Provenance { manifest: ManifestOrigin::Rendered { chart: chart.origin.clone(), values }, signature }
+    let signature = past
+        .baseline
+        .as_ref()
+        .map_or(Signature::Unchecked, |record| record.signature);
+    Provenance {
+        manifest: ManifestOrigin::Rendered {
+            chart: chart.origin.clone(),
+            values,
+        },
+        signature,
+    }
 }
 
-/// The Pod Security level that the chart and values of this command ask for by themselves; the strictest when they make no manifest
-/// without the stored values, or when the chart is the kept one.
+/// The Pod Security level that the chart and values of this command ask for by themselves; the
+/// strictest when they make no manifest without the stored values, or when the chart is the kept
+/// one.
 pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Level> {
-    let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }) = intent else { return Ok(Level::Restricted) };
+    let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }) = intent else {
+        return Ok(Level::Restricted);
+    };
     let chart = find_chart(context, &wanted.chart, past).await?;
     if chart.origin == ChartOrigin::Stored {
         return Ok(Level::Restricted);
@@ -446,25 +636,44 @@ pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past
         skip_schema_validation: wanted.skip_schema_validation,
         stored_secrets: Default::default(),
     };
-    let Ok(composition) = compose::compose(given) else { return Ok(Level::Restricted) };
+    let Ok(composition) = compose::compose(given) else {
+        return Ok(Level::Restricted);
+    };
     let revision = past.next_revision(context)?;
-    let rendered =
-        render_chart(context, &chart, &composition, Operation::Upgrade, revision, past.hashing(), |object| object).await;
+    let rendered = render_chart(
+        context,
+        &chart,
+        &composition,
+        Operation::Upgrade,
+        revision,
+        past.hashing(),
+        |object| object,
+    )
+    .await;
     Ok(rendered.map_or(Level::Restricted, |rendered| {
         let hooks = rendered.hooks.iter().map(|hook| &hook.object);
         pod_security::level(&pod_security::needs(rendered.objects.iter().chain(hooks)))
     }))
 }
 
-/// The user's values over those of the revision before, and what stands in the place of the chart's defaults.
+/// The user's values over those of the revision before, and what stands in the place of the chart's
+/// defaults.
 fn layers(wanted: &Wanted, baseline: Option<&Record>) -> (Values, Option<Values>) {
-    let Some(baseline) = baseline else { return (wanted.values.clone(), None) };
-    let origin = Origin::Stored { revision: baseline.summary.revision };
+    let Some(baseline) = baseline else {
+        return (wanted.values.clone(), None);
+    };
+    let origin = Origin::Stored {
+        revision: baseline.summary.revision,
+    };
     let user = match wanted.reuse {
         Reuse::Reset => wanted.values.clone(),
-        _ => values::merge(values::with_origin(baseline.user_values.clone(), origin.clone()), wanted.values.clone()),
+        _ => values::merge(
+            values::with_origin(baseline.user_values.clone(), origin.clone()),
+            wanted.values.clone(),
+        ),
     };
-    let defaults = (wanted.reuse == Reuse::Reuse).then(|| values::with_origin(baseline.computed_values.clone(), origin));
+    let defaults = (wanted.reuse == Reuse::Reuse)
+        .then(|| values::with_origin(baseline.computed_values.clone(), origin));
     (user, defaults)
 }
 
@@ -475,8 +684,17 @@ fn changes(past: &Past, now: &Value) -> Vec<String> {
             (Value::Object(before), Value::Object(now)) => {
                 let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
                 for name in names {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    compare(before.get(name).unwrap_or(&Value::Null), now.get(name).unwrap_or(&Value::Null), &path, into);
+                    let path = if path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{path}.{name}")
+                    };
+                    compare(
+                        before.get(name).unwrap_or(&Value::Null),
+                        now.get(name).unwrap_or(&Value::Null),
+                        &path,
+                        into,
+                    );
                 }
             }
             (before, now) if before == now => {}

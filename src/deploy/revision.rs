@@ -20,18 +20,30 @@ pub(super) struct Draft {
     pub packed: storage::Packed,
 }
 
-/// A revision that is being packed, on a thread of its own: what is packed is known before the cluster is asked what is there.
+/// A revision that is being packed, on a thread of its own: what is packed is known before the
+/// cluster is asked what is there.
 pub(super) struct Packing(JoinHandle<Result<Draft>>);
 
 impl Packing {
     pub fn begin(context: &Context<'_>, past: &Past, target: &Target) -> Result<Packing> {
-        let record = new_record(context, past, target, past.next_revision(context)?, &preparing(target.operation));
-        Ok(Packing(tokio::task::spawn_blocking(move || storage::pack(&record).map(|packed| Draft { record, packed }))))
+        let record = new_record(
+            context,
+            past,
+            target,
+            past.next_revision(context)?,
+            &preparing(target.operation),
+        );
+        Ok(Packing(tokio::task::spawn_blocking(move || {
+            storage::pack(&record).map(|packed| Draft { record, packed })
+        })))
     }
 
     /// Waits for it, and adds what only the plan knows.
     pub async fn end(self, plan: &Plan, owner: &Owner) -> Result<Draft> {
-        let packed = self.0.await.map_err(|_| Error::internal("the record could not be packed"))?;
+        let packed = self
+            .0
+            .await
+            .map_err(|_| Error::internal("the record could not be packed"))?;
         let mut draft = packed?;
         draft.record.inventory.extend(leaving(plan, owner));
         Ok(draft)
@@ -39,14 +51,31 @@ impl Packing {
 }
 
 /// The record of an operation that is only looked at, or deletes its record.
-pub(super) fn record_of(context: &Context<'_>, prepared: &Prepared, revision: u32, description: &str) -> Record {
-    let mut record = new_record(context, &prepared.past, &prepared.target, revision, description);
-    record.inventory.extend(leaving(&prepared.plan, &prepared.owner));
+pub(super) fn record_of(
+    context: &Context<'_>,
+    prepared: &Prepared,
+    revision: u32,
+    description: &str,
+) -> Record {
+    let mut record = new_record(
+        context,
+        &prepared.past,
+        &prepared.target,
+        revision,
+        description,
+    );
+    record
+        .inventory
+        .extend(leaving(&prepared.plan, &prepared.owner));
     record
 }
 
 pub(super) fn item(key: &ObjectKey, api_version: &str, uid: Option<String>) -> InventoryItem {
-    InventoryItem { key: key.clone(), api_version: api_version.to_owned(), uid }
+    InventoryItem {
+        key: key.clone(),
+        api_version: api_version.to_owned(),
+        uid,
+    }
 }
 
 /// What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
@@ -56,12 +85,28 @@ fn leaving(plan: &Plan, owner: &Owner) -> impl Iterator<Item = InventoryItem> {
     ours.map(|step| item(&step.key, &step.api_version, step.uid()))
 }
 
-fn new_record(context: &Context<'_>, past: &Past, target: &Target, revision: u32, description: &str) -> Record {
-    let mut before = past.entries.iter().filter(|_| !past.is_purged).filter_map(Entry::summary);
-    let first = before.next().map_or(context.now, |summary| summary.first_deployed);
+fn new_record(
+    context: &Context<'_>,
+    past: &Past,
+    target: &Target,
+    revision: u32,
+    description: &str,
+) -> Record {
+    let mut before = past
+        .entries
+        .iter()
+        .filter(|_| !past.is_purged)
+        .filter_map(Entry::summary);
+    let first = before
+        .next()
+        .map_or(context.now, |summary| summary.first_deployed);
     let Manifest { objects, hooks, .. } = &target.manifest;
-    let inventory = objects.iter().map(|object| item(&object.key, &object.api_version, None));
-    let of_hooks = hooks.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None));
+    let inventory = objects
+        .iter()
+        .map(|object| item(&object.key, &object.api_version, None));
+    let of_hooks = hooks
+        .iter()
+        .map(|hook| item(&hook.object.key, hook.object.api_version(), None));
     Record {
         summary: Summary {
             release: context.release.as_str().to_owned(),
@@ -126,5 +171,8 @@ pub(super) fn forced(guard: &Value) -> String {
 
 /// The clock enters once; what is later is counted from there.
 pub(super) fn later(now: Timestamp, elapsed: Duration) -> Timestamp {
-    jiff::SignedDuration::try_from(elapsed).ok().and_then(|elapsed| now.checked_add(elapsed).ok()).unwrap_or(now)
+    jiff::SignedDuration::try_from(elapsed)
+        .ok()
+        .and_then(|elapsed| now.checked_add(elapsed).ok())
+        .unwrap_or(now)
 }

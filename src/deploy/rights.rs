@@ -1,6 +1,8 @@
-//! What the user may do, before the first write: every right that the operation will need, and every one that is missing told at once.
+//! What the user may do, before the first write: every right that the operation will need, and
+//! every one that is missing told at once.
 //!
-//! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is deleted at the end.
+//! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is
+//! deleted at the end.
 
 use super::intent::Operation;
 use super::{Context, Options, check};
@@ -14,17 +16,34 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What every operation does in the release's namespace: the lock; records, with what is secret in them, and identities. Old ones go.
+/// What every operation does in the release's namespace: the lock; records, with what is secret in
+/// them, and identities. Old ones go.
 const ALWAYS: [(&str, &str, &[&str]); 3] = [
-    ("coordination.k8s.io/v1", "Lease", &["create", "delete", "get", "update"]),
-    ("v1", "ConfigMap", &["create", "delete", "get", "list", "patch", "update"]),
-    ("v1", "Secret", &["create", "delete", "get", "list", "patch"]),
+    (
+        "coordination.k8s.io/v1",
+        "Lease",
+        &["create", "delete", "get", "update"],
+    ),
+    (
+        "v1",
+        "ConfigMap",
+        &["create", "delete", "get", "list", "patch", "update"],
+    ),
+    (
+        "v1",
+        "Secret",
+        &["create", "delete", "get", "list", "patch"],
+    ),
 ];
 
 /// # Errors
 ///
 /// Names each kind of object with the verbs that are missing, and where.
-pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BTreeSet<Need>) -> Result<()> {
+pub(super) async fn check(
+    context: &Context<'_>,
+    operation: Operation,
+    needs: BTreeSet<Need>,
+) -> Result<()> {
     if needs.is_empty() {
         return Ok(());
     }
@@ -37,27 +56,54 @@ pub(super) async fn check(context: &Context<'_>, operation: Operation, needs: BT
 
 fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]) -> Error {
     let mut verbs: BTreeMap<(Option<String>, String), BTreeSet<&str>> = BTreeMap::new();
-    for Right { verb, resource, namespace } in missing {
-        verbs.entry((namespace.clone(), resource.clone())).or_default().insert(verb);
+    for Right {
+        verb,
+        resource,
+        namespace,
+    } in missing
+    {
+        verbs
+            .entry((namespace.clone(), resource.clone()))
+            .or_default()
+            .insert(verb);
     }
     let what = match operation {
-        Some(operation) => format!("rights are missing for the {} of release \"{}\"", operation.word(), context.release),
+        Some(operation) => format!(
+            "rights are missing for the {} of release \"{}\"",
+            operation.word(),
+            context.release
+        ),
         None => format!("rights are missing for release \"{}\"", context.release),
     };
-    let mut error = Error::cluster(what).now("nothing was changed: every right was asked for before the first write");
+    let mut error = Error::cluster(what)
+        .now("nothing was changed: every right was asked for before the first write");
     for ((namespace, resource), verbs) in &verbs {
-        let place = namespace.as_ref().map_or("the whole cluster".to_owned(), |namespace| format!("namespace \"{namespace}\""));
+        let place = namespace
+            .as_ref()
+            .map_or("the whole cluster".to_owned(), |namespace| {
+                format!("namespace \"{namespace}\"")
+            });
         let verbs: Vec<&str> = verbs.iter().copied().collect();
         error = error.at(Place::new(place).note(format!("{} {resource}", verbs.join(", "))));
     }
-    let Right { verb, resource, namespace } = &missing[0];
-    let flag = namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    error.hint(format!("ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. {ROLES}"))
+    let Right {
+        verb,
+        resource,
+        namespace,
+    } = &missing[0];
+    let flag = namespace
+        .as_ref()
+        .map(|namespace| format!(" -n {namespace}"))
+        .unwrap_or_default();
+    error.hint(format!(
+        "ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. {ROLES}"
+    ))
 }
 
-/// Where some kinds may not even be read, there is no plan yet. What is surely needed is asked for all the same, so that all that is missing
-/// is told at once: the rights that every operation needs, and those to read and to make the objects of these kinds. `denied` is the
-/// error of a read, for a server that does not tell.
+/// Where some kinds may not even be read, there is no plan yet. What is surely needed is asked for
+/// all the same, so that all that is missing is told at once: the rights that every operation
+/// needs, and those to read and to make the objects of these kinds. `denied` is the error of a
+/// read, for a server that does not tell.
 pub(super) async fn of_unread<'a>(
     context: &Context<'_>,
     unread: impl IntoIterator<Item = (&'a ObjectKey, &'a Option<Arc<Sealed>>)>,
@@ -72,7 +118,13 @@ pub(super) async fn of_unread<'a>(
             Some(_) => (&["list"], None),
             None => (&["get"], Some(key.name.as_str())),
         };
-        needs.add(&wanted.api_version, &key.kind, key.namespace.as_deref(), name, read);
+        needs.add(
+            &wanted.api_version,
+            &key.kind,
+            key.namespace.as_deref(),
+            name,
+            read,
+        );
         needs.object(key, &wanted.api_version, &["create", "patch"]);
         needs.wait(key, &wanted.api_version);
         needs.grants(key, wanted);
@@ -84,7 +136,12 @@ pub(super) async fn of_unread<'a>(
 }
 
 /// What the operation will do.
-pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delete_namespace: bool) -> BTreeSet<Need> {
+pub(super) fn needs(
+    context: &Context<'_>,
+    plan: &Plan,
+    options: &Options,
+    delete_namespace: bool,
+) -> BTreeSet<Need> {
     let mut needs = Needs::default();
     needs.always(&context.namespace);
     let uninstall = plan.steps.iter().all(|step| step.wanted.is_none());
@@ -92,16 +149,27 @@ pub(super) fn needs(context: &Context<'_>, plan: &Plan, options: &Options, delet
         needs.step(step, options, uninstall);
     }
     for HookStep { step, .. } in &plan.hooks {
-        needs.object(&step.key, &step.api_version, &["create", "delete", "get", "patch"]);
+        needs.object(
+            &step.key,
+            &step.api_version,
+            &["create", "delete", "get", "patch"],
+        );
         needs.wait(&step.key, &step.api_version);
     }
     if delete_namespace {
-        needs.add("v1", "Namespace", None, Some(&context.namespace), &["delete", "get"]);
+        needs.add(
+            "v1",
+            "Namespace",
+            None,
+            Some(&context.namespace),
+            &["delete", "get"],
+        );
     }
     needs.0
 }
 
-/// What the operation will do because volumes follow the values: known when the plan has been checked.
+/// What the operation will do because volumes follow the values: known when the plan has been
+/// checked.
 pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need> {
     let mut needs = Needs::default();
     for step in &plan.steps {
@@ -109,7 +177,9 @@ pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need>
         if follows || step.volumes.is_some() {
             needs.step(step, options, false);
         }
-        let Some(volumes) = &step.volumes else { continue };
+        let Some(volumes) = &step.volumes else {
+            continue;
+        };
         for expansion in &volumes.expand {
             needs.object(&expansion.claim, "v1", &["patch"]);
             needs.wait(&expansion.claim, "v1");
@@ -131,25 +201,55 @@ impl Needs {
         }
     }
 
-    /// What a Role of the release grants: a user can grant only what they have. Not a reason to refuse: a user who may `escalate` needs
-    /// none of it.
+    /// What a Role of the release grants: a user can grant only what they have. Not a reason to
+    /// refuse: a user who may `escalate` needs none of it.
     fn grants(&mut self, key: &ObjectKey, wanted: &Sealed) {
-        const VERBS: [&[&str]; 8] =
-            [&["create"], &["delete"], &["deletecollection"], &["get"], &["list"], &["patch"], &["update"], &["watch"]];
+        const VERBS: [&[&str]; 8] = [
+            &["create"],
+            &["delete"],
+            &["deletecollection"],
+            &["get"],
+            &["list"],
+            &["patch"],
+            &["update"],
+            &["watch"],
+        ];
         if key.kind != "Role" || key.group != "rbac.authorization.k8s.io" {
             return;
         }
         let body = wanted.body();
         for rule in body["rules"].as_array().into_iter().flatten() {
-            let words = |field: &str| rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
-            for kind in words("apiGroups").flat_map(|group| words("resources").filter_map(move |plural| of_rule(group, plural))) {
-                for verb in words("verbs").filter_map(|verb| VERBS.into_iter().find(|known| known[0] == verb)) {
+            let words = |field: &str| {
+                rule[field]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+            };
+            for kind in words("apiGroups").flat_map(|group| {
+                words("resources").filter_map(move |plural| of_rule(group, plural))
+            }) {
+                for verb in words("verbs")
+                    .filter_map(|verb| VERBS.into_iter().find(|known| known[0] == verb))
+                {
                     let mut named = words("resourceNames").peekable();
                     if named.peek().is_none() {
-                        self.add(kind.api_version, kind.kind, key.namespace.as_deref(), None, verb);
+                        self.add(
+                            kind.api_version,
+                            kind.kind,
+                            key.namespace.as_deref(),
+                            None,
+                            verb,
+                        );
                     }
                     for name in named {
-                        self.add(kind.api_version, kind.kind, key.namespace.as_deref(), Some(name), verb);
+                        self.add(
+                            kind.api_version,
+                            kind.kind,
+                            key.namespace.as_deref(),
+                            Some(name),
+                            verb,
+                        );
                     }
                 }
             }
@@ -166,20 +266,36 @@ impl Needs {
     ) {
         self.0.extend(verbs.iter().map(|verb| Need {
             verb,
-            kind: Kind { api_version: api_version.to_owned(), kind: kind.to_owned() },
+            kind: Kind {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+            },
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
         }));
     }
 
     fn object(&mut self, key: &ObjectKey, api_version: &str, verbs: &'static [&'static str]) {
-        // A Role cannot let somebody create objects of one name: no request to create names its object.
+        // A Role cannot let somebody create objects of one name: no request to create names its
+        // object.
         let (create, others): (&'static [&'static str], _) = match verbs {
             ["create", others @ ..] => (&["create"], others),
             others => (&[], others),
         };
-        self.add(api_version, &key.kind, key.namespace.as_deref(), None, create);
-        self.add(api_version, &key.kind, key.namespace.as_deref(), Some(&key.name), others);
+        self.add(
+            api_version,
+            &key.kind,
+            key.namespace.as_deref(),
+            None,
+            create,
+        );
+        self.add(
+            api_version,
+            &key.kind,
+            key.namespace.as_deref(),
+            Some(&key.name),
+            others,
+        );
     }
 
     fn step(&mut self, step: &Step, options: &Options, uninstall: bool) {
@@ -202,15 +318,22 @@ impl Needs {
             Action::Prune => {
                 self.object(key, api_version, &["delete", "get"]);
                 // A member of a rollout group leaves while the others are watched.
-                let in_turn = !uninstall && step.live.as_ref().is_some_and(|live| manifest::rollout_group(live).is_some());
+                let in_turn = !uninstall
+                    && step
+                        .live
+                        .as_ref()
+                        .is_some_and(|live| manifest::rollout_group(live).is_some());
                 return if in_turn {
                     self.wait(key, api_version)
                 };
             }
             Action::Unchanged | Action::Keep => return,
         }
-        let instant =
-            key.kind == "Service" && step.wanted.as_ref().is_some_and(|wanted| wanted.body()["spec"]["type"] != "LoadBalancer");
+        let instant = key.kind == "Service"
+            && step
+                .wanted
+                .as_ref()
+                .is_some_and(|wanted| wanted.body()["spec"]["type"] != "LoadBalancer");
         if !instant {
             self.wait(key, api_version);
         }
@@ -218,10 +341,22 @@ impl Needs {
 
     fn wait(&mut self, key: &ObjectKey, api_version: &str) {
         if readiness::is_awaited(&key.group, &key.kind) {
-            self.add(api_version, &key.kind, key.namespace.as_deref(), None, &["list", "watch"]);
+            self.add(
+                api_version,
+                &key.kind,
+                key.namespace.as_deref(),
+                None,
+                &["list", "watch"],
+            );
         }
         if readiness::runs_pods(&key.kind) {
-            self.add("v1", "Pod", key.namespace.as_deref(), None, &["list", "watch"]);
+            self.add(
+                "v1",
+                "Pod",
+                key.namespace.as_deref(),
+                None,
+                &["list", "watch"],
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! An operation of release `org1` against a server that answers what it is told to ([`crate::cluster::scripted`]), for tests.
+//! An operation of release `org1` against a server that answers what it is told to
+//! ([`crate::cluster::scripted`]), for tests.
 
 use super::{Context, Event, Progress};
 use crate::cluster::Cluster;

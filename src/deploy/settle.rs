@@ -28,8 +28,8 @@ pub struct Manifest {
     pub pod_needs: Vec<pod_security::Need>,
     /// Hooks of kinds that the server does not serve.
     pub unserved_hooks: Vec<ObjectKey>,
-    /// ConfigMaps, Secrets and claims of the release's namespace that pods wait for, by kind and name, each with the first object that
-    /// names it.
+    /// ConfigMaps, Secrets and claims of the release's namespace that pods wait for, by kind and
+    /// name, each with the first object that names it.
     pub awaited: BTreeMap<(&'static str, String), ObjectKey>,
     /// The policies that select every pod of the release's namespace.
     pub denials: Vec<ObjectKey>,
@@ -47,16 +47,28 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// `guard` are the facts of the revision: its version, and the certificates that it is rolled out with.
+    /// `guard` are the facts of the revision: its version, and the certificates that it is rolled
+    /// out with.
     pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
-        let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
+        let owner = Owner {
+            release: context.release.as_str().to_owned(),
+            namespace: context.namespace.clone(),
+        };
         let facts = Facts::read(guard);
-        Terms { owner, version: facts.version(), recorded: false, known: facts.identities }
+        Terms {
+            owner,
+            version: facts.version(),
+            recorded: false,
+            known: facts.identities,
+        }
     }
 
     /// Terms for objects of a record.
     pub fn recorded(context: &Context<'_>, guard: &Value) -> Terms {
-        Terms { recorded: true, ..Terms::new(context, guard) }
+        Terms {
+            recorded: true,
+            ..Terms::new(context, guard)
+        }
     }
 
     /// Makes an object of a known kind fit to apply, wherever it is made: this asks nobody.
@@ -77,10 +89,22 @@ impl Terms {
         let mut awaited: Vec<_> = pod.map(references::awaited).unwrap_or_default();
         awaited.sort_unstable();
         awaited.dedup();
-        let awaited = awaited.into_iter().map(|reference| (reference.kind, reference.name.to_owned())).collect();
-        let denies = is_here && object.key.kind == "NetworkPolicy" && selects_every_pod(&object.body["spec"]["podSelector"]);
+        let awaited = awaited
+            .into_iter()
+            .map(|reference| (reference.kind, reference.name.to_owned()))
+            .collect();
+        let denies = is_here
+            && object.key.kind == "NetworkPolicy"
+            && selects_every_pod(&object.body["spec"]["podSelector"]);
         let set = Set::of(&object.key, &object.body).map(Box::new);
-        Settled { nodes, set, pod_needs: self.pod_needs(&object), awaited, denies, object: Arc::new(object.into()) }
+        Settled {
+            nodes,
+            set,
+            pod_needs: self.pod_needs(&object),
+            awaited,
+            denies,
+            object: Arc::new(object.into()),
+        }
     }
 
     fn pod_needs(&self, object: &Object) -> Vec<pod_security::Need> {
@@ -90,24 +114,40 @@ impl Terms {
         }
     }
 
-    /// Makes an object fit to apply, and asks the server about its kind if that is not known. False: the kind is not served, and the
-    /// object is taken for one of a namespace unless its record says otherwise. What to make of that depends on what is done with it.
+    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
+    /// False: the kind is not served, and the object is taken for one of a namespace unless its
+    /// record says otherwise. What to make of that depends on what is done with it.
     async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<bool> {
-        let kind = Kind { api_version: object.api_version().to_owned(), kind: object.key.kind.clone() };
-        let found = async { futures::try_join!(context.cluster.is_namespaced(&kind), context.cluster.served_version(&kind)) };
+        let kind = Kind {
+            api_version: object.api_version().to_owned(),
+            kind: object.key.kind.clone(),
+        };
+        let found = async {
+            futures::try_join!(
+                context.cluster.is_namespaced(&kind),
+                context.cluster.served_version(&kind)
+            )
+        };
         let (namespaced, served) = match found.await {
             Ok((namespaced, version)) => {
                 let is_served = version == kind.api_version;
-                // What is recorded is tracked in the version that the server has by now. What is rendered says which it means.
+                // What is recorded is tracked in the version that the server has by now. What is
+                // rendered says which it means.
                 if !is_served && self.recorded {
                     object.body["apiVersion"] = json!(version);
                 }
                 (namespaced, is_served || self.recorded)
             }
-            Err(error) if error.kind == ApiErrorKind::UnknownKind => (!self.recorded || object.key.namespace.is_some(), false),
+            Err(error) if error.kind == ApiErrorKind::UnknownKind => {
+                (!self.recorded || object.key.namespace.is_some(), false)
+            }
             Err(error) => {
                 let Source { template, line } = object.source.clone();
-                let place = Place { subject: template, line: Some(line), ..Place::default() };
+                let place = Place {
+                    subject: template,
+                    line: Some(line),
+                    ..Place::default()
+                };
                 return Err(Error::from(error).at(place.note(object.key.to_string())));
             }
         };
@@ -115,8 +155,8 @@ impl Terms {
         Ok(served)
     }
 
-    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form. A UID is the server's to give: which
-    /// object is meant, the plan says.
+    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form. A UID
+    /// is the server's to give: which object is meant, the plan says.
     fn fit(&self, object: &mut Object, namespaced: bool) {
         if let Some(metadata) = object.body["metadata"].as_object_mut() {
             metadata.shift_remove("uid");
@@ -135,7 +175,11 @@ impl Terms {
             _ => {}
         }
         self.owner.mark(&mut object.body);
-        if let Some(known) = self.known.as_ref().filter(|_| object.key.namespace.as_ref() == Some(&self.owner.namespace)) {
+        if let Some(known) = self
+            .known
+            .as_ref()
+            .filter(|_| object.key.namespace.as_ref() == Some(&self.owner.namespace))
+        {
             identities::mark(object, known);
         }
         drop_nulls(&mut object.body);
@@ -143,7 +187,8 @@ impl Terms {
     }
 }
 
-/// An object that is fit to apply; as it came, where the server is to be asked about its kind first.
+/// An object that is fit to apply; as it came, where the server is to be asked about its kind
+/// first.
 pub type MaybeSettled = Result<Settled, Box<Object>>;
 
 /// An object that is fit to apply, as text, and what only its tree tells.
@@ -159,7 +204,10 @@ pub struct Settled {
 
 /// Whether a selector has no condition.
 fn selects_every_pod(selector: &Value) -> bool {
-    let conditions = [selector["matchLabels"].as_object().map(Map::len), selector["matchExpressions"].as_array().map(Vec::len)];
+    let conditions = [
+        selector["matchLabels"].as_object().map(Map::len),
+        selector["matchExpressions"].as_array().map(Vec::len),
+    ];
     conditions.into_iter().flatten().sum::<usize>() == 0
 }
 
@@ -175,7 +223,8 @@ impl Manifest {
             let settled = match object {
                 Ok(settled) => settled,
                 Err(mut object) => {
-                    // Whether its kind is served is asked again when it is looked for among what is live.
+                    // Whether its kind is served is asked again when it is looked for among what is
+                    // live.
                     terms.prepare(context, &mut object).await?;
                     terms.seal(*object)
                 }
@@ -185,7 +234,10 @@ impl Manifest {
             manifest.pod_needs.extend(settled.pod_needs);
             let key = &settled.object.key;
             for (kind, name) in settled.awaited {
-                manifest.awaited.entry((kind, name)).or_insert_with(|| key.clone());
+                manifest
+                    .awaited
+                    .entry((kind, name))
+                    .or_insert_with(|| key.clone());
             }
             manifest.denials.extend(settled.denies.then(|| key.clone()));
             manifest.objects.push(settled.object);
@@ -200,10 +252,17 @@ impl Manifest {
     }
 }
 
-/// Gives recorded objects the versions in which the server serves their kinds by now. One of a kind that it does not serve stays as it is.
+/// Gives recorded objects the versions in which the server serves their kinds by now. One of a kind
+/// that it does not serve stays as it is.
 pub async fn in_served_versions(context: &Context<'_>, objects: &mut [Arc<Sealed>]) -> Result<()> {
-    for object in objects.iter_mut().filter(|object| kinds::lookup(&object.api_version, &object.key.kind).is_none()) {
-        let kind = Kind { api_version: object.api_version.clone(), kind: object.key.kind.clone() };
+    for object in objects
+        .iter_mut()
+        .filter(|object| kinds::lookup(&object.api_version, &object.key.kind).is_none())
+    {
+        let kind = Kind {
+            api_version: object.api_version.clone(),
+            kind: object.key.kind.clone(),
+        };
         match context.cluster.served_version(&kind).await {
             Ok(version) if version != kind.api_version => {
                 let mut opened = object.open();
@@ -229,15 +288,23 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay ours.
+/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay
+/// ours.
 fn encode_string_data(body: &mut Value) {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
         return;
     }
-    let Some(Value::Object(texts)) = body.as_object_mut().and_then(|body| body.remove("stringData")) else { return };
+    let Some(Value::Object(texts)) = body
+        .as_object_mut()
+        .and_then(|body| body.remove("stringData"))
+    else {
+        return;
+    };
     let mut data = body["data"].as_object().cloned().unwrap_or_else(Map::new);
     for (name, text) in texts {
-        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+        let text = text
+            .as_str()
+            .map_or_else(|| text.to_string(), str::to_owned);
         data.insert(name, json!(BASE64_STANDARD.encode(text)));
     }
     body["data"] = Value::Object(data);

@@ -1,8 +1,10 @@
-//! Rollout groups: whose turn it is, so that no more than one member of a group is down at any moment, whoever took it down.
+//! Rollout groups: whose turn it is, so that no more than one member of a group is down at any
+//! moment, whoever took it down.
 //!
-//! Before a member is touched, all others of its group are ready as the cluster reports it now. What counts is the state of the group,
-//! not what this run has done: a run before it may have been interrupted, and others restart members, too. Of orderers, their own
-//! metrics are asked as well ([`super::quorum`]).
+//! Before a member is touched, all others of its group are ready as the cluster reports it now.
+//! What counts is the state of the group, not what this run has done: a run before it may have been
+//! interrupted, and others restart members, too. Of orderers, their own metrics are asked as well
+//! ([`super::quorum`]).
 
 use super::quorum::{self, Answer, PAUSE, Quorum};
 use super::wait::{self, Awaited, Monitor, Standing};
@@ -42,12 +44,22 @@ pub fn check(plan: &Plan, options: &Options) -> Result<()> {
         return Ok(());
     }
     let groups = Groups::of(plan, options);
-    let is_member =
-        |named: &&String| channel(named).is_some() || groups.members().any(|member| is_named(&member.step.key, named));
-    let Some(unknown) = options.allow_down.iter().find(|named| !is_member(named)) else { return Ok(()) };
-    let names: Vec<String> =
-        groups.members().map(|member| format!("{}/{}", member.step.key.kind, member.step.key.name)).collect();
-    let error = Error::user(format!("--allow-down names \"{unknown}\", which is no member of a rollout group"));
+    let is_member = |named: &&String| {
+        channel(named).is_some()
+            || groups
+                .members()
+                .any(|member| is_named(&member.step.key, named))
+    };
+    let Some(unknown) = options.allow_down.iter().find(|named| !is_member(named)) else {
+        return Ok(());
+    };
+    let names: Vec<String> = groups
+        .members()
+        .map(|member| format!("{}/{}", member.step.key.kind, member.step.key.name))
+        .collect();
+    let error = Error::user(format!(
+        "--allow-down names \"{unknown}\", which is no member of a rollout group"
+    ));
     Err(match nearest(unknown, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint(format!("its members are {}", names.join(", "))),
@@ -58,20 +70,48 @@ impl<'p> Groups<'p> {
     pub fn of(plan: &'p Plan, options: &Options) -> Groups<'p> {
         let mut groups: BTreeMap<&str, Vec<Member>> = BTreeMap::new();
         for step in &plan.steps {
-            let Some(group) = group_of(step) else { continue };
-            let selector = step.wanted.as_ref().filter(|_| matches!(step.action, Action::Create | Action::Recreate));
-            let selector = selector.map_or(Value::Null, |wanted| wanted.body()["spec"]["selector"]["matchLabels"].take());
+            let Some(group) = group_of(step) else {
+                continue;
+            };
+            let selector = step
+                .wanted
+                .as_ref()
+                .filter(|_| matches!(step.action, Action::Create | Action::Recreate));
+            let selector = selector.map_or(Value::Null, |wanted| {
+                wanted.body()["spec"]["selector"]["matchLabels"].take()
+            });
             let awaited = Awaited::serving(&step.key, &step.api_version, selector);
-            let may_be_down = options.allow_down.iter().any(|named| is_named(&step.key, named));
-            groups.entry(group).or_default().push(Member { step, awaited, may_be_down });
+            let may_be_down = options
+                .allow_down
+                .iter()
+                .any(|named| is_named(&step.key, named));
+            groups.entry(group).or_default().push(Member {
+                step,
+                awaited,
+                may_be_down,
+            });
         }
-        let places = groups.values().flat_map(|members| places(members)).collect();
-        let unwatched = options.allow_down.iter().filter_map(|named| channel(named)).map(str::to_owned).collect();
-        Groups { members: groups, places, quorums: BTreeMap::new(), unwatched }
+        let places = groups
+            .values()
+            .flat_map(|members| places(members))
+            .collect();
+        let unwatched = options
+            .allow_down
+            .iter()
+            .filter_map(|named| channel(named))
+            .map(str::to_owned)
+            .collect();
+        Groups {
+            members: groups,
+            places,
+            quorums: BTreeMap::new(),
+            unwatched,
+        }
     }
 
     pub fn may_be_down(&self, key: &ObjectKey) -> bool {
-        self.members().any(|member| member.may_be_down && member.step.key == *key)
+        self.members()
+            .any(|member| member.may_be_down && member.step.key == *key)
     }
 
     fn members(&self) -> impl Iterator<Item = &Member<'p>> {
@@ -79,20 +119,31 @@ impl<'p> Groups<'p> {
     }
 
     fn group(&self, step: &Step) -> &[Member<'p>] {
-        group_of(step).and_then(|group| self.members.get(group)).map_or(&[], Vec::as_slice)
+        group_of(step)
+            .and_then(|group| self.members.get(group))
+            .map_or(&[], Vec::as_slice)
     }
 
     fn member(&self, step: &Step) -> Option<&Member<'p>> {
         let place = self.places.get(&step.key)?;
-        self.group(step).get(*place).filter(|member| member.step.key == step.key)
+        self.group(step)
+            .get(*place)
+            .filter(|member| member.step.key == step.key)
     }
 
     /// Brings what is known of the groups of these steps up to now.
     pub async fn look(&self, steps: &[&Step], monitor: &mut Monitor<'_>) -> Result<()> {
         let names: BTreeSet<&str> = steps.iter().filter_map(|step| group_of(step)).collect();
-        let members = names.iter().filter_map(|name| self.members.get(name)).flatten();
+        let members = names
+            .iter()
+            .filter_map(|name| self.members.get(name))
+            .flatten();
         let awaited: Vec<&Awaited> = members.map(|member| &member.awaited).collect();
-        if awaited.is_empty() { Ok(()) } else { monitor.look(&awaited).await }
+        if awaited.is_empty() {
+            Ok(())
+        } else {
+            monitor.look(&awaited).await
+        }
     }
 
     /// Whether a step writes a member.
@@ -100,8 +151,9 @@ impl<'p> Groups<'p> {
         step.action != Action::Unchanged && !self.group(step).is_empty()
     }
 
-    /// Whether a step touches a member that runs. A new one has nothing to lose and starts together with the others, unless pods of
-    /// its name run already: their StatefulSet was deleted alone, and the new one adopts and replaces them.
+    /// Whether a step touches a member that runs. A new one has nothing to lose and starts together
+    /// with the others, unless pods of its name run already: their StatefulSet was deleted alone,
+    /// and the new one adopts and replaces them.
     pub fn takes_turns(&self, step: &Step, monitor: &Monitor<'_>) -> bool {
         self.member(step).is_some_and(|member| match step.action {
             Action::Change | Action::Recreate => true,
@@ -113,7 +165,9 @@ impl<'p> Groups<'p> {
     /// Whether a member leaves a group in which others stay.
     pub fn leaves_others(&self, step: &Step) -> bool {
         let stays = |member: &Member| member.step.action != Action::Prune;
-        step.action == Action::Prune && self.member(step).is_some() && self.group(step).iter().any(stays)
+        step.action == Action::Prune
+            && self.member(step).is_some()
+            && self.group(step).iter().any(stays)
     }
 
     /// Forgets a member that is gone.
@@ -129,30 +183,51 @@ impl<'p> Groups<'p> {
         }
     }
 
-    /// Members of these steps' groups that leave and are down: to take them away at once takes nothing from their groups, and the others
-    /// need not wait for what will not come back.
+    /// Members of these steps' groups that leave and are down: to take them away at once takes
+    /// nothing from their groups, and the others need not wait for what will not come back.
     pub fn down_and_leaving(&self, steps: &[&Step], monitor: &Monitor<'_>) -> Vec<&'p Step> {
         let groups: BTreeSet<&str> = steps.iter().filter_map(|step| group_of(step)).collect();
-        let members = groups.iter().filter_map(|group| self.members.get(group)).flatten();
+        let members = groups
+            .iter()
+            .filter_map(|group| self.members.get(group))
+            .flatten();
         let leaving = members.filter(|member| member.step.action == Action::Prune);
-        leaving.filter(|member| monitor.standing(&member.awaited) == Standing::Down).map(|member| member.step).collect()
+        leaving
+            .filter(|member| monitor.standing(&member.awaited) == Standing::Down)
+            .map(|member| member.step)
+            .collect()
     }
 
-    /// A step of these that takes nothing away: its member is down already, and the step may be what it needs.
+    /// A step of these that takes nothing away: its member is down already, and the step may be
+    /// what it needs.
     pub fn down<'s>(&self, steps: &[&'s Step], monitor: &Monitor<'_>) -> Option<&'s Step> {
-        let is_down = |step: &&Step| self.member(step).is_some_and(|member| monitor.standing(&member.awaited) == Standing::Down);
+        let is_down = |step: &&Step| {
+            self.member(step)
+                .is_some_and(|member| monitor.standing(&member.awaited) == Standing::Down)
+        };
         steps.iter().copied().find(|step| is_down(step))
     }
 
-    /// Waits for the turn of one of the steps of the first one's group, and returns it: all others of the group are ready, or it is down.
-    /// Orderers are in their channels' groups as well, and those that lead one come last.
+    /// Waits for the turn of one of the steps of the first one's group, and returns it: all others
+    /// of the group are ready, or it is down. Orderers are in their channels' groups as well, and
+    /// those that lead one come last.
     ///
     /// # Errors
     ///
-    /// The group is not whole in time, or will not be: names the members that are down, why, and how to go on.
-    pub async fn turn<'s>(&mut self, writer: &Writer<'_>, steps: &[&'s Step], monitor: &mut Monitor<'_>) -> Result<&'s Step> {
+    /// The group is not whole in time, or will not be: names the members that are down, why, and
+    /// how to go on.
+    pub async fn turn<'s>(
+        &mut self,
+        writer: &Writer<'_>,
+        steps: &[&'s Step],
+        monitor: &mut Monitor<'_>,
+    ) -> Result<&'s Step> {
         let group = group_of(steps[0]).unwrap_or_default();
-        let steps: Vec<&'s Step> = steps.iter().copied().filter(|step| group_of(step) == Some(group)).collect();
+        let steps: Vec<&'s Step> = steps
+            .iter()
+            .copied()
+            .filter(|step| group_of(step) == Some(group))
+            .collect();
         let began = Instant::now();
         let mut said = String::new();
         loop {
@@ -165,16 +240,27 @@ impl<'p> Groups<'p> {
                     // While they were asked, time went by.
                     self.look(&steps, monitor).await?;
                     if let Some(step) = self.choose(&steps, monitor) {
-                        let follows = steps.iter().copied().find(|step| !leaders.contains(&step.key));
+                        let follows = steps
+                            .iter()
+                            .copied()
+                            .find(|step| !leaders.contains(&step.key));
                         let is_any = self.is_whole(&steps, monitor);
                         return Ok(follows.filter(|_| is_any).unwrap_or(step));
                     }
                 }
-                Answer::Alone(key, missing) => match steps.iter().copied().find(|step| step.key == key) {
-                    Some(step) if self.is_whole(&steps, monitor) => return Ok(step),
-                    _ => self.wait_for(writer, group, &missing, began, &mut said, monitor).await?,
-                },
-                Answer::Missing(missing) => self.wait_for(writer, group, &missing, began, &mut said, monitor).await?,
+                Answer::Alone(key, missing) => {
+                    match steps.iter().copied().find(|step| step.key == key) {
+                        Some(step) if self.is_whole(&steps, monitor) => return Ok(step),
+                        _ => {
+                            self.wait_for(writer, group, &missing, began, &mut said, monitor)
+                                .await?
+                        }
+                    }
+                }
+                Answer::Missing(missing) => {
+                    self.wait_for(writer, group, &missing, began, &mut said, monitor)
+                        .await?
+                }
             }
         }
     }
@@ -188,8 +274,11 @@ impl<'p> Groups<'p> {
         let groups: Vec<&'p str> = self.quorums.keys().copied().collect();
         for group in groups {
             let (began, mut said) = (Instant::now(), String::new());
-            while let Answer::Missing(missing) | Answer::Alone(_, missing) = self.ask(writer, group, monitor).await {
-                self.wait_for(writer, group, &missing, began, &mut said, monitor).await?;
+            while let Answer::Missing(missing) | Answer::Alone(_, missing) =
+                self.ask(writer, group, monitor).await
+            {
+                self.wait_for(writer, group, &missing, began, &mut said, monitor)
+                    .await?;
             }
         }
         Ok(())
@@ -197,12 +286,17 @@ impl<'p> Groups<'p> {
 
     async fn ask(&mut self, writer: &Writer<'_>, group: &str, monitor: &Monitor<'_>) -> Answer {
         let Some((name, members)) = self.members.get_key_value(group) else {
-            return Answer::Whole { leaders: BTreeSet::new() };
+            return Answer::Whole {
+                leaders: BTreeSet::new(),
+            };
         };
-        let quorum = self
-            .quorums
-            .entry(*name)
-            .or_insert_with(|| Quorum::of(members.iter().map(|it| (it.step, &it.awaited, it.may_be_down))));
+        let quorum = self.quorums.entry(*name).or_insert_with(|| {
+            Quorum::of(
+                members
+                    .iter()
+                    .map(|it| (it.step, &it.awaited, it.may_be_down)),
+            )
+        });
         quorum.ask(writer.context, monitor, &self.unwatched).await
     }
 
@@ -221,25 +315,39 @@ impl<'p> Groups<'p> {
         }
         let words = quorum::words(missing);
         if *said != words {
-            writer.context.step(&format!("waiting for the orderers: {words}"));
+            writer
+                .context
+                .step(&format!("waiting for the orderers: {words}"));
             *said = words;
         }
         monitor.pause(PAUSE).await
     }
 
     /// Members whose state the others depend on.
-    fn counted<'g>(&'g self, step: &Step, monitor: &'g Monitor<'_>) -> impl Iterator<Item = &'g Member<'p>> {
-        let counts = |member: &&Member| member.step.action != Action::Create || monitor.is_there(&member.awaited);
-        self.group(step).iter().filter(|member| !member.may_be_down).filter(counts)
+    fn counted<'g>(
+        &'g self,
+        step: &Step,
+        monitor: &'g Monitor<'_>,
+    ) -> impl Iterator<Item = &'g Member<'p>> {
+        let counts = |member: &&Member| {
+            member.step.action != Action::Create || monitor.is_there(&member.awaited)
+        };
+        self.group(step)
+            .iter()
+            .filter(|member| !member.may_be_down)
+            .filter(counts)
     }
 
     fn is_whole(&self, steps: &[&Step], monitor: &Monitor<'_>) -> bool {
-        self.counted(steps[0], monitor).all(|member| monitor.standing(&member.awaited) == Standing::Up)
+        self.counted(steps[0], monitor)
+            .all(|member| monitor.standing(&member.awaited) == Standing::Up)
     }
 
     /// The step whose turn it is by the readiness of its group, if it is one's.
     fn choose<'s>(&self, steps: &[&'s Step], monitor: &Monitor<'_>) -> Option<&'s Step> {
-        let mut missing = self.counted(steps[0], monitor).filter(|member| monitor.standing(&member.awaited) != Standing::Up);
+        let mut missing = self
+            .counted(steps[0], monitor)
+            .filter(|member| monitor.standing(&member.awaited) != Standing::Up);
         match (missing.next(), missing.next()) {
             (None, _) => steps.first().copied(),
             // One is not ready: its own turn is the only one that leaves the others as they are.
@@ -262,20 +370,40 @@ impl<'p> Groups<'p> {
             return Ok(step);
         }
         let group = group_of(steps[0]).unwrap_or_default();
-        writer.context.step(&format!("a member of rollout group \"{group}\" is not ready: the others wait for it"));
-        let awaited: Vec<Awaited> = self.counted(steps[0], monitor).map(|member| member.awaited.clone()).collect();
-        let turn = monitor.until(&awaited, began, writer.options.timeout, |monitor| self.choose(steps, monitor)).await;
+        writer.context.step(&format!(
+            "a member of rollout group \"{group}\" is not ready: the others wait for it"
+        ));
+        let awaited: Vec<Awaited> = self
+            .counted(steps[0], monitor)
+            .map(|member| member.awaited.clone())
+            .collect();
+        let turn = monitor
+            .until(&awaited, began, writer.options.timeout, |monitor| {
+                self.choose(steps, monitor)
+            })
+            .await;
         turn.map_err(|error| match error.kind() {
             Kind::NotReady => self.held_up(writer, steps, &awaited, monitor, error),
             _ => error,
         })
     }
 
-    fn held_up(&self, writer: &Writer<'_>, steps: &[&Step], awaited: &[Awaited], monitor: &Monitor<'_>, error: Error) -> Error {
+    fn held_up(
+        &self,
+        writer: &Writer<'_>,
+        steps: &[&Step],
+        awaited: &[Awaited],
+        monitor: &Monitor<'_>,
+        error: Error,
+    ) -> Error {
         let left: Vec<String> = steps.iter().map(|step| step.key.to_string()).collect();
         let group = group_of(steps[0]).unwrap_or_default();
-        let down = awaited.iter().filter(|one| monitor.standing(one) != Standing::Up);
-        let flags: Vec<String> = down.map(|one| format!("--allow-down {}/{}", one.key.kind, one.key.name)).collect();
+        let down = awaited
+            .iter()
+            .filter(|one| monitor.standing(one) != Standing::Up);
+        let flags: Vec<String> = down
+            .map(|one| format!("--allow-down {}/{}", one.key.kind, one.key.name))
+            .collect();
         let context = writer.context;
         error
             .context(format!("the rollout of group \"{group}\" has stopped: a member is down that it does not change"))
@@ -293,22 +421,36 @@ impl<'p> Groups<'p> {
 }
 
 fn places<'p>(members: &[Member<'p>]) -> impl Iterator<Item = (&'p ObjectKey, usize)> {
-    members.iter().enumerate().map(|(place, member)| (&member.step.key, place))
+    members
+        .iter()
+        .enumerate()
+        .map(|(place, member)| (&member.step.key, place))
 }
 
-/// The group of an object as it is wanted, or else as it is: a change that takes an object out of its group is the last to keep the
-/// group's rule.
+/// The group of an object as it is wanted, or else as it is: a change that takes an object out of
+/// its group is the last to keep the group's rule.
 fn group_of(step: &Step) -> Option<&str> {
-    let wanted = step.wanted.as_ref().and_then(|wanted| wanted.rollout_group.as_deref());
+    let wanted = step
+        .wanted
+        .as_ref()
+        .and_then(|wanted| wanted.rollout_group.as_deref());
     let live = || step.live.as_ref().and_then(manifest::rollout_group);
-    wanted.filter(|group| !group.is_empty()).or_else(live).filter(|group| !group.is_empty())
+    wanted
+        .filter(|group| !group.is_empty())
+        .or_else(live)
+        .filter(|group| !group.is_empty())
 }
 
 /// The channel that `Channel/NAME` names.
 fn channel(named: &str) -> Option<&str> {
-    named.split_once('/').filter(|(kind, _)| kind.eq_ignore_ascii_case("Channel")).map(|(_, name)| name)
+    named
+        .split_once('/')
+        .filter(|(kind, _)| kind.eq_ignore_ascii_case("Channel"))
+        .map(|(_, name)| name)
 }
 
 fn is_named(key: &ObjectKey, named: &str) -> bool {
-    named.split_once('/').is_some_and(|(kind, name)| kind.eq_ignore_ascii_case(&key.kind) && name == key.name)
+    named
+        .split_once('/')
+        .is_some_and(|(kind, name)| kind.eq_ignore_ascii_case(&key.kind) && name == key.name)
 }

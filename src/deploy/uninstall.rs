@@ -1,4 +1,5 @@
-//! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they are asked for by name.
+//! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they
+//! are asked for by name.
 
 use super::hooks::Made;
 use super::kept::{self, HOLDS_DATA, HOLDS_IDENTITY, Judge, Whose};
@@ -6,7 +7,9 @@ use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
 use super::turns::Groups;
 use super::wait::Monitor;
-use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome};
+use super::{
+    Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome,
+};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Result};
 use crate::identity;
@@ -21,26 +24,69 @@ use futures::future::try_join_all;
 use std::collections::BTreeSet;
 
 /// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
-pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool) -> Result<Outcome> {
-    let Writer { context, options, .. } = writer;
-    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-    // Without a record there is nothing of which a status could be told: what is left are parts of one.
+pub async fn run(
+    writer: &Writer<'_>,
+    mut prepared: Prepared,
+    keep_history: bool,
+) -> Result<Outcome> {
+    let Writer {
+        context, options, ..
+    } = writer;
+    let (cluster, namespace, release) = (
+        context.cluster,
+        context.namespace.as_str(),
+        context.release.as_str(),
+    );
+    // Without a record there is nothing of which a status could be told: what is left are parts of
+    // one.
     let newest = prepared.past.newest().unwrap_or(0);
     let past = &prepared.past;
     let set_status = |revision, status, description| async move {
-        storage::set_status(cluster, past.restated(context, revision), status, description).await.map_err(Error::from)
+        storage::set_status(
+            cluster,
+            past.restated(context, revision),
+            status,
+            description,
+        )
+        .await
+        .map_err(Error::from)
     };
     if !past.is_purged {
-        let begun = set_status(newest, Status::Uninstalling, Some("Deletion in progress (or silently failed)")).await;
+        let begun = set_status(
+            newest,
+            Status::Uninstalling,
+            Some("Deletion in progress (or silently failed)"),
+        )
+        .await;
         begun.map_err(|error| error.now("nothing was changed"))?;
     }
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
     let mut made = Made::new();
     let removed = async {
         kept::note_kept(writer, &prepared).await?;
-        hooks::run(writer, &prepared.plan, HookEvent::PreDelete, &mut monitor, &mut made).await?;
-        apply::prune(writer, &prepared.plan, Groups::of(&prepared.plan, options), &mut monitor).await?;
-        hooks::run(writer, &prepared.plan, HookEvent::PostDelete, &mut monitor, &mut made).await?;
+        hooks::run(
+            writer,
+            &prepared.plan,
+            HookEvent::PreDelete,
+            &mut monitor,
+            &mut made,
+        )
+        .await?;
+        apply::prune(
+            writer,
+            &prepared.plan,
+            Groups::of(&prepared.plan, options),
+            &mut monitor,
+        )
+        .await?;
+        hooks::run(
+            writer,
+            &prepared.plan,
+            HookEvent::PostDelete,
+            &mut monitor,
+            &mut made,
+        )
+        .await?;
         prune_hooks(writer, &prepared, &made, &mut monitor).await
     }
     .await;
@@ -51,77 +97,160 @@ pub async fn run(writer: &Writer<'_>, mut prepared: Prepared, keep_history: bool
         // If even this cannot be written, the next run finds the revision uninstalling and goes on.
         let _ = set_status(newest, Status::Failed, Some(&description)).await;
         return Err(error
-            .now(format!("release \"{release}\" is partly deleted; its records are kept"))
+            .now(format!(
+                "release \"{release}\" is partly deleted; its records are kept"
+            ))
             .hint(format!("run `{}` again", context.command("uninstall"))));
     }
-    let mut record = record_of(context, &prepared, newest, &complete(Operation::Uninstall, None));
+    let mut record = record_of(
+        context,
+        &prepared,
+        newest,
+        &complete(Operation::Uninstall, None),
+    );
     record.summary.status = Status::Uninstalled;
     if keep_history {
-        let deployed =
-            prepared.past.entries.iter().filter_map(Entry::summary).filter(|summary| summary.status == Status::Deployed);
+        let deployed = prepared
+            .past
+            .entries
+            .iter()
+            .filter_map(Entry::summary)
+            .filter(|summary| summary.status == Status::Deployed);
         for summary in deployed.filter(|summary| summary.revision != newest) {
             set_status(summary.revision, Status::Superseded, None).await?;
         }
-        let description = options.description.clone().unwrap_or_else(|| record.summary.description.clone());
+        let description = options
+            .description
+            .clone()
+            .unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
-        // Its objects are gone, so from here on it does not matter whether a record can still be read. If this run ends before all
-        // records are deleted, the next one finishes that, an install as well.
-        storage::begin_purge(cluster, past.restated(context, newest), &record.summary.description).await?;
-        storage::purge(cluster, namespace, release).await.map_err(|error| {
-            Error::from(error)
-                .context(format!("the records of \"{release}\" cannot all be deleted"))
-                .now(format!("its objects are deleted; release \"{release}\" is recorded as uninstalled"))
-                .hint(format!("run `{}` again", context.command("uninstall")))
-        })?;
+        // Its objects are gone, so from here on it does not matter whether a record can still be
+        // read. If this run ends before all records are deleted, the next one finishes that, an
+        // install as well.
+        storage::begin_purge(
+            cluster,
+            past.restated(context, newest),
+            &record.summary.description,
+        )
+        .await?;
+        storage::purge(cluster, namespace, release)
+            .await
+            .map_err(|error| {
+                Error::from(error)
+                    .context(format!(
+                        "the records of \"{release}\" cannot all be deleted"
+                    ))
+                    .now(format!(
+                        "its objects are deleted; release \"{release}\" is recorded as uninstalled"
+                    ))
+                    .hint(format!("run `{}` again", context.command("uninstall")))
+            })?;
     }
     let leaving = match prepared.namespace.removal.take() {
         Some(removal) => namespace::remove_namespace(writer, &prepared.plan, removal)
             .await
-            .map_err(|error| error.now(format!("release \"{release}\" is uninstalled; its namespace stays")))?,
+            .map_err(|error| {
+                error.now(format!(
+                    "release \"{release}\" is uninstalled; its namespace stays"
+                ))
+            })?,
         None => None,
     };
-    Ok(Outcome { leaving, ..outcome(prepared, record, false) })
+    Ok(Outcome {
+        leaving,
+        ..outcome(prepared, record, false)
+    })
 }
 
 /// The hooks that it has run were made after the plan; they go by the same rules.
-async fn prune_hooks(writer: &Writer<'_>, prepared: &Prepared, made: &Made<'_>, monitor: &mut Monitor<'_>) -> Result<()> {
-    let left = made.iter().filter_map(|(key, uid)| Some((*key, uid.clone()?)));
-    let api_version =
-        |key: &ObjectKey| prepared.plan.hooks.iter().find(|hook| hook.step.key == *key).map(|hook| &hook.step.api_version);
-    let inventory: Vec<InventoryItem> = left.filter_map(|(key, uid)| Some(item(key, api_version(key)?, Some(uid)))).collect();
+async fn prune_hooks(
+    writer: &Writer<'_>,
+    prepared: &Prepared,
+    made: &Made<'_>,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let left = made
+        .iter()
+        .filter_map(|(key, uid)| Some((*key, uid.clone()?)));
+    let api_version = |key: &ObjectKey| {
+        prepared
+            .plan
+            .hooks
+            .iter()
+            .find(|hook| hook.step.key == *key)
+            .map(|hook| &hook.step.api_version)
+    };
+    let inventory: Vec<InventoryItem> = left
+        .filter_map(|(key, uid)| Some(item(key, api_version(key)?, Some(uid))))
+        .collect();
     if inventory.is_empty() {
         return Ok(());
     }
-    let (live, _) = observe::observe(writer.context, &[], &inventory, Look::default(), Unserved::Missing).await?;
+    let (live, _) = observe::observe(
+        writer.context,
+        &[],
+        &inventory,
+        Look::default(),
+        Unserved::Missing,
+    )
+    .await?;
     let (wanted, hooks, events, owner) = (Vec::new(), Vec::new(), &[][..], &prepared.owner);
-    let plan =
-        plan::make(Inputs { wanted, live, inventory: &inventory, hooks, events, confined: &[], owner, take_ownership: false })?;
+    let plan = plan::make(Inputs {
+        wanted,
+        live,
+        inventory: &inventory,
+        hooks,
+        events,
+        confined: &[],
+        owner,
+        take_ownership: false,
+    })?;
     apply::prune(writer, &plan, Groups::of(&plan, writer.options), monitor).await
 }
 
-/// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They stay, with a word about it, or with
-/// `--delete-data` they go, and so does whatever else was kept because it holds data. What others use stays.
-pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete: bool, plan: &mut Plan) -> Result<()> {
-    for step in plan.steps.iter_mut().filter(|step| delete && step.action == Action::Keep) {
+/// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They
+/// stay, with a word about it, or with `--delete-data` they go, and so does whatever else was kept
+/// because it holds data. What others use stays.
+pub async fn plan_data(
+    context: &Context<'_>,
+    past: &Past,
+    owner: &Owner,
+    delete: bool,
+    plan: &mut Plan,
+) -> Result<()> {
+    for step in plan
+        .steps
+        .iter_mut()
+        .filter(|step| delete && step.action == Action::Keep)
+    {
         // What stays for another reason, as its policy, stays.
-        let data = matches!(step.key.kind.as_str(), "PersistentVolumeClaim" | "PersistentVolume") && step.why == HOLDS_DATA;
+        let data = matches!(
+            step.key.kind.as_str(),
+            "PersistentVolumeClaim" | "PersistentVolume"
+        ) && step.why == HOLDS_DATA;
         if data && step.live.as_ref().is_some_and(|live| owner.owns(live)) {
             step.action = Action::Prune;
         }
     }
     let (claims, identities) = kept::data(context.cluster, owner).await?;
     let judge = Judge { past, owner, plan };
-    let claims = claims.into_iter().filter_map(|body| match judge.whose(&body) {
-        Whose::Ours if manifest::is_kept(&body) => Some((body, plan::SAYS_KEEP, false)),
-        Whose::Ours => Some((body, HOLDS_DATA, delete)),
-        Whose::Unknown(why) => Some((body, why, false)),
-        Whose::Others => None,
-    });
-    let identities = identities.into_iter().map(|body| (body, HOLDS_IDENTITY, delete));
+    let claims = claims
+        .into_iter()
+        .filter_map(|body| match judge.whose(&body) {
+            Whose::Ours if manifest::is_kept(&body) => Some((body, plan::SAYS_KEEP, false)),
+            Whose::Ours => Some((body, HOLDS_DATA, delete)),
+            Whose::Unknown(why) => Some((body, why, false)),
+            Whose::Others => None,
+        });
+    let identities = identities
+        .into_iter()
+        .map(|body| (body, HOLDS_IDENTITY, delete));
     let mut steps = Vec::new();
     for (body, why, delete) in claims.chain(identities) {
-        let Some(object) = Object::from_body(body, Source::default()) else { continue };
+        let Some(object) = Object::from_body(body, Source::default()) else {
+            continue;
+        };
         if plan.steps.iter().any(|step| step.key == object.key) {
             continue;
         }
@@ -138,7 +267,11 @@ pub async fn plan_data(context: &Context<'_>, past: &Past, owner: &Owner, delete
         });
     }
     plan.steps.extend(steps);
-    if delete { spare(context, past, owner, plan).await } else { Ok(()) }
+    if delete {
+        spare(context, past, owner, plan).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Keeps the data that something of another owner uses, whatever the records and the marks say.
@@ -147,19 +280,40 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
         return Ok(());
     }
     let workloads = workloads(context).await?;
-    let sets: Vec<Set> = Judge { past, owner, plan }.sets().into_iter().cloned().collect();
+    let sets: Vec<Set> = Judge { past, owner, plan }
+        .sets()
+        .into_iter()
+        .cloned()
+        .collect();
     let sets: Vec<&Set> = sets.iter().collect();
-    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Prune && holds_data(step)) {
+    for step in plan
+        .steps
+        .iter_mut()
+        .filter(|step| step.action == Action::Prune && holds_data(step))
+    {
         if let Some(user) = workloads.of_others(owner, &sets, &step.key) {
             step.action = Action::Keep;
             step.why = user;
         }
     }
-    let claims: BTreeSet<ObjectKey> =
-        plan.with(Action::Prune).filter(|step| step.key.kind == "PersistentVolumeClaim").map(|step| step.key.clone()).collect();
-    for step in plan.steps.iter_mut().filter(|step| step.action == Action::Prune && step.key.kind == "PersistentVolume") {
-        let Some(volume) = context.cluster.get("v1", &step.key).await? else { continue };
-        let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default();
+    let claims: BTreeSet<ObjectKey> = plan
+        .with(Action::Prune)
+        .filter(|step| step.key.kind == "PersistentVolumeClaim")
+        .map(|step| step.key.clone())
+        .collect();
+    for step in plan
+        .steps
+        .iter_mut()
+        .filter(|step| step.action == Action::Prune && step.key.kind == "PersistentVolume")
+    {
+        let Some(volume) = context.cluster.get("v1", &step.key).await? else {
+            continue;
+        };
+        let text = |field: &str| {
+            volume["spec"]["claimRef"][field]
+                .as_str()
+                .unwrap_or_default()
+        };
         let claim = ObjectKey::core("PersistentVolumeClaim", text("namespace"), text("name"));
         if volume["status"]["phase"] == "Bound" && !claims.contains(&claim) {
             step.action = Action::Keep;
@@ -170,7 +324,11 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
 }
 
 fn holds_data(step: &Step) -> bool {
-    let is_identity = || step.live.as_ref().is_some_and(|live| !live["metadata"]["labels"][identity::LABEL].is_null());
+    let is_identity = || {
+        step.live
+            .as_ref()
+            .is_some_and(|live| !live["metadata"]["labels"][identity::LABEL].is_null())
+    };
     step.key.group.is_empty()
         && match step.key.kind.as_str() {
             "PersistentVolumeClaim" | "PersistentVolume" => true,
@@ -190,15 +348,39 @@ const WORKLOADS: [(&str, &str); 6] = [
 
 async fn workloads(context: &Context<'_>) -> Result<Workloads> {
     let list = |(api_version, kind): (&str, &str)| {
-        let kind = Kind { api_version: api_version.to_owned(), kind: kind.to_owned() };
-        async move { context.cluster.list(&kind, Some(&context.namespace), "").await }
+        let kind = Kind {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        };
+        async move {
+            context
+                .cluster
+                .list(&kind, Some(&context.namespace), "")
+                .await
+        }
     };
     let others = WORKLOADS.map(|of| async move {
         match list(of).await {
-            Err(error) if matches!(error.kind, ApiErrorKind::Forbidden | ApiErrorKind::UnknownKind) => Ok(Vec::new()),
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ApiErrorKind::Forbidden | ApiErrorKind::UnknownKind
+                ) =>
+            {
+                Ok(Vec::new())
+            }
             listed => listed,
         }
     });
-    let (sets, pods, others) = futures::try_join!(list(("apps/v1", "StatefulSet")), list(("v1", "Pod")), try_join_all(others))?;
-    Ok(Workloads(sets.into_iter().chain(pods).chain(others.into_iter().flatten()).collect()))
+    let (sets, pods, others) = futures::try_join!(
+        list(("apps/v1", "StatefulSet")),
+        list(("v1", "Pod")),
+        try_join_all(others)
+    )?;
+    Ok(Workloads(
+        sets.into_iter()
+            .chain(pods)
+            .chain(others.into_iter().flatten())
+            .collect(),
+    ))
 }

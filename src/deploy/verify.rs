@@ -1,4 +1,5 @@
-//! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the release's test hooks.
+//! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the
+//! release's test hooks.
 
 use super::lock;
 use super::observe::{self, Unserved};
@@ -23,20 +24,28 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What others did since the last operation: objects that differ from the deployed manifest, have more than it says, or are gone. The
-/// plan is what puts them right; nothing is written.
+/// What others did since the last operation: objects that differ from the deployed manifest, have
+/// more than it says, or are gone. The plan is what puts them right; nothing is written.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
-    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
+    let (cluster, namespace, release) = (
+        context.cluster,
+        context.namespace.as_str(),
+        context.release.as_str(),
+    );
     let past = Past::of(storage::history(cluster, namespace, release).await?);
     let Some(deployed) = past.deployed() else {
         return Err(match past.newest() {
             None => storage::unknown_release(cluster, namespace, release).await,
             // A status that someone changed is told as that.
-            Some(newest) => match storage::read_past(cluster, namespace, release, newest, |_, _| ()).await {
-                Err(error) => error,
-                Ok(record) if record.lacks_secrets() => storage::unverified(&record),
-                Ok(_) => Error::user(format!("release \"{release}\" has no deployed revision to compare with")),
-            },
+            Some(newest) => {
+                match storage::read_past(cluster, namespace, release, newest, |_, _| ()).await {
+                    Err(error) => error,
+                    Ok(record) if record.lacks_secrets() => storage::unverified(&record),
+                    Ok(_) => Error::user(format!(
+                        "release \"{release}\" has no deployed revision to compare with"
+                    )),
+                }
+            }
         });
     };
     let (mut objects, mut sets) = (Vec::new(), Vec::new());
@@ -55,9 +64,16 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         ));
     }
     settle::in_served_versions(context, &mut objects).await?;
-    let owner = Owner { release: release.to_owned(), namespace: namespace.to_owned() };
-    let look = Look { shown: true, additions: Additions::Told };
-    let (live, warnings) = observe::observe(context, &objects, &[], look, Unserved::Missing).await?;
+    let owner = Owner {
+        release: release.to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    let look = Look {
+        shown: true,
+        additions: Additions::Told,
+    };
+    let (live, warnings) =
+        observe::observe(context, &objects, &[], look, Unserved::Missing).await?;
     for warning in warnings {
         context.warn(&warning);
     }
@@ -72,9 +88,18 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         take_ownership: true,
     })?;
     // With force: what another manager changed is the very thing to be seen.
-    let how = Apply { dry_run: true, force: true, ..Apply::default() };
-    let changed: Vec<usize> =
-        plan.steps.iter().enumerate().filter(|(_, step)| step.action == Action::Change).map(|(index, _)| index).collect();
+    let how = Apply {
+        dry_run: true,
+        force: true,
+        ..Apply::default()
+    };
+    let changed: Vec<usize> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| step.action == Action::Change)
+        .map(|(index, _)| index)
+        .collect();
     let answers = {
         let tries = changed
             .iter()
@@ -87,20 +112,34 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             Ok(after) => {
                 let step = &mut plan.steps[index];
                 plan::settle(step, after);
-                // Whether we are noted as the manager of what is as it was applied is no difference.
-                let same = step.live.iter().zip(&step.after).all(|(live, after)| same_but_for_bookkeeping(live, after));
+                // Whether we are noted as the manager of what is as it was applied is no
+                // difference.
+                let same = step
+                    .live
+                    .iter()
+                    .zip(&step.after)
+                    .all(|(live, after)| same_but_for_bookkeeping(live, after));
                 if step.action == Action::Change && same && step.added().next().is_none() {
                     step.action = Action::Unchanged;
                 }
             }
             // A drifted field that cannot be set back is drift all the same.
-            Err(error) if error.kind == ApiErrorKind::Invalid => plan.steps[index].why = error.message,
+            Err(error) if error.kind == ApiErrorKind::Invalid => {
+                plan.steps[index].why = error.message
+            }
             Err(error) => return Err(error.into()),
         }
     }
     volumes::drift(context, &sets, &mut plan).await?;
-    let key = if record.lacks_secrets() { storage::new_key()? } else { record.mask_key.clone() };
-    Ok((plan, Masker::new(key.as_bytes(), Masker::secrets_in(&record))))
+    let key = if record.lacks_secrets() {
+        storage::new_key()?
+    } else {
+        record.mask_key.clone()
+    };
+    Ok((
+        plan,
+        Masker::new(key.as_bytes(), Masker::secrets_in(&record)),
+    ))
 }
 
 /// One test of a release.
@@ -123,21 +162,45 @@ pub struct TestOutcome {
     pub runs: Vec<TestRun>,
 }
 
-/// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and `!name=x`, as Helm's.
-pub async fn test(context: Context<'_>, filter: &[String], options: &Options, logs: bool) -> Result<TestOutcome> {
-    let (cluster, namespace, release) = (context.cluster, context.namespace.as_str(), context.release.as_str());
-    let newest = storage::read(cluster, namespace, release, None).await?.summary.revision;
+/// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and
+/// `!name=x`, as Helm's.
+pub async fn test(
+    context: Context<'_>,
+    filter: &[String],
+    options: &Options,
+    logs: bool,
+) -> Result<TestOutcome> {
+    let (cluster, namespace, release) = (
+        context.cluster,
+        context.namespace.as_str(),
+        context.release.as_str(),
+    );
+    let newest = storage::read(cluster, namespace, release, None)
+        .await?
+        .summary
+        .revision;
     let record = storage::read_with_secrets(cluster, namespace, release, newest).await?;
-    let is_test = |hook: &&Hook| hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter);
+    let is_test = |hook: &&Hook| {
+        hook.events.contains(&HookEvent::Test) && is_chosen(&hook.object.key.name, filter)
+    };
     let tests = record.hooks.iter().filter(is_test).cloned().collect();
-    let manifest = Manifest::of(&context, &Terms::recorded(&context, &record.guard), [], tests).await?;
+    let manifest = Manifest::of(
+        &context,
+        &Terms::recorded(&context, &record.guard),
+        [],
+        tests,
+    )
+    .await?;
     observe::refuse_unserved_hooks(&context, &manifest, |_| true)?;
     let tests = manifest.hooks;
     if let Some(warning) = record.signature_warning() {
         context.warn(&warning);
     }
     let reach = Reach {
-        owner: &Owner { release: release.to_owned(), namespace: namespace.to_owned() },
+        owner: &Owner {
+            release: release.to_owned(),
+            namespace: namespace.to_owned(),
+        },
         provenance: &Provenance::recorded(&record),
         plan: &Plan::default(),
         hooks: &tests.iter().collect::<Vec<_>>(),
@@ -147,11 +210,22 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     if let Some(refusal) = confine::refusal(&reach, "test") {
         return Err(refusal.now("nothing was changed"));
     }
-    let user = cluster.whoami().await.map(|whoami| whoami.username).unwrap_or_else(|_| "unknown".to_owned());
+    let user = cluster
+        .whoami()
+        .await
+        .map(|whoami| whoami.username)
+        .unwrap_or_else(|_| "unknown".to_owned());
     let lock = lock::acquire(&context, &user, "test").await?;
     let fenced = cluster.fenced(lock.fence());
-    let held = Context { cluster: &fenced, ..context.clone() };
-    let writer = Writer { context: &held, options, lock: &lock };
+    let held = Context {
+        cluster: &fenced,
+        ..context.clone()
+    };
+    let writer = Writer {
+        context: &held,
+        options,
+        lock: &lock,
+    };
     let work = async {
         let mut runs = Vec::new();
         for hook in &plan_tests(&held, &tests).await?.hooks {
@@ -161,19 +235,37 @@ pub async fn test(context: Context<'_>, filter: &[String], options: &Options, lo
     };
     let runs = lock.during(work).await;
     let runs = lock.conclude(runs, &context).await?;
-    Ok(TestOutcome { summary: record.summary, runs })
+    Ok(TestOutcome {
+        summary: record.summary,
+        runs,
+    })
 }
 
 /// # Errors
 ///
 /// Names of tests that objects of others have.
 async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
-    let owner = Owner { release: context.release.as_str().to_owned(), namespace: context.namespace.clone() };
-    let sought: Vec<_> = tests.iter().map(|hook| item(&hook.object.key, hook.object.api_version(), None)).collect();
-    let (live, _) = observe::observe(context, &[], &sought, Look::default(), Unserved::Missing).await?;
+    let owner = Owner {
+        release: context.release.as_str().to_owned(),
+        namespace: context.namespace.clone(),
+    };
+    let sought: Vec<_> = tests
+        .iter()
+        .map(|hook| item(&hook.object.key, hook.object.api_version(), None))
+        .collect();
+    let (live, _) =
+        observe::observe(context, &[], &sought, Look::default(), Unserved::Missing).await?;
     let (hooks, events) = (tests.iter().collect(), &[HookEvent::Test][..]);
-    let inputs =
-        Inputs { wanted: Vec::new(), live, inventory: &[], hooks, events, confined: &[], owner: &owner, take_ownership: false };
+    let inputs = Inputs {
+        wanted: Vec::new(),
+        live,
+        inventory: &[],
+        hooks,
+        events,
+        confined: &[],
+        owner: &owner,
+        take_ownership: false,
+    };
     plan::make(inputs).map_err(|error| error.now("nothing was changed"))
 }
 
@@ -181,7 +273,11 @@ async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
 async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<TestRun> {
     let context = writer.context;
     let began = Instant::now();
-    let mut monitor = Monitor::new(context.cluster, context.progress, context.interrupted.clone());
+    let mut monitor = Monitor::new(
+        context.cluster,
+        context.progress,
+        context.interrupted.clone(),
+    );
     let started = context.now;
     // The logs are read before the hook's policy may delete its pod.
     let mut kept = hook.clone();
@@ -194,15 +290,36 @@ async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<Te
         for pod in hooks::pods(context, key).await? {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
-            texts.extend(containers.into_iter().map(|(container, log)| (format!("{name} ({container})"), log)));
+            texts.extend(
+                containers
+                    .into_iter()
+                    .map(|(container, log)| (format!("{name} ({container})"), log)),
+            );
         }
     }
-    let policy = if ran.is_ok() { DeletePolicy::HookSucceeded } else { DeletePolicy::HookFailed };
+    let policy = if ran.is_ok() {
+        DeletePolicy::HookSucceeded
+    } else {
+        DeletePolicy::HookFailed
+    };
     if let Some(uid) = made.remove(key).flatten().filter(|_| hook.deletes(policy)) {
-        hooks::delete(writer, &Awaited::ended(key, &hook.step.api_version), &uid, &mut monitor).await?;
+        hooks::delete(
+            writer,
+            &Awaited::ended(key, &hook.step.api_version),
+            &uid,
+            &mut monitor,
+        )
+        .await?;
     }
     let completed = super::later(context.now, began.elapsed());
-    let run = |succeeded, reason| TestRun { name: key.name.clone(), started, completed, succeeded, reason, logs: texts };
+    let run = |succeeded, reason| TestRun {
+        name: key.name.clone(),
+        started,
+        completed,
+        succeeded,
+        reason,
+        logs: texts,
+    };
     match ran {
         Ok(()) => Ok(run(true, String::new())),
         Err(error) if error.kind() == Kind::NotReady => Ok(run(false, error.to_string())),
@@ -212,7 +329,13 @@ async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<Te
 
 /// Helm's filter: with any `name=`, only those; without, all but the `!name=`.
 fn is_chosen(name: &str, filter: &[String]) -> bool {
-    let excluded = filter.iter().filter_map(|filter| filter.strip_prefix("!name=")).any(|excluded| excluded == name);
-    let mut included = filter.iter().filter_map(|filter| filter.strip_prefix("name=")).peekable();
+    let excluded = filter
+        .iter()
+        .filter_map(|filter| filter.strip_prefix("!name="))
+        .any(|excluded| excluded == name);
+    let mut included = filter
+        .iter()
+        .filter_map(|filter| filter.strip_prefix("name="))
+        .peekable();
     !excluded && (included.peek().is_none() || included.any(|included| included == name))
 }

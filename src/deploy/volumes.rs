@@ -1,6 +1,7 @@
-//! Volumes follow the values: what a changed claim template means for claims that exist is decided here before the first write, and
-//! carried out before the StatefulSet is created from its new templates. So a run that is interrupted leaves either the old templates,
-//! and the next run finds the change, or no StatefulSet, and the next run creates it.
+//! Volumes follow the values: what a changed claim template means for claims that exist is decided
+//! here before the first write, and carried out before the StatefulSet is created from its new
+//! templates. So a run that is interrupted leaves either the old templates, and the next run finds
+//! the change, or no StatefulSet, and the next run creates it.
 
 use super::apply::IN_FLIGHT;
 use super::check::{is_immutable, may_be_recreated};
@@ -35,29 +36,46 @@ impl Claims {
     }
 }
 
-/// Whether all that differs between a live StatefulSet and the wanted one, among what cannot change, are the specs of its claim
-/// templates: then it is deleted alone and created again, and its pods run on.
+/// Whether all that differs between a live StatefulSet and the wanted one, among what cannot
+/// change, are the specs of its claim templates: then it is deleted alone and created again, and
+/// its pods run on.
 pub(super) fn follows(step: &Step, fixed: &[String]) -> bool {
-    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else { return false };
+    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else {
+        return false;
+    };
     fixed == ["spec.volumeClaimTemplates"] && names(&wanted.body()) == names(live)
 }
 
 fn names(set: &Value) -> Vec<String> {
-    Template::all(set).into_iter().map(|template| template.name).collect()
+    Template::all(set)
+        .into_iter()
+        .map(|template| template.name)
+        .collect()
 }
 
-/// Before a rollback: a volume that has grown since keeps its size, because it cannot shrink and does no harm.
-pub(super) async fn keep_sizes(context: &Context<'_>, past: &Past, target: &mut Target, claims: &mut Claims) -> Result<()> {
+/// Before a rollback: a volume that has grown since keeps its size, because it cannot shrink and
+/// does no harm.
+pub(super) async fn keep_sizes(
+    context: &Context<'_>,
+    past: &Past,
+    target: &mut Target,
+    claims: &mut Claims,
+) -> Result<()> {
     if target.operation != Operation::Rollback {
         return Ok(());
     }
     let recorded = |set: &Set, template: &Template| {
         let sets = past.sets.iter().filter(|before| before.key == set.key);
         let mut sizes = sets.filter_map(|before| before.template(&template.name)?.size());
-        sizes.find(|size| is_less(template.size(), size)).map(str::to_owned)
+        sizes
+            .find(|size| is_less(template.size(), size))
+            .map(str::to_owned)
     };
     let shrinks = target.manifest.sets.iter().flat_map(|set| {
-        let shrunk = set.templates.iter().filter_map(|template| Some((template, recorded(set, template)?)));
+        let shrunk = set
+            .templates
+            .iter()
+            .filter_map(|template| Some((template, recorded(set, template)?)));
         shrunk.map(|(template, size)| (set.key.clone(), template.clone(), size))
     });
     let shrinks: Vec<(ObjectKey, Template, String)> = shrinks.collect();
@@ -74,7 +92,9 @@ pub(super) async fn keep_sizes(context: &Context<'_>, past: &Past, target: &mut 
         let Some(size) = size else { continue };
         resize(target, &key, &template.name, &size);
         let before = template.size().unwrap_or_default().to_owned();
-        kept.entry((template.name, size, before)).or_default().push(key.name);
+        kept.entry((template.name, size, before))
+            .or_default()
+            .push(key.name);
     }
     for ((volume, size, before), sets) in kept {
         target.warnings.push(format!(
@@ -93,16 +113,32 @@ fn is_less(size: Option<&str>, other: &str) -> bool {
 
 fn resize(target: &mut Target, key: &ObjectKey, volume: &str, size: &str) {
     let manifest = &mut target.manifest;
-    for object in manifest.objects.iter_mut().filter(|object| object.key == *key) {
+    for object in manifest
+        .objects
+        .iter_mut()
+        .filter(|object| object.key == *key)
+    {
         let mut opened = object.open();
         let templates = opened.body["spec"]["volumeClaimTemplates"].as_array_mut();
-        for template in templates.into_iter().flatten().filter(|template| template["metadata"]["name"] == volume) {
+        for template in templates
+            .into_iter()
+            .flatten()
+            .filter(|template| template["metadata"]["name"] == volume)
+        {
             template["spec"]["resources"]["requests"]["storage"] = json!(size);
         }
-        manifest.sets.iter_mut().filter(|set| set.key == *key).for_each(|set| set.templates = Template::all(&opened.body));
+        manifest
+            .sets
+            .iter_mut()
+            .filter(|set| set.key == *key)
+            .for_each(|set| set.templates = Template::all(&opened.body));
         *object = Arc::new(opened.into());
     }
-    for node in manifest.nodes.iter_mut().filter(|node| node.place == key.to_string()) {
+    for node in manifest
+        .nodes
+        .iter_mut()
+        .filter(|node| node.place == key.to_string())
+    {
         node.volumes.insert(volume.to_owned(), size.to_owned());
     }
 }
@@ -120,8 +156,9 @@ pub(super) enum Trouble {
     Set(usize, ApiError),
 }
 
-/// Decides what the claims need of the StatefulSets that are created, or created again because their templates changed, and tries it by
-/// server-side dry runs. `sets` are those of the wanted manifest; in a namespace that was just made there is no claim.
+/// Decides what the claims need of the StatefulSets that are created, or created again because
+/// their templates changed, and tries it by server-side dry runs. `sets` are those of the wanted
+/// manifest; in a namespace that was just made there is no claim.
 pub(super) async fn plan(
     context: &Context<'_>,
     past: &Past,
@@ -134,30 +171,53 @@ pub(super) async fn plan(
     tell_classes(context, past, sets);
     let sets: BTreeMap<&ObjectKey, &Set> = sets.iter().map(|set| (&set.key, set)).collect();
     let is_candidate = |step: &Step, set: &Set| match step.action {
-        Action::Recreate => step.live.as_ref().is_some_and(|live| differ(&set.templates, live)),
+        Action::Recreate => step
+            .live
+            .as_ref()
+            .is_some_and(|live| differ(&set.templates, live)),
         Action::Create => !just_made && !set.templates.is_empty(),
         Action::Unchanged => may_be_recreated(step, options),
         _ => false,
     };
     let candidates: Vec<(usize, &Set)> = (plan.steps.iter().enumerate())
-        .filter_map(|(index, step)| Some((index, *sets.get(&step.key)?)).filter(|(_, set)| is_candidate(step, set)))
+        .filter_map(|(index, step)| {
+            Some((index, *sets.get(&step.key)?)).filter(|(_, set)| is_candidate(step, set))
+        })
         .collect();
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
     let Some(claims) = claims.read(context).await? else {
         // A first install creates its claims. To change claims, the user must be able to list them.
-        let changes = candidates.iter().any(|(index, _)| plan.steps[*index].action != Action::Create);
+        let changes = candidates
+            .iter()
+            .any(|(index, _)| plan.steps[*index].action != Action::Create);
         return if changes {
-            list(context, "PersistentVolumeClaim").await.map(|_| Vec::new()).map_err(Error::from)
+            list(context, "PersistentVolumeClaim")
+                .await
+                .map(|_| Vec::new())
+                .map_err(Error::from)
         } else {
             Ok(Vec::new())
         };
     };
     let has_claims = |set: &Set| claims.iter().any(|claim| set.names(claim));
-    let candidates: Vec<_> = candidates.into_iter().filter(|(_, set)| has_claims(set) || past.lists(&set.key)).collect();
-    let pods = if candidates.is_empty() { Vec::new() } else { list(context, "Pod").await? };
-    let mut troubles = try_rests(context, plan, candidates.iter().map(|(index, _)| *index), options).await;
+    let candidates: Vec<_> = candidates
+        .into_iter()
+        .filter(|(_, set)| has_claims(set) || past.lists(&set.key))
+        .collect();
+    let pods = if candidates.is_empty() {
+        Vec::new()
+    } else {
+        list(context, "Pod").await?
+    };
+    let mut troubles = try_rests(
+        context,
+        plan,
+        candidates.iter().map(|(index, _)| *index),
+        options,
+    )
+    .await;
     let mut planned = Vec::new();
     for (index, set) in candidates {
         match plan::volumes::plan(set, claims, &pods) {
@@ -166,7 +226,14 @@ pub(super) async fn plan(
             Err(obstacles) => troubles.extend(obstacles.into_iter().map(Trouble::Obstacle)),
         }
     }
-    troubles.extend(try_expansions(context, claims, planned.iter().flat_map(|(_, volumes)| &volumes.expand)).await);
+    troubles.extend(
+        try_expansions(
+            context,
+            claims,
+            planned.iter().flat_map(|(_, volumes)| &volumes.expand),
+        )
+        .await,
+    );
     for (index, volumes) in planned {
         let step = &mut plan.steps[index];
         step.why = volumes.words();
@@ -185,15 +252,26 @@ async fn try_expansions<'e>(
 ) -> Vec<Trouble> {
     let tries: Vec<_> = expansions
         .map(|expansion| async move {
-            let tried = context.cluster.try_merge_patch("v1", &expansion.claim, &patch(expansion)).await;
+            let tried = context
+                .cluster
+                .try_merge_patch("v1", &expansion.claim, &patch(expansion))
+                .await;
             tried.err().map(|error| (expansion, error))
         })
         .collect();
     let refused: Vec<_> = stream::iter(tries).buffered(IN_FLIGHT).collect().await;
     let trouble = |(expansion, error): (&Expansion, ApiError)| {
-        let claim = claims.iter().find(|claim| claims::name(claim) == expansion.claim.name);
-        let class = claim.and_then(|claim| claim["spec"]["storageClassName"].as_str()).map(str::to_owned);
-        Trouble::Fixed { expansion: expansion.clone(), class, error }
+        let claim = claims
+            .iter()
+            .find(|claim| claims::name(claim) == expansion.claim.name);
+        let class = claim
+            .and_then(|claim| claim["spec"]["storageClassName"].as_str())
+            .map(str::to_owned);
+        Trouble::Fixed {
+            expansion: expansion.clone(),
+            class,
+            error,
+        }
     };
     refused.into_iter().flatten().map(trouble).collect()
 }
@@ -201,37 +279,67 @@ async fn try_expansions<'e>(
 fn differ(templates: &[Template], live: &Value) -> bool {
     let live = Template::all(live);
     let is_same = |template: &Template| {
-        live.iter().any(|it| it.name == template.name && plan::compare::is_part_of(&template.spec(), &it.spec()))
+        live.iter().any(|it| {
+            it.name == template.name && plan::compare::is_part_of(&template.spec(), &it.spec())
+        })
     };
     templates.len() != live.len() || !templates.iter().all(is_same)
 }
 
-/// Says which claims keep a storage class that the values name no more. The server is not asked for it: neither claims nor templates
-/// change.
+/// Says which claims keep a storage class that the values name no more. The server is not asked for
+/// it: neither claims nor templates change.
 fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
     let mut kept: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for set in sets {
-        let Some(before) = past.sets.iter().find(|before| before.key == set.key) else { continue };
+        let Some(before) = past.sets.iter().find(|before| before.key == set.key) else {
+            continue;
+        };
         for template in &set.templates {
             // Of one that is as before nothing is read.
-            let Some(before) = before.template(&template.name).filter(|before| *before != template) else { continue };
+            let Some(before) = before
+                .template(&template.name)
+                .filter(|before| *before != template)
+            else {
+                continue;
+            };
             let (wanted, before) = (template.spec(), before.spec());
-            if let (true, Some(class)) = (wanted["storageClassName"].is_null(), before["storageClassName"].as_str()) {
-                kept.entry((&template.name, class.to_owned())).or_default().push(&set.key.name);
+            if let (true, Some(class)) = (
+                wanted["storageClassName"].is_null(),
+                before["storageClassName"].as_str(),
+            ) {
+                kept.entry((&template.name, class.to_owned()))
+                    .or_default()
+                    .push(&set.key.name);
             }
         }
     }
     for ((volume, class), sets) in kept {
-        context.warn(&format!("the claims of volume {volume} of {} keep storage class {class}", sets.join(", ")));
+        context.warn(&format!(
+            "the claims of volume {volume} of {} keep storage class {class}",
+            sets.join(", ")
+        ));
     }
 }
 
-/// Tries what else changes of StatefulSets whose templates keep their names. What else cannot change was asked for with `--recreate`.
-async fn try_rests(context: &Context<'_>, plan: &Plan, of: impl Iterator<Item = usize>, options: &Options) -> Vec<Trouble> {
-    let how = Apply { dry_run: true, force: options.force_conflicts, ..Apply::default() };
+/// Tries what else changes of StatefulSets whose templates keep their names. What else cannot
+/// change was asked for with `--recreate`.
+async fn try_rests(
+    context: &Context<'_>,
+    plan: &Plan,
+    of: impl Iterator<Item = usize>,
+    options: &Options,
+) -> Vec<Trouble> {
+    let how = Apply {
+        dry_run: true,
+        force: options.force_conflicts,
+        ..Apply::default()
+    };
     let rest = |index: usize| {
         let step = &plan.steps[index];
-        let live = step.live.as_ref().filter(|_| step.action == Action::Recreate)?;
+        let live = step
+            .live
+            .as_ref()
+            .filter(|_| step.action == Action::Recreate)?;
         let mut body = step.wanted.as_ref()?.body();
         if names(&body) != names(live) {
             return None;
@@ -239,11 +347,18 @@ async fn try_rests(context: &Context<'_>, plan: &Plan, of: impl Iterator<Item = 
         body["spec"]["volumeClaimTemplates"] = live["spec"]["volumeClaimTemplates"].clone();
         Some((index, body))
     };
-    let tries: Vec<_> =
-        of.filter_map(rest).map(|(index, body)| async move { (index, context.cluster.apply(&body, how).await.err()) }).collect();
+    let tries: Vec<_> = of
+        .filter_map(rest)
+        .map(|(index, body)| async move { (index, context.cluster.apply(&body, how).await.err()) })
+        .collect();
     let refused: Vec<_> = stream::iter(tries).buffered(IN_FLIGHT).collect().await;
-    let refused = refused.into_iter().filter_map(|(index, error)| Some((index, error?)));
-    refused.filter(|(_, error)| !is_immutable(error)).map(|(index, error)| Trouble::Set(index, error)).collect()
+    let refused = refused
+        .into_iter()
+        .filter_map(|(index, error)| Some((index, error?)));
+    refused
+        .filter(|(_, error)| !is_immutable(error))
+        .map(|(index, error)| Trouble::Set(index, error))
+        .collect()
 }
 
 fn patch(expansion: &Expansion) -> Value {
@@ -252,9 +367,19 @@ fn patch(expansion: &Expansion) -> Value {
 
 pub(super) fn refusal(context: &Context<'_>, troubles: &[Trouble]) -> Error {
     let is_denied = |trouble: &Trouble| matches!(trouble, Trouble::Fixed { error, .. } if error.denial().is_some());
-    let kind = if troubles.iter().any(is_denied) { ErrorKind::Cluster } else { ErrorKind::Refused };
-    Error::new(kind, format!("the volumes of release \"{}\" cannot become what the values say", context.release))
-        .now("nothing was changed: every claim was looked at before the first write")
+    let kind = if troubles.iter().any(is_denied) {
+        ErrorKind::Cluster
+    } else {
+        ErrorKind::Refused
+    };
+    Error::new(
+        kind,
+        format!(
+            "the volumes of release \"{}\" cannot become what the values say",
+            context.release
+        ),
+    )
+    .now("nothing was changed: every claim was looked at before the first write")
 }
 
 /// Adds to an error what volumes cannot do.
@@ -263,10 +388,17 @@ pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
     for trouble in troubles {
         let place = |key: &ObjectKey, note: String| Place::new(key.to_string()).note(note);
         error = match trouble {
-            Trouble::Obstacle(obstacle) => error.at(place(obstacle.subject(), obstacle.to_string())),
+            Trouble::Obstacle(obstacle) => {
+                error.at(place(obstacle.subject(), obstacle.to_string()))
+            }
             Trouble::Fixed { expansion, .. } => {
-                let Expansion { claim, from, to, .. } = expansion;
-                error.at(place(claim, format!("spec.resources.requests.storage {from} → {to}")))
+                let Expansion {
+                    claim, from, to, ..
+                } = expansion;
+                error.at(place(
+                    claim,
+                    format!("spec.resources.requests.storage {from} → {to}"),
+                ))
             }
             Trouble::Set(..) => error,
         };
@@ -311,37 +443,74 @@ pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
 }
 
 /// Expands the claims and, if the operation waits, waits until their volumes have the size.
-pub(super) async fn expand(writer: &Writer<'_>, volumes: &Volumes, monitor: &mut Monitor<'_>) -> Result<()> {
-    let Writer { context, options, .. } = writer;
+pub(super) async fn expand(
+    writer: &Writer<'_>,
+    volumes: &Volumes,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
+    let Writer {
+        context, options, ..
+    } = writer;
     let mut awaited = Vec::new();
     for expansion in &volumes.expand {
         writer.check()?;
-        let patched = context.cluster.merge_patch("v1", &expansion.claim, &patch(expansion)).await;
+        let patched = context
+            .cluster
+            .merge_patch("v1", &expansion.claim, &patch(expansion))
+            .await;
         let body = patched.map_err(|error| {
-            Error::from(error).context(format!("cannot expand {} from {} to {}", expansion.claim, expansion.from, expansion.to))
+            Error::from(error).context(format!(
+                "cannot expand {} from {} to {}",
+                expansion.claim, expansion.from, expansion.to
+            ))
         })?;
         monitor.note(&expansion.claim, &body);
         awaited.push(Awaited::ready(&expansion.claim, "v1"));
         let action = format!("expanded to {}", expansion.to);
-        context.progress.event(&Event::Applied { action, object: expansion.claim.to_string() });
+        context.progress.event(&Event::Applied {
+            action,
+            object: expansion.claim.to_string(),
+        });
     }
-    if options.wait { monitor.until_ready(&awaited, options.timeout).await } else { Ok(()) }
+    if options.wait {
+        monitor.until_ready(&awaited, options.timeout).await
+    } else {
+        Ok(())
+    }
 }
 
-/// Deletes the pods that lack a claim, and the claims that were never bound. It runs while there is no StatefulSet.
-pub(super) async fn vacate(writer: &Writer<'_>, volumes: &Volumes, monitor: &mut Monitor<'_>) -> Result<()> {
+/// Deletes the pods that lack a claim, and the claims that were never bound. It runs while there is
+/// no StatefulSet.
+pub(super) async fn vacate(
+    writer: &Writer<'_>,
+    volumes: &Volumes,
+    monitor: &mut Monitor<'_>,
+) -> Result<()> {
     let pods = volumes.restart.iter().map(|pod| (pod, None));
     // A claim that was bound meanwhile may hold data: it has another version.
-    let claims = volumes.remake.iter().map(|claim| (claim, Some(claim.version.clone())));
+    let claims = volumes
+        .remake
+        .iter()
+        .map(|claim| (claim, Some(claim.version.clone())));
     for (held, version) in pods.chain(claims) {
         writer.check()?;
-        let how = Delete { uid: Some(held.uid.clone()), resource_version: version, ..Delete::default() };
+        let how = Delete {
+            uid: Some(held.uid.clone()),
+            resource_version: version,
+            ..Delete::default()
+        };
         let deleted = writer.context.cluster.delete("v1", &held.key, how).await;
-        deleted.map_err(|error| Error::from(error).context(format!("cannot delete {}", held.key)))?;
+        deleted
+            .map_err(|error| Error::from(error).context(format!("cannot delete {}", held.key)))?;
         let gone = Awaited::ready(&held.key, "v1");
-        monitor.until_gone(&gone, Some(&held.uid), writer.options.timeout).await?;
+        monitor
+            .until_gone(&gone, Some(&held.uid), writer.options.timeout)
+            .await?;
         let object = held.key.to_string();
-        writer.context.progress.event(&Event::Applied { action: "deleted, to be made again".to_owned(), object });
+        writer.context.progress.event(&Event::Applied {
+            action: "deleted, to be made again".to_owned(),
+            object,
+        });
     }
     Ok(())
 }
@@ -353,13 +522,18 @@ pub(super) async fn drift(context: &Context<'_>, sets: &[Set], plan: &mut Plan) 
     }
     let mut claims = Claims::default();
     let Some(claims) = claims.read(context).await? else {
-        context.warn("volume claims may not be listed, so whether they have the recorded size is not known");
+        context.warn(
+            "volume claims may not be listed, so whether they have the recorded size is not known",
+        );
         return Ok(());
     };
     for set in sets {
         for template in &set.templates {
-            let made = claims.iter().filter(|claim| template.made(&set.key.name, claims::name(claim)));
-            plan.steps.extend(made.filter_map(|claim| drifted(set, template, claim)));
+            let made = claims
+                .iter()
+                .filter(|claim| template.made(&set.key.name, claims::name(claim)));
+            plan.steps
+                .extend(made.filter_map(|claim| drifted(set, template, claim)));
         }
     }
     Ok(())
@@ -376,7 +550,10 @@ fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
     {
         after["spec"]["resources"]["requests"]["storage"] = json!(size);
         whys.push(match wanted > live {
-            true => format!("`upgrade --recreate StatefulSet/{}` expands it", set.key.name),
+            true => format!(
+                "`upgrade --recreate StatefulSet/{}` expands it",
+                set.key.name
+            ),
             false => "a volume cannot shrink: set this size in the values".to_owned(),
         });
     }
@@ -387,7 +564,9 @@ fn drifted(set: &Set, template: &Template, claim: &Value) -> Option<Step> {
         }
     }
     let mut live = claim.clone();
-    [&mut live, &mut after].into_iter().for_each(plan::compare::forget_managed_fields);
+    [&mut live, &mut after]
+        .into_iter()
+        .for_each(plan::compare::forget_managed_fields);
     (!whys.is_empty()).then(|| Step {
         key: ObjectKey {
             group: String::new(),

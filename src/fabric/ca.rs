@@ -16,39 +16,75 @@ pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
     }
 }
 
-/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca; a variable overrides a key by `FABRIC_CA_SERVER_` and its path
-/// in capitals. The home is a volume, because the server writes its configuration and database there; the operations service listens
-/// on loopback unless told otherwise.
+/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca; a variable overrides a key by
+/// `FABRIC_CA_SERVER_` and its path in capitals. The home is a volume, because the server writes
+/// its configuration and database there; the operations service listens on loopback unless told
+/// otherwise.
 ///
-/// On a volume there is no TLS certificate for it, as cryptogen makes none: then the server has its own authority sign one, with `hosts`
-/// (`lib/server.go`, `autoGenerateTLSCertificateKey`). It makes one only where there is none and never renews it, so the file is the pod's:
-/// each pod has a new one, with the hosts of its day.
-pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, hosts: &[String]) -> Value {
+/// On a volume there is no TLS certificate for it, as cryptogen makes none: then the server has its
+/// own authority sign one, with `hosts` (`lib/server.go`, `autoGenerateTLSCertificateKey`). It
+/// makes one only where there is none and never renews it, so the file is the pod's: each pod has a
+/// new one, with the hosts of its day.
+pub fn facts(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    crypto: &Crypto,
+    hosts: &[String],
+) -> Value {
     let mut env = Map::new();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), Value::String(value));
     };
-    set("FABRIC_CA_SERVER_HOME", "/var/hyperledger/fabric-ca-server".to_owned());
+    set(
+        "FABRIC_CA_SERVER_HOME",
+        "/var/hyperledger/fabric-ca-server".to_owned(),
+    );
     set("FABRIC_CA_SERVER_CA_NAME", format!("ca.{}", names.domain));
     let volume = crypto.source == Source::Nfs;
     let (certificate, key) = match volume {
-        true => (format!("ca.{}-cert.pem", names.domain), settings.text_or("/crypto/nfs/caKey", "priv_sk")),
+        true => (
+            format!("ca.{}-cert.pem", names.domain),
+            settings.text_or("/crypto/nfs/caKey", "priv_sk"),
+        ),
         false => ("cert.pem".to_owned(), "key.pem"),
     };
-    set("FABRIC_CA_SERVER_CA_CERTFILE", format!("/etc/hyperledger/ca/{certificate}"));
-    set("FABRIC_CA_SERVER_CA_KEYFILE", format!("/etc/hyperledger/ca/{key}"));
+    set(
+        "FABRIC_CA_SERVER_CA_CERTFILE",
+        format!("/etc/hyperledger/ca/{certificate}"),
+    );
+    set(
+        "FABRIC_CA_SERVER_CA_KEYFILE",
+        format!("/etc/hyperledger/ca/{key}"),
+    );
     set("FABRIC_CA_SERVER_PORT", CA_PORT.to_string());
     let tls = settings.flag("/tls/enabled", true);
     set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
     if tls && volume {
         set("FABRIC_CA_SERVER_CSR_HOSTS", hosts.join(","));
-        set("FABRIC_CA_SERVER_TLS_CERTFILE", "/tmp/tls-cert.pem".to_owned());
+        set(
+            "FABRIC_CA_SERVER_TLS_CERTFILE",
+            "/tmp/tls-cert.pem".to_owned(),
+        );
     } else if tls {
-        set("FABRIC_CA_SERVER_TLS_CERTFILE", "/etc/hyperledger/tls/server.crt".to_owned());
-        set("FABRIC_CA_SERVER_TLS_KEYFILE", "/etc/hyperledger/tls/server.key".to_owned());
+        set(
+            "FABRIC_CA_SERVER_TLS_CERTFILE",
+            "/etc/hyperledger/tls/server.crt".to_owned(),
+        );
+        set(
+            "FABRIC_CA_SERVER_TLS_KEYFILE",
+            "/etc/hyperledger/tls/server.key".to_owned(),
+        );
     }
-    set("FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS", format!("0.0.0.0:{}", settings.number("/operations/port", 9443)));
-    let metrics = if settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" };
+    set(
+        "FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS",
+        format!("0.0.0.0:{}", settings.number("/operations/port", 9443)),
+    );
+    let metrics = if settings.flag("/metrics/enabled", true) {
+        "prometheus"
+    } else {
+        "disabled"
+    };
     set("FABRIC_CA_SERVER_METRICS_PROVIDER", metrics.to_owned());
     let database = settings.text_or("/ca/database/type", "sqlite3");
     if database != "sqlite3" {
@@ -56,9 +92,18 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
     }
     if !settings.text("/ca/database/tlsSecret").is_empty() {
         set("FABRIC_CA_SERVER_DB_TLS_ENABLED", "true".to_owned());
-        set("FABRIC_CA_SERVER_DB_TLS_CERTFILES", "/etc/hyperledger/database/ca.crt".to_owned());
+        set(
+            "FABRIC_CA_SERVER_DB_TLS_CERTFILES",
+            "/etc/hyperledger/database/ca.crt".to_owned(),
+        );
     }
-    env.extend(settings.map("/ca/env").into_iter().flatten().map(|(name, value)| (name.clone(), variable(value))));
+    env.extend(
+        settings
+            .map("/ca/env")
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), variable(value))),
+    );
     let mut facts = json!({
         "name": CA,
         "address": names.address(CA),
@@ -70,20 +115,28 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, crypto: &Crypto
         "credentials_secret": credentials(settings).0,
     });
     if database != "sqlite3" {
-        facts["database_secret"] = settings.text_or("/ca/database/existingSecret", "ca-database").into();
+        facts["database_secret"] = settings
+            .text_or("/ca/database/existingSecret", "ca-database")
+            .into();
     }
     facts
 }
 
-/// Refuses a database that the server could not reach. Sources: `docs/source/users-guide.rst` of hyperledger/fabric-ca, "Configuring
-/// PostgreSQL" and "Configuring MySQL" (`parseTime`). No message shows the data source, which holds a password.
+/// Refuses a database that the server could not reach. Sources: `docs/source/users-guide.rst` of
+/// hyperledger/fabric-ca, "Configuring PostgreSQL" and "Configuring MySQL" (`parseTime`). No
+/// message shows the data source, which holds a password.
 pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
-    let (source, secret) = (settings.text("/ca/database/dataSource"), settings.text("/ca/database/existingSecret"));
+    let (source, secret) = (
+        settings.text("/ca/database/dataSource"),
+        settings.text("/ca/database/existingSecret"),
+    );
     let database = settings.text_or("/ca/database/type", "sqlite3");
     if database == "sqlite3" {
-        for (key, value) in
-            [("dataSource", source), ("existingSecret", secret), ("tlsSecret", settings.text("/ca/database/tlsSecret"))]
-        {
+        for (key, value) in [
+            ("dataSource", source),
+            ("existingSecret", secret),
+            ("tlsSecret", settings.text("/ca/database/tlsSecret")),
+        ] {
             if !value.is_empty() {
                 breaks.add(
                     &format!("ca.database.{key}"),
@@ -94,12 +147,14 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
         return;
     }
     match (source.is_empty(), secret.is_empty()) {
-        (true, true) => {
-            breaks.add("ca.database.dataSource", format!("{database} needs a data source, here or in ca.database.existingSecret"))
-        }
-        (false, false) => {
-            breaks.add("ca.database.existingSecret", "the data source is said twice: in values, and in this Secret")
-        }
+        (true, true) => breaks.add(
+            "ca.database.dataSource",
+            format!("{database} needs a data source, here or in ca.database.existingSecret"),
+        ),
+        (false, false) => breaks.add(
+            "ca.database.existingSecret",
+            "the data source is said twice: in values, and in this Secret",
+        ),
         (false, true) if database == "mysql" && !source.contains("parseTime=true") => {
             breaks.add(
                 "ca.database.dataSource",
@@ -113,11 +168,21 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
     }
 }
 
-/// The pod from which an administrator calls `peer`, talking to the first peer unless told otherwise. From 3.0 on Fabric publishes no
-/// image of its tools, so the user names one.
-pub fn cli(settings: &Settings, names: &Names, images: Images, crypto: &Crypto, breaks: &mut Breaks) -> Value {
+/// The pod from which an administrator calls `peer`, talking to the first peer unless told
+/// otherwise. From 3.0 on Fabric publishes no image of its tools, so the user names one.
+pub fn cli(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    crypto: &Crypto,
+    breaks: &mut Breaks,
+) -> Value {
     let own = settings.text("/cli/image");
-    let image = if own.is_empty() { images.tools() } else { Some(own.to_owned()) };
+    let image = if own.is_empty() {
+        images.tools()
+    } else {
+        Some(own.to_owned())
+    };
     if image.is_none() {
         breaks.add(
             "cli.image",

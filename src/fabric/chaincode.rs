@@ -39,7 +39,10 @@ impl Chaincode {
     }
 
     pub fn is_docker(self) -> bool {
-        matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock | Chaincode::Dind)
+        matches!(
+            self,
+            Chaincode::DockerTcp | Chaincode::DockerSock | Chaincode::Dind
+        )
     }
 
     /// How a version runs chaincode, for those whose peers run none.
@@ -59,22 +62,34 @@ impl Chaincode {
             Chaincode::DockerTcp => settings.text("/chaincode/dockerEndpoint").to_owned(),
             Chaincode::DockerSock => "unix:///host/var/run/docker.sock".to_owned(),
             Chaincode::Dind => "tcp://127.0.0.1:2375".to_owned(),
-            Chaincode::Ccaas | Chaincode::K8s | Chaincode::External | Chaincode::None => String::new(),
+            Chaincode::Ccaas | Chaincode::K8s | Chaincode::External | Chaincode::None => {
+                String::new()
+            }
         }
     }
 
     /// The mode that values ask for, checked against the version.
     ///
-    /// Source: `chaincode.externalBuilders` and `vm.endpoint` in `sampleconfig/core.yaml` of each line. A Docker daemon's socket is not
-    /// there on a Kubernetes node that runs containerd, so `auto` never means one.
+    /// Source: `chaincode.externalBuilders` and `vm.endpoint` in `sampleconfig/core.yaml` of each
+    /// line. A Docker daemon's socket is not there on a Kubernetes node that runs containerd, so
+    /// `auto` never means one.
     pub fn choose(settings: &Settings, version: &Version, breaks: &mut Breaks) -> Chaincode {
         let endpoint = settings.text("/chaincode/dockerEndpoint");
-        let builders = settings.get("/chaincode/builders").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let builders = settings
+            .get("/chaincode/builders")
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty());
         if !endpoint.is_empty() && docker_port(endpoint).is_none() {
-            breaks.add("chaincode.dockerEndpoint", "a Docker host is given as tcp://HOST:PORT");
+            breaks.add(
+                "chaincode.dockerEndpoint",
+                "a Docker host is given as tcp://HOST:PORT",
+            );
         }
         if builders && !EXTERNAL_BUILDERS.holds(version) {
-            breaks.add("chaincode.builders", format!("Fabric {version} has no external builders; they came with 2.0"));
+            breaks.add(
+                "chaincode.builders",
+                format!("Fabric {version} has no external builders; they came with 2.0"),
+            );
         }
         let mode = match settings.text_or("/chaincode/mode", "auto") {
             "auto" if !endpoint.is_empty() => Chaincode::DockerTcp,
@@ -92,7 +107,10 @@ impl Chaincode {
             }
             "docker-tcp" => {
                 if endpoint.is_empty() {
-                    breaks.add("chaincode.dockerEndpoint", "chaincode.mode docker-tcp needs the Docker host, as tcp://HOST:PORT");
+                    breaks.add(
+                        "chaincode.dockerEndpoint",
+                        "chaincode.mode docker-tcp needs the Docker host, as tcp://HOST:PORT",
+                    );
                 }
                 Chaincode::DockerTcp
             }
@@ -122,7 +140,10 @@ impl Chaincode {
             }
             "external" => {
                 if !builders {
-                    breaks.add("chaincode.builders", "chaincode.mode external needs at least one builder, with name and path");
+                    breaks.add(
+                        "chaincode.builders",
+                        "chaincode.mode external needs at least one builder, with name and path",
+                    );
                 }
                 Chaincode::External
             }
@@ -140,25 +161,50 @@ impl Chaincode {
         };
         let mut only = |paths: &[&str], holds: bool, mode: &str| {
             for path in paths.iter().filter(|path| !holds && given(path)) {
-                breaks.add(path, format!("only chaincode.mode {mode} reads it, and the mode is {}", self.name()));
+                breaks.add(
+                    path,
+                    format!(
+                        "only chaincode.mode {mode} reads it, and the mode is {}",
+                        self.name()
+                    ),
+                );
             }
         };
-        only(&["chaincode.dockerEndpoint", "chaincode.dockerTlsSecret"], self == Chaincode::DockerTcp, "docker-tcp");
-        let settings = ["chaincode.dockerNetwork", "chaincode.dockerDns", "chaincode.dockerDnsSearch"];
-        only(&settings, self.is_docker(), "docker-tcp, docker-sock or dind");
+        only(
+            &["chaincode.dockerEndpoint", "chaincode.dockerTlsSecret"],
+            self == Chaincode::DockerTcp,
+            "docker-tcp",
+        );
+        let settings = [
+            "chaincode.dockerNetwork",
+            "chaincode.dockerDns",
+            "chaincode.dockerDnsSearch",
+        ];
+        only(
+            &settings,
+            self.is_docker(),
+            "docker-tcp, docker-sock or dind",
+        );
         let outside = matches!(self, Chaincode::DockerTcp | Chaincode::DockerSock);
-        only(&["networkPolicy.dockerHosts"], outside, "docker-tcp or docker-sock");
+        only(
+            &["networkPolicy.dockerHosts"],
+            outside,
+            "docker-tcp or docker-sock",
+        );
     }
 }
 
 /// The port of `tcp://HOST:PORT`.
 pub fn docker_port(endpoint: &str) -> Option<u16> {
     let (host, port) = endpoint.strip_prefix("tcp://")?.rsplit_once(':')?;
-    port.parse().ok().filter(|port| *port != 0 && !host.is_empty())
+    port.parse()
+        .ok()
+        .filter(|port| *port != 0 && !host.is_empty())
 }
 
-/// The peer's external builders. One that does nothing stands in where there is neither a builder nor a Docker host, because a peer
-/// of 2.0 to 2.4.0 ends itself when it has none of both (`internal/peer/node/start.go`).
+/// The peer's external builders. One that does nothing stands in where there is neither a builder
+/// nor a Docker host, because a peer of 2.0 to 2.4.0 ends itself when it has none of both
+/// (`internal/peer/node/start.go`).
 pub fn builders(settings: &Settings, version: &Version, chaincode: Chaincode) -> Vec<Value> {
     let mut builders = Vec::new();
     if CCAAS_BUILDER.holds(version) {
@@ -185,7 +231,14 @@ pub fn builders(settings: &Settings, version: &Version, chaincode: Chaincode) ->
             ],
         }));
     }
-    builders.extend(settings.get("/chaincode/builders").and_then(Value::as_array).into_iter().flatten().cloned());
+    builders.extend(
+        settings
+            .get("/chaincode/builders")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .cloned(),
+    );
     if builders.is_empty() && chaincode == Chaincode::None && EXTERNAL_BUILDERS.holds(version) {
         builders.push(json!({"name": "none", "path": "/opt/hyperledger/none"}));
     }

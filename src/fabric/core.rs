@@ -4,11 +4,11 @@ use super::chaincode::Chaincode;
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-/// core.yaml for the lines that cannot do without: viper of before 3.0 takes an empty variable for an unset one, so only a file without
-/// `vm.endpoint` keeps a peer from asking for a Docker daemon.
+/// core.yaml for the lines that cannot do without: viper of before 3.0 takes an empty variable for
+/// an unset one, so only a file without `vm.endpoint` keeps a peer from asking for a Docker daemon.
 ///
-/// It holds the keys of `sampleconfig/core.yaml` for which the program has no default of its own, with that file's values, and leaves to
-/// the environment what differs from node to node.
+/// It holds the keys of `sampleconfig/core.yaml` for which the program has no default of its own,
+/// with that file's values, and leaves to the environment what differs from node to node.
 pub fn yaml(version: &Version, chaincode: Chaincode, builders: Vec<Value>) -> Value {
     let two = version.major >= 2;
     let since = |minor: u64| (version.major, version.minor) >= (2, minor);
@@ -106,7 +106,11 @@ pub fn yaml(version: &Version, chaincode: Chaincode, builders: Vec<Value>) -> Va
         peer["gateway"] = json!({"enabled": true, "endorsementTimeout": "30s", "broadcastTimeout": "30s", "dialTimeout": "2m"});
         peer["limits"]["concurrency"]["gatewayService"] = 500.into();
     }
-    let system = if two { &["_lifecycle", "cscc", "lscc", "qscc"][..] } else { &["cscc", "lscc", "qscc"] };
+    let system = if two {
+        &["_lifecycle", "cscc", "lscc", "qscc"][..]
+    } else {
+        &["cscc", "lscc", "qscc"]
+    };
     let mut code = json!({
         "pull": false,
         "builder": "$(DOCKER_NS)/fabric-ccenv:$(TWO_DIGIT_VERSION)",

@@ -1,8 +1,9 @@
-//! How nodes are reached from outside of the cluster: ports on every machine, load balancers, or TLS passed through by the server name
-//! that a client asks for.
+//! How nodes are reached from outside of the cluster: ports on every machine, load balancers, or
+//! TLS passed through by the server name that a client asks for.
 //!
-//! Fabric's clients and nodes speak gRPC in TLS that ends at the node itself, because certificates of both sides are part of Fabric's
-//! rules. So nothing on the way may end TLS, and a path in a URL means nothing: what routes must route by port or by name.
+//! Fabric's clients and nodes speak gRPC in TLS that ends at the node itself, because certificates
+//! of both sides are part of Fabric's rules. So nothing on the way may end TLS, and a path in a URL
+//! means nothing: what routes must route by port or by name.
 
 use super::Breaks;
 use super::organization::Names;
@@ -37,7 +38,8 @@ pub struct Exposure<'a> {
 
 /// How many NodePorts an organization has to itself.
 const BLOCK: u64 = 100;
-/// Where an orderer's port for other orderers begins in its organization's block, if it has one of its own.
+/// Where an orderer's port for other orderers begins in its organization's block, if it has one of
+/// its own.
 const CLUSTER_OFFSET: u64 = 50;
 /// The article's first NodePorts of peer and orderer organizations.
 const PEER_BASE: u64 = 30_000;
@@ -47,11 +49,18 @@ const LAST_NODE_PORT: u64 = 32_767;
 
 /// What tells an ingress controller to leave TLS alone, by a word in the class's name.
 ///
-/// Sources: kubernetes/ingress-nginx `docs/user-guide/nginx-configuration/annotations.md`; haproxytech/kubernetes-ingress
-/// `documentation/annotations.md`; jcmoraisjr/haproxy-ingress `docs/content/en/docs/configuration/keys.md`.
+/// Sources: kubernetes/ingress-nginx `docs/user-guide/nginx-configuration/annotations.md`;
+/// haproxytech/kubernetes-ingress `documentation/annotations.md`; jcmoraisjr/haproxy-ingress
+/// `docs/content/en/docs/configuration/keys.md`.
 const PASSTHROUGH: [(&str, &[&str]); 2] = [
     ("nginx", &["nginx.ingress.kubernetes.io/ssl-passthrough"]),
-    ("haproxy", &["haproxy.org/ssl-passthrough", "haproxy-ingress.github.io/ssl-passthrough"]),
+    (
+        "haproxy",
+        &[
+            "haproxy.org/ssl-passthrough",
+            "haproxy-ingress.github.io/ssl-passthrough",
+        ],
+    ),
 ];
 
 impl<'a> Exposure<'a> {
@@ -63,7 +72,11 @@ impl<'a> Exposure<'a> {
             "Gateway" => Kind::Gateway,
             _ => Kind::ClusterIp,
         };
-        Exposure { settings, names, kind }
+        Exposure {
+            settings,
+            names,
+            kind,
+        }
     }
 
     /// The name or address by which a node is called from outside, if one is said.
@@ -71,7 +84,11 @@ impl<'a> Exposure<'a> {
         if self.kind == Kind::ClusterIp {
             return None;
         }
-        let own = self.settings.map("/expose/hosts").and_then(|hosts| hosts.get(node)).and_then(Value::as_str);
+        let own = self
+            .settings
+            .map("/expose/hosts")
+            .and_then(|hosts| hosts.get(node))
+            .and_then(Value::as_str);
         let pattern = own.unwrap_or_else(|| self.settings.text("/expose/host"));
         (!pattern.is_empty()).then(|| self.names.fill(pattern, node))
     }
@@ -80,19 +97,27 @@ impl<'a> Exposure<'a> {
     pub fn endpoint(&self, node: &str, port: u64) -> Option<String> {
         let outside = match self.kind {
             Kind::ClusterIp => return None,
-            Kind::NodePort => self.ports(node).into_iter().find(|own| own.port == port)?.node_port,
+            Kind::NodePort => {
+                self.ports(node)
+                    .into_iter()
+                    .find(|own| own.port == port)?
+                    .node_port
+            }
             Kind::LoadBalancer => port,
             Kind::Ingress | Kind::Gateway => self.settings.number("/expose/port", 443),
         };
         Some(format!("{}:{outside}", self.host(node)?))
     }
 
-    /// Where chaincode that runs outside of the cluster calls a peer. Only a port leads there: its server name is the peer's.
+    /// Where chaincode that runs outside of the cluster calls a peer. Only a port leads there: its
+    /// server name is the peer's.
     pub fn chaincode_endpoint(&self, peer: &str) -> Option<String> {
-        matches!(self.kind, Kind::NodePort | Kind::LoadBalancer).then(|| self.endpoint(peer, CHAINCODE_PORT))?
+        matches!(self.kind, Kind::NodePort | Kind::LoadBalancer)
+            .then(|| self.endpoint(peer, CHAINCODE_PORT))?
     }
 
-    /// `1` for `org1` and `orgorderer1`, unless values say it; `None` if the release's name ends in no number.
+    /// `1` for `org1` and `orgorderer1`, unless values say it; `None` if the release's name ends in
+    /// no number.
     fn organization(&self) -> Option<u64> {
         match self.settings.number("/expose/organization", 0) {
             0 => self.names.number,
@@ -100,35 +125,66 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    /// The article's numbering: each organization has a block of a hundred. A peer organization's CA server has the first, its peer i the
-    /// two after 2i, for the peer and for chaincode that calls it; orderer i has the i-th of its block.
+    /// The article's numbering: each organization has a block of a hundred. A peer organization's
+    /// CA server has the first, its peer i the two after 2i, for the peer and for chaincode that
+    /// calls it; orderer i has the i-th of its block.
     fn ports(&self, node: &str) -> Vec<Port> {
-        let ordinal = |role: &str| node.strip_prefix(role).and_then(|number| number.parse::<u64>().ok());
+        let ordinal = |role: &str| {
+            node.strip_prefix(role)
+                .and_then(|number| number.parse::<u64>().ok())
+        };
         let block = |base: u64| {
-            self.settings.number("/expose/nodePortBase", base) + BLOCK * self.organization().unwrap_or(1).saturating_sub(1)
+            self.settings.number("/expose/nodePortBase", base)
+                + BLOCK * self.organization().unwrap_or(1).saturating_sub(1)
         };
         if let Some(i) = ordinal("peer") {
             let first = block(PEER_BASE) + 2 * i;
             return vec![
-                Port { name: "grpc", port: PEER_PORT, node_port: first + 1 },
-                Port { name: "chaincode", port: CHAINCODE_PORT, node_port: first + 2 },
+                Port {
+                    name: "grpc",
+                    port: PEER_PORT,
+                    node_port: first + 1,
+                },
+                Port {
+                    name: "chaincode",
+                    port: CHAINCODE_PORT,
+                    node_port: first + 2,
+                },
             ];
         }
         if let Some(i) = ordinal("orderer") {
             let first = block(ORDERER_BASE);
-            let mut ports = vec![Port { name: "grpc", port: ORDERER_PORT, node_port: first + i }];
+            let mut ports = vec![Port {
+                name: "grpc",
+                port: ORDERER_PORT,
+                node_port: first + i,
+            }];
             match self.settings.number("/orderers/cluster/port", 0) {
                 0 => {}
-                port => ports.push(Port { name: "cluster", port, node_port: first + CLUSTER_OFFSET + i }),
+                port => ports.push(Port {
+                    name: "cluster",
+                    port,
+                    node_port: first + CLUSTER_OFFSET + i,
+                }),
             }
             return ports;
         }
-        vec![Port { name: "ca", port: CA_PORT, node_port: block(PEER_BASE) }]
+        vec![Port {
+            name: "ca",
+            port: CA_PORT,
+            node_port: block(PEER_BASE),
+        }]
     }
 
-    /// What templates know: `exposed`, a list of nodes with `name`, `component`, `ports` and, if it is said, `host` and `endpoint`; and
-    /// `expose_annotations`. `nodes` are (name, component); peers' ports for chaincode are exposed if chaincode calls from outside.
-    pub fn facts(&self, nodes: &[(String, &str)], chaincode_outside: bool, breaks: &mut Breaks) -> Map<String, Value> {
+    /// What templates know: `exposed`, a list of nodes with `name`, `component`, `ports` and, if it
+    /// is said, `host` and `endpoint`; and `expose_annotations`. `nodes` are (name, component);
+    /// peers' ports for chaincode are exposed if chaincode calls from outside.
+    pub fn facts(
+        &self,
+        nodes: &[(String, &str)],
+        chaincode_outside: bool,
+        breaks: &mut Breaks,
+    ) -> Map<String, Value> {
         let annotations = self.check(nodes, breaks);
         let exposed = nodes.iter().filter(|_| self.kind != Kind::ClusterIp).map(|(name, component)| {
             let routed = matches!(self.kind, Kind::Ingress | Kind::Gateway);
@@ -156,8 +212,18 @@ impl<'a> Exposure<'a> {
 
     /// Refuses what cannot work, and gives the annotations of what is made.
     fn check(&self, nodes: &[(String, &str)], breaks: &mut Breaks) -> Map<String, Value> {
-        let mut annotations = self.settings.map("/expose/annotations").cloned().unwrap_or_default();
-        for name in self.settings.map("/expose/hosts").into_iter().flatten().map(|(name, _)| name) {
+        let mut annotations = self
+            .settings
+            .map("/expose/annotations")
+            .cloned()
+            .unwrap_or_default();
+        for name in self
+            .settings
+            .map("/expose/hosts")
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+        {
             if !nodes.iter().any(|(node, _)| node == name) {
                 breaks.add("expose.hosts", format!("there is no node {name:?}"));
             }
@@ -167,8 +233,10 @@ impl<'a> Exposure<'a> {
                 for key in ["host", "hosts"] {
                     let value = self.settings.get(&format!("/expose/{key}"));
                     if value.is_some_and(|value| *value != json!("") && *value != json!({})) {
-                        breaks
-                            .add(&format!("expose.{key}"), "nothing is exposed: choose expose.type, or name it in tls.extraSans");
+                        breaks.add(
+                            &format!("expose.{key}"),
+                            "nothing is exposed: choose expose.type, or name it in tls.extraSans",
+                        );
                     }
                 }
                 return annotations;
@@ -205,7 +273,13 @@ impl<'a> Exposure<'a> {
             }
         }
         let policy = self.settings.flag("/networkPolicy/enabled", false);
-        if policy && self.settings.get("/networkPolicy/clients").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        if policy
+            && self
+                .settings
+                .get("/networkPolicy/clients")
+                .and_then(Value::as_array)
+                .is_none_or(Vec::is_empty)
+        {
             breaks.warn(
                 "nodes are exposed, and the network policies let nobody in from outside: name who may come by networkPolicy.clients, \
                  such as {ipBlock: {cidr: 192.0.2.0/24}}, or the namespace of the ingress controller",
@@ -219,8 +293,14 @@ impl<'a> Exposure<'a> {
             let why = "the organization's NodePorts are counted from its number, which the release's name does not end in";
             return breaks.add("expose.organization", why);
         }
-        let peers = nodes.iter().filter(|(_, component)| *component == "peer").count() as u64;
-        let orderers = nodes.iter().filter(|(_, component)| *component == "orderer").count() as u64;
+        let peers = nodes
+            .iter()
+            .filter(|(_, component)| *component == "peer")
+            .count() as u64;
+        let orderers = nodes
+            .iter()
+            .filter(|(_, component)| *component == "orderer")
+            .count() as u64;
         if 2 * peers >= BLOCK {
             breaks.add(
                 "peers.count",
@@ -233,38 +313,67 @@ impl<'a> Exposure<'a> {
                 format!("an organization has {CLUSTER_OFFSET} NodePorts for its orderers, not {orderers}"),
             );
         }
-        let ports = || nodes.iter().flat_map(|(name, _)| self.ports(name)).map(|port| port.node_port);
-        let (Some(first), Some(last)) = (ports().min(), ports().max()) else { return };
-        let base = self.settings.number("/expose/nodePortBase", if orderers == 0 { PEER_BASE } else { ORDERER_BASE });
+        let ports = || {
+            nodes
+                .iter()
+                .flat_map(|(name, _)| self.ports(name))
+                .map(|port| port.node_port)
+        };
+        let (Some(first), Some(last)) = (ports().min(), ports().max()) else {
+            return;
+        };
+        let base = self.settings.number(
+            "/expose/nodePortBase",
+            if orderers == 0 {
+                PEER_BASE
+            } else {
+                ORDERER_BASE
+            },
+        );
         if orderers == 0 && base < ORDERER_BASE && last >= ORDERER_BASE {
-            let why =
-                format!("NodePorts {first} to {last} meet those of orderers, from {ORDERER_BASE}: choose another nodePortBase");
+            let why = format!(
+                "NodePorts {first} to {last} meet those of orderers, from {ORDERER_BASE}: choose another nodePortBase"
+            );
             breaks.add("expose.organization", why);
         } else if base <= LAST_NODE_PORT && last > LAST_NODE_PORT {
-            let why = format!("NodePorts {first} to {last} go beyond {LAST_NODE_PORT}, Kubernetes' last one by default");
+            let why = format!(
+                "NodePorts {first} to {last} go beyond {LAST_NODE_PORT}, Kubernetes' last one by default"
+            );
             breaks.add("expose.organization", why);
         }
     }
 
-    /// One port serves all nodes, told apart by the server name in TLS: each node needs one, which is a name, and nobody else's.
+    /// One port serves all nodes, told apart by the server name in TLS: each node needs one, which
+    /// is a name, and nobody else's.
     fn check_server_names(&self, nodes: &[(String, &str)], breaks: &mut Breaks) {
         if !self.settings.flag("/tls/enabled", true) {
-            breaks.add("tls.enabled", "nodes behind one port are told apart by the server name in TLS: TLS cannot be off");
+            breaks.add(
+                "tls.enabled",
+                "nodes behind one port are told apart by the server name in TLS: TLS cannot be off",
+            );
         }
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         for (name, _) in nodes {
             match self.host(name) {
                 None => {
-                    let why =
-                        format!("{name} needs a host name of its own, such as {{node}}.{}.example.com", self.names.namespace);
+                    let why = format!(
+                        "{name} needs a host name of its own, such as {{node}}.{}.example.com",
+                        self.names.namespace
+                    );
                     breaks.add("expose.host", why);
                 }
                 Some(host) if !is_host_name(&host) => {
-                    breaks.add("expose.host", format!("{name} needs a host name in lower case, and {host:?} is none"));
+                    breaks.add(
+                        "expose.host",
+                        format!("{name} needs a host name in lower case, and {host:?} is none"),
+                    );
                 }
                 Some(host) => {
                     if let Some(other) = seen.insert(host.clone(), name) {
-                        breaks.add("expose.host", format!("{other} and {name} share {host:?}: put {{node}} into it"));
+                        breaks.add(
+                            "expose.host",
+                            format!("{other} and {name} share {host:?}: put {{node}} into it"),
+                        );
                     }
                 }
             }
@@ -276,7 +385,15 @@ impl<'a> Exposure<'a> {
 fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    host.len() <= 253 && host.split('.').all(label) && !host.split('.').all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    host.len() <= 253
+        && host.split('.').all(label)
+        && !host
+            .split('.')
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -1,13 +1,17 @@
-//! Container images: which registry a version is in, and which CA, CouchDB, Kafka and ZooKeeper belong to it.
+//! Container images: which registry a version is in, and which CA, CouchDB, Kafka and ZooKeeper
+//! belong to it.
 
 use super::versions::{Span, TOOLS_IMAGE};
 use semver::Version;
 
-/// Which CA and CouchDB a version was released with: the row with the highest version that is not above it.
+/// Which CA and CouchDB a version was released with: the row with the highest version that is not
+/// above it.
 ///
-/// Source: `CA_VERSION` in `scripts/bootstrap.sh` or `scripts/install-fabric.sh`, and `COUCHDB_VER` in the Makefile, at every tag of
-/// hyperledger/fabric; for 1.4 `THIRDPARTY_IMAGE_VERSION` of its last patch, and the last CA of that line. The Makefile of 2.2.0 to 2.2.5 says only
-/// `3.1` for CouchDB: its last patch stands here. The last patches of the lines that Fabric maintains get the newest CA.
+/// Source: `CA_VERSION` in `scripts/bootstrap.sh` or `scripts/install-fabric.sh`, and `COUCHDB_VER`
+/// in the Makefile, at every tag of hyperledger/fabric; for 1.4 `THIRDPARTY_IMAGE_VERSION` of its
+/// last patch, and the last CA of that line. The Makefile of 2.2.0 to 2.2.5 says only `3.1` for
+/// CouchDB: its last patch stands here. The last patches of the lines that Fabric maintains get the
+/// newest CA.
 const PAIRS: [((u64, u64, u64), &str, &str); 31] = [
     ((1, 4, 0), "1.4.9", "0.4.22"),
     ((2, 2, 0), "1.4.7", "3.1.1"),
@@ -42,20 +46,26 @@ const PAIRS: [((u64, u64, u64), &str, &str); 31] = [
     ((3, 1, 5), NEWEST_CA, "3.4.2"),
 ];
 
-/// The newest CA server, which has the security fixes since: `release_notes/v1.5.22.md` of hyperledger/fabric-ca.
+/// The newest CA server, which has the security fixes since: `release_notes/v1.5.22.md` of
+/// hyperledger/fabric-ca.
 const NEWEST_CA: &str = "1.5.22";
 
-/// The last `fabric-couchdb`, `fabric-kafka` and `fabric-zookeeper` (CouchDB 2.3.1, Kafka 1.0.2, ZooKeeper 3.4.14): fabric-baseimage's
-/// last release; `release_notes/v2.5.0.md` of Fabric says that there will be no other.
+/// The last `fabric-couchdb`, `fabric-kafka` and `fabric-zookeeper` (CouchDB 2.3.1, Kafka 1.0.2,
+/// ZooKeeper 3.4.14): fabric-baseimage's last release; `release_notes/v2.5.0.md` of Fabric says
+/// that there will be no other.
 const THIRD_PARTY: &str = "0.4.22";
 
-/// `hyperledger/*` of these versions is on Docker Hub, of newer ones on GitHub's registry: `dockerFabricRegistry` in Fabric's
-/// `scripts/install-fabric.sh`.
-const ON_DOCKER_HUB: [Span; 2] = [Span::ALWAYS.before(2, 5, 11), Span::since(3, 0, 0).before(3, 0, 1)];
+/// `hyperledger/*` of these versions is on Docker Hub, of newer ones on GitHub's registry:
+/// `dockerFabricRegistry` in Fabric's `scripts/install-fabric.sh`.
+const ON_DOCKER_HUB: [Span; 2] = [
+    Span::ALWAYS.before(2, 5, 11),
+    Span::since(3, 0, 0).before(3, 0, 1),
+];
 /// The same for the CA's own versions: `dockerCARegistry`.
 const CA_ON_DOCKER_HUB: Span = Span::ALWAYS.before(1, 5, 15);
 
-/// Names images of one Fabric version; a mirror takes the place of the registry's host and leaves the path.
+/// Names images of one Fabric version; a mirror takes the place of the registry's host and leaves
+/// the path.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
     pub version: &'a Version,
@@ -74,13 +84,19 @@ impl Images<'_> {
 
     /// The command line tools, `None` where Fabric publishes no such image any more.
     pub fn tools(&self) -> Option<String> {
-        TOOLS_IMAGE.holds(self.version).then(|| self.fabric("tools"))
+        TOOLS_IMAGE
+            .holds(self.version)
+            .then(|| self.fabric("tools"))
     }
 
     pub fn ca(&self) -> String {
         let tag = self.pair().0;
         let version = Version::parse(tag).expect("the table holds versions, which a test reads");
-        let host = if CA_ON_DOCKER_HUB.holds(&version) { "docker.io" } else { "ghcr.io" };
+        let host = if CA_ON_DOCKER_HUB.holds(&version) {
+            "docker.io"
+        } else {
+            "ghcr.io"
+        };
         self.name(host, "hyperledger/fabric-ca", tag)
     }
 
@@ -99,54 +115,99 @@ impl Images<'_> {
         self.name("docker.io", "hyperledger/fabric-zookeeper", THIRD_PARTY)
     }
 
-    /// A Docker daemon to run in a pod. Docker 29 refuses what peers before 2.5.15 and 3.1.4 ask (hyperledger/fabric#5350).
+    /// A Docker daemon to run in a pod. Docker 29 refuses what peers before 2.5.15 and 3.1.4 ask
+    /// (hyperledger/fabric#5350).
     pub fn docker(&self) -> String {
         self.name("docker.io", "library/docker", "28.5.1-dind")
     }
 
     /// The peer of hyperledger-labs/fabric-builder-k8s, which only its builder is taken from.
     pub fn k8s_builder(&self) -> String {
-        self.name("ghcr.io", "hyperledger-labs/fabric-builder-k8s/k8s-fabric-peer", "0.15.2")
+        self.name(
+            "ghcr.io",
+            "hyperledger-labs/fabric-builder-k8s/k8s-fabric-peer",
+            "0.15.2",
+        )
     }
 
-    /// The image that builds Go chaincode on a Docker host; its tag is the line's (`core.yaml`, `chaincode.builder`).
+    /// The image that builds Go chaincode on a Docker host; its tag is the line's (`core.yaml`,
+    /// `chaincode.builder`).
     pub fn chaincode_builder(&self) -> String {
         self.two_digit("ccenv", self.version.major, self.version.minor)
     }
 
-    /// The images in which chaincode of Go, Java and Node runs on a Docker host, as (`core.yaml`'s key, image). 1.4 takes Go's and Node's
-    /// from fabric-baseimage; 3.x takes Java's and Node's from 2.5.
+    /// The images in which chaincode of Go, Java and Node runs on a Docker host, as (`core.yaml`'s
+    /// key, image). 1.4 takes Go's and Node's from fabric-baseimage; 3.x takes Java's and Node's
+    /// from 2.5.
     pub fn chaincode_runtimes(&self) -> [(&'static str, String); 3] {
         let Version { major, minor, .. } = *self.version;
-        let base = |image: &str| self.name("docker.io", &format!("hyperledger/{image}"), &format!("amd64-{THIRD_PARTY}"));
+        let base = |image: &str| {
+            self.name(
+                "docker.io",
+                &format!("hyperledger/{image}"),
+                &format!("amd64-{THIRD_PARTY}"),
+            )
+        };
         let (golang, java, node) = match major {
-            1 => (base("fabric-baseos"), self.two_digit("javaenv", major, minor), base("fabric-baseimage")),
-            2 => (self.two_digit("baseos", 2, minor), self.two_digit("javaenv", 2, minor), self.two_digit("nodeenv", 2, minor)),
-            _ => (self.two_digit("baseos", major, minor), self.two_digit("javaenv", 2, 5), self.two_digit("nodeenv", 2, 5)),
+            1 => (
+                base("fabric-baseos"),
+                self.two_digit("javaenv", major, minor),
+                base("fabric-baseimage"),
+            ),
+            2 => (
+                self.two_digit("baseos", 2, minor),
+                self.two_digit("javaenv", 2, minor),
+                self.two_digit("nodeenv", 2, minor),
+            ),
+            _ => (
+                self.two_digit("baseos", major, minor),
+                self.two_digit("javaenv", 2, 5),
+                self.two_digit("nodeenv", 2, 5),
+            ),
         };
         [("golang", golang), ("java", java), ("node", node)]
     }
 
     fn fabric(&self, program: &str) -> String {
-        self.name(self.host(), &format!("hyperledger/fabric-{program}"), &self.version.to_string())
+        self.name(
+            self.host(),
+            &format!("hyperledger/fabric-{program}"),
+            &self.version.to_string(),
+        )
     }
 
     fn two_digit(&self, image: &str, major: u64, minor: u64) -> String {
-        self.name(self.host(), &format!("hyperledger/fabric-{image}"), &format!("{major}.{minor}"))
+        self.name(
+            self.host(),
+            &format!("hyperledger/fabric-{image}"),
+            &format!("{major}.{minor}"),
+        )
     }
 
     fn host(&self) -> &'static str {
-        if ON_DOCKER_HUB.iter().any(|span| span.holds(self.version)) { "docker.io" } else { "ghcr.io" }
+        if ON_DOCKER_HUB.iter().any(|span| span.holds(self.version)) {
+            "docker.io"
+        } else {
+            "ghcr.io"
+        }
     }
 
     fn pair(&self) -> (&'static str, &'static str) {
         let version = (self.version.major, self.version.minor, self.version.patch);
-        let row = PAIRS.iter().rev().find(|(since, ..)| *since <= version).unwrap_or(&PAIRS[0]);
+        let row = PAIRS
+            .iter()
+            .rev()
+            .find(|(since, ..)| *since <= version)
+            .unwrap_or(&PAIRS[0]);
         (row.1, row.2)
     }
 
     fn name(&self, host: &str, path: &str, tag: &str) -> String {
-        let registry = if self.mirror.is_empty() { host } else { self.mirror.trim_end_matches('/') };
+        let registry = if self.mirror.is_empty() {
+            host
+        } else {
+            self.mirror.trim_end_matches('/')
+        };
         format!("{registry}/{path}:{tag}")
     }
 }
@@ -215,8 +276,18 @@ mod tests {
             ),
         ] {
             let parsed = Version::parse(version).unwrap();
-            let images = Images { version: &parsed, mirror: "" };
-            assert_eq!((images.peer().as_str(), images.ca().as_str(), images.couchdb().as_str()), (peer, ca, couchdb));
+            let images = Images {
+                version: &parsed,
+                mirror: "",
+            };
+            assert_eq!(
+                (
+                    images.peer().as_str(),
+                    images.ca().as_str(),
+                    images.couchdb().as_str()
+                ),
+                (peer, ca, couchdb)
+            );
             assert_eq!(images.tools().is_some(), parsed.major < 3);
         }
     }
@@ -226,9 +297,19 @@ mod tests {
         for line in LINES {
             for patch in 0..=line.last_patch {
                 let version = Version::new(line.major, line.minor, patch);
-                let images = Images { version: &version, mirror: "" };
-                assert!(images.ca().contains("/hyperledger/fabric-ca:1."), "{version}");
-                assert_eq!(images.couchdb().contains(THIRD_PARTY), line.major == 1, "{version}");
+                let images = Images {
+                    version: &version,
+                    mirror: "",
+                };
+                assert!(
+                    images.ca().contains("/hyperledger/fabric-ca:1."),
+                    "{version}"
+                );
+                assert_eq!(
+                    images.couchdb().contains(THIRD_PARTY),
+                    line.major == 1,
+                    "{version}"
+                );
             }
         }
         assert!(PAIRS.is_sorted_by_key(|(since, ..)| *since));
@@ -237,9 +318,21 @@ mod tests {
     #[test]
     fn a_mirror_takes_the_place_of_the_host() {
         let version = Version::new(2, 5, 16);
-        let images = Images { version: &version, mirror: "registry.example.com:5000/fabric/" };
-        assert_eq!(images.orderer(), "registry.example.com:5000/fabric/hyperledger/fabric-orderer:2.5.16");
-        assert_eq!(images.couchdb(), "registry.example.com:5000/fabric/library/couchdb:3.4.2");
-        assert_eq!(images.chaincode_builder(), "registry.example.com:5000/fabric/hyperledger/fabric-ccenv:2.5");
+        let images = Images {
+            version: &version,
+            mirror: "registry.example.com:5000/fabric/",
+        };
+        assert_eq!(
+            images.orderer(),
+            "registry.example.com:5000/fabric/hyperledger/fabric-orderer:2.5.16"
+        );
+        assert_eq!(
+            images.couchdb(),
+            "registry.example.com:5000/fabric/library/couchdb:3.4.2"
+        );
+        assert_eq!(
+            images.chaincode_builder(),
+            "registry.example.com:5000/fabric/hyperledger/fabric-ccenv:2.5"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Kafka and ZooKeeper under orderers of Fabric 1.4 to 2.5: the arithmetic that keeps ordered blocks, and the servers' configuration.
+//! Kafka and ZooKeeper under orderers of Fabric 1.4 to 2.5: the arithmetic that keeps ordered
+//! blocks, and the servers' configuration.
 //!
-//! With K brokers, replication factor N, M in-sync replicas and blocks of at most A bytes, `docs/source/kafka.rst` of Fabric 1.4 asks for
-//! 1 < M < N < K, so that a channel can still be made and written to while a broker is away. `dev` waives it, on the user's word.
+//! With K brokers, replication factor N, M in-sync replicas and blocks of at most A bytes,
+//! `docs/source/kafka.rst` of Fabric 1.4 asks for 1 < M < N < K, so that a channel can still be
+//! made and written to while a broker is away. `dev` waives it, on the user's word.
 
 use super::images::Images;
 use super::ports::{KAFKA_PORT, ZOOKEEPER_PORT};
@@ -15,20 +17,40 @@ const MIB: u64 = 1024 * 1024;
 const SOCKET_REQUEST: u64 = 100 * MIB;
 
 /// Server properties that say who a broker is and where its data lies: not for values to change.
-const OWN: [&str; 5] = ["broker.id", "listeners", "advertised.listeners", "zookeeper.connect", "log.dirs"];
+const OWN: [&str; 5] = [
+    "broker.id",
+    "listeners",
+    "advertised.listeners",
+    "zookeeper.connect",
+    "log.dirs",
+];
 
 /// What templates know: `zookeepers` and `brokers`, each with its configuration as text.
-pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Breaks) -> Map<String, Value> {
+pub fn facts(
+    settings: &Settings,
+    names: &Names,
+    images: Images,
+    breaks: &mut Breaks,
+) -> Map<String, Value> {
     let version = images.version;
     if !SYSTEM_CHANNEL.holds(version) {
-        breaks.add("fabricVersion", format!("Fabric {version} does not order on Kafka: the last line that does is 2.5"));
+        breaks.add(
+            "fabricVersion",
+            format!("Fabric {version} does not order on Kafka: the last line that does is 2.5"),
+        );
     }
     let brokers = settings.number("/kafka/brokers", 4);
     let zookeepers = settings.number("/kafka/zookeepers", 3);
     let properties = properties(settings);
     check(&properties, settings, brokers, zookeepers, breaks);
-    let ensemble: Vec<String> = (0..zookeepers).map(|i| names.address(&format!("zookeeper{i}"))).collect();
-    let connect = ensemble.iter().map(|host| format!("{host}:{ZOOKEEPER_PORT}")).collect::<Vec<_>>().join(",");
+    let ensemble: Vec<String> = (0..zookeepers)
+        .map(|i| names.address(&format!("zookeeper{i}")))
+        .collect();
+    let connect = ensemble
+        .iter()
+        .map(|host| format!("{host}:{ZOOKEEPER_PORT}"))
+        .collect::<Vec<_>>()
+        .join(",");
     let mut facts = Map::new();
     facts.insert(
         "zookeepers".to_owned(),
@@ -47,10 +69,17 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
                 let address = names.address(&name);
                 let mut own = Map::new();
                 own.insert("broker.id".to_owned(), i.into());
-                own.insert("listeners".to_owned(), format!("PLAINTEXT://0.0.0.0:{KAFKA_PORT}").into());
-                own.insert("advertised.listeners".to_owned(), format!("PLAINTEXT://{address}:{KAFKA_PORT}").into());
+                own.insert(
+                    "listeners".to_owned(),
+                    format!("PLAINTEXT://0.0.0.0:{KAFKA_PORT}").into(),
+                );
+                own.insert(
+                    "advertised.listeners".to_owned(),
+                    format!("PLAINTEXT://{address}:{KAFKA_PORT}").into(),
+                );
                 own.insert("zookeeper.connect".to_owned(), connect.clone().into());
-                // Below the volume's top, where some file systems keep a `lost+found` that Kafka takes for a broken partition.
+                // Below the volume's top, where some file systems keep a `lost+found` that Kafka
+                // takes for a broken partition.
                 own.insert("log.dirs".to_owned(), "/var/lib/kafka/data".into());
                 json!({
                     "name": name,
@@ -62,9 +91,13 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
             .collect(),
     );
     // A write needs M replicas, and N of K brokers hold each channel: N - M of them may be away.
-    let spare = number(&properties, "default.replication.factor").saturating_sub(number(&properties, "min.insync.replicas"));
+    let spare = number(&properties, "default.replication.factor")
+        .saturating_sub(number(&properties, "min.insync.replicas"));
     facts.insert("broker_max_unavailable".to_owned(), spare.max(1).into());
-    facts.insert("zookeeper_max_unavailable".to_owned(), (zookeepers.saturating_sub(1) / 2).max(1).into());
+    facts.insert(
+        "zookeeper_max_unavailable".to_owned(),
+        (zookeepers.saturating_sub(1) / 2).max(1).into(),
+    );
     facts
 }
 
@@ -72,7 +105,10 @@ pub fn facts(settings: &Settings, names: &Names, images: Images, breaks: &mut Br
 fn properties(settings: &Settings) -> Map<String, Value> {
     let dev = settings.flag("/kafka/dev", false);
     let at_most = |wanted: u64, most: u64| if dev { wanted.min(most.max(1)) } else { wanted };
-    let factor = at_most(settings.number("/kafka/replicationFactor", 3), settings.number("/kafka/brokers", 4));
+    let factor = at_most(
+        settings.number("/kafka/replicationFactor", 3),
+        settings.number("/kafka/brokers", 4),
+    );
     let replicas = at_most(settings.number("/kafka/minInsyncReplicas", 2), factor);
     // Kafka's own overhead on a block is counted as 1 MiB (kafka.rst).
     let message = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
@@ -96,9 +132,18 @@ fn properties(settings: &Settings) -> Map<String, Value> {
     properties
 }
 
-fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zookeepers: u64, breaks: &mut Breaks) {
+fn check(
+    properties: &Map<String, Value>,
+    settings: &Settings,
+    brokers: u64,
+    zookeepers: u64,
+    breaks: &mut Breaks,
+) {
     let dev = settings.flag("/kafka/dev", false);
-    let (factor, replicas) = (number(properties, "default.replication.factor"), number(properties, "min.insync.replicas"));
+    let (factor, replicas) = (
+        number(properties, "default.replication.factor"),
+        number(properties, "min.insync.replicas"),
+    );
     if dev {
         if factor > brokers {
             breaks
@@ -112,11 +157,18 @@ fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zoo
             );
         }
         if ![3, 5, 7].contains(&zookeepers) {
-            breaks
-                .add("kafka.zookeepers", format!("an ensemble is of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"));
+            breaks.add(
+                "kafka.zookeepers",
+                format!(
+                    "an ensemble is of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"
+                ),
+            );
         }
         if replicas < 2 {
-            breaks.add("kafka.minInsyncReplicas", format!("at least 2, or one lost disk loses blocks, not {replicas}"));
+            breaks.add(
+                "kafka.minInsyncReplicas",
+                format!("at least 2, or one lost disk loses blocks, not {replicas}"),
+            );
         }
         if replicas >= factor {
             breaks.add(
@@ -134,11 +186,22 @@ fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zoo
     if properties.get("unclean.leader.election.enable") != Some(&Value::Bool(false)) {
         breaks.add("kafka.config", "unclean.leader.election.enable must be false: a lagging replica that leads loses blocks");
     }
-    if properties.get("log.retention.ms").map(Value::to_string).as_deref() != Some("-1") {
-        breaks.add("kafka.config", "log.retention.ms must be -1: orderers replay a channel from its first message");
+    if properties
+        .get("log.retention.ms")
+        .map(Value::to_string)
+        .as_deref()
+        != Some("-1")
+    {
+        breaks.add(
+            "kafka.config",
+            "log.retention.ms must be -1: orderers replay a channel from its first message",
+        );
     }
     let least = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
-    let (fetch, message) = (number(properties, "replica.fetch.max.bytes"), number(properties, "message.max.bytes"));
+    let (fetch, message) = (
+        number(properties, "replica.fetch.max.bytes"),
+        number(properties, "message.max.bytes"),
+    );
     let socket = number(properties, "socket.request.max.bytes");
     if fetch < least {
         breaks.add(
@@ -147,7 +210,10 @@ fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zoo
         );
     }
     if message < fetch {
-        breaks.add("kafka.config", format!("message.max.bytes {message} is below replica.fetch.max.bytes {fetch}"));
+        breaks.add(
+            "kafka.config",
+            format!("message.max.bytes {message} is below replica.fetch.max.bytes {fetch}"),
+        );
     }
     if message >= socket {
         breaks.add(
@@ -157,23 +223,36 @@ fn check(properties: &Map<String, Value>, settings: &Settings, brokers: u64, zoo
             ),
         );
     }
-    for name in properties.keys().filter(|name| OWN.contains(&name.as_str())) {
+    for name in properties
+        .keys()
+        .filter(|name| OWN.contains(&name.as_str()))
+    {
         breaks.add("kafka.config", format!("{name} is the chart's to say"));
     }
 }
 
 fn number(properties: &Map<String, Value>, name: &str) -> u64 {
-    properties.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok())).unwrap_or(0)
+    properties
+        .get(name)
+        .and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+        .unwrap_or(0)
 }
 
 fn text<'a>(properties: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
     properties
-        .map(|(name, value)| format!("{name}={}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .map(|(name, value)| {
+            format!(
+                "{name}={}\n",
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            )
+        })
         .collect()
 }
 
-/// One server's zoo.cfg; its own entry says 0.0.0.0, because its Service's address is not one of its interfaces. A single server is no
-/// ensemble and names none.
+/// One server's zoo.cfg; its own entry says 0.0.0.0, because its Service's address is not one of
+/// its interfaces. A single server is no ensemble and names none.
 fn zoo_cfg(ensemble: &[String], own: u64) -> String {
     let mut text = format!(
         "clientPort={ZOOKEEPER_PORT}\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\

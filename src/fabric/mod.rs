@@ -1,7 +1,9 @@
-//! Hyperledger Fabric's rules: versions and images, names and addresses, settings per line, arithmetic of Kafka and quorums.
+//! Hyperledger Fabric's rules: versions and images, names and addresses, settings per line,
+//! arithmetic of Kafka and quorums.
 //!
-//! A template places values; what needs knowledge of Fabric is worked out here and given to templates as `fabric`. Sources are named
-//! beside each rule: files without a repository are hyperledger/fabric's, at the tag of the version in question.
+//! A template places values; what needs knowledge of Fabric is worked out here and given to
+//! templates as `fabric`. Sources are named beside each rule: files without a repository are
+//! hyperledger/fabric's, at the tag of the version in question.
 
 use crate::chart::Chart;
 use crate::error::{Error, Place, Result, nearest};
@@ -47,26 +49,39 @@ pub enum Model {
 pub const MODEL: &str = "kubectl-fabric.io/model";
 
 impl Model {
-    const ALL: [(&'static str, Model); 3] =
-        [("peer-org", Model::PeerOrganization), ("orderer-org", Model::OrdererOrganization), ("kafka", Model::Kafka)];
+    const ALL: [(&'static str, Model); 3] = [
+        ("peer-org", Model::PeerOrganization),
+        ("orderer-org", Model::OrdererOrganization),
+        ("kafka", Model::Kafka),
+    ];
 
-    /// `None` for a chart without the annotation: it gets no `fabric` facts beyond versions and images.
+    /// `None` for a chart without the annotation: it gets no `fabric` facts beyond versions and
+    /// images.
     pub fn of(chart: &Chart) -> Result<Option<Model>> {
-        let Some(word) = chart.metadata.annotations.get(MODEL) else { return Ok(None) };
+        let Some(word) = chart.metadata.annotations.get(MODEL) else {
+            return Ok(None);
+        };
         if let Some((_, model)) = Model::ALL.iter().find(|(name, _)| name == word) {
             return Ok(Some(*model));
         }
         let names = Model::ALL.map(|(name, _)| name);
-        let error = Error::user(format!("chart {} models {word:?}, which is not known", chart.name_version()))
-            .at(Place::new("Chart.yaml").note(format!("annotations[{MODEL:?}]")))
-            .why(format!("a chart models {}, or has no such annotation", names.join(", ")));
+        let error = Error::user(format!(
+            "chart {} models {word:?}, which is not known",
+            chart.name_version()
+        ))
+        .at(Place::new("Chart.yaml").note(format!("annotations[{MODEL:?}]")))
+        .why(format!(
+            "a chart models {}, or has no such annotation",
+            names.join(", ")
+        ));
         Err(match nearest(word, names) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
             None => error,
         })
     }
 
-    /// What a chart of this model installs when nobody says a version: the long-term line, and for Kafka the last line that grew up with it.
+    /// What a chart of this model installs when nobody says a version: the long-term line, and for
+    /// Kafka the last line that grew up with it.
     fn default_version(self) -> &'static str {
         match self {
             Model::PeerOrganization | Model::OrdererOrganization => "2.5.16",
@@ -121,14 +136,17 @@ impl Breaks {
         if self.places.is_empty() {
             return Ok(());
         }
-        Err(Error::user(format!("values for {release:?} break Fabric's rules"))
-            .at_all(self.places)
-            .now("nothing was sent to the cluster"))
+        Err(
+            Error::user(format!("values for {release:?} break Fabric's rules"))
+                .at_all(self.places)
+                .now("nothing was sent to the cluster"),
+        )
     }
 }
 
-/// The `fabric` variable of templates. Breaks of Fabric's own rules (Kafka's arithmetic, versions that do not exist, consensus that a line
-/// does not have) are errors, all at once, with the reason.
+/// The `fabric` variable of templates. Breaks of Fabric's own rules (Kafka's arithmetic, versions
+/// that do not exist, consensus that a line does not have) are errors, all at once, with the
+/// reason.
 ///
 /// | key | model | holds |
 /// |---|---|---|
@@ -143,9 +161,14 @@ impl Breaks {
 pub fn facts(subject: Subject) -> Result<Value> {
     let settings = subject.settings();
     let mut facts = Map::new();
-    let Some(version) = subject.version()? else { return Ok(Value::Object(facts)) };
+    let Some(version) = subject.version()? else {
+        return Ok(Value::Object(facts));
+    };
     let names = Names::of(subject.release, subject.namespace, &settings);
-    let images = Images { version: &version, mirror: settings.text("/image/registry") };
+    let images = Images {
+        version: &version,
+        mirror: settings.text("/image/registry"),
+    };
     let mut breaks = Breaks::default();
     facts.insert("version".to_owned(), version.to_string().into());
     facts.insert("line".to_owned(), versions::line(&version).into());
@@ -158,21 +181,58 @@ pub fn facts(subject: Subject) -> Result<Value> {
         Some(Model::PeerOrganization) => {
             let exposure = Exposure::of(&settings, &names);
             let crypto = Crypto::of(&settings, &names, subject.release);
-            facts.extend(peer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
-            facts.insert("crypto".to_owned(), crypto.facts("peerOrganizations", &mounted(&subject, &crypto), &mut breaks));
+            facts.extend(peer::facts(
+                &settings,
+                &names,
+                images,
+                &exposure,
+                &crypto,
+                &mut breaks,
+            ));
+            facts.insert(
+                "crypto".to_owned(),
+                crypto.facts(
+                    "peerOrganizations",
+                    &mounted(&subject, &crypto),
+                    &mut breaks,
+                ),
+            );
             if settings.flag("/ca/enabled", false) {
                 ca::check_database(&settings, &mut breaks);
                 let server = certified(&settings, &names, &exposure, organization::CA);
-                facts.insert("ca".to_owned(), ca::facts(&settings, &names, images, &crypto, &server.hosts));
+                facts.insert(
+                    "ca".to_owned(),
+                    ca::facts(&settings, &names, images, &crypto, &server.hosts),
+                );
             }
             if settings.flag("/cli/enabled", false) {
-                facts.insert("cli".to_owned(), ca::cli(&settings, &names, images, &crypto, &mut breaks));
+                facts.insert(
+                    "cli".to_owned(),
+                    ca::cli(&settings, &names, images, &crypto, &mut breaks),
+                );
             }
         }
         Some(Model::OrdererOrganization) => {
-            let (exposure, crypto) = (Exposure::of(&settings, &names), Crypto::of(&settings, &names, subject.release));
-            facts.extend(orderer::facts(&settings, &names, images, &exposure, &crypto, &mut breaks));
-            facts.insert("crypto".to_owned(), crypto.facts("ordererOrganizations", &mounted(&subject, &crypto), &mut breaks));
+            let (exposure, crypto) = (
+                Exposure::of(&settings, &names),
+                Crypto::of(&settings, &names, subject.release),
+            );
+            facts.extend(orderer::facts(
+                &settings,
+                &names,
+                images,
+                &exposure,
+                &crypto,
+                &mut breaks,
+            ));
+            facts.insert(
+                "crypto".to_owned(),
+                crypto.facts(
+                    "ordererOrganizations",
+                    &mounted(&subject, &crypto),
+                    &mut breaks,
+                ),
+            );
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         None => {}
@@ -187,24 +247,41 @@ pub fn facts(subject: Subject) -> Result<Value> {
             ),
         );
     }
-    if settings.flag("/metrics/serviceMonitor/enabled", false) && !settings.flag("/metrics/enabled", true) {
-        breaks.add("metrics.serviceMonitor.enabled", "there is nothing to read while metrics.enabled is false");
+    if settings.flag("/metrics/serviceMonitor/enabled", false)
+        && !settings.flag("/metrics/enabled", true)
+    {
+        breaks.add(
+            "metrics.serviceMonitor.enabled",
+            "there is nothing to read while metrics.enabled is false",
+        );
     }
-    facts.insert("warnings".to_owned(), std::mem::take(&mut breaks.warnings).into());
+    facts.insert(
+        "warnings".to_owned(),
+        std::mem::take(&mut breaks.warnings).into(),
+    );
     breaks.into_result(subject.release)?;
     Ok(Value::Object(facts))
 }
 
-/// Whether a namespace is the cluster's own, or everybody's: Kubernetes keeps the prefix `kube-` for itself, its distributions and add-ons
-/// take `openshift` and names that end in `-system`.
+/// Whether a namespace is the cluster's own, or everybody's: Kubernetes keeps the prefix `kube-`
+/// for itself, its distributions and add-ons take `openshift` and names that end in `-system`.
 fn is_shared(namespace: &str) -> bool {
-    let is_openshift = namespace.strip_prefix("openshift").is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    namespace == "default" || namespace.starts_with("kube-") || namespace.ends_with("-system") || is_openshift
+    let is_openshift = namespace
+        .strip_prefix("openshift")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    namespace == "default"
+        || namespace.starts_with("kube-")
+        || namespace.ends_with("-system")
+        || is_openshift
 }
 
 /// What is allowed and worth knowing, out of [`facts`].
 pub fn warnings(facts: &Value) -> Vec<String> {
-    Settings::new(facts).texts("/warnings").into_iter().map(str::to_owned).collect()
+    Settings::new(facts)
+        .texts("/warnings")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn programs(settings: &Settings, images: Images) -> Value {
@@ -220,7 +297,13 @@ fn programs(settings: &Settings, images: Images) -> Value {
 
 /// Namespaces of the releases that values name, inside this release's network.
 fn allowed(settings: &Settings, names: &Names) -> Value {
-    let namespaces = |path: &str| settings.texts(path).into_iter().map(|release| names.sibling(release)).collect::<Vec<_>>();
+    let namespaces = |path: &str| {
+        settings
+            .texts(path)
+            .into_iter()
+            .map(|release| names.sibling(release))
+            .collect::<Vec<_>>()
+    };
     json!({
         "peer_orgs": namespaces("/networkPolicy/peerOrgs"),
         "orderer_orgs": namespaces("/networkPolicy/ordererOrgs"),
@@ -233,15 +316,22 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
     let settings = subject.settings();
     let names = Names::of(subject.release, subject.namespace, &settings);
     let (role, count, node) = match subject.model {
-        Some(Model::PeerOrganization) => (NodeRole::Peer, settings.number("/peers/count", 1), "peer"),
-        Some(Model::OrdererOrganization) => (NodeRole::Orderer, settings.number("/orderers/count", 1), "orderer"),
+        Some(Model::PeerOrganization) => {
+            (NodeRole::Peer, settings.number("/peers/count", 1), "peer")
+        }
+        Some(Model::OrdererOrganization) => (
+            NodeRole::Orderer,
+            settings.number("/orderers/count", 1),
+            "orderer",
+        ),
         Some(Model::Kafka) | None => return Ok(None),
     };
     let exposure = Exposure::of(&settings, &names);
     let crypto = Crypto::of(&settings, &names, subject.release);
     let certified = |node: &str| certified(&settings, &names, &exposure, node);
     let mut credentials = Vec::new();
-    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false)).then(|| certified(organization::CA));
+    let ca_server = (role == NodeRole::Peer && settings.flag("/ca/enabled", false))
+        .then(|| certified(organization::CA));
     if ca_server.is_some()
         && let (secret, true) = ca::credentials(&settings)
     {
@@ -257,7 +347,9 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
         domain: names.domain.clone(),
         msp_id: names.msp_id.clone(),
         role,
-        nodes: (0..count).map(|i| certified(&format!("{node}{i}"))).collect(),
+        nodes: (0..count)
+            .map(|i| certified(&format!("{node}{i}")))
+            .collect(),
         credentials,
         ca_server,
         custody: crypto.custody(mounted(&subject, &crypto)),
@@ -267,29 +359,48 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
 /// A node with the hosts of its certificate.
 fn certified(settings: &Settings, names: &Names, exposure: &Exposure, node: &str) -> Node {
     let mut outside: Vec<String> = exposure.host(node).into_iter().collect();
-    outside.extend(peer::named_endpoint(settings, names, node).and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())));
+    outside.extend(
+        peer::named_endpoint(settings, names, node)
+            .and_then(|named| Some(named.rsplit_once(':')?.0.to_owned())),
+    );
     names.node(node, &outside, &settings.texts("/tls/extraSans"))
 }
 
 /// The usual names of the Secrets that this release's pods mount.
 fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
     let settings = subject.settings();
-    let nodes = |kind: &str, path: &str| (0..settings.number(path, 1)).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
+    let nodes = |kind: &str, path: &str| {
+        (0..settings.number(path, 1))
+            .map(|i| format!("{kind}{i}"))
+            .collect::<Vec<_>>()
+    };
     match subject.model {
         Some(Model::PeerOrganization) => {
-            let (ca, cli) = (settings.flag("/ca/enabled", false), settings.flag("/cli/enabled", false));
+            let (ca, cli) = (
+                settings.flag("/ca/enabled", false),
+                settings.flag("/cli/enabled", false),
+            );
             crypto.mounted(&nodes("peer", "/peers/count"), ca, cli, false)
         }
         Some(Model::OrdererOrganization) => {
-            let participation =
-                subject.version().ok().flatten().is_some_and(|version| orderer::participates(&settings, &version));
-            crypto.mounted(&nodes("orderer", "/orderers/count"), false, false, participation)
+            let participation = subject
+                .version()
+                .ok()
+                .flatten()
+                .is_some_and(|version| orderer::participates(&settings, &version));
+            crypto.mounted(
+                &nodes("orderer", "/orderers/count"),
+                false,
+                false,
+                participation,
+            )
         }
         Some(Model::Kafka) | None => BTreeSet::new(),
     }
 }
 
-/// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and the nearest.
+/// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and
+/// the nearest.
 pub fn checked_version(version: &str) -> Result<Version> {
     versions::checked(version)
 }

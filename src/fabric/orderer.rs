@@ -41,8 +41,9 @@ impl Consensus {
         }
     }
 
-    /// How many of `count` nodes must run for the network to order: a majority under Raft (`raft_configuration.md`), all but f of 3f+1
-    /// under BFT (`bft_configuration.md`), any one on Kafka.
+    /// How many of `count` nodes must run for the network to order: a majority under Raft
+    /// (`raft_configuration.md`), all but f of 3f+1 under BFT (`bft_configuration.md`), any one on
+    /// Kafka.
     fn quorum(self, count: u64) -> u64 {
         match self {
             Consensus::Raft => count / 2 + 1,
@@ -75,7 +76,9 @@ struct Orderer<'a> {
 
 impl Orderer<'_> {
     fn tls(&self, value: &str) -> Option<String> {
-        self.settings.flag("/tls/enabled", true).then(|| value.to_owned())
+        self.settings
+            .flag("/tls/enabled", true)
+            .then(|| value.to_owned())
     }
 
     fn genesis(&self, value: &str) -> Option<String> {
@@ -86,8 +89,8 @@ impl Orderer<'_> {
         (self.bootstrap == Bootstrap::Participation).then(|| value.to_owned())
     }
 
-    /// The listener of other orderers, if it is one of its own: then all four settings are wanted, else none (`main.go`,
-    /// `reuseListener`).
+    /// The listener of other orderers, if it is one of its own: then all four settings are wanted,
+    /// else none (`main.go`, `reuseListener`).
     fn cluster(&self, value: impl FnOnce(u64) -> String) -> Option<String> {
         match self.settings.number("/orderers/cluster/port", 0) {
             0 => None,
@@ -96,17 +99,29 @@ impl Orderer<'_> {
     }
 }
 
-const fn row<'a>(name: &'static str, value: fn(&Orderer<'a>) -> Option<String>) -> Variable<Orderer<'a>> {
-    Variable { name, span: Span::ALWAYS, value }
+const fn row<'a>(
+    name: &'static str,
+    value: fn(&Orderer<'a>) -> Option<String>,
+) -> Variable<Orderer<'a>> {
+    Variable {
+        name,
+        span: Span::ALWAYS,
+        value,
+    }
 }
 
-const fn during<'a>(span: Span, name: &'static str, value: fn(&Orderer<'a>) -> Option<String>) -> Variable<Orderer<'a>> {
+const fn during<'a>(
+    span: Span,
+    name: &'static str,
+    value: fn(&Orderer<'a>) -> Option<String>,
+) -> Variable<Orderer<'a>> {
     Variable { name, span, value }
 }
 
-/// Source: the keys of `sampleconfig/orderer.yaml`, which a variable overrides by `ORDERER_` and its path in capitals, and
-/// `orderer/common/localconfig/config.go`. Every listen address defaults to loopback. 2.0 renamed GENESISMETHOD and GENESISFILE; 1.4's
-/// default method, `provisional`, makes up a network of its own and is never wanted.
+/// Source: the keys of `sampleconfig/orderer.yaml`, which a variable overrides by `ORDERER_` and
+/// its path in capitals, and `orderer/common/localconfig/config.go`. Every listen address defaults
+/// to loopback. 2.0 renamed GENESISMETHOD and GENESISFILE; 1.4's default method, `provisional`,
+/// makes up a network of its own and is never wanted.
 fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     const CERTIFICATE: &str = "/etc/hyperledger/tls/server.crt";
     const KEY: &str = "/etc/hyperledger/tls/server.key";
@@ -114,56 +129,135 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     const LINES_OF_1: Span = Span::ALWAYS.before(2, 0, 0);
     const LINES_OF_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
     vec![
-        row("FABRIC_LOGGING_SPEC", |o| Some(o.settings.text_or("/orderers/logging/spec", "info").to_owned())),
-        row("ORDERER_GENERAL_LISTENADDRESS", |_| Some("0.0.0.0".to_owned())),
-        row("ORDERER_GENERAL_LISTENPORT", |_| Some(ORDERER_PORT.to_string())),
-        row("ORDERER_GENERAL_LOCALMSPID", |o| Some(o.names.msp_id.clone())),
-        row("ORDERER_GENERAL_LOCALMSPDIR", |_| Some("/etc/hyperledger/msp".to_owned())),
-        row("ORDERER_GENERAL_TLS_ENABLED", |o| Some(o.settings.flag("/tls/enabled", true).to_string())),
+        row("FABRIC_LOGGING_SPEC", |o| {
+            Some(
+                o.settings
+                    .text_or("/orderers/logging/spec", "info")
+                    .to_owned(),
+            )
+        }),
+        row("ORDERER_GENERAL_LISTENADDRESS", |_| {
+            Some("0.0.0.0".to_owned())
+        }),
+        row("ORDERER_GENERAL_LISTENPORT", |_| {
+            Some(ORDERER_PORT.to_string())
+        }),
+        row("ORDERER_GENERAL_LOCALMSPID", |o| {
+            Some(o.names.msp_id.clone())
+        }),
+        row("ORDERER_GENERAL_LOCALMSPDIR", |_| {
+            Some("/etc/hyperledger/msp".to_owned())
+        }),
+        row("ORDERER_GENERAL_TLS_ENABLED", |o| {
+            Some(o.settings.flag("/tls/enabled", true).to_string())
+        }),
         row("ORDERER_GENERAL_TLS_CERTIFICATE", |o| o.tls(CERTIFICATE)),
         row("ORDERER_GENERAL_TLS_PRIVATEKEY", |o| o.tls(KEY)),
-        row("ORDERER_GENERAL_TLS_ROOTCAS", |o| o.tls("[/etc/hyperledger/tls/ca.crt]")),
+        row("ORDERER_GENERAL_TLS_ROOTCAS", |o| {
+            o.tls("[/etc/hyperledger/tls/ca.crt]")
+        }),
         row("ORDERER_GENERAL_TLS_CLIENTAUTHREQUIRED", |o| {
-            o.settings.flag("/tls/clientAuthRequired", false).then(|| "true".to_owned())
+            o.settings
+                .flag("/tls/clientAuthRequired", false)
+                .then(|| "true".to_owned())
         }),
         row("ORDERER_GENERAL_TLS_CLIENTROOTCAS", |o| {
-            o.settings.flag("/tls/clientAuthRequired", false).then(|| "[/etc/hyperledger/tls/ca.crt]".to_owned())
+            o.settings
+                .flag("/tls/clientAuthRequired", false)
+                .then(|| "[/etc/hyperledger/tls/ca.crt]".to_owned())
         }),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTCERTIFICATE", |o| o.tls(CERTIFICATE)),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTPRIVATEKEY", |o| o.tls(KEY)),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENADDRESS", |o| o.cluster(|_| "0.0.0.0".to_owned())),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENPORT", |o| o.cluster(|port| port.to_string())),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERCERTIFICATE", |o| o.cluster(|_| CERTIFICATE.to_owned())),
-        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERPRIVATEKEY", |o| o.cluster(|_| KEY.to_owned())),
-        during(LINES_OF_1, "ORDERER_GENERAL_GENESISMETHOD", |o| o.genesis("file")),
-        during(LINES_OF_1, "ORDERER_GENERAL_GENESISFILE", |o| o.genesis(GENESIS)),
-        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPMETHOD", |o| o.genesis("file").or_else(|| o.participation("none"))),
-        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPFILE", |o| o.genesis(GENESIS)),
-        during(CHANNEL_PARTICIPATION, "ORDERER_CHANNELPARTICIPATION_ENABLED", |o| o.participation("true")),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTCERTIFICATE", |o| {
+            o.tls(CERTIFICATE)
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_CLIENTPRIVATEKEY", |o| {
+            o.tls(KEY)
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENADDRESS", |o| {
+            o.cluster(|_| "0.0.0.0".to_owned())
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_LISTENPORT", |o| {
+            o.cluster(|port| port.to_string())
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERCERTIFICATE", |o| {
+            o.cluster(|_| CERTIFICATE.to_owned())
+        }),
+        during(RAFT, "ORDERER_GENERAL_CLUSTER_SERVERPRIVATEKEY", |o| {
+            o.cluster(|_| KEY.to_owned())
+        }),
+        during(LINES_OF_1, "ORDERER_GENERAL_GENESISMETHOD", |o| {
+            o.genesis("file")
+        }),
+        during(LINES_OF_1, "ORDERER_GENERAL_GENESISFILE", |o| {
+            o.genesis(GENESIS)
+        }),
+        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPMETHOD", |o| {
+            o.genesis("file").or_else(|| o.participation("none"))
+        }),
+        during(LINES_OF_2, "ORDERER_GENERAL_BOOTSTRAPFILE", |o| {
+            o.genesis(GENESIS)
+        }),
+        during(
+            CHANNEL_PARTICIPATION,
+            "ORDERER_CHANNELPARTICIPATION_ENABLED",
+            |o| o.participation("true"),
+        ),
         during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_LISTENADDRESS", |o| {
-            o.participation(&format!("0.0.0.0:{}", o.settings.number("/orderers/admin/port", 9443)))
+            o.participation(&format!(
+                "0.0.0.0:{}",
+                o.settings.number("/orderers/admin/port", 9443)
+            ))
         }),
-        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_ENABLED", |o| o.participation("true")),
-        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CERTIFICATE", |o| o.participation(CERTIFICATE)),
-        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_PRIVATEKEY", |o| o.participation(KEY)),
-        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTAUTHREQUIRED", |o| o.participation("true")),
-        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_CLIENTROOTCAS", |o| {
-            // On a volume the same authority stands beside the node's own certificate.
-            o.participation(match o.crypto {
-                Source::Nfs => "[/etc/hyperledger/tls/ca.crt]",
-                Source::Program | Source::Secret => "[/etc/hyperledger/admin-clientca/ca.crt]",
-            })
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_ENABLED", |o| {
+            o.participation("true")
         }),
-        row("ORDERER_FILELEDGER_LOCATION", |_| Some("/var/hyperledger/production/orderer".to_owned())),
-        row("ORDERER_OPERATIONS_LISTENADDRESS", |o| Some(format!("0.0.0.0:{}", o.settings.number("/operations/port", 8443)))),
+        during(
+            CHANNEL_PARTICIPATION,
+            "ORDERER_ADMIN_TLS_CERTIFICATE",
+            |o| o.participation(CERTIFICATE),
+        ),
+        during(CHANNEL_PARTICIPATION, "ORDERER_ADMIN_TLS_PRIVATEKEY", |o| {
+            o.participation(KEY)
+        }),
+        during(
+            CHANNEL_PARTICIPATION,
+            "ORDERER_ADMIN_TLS_CLIENTAUTHREQUIRED",
+            |o| o.participation("true"),
+        ),
+        during(
+            CHANNEL_PARTICIPATION,
+            "ORDERER_ADMIN_TLS_CLIENTROOTCAS",
+            |o| {
+                // On a volume the same authority stands beside the node's own certificate.
+                o.participation(match o.crypto {
+                    Source::Nfs => "[/etc/hyperledger/tls/ca.crt]",
+                    Source::Program | Source::Secret => "[/etc/hyperledger/admin-clientca/ca.crt]",
+                })
+            },
+        ),
+        row("ORDERER_FILELEDGER_LOCATION", |_| {
+            Some("/var/hyperledger/production/orderer".to_owned())
+        }),
+        row("ORDERER_OPERATIONS_LISTENADDRESS", |o| {
+            Some(format!(
+                "0.0.0.0:{}",
+                o.settings.number("/operations/port", 8443)
+            ))
+        }),
         row("ORDERER_METRICS_PROVIDER", |o| {
-            Some(if o.settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" }.to_owned())
+            Some(
+                if o.settings.flag("/metrics/enabled", true) {
+                    "prometheus"
+                } else {
+                    "disabled"
+                }
+                .to_owned(),
+            )
         }),
     ]
 }
 
-/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`, `min_available`, and what [`Exposure::facts`]
-/// gives.
+/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`,
+/// `min_available`, and what [`Exposure::facts`] gives.
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -179,7 +273,12 @@ pub fn facts(
     let orderers: Vec<Value> = (0..count)
         .map(|i| {
             let name = format!("orderer{i}");
-            let orderer = Orderer { settings, names, bootstrap, crypto: crypto.source };
+            let orderer = Orderer {
+                settings,
+                names,
+                bootstrap,
+                crypto: crypto.source,
+            };
             let address = names.address(&name);
             let mounts = crypto.node(&name, "orderers");
             json!({
@@ -192,7 +291,9 @@ pub fn facts(
             })
         })
         .collect();
-    let nodes: Vec<(String, &str)> = (0..count).map(|i| (format!("orderer{i}"), "orderer")).collect();
+    let nodes: Vec<(String, &str)> = (0..count)
+        .map(|i| (format!("orderer{i}"), "orderer"))
+        .collect();
     let mut facts = exposure.facts(&nodes, false, breaks);
     facts.insert("orderers".to_owned(), orderers.into());
     facts.insert("consensus".to_owned(), consensus.name().into());
@@ -205,13 +306,20 @@ pub fn facts(
         facts.insert("admin_clientca".to_owned(), crypto.admin_client_ca().into());
     }
     // A budget that allows no eviction at all would keep a machine from ever being drained.
-    facts.insert("min_available".to_owned(), consensus.quorum(count).min(count.saturating_sub(1)).into());
+    facts.insert(
+        "min_available".to_owned(),
+        consensus.quorum(count).min(count.saturating_sub(1)).into(),
+    );
     facts
 }
 
 /// Whether orderers wait to be joined to channels by their admin port.
 pub fn participates(settings: &Settings, version: &Version) -> bool {
-    let genesis = ["secret", "path"].iter().any(|key| !settings.text(&format!("/orderers/genesis/{key}")).is_empty());
+    let genesis = ["secret", "path"].iter().any(|key| {
+        !settings
+            .text(&format!("/orderers/genesis/{key}"))
+            .is_empty()
+    });
     !genesis && Consensus::of(settings) != Consensus::Kafka && CHANNEL_PARTICIPATION.holds(version)
 }
 
@@ -227,13 +335,22 @@ fn check(
     let path = settings.text("/orderers/genesis/path");
     let genesis = secret || !path.is_empty();
     if secret && !path.is_empty() {
-        breaks.add("orderers.genesis.path", "the genesis block is said twice: it is in a Secret, or on the volume");
+        breaks.add(
+            "orderers.genesis.path",
+            "the genesis block is said twice: it is in a Secret, or on the volume",
+        );
     }
     if !path.is_empty() && crypto != Source::Nfs {
-        breaks.add("orderers.genesis.path", "a file on the identities' volume, which is there only with crypto.source nfs");
+        breaks.add(
+            "orderers.genesis.path",
+            "a file on the identities' volume, which is there only with crypto.source nfs",
+        );
     }
     if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        breaks.add("orderers.genesis.path", "a path below the organization's folder, such as genesis.block");
+        breaks.add(
+            "orderers.genesis.path",
+            "a path below the organization's folder, such as genesis.block",
+        );
     }
     let tls = settings.flag("/tls/enabled", true);
     let has = match consensus {
@@ -242,38 +359,79 @@ fn check(
         Consensus::Bft => BFT,
     };
     if !has.holds(version) {
-        let offered = [(Consensus::Raft, RAFT), (Consensus::Kafka, SYSTEM_CHANNEL), (Consensus::Bft, BFT)];
-        let offered: Vec<_> =
-            offered.iter().filter(|(_, span)| span.holds(version)).map(|(consensus, _)| consensus.name()).collect();
-        breaks
-            .add("orderers.consensus", format!("Fabric {version} has no {}; it has {}", consensus.name(), offered.join(" and ")));
+        let offered = [
+            (Consensus::Raft, RAFT),
+            (Consensus::Kafka, SYSTEM_CHANNEL),
+            (Consensus::Bft, BFT),
+        ];
+        let offered: Vec<_> = offered
+            .iter()
+            .filter(|(_, span)| span.holds(version))
+            .map(|(consensus, _)| consensus.name())
+            .collect();
+        breaks.add(
+            "orderers.consensus",
+            format!(
+                "Fabric {version} has no {}; it has {}",
+                consensus.name(),
+                offered.join(" and ")
+            ),
+        );
     }
     if consensus == Consensus::Bft && count < 4 {
-        breaks.add("orderers.count", format!("BFT needs 3f+1 nodes to withstand f: at least 4, not {count}"));
+        breaks.add(
+            "orderers.count",
+            format!("BFT needs 3f+1 nodes to withstand f: at least 4, not {count}"),
+        );
     }
     if consensus != Consensus::Kafka && !tls {
-        breaks.add("tls.enabled", format!("{} tells its nodes by their TLS certificates: TLS cannot be off", consensus.name()));
+        breaks.add(
+            "tls.enabled",
+            format!(
+                "{} tells its nodes by their TLS certificates: TLS cannot be off",
+                consensus.name()
+            ),
+        );
     }
     if settings.flag("/tls/clientAuthRequired", false) && !tls {
-        breaks.add("tls.clientAuthRequired", "clients show certificates in TLS: it needs tls.enabled");
+        breaks.add(
+            "tls.clientAuthRequired",
+            "clients show certificates in TLS: it needs tls.enabled",
+        );
     }
     if (version.major, version.minor, version.patch) == BROKEN_IMAGE {
-        breaks.add("fabricVersion", "the orderer's image of 3.1.2 cannot mount its MSP: take 3.1.3 or later");
+        breaks.add(
+            "fabricVersion",
+            "the orderer's image of 3.1.2 cannot mount its MSP: take 3.1.3 or later",
+        );
     }
     if genesis && !SYSTEM_CHANNEL.holds(version) {
         breaks.add(
-            if secret { "orderers.genesis.secret" } else { "orderers.genesis.path" },
+            if secret {
+                "orderers.genesis.secret"
+            } else {
+                "orderers.genesis.path"
+            },
             format!("an orderer of Fabric {version} ends itself when it is given a genesis block"),
         );
     }
     let ports = [
         ("the orderer itself", ORDERER_PORT),
-        ("orderers.admin.port", settings.number("/orderers/admin/port", 9443)),
-        ("orderers.cluster.port", settings.number("/orderers/cluster/port", 0)),
+        (
+            "orderers.admin.port",
+            settings.number("/orderers/admin/port", 9443),
+        ),
+        (
+            "orderers.cluster.port",
+            settings.number("/orderers/cluster/port", 0),
+        ),
         ("operations.port", settings.number("/operations/port", 8443)),
     ];
     for (i, (key, port)) in ports.iter().enumerate() {
-        if let Some((other, _)) = ports[..i].iter().find(|(_, other)| other == port && *port != 0) {
+        if let Some((other, _)) = ports[..i]
+            .iter()
+            .find(|(_, other)| other == port && *port != 0)
+        {
             breaks.add(key, format!("port {port} is taken by {other}"));
         }
     }

@@ -1,4 +1,5 @@
-//! Names: from a release and its namespace to domains, MSP ids, addresses and the hosts of certificates.
+//! Names: from a release and its namespace to domains, MSP ids, addresses and the hosts of
+//! certificates.
 //!
 //! | | `org1` | `org1` in namespace `org1-dev` |
 //! |---|---|---|
@@ -7,8 +8,9 @@
 //! | MSP id | `Org1MSP` | `Org1MSP` |
 //! | address of its first peer | `peer0.org1` | `peer0.org1-dev` |
 //!
-//! A node's name is that of its Service, and its namespace the Service's: `peer0.org1` resolves in every pod of the cluster through
-//! the search list `svc.cluster.local`, and it is the node's name in its certificates, because cryptogen joins hostname and domain.
+//! A node's name is that of its Service, and its namespace the Service's: `peer0.org1` resolves in
+//! every pod of the cluster through the search list `svc.cluster.local`, and it is the node's name
+//! in its certificates, because cryptogen joins hostname and domain.
 
 use super::settings::Settings;
 use crate::identity::Node;
@@ -22,7 +24,8 @@ pub struct Names {
     pub namespace: String,
     pub domain: String,
     pub msp_id: String,
-    /// The suffix that namespaces of one network share, without its dash; empty for a network of its own.
+    /// The suffix that namespaces of one network share, without its dash; empty for a network of
+    /// its own.
     pub network: String,
     /// The number at the end of the release's own name: 1 for `org1`.
     pub number: Option<u64>,
@@ -40,13 +43,21 @@ impl Names {
             domain: or("/org/domain", namespace.to_owned()),
             msp_id: or("/org/mspID", msp_id(base)),
             network: network.to_owned(),
-            number: base[base.trim_end_matches(|letter: char| letter.is_ascii_digit()).len()..].parse().ok(),
+            number: base[base
+                .trim_end_matches(|letter: char| letter.is_ascii_digit())
+                .len()..]
+                .parse()
+                .ok(),
         }
     }
 
-    /// A pattern of values for one node: `{node}`, `{domain}` and `{namespace}` stand for its names.
+    /// A pattern of values for one node: `{node}`, `{domain}` and `{namespace}` stand for its
+    /// names.
     pub fn fill(&self, pattern: &str, node: &str) -> String {
-        pattern.replace("{node}", node).replace("{domain}", &self.domain).replace("{namespace}", &self.namespace)
+        pattern
+            .replace("{node}", node)
+            .replace("{domain}", &self.domain)
+            .replace("{namespace}", &self.namespace)
     }
 
     /// `peer0.org1`
@@ -54,8 +65,9 @@ impl Names {
         format!("{node}.{}", self.namespace)
     }
 
-    /// A node with the hosts of its TLS certificate: cryptogen's `[CN, Hostname] + SANS`, the Service's longer names, and the user's.
-    /// `localhost` is for what runs in the node's own pod. `outside` are those that others call it by from outside of the cluster.
+    /// A node with the hosts of its TLS certificate: cryptogen's `[CN, Hostname] + SANS`, the
+    /// Service's longer names, and the user's. `localhost` is for what runs in the node's own pod.
+    /// `outside` are those that others call it by from outside of the cluster.
     pub fn node(&self, name: &str, outside: &[String], extra_hosts: &[&str]) -> Node {
         let address = self.address(name);
         let own = [
@@ -68,23 +80,33 @@ impl Names {
             format!("{name}.{}", self.domain),
         ];
         let mut hosts: Vec<String> = Vec::new();
-        for host in own.into_iter().chain(outside.iter().cloned()).chain(extra_hosts.iter().map(|host| (*host).to_owned())) {
+        for host in own
+            .into_iter()
+            .chain(outside.iter().cloned())
+            .chain(extra_hosts.iter().map(|host| (*host).to_owned()))
+        {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
         }
         let mut advertised: Vec<String> = Vec::new();
-        for host in
-            std::iter::once(address).chain(outside.iter().cloned()).chain(extra_hosts.iter().map(|host| (*host).to_owned()))
+        for host in std::iter::once(address)
+            .chain(outside.iter().cloned())
+            .chain(extra_hosts.iter().map(|host| (*host).to_owned()))
         {
             if !advertised.contains(&host) {
                 advertised.push(host);
             }
         }
-        Node { name: name.to_owned(), hosts, advertised }
+        Node {
+            name: name.to_owned(),
+            hosts,
+            advertised,
+        }
     }
 
-    /// The namespace of another release of the same network: `org2` is `org2-dev` on the network `dev`.
+    /// The namespace of another release of the same network: `org2` is `org2-dev` on the network
+    /// `dev`.
     pub fn sibling(&self, release: &str) -> String {
         match self.network.as_str() {
             "" => release.to_owned(),
@@ -94,9 +116,13 @@ impl Names {
     }
 }
 
-/// The release's own name and its network: from a namespace that is the release and a suffix, or from a name of ours that has one.
+/// The release's own name and its network: from a namespace that is the release and a suffix, or
+/// from a name of ours that has one.
 fn network<'a>(release: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
-    if let Some(suffix) = namespace.strip_prefix(release).and_then(|rest| rest.strip_prefix('-')) {
+    if let Some(suffix) = namespace
+        .strip_prefix(release)
+        .and_then(|rest| rest.strip_prefix('-'))
+    {
         return (release, suffix);
     }
     match release.split_once('-') {
@@ -107,8 +133,13 @@ fn network<'a>(release: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
 
 /// `org1`, `orgorderer1`, `kafka`: the names that stand for a chart.
 fn is_usual(name: &str) -> bool {
-    let number = name.strip_prefix("orgorderer").or_else(|| name.strip_prefix("org"));
-    name == "kafka" || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = name
+        .strip_prefix("orgorderer")
+        .or_else(|| name.strip_prefix("org"));
+    name == "kafka"
+        || number.is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
 }
 
 /// `org1` → `Org1MSP`, as the article's tools name MSPs.
@@ -142,7 +173,11 @@ mod tests {
             ("org", "org", "OrgMSP", ""),
         ] {
             let names = names(release, namespace);
-            assert_eq!((names.msp_id.as_str(), names.network.as_str()), (msp_id, network), "{release} in {namespace}");
+            assert_eq!(
+                (names.msp_id.as_str(), names.network.as_str()),
+                (msp_id, network),
+                "{release} in {namespace}"
+            );
             assert_eq!(names.domain, namespace);
         }
     }
@@ -151,8 +186,13 @@ mod tests {
     fn values_have_the_last_word() {
         let values = json!({"org": {"domain": "org1.example.com", "mspID": "AcmeMSP"}});
         let names = Names::of("org1", "org1", &Settings::new(&values));
-        assert_eq!((names.domain.as_str(), names.msp_id.as_str()), ("org1.example.com", "AcmeMSP"));
-        let hosts = names.node("peer0", &["peer0.example.com".to_owned()], &["peer0"]).hosts;
+        assert_eq!(
+            (names.domain.as_str(), names.msp_id.as_str()),
+            ("org1.example.com", "AcmeMSP")
+        );
+        let hosts = names
+            .node("peer0", &["peer0.example.com".to_owned()], &["peer0"])
+            .hosts;
         assert_eq!(hosts[0], "peer0.org1");
         assert_eq!(hosts[6..], ["peer0.org1.example.com", "peer0.example.com"]);
     }
@@ -161,7 +201,14 @@ mod tests {
     fn hosts_are_every_name_of_the_service_once() {
         assert_eq!(
             names("org1", "org1").node("peer0", &[], &[]).hosts,
-            ["peer0.org1", "peer0", "peer0.org1.svc", "peer0.org1.svc.cluster.local", "localhost", "127.0.0.1"]
+            [
+                "peer0.org1",
+                "peer0",
+                "peer0.org1.svc",
+                "peer0.org1.svc.cluster.local",
+                "localhost",
+                "127.0.0.1"
+            ]
         );
     }
 
@@ -169,6 +216,9 @@ mod tests {
     fn references_stay_inside_the_network() {
         assert_eq!(names("org1", "org1").sibling("org2"), "org2");
         let dev = names("org1", "org1-dev");
-        assert_eq!((dev.sibling("org2"), dev.sibling("org2-dev")), ("org2-dev".to_owned(), "org2-dev".to_owned()));
+        assert_eq!(
+            (dev.sibling("org2"), dev.sibling("org2-dev")),
+            ("org2-dev".to_owned(), "org2-dev".to_owned())
+        );
     }
 }

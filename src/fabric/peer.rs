@@ -34,25 +34,36 @@ impl Peer<'_> {
         Some(format!("{}:{port}", self.names.address(&self.name)))
     }
 
-    /// Where other organizations' peers call this one: as values say, from outside if that is advertised, or the Service.
+    /// Where other organizations' peers call this one: as values say, from outside if that is
+    /// advertised, or the Service.
     fn external_endpoint(&self) -> Option<String> {
-        named_endpoint(self.settings, self.names, &self.name).or_else(|| self.advertised()).or_else(|| self.endpoint(PEER_PORT))
+        named_endpoint(self.settings, self.names, &self.name)
+            .or_else(|| self.advertised())
+            .or_else(|| self.endpoint(PEER_PORT))
     }
 
     /// The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
     fn advertised(&self) -> Option<String> {
-        let is_service = self.exposure.host(&self.name).is_some_and(|host| host == self.names.address(&self.name));
-        (self.settings.flag("/expose/advertise", true) && !is_service).then(|| self.exposure.endpoint(&self.name, PEER_PORT))?
+        let is_service = self
+            .exposure
+            .host(&self.name)
+            .is_some_and(|host| host == self.names.address(&self.name));
+        (self.settings.flag("/expose/advertise", true) && !is_service)
+            .then(|| self.exposure.endpoint(&self.name, PEER_PORT))?
     }
 
-    /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be reached.
+    /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be
+    /// reached.
     fn chaincode_endpoint(&self) -> Option<String> {
-        let outside = (self.chaincode == Chaincode::DockerTcp).then(|| self.exposure.chaincode_endpoint(&self.name));
+        let outside = (self.chaincode == Chaincode::DockerTcp)
+            .then(|| self.exposure.chaincode_endpoint(&self.name));
         outside.flatten().or_else(|| self.endpoint(CHAINCODE_PORT))
     }
 
     fn tls(&self, value: &str) -> Option<String> {
-        self.settings.flag("/tls/enabled", true).then(|| value.to_owned())
+        self.settings
+            .flag("/tls/enabled", true)
+            .then(|| value.to_owned())
     }
 
     fn docker(&self, path: &str) -> Option<String> {
@@ -67,10 +78,12 @@ impl Peer<'_> {
     }
 
     fn docker_tls(&self, value: &str) -> Option<String> {
-        self.docker("/chaincode/dockerTlsSecret").map(|_| value.to_owned())
+        self.docker("/chaincode/dockerTlsSecret")
+            .map(|_| value.to_owned())
     }
 
-    /// Exactly one of leader election and being the leader is on: the peer ends itself when both are (`core.yaml`, `peer.gossip`).
+    /// Exactly one of leader election and being the leader is on: the peer ends itself when both
+    /// are (`core.yaml`, `peer.gossip`).
     fn elects(&self) -> bool {
         match self.settings.text_or("/peers/gossip/leader", "auto") {
             "election" => true,
@@ -86,8 +99,9 @@ pub fn named_endpoint(settings: &Settings, names: &Names, node: &str) -> Option<
     (node.starts_with("peer") && !pattern.is_empty()).then(|| names.fill(pattern, node))
 }
 
-/// Whether chaincode is told the pod's address: a daemon on the pod's machine gives it the machine's DNS, which knows no name of the
-/// cluster, unless values say otherwise. The peer makes its containers anew when it starts, so the address is always that of today.
+/// Whether chaincode is told the pod's address: a daemon on the pod's machine gives it the
+/// machine's DNS, which knows no name of the cluster, unless values say otherwise. The peer makes
+/// its containers anew when it starts, so the address is always that of today.
 fn is_told_pod(settings: &Settings, chaincode: Chaincode) -> bool {
     chaincode == Chaincode::DockerSock && settings.texts("/chaincode/dockerDns").is_empty()
 }
@@ -116,7 +130,9 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
              them call it: set expose.advertise=false if all are in this cluster, or open networkPolicy.egress in their releases",
         );
     }
-    if chaincode == Chaincode::DockerSock && settings.number("/chaincode/dockerSocket/group", 0) == 0 {
+    if chaincode == Chaincode::DockerSock
+        && settings.number("/chaincode/dockerSocket/group", 0) == 0
+    {
         breaks.warn(
             "chaincode.dockerSocket.group is 0, root's; Docker's packages give the socket to a group of its own, without which peers never \
              become ready: `stat -c %g /var/run/docker.sock` on a machine says which",
@@ -125,70 +141,152 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
 }
 
 const fn row<'a>(name: &'static str, value: fn(&Peer<'a>) -> Option<String>) -> Variable<Peer<'a>> {
-    Variable { name, span: Span::ALWAYS, value }
+    Variable {
+        name,
+        span: Span::ALWAYS,
+        value,
+    }
 }
 
-const fn since<'a>(span: Span, name: &'static str, value: fn(&Peer<'a>) -> Option<String>) -> Variable<Peer<'a>> {
+const fn since<'a>(
+    span: Span,
+    name: &'static str,
+    value: fn(&Peer<'a>) -> Option<String>,
+) -> Variable<Peer<'a>> {
     Variable { name, span, value }
 }
 
-/// Source: the keys of `sampleconfig/core.yaml`, which a variable overrides by `CORE_` and its path in capitals. Listen addresses of the
-/// operations service default to loopback, where a probe does not reach them. `CHAINCODEADDRESS` is what chaincode dials: left out, the
-/// peer takes the pod's address, which does not outlive the pod.
+/// Source: the keys of `sampleconfig/core.yaml`, which a variable overrides by `CORE_` and its path
+/// in capitals. Listen addresses of the operations service default to loopback, where a probe does
+/// not reach them. `CHAINCODEADDRESS` is what chaincode dials: left out, the peer takes the pod's
+/// address, which does not outlive the pod.
 fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
     vec![
-        row("FABRIC_LOGGING_SPEC", |p| Some(p.settings.text_or("/peers/logging/spec", "info").to_owned())),
-        since(Span::ALWAYS.before(3, 0, 0), "FABRIC_CFG_PATH", |_| Some("/etc/hyperledger/config".to_owned())),
+        row("FABRIC_LOGGING_SPEC", |p| {
+            Some(p.settings.text_or("/peers/logging/spec", "info").to_owned())
+        }),
+        since(Span::ALWAYS.before(3, 0, 0), "FABRIC_CFG_PATH", |_| {
+            Some("/etc/hyperledger/config".to_owned())
+        }),
         row("CORE_PEER_ID", |p| Some(p.names.address(&p.name))),
-        row("CORE_PEER_NETWORKID", |p| (!p.names.network.is_empty()).then(|| p.names.network.clone())),
+        row("CORE_PEER_NETWORKID", |p| {
+            (!p.names.network.is_empty()).then(|| p.names.network.clone())
+        }),
         row("CORE_PEER_ADDRESS", |p| p.endpoint(PEER_PORT)),
-        row("CORE_PEER_LISTENADDRESS", |_| Some(format!("0.0.0.0:{PEER_PORT}"))),
+        row("CORE_PEER_LISTENADDRESS", |_| {
+            Some(format!("0.0.0.0:{PEER_PORT}"))
+        }),
         row("CORE_PEER_CHAINCODEADDRESS", |p| p.chaincode_endpoint()),
-        row("CORE_PEER_CHAINCODELISTENADDRESS", |_| Some(format!("0.0.0.0:{CHAINCODE_PORT}"))),
-        row("CORE_PEER_GOSSIP_BOOTSTRAP", |p| (!p.bootstrap.is_empty()).then(|| p.bootstrap.join(" "))),
+        row("CORE_PEER_CHAINCODELISTENADDRESS", |_| {
+            Some(format!("0.0.0.0:{CHAINCODE_PORT}"))
+        }),
+        row("CORE_PEER_GOSSIP_BOOTSTRAP", |p| {
+            (!p.bootstrap.is_empty()).then(|| p.bootstrap.join(" "))
+        }),
         row("CORE_PEER_GOSSIP_ENDPOINT", |p| p.endpoint(PEER_PORT)),
-        row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| p.external_endpoint()),
-        row("CORE_PEER_GOSSIP_USELEADERELECTION", |p| Some(p.elects().to_string())),
-        row("CORE_PEER_GOSSIP_ORGLEADER", |p| Some((!p.elects()).to_string())),
+        row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| {
+            p.external_endpoint()
+        }),
+        row("CORE_PEER_GOSSIP_USELEADERELECTION", |p| {
+            Some(p.elects().to_string())
+        }),
+        row("CORE_PEER_GOSSIP_ORGLEADER", |p| {
+            Some((!p.elects()).to_string())
+        }),
         row("CORE_PEER_LOCALMSPID", |p| Some(p.names.msp_id.clone())),
-        row("CORE_PEER_MSPCONFIGPATH", |_| Some("/etc/hyperledger/msp".to_owned())),
-        row("CORE_PEER_FILESYSTEMPATH", |_| Some("/var/hyperledger/production".to_owned())),
-        since(Span::since(2, 3, 0), "CORE_LEDGER_SNAPSHOTS_ROOTDIR", |_| {
-            Some("/var/hyperledger/production/snapshots".to_owned())
+        row("CORE_PEER_MSPCONFIGPATH", |_| {
+            Some("/etc/hyperledger/msp".to_owned())
         }),
-        row("CORE_PEER_TLS_ENABLED", |p| Some(p.settings.flag("/tls/enabled", true).to_string())),
-        row("CORE_PEER_TLS_CERT_FILE", |p| p.tls("/etc/hyperledger/tls/server.crt")),
-        row("CORE_PEER_TLS_KEY_FILE", |p| p.tls("/etc/hyperledger/tls/server.key")),
-        row("CORE_PEER_TLS_ROOTCERT_FILE", |p| p.tls("/etc/hyperledger/tls/ca.crt")),
-        row("CORE_PEER_TLS_CLIENTAUTHREQUIRED", |p| p.settings.flag("/tls/clientAuthRequired", false).then(|| "true".to_owned())),
+        row("CORE_PEER_FILESYSTEMPATH", |_| {
+            Some("/var/hyperledger/production".to_owned())
+        }),
+        since(
+            Span::since(2, 3, 0),
+            "CORE_LEDGER_SNAPSHOTS_ROOTDIR",
+            |_| Some("/var/hyperledger/production/snapshots".to_owned()),
+        ),
+        row("CORE_PEER_TLS_ENABLED", |p| {
+            Some(p.settings.flag("/tls/enabled", true).to_string())
+        }),
+        row("CORE_PEER_TLS_CERT_FILE", |p| {
+            p.tls("/etc/hyperledger/tls/server.crt")
+        }),
+        row("CORE_PEER_TLS_KEY_FILE", |p| {
+            p.tls("/etc/hyperledger/tls/server.key")
+        }),
+        row("CORE_PEER_TLS_ROOTCERT_FILE", |p| {
+            p.tls("/etc/hyperledger/tls/ca.crt")
+        }),
+        row("CORE_PEER_TLS_CLIENTAUTHREQUIRED", |p| {
+            p.settings
+                .flag("/tls/clientAuthRequired", false)
+                .then(|| "true".to_owned())
+        }),
         row("CORE_PEER_TLS_CLIENTROOTCAS_FILES", |p| {
-            p.settings.flag("/tls/clientAuthRequired", false).then(|| "/etc/hyperledger/tls/ca.crt".to_owned())
+            p.settings
+                .flag("/tls/clientAuthRequired", false)
+                .then(|| "/etc/hyperledger/tls/ca.crt".to_owned())
         }),
-        row("CORE_LEDGER_STATE_STATEDATABASE", |p| Some(if p.couchdb { "CouchDB" } else { "goleveldb" }.to_owned())),
-        row("CORE_LEDGER_STATE_COUCHDBCONFIG_COUCHDBADDRESS", |p| p.couchdb.then(|| format!("localhost:{COUCHDB_PORT}"))),
-        row("CORE_OPERATIONS_LISTENADDRESS", |p| Some(format!("0.0.0.0:{}", p.settings.number("/operations/port", 9443)))),
+        row("CORE_LEDGER_STATE_STATEDATABASE", |p| {
+            Some(if p.couchdb { "CouchDB" } else { "goleveldb" }.to_owned())
+        }),
+        row("CORE_LEDGER_STATE_COUCHDBCONFIG_COUCHDBADDRESS", |p| {
+            p.couchdb.then(|| format!("localhost:{COUCHDB_PORT}"))
+        }),
+        row("CORE_OPERATIONS_LISTENADDRESS", |p| {
+            Some(format!(
+                "0.0.0.0:{}",
+                p.settings.number("/operations/port", 9443)
+            ))
+        }),
         row("CORE_METRICS_PROVIDER", |p| {
-            Some(if p.settings.flag("/metrics/enabled", true) { "prometheus" } else { "disabled" }.to_owned())
+            Some(
+                if p.settings.flag("/metrics/enabled", true) {
+                    "prometheus"
+                } else {
+                    "disabled"
+                }
+                .to_owned(),
+            )
         }),
         row("CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG", |p| {
-            CCAAS_BUILDER.holds(p.images.version).then(|| json!({"peername": p.name}).to_string())
+            CCAAS_BUILDER
+                .holds(p.images.version)
+                .then(|| json!({"peername": p.name}).to_string())
         }),
-        since(EMPTY_ENV_COUNTS, "CORE_VM_ENDPOINT", |p| (!p.chaincode.is_docker()).then(String::new)),
+        since(EMPTY_ENV_COUNTS, "CORE_VM_ENDPOINT", |p| {
+            (!p.chaincode.is_docker()).then(String::new)
+        }),
         since(EMPTY_ENV_COUNTS, "CORE_CHAINCODE_EXTERNALBUILDERS", |p| {
             (p.builders.len() > 1).then(|| Value::Array(p.builders.clone()).to_string())
         }),
-        row("CORE_VM_DOCKER_HOSTCONFIG_NETWORKMODE", |p| p.docker("/chaincode/dockerNetwork")),
-        row("CORE_VM_DOCKER_HOSTCONFIG_DNS", |p| p.docker_list("/chaincode/dockerDns")),
-        row("CORE_VM_DOCKER_HOSTCONFIG_DNSSEARCH", |p| p.docker_list("/chaincode/dockerDnsSearch")),
+        row("CORE_VM_DOCKER_HOSTCONFIG_NETWORKMODE", |p| {
+            p.docker("/chaincode/dockerNetwork")
+        }),
+        row("CORE_VM_DOCKER_HOSTCONFIG_DNS", |p| {
+            p.docker_list("/chaincode/dockerDns")
+        }),
+        row("CORE_VM_DOCKER_HOSTCONFIG_DNSSEARCH", |p| {
+            p.docker_list("/chaincode/dockerDnsSearch")
+        }),
         row("CORE_VM_DOCKER_TLS_ENABLED", |p| p.docker_tls("true")),
-        row("CORE_VM_DOCKER_TLS_CA_FILE", |p| p.docker_tls("/etc/hyperledger/docker/ca.crt")),
-        row("CORE_VM_DOCKER_TLS_CERT_FILE", |p| p.docker_tls("/etc/hyperledger/docker/tls.crt")),
-        row("CORE_VM_DOCKER_TLS_KEY_FILE", |p| p.docker_tls("/etc/hyperledger/docker/tls.key")),
-        row("FABRIC_K8S_BUILDER_SERVICE_ACCOUNT", |p| (p.chaincode == Chaincode::K8s).then(|| p.release.to_owned())),
+        row("CORE_VM_DOCKER_TLS_CA_FILE", |p| {
+            p.docker_tls("/etc/hyperledger/docker/ca.crt")
+        }),
+        row("CORE_VM_DOCKER_TLS_CERT_FILE", |p| {
+            p.docker_tls("/etc/hyperledger/docker/tls.crt")
+        }),
+        row("CORE_VM_DOCKER_TLS_KEY_FILE", |p| {
+            p.docker_tls("/etc/hyperledger/docker/tls.key")
+        }),
+        row("FABRIC_K8S_BUILDER_SERVICE_ACCOUNT", |p| {
+            (p.chaincode == Chaincode::K8s).then(|| p.release.to_owned())
+        }),
     ]
 }
 
-/// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`, and what [`Exposure::facts`] gives.
+/// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`, and what
+/// [`Exposure::facts`] gives.
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -202,25 +300,44 @@ pub fn facts(
     let chaincode = Chaincode::choose(settings, version, breaks);
     let couchdb = settings.text("/peers/stateDatabase") == "CouchDB";
     let all: Vec<String> = (0..count).map(|i| format!("peer{i}")).collect();
-    let named: Vec<String> = settings.texts("/peers/gossip/bootstrap").into_iter().map(str::to_owned).collect();
+    let named: Vec<String> = settings
+        .texts("/peers/gossip/bootstrap")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     if settings.flag("/tls/clientAuthRequired", false) && !settings.flag("/tls/enabled", true) {
-        breaks.add("tls.clientAuthRequired", "clients show certificates in TLS: it needs tls.enabled");
+        breaks.add(
+            "tls.clientAuthRequired",
+            "clients show certificates in TLS: it needs tls.enabled",
+        );
     }
-    if let Some(pattern) = Some(settings.text("/peers/gossip/externalEndpoint")).filter(|pattern| !pattern.is_empty())
-        && pattern.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+    if let Some(pattern) =
+        Some(settings.text("/peers/gossip/externalEndpoint")).filter(|pattern| !pattern.is_empty())
+        && pattern
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
     {
-        breaks
-            .add("peers.gossip.externalEndpoint", "peers call an endpoint by host and port, as in {node}.org1.example.com:7051");
+        breaks.add(
+            "peers.gossip.externalEndpoint",
+            "peers call an endpoint by host and port, as in {node}.org1.example.com:7051",
+        );
     }
     let operations = settings.number("/operations/port", 9443);
     if [PEER_PORT, CHAINCODE_PORT, COUCHDB_PORT, CA_PORT].contains(&operations) {
-        breaks.add("operations.port", format!("port {operations} is taken in these pods by what they serve"));
+        breaks.add(
+            "operations.port",
+            format!("port {operations} is taken in these pods by what they serve"),
+        );
     }
     let builders = builders(settings, version, chaincode);
     let peers: Vec<Value> = all
         .iter()
         .map(|name| {
-            let bootstrap = if named.is_empty() { bootstrap(&all, name, names) } else { named.clone() };
+            let bootstrap = if named.is_empty() {
+                bootstrap(&all, name, names)
+            } else {
+                named.clone()
+            };
             let (name, builders) = (name.clone(), builders.clone());
             let peer = Peer {
                 settings,
@@ -260,18 +377,28 @@ pub fn facts(
     }
     warn(settings, chaincode, exposure, breaks);
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
-    facts.insert("chaincode_is_told_pod".to_owned(), is_told_pod(settings, chaincode).into());
+    facts.insert(
+        "chaincode_is_told_pod".to_owned(),
+        is_told_pod(settings, chaincode).into(),
+    );
     facts.insert("chaincode_ways".to_owned(), Chaincode::ways(version).into());
     facts.insert("peers".to_owned(), peers.into());
     facts.insert("chaincode".to_owned(), chaincode.name().into());
     match chaincode {
         Chaincode::Dind => {
-            facts.insert("dind_image".to_owned(), settings.text_or("/chaincode/dind/image", &images.docker()).into());
+            facts.insert(
+                "dind_image".to_owned(),
+                settings
+                    .text_or("/chaincode/dind/image", &images.docker())
+                    .into(),
+            );
         }
         Chaincode::K8s => {
             facts.insert(
                 "builder_image".to_owned(),
-                settings.text_or("/chaincode/k8sBuilder/image", &images.k8s_builder()).into(),
+                settings
+                    .text_or("/chaincode/k8sBuilder/image", &images.k8s_builder())
+                    .into(),
             );
         }
         _ => {}
@@ -279,9 +406,13 @@ pub fn facts(
     if let Some(port) = docker_port(settings.text("/chaincode/dockerEndpoint")) {
         facts.insert("docker_port".to_owned(), port.into());
     }
-    // From 1.4 to the end of the line a peer asks its Docker daemon whenever it is asked for its health; without one it never is well
-    // (`peer/node/start.go` of 1.4 registers the checker unconditionally, later lines only when `vm.endpoint` is set).
-    facts.insert("peer_healthz".to_owned(), (version.major > 1 || chaincode.is_docker()).into());
+    // From 1.4 to the end of the line a peer asks its Docker daemon whenever it is asked for its
+    // health; without one it never is well (`peer/node/start.go` of 1.4 registers the checker
+    // unconditionally, later lines only when `vm.endpoint` is set).
+    facts.insert(
+        "peer_healthz".to_owned(),
+        (version.major > 1 || chaincode.is_docker()).into(),
+    );
     if !EMPTY_ENV_COUNTS.holds(version) {
         facts.insert("core".to_owned(), core::yaml(version, chaincode, builders));
     }
@@ -290,7 +421,8 @@ pub fn facts(
             "couchdb".to_owned(),
             json!({
                 "image": settings.text_or("/couchdb/image", &images.couchdb()),
-                // The entry point of fabric-couchdb gives its files to `couchdb` and becomes that user: it must begin as root.
+                // The entry point of fabric-couchdb gives its files to `couchdb` and becomes that
+                // user: it must begin as root.
                 "root": version.major == 1,
             }),
         );
@@ -298,27 +430,45 @@ pub fn facts(
     facts
 }
 
-/// Whom a peer meets first: the first two of the peers before it, so that peers which come or go after it never change its environment,
-/// and it is not restarted for them. The first peer waits to be called, as it would if it named itself.
+/// Whom a peer meets first: the first two of the peers before it, so that peers which come or go
+/// after it never change its environment, and it is not restarted for them. The first peer waits to
+/// be called, as it would if it named itself.
 ///
-/// One that answers is enough: a peer learns of all others from it, and calls those that it bootstraps from again for as long as it runs
-/// (`gossip/discovery/discovery_impl.go`).
+/// One that answers is enough: a peer learns of all others from it, and calls those that it
+/// bootstraps from again for as long as it runs (`gossip/discovery/discovery_impl.go`).
 fn bootstrap(all: &[String], name: &str, names: &Names) -> Vec<String> {
-    let before = all.iter().take_while(|other| *other != name).take(BOOTSTRAP_PEERS);
-    before.map(|other| format!("{}:{PEER_PORT}", names.address(other))).collect()
+    let before = all
+        .iter()
+        .take_while(|other| *other != name)
+        .take(BOOTSTRAP_PEERS);
+    before
+        .map(|other| format!("{}:{PEER_PORT}", names.address(other)))
+        .collect()
 }
 
 fn docker(peer: &Peer, env: &mut Map<String, Value>) {
-    env.insert("CORE_VM_ENDPOINT".to_owned(), peer.chaincode.endpoint(peer.settings).into());
+    env.insert(
+        "CORE_VM_ENDPOINT".to_owned(),
+        peer.chaincode.endpoint(peer.settings).into(),
+    );
     if is_told_pod(peer.settings, peer.chaincode) {
         let host = format!("{}:$(POD_IP)", peer.names.address(&peer.name));
-        env.insert("CORE_VM_DOCKER_HOSTCONFIG_EXTRAHOSTS".to_owned(), host.into());
+        env.insert(
+            "CORE_VM_DOCKER_HOSTCONFIG_EXTRAHOSTS".to_owned(),
+            host.into(),
+        );
     }
     // The Docker host pulls these; without a mirror the program's own defaults are right.
     if !peer.images.mirror.is_empty() {
-        env.insert("CORE_CHAINCODE_BUILDER".to_owned(), peer.images.chaincode_builder().into());
+        env.insert(
+            "CORE_CHAINCODE_BUILDER".to_owned(),
+            peer.images.chaincode_builder().into(),
+        );
         for (language, image) in peer.images.chaincode_runtimes() {
-            env.insert(format!("CORE_CHAINCODE_{}_RUNTIME", language.to_uppercase()), image.into());
+            env.insert(
+                format!("CORE_CHAINCODE_{}_RUNTIME", language.to_uppercase()),
+                image.into(),
+            );
         }
     }
 }

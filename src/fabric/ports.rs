@@ -1,5 +1,5 @@
-//! The ports on which nodes and what runs beside them listen: the defaults of Fabric's sampleconfig, of fabric-ca-server, CouchDB, Kafka and
-//! ZooKeeper.
+//! The ports on which nodes and what runs beside them listen: the defaults of Fabric's
+//! sampleconfig, of fabric-ca-server, CouchDB, Kafka and ZooKeeper.
 
 pub const ORDERER_PORT: u64 = 7050;
 pub const PEER_PORT: u64 = 7051;

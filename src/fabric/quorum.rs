@@ -1,13 +1,15 @@
 //! Whether orderers are in their channels' consensus groups again, as their own metrics tell.
 //!
-//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with 2.5.16. The leader has to connect to
-//! it again, and gRPC's client leaves more time between its attempts the longer an orderer is away (1 s, times 1.6 each, up to 120 s). An
-//! attempt that meets the address of the pod that is just gone takes 20 s to fail. Fabric has no setting for either
+//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with
+//! 2.5.16. The leader has to connect to it again, and gRPC's client leaves more time between its
+//! attempts the longer an orderer is away (1 s, times 1.6 each, up to 120 s). An attempt that meets
+//! the address of the pod that is just gone takes 20 s to fail. Fabric has no setting for either
 //! (`internal/pkg/comm/config.go`).
 //!
-//! The group counts an orderer as soon as the leader hears from it, and tells its count to each follower every four ticks
-//! (`orderer/consensus/etcdraft/tracker.go`): an orderer that reports all of its channel's nodes as active hears the leader, and the
-//! leader hears everyone. That it is heard does not mean that it has all blocks, and without them the group cannot order with it. So
+//! The group counts an orderer as soon as the leader hears from it, and tells its count to each
+//! follower every four ticks (`orderer/consensus/etcdraft/tracker.go`): an orderer that reports all
+//! of its channel's nodes as active hears the leader, and the leader hears everyone. That it is
+//! heard does not mean that it has all blocks, and without them the group cannot order with it. So
 //! blocks are compared as well.
 //!
 //! | metric | 1.4 | 2.x | 3.x |
@@ -18,9 +20,10 @@
 //! | `cluster_comm_ingress_stream_count` (all channels together) | yes | yes | yes |
 //! | `ledger_blockchain_height` | yes | yes | yes |
 //!
-//! Sources: `orderer/consensus/etcdraft/metrics.go` of 1.4.12, 2.2.15, 2.5.16 and 3.1.5, `orderer/consensus/smartbft/metrics.go` of
-//! 3.1.5, `orderer/common/cluster/metrics.go` of all four. Blocks that come with a snapshot count in the ledger's height at once, in
-//! the consensus' number only with the next block (`catchUp` in `orderer/consensus/etcdraft/chain.go`).
+//! Sources: `orderer/consensus/etcdraft/metrics.go` of 1.4.12, 2.2.15, 2.5.16 and 3.1.5,
+//! `orderer/consensus/smartbft/metrics.go` of 3.1.5, `orderer/common/cluster/metrics.go` of all
+//! four. Blocks that come with a snapshot count in the ledger's height at once, in the consensus'
+//! number only with the next block (`catchUp` in `orderer/consensus/etcdraft/chain.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,24 +68,33 @@ impl Report {
     pub fn parse(text: &str) -> Report {
         let mut report = Report::default();
         for line in text.lines() {
-            let Some((name, channel, value)) = sample(line) else { continue };
+            let Some((name, channel, value)) = sample(line) else {
+                continue;
+            };
             if name == "cluster_comm_ingress_stream_count" {
                 report.streams = Some(value);
             }
             report.kafka |= name.starts_with("consensus_kafka_");
-            let (bft, field) = match (name.strip_prefix("consensus_etcdraft_"), name.strip_prefix("consensus_BFT_")) {
+            let (bft, field) = match (
+                name.strip_prefix("consensus_etcdraft_"),
+                name.strip_prefix("consensus_BFT_"),
+            ) {
                 (Some(field), _) => (false, field),
                 (_, Some(field)) => (true, field),
                 _ => (false, name),
             };
             let Some(channel) = channel else { continue };
-            let mut set = |set: fn(&mut Consenter, u64)| set(report.channels.entry(channel.clone()).or_default(), value);
+            let mut set = |set: fn(&mut Consenter, u64)| {
+                set(report.channels.entry(channel.clone()).or_default(), value)
+            };
             match field {
                 "cluster_size" => set(|consenter, value| consenter.nodes = value),
                 "active_nodes" => set(|consenter, value| consenter.active = Some(value)),
                 "is_leader" => set(|consenter, value| consenter.leads = value == 1),
                 "committed_block_number" => set(|consenter, value| consenter.committed = value),
-                "ledger_blockchain_height" => set(|consenter, value| consenter.ledger = Some(value)),
+                "ledger_blockchain_height" => {
+                    set(|consenter, value| consenter.ledger = Some(value))
+                }
                 "leader_id" if bft => set(|consenter, value| consenter.leader = Some(value)),
                 _ => {}
             }
@@ -97,13 +109,17 @@ impl Report {
 
     /// Whether it leads a channel that others serve, too.
     pub fn leads(&self) -> bool {
-        self.channels.values().any(|consenter| consenter.leads && consenter.nodes > 1)
+        self.channels
+            .values()
+            .any(|consenter| consenter.leads && consenter.nodes > 1)
     }
 
     /// Whether it serves channels with others and hears none of them.
     pub fn is_alone(&self) -> bool {
         let hears_nobody = |consenter: &Consenter| {
-            let silent = consenter.active.map_or(self.streams == Some(0), |active| active == 0);
+            let silent = consenter
+                .active
+                .map_or(self.streams == Some(0), |active| active == 0);
             consenter.nodes > 1 && silent
         };
         self.channels.values().any(hears_nobody)
@@ -115,10 +131,12 @@ impl Report {
     }
 }
 
-/// Orderers of one release that are not in the group of a channel that they serve, by their own and each other's word.
+/// Orderers of one release that are not in the group of a channel that they serve, by their own and
+/// each other's word.
 ///
-/// `served` are the channels that each served before, `reached` is what [`heights`] told a moment ago, `excused` is how many nodes may
-/// be missing, and `unwatched` are channels that may be incomplete.
+/// `served` are the channels that each served before, `reached` is what [`heights`] told a moment
+/// ago, `excused` is how many nodes may be missing, and `unwatched` are channels that may be
+/// incomplete.
 pub fn missing(
     reports: &BTreeMap<String, Report>,
     served: &BTreeMap<String, BTreeSet<String>>,
@@ -131,7 +149,11 @@ pub fn missing(
     for (orderer, report) in reports {
         let mut say = |channel: &str, why: String| {
             if !unwatched.contains(channel) {
-                missing.push(Missing { orderer: orderer.clone(), channel: channel.to_owned(), why });
+                missing.push(Missing {
+                    orderer: orderer.clone(),
+                    channel: channel.to_owned(),
+                    why,
+                });
             }
         };
         for channel in served.get(orderer).into_iter().flatten() {
@@ -140,10 +162,15 @@ pub fn missing(
             }
         }
         for (channel, consenter) in &report.channels {
-            let others = reports.values().filter_map(|report| report.channels.get(channel));
+            let others = reports
+                .values()
+                .filter_map(|report| report.channels.get(channel));
             let highest = heights.get(channel).copied().unwrap_or_default();
             let late = || consenter.late(highest, reached.get(channel).copied());
-            if let Some(why) = consenter.missing(report.streams, others, excused).or_else(late) {
+            if let Some(why) = consenter
+                .missing(report.streams, others, excused)
+                .or_else(late)
+            {
                 say(channel, why);
             }
         }
@@ -166,8 +193,9 @@ impl Consenter {
         self.ledger.unwrap_or(self.committed + 1)
     }
 
-    /// Whether it lacks blocks: those that another one had a moment ago. Where that is not known it may lack one, because blocks go on
-    /// while the orderers are asked, and a follower learns from the next message that a block is committed.
+    /// Whether it lacks blocks: those that another one had a moment ago. Where that is not known it
+    /// may lack one, because blocks go on while the orderers are asked, and a follower learns from
+    /// the next message that a block is committed.
     fn late(&self, highest: u64, reached: Option<u64>) -> Option<String> {
         let blocks = self.blocks();
         let late = blocks + 1 < highest && reached.is_none_or(|reached| blocks < reached);
@@ -180,26 +208,40 @@ impl Consenter {
         all: impl Iterator<Item = &'a Consenter> + Clone,
         excused: u64,
     ) -> Option<String> {
-        let Consenter { nodes, active, leader, .. } = self;
+        let Consenter {
+            nodes,
+            active,
+            leader,
+            ..
+        } = self;
         match active {
             Some(0) => return Some("it knows no leader".to_owned()),
-            Some(active) if active + excused < *nodes => return Some(format!("{active} of {nodes} consenters are active")),
-            None if *nodes > 1 && streams == Some(0) => return Some("no other orderer has reached it".to_owned()),
+            Some(active) if active + excused < *nodes => {
+                return Some(format!("{active} of {nodes} consenters are active"));
+            }
+            None if *nodes > 1 && streams == Some(0) => {
+                return Some("no other orderer has reached it".to_owned());
+            }
             _ => {}
         }
         if leader.is_some() {
             let differs = |other: &Consenter| other.leader.is_some() && other.leader != *leader;
-            return all.clone().any(differs).then(|| "the orderers follow different leaders".to_owned());
+            return all
+                .clone()
+                .any(differs)
+                .then(|| "the orderers follow different leaders".to_owned());
         }
-        // Raft: one leads, which is of this release where all consenters are. One that has lost its lead says so late, and its count of
-        // active consenters is as old.
+        // Raft: one leads, which is of this release where all consenters are. One that has lost its
+        // lead says so late, and its count of active consenters is as old.
         let leaders = all.clone().filter(|consenter| consenter.leads).count();
         let all_are_known = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
-        (leaders > 1 || all_are_known && leaders == 0).then(|| format!("{leaders} of {nodes} consenters say that they lead"))
+        (leaders > 1 || all_are_known && leaders == 0)
+            .then(|| format!("{leaders} of {nodes} consenters say that they lead"))
     }
 }
 
-/// Name, channel and value of a line `name{channel="x",...} 1`. Counts and numbers are whole and fit into f64 exactly.
+/// Name, channel and value of a line `name{channel="x",...} 1`. Counts and numbers are whole and
+/// fit into f64 exactly.
 fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
     let end = line.find(['{', ' '])?;
     let (name, rest) = line.split_at(end);
@@ -209,7 +251,11 @@ fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
     };
     let value: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
     let counts = (0.0..=9_007_199_254_740_992.0).contains(&value);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of whole numbers of f64")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "in the range of whole numbers of f64"
+    )]
     counts.then_some((name, labels, value as u64))
 }
 
@@ -272,15 +318,37 @@ mod tests {
     }
 
     fn judge(texts: &[String], excused: u64) -> Vec<String> {
-        let reports = texts.iter().enumerate().map(|(at, text)| (format!("orderer{at}"), Report::parse(text))).collect();
-        let missing = missing(&reports, &BTreeMap::new(), &Heights::new(), excused, &BTreeSet::new());
-        missing.into_iter().map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why)).collect()
+        let reports = texts
+            .iter()
+            .enumerate()
+            .map(|(at, text)| (format!("orderer{at}"), Report::parse(text)))
+            .collect();
+        let missing = missing(
+            &reports,
+            &BTreeMap::new(),
+            &Heights::new(),
+            excused,
+            &BTreeSet::new(),
+        );
+        missing
+            .into_iter()
+            .map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why))
+            .collect()
     }
 
     #[test]
     fn a_group_is_whole_when_each_orderer_says_so() {
         let cases: [(&str, Vec<String>, u64, &[&str]); 10] = [
-            ("whole", vec![raft("ch", 3, 3, true), raft("ch", 3, 3, false), raft("ch", 3, 3, false)], 0, &[]),
+            (
+                "whole",
+                vec![
+                    raft("ch", 3, 3, true),
+                    raft("ch", 3, 3, false),
+                    raft("ch", 3, 3, false),
+                ],
+                0,
+                &[],
+            ),
             (
                 "one that has just started",
                 vec![raft("ch", 3, 3, true), raft("ch", 0, 3, false)],
@@ -291,12 +359,24 @@ mod tests {
                 "one that the leader misses",
                 vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)],
                 0,
-                &["orderer0 ch: 2 of 3 consenters are active", "orderer1 ch: 2 of 3 consenters are active"],
+                &[
+                    "orderer0 ch: 2 of 3 consenters are active",
+                    "orderer1 ch: 2 of 3 consenters are active",
+                ],
             ),
-            ("one that may be missing", vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)], 1, &[]),
+            (
+                "one that may be missing",
+                vec![raft("ch", 2, 3, true), raft("ch", 2, 3, false)],
+                1,
+                &[],
+            ),
             (
                 "one that leads, and one that has not noticed yet that it does no longer",
-                vec![raft("ch", 4, 4, true), raft("ch", 4, 4, true), raft("ch", 4, 4, false)],
+                vec![
+                    raft("ch", 4, 4, true),
+                    raft("ch", 4, 4, true),
+                    raft("ch", 4, 4, false),
+                ],
                 0,
                 &[
                     "orderer0 ch: 2 of 4 consenters say that they lead",
@@ -304,20 +384,41 @@ mod tests {
                     "orderer2 ch: 2 of 4 consenters say that they lead",
                 ],
             ),
-            ("no channel", vec![String::new(), "go_goroutines 12\n".to_owned()], 0, &[]),
-            ("BFT", vec![bft(3, 7, 1), bft(3, 7, 1), bft(2, 6, 1)], 0, &[]),
+            (
+                "no channel",
+                vec![String::new(), "go_goroutines 12\n".to_owned()],
+                0,
+                &[],
+            ),
+            (
+                "BFT",
+                vec![bft(3, 7, 1), bft(3, 7, 1), bft(2, 6, 1)],
+                0,
+                &[],
+            ),
             (
                 "BFT, one that is behind, one that is alone",
                 vec![bft(3, 7, 1), bft(3, 4, 1), bft(0, 7, 1)],
                 0,
-                &["orderer1 ch: it has 5 blocks, another orderer 8", "orderer2 ch: no other orderer has reached it"],
+                &[
+                    "orderer1 ch: it has 5 blocks, another orderer 8",
+                    "orderer2 ch: no other orderer has reached it",
+                ],
             ),
-            ("Raft of 1.4", vec![old_raft(1, 3, 1), old_raft(1, 3, 0)], 0, &[]),
+            (
+                "Raft of 1.4",
+                vec![old_raft(1, 3, 1), old_raft(1, 3, 0)],
+                0,
+                &[],
+            ),
             (
                 "Raft of 1.4 without a leader",
                 vec![old_raft(1, 3, 0), old_raft(1, 3, 0)],
                 0,
-                &["orderer0 ch: 0 of 2 consenters say that they lead", "orderer1 ch: 0 of 2 consenters say that they lead"],
+                &[
+                    "orderer0 ch: 0 of 2 consenters say that they lead",
+                    "orderer1 ch: 0 of 2 consenters say that they lead",
+                ],
             ),
         ];
         for (name, texts, excused, expected) in cases {
@@ -327,41 +428,104 @@ mod tests {
 
     #[test]
     fn a_channel_that_was_served_before_is_to_be_served_again() {
-        let reports = BTreeMap::from([("orderer0".to_owned(), Report::parse(&raft("a", 3, 3, false)))]);
-        let served = BTreeMap::from([("orderer0".to_owned(), BTreeSet::from(["a".to_owned(), "b".to_owned()]))]);
+        let reports = BTreeMap::from([(
+            "orderer0".to_owned(),
+            Report::parse(&raft("a", 3, 3, false)),
+        )]);
+        let served = BTreeMap::from([(
+            "orderer0".to_owned(),
+            BTreeSet::from(["a".to_owned(), "b".to_owned()]),
+        )]);
         let found = missing(&reports, &served, &Heights::new(), 0, &BTreeSet::new());
-        assert_eq!(found.iter().map(|it| it.channel.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(missing(&reports, &served, &Heights::new(), 0, &BTreeSet::from(["b".to_owned()])).is_empty());
+        assert_eq!(
+            found
+                .iter()
+                .map(|it| it.channel.as_str())
+                .collect::<Vec<_>>(),
+            ["b"]
+        );
+        assert!(
+            missing(
+                &reports,
+                &served,
+                &Heights::new(),
+                0,
+                &BTreeSet::from(["b".to_owned()])
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn one_that_is_heard_and_lacks_blocks_is_not_back() {
-        let with = |blocks: u64| format!("{}ledger_blockchain_height{{channel=\"ch\"}} {blocks}\n", raft("ch", 4, 4, false));
+        let with = |blocks: u64| {
+            format!(
+                "{}ledger_blockchain_height{{channel=\"ch\"}} {blocks}\n",
+                raft("ch", 4, 4, false)
+            )
+        };
         let judge = |blocks: [u64; 3], reached: &[(&str, u64)]| {
-            let reports = blocks.iter().enumerate().map(|(at, blocks)| (format!("orderer{at}"), Report::parse(&with(*blocks))));
-            let reached = reached.iter().map(|(channel, blocks)| ((*channel).to_owned(), *blocks)).collect();
-            let missing = missing(&reports.collect(), &BTreeMap::new(), &reached, 0, &BTreeSet::new());
-            missing.into_iter().map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why)).collect::<Vec<String>>()
+            let reports = blocks
+                .iter()
+                .enumerate()
+                .map(|(at, blocks)| (format!("orderer{at}"), Report::parse(&with(*blocks))));
+            let reached = reached
+                .iter()
+                .map(|(channel, blocks)| ((*channel).to_owned(), *blocks))
+                .collect();
+            let missing = missing(
+                &reports.collect(),
+                &BTreeMap::new(),
+                &reached,
+                0,
+                &BTreeSet::new(),
+            );
+            missing
+                .into_iter()
+                .map(|it| format!("{} {}: {}", it.orderer, it.channel, it.why))
+                .collect::<Vec<String>>()
         };
         assert_eq!(judge([7, 7, 6], &[]), Vec::<String>::new());
         assert_eq!(
             judge([7, 9, 900], &[]),
-            ["orderer0 ch: it has 7 blocks, another orderer 900", "orderer1 ch: it has 9 blocks, another orderer 900"]
+            [
+                "orderer0 ch: it has 7 blocks, another orderer 900",
+                "orderer1 ch: it has 9 blocks, another orderer 900"
+            ]
         );
         // Under load: it has what the others had a moment ago, and those have more by now.
-        assert_eq!(judge([900, 880, 870], &[("ch", 875)]), ["orderer2 ch: it has 870 blocks, another orderer 900"]);
+        assert_eq!(
+            judge([900, 880, 870], &[("ch", 875)]),
+            ["orderer2 ch: it has 870 blocks, another orderer 900"]
+        );
         // A snapshot brought its blocks, and no block came since.
-        let restored = format!("{}consensus_etcdraft_committed_block_number{{channel=\"ch\"}} 3\n", with(900));
+        let restored = format!(
+            "{}consensus_etcdraft_committed_block_number{{channel=\"ch\"}} 3\n",
+            with(900)
+        );
         assert_eq!(Report::parse(&restored).channels["ch"].blocks(), 900);
-        assert!(Report::parse("ledger_blockchain_height{channel=\"ch\"} 900\n").channels.is_empty(), "no consenter of it");
+        assert!(
+            Report::parse("ledger_blockchain_height{channel=\"ch\"} 900\n")
+                .channels
+                .is_empty(),
+            "no consenter of it"
+        );
     }
 
     #[test]
     fn leaders_are_told_and_kafka_is_known() {
         assert!(Report::parse(&raft("ch", 3, 3, true)).leads());
-        assert!(!Report::parse(&raft("ch", 1, 1, true)).leads(), "alone there is nobody to lead");
-        assert!(Report::parse(&raft("ch", 0, 3, false)).is_alone() && !Report::parse(&raft("ch", 2, 3, false)).is_alone());
-        assert!(Report::parse(&bft(0, 7, 1)).is_alone() && !Report::parse(&bft(1, 7, 1)).is_alone());
+        assert!(
+            !Report::parse(&raft("ch", 1, 1, true)).leads(),
+            "alone there is nobody to lead"
+        );
+        assert!(
+            Report::parse(&raft("ch", 0, 3, false)).is_alone()
+                && !Report::parse(&raft("ch", 2, 3, false)).is_alone()
+        );
+        assert!(
+            Report::parse(&bft(0, 7, 1)).is_alone() && !Report::parse(&bft(1, 7, 1)).is_alone()
+        );
         assert!(Report::parse("consensus_kafka_batch_size{topic=\"ch\"} 1\n").is_kafka());
     }
 
@@ -373,9 +537,17 @@ mod tests {
                        consensus_etcdraft_cluster_size{channel=\"minus\"} -1\n\
                        consensus_etcdraft_cluster_size{channel=\"big\"} 1e300\n\
                        consensus_etcdraft_cluster_size 3\n{} 1\n=\n<html>\n";
-        assert_eq!(Report::parse(hostile).channels().collect::<Vec<_>>(), ["a\"},b"]);
         assert_eq!(
-            Report::parse("consensus_etcdraft_cluster_size{channel=\"e\"} 3e+00").channels.values().next().unwrap().nodes,
+            Report::parse(hostile).channels().collect::<Vec<_>>(),
+            ["a\"},b"]
+        );
+        assert_eq!(
+            Report::parse("consensus_etcdraft_cluster_size{channel=\"e\"} 3e+00")
+                .channels
+                .values()
+                .next()
+                .unwrap()
+                .nodes,
             3
         );
     }

@@ -4,7 +4,8 @@ use super::versions::Span;
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-/// Coalesced values, read by JSON pointer. The schema has checked types already; a user's own chart may leave keys out.
+/// Coalesced values, read by JSON pointer. The schema has checked types already; a user's own chart
+/// may leave keys out.
 pub struct Settings<'a>(&'a Value);
 
 impl<'a> Settings<'a> {
@@ -37,19 +38,28 @@ impl<'a> Settings<'a> {
 
     /// Whether network policies let pods call nothing but what the chart knows of.
     pub fn egress_is_closed(&self) -> bool {
-        self.flag("/networkPolicy/enabled", false) && self.get("/networkPolicy/egress").is_none_or(|egress| *egress == json!([]))
+        self.flag("/networkPolicy/enabled", false)
+            && self
+                .get("/networkPolicy/egress")
+                .is_none_or(|egress| *egress == json!([]))
     }
 
     pub fn texts(&self, path: &str) -> Vec<&'a str> {
-        self.get(path).and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+        self.get(path)
+            .and_then(Value::as_array)
+            .map(|list| list.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default()
     }
 
     pub fn map(&self, path: &str) -> Option<&'a Map<String, Value>> {
-        self.get(path).and_then(Value::as_object).filter(|map| !map.is_empty())
+        self.get(path)
+            .and_then(Value::as_object)
+            .filter(|map| !map.is_empty())
     }
 }
 
-/// One environment variable: its name, the versions that read it, and its value for a node, `None` to leave it out.
+/// One environment variable: its name, the versions that read it, and its value for a node, `None`
+/// to leave it out.
 ///
 /// Leaving out matters: from 3.0 on, an empty variable overrides the default with nothing.
 pub struct Variable<T> {
@@ -68,7 +78,9 @@ pub fn environment<T>(
     let mut variables: Map<String, Value> = table
         .iter()
         .filter(|row| row.span.holds(version))
-        .filter_map(|row| (row.value)(node).map(|value| (row.name.to_owned(), Value::String(value))))
+        .filter_map(|row| {
+            (row.value)(node).map(|value| (row.name.to_owned(), Value::String(value)))
+        })
         .collect();
     for (name, value) in extra.into_iter().flatten() {
         variables.insert(name.clone(), variable(value));

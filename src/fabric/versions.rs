@@ -16,13 +16,48 @@ pub struct Line {
 }
 
 pub const LINES: [Line; 7] = [
-    Line { major: 1, minor: 4, last_patch: 12, note: "the last line whose orderers start on Kafka by habit; out of support" },
-    Line { major: 2, minor: 2, last_patch: 15, note: "out of support" },
-    Line { major: 2, minor: 3, last_patch: 3, note: "out of support" },
-    Line { major: 2, minor: 4, last_patch: 9, note: "out of support" },
-    Line { major: 2, minor: 5, last_patch: 16, note: "long-term support; the default" },
-    Line { major: 3, minor: 0, last_patch: 0, note: "BFT; superseded by 3.1" },
-    Line { major: 3, minor: 1, last_patch: 5, note: "BFT; no Kafka, no system channel" },
+    Line {
+        major: 1,
+        minor: 4,
+        last_patch: 12,
+        note: "the last line whose orderers start on Kafka by habit; out of support",
+    },
+    Line {
+        major: 2,
+        minor: 2,
+        last_patch: 15,
+        note: "out of support",
+    },
+    Line {
+        major: 2,
+        minor: 3,
+        last_patch: 3,
+        note: "out of support",
+    },
+    Line {
+        major: 2,
+        minor: 4,
+        last_patch: 9,
+        note: "out of support",
+    },
+    Line {
+        major: 2,
+        minor: 5,
+        last_patch: 16,
+        note: "long-term support; the default",
+    },
+    Line {
+        major: 3,
+        minor: 0,
+        last_patch: 0,
+        note: "BFT; superseded by 3.1",
+    },
+    Line {
+        major: 3,
+        minor: 1,
+        last_patch: 5,
+        note: "BFT; no Kafka, no system channel",
+    },
 ];
 
 impl Line {
@@ -36,9 +71,10 @@ pub fn checked(version: &str) -> Result<Version> {
     let known = Version::parse(version).ok().filter(|version| {
         version.pre.is_empty()
             && version.build.is_empty()
-            && LINES
-                .iter()
-                .any(|line| (line.major, line.minor) == (version.major, version.minor) && version.patch <= line.last_patch)
+            && LINES.iter().any(|line| {
+                (line.major, line.minor) == (version.major, version.minor)
+                    && version.patch <= line.last_patch
+            })
     });
     known.ok_or_else(|| unknown(version))
 }
@@ -51,11 +87,18 @@ fn unknown(version: &str) -> Error {
             last => format!("{0}.0 to {0}.{last}", line.name()),
         })
         .collect();
-    let error = Error::user(format!("there is no Fabric {version:?} that can be installed"))
-        .why(format!("these versions can: {}", ranges.join(", ")));
+    let error = Error::user(format!(
+        "there is no Fabric {version:?} that can be installed"
+    ))
+    .why(format!("these versions can: {}", ranges.join(", ")));
     // A line alone, or a patch beyond its last one, means the line's last patch.
-    let of_line = LINES.iter().find(|line| version == line.name() || version.starts_with(&format!("{}.", line.name())));
-    let last: Vec<_> = LINES.iter().map(|line| format!("{}.{}", line.name(), line.last_patch)).collect();
+    let of_line = LINES
+        .iter()
+        .find(|line| version == line.name() || version.starts_with(&format!("{}.", line.name())));
+    let last: Vec<_> = LINES
+        .iter()
+        .map(|line| format!("{}.{}", line.name(), line.last_patch))
+        .collect();
     match of_line.map(|line| format!("{}.{}", line.name(), line.last_patch)) {
         Some(last) => error.hint(format!("the newest of its line is {last}")),
         None => match nearest(version, last.iter().map(String::as_str)) {
@@ -78,14 +121,23 @@ pub struct Span {
 }
 
 impl Span {
-    pub const ALWAYS: Span = Span { since: (0, 0, 0), before: (u64::MAX, 0, 0) };
+    pub const ALWAYS: Span = Span {
+        since: (0, 0, 0),
+        before: (u64::MAX, 0, 0),
+    };
 
     pub const fn since(major: u64, minor: u64, patch: u64) -> Span {
-        Span { since: (major, minor, patch), ..Span::ALWAYS }
+        Span {
+            since: (major, minor, patch),
+            ..Span::ALWAYS
+        }
     }
 
     pub const fn before(self, major: u64, minor: u64, patch: u64) -> Span {
-        Span { before: (major, minor, patch), ..self }
+        Span {
+            before: (major, minor, patch),
+            ..self
+        }
     }
 
     pub fn holds(self, version: &Version) -> bool {
@@ -107,8 +159,12 @@ impl fmt::Display for Span {
             _ if before == Span::ALWAYS.before => write!(f, "{} and later", words(since)),
             _ if since == Span::ALWAYS.since => write!(f, "before {}", words(before)),
             ((major, 0, 0), (next, 0, 0)) if next == major + 1 => write!(f, "{major}.x"),
-            ((major, minor, 0), (same, next, 0)) if same == major && next == minor + 1 => write!(f, "{major}.{minor}"),
-            ((major, minor, patch), (same, line, next)) if (same, line, next) == (major, minor, patch + 1) => {
+            ((major, minor, 0), (same, next, 0)) if same == major && next == minor + 1 => {
+                write!(f, "{major}.{minor}")
+            }
+            ((major, minor, patch), (same, line, next))
+                if (same, line, next) == (major, minor, patch + 1) =>
+            {
                 f.write_str(&words(since))
             }
             _ => write!(f, "{} to before {}", words(since), words(before)),
@@ -118,16 +174,19 @@ impl fmt::Display for Span {
 
 /// Chaincode as a service: its builder is in the peer's image (`release_notes/v2.4.1.md`).
 pub const CCAAS_BUILDER: Span = Span::since(2, 4, 1);
-/// The builder fabric-builder-k8s, whose programs are linked with the C library of Ubuntu 22.04 or later: the peer's image has that since
-/// then (`UBUNTU_VER` in the Makefile).
+/// The builder fabric-builder-k8s, whose programs are linked with the C library of Ubuntu 22.04 or
+/// later: the peer's image has that since then (`UBUNTU_VER` in the Makefile).
 pub const K8S_BUILDER: Span = Span::since(2, 5, 11);
 /// External builders of one's own (`core.yaml`, `chaincode.externalBuilders`).
 pub const EXTERNAL_BUILDERS: Span = Span::since(2, 0, 0);
-/// An empty environment variable counts as set (`cmd/peer/main.go`, `AllowEmptyEnv`), so `CORE_VM_ENDPOINT=` clears the default.
+/// An empty environment variable counts as set (`cmd/peer/main.go`, `AllowEmptyEnv`), so
+/// `CORE_VM_ENDPOINT=` clears the default.
 pub const EMPTY_ENV_COUNTS: Span = Span::since(3, 0, 0);
-/// Channels without a system channel, joined by the orderer's admin port (`release_notes/v2.3.0.md`).
+/// Channels without a system channel, joined by the orderer's admin port
+/// (`release_notes/v2.3.0.md`).
 pub const CHANNEL_PARTICIPATION: Span = Span::since(2, 3, 0);
-/// A system channel, its genesis block, and ordering on Kafka (`release_notes/v3.0.0.md` removes them).
+/// A system channel, its genesis block, and ordering on Kafka (`release_notes/v3.0.0.md` removes
+/// them).
 pub const SYSTEM_CHANNEL: Span = Span::ALWAYS.before(3, 0, 0);
 /// Ordering by Raft (`release_notes/v1.4.1.md`).
 pub const RAFT: Span = Span::since(1, 4, 1);
@@ -135,7 +194,8 @@ pub const RAFT: Span = Span::since(1, 4, 1);
 pub const BFT: Span = Span::since(3, 0, 0);
 /// The image fabric-tools is published (`release_notes/v3.0.0.md` ends it).
 pub const TOOLS_IMAGE: Span = Span::ALWAYS.before(3, 0, 0);
-/// Peers elect the one that pulls blocks (`core.yaml`, `peer.gossip.useLeaderElection`, true by default before 2.2).
+/// Peers elect the one that pulls blocks (`core.yaml`, `peer.gossip.useLeaderElection`, true by
+/// default before 2.2).
 pub const LEADER_ELECTION: Span = Span::ALWAYS.before(2, 2, 0);
 
 #[cfg(test)]
@@ -144,7 +204,9 @@ mod tests {
 
     #[test]
     fn released_versions_are_known() {
-        for version in ["1.4.0", "1.4.12", "2.2.15", "2.3.3", "2.4.9", "2.5.0", "2.5.16", "3.0.0", "3.1.5"] {
+        for version in [
+            "1.4.0", "1.4.12", "2.2.15", "2.3.3", "2.4.9", "2.5.0", "2.5.16", "3.0.0", "3.1.5",
+        ] {
             assert_eq!(checked(version).unwrap().to_string(), version);
         }
     }
@@ -159,7 +221,11 @@ mod tests {
             ("2.6.16", "did you mean \"2.5.16\"?"),
         ] {
             let error = checked(version).unwrap_err().to_string();
-            assert!(error.contains("1.4.0 to 1.4.12, 2.2.0 to 2.2.15,") && error.contains("3.0.0, 3.1.0"), "{error}");
+            assert!(
+                error.contains("1.4.0 to 1.4.12, 2.2.0 to 2.2.15,")
+                    && error.contains("3.0.0, 3.1.0"),
+                "{error}"
+            );
             assert!(error.contains(hint), "{version}: {error}");
         }
         assert!(checked("latest").is_err() && checked("").is_err() && checked("1.0.0").is_err());
@@ -169,6 +235,8 @@ mod tests {
     fn a_span_ends_before_its_end() {
         let version = |text: &str| Version::parse(text).unwrap();
         assert!(!CCAAS_BUILDER.holds(&version("2.4.0")) && CCAAS_BUILDER.holds(&version("2.4.1")));
-        assert!(SYSTEM_CHANNEL.holds(&version("2.5.16")) && !SYSTEM_CHANNEL.holds(&version("3.0.0")));
+        assert!(
+            SYSTEM_CHANNEL.holds(&version("2.5.16")) && !SYSTEM_CHANNEL.holds(&version("3.0.0"))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Reading certificates and keys: what a check asks of them, and nothing that could show a key.
 //!
-//! Keys are read in every form that Fabric reads: PKCS#8, and what `openssl ecparam`, `fabric-ca-client` and cert-manager write
-//! (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
+//! Keys are read in every form that Fabric reads: PKCS#8, and what `openssl ecparam`,
+//! `fabric-ca-client` and cert-manager write (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
 
 use crate::error::{Error, Result};
 use base64::Engine;
@@ -10,7 +10,9 @@ use rcgen::{KeyPair, PublicKeyData};
 use sha2::{Digest, Sha256};
 use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{
+    CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Name,
+};
 
 /// The labels of PEM blocks that hold nothing secret.
 pub const CERTIFICATE: &str = "CERTIFICATE";
@@ -38,8 +40,10 @@ pub struct Certificate {
 impl Certificate {
     /// Reads the first certificate of a PEM text; `subject` names the text in errors.
     pub fn from_pem(pem: &[u8], subject: &str) -> Result<Certificate> {
-        let unreadable = |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
-        let (_, pem) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| unreadable("no PEM block CERTIFICATE in it"))?;
+        let unreadable =
+            |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem)
+            .map_err(|_| unreadable("no PEM block CERTIFICATE in it"))?;
         if pem.label != "CERTIFICATE" {
             return Err(unreadable("its PEM block is no CERTIFICATE"));
         }
@@ -48,18 +52,26 @@ impl Certificate {
 
     /// Reads a certificate from its DER form.
     pub fn from_der(der: Vec<u8>, subject: &str) -> Result<Certificate> {
-        let unreadable = |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
-        let (_, x509) = X509Certificate::from_der(&der).map_err(|_| unreadable("its content is not X.509"))?;
+        let unreadable =
+            |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
+        let (_, x509) =
+            X509Certificate::from_der(&der).map_err(|_| unreadable("its content is not X.509"))?;
         let time = |time: x509_parser::time::ASN1Time| {
-            jiff::Timestamp::from_second(time.timestamp()).map_err(|_| unreadable("its validity lies outside of time"))
+            jiff::Timestamp::from_second(time.timestamp())
+                .map_err(|_| unreadable("its validity lies outside of time"))
         };
-        let (not_before, not_after) = (time(x509.validity().not_before)?, time(x509.validity().not_after)?);
+        let (not_before, not_after) = (
+            time(x509.validity().not_before)?,
+            time(x509.validity().not_after)?,
+        );
         let hosts = match x509.subject_alternative_name() {
             Ok(Some(names)) => names.value.general_names.iter().filter_map(host).collect(),
             Ok(None) => Vec::new(),
             Err(_) => return Err(unreadable("its subject alternative name cannot be read")),
         };
-        let is_identifier = |it: &x509_parser::prelude::X509Extension<'_>| it.oid == OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
+        let is_identifier = |it: &x509_parser::prelude::X509Extension<'_>| {
+            it.oid == OID_X509_EXT_SUBJECT_KEY_IDENTIFIER
+        };
         Ok(Certificate {
             not_before,
             not_after,
@@ -78,7 +90,8 @@ impl Certificate {
         &self.der
     }
 
-    /// SHA-256 of the DER form, lower-case hex: what `openssl x509 -fingerprint -sha256` shows, without its colons.
+    /// SHA-256 of the DER form, lower-case hex: what `openssl x509 -fingerprint -sha256` shows,
+    /// without its colons.
     pub fn fingerprint(&self) -> String {
         hex(&Sha256::digest(&self.der))
     }
@@ -88,21 +101,29 @@ impl Certificate {
         hex(&Sha256::digest(&self.public_key))
     }
 
-    /// Whether both are the same authority: one name, one key. Its certificate may have been renewed.
+    /// Whether both are the same authority: one name, one key. Its certificate may have been
+    /// renewed.
     pub fn is_same_authority(&self, other: &Certificate) -> bool {
-        let subject =
-            |of: &Certificate| X509Certificate::from_der(&of.der).ok().map(|(_, x509)| x509.subject().as_raw().to_vec());
+        let subject = |of: &Certificate| {
+            X509Certificate::from_der(&of.der)
+                .ok()
+                .map(|(_, x509)| x509.subject().as_raw().to_vec())
+        };
         self.public_key == other.public_key && subject(self) == subject(other)
     }
 
     /// Whether a list of its issuer's revokes it.
     pub fn is_revoked_by(&self, list: &[u8]) -> bool {
-        let (Ok((_, own)), Ok((_, list))) = (X509Certificate::from_der(&self.der), CertificateRevocationList::from_der(list))
-        else {
+        let (Ok((_, own)), Ok((_, list))) = (
+            X509Certificate::from_der(&self.der),
+            CertificateRevocationList::from_der(list),
+        ) else {
             return false;
         };
         own.issuer().as_raw() == list.issuer().as_raw()
-            && list.iter_revoked_certificates().any(|revoked| revoked.raw_serial() == self.serial)
+            && list
+                .iter_revoked_certificates()
+                .any(|revoked| revoked.raw_serial() == self.serial)
     }
 
     /// The certificate as a PEM block of its own.
@@ -117,14 +138,18 @@ impl Certificate {
 
     /// Whether `authority` signed this certificate and is named as its issuer.
     pub fn is_signed_by(&self, authority: &Certificate) -> bool {
-        let (Ok((_, own)), Ok((_, ca))) = (X509Certificate::from_der(&self.der), X509Certificate::from_der(&authority.der))
-        else {
+        let (Ok((_, own)), Ok((_, ca))) = (
+            X509Certificate::from_der(&self.der),
+            X509Certificate::from_der(&authority.der),
+        ) else {
             return false;
         };
-        own.issuer().as_raw() == ca.subject().as_raw() && own.verify_signature(Some(ca.public_key())).is_ok()
+        own.issuer().as_raw() == ca.subject().as_raw()
+            && own.verify_signature(Some(ca.public_key())).is_ok()
     }
 
-    /// Whether the subject alternative name covers the host, letter case aside. A wildcard stands for one label, as for Go's TLS.
+    /// Whether the subject alternative name covers the host, letter case aside. A wildcard stands
+    /// for one label, as for Go's TLS.
     pub fn bears(&self, host: &str) -> bool {
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         self.hosts.iter().any(|own| {
@@ -146,8 +171,12 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
-            16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()),
+            4 => <[u8; 4]>::try_from(*bytes)
+                .ok()
+                .map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()),
             _ => None,
         },
         _ => None,
@@ -156,25 +185,44 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
 
 /// Label and content of every PEM block of a text, in order. What is no block is passed over.
 pub fn blocks(pem: &[u8]) -> Vec<(String, Vec<u8>)> {
-    Pem::iter_from_buffer(pem).map_while(Result::ok).map(|block| (block.label, block.contents)).collect()
+    Pem::iter_from_buffer(pem)
+        .map_while(Result::ok)
+        .map(|block| (block.label, block.contents))
+        .collect()
 }
 
 pub fn to_pem(label: &str, der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
-    let lines: Vec<&str> = encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    let lines: Vec<&str> = encoded
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap_or_default())
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
 }
 
-/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority, or several authorities.
+/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority,
+/// or several authorities.
 pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
     let text = std::str::from_utf8(pem).unwrap_or_default();
-    let blocks = text.split_inclusive("-----END CERTIFICATE-----").filter(|block| block.contains("-----BEGIN"));
-    let chain = blocks.map(|block| Certificate::from_pem(block.as_bytes(), subject)).collect::<Result<Vec<_>>>()?;
-    if chain.is_empty() { Certificate::from_pem(pem, subject).map(|one| vec![one]) } else { Ok(chain) }
+    let blocks = text
+        .split_inclusive("-----END CERTIFICATE-----")
+        .filter(|block| block.contains("-----BEGIN"));
+    let chain = blocks
+        .map(|block| Certificate::from_pem(block.as_bytes(), subject))
+        .collect::<Result<Vec<_>>>()?;
+    if chain.is_empty() {
+        Certificate::from_pem(pem, subject).map(|one| vec![one])
+    } else {
+        Ok(chain)
+    }
 }
 
-/// A private key that was read, and its PEM block alone: without the `EC PARAMETERS` that `openssl ecparam` writes above it, at which
-/// Fabric's MSP stops.
+/// A private key that was read, and its PEM block alone: without the `EC PARAMETERS` that
+/// `openssl ecparam` writes above it, at which Fabric's MSP stops.
 pub struct Key {
     pub pair: KeyPair,
     pub pem: String,
@@ -191,41 +239,70 @@ pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
         return Err("is encrypted; Fabric reads keys without a password only");
     }
     let found = blocks(pem);
-    let Some((label, der)) = found.iter().find(|(label, _)| label.ends_with("PRIVATE KEY")) else {
+    let Some((label, der)) = found
+        .iter()
+        .find(|(label, _)| label.ends_with("PRIVATE KEY"))
+    else {
         return Err("is not a private key in PEM");
     };
     let forms = match label.as_str() {
         "PRIVATE KEY" => vec![der.clone()],
         "EC PRIVATE KEY" => [P256, P384].map(|curve| pkcs8(curve, der)).to_vec(),
         "RSA PRIVATE KEY" => vec![pkcs8(RSA, der)],
-        _ => return Err("is a private key of another kind; Fabric reads ECDSA, Ed25519 and RSA keys"),
+        _ => {
+            return Err(
+                "is a private key of another kind; Fabric reads ECDSA, Ed25519 and RSA keys",
+            );
+        }
     };
-    let pair = forms.into_iter().find_map(|der| KeyPair::try_from(der).ok());
-    let pair = pair.ok_or("is a private key that cannot be read: ECDSA P-256 or P-384, Ed25519 or RSA is expected")?;
-    Ok(Key { pair, pem: to_pem(label, der) })
+    let pair = forms
+        .into_iter()
+        .find_map(|der| KeyPair::try_from(der).ok());
+    let pair = pair.ok_or(
+        "is a private key that cannot be read: ECDSA P-256 or P-384, Ed25519 or RSA is expected",
+    )?;
+    Ok(Key {
+        pair,
+        pem: to_pem(label, der),
+    })
 }
 
 /// Reads a private key. The error says which text, and never what stands in it.
 pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
-    read_key(pem).map(|key| key.pair).map_err(|why| Error::user(format!("{subject} cannot be used")).why(format!("it {why}")))
+    read_key(pem)
+        .map(|key| key.pair)
+        .map_err(|why| Error::user(format!("{subject} cannot be used")).why(format!("it {why}")))
 }
 
 /// AlgorithmIdentifiers of keys (RFC 5480, 2.1.1; RFC 8017, A.1).
-const P256: &[u8] = &[0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-const P384: &[u8] = &[0x30, 0x10, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 0x04, 0, 0x22];
-const RSA: &[u8] = &[0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
+const P256: &[u8] = &[
+    0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+    3, 1, 7,
+];
+const P384: &[u8] = &[
+    0x30, 0x10, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 0x04, 0, 0x22,
+];
+const RSA: &[u8] = &[
+    0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0,
+];
 
 /// A key of SEC1 or PKCS#1 in the frame of PKCS#8 (RFC 5208, 5).
 fn pkcs8(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
     let framed = |tag: u8, content: &[u8]| {
         let length = content.len().to_be_bytes();
-        let length = &length[length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1)..];
+        let length = &length[length
+            .iter()
+            .position(|byte| *byte != 0)
+            .unwrap_or(length.len() - 1)..];
         match content.len() {
             0..128 => [&[tag][..], length, content].concat(),
             _ => [&[tag, 0x80 | length.len() as u8][..], length, content].concat(),
         }
     };
-    framed(0x30, &[&[2, 1, 0][..], algorithm, &framed(0x04, key)].concat())
+    framed(
+        0x30,
+        &[&[2, 1, 0][..], algorithm, &framed(0x04, key)].concat(),
+    )
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,9 @@
-//! What Fabric asks of an identity's files. One set of rules for a crypto-config folder, for Secrets that the user keeps, and for files on a
-//! volume: each source brings its files as [`MspParts`] and [`TlsParts`], and all of them are judged here.
+//! What Fabric asks of an identity's files. One set of rules for a crypto-config folder, for
+//! Secrets that the user keeps, and for files on a volume: each source brings its files as
+//! [`MspParts`] and [`TlsParts`], and all of them are judged here.
 //!
-//! Sources: `msp/configbuilder.go` and `msp/mspimplsetup.go`. Every problem is collected; no message shows what a key holds.
+//! Sources: `msp/configbuilder.go` and `msp/mspimplsetup.go`. Every problem is collected; no
+//! message shows what a key holds.
 
 use super::certificate::{self, Certificate, Key, REVOCATIONS, blocks, chain_from_pem, read_key};
 use super::profile::Pair;
@@ -63,14 +65,23 @@ pub const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24)
 
 impl<'a> Checker<'a> {
     pub fn new(domain: &'a str, now: Timestamp) -> Checker<'a> {
-        Checker { domain, now, problems: RefCell::default(), warnings: RefCell::default(), absent: RefCell::default() }
+        Checker {
+            domain,
+            now,
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+            absent: RefCell::default(),
+        }
     }
 
     /// Problems so far, each once.
     pub fn problems(&self) -> Vec<Place> {
         let mut problems: Vec<Place> = Vec::new();
         for place in self.problems.take() {
-            if !problems.iter().any(|known| (&known.subject, &known.note) == (&place.subject, &place.note)) {
+            if !problems
+                .iter()
+                .any(|known| (&known.subject, &known.note) == (&place.subject, &place.note))
+            {
                 problems.push(place);
             }
         }
@@ -87,7 +98,9 @@ impl<'a> Checker<'a> {
     /// What to do about names that certificates lack: which to reissue, with which names.
     pub fn reissue_hint(&self) -> Option<String> {
         let absent = self.absent.take();
-        let each = absent.iter().map(|(node, hosts)| format!("{node} with the names {}", hosts.join(", ")));
+        let each = absent
+            .iter()
+            .map(|(node, hosts)| format!("{node} with the names {}", hosts.join(", ")));
         let each = each.collect::<Vec<_>>().join("; ");
         (!absent.is_empty()).then(|| {
             format!(
@@ -98,7 +111,9 @@ impl<'a> Checker<'a> {
     }
 
     pub fn problem(&self, subject: impl Into<String>, note: impl Into<String>) {
-        self.problems.borrow_mut().push(Place::new(subject.into()).note(note.into()));
+        self.problems
+            .borrow_mut()
+            .push(Place::new(subject.into()).note(note.into()));
     }
 
     pub fn blame(&self, item: &Item, note: impl std::fmt::Display) {
@@ -107,14 +122,21 @@ impl<'a> Checker<'a> {
 
     fn warn(&self, item: &Item, note: impl std::fmt::Display) {
         let entry = if item.prefix.is_empty() { "" } else { " " };
-        self.warnings.borrow_mut().push(format!("{}{entry}{} {note}", item.subject, item.prefix.trim_end_matches(": ")));
+        self.warnings.borrow_mut().push(format!(
+            "{}{entry}{} {note}",
+            item.subject,
+            item.prefix.trim_end_matches(": ")
+        ));
     }
 
-    /// Judges an MSP. `None` when it lacks a part, or holds one that cannot be read; the problems say which.
+    /// Judges an MSP. `None` when it lacks a part, or holds one that cannot be read; the problems
+    /// say which.
     pub fn msp(&self, parts: &MspParts) -> Option<Msp> {
         let item = parts.certificate.as_ref();
         // Fabric reads the first certificate of a file, and no other.
-        let leaf = item.and_then(|item| self.certificates(item)).map(|mut chain| chain.swap_remove(0));
+        let leaf = item
+            .and_then(|item| self.certificates(item))
+            .map(|mut chain| chain.swap_remove(0));
         let key = match (item, &leaf) {
             (Some(item), Some(leaf)) => self.key(item, leaf, &parts.keys),
             _ => None,
@@ -124,12 +146,20 @@ impl<'a> Checker<'a> {
         let tls_roots = self.authorities(&parts.tls_roots, true);
         let tls_between = self.authorities(&parts.tls_intermediates, true);
         let admins: Vec<_> = self.all(&parts.admins);
-        let revocations: Vec<_> = parts.revocations.iter().filter_map(|item| self.revocations(item)).flatten().collect();
+        let revocations: Vec<_> = parts
+            .revocations
+            .iter()
+            .filter_map(|item| self.revocations(item))
+            .flatten()
+            .collect();
         let config = self.config(parts, &roots, &between, admins.is_empty());
         let (item, leaf, key) = (item?, leaf?, key?);
         self.check_validity(item, &leaf);
         if leaf.is_authority {
-            self.blame(item, "is the certificate of an authority, which Fabric does not take for an identity");
+            self.blame(
+                item,
+                "is the certificate of an authority, which Fabric does not take for an identity",
+            );
         }
         if revocations.iter().any(|list| leaf.is_revoked_by(list)) {
             self.blame(item, "is revoked by a list beside it (crls)");
@@ -138,21 +168,33 @@ impl<'a> Checker<'a> {
         if roots.is_empty() || tls_roots.is_empty() {
             return None;
         }
-        let pems = |found: &[(&Item, Certificate)]| found.iter().map(|(_, certificate)| certificate.to_pem()).collect();
+        let pems = |found: &[(&Item, Certificate)]| {
+            found
+                .iter()
+                .map(|(_, certificate)| certificate.to_pem())
+                .collect()
+        };
         Some(Msp {
-            pair: Pair { certificate: whole(item, &leaf), key: key.pem },
+            pair: Pair {
+                certificate: whole(item, &leaf),
+                key: key.pem,
+            },
             roots: pems(&roots),
             signer: signer.unwrap_or(0),
             intermediates: pems(&between),
             tls_roots: pems(&tls_roots),
             tls_intermediates: pems(&tls_between),
-            revocations: revocations.iter().map(|list| certificate::to_pem(REVOCATIONS, list)).collect(),
+            revocations: revocations
+                .iter()
+                .map(|list| certificate::to_pem(REVOCATIONS, list))
+                .collect(),
             config,
             admins: pems(&admins),
         })
     }
 
-    /// Judges a TLS identity. `hosts` are the names and addresses that it has to be valid for, `node` whose it is.
+    /// Judges a TLS identity. `hosts` are the names and addresses that it has to be valid for,
+    /// `node` whose it is.
     pub fn tls(&self, parts: &TlsParts, node: &str, hosts: &[String]) -> Option<Tls> {
         let item = parts.certificate.as_ref();
         let chain = item.and_then(|item| self.certificates(item));
@@ -163,7 +205,12 @@ impl<'a> Checker<'a> {
         // A file of authorities may hold several: Go reads them all.
         let mut roots: Vec<(&Item, Certificate)> = Vec::new();
         for item in &parts.roots {
-            roots.extend(self.certificates(item).into_iter().flatten().map(|certificate| (item, certificate)));
+            roots.extend(
+                self.certificates(item)
+                    .into_iter()
+                    .flatten()
+                    .map(|certificate| (item, certificate)),
+            );
         }
         let mut between = self.authorities(&parts.intermediates, false);
         let (item, chain, key) = (item?, chain?, key?);
@@ -171,35 +218,73 @@ impl<'a> Checker<'a> {
         self.check_validity(item, leaf);
         let own = chain.len() - 1;
         between.retain(|(_, certificate)| !chain.contains(certificate));
-        drop(between.splice(0..0, chain[1..].iter().map(|certificate| (item, certificate.clone()))));
+        drop(
+            between.splice(
+                0..0,
+                chain[1..]
+                    .iter()
+                    .map(|certificate| (item, certificate.clone())),
+            ),
+        );
         let signer = self.check_chain(item, leaf, &between, &roots);
-        let absent: Vec<String> = hosts.iter().filter(|host| !leaf.bears(host)).cloned().collect();
+        let absent: Vec<String> = hosts
+            .iter()
+            .filter(|host| !leaf.bears(host))
+            .cloned()
+            .collect();
         if !absent.is_empty() {
-            let names = if leaf.hosts.is_empty() { "none".to_owned() } else { leaf.hosts.join(", ") };
-            self.blame(item, format!("is not valid for {} (its names: {names})", absent.join(", ")));
-            self.absent.borrow_mut().push((node.to_owned(), hosts.to_vec()));
+            let names = if leaf.hosts.is_empty() {
+                "none".to_owned()
+            } else {
+                leaf.hosts.join(", ")
+            };
+            self.blame(
+                item,
+                format!(
+                    "is not valid for {} (its names: {names})",
+                    absent.join(", ")
+                ),
+            );
+            self.absent
+                .borrow_mut()
+                .push((node.to_owned(), hosts.to_vec()));
         }
         if roots.is_empty() {
             return None;
         }
         let signed_by = signer.unwrap_or(0);
         let mut certificate = whole(item, leaf);
-        // A client that trusts the root alone needs the intermediates: Go sends them if they follow the certificate.
+        // A client that trusts the root alone needs the intermediates: Go sends them if they follow
+        // the certificate.
         for (_, more) in between.iter().skip(own) {
             certificate.push_str(&more.to_pem());
         }
-        let others = roots.iter().enumerate().filter(|(index, _)| *index != signed_by).map(|(_, root)| root);
-        let ca = std::iter::once(&roots[signed_by]).chain(others).fold(Vec::new(), |mut pems: Vec<String>, (_, root)| {
-            let pem = root.to_pem();
-            if !pems.contains(&pem) {
-                pems.push(pem);
-            }
-            pems
-        });
-        Some(Tls { pair: Pair { certificate, key: key.pem }, ca: ca.concat() })
+        let others = roots
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != signed_by)
+            .map(|(_, root)| root);
+        let ca = std::iter::once(&roots[signed_by]).chain(others).fold(
+            Vec::new(),
+            |mut pems: Vec<String>, (_, root)| {
+                let pem = root.to_pem();
+                if !pems.contains(&pem) {
+                    pems.push(pem);
+                }
+                pems
+            },
+        );
+        Some(Tls {
+            pair: Pair {
+                certificate,
+                key: key.pem,
+            },
+            ca: ca.concat(),
+        })
     }
 
-    /// Every certificate of a file; `None`, and a problem, when there is none or one cannot be read.
+    /// Every certificate of a file; `None`, and a problem, when there is none or one cannot be
+    /// read.
     pub fn certificates(&self, item: &Item) -> Option<Vec<Certificate>> {
         let chain = chain_from_pem(&item.bytes, &item.subject).ok();
         if chain.is_none() {
@@ -210,21 +295,35 @@ impl<'a> Checker<'a> {
 
     /// The first certificate of each file.
     fn all<'i>(&self, items: &'i [Item]) -> Vec<(&'i Item, Certificate)> {
-        items.iter().filter_map(|item| Some((item, self.certificates(item)?.swap_remove(0)))).collect()
+        items
+            .iter()
+            .filter_map(|item| Some((item, self.certificates(item)?.swap_remove(0))))
+            .collect()
     }
 
     /// The certificates of authorities. An MSP takes the first of each file.
     fn authorities<'i>(&self, items: &'i [Item], of_msp: bool) -> Vec<(&'i Item, Certificate)> {
         let mut found: Vec<(&Item, Certificate)> = Vec::new();
         for item in items {
-            let Some(mut chain) = self.certificates(item) else { continue };
+            let Some(mut chain) = self.certificates(item) else {
+                continue;
+            };
             if of_msp && chain.len() > 1 {
-                self.warn(item, format!("holds {} certificates, and Fabric's MSP reads the first one only", chain.len()));
+                self.warn(
+                    item,
+                    format!(
+                        "holds {} certificates, and Fabric's MSP reads the first one only",
+                        chain.len()
+                    ),
+                );
                 chain.truncate(1);
             }
             for certificate in chain {
                 if of_msp && !certificate.is_authority {
-                    self.blame(item, "is not the certificate of an authority (basicConstraints, CA:TRUE)");
+                    self.blame(
+                        item,
+                        "is not the certificate of an authority (basicConstraints, CA:TRUE)",
+                    );
                 } else if of_msp && !certificate.has_identifier {
                     self.blame(item, "has no subject key identifier, without which Fabric's MSP refuses an authority");
                 }
@@ -258,13 +357,17 @@ impl<'a> Checker<'a> {
         if ends < now {
             self.blame(item, format!("expired on {ends}"));
         } else if certificate.not_before > now {
-            self.blame(item, format!("is not valid before {}", certificate.not_before));
+            self.blame(
+                item,
+                format!("is not valid before {}", certificate.not_before),
+            );
         } else if ends.duration_since(now) < SOON {
             self.warn(item, format!("ends on {ends}"));
         }
     }
 
-    /// Whether signatures lead from a leaf to an authority, over those between. Returns the authority's index.
+    /// Whether signatures lead from a leaf to an authority, over those between. Returns the
+    /// authority's index.
     fn check_chain(
         &self,
         item: &Item,
@@ -274,23 +377,35 @@ impl<'a> Checker<'a> {
     ) -> Option<usize> {
         let (mut current, mut passed) = (leaf, Vec::new());
         loop {
-            if let Some(index) = roots.iter().position(|(_, root)| current.is_signed_by(root)) {
+            if let Some(index) = roots
+                .iter()
+                .position(|(_, root)| current.is_signed_by(root))
+            {
                 self.check_validity(roots[index].0, &roots[index].1);
                 return Some(index);
             }
-            let next = between.iter().find(|(_, next)| !passed.contains(&next) && next != current && current.is_signed_by(next));
+            let next = between.iter().find(|(_, next)| {
+                !passed.contains(&next) && next != current && current.is_signed_by(next)
+            });
             let Some((at, next)) = next else { break };
             self.check_validity(at, next);
             passed.push(next);
             current = next;
         }
         if !roots.is_empty() {
-            let known = roots.iter().map(|(_, root)| root.subject.as_str()).collect::<Vec<_>>().join(", ");
+            let known = roots
+                .iter()
+                .map(|(_, root)| root.subject.as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
             let of_that_name = roots.iter().any(|(_, root)| root.subject == current.issuer);
             let issuer = match (of_that_name, passed.is_empty()) {
                 (true, _) => format!("an authority {} of another key signed it", current.issuer),
                 (false, true) => format!("its issuer is {}", current.issuer),
-                (false, false) => format!("the issuer of {} above it is {}", current.subject, current.issuer),
+                (false, false) => format!(
+                    "the issuer of {} above it is {}",
+                    current.subject, current.issuer
+                ),
             };
             self.blame(item, format!("is not signed by {known} ({issuer})"));
         }
@@ -298,17 +413,24 @@ impl<'a> Checker<'a> {
     }
 
     fn revocations(&self, item: &Item) -> Option<Vec<Vec<u8>>> {
-        let lists: Vec<_> =
-            blocks(&item.bytes).into_iter().filter(|(label, _)| label == REVOCATIONS).map(|(_, der)| der).collect();
+        let lists: Vec<_> = blocks(&item.bytes)
+            .into_iter()
+            .filter(|(label, _)| label == REVOCATIONS)
+            .map(|(_, der)| der)
+            .collect();
         if lists.is_empty() {
-            self.blame(item, "is not a certificate revocation list in PEM (X509 CRL)");
+            self.blame(
+                item,
+                "is not a certificate revocation list in PEM (X509 CRL)",
+            );
             return None;
         }
         Some(lists)
     }
 
-    /// An MSP's `config.yaml`, with the paths of authorities as nodes will have them. Fabric wants to know who administers: by the
-    /// unit of a certificate (NodeOUs), or by certificates in `admincerts` (`msp/mspimplsetup.go`, `setupAdminsV142`).
+    /// An MSP's `config.yaml`, with the paths of authorities as nodes will have them. Fabric wants
+    /// to know who administers: by the unit of a certificate (NodeOUs), or by certificates in
+    /// `admincerts` (`msp/mspimplsetup.go`, `setupAdminsV142`).
     fn config(
         &self,
         parts: &MspParts,
@@ -319,41 +441,84 @@ impl<'a> Checker<'a> {
         const WHO: &str = "config.yaml with NodeOUs and an AdminOUIdentifier, or an administrator's certificate in admincerts";
         let Some(item) = &parts.config else {
             if let (true, Some(certificate)) = (no_admins, &parts.certificate) {
-                self.blame(certificate, format!("its MSP does not say who administers: it needs {WHO}"));
+                self.blame(
+                    certificate,
+                    format!("its MSP does not say who administers: it needs {WHO}"),
+                );
             }
             return None;
         };
-        let parsed = std::str::from_utf8(&item.bytes).ok().and_then(|text| Some((text, yaml::parse(text, &item.subject).ok()?)));
+        let parsed = std::str::from_utf8(&item.bytes)
+            .ok()
+            .and_then(|text| Some((text, yaml::parse(text, &item.subject).ok()?)));
         let Some((text, config)) = parsed else {
             self.blame(item, "is not YAML");
             return None;
         };
         let units = &config["NodeOUs"];
         let enabled = units["Enable"] == true;
-        if no_admins && !(enabled && units["AdminOUIdentifier"]["OrganizationalUnitIdentifier"].is_string()) {
-            self.blame(item, format!("does not say who administers: an MSP needs {WHO}"));
+        if no_admins
+            && !(enabled && units["AdminOUIdentifier"]["OrganizationalUnitIdentifier"].is_string())
+        {
+            self.blame(
+                item,
+                format!("does not say who administers: an MSP needs {WHO}"),
+            );
         }
         let mut names = Vec::new();
-        let found: Vec<(&str, usize, bool)> =
-            (roots.iter().enumerate().map(|(index, (item, _))| (item.path.as_str(), index, true)))
-                .chain(between.iter().enumerate().map(|(index, (item, _))| (item.path.as_str(), index, false)))
-                .collect();
-        for unit in units.as_object().into_iter().flatten().map(|(_, unit)| unit) {
-            let Some(named) = unit.get("Certificate").and_then(Value::as_str).filter(|named| !named.is_empty()) else { continue };
+        let found: Vec<(&str, usize, bool)> = (roots
+            .iter()
+            .enumerate()
+            .map(|(index, (item, _))| (item.path.as_str(), index, true)))
+        .chain(
+            between
+                .iter()
+                .enumerate()
+                .map(|(index, (item, _))| (item.path.as_str(), index, false)),
+        )
+        .collect();
+        for unit in units
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, unit)| unit)
+        {
+            let Some(named) = unit
+                .get("Certificate")
+                .and_then(Value::as_str)
+                .filter(|named| !named.is_empty())
+            else {
+                continue;
+            };
             match found.iter().find(|(path, ..)| *path == named) {
                 Some((_, index, is_root)) => names.push((named.to_owned(), *index, *is_root)),
                 None => {
-                    let have = found.iter().map(|(path, ..)| *path).collect::<Vec<_>>().join(", ");
-                    let have = if have.is_empty() { ca_file(self.domain) } else { have };
-                    self.blame(item, format!("names the certificate {named}, and the MSP has {have}"));
+                    let have = found
+                        .iter()
+                        .map(|(path, ..)| *path)
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    let have = if have.is_empty() {
+                        ca_file(self.domain)
+                    } else {
+                        have
+                    };
+                    self.blame(
+                        item,
+                        format!("names the certificate {named}, and the MSP has {have}"),
+                    );
                 }
             }
         }
-        Some(MspConfig { text: text.to_owned(), names })
+        Some(MspConfig {
+            text: text.to_owned(),
+            names,
+        })
     }
 }
 
-/// An MSP's `config.yaml`, and which authorities it names: the path, the index among roots or intermediates, whether it is a root.
+/// An MSP's `config.yaml`, and which authorities it names: the path, the index among roots or
+/// intermediates, whether it is a root.
 pub struct MspConfig {
     pub text: String,
     pub names: Vec<(String, usize, bool)>,

@@ -1,8 +1,10 @@
-//! A crypto-config folder: as cryptogen writes it (`internal/cryptogen/msp/msp.go`), or as `fabric-ca-client` does (`tls/signcerts`,
-//! `cacerts/localhost-7054-ca-org1.pem`). Finds the files; [`check`](super::check) judges them.
+//! A crypto-config folder: as cryptogen writes it (`internal/cryptogen/msp/msp.go`), or as
+//! `fabric-ca-client` does (`tls/signcerts`, `cacerts/localhost-7054-ca-org1.pem`). Finds the
+//! files; [`check`](super::check) judges them.
 //!
-//! Keys are found by fitting their certificate, so that `priv_sk` (2.x), `<ski>_sk` (1.x) and any other name are the same. Every problem
-//! of the organization's part is reported at once; no message shows what a file holds.
+//! Keys are found by fitting their certificate, so that `priv_sk` (2.x), `<ski>_sk` (1.x) and any
+//! other name are the same. Every problem of the organization's part is reported at once; no
+//! message shows what a file holds.
 
 use super::certificate::{Certificate, chain_from_pem, read_key};
 use super::check::{Checker, Item, MspParts, TlsParts};
@@ -34,11 +36,17 @@ impl<'a> Folder<'a> {
         files: &'a BTreeMap<String, Vec<u8>>,
         now: jiff::Timestamp,
     ) -> Result<Folder<'a>> {
-        let files: BTreeMap<&str, &Vec<u8>> =
-            files.iter().filter(|(path, _)| !is_of_macos(path)).map(|(path, bytes)| (path.as_str(), bytes)).collect();
+        let files: BTreeMap<&str, &Vec<u8>> = files
+            .iter()
+            .filter(|(path, _)| !is_of_macos(path))
+            .map(|(path, bytes)| (path.as_str(), bytes))
+            .collect();
         let mut found = BTreeSet::new();
         let mut domains = BTreeSet::new();
-        for (path, kind) in files.keys().flat_map(|path| kinds(organization.role).map(|kind| (*path, kind))) {
+        for (path, kind) in files
+            .keys()
+            .flat_map(|path| kinds(organization.role).map(|kind| (*path, kind)))
+        {
             if let Some((above, rest)) = split_at_folder(path, kind)
                 && let Some((domain, _)) = rest.split_once('/')
             {
@@ -52,12 +60,22 @@ impl<'a> Folder<'a> {
         match (found.next(), found.next()) {
             (Some(base), None) => {
                 let check = Checker::new(&organization.domain, now);
-                Ok(Folder { organization, name, files, base, check, lacks_member: Cell::new(false) })
+                Ok(Folder {
+                    organization,
+                    name,
+                    files,
+                    base,
+                    check,
+                    lacks_member: Cell::new(false),
+                })
             }
-            (Some(one), Some(other)) => Err(Error::user(format!("{name} holds {:?} twice", organization.domain))
-                .at(Place::new(format!("{name}/{one}")))
-                .at(Place::new(format!("{name}/{other}")))
-                .hint("name the one crypto-config folder")),
+            (Some(one), Some(other)) => Err(Error::user(format!(
+                "{name} holds {:?} twice",
+                organization.domain
+            ))
+            .at(Place::new(format!("{name}/{one}")))
+            .at(Place::new(format!("{name}/{other}")))
+            .hint("name the one crypto-config folder")),
             (None, _) => Err(unknown_domain(organization, name, &domains)),
         }
     }
@@ -74,7 +92,8 @@ impl<'a> Folder<'a> {
     /// The key of `ca` or `tlsca`, if the folder has it: an organization may keep it elsewhere.
     pub fn authority_key(&self, which: &str, certificate: &str) -> Option<String> {
         let certificate = Certificate::from_pem(certificate.as_bytes(), which).ok()?;
-        self.keys(which).find_map(|key| certificate.fits(&key.pair).then_some(key.pem))
+        self.keys(which)
+            .find_map(|key| certificate.fits(&key.pair).then_some(key.pem))
     }
 
     /// The TLS authority with its key, if the folder has both.
@@ -118,7 +137,9 @@ impl<'a> Folder<'a> {
     pub fn tls(&self, member: &Member) -> Option<Tls> {
         let parts = self.tls_parts(member)?;
         let (name, hosts) = match member {
-            Member::Node(node) | Member::CaServer(node) => (node.name.as_str(), node.advertised.as_slice()),
+            Member::Node(node) | Member::CaServer(node) => {
+                (node.name.as_str(), node.advertised.as_slice())
+            }
             Member::Admin => ("Admin", &[][..]),
         };
         self.check.tls(&parts, name, hosts)
@@ -126,12 +147,22 @@ impl<'a> Folder<'a> {
 
     fn tls_parts(&self, member: &Member) -> Option<TlsParts> {
         let folder = format!("{}tls/", self.member(member)?);
-        let role = if matches!(member, Member::Admin) { "client" } else { "server" };
-        let (certificate, key) = (self.item(&folder, &format!("{role}.crt")), self.item(&folder, &format!("{role}.key")));
-        // fabric-ca-client lays TLS out as an MSP, and names the certificate of an administrator like a node's.
+        let role = if matches!(member, Member::Admin) {
+            "client"
+        } else {
+            "server"
+        };
+        let (certificate, key) = (
+            self.item(&folder, &format!("{role}.crt")),
+            self.item(&folder, &format!("{role}.key")),
+        );
+        // fabric-ca-client lays TLS out as an MSP, and names the certificate of an administrator
+        // like a node's.
         let certificate = match certificate {
             Some(certificate) => Some(certificate),
-            None if self.below(&format!("{folder}signcerts/")).next().is_some() => self.certificate(&folder, "signcerts"),
+            None if self.below(&format!("{folder}signcerts/")).next().is_some() => {
+                self.certificate(&folder, "signcerts")
+            }
             None => {
                 self.problem(&format!("{folder}{role}.crt"), "there is no such file");
                 None
@@ -148,8 +179,16 @@ impl<'a> Folder<'a> {
         }
         let mut intermediates = self.items(&folder, "tlsintermediatecerts");
         intermediates.extend(self.items(&organization, "tlsintermediatecerts"));
-        let keys = key.into_iter().chain(self.items(&folder, "keystore")).collect();
-        Some(TlsParts { certificate, keys, roots, intermediates })
+        let keys = key
+            .into_iter()
+            .chain(self.items(&folder, "keystore"))
+            .collect();
+        Some(TlsParts {
+            certificate,
+            keys,
+            roots,
+            intermediates,
+        })
     }
 
     /// Every problem met so far, as one error; if there is none, what the user should know.
@@ -158,9 +197,12 @@ impl<'a> Folder<'a> {
         if problems.is_empty() {
             return Ok(self.check.warnings());
         }
-        let mut error = Error::user(format!("{} cannot be used for {:?}", self.name, self.organization.domain))
-            .at_all(problems)
-            .now("nothing was made, and nothing was sent to the cluster");
+        let mut error = Error::user(format!(
+            "{} cannot be used for {:?}",
+            self.name, self.organization.domain
+        ))
+        .at_all(problems)
+        .now("nothing was made, and nothing was sent to the cluster");
         if let Some(hint) = self.check.reissue_hint() {
             error = error.hint(hint);
         }
@@ -174,7 +216,8 @@ impl<'a> Folder<'a> {
         Err(error)
     }
 
-    /// The certificate of `ca/` that a key beside it fits; else the first that lies there, or in the organization's MSP.
+    /// The certificate of `ca/` that a key beside it fits; else the first that lies there, or in
+    /// the organization's MSP.
     fn authority(&self, which: &str, roots: &str, intermediates: &str) -> Option<String> {
         let msp = format!("{}msp/", self.base);
         let mut items: Vec<Item> = self.items(&self.base, which);
@@ -187,10 +230,15 @@ impl<'a> Folder<'a> {
             return None;
         }
         let keys: Vec<_> = self.keys(which).collect();
-        let read: Vec<(&Item, Certificate)> =
-            items.iter().filter_map(|item| Some((item, self.check.certificates(item)?.swap_remove(0)))).collect();
+        let read: Vec<(&Item, Certificate)> = items
+            .iter()
+            .filter_map(|item| Some((item, self.check.certificates(item)?.swap_remove(0))))
+            .collect();
         let fits = |certificate: &Certificate| keys.iter().any(|key| certificate.fits(&key.pair));
-        let (item, certificate) = read.iter().find(|(_, certificate)| fits(certificate)).or(read.first())?;
+        let (item, certificate) = read
+            .iter()
+            .find(|(_, certificate)| fits(certificate))
+            .or(read.first())?;
         self.check.check_validity(item, certificate);
         match String::from_utf8(item.bytes.clone()) {
             Ok(text) => Some(text),
@@ -199,10 +247,13 @@ impl<'a> Folder<'a> {
     }
 
     fn keys(&self, which: &str) -> impl Iterator<Item = super::certificate::Key> {
-        self.items(&self.base, which).into_iter().filter_map(|item| read_key(&item.bytes).ok())
+        self.items(&self.base, which)
+            .into_iter()
+            .filter_map(|item| read_key(&item.bytes).ok())
     }
 
-    /// `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` where a tree leaves the domain out, as the article's does.
+    /// `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` where a tree leaves the
+    /// domain out, as the article's does.
     fn member(&self, member: &Member) -> Option<String> {
         let name = common_name(member, &self.organization.domain);
         let short = match member {
@@ -215,15 +266,28 @@ impl<'a> Folder<'a> {
             (_, NodeRole::Orderer) => "orderers",
         };
         let found = [&name, short].map(|name| format!("{}{folder}/{name}/", self.base));
-        if let Some(found) = found.iter().find(|folder| self.below(folder).next().is_some()) {
+        if let Some(found) = found
+            .iter()
+            .find(|folder| self.below(folder).next().is_some())
+        {
             return Some(found.clone());
         }
         let above = format!("{}{folder}/", self.base);
-        let others: BTreeSet<&str> =
-            self.below(&above).filter_map(|(path, _)| path[above.len()..].split_once('/')).map(|(name, _)| name).collect();
+        let others: BTreeSet<&str> = self
+            .below(&above)
+            .filter_map(|(path, _)| path[above.len()..].split_once('/'))
+            .map(|(name, _)| name)
+            .collect();
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
-        let others = if others.is_empty() { "nothing".to_owned() } else { others };
-        self.problem(&found[0], &format!("there is no such folder; {folder}/ has {others}"));
+        let others = if others.is_empty() {
+            "nothing".to_owned()
+        } else {
+            others
+        };
+        self.problem(
+            &found[0],
+            &format!("there is no such folder; {folder}/ has {others}"),
+        );
         self.lacks_member.set(true);
         None
     }
@@ -240,23 +304,39 @@ impl<'a> Folder<'a> {
     /// The files in a folder below another, in the order of their names.
     fn items(&self, folder: &str, kind: &str) -> Vec<Item> {
         let folder = format!("{folder}{kind}/");
-        let found = self.below(&folder).filter(|(path, _)| !path[folder.len()..].contains('/'));
-        found.map(|(path, bytes)| self.as_item(path, &format!("{kind}/{}", &path[folder.len()..]), bytes)).collect()
+        let found = self
+            .below(&folder)
+            .filter(|(path, _)| !path[folder.len()..].contains('/'));
+        found
+            .map(|(path, bytes)| {
+                self.as_item(path, &format!("{kind}/{}", &path[folder.len()..]), bytes)
+            })
+            .collect()
     }
 
     fn item(&self, folder: &str, file: &str) -> Option<Item> {
         let path = format!("{folder}{file}");
-        self.files.get(path.as_str()).map(|bytes| self.as_item(&path, file, bytes))
+        self.files
+            .get(path.as_str())
+            .map(|bytes| self.as_item(&path, file, bytes))
     }
 
     fn as_item(&self, path: &str, below: &str, bytes: &[u8]) -> Item {
         let subject = format!("{}/{path}", self.name);
-        Item { subject, prefix: String::new(), path: below.to_owned(), bytes: bytes.to_vec() }
+        Item {
+            subject,
+            prefix: String::new(),
+            path: below.to_owned(),
+            bytes: bytes.to_vec(),
+        }
     }
 
     fn below<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = (&'a str, &'a Vec<u8>)> + 'b {
-        let from = self.files.range::<str, _>((Bound::Included(folder), Bound::Unbounded));
-        from.take_while(move |(path, _)| path.starts_with(folder)).map(|(path, bytes)| (*path, *bytes))
+        let from = self
+            .files
+            .range::<str, _>((Bound::Included(folder), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(folder))
+            .map(|(path, bytes)| (*path, *bytes))
     }
 
     pub fn problem(&self, path: &str, note: &str) {
@@ -277,7 +357,8 @@ impl<'a> Folder<'a> {
 
 /// What macOS adds to folders and archives.
 fn is_of_macos(path: &str) -> bool {
-    path.split('/').any(|part| part.starts_with("._") || part == ".DS_Store" || part == "__MACOSX")
+    path.split('/')
+        .any(|part| part.starts_with("._") || part == ".DS_Store" || part == "__MACOSX")
 }
 
 /// The folders that organizations of a role may lie in: cryptogen's, and the article's.
@@ -288,24 +369,28 @@ fn kinds(role: NodeRole) -> [&'static str; 2] {
     }
 }
 
-/// What lies above a folder of this name, and below it: `a/peerOrganizations/org1/x` → (`a/`, `org1/x`).
+/// What lies above a folder of this name, and below it: `a/peerOrganizations/org1/x` → (`a/`,
+/// `org1/x`).
 fn split_at_folder<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
-    let at = path
-        .match_indices(folder)
-        .map(|(at, _)| at)
-        .find(|at| (*at == 0 || path.as_bytes()[at - 1] == b'/') && path.as_bytes().get(at + folder.len()) == Some(&b'/'))?;
+    let at = path.match_indices(folder).map(|(at, _)| at).find(|at| {
+        (*at == 0 || path.as_bytes()[at - 1] == b'/')
+            && path.as_bytes().get(at + folder.len()) == Some(&b'/')
+    })?;
     Some((&path[..at], &path[at + folder.len() + 1..]))
 }
 
 fn unknown_domain(organization: &Organization, name: &str, domains: &BTreeSet<&str>) -> Error {
     let [kind, _] = kinds(organization.role);
-    let error = Error::user(format!("{name:?} holds no organization {:?}", organization.domain)).at(Place::new(format!(
-        "{name}/{kind}/{}",
+    let error = Error::user(format!(
+        "{name:?} holds no organization {:?}",
         organization.domain
     ))
-    .note("there is no such folder"));
+    .at(Place::new(format!("{name}/{kind}/{}", organization.domain))
+        .note("there is no such folder"));
     if domains.is_empty() {
-        return error.why(format!("there is no folder {kind} in it")).hint("name the folder that cryptogen wrote, crypto-config");
+        return error
+            .why(format!("there is no folder {kind} in it"))
+            .hint("name the folder that cryptogen wrote, crypto-config");
     }
     let listed = domains.iter().copied().collect::<Vec<_>>().join(", ");
     let error = error.why(format!("{kind} has {listed}"));

@@ -1,4 +1,5 @@
-//! Identities that the user keeps: nothing of them is made here, and what nodes are to mount is checked before a node needs it.
+//! Identities that the user keeps: nothing of them is made here, and what nodes are to mount is
+//! checked before a node needs it.
 
 use super::certificate::blocks;
 use super::check::{Checker, Item, MspParts, TlsParts};
@@ -9,7 +10,8 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who keeps the keys and certificates of nodes and users. Passwords that this program makes stay its own.
+/// Who keeps the keys and certificates of nodes and users. Passwords that this program makes stay
+/// its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Custody {
     /// This program, in Secrets: what is missing is made.
@@ -30,16 +32,22 @@ pub enum Custody {
 }
 
 impl Custody {
-    /// Narrows the Secrets of an organization to those that are made or mounted, under the names that they have.
+    /// Narrows the Secrets of an organization to those that are made or mounted, under the names
+    /// that they have.
     pub fn narrow(&self, all: Vec<Wanted>) -> Vec<Wanted> {
         let credentials = |wanted: &Wanted| matches!(wanted.content, Content::Credentials { .. });
         match self {
             Custody::Program => all,
             Custody::Volume { .. } => all.into_iter().filter(credentials).collect(),
             Custody::User { names, mounted } => {
-                let kept = all.into_iter().filter(|wanted| credentials(wanted) || mounted.contains(&wanted.name));
+                let kept = all
+                    .into_iter()
+                    .filter(|wanted| credentials(wanted) || mounted.contains(&wanted.name));
                 kept.map(|wanted| match names.get(&wanted.name) {
-                    Some(name) => Wanted { name: name.clone(), ..wanted },
+                    Some(name) => Wanted {
+                        name: name.clone(),
+                        ..wanted
+                    },
                     None => wanted,
                 })
                 .collect()
@@ -48,30 +56,41 @@ impl Custody {
     }
 }
 
-/// Checks the user's Secrets, all of them before anything is said: that each is there with every key that a pod mounts, and whatever
-/// [`check`](super::check) asks of an identity.
+/// Checks the user's Secrets, all of them before anything is said: that each is there with every
+/// key that a pod mounts, and whatever [`check`](super::check) asks of an identity.
 pub fn check_secrets(
     organization: &Organization,
     wanted: &[Wanted],
     existing: &BTreeMap<String, Value>,
     now: jiff::Timestamp,
 ) -> Result<Vec<String>> {
-    let check = Secrets { organization, check: Checker::new(&organization.domain, now) };
-    for Wanted { name, content } in wanted.iter().filter(|wanted| !matches!(wanted.content, Content::Credentials { .. })) {
+    let check = Secrets {
+        organization,
+        check: Checker::new(&organization.domain, now),
+    };
+    for Wanted { name, content } in wanted
+        .iter()
+        .filter(|wanted| !matches!(wanted.content, Content::Credentials { .. }))
+    {
         match existing.get(name) {
             Some(secret) => check.secret(name, content, secret),
-            None => check.check.problem(check.subject(name), "there is no such Secret"),
+            None => check
+                .check
+                .problem(check.subject(name), "there is no such Secret"),
         }
     }
     let problems = check.check.problems();
     if problems.is_empty() {
         return Ok(check.check.warnings());
     }
-    let error = Error::user(format!("the Secrets with the identities of {:?} cannot be used", organization.domain))
-        .at_all(problems)
-        .why("crypto.source is secret: they are the user's own, and nothing is made in their place")
-        .now("nothing was made, and nothing was sent to the cluster")
-        .hint("Secrets of other names are named by crypto.secrets: {peer0-tls: NAME}");
+    let error = Error::user(format!(
+        "the Secrets with the identities of {:?} cannot be used",
+        organization.domain
+    ))
+    .at_all(problems)
+    .why("crypto.source is secret: they are the user's own, and nothing is made in their place")
+    .now("nothing was made, and nothing was sent to the cluster")
+    .hint("Secrets of other names are named by crypto.secrets: {peer0-tls: NAME}");
     Err(match check.check.reissue_hint() {
         Some(hint) => error.hint(hint),
         None => error,
@@ -92,10 +111,15 @@ pub fn check_volume(
         ]);
     };
     let folder = Folder::open(organization, folder, files, now)?;
-    for Wanted { content, .. } in secrets::all(organization).iter().filter(|wanted| mounted.contains(&wanted.name)) {
+    for Wanted { content, .. } in secrets::all(organization)
+        .iter()
+        .filter(|wanted| mounted.contains(&wanted.name))
+    {
         match content {
             Content::Msp(member) => drop(folder.msp(member)),
-            Content::Tls(Member::CaServer(_)) | Content::AdminClientCa | Content::Credentials { .. } => {}
+            Content::Tls(Member::CaServer(_))
+            | Content::AdminClientCa
+            | Content::Credentials { .. } => {}
             Content::Tls(member) => drop(folder.tls(member)),
             Content::Ca => {
                 if let Some(certificate) = folder.ca()
@@ -126,15 +150,24 @@ impl Secrets<'_> {
             Content::AdminClientCa => &["ca.crt"],
             Content::Credentials { .. } => return,
         };
-        let missing: Vec<_> = needed.iter().filter(|key| entry(secret, key).is_none()).collect();
+        let missing: Vec<_> = needed
+            .iter()
+            .filter(|key| entry(secret, key).is_none())
+            .collect();
         for key in &missing {
-            self.check.problem(self.subject(name), format!("data[{key:?}]: missing"));
+            self.check
+                .problem(self.subject(name), format!("data[{key:?}]: missing"));
         }
         if !missing.is_empty() {
             return;
         }
         let one = |key: &str| self.item(name, secret, key);
-        let each = |stem: &str| entries_of(secret, stem).iter().filter_map(|key| one(key)).collect::<Vec<_>>();
+        let each = |stem: &str| {
+            entries_of(secret, stem)
+                .iter()
+                .filter_map(|key| one(key))
+                .collect::<Vec<_>>()
+        };
         match content {
             Content::Msp(_) => {
                 let parts = MspParts {
@@ -150,7 +183,9 @@ impl Secrets<'_> {
                 };
                 // A folder's keys are written again; these are mounted as they are.
                 if let Some(key) = parts.keys.first()
-                    && blocks(&key.bytes).first().is_some_and(|(label, _)| label == "EC PARAMETERS")
+                    && blocks(&key.bytes)
+                        .first()
+                        .is_some_and(|(label, _)| label == "EC PARAMETERS")
                 {
                     self.check
                         .blame(key, "begins with EC PARAMETERS, at which Fabric's MSP stops: leave the key's own block only");
@@ -165,14 +200,18 @@ impl Secrets<'_> {
                     intermediates: Vec::new(),
                 };
                 let (node, hosts) = match member {
-                    Member::Node(node) | Member::CaServer(node) => (node.name.as_str(), node.advertised.as_slice()),
+                    Member::Node(node) | Member::CaServer(node) => {
+                        (node.name.as_str(), node.advertised.as_slice())
+                    }
                     Member::Admin => (name, &[][..]),
                 };
                 drop(self.check.tls(&parts, node, hosts));
             }
             Content::Ca | Content::TlsCa | Content::AdminClientCa | Content::Credentials { .. } => {
                 let certificate = one(needed[0]);
-                let chain = certificate.as_ref().and_then(|item| self.check.certificates(item));
+                let chain = certificate
+                    .as_ref()
+                    .and_then(|item| self.check.certificates(item));
                 if let (Some(item), Some(chain)) = (&certificate, chain) {
                     self.check.check_validity(item, &chain[0]);
                     if let Some(key) = needed.get(1) {
@@ -190,6 +229,11 @@ impl Secrets<'_> {
 
     fn item(&self, name: &str, secret: &Value, key: &str) -> Option<Item> {
         let path = mounted_path(key, &self.organization.domain);
-        Some(Item { subject: self.subject(name), prefix: format!("data[{key:?}]: "), path, bytes: entry(secret, key)? })
+        Some(Item {
+            subject: self.subject(name),
+            prefix: format!("data[{key:?}]: "),
+            path,
+            bytes: entry(secret, key)?,
+        })
     }
 }

@@ -9,7 +9,8 @@ use crate::error::{Error, Place, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The authorities of an organization: read from their Secrets, or new if nothing that they could have signed exists.
+/// The authorities of an organization: read from their Secrets, or new if nothing that they could
+/// have signed exists.
 pub struct Generator<'a> {
     organization: &'a Organization,
     pub ca: Authority,
@@ -38,12 +39,23 @@ impl<'a> Generator<'a> {
             let secret = format!("{}-{kind}", organization.release);
             match (existing.get(&secret), signed) {
                 (Some(body), _) => kept_authority(organization, &secret, body, now),
-                (None, Some(signed)) => Err(cannot_extend(organization, &secret)
-                    .why(format!("Secret {} exists, and its authority's Secret {secret} does not", signed.name))),
-                (None, None) => Authority::generate(&format!("{kind}.{}", organization.domain), &organization.domain, now),
+                (None, Some(signed)) => Err(cannot_extend(organization, &secret).why(format!(
+                    "Secret {} exists, and its authority's Secret {secret} does not",
+                    signed.name
+                ))),
+                (None, None) => Authority::generate(
+                    &format!("{kind}.{}", organization.domain),
+                    &organization.domain,
+                    now,
+                ),
             }
         };
-        Ok(Generator { organization, ca: open("ca", signed(false))?, tls_ca: open("tlsca", signed(true))?, now })
+        Ok(Generator {
+            organization,
+            ca: open("ca", signed(false))?,
+            tls_ca: open("tlsca", signed(true))?,
+            now,
+        })
     }
 
     pub fn msp(&self, member: &Member) -> Result<Msp> {
@@ -54,7 +66,11 @@ impl<'a> Generator<'a> {
             (Member::CaServer(_), _) => "client",
         };
         Ok(Msp {
-            pair: self.ca.sign_identity(&common_name(member, &self.organization.domain), unit, self.now)?,
+            pair: self.ca.sign_identity(
+                &common_name(member, &self.organization.domain),
+                unit,
+                self.now,
+            )?,
             roots: vec![self.ca.pair.certificate.clone()],
             signer: 0,
             intermediates: Vec::new(),
@@ -70,19 +86,34 @@ impl<'a> Generator<'a> {
     }
 
     pub fn tls(&self, member: &Member) -> Result<Tls> {
-        sign_tls(&self.tls_ca, member, &self.organization.domain, None, self.now)
+        sign_tls(
+            &self.tls_ca,
+            member,
+            &self.organization.domain,
+            None,
+            self.now,
+        )
     }
 }
 
-/// Also for what a crypto-config does not hold: the TLS certificate of the CA server. With `key` the certificate is for a key that exists:
-/// ordering services know their members by it.
-pub fn sign_tls(authority: &Authority, member: &Member, domain: &str, key: Option<&str>, now: jiff::Timestamp) -> Result<Tls> {
+/// Also for what a crypto-config does not hold: the TLS certificate of the CA server. With `key`
+/// the certificate is for a key that exists: ordering services know their members by it.
+pub fn sign_tls(
+    authority: &Authority,
+    member: &Member,
+    domain: &str,
+    key: Option<&str>,
+    now: jiff::Timestamp,
+) -> Result<Tls> {
     let hosts = match member {
         Member::Node(node) | Member::CaServer(node) => node.hosts.as_slice(),
         Member::Admin => &[],
     };
     let pair = authority.sign_tls(&common_name(member, domain), hosts, key, now)?;
-    Ok(Tls { pair, ca: authority.pair.certificate.clone() })
+    Ok(Tls {
+        pair,
+        ca: authority.pair.certificate.clone(),
+    })
 }
 
 /// cryptogen's names: `peer0.org1`, `Admin@org1`.
@@ -93,17 +124,27 @@ pub fn common_name(member: &Member, domain: &str) -> String {
     }
 }
 
-pub fn kept_authority(organization: &Organization, secret: &str, body: &Value, now: jiff::Timestamp) -> Result<Authority> {
+pub fn kept_authority(
+    organization: &Organization,
+    secret: &str,
+    body: &Value,
+    now: jiff::Timestamp,
+) -> Result<Authority> {
     let text = |key: &str| entry(body, key).and_then(|bytes| String::from_utf8(bytes).ok());
     let place = Place::new(format!("Secret {}/{secret}", organization.namespace));
     let (Some(certificate), Some(key)) = (text("cert.pem"), text("key.pem")) else {
-        return Err(cannot_extend(organization, secret).at(place.note("data: cert.pem and key.pem are wanted, one is missing")));
+        return Err(cannot_extend(organization, secret)
+            .at(place.note("data: cert.pem and key.pem are wanted, one is missing")));
     };
     let subject = format!("Secret {secret}");
-    let Certificate { not_before, not_after, .. } =
-        Certificate::from_pem(certificate.as_bytes(), &format!("cert.pem of {subject}"))?;
+    let Certificate {
+        not_before,
+        not_after,
+        ..
+    } = Certificate::from_pem(certificate.as_bytes(), &format!("cert.pem of {subject}"))?;
     if not_after < now {
-        return Err(cannot_extend(organization, secret).at(place.note(format!("data.cert.pem: expired on {not_after}"))));
+        return Err(cannot_extend(organization, secret)
+            .at(place.note(format!("data.cert.pem: expired on {not_after}"))));
     }
     if not_before > now {
         return Err(cannot_extend(organization, secret)

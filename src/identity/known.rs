@@ -1,8 +1,10 @@
-//! Which certificates run. A pod reads its certificates when it starts, so the pod template of each workload says which ones it is for: when
-//! they change, so does the template, and the cluster replaces the pod.
+//! Which certificates run. A pod reads its certificates when it starts, so the pod template of each
+//! workload says which ones it is for: when they change, so does the template, and the cluster
+//! replaces the pod.
 //!
-//! The mark is made of certificates, revocation lists and NodeOUs, never of a key; for a Secret without certificates it is keyed. It stands in the workload and, as [`Known`], in the
-//! release's record.
+//! The mark is made of certificates, revocation lists and NodeOUs, never of a key; for a Secret
+//! without certificates it is keyed. It stands in the workload and, as [`Known`], in the release's
+//! record.
 
 use super::certificate::{CERTIFICATE, Certificate, REVOCATIONS, blocks, hex};
 use super::secrets::entry;
@@ -13,7 +15,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// On pod templates: Secrets with the digest of the certificates in each, `peer0-msp:0123456789abcdef,peer0-tls:...`.
+/// On pod templates: Secrets with the digest of the certificates in each,
+/// `peer0-msp:0123456789abcdef,peer0-tls:...`.
 pub const MARK: &str = "kubectl-fabric.io/identities";
 
 /// The certificates of a release's Secrets at one revision.
@@ -28,13 +31,14 @@ pub struct Known {
     /// Workloads that an earlier version of this program made, without a mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmarked: Option<Unmarked>,
-    /// When certificates end, by the digest of their Secret: also of the revision before, with which pods may still run.
+    /// When certificates end, by the digest of their Secret: also of the revision before, with
+    /// which pods may still run.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<String, Timestamp>,
 }
 
-/// Workloads without a mark, and the certificates with which they run so. As long as these are theirs they get none: a new version of this
-/// program restarts nothing.
+/// Workloads without a mark, and the certificates with which they run so. As long as these are
+/// theirs they get none: a new version of this program restarts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Unmarked {
     /// `StatefulSet/peer0`
@@ -52,12 +56,16 @@ pub struct Pin {
 impl Pin {
     pub fn of(secret: &Value, entry_name: &str) -> Option<Pin> {
         let certificate = Certificate::from_pem(&entry(secret, entry_name)?, entry_name).ok()?;
-        Some(Pin { certificate: certificate.fingerprint(), key: certificate.key_fingerprint() })
+        Some(Pin {
+            certificate: certificate.fingerprint(),
+            key: certificate.key_fingerprint(),
+        })
     }
 }
 
 impl Known {
-    /// With the certificates that its Secrets hold now. A Secret that is gone is no newer certificate.
+    /// With the certificates that its Secrets hold now. A Secret that is gone is no newer
+    /// certificate.
     pub fn with_current(mut self, now: &BTreeMap<String, String>) -> Known {
         for (name, digest) in &mut self.secrets {
             if let Some(now) = now.get(name) {
@@ -67,10 +75,18 @@ impl Known {
         self
     }
 
-    /// The mark of a workload's pod template, `None` when its pods read no certificate, or run without a mark.
-    pub fn mark<'a>(&self, workload: &str, reads: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+    /// The mark of a workload's pod template, `None` when its pods read no certificate, or run
+    /// without a mark.
+    pub fn mark<'a>(
+        &self,
+        workload: &str,
+        reads: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<String> {
         let mark = mark(&self.secrets, reads.clone())?;
-        let unmarked = self.unmarked.as_ref().filter(|unmarked| unmarked.workloads.contains(workload));
+        let unmarked = self
+            .unmarked
+            .as_ref()
+            .filter(|unmarked| unmarked.workloads.contains(workload));
         let before = unmarked.and_then(|unmarked| self::mark(&unmarked.secrets, reads));
         (before.as_ref() != Some(&mark)).then_some(mark)
     }
@@ -79,21 +95,31 @@ impl Known {
 /// Secrets whose digest differs between two marks; a workload without a mark names none.
 pub fn changed(from: &str, to: &str) -> Vec<String> {
     let from: BTreeMap<&str, &str> = parts(from).collect();
-    parts(to).filter(|(name, digest)| from.get(name) != Some(digest)).map(|(name, _)| name.to_owned()).collect()
+    parts(to)
+        .filter(|(name, digest)| from.get(name) != Some(digest))
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 /// What a pod template says of the certificates in these Secrets; `None` when none holds any.
-pub fn mark<'a>(digests: &BTreeMap<String, String>, reads: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn mark<'a>(
+    digests: &BTreeMap<String, String>,
+    reads: impl Iterator<Item = &'a str>,
+) -> Option<String> {
     let names: BTreeSet<&str> = reads.collect();
-    let parts: Vec<String> = names.into_iter().filter_map(|name| Some(format!("{name}:{}", digests.get(name)?))).collect();
+    let parts: Vec<String> = names
+        .into_iter()
+        .filter_map(|name| Some(format!("{name}:{}", digests.get(name)?)))
+        .collect();
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// The digest of a Secret without certificates, such as a password: made with the key of the release's masks, so that it tells nothing to who
-/// may not read Secrets.
+/// The digest of a Secret without certificates, such as a password: made with the key of the
+/// release's masks, so that it tells nothing to who may not read Secrets.
 pub fn keyed_digest(secret: &Value, key: &[u8]) -> String {
     let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), MARK.as_bytes());
-    let entries: BTreeMap<&String, &Value> = secret["data"].as_object().into_iter().flatten().collect();
+    let entries: BTreeMap<&String, &Value> =
+        secret["data"].as_object().into_iter().flatten().collect();
     let bytes = serde_json::to_vec(&entries).expect("JSON with string keys is always written");
     hex(&hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()), &bytes).as_ref()[..8])
 }
@@ -103,17 +129,32 @@ pub fn parts(mark: &str) -> impl Iterator<Item = (&str, &str)> {
     mark.split(',').filter_map(|part| part.split_once(':'))
 }
 
-/// When the first certificate of a Secret ends that a node shows to others; of a Secret that holds authorities alone, when the first of them
-/// ends. Administrators' certificates do not count: no node uses them.
+/// When the first certificate of a Secret ends that a node shows to others; of a Secret that holds
+/// authorities alone, when the first of them ends. Administrators' certificates do not count: no
+/// node uses them.
 pub fn end(secret: &Value) -> Option<Timestamp> {
     let (mut own, mut authority) = (None, None);
-    let keys = secret["data"].as_object().into_iter().flatten().map(|(key, _)| key);
+    let keys = secret["data"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key);
     for key in keys.filter(|key| !key.starts_with("admincert")) {
-        for (_, content) in blocks(&entry(secret, key).unwrap_or_default()).into_iter().filter(|(label, _)| label == CERTIFICATE)
+        for (_, content) in blocks(&entry(secret, key).unwrap_or_default())
+            .into_iter()
+            .filter(|(label, _)| label == CERTIFICATE)
         {
-            let Ok(certificate) = Certificate::from_der(content, key) else { continue };
-            let end = if certificate.is_authority { &mut authority } else { &mut own };
-            *end = Some(end.map_or(certificate.not_after, |end: Timestamp| end.min(certificate.not_after)));
+            let Ok(certificate) = Certificate::from_der(content, key) else {
+                continue;
+            };
+            let end = if certificate.is_authority {
+                &mut authority
+            } else {
+                &mut own
+            };
+            *end = Some(end.map_or(certificate.not_after, |end: Timestamp| {
+                end.min(certificate.not_after)
+            }));
         }
     }
     own.or(authority)
@@ -123,9 +164,12 @@ pub fn end(secret: &Value) -> Option<Timestamp> {
 pub fn digest(secret: &Value) -> Option<String> {
     let mut hash = Sha256::new();
     let mut any = false;
-    let entries: BTreeMap<&String, &Value> = secret["data"].as_object().into_iter().flatten().collect();
+    let entries: BTreeMap<&String, &Value> =
+        secret["data"].as_object().into_iter().flatten().collect();
     for key in entries.keys() {
-        let Some(bytes) = entry(secret, key) else { continue };
+        let Some(bytes) = entry(secret, key) else {
+            continue;
+        };
         for (label, content) in blocks(&bytes) {
             if label == CERTIFICATE || label == REVOCATIONS {
                 any = true;

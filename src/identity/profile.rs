@@ -1,27 +1,33 @@
 //! The certificates that cryptogen makes, field by field.
 //!
-//! Source of every choice: Fabric's `internal/cryptogen/ca/ca.go` and `internal/cryptogen/csp/csp.go` (the same since 1.1). Keys are
-//! ECDSA P-256, written as PKCS#8. Of cryptogen's fields only the order of extensions differs, which has no meaning in X.509.
+//! Source of every choice: Fabric's `internal/cryptogen/ca/ca.go` and
+//! `internal/cryptogen/csp/csp.go` (the same since 1.1). Keys are ECDSA P-256, written as PKCS#8.
+//! Of cryptogen's fields only the order of extensions differs, which has no meaning in X.509.
 
 use super::certificate::{Certificate, key_from_pem};
 use crate::error::{Error, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// Subject fields that cryptogen fills in when crypto-config.yaml says nothing (`cmd/cryptogen/main.go`, `CASpec`).
-const PLACE: [(DnType, &str); 3] =
-    [(DnType::CountryName, "US"), (DnType::StateOrProvinceName, "California"), (DnType::LocalityName, "San Francisco")];
+/// Subject fields that cryptogen fills in when crypto-config.yaml says nothing
+/// (`cmd/cryptogen/main.go`, `CASpec`).
+const PLACE: [(DnType, &str); 3] = [
+    (DnType::CountryName, "US"),
+    (DnType::StateOrProvinceName, "California"),
+    (DnType::LocalityName, "San Francisco"),
+];
 
 /// Ten years of 365 days (`ca.go`, `x509Template`).
 const VALIDITY: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// A certificate and its private key, both PEM. It has no `Debug`, so that a key cannot slip into an output.
+/// A certificate and its private key, both PEM. It has no `Debug`, so that a key cannot slip into
+/// an output.
 #[derive(Clone)]
 pub struct Pair {
     pub certificate: String,
@@ -40,7 +46,10 @@ impl Authority {
     pub fn generate(common_name: &str, domain: &str, now: jiff::Timestamp) -> Result<Authority> {
         let key = new_key()?;
         let mut params = template(now)?;
-        params.distinguished_name = subject(&[(DnType::OrganizationName, domain), (DnType::CommonName, common_name)]);
+        params.distinguished_name = subject(&[
+            (DnType::OrganizationName, domain),
+            (DnType::CommonName, common_name),
+        ]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -48,44 +57,94 @@ impl Authority {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::CrlSign,
         ];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         params.key_identifier_method = KeyIdMethod::PreSpecified(subject_key_identifier(&key));
         let certificate = params.self_signed(&key).map_err(unmade)?.pem();
-        Authority::from_pair(Pair { certificate, key: key.serialize_pem() }, common_name)
+        Authority::from_pair(
+            Pair {
+                certificate,
+                key: key.serialize_pem(),
+            },
+            common_name,
+        )
     }
 
-    /// Reads an authority back, as it is kept in its Secret or lies in a crypto-config folder; `subject` names it in errors.
+    /// Reads an authority back, as it is kept in its Secret or lies in a crypto-config folder;
+    /// `subject` names it in errors.
     pub fn from_pair(pair: Pair, subject: &str) -> Result<Authority> {
-        let certificate = Certificate::from_pem(pair.certificate.as_bytes(), &format!("the certificate of {subject}"))?;
+        let certificate = Certificate::from_pem(
+            pair.certificate.as_bytes(),
+            &format!("the certificate of {subject}"),
+        )?;
         let key = key_from_pem(pair.key.as_bytes(), &format!("the key of {subject}"))?;
         if !certificate.fits(&key) {
-            return Err(Error::user(format!("the key of {subject} does not fit its certificate")));
+            return Err(Error::user(format!(
+                "the key of {subject} does not fit its certificate"
+            )));
         }
-        let issuer = Issuer::from_ca_cert_der(&certificate.der().into(), LowS(key))
-            .map_err(|_| Error::user(format!("the certificate of {subject} cannot sign: it is not one of an authority")))?;
-        Ok(Authority { pair, issuer, not_before: certificate.not_before })
+        let issuer =
+            Issuer::from_ca_cert_der(&certificate.der().into(), LowS(key)).map_err(|_| {
+                Error::user(format!(
+                    "the certificate of {subject} cannot sign: it is not one of an authority"
+                ))
+            })?;
+        Ok(Authority {
+            pair,
+            issuer,
+            not_before: certificate.not_before,
+        })
     }
 
-    /// Signs an identity: what a node or user signs with. `unit` is its role in NodeOUs: `peer`, `orderer`, `admin` or `client`.
-    pub fn sign_identity(&self, common_name: &str, unit: &str, now: jiff::Timestamp) -> Result<Pair> {
+    /// Signs an identity: what a node or user signs with. `unit` is its role in NodeOUs: `peer`,
+    /// `orderer`, `admin` or `client`.
+    pub fn sign_identity(
+        &self,
+        common_name: &str,
+        unit: &str,
+        now: jiff::Timestamp,
+    ) -> Result<Pair> {
         let mut params = leaf(now)?;
-        params.distinguished_name = subject(&[(DnType::OrganizationalUnitName, unit), (DnType::CommonName, common_name)]);
+        params.distinguished_name = subject(&[
+            (DnType::OrganizationalUnitName, unit),
+            (DnType::CommonName, common_name),
+        ]);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         self.sign(params)
     }
 
     /// Signs a TLS certificate for a node (with its hosts) or a user (without any).
     /// The key is a new one unless one is given, in PEM.
-    pub fn sign_tls(&self, common_name: &str, hosts: &[String], key: Option<&str>, now: jiff::Timestamp) -> Result<Pair> {
+    pub fn sign_tls(
+        &self,
+        common_name: &str,
+        hosts: &[String],
+        key: Option<&str>,
+        now: jiff::Timestamp,
+    ) -> Result<Pair> {
         let mut params = leaf(now)?;
         params.distinguished_name = subject(&[(DnType::CommonName, common_name)]);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.subject_alt_names = hosts.iter().map(|host| alternative_name(host)).collect::<Result<_>>()?;
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        params.subject_alt_names = hosts
+            .iter()
+            .map(|host| alternative_name(host))
+            .collect::<Result<_>>()?;
         match key {
             Some(pem) => {
                 let key = key_from_pem(pem.as_bytes(), &format!("the key of {common_name}"))?;
-                Ok(Pair { certificate: self.certify(params, &key)?, key: pem.to_owned() })
+                Ok(Pair {
+                    certificate: self.certify(params, &key)?,
+                    key: pem.to_owned(),
+                })
             }
             None => self.sign(params),
         }
@@ -93,12 +152,16 @@ impl Authority {
 
     fn sign(&self, params: CertificateParams) -> Result<Pair> {
         let key = new_key()?;
-        Ok(Pair { certificate: self.certify(params, &key)?, key: key.serialize_pem() })
+        Ok(Pair {
+            certificate: self.certify(params, &key)?,
+            key: key.serialize_pem(),
+        })
     }
 
     fn certify(&self, mut params: CertificateParams, key: &KeyPair) -> Result<String> {
-        // Fabric verifies a chain at the moment at which its leaf begins (msp/mspimplsetup.go, getValidityOptsForCert), so an authority
-        // that begins later, by another machine's clock, would not be accepted.
+        // Fabric verifies a chain at the moment at which its leaf begins (msp/mspimplsetup.go,
+        // getValidityOptsForCert), so an authority that begins later, by another machine's clock,
+        // would not be accepted.
         if params.not_before.unix_timestamp() < self.not_before.as_second() {
             begin(&mut params, self.not_before)?;
         }
@@ -106,7 +169,8 @@ impl Authority {
     }
 }
 
-/// Validity and serial number, the same for every certificate: from five minutes before the minute nearest to now.
+/// Validity and serial number, the same for every certificate: from five minutes before the minute
+/// nearest to now.
 fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
     let minute = (now.as_second() + 30).div_euclid(60) * 60;
     let begins = jiff::Timestamp::from_second(minute - 5 * 60).unwrap_or(now);
@@ -118,8 +182,10 @@ fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
 }
 
 fn begin(params: &mut CertificateParams, time: jiff::Timestamp) -> Result<()> {
-    let since_1970 = u64::try_from(time.as_second())
-        .map_err(|_| Error::user("the clock stands before 1970").hint("set the clock: certificates would not be valid"))?;
+    let since_1970 = u64::try_from(time.as_second()).map_err(|_| {
+        Error::user("the clock stands before 1970")
+            .hint("set the clock: certificates would not be valid")
+    })?;
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(since_1970);
     Ok(())
 }
@@ -149,7 +215,8 @@ fn subject(fields: &[(DnType, &str)]) -> DistinguishedName {
     name
 }
 
-/// Go writes a PrintableString where the alphabet allows it, else UTF-8 (`encoding/asn1`); `Admin@org1` needs UTF-8.
+/// Go writes a PrintableString where the alphabet allows it, else UTF-8 (`encoding/asn1`);
+/// `Admin@org1` needs UTF-8.
 fn printable(value: &str) -> DnValue {
     match value.try_into() {
         Ok(text) => DnValue::PrintableString(text),
@@ -161,12 +228,14 @@ fn alternative_name(host: &str) -> Result<SanType> {
     if let Ok(address) = host.parse() {
         return Ok(SanType::IpAddress(address));
     }
-    let name =
-        host.try_into().map_err(|_| Error::user(format!("{host:?} cannot stand in a certificate")).why("a host is ASCII"))?;
+    let name = host.try_into().map_err(|_| {
+        Error::user(format!("{host:?} cannot stand in a certificate")).why("a host is ASCII")
+    })?;
     Ok(SanType::DnsName(name))
 }
 
-/// Fabric finds a private key by the SHA-256 of the uncompressed public point (`bccsp`'s SKI), all 32 bytes of it.
+/// Fabric finds a private key by the SHA-256 of the uncompressed public point (`bccsp`'s SKI), all
+/// 32 bytes of it.
 fn subject_key_identifier(key: &KeyPair) -> Vec<u8> {
     Sha256::digest(key.der_bytes()).to_vec()
 }
@@ -177,7 +246,9 @@ fn new_key() -> Result<KeyPair> {
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::internal("this system gives no random numbers"))?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::internal("this system gives no random numbers"))?;
     Ok(bytes)
 }
 
@@ -186,8 +257,9 @@ fn unmade(error: rcgen::Error) -> Error {
     Error::internal(format!("a certificate could not be made: {error}"))
 }
 
-/// An authority's key whose ECDSA P-256 signatures are of low S, as `csp.ECDSASigner` makes them. Fabric's MSP refuses transaction
-/// signatures of high S; for certificates it is cryptogen's habit, and kept.
+/// An authority's key whose ECDSA P-256 signatures are of low S, as `csp.ECDSASigner` makes them.
+/// Fabric's MSP refuses transaction signatures of high S; for certificates it is cryptogen's habit,
+/// and kept.
 struct LowS(KeyPair);
 
 impl PublicKeyData for LowS {
@@ -212,13 +284,16 @@ impl SigningKey for LowS {
 
 /// The order of P-256 (FIPS 186-4, D.1.2.3), big-endian.
 const ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
-    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// The same DER signature with S or, where that is smaller, ORDER - S. `None` when it is not a signature of P-256.
+/// The same DER signature with S or, where that is smaller, ORDER - S. `None` when it is not a
+/// signature of P-256.
 fn low_s(signature: &[u8]) -> Option<Vec<u8>> {
-    let [0x30, _, body @ ..] = signature else { return None };
+    let [0x30, _, body @ ..] = signature else {
+        return None;
+    };
     let (r, rest) = integer(body)?;
     let (s, rest) = integer(rest)?;
     if !rest.is_empty() {
@@ -245,14 +320,18 @@ fn minus(number: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
 
 /// A DER INTEGER of at most 256 bits, and what follows it.
 fn integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
-    let [0x02, length, rest @ ..] = der else { return None };
+    let [0x02, length, rest @ ..] = der else {
+        return None;
+    };
     let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
     let bytes = match bytes {
         [0, bytes @ ..] => bytes,
         bytes => bytes,
     };
     let mut number = [0; 32];
-    number.get_mut(32_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
+    number
+        .get_mut(32_usize.checked_sub(bytes.len())?..)?
+        .copy_from_slice(bytes);
     Some((number, rest))
 }
 
@@ -286,7 +365,14 @@ mod tests {
 
     #[test]
     fn what_is_no_signature_is_refused() {
-        for bytes in [&[][..], &[0x30], &[0x30, 0], &[0x30, 2, 2, 9], &[0x30, 3, 2, 1, 1], &[0x31, 6, 2, 1, 1, 2, 1, 1]] {
+        for bytes in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0],
+            &[0x30, 2, 2, 9],
+            &[0x30, 3, 2, 1, 1],
+            &[0x31, 6, 2, 1, 1, 2, 1, 1],
+        ] {
             assert_eq!(low_s(bytes), None, "{bytes:?}");
         }
     }
@@ -298,7 +384,10 @@ mod tests {
         // By the clock of another machine.
         let earlier = now - jiff::SignedDuration::from_mins(2);
         let key = ca.pair.key.as_str();
-        let (new, same) = (ca.sign_tls("peer0.org1", &[], None, earlier), ca.sign_tls("peer0.org1", &[], Some(key), earlier));
+        let (new, same) = (
+            ca.sign_tls("peer0.org1", &[], None, earlier),
+            ca.sign_tls("peer0.org1", &[], Some(key), earlier),
+        );
         for leaf in [ca.sign_identity("peer0.org1", "peer", earlier), new, same] {
             let leaf = Certificate::from_pem(leaf.unwrap().certificate.as_bytes(), "leaf").unwrap();
             assert_eq!(leaf.not_before.to_string(), "2026-11-22T18:35:00Z");

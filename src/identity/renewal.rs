@@ -1,5 +1,6 @@
-//! Certificates that change in a release's life: a source offers others of the same authority, or values ask for names that a certificate
-//! is not valid for yet. Another authority is another organization to every channel, and is refused.
+//! Certificates that change in a release's life: a source offers others of the same authority, or
+//! values ask for names that a certificate is not valid for yet. Another authority is another
+//! organization to every channel, and is refused.
 
 use super::certificate::{Certificate, chain_from_pem, key_from_pem};
 use super::generate::{kept_authority, sign_tls};
@@ -24,16 +25,23 @@ pub struct Renewal {
 
 /// Certificates of orderers that differ from those that channels know, as far as these are known.
 pub fn of_orderers(before: &BTreeMap<String, Pin>, after: &BTreeMap<String, Pin>) -> Vec<Renewal> {
-    let changed = after.iter().filter_map(|(secret, pin)| Some((secret, before.get(secret)?, pin)));
+    let changed = after
+        .iter()
+        .filter_map(|(secret, pin)| Some((secret, before.get(secret)?, pin)));
     let changed = changed.filter(|(_, before, after)| before.certificate != after.certificate);
     let renewal = |(secret, before, after): (&String, &Pin, &Pin)| {
         let (node, kind) = secret.rsplit_once('-')?;
-        Some(Renewal { node: node.to_owned(), is_tls: kind == "tls", same_key: before.key == after.key })
+        Some(Renewal {
+            node: node.to_owned(),
+            is_tls: kind == "tls",
+            same_key: before.key == after.key,
+        })
     };
     changed.filter_map(renewal).collect()
 }
 
-/// The key of an authority's Secret, if it still fits the authority's certificate: a source may have a new certificate and no key.
+/// The key of an authority's Secret, if it still fits the authority's certificate: a source may
+/// have a new certificate and no key.
 pub fn kept_key(secret: &Value, certificate: &str) -> Option<String> {
     let pem = entry(secret, "key.pem")?;
     let certificate = Certificate::from_pem(certificate.as_bytes(), "the authority").ok()?;
@@ -41,7 +49,8 @@ pub fn kept_key(secret: &Value, certificate: &str) -> Option<String> {
     fits.then(|| String::from_utf8(pem).ok())?
 }
 
-/// Sorts what a source offers: new Secrets, Secrets with other certificates of the same authority, and those that are as they were.
+/// Sorts what a source offers: new Secrets, Secrets with other certificates of the same authority,
+/// and those that are as they were.
 ///
 /// # Errors
 ///
@@ -66,7 +75,9 @@ pub fn renew(
         if !is_own(organization, before) {
             foreign.push(place.note("was not made by this release, and has other certificates"));
         } else if !is_of_same_authority(before, &secret) {
-            others.push(place.note("its certificate is of another authority than the crypto-config's"));
+            others.push(
+                place.note("its certificate is of another authority than the crypto-config's"),
+            );
         } else {
             if let (Some(old), Some(new)) = (leaf(before), leaf(&secret.body))
                 && new.not_after < old.not_after
@@ -81,8 +92,11 @@ pub fn renew(
             plan.renew.push(secret);
         }
     }
-    let refused = Error::refused(format!("the identities of {:?} are not those of the crypto-config", organization.domain))
-        .now("nothing was made; the identities that exist are as they were");
+    let refused = Error::refused(format!(
+        "the identities of {:?} are not those of the crypto-config",
+        organization.domain
+    ))
+    .now("nothing was made; the identities that exist are as they were");
     if !others.is_empty() {
         return Err(refused
             .at_all(others.into_iter().chain(foreign))
@@ -99,7 +113,8 @@ pub fn renew(
     Ok(())
 }
 
-/// Reissues TLS certificates that lack a name that is wanted now, for the same keys, by the authority in its Secret (or by `signer`).
+/// Reissues TLS certificates that lack a name that is wanted now, for the same keys, by the
+/// authority in its Secret (or by `signer`).
 ///
 /// # Errors
 ///
@@ -115,13 +130,30 @@ pub fn with_new_names(
     let secret_name = format!("{}-tlsca", organization.release);
     let mut lacking = Vec::new();
     for wanted in present {
-        let Content::Tls(member @ (Member::Node(node) | Member::CaServer(node))) = &wanted.content else { continue };
-        let Some(secret) = existing.get(&wanted.name) else { continue };
-        let Some(certificate) = leaf(secret) else { continue };
-        // A certificate made elsewhere has the names that its maker chose; it must be valid for those by which others call the node.
-        let made_here = secret["metadata"]["annotations"][SOURCE] == "generate" || matches!(member, Member::CaServer(_));
-        let hosts = if made_here && is_own(organization, secret) { &node.hosts } else { &node.advertised };
-        let absent: Vec<_> = hosts.iter().filter(|host| !certificate.bears(host)).cloned().collect();
+        let Content::Tls(member @ (Member::Node(node) | Member::CaServer(node))) = &wanted.content
+        else {
+            continue;
+        };
+        let Some(secret) = existing.get(&wanted.name) else {
+            continue;
+        };
+        let Some(certificate) = leaf(secret) else {
+            continue;
+        };
+        // A certificate made elsewhere has the names that its maker chose; it must be valid for
+        // those by which others call the node.
+        let made_here = secret["metadata"]["annotations"][SOURCE] == "generate"
+            || matches!(member, Member::CaServer(_));
+        let hosts = if made_here && is_own(organization, secret) {
+            &node.hosts
+        } else {
+            &node.advertised
+        };
+        let absent: Vec<_> = hosts
+            .iter()
+            .filter(|host| !certificate.bears(host))
+            .cloned()
+            .collect();
         if !absent.is_empty() {
             lacking.push((wanted, member, node, secret, absent));
         }
@@ -131,11 +163,14 @@ pub fn with_new_names(
     }
     let authority = match signer {
         Some(pair) => Authority::from_pair(pair, &format!("tlsca.{}", organization.domain)).ok(),
-        None => existing.get(&secret_name).and_then(|body| kept_authority(organization, &secret_name, body, now).ok()),
+        None => existing
+            .get(&secret_name)
+            .and_then(|body| kept_authority(organization, &secret_name, body, now).ok()),
     };
     let signs = |secret: &Value| {
         let authority = authority.as_ref()?;
-        let own = Certificate::from_pem(authority.pair.certificate.as_bytes(), "the authority").ok()?;
+        let own =
+            Certificate::from_pem(authority.pair.certificate.as_bytes(), "the authority").ok()?;
         (is_own(organization, secret) && leaf(secret)?.is_signed_by(&own)).then_some(authority)
     };
     let mut refused = Vec::new();
@@ -143,19 +178,36 @@ pub fn with_new_names(
         let key = entry(secret, "tls.key").and_then(|key| String::from_utf8(key).ok());
         let (Some(authority), Some(key)) = (signs(secret), key) else {
             let place = Place::new(format!("Secret {}/{}", organization.namespace, wanted.name));
-            refused.push((place.note(format!("is not valid for {}", absent.join(", "))), node));
+            refused.push((
+                place.note(format!("is not valid for {}", absent.join(", "))),
+                node,
+            ));
             continue;
         };
-        let source = if secret["metadata"]["annotations"][SOURCE] == "generate" { "generate" } else { "cryptogen" };
+        let source = if secret["metadata"]["annotations"][SOURCE] == "generate" {
+            "generate"
+        } else {
+            "cryptogen"
+        };
         let tls = sign_tls(authority, member, &organization.domain, Some(&key), now)?;
-        let mut renewed = Maker { organization, source }.tls(&wanted.name, &tls)?;
+        let mut renewed = Maker {
+            organization,
+            source,
+        }
+        .tls(&wanted.name, &tls)?;
         bind(&mut renewed, secret);
         plan.renew.push(renewed);
     }
     if refused.is_empty() {
         return Ok(());
     }
-    let each = refused.iter().map(|(_, node)| format!("{} with the names {}", node.name, node.advertised.join(", ")));
+    let each = refused.iter().map(|(_, node)| {
+        format!(
+            "{} with the names {}",
+            node.name,
+            node.advertised.join(", ")
+        )
+    });
     let each = each.collect::<Vec<_>>().join("; ");
     Err(Error::refused(format!("TLS certificates of {:?} lack names that the values ask for", organization.domain))
         .at_all(refused.iter().map(|(place, _)| place.clone()))
@@ -171,29 +223,48 @@ pub fn with_new_names(
 
 /// The certificate of a Secret's own, whatever kind of identity it is.
 fn leaf(secret: &Value) -> Option<Certificate> {
-    let pem = ["cert.pem", "tls.crt", "ca.crt"].iter().find_map(|key| entry(secret, key))?;
+    let pem = ["cert.pem", "tls.crt", "ca.crt"]
+        .iter()
+        .find_map(|key| entry(secret, key))?;
     Certificate::from_pem(&pem, "the certificate").ok()
 }
 
-/// Whether what is offered leads to an authority that the Secret trusts already; an authority itself keeps name and key.
+/// Whether what is offered leads to an authority that the Secret trusts already; an authority
+/// itself keeps name and key.
 fn is_of_same_authority(before: &Value, offered: &Object) -> bool {
-    let (Some(old), Some(new)) = (leaf(before), leaf(&offered.body)) else { return false };
-    let is_admin_ca = |secret: &Value| secret["data"].get("tls.crt").is_none() && secret["data"].get("ca.crt").is_some();
+    let (Some(old), Some(new)) = (leaf(before), leaf(&offered.body)) else {
+        return false;
+    };
+    let is_admin_ca = |secret: &Value| {
+        secret["data"].get("tls.crt").is_none() && secret["data"].get("ca.crt").is_some()
+    };
     if is_authority(offered) || is_admin_ca(&offered.body) {
         return old.is_same_authority(&new);
     }
     let every = |secret: &Value, stems: &[&str]| -> Vec<Certificate> {
-        let entries = stems.iter().flat_map(|stem| entries_of(secret, stem)).chain(["ca.crt".to_owned(), "tls.crt".to_owned()]);
-        entries.filter_map(|key| chain_from_pem(&entry(secret, &key)?, "").ok()).flatten().collect()
+        let entries = stems
+            .iter()
+            .flat_map(|stem| entries_of(secret, stem))
+            .chain(["ca.crt".to_owned(), "tls.crt".to_owned()]);
+        entries
+            .filter_map(|key| chain_from_pem(&entry(secret, &key)?, "").ok())
+            .flatten()
+            .collect()
     };
     let trusted = every(before, &["cacert"]);
-    let trusted: Vec<_> = trusted.into_iter().filter(|certificate| *certificate != old).collect();
+    let trusted: Vec<_> = trusted
+        .into_iter()
+        .filter(|certificate| *certificate != old)
+        .collect();
     let between = every(&offered.body, &["intermediatecert", "cacert"]);
     let mut reached = vec![&new];
     let mut next = 0;
     while let Some(current) = reached.get(next).copied() {
         next += 1;
-        if trusted.iter().any(|authority| current.is_signed_by(authority)) {
+        if trusted
+            .iter()
+            .any(|authority| current.is_signed_by(authority))
+        {
             return true;
         }
         for authority in &between {

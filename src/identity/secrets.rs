@@ -86,36 +86,70 @@ pub fn wanted(organization: &Organization) -> Vec<Wanted> {
     organization.custody.narrow(all(organization))
 }
 
-/// Every Secret of the organization in the order of creation: authorities first, so that whatever they signed can be added to later.
+/// Every Secret of the organization in the order of creation: authorities first, so that whatever
+/// they signed can be added to later.
 pub fn all(organization: &Organization) -> Vec<Wanted> {
     let release = &organization.release;
     let mut all = vec![
-        Wanted { name: format!("{release}-ca"), content: Content::Ca },
-        Wanted { name: format!("{release}-tlsca"), content: Content::TlsCa },
+        Wanted {
+            name: format!("{release}-ca"),
+            content: Content::Ca,
+        },
+        Wanted {
+            name: format!("{release}-tlsca"),
+            content: Content::TlsCa,
+        },
     ];
     for node in &organization.nodes {
-        all.push(Wanted { name: format!("{}-msp", node.name), content: Content::Msp(Member::Node(node.clone())) });
-        all.push(Wanted { name: format!("{}-tls", node.name), content: Content::Tls(Member::Node(node.clone())) });
+        all.push(Wanted {
+            name: format!("{}-msp", node.name),
+            content: Content::Msp(Member::Node(node.clone())),
+        });
+        all.push(Wanted {
+            name: format!("{}-tls", node.name),
+            content: Content::Tls(Member::Node(node.clone())),
+        });
     }
-    all.push(Wanted { name: format!("{release}-admin-msp"), content: Content::Msp(Member::Admin) });
-    all.push(Wanted { name: format!("{release}-admin-tls"), content: Content::Tls(Member::Admin) });
+    all.push(Wanted {
+        name: format!("{release}-admin-msp"),
+        content: Content::Msp(Member::Admin),
+    });
+    all.push(Wanted {
+        name: format!("{release}-admin-tls"),
+        content: Content::Tls(Member::Admin),
+    });
     if organization.role == NodeRole::Orderer {
-        all.push(Wanted { name: format!("{release}-admin-clientca"), content: Content::AdminClientCa });
+        all.push(Wanted {
+            name: format!("{release}-admin-clientca"),
+            content: Content::AdminClientCa,
+        });
     }
     if let Some(server) = &organization.ca_server {
-        all.push(Wanted { name: format!("{}-tls", server.name), content: Content::Tls(Member::CaServer(server.clone())) });
+        all.push(Wanted {
+            name: format!("{}-tls", server.name),
+            content: Content::Tls(Member::CaServer(server.clone())),
+        });
     }
     for (name, user) in &organization.credentials {
-        all.push(Wanted { name: name.clone(), content: Content::Credentials { user: user.clone() } });
+        all.push(Wanted {
+            name: name.clone(),
+            content: Content::Credentials { user: user.clone() },
+        });
     }
     all
 }
 
-/// The MSP's `config.yaml` that cryptogen writes with `EnableNodeOUs` (`internal/cryptogen/msp/msp.go`, `exportConfig`). The file
-/// it names is where nodes mount `cacert.pem`.
+/// The MSP's `config.yaml` that cryptogen writes with `EnableNodeOUs`
+/// (`internal/cryptogen/msp/msp.go`, `exportConfig`). The file it names is where nodes mount
+/// `cacert.pem`.
 pub fn node_ous(domain: &str) -> String {
     let mut text = String::from("NodeOUs:\n  Enable: true\n");
-    for (role, unit) in [("Client", "client"), ("Peer", "peer"), ("Admin", "admin"), ("Orderer", "orderer")] {
+    for (role, unit) in [
+        ("Client", "client"),
+        ("Peer", "peer"),
+        ("Admin", "admin"),
+        ("Orderer", "orderer"),
+    ] {
         text.push_str(&format!(
             "  {role}OUIdentifier:\n    Certificate: {}\n    OrganizationalUnitIdentifier: {unit}\n",
             ca_file(domain)
@@ -124,13 +158,15 @@ pub fn node_ous(domain: &str) -> String {
     text
 }
 
-/// The path below an MSP folder where the authority's certificate lies, in cryptogen's trees and in our mounts.
+/// The path below an MSP folder where the authority's certificate lies, in cryptogen's trees and in
+/// our mounts.
 pub fn ca_file(domain: &str) -> String {
     format!("cacerts/ca.{domain}-cert.pem")
 }
 
-/// What an MSP's Secret may hold, and where the chart mounts it. Fabric reads one certificate a file, so further ones of a kind have
-/// entries and files of their own: `cacert2.pem` is `cacerts/cacert2.pem`.
+/// What an MSP's Secret may hold, and where the chart mounts it. Fabric reads one certificate a
+/// file, so further ones of a kind have entries and files of their own: `cacert2.pem` is
+/// `cacerts/cacert2.pem`.
 const FOLDERS: [(&str, &str, bool); 6] = [
     ("cacert", "cacerts", true),
     ("tlscacert", "tlscacerts", true),
@@ -142,23 +178,35 @@ const FOLDERS: [(&str, &str, bool); 6] = [
 
 /// The entry of the nth file of a kind, counted from 0.
 fn entry_name(stem: &str, index: usize) -> String {
-    if index == 0 { format!("{stem}.pem") } else { format!("{stem}{}.pem", index + 1) }
+    if index == 0 {
+        format!("{stem}.pem")
+    } else {
+        format!("{stem}{}.pem", index + 1)
+    }
 }
 
-/// Where an entry of an MSP's Secret is mounted beside those that the chart names itself. `None` for those, and for what no MSP has.
+/// Where an entry of an MSP's Secret is mounted beside those that the chart names itself. `None`
+/// for those, and for what no MSP has.
 fn further_path(entry: &str) -> Option<String> {
     let name = entry.strip_suffix(".pem")?;
     let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
     let number = &name[stem.len()..];
     let (_, folder, chart_names_first) = FOLDERS.iter().find(|(known, ..)| *known == stem)?;
-    let counts = if number.is_empty() { !chart_names_first } else { number.parse().is_ok_and(|number: u16| number >= 2) };
+    let counts = if number.is_empty() {
+        !chart_names_first
+    } else {
+        number.parse().is_ok_and(|number: u16| number >= 2)
+    };
     counts.then(|| format!("{folder}/{entry}"))
 }
 
 /// Every entry that an MSP's Secret has of a kind, the first first.
 pub fn entries_of(secret: &Value, stem: &str) -> Vec<String> {
     let data = secret["data"].as_object();
-    let named = |index: &usize| Some(entry_name(stem, *index)).filter(|name| data.is_some_and(|data| data.contains_key(name)));
+    let named = |index: &usize| {
+        Some(entry_name(stem, *index))
+            .filter(|name| data.is_some_and(|data| data.contains_key(name)))
+    };
     let mut found: Vec<String> = named(&0).into_iter().collect();
     found.extend((1..data.map_or(0, |data| data.len() + 2)).filter_map(|index| named(&index)));
     found
@@ -175,17 +223,32 @@ pub fn mounted_path(entry: &str, domain: &str) -> String {
 
 /// Entry and path of everything in MSP Secrets that the chart does not mount by itself.
 pub fn further_items<'a>(secrets: impl Iterator<Item = &'a Value>) -> BTreeMap<String, String> {
-    let entries = secrets.filter_map(|secret| secret["data"].as_object()).flat_map(|data| data.keys());
-    entries.filter_map(|entry| Some((entry.clone(), further_path(entry)?))).collect()
+    let entries = secrets
+        .filter_map(|secret| secret["data"].as_object())
+        .flat_map(|data| data.keys());
+    entries
+        .filter_map(|entry| Some((entry.clone(), further_path(entry)?)))
+        .collect()
 }
 
 fn msp_entries(msp: &Msp, domain: &str) -> Vec<(String, String)> {
     let mut order: Vec<usize> = (0..msp.roots.len()).collect();
     order.sort_by_key(|index| *index != msp.signer);
-    let roots: Vec<String> = order.iter().map(|index| msp.roots[*index].clone()).collect();
-    let mut data = vec![("cert.pem".to_owned(), msp.pair.certificate.clone()), ("key.pem".to_owned(), msp.pair.key.clone())];
+    let roots: Vec<String> = order
+        .iter()
+        .map(|index| msp.roots[*index].clone())
+        .collect();
+    let mut data = vec![
+        ("cert.pem".to_owned(), msp.pair.certificate.clone()),
+        ("key.pem".to_owned(), msp.pair.key.clone()),
+    ];
     let mut add = |stem: &str, files: &[String]| {
-        data.extend(files.iter().enumerate().map(|(index, pem)| (entry_name(stem, index), pem.clone())));
+        data.extend(
+            files
+                .iter()
+                .enumerate()
+                .map(|(index, pem)| (entry_name(stem, index), pem.clone())),
+        );
     };
     add("cacert", &roots);
     add("tlscacert", &msp.tls_roots);
@@ -202,14 +265,21 @@ fn msp_entries(msp: &Msp, domain: &str) -> Vec<(String, String)> {
             };
             Some(mounted_path(&entry, domain))
         };
-        let line = |line: &str| match line.trim_start().strip_prefix("Certificate:").map(|named| named.trim()) {
+        let line = |line: &str| match line
+            .trim_start()
+            .strip_prefix("Certificate:")
+            .map(|named| named.trim())
+        {
             Some(named) => match path_of(named.trim_matches(['"', '\''])) {
                 Some(path) => line.replace(named, &path),
                 None => line.to_owned(),
             },
             None => line.to_owned(),
         };
-        data.push(("config.yaml".to_owned(), text.split_inclusive('\n').map(line).collect()));
+        data.push((
+            "config.yaml".to_owned(),
+            text.split_inclusive('\n').map(line).collect(),
+        ));
     }
     data
 }
@@ -230,36 +300,69 @@ impl Maker<'_> {
 
     pub fn msp(&self, name: &str, msp: &Msp) -> Result<Object> {
         let data = msp_entries(msp, &self.organization.domain);
-        let data: Vec<_> = data.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        let data: Vec<_> = data
+            .iter()
+            .map(|(key, text)| (key.as_str(), text.as_str()))
+            .collect();
         self.secret(name, "Opaque", &data, Some(&msp.pair.certificate))
     }
 
     pub fn tls(&self, name: &str, tls: &Tls) -> Result<Object> {
-        let data = [("tls.crt", tls.pair.certificate.as_str()), ("tls.key", &tls.pair.key), ("ca.crt", &tls.ca)];
-        self.secret(name, "kubernetes.io/tls", &data, Some(&tls.pair.certificate))
+        let data = [
+            ("tls.crt", tls.pair.certificate.as_str()),
+            ("tls.key", &tls.pair.key),
+            ("ca.crt", &tls.ca),
+        ];
+        self.secret(
+            name,
+            "kubernetes.io/tls",
+            &data,
+            Some(&tls.pair.certificate),
+        )
     }
 
     pub fn admin_client_ca(&self, name: &str, tls_ca: &str) -> Result<Object> {
         self.secret(name, "Opaque", &[("ca.crt", tls_ca)], Some(tls_ca))
     }
 
-    /// A random password of 128 bits, in hexadecimal: it needs no quoting in a URL, an argument or an ini file.
+    /// A random password of 128 bits, in hexadecimal: it needs no quoting in a URL, an argument or
+    /// an ini file.
     pub fn credentials(&self, name: &str, user: &str) -> Result<Object> {
         let password = hex(&random::<16>()?);
-        self.secret(name, "kubernetes.io/basic-auth", &[("username", user), ("password", &password)], None)
+        self.secret(
+            name,
+            "kubernetes.io/basic-auth",
+            &[("username", user), ("password", &password)],
+            None,
+        )
     }
 
-    fn secret(&self, name: &str, kind: &str, data: &[(&str, &str)], certificate: Option<&str>) -> Result<Object> {
+    fn secret(
+        &self,
+        name: &str,
+        kind: &str,
+        data: &[(&str, &str)],
+        certificate: Option<&str>,
+    ) -> Result<Object> {
         let mut annotations = Map::new();
         if let Some(certificate) = certificate {
-            let certificate = Certificate::from_pem(certificate.as_bytes(), &format!("the certificate of Secret {name}"))?;
+            let certificate = Certificate::from_pem(
+                certificate.as_bytes(),
+                &format!("the certificate of Secret {name}"),
+            )?;
             annotations.insert(SOURCE.to_owned(), self.source.into());
             annotations.insert(FINGERPRINT.to_owned(), certificate.fingerprint().into());
-            annotations.insert(NOT_AFTER.to_owned(), certificate.not_after.to_string().into());
+            annotations.insert(
+                NOT_AFTER.to_owned(),
+                certificate.not_after.to_string().into(),
+            );
         } else {
             annotations.insert(SOURCE.to_owned(), "generate".into());
         }
-        let data: Map<String, Value> = data.iter().map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into())).collect();
+        let data: Map<String, Value> = data
+            .iter()
+            .map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into()))
+            .collect();
         let body = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -272,8 +375,14 @@ impl Maker<'_> {
             "type": kind,
             "data": data,
         });
-        Object::from_body(body, Template { template: "identity".to_owned(), line: 0 })
-            .ok_or_else(|| Error::internal(format!("Secret {name} has no name or kind")))
+        Object::from_body(
+            body,
+            Template {
+                template: "identity".to_owned(),
+                line: 0,
+            },
+        )
+        .ok_or_else(|| Error::internal(format!("Secret {name} has no name or kind")))
     }
 }
 
@@ -296,5 +405,7 @@ pub fn certificate_key(content: &Content) -> Option<&'static str> {
 
 /// One entry of a Secret as the API server gave it.
 pub fn entry(secret: &Value, key: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(secret.get("data")?.get(key)?.as_str()?).ok()
+    STANDARD
+        .decode(secret.get("data")?.get(key)?.as_str()?)
+        .ok()
 }

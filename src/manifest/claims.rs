@@ -8,8 +8,8 @@ use serde_json::Value;
 pub struct Set {
     pub key: ObjectKey,
     pub templates: Vec<Template>,
-    /// The labels of its selector. The controller gives them to its pods and claims (`getPersistentVolumeClaims` in
-    /// `pkg/controller/statefulset/stateful_set_utils.go`).
+    /// The labels of its selector. The controller gives them to its pods and claims
+    /// (`getPersistentVolumeClaims` in `pkg/controller/statefulset/stateful_set_utils.go`).
     labels: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -18,9 +18,17 @@ impl Set {
     pub fn of(key: &ObjectKey, body: &Value) -> Option<Set> {
         let is_set = key.kind == "StatefulSet" && key.group == "apps";
         is_set.then(|| {
-            let labels = body["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
-            let labels = labels.filter_map(|(name, value)| Some((name.as_str().into(), value.as_str()?.into())));
-            Set { key: key.clone(), templates: Template::all(body), labels: labels.collect() }
+            let labels = body["spec"]["selector"]["matchLabels"]
+                .as_object()
+                .into_iter()
+                .flatten();
+            let labels = labels
+                .filter_map(|(name, value)| Some((name.as_str().into(), value.as_str()?.into())));
+            Set {
+                key: key.clone(),
+                templates: Template::all(body),
+                labels: labels.collect(),
+            }
         })
     }
 
@@ -30,13 +38,19 @@ impl Set {
 
     /// Whether a claim has the name of one that the controller makes for this set.
     pub fn names(&self, claim: &Value) -> bool {
-        self.templates.iter().any(|template| template.made(&self.key.name, name(claim)))
+        self.templates
+            .iter()
+            .any(|template| template.made(&self.key.name, name(claim)))
     }
 
     /// Whether a claim or pod has the labels that the controller gives to this set's.
     pub fn selects(&self, body: &Value) -> bool {
         let labels = &body["metadata"]["labels"];
-        !self.labels.is_empty() && self.labels.iter().all(|(name, value)| labels[&**name] == **value)
+        !self.labels.is_empty()
+            && self
+                .labels
+                .iter()
+                .all(|(name, value)| labels[&**name] == **value)
     }
 }
 
@@ -46,7 +60,8 @@ pub struct Template {
     pub name: String,
     /// The storage that its claims request.
     size: Option<Box<str>>,
-    /// The spec of its claims, as JSON: a tree takes ten times as much memory, and hardly any is looked at.
+    /// The spec of its claims, as JSON: a tree takes ten times as much memory, and hardly any is
+    /// looked at.
     spec: Box<str>,
 }
 
@@ -54,12 +69,25 @@ impl Template {
     /// The claim templates of a StatefulSet.
     pub fn all(body: &Value) -> Vec<Template> {
         let templates = body["spec"]["volumeClaimTemplates"].as_array();
-        let template = |template: &Value| Some(Template::new(template["metadata"]["name"].as_str()?, &template["spec"]));
-        templates.into_iter().flatten().filter_map(template).collect()
+        let template = |template: &Value| {
+            Some(Template::new(
+                template["metadata"]["name"].as_str()?,
+                &template["spec"],
+            ))
+        };
+        templates
+            .into_iter()
+            .flatten()
+            .filter_map(template)
+            .collect()
     }
 
     pub fn new(name: &str, spec: &Value) -> Template {
-        Template { name: name.to_owned(), size: size(spec).map(Box::from), spec: spec.to_string().into() }
+        Template {
+            name: name.to_owned(),
+            size: size(spec).map(Box::from),
+            spec: spec.to_string().into(),
+        }
     }
 
     pub fn size(&self) -> Option<&str> {
@@ -71,7 +99,8 @@ impl Template {
         serde_json::from_str(&self.spec).expect("it was written by this program")
     }
 
-    /// Whether the controller made a claim of this name from this template of the StatefulSet `set`.
+    /// Whether the controller made a claim of this name from this template of the StatefulSet
+    /// `set`.
     pub fn made(&self, set: &str, claim: &str) -> bool {
         is_made(&self.name, set, claim)
     }
@@ -79,8 +108,13 @@ impl Template {
 
 /// [`Template::made`] by the template's name.
 pub fn is_made(template: &str, set: &str, claim: &str) -> bool {
-    let ordinal = claim.strip_prefix(template).and_then(|rest| rest.strip_prefix('-'));
-    ordinal.and_then(|rest| rest.strip_prefix(set)).and_then(|rest| rest.strip_prefix('-')).is_some_and(is_ordinal)
+    let ordinal = claim
+        .strip_prefix(template)
+        .and_then(|rest| rest.strip_prefix('-'));
+    ordinal
+        .and_then(|rest| rest.strip_prefix(set))
+        .and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(is_ordinal)
 }
 
 /// The storage that the spec of a claim requests.
@@ -95,7 +129,9 @@ pub fn name(body: &Value) -> &str {
 
 /// Whether `pod` is the name of a pod of the StatefulSet `set`.
 pub fn is_pod_of(set: &str, pod: &str) -> bool {
-    pod.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(is_ordinal)
+    pod.strip_prefix(set)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(is_ordinal)
 }
 
 fn is_ordinal(text: &str) -> bool {

@@ -1,5 +1,5 @@
-//! An event of the cluster → why an object is not ready, where the object's own status does not say it: pods that are not made, volumes that
-//! are not there, images that cannot be pulled.
+//! An event of the cluster → why an object is not ready, where the object's own status does not say
+//! it: pods that are not made, volumes that are not there, images that cannot be pulled.
 //!
 //! Kubernetes says in words alone why it refuses a pod, so these words are what is looked for here.
 
@@ -8,8 +8,9 @@ use super::readiness::text;
 use super::trouble::{Cause, Severity, Trouble, image_cause, registry_words};
 use serde_json::Value;
 
-/// Which events are worth reading, as a field selector: not those of every pod that starts well, nor those whose message a pod's status has
-/// too. It does not go by type: that no volume fits a claim is a normal event (`FailedBinding`).
+/// Which events are worth reading, as a field selector: not those of every pod that starts well,
+/// nor those whose message a pod's status has too. It does not go by type: that no volume fits a
+/// claim is a normal event (`FailedBinding`).
 pub const FIELDS: &str = "reason!=Scheduled,reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Killing,\
     reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet,reason!=BackOff,reason!=Unhealthy,\
     reason!=FailedScheduling,reason!=SuccessfulAttachVolume,reason!=WaitForFirstConsumer,reason!=WaitForPodScheduled,\
@@ -23,7 +24,8 @@ pub struct Warning {
     pub uid: Box<str>,
     /// When it was seen last, in whole seconds (RFC 3339, in UTC).
     pub at: Box<str>,
-    /// Whether it says that a pod could not be made, so that it says nothing once all pods are there.
+    /// Whether it says that a pod could not be made, so that it says nothing once all pods are
+    /// there.
     pub is_about_missing_pod: bool,
     pub trouble: Trouble,
 }
@@ -38,7 +40,10 @@ impl Warning {
         let namespace = Some(text(about, "/namespace")).filter(|namespace| !namespace.is_empty());
         Some(Warning {
             about: ObjectKey {
-                group: api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
+                group: api_version
+                    .split_once('/')
+                    .map_or("", |(group, _)| group)
+                    .to_owned(),
                 kind: kind.to_owned(),
                 namespace: namespace.map(str::to_owned),
                 name: text(about, "/name").to_owned(),
@@ -50,34 +55,67 @@ impl Warning {
         })
     }
 
-    /// The pods that may be waiting for the claim that it is about: a StatefulSet names its claims `TEMPLATE-POD`.
+    /// The pods that may be waiting for the claim that it is about: a StatefulSet names its claims
+    /// `TEMPLATE-POD`.
     pub fn waiting_pods(&self) -> impl Iterator<Item = ObjectKey> {
         let ends_in_number = |name: &str| {
             name.rsplit_once('-').is_some_and(|(set, number)| {
-                !set.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+                !set.is_empty()
+                    && !number.is_empty()
+                    && number.bytes().all(|byte| byte.is_ascii_digit())
             })
         };
-        let claim = if self.about.kind == "PersistentVolumeClaim" { self.about.name.as_str() } else { "" };
-        let pods = claim.match_indices('-').map(|(at, _)| &claim[at + 1..]).filter(move |pod| ends_in_number(pod));
-        pods.map(|pod| ObjectKey { kind: "Pod".to_owned(), name: pod.to_owned(), ..self.about.clone() })
+        let claim = if self.about.kind == "PersistentVolumeClaim" {
+            self.about.name.as_str()
+        } else {
+            ""
+        };
+        let pods = claim
+            .match_indices('-')
+            .map(|(at, _)| &claim[at + 1..])
+            .filter(move |pod| ends_in_number(pod));
+        pods.map(|pod| ObjectKey {
+            kind: "Pod".to_owned(),
+            name: pod.to_owned(),
+            ..self.about.clone()
+        })
     }
 }
 
 /// In whole seconds: some writers of events count smaller parts, the times of objects do not.
 fn last_seen(event: &Value) -> String {
-    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/firstTimestamp"];
-    let time = times.into_iter().map(|pointer| text(event, pointer)).find(|time| !time.is_empty()).unwrap_or_default();
-    time.get(..19).map(|time| format!("{time}Z")).unwrap_or_default()
+    let times = [
+        "/series/lastObservedTime",
+        "/lastTimestamp",
+        "/eventTime",
+        "/firstTimestamp",
+    ];
+    let time = times
+        .into_iter()
+        .map(|pointer| text(event, pointer))
+        .find(|time| !time.is_empty())
+        .unwrap_or_default();
+    time.get(..19)
+        .map(|time| format!("{time}Z"))
+        .unwrap_or_default()
 }
 
 fn trouble(kind: &str, reason: &str, message: &str) -> Option<Trouble> {
     let passing = |cause| Trouble::new(Severity::Passing, cause, message.to_owned());
     match (kind, reason) {
         ("Pod", "Failed") => {
-            // Each failed pull has two events: one with the error, and one that says no more than `Error: ErrImagePull`.
-            let said = message.strip_prefix("Failed to pull image ")?.split_once(": ")?.1;
+            // Each failed pull has two events: one with the error, and one that says no more than
+            // `Error: ErrImagePull`.
+            let said = message
+                .strip_prefix("Failed to pull image ")?
+                .split_once(": ")?
+                .1;
             let said = registry_words(said)?;
-            Some(Trouble::new(Severity::Lasting, image_cause(said), said.to_owned()))
+            Some(Trouble::new(
+                Severity::Lasting,
+                image_cause(said),
+                said.to_owned(),
+            ))
         }
         (
             "Pod",
@@ -89,21 +127,33 @@ fn trouble(kind: &str, reason: &str, message: &str) -> Option<Trouble> {
             | "NetworkNotReady",
         ) => Some(passing(Cause::Other)),
         ("PersistentVolumeClaim", "ProvisioningFailed") => {
-            // A class that is not there (`storageclass.storage.k8s.io "x" not found`) is not made by a provisioner.
+            // A class that is not there (`storageclass.storage.k8s.io "x" not found`) is not made
+            // by a provisioner.
             let absent = message.contains("storageclass") && message.contains("not found");
-            let severity = if absent { Severity::Refused } else { Severity::Passing };
+            let severity = if absent {
+                Severity::Refused
+            } else {
+                Severity::Passing
+            };
             Some(Trouble::new(severity, Cause::Rule, message.to_owned()))
         }
-        ("PersistentVolumeClaim", "FailedBinding" | "VolumeResizeFailed") => Some(passing(Cause::Other)),
-        ("StatefulSet" | "DaemonSet" | "Job" | "ReplicaSet", "FailedCreate" | "FailedUpdate") => Some(refusal(message)),
+        ("PersistentVolumeClaim", "FailedBinding" | "VolumeResizeFailed") => {
+            Some(passing(Cause::Other))
+        }
+        ("StatefulSet" | "DaemonSet" | "Job" | "ReplicaSet", "FailedCreate" | "FailedUpdate") => {
+            Some(refusal(message))
+        }
         _ => None,
     }
 }
 
-/// Why a pod, or a claim of it, is not made, in the words of the API server and its admission plugins.
+/// Why a pod, or a claim of it, is not made, in the words of the API server and its admission
+/// plugins.
 pub(super) fn refusal(message: &str) -> Trouble {
     // What was tried stands before it: `create Pod peer0-0 in StatefulSet peer0 failed error: ...`.
-    let message = message.split_once(" failed error: ").map_or(message, |(_, why)| why);
+    let message = message
+        .split_once(" failed error: ")
+        .map_or(message, |(_, why)| why);
     let has = |words: &str| message.contains(words);
     let (severity, cause) = match () {
         // Quota comes back when other pods end.
@@ -113,8 +163,12 @@ pub(super) fn refusal(message: &str) -> Trouble {
         // The account may be made by whatever makes the namespace.
         () if has("serviceaccount") && has("not found") => (Severity::Lasting, Cause::Rule),
         // A webhook that cannot be reached may be starting.
-        () if has("failed calling webhook") || has("being terminated") => (Severity::Passing, Cause::Rule),
-        () if has("denied the request") || has("denied request") => (Severity::Refused, Cause::Rule),
+        () if has("failed calling webhook") || has("being terminated") => {
+            (Severity::Passing, Cause::Rule)
+        }
+        () if has("denied the request") || has("denied request") => {
+            (Severity::Refused, Cause::Rule)
+        }
         // PriorityClass, LimitRange, security context constraints, validation.
         () if has("forbidden") || has("is invalid") => (Severity::Refused, Cause::Rule),
         () => (Severity::Passing, Cause::Other),
@@ -128,7 +182,11 @@ mod tests {
     use serde_json::json;
 
     fn event(kind: &str, name: &str, reason: &str, message: &str) -> Value {
-        let api_version = if matches!(kind, "Pod" | "PersistentVolumeClaim") { "v1" } else { "apps/v1" };
+        let api_version = if matches!(kind, "Pod" | "PersistentVolumeClaim") {
+            "v1"
+        } else {
+            "apps/v1"
+        };
         json!({
             "involvedObject": {"apiVersion": api_version, "kind": kind, "namespace": "org1", "name": name, "uid": "u"},
             "reason": reason, "message": message, "lastTimestamp": "2026-11-30T10:00:00Z",
@@ -140,46 +198,109 @@ mod tests {
         use Severity::{Lasting, Passing, Refused};
         let pod = r#"create Pod peer0-0 in StatefulSet peer0 failed error: pods "peer0-0" is forbidden: "#;
         for (reason, expected) in [
-            ("exceeded quota: pods, requested: pods=1, used: pods=5, limited: pods=5", (Passing, Cause::Quota)),
-            ("failed quota: cpu: must specify requests.cpu for: peer", (Refused, Cause::Quota)),
-            (r#"violates PodSecurity "restricted:latest": runAsNonRoot != true"#, (Refused, Cause::PodSecurity)),
-            ("no PriorityClass with name nosuch was found", (Refused, Cause::Rule)),
-            ("maximum cpu usage per Container is 100m, but limit is 2", (Refused, Cause::Rule)),
-            (r#"error looking up service account org1/peer: serviceaccount "peer" not found"#, (Lasting, Cause::Rule)),
-            (r#"unable to create new content in namespace org1 because it is being terminated"#, (Passing, Cause::Rule)),
+            (
+                "exceeded quota: pods, requested: pods=1, used: pods=5, limited: pods=5",
+                (Passing, Cause::Quota),
+            ),
+            (
+                "failed quota: cpu: must specify requests.cpu for: peer",
+                (Refused, Cause::Quota),
+            ),
+            (
+                r#"violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+                (Refused, Cause::PodSecurity),
+            ),
+            (
+                "no PriorityClass with name nosuch was found",
+                (Refused, Cause::Rule),
+            ),
+            (
+                "maximum cpu usage per Container is 100m, but limit is 2",
+                (Refused, Cause::Rule),
+            ),
+            (
+                r#"error looking up service account org1/peer: serviceaccount "peer" not found"#,
+                (Lasting, Cause::Rule),
+            ),
+            (
+                r#"unable to create new content in namespace org1 because it is being terminated"#,
+                (Passing, Cause::Rule),
+            ),
         ] {
-            let warning = Warning::of(&event("StatefulSet", "peer0", "FailedCreate", &format!("{pod}{reason}"))).expect(reason);
-            assert_eq!((warning.trouble.severity, warning.trouble.cause), expected, "{reason}");
+            let warning = Warning::of(&event(
+                "StatefulSet",
+                "peer0",
+                "FailedCreate",
+                &format!("{pod}{reason}"),
+            ))
+            .expect(reason);
+            assert_eq!(
+                (warning.trouble.severity, warning.trouble.cause),
+                expected,
+                "{reason}"
+            );
             assert_eq!(warning.about.to_string(), "StatefulSet org1/peer0");
         }
         for (message, expected) in [
-            (r#"admission webhook "policy.example.com" denied the request: no"#, Refused),
-            (r#"Internal error occurred: failed calling webhook "policy.example.com": connection refused"#, Passing),
+            (
+                r#"admission webhook "policy.example.com" denied the request: no"#,
+                Refused,
+            ),
+            (
+                r#"Internal error occurred: failed calling webhook "policy.example.com": connection refused"#,
+                Passing,
+            ),
             ("etcdserver: request timed out", Passing),
         ] {
-            let warning = Warning::of(&event("Job", "hook", "FailedCreate", message)).expect(message);
+            let warning =
+                Warning::of(&event("Job", "hook", "FailedCreate", message)).expect(message);
             assert_eq!(warning.trouble.severity, expected, "{message}");
         }
     }
 
     #[test]
     fn only_events_that_explain_something_are_kept() {
-        let of = |kind, reason, message: &str| Warning::of(&event(kind, "peer0-0", reason, message)).map(|it| it.trouble.reason);
+        let of = |kind, reason, message: &str| {
+            Warning::of(&event(kind, "peer0-0", reason, message)).map(|it| it.trouble.reason)
+        };
         assert_eq!(of("Pod", "Failed", "Error: ErrImagePull"), None);
-        assert_eq!(of("Pod", "Failed", r#"Failed to pull image "r/p:1": not found"#).as_deref(), Some("not found"));
-        assert_eq!(of("Pod", "Scheduled", "Successfully assigned org1/peer0-0"), None);
+        assert_eq!(
+            of(
+                "Pod",
+                "Failed",
+                r#"Failed to pull image "r/p:1": not found"#
+            )
+            .as_deref(),
+            Some("not found")
+        );
+        assert_eq!(
+            of("Pod", "Scheduled", "Successfully assigned org1/peer0-0"),
+            None
+        );
         assert_eq!(of("ConfigMap", "FailedMount", "x"), None);
-        assert_eq!(of("Pod", "FailedMount", "no such share").as_deref(), Some("no such share"));
+        assert_eq!(
+            of("Pod", "FailedMount", "no such share").as_deref(),
+            Some("no such share")
+        );
     }
 
     #[test]
     fn the_event_of_a_claim_is_found_by_its_pod() {
         let of = |claim: &str| -> Vec<String> {
-            let warning = Warning::of(&event("PersistentVolumeClaim", claim, "FailedBinding", "none fits")).expect("a reason");
+            let warning = Warning::of(&event(
+                "PersistentVolumeClaim",
+                claim,
+                "FailedBinding",
+                "none fits",
+            ))
+            .expect("a reason");
             warning.waiting_pods().map(|pod| pod.to_string()).collect()
         };
         assert_eq!(of("ledger-peer0-0"), ["Pod org1/peer0-0"]);
-        assert_eq!(of("data-my-peer-12"), ["Pod org1/my-peer-12", "Pod org1/peer-12"]);
+        assert_eq!(
+            of("data-my-peer-12"),
+            ["Pod org1/my-peer-12", "Pod org1/peer-12"]
+        );
         assert!(of("crypto").is_empty());
     }
 

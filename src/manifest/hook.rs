@@ -1,13 +1,17 @@
-//! Hooks: objects that run before or after the rest instead of belonging to it, picked out by annotation.
+//! Hooks: objects that run before or after the rest instead of belonging to it, picked out by
+//! annotation.
 //!
-//! Helm's annotations are taken with Helm's meaning, so that its charts need no change; ours have the same words. Where Helm drops a
-//! document with an unknown hook, or reads an unknown weight as 0, this is an error.
+//! Helm's annotations are taken with Helm's meaning, so that its charts need no change; ours have
+//! the same words. Where Helm drops a document with an unknown hook, or reads an unknown weight as
+//! 0, this is an error.
 
 use super::{Annotation, Misread, Object};
 use crate::error::nearest;
 
 /// When a hook runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum HookEvent {
     PreInstall,
@@ -36,7 +40,9 @@ const EVENTS: [(&str, HookEvent); 10] = [
 ];
 
 /// When a hook's object is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeletePolicy {
     BeforeHookCreation,
@@ -76,51 +82,86 @@ impl Marks {
     ///
     /// An event, weight or policy that does not exist, with the annotation.
     pub(crate) fn read(object: &Object) -> Result<Option<Marks>, Misread> {
-        let Some(events) = Annotation::find(object, "hook")? else { return Ok(None) };
+        let Some(events) = Annotation::find(object, "hook")? else {
+            return Ok(None);
+        };
         if object.rollout_group().is_some() {
             return Err(events.misread("a hook is deleted and made again at each run, so it is no member of a rollout group"));
         }
         let events = words(&events, "hook", &EVENTS)?;
         let weight = match Annotation::find(object, "hook-weight")? {
             None => 0,
-            Some(weight) => weight.value.trim().parse().map_err(|_| weight.misread("a hook's weight is a whole number"))?,
+            Some(weight) => weight
+                .value
+                .trim()
+                .parse()
+                .map_err(|_| weight.misread("a hook's weight is a whole number"))?,
         };
         let delete_policies = match Annotation::find(object, "hook-delete-policy")? {
             None => vec![DeletePolicy::BeforeHookCreation],
             Some(policies) => words(&policies, "hook delete policy", &DELETE_POLICIES)?,
         };
-        Ok(Some(Marks { events, weight, delete_policies }))
+        Ok(Some(Marks {
+            events,
+            weight,
+            delete_policies,
+        }))
     }
 }
 
 impl Hook {
     /// Whether it runs to an end that is waited for.
     pub fn runs(&self) -> bool {
-        matches!((self.object.key.group.as_str(), self.object.key.kind.as_str()), ("", "Pod") | ("batch", "Job"))
+        matches!(
+            (
+                self.object.key.group.as_str(),
+                self.object.key.kind.as_str()
+            ),
+            ("", "Pod") | ("batch", "Job")
+        )
     }
 
     pub(crate) fn new(object: Object, marks: Marks) -> Hook {
-        Hook { object, events: marks.events, weight: marks.weight, delete_policies: marks.delete_policies }
+        Hook {
+            object,
+            events: marks.events,
+            weight: marks.weight,
+            delete_policies: marks.delete_policies,
+        }
     }
 }
 
 impl HookEvent {
     /// `pre-install`
     pub fn as_str(self) -> &'static str {
-        EVENTS.iter().find(|(_, event)| *event == self).map_or("", |(name, _)| name)
+        EVENTS
+            .iter()
+            .find(|(_, event)| *event == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
 /// Sorts hooks as they run: by weight, then by name.
 pub fn hook_order(hooks: &mut [Hook]) {
-    hooks.sort_by(|a, b| a.weight.cmp(&b.weight).then_with(|| a.object.key.name.cmp(&b.object.key.name)));
+    hooks.sort_by(|a, b| {
+        a.weight
+            .cmp(&b.weight)
+            .then_with(|| a.object.key.name.cmp(&b.object.key.name))
+    });
 }
 
 /// The words of a comma list by a table of known ones.
-fn words<T: Copy + PartialEq>(annotation: &Annotation, what: &str, known: &[(&str, T)]) -> Result<Vec<T>, Misread> {
+fn words<T: Copy + PartialEq>(
+    annotation: &Annotation,
+    what: &str,
+    known: &[(&str, T)],
+) -> Result<Vec<T>, Misread> {
     let mut found = Vec::new();
     for word in annotation.value.split(',').map(str::trim) {
-        let Some((_, value)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) else {
+        let Some((_, value)) = known
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(word))
+        else {
             let names = known.iter().map(|(name, _)| *name);
             let near = nearest(word, names.clone()).map_or_else(
                 || format!("there are {}", names.collect::<Vec<_>>().join(", ")),
@@ -148,7 +189,9 @@ mod tests {
 
     #[test]
     fn hooks_are_read_in_both_spellings() {
-        let ours = marks(json!({"kubectl-fabric.io/hook": "pre-install, post-upgrade", "kubectl-fabric.io/hook-weight": "-5"}));
+        let ours = marks(
+            json!({"kubectl-fabric.io/hook": "pre-install, post-upgrade", "kubectl-fabric.io/hook-weight": "-5"}),
+        );
         assert_eq!(
             ours.unwrap().unwrap(),
             Marks {
@@ -157,8 +200,9 @@ mod tests {
                 delete_policies: vec![DeletePolicy::BeforeHookCreation]
             }
         );
-        let helms =
-            marks(json!({"helm.sh/hook": "test-success,test", "helm.sh/hook-delete-policy": "hook-succeeded,hook-failed"}));
+        let helms = marks(
+            json!({"helm.sh/hook": "test-success,test", "helm.sh/hook-delete-policy": "hook-succeeded,hook-failed"}),
+        );
         assert_eq!(
             helms.unwrap().unwrap(),
             Marks {
@@ -173,11 +217,23 @@ mod tests {
     #[test]
     fn what_no_hook_knows_is_an_error() {
         for (annotations, expected) in [
-            (json!({"helm.sh/hook": "pre-instal"}), "unknown hook \"pre-instal\": did you mean \"pre-install\"?"),
+            (
+                json!({"helm.sh/hook": "pre-instal"}),
+                "unknown hook \"pre-instal\": did you mean \"pre-install\"?",
+            ),
             (json!({"helm.sh/hook": ""}), "unknown hook \"\": there are"),
-            (json!({"helm.sh/hook": "test", "helm.sh/hook-weight": "heavy"}), "a hook's weight is a whole number"),
-            (json!({"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "never"}), "unknown hook delete policy \"never\""),
-            (json!({"helm.sh/hook": "test", "kubectl-fabric.io/hook": "test"}), "say it once"),
+            (
+                json!({"helm.sh/hook": "test", "helm.sh/hook-weight": "heavy"}),
+                "a hook's weight is a whole number",
+            ),
+            (
+                json!({"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "never"}),
+                "unknown hook delete policy \"never\"",
+            ),
+            (
+                json!({"helm.sh/hook": "test", "kubectl-fabric.io/hook": "test"}),
+                "say it once",
+            ),
         ] {
             let misread = marks(annotations).unwrap_err();
             assert!(misread.why.contains(expected), "{misread:?}");

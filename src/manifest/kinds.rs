@@ -1,6 +1,7 @@
 //! The kinds this program meets, so that no request is needed to learn how they are addressed.
 //!
-//! A kind that is not here (a custom resource of the user's own chart) is looked up by `cluster` in the server's discovery.
+//! A kind that is not here (a custom resource of the user's own chart) is looked up by `cluster` in
+//! the server's discovery.
 
 /// How objects of one kind are addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,30 @@ pub struct KindInfo {
     pub namespaced: bool,
 }
 
-const fn namespaced(api_version: &'static str, kind: &'static str, plural: &'static str) -> KindInfo {
-    KindInfo { api_version, kind, plural, namespaced: true }
+const fn namespaced(
+    api_version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+) -> KindInfo {
+    KindInfo {
+        api_version,
+        kind,
+        plural,
+        namespaced: true,
+    }
 }
 
-const fn cluster_wide(api_version: &'static str, kind: &'static str, plural: &'static str) -> KindInfo {
-    KindInfo { api_version, kind, plural, namespaced: false }
+const fn cluster_wide(
+    api_version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+) -> KindInfo {
+    KindInfo {
+        api_version,
+        kind,
+        plural,
+        namespaced: false,
+    }
 }
 
 const KINDS: &[KindInfo] = &[
@@ -37,16 +56,32 @@ const KINDS: &[KindInfo] = &[
     namespaced("v1", "Secret", "secrets"),
     namespaced("v1", "Service", "services"),
     namespaced("v1", "ServiceAccount", "serviceaccounts"),
-    cluster_wide("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-    cluster_wide("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
-    cluster_wide("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions"),
+    cluster_wide(
+        "admissionregistration.k8s.io/v1",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+    ),
+    cluster_wide(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+    ),
+    cluster_wide(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    ),
     cluster_wide("apiregistration.k8s.io/v1", "APIService", "apiservices"),
     namespaced("apps/v1", "ControllerRevision", "controllerrevisions"),
     namespaced("apps/v1", "DaemonSet", "daemonsets"),
     namespaced("apps/v1", "Deployment", "deployments"),
     namespaced("apps/v1", "ReplicaSet", "replicasets"),
     namespaced("apps/v1", "StatefulSet", "statefulsets"),
-    namespaced("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    namespaced(
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
     namespaced("batch/v1", "CronJob", "cronjobs"),
     namespaced("batch/v1", "Job", "jobs"),
     namespaced("coordination.k8s.io/v1", "Lease", "leases"),
@@ -56,25 +91,47 @@ const KINDS: &[KindInfo] = &[
     cluster_wide("networking.k8s.io/v1", "IngressClass", "ingressclasses"),
     namespaced("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     namespaced("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    cluster_wide("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles"),
-    cluster_wide("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings"),
+    cluster_wide(
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRole",
+        "clusterroles",
+    ),
+    cluster_wide(
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+    ),
     namespaced("rbac.authorization.k8s.io/v1", "Role", "roles"),
-    namespaced("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
+    namespaced(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        "rolebindings",
+    ),
     cluster_wide("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses"),
     cluster_wide("storage.k8s.io/v1", "StorageClass", "storageclasses"),
 ];
 
-/// The row of a kind, `None` for a kind of the user's own or a version that this table does not know.
+/// The row of a kind, `None` for a kind of the user's own or a version that this table does not
+/// know.
 pub fn lookup(api_version: &str, kind: &str) -> Option<KindInfo> {
-    KINDS.iter().find(|row| row.api_version == api_version && row.kind == kind).copied()
+    KINDS
+        .iter()
+        .find(|row| row.api_version == api_version && row.kind == kind)
+        .copied()
 }
 
-/// Whether only users write the objects of a kind: it has no status, and no controller fills in its fields.
+/// Whether only users write the objects of a kind: it has no status, and no controller fills in its
+/// fields.
 pub fn is_left_alone(group: &str, kind: &str) -> bool {
     match group {
-        "" => matches!(kind, "ConfigMap" | "LimitRange" | "PodTemplate" | "Secret" | "Service" | "ServiceAccount"),
+        "" => matches!(
+            kind,
+            "ConfigMap" | "LimitRange" | "PodTemplate" | "Secret" | "Service" | "ServiceAccount"
+        ),
         "networking.k8s.io" => matches!(kind, "IngressClass" | "NetworkPolicy"),
-        "rbac.authorization.k8s.io" => matches!(kind, "ClusterRoleBinding" | "Role" | "RoleBinding"),
+        "rbac.authorization.k8s.io" => {
+            matches!(kind, "ClusterRoleBinding" | "Role" | "RoleBinding")
+        }
         "scheduling.k8s.io" | "storage.k8s.io" => matches!(kind, "PriorityClass" | "StorageClass"),
         _ => false,
     }
@@ -82,8 +139,15 @@ pub fn is_left_alone(group: &str, kind: &str) -> bool {
 
 /// The row of what a rule names: an API group and a resource.
 pub fn of_rule(group: &str, plural: &str) -> Option<KindInfo> {
-    let group_of = |row: &KindInfo| row.api_version.split_once('/').map_or("", |(group, _)| group);
-    KINDS.iter().find(|row| row.plural == plural && group_of(row) == group).copied()
+    let group_of = |row: &KindInfo| {
+        row.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    };
+    KINDS
+        .iter()
+        .find(|row| row.plural == plural && group_of(row) == group)
+        .copied()
 }
 
 #[cfg(test)]
@@ -116,10 +180,11 @@ mod tests {
     #[test]
     fn every_row_says_what_kubernetes_own_schema_says() {
         use k8s_openapi::api::{
-            admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch,
-            coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, events::v1 as events,
-            networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
-            storage::v1 as storage,
+            admissionregistration::v1 as admission, apps::v1 as apps,
+            autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination,
+            core::v1 as core, discovery::v1 as discovery, events::v1 as events,
+            networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+            scheduling::v1 as scheduling, storage::v1 as storage,
         };
         let schema = [
             generated::<core::ConfigMap>(),
@@ -168,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_kind_of_the_users_own_is_not_in_the_table() {
-        assert_eq!(lookup("apps/v1", "StatefulSet").map(|row| row.plural), Some("statefulsets"));
+        assert_eq!(
+            lookup("apps/v1", "StatefulSet").map(|row| row.plural),
+            Some("statefulsets")
+        );
         assert_eq!(lookup("apps/v1beta1", "StatefulSet"), None);
         assert_eq!(lookup("example.com/v1", "Widget"), None);
     }

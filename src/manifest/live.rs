@@ -1,9 +1,11 @@
-//! A live object's body → what a wait keeps of it, judged once. Thousands of objects are waited for together: their bodies would take
-//! ten times the memory, and would be judged again at every look.
+//! A live object's body → what a wait keeps of it, judged once. Thousands of objects are waited for
+//! together: their bodies would take ten times the memory, and would be judged again at every look.
 
 use super::ObjectKey;
 use super::events::refusal;
-use super::readiness::{Readiness, conditions, is_pod_ready, number, readiness_of, runs_pods, text, wanted_pods};
+use super::readiness::{
+    Readiness, conditions, is_pod_ready, number, readiness_of, runs_pods, text, wanted_pods,
+};
 use super::trouble::{Restarts, Trouble, pod_troubles, restarts};
 use serde_json::Value;
 
@@ -54,9 +56,11 @@ pub struct Workload {
     /// How many of its pods are to serve.
     pub wanted: i64,
     pub newest: Newest,
-    /// A StatefulSet that waits for each of its pods before it goes on to the next one, and replaces them when its template changes.
+    /// A StatefulSet that waits for each of its pods before it goes on to the next one, and
+    /// replaces them when its template changes.
     pub goes_in_order: bool,
-    /// Why a Deployment or ReplicaSet cannot make its pods: these say it themselves, others in events only.
+    /// Why a Deployment or ReplicaSet cannot make its pods: these say it themselves, others in
+    /// events only.
     pub refusal: Option<Box<Trouble>>,
 }
 
@@ -69,7 +73,8 @@ pub enum Newest {
     All,
     /// Those of this template.
     Template(Box<str>),
-    /// Those of the template of the pod that was created last: a Deployment does not say which ReplicaSet is its newest.
+    /// Those of the template of the pod that was created last: a Deployment does not say which
+    /// ReplicaSet is its newest.
     LastCreated,
 }
 
@@ -105,14 +110,16 @@ impl Live {
         }
     }
 
-    /// Whether a pod is Ready and stays: one that is being deleted says that it is Ready until its containers end.
+    /// Whether a pod is Ready and stays: one that is being deleted says that it is Ready until its
+    /// containers end.
     pub fn serves(&self) -> bool {
         !self.is_leaving && self.pod().is_some_and(|pod| pod.is_ready)
     }
 
-    /// Whether a state of an object is from before another one, be it of the object that had its name before: by resourceVersion, which
-    /// API servers count upwards for all objects of a kind (KEP-5504 makes that a promise), else by what else counts. Times do not tell:
-    /// they are whole seconds.
+    /// Whether a state of an object is from before another one, be it of the object that had its
+    /// name before: by resourceVersion, which API servers count upwards for all objects of a kind
+    /// (KEP-5504 makes that a promise), else by what else counts. Times do not tell: they are whole
+    /// seconds.
     pub fn is_older_than(&self, other: &Live) -> bool {
         let version = |live: &Live| live.version.parse::<u64>().ok();
         match (version(self), version(other)) {
@@ -133,13 +140,21 @@ impl Pod {
             .filter(|_| owners.is_empty())
             .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
         let is_of_a_set = owners.iter().any(|owner| owner.kind == "StatefulSet");
-        let template = if is_of_a_set { "controller-revision-hash" } else { "pod-template-hash" };
+        let template = if is_of_a_set {
+            "controller-revision-hash"
+        } else {
+            "pod-template-hash"
+        };
         Pod {
             is_ready,
             has_succeeded: text(body, "/status/phase") == "Succeeded",
             labels: labels.collect(),
             template: label(template).unwrap_or_default().into(),
-            troubles: if is_ready { Vec::new() } else { pod_troubles(body) },
+            troubles: if is_ready {
+                Vec::new()
+            } else {
+                pod_troubles(body)
+            },
             restarts: restarts(body),
             owners,
         }
@@ -149,7 +164,8 @@ impl Pod {
 impl Workload {
     fn of(kind: &str, body: &Value) -> Workload {
         // Jobs do not say what they have seen.
-        let is_seen = kind == "Job" || body.pointer("/status/observedGeneration") == body.pointer("/metadata/generation");
+        let is_seen = kind == "Job"
+            || body.pointer("/status/observedGeneration") == body.pointer("/metadata/generation");
         let newest = match kind {
             _ if !is_seen => Newest::Unknown,
             "StatefulSet" => Newest::Template(text(body, "/status/updateRevision").into()),
@@ -160,14 +176,23 @@ impl Workload {
         let goes_in_order = kind == "StatefulSet"
             && text(body, "/spec/podManagementPolicy") != "Parallel"
             && text(body, "/spec/updateStrategy/type") == "RollingUpdate";
-        let refused = conditions(body).find(|it| is_seen && it["type"] == "ReplicaFailure" && it["status"] == "True");
+        let refused = conditions(body)
+            .find(|it| is_seen && it["type"] == "ReplicaFailure" && it["status"] == "True");
         let refusal = refused.map(|it| Box::new(refusal(text(it, "/message"))));
-        Workload { wanted: wanted_pods(kind, body), newest, goes_in_order, refusal }
+        Workload {
+            wanted: wanted_pods(kind, body),
+            newest,
+            goes_in_order,
+            refusal,
+        }
     }
 }
 
 fn owners(pod: &ObjectKey, body: &Value) -> Vec<ObjectKey> {
-    let references = body["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let references = body["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten();
     references
         .flat_map(|reference| {
             let api_version = text(reference, "/apiVersion");
@@ -180,7 +205,10 @@ fn owners(pod: &ObjectKey, body: &Value) -> Vec<ObjectKey> {
             };
             let (kind, name) = (text(reference, "/kind"), text(reference, "/name"));
             let deployment = name.rsplit_once('-').filter(|_| kind == "ReplicaSet");
-            deployment.map(|(name, _)| owner("Deployment", name)).into_iter().chain([owner(kind, name)])
+            deployment
+                .map(|(name, _)| owner("Deployment", name))
+                .into_iter()
+                .chain([owner(kind, name)])
         })
         .collect()
 }

@@ -27,8 +27,16 @@ pub use sealed::Sealed;
 pub const DOMAIN: &str = "kubectl-fabric.io";
 
 /// What charts may say to this program by annotations `kubectl-fabric.io/<name>`.
-pub const ANNOTATIONS: [&str; 8] =
-    ["config-hash", "hook", "hook-delete-policy", "hook-weight", "pod-security", "resource-policy", "rollout-group", "stage"];
+pub const ANNOTATIONS: [&str; 8] = [
+    "config-hash",
+    "hook",
+    "hook-delete-policy",
+    "hook-weight",
+    "pod-security",
+    "resource-policy",
+    "rollout-group",
+    "stage",
+];
 
 /// Kinds of the group `apps` that make pods from a template, and replace them when it changes.
 pub const WORKLOADS: [&str; 4] = ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"];
@@ -36,9 +44,12 @@ pub const WORKLOADS: [&str; 4] = ["DaemonSet", "Deployment", "ReplicaSet", "Stat
 /// Where the annotations that Helm has too are looked for.
 const DOMAINS: [&str; 2] = [DOMAIN, "helm.sh"];
 
-/// What an object is, wherever it is: two objects with one identity are the same object. The API version is not part of it, so
-/// that an object keeps its identity when its group serves a newer version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+/// What an object is, wherever it is: two objects with one identity are the same object. The API
+/// version is not part of it, so that an object keeps its identity when its group serves a newer
+/// version.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct ObjectKey {
     /// Empty for the core group.
     pub group: String,
@@ -51,12 +62,26 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn of_namespace(name: impl Into<String>) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.into() }
+        ObjectKey {
+            group: String::new(),
+            kind: "Namespace".into(),
+            namespace: None,
+            name: name.into(),
+        }
     }
 
     /// The key of an object of the core group in a namespace: a Pod, a Secret.
-    pub fn core(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: kind.into(), namespace: Some(namespace.into()), name: name.into() }
+    pub fn core(
+        kind: impl Into<String>,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+    ) -> ObjectKey {
+        ObjectKey {
+            group: String::new(),
+            kind: kind.into(),
+            namespace: Some(namespace.into()),
+            name: name.into(),
+        }
     }
 }
 
@@ -88,15 +113,31 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads an object from its body, `None` when apiVersion, kind or metadata.name are missing. The namespace is what the body says.
+    /// Reads an object from its body, `None` when apiVersion, kind or metadata.name are missing.
+    /// The namespace is what the body says.
     pub fn from_body(body: Value, source: Source) -> Option<Object> {
         let api_version = body.get("apiVersion")?.as_str()?;
-        let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let group = api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+            .to_owned();
         let kind = body.get("kind")?.as_str()?.to_owned();
         let metadata = body.get("metadata")?;
         let name = metadata.get("name")?.as_str()?.to_owned();
-        let namespace = metadata.get("namespace").and_then(Value::as_str).map(str::to_owned);
-        Some(Object { key: ObjectKey { group, kind, namespace, name }, body, source })
+        let namespace = metadata
+            .get("namespace")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        Some(Object {
+            key: ObjectKey {
+                group,
+                kind,
+                namespace,
+                name,
+            },
+            body,
+            source,
+        })
     }
 
     pub fn api_version(&self) -> &str {
@@ -108,21 +149,28 @@ impl Object {
     }
 
     pub fn label(&self, name: &str) -> Option<&str> {
-        self.body.get("metadata")?.get("labels")?.get(name)?.as_str()
+        self.body
+            .get("metadata")?
+            .get("labels")?
+            .get(name)?
+            .as_str()
     }
 
-    /// `kubectl-fabric.io/stage`: objects of a lower stage are applied, and ready, before those of a higher one. 0 when absent.
+    /// `kubectl-fabric.io/stage`: objects of a lower stage are applied, and ready, before those of
+    /// a higher one. 0 when absent.
     pub fn stage(&self) -> i32 {
         stage(&self.body)
     }
 
-    /// Whether the object stays in the cluster when the release goes, or when the chart no longer has it:
-    /// `kubectl-fabric.io/resource-policy: keep`, or Helm's `helm.sh/resource-policy: keep`.
+    /// Whether the object stays in the cluster when the release goes, or when the chart no longer
+    /// has it: `kubectl-fabric.io/resource-policy: keep`, or Helm's
+    /// `helm.sh/resource-policy: keep`.
     pub fn is_kept(&self) -> bool {
         is_kept(&self.body)
     }
 
-    /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each while all others are Ready.
+    /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each
+    /// while all others are Ready.
     pub fn rollout_group(&self) -> Option<&str> {
         rollout_group(&self.body)
     }
@@ -130,12 +178,17 @@ impl Object {
 
 /// An annotation of an object's body.
 pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
-    body.get("metadata")?.get("annotations")?.get(name)?.as_str()
+    body.get("metadata")?
+        .get("annotations")?
+        .get(name)?
+        .as_str()
 }
 
 /// [`Object::stage`] of a live object.
 pub fn stage(body: &Value) -> i32 {
-    annotation(body, "kubectl-fabric.io/stage").and_then(|stage| stage.parse().ok()).unwrap_or(0)
+    annotation(body, "kubectl-fabric.io/stage")
+        .and_then(|stage| stage.parse().ok())
+        .unwrap_or(0)
 }
 
 /// [`Object::rollout_group`] of a live object.
@@ -146,7 +199,8 @@ pub fn rollout_group(body: &Value) -> Option<&str> {
 /// [`Object::is_kept`] of a live object.
 pub fn is_kept(body: &Value) -> bool {
     DOMAINS.iter().any(|domain| {
-        annotation(body, &format!("{domain}/resource-policy")).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+        annotation(body, &format!("{domain}/resource-policy"))
+            .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
     })
 }
 
@@ -165,7 +219,8 @@ pub(crate) struct Misread {
 }
 
 impl<'a> Annotation<'a> {
-    /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once would leave open which one counts.
+    /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once would leave open which
+    /// one counts.
     fn find(object: &'a Object, name: &str) -> Result<Option<Annotation<'a>>, Misread> {
         // Most objects have none: their names need not be put together.
         let annotations = object.body["metadata"]["annotations"].as_object();
@@ -177,13 +232,18 @@ impl<'a> Annotation<'a> {
         });
         let first = found.next();
         match (first, found.next()) {
-            (Some(ours), Some(helms)) => Err(helms.misread(format!("say it once: {} is there too", ours.name))),
+            (Some(ours), Some(helms)) => {
+                Err(helms.misread(format!("say it once: {} is there too", ours.name)))
+            }
             (first, _) => Ok(first),
         }
     }
 
     fn misread(&self, why: impl Into<String>) -> Misread {
-        Misread { annotation: self.name.clone(), why: why.into() }
+        Misread {
+            annotation: self.name.clone(),
+            why: why.into(),
+        }
     }
 }
 
@@ -192,40 +252,66 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
     if let Some(policy) = Annotation::find(object, "resource-policy")?
         && !policy.value.trim().eq_ignore_ascii_case("keep")
     {
-        return Err(policy.misread(format!("unknown resource policy \"{}\": there is only \"keep\"", policy.value)));
+        return Err(policy.misread(format!(
+            "unknown resource policy \"{}\": there is only \"keep\"",
+            policy.value
+        )));
     }
     if let Some(value) = object.annotation("kubectl-fabric.io/stage")
         && value.parse::<i32>().is_err()
     {
-        let stage = Annotation { name: "kubectl-fabric.io/stage".to_owned(), value };
+        let stage = Annotation {
+            name: "kubectl-fabric.io/stage".to_owned(),
+            value,
+        };
         return Err(stage.misread(format!("a stage is a whole number, not \"{value}\"")));
     }
-    for body in [Some(&object.body), pod_security::template(&object.body)].into_iter().flatten() {
+    for body in [Some(&object.body), pod_security::template(&object.body)]
+        .into_iter()
+        .flatten()
+    {
         if let Some(value) = annotation(body, pod_security::ANNOTATION)
             && pod_security::Level::parse(value).is_none()
         {
-            let level = Annotation { name: pod_security::ANNOTATION.to_owned(), value };
-            return Err(level.misread(format!("a level is restricted, baseline or privileged, not \"{value}\"")));
+            let level = Annotation {
+                name: pod_security::ANNOTATION.to_owned(),
+                value,
+            };
+            return Err(level.misread(format!(
+                "a level is restricted, baseline or privileged, not \"{value}\""
+            )));
         }
     }
     Ok(())
 }
 
-/// Objects as text, each below the template that made it, the way `template` and `get manifest` show them. `chart` is the chart's
-/// name; objects of no template (an older record) have no such line.
+/// Objects as text, each below the template that made it, the way `template` and `get manifest`
+/// show them. `chart` is the chart's name; objects of no template (an older record) have no such
+/// line.
 pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object>>) -> String {
     let mut text = String::with_capacity(1 << 10);
     for object in objects {
         let object = object.borrow();
         text.push_str("---\n");
         if !object.source.template.is_empty() {
-            // A file's name ends no comment: it may hold what some reader takes for the end of a line.
+            // A file's name ends no comment: it may hold what some reader takes for the end of a
+            // line.
             let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
             text.push_str("# Source: ");
             for part in [chart, "/", &object.source.template] {
-                match part.as_bytes().iter().all(|byte| matches!(byte, b'!'..=b'~')) {
+                match part
+                    .as_bytes()
+                    .iter()
+                    .all(|byte| matches!(byte, b'!'..=b'~'))
+                {
                     true => text.push_str(part),
-                    false => text.extend(part.chars().map(|c| if ends_line(c) { char::REPLACEMENT_CHARACTER } else { c })),
+                    false => text.extend(part.chars().map(|c| {
+                        if ends_line(c) {
+                            char::REPLACEMENT_CHARACTER
+                        } else {
+                            c
+                        }
+                    })),
                 }
             }
             text.push('\n');
@@ -243,12 +329,22 @@ mod tests {
 
     fn annotated(annotations: Value) -> Object {
         let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}});
-        Object::from_body(body, Source { template: "templates/p.yaml".to_owned(), line: 1 }).unwrap()
+        Object::from_body(
+            body,
+            Source {
+                template: "templates/p.yaml".to_owned(),
+                line: 1,
+            },
+        )
+        .unwrap()
     }
 
     #[test]
     fn objects_are_kept_by_either_spelling_and_other_policies_are_errors() {
-        for name in ["helm.sh/resource-policy", "kubectl-fabric.io/resource-policy"] {
+        for name in [
+            "helm.sh/resource-policy",
+            "kubectl-fabric.io/resource-policy",
+        ] {
             let kept = annotated(json!({name: " Keep"}));
             assert!(kept.is_kept() && check_annotations(&kept).is_ok());
             let wrong = annotated(json!({name: "delete"}));
@@ -260,22 +356,50 @@ mod tests {
 
     #[test]
     fn a_stage_is_a_number() {
-        assert_eq!(annotated(json!({"kubectl-fabric.io/stage": "-2"})).stage(), -2);
-        let misread = check_annotations(&annotated(json!({"kubectl-fabric.io/stage": "last"}))).unwrap_err();
+        assert_eq!(
+            annotated(json!({"kubectl-fabric.io/stage": "-2"})).stage(),
+            -2
+        );
+        let misread =
+            check_annotations(&annotated(json!({"kubectl-fabric.io/stage": "last"}))).unwrap_err();
         assert_eq!(misread.why, "a stage is a whole number, not \"last\"");
     }
 
     #[test]
     fn text_names_the_template_of_each_object() {
         let object = annotated(json!({}));
-        let text = to_yaml("demo", [&object, &Object { source: Source::default(), ..object.clone() }]);
-        assert!(text.starts_with("---\n# Source: demo/templates/p.yaml\napiVersion: v1\nkind: Pod\n"), "{text}");
+        let text = to_yaml(
+            "demo",
+            [
+                &object,
+                &Object {
+                    source: Source::default(),
+                    ..object.clone()
+                },
+            ],
+        );
+        assert!(
+            text.starts_with("---\n# Source: demo/templates/p.yaml\napiVersion: v1\nkind: Pod\n"),
+            "{text}"
+        );
         assert_eq!(text.matches("---\n").count(), 2);
         assert_eq!(text.matches("# Source").count(), 1);
-        let named = |template: &str| Object { source: Source { template: template.to_owned(), line: 1 }, ..object.clone() };
-        for template in ["a\nkind: Secret", "a\rkind: Secret", "a\u{85}kind: Secret", "a\u{2028}kind: Secret"] {
+        let named = |template: &str| Object {
+            source: Source {
+                template: template.to_owned(),
+                line: 1,
+            },
+            ..object.clone()
+        };
+        for template in [
+            "a\nkind: Secret",
+            "a\rkind: Secret",
+            "a\u{85}kind: Secret",
+            "a\u{2028}kind: Secret",
+        ] {
             assert!(
-                to_yaml("demo", [&named(template)]).starts_with("---\n# Source: demo/a\u{fffd}kind: Secret\n"),
+                to_yaml("demo", [&named(template)])
+                    .starts_with("---\n# Source: demo/a\u{fffd}kind: Secret\n"),
                 "{template:?}"
             );
         }

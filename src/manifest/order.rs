@@ -1,9 +1,11 @@
-//! The order in which objects are applied and deleted: one table of kinds, walked backwards to delete.
+//! The order in which objects are applied and deleted: one table of kinds, walked backwards to
+//! delete.
 
 use std::cmp::Ordering;
 
 /// Kinds in the order in which they are applied: what others need comes first. It is Helm's order
-/// (helm/pkg/release/v1/util/kind_sorter.go), so that a chart behaves as its author knows it from there.
+/// (helm/pkg/release/v1/util/kind_sorter.go), so that a chart behaves as its author knows it from
+/// there.
 const KINDS: [&str; 38] = [
     "PriorityClass",
     "Namespace",
@@ -45,17 +47,27 @@ const KINDS: [&str; 38] = [
     "ValidatingWebhookConfiguration",
 ];
 
-/// Kinds whose objects only lie there until a pod or a request looks at them, and need none of each other. ServiceAccounts are none of
-/// them: a Secret with a token is deleted when its account is not there.
-const AT_REST: [&str; 7] =
-    ["NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "Secret", "ConfigMap", "Service"];
+/// Kinds whose objects only lie there until a pod or a request looks at them, and need none of each
+/// other. ServiceAccounts are none of them: a Secret with a token is deleted when its account is
+/// not there.
+const AT_REST: [&str; 7] = [
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodDisruptionBudget",
+    "Secret",
+    "ConfigMap",
+    "Service",
+];
 
-/// Whether objects of these kinds, which follow each other in the order, may be applied at the same time.
+/// Whether objects of these kinds, which follow each other in the order, may be applied at the same
+/// time.
 pub fn may_go_together(one: &str, other: &str) -> bool {
     one == other || (AT_REST.contains(&one) && AT_REST.contains(&other))
 }
 
-/// Compares two kinds by the order in which they are applied; kinds that the table does not have come last, by name.
+/// Compares two kinds by the order in which they are applied; kinds that the table does not have
+/// come last, by name.
 pub fn compare_kinds(a: &str, b: &str) -> Ordering {
     place(a).cmp(&place(b))
 }
@@ -68,7 +80,8 @@ fn place(kind: &str) -> (usize, &str) {
     }
 }
 
-/// Sorts objects as they are applied: by stage, then by kind, which `of` tells; objects of one kind stay in the chart's order.
+/// Sorts objects as they are applied: by stage, then by kind, which `of` tells; objects of one kind
+/// stay in the chart's order.
 pub fn install_order<T>(objects: &mut [T], of: impl Fn(&T) -> (i32, &str)) {
     objects.sort_by_cached_key(|object| {
         let (stage, kind) = of(object);
@@ -94,13 +107,17 @@ mod tests {
     }
 
     fn names(objects: &[Object]) -> Vec<&str> {
-        objects.iter().map(|object| object.key.name.as_str()).collect()
+        objects
+            .iter()
+            .map(|object| object.key.name.as_str())
+            .collect()
     }
 
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
-        /// Whatever order a chart's templates have: the same stages and kinds in the same order, one kind's objects as the chart has them.
+        /// Whatever order a chart's templates have: the same stages and kinds in the same order,
+        /// one kind's objects as the chart has them.
         #[test]
         fn the_order_of_stages_and_kinds_does_not_depend_on_the_charts(
             kinds in proptest::collection::vec((proptest::sample::select(&[
@@ -139,6 +156,17 @@ mod tests {
             object("NetworkPolicy", "first", -1),
         ];
         install_order(&mut objects, stage_and_kind);
-        assert_eq!(names(&objects), ["first", "config", "b", "a", "unknown-a", "unknown-z", "late"]);
+        assert_eq!(
+            names(&objects),
+            [
+                "first",
+                "config",
+                "b",
+                "a",
+                "unknown-a",
+                "unknown-z",
+                "late"
+            ]
+        );
     }
 }

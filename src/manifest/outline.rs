@@ -1,18 +1,20 @@
-//! Which parts of a live object's body are kept: those that the rules of [`super::readiness`] look at.
+//! Which parts of a live object's body are kept: those that the rules of [`super::readiness`] look
+//! at.
 
 use super::readiness::is_awaited;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// What the rules of readiness look at of a live object, with its metadata. What was applied is not kept a second time, nor the server's notes
-/// about who set what.
+/// What the rules of readiness look at of a live object, with its metadata. What was applied is not
+/// kept a second time, nor the server's notes about who set what.
 pub fn outline(body: Value) -> Value {
     outlined(Level::Object, body)
 }
 
-/// The [`outline`] of an object about which nobody asks whose it is: without labels and annotations, but for the labels of a pod; and of a kind
-/// that is always ready nothing but its UID.
+/// The [`outline`] of an object about which nobody asks whose it is: without labels and
+/// annotations, but for the labels of a pod; and of a kind that is always ready nothing but its
+/// UID.
 pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
     let level = match (group, kind) {
         ("", "Pod") => Level::Pod,
@@ -23,13 +25,18 @@ pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
 }
 
 fn outlined(level: Level, value: Value) -> Value {
-    let Value::Object(fields) = value else { return value };
-    let kept = fields.into_iter().filter_map(|(name, value)| match level.of(&name) {
-        Part::Whole => Some((name, value)),
-        Part::Outline(level) => Some((name, outlined(level, value))),
-        Part::Nothing => None,
-    });
-    // Made anew rather than emptied: a map that has lost its fields keeps their room, and one that grows takes more than it needs.
+    let Value::Object(fields) = value else {
+        return value;
+    };
+    let kept = fields
+        .into_iter()
+        .filter_map(|(name, value)| match level.of(&name) {
+            Part::Whole => Some((name, value)),
+            Part::Outline(level) => Some((name, outlined(level, value))),
+            Part::Nothing => None,
+        });
+    // Made anew rather than emptied: a map that has lost its fields keeps their room, and one that
+    // grows takes more than it needs.
     let kept: Vec<_> = kept.collect();
     let mut map = Map::with_capacity(kept.len());
     map.extend(kept);
@@ -71,17 +78,31 @@ enum Part {
 impl Level {
     fn of(self, field: &str) -> Part {
         match (self, field) {
-            (Level::Object | Level::Pod | Level::Remnant, "apiVersion" | "kind" | "status") => Part::Whole,
+            (Level::Object | Level::Pod | Level::Remnant, "apiVersion" | "kind" | "status") => {
+                Part::Whole
+            }
             (Level::Object | Level::Pod | Level::Remnant, "spec") => Part::Outline(Level::Spec),
             (Level::Spec, field) if LOOKED_AT.contains(&field) => Part::Whole,
             (Level::Object, "metadata") => Part::Outline(Level::Metadata),
             (Level::Pod, "metadata") => Part::Outline(Level::PodMetadata),
             (Level::Remnant, "metadata") => Part::Outline(Level::RemnantMetadata),
             (Level::AlwaysReady, "metadata") => Part::Outline(Level::Uid),
-            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, "managedFields") => Part::Nothing,
-            (Level::PodMetadata | Level::RemnantMetadata, "annotations") | (Level::RemnantMetadata, "labels") => Part::Nothing,
-            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, _) | (Level::Uid, "uid") => Part::Whole,
-            (Level::Object | Level::Pod | Level::Remnant | Level::Spec | Level::AlwaysReady | Level::Uid, _) => Part::Nothing,
+            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, "managedFields") => {
+                Part::Nothing
+            }
+            (Level::PodMetadata | Level::RemnantMetadata, "annotations")
+            | (Level::RemnantMetadata, "labels") => Part::Nothing,
+            (Level::Metadata | Level::PodMetadata | Level::RemnantMetadata, _)
+            | (Level::Uid, "uid") => Part::Whole,
+            (
+                Level::Object
+                | Level::Pod
+                | Level::Remnant
+                | Level::Spec
+                | Level::AlwaysReady
+                | Level::Uid,
+                _,
+            ) => Part::Nothing,
         }
     }
 }
@@ -151,9 +172,15 @@ mod tests {
             "status": {"replicas": 1, "conditions": []},
         });
         let text = body.to_string();
-        let read = ReadOutline.deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();
+        let read = ReadOutline
+            .deserialize(&mut serde_json::Deserializer::from_str(&text))
+            .unwrap();
         assert_eq!((read, outline(body)), (outlined.clone(), outlined));
-        assert!(ReadOutline.deserialize(&mut serde_json::Deserializer::from_str("[]")).is_err());
+        assert!(
+            ReadOutline
+                .deserialize(&mut serde_json::Deserializer::from_str("[]"))
+                .is_err()
+        );
 
         let settled = |group, kind| {
             remnant(
@@ -164,8 +191,7 @@ mod tests {
                 }),
             )
         };
-        let awaited =
-            json!({"kind": "StatefulSet", "metadata": {"uid": "u", "generation": 1}, "spec": {"replicas": 3}, "status": {}});
+        let awaited = json!({"kind": "StatefulSet", "metadata": {"uid": "u", "generation": 1}, "spec": {"replicas": 3}, "status": {}});
         assert_eq!(settled("apps", "StatefulSet"), awaited);
         assert_eq!(settled("", "ConfigMap"), json!({"metadata": {"uid": "u"}}));
     }

@@ -1,15 +1,16 @@
 //! Which Pod Security level the pods of a manifest need their namespace to allow.
 //!
-//! The rules are those of <https://kubernetes.io/docs/concepts/security/pod-security-standards/>, as k8s.io/pod-security-admission 0.36
-//! checks them (`policy/check_*.go`). What it lets pass for pods of Windows or with a user namespace of their own is counted as if it
-//! did not, so the level may come out more permissive than needed, never less.
+//! The rules are those of <https://kubernetes.io/docs/concepts/security/pod-security-standards/>,
+//! as k8s.io/pod-security-admission 0.36 checks them (`policy/check_*.go`). What it lets pass for
+//! pods of Windows or with a user namespace of their own is counted as if it did not, so the level
+//! may come out more permissive than needed, never less.
 
 use super::{Object, ObjectKey, annotation};
 use serde_json::Value;
 use std::fmt;
 
-/// The annotation of an object, or of its pods, that need more than can be seen in the manifest: pods that a program makes by itself,
-/// containers that a webhook adds.
+/// The annotation of an object, or of its pods, that need more than can be seen in the manifest:
+/// pods that a program makes by itself, containers that a webhook adds.
 pub const ANNOTATION: &str = "kubectl-fabric.io/pod-security";
 
 /// How much a namespace allows its pods.
@@ -55,20 +56,40 @@ pub fn needs<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
     let need = |object: &'a Object| {
         let breaks = breaks(&object.body);
         let level = breaks.iter().map(|(level, _)| *level).max()?;
-        let why: Vec<String> = breaks.into_iter().filter(|(own, _)| *own == level).map(|(_, why)| why).collect();
-        Some(Need { key: object.key.clone(), level, why: why.join("; ") })
+        let why: Vec<String> = breaks
+            .into_iter()
+            .filter(|(own, _)| *own == level)
+            .map(|(_, why)| why)
+            .collect();
+        Some(Need {
+            key: object.key.clone(),
+            level,
+            why: why.join("; "),
+        })
     };
-    objects.into_iter().filter_map(need).filter(|need| need.level > Level::Restricted).collect()
+    objects
+        .into_iter()
+        .filter_map(need)
+        .filter(|need| need.level > Level::Restricted)
+        .collect()
 }
 
 /// The level that allows all of it.
 pub fn level(needs: &[Need]) -> Level {
-    needs.iter().map(|need| need.level).max().unwrap_or(Level::Restricted)
+    needs
+        .iter()
+        .map(|need| need.level)
+        .max()
+        .unwrap_or(Level::Restricted)
 }
 
 /// The level that one workload's pods need.
 pub fn level_of(body: &Value) -> Level {
-    breaks(body).into_iter().map(|(level, _)| level).max().unwrap_or(Level::Restricted)
+    breaks(body)
+        .into_iter()
+        .map(|(level, _)| level)
+        .max()
+        .unwrap_or(Level::Restricted)
 }
 
 /// The pod template of a workload, or the pod itself.
@@ -76,29 +97,51 @@ pub(super) fn template(body: &Value) -> Option<&Value> {
     match body["kind"].as_str()? {
         "Pod" => Some(body),
         "CronJob" => body.pointer("/spec/jobTemplate/spec/template"),
-        _ => body.get("spec")?.get("template").filter(|template| template["spec"]["containers"].is_array()),
+        _ => body
+            .get("spec")?
+            .get("template")
+            .filter(|template| template["spec"]["containers"].is_array()),
     }
 }
 
 /// Every rule that the object's pods break, as the level that they need for it.
 fn breaks(body: &Value) -> Vec<(Level, String)> {
     let template = template(body);
-    let said = [Some(body), template].into_iter().flatten().filter_map(|body| annotation(body, ANNOTATION));
-    let said = said.filter_map(Level::parse).map(|level| (level, format!("its annotation {ANNOTATION} says so")));
+    let said = [Some(body), template]
+        .into_iter()
+        .flatten()
+        .filter_map(|body| annotation(body, ANNOTATION));
+    let said = said
+        .filter_map(Level::parse)
+        .map(|level| (level, format!("its annotation {ANNOTATION} says so")));
     let mut breaks: Vec<(Level, String)> = said.collect();
     if let Some(template) = template {
         let spec = &template["spec"];
         let told = |rules: &[Rule], part: &Value, place: &str| -> Vec<(Level, String)> {
             let broken = rules.iter().filter(|rule| (rule.broken)(part, spec));
-            broken.map(|rule| (rule.level, format!("{place}{}", rule.why))).collect()
+            broken
+                .map(|rule| (rule.level, format!("{place}{}", rule.why)))
+                .collect()
         };
         breaks.extend(told(&POD, spec, ""));
         breaks.extend(told(&CONTEXT, &spec["securityContext"], ""));
-        if profiles(template).any(|profile| !matches!(profile, "" | "runtime/default") && !profile.starts_with("localhost/")) {
-            breaks.push((Level::Privileged, "no AppArmor profile confines it".to_owned()));
+        if profiles(template).any(|profile| {
+            !matches!(profile, "" | "runtime/default") && !profile.starts_with("localhost/")
+        }) {
+            breaks.push((
+                Level::Privileged,
+                "no AppArmor profile confines it".to_owned(),
+            ));
         }
-        for container in ["initContainers", "containers"].iter().filter_map(|key| spec[key].as_array()).flatten() {
-            let place = format!("container {}: ", container["name"].as_str().unwrap_or_default());
+        for container in ["initContainers", "containers"]
+            .iter()
+            .filter_map(|key| spec[key].as_array())
+            .flatten()
+        {
+            let place = format!(
+                "container {}: ",
+                container["name"].as_str().unwrap_or_default()
+            );
             breaks.extend(told(&CONTEXT, &container["securityContext"], &place));
             breaks.extend(told(&CONTAINER, container, &place));
         }
@@ -108,8 +151,12 @@ fn breaks(body: &Value) -> Vec<(Level, String)> {
 
 /// AppArmor profiles as annotations name them.
 fn profiles(template: &Value) -> impl Iterator<Item = &str> {
-    let annotations = template["metadata"]["annotations"].as_object().into_iter().flatten();
-    let named = annotations.filter(|(name, _)| name.starts_with("container.apparmor.security.beta.kubernetes.io/"));
+    let annotations = template["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    let named = annotations
+        .filter(|(name, _)| name.starts_with("container.apparmor.security.beta.kubernetes.io/"));
     named.filter_map(|(_, profile)| profile.as_str())
 }
 
@@ -122,17 +169,29 @@ struct Rule {
 }
 
 const fn baseline(broken: fn(&Value, &Value) -> bool, why: &'static str) -> Rule {
-    Rule { level: Level::Privileged, broken, why }
+    Rule {
+        level: Level::Privileged,
+        broken,
+        why,
+    }
 }
 
 const fn restricted(broken: fn(&Value, &Value) -> bool, why: &'static str) -> Rule {
-    Rule { level: Level::Baseline, broken, why }
+    Rule {
+        level: Level::Baseline,
+        broken,
+        why,
+    }
 }
 
 /// Rules for a pod's spec.
 const POD: [Rule; 4] = [
     baseline(
-        |pod, _| ["hostNetwork", "hostPID", "hostIPC"].iter().any(|name| pod[name] == true),
+        |pod, _| {
+            ["hostNetwork", "hostPID", "hostIPC"]
+                .iter()
+                .any(|name| pod[name] == true)
+        },
         "it is in a namespace of the machine's",
     ),
     baseline(
@@ -142,14 +201,20 @@ const POD: [Rule; 4] = [
     baseline(
         |pod, _| {
             let sysctls = each(&pod["securityContext"]["sysctls"]);
-            sysctls.into_iter().any(|sysctl| !sysctl["name"].as_str().is_some_and(|name| SYSCTLS.contains(&name)))
+            sysctls.into_iter().any(|sysctl| {
+                !sysctl["name"]
+                    .as_str()
+                    .is_some_and(|name| SYSCTLS.contains(&name))
+            })
         },
         "it sets sysctls that are not safe",
     ),
     restricted(
         |pod, _| {
             let kinds = |volume: &'_ Value| {
-                volume.as_object().is_none_or(|volume| !volume.keys().all(|key| VOLUMES.contains(&key.as_str())))
+                volume
+                    .as_object()
+                    .is_none_or(|volume| !volume.keys().all(|key| VOLUMES.contains(&key.as_str())))
             };
             each(&pod["volumes"]).any(kinds)
         },
@@ -159,25 +224,47 @@ const POD: [Rule; 4] = [
 
 /// Rules for a `securityContext`, the pod's or a container's.
 const CONTEXT: [Rule; 6] = [
-    baseline(|context, _| context["windowsOptions"]["hostProcess"] == true, "it is a process of the machine's (hostProcess)"),
+    baseline(
+        |context, _| context["windowsOptions"]["hostProcess"] == true,
+        "it is a process of the machine's (hostProcess)",
+    ),
     baseline(
         |context, _| {
             let options = &context["seLinuxOptions"];
-            !SELINUX.contains(&text(&options["type"])) || !text(&options["user"]).is_empty() || !text(&options["role"]).is_empty()
+            !SELINUX.contains(&text(&options["type"]))
+                || !text(&options["user"]).is_empty()
+                || !text(&options["role"]).is_empty()
         },
         "seLinuxOptions are not those of a container",
     ),
-    baseline(|context, _| context["appArmorProfile"]["type"] == "Unconfined", "no AppArmor profile confines it"),
-    baseline(|context, _| context["seccompProfile"]["type"] == "Unconfined", "no seccomp profile confines it"),
+    baseline(
+        |context, _| context["appArmorProfile"]["type"] == "Unconfined",
+        "no AppArmor profile confines it",
+    ),
+    baseline(
+        |context, _| context["seccompProfile"]["type"] == "Unconfined",
+        "no seccomp profile confines it",
+    ),
     restricted(|context, _| context["runAsUser"] == 0, "it runs as root"),
-    restricted(|context, _| context["runAsNonRoot"] == false, "it may run as root (runAsNonRoot: false)"),
+    restricted(
+        |context, _| context["runAsNonRoot"] == false,
+        "it may run as root (runAsNonRoot: false)",
+    ),
 ];
 
 /// Rules for a container, given the pod's spec for what it takes over from there.
 const CONTAINER: [Rule; 10] = [
-    baseline(|container, _| container["securityContext"]["privileged"] == true, "it is privileged"),
     baseline(
-        |container, _| !matches!(text(&container["securityContext"]["procMount"]), "" | "Default"),
+        |container, _| container["securityContext"]["privileged"] == true,
+        "it is privileged",
+    ),
+    baseline(
+        |container, _| {
+            !matches!(
+                text(&container["securityContext"]["procMount"]),
+                "" | "Default"
+            )
+        },
         "it sees all of /proc (procMount)",
     ),
     baseline(
@@ -185,15 +272,25 @@ const CONTAINER: [Rule; 10] = [
         "it adds capabilities that containers do not have by default",
     ),
     baseline(
-        |container, _| each(&container["ports"]).any(|port| port["hostPort"].as_u64().is_some_and(|port| port != 0)),
+        |container, _| {
+            each(&container["ports"])
+                .any(|port| port["hostPort"].as_u64().is_some_and(|port| port != 0))
+        },
         "it takes a port of the machine's (hostPort)",
     ),
     baseline(
         |container, _| {
             let lifecycle = &container["lifecycle"];
-            let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|name| &container[name]);
-            let asked = probes.into_iter().chain([&lifecycle["postStart"], &lifecycle["preStop"]]);
-            asked.into_iter().any(|ask| ["httpGet", "tcpSocket"].iter().any(|way| !text(&ask[way]["host"]).is_empty()))
+            let probes =
+                ["livenessProbe", "readinessProbe", "startupProbe"].map(|name| &container[name]);
+            let asked = probes
+                .into_iter()
+                .chain([&lifecycle["postStart"], &lifecycle["preStop"]]);
+            asked.into_iter().any(|ask| {
+                ["httpGet", "tcpSocket"]
+                    .iter()
+                    .any(|way| !text(&ask[way]["host"]).is_empty())
+            })
         },
         "a probe or lifecycle hook asks another host",
     ),
@@ -201,7 +298,10 @@ const CONTAINER: [Rule; 10] = [
         |container, _| container["securityContext"]["allowPrivilegeEscalation"] != false,
         "allowPrivilegeEscalation is not false",
     ),
-    restricted(|container, _| !capabilities(container, "drop").any(|name| name == "ALL"), "it does not drop ALL capabilities"),
+    restricted(
+        |container, _| !capabilities(container, "drop").any(|name| name == "ALL"),
+        "it does not drop ALL capabilities",
+    ),
     restricted(
         |container, _| capabilities(container, "add").any(|name| name != "NET_BIND_SERVICE"),
         "it adds capabilities other than NET_BIND_SERVICE",
@@ -212,7 +312,9 @@ const CONTAINER: [Rule; 10] = [
     ),
     restricted(
         |container, pod| {
-            !says(container, pod, "seccompProfile", |value| matches!(text(&value["type"]), "RuntimeDefault" | "Localhost"))
+            !says(container, pod, "seccompProfile", |value| {
+                matches!(text(&value["type"]), "RuntimeDefault" | "Localhost")
+            })
         },
         "no seccompProfile is chosen",
     ),
@@ -235,7 +337,8 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// Sysctls that are a pod's own (`check_sysctls.go`). Those that newer releases of Kubernetes added are left out: older ones refuse them.
+/// Sysctls that are a pod's own (`check_sysctls.go`). Those that newer releases of Kubernetes added
+/// are left out: older ones refuse them.
 const SYSCTLS: [&str; 5] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -248,8 +351,17 @@ const SYSCTLS: [&str; 5] = [
 const SELINUX: [&str; 4] = ["", "container_t", "container_init_t", "container_kvm_t"];
 
 /// Fields of a volume that `restricted` allows (`check_restrictedVolumes.go`).
-const VOLUMES: [&str; 9] =
-    ["name", "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+const VOLUMES: [&str; 9] = [
+    "name",
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -265,6 +377,9 @@ fn capabilities<'a>(container: &'a Value, list: &str) -> impl Iterator<Item = &'
 
 /// Whether the container's own setting, or the pod's where it has none, is good.
 fn says(container: &Value, pod: &Value, setting: &str, good: fn(&Value) -> bool) -> bool {
-    let own = [container, pod].into_iter().map(|part| &part["securityContext"][setting]).find(|value| !value.is_null());
+    let own = [container, pod]
+        .into_iter()
+        .map(|part| &part["securityContext"][setting])
+        .find(|value| !value.is_null());
     own.is_some_and(good)
 }

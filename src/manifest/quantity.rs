@@ -20,8 +20,11 @@ pub fn bytes(text: &str) -> Option<f64> {
         ("E", 1e18),
         ("", 1.0),
     ];
-    // `1E` is an exabyte and `1E3` a thousand: units come first, and the last, empty one takes exponents.
-    UNITS.iter().find_map(|(unit, size)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * size))
+    // `1E` is an exabyte and `1E3` a thousand: units come first, and the last, empty one takes
+    // exponents.
+    UNITS
+        .iter()
+        .find_map(|(unit, size)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * size))
 }
 
 #[cfg(test)]
@@ -30,9 +33,14 @@ mod tests {
 
     #[test]
     fn quantities_compare_across_units() {
-        for (text, value) in
-            [("10Gi", 10.0 * 1073741824.0), ("500M", 5e8), ("1.5k", 1500.0), ("1e9", 1e9), ("1E3", 1e3), ("7", 7.0)]
-        {
+        for (text, value) in [
+            ("10Gi", 10.0 * 1073741824.0),
+            ("500M", 5e8),
+            ("1.5k", 1500.0),
+            ("1e9", 1e9),
+            ("1E3", 1e3),
+            ("7", 7.0),
+        ] {
             assert_eq!(bytes(text), Some(value), "{text}");
         }
         assert!(bytes("1Ti") > bytes("1000Gi") && bytes("1T") < bytes("1Ti"));

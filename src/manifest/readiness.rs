@@ -1,6 +1,7 @@
 //! Live object → ready, waiting (with the reason) or failed: kstatus' rules, a row per kind.
 //!
-//! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its pods: [`super::trouble`].
+//! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its
+//! pods: [`super::trouble`].
 
 use super::quantity;
 use super::trouble::{Restarts, pod_troubles, worst};
@@ -29,11 +30,18 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("", "PersistentVolumeClaim", claim),
     ("", "Service", service),
     ("", "Namespace", namespace),
-    ("apiextensions.k8s.io", "CustomResourceDefinition", definition),
+    (
+        "apiextensions.k8s.io",
+        "CustomResourceDefinition",
+        definition,
+    ),
 ];
 
 fn rule(group: &str, kind: &str) -> Option<Rule> {
-    RULES.iter().find(|(g, k, _)| *g == group && *k == kind).map(|(_, _, rule)| *rule)
+    RULES
+        .iter()
+        .find(|(g, k, _)| *g == group && *k == kind)
+        .map(|(_, _, rule)| *rule)
 }
 
 /// Whether objects of this kind can exist without being ready.
@@ -43,7 +51,10 @@ pub fn is_awaited(group: &str, kind: &str) -> bool {
 
 /// Whether objects of this kind run pods, so that the pods tell why they are not ready.
 pub fn runs_pods(kind: &str) -> bool {
-    matches!(kind, "StatefulSet" | "Deployment" | "DaemonSet" | "ReplicaSet" | "Job")
+    matches!(
+        kind,
+        "StatefulSet" | "Deployment" | "DaemonSet" | "ReplicaSet" | "Job"
+    )
 }
 
 /// The state of a live object, whatever its kind.
@@ -62,7 +73,9 @@ pub fn readiness_of(group: &str, kind: &str, body: &Value) -> Readiness {
 }
 
 pub(super) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
-    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    body.pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 pub(super) fn number(body: &Value, pointer: &str) -> i64 {
@@ -74,17 +87,26 @@ pub const UNSEEN: &str = "its controller has not seen the change yet";
 
 /// A controller that has not looked at the newest spec says nothing about it yet.
 fn unobserved(body: &Value) -> Option<Readiness> {
-    let (wanted, seen) = (number(body, "/metadata/generation"), number(body, "/status/observedGeneration"));
+    let (wanted, seen) = (
+        number(body, "/metadata/generation"),
+        number(body, "/status/observedGeneration"),
+    );
     (seen < wanted).then(|| Readiness::Waiting(UNSEEN.into()))
 }
 
 fn count(ready: i64, wanted: i64, what: &str) -> Option<Readiness> {
-    (ready < wanted)
-        .then(|| Readiness::Waiting(format!("{ready} of {wanted} {} {what}", if wanted == 1 { "pod" } else { "pods" })))
+    (ready < wanted).then(|| {
+        Readiness::Waiting(format!(
+            "{ready} of {wanted} {} {what}",
+            if wanted == 1 { "pod" } else { "pods" }
+        ))
+    })
 }
 
 fn wanted_replicas(body: &Value) -> i64 {
-    body.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
+    body.pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(1)
 }
 
 fn stateful_set(body: &Value) -> Readiness {
@@ -93,16 +115,24 @@ fn stateful_set(body: &Value) -> Readiness {
     }
     let wanted = wanted_replicas(body);
     if text(body, "/spec/updateStrategy/type") == "OnDelete" {
-        return count(number(body, "/status/readyReplicas"), wanted, "ready").unwrap_or(Readiness::Ready);
+        return count(number(body, "/status/readyReplicas"), wanted, "ready")
+            .unwrap_or(Readiness::Ready);
     }
     let partition = number(body, "/spec/updateStrategy/rollingUpdate/partition");
     let status = &body["status"];
     count(number(body, "/status/replicas"), wanted, "created")
-        .or_else(|| count(number(body, "/status/updatedReplicas"), (wanted - partition).max(0), "updated"))
+        .or_else(|| {
+            count(
+                number(body, "/status/updatedReplicas"),
+                (wanted - partition).max(0),
+                "updated",
+            )
+        })
         .or_else(|| count(number(body, "/status/readyReplicas"), wanted, "ready"))
         .or_else(|| {
             let surplus = number(body, "/status/replicas") > wanted;
-            surplus.then(|| Readiness::Waiting("pods above the wanted number are still there".into()))
+            surplus
+                .then(|| Readiness::Waiting("pods above the wanted number are still there".into()))
         })
         .or_else(|| {
             let moving = partition == 0 && status["currentRevision"] != status["updateRevision"];
@@ -116,7 +146,9 @@ fn deployment(body: &Value) -> Readiness {
         return waiting;
     }
     let stuck = conditions(body).find(|condition| {
-        condition["type"] == "Progressing" && condition["status"] == "False" && condition["reason"] == "ProgressDeadlineExceeded"
+        condition["type"] == "Progressing"
+            && condition["status"] == "False"
+            && condition["reason"] == "ProgressDeadlineExceeded"
     });
     if stuck.is_some() {
         return Readiness::Failed("it made no progress within its deadline".into());
@@ -127,7 +159,13 @@ fn deployment(body: &Value) -> Readiness {
             let old = number(body, "/status/replicas") > number(body, "/status/updatedReplicas");
             old.then(|| Readiness::Waiting("old pods are still there".into()))
         })
-        .or_else(|| count(number(body, "/status/availableReplicas"), wanted, "available"))
+        .or_else(|| {
+            count(
+                number(body, "/status/availableReplicas"),
+                wanted,
+                "available",
+            )
+        })
         .unwrap_or(Readiness::Ready)
 }
 
@@ -137,7 +175,11 @@ fn daemon_set(body: &Value) -> Readiness {
     }
     let wanted = number(body, "/status/desiredNumberScheduled");
     let on_delete = text(body, "/spec/updateStrategy/type") == "OnDelete";
-    let updated = if on_delete { wanted } else { number(body, "/status/updatedNumberScheduled") };
+    let updated = if on_delete {
+        wanted
+    } else {
+        number(body, "/status/updatedNumberScheduled")
+    };
     count(updated, wanted, "updated")
         .or_else(|| count(number(body, "/status/numberAvailable"), wanted, "available"))
         .unwrap_or(Readiness::Ready)
@@ -147,7 +189,12 @@ fn replica_set(body: &Value) -> Readiness {
     if let Some(waiting) = unobserved(body) {
         return waiting;
     }
-    count(number(body, "/status/availableReplicas"), wanted_replicas(body), "available").unwrap_or(Readiness::Ready)
+    count(
+        number(body, "/status/availableReplicas"),
+        wanted_replicas(body),
+        "available",
+    )
+    .unwrap_or(Readiness::Ready)
 }
 
 fn job(body: &Value) -> Readiness {
@@ -173,7 +220,9 @@ fn pod(body: &Value) -> Readiness {
     let trouble = || worst(&pod_troubles(body), &Restarts::new()).map(|trouble| trouble.reason);
     match text(body, "/status/phase") {
         "Succeeded" => Readiness::Ready,
-        "Failed" => Readiness::Failed(trouble().unwrap_or_else(|| "its containers have failed".into())),
+        "Failed" => {
+            Readiness::Failed(trouble().unwrap_or_else(|| "its containers have failed".into()))
+        }
         _ if is_pod_ready(body) => Readiness::Ready,
         _ => Readiness::Waiting(trouble().unwrap_or_else(|| "it is starting".into())),
     }
@@ -192,11 +241,13 @@ pub fn is_pod_ready(body: &Value) -> bool {
     conditions(body).any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// A claim that names its volume is to be bound at once. Any other may have to wait for its first pod (`WaitForFirstConsumer`), and then
-/// the pod says what is missing.
+/// A claim that names its volume is to be bound at once. Any other may have to wait for its first
+/// pod (`WaitForFirstConsumer`), and then the pod says what is missing.
 fn claim(body: &Value) -> Readiness {
-    let named =
-        !text(body, "/spec/volumeName").is_empty() || body.pointer("/spec/storageClassName").is_some_and(|class| class == "");
+    let named = !text(body, "/spec/volumeName").is_empty()
+        || body
+            .pointer("/spec/storageClassName")
+            .is_some_and(|class| class == "");
     match text(body, "/status/phase") {
         "Lost" => Readiness::Failed("its volume is gone".into()),
         "Bound" => expansion(body),
@@ -205,29 +256,43 @@ fn claim(body: &Value) -> Readiness {
     }
 }
 
-/// Whether a bound claim has the storage that it requests. The kubelet makes the file system larger while the pod runs or when the
-/// pod starts again, as the driver has it, so nothing waits for that.
+/// Whether a bound claim has the storage that it requests. The kubelet makes the file system larger
+/// while the pod runs or when the pod starts again, as the driver has it, so nothing waits for
+/// that.
 fn expansion(body: &Value) -> Readiness {
-    let (wanted, there) = (text(body, "/spec/resources/requests/storage"), text(body, "/status/capacity/storage"));
+    let (wanted, there) = (
+        text(body, "/spec/resources/requests/storage"),
+        text(body, "/status/capacity/storage"),
+    );
     let is_behind = matches!((quantity::bytes(wanted), quantity::bytes(there)), (Some(wanted), Some(there)) if there < wanted);
-    let condition = |name: &str| conditions(body).find(|it| it["type"] == name && it["status"] == "True");
+    let condition =
+        |name: &str| conditions(body).find(|it| it["type"] == name && it["status"] == "True");
     if !is_behind || condition("FileSystemResizePending").is_some() {
         return Readiness::Ready;
     }
     // Newer servers say so in the status, older ones in events only.
     let state = text(body, "/status/allocatedResourceStatuses/storage");
     if state.ends_with("Infeasible") {
-        return Readiness::Failed(format!("its volume cannot be expanded from {there} to {wanted} ({state})"));
+        return Readiness::Failed(format!(
+            "its volume cannot be expanded from {there} to {wanted} ({state})"
+        ));
     }
     let error = condition("ControllerResizeError").and_then(|it| it["message"].as_str());
     let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-    Readiness::Waiting(format!("its volume is being expanded from {there} to {wanted}{error}"))
+    Readiness::Waiting(format!(
+        "its volume is being expanded from {there} to {wanted}{error}"
+    ))
 }
 
 fn service(body: &Value) -> Readiness {
-    let balanced = text(body, "/spec/type") == "LoadBalancer" && body.pointer("/spec/loadBalancerClass").is_none();
+    let balanced = text(body, "/spec/type") == "LoadBalancer"
+        && body.pointer("/spec/loadBalancerClass").is_none();
     let addressed = body.pointer("/status/loadBalancer/ingress/0").is_some();
-    if balanced && !addressed { Readiness::Waiting("its load balancer has no address yet".into()) } else { Readiness::Ready }
+    if balanced && !addressed {
+        Readiness::Waiting("its load balancer has no address yet".into())
+    } else {
+        Readiness::Ready
+    }
 }
 
 fn namespace(body: &Value) -> Readiness {
@@ -238,12 +303,20 @@ fn namespace(body: &Value) -> Readiness {
 }
 
 fn definition(body: &Value) -> Readiness {
-    let established = conditions(body).any(|condition| condition["type"] == "Established" && condition["status"] == "True");
-    if established { Readiness::Ready } else { Readiness::Waiting("the API server does not serve it yet".into()) }
+    let established = conditions(body)
+        .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
+    if established {
+        Readiness::Ready
+    } else {
+        Readiness::Waiting("the API server does not serve it yet".into())
+    }
 }
 
 pub(super) fn conditions(body: &Value) -> impl Iterator<Item = &Value> {
-    body.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
+    body.pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -258,7 +331,11 @@ mod tests {
     #[test]
     fn each_kind_is_judged_by_its_own_rule() {
         let cases = [
-            ("a config map is ready at once", json!({"apiVersion": "v1", "kind": "ConfigMap"}), Readiness::Ready),
+            (
+                "a config map is ready at once",
+                json!({"apiVersion": "v1", "kind": "ConfigMap"}),
+                Readiness::Ready,
+            ),
             (
                 "a stateful set whose controller is behind",
                 json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"generation": 2}, "status": {"observedGeneration": 1}}),

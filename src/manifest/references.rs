@@ -20,7 +20,11 @@ pub fn pod_of(body: &Value) -> Option<&Value> {
 
 /// Names of the Secrets that a pod reads, in order and each once.
 pub fn secrets(pod: &Value) -> BTreeSet<&str> {
-    data(pod).into_iter().filter(|reference| reference.kind == "Secret").map(|reference| reference.name).collect()
+    data(pod)
+        .into_iter()
+        .filter(|reference| reference.kind == "Secret")
+        .map(|reference| reference.name)
+        .collect()
 }
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
@@ -29,12 +33,19 @@ pub fn data(pod: &Value) -> Vec<Reference<'_>> {
     for volume in list(pod, "volumes") {
         found.extend(reference("ConfigMap", volume.get("configMap"), "name"));
         found.extend(reference("Secret", volume.get("secret"), "secretName"));
-        for source in volume.get("projected").into_iter().flat_map(|projected| list(projected, "sources")) {
+        for source in volume
+            .get("projected")
+            .into_iter()
+            .flat_map(|projected| list(projected, "sources"))
+        {
             found.extend(reference("ConfigMap", source.get("configMap"), "name"));
             found.extend(reference("Secret", source.get("secret"), "name"));
         }
     }
-    for container in ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|field| list(pod, field)) {
+    for container in ["initContainers", "containers", "ephemeralContainers"]
+        .into_iter()
+        .flat_map(|field| list(pod, field))
+    {
         for source in list(container, "envFrom") {
             found.extend(reference("ConfigMap", source.get("configMapRef"), "name"));
             found.extend(reference("Secret", source.get("secretRef"), "name"));
@@ -48,11 +59,16 @@ pub fn data(pod: &Value) -> Vec<Reference<'_>> {
     found
 }
 
-/// Everything that a pod waits for: what it reads, the credentials for its images, and the claims that it names itself.
+/// Everything that a pod waits for: what it reads, the credentials for its images, and the claims
+/// that it names itself.
 pub fn awaited(pod: &Value) -> Vec<Reference<'_>> {
     let mut found = data(pod);
     for volume in list(pod, "volumes") {
-        found.extend(reference("PersistentVolumeClaim", volume.get("persistentVolumeClaim"), "claimName"));
+        found.extend(reference(
+            "PersistentVolumeClaim",
+            volume.get("persistentVolumeClaim"),
+            "claimName",
+        ));
     }
     for secret in list(pod, "imagePullSecrets") {
         found.extend(reference("Secret", Some(secret), "name"));
@@ -61,13 +77,25 @@ pub fn awaited(pod: &Value) -> Vec<Reference<'_>> {
     found
 }
 
-fn reference<'a>(kind: &'static str, holder: Option<&'a Value>, field: &str) -> Option<Reference<'a>> {
+fn reference<'a>(
+    kind: &'static str,
+    holder: Option<&'a Value>,
+    field: &str,
+) -> Option<Reference<'a>> {
     let holder = holder?;
-    Some(Reference { kind, name: holder.get(field)?.as_str()?, optional: holder.get("optional") == Some(&Value::Bool(true)) })
+    Some(Reference {
+        kind,
+        name: holder.get(field)?.as_str()?,
+        optional: holder.get("optional") == Some(&Value::Bool(true)),
+    })
 }
 
 fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(field).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -93,7 +121,10 @@ mod tests {
                 {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "words", "key": "a", "optional": false}}},
             ]}],
         });
-        let names: Vec<_> = awaited(&pod).into_iter().map(|reference| (reference.kind, reference.name)).collect();
+        let names: Vec<_> = awaited(&pod)
+            .into_iter()
+            .map(|reference| (reference.kind, reference.name))
+            .collect();
         assert_eq!(
             names,
             [

@@ -4,8 +4,9 @@ use super::{Object, ObjectKey, Source};
 use bytes::Bytes;
 use serde_json::Value;
 
-/// An object of which nothing changes any more: it is kept as the JSON that is sent and recorded. As a tree it takes some seven times as
-/// much memory, and would be written out anew for each of both.
+/// An object of which nothing changes any more: it is kept as the JSON that is sent and recorded.
+/// As a tree it takes some seven times as much memory, and would be written out anew for each of
+/// both.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sealed {
     pub key: ObjectKey,
@@ -35,7 +36,11 @@ impl Sealed {
     }
 
     pub fn open(&self) -> Object {
-        Object { key: self.key.clone(), body: self.body(), source: self.source.clone() }
+        Object {
+            key: self.key.clone(),
+            body: self.body(),
+            source: self.source.clone(),
+        }
     }
 }
 
@@ -46,7 +51,10 @@ impl From<Object> for Sealed {
             stage: object.stage(),
             rollout_group: object.rollout_group().map(Box::from),
             is_versioned: !object.body["metadata"]["resourceVersion"].is_null(),
-            json: serde_json::to_vec(&object.body).expect("JSON with string keys is always written").into_boxed_slice().into(),
+            json: serde_json::to_vec(&object.body)
+                .expect("JSON with string keys is always written")
+                .into_boxed_slice()
+                .into(),
             key: object.key,
             source: object.source,
         }

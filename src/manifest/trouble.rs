@@ -12,14 +12,16 @@ pub enum Severity {
     Passing,
     /// Final unless it passes within a grace time: an image that cannot be pulled.
     Lasting,
-    /// A rule of the cluster forbids the pod. Rules that were just changed reach the API server a moment later.
+    /// A rule of the cluster forbids the pod. Rules that were just changed reach the API server a
+    /// moment later.
     Refused,
     /// Nothing but a change will help.
     Final,
 }
 
 impl Severity {
-    /// How long a trouble of this severity may last before it is final; `None` for one that may last for ever.
+    /// How long a trouble of this severity may last before it is final; `None` for one that may
+    /// last for ever.
     pub fn grace(self) -> Option<Duration> {
         match self {
             Severity::Passing => None,
@@ -58,12 +60,12 @@ impl Cause {
     pub fn hint(self) -> Option<&'static str> {
         match self {
             Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
-            Cause::Pull | Cause::Image => {
-                Some("check the image's name and tag; the value `image.registry` names the registry of all images")
-            }
-            Cause::Credentials => {
-                Some("check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`")
-            }
+            Cause::Pull | Cause::Image => Some(
+                "check the image's name and tag; the value `image.registry` names the registry of all images",
+            ),
+            Cause::Credentials => Some(
+                "check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`",
+            ),
             Cause::Quota => Some("ask for less in the values, or have the ResourceQuota raised"),
             Cause::PodSecurity => Some(
                 "an administrator sets the Pod Security level of a namespace: \
@@ -88,25 +90,43 @@ pub struct Trouble {
 
 impl Trouble {
     pub(super) fn new(severity: Severity, cause: Cause, reason: String) -> Trouble {
-        Trouble { reason, severity, cause, log: None, crashes: None }
+        Trouble {
+            reason,
+            severity,
+            cause,
+            log: None,
+            crashes: None,
+        }
     }
 
     fn with_log(self, container: &str, previous: bool) -> Trouble {
-        Trouble { log: Some((container.to_owned(), previous)), ..self }
+        Trouble {
+            log: Some((container.to_owned(), previous)),
+            ..self
+        }
     }
 
     /// How sure it is when only the restarts count that came after `before`.
     fn severity_since(&self, before: &Restarts) -> Severity {
-        let since = |(container, restarts): &(String, i64)| restarts - before.get(container).copied().unwrap_or(0);
-        self.crashes.as_ref().map_or(self.severity, |crashes| given_up_after(since(crashes)))
+        let since = |(container, restarts): &(String, i64)| {
+            restarts - before.get(container).copied().unwrap_or(0)
+        };
+        self.crashes
+            .as_ref()
+            .map_or(self.severity, |crashes| given_up_after(since(crashes)))
     }
 }
 
-/// Restarts after which a crashing container is given up (kubelet's back-off is then 40 s and more).
+/// Restarts after which a crashing container is given up (kubelet's back-off is then 40 s and
+/// more).
 const CRASHES: i64 = 3;
 
 fn given_up_after(restarts: i64) -> Severity {
-    if restarts >= CRASHES { Severity::Final } else { Severity::Passing }
+    if restarts >= CRASHES {
+        Severity::Final
+    } else {
+        Severity::Passing
+    }
 }
 
 /// How often each container of a pod was restarted, by name. One that never was may be left out.
@@ -121,24 +141,39 @@ fn statuses(body: &Value) -> impl Iterator<Item = &Value> {
 
 /// The restarts of a pod's containers so far.
 pub fn restarts(body: &Value) -> Restarts {
-    let restarts = |status: &Value| (text(status, "/name").to_owned(), number(status, "/restartCount"));
-    statuses(body).map(restarts).filter(|(_, restarts)| *restarts > 0).collect()
+    let restarts = |status: &Value| {
+        (
+            text(status, "/name").to_owned(),
+            number(status, "/restartCount"),
+        )
+    };
+    statuses(body)
+        .map(restarts)
+        .filter(|(_, restarts)| *restarts > 0)
+        .collect()
 }
 
 /// All troubles in a pod's status: of containers, or else of scheduling.
 pub fn pod_troubles(body: &Value) -> Vec<Trouble> {
     let troubles: Vec<Trouble> = statuses(body).filter_map(container_trouble).collect();
-    if troubles.is_empty() { unscheduled(body).into_iter().collect() } else { troubles }
+    if troubles.is_empty() {
+        unscheduled(body).into_iter().collect()
+    } else {
+        troubles
+    }
 }
 
 /// The worst of a pod's troubles.
 ///
-/// `before` are restarts that say nothing about what a run changed: a container that was crashing before is given up only when it
-/// has crashed as often again.
+/// `before` are restarts that say nothing about what a run changed: a container that was crashing
+/// before is given up only when it has crashed as often again.
 pub fn worst(troubles: &[Trouble], before: &Restarts) -> Option<Trouble> {
     let severity = |trouble: &Trouble| trouble.severity_since(before);
     let worst = troubles.iter().max_by_key(|trouble| severity(trouble))?;
-    Some(Trouble { severity: severity(worst), ..worst.clone() })
+    Some(Trouble {
+        severity: severity(worst),
+        ..worst.clone()
+    })
 }
 
 fn container_trouble(status: &Value) -> Option<Trouble> {
@@ -162,37 +197,68 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
                 Trouble::new(Severity::Final, Cause::Image, words)
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                Trouble::new(Severity::Lasting, Cause::Other, format!("container {name}: {message} ({reason})"))
+                Trouble::new(
+                    Severity::Lasting,
+                    Cause::Other,
+                    format!("container {name}: {message} ({reason})"),
+                )
             }
             "CrashLoopBackOff" => {
-                let words = format!("container {name} crashes: {}, {restarts} restarts", last_exit(status));
+                let words = format!(
+                    "container {name} crashes: {}, {restarts} restarts",
+                    last_exit(status)
+                );
                 let crashes = Some((name.to_owned(), restarts));
-                Trouble { crashes, ..Trouble::new(given_up_after(restarts), Cause::Other, words).with_log(name, true) }
+                Trouble {
+                    crashes,
+                    ..Trouble::new(given_up_after(restarts), Cause::Other, words)
+                        .with_log(name, true)
+                }
             }
-            "PodInitializing" | "ContainerCreating" => {
-                Trouble::new(Severity::Passing, Cause::Creating, "its containers are being created".to_owned())
-            }
-            _ => Trouble::new(Severity::Passing, Cause::Other, format!("container {name} waits: {reason}")),
+            "PodInitializing" | "ContainerCreating" => Trouble::new(
+                Severity::Passing,
+                Cause::Creating,
+                "its containers are being created".to_owned(),
+            ),
+            _ => Trouble::new(
+                Severity::Passing,
+                Cause::Other,
+                format!("container {name} waits: {reason}"),
+            ),
         });
     }
     if let Some(ended) = status.pointer("/state/terminated") {
         let code = ended["exitCode"].as_i64().unwrap_or(0);
-        let words = || format!("container {name} ended with exit code {code}{}", reason_of(ended));
-        return (code != 0).then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false));
+        let words = || {
+            format!(
+                "container {name} ended with exit code {code}{}",
+                reason_of(ended)
+            )
+        };
+        return (code != 0)
+            .then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false));
     }
     let running_unready = status.pointer("/state/running").is_some() && status["ready"] == false;
     let words = || match restarts {
         0 => format!("container {name} runs, but its probe does not pass yet"),
         _ => {
-            format!("container {name} runs again after {restarts} restarts ({}), its probe does not pass yet", last_exit(status))
+            format!(
+                "container {name} runs again after {restarts} restarts ({}), its probe does not pass yet",
+                last_exit(status)
+            )
         }
     };
-    running_unready.then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false))
+    running_unready
+        .then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false))
 }
 
 fn last_exit(status: &Value) -> String {
     match status.pointer("/lastState/terminated") {
-        Some(ended) => format!("exit code {}{}", ended["exitCode"].as_i64().unwrap_or(-1), reason_of(ended)),
+        Some(ended) => format!(
+            "exit code {}{}",
+            ended["exitCode"].as_i64().unwrap_or(-1),
+            reason_of(ended)
+        ),
         None => "it does not stay up".to_owned(),
     }
 }
@@ -205,14 +271,22 @@ fn reason_of(ended: &Value) -> String {
 }
 
 fn unscheduled(body: &Value) -> Option<Trouble> {
-    let condition = conditions(body).find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?;
-    let message = condition["message"].as_str().filter(|message| !message.is_empty());
+    let condition = conditions(body)
+        .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?;
+    let message = condition["message"]
+        .as_str()
+        .filter(|message| !message.is_empty());
     let message = message.unwrap_or("the scheduler gave no reason");
-    Some(Trouble::new(Severity::Passing, Cause::Unscheduled, format!("it cannot be placed on a node: {message}")))
+    Some(Trouble::new(
+        Severity::Passing,
+        Cause::Unscheduled,
+        format!("it cannot be placed on a node: {message}"),
+    ))
 }
 
-/// The registry's own words in what a kubelet says about a pull. While it waits for the next attempt, older kubelets say no more than
-/// that (`Back-off pulling image "x"`), newer ones repeat the last error (`...: ErrImagePull: ...`).
+/// The registry's own words in what a kubelet says about a pull. While it waits for the next
+/// attempt, older kubelets say no more than that (`Back-off pulling image "x"`), newer ones repeat
+/// the last error (`...: ErrImagePull: ...`).
 pub(super) fn registry_words(message: &str) -> Option<&str> {
     let said = match message.split_once("ErrImagePull: ") {
         Some((_, said)) => said,
@@ -220,16 +294,31 @@ pub(super) fn registry_words(message: &str) -> Option<&str> {
         None => message,
     };
     // gRPC's frame around the container runtime's error: `rpc error: code = NotFound desc = ...`.
-    let said = said.split_once("desc = ").map_or(said, |(_, said)| said).trim();
+    let said = said
+        .split_once("desc = ")
+        .map_or(said, |(_, said)| said)
+        .trim();
     (!said.is_empty()).then_some(said)
 }
 
-/// What is wrong with an image, by the registry's words (containerd and CRI-O pass on what the registry answered).
+/// What is wrong with an image, by the registry's words (containerd and CRI-O pass on what the
+/// registry answered).
 pub(super) fn image_cause(said: &str) -> Cause {
     let said = said.to_ascii_lowercase();
-    let wants_credentials =
-        ["unauthorized", "401", "403", "forbidden", "authentication required", "authorization failed", "denied"];
-    if wants_credentials.iter().any(|word| said.contains(word)) { Cause::Credentials } else { Cause::Image }
+    let wants_credentials = [
+        "unauthorized",
+        "401",
+        "403",
+        "forbidden",
+        "authentication required",
+        "authorization failed",
+        "denied",
+    ];
+    if wants_credentials.iter().any(|word| said.contains(word)) {
+        Cause::Credentials
+    } else {
+        Cause::Image
+    }
 }
 
 #[cfg(test)]
@@ -246,24 +335,53 @@ mod tests {
         let deepest = |body: &Value, before: &Restarts| worst(&pod_troubles(body), before);
         let new = Restarts::new();
         let trouble = deepest(&image, &new).unwrap();
-        assert_eq!(trouble.reason, "container peer: image fabric-peer:0 cannot be pulled (ImagePullBackOff)");
-        assert_eq!((trouble.severity, trouble.cause), (Severity::Lasting, Cause::Pull));
+        assert_eq!(
+            trouble.reason,
+            "container peer: image fabric-peer:0 cannot be pulled (ImagePullBackOff)"
+        );
+        assert_eq!(
+            (trouble.severity, trouble.cause),
+            (Severity::Lasting, Cause::Pull)
+        );
 
         let crash = json!({"status": {"containerStatuses": [{"name": "peer", "restartCount": 4, "ready": false,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}]}});
         let trouble = deepest(&crash, &new).unwrap();
-        assert_eq!(trouble.reason, "container peer crashes: exit code 2, 4 restarts");
-        assert_eq!((trouble.severity, trouble.log), (Severity::Final, Some(("peer".into(), true))));
-        for (before, severity) in [(1, Severity::Final), (2, Severity::Passing), (4, Severity::Passing)] {
+        assert_eq!(
+            trouble.reason,
+            "container peer crashes: exit code 2, 4 restarts"
+        );
+        assert_eq!(
+            (trouble.severity, trouble.log),
+            (Severity::Final, Some(("peer".into(), true)))
+        );
+        for (before, severity) in [
+            (1, Severity::Final),
+            (2, Severity::Passing),
+            (4, Severity::Passing),
+        ] {
             let before = Restarts::from([("peer".to_owned(), before)]);
-            assert_eq!(deepest(&crash, &before).unwrap().severity, severity, "{before:?} of its crashes are older");
+            assert_eq!(
+                deepest(&crash, &before).unwrap().severity,
+                severity,
+                "{before:?} of its crashes are older"
+            );
         }
-        assert_eq!(restarts(&image), new, "what was never restarted is left out");
+        assert_eq!(
+            restarts(&image),
+            new,
+            "what was never restarted is left out"
+        );
         assert_eq!(restarts(&crash), Restarts::from([("peer".to_owned(), 4)]));
 
         let unplaced = json!({"status": {"conditions": [
             {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient memory."}]}});
-        assert!(deepest(&unplaced, &new).unwrap().reason.contains("Insufficient memory"));
+        assert!(
+            deepest(&unplaced, &new)
+                .unwrap()
+                .reason
+                .contains("Insufficient memory")
+        );
     }
     #[test]
     fn what_the_registry_said_is_in_the_reason_and_tells_what_helps() {
@@ -275,16 +393,26 @@ mod tests {
         };
         let missing = r#"rpc error: code = NotFound desc = failed to resolve reference "r/p:1": r/p:1: not found"#;
         let words = r#"container peer: image r/p:1 cannot be pulled (ErrImagePull): failed to resolve reference "r/p:1": r/p:1: not found"#;
-        assert_eq!(pull("ErrImagePull", missing), (words.to_owned(), Cause::Image));
-        let newer =
-            r#"Back-off pulling image "r/p:1": ErrImagePull: failed to pull: pull access denied, repository does not exist"#;
+        assert_eq!(
+            pull("ErrImagePull", missing),
+            (words.to_owned(), Cause::Image)
+        );
+        let newer = r#"Back-off pulling image "r/p:1": ErrImagePull: failed to pull: pull access denied, repository does not exist"#;
         let (reason, cause) = pull("ImagePullBackOff", newer);
         assert!(
-            reason.ends_with("(ImagePullBackOff): failed to pull: pull access denied, repository does not exist"),
+            reason.ends_with(
+                "(ImagePullBackOff): failed to pull: pull access denied, repository does not exist"
+            ),
             "{reason}"
         );
         assert_eq!(cause, Cause::Credentials);
         let older = pull("ImagePullBackOff", r#"Back-off pulling image "r/p:1""#);
-        assert_eq!(older, ("container peer: image r/p:1 cannot be pulled (ImagePullBackOff)".to_owned(), Cause::Pull));
+        assert_eq!(
+            older,
+            (
+                "container peer: image r/p:1 cannot be pulled (ImagePullBackOff)".to_owned(),
+                Cause::Pull
+            )
+        );
     }
 }

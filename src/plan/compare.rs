@@ -1,8 +1,10 @@
-//! Would applying this object change it? Compares what is wanted with what is live and with the fields that we own.
+//! Would applying this object change it? Compares what is wanted with what is live and with the
+//! fields that we own.
 //!
-//! Server-side apply changes an object when a wanted field is not as it is live, or when a field that we own is no longer wanted.
-//! Both can be told from the live object. Where the server writes a value in a form of its own (`1000m` becomes `1`), the answer here is a
-//! cautious "maybe", and a dry-run decides.
+//! Server-side apply changes an object when a wanted field is not as it is live, or when a field
+//! that we own is no longer wanted. Both can be told from the live object. Where the server writes
+//! a value in a form of its own (`1000m` becomes `1`), the answer here is a cautious "maybe", and a
+//! dry-run decides.
 
 use super::defaults::is_servers;
 use serde_json::{Map, Value};
@@ -10,16 +12,25 @@ use serde_json::{Map, Value};
 /// Our name as a field manager.
 pub const FIELD_MANAGER: &str = "kubectl-fabric";
 
-/// Whether the live object already is what applying `wanted` would make it. False means: perhaps not.
+/// Whether the live object already is what applying `wanted` would make it. False means: perhaps
+/// not.
 pub fn is_settled(wanted: &Value, live: &Value) -> bool {
-    let Some(owned) = owned_fields(live) else { return false };
+    let Some(owned) = owned_fields(live) else {
+        return false;
+    };
     let ours = Ours::Of(owned);
     let is_so = fields(wanted).all(|(name, value)| match name.as_str() {
         // Nobody is the manager of what an object is called.
         "apiVersion" | "kind" => live[name] == *value,
         "metadata" => fields(value)
             .filter(|(name, _)| !matches!(name.as_str(), "name" | "namespace"))
-            .all(|(name, value)| holds(value, &live["metadata"][name], ours.field("metadata").field(name))),
+            .all(|(name, value)| {
+                holds(
+                    value,
+                    &live["metadata"][name],
+                    ours.field("metadata").field(name),
+                )
+            }),
         _ => holds(value, &live[name], ours.field(name)),
     });
     is_so && !owns_unwanted(owned, wanted)
@@ -34,24 +45,34 @@ pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Ours::Unasked)
 }
 
-/// Whether `live` holds all that `wanted` says of one field, and nothing else but the server's defaults.
+/// Whether `live` holds all that `wanted` says of one field, and nothing else but the server's
+/// defaults.
 pub fn is_all_of(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Ours::All)
 }
 
-/// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never applied it.
+/// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never
+/// applied it.
 pub fn owned_fields(live: &Value) -> Option<&Value> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
-    entries.iter().find(|entry| is_applied_by_us(entry)).map(|entry| &entry["fieldsV1"])
+    entries
+        .iter()
+        .find(|entry| is_applied_by_us(entry))
+        .map(|entry| &entry["fieldsV1"])
 }
 
 pub fn is_applied_by_us(entry: &Value) -> bool {
-    entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply" && entry["subresource"].is_null()
+    entry["manager"] == FIELD_MANAGER
+        && entry["operation"] == "Apply"
+        && entry["subresource"].is_null()
 }
 
-/// What we applied of a live object, without what the server and others added; all of it when we never applied it.
+/// What we applied of a live object, without what the server and others added; all of it when we
+/// never applied it.
 pub fn applied(live: &Value) -> Value {
-    let Some(owned) = owned_fields(live) else { return live.clone() };
+    let Some(owned) = owned_fields(live) else {
+        return live.clone();
+    };
     let mut body = kept(live, owned);
     for field in ["apiVersion", "kind"] {
         body[field] = live[field].clone();
@@ -67,15 +88,18 @@ pub fn applied(live: &Value) -> Value {
 fn kept(live: &Value, owned: &Value) -> Value {
     match (live, owned.as_object()) {
         (Value::Object(fields), Some(owned)) if !owned.is_empty() => {
-            let kept =
-                fields.iter().filter_map(|(name, value)| Some((name.clone(), kept(value, owned.get(&format!("f:{name}"))?))));
+            let kept = fields.iter().filter_map(|(name, value)| {
+                Some((name.clone(), kept(value, owned.get(&format!("f:{name}"))?)))
+            });
             Value::Object(kept.collect())
         }
         (Value::Array(items), Some(entries)) if !entries.is_empty() => {
             let named = owned_items(owned);
-            let kept = items.iter().filter_map(|item| match named.iter().find(|(key, _)| is_named(item, key)) {
-                Some((_, owned)) => Some(kept(item, owned)),
-                None => named.is_empty().then(|| item.clone()),
+            let kept = items.iter().filter_map(|item| {
+                match named.iter().find(|(key, _)| is_named(item, key)) {
+                    Some((_, owned)) => Some(kept(item, owned)),
+                    None => named.is_empty().then(|| item.clone()),
+                }
             });
             kept.collect()
         }
@@ -95,7 +119,14 @@ pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
     fn stripped(body: &Value) -> Value {
         let mut body = body.clone();
         if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-            for field in ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"] {
+            for field in [
+                "managedFields",
+                "resourceVersion",
+                "generation",
+                "creationTimestamp",
+                "uid",
+                "selfLink",
+            ] {
                 metadata.remove(field);
             }
         }
@@ -145,20 +176,28 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// Whether `live` holds everything that `wanted` says. Fields that only the server or others set do not matter, but where a map or list
-/// is written as a whole: there, more is different.
+/// Whether `live` holds everything that `wanted` says. Fields that only the server or others set do
+/// not matter, but where a map or list is written as a whole: there, more is different.
 fn holds(wanted: &Value, live: &Value, ours: Ours) -> bool {
     match (wanted, live) {
-        (Value::Object(wanted), live) if wanted.values().all(Value::is_null) && live.is_null() => true,
+        (Value::Object(wanted), live) if wanted.values().all(Value::is_null) && live.is_null() => {
+            true
+        }
         // Be it equal, it is to be ours, too: if not, it would stay when it is no longer wanted.
         _ if matches!(ours, Ours::Lost) => is_empty(wanted) && is_empty(live),
         (Value::Object(wanted), Value::Object(live)) => {
-            let more = || live.iter().filter(|(name, _)| wanted.get(*name).is_none_or(Value::is_null));
+            let more = || {
+                live.iter()
+                    .filter(|(name, _)| wanted.get(*name).is_none_or(Value::is_null))
+            };
             (!matches!(ours, Ours::All) || more().all(|(name, value)| is_servers(name, value)))
-                && wanted.iter().filter(|(_, value)| !value.is_null()).all(|(name, value)| match live.get(name) {
-                    Some(live) => holds(value, live, ours.field(name)),
-                    None => is_empty(value),
-                })
+                && wanted
+                    .iter()
+                    .filter(|(_, value)| !value.is_null())
+                    .all(|(name, value)| match live.get(name) {
+                        Some(live) => holds(value, live, ours.field(name)),
+                        None => is_empty(value),
+                    })
         }
         (Value::Array(wanted), Value::Array(live)) => {
             let (named, is_set) = match ours {
@@ -167,13 +206,21 @@ fn holds(wanted: &Value, live: &Value, ours: Ours) -> bool {
             };
             match &named[..] {
                 [(first, _), ..] => wanted.iter().all(|item| {
-                    let owned = named.iter().find(|(key, _)| is_named(item, key)).map(|(_, owned)| *owned);
+                    let owned = named
+                        .iter()
+                        .find(|(key, _)| is_named(item, key))
+                        .map(|(_, owned)| *owned);
                     let is_it = |live: &Value| first.keys().all(|key| matches(item, live, key));
-                    live.iter().any(|live| is_it(live) && holds(item, live, Ours::entry(owned)))
+                    live.iter()
+                        .any(|live| is_it(live) && holds(item, live, Ours::entry(owned)))
                 }),
                 [] if is_set => wanted.iter().all(|item| live.contains(item)),
                 [] => {
-                    wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live, ours.item()))
+                    wanted.len() == live.len()
+                        && wanted
+                            .iter()
+                            .zip(live)
+                            .all(|(wanted, live)| holds(wanted, live, ours.item()))
                 }
             }
         }
@@ -191,9 +238,15 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Our items of a list whose items are told apart by some fields (`k:{"containerPort":7051,"protocol":"TCP"}`), if it is such a list.
+/// Our items of a list whose items are told apart by some fields
+/// (`k:{"containerPort":7051,"protocol":"TCP"}`), if it is such a list.
 fn owned_items(owned: &Value) -> Vec<(Map<String, Value>, &Value)> {
-    owned.as_object().into_iter().flatten().filter_map(|(name, below)| Some((parse_key(name)?, below))).collect()
+    owned
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, below)| Some((parse_key(name)?, below)))
+        .collect()
 }
 
 pub(super) fn parse_key(name: &str) -> Option<Map<String, Value>> {
@@ -201,22 +254,29 @@ pub(super) fn parse_key(name: &str) -> Option<Map<String, Value>> {
 }
 
 fn is_set(owned: &Value) -> bool {
-    owned.as_object().is_some_and(|entries| entries.keys().any(|name| name.starts_with("v:")))
+    owned
+        .as_object()
+        .is_some_and(|entries| entries.keys().any(|name| name.starts_with("v:")))
 }
 
 /// Two items are one when a key field is equal, or left to its default by the wanted one.
 fn matches(wanted: &Value, live: &Value, key: &str) -> bool {
-    wanted.get(key).is_none_or(|value| live.get(key) == Some(value))
+    wanted
+        .get(key)
+        .is_none_or(|value| live.get(key) == Some(value))
 }
 
 /// Whether a wanted item is the one of this key: equal, or left to its default.
 pub(super) fn is_named(item: &Value, key: &Map<String, Value>) -> bool {
-    key.iter().all(|(field, value)| item.get(field).is_none_or(|wanted| wanted == value))
+    key.iter()
+        .all(|(field, value)| item.get(field).is_none_or(|wanted| wanted == value))
 }
 
 /// Whether we own a field that is no longer wanted, so that applying would remove it.
 fn owns_unwanted(owned: &Value, wanted: &Value) -> bool {
-    let Some(entries) = owned.as_object() else { return false };
+    let Some(entries) = owned.as_object() else {
+        return false;
+    };
     entries.iter().any(|(entry, below)| {
         if entry == "." {
             return false;
@@ -228,11 +288,20 @@ fn owns_unwanted(owned: &Value, wanted: &Value) -> bool {
             };
         }
         if let Some(keys) = parse_key(entry) {
-            let item = wanted.as_array().into_iter().flatten().find(|item| is_named(item, &keys));
+            let item = wanted
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|item| is_named(item, &keys));
             return item.is_none_or(|item| owns_unwanted(below, item));
         }
-        if let Some(value) = entry.strip_prefix("v:").and_then(|value| serde_json::from_str::<Value>(value).ok()) {
-            return !wanted.as_array().is_some_and(|items| items.contains(&value));
+        if let Some(value) = entry
+            .strip_prefix("v:")
+            .and_then(|value| serde_json::from_str::<Value>(value).ok())
+        {
+            return !wanted
+                .as_array()
+                .is_some_and(|items| items.contains(&value));
         }
         // `i:` names an item of an atomic list by its place; the list was compared as a whole.
         false
@@ -255,8 +324,7 @@ mod tests {
 
     #[test]
     fn an_object_is_settled_when_it_holds_what_is_wanted_and_we_own_nothing_else() {
-        let wanted =
-            json!({"metadata": {"labels": {"a": "1"}}, "spec": {"ports": [{"port": 7051, "name": "grpc"}], "selector": {}}});
+        let wanted = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"ports": [{"port": 7051, "name": "grpc"}], "selector": {}}});
         let fields = json!({"f:metadata": {"f:labels": {"f:a": {}}},
             "f:spec": {"f:ports": {"k:{\"port\":7051,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}, "f:name": {}}}}});
         let body = json!({"metadata": {"labels": {"a": "1", "theirs": "x"}},
@@ -266,23 +334,41 @@ mod tests {
 
         let mut edited = body.clone();
         edited["spec"]["ports"][1]["name"] = json!("changed");
-        assert!(!is_settled(&wanted, &live(edited, fields.clone())), "a drifted field is not settled");
+        assert!(
+            !is_settled(&wanted, &live(edited, fields.clone())),
+            "a drifted field is not settled"
+        );
 
         let mut more = fields.clone();
         more["f:metadata"]["f:labels"]["f:b"] = json!({});
-        assert!(!is_settled(&wanted, &live(body.clone(), more)), "a field that we own and no longer want is to be removed");
+        assert!(
+            !is_settled(&wanted, &live(body.clone(), more)),
+            "a field that we own and no longer want is to be removed"
+        );
 
         let mut item = fields.clone();
-        item["f:spec"]["f:ports"]["k:{\"port\":9443,\"protocol\":\"TCP\"}"] = json!({".": {}, "f:port": {}});
-        assert!(!is_settled(&wanted, &live(body.clone(), item)), "an item that we own and no longer want is to be removed");
+        item["f:spec"]["f:ports"]["k:{\"port\":9443,\"protocol\":\"TCP\"}"] =
+            json!({".": {}, "f:port": {}});
+        assert!(
+            !is_settled(&wanted, &live(body.clone(), item)),
+            "an item that we own and no longer want is to be removed"
+        );
 
-        assert!(!is_settled(&wanted, &body), "an object that we never applied is not ours to call settled");
+        assert!(
+            !is_settled(&wanted, &body),
+            "an object that we never applied is not ours to call settled"
+        );
     }
 
     #[test]
     fn atomic_lists_are_compared_whole_and_in_order() {
         let fields = json!({"f:spec": {"f:args": {}}});
-        let body = |args: Value| live(json!({"spec": {"args": args}, "metadata": {}}), fields.clone());
+        let body = |args: Value| {
+            live(
+                json!({"spec": {"args": args}, "metadata": {}}),
+                fields.clone(),
+            )
+        };
         let wanted = json!({"spec": {"args": ["a", "b"]}});
         assert!(is_settled(&wanted, &body(json!(["a", "b"]))));
         assert!(!is_settled(&wanted, &body(json!(["b", "a"]))));
@@ -293,27 +379,56 @@ mod tests {
     fn of_a_list_that_is_a_set_our_values_count_in_any_order() {
         let settled = |wanted: Value, is: Value, ours: Value| {
             let body = json!({"metadata": {"finalizers": is}});
-            is_settled(&json!({"metadata": {"finalizers": wanted}}), &live(body, json!({"f:metadata": {"f:finalizers": ours}})))
+            is_settled(
+                &json!({"metadata": {"finalizers": wanted}}),
+                &live(body, json!({"f:metadata": {"f:finalizers": ours}})),
+            )
         };
-        let (a, both) = (json!({".": {}, "v:\"a\"": {}}), json!({".": {}, "v:\"a\"": {}, "v:\"b\"": {}}));
-        assert!(settled(json!(["a", "b"]), json!(["b", "a"]), both.clone()), "the order does not matter");
-        assert!(settled(json!(["a"]), json!(["theirs", "a"]), a.clone()), "values of others stay");
-        assert!(!settled(json!(["a"]), json!(["theirs"]), a.clone()), "ours is gone");
-        assert!(!settled(json!(["a"]), json!(["a", "b"]), both), "one of ours is no longer wanted");
-        assert!(!settled(json!(["a", "b"]), json!(["a"]), a), "one more is wanted");
+        let (a, both) = (
+            json!({".": {}, "v:\"a\"": {}}),
+            json!({".": {}, "v:\"a\"": {}, "v:\"b\"": {}}),
+        );
+        assert!(
+            settled(json!(["a", "b"]), json!(["b", "a"]), both.clone()),
+            "the order does not matter"
+        );
+        assert!(
+            settled(json!(["a"]), json!(["theirs", "a"]), a.clone()),
+            "values of others stay"
+        );
+        assert!(
+            !settled(json!(["a"]), json!(["theirs"]), a.clone()),
+            "ours is gone"
+        );
+        assert!(
+            !settled(json!(["a"]), json!(["a", "b"]), both),
+            "one of ours is no longer wanted"
+        );
+        assert!(
+            !settled(json!(["a", "b"]), json!(["a"]), a),
+            "one more is wanted"
+        );
     }
 
     #[test]
     fn a_field_more_or_less_in_a_list_that_is_written_whole_is_a_difference() {
         let rule = json!({"from": [{"podSelector": {"matchLabels": {"a": "b"}}}], "ports": [{"port": 7051}]});
         let wanted = json!({"spec": {"ingress": [rule]}});
-        let body = |rule: Value, fields: Value| live(json!({"spec": {"ingress": [rule]}, "metadata": {}}), fields);
+        let body = |rule: Value, fields: Value| {
+            live(json!({"spec": {"ingress": [rule]}, "metadata": {}}), fields)
+        };
         let ours = json!({"f:spec": {"f:ingress": {}}});
         let mut defaulted = rule.clone();
         defaulted["ports"][0]["protocol"] = json!("TCP");
-        assert!(is_settled(&wanted, &body(defaulted.clone(), ours.clone())), "what the server adds does not matter");
         assert!(
-            !is_settled(&json!({"spec": {"ingress": [{"ports": rule["ports"]}]}}), &body(defaulted.clone(), ours)),
+            is_settled(&wanted, &body(defaulted.clone(), ours.clone())),
+            "what the server adds does not matter"
+        );
+        assert!(
+            !is_settled(
+                &json!({"spec": {"ingress": [{"ports": rule["ports"]}]}}),
+                &body(defaulted.clone(), ours)
+            ),
             "it opens"
         );
         let lost = json!({"f:spec": {"f:policyTypes": {}}});
@@ -322,11 +437,22 @@ mod tests {
         theirs["spec"]["policyTypes"] = json!(["Ingress"]);
         assert!(!is_settled(&wanted, &theirs), "another wrote the list last");
 
-        let wanted = json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
-        let equal =
-            |fields: Value| live(json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}}), fields);
-        assert!(is_settled(&wanted, &equal(json!({"f:data": {"f:a": {}, "f:b": {}}}))));
-        assert!(!is_settled(&wanted, &equal(json!({"f:data": {"f:a": {}}}))), "another set it, and it is to be ours");
+        let wanted =
+            json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
+        let equal = |fields: Value| {
+            live(
+                json!({"apiVersion": "v1", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}}),
+                fields,
+            )
+        };
+        assert!(is_settled(
+            &wanted,
+            &equal(json!({"f:data": {"f:a": {}, "f:b": {}}}))
+        ));
+        assert!(
+            !is_settled(&wanted, &equal(json!({"f:data": {"f:a": {}}}))),
+            "another set it, and it is to be ours"
+        );
     }
 
     #[test]
@@ -347,6 +473,9 @@ mod tests {
         let one = json!({"metadata": {"name": "a", "resourceVersion": "1", "managedFields": []}, "data": {"k": "v"}, "status": {"x": 1}});
         let other = json!({"metadata": {"name": "a", "resourceVersion": "2"}, "data": {"k": "v"}});
         assert!(same_but_for_bookkeeping(&one, &other));
-        assert!(!same_but_for_bookkeeping(&one, &json!({"metadata": {"name": "a"}, "data": {"k": "w"}})));
+        assert!(!same_but_for_bookkeeping(
+            &one,
+            &json!({"metadata": {"name": "a"}, "data": {"k": "w"}})
+        ));
     }
 }

@@ -1,8 +1,10 @@
-//! How far an operation reaches: what stands in the cluster is data of the release's namespace, not an order with the caller's rights.
+//! How far an operation reaches: what stands in the cluster is data of the release's namespace, not
+//! an order with the caller's rights.
 //!
-//! Whoever may write ConfigMaps and Secrets in a namespace can write records, kept charts and stored values there. A manifest that comes
-//! from them may touch objects in the release's own namespace, and objects elsewhere that are this release's; the rest needs
-//! `--allow-outside`. A manifest that the caller gives in full is not limited.
+//! Whoever may write ConfigMaps and Secrets in a namespace can write records, kept charts and
+//! stored values there. A manifest that comes from them may touch objects in the release's own
+//! namespace, and objects elsewhere that are this release's; the rest needs `--allow-outside`. A
+//! manifest that the caller gives in full is not limited.
 
 use super::ownership::{self, Owner};
 use super::{Action, Plan};
@@ -42,19 +44,34 @@ pub enum ValuesOrigin {
 impl Provenance {
     /// That of a recorded manifest.
     pub fn recorded(record: &Record) -> Provenance {
-        let manifest = ManifestOrigin::Recorded { revision: record.summary.revision };
-        Provenance { manifest, signature: record.signature }
+        let manifest = ManifestOrigin::Recorded {
+            revision: record.summary.revision,
+        };
+        Provenance {
+            manifest,
+            signature: record.signature,
+        }
     }
 
-    /// What stands in the cluster and takes part, in words; `None` when the caller gives everything.
+    /// What stands in the cluster and takes part, in words; `None` when the caller gives
+    /// everything.
     pub fn stored(&self) -> Option<String> {
         match &self.manifest {
-            ManifestOrigin::Recorded { revision } => Some(format!("the record of revision {revision}")),
-            ManifestOrigin::Rendered { chart: Origin::Stored, .. } => Some("the chart kept with the release".to_owned()),
-            ManifestOrigin::Rendered { values: ValuesOrigin::Stored { revision }, .. } => {
-                Some(format!("a value stored with revision {revision}"))
+            ManifestOrigin::Recorded { revision } => {
+                Some(format!("the record of revision {revision}"))
             }
-            ManifestOrigin::Rendered { values: ValuesOrigin::Given, .. } => None,
+            ManifestOrigin::Rendered {
+                chart: Origin::Stored,
+                ..
+            } => Some("the chart kept with the release".to_owned()),
+            ManifestOrigin::Rendered {
+                values: ValuesOrigin::Stored { revision },
+                ..
+            } => Some(format!("a value stored with revision {revision}")),
+            ManifestOrigin::Rendered {
+                values: ValuesOrigin::Given,
+                ..
+            } => None,
         }
     }
 
@@ -87,16 +104,26 @@ impl Named {
         if kind.is_empty() || name.is_empty() || namespace.is_some_and(str::is_empty) {
             return Err("expected KIND/NAME, or KIND/NAMESPACE/NAME".to_owned());
         }
-        Ok(Named { kind: kind.to_owned(), namespace: namespace.map(str::to_owned), name: name.to_owned() })
+        Ok(Named {
+            kind: kind.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        })
     }
 
     /// The name of an object.
     pub fn of(key: &ObjectKey) -> Named {
-        Named { kind: key.kind.clone(), namespace: key.namespace.clone(), name: key.name.clone() }
+        Named {
+            kind: key.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+        }
     }
 
     fn names(&self, key: &ObjectKey) -> bool {
-        self.kind.eq_ignore_ascii_case(&key.kind) && self.namespace == key.namespace && self.name == key.name
+        self.kind.eq_ignore_ascii_case(&key.kind)
+            && self.namespace == key.namespace
+            && self.name == key.name
     }
 }
 
@@ -133,14 +160,16 @@ pub fn is_outside(owner: &Owner, key: &ObjectKey, api_version: &str) -> bool {
     has_none || key.namespace.as_deref() != Some(&owner.namespace)
 }
 
-/// The objects that the operation may not touch on the word of the cluster alone, with the reason. Deletions are not among them: only an
-/// object with this release's marks and the recorded UID is ever deleted (see [`super::make`]).
+/// The objects that the operation may not touch on the word of the cluster alone, with the reason.
+/// Deletions are not among them: only an object with this release's marks and the recorded UID is
+/// ever deleted (see [`super::make`]).
 pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
     if reach.provenance.stored().is_none() {
         return Vec::new();
     }
-    let is_new =
-        |key: &ObjectKey, api_version: &str| is_outside(reach.owner, key, api_version) && !is_allowed(reach.allowed, key);
+    let is_new = |key: &ObjectKey, api_version: &str| {
+        is_outside(reach.owner, key, api_version) && !is_allowed(reach.allowed, key)
+    };
     let of_plan = reach.plan.steps.iter().filter_map(|step| {
         let why = match step.action {
             Action::Create => "it would be created".to_owned(),
@@ -149,10 +178,19 @@ pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
         };
         is_new(&step.key, &step.api_version).then(|| (step.key.clone(), why))
     });
-    let of_hooks = reach.hooks.iter().map(|hook| &hook.object).filter_map(|object| {
-        let is_new = is_new(&object.key, object.api_version());
-        is_new.then(|| (object.key.clone(), "it is a hook, which is written whenever it runs".to_owned()))
-    });
+    let of_hooks = reach
+        .hooks
+        .iter()
+        .map(|hook| &hook.object)
+        .filter_map(|object| {
+            let is_new = is_new(&object.key, object.api_version());
+            is_new.then(|| {
+                (
+                    object.key.clone(),
+                    "it is a hook, which is written whenever it runs".to_owned(),
+                )
+            })
+        });
     of_plan.chain(of_hooks).collect()
 }
 
@@ -162,22 +200,41 @@ fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String>
         return Some(ownership::owner_of(live));
     }
     let uid = live["metadata"]["uid"].as_str();
-    let mut recorded = reach.inventory.iter().filter(|item| item.key == *key).filter_map(|item| item.uid.as_deref()).peekable();
+    let mut recorded = reach
+        .inventory
+        .iter()
+        .filter(|item| item.key == *key)
+        .filter_map(|item| item.uid.as_deref())
+        .peekable();
     if recorded.peek().is_some() && !recorded.any(|recorded| Some(recorded) == uid) {
         return Some("it is not the object that was recorded: its UID is another".to_owned());
     }
     if lends_rights(key) {
-        return Some("it decides who may do what, or what runs, outside of the namespace".to_owned());
+        return Some(
+            "it decides who may do what, or what runs, outside of the namespace".to_owned(),
+        );
     }
-    (reach.provenance.signature != Signature::Verified).then(|| "the record cannot be verified".to_owned())
+    (reach.provenance.signature != Signature::Verified)
+        .then(|| "the record cannot be verified".to_owned())
 }
 
-/// Kinds whose content is worth more than the object: to change one is to act with the caller's rights elsewhere, and a user who may read
-/// the release's Secrets can sign a record that does.
+/// Kinds whose content is worth more than the object: to change one is to act with the caller's
+/// rights elsewhere, and a user who may read the release's Secrets can sign a record that does.
 fn lends_rights(key: &ObjectKey) -> bool {
-    const GROUPS: [&str; 4] =
-        ["rbac.authorization.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"];
-    const CORE: [&str; 6] = ["Namespace", "Node", "Pod", "ReplicationController", "Secret", "ServiceAccount"];
+    const GROUPS: [&str; 4] = [
+        "rbac.authorization.k8s.io",
+        "admissionregistration.k8s.io",
+        "apiregistration.k8s.io",
+        "apiextensions.k8s.io",
+    ];
+    const CORE: [&str; 6] = [
+        "Namespace",
+        "Node",
+        "Pod",
+        "ReplicationController",
+        "Secret",
+        "ServiceAccount",
+    ];
     GROUPS.contains(&key.group.as_str())
         || (key.group.is_empty() && CORE.contains(&key.kind.as_str()))
         || readiness::runs_pods(&key.kind)
@@ -192,8 +249,13 @@ pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
     if beyond.is_empty() {
         return None;
     }
-    let flags: Vec<String> = beyond.iter().map(|(key, _)| Named::of(key).to_string()).collect();
-    let places = beyond.iter().map(|(key, why)| Place::new(key.to_string()).note(why.clone()));
+    let flags: Vec<String> = beyond
+        .iter()
+        .map(|(key, _)| Named::of(key).to_string())
+        .collect();
+    let places = beyond
+        .iter()
+        .map(|(key, why)| Place::new(key.to_string()).note(why.clone()));
     let whole = match reach.provenance.manifest {
         ManifestOrigin::Rendered { .. } => {
             "; or give everything yourself: the chart with --chart, all values, and --reset-values"
@@ -213,14 +275,19 @@ pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
     )
 }
 
-/// The refusal of hooks whose secrets are gone: what masks them must not be applied in their place, and without the companion Secret
-/// nothing tells whether they are the recorded ones.
+/// The refusal of hooks whose secrets are gone: what masks them must not be applied in their place,
+/// and without the companion Secret nothing tells whether they are the recorded ones.
 pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
-    let ManifestOrigin::Recorded { revision } = reach.provenance.manifest else { return None };
+    let ManifestOrigin::Recorded { revision } = reach.provenance.manifest else {
+        return None;
+    };
     if reach.provenance.signature != Signature::Unchecked || reach.hooks.is_empty() {
         return None;
     }
-    let hooks = reach.hooks.iter().map(|hook| Place::new(hook.object.key.to_string()));
+    let hooks = reach
+        .hooks
+        .iter()
+        .map(|hook| Place::new(hook.object.key.to_string()));
     Some(
         Error::refused(format!("the hooks of revision {revision} of \"{}\" cannot be run", reach.owner.release))
             .at_all(hooks)
@@ -229,15 +296,28 @@ pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
     )
 }
 
-/// Marks in the plan what happens outside of the release's namespace on the word of the cluster, so that it is seen.
+/// Marks in the plan what happens outside of the release's namespace on the word of the cluster, so
+/// that it is seen.
 pub fn point_out(plan: &mut Plan, owner: &Owner, provenance: &Provenance) {
     if provenance.stored().is_none() {
         return;
     }
-    let changes = |action| matches!(action, Action::Create | Action::Change | Action::Recreate | Action::Prune);
-    for step in plan.steps.iter_mut().filter(|step| changes(step.action) && is_outside(owner, &step.key, &step.api_version)) {
+    let changes = |action| {
+        matches!(
+            action,
+            Action::Create | Action::Change | Action::Recreate | Action::Prune
+        )
+    };
+    for step in plan
+        .steps
+        .iter_mut()
+        .filter(|step| changes(step.action) && is_outside(owner, &step.key, &step.api_version))
+    {
         let separator = if step.why.is_empty() { "" } else { "; " };
-        step.why = format!("{}{separator}outside of namespace \"{}\"", step.why, owner.namespace);
+        step.why = format!(
+            "{}{separator}outside of namespace \"{}\"",
+            step.why, owner.namespace
+        );
     }
 }
 
@@ -251,15 +331,24 @@ mod tests {
     const VERIFIED: Provenance = recorded(Signature::Verified);
 
     const fn recorded(signature: Signature) -> Provenance {
-        Provenance { manifest: ManifestOrigin::Recorded { revision: 3 }, signature }
+        Provenance {
+            manifest: ManifestOrigin::Recorded { revision: 3 },
+            signature,
+        }
     }
 
     fn owner() -> Owner {
-        Owner { release: "org1".into(), namespace: "org1".into() }
+        Owner {
+            release: "org1".into(),
+            namespace: "org1".into(),
+        }
     }
 
     fn rendered(chart: Origin, values: ValuesOrigin) -> Provenance {
-        Provenance { manifest: ManifestOrigin::Rendered { chart, values }, signature: Signature::Verified }
+        Provenance {
+            manifest: ManifestOrigin::Rendered { chart, values },
+            signature: Signature::Verified,
+        }
     }
 
     fn object(api_version: &str, kind: &str, namespace: Option<&str>) -> Object {
@@ -289,13 +378,35 @@ mod tests {
         }
     }
 
-    fn beyond(action: Action, object: &Object, provenance: &Provenance, uid: Option<&str>, allowed: &str) -> Option<String> {
-        let plan = Plan { steps: vec![step(action, object)], ..Plan::default() };
-        let item =
-            InventoryItem { key: object.key.clone(), api_version: object.api_version().to_owned(), uid: uid.map(str::to_owned) };
-        let allowed: Vec<Named> = allowed.split_terminator(',').map(|text| Named::parse(text).unwrap()).collect();
+    fn beyond(
+        action: Action,
+        object: &Object,
+        provenance: &Provenance,
+        uid: Option<&str>,
+        allowed: &str,
+    ) -> Option<String> {
+        let plan = Plan {
+            steps: vec![step(action, object)],
+            ..Plan::default()
+        };
+        let item = InventoryItem {
+            key: object.key.clone(),
+            api_version: object.api_version().to_owned(),
+            uid: uid.map(str::to_owned),
+        };
+        let allowed: Vec<Named> = allowed
+            .split_terminator(',')
+            .map(|text| Named::parse(text).unwrap())
+            .collect();
         let owner = owner();
-        let reach = Reach { owner: &owner, provenance, plan: &plan, hooks: &[], inventory: &[item], allowed: &allowed };
+        let reach = Reach {
+            owner: &owner,
+            provenance,
+            plan: &plan,
+            hooks: &[],
+            inventory: &[item],
+            allowed: &allowed,
+        };
         super::beyond(&reach).pop().map(|(_, why)| why)
     }
 
@@ -305,7 +416,10 @@ mod tests {
         let role = object("rbac.authorization.k8s.io/v1", "ClusterRole", None);
         for (provenance, limited) in [
             (rendered(Origin::Embedded, ValuesOrigin::Given), false),
-            (rendered(Origin::Path("./chart".into()), ValuesOrigin::Given), false),
+            (
+                rendered(Origin::Path("./chart".into()), ValuesOrigin::Given),
+                false,
+            ),
             (rendered(Origin::Stored, ValuesOrigin::Given), true),
             (rendered(Origin::Embedded, stored), true),
             (rendered(Origin::Path("./chart".into()), stored), true),
@@ -314,7 +428,11 @@ mod tests {
             (recorded(Signature::Unsigned), true),
         ] {
             assert_eq!(provenance.stored().is_some(), limited, "{provenance:?}");
-            assert_eq!(beyond(Action::Create, &role, &provenance, None, "").is_some(), limited, "{provenance:?}");
+            assert_eq!(
+                beyond(Action::Create, &role, &provenance, None, "").is_some(),
+                limited,
+                "{provenance:?}"
+            );
         }
     }
 
@@ -330,23 +448,92 @@ mod tests {
         for (action, object, provenance, uid, why) in [
             (Action::Create, there("org1"), &VERIFIED, None, None),
             (Action::Change, there("org1"), &unsigned, None, None),
-            (Action::Create, there("org2"), &VERIFIED, None, Some("would be created")),
-            (Action::Create, marked(volume()), &VERIFIED, None, Some("would be created")),
-            (Action::Create, disguised, &VERIFIED, None, Some("would be created")),
-            (Action::Change, volume(), &VERIFIED, None, Some("no mark of a release")),
+            (
+                Action::Create,
+                there("org2"),
+                &VERIFIED,
+                None,
+                Some("would be created"),
+            ),
+            (
+                Action::Create,
+                marked(volume()),
+                &VERIFIED,
+                None,
+                Some("would be created"),
+            ),
+            (
+                Action::Create,
+                disguised,
+                &VERIFIED,
+                None,
+                Some("would be created"),
+            ),
+            (
+                Action::Change,
+                volume(),
+                &VERIFIED,
+                None,
+                Some("no mark of a release"),
+            ),
             (Action::Change, marked(volume()), &VERIFIED, None, None),
-            (Action::Change, marked(volume()), &VERIFIED, Some("u1"), None),
-            (Action::Change, marked(volume()), &VERIFIED, Some("u2"), Some("its UID is another")),
-            (Action::Recreate, marked(there("org2")), &VERIFIED, Some("u2"), Some("its UID is another")),
-            (Action::Change, marked(volume()), &unsigned, Some("u1"), Some("cannot be verified")),
-            (Action::Change, role.clone(), &VERIFIED, Some("u1"), Some("who may do what")),
-            (Action::Change, deployment, &VERIFIED, Some("u1"), Some("who may do what")),
+            (
+                Action::Change,
+                marked(volume()),
+                &VERIFIED,
+                Some("u1"),
+                None,
+            ),
+            (
+                Action::Change,
+                marked(volume()),
+                &VERIFIED,
+                Some("u2"),
+                Some("its UID is another"),
+            ),
+            (
+                Action::Recreate,
+                marked(there("org2")),
+                &VERIFIED,
+                Some("u2"),
+                Some("its UID is another"),
+            ),
+            (
+                Action::Change,
+                marked(volume()),
+                &unsigned,
+                Some("u1"),
+                Some("cannot be verified"),
+            ),
+            (
+                Action::Change,
+                role.clone(),
+                &VERIFIED,
+                Some("u1"),
+                Some("who may do what"),
+            ),
+            (
+                Action::Change,
+                deployment,
+                &VERIFIED,
+                Some("u1"),
+                Some("who may do what"),
+            ),
             (Action::Unchanged, role.clone(), &unsigned, Some("u1"), None),
             (Action::Prune, role, &unsigned, Some("u1"), None),
         ] {
             let said = beyond(action, &object, provenance, uid, "");
-            assert_eq!(said.is_some(), why.is_some(), "{action:?} {}: {said:?}", object.key);
-            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{action:?} {}", object.key);
+            assert_eq!(
+                said.is_some(),
+                why.is_some(),
+                "{action:?} {}: {said:?}",
+                object.key
+            );
+            assert!(
+                said.unwrap_or_default().contains(why.unwrap_or_default()),
+                "{action:?} {}",
+                object.key
+            );
         }
     }
 
@@ -363,9 +550,21 @@ mod tests {
             (&secret, "Secret/org3/x", true),
             (&secret, "Secret/x", true),
         ] {
-            assert_eq!(beyond(Action::Create, object, &VERIFIED, None, allowed).is_some(), refused, "{} {allowed}", object.key);
+            assert_eq!(
+                beyond(Action::Create, object, &VERIFIED, None, allowed).is_some(),
+                refused,
+                "{} {allowed}",
+                object.key
+            );
         }
-        for wrong in ["", "ClusterRole", "ClusterRole/", "/x", "a/b/c/d", "Secret//x"] {
+        for wrong in [
+            "",
+            "ClusterRole",
+            "ClusterRole/",
+            "/x",
+            "a/b/c/d",
+            "Secret//x",
+        ] {
             assert!(Named::parse(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(Named::of(&secret.key).to_string(), "Secret/org2/x");
@@ -373,16 +572,38 @@ mod tests {
 
     #[test]
     fn a_refusal_lists_everything_with_the_flag_that_allows_it() {
-        let hook = |object: Object| Hook { object, events: vec![HookEvent::PreDelete], weight: 0, delete_policies: Vec::new() };
-        let binding = hook(object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", None));
+        let hook = |object: Object| Hook {
+            object,
+            events: vec![HookEvent::PreDelete],
+            weight: 0,
+            delete_policies: Vec::new(),
+        };
+        let binding = hook(object(
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRoleBinding",
+            None,
+        ));
         let own = hook(object("v1", "ConfigMap", Some("org1")));
-        let plan = Plan { steps: vec![step(Action::Create, &object("v1", "Secret", Some("org2")))], ..Plan::default() };
+        let plan = Plan {
+            steps: vec![step(Action::Create, &object("v1", "Secret", Some("org2")))],
+            ..Plan::default()
+        };
         let owner = owner();
         let (hooks, provenance) = ([&own, &binding], VERIFIED);
-        let reach =
-            |allowed| Reach { owner: &owner, provenance: &provenance, plan: &plan, hooks: &hooks, inventory: &[], allowed };
+        let reach = |allowed| Reach {
+            owner: &owner,
+            provenance: &provenance,
+            plan: &plan,
+            hooks: &hooks,
+            inventory: &[],
+            allowed,
+        };
         let error = refusal(&reach(&[]), "uninstall").expect("a refusal");
-        assert_eq!((error.kind().exit_status(), error.places().len()), (4, 2), "{error}");
+        assert_eq!(
+            (error.kind().exit_status(), error.places().len()),
+            (4, 2),
+            "{error}"
+        );
         let said = error.to_string();
         for part in [
             "ClusterRoleBinding x   it is a hook, which is written whenever it runs",
@@ -390,7 +611,8 @@ mod tests {
         ] {
             assert!(said.contains(part), "no {part:?} in {said}");
         }
-        let allowed = ["Secret/org2/x", "ClusterRoleBinding/x"].map(|text| Named::parse(text).unwrap());
+        let allowed =
+            ["Secret/org2/x", "ClusterRoleBinding/x"].map(|text| Named::parse(text).unwrap());
         assert_eq!(refusal(&reach(&allowed), "uninstall"), None);
     }
 }

@@ -3,8 +3,9 @@
 use super::compare::is_empty;
 use serde_json::{Value, json};
 
-/// Fields with the value that the server gives them when a manifest leaves them out (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the
-/// schemas of Gateway API). None of these values means anything else elsewhere.
+/// Fields with the value that the server gives them when a manifest leaves them out
+/// (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the schemas of Gateway API). None of these
+/// values means anything else elsewhere.
 const TEXTS: [(&str, &[&str]); 32] = [
     ("apiGroup", &["rbac.authorization.k8s.io"]),
     ("apiVersion", &["v1"]),
@@ -71,15 +72,20 @@ pub fn is_default(name: &str, value: &Value) -> bool {
         return true;
     }
     match value {
-        Value::String(text) => TEXTS.iter().any(|(field, texts)| *field == name && texts.contains(&text.as_str())),
-        Value::Number(number) => NUMBERS.iter().any(|(field, default)| *field == name && number.as_i64() == Some(*default)),
+        Value::String(text) => TEXTS
+            .iter()
+            .any(|(field, texts)| *field == name && texts.contains(&text.as_str())),
+        Value::Number(number) => NUMBERS
+            .iter()
+            .any(|(field, default)| *field == name && number.as_i64() == Some(*default)),
         Value::Bool(switch) => SWITCHES.contains(&(name, *switch)),
         Value::Object(fields) => fields.iter().all(|(name, value)| is_default(name, value)),
         _ => false,
     }
 }
 
-/// Whether a part of a list or map that is written as a whole was added by the server: a default, or the state of a claim template.
+/// Whether a part of a list or map that is written as a whole was added by the server: a default,
+/// or the state of a claim template.
 pub fn is_servers(name: &str, value: &Value) -> bool {
     is_default(name, value) || (name == "status" && *value == json!({"phase": "Pending"}))
 }
@@ -91,7 +97,10 @@ mod tests {
     #[test]
     fn a_default_is_told_by_its_field_and_its_value() {
         assert!(is_default("protocol", &json!("TCP")) && !is_default("protocol", &json!("UDP")));
-        assert!(is_default("updateStrategy", &json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})));
+        assert!(is_default(
+            "updateStrategy",
+            &json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+        ));
         assert!(!is_default("rollingUpdate", &json!({"partition": 1})));
         assert!(is_default("securityContext", &json!({})) && !is_default("ingress", &json!([{}])));
         assert!(!is_default("hostNetwork", &json!(true)) && !is_default("image", &json!("v1")));

@@ -7,7 +7,14 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 
 /// What the server keeps about writing an object.
-const KEPT: [&str; 6] = ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"];
+const KEPT: [&str; 6] = [
+    "managedFields",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "uid",
+    "selfLink",
+];
 
 /// The diff of one step; empty for what stays as it is.
 ///
@@ -16,12 +23,19 @@ pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
     let (before, after) = match step.action {
         Action::Unchanged | Action::Keep => return String::new(),
         Action::Create => (None, step.wanted.as_ref().map(|wanted| wanted.body())),
-        Action::Change => (step.live.clone(), step.after.clone().or_else(|| expected(step))),
+        Action::Change => (
+            step.live.clone(),
+            step.after.clone().or_else(|| expected(step)),
+        ),
         Action::Recreate => (step.live.clone(), expected(step)),
         // As it was applied: the server adds as much again.
         Action::Prune => (step.live.as_ref().map(compare::applied), None),
     };
-    text_diff(&shown(before.as_ref(), masker), &shown(after.as_ref(), masker), context)
+    text_diff(
+        &shown(before.as_ref(), masker),
+        &shown(after.as_ref(), masker),
+        context,
+    )
 }
 
 /// What others did to an object that this step puts right: from what was applied to what is there.
@@ -29,38 +43,64 @@ pub fn unified_drift(step: &Step, context: usize, masker: &Masker) -> String {
     let (applied, there) = match step.action {
         Action::Unchanged | Action::Keep => return String::new(),
         Action::Create => (step.wanted.as_ref().map(|wanted| wanted.body()), None),
-        _ => (step.after.clone().or_else(|| expected(step)), step.live.clone()),
+        _ => (
+            step.after.clone().or_else(|| expected(step)),
+            step.live.clone(),
+        ),
     };
-    text_diff(&shown(applied.as_ref(), masker), &shown(there.as_ref(), masker), context)
+    text_diff(
+        &shown(applied.as_ref(), masker),
+        &shown(there.as_ref(), masker),
+        context,
+    )
 }
 
-/// The JSON merge patch (RFC 7396) from one state of an object to another, without what the server keeps about writing it; `None` when
-/// there is no difference.
+/// The JSON merge patch (RFC 7396) from one state of an object to another, without what the server
+/// keeps about writing it; `None` when there is no difference.
 pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
-    fn between(from: &Map<String, Value>, to: &Map<String, Value>, skipped: &[&str]) -> Map<String, Value> {
-        let gone = from.keys().filter(|name| to.get(*name).is_none()).map(|name| (name.clone(), Value::Null));
-        let changed = to.iter().filter(|(name, value)| from.get(*name) != Some(value)).map(|(name, value)| {
-            let value = match (from.get(name), value) {
-                (Some(Value::Object(from)), Value::Object(to)) => {
-                    Value::Object(between(from, to, if name == "metadata" { &KEPT } else { &[] }))
-                }
-                (_, value) => value.clone(),
-            };
-            (name.clone(), value)
-        });
-        gone.chain(changed).filter(|(name, _)| !skipped.contains(&name.as_str())).collect()
+    fn between(
+        from: &Map<String, Value>,
+        to: &Map<String, Value>,
+        skipped: &[&str],
+    ) -> Map<String, Value> {
+        let gone = from
+            .keys()
+            .filter(|name| to.get(*name).is_none())
+            .map(|name| (name.clone(), Value::Null));
+        let changed =
+            to.iter()
+                .filter(|(name, value)| from.get(*name) != Some(value))
+                .map(|(name, value)| {
+                    let value =
+                        match (from.get(name), value) {
+                            (Some(Value::Object(from)), Value::Object(to)) => Value::Object(
+                                between(from, to, if name == "metadata" { &KEPT } else { &[] }),
+                            ),
+                            (_, value) => value.clone(),
+                        };
+                    (name.clone(), value)
+                });
+        gone.chain(changed)
+            .filter(|(name, _)| !skipped.contains(&name.as_str()))
+            .collect()
     }
-    let (Value::Object(from), Value::Object(to)) = (from, to) else { return None };
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return None;
+    };
     let patch = between(from, to, &["status"]);
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 fn text_diff(before: &str, after: &str, context: usize) -> String {
     let diff = TextDiff::from_lines(before, after);
-    diff.unified_diff().context_radius(context).missing_newline_hint(false).to_string()
+    diff.unified_diff()
+        .context_radius(context)
+        .missing_newline_hint(false)
+        .to_string()
 }
 
-/// The live object with the wanted fields laid over it: what a change without a dry-run is expected to give.
+/// The live object with the wanted fields laid over it: what a change without a dry-run is expected
+/// to give.
 fn expected(step: &Step) -> Option<Value> {
     let mut body = step.live.clone()?;
     overlay(&mut body, &step.wanted.as_ref()?.body());
@@ -75,7 +115,10 @@ fn overlay(under: &mut Value, over: &Value) {
             }
         }
         (Value::Array(under), Value::Array(over)) if under.len() == over.len() => {
-            under.iter_mut().zip(over).for_each(|(under, over)| overlay(under, over));
+            under
+                .iter_mut()
+                .zip(over)
+                .for_each(|(under, over)| overlay(under, over));
         }
         (under, over) => *under = over.clone(),
     }
@@ -83,7 +126,9 @@ fn overlay(under: &mut Value, over: &Value) {
 
 /// An object as a reader wants to compare it: masked, without what the server keeps for itself.
 fn shown(body: Option<&Value>, masker: &Masker) -> String {
-    let Some(body) = body else { return String::new() };
+    let Some(body) = body else {
+        return String::new();
+    };
     let mut body = masker.object(body);
     if let Some(fields) = body.as_object_mut() {
         fields.remove("status");

@@ -1,9 +1,13 @@
-//! What others set in our objects, as the server's notes about field managers (`managedFields`) tell it.
+//! What others set in our objects, as the server's notes about field managers (`managedFields`)
+//! tell it.
 //!
-//! Applying removes only what we alone set. What somebody else set beside us, or added, stays until it is made ours ([`claim`]): then the
-//! next apply, which does not want it, removes it. What an admission webhook injects has no manager, and is not told.
+//! Applying removes only what we alone set. What somebody else set beside us, or added, stays until
+//! it is made ours ([`claim`]): then the next apply, which does not want it, removes it. What an
+//! admission webhook injects has no manager, and is not told.
 
-use super::compare::{FIELD_MANAGER, is_applied_by_us, is_named, is_part_of, owned_fields, parse_key};
+use super::compare::{
+    FIELD_MANAGER, is_applied_by_us, is_named, is_part_of, owned_fields, parse_key,
+};
 use super::defaults::is_default;
 use serde_json::{Map, Value, json};
 use std::fmt::{self, Display, Formatter};
@@ -27,7 +31,8 @@ pub struct Foreign {
     pub standing: Standing,
 }
 
-/// The place of a field or of an item in a list: entries of fieldsV1, `f:spec`, `f:ports`, `k:{"port":22,"protocol":"TCP"}`.
+/// The place of a field or of an item in a list: entries of fieldsV1, `f:spec`, `f:ports`,
+/// `k:{"port":22,"protocol":"TCP"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field(Vec<String>);
 
@@ -41,7 +46,10 @@ impl Display for Field {
                     false => write!(f, "{}{name}", if index == 0 { "" } else { "." })?,
                 }
             } else if let Some(keys) = parse_key(entry) {
-                let keys: Vec<String> = keys.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 write!(f, "[{}]", keys.join(","))?;
             } else {
                 write!(f, "[={}]", entry.trim_start_matches("v:"))?;
@@ -51,8 +59,9 @@ impl Display for Field {
     }
 }
 
-/// Fields that others may own: the state that controllers keep in an object, and what is handed over to an autoscaler by not saying it.
-/// An empty list of kinds is every kind; `*` is any entry; a row allows all below it.
+/// Fields that others may own: the state that controllers keep in an object, and what is handed
+/// over to an autoscaler by not saying it. An empty list of kinds is every kind; `*` is any entry;
+/// a row allows all below it.
 const ALLOWED: [(&[&str], &[&str]); 14] = [
     (&[], &["f:status"]),
     (&[], &["f:metadata", "f:finalizers"]),
@@ -67,11 +76,17 @@ const ALLOWED: [(&[&str], &[&str]); 14] = [
     (&["Service"], &["f:spec", "f:ipFamilies"]),
     (&["ServiceAccount"], &["f:secrets"]),
     (&["ServiceAccount"], &["f:imagePullSecrets"]),
-    (&["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"], &["f:webhooks", "*", "f:clientConfig", "f:caBundle"]),
+    (
+        &[
+            "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
+        ],
+        &["f:webhooks", "*", "f:clientConfig", "f:caBundle"],
+    ),
 ];
 
-/// Annotations in which controllers and kubectl keep notes, by the beginning of their names; of an object and of its pods. They are not
-/// told.
+/// Annotations in which controllers and kubectl keep notes, by the beginning of their names; of an
+/// object and of its pods. They are not told.
 const NOTES: [&str; 8] = [
     "autoscaling.alpha.kubernetes.io/",
     "cloud.google.com/neg",
@@ -86,21 +101,36 @@ const NOTES: [&str; 8] = [
 impl Field {
     fn is_allowed(&self, kind: &str) -> bool {
         let begins = |row: &[&str]| {
-            self.0.len() >= row.len() && self.0.iter().zip(row).all(|(entry, allowed)| *allowed == "*" || entry == allowed)
+            self.0.len() >= row.len()
+                && self
+                    .0
+                    .iter()
+                    .zip(row)
+                    .all(|(entry, allowed)| *allowed == "*" || entry == allowed)
         };
-        ALLOWED.iter().any(|(kinds, row)| (kinds.is_empty() || kinds.contains(&kind)) && begins(row))
+        ALLOWED
+            .iter()
+            .any(|(kinds, row)| (kinds.is_empty() || kinds.contains(&kind)) && begins(row))
     }
 
     /// Whether it is an annotation in which a tool keeps notes of its own.
     fn is_note(&self) -> bool {
-        let [.., metadata, annotations, name] = self.0.as_slice() else { return false };
+        let [.., metadata, annotations, name] = self.0.as_slice() else {
+            return false;
+        };
         let is_annotation = metadata == "f:metadata" && annotations == "f:annotations";
-        let is_notes = |start: &&str| name.strip_prefix("f:").is_some_and(|name| name.starts_with(*start));
+        let is_notes = |start: &&str| {
+            name.strip_prefix("f:")
+                .is_some_and(|name| name.starts_with(*start))
+        };
         is_annotation && NOTES.iter().any(is_notes)
     }
 
     fn is_in(&self, fields: &Value) -> bool {
-        self.0.iter().try_fold(fields, |fields, entry| fields.get(entry)).is_some()
+        self.0
+            .iter()
+            .try_fold(fields, |fields, entry| fields.get(entry))
+            .is_some()
     }
 
     /// Takes the field out of an object; what is empty then goes with it.
@@ -110,7 +140,9 @@ impl Field {
 }
 
 fn remove(path: &[String], body: &mut Value) {
-    let Some((entry, below)) = path.split_first() else { return };
+    let Some((entry, below)) = path.split_first() else {
+        return;
+    };
     let place = match (&mut *body, entry.strip_prefix("f:")) {
         (Value::Object(fields), Some(name)) => fields.get_mut(name),
         (Value::Array(items), None) => position(items, entry).map(|index| &mut items[index]),
@@ -130,12 +162,15 @@ fn remove(path: &[String], body: &mut Value) {
     }
     match (body, entry.strip_prefix("f:")) {
         (Value::Object(fields), Some(name)) => drop(fields.shift_remove(name)),
-        (Value::Array(items), None) => drop(position(items, entry).map(|index| items.remove(index))),
+        (Value::Array(items), None) => {
+            drop(position(items, entry).map(|index| items.remove(index)))
+        }
         _ => {}
     }
 }
 
-/// Where an item of a list is that an entry of fieldsV1 names. A wanted item may leave a key to its default.
+/// Where an item of a list is that an entry of fieldsV1 names. A wanted item may leave a key to its
+/// default.
 fn position(items: &[Value], entry: &str) -> Option<usize> {
     if let Some(keys) = parse_key(entry) {
         return items.iter().position(|item| is_named(item, &keys));
@@ -146,14 +181,23 @@ fn position(items: &[Value], entry: &str) -> Option<usize> {
 
 /// The fields of others in a live object of ours that we do not want, or want otherwise.
 pub fn find(wanted: &Value, live: &Value) -> Vec<Foreign> {
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let theirs =
-        entries.into_iter().flatten().filter(|entry| entry["manager"] != FIELD_MANAGER && entry["subresource"] != "status");
+    let entries = live
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    let theirs = entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry["manager"] != FIELD_MANAGER && entry["subresource"] != "status");
     let mut found: Vec<Foreign> = Vec::new();
     for entry in theirs {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let kind = live["kind"].as_str().unwrap_or_default();
-        let mut walk = Walk { kind, manager, found: &mut found, path: Vec::new() };
+        let mut walk = Walk {
+            kind,
+            manager,
+            found: &mut found,
+            path: Vec::new(),
+        };
         walk.map(&entry["fieldsV1"], Some(wanted), live);
     }
     found.sort_by(|a, b| a.field.cmp(&b.field));
@@ -172,11 +216,20 @@ impl Walk<'_> {
     fn map(&mut self, fields: &Value, wanted: Option<&Value>, live: &Value) {
         for (entry, below) in fields.as_object().into_iter().flatten() {
             let (name, live, wanted) = match (entry.strip_prefix("f:"), live) {
-                (Some(name), Value::Object(live)) => (name, live.get(name), wanted.and_then(|wanted| wanted.get(name))),
+                (Some(name), Value::Object(live)) => (
+                    name,
+                    live.get(name),
+                    wanted.and_then(|wanted| wanted.get(name)),
+                ),
                 (None, Value::Array(items)) => {
                     let wanted = wanted.and_then(Value::as_array);
-                    let wanted = wanted.and_then(|wanted| position(wanted, entry).map(|index| &wanted[index]));
-                    ("", position(items, entry).map(|index| &items[index]), wanted)
+                    let wanted = wanted
+                        .and_then(|wanted| position(wanted, entry).map(|index| &wanted[index]));
+                    (
+                        "",
+                        position(items, entry).map(|index| &items[index]),
+                        wanted,
+                    )
                 }
                 _ => continue,
             };
@@ -209,23 +262,39 @@ impl Walk<'_> {
         if field.is_note() {
             return;
         }
-        let standing = if standing == Standing::Added && field.is_allowed(self.kind) { Standing::Allowed } else { standing };
-        self.found.push(Foreign { field, manager: self.manager.to_owned(), standing });
+        let standing = if standing == Standing::Added && field.is_allowed(self.kind) {
+            Standing::Allowed
+        } else {
+            standing
+        };
+        self.found.push(Foreign {
+            field,
+            manager: self.manager.to_owned(),
+            standing,
+        });
     }
 }
 
-/// The additions of others that an apply is to remove. Not `forced`, only what we set, too: it was wanted once, and is no longer.
+/// The additions of others that an apply is to remove. Not `forced`, only what we set, too: it was
+/// wanted once, and is no longer.
 pub fn to_remove(found: Vec<Foreign>, live: &Value, forced: bool) -> Vec<Foreign> {
     let ours = owned_fields(live);
     let is_ours = |foreign: &Foreign| ours.is_some_and(|ours| foreign.field.is_in(ours));
-    found.into_iter().filter(|foreign| foreign.standing == Standing::Added && (forced || is_ours(foreign))).collect()
+    found
+        .into_iter()
+        .filter(|foreign| foreign.standing == Standing::Added && (forced || is_ours(foreign)))
+        .collect()
 }
 
-/// The notes about field managers of a live object, with these fields ours alone; `None` when no other manager has one of them.
+/// The notes about field managers of a live object, with these fields ours alone; `None` when no
+/// other manager has one of them.
 pub fn claim(live: &Value, api_version: &str, fields: &[Foreign]) -> Option<Value> {
     let mut entries = live.pointer("/metadata/managedFields")?.as_array()?.clone();
     let mut ours = json!({});
-    for entry in entries.iter_mut().filter(|entry| entry["manager"] != FIELD_MANAGER && entry["subresource"] != "status") {
+    for entry in entries
+        .iter_mut()
+        .filter(|entry| entry["manager"] != FIELD_MANAGER && entry["subresource"] != "status")
+    {
         for Foreign { field, .. } in fields {
             let taken = take(&mut entry["fieldsV1"], &field.0);
             if let Some(taken) = taken {
@@ -236,7 +305,11 @@ pub fn claim(live: &Value, api_version: &str, fields: &[Foreign]) -> Option<Valu
     if ours == json!({}) {
         return None;
     }
-    entries.retain(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| !fields.is_empty()));
+    entries.retain(|entry| {
+        entry["fieldsV1"]
+            .as_object()
+            .is_some_and(|fields| !fields.is_empty())
+    });
     match entries.iter_mut().find(|entry| is_applied_by_us(entry)) {
         Some(entry) => merge(&mut entry["fieldsV1"], ours),
         None => entries.push(json!({
@@ -262,11 +335,15 @@ fn take(fields: &mut Value, path: &[String]) -> Option<Value> {
 }
 
 fn nested(path: &[String], leaf: Value) -> Value {
-    path.iter().rev().fold(leaf, |below, entry| json!({ entry.as_str(): below }))
+    path.iter()
+        .rev()
+        .fold(leaf, |below, entry| json!({ entry.as_str(): below }))
 }
 
 fn merge(into: &mut Value, from: Value) {
-    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
+    let (Value::Object(into), Value::Object(from)) = (into, from) else {
+        return;
+    };
     for (entry, below) in from {
         merge(into.entry(entry).or_insert_with(|| json!({})), below);
     }
@@ -280,17 +357,27 @@ mod tests {
     fn live(body: Value, managers: Value) -> Value {
         let mut body = body;
         let entry = |(manager, fields): (&String, &Value)| {
-            let operation = if manager == FIELD_MANAGER { "Apply" } else { "Update" };
+            let operation = if manager == FIELD_MANAGER {
+                "Apply"
+            } else {
+                "Update"
+            };
             json!({"manager": manager, "operation": operation, "fieldsV1": fields})
         };
-        body["metadata"]["managedFields"] = managers.as_object().unwrap().iter().map(entry).collect();
+        body["metadata"]["managedFields"] =
+            managers.as_object().unwrap().iter().map(entry).collect();
         body
     }
 
     fn told(wanted: &Value, live: &Value) -> BTreeMap<String, Standing> {
         find(wanted, live)
             .into_iter()
-            .map(|foreign| (format!("{} {}", foreign.manager, foreign.field), foreign.standing))
+            .map(|foreign| {
+                (
+                    format!("{} {}", foreign.manager, foreign.field),
+                    foreign.standing,
+                )
+            })
             .collect()
     }
 
@@ -305,7 +392,10 @@ mod tests {
                 "f:annotations": {"f:kubectl.kubernetes.io/last-applied-configuration": {}, "f:x.y/z": {}}},
             "f:spec": {"f:type": {}, "f:replicas": {}, "f:ports": {"k:{\"port\":22,\"protocol\":\"TCP\"}": item, "k:{\"port\":7051,\"protocol\":\"TCP\"}": item}}});
         let ours = json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:ports": {"k:{\"port\":7051,\"protocol\":\"TCP\"}": item}}});
-        (wanted, live(body, json!({"kubectl": theirs, FIELD_MANAGER: ours})))
+        (
+            wanted,
+            live(body, json!({"kubectl": theirs, FIELD_MANAGER: ours})),
+        )
     }
 
     #[test]
@@ -315,10 +405,18 @@ mod tests {
             ("kubectl metadata.labels.a", Standing::Changed),
             ("kubectl metadata.labels.b", Standing::Added),
             ("kubectl metadata.annotations[x.y/z]", Standing::Added),
-            ("kubectl spec.ports[port=22,protocol=\"TCP\"]", Standing::Added),
+            (
+                "kubectl spec.ports[port=22,protocol=\"TCP\"]",
+                Standing::Added,
+            ),
             ("kubectl spec.replicas", Standing::Allowed),
         ];
-        assert_eq!(told(&wanted, &live), expected.map(|(field, standing)| (field.to_owned(), standing)).into());
+        assert_eq!(
+            told(&wanted, &live),
+            expected
+                .map(|(field, standing)| (field.to_owned(), standing))
+                .into()
+        );
     }
 
     #[test]
@@ -326,17 +424,37 @@ mod tests {
         let (wanted, live) = service();
         let fields = to_remove(find(&wanted, &live), &live, true);
         assert_eq!(fields.len(), 3);
-        assert_eq!(to_remove(find(&wanted, &live), &live, false), [], "what we never set is taken only by force");
+        assert_eq!(
+            to_remove(find(&wanted, &live), &live, false),
+            [],
+            "what we never set is taken only by force"
+        );
         let mut claimed = live.clone();
         claimed["metadata"]["managedFields"] = claim(&live, "v1", &fields).unwrap();
-        assert!(find(&wanted, &claimed).iter().all(|foreign| foreign.standing != Standing::Added));
-        assert!(fields.iter().all(|foreign| foreign.field.is_in(owned_fields(&claimed).unwrap())));
-        assert_eq!(claimed["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:replicas"], json!({}));
+        assert!(
+            find(&wanted, &claimed)
+                .iter()
+                .all(|foreign| foreign.standing != Standing::Added)
+        );
+        assert!(
+            fields
+                .iter()
+                .all(|foreign| foreign.field.is_in(owned_fields(&claimed).unwrap()))
+        );
+        assert_eq!(
+            claimed["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:replicas"],
+            json!({})
+        );
         assert_eq!(claim(&claimed, "v1", &fields), None);
 
         let mut left = live;
-        fields.iter().for_each(|foreign| foreign.field.remove(&mut left));
-        assert_eq!(left["spec"]["ports"], json!([{"port": 7051, "protocol": "TCP"}]));
+        fields
+            .iter()
+            .for_each(|foreign| foreign.field.remove(&mut left));
+        assert_eq!(
+            left["spec"]["ports"],
+            json!([{"port": 7051, "protocol": "TCP"}])
+        );
         assert_eq!(left["metadata"]["labels"], json!({"a": "2"}));
     }
 }

@@ -1,4 +1,5 @@
-//! The forms in which a secret stands in other texts: as it is, and as JSON, base64 and URLs write it.
+//! The forms in which a secret stands in other texts: as it is, and as JSON, base64 and URLs write
+//! it.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -14,18 +15,41 @@ pub struct Form {
     pub is_base64: bool,
 }
 
-/// RFC 3986's unreserved characters, which Go's `url.QueryEscape` and Python's `quote` leave as they are.
-const ALL_RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// RFC 3986's unreserved characters, which Go's `url.QueryEscape` and Python's `quote` leave as
+/// they are.
+const ALL_RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 /// What `encodeURIComponent` of JavaScript leaves as it is.
-const COMPONENT: &AsciiSet = &ALL_RESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const COMPONENT: &AsciiSet = &ALL_RESERVED
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 /// What Go's `url.UserPassword` leaves as it is.
-const USER_INFO: &AsciiSet = &ALL_RESERVED.remove(b'$').remove(b'&').remove(b'+').remove(b',').remove(b';').remove(b'=');
+const USER_INFO: &AsciiSet = &ALL_RESERVED
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=');
 
-/// All forms of the secrets, the longest first, so that a secret that contains another is found whole.
+/// All forms of the secrets, the longest first, so that a secret that contains another is found
+/// whole.
 pub fn forms(secrets: &[String]) -> Vec<Form> {
     let mut forms = Vec::new();
     for (of, secret) in secrets.iter().enumerate() {
-        let mut add = |text: String, is_base64: bool| forms.push(Form { text, of, is_base64 });
+        let mut add = |text: String, is_base64: bool| {
+            forms.push(Form {
+                text,
+                of,
+                is_base64,
+            })
+        };
         add(secret.clone(), false);
         add(inside_json(secret), false);
         for reserved in [NON_ALPHANUMERIC, ALL_RESERVED, COMPONENT, USER_INFO] {
@@ -41,7 +65,13 @@ pub fn forms(secrets: &[String]) -> Vec<Form> {
         }
     }
     // Of equal texts the plain one stays.
-    forms.sort_by(|a, b| b.text.len().cmp(&a.text.len()).then_with(|| a.text.cmp(&b.text)).then(a.is_base64.cmp(&b.is_base64)));
+    forms.sort_by(|a, b| {
+        b.text
+            .len()
+            .cmp(&a.text.len())
+            .then_with(|| a.text.cmp(&b.text))
+            .then(a.is_base64.cmp(&b.is_base64))
+    });
     forms.dedup_by(|a, b| a.text == b.text);
     forms
 }
@@ -52,7 +82,8 @@ pub fn inside_json(text: &str) -> String {
     json[1..json.len() - 1].to_owned()
 }
 
-/// The characters of base64 that a secret alone decides when `before` bytes (modulo 3) stand before it.
+/// The characters of base64 that a secret alone decides when `before` bytes (modulo 3) stand before
+/// it.
 fn within_base64(engine: &impl Engine, secret: &str, before: usize) -> String {
     let bytes = [&[0; 2][..before], secret.as_bytes()].concat();
     let encoded = engine.encode(&bytes);
@@ -84,8 +115,16 @@ mod tests {
         for before in ["", "u", "us", "use", "user:", "user: "] {
             for after in ["", "@", "@db", "@db/a"] {
                 let text = format!("{before}{secret}{after}");
-                for encoded in [BASE64_STANDARD_NO_PAD.encode(&text), BASE64_URL_SAFE_NO_PAD.encode(&text)] {
-                    assert!(forms.iter().any(|form| form.is_base64 && encoded.contains(&form.text)), "{text}: {encoded}");
+                for encoded in [
+                    BASE64_STANDARD_NO_PAD.encode(&text),
+                    BASE64_URL_SAFE_NO_PAD.encode(&text),
+                ] {
+                    assert!(
+                        forms
+                            .iter()
+                            .any(|form| form.is_base64 && encoded.contains(&form.text)),
+                        "{text}: {encoded}"
+                    );
                 }
             }
         }
@@ -105,7 +144,10 @@ mod tests {
         }
         let forms = super::forms(&["it's-(so)".to_owned()]);
         let other = |text: &str| forms.iter().any(|form| form.text == text);
-        assert!(other("it's-(so)") && other("it%27s-%28so%29") && other("it%27s%2D%28so%29"), "{forms:?}");
+        assert!(
+            other("it's-(so)") && other("it%27s-%28so%29") && other("it%27s%2D%28so%29"),
+            "{forms:?}"
+        );
         assert!(known("p@ss w\\\"rd/é="));
     }
 }

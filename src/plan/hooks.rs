@@ -1,6 +1,7 @@
 //! What the hooks of an operation do to the objects that are there.
 //!
-//! A hook is an object like any other: whose it is, is asked before anything of its name is deleted or changed.
+//! A hook is an object like any other: whose it is, is asked before anything of its name is deleted
+//! or changed.
 
 use super::{Action, Live, Seen, Step};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, ObjectKey};
@@ -20,7 +21,11 @@ pub struct HookStep {
 impl HookStep {
     /// Compares a hook with what is there under its name. `None` when it has none of these events.
     pub(super) fn new(hook: &Hook, events: &[HookEvent], live: &mut Live) -> Option<HookStep> {
-        let events: Vec<HookEvent> = events.iter().copied().filter(|event| hook.events.contains(event)).collect();
+        let events: Vec<HookEvent> = events
+            .iter()
+            .copied()
+            .filter(|event| hook.events.contains(event))
+            .collect();
         if events.is_empty() {
             return None;
         }
@@ -29,7 +34,10 @@ impl HookStep {
         let (action, why) = match &live {
             None => (Action::Create, String::new()),
             Some(live) => match holds_data(&object.key, live) {
-                Some(what) => (Action::Change, format!("{what}, so it is not deleted first")),
+                Some(what) => (
+                    Action::Change,
+                    format!("{what}, so it is not deleted first"),
+                ),
                 None if replaces(hook) => (Action::Recreate, "it is deleted first".to_owned()),
                 None => (Action::Change, String::new()),
             },
@@ -45,37 +53,58 @@ impl HookStep {
             volumes: None,
             theirs: Vec::new(),
         };
-        Some(HookStep { hook: hook.clone(), events, step })
+        Some(HookStep {
+            hook: hook.clone(),
+            events,
+            step,
+        })
     }
 
     /// `pre-install, post-install`
     pub fn events_in_words(&self) -> String {
-        self.events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join(", ")
+        self.events
+            .iter()
+            .map(|event| event.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// Whether an object of an earlier run is deleted before this one is created.
     pub fn replaces(&self) -> bool {
-        self.step.action != Action::Change && replaces(&self.hook) && holds_data(&self.step.key, &Value::Null).is_none()
+        self.step.action != Action::Change
+            && replaces(&self.hook)
+            && holds_data(&self.step.key, &Value::Null).is_none()
     }
 
-    /// Whether its object goes when a policy says so. What holds data goes only with the run that created it.
+    /// Whether its object goes when a policy says so. What holds data goes only with the run that
+    /// created it.
     pub fn deletes(&self, policy: DeletePolicy) -> bool {
         let is_safe = self.step.action == Action::Create
-            || self.step.live.as_ref().is_none_or(|live| holds_data(&self.step.key, live).is_none());
+            || self
+                .step
+                .live
+                .as_ref()
+                .is_none_or(|live| holds_data(&self.step.key, live).is_none());
         self.hook.delete_policies.contains(&policy) && is_safe
     }
 }
 
-/// Whether a forerunner is deleted first. One that runs is, whatever its policy: it ran for an earlier operation, not for this one.
+/// Whether a forerunner is deleted first. One that runs is, whatever its policy: it ran for an
+/// earlier operation, not for this one.
 fn replaces(hook: &Hook) -> bool {
-    hook.runs() || hook.delete_policies.contains(&DeletePolicy::BeforeHookCreation)
+    hook.runs()
+        || hook
+            .delete_policies
+            .contains(&DeletePolicy::BeforeHookCreation)
 }
 
 /// What an object holds that would be lost with it.
 fn holds_data(key: &ObjectKey, live: &Value) -> Option<&'static str> {
     match (key.group.as_str(), key.kind.as_str()) {
         ("", "PersistentVolumeClaim" | "PersistentVolume") => Some("it holds data"),
-        ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition") => Some("it holds other objects"),
+        ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            Some("it holds other objects")
+        }
         _ if holds_identity(live) => Some("it holds an identity"),
         _ => None,
     }

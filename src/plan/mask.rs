@@ -1,8 +1,9 @@
-//! Hides secrets: the data of Secrets, what annotations of Secrets copy of it, and every string that holds a value which the chart's schema
-//! marks secret, in any of its [`forms`].
+//! Hides secrets: the data of Secrets, what annotations of Secrets copy of it, and every string
+//! that holds a value which the chart's schema marks secret, in any of its [`forms`].
 //!
-//! A mask shows that there is something, and two masks of one masker show whether it is the same; it never shows what it is. What
-//! `storage` writes and what `terminal` prints both pass through here.
+//! A mask shows that there is something, and two masks of one masker show whether it is the same;
+//! it never shows what it is. What `storage` writes and what `terminal` prints both pass through
+//! here.
 
 use super::forms::{Form, forms, inside_json};
 use crate::manifest::ObjectKey;
@@ -13,7 +14,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Replaces secrets by keyed digests (HMAC-SHA256, shortened), so that a change is seen and the value is not.
+/// Replaces secrets by keyed digests (HMAC-SHA256, shortened), so that a change is seen and the
+/// value is not.
 #[derive(Clone)]
 pub struct Masker {
     key: hmac::Key,
@@ -28,16 +30,25 @@ pub struct Masker {
 impl Masker {
     /// `key` decides the digests: the same key gives the same masks.
     pub fn new(key: &[u8], secrets: impl IntoIterator<Item = String>) -> Masker {
-        let mut sought: Vec<String> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SOUGHT).collect();
+        let mut sought: Vec<String> = secrets
+            .into_iter()
+            .filter(|secret| secret.len() >= SHORTEST_SOUGHT)
+            .collect();
         // The longest first, so that a secret that contains another is masked whole.
         sought.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         sought.dedup();
         let forms = forms(&sought);
         let escaped = forms.iter().map(|form| inside_json(&form.text)).collect();
-        Masker { key: hmac::Key::new(hmac::HMAC_SHA256, key), sought, forms, escaped }
+        Masker {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            sought,
+            forms,
+            escaped,
+        }
     }
 
-    /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for elsewhere.
+    /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for
+    /// elsewhere.
     pub fn secrets_of(tree: &Value, pointers: &[String]) -> Vec<String> {
         fn strings(value: &Value, into: &mut Vec<String>) {
             match value {
@@ -49,17 +60,24 @@ impl Masker {
             }
         }
         let mut found = Vec::new();
-        pointers.iter().filter_map(|pointer| tree.pointer(pointer)).for_each(|value| strings(value, &mut found));
+        pointers
+            .iter()
+            .filter_map(|pointer| tree.pointer(pointer))
+            .for_each(|value| strings(value, &mut found));
         found
     }
 
-    /// The secret strings of a record's values. A record that lacks its secrets holds only their masks, and gives none.
+    /// The secret strings of a record's values. A record that lacks its secrets holds only their
+    /// masks, and gives none.
     pub fn secrets_in(record: &Record) -> Vec<String> {
         if record.lacks_secrets() {
             return Vec::new();
         }
         let trees = [&record.computed_values, &record.user_values];
-        trees.into_iter().flat_map(|tree| Masker::secrets_of(tree, &record.secret_paths)).collect()
+        trees
+            .into_iter()
+            .flat_map(|tree| Masker::secrets_of(tree, &record.secret_paths))
+            .collect()
     }
 
     /// What stands in place of a secret.
@@ -69,7 +87,12 @@ impl Masker {
             other => other.to_string(),
         };
         let tag = hmac::sign(&self.key, text.as_bytes());
-        let digest: String = tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = tag
+            .as_ref()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Value::String(format!("(secret {digest})"))
     }
 
@@ -77,15 +100,24 @@ impl Masker {
     pub fn text(&self, text: &str) -> Option<String> {
         let mut masked = None;
         for form in &self.forms {
-            if masked.as_deref().unwrap_or(text).contains(form.text.as_str()) {
+            if masked
+                .as_deref()
+                .unwrap_or(text)
+                .contains(form.text.as_str())
+            {
                 let mask = self.mask(&Value::String(self.sought[form.of].clone()));
-                masked = Some(replace(masked.as_deref().unwrap_or(text), form, mask.as_str().unwrap_or_default()));
+                masked = Some(replace(
+                    masked.as_deref().unwrap_or(text),
+                    form,
+                    mask.as_str().unwrap_or_default(),
+                ));
             }
         }
         masked
     }
 
-    /// Whether a text of JSON, as this program writes it, holds none of the secrets that are sought.
+    /// Whether a text of JSON, as this program writes it, holds none of the secrets that are
+    /// sought.
     pub fn is_free(&self, json: &str) -> bool {
         !self.escaped.iter().any(|form| json.contains(form.as_str()))
     }
@@ -93,13 +125,25 @@ impl Masker {
     /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
     pub fn object(&self, body: &Value) -> Value {
         let mut masked = body.clone();
-        self.take(&mut masked, "", &object_pointers(body), &mut BTreeMap::new());
+        self.take(
+            &mut masked,
+            "",
+            &object_pointers(body),
+            &mut BTreeMap::new(),
+        );
         masked
     }
 
-    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood there to `taken`, by pointer. The tree
-    /// may be a part of a larger one: then `at` points to it from there, and so do the pointers of what is taken.
-    pub fn take(&self, tree: &mut Value, at: &str, pointers: &[String], taken: &mut BTreeMap<String, Value>) {
+    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood
+    /// there to `taken`, by pointer. The tree may be a part of a larger one: then `at` points to it
+    /// from there, and so do the pointers of what is taken.
+    pub fn take(
+        &self,
+        tree: &mut Value,
+        at: &str,
+        pointers: &[String],
+        taken: &mut BTreeMap<String, Value>,
+    ) {
         for pointer in pointers {
             // Named twice, a secret is taken once: what stands there then is its mask.
             if let Entry::Vacant(place) = taken.entry(format!("{at}{pointer}"))
@@ -114,12 +158,19 @@ impl Masker {
         }
     }
 
-    fn take_sought(&self, value: &mut Value, pointer: &mut String, taken: &mut BTreeMap<String, Value>) {
+    fn take_sought(
+        &self,
+        value: &mut Value,
+        pointer: &mut String,
+        taken: &mut BTreeMap<String, Value>,
+    ) {
         match value {
             Value::String(text) => {
                 // What was masked by its place already holds nothing to look for.
                 if let Some(masked) = self.text(text) {
-                    taken.entry(pointer.clone()).or_insert_with(|| Value::String(std::mem::take(text)));
+                    taken
+                        .entry(pointer.clone())
+                        .or_insert_with(|| Value::String(std::mem::take(text)));
                     *text = masked;
                 }
             }
@@ -145,14 +196,19 @@ impl Masker {
     }
 }
 
-/// Puts `mask` in place of a form. What stands around it in base64 goes, too: it holds bits of the secret.
+/// Puts `mask` in place of a form. What stands around it in base64 goes, too: it holds bits of the
+/// secret.
 fn replace(text: &str, form: &Form, mask: &str) -> String {
-    let is_base64 = |character: char| character.is_ascii_alphanumeric() || "+/-_=".contains(character);
+    let is_base64 =
+        |character: char| character.is_ascii_alphanumeric() || "+/-_=".contains(character);
     let (mut masked, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find(&form.text) {
         let (mut before, mut after) = (&rest[..at], &rest[at + form.text.len()..]);
         if form.is_base64 {
-            (before, after) = (before.trim_end_matches(is_base64), after.trim_start_matches(is_base64));
+            (before, after) = (
+                before.trim_end_matches(is_base64),
+                after.trim_start_matches(is_base64),
+            );
         }
         masked.push_str(before);
         masked.push_str(mask);
@@ -184,21 +240,36 @@ const COPIES: [&str; 4] = [
     "banzaicloud.com/last-applied",
 ];
 
-/// Pointers to what is secret in an object by its kind: every entry of a Secret's data, and annotations that hold a copy of it.
+/// Pointers to what is secret in an object by its kind: every entry of a Secret's data, and
+/// annotations that hold a copy of it.
 pub fn object_pointers(body: &Value) -> Vec<String> {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
         return Vec::new();
     }
     let entries = |field: &str| -> Vec<String> {
-        let names = body.get(field).and_then(Value::as_object).into_iter().flat_map(Map::keys);
-        names.map(|name| format!("/{field}/{}", escape(name))).collect()
+        let names = body
+            .get(field)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::keys);
+        names
+            .map(|name| format!("/{field}/{}", escape(name)))
+            .collect()
     };
-    let annotations = body["metadata"]["annotations"].as_object().into_iter().flatten();
+    let annotations = body["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten();
     // A copy by a tool that is not known here is JSON, too.
     let copies = annotations.filter(|(name, value)| {
-        COPIES.contains(&name.as_str()) || value.as_str().is_some_and(|text| text.trim_start().starts_with(['{', '[']))
+        COPIES.contains(&name.as_str())
+            || value
+                .as_str()
+                .is_some_and(|text| text.trim_start().starts_with(['{', '[']))
     });
-    let copies = copies.map(|(name, _)| format!("/metadata/annotations/{}", escape(name))).collect();
+    let copies = copies
+        .map(|(name, _)| format!("/metadata/annotations/{}", escape(name)))
+        .collect();
     [entries("data"), entries("stringData"), copies].concat()
 }
 
@@ -221,7 +292,12 @@ mod tests {
         });
         let mut masked = tree.clone();
         let mut taken = BTreeMap::new();
-        masker.take(&mut masked, "", &["/values/db/password".into(), "/values/db/pin".into()], &mut taken);
+        masker.take(
+            &mut masked,
+            "",
+            &["/values/db/password".into(), "/values/db/pin".into()],
+            &mut taken,
+        );
         assert!(!masked.to_string().contains("hunter2"), "{masked}");
         assert!(!masked.to_string().contains("42"), "{masked}");
         restore(&mut masked, &taken);
@@ -232,10 +308,20 @@ mod tests {
     fn a_mask_shows_a_change_and_not_the_value() {
         let masker = Masker::new(b"key", []);
         let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": value}});
-        assert_eq!(masker.object(&secret("YQ==")), masker.object(&secret("YQ==")));
-        assert_ne!(masker.object(&secret("YQ==")), masker.object(&secret("Yg==")));
+        assert_eq!(
+            masker.object(&secret("YQ==")),
+            masker.object(&secret("YQ=="))
+        );
+        assert_ne!(
+            masker.object(&secret("YQ==")),
+            masker.object(&secret("Yg=="))
+        );
         assert!(!masker.object(&secret("YQ==")).to_string().contains("YQ=="));
-        assert_ne!(Masker::new(b"other", []).object(&secret("YQ==")), masker.object(&secret("YQ==")), "the key decides");
+        assert_ne!(
+            Masker::new(b"other", []).object(&secret("YQ==")),
+            masker.object(&secret("YQ==")),
+            "the key decides"
+        );
     }
 
     #[test]
@@ -243,10 +329,15 @@ mod tests {
         let masker = Masker::new(b"key", []);
         let applied = r#"{"data":{"pw":"TEFTVEFQUExJRUQ="}}"#;
         let others = json!({"example.com/copy": format!(" {applied}"), "objectset.rio.cattle.io/applied": "H4sI", "team": "a"});
-        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"annotations": others}});
-        secret["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = applied.into();
+        let mut secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"annotations": others}});
+        secret["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+            applied.into();
         let shown = masker.object(&secret);
-        assert!(!shown.to_string().contains("TEFTVEFQUExJRUQ") && !shown.to_string().contains("H4sI"), "{shown}");
+        assert!(
+            !shown.to_string().contains("TEFTVEFQUExJRUQ") && !shown.to_string().contains("H4sI"),
+            "{shown}"
+        );
         assert_eq!(shown["metadata"]["annotations"]["team"], "a");
         let mut taken = BTreeMap::new();
         let mut stored = secret.clone();
@@ -262,11 +353,17 @@ mod tests {
             ("dXNlcjpzM2NyM3QvcCJ3 is basic auth", " is basic auth"),
             ("auth: dXNlcnM6czNjcjN0L3Aidw==", "auth: "),
             ("postgres://u:s3cr3t%2Fp%22w@db", "postgres://u:"),
-            (r#"{"env":[{"name":"A","value":"s3cr3t/p\"w"}]}"#, r#"{"env":[{"name":"A","value":""#),
+            (
+                r#"{"env":[{"name":"A","value":"s3cr3t/p\"w"}]}"#,
+                r#"{"env":[{"name":"A","value":""#,
+            ),
         ];
         for (text, kept) in cases {
             let masked = masker.text(text).unwrap_or_else(|| panic!("{text}"));
-            assert!(masked.contains("(secret ") && masked.contains(kept), "{masked}");
+            assert!(
+                masked.contains("(secret ") && masked.contains(kept),
+                "{masked}"
+            );
             for part in ["s3cr3t", "zM2Ny", "czNjcj", "dXNl"] {
                 assert!(!masked.contains(part), "{masked}");
             }

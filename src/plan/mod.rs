@@ -1,4 +1,5 @@
-//! Wanted + recorded + live → what will change, as data one can print and test. Decides everything; writes nothing.
+//! Wanted + recorded + live → what will change, as data one can print and test. Decides everything;
+//! writes nothing.
 
 pub mod compare;
 pub mod confine;
@@ -45,7 +46,8 @@ pub struct Step {
     pub action: Action,
     /// Absent for prune and keep.
     pub wanted: Option<Arc<Sealed>>,
-    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen, what is left of it (see [`Seen`]).
+    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen,
+    /// what is left of it (see [`Seen`]).
     pub live: Option<Value>,
     /// The object as the server would have it after the change, when it was asked.
     pub after: Option<Value>,
@@ -60,17 +62,26 @@ pub struct Step {
 impl Step {
     /// What others added, and is to go.
     pub fn added(&self) -> impl Iterator<Item = &Foreign> {
-        self.theirs.iter().filter(|foreign| foreign.standing == Standing::Added)
+        self.theirs
+            .iter()
+            .filter(|foreign| foreign.standing == Standing::Added)
     }
 
     /// The UID of the live object.
     pub fn uid(&self) -> Option<String> {
-        self.live.as_ref()?.pointer("/metadata/uid")?.as_str().map(str::to_owned)
+        self.live
+            .as_ref()?
+            .pointer("/metadata/uid")?
+            .as_str()
+            .map(str::to_owned)
     }
 
     /// The version in which the plan saw the live object.
     pub fn resource_version(&self) -> Option<&str> {
-        self.live.as_ref()?.pointer("/metadata/resourceVersion")?.as_str()
+        self.live
+            .as_ref()?
+            .pointer("/metadata/resourceVersion")?
+            .as_str()
     }
 }
 
@@ -84,12 +95,17 @@ pub struct Plan {
 
 impl Plan {
     pub fn count(&self, action: Action) -> usize {
-        self.steps.iter().filter(|step| step.action == action).count()
+        self.steps
+            .iter()
+            .filter(|step| step.action == action)
+            .count()
     }
 
     /// Whether nothing but the record would be written.
     pub fn is_empty(&self) -> bool {
-        self.steps.iter().all(|step| matches!(step.action, Action::Unchanged | Action::Keep))
+        self.steps
+            .iter()
+            .all(|step| matches!(step.action, Action::Unchanged | Action::Keep))
     }
 
     pub fn with(&self, action: Action) -> impl Iterator<Item = &Step> {
@@ -127,26 +143,50 @@ pub enum Additions {
 }
 
 impl Seen {
-    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all of a large release: of it only a
-    /// remnant stays, so that the whole cluster is never held at once; and the outline of what leaves, unless that is shown.
+    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all
+    /// of a large release: of it only a remnant stays, so that the whole cluster is never held at
+    /// once; and the outline of what leaves, unless that is shown.
     pub fn new(wanted: Option<&Sealed>, body: Value, look: Look) -> Seen {
         let Some(wanted) = wanted else {
-            let body = if look.shown { body } else { outline::outline(body) };
-            return Seen { body, settled: false, theirs: Vec::new() };
+            let body = if look.shown {
+                body
+            } else {
+                outline::outline(body)
+            };
+            return Seen {
+                body,
+                settled: false,
+                theirs: Vec::new(),
+            };
         };
         let tree = wanted.body();
         let is_settled = compare::is_settled(&tree, &body);
         if is_settled && look.additions == Additions::Stay {
-            return Seen { body: outline::remnant(&wanted.key.group, &wanted.key.kind, body), settled: true, theirs: Vec::new() };
+            return Seen {
+                body: outline::remnant(&wanted.key.group, &wanted.key.kind, body),
+                settled: true,
+                theirs: Vec::new(),
+            };
         }
         let found = foreign::find(&tree, &body);
         let theirs = match look.additions {
             Additions::Told => found,
             additions => foreign::to_remove(found, &body, additions == Additions::Go),
         };
-        let settled = is_settled && theirs.iter().all(|foreign| foreign.standing == Standing::Allowed);
-        let body = if settled { outline::remnant(&wanted.key.group, &wanted.key.kind, body) } else { body };
-        Seen { body, settled, theirs }
+        let settled = is_settled
+            && theirs
+                .iter()
+                .all(|foreign| foreign.standing == Standing::Allowed);
+        let body = if settled {
+            outline::remnant(&wanted.key.group, &wanted.key.kind, body)
+        } else {
+            body
+        };
+        Seen {
+            body,
+            settled,
+            theirs,
+        }
     }
 }
 
@@ -164,21 +204,31 @@ pub struct Inputs<'a> {
     pub hooks: Vec<&'a Hook>,
     /// The events of the operation: hooks that have one of them run.
     pub events: &'a [HookEvent],
-    /// Hooks that are beyond the operation's reach ([`confine::beyond`]), which is told instead of whose they are.
+    /// Hooks that are beyond the operation's reach ([`confine::beyond`]), which is told instead of
+    /// whose they are.
     pub confined: &'a [ObjectKey],
     pub owner: &'a Owner,
     pub take_ownership: bool,
 }
 
-/// Compares what is wanted with what is live and decides a step for each object. What the server writes in a form of its own may
-/// come out as a change that is none; a dry-run settles that ([`settle`]).
+/// Compares what is wanted with what is live and decides a step for each object. What the server
+/// writes in a form of its own may come out as a change that is none; a dry-run settles that
+/// ([`settle`]).
 ///
 /// # Errors
 ///
 /// Objects that exist and belong to others: all of them at once.
 pub fn make(inputs: Inputs) -> Result<Plan> {
     let refused = refuse_foreign(&inputs);
-    let Inputs { wanted, mut live, inventory, hooks, events, owner, .. } = inputs;
+    let Inputs {
+        wanted,
+        mut live,
+        inventory,
+        hooks,
+        events,
+        owner,
+        ..
+    } = inputs;
     refused?;
     let mut steps: Vec<Step> = wanted
         .into_iter()
@@ -197,7 +247,10 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
                 after: None,
                 why: String::new(),
                 volumes: None,
-                theirs: seen.as_mut().map(|seen| std::mem::take(&mut seen.theirs)).unwrap_or_default(),
+                theirs: seen
+                    .as_mut()
+                    .map(|seen| std::mem::take(&mut seen.theirs))
+                    .unwrap_or_default(),
                 live: seen.map(|seen| seen.body),
             }
         })
@@ -205,7 +258,10 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let wanted_keys: HashSet<&ObjectKey> = steps.iter().map(|step| &step.key).collect();
     let elsewhere: HashSet<&ObjectKey> = hooks.iter().map(|hook| &hook.object.key).collect();
     let mut leftover: BTreeMap<&ObjectKey, &InventoryItem> = BTreeMap::new();
-    for item in inventory.iter().filter(|item| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key)) {
+    for item in inventory
+        .iter()
+        .filter(|item| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key))
+    {
         leftover.insert(&item.key, item);
     }
     let mut leaving: Vec<Step> = leftover
@@ -230,27 +286,53 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let stage = |step: &Step| step.live.as_ref().map_or(0, manifest::stage);
     leaving.sort_by(|a, b| {
         let kinds = manifest::order::compare_kinds(&b.key.kind, &a.key.kind);
-        stage(b).cmp(&stage(a)).then(kinds).then_with(|| a.key.cmp(&b.key))
+        stage(b)
+            .cmp(&stage(a))
+            .then(kinds)
+            .then_with(|| a.key.cmp(&b.key))
     });
     steps.extend(leaving);
-    let mut hooks: Vec<HookStep> = hooks.iter().filter_map(|hook| HookStep::new(hook, events, &mut live)).collect();
+    let mut hooks: Vec<HookStep> = hooks
+        .iter()
+        .filter_map(|hook| HookStep::new(hook, events, &mut live))
+        .collect();
     hooks.sort_by(|a, b| (a.hook.weight, &a.step.key.name).cmp(&(b.hook.weight, &b.step.key.name)));
     Ok(Plan { steps, hooks })
 }
 
-/// Refuses objects and hooks whose names are taken by objects of others, and hooks that would delete an object of the release.
+/// Refuses objects and hooks whose names are taken by objects of others, and hooks that would
+/// delete an object of the release.
 fn refuse_foreign(inputs: &Inputs) -> Result<()> {
-    let Inputs { wanted, live, hooks, events, confined, owner, take_ownership, .. } = inputs;
+    let Inputs {
+        wanted,
+        live,
+        hooks,
+        events,
+        confined,
+        owner,
+        take_ownership,
+        ..
+    } = inputs;
     let whose = |key: &ObjectKey| {
         let Seen { body, settled, .. } = live.get(key)?;
         // What is settled has our marks: they are wanted of it, too.
         let is_ours = *settled || owner.owns(body);
-        let identity = hooks::holds_identity(body).then(|| "it holds an identity, which is never taken over".to_owned());
+        let identity = hooks::holds_identity(body)
+            .then(|| "it holds an identity, which is never taken over".to_owned());
         let foreign = || (!*take_ownership).then(|| ownership::owner_of(body));
-        if is_ours { None } else { identity.or_else(foreign) }
+        if is_ours {
+            None
+        } else {
+            identity.or_else(foreign)
+        }
     };
-    let objects = wanted.iter().filter_map(|object| Some(Place::new(object.key.to_string()).note(whose(&object.key)?)));
-    let runs = |hook: &&&Hook| hook.events.iter().any(|event| events.contains(event)) && !confined.contains(&hook.object.key);
+    let objects = wanted
+        .iter()
+        .filter_map(|object| Some(Place::new(object.key.to_string()).note(whose(&object.key)?)));
+    let runs = |hook: &&&Hook| {
+        hook.events.iter().any(|event| events.contains(event))
+            && !confined.contains(&hook.object.key)
+    };
     let run = hooks.iter().filter(runs);
     let of_hooks = run.filter_map(|hook| {
         let key = &hook.object.key;
@@ -258,7 +340,11 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
             true => "the release has an object of this name".to_owned(),
             false => whose(key)?,
         };
-        let event = hook.events.iter().find(|event| events.contains(event)).map_or("", |event| event.as_str());
+        let event = hook
+            .events
+            .iter()
+            .find(|event| events.contains(event))
+            .map_or("", |event| event.as_str());
         Some(Place::new(key.to_string()).note(format!("hook of {event}: {note}")))
     });
     let foreign: Vec<Place> = objects.chain(of_hooks).collect();
@@ -270,7 +356,11 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
         "{} of release \"{}\" {} and {} not its own",
         if many { "objects" } else { "an object" },
         owner.release,
-        if many { "exist already" } else { "exists already" },
+        if many {
+            "exist already"
+        } else {
+            "exists already"
+        },
         if many { "are" } else { "is" },
     ))
     .at_all(foreign)
@@ -286,7 +376,8 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
     if !owner.owns(body) {
         return keep("it belongs to another by now");
     }
-    // Marks can be copied. Of what was interrupted before it recorded its UIDs, the marks alone tell.
+    // Marks can be copied. Of what was interrupted before it recorded its UIDs, the marks alone
+    // tell.
     if item.uid.is_some() && item.uid.as_deref() != body["metadata"]["uid"].as_str() {
         return keep("it is not the object that was recorded: it was deleted and created again");
     }
@@ -294,16 +385,27 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
         return keep(SAYS_KEEP);
     }
     match item.key.kind.as_str() {
-        "PersistentVolumeClaim" | "PersistentVolume" if matches!(item.key.group.as_str(), "") => keep("it holds data"),
+        "PersistentVolumeClaim" | "PersistentVolume" if matches!(item.key.group.as_str(), "") => {
+            keep("it holds data")
+        }
         "Namespace" if item.key.group.is_empty() => keep("everything else in it would go with it"),
-        _ if body["metadata"]["labels"].get(crate::identity::LABEL).is_some() => keep("it holds an identity"),
+        _ if body["metadata"]["labels"]
+            .get(crate::identity::LABEL)
+            .is_some() =>
+        {
+            keep("it holds an identity")
+        }
         _ => (Action::Prune, String::new()),
     }
 }
 
-/// What a dry-run said about a change: the object as it would be. A change that changes nothing is none.
+/// What a dry-run said about a change: the object as it would be. A change that changes nothing is
+/// none.
 pub fn settle(step: &mut Step, mut after: Value) {
-    let same = step.live.as_ref().is_some_and(|live| compare::same_but_for_bookkeeping(live, &after));
+    let same = step
+        .live
+        .as_ref()
+        .is_some_and(|live| compare::same_but_for_bookkeeping(live, &after));
     // What another manager set is applied even if it is equal, so that it becomes ours.
     let owned = step.live.as_ref().and_then(compare::owned_fields);
     let ours = owned.is_some() && owned == compare::owned_fields(&after);
@@ -313,9 +415,13 @@ pub fn settle(step: &mut Step, mut after: Value) {
             false => step.why = "only who manages its fields changes".to_owned(),
         }
     }
-    step.added().for_each(|foreign| foreign.field.remove(&mut after));
+    step.added()
+        .for_each(|foreign| foreign.field.remove(&mut after));
     // They have told what they can, and are as large as the rest.
-    step.live.iter_mut().chain([&mut after]).for_each(compare::forget_managed_fields);
+    step.live
+        .iter_mut()
+        .chain([&mut after])
+        .for_each(compare::forget_managed_fields);
     step.after = Some(after);
 }
 
@@ -325,29 +431,49 @@ mod tests {
     use crate::manifest::{DeletePolicy, Object, Source};
     use serde_json::json;
 
-    const SHOWN: Look = Look { shown: true, additions: Additions::Stay };
+    const SHOWN: Look = Look {
+        shown: true,
+        additions: Additions::Stay,
+    };
 
     fn owner() -> Owner {
-        Owner { release: "org1".into(), namespace: "org1".into() }
+        Owner {
+            release: "org1".into(),
+            namespace: "org1".into(),
+        }
     }
 
     fn object(kind: &str, name: &str) -> Object {
-        let mut body =
-            json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "org1"}, "data": {"a": "b"}});
+        let mut body = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "org1"}, "data": {"a": "b"}});
         owner().mark(&mut body);
         Object::from_body(body, Source::default()).unwrap()
     }
 
     fn live(objects: &[Object]) -> Live {
-        objects.iter().map(|object| (object.key.clone(), Seen::new(None, object.body.clone(), SHOWN))).collect()
+        objects
+            .iter()
+            .map(|object| {
+                (
+                    object.key.clone(),
+                    Seen::new(None, object.body.clone(), SHOWN),
+                )
+            })
+            .collect()
     }
 
     fn item(object: &Object) -> InventoryItem {
-        InventoryItem { key: object.key.clone(), api_version: "v1".into(), uid: None }
+        InventoryItem {
+            key: object.key.clone(),
+            api_version: "v1".into(),
+            uid: None,
+        }
     }
 
     fn plan(wanted: Vec<Object>, live: Live, inventory: &[InventoryItem]) -> Result<Plan> {
-        let wanted = wanted.into_iter().map(|object| Arc::new(object.into())).collect();
+        let wanted = wanted
+            .into_iter()
+            .map(|object| Arc::new(object.into()))
+            .collect();
         make(Inputs {
             wanted,
             live,
@@ -362,15 +488,25 @@ mod tests {
 
     #[test]
     fn what_earlier_attempts_left_is_pruned_unless_it_holds_data_or_is_not_ours() {
-        let (gone, claim) = (object("ConfigMap", "gone"), object("PersistentVolumeClaim", "ledger"));
+        let (gone, claim) = (
+            object("ConfigMap", "gone"),
+            object("PersistentVolumeClaim", "ledger"),
+        );
         let mut kept = object("ConfigMap", "kept");
         kept.body["metadata"]["annotations"]["helm.sh/resource-policy"] = json!("Keep");
         let mut foreign = object("ConfigMap", "foreign");
         foreign.body["metadata"]["annotations"]["kubectl-fabric.io/release"] = json!("other");
         let vanished = object("ConfigMap", "vanished");
-        let inventory: Vec<_> = [&gone, &claim, &kept, &foreign, &vanished].into_iter().map(item).collect();
+        let inventory: Vec<_> = [&gone, &claim, &kept, &foreign, &vanished]
+            .into_iter()
+            .map(item)
+            .collect();
         let plan = plan(vec![], live(&[gone, claim, kept, foreign]), &inventory).unwrap();
-        let actions: BTreeMap<&str, Action> = plan.steps.iter().map(|step| (step.key.name.as_str(), step.action)).collect();
+        let actions: BTreeMap<&str, Action> = plan
+            .steps
+            .iter()
+            .map(|step| (step.key.name.as_str(), step.action))
+            .collect();
         assert_eq!(
             actions,
             BTreeMap::from([
@@ -385,17 +521,33 @@ mod tests {
     #[test]
     fn what_was_deleted_and_created_again_since_it_was_recorded_is_kept() {
         let (mut same, mut other) = (object("ConfigMap", "same"), object("ConfigMap", "other"));
-        let recorded = [&same, &other].map(|object| InventoryItem { uid: Some("1".into()), ..item(object) });
+        let recorded = [&same, &other].map(|object| InventoryItem {
+            uid: Some("1".into()),
+            ..item(object)
+        });
         same.body["metadata"]["uid"] = json!("1");
         other.body["metadata"]["uid"] = json!("2");
         let plan = plan(vec![], live(&[same, other]), &recorded).unwrap();
-        let actions: Vec<_> = plan.steps.iter().map(|step| (step.key.name.as_str(), step.action)).collect();
+        let actions: Vec<_> = plan
+            .steps
+            .iter()
+            .map(|step| (step.key.name.as_str(), step.action))
+            .collect();
         assert_eq!(actions, [("other", Action::Keep), ("same", Action::Prune)]);
-        assert!(plan.steps[0].why.contains("created again"), "{}", plan.steps[0].why);
+        assert!(
+            plan.steps[0].why.contains("created again"),
+            "{}",
+            plan.steps[0].why
+        );
     }
 
     fn hook(object: Object, policies: &[DeletePolicy]) -> Hook {
-        Hook { object, events: vec![HookEvent::PreInstall, HookEvent::Test], weight: 0, delete_policies: policies.to_vec() }
+        Hook {
+            object,
+            events: vec![HookEvent::PreInstall, HookEvent::Test],
+            weight: 0,
+            delete_policies: policies.to_vec(),
+        }
     }
 
     fn plan_hooks(hooks: &[Hook], live: Live, take_ownership: bool) -> Result<Plan> {
@@ -420,16 +572,25 @@ mod tests {
         let hooks = [
             hook(object("ConfigMap", "new"), &before),
             hook(object("ConfigMap", "replaced"), &before),
-            hook(object("ConfigMap", "changed"), &[DeletePolicy::HookSucceeded]),
+            hook(
+                object("ConfigMap", "changed"),
+                &[DeletePolicy::HookSucceeded],
+            ),
             hook(object("Pod", "pod"), &[DeletePolicy::HookSucceeded]),
             hook(object("PersistentVolumeClaim", "claim"), &before),
             hook(identity.clone(), &before),
-            Hook { events: vec![HookEvent::PreDelete], ..hook(object("ConfigMap", "other-event"), &before) },
+            Hook {
+                events: vec![HookEvent::PreDelete],
+                ..hook(object("ConfigMap", "other-event"), &before)
+            },
         ];
         let there: Vec<Object> = hooks[1..].iter().map(|hook| hook.object.clone()).collect();
         let plan = plan_hooks(&hooks, live(&there), false).unwrap();
-        let actions: BTreeMap<&str, Action> =
-            plan.hooks.iter().map(|hook| (hook.step.key.name.as_str(), hook.step.action)).collect();
+        let actions: BTreeMap<&str, Action> = plan
+            .hooks
+            .iter()
+            .map(|hook| (hook.step.key.name.as_str(), hook.step.action))
+            .collect();
         assert_eq!(
             actions,
             BTreeMap::from([
@@ -441,7 +602,11 @@ mod tests {
                 ("identity", Action::Change),
             ])
         );
-        assert!(plan.hooks.iter().all(|hook| hook.events == [HookEvent::PreInstall]));
+        assert!(
+            plan.hooks
+                .iter()
+                .all(|hook| hook.events == [HookEvent::PreInstall])
+        );
         assert!(plan.is_empty(), "a hook is no difference");
     }
 
@@ -451,7 +616,11 @@ mod tests {
         theirs.body["metadata"] = json!({"name": "theirs", "namespace": "org1"});
         let hooks = [hook(object("ConfigMap", "theirs"), &[])];
         let error = plan_hooks(&hooks, live(std::slice::from_ref(&theirs)), false).unwrap_err();
-        assert_eq!((error.places().len(), error.kind().exit_status()), (1, 4), "{error}");
+        assert_eq!(
+            (error.places().len(), error.kind().exit_status()),
+            (1, 4),
+            "{error}"
+        );
         assert!(error.to_string().contains("hook of pre-install"), "{error}");
         let taken = plan_hooks(&hooks, live(&[theirs]), true).unwrap();
         assert_eq!(taken.hooks[0].step.action, Action::Change);
@@ -469,7 +638,12 @@ mod tests {
             owner: &owner(),
             take_ownership: true,
         });
-        assert!(error.unwrap_err().to_string().contains("the release has an object of this name"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("the release has an object of this name")
+        );
     }
 
     #[test]
@@ -478,7 +652,12 @@ mod tests {
         theirs.body["metadata"] = json!({"name": "a", "namespace": "org1"});
         let mut helms = object("Secret", "b");
         helms.body["metadata"]["annotations"] = json!({"meta.helm.sh/release-name": "x"});
-        let error = plan(vec![object("ConfigMap", "a"), object("Secret", "b")], live(&[theirs, helms]), &[]).unwrap_err();
+        let error = plan(
+            vec![object("ConfigMap", "a"), object("Secret", "b")],
+            live(&[theirs, helms]),
+            &[],
+        )
+        .unwrap_err();
         assert_eq!(error.places().len(), 2, "{error}");
         assert_eq!(error.kind().exit_status(), 4);
         assert!(error.to_string().contains("Helm release \"x\""), "{error}");
@@ -488,10 +667,14 @@ mod tests {
     fn a_dry_run_that_changes_nothing_settles_a_change() {
         let wanted = object("ConfigMap", "a");
         let mut there = wanted.body.clone();
-        there["metadata"]["managedFields"] =
-            json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
+        there["metadata"]["managedFields"] = json!([{"manager": "kubectl-fabric", "operation": "Apply", "fieldsV1": {"f:data": {"f:z": {}}}}]);
         let seen = Seen::new(Some(&wanted.clone().into()), there.clone(), SHOWN);
-        let mut plan = plan(vec![wanted.clone()], Live::from([(wanted.key.clone(), seen)]), &[]).unwrap();
+        let mut plan = plan(
+            vec![wanted.clone()],
+            Live::from([(wanted.key.clone(), seen)]),
+            &[],
+        )
+        .unwrap();
         assert_eq!(plan.steps[0].action, Action::Change);
         settle(&mut plan.steps[0], there);
         assert_eq!(plan.steps[0].action, Action::Unchanged);

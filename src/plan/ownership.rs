@@ -30,11 +30,17 @@ impl Owner {
         json!({RELEASE: self.release, RELEASE_NAMESPACE: self.namespace})
     }
 
-    /// Whether the marks of data say that it is this release's; `None` without marks, or with those of another namespace.
+    /// Whether the marks of data say that it is this release's; `None` without marks, or with those
+    /// of another namespace.
     pub fn has(&self, body: &Value) -> Option<bool> {
         let release = annotation(body, RELEASE)?;
-        let is_here = annotation(body, RELEASE_NAMESPACE).is_none_or(|namespace| namespace == self.namespace);
-        if release == self.release { is_here.then_some(true) } else { Some(false) }
+        let is_here =
+            annotation(body, RELEASE_NAMESPACE).is_none_or(|namespace| namespace == self.namespace);
+        if release == self.release {
+            is_here.then_some(true)
+        } else {
+            Some(false)
+        }
     }
 
     /// Whether a live object is this release's.

@@ -1,11 +1,13 @@
-//! What uses a volume claim or a Secret: data goes with a release only when nothing of another owner uses it.
+//! What uses a volume claim or a Secret: data goes with a release only when nothing of another
+//! owner uses it.
 
 use super::ownership::{self, Owner};
 use crate::manifest::claims::{self, Set, Template};
 use crate::manifest::{ObjectKey, annotation, references};
 use serde_json::Value;
 
-/// Owners above a pod: a CronJob's Job, a Deployment's ReplicaSet, and a few more of kinds of others.
+/// Owners above a pod: a CronJob's Job, a Deployment's ReplicaSet, and a few more of kinds of
+/// others.
 const MOST_OWNERS: usize = 8;
 
 /// The workloads and pods of a namespace, as far as they may be listed.
@@ -13,11 +15,15 @@ const MOST_OWNERS: usize = 8;
 pub struct Workloads(pub Vec<Value>);
 
 impl Workloads {
-    /// The workload or pod of another owner that uses a volume claim or a Secret, in words. `sets` are those that the release made: a pod
-    /// whose StatefulSet is gone is theirs.
+    /// The workload or pod of another owner that uses a volume claim or a Secret, in words. `sets`
+    /// are those that the release made: a pod whose StatefulSet is gone is theirs.
     pub fn of_others(&self, owner: &Owner, sets: &[&Set], data: &ObjectKey) -> Option<String> {
         let uses = |body: &&Value| !is_leaving(body) && uses(body, data);
-        let other = self.0.iter().filter(uses).find(|body| !self.is_ours(owner, sets, body))?;
+        let other = self
+            .0
+            .iter()
+            .filter(uses)
+            .find(|body| !self.is_ours(owner, sets, body))?;
         let other = self.above(other);
         let words = format!("{} {}", text(&other["kind"]), claims::name(other));
         Some(match annotation(other, ownership::RELEASE) {
@@ -35,16 +41,19 @@ impl Workloads {
             return false;
         }
         // Its workload is gone or may not be listed.
-        let of_set = |set: &&&Set| claims::is_pod_of(&set.key.name, claims::name(top)) && set.selects(top);
+        let of_set =
+            |set: &&&Set| claims::is_pod_of(&set.key.name, claims::name(top)) && set.selects(top);
         let is_selecting = |workload: &&Value| owner.owns(workload) && selects(workload, top);
-        sets.iter().any(|set| of_set(&set)) || (controller(top).is_some() && self.0.iter().any(|it| is_selecting(&it)))
+        sets.iter().any(|set| of_set(&set))
+            || (controller(top).is_some() && self.0.iter().any(|it| is_selecting(&it)))
     }
 
     /// The workload at the top of the owners, as far as they are known.
     fn above<'a>(&'a self, body: &'a Value) -> &'a Value {
         let mut top = body;
         for _ in 0..MOST_OWNERS {
-            let above = controller(top).and_then(|uid| self.0.iter().find(|it| it["metadata"]["uid"] == uid));
+            let above = controller(top)
+                .and_then(|uid| self.0.iter().find(|it| it["metadata"]["uid"] == uid));
             match above {
                 Some(above) => top = above,
                 None => break,
@@ -60,9 +69,14 @@ fn uses(body: &Value, data: &ObjectKey) -> bool {
     match data.kind.as_str() {
         "Secret" => pod.is_some_and(|pod| references::secrets(pod).contains(name)),
         _ => {
-            let mut volumes = pod.and_then(|pod| pod["volumes"].as_array()).into_iter().flatten();
+            let mut volumes = pod
+                .and_then(|pod| pod["volumes"].as_array())
+                .into_iter()
+                .flatten();
             volumes.any(|volume| volume["persistentVolumeClaim"]["claimName"] == name)
-                || Template::all(body).iter().any(|template| template.made(claims::name(body), name))
+                || Template::all(body)
+                    .iter()
+                    .any(|template| template.made(claims::name(body), name))
         }
     }
 }
@@ -73,8 +87,14 @@ fn is_leaving(body: &Value) -> bool {
 }
 
 fn selects(workload: &Value, pod: &Value) -> bool {
-    let labels = workload["spec"]["selector"]["matchLabels"].as_object().filter(|labels| !labels.is_empty());
-    labels.is_some_and(|labels| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value))
+    let labels = workload["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .filter(|labels| !labels.is_empty());
+    labels.is_some_and(|labels| {
+        labels
+            .iter()
+            .all(|(name, value)| pod["metadata"]["labels"][name] == *value)
+    })
 }
 
 fn controller(body: &Value) -> Option<&str> {
@@ -92,13 +112,28 @@ mod tests {
     use serde_json::json;
 
     fn key(kind: &str, name: &str) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: kind.into(), namespace: Some("org1".into()), name: name.into() }
+        ObjectKey {
+            group: String::new(),
+            kind: kind.into(),
+            namespace: Some("org1".into()),
+            name: name.into(),
+        }
     }
 
-    fn object(kind: &str, name: &str, release: Option<&str>, controller: Option<&str>, spec: Value) -> Value {
+    fn object(
+        kind: &str,
+        name: &str,
+        release: Option<&str>,
+        controller: Option<&str>,
+        spec: Value,
+    ) -> Value {
         let mut body = json!({"kind": kind, "metadata": {"name": name, "uid": format!("{kind}-{name}"), "labels": {"app": name}}, "spec": spec});
         if let Some(release) = release {
-            Owner { release: release.into(), namespace: "org1".into() }.mark(&mut body);
+            Owner {
+                release: release.into(),
+                namespace: "org1".into(),
+            }
+            .mark(&mut body);
         }
         if let Some(uid) = controller {
             body["metadata"]["ownerReferences"] = json!([{"uid": uid, "controller": true}]);
@@ -116,27 +151,49 @@ mod tests {
     }
 
     fn users(all: &[Value], data: &ObjectKey) -> Option<String> {
-        let owner = Owner { release: "a".into(), namespace: "org1".into() };
+        let owner = Owner {
+            release: "a".into(),
+            namespace: "org1".into(),
+        };
         Workloads(all.to_vec()).of_others(&owner, &[], data)
     }
 
     #[test]
     fn what_anothers_workload_or_pod_uses_is_told_and_what_the_releases_own_use_is_not() {
         let by_cron = json!({"jobTemplate": {"spec": {"template": {"spec": pod_spec()}}}});
-        for data in [key("PersistentVolumeClaim", "data"), key("Secret", "keys"), key("Secret", "password")] {
+        for data in [
+            key("PersistentVolumeClaim", "data"),
+            key("Secret", "keys"),
+            key("Secret", "password"),
+        ] {
             for (all, user) in [
-                (vec![object("Deployment", "web", Some("b"), None, template())], Some("Deployment web of release \"b\" uses it")),
-                (vec![object("Deployment", "web", Some("a"), None, template())], None),
+                (
+                    vec![object("Deployment", "web", Some("b"), None, template())],
+                    Some("Deployment web of release \"b\" uses it"),
+                ),
+                (
+                    vec![object("Deployment", "web", Some("a"), None, template())],
+                    None,
+                ),
                 (
                     vec![object("CronJob", "web", None, None, by_cron.clone())],
                     Some("CronJob web uses it, which is not this release's"),
                 ),
-                (vec![object("Pod", "web", None, None, pod_spec())], Some("Pod web uses it, which is not this release's")),
+                (
+                    vec![object("Pod", "web", None, None, pod_spec())],
+                    Some("Pod web uses it, which is not this release's"),
+                ),
                 (
                     // A pod by its ReplicaSet's Deployment.
                     vec![
                         object("Pod", "web-x-y", None, Some("ReplicaSet-web-x"), pod_spec()),
-                        object("ReplicaSet", "web-x", None, Some("Deployment-web"), json!({})),
+                        object(
+                            "ReplicaSet",
+                            "web-x",
+                            None,
+                            Some("Deployment-web"),
+                            json!({}),
+                        ),
                         object("Deployment", "web", Some("b"), None, json!({})),
                     ],
                     Some("Deployment web of release \"b\" uses it"),
@@ -165,7 +222,10 @@ mod tests {
             ] {
                 assert_eq!(users(&all, &data).as_deref(), user, "{data}: {all:#?}");
             }
-            assert_eq!(users(&[object("Pod", "web", None, None, json!({}))], &data), None);
+            assert_eq!(
+                users(&[object("Pod", "web", None, None, json!({}))], &data),
+                None
+            );
         }
     }
 
@@ -174,16 +234,38 @@ mod tests {
         let spec = json!({"selector": {"matchLabels": {"app": "db"}}, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]});
         let claim = key("PersistentVolumeClaim", "data-db-0");
         let set = |release| object("StatefulSet", "db", Some(release), None, spec.clone());
-        assert_eq!(users(&[set("b")], &claim).as_deref(), Some("StatefulSet db of release \"b\" uses it"));
+        assert_eq!(
+            users(&[set("b")], &claim).as_deref(),
+            Some("StatefulSet db of release \"b\" uses it")
+        );
         assert_eq!(users(&[set("a")], &claim), None);
-        let mut pod =
-            object("Pod", "db-0", None, None, json!({"volumes": [{"persistentVolumeClaim": {"claimName": "data-db-0"}}]}));
+        let mut pod = object(
+            "Pod",
+            "db-0",
+            None,
+            None,
+            json!({"volumes": [{"persistentVolumeClaim": {"claimName": "data-db-0"}}]}),
+        );
         pod["metadata"]["labels"]["app"] = json!("db");
-        assert_eq!(users(&[pod.clone()], &claim).as_deref(), Some("Pod db-0 uses it, which is not this release's"));
-        let owner = Owner { release: "a".into(), namespace: "org1".into() };
-        let key = ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: None, name: "db".into() };
+        assert_eq!(
+            users(&[pod.clone()], &claim).as_deref(),
+            Some("Pod db-0 uses it, which is not this release's")
+        );
+        let owner = Owner {
+            release: "a".into(),
+            namespace: "org1".into(),
+        };
+        let key = ObjectKey {
+            group: "apps".into(),
+            kind: "StatefulSet".into(),
+            namespace: None,
+            name: "db".into(),
+        };
         let made = Set::of(&key, &set("a")).unwrap();
-        assert_eq!(Workloads(vec![pod.clone()]).of_others(&owner, &[&made], &claim), None);
+        assert_eq!(
+            Workloads(vec![pod.clone()]).of_others(&owner, &[&made], &claim),
+            None
+        );
         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         assert_eq!(users(&[pod], &claim), None);
     }

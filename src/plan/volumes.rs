@@ -1,4 +1,5 @@
-//! What becomes of a StatefulSet's claims when its claim templates change. Kubernetes changes nothing of them by itself.
+//! What becomes of a StatefulSet's claims when its claim templates change. Kubernetes changes
+//! nothing of them by itself.
 //!
 //! | the template says | of a claim that is bound | of one that was never bound |
 //! |---|---|---|
@@ -7,8 +8,9 @@
 //! | another class, access mode or volume mode | refused | it is made again |
 //! | no class any more | the claim keeps its class | likewise |
 //!
-//! A pod that lacks the claim of a new template is deleted before the new StatefulSet is there: the controller would try to add the
-//! volume to the running pod, which no pod allows, and never get past it (kubernetes/kubernetes#141876).
+//! A pod that lacks the claim of a new template is deleted before the new StatefulSet is there: the
+//! controller would try to add the volume to the running pod, which no pod allows, and never get
+//! past it (kubernetes/kubernetes#141876).
 
 use crate::manifest::claims::{self, Set, Template};
 use crate::manifest::{ObjectKey, quantity};
@@ -44,17 +46,37 @@ pub struct Held {
 
 impl Held {
     fn of(kind: &str, body: &Value) -> Held {
-        let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default().to_owned();
-        Held { key: key(kind, body), uid: text("uid"), version: text("resourceVersion") }
+        let text = |field: &str| {
+            body["metadata"][field]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Held {
+            key: key(kind, body),
+            uid: text("uid"),
+            version: text("resourceVersion"),
+        }
     }
 }
 
 /// What claims cannot follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
-    Smaller { claim: ObjectKey, from: String, to: String },
-    Other { claim: ObjectKey, field: &'static str, from: String, to: String },
-    Replicas { set: ObjectKey },
+    Smaller {
+        claim: ObjectKey,
+        from: String,
+        to: String,
+    },
+    Other {
+        claim: ObjectKey,
+        field: &'static str,
+        from: String,
+        to: String,
+    },
+    Replicas {
+        set: ObjectKey,
+    },
 }
 
 impl Obstacle {
@@ -69,9 +91,16 @@ impl Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Obstacle::Smaller { from, to, .. } => write!(f, "spec.resources.requests.storage {from} → {to}"),
-            Obstacle::Other { field, from, to, .. } => write!(f, "spec.{field} {from} → {to}"),
-            Obstacle::Replicas { .. } => write!(f, "spec.volumeClaimTemplates: its pods lack the claims of a new template"),
+            Obstacle::Smaller { from, to, .. } => {
+                write!(f, "spec.resources.requests.storage {from} → {to}")
+            }
+            Obstacle::Other {
+                field, from, to, ..
+            } => write!(f, "spec.{field} {from} → {to}"),
+            Obstacle::Replicas { .. } => write!(
+                f,
+                "spec.volumeClaimTemplates: its pods lack the claims of a new template"
+            ),
         }
     }
 }
@@ -83,14 +112,28 @@ impl Volumes {
 
     /// `ledger-peer0-0 10Gi → 20Gi`
     pub fn words(&self) -> String {
-        let expanded = self.expand.iter().map(|it| format!("{} {} → {}", it.claim.name, it.from, it.to));
-        let made = self.remake.iter().map(|it| format!("{} is made again", it.key.name));
-        let restarted = self.restart.iter().map(|it| format!("pod {} restarts", it.key.name));
-        expanded.chain(made).chain(restarted).collect::<Vec<_>>().join(", ")
+        let expanded = self
+            .expand
+            .iter()
+            .map(|it| format!("{} {} → {}", it.claim.name, it.from, it.to));
+        let made = self
+            .remake
+            .iter()
+            .map(|it| format!("{} is made again", it.key.name));
+        let restarted = self
+            .restart
+            .iter()
+            .map(|it| format!("pod {} restarts", it.key.name));
+        expanded
+            .chain(made)
+            .chain(restarted)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
-/// Decides what the claims and pods of a wanted StatefulSet need. `claims` and `pods` are all of its namespace.
+/// Decides what the claims and pods of a wanted StatefulSet need. `claims` and `pods` are all of
+/// its namespace.
 ///
 /// # Errors
 ///
@@ -98,11 +141,15 @@ impl Volumes {
 pub fn plan(set: &Set, claims: &[Value], pods: &[Value]) -> Result<Volumes, Vec<Obstacle>> {
     let (mut volumes, mut obstacles) = (Volumes::default(), Vec::new());
     for template in &set.templates {
-        for claim in claims.iter().filter(|claim| template.made(&set.key.name, claims::name(claim))) {
+        for claim in claims
+            .iter()
+            .filter(|claim| template.made(&set.key.name, claims::name(claim)))
+        {
             follow(template, claim, &mut volumes, &mut obstacles);
         }
     }
-    let is_its = |pod: &&Value| claims::is_pod_of(&set.key.name, claims::name(pod)) && set.selects(pod);
+    let is_its =
+        |pod: &&Value| claims::is_pod_of(&set.key.name, claims::name(pod)) && set.selects(pod);
     for pod in pods.iter().filter(is_its) {
         let remade = |claim: &str| volumes.remake.iter().any(|it| it.key.name == claim);
         let restarts = set.templates.iter().any(|template| {
@@ -114,36 +161,77 @@ pub fn plan(set: &Set, claims: &[Value], pods: &[Value]) -> Result<Volumes, Vec<
         }
     }
     if volumes.restart.len() > 1 {
-        obstacles.push(Obstacle::Replicas { set: set.key.clone() });
+        obstacles.push(Obstacle::Replicas {
+            set: set.key.clone(),
+        });
     }
-    if obstacles.is_empty() { Ok(volumes) } else { Err(obstacles) }
+    if obstacles.is_empty() {
+        Ok(volumes)
+    } else {
+        Err(obstacles)
+    }
 }
 
-fn follow(template: &Template, claim: &Value, volumes: &mut Volumes, obstacles: &mut Vec<Obstacle>) {
-    let (wanted_spec, spec, key) = (template.spec(), &claim["spec"], key("PersistentVolumeClaim", claim));
-    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+fn follow(
+    template: &Template,
+    claim: &Value,
+    volumes: &mut Volumes,
+    obstacles: &mut Vec<Obstacle>,
+) {
+    let (wanted_spec, spec, key) = (
+        template.spec(),
+        &claim["spec"],
+        key("PersistentVolumeClaim", claim),
+    );
+    let words = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     let mut here = Vec::new();
     for field in ["storageClassName", "accessModes", "volumeMode"] {
         let wanted = &wanted_spec[field];
         if !wanted.is_null() && *wanted != spec[field] {
             let (from, to) = (words(&spec[field]), words(wanted));
-            here.push(Obstacle::Other { claim: key.clone(), field, from, to });
+            here.push(Obstacle::Other {
+                claim: key.clone(),
+                field,
+                from,
+                to,
+            });
         }
     }
-    let (from, to) = (claims::size(spec).unwrap_or_default(), template.size().unwrap_or_default());
+    let (from, to) = (
+        claims::size(spec).unwrap_or_default(),
+        template.size().unwrap_or_default(),
+    );
     let mut grows = false;
     if let (Some(before), Some(after)) = (quantity::bytes(from), quantity::bytes(to)) {
         grows = before < after;
         if before > after {
-            here.push(Obstacle::Smaller { claim: key.clone(), from: from.to_owned(), to: to.to_owned() });
+            here.push(Obstacle::Smaller {
+                claim: key.clone(),
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
         }
     }
     let is_bound = spec["volumeName"].is_string() || claim["status"]["phase"] != "Pending";
     if !is_bound && (grows || !here.is_empty()) {
-        volumes.remake.push(Held::of("PersistentVolumeClaim", claim));
+        volumes
+            .remake
+            .push(Held::of("PersistentVolumeClaim", claim));
     } else if grows && here.is_empty() {
-        let uid = claim["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        volumes.expand.push(Expansion { claim: key, uid, from: from.to_owned(), to: to.to_owned() });
+        let uid = claim["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        volumes.expand.push(Expansion {
+            claim: key,
+            uid,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        });
     } else {
         obstacles.extend(here);
     }
@@ -151,16 +239,22 @@ fn follow(template: &Template, claim: &Value, volumes: &mut Volumes, obstacles: 
 
 fn has_volume(pod: &Value, template: &str, claim: &str) -> bool {
     let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    volumes.any(|volume| volume["name"] == template && volume["persistentVolumeClaim"]["claimName"] == claim)
+    volumes.any(|volume| {
+        volume["name"] == template && volume["persistentVolumeClaim"]["claimName"] == claim
+    })
 }
 
-/// The size that claims of a template have already, if it is more than the template says: volumes do not shrink.
+/// The size that claims of a template have already, if it is more than the template says: volumes
+/// do not shrink.
 pub fn larger<'c>(template: &Template, set: &str, claims: &'c [Value]) -> Option<&'c str> {
     let wanted = quantity::bytes(template.size()?)?;
-    let sizes = claims.iter().filter(|claim| template.made(set, claims::name(claim))).filter_map(|claim| {
-        let size = claims::size(&claim["spec"])?;
-        Some((quantity::bytes(size)?, size))
-    });
+    let sizes = claims
+        .iter()
+        .filter(|claim| template.made(set, claims::name(claim)))
+        .filter_map(|claim| {
+            let size = claims::size(&claim["spec"])?;
+            Some((quantity::bytes(size)?, size))
+        });
     let largest = sizes.max_by(|one, other| one.0.total_cmp(&other.0))?;
     (largest.0 > wanted).then_some(largest.1)
 }
@@ -189,8 +283,12 @@ mod tests {
             .collect();
         let body = json!({"kind": "StatefulSet", "metadata": {"name": "peer0"}, "spec": {
             "selector": {"matchLabels": {"node": "peer0"}}, "volumeClaimTemplates": templates}});
-        let key =
-            ObjectKey { group: "apps".into(), kind: "StatefulSet".into(), namespace: Some("org1".into()), name: "peer0".into() };
+        let key = ObjectKey {
+            group: "apps".into(),
+            kind: "StatefulSet".into(),
+            namespace: Some("org1".into()),
+            name: "peer0".into(),
+        };
         Set::of(&key, &body).unwrap()
     }
 
@@ -209,28 +307,64 @@ mod tests {
         json!({"metadata": {"name": name, "namespace": "org1", "uid": "p", "labels": {"node": "peer0"}}, "spec": {"volumes": volumes}})
     }
 
-    fn planned(templates: &[(&str, &str, Option<&str>)], claims: &[Value], pods: &[Value]) -> Result<String, String> {
+    fn planned(
+        templates: &[(&str, &str, Option<&str>)],
+        claims: &[Value],
+        pods: &[Value],
+    ) -> Result<String, String> {
         let obstacles = |obstacles: Vec<Obstacle>| {
-            obstacles.iter().map(|it| format!("{}: {it}", it.subject().name)).collect::<Vec<_>>().join("; ")
+            obstacles
+                .iter()
+                .map(|it| format!("{}: {it}", it.subject().name))
+                .collect::<Vec<_>>()
+                .join("; ")
         };
-        plan(&set(templates), claims, pods).map(|volumes| volumes.words()).map_err(obstacles)
+        plan(&set(templates), claims, pods)
+            .map(|volumes| volumes.words())
+            .map_err(obstacles)
     }
 
     #[test]
     fn claims_follow_their_templates_as_far_as_kubernetes_lets_them() {
-        let (bound, pending) = ([claim("ledger-peer0-0", "10Gi", "Bound")], [claim("ledger-peer0-0", "10Gi", "Pending")]);
-        let strangers = [claim("ledger-peer00-0", "1Gi", "Bound"), claim("other-peer0-0", "1Gi", "Bound")];
+        let (bound, pending) = (
+            [claim("ledger-peer0-0", "10Gi", "Bound")],
+            [claim("ledger-peer0-0", "10Gi", "Pending")],
+        );
+        let strangers = [
+            claim("ledger-peer00-0", "1Gi", "Bound"),
+            claim("other-peer0-0", "1Gi", "Bound"),
+        ];
         let ledger = |size, class| [("ledger", size, class)];
         for (templates, claims, wanted) in [
-            (ledger("20Gi", None), &bound[..], Ok("ledger-peer0-0 10Gi → 20Gi")),
+            (
+                ledger("20Gi", None),
+                &bound[..],
+                Ok("ledger-peer0-0 10Gi → 20Gi"),
+            ),
             (ledger("10240Mi", None), &bound, Ok("")),
             (ledger("20Gi", None), &strangers, Ok("")),
             (ledger("20Gi", None), &[], Ok("")),
-            (ledger("5Gi", None), &bound, Err("ledger-peer0-0: spec.resources.requests.storage 10Gi → 5Gi")),
+            (
+                ledger("5Gi", None),
+                &bound,
+                Err("ledger-peer0-0: spec.resources.requests.storage 10Gi → 5Gi"),
+            ),
             (ledger("10Gi", Some("standard")), &bound, Ok("")),
-            (ledger("20Gi", Some("fast")), &bound, Err("ledger-peer0-0: spec.storageClassName standard → fast")),
-            (ledger("5Gi", Some("fast")), &pending, Ok("ledger-peer0-0 is made again")),
-            (ledger("20Gi", None), &pending, Ok("ledger-peer0-0 is made again")),
+            (
+                ledger("20Gi", Some("fast")),
+                &bound,
+                Err("ledger-peer0-0: spec.storageClassName standard → fast"),
+            ),
+            (
+                ledger("5Gi", Some("fast")),
+                &pending,
+                Ok("ledger-peer0-0 is made again"),
+            ),
+            (
+                ledger("20Gi", None),
+                &pending,
+                Ok("ledger-peer0-0 is made again"),
+            ),
         ] {
             let wanted = wanted.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(planned(&templates, claims, &[]), wanted, "{templates:?}");
@@ -239,14 +373,31 @@ mod tests {
 
     #[test]
     fn a_pod_that_lacks_a_claim_restarts() {
-        let (ledger, both) = ([("ledger", "1Gi", None)], [("ledger", "1Gi", None), ("couchdb", "1Gi", None)]);
-        let pods = [pod("peer0-0", &["ledger"]), pod("peer00-0", &[]), pod("peer0-web", &[])];
+        let (ledger, both) = (
+            [("ledger", "1Gi", None)],
+            [("ledger", "1Gi", None), ("couchdb", "1Gi", None)],
+        );
+        let pods = [
+            pod("peer0-0", &["ledger"]),
+            pod("peer00-0", &[]),
+            pod("peer0-web", &[]),
+        ];
         assert_eq!(planned(&ledger, &[], &pods), Ok(String::new()));
-        assert_eq!(planned(&both, &[], &pods), Ok("pod peer0-0 restarts".into()));
+        assert_eq!(
+            planned(&both, &[], &pods),
+            Ok("pod peer0-0 restarts".into())
+        );
         let two = [pod("peer0-0", &["ledger"]), pod("peer0-1", &["ledger"])];
-        assert!(planned(&both, &[], &two).unwrap_err().starts_with("peer0: spec.volumeClaimTemplates"));
+        assert!(
+            planned(&both, &[], &two)
+                .unwrap_err()
+                .starts_with("peer0: spec.volumeClaimTemplates")
+        );
         let pending = [claim("ledger-peer0-0", "2Gi", "Pending")];
-        assert_eq!(planned(&ledger, &pending, &pods), Ok("ledger-peer0-0 is made again, pod peer0-0 restarts".into()));
+        assert_eq!(
+            planned(&ledger, &pending, &pods),
+            Ok("ledger-peer0-0 is made again, pod peer0-0 restarts".into())
+        );
     }
 
     #[test]

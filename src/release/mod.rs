@@ -1,4 +1,5 @@
-//! Releases, their revisions, statuses and allowed moves; which revision a rollback goes to. No I/O.
+//! Releases, their revisions, statuses and allowed moves; which revision a rollback goes to. No
+//! I/O.
 
 use crate::error::{Error, Result};
 use crate::manifest::{Hook, ObjectKey, Sealed};
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The last revision of a release. No release gets so far: a record of a higher number was written by hand, and is not read.
+/// The last revision of a release. No release gets so far: a record of a higher number was written
+/// by hand, and is not read.
 pub const LAST_REVISION: u32 = 999_999_999;
 
 /// Helm's nine statuses, with Helm's words.
@@ -55,12 +57,20 @@ impl Status {
     }
 
     pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == word)
+        Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 
     /// Whether an operation was under way when this was written.
     pub fn is_pending(self) -> bool {
-        matches!(self, Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback | Status::Uninstalling)
+        matches!(
+            self,
+            Status::PendingInstall
+                | Status::PendingUpgrade
+                | Status::PendingRollback
+                | Status::Uninstalling
+        )
     }
 }
 
@@ -70,7 +80,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// A release's name: a DNS label of at most 53 characters (Helm's limit, so that names derived from it fit in 63).
+/// A release's name: a DNS label of at most 53 characters (Helm's limit, so that names derived from
+/// it fit in 63).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ReleaseName(String);
 
@@ -83,9 +94,11 @@ impl ReleaseName {
         } else {
             LABEL.to_owned()
         };
-        Err(Error::user(format!("\"{name}\" cannot be the name of a release"))
-            .why(reason)
-            .hint("names of organizations look like org1, orgorderer1 or kafka"))
+        Err(
+            Error::user(format!("\"{name}\" cannot be the name of a release"))
+                .why(reason)
+                .hint("names of organizations look like org1, orgorderer1 or kafka"),
+        )
     }
 
     pub fn as_str(&self) -> &str {
@@ -110,21 +123,29 @@ pub fn check_network(name: &str) -> Result<()> {
     if is_label(name) {
         return Ok(());
     }
-    Err(Error::user(format!("\"{name}\" cannot be the name of a network"))
-        .why(LABEL)
-        .hint("a network's name ends the names of its namespaces: org1-dev, orgorderer1-dev"))
+    Err(
+        Error::user(format!("\"{name}\" cannot be the name of a network"))
+            .why(LABEL)
+            .hint("a network's name ends the names of its namespaces: org1-dev, orgorderer1-dev"),
+    )
 }
 
-const LABEL: &str = "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit";
+const LABEL: &str =
+    "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit";
 
 fn is_label(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !name.is_empty() && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// A command about a release as the user would type it: with its namespace where that is not the release's name.
+/// A command about a release as the user would type it: with its namespace where that is not the
+/// release's name.
 pub fn command(verb: &str, release: &str, namespace: &str) -> String {
-    let flag = if namespace == release { String::new() } else { format!(" -n {namespace}") };
+    let flag = if namespace == release {
+        String::new()
+    } else {
+        format!(" -n {namespace}")
+    };
     format!("kubectl fabric {verb} {release}{flag}")
 }
 
@@ -134,7 +155,8 @@ impl fmt::Display for ReleaseName {
     }
 }
 
-/// What `list`, `history` and `status` show of a revision: all of it is metadata of the record, nothing is unpacked.
+/// What `list`, `history` and `status` show of a revision: all of it is metadata of the record,
+/// nothing is unpacked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub release: String,
@@ -163,7 +185,12 @@ pub struct Summary {
 #[derive(Clone, Debug)]
 pub enum Entry {
     Readable(Summary),
-    Unreadable { release: String, namespace: String, revision: u32, reason: String },
+    Unreadable {
+        release: String,
+        namespace: String,
+        revision: u32,
+        reason: String,
+    },
 }
 
 impl Entry {
@@ -206,7 +233,8 @@ pub struct ChartReference {
     pub post_renderer: Option<String>,
 }
 
-/// One revision, whole. Secret values and the data of Secrets are in it in memory only; `storage` keeps them apart.
+/// One revision, whole. Secret values and the data of Secrets are in it in memory only; `storage`
+/// keeps them apart.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub summary: Summary,
@@ -222,13 +250,16 @@ pub struct Record {
     pub hooks: Vec<Hook>,
     pub notes: String,
     pub inventory: Vec<InventoryItem>,
-    /// How many objects were created, changed and pruned, and how long it took; absent while pending.
+    /// How many objects were created, changed and pruned, and how long it took; absent while
+    /// pending.
     pub outcome: Option<OutcomeFacts>,
     /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
     pub guard: Value,
-    /// Key of the masks that stand for secrets, the same for all revisions of a release; empty until there is one.
+    /// Key of the masks that stand for secrets, the same for all revisions of a release; empty
+    /// until there is one.
     pub mask_key: String,
-    /// Key of the records' signatures, the same for all revisions of a release; empty until there is one.
+    /// Key of the records' signatures, the same for all revisions of a release; empty until there
+    /// is one.
     pub signing_key: String,
     pub signature: Signature,
 }
@@ -248,14 +279,17 @@ pub enum Signature {
 }
 
 impl Record {
-    /// Whether what the masks took is missing: it was not asked for, or its Secret is gone or damaged.
+    /// Whether what the masks took is missing: it was not asked for, or its Secret is gone or
+    /// damaged.
     pub fn lacks_secrets(&self) -> bool {
         self.mask_key.is_empty()
     }
 
     /// What to say of a record whose signature does not fit, or says nothing.
     pub fn signature_warning(&self) -> Option<String> {
-        let Summary { release, revision, .. } = &self.summary;
+        let Summary {
+            release, revision, ..
+        } = &self.summary;
         let why = match self.signature {
             Signature::Verified => return None,
             Signature::Broken => {
@@ -268,7 +302,9 @@ impl Record {
             Signature::Unsigned => "it was written before records were signed",
             Signature::Unchecked => "its companion Secret is gone or damaged",
         };
-        Some(format!("the record of revision {revision} of \"{release}\" cannot be verified: {why}"))
+        Some(format!(
+            "the record of revision {revision} of \"{release}\" cannot be verified: {why}"
+        ))
     }
 }
 
@@ -284,24 +320,34 @@ pub struct OutcomeFacts {
 
 /// The revision that an upgrade starts from: the deployed one, or the newest when none is deployed.
 pub fn baseline(history: &[Entry]) -> Option<&Summary> {
-    let deployed = history.iter().rev().filter_map(Entry::summary).find(|summary| summary.status == Status::Deployed);
+    let deployed = history
+        .iter()
+        .rev()
+        .filter_map(Entry::summary)
+        .find(|summary| summary.status == Status::Deployed);
     deployed.or_else(|| history.last()?.summary())
 }
 
-/// The revision that `rollback` without a number goes back to: the newest one before the current that was ever deployed. After a rollback
-/// that did not come to its end it is the one that it was going to: the same command again means the same.
+/// The revision that `rollback` without a number goes back to: the newest one before the current
+/// that was ever deployed. After a rollback that did not come to its end it is the one that it was
+/// going to: the same command again means the same.
 pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     let current = history.iter().map(Entry::revision).max()?;
     let summaries = || history.iter().filter_map(Entry::summary);
-    let unfinished = summaries()
-        .find(|summary| summary.revision == current && (summary.status.is_pending() || summary.status == Status::Failed));
+    let unfinished = summaries().find(|summary| {
+        summary.revision == current
+            && (summary.status.is_pending() || summary.status == Status::Failed)
+    });
     if let Some(target) = unfinished.and_then(|summary| summary.rollback_to)
         && summaries().any(|summary| summary.revision == target)
     {
         return Some(target);
     }
     summaries()
-        .filter(|summary| summary.revision < current && matches!(summary.status, Status::Deployed | Status::Superseded))
+        .filter(|summary| {
+            summary.revision < current
+                && matches!(summary.status, Status::Deployed | Status::Superseded)
+        })
         .map(|summary| summary.revision)
         .max()
 }
@@ -362,7 +408,11 @@ mod tests {
         assert_eq!(after(&[Superseded, Deployed, PendingRollback]), Some(1));
         assert_eq!(after(&[Superseded, Superseded, PendingRollback]), Some(1));
         assert_eq!(after(&[Superseded, Deployed, Failed]), Some(1));
-        assert_eq!(after(&[Superseded, Superseded, Deployed]), Some(2), "one that did is the current state");
+        assert_eq!(
+            after(&[Superseded, Superseded, Deployed]),
+            Some(2),
+            "one that did is the current state"
+        );
     }
 
     #[test]
@@ -370,7 +420,16 @@ mod tests {
         for good in ["org1", "a", "orgorderer1-dev", &"x".repeat(53)] {
             assert_eq!(ReleaseName::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "Org1", "org_1", "-org", "org-", "org.1", "org 1", &"x".repeat(54)] {
+        for bad in [
+            "",
+            "Org1",
+            "org_1",
+            "-org",
+            "org-",
+            "org.1",
+            "org 1",
+            &"x".repeat(54),
+        ] {
             assert!(ReleaseName::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -1,8 +1,10 @@
-//! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a change of data rolls exactly its
-//! readers: Kubernetes itself restarts nothing. Jobs are left out: their template cannot change, and they read their data once.
+//! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a
+//! change of data rolls exactly its readers: Kubernetes itself restarts nothing. Jobs are left out:
+//! their template cannot change, and they read their data once.
 //!
-//! The annotation can be read by users who may not read Secrets, so the data of Secrets is hashed with the release's key: a plain hash
-//! would let them try out passwords. Without a key, as in `template`, it is not part of the hash at all.
+//! The annotation can be read by users who may not read Secrets, so the data of Secrets is hashed
+//! with the release's key: a plain hash would let them try out passwords. Without a key, as in
+//! `template`, it is not part of the hash at all.
 
 use crate::manifest::{Object, ObjectKey, WORKLOADS, references};
 use ring::hmac;
@@ -26,19 +28,26 @@ type Digest = [u8; 32];
 pub struct Hashing {
     /// For the data of Secrets.
     key: Option<hmac::Key>,
-    /// Workloads, and a hash that is recorded of each. One that 0.1.0 made before it had a key stays as long as the data does: a new
-    /// one would roll pods that have nothing new to read.
+    /// Workloads, and a hash that is recorded of each. One that 0.1.0 made before it had a key
+    /// stays as long as the data does: a new one would roll pods that have nothing new to read.
     recorded: Arc<BTreeSet<(ObjectKey, String)>>,
 }
 
 impl Hashing {
-    /// `key` is the key of the release's masks; another one is derived from it, so that the hash tells nothing about a mask.
+    /// `key` is the key of the release's masks; another one is derived from it, so that the hash
+    /// tells nothing about a mask.
     pub fn new(key: Option<&str>, recorded: Arc<BTreeSet<(ObjectKey, String)>>) -> Hashing {
         let derived = |key: &str| {
-            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), ANNOTATION.as_bytes());
+            let tag = hmac::sign(
+                &hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
+                ANNOTATION.as_bytes(),
+            );
             hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())
         };
-        Hashing { key: key.map(derived), recorded }
+        Hashing {
+            key: key.map(derived),
+            recorded,
+        }
     }
 
     /// The digests of a ConfigMap or Secret; `None` for all others.
@@ -50,17 +59,33 @@ impl Hashing {
         for field in ["data", "binaryData", "stringData"] {
             bytes.extend(field.as_bytes());
             // Sorted: the order of keys means nothing to the readers.
-            let map: BTreeMap<&String, &Value> =
-                object.body.get(field).and_then(Value::as_object).into_iter().flatten().collect();
-            serde_json::to_writer(&mut bytes, &map).expect("JSON with string keys is always written");
+            let map: BTreeMap<&String, &Value> = object
+                .body
+                .get(field)
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .collect();
+            serde_json::to_writer(&mut bytes, &map)
+                .expect("JSON with string keys is always written");
         }
         let plain: Digest = Sha256::digest(&bytes).into();
         if object.key.kind != "Secret" {
-            return Some(Data { digest: plain, unkeyed: plain });
+            return Some(Data {
+                digest: plain,
+                unkeyed: plain,
+            });
         }
-        let keyed =
-            |key: &hmac::Key| -> Digest { hmac::sign(key, &bytes).as_ref().try_into().expect("HMAC-SHA256 has 32 bytes") };
-        Some(Data { digest: self.key.as_ref().map(keyed).unwrap_or_default(), unkeyed: plain })
+        let keyed = |key: &hmac::Key| -> Digest {
+            hmac::sign(key, &bytes)
+                .as_ref()
+                .try_into()
+                .expect("HMAC-SHA256 has 32 bytes")
+        };
+        Some(Data {
+            digest: self.key.as_ref().map(keyed).unwrap_or_default(),
+            unkeyed: plain,
+        })
     }
 }
 
@@ -82,27 +107,63 @@ pub(super) struct Digests<'a> {
 
 impl<'a> Digests<'a> {
     /// Of objects with what [`Hashing::data`] says of them.
-    pub(super) fn of(data: impl Iterator<Item = &'a (ObjectKey, Data)>, namespace: &'a str, hashing: &'a Hashing) -> Digests<'a> {
-        let referred = |key: &'a ObjectKey| (key.kind.as_str(), namespace_of(key, namespace), key.name.as_str());
-        Digests { digests: data.map(|(key, data)| (referred(key), data)).collect(), namespace, recorded: &hashing.recorded }
+    pub(super) fn of(
+        data: impl Iterator<Item = &'a (ObjectKey, Data)>,
+        namespace: &'a str,
+        hashing: &'a Hashing,
+    ) -> Digests<'a> {
+        let referred = |key: &'a ObjectKey| {
+            (
+                key.kind.as_str(),
+                namespace_of(key, namespace),
+                key.name.as_str(),
+            )
+        };
+        Digests {
+            digests: data.map(|(key, data)| (referred(key), data)).collect(),
+            namespace,
+            recorded: &hashing.recorded,
+        }
     }
 
     /// Annotates the pod template of a workload, if its pods read anything of this manifest.
     pub(super) fn annotate(&self, workload: &mut Object) {
         let namespace = namespace_of(&workload.key, self.namespace);
-        let Some(template) = workload.body.get_mut("spec").and_then(|spec| spec.get_mut("template")) else { return };
-        let Some(pod) = template.get("spec") else { return };
+        let Some(template) = workload
+            .body
+            .get_mut("spec")
+            .and_then(|spec| spec.get_mut("template"))
+        else {
+            return;
+        };
+        let Some(pod) = template.get("spec") else {
+            return;
+        };
         let references = references(pod, namespace);
-        let Some(hash) = self.hash(&references, |data| &data.digest) else { return };
-        let reads_secrets = references.iter().any(|reference| reference.0 == "Secret" && self.digests.contains_key(reference));
+        let Some(hash) = self.hash(&references, |data| &data.digest) else {
+            return;
+        };
+        let reads_secrets = references
+            .iter()
+            .any(|reference| reference.0 == "Secret" && self.digests.contains_key(reference));
         let unkeyed = || {
             let hash = self.hash(&references, |data| &data.unkeyed)?;
-            let key = ObjectKey { namespace: Some(namespace.to_owned()), ..workload.key.clone() };
-            self.recorded.get(&(key, hash)).map(|(_, hash)| hash.clone())
+            let key = ObjectKey {
+                namespace: Some(namespace.to_owned()),
+                ..workload.key.clone()
+            };
+            self.recorded
+                .get(&(key, hash))
+                .map(|(_, hash)| hash.clone())
         };
-        let before = if reads_secrets && !self.recorded.is_empty() { unkeyed() } else { None };
+        let before = if reads_secrets && !self.recorded.is_empty() {
+            unkeyed()
+        } else {
+            None
+        };
         let metadata = &mut template["metadata"];
-        // Indexing makes the maps that are not there; something else in their place is left for the API server to refuse.
+        // Indexing makes the maps that are not there; something else in their place is left for the
+        // API server to refuse.
         if metadata.is_null() || metadata.is_object() {
             let annotations = &mut metadata["annotations"];
             if annotations.is_null() || annotations.is_object() {
@@ -112,7 +173,11 @@ impl<'a> Digests<'a> {
     }
 
     /// The hash of what a pod reads, `None` when it reads nothing of this manifest.
-    fn hash(&self, references: &BTreeSet<Reference>, digest: impl Fn(&Data) -> &Digest) -> Option<String> {
+    fn hash(
+        &self,
+        references: &BTreeSet<Reference>,
+        digest: impl Fn(&Data) -> &Digest,
+    ) -> Option<String> {
         let mut hash = Sha256::new();
         let mut any = false;
         for reference in references {
@@ -123,13 +188,23 @@ impl<'a> Digests<'a> {
             }
         }
         // Half of the digest is enough to see a change.
-        any.then(|| hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        any.then(|| {
+            hash.finalize()
+                .iter()
+                .take(16)
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        })
     }
 }
 
 /// The hash that a recorded workload's pods were given.
 pub fn recorded(object: &Object) -> Option<&str> {
-    object.body.pointer("/spec/template/metadata/annotations")?.get(ANNOTATION)?.as_str()
+    object
+        .body
+        .pointer("/spec/template/metadata/annotations")?
+        .get(ANNOTATION)?
+        .as_str()
 }
 
 /// Whether an object is a workload, whose pods might read something.
@@ -143,7 +218,10 @@ fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
 
 /// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
 fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>> {
-    references::data(pod).into_iter().map(|reference| (reference.kind, namespace, reference.name)).collect()
+    references::data(pod)
+        .into_iter()
+        .map(|reference| (reference.kind, namespace, reference.name))
+        .collect()
 }
 
 #[cfg(test)]
@@ -177,16 +255,26 @@ mod tests {
     }
 
     fn annotated(mut objects: Vec<Object>, hashing: &Hashing) -> Vec<Object> {
-        let data: Vec<_> = objects.iter().filter_map(|object| Some((object.key.clone(), hashing.data(object)?))).collect();
+        let data: Vec<_> = objects
+            .iter()
+            .filter_map(|object| Some((object.key.clone(), hashing.data(object)?)))
+            .collect();
         let digests = Digests::of(data.iter(), "org1", hashing);
-        objects.iter_mut().filter(|object| is_workload(object)).for_each(|object| digests.annotate(object));
+        objects
+            .iter_mut()
+            .filter(|object| is_workload(object))
+            .for_each(|object| digests.annotate(object));
         objects
     }
 
     fn hashed(config: &str, password: &str, hashing: &Hashing) -> BTreeMap<String, Option<String>> {
         let objects = annotated(manifest(config, password), hashing);
         let hash = |object: &Object| recorded(object).map(str::to_owned);
-        objects.iter().skip(2).map(|object| (object.key.name.clone(), hash(object))).collect()
+        objects
+            .iter()
+            .skip(2)
+            .map(|object| (object.key.name.clone(), hash(object)))
+            .collect()
     }
 
     fn hashes(config: &str, password: &str) -> BTreeMap<String, Option<String>> {
@@ -195,14 +283,27 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_secret_needs_the_key() {
-        let (keyed, other) = (hashes("1", "x"), hashed("1", "x", &Hashing::new(Some("other"), Arc::default())));
-        let (offline, offline_after) = (hashed("1", "x", &Hashing::default()), hashed("1", "y", &Hashing::default()));
+        let (keyed, other) = (
+            hashes("1", "x"),
+            hashed("1", "x", &Hashing::new(Some("other"), Arc::default())),
+        );
+        let (offline, offline_after) = (
+            hashed("1", "x", &Hashing::default()),
+            hashed("1", "y", &Hashing::default()),
+        );
         for reader in ["env", "projected"] {
             assert_ne!(keyed[reader], other[reader], "{reader}: the key decides");
-            assert_eq!(offline[reader], offline_after[reader], "{reader}: without a key, data does not enter the hash");
+            assert_eq!(
+                offline[reader], offline_after[reader],
+                "{reader}: without a key, data does not enter the hash"
+            );
         }
         for reader in ["env-from", "volume"] {
-            assert_eq!((&keyed[reader], &keyed[reader]), (&other[reader], &offline[reader]), "{reader} reads no Secret");
+            assert_eq!(
+                (&keyed[reader], &keyed[reader]),
+                (&other[reader], &offline[reader]),
+                "{reader} reads no Secret"
+            );
         }
     }
 
@@ -210,9 +311,16 @@ mod tests {
     fn a_recorded_hash_without_a_key_stays_until_the_data_changes() {
         // As version 0.1.0 made it before the hash had a key.
         let before = "a4c3d2220680d071cee744a245eb96d0";
-        let key =
-            ObjectKey { group: "apps".into(), kind: "DaemonSet".into(), namespace: Some("org1".into()), name: "env".into() };
-        let hashing = Hashing::new(Some("key"), Arc::new(BTreeSet::from([(key, before.to_owned())])));
+        let key = ObjectKey {
+            group: "apps".into(),
+            kind: "DaemonSet".into(),
+            namespace: Some("org1".into()),
+            name: "env".into(),
+        };
+        let hashing = Hashing::new(
+            Some("key"),
+            Arc::new(BTreeSet::from([(key, before.to_owned())])),
+        );
         assert_eq!(hashed("1", "x", &hashing)["env"].as_deref(), Some(before));
         assert_eq!(hashed("1", "y", &hashing)["env"], hashes("1", "y")["env"]);
         assert_eq!(
@@ -226,7 +334,11 @@ mod tests {
     fn a_change_of_data_changes_its_readers_and_no_others() {
         let (before, config, password) = (hashes("1", "x"), hashes("2", "x"), hashes("1", "y"));
         let changed = |after: &BTreeMap<String, Option<String>>| -> Vec<String> {
-            before.keys().filter(|name| before[*name] != after[*name]).cloned().collect()
+            before
+                .keys()
+                .filter(|name| before[*name] != after[*name])
+                .cloned()
+                .collect()
         };
         assert_eq!(changed(&config), ["env-from", "volume"]);
         assert_eq!(changed(&password), ["env", "projected"]);
@@ -240,6 +352,11 @@ mod tests {
             object.key.namespace = Some("org1".to_owned());
         }
         let objects = annotated(objects, &Hashing::default());
-        assert!(objects[2].body.pointer("/spec/template/metadata/annotations").is_some());
+        assert!(
+            objects[2]
+                .body
+                .pointer("/spec/template/metadata/annotations")
+                .is_some()
+        );
     }
 }

@@ -6,8 +6,9 @@ use std::thread::{Builder, Scope, available_parallelism, scope};
 /// What any thread may do, and several at once.
 pub(super) type Job<'a> = &'a (dyn Fn() + Sync);
 
-/// The thread that calls and its helpers. These wait between jobs rather than end: a thread that is woken begins at once on a processor
-/// that is free, a new one often shares its maker's for a while.
+/// The thread that calls and its helpers. These wait between jobs rather than end: a thread that is
+/// woken begins at once on a processor that is free, a new one often shares its maker's for a
+/// while.
 pub(super) struct Crew<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     helpers: Vec<Helper<'env>>,
@@ -22,7 +23,10 @@ impl<'env> Crew<'_, 'env> {
     /// Leads a crew whose first helper has so large a stack, if so much address space is to be had.
     pub(super) fn lead(stack_size: usize, work: impl for<'s> FnOnce(Crew<'s, 'env>)) {
         scope(|scope| {
-            let mut crew = Crew { scope, helpers: Vec::new() };
+            let mut crew = Crew {
+                scope,
+                helpers: Vec::new(),
+            };
             crew.add(Builder::new().stack_size(stack_size));
             work(crew);
         });

@@ -1,6 +1,8 @@
-//! Data on its way into templates and out of them: JSON to template values, template values to JSON.
+//! Data on its way into templates and out of them: JSON to template values, template values to
+//! JSON.
 //!
-//! Maps remember which keys were asked for in vain, so that an error about an undefined value can name the key that was meant.
+//! Maps remember which keys were asked for in vain, so that an error about an undefined value can
+//! name the key that was meant.
 
 use crate::error::nearest;
 use crate::yaml::MAX_DEPTH;
@@ -10,8 +12,8 @@ use serde_json::Value as Json;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
-/// The last keys that were looked up and not there. A template asks for many on purpose (`default`, `is defined`), and the one that
-/// breaks it is among the last.
+/// The last keys that were looked up and not there. A template asks for many on purpose (`default`,
+/// `is defined`), and the one that breaks it is among the last.
 #[derive(Debug, Default)]
 pub(super) struct Misses(Mutex<VecDeque<(String, Weak<Map>)>>);
 
@@ -19,7 +21,10 @@ const MISSES_KEPT: usize = 16;
 
 impl Misses {
     fn add(&self, key: &str, map: &Arc<Map>) {
-        let mut misses = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut misses = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if misses.len() == MISSES_KEPT {
             misses.pop_front();
         }
@@ -28,9 +33,18 @@ impl Misses {
 
     /// The keys that were there when `key` was last looked up in vain.
     pub(super) fn keys_beside(&self, key: &str) -> Option<Vec<String>> {
-        let misses = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let misses = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let (_, map) = misses.iter().rev().find(|(missed, _)| missed == key)?;
-        Some(map.upgrade()?.entries.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)).collect())
+        Some(
+            map.upgrade()?
+                .entries
+                .iter()
+                .filter_map(|(key, _)| key.as_str().map(str::to_owned))
+                .collect(),
+        )
     }
 }
 
@@ -45,7 +59,10 @@ pub(super) struct Map {
 
 impl Map {
     fn key(&self, index: u32) -> &str {
-        self.entries[index as usize].0.as_str().expect("every key is made from a string")
+        self.entries[index as usize]
+            .0
+            .as_str()
+            .expect("every key is made from a string")
     }
 }
 
@@ -55,7 +72,10 @@ impl Object for Map {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        match self.sorted.binary_search_by(|index| self.key(*index).cmp(key)) {
+        match self
+            .sorted
+            .binary_search_by(|index| self.key(*index).cmp(key))
+        {
             Ok(at) => Some(self.entries[self.sorted[at] as usize].1.clone()),
             Err(_) => {
                 self.misses.add(key, self);
@@ -66,7 +86,9 @@ impl Object for Map {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let map = Arc::clone(self);
-        Enumerator::KeyValueIter(Box::new((0..self.entries.len()).map(move |index| map.entries[index].clone())))
+        Enumerator::KeyValueIter(Box::new(
+            (0..self.entries.len()).map(move |index| map.entries[index].clone()),
+        ))
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
@@ -87,7 +109,10 @@ pub(super) fn to_template(json: &Json, misses: &Arc<Misses>) -> Value {
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(|item| to_template(item, misses)).collect(),
         Json::Object(map) => {
-            let entries = map.iter().map(|(key, value)| (Value::from(key.as_str()), to_template(value, misses))).collect();
+            let entries = map
+                .iter()
+                .map(|(key, value)| (Value::from(key.as_str()), to_template(value, misses)))
+                .collect();
             map_of(entries, misses)
         }
     }
@@ -95,15 +120,20 @@ pub(super) fn to_template(json: &Json, misses: &Arc<Misses>) -> Value {
 
 /// A map whose keys are strings.
 pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Value {
-    let mut map = Map { sorted: (0..entries.len() as u32).collect(), entries, misses: Arc::clone(misses) };
+    let mut map = Map {
+        sorted: (0..entries.len() as u32).collect(),
+        entries,
+        misses: Arc::clone(misses),
+    };
     let mut sorted = std::mem::take(&mut map.sorted);
     sorted.sort_by(|a, b| map.key(*a).cmp(map.key(*b)));
     map.sorted = sorted;
     Value::from_object(map)
 }
 
-/// Steps that a node of a tree costs, about as much as its bytes would: a template of a few lines can make a map that holds another
-/// twice, again and again, which is small until it is written out.
+/// Steps that a node of a tree costs, about as much as its bytes would: a template of a few lines
+/// can make a map that holds another twice, again and again, which is small until it is written
+/// out.
 const NODE_COST: u64 = 4;
 
 /// Converts what a template made. An undefined value inside is an error, as it is outside.
@@ -114,9 +144,12 @@ pub(super) fn to_json(state: &State, value: &Value) -> Result<Json, Error> {
 fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
     let not_json = |what: &str| Err(Error::new(ErrorKind::BadSerialization, what.to_owned()));
     let below = || {
-        depth
-            .checked_sub(1)
-            .ok_or_else(|| Error::new(ErrorKind::BadSerialization, format!("lists and maps are nested deeper than {MAX_DEPTH}")))
+        depth.checked_sub(1).ok_or_else(|| {
+            Error::new(
+                ErrorKind::BadSerialization,
+                format!("lists and maps are nested deeper than {MAX_DEPTH}"),
+            )
+        })
     };
     match value.kind() {
         // Fails always, and only this failure remembers which expression was undefined.
@@ -132,8 +165,16 @@ fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
         ValueKind::Bytes => not_json("bytes have no form in YAML: pass them through `b64encode`"),
         ValueKind::Seq | ValueKind::Iterable => {
             let depth = below()?;
-            let item = |item: Value| state.consume_fuel(NODE_COST).and_then(|()| within(state, &item, depth));
-            value.try_iter()?.map(item).collect::<Result<_, _>>().map(Json::Array)
+            let item = |item: Value| {
+                state
+                    .consume_fuel(NODE_COST)
+                    .and_then(|()| within(state, &item, depth))
+            };
+            value
+                .try_iter()?
+                .map(item)
+                .collect::<Result<_, _>>()
+                .map(Json::Array)
         }
         ValueKind::Map => {
             let depth = below()?;
@@ -160,22 +201,34 @@ fn number(value: &Value) -> Result<Json, Error> {
         if let Ok(number) = i64::try_from(value.clone()) {
             return Ok(number.into());
         }
-        return u64::try_from(value.clone())
-            .map(Json::from)
-            .map_err(|_| Error::new(ErrorKind::BadSerialization, "an integer is larger than 64 bits: write it as a string"));
+        return u64::try_from(value.clone()).map(Json::from).map_err(|_| {
+            Error::new(
+                ErrorKind::BadSerialization,
+                "an integer is larger than 64 bits: write it as a string",
+            )
+        });
     }
     let number = f64::try_from(value.clone())?;
-    // What divides without a remainder is a whole number to Kubernetes too: `replicas: 2.0` would be refused. Above 2^53 a float
-    // does not know its last digits, and stays one.
-    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 && !(number == 0.0 && number.is_sign_negative()) {
+    // What divides without a remainder is a whole number to Kubernetes too: `replicas: 2.0` would
+    // be refused. Above 2^53 a float does not know its last digits, and stays one.
+    if number.fract() == 0.0
+        && number.abs() < 9_007_199_254_740_992.0
+        && !(number == 0.0 && number.is_sign_negative())
+    {
         return Ok((number as i64).into());
     }
     serde_json::Number::from_f64(number)
         .map(Json::Number)
-        .ok_or_else(|| Error::new(ErrorKind::BadSerialization, "a calculation gave no finite number"))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::BadSerialization,
+                "a calculation gave no finite number",
+            )
+        })
 }
 
-/// Writes what a template made as [`write_json`] would write its JSON, which is made only of maps with odd keys.
+/// Writes what a template made as [`write_json`] would write its JSON, which is made only of maps
+/// with odd keys.
 pub(super) fn write_value(state: &State, value: &Value, out: &mut String) -> Result<(), Error> {
     write_within(state, value, MAX_DEPTH, out)
 }
@@ -206,7 +259,10 @@ fn write_within(state: &State, value: &Value, depth: usize, out: &mut String) ->
                 let Some(key) = key.as_str() else {
                     // Keys may be equal once they are strings.
                     out.truncate(begins);
-                    write_json(&within(state, &Value::from_dyn_object(object.clone()), depth)?, out);
+                    write_json(
+                        &within(state, &Value::from_dyn_object(object.clone()), depth)?,
+                        out,
+                    );
                     return Ok(());
                 };
                 if index > 0 {
@@ -224,7 +280,8 @@ fn write_within(state: &State, value: &Value, depth: usize, out: &mut String) ->
     Ok(())
 }
 
-/// Writes JSON on one line, which is YAML too: characters that YAML would fold, or refuse, are escaped, and no other.
+/// Writes JSON on one line, which is YAML too: characters that YAML would fold, or refuse, are
+/// escaped, and no other.
 pub(super) fn write_json(json: &Json, out: &mut String) {
     match json {
         Json::Null => out.push_str("null"),
@@ -262,7 +319,11 @@ pub(super) fn write_string(text: &str, out: &mut String) {
     let stands_for_itself = |byte| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\');
     let mut rest = text;
     loop {
-        let (plain, behind) = rest.split_at(rest.bytes().position(|byte| !stands_for_itself(byte)).unwrap_or(rest.len()));
+        let (plain, behind) = rest.split_at(
+            rest.bytes()
+                .position(|byte| !stands_for_itself(byte))
+                .unwrap_or(rest.len()),
+        );
         out.push_str(plain);
         let mut behind = behind.chars();
         match behind.next() {
@@ -274,7 +335,13 @@ pub(super) fn write_string(text: &str, out: &mut String) {
             Some('\t') => out.push_str("\\t"),
             // Not printable in YAML, or a line break there (NEL, LS, PS), or a byte order mark.
             Some(
-                c @ ('\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'),
+                c @ ('\0'..='\u{1f}'
+                | '\u{7f}'..='\u{9f}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{feff}'
+                | '\u{fffe}'
+                | '\u{ffff}'),
             ) => {
                 out.push_str(&format!("\\u{:04x}", c as u32));
             }
@@ -311,7 +378,11 @@ mod tests {
         let env = minijinja::Environment::new();
         let back = to_json(&env.empty_state(), &to_template(&data, &misses)).unwrap();
         assert_eq!(back, data);
-        assert_eq!(serde_json::to_string(&back).unwrap(), serde_json::to_string(&data).unwrap(), "the order of keys");
+        assert_eq!(
+            serde_json::to_string(&back).unwrap(),
+            serde_json::to_string(&data).unwrap(),
+            "the order of keys"
+        );
         let (mut text, mut same) = (String::new(), String::new());
         write_json(&back, &mut text);
         assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), data);
@@ -322,7 +393,11 @@ mod tests {
     #[test]
     fn keys_that_are_no_strings_are_written_as_their_strings_once() {
         let env = minijinja::Environment::new();
-        let map = env.compile_expression("{'a': [1, {}], 1: 2, '1': 3}").unwrap().eval(()).unwrap();
+        let map = env
+            .compile_expression("{'a': [1, {}], 1: 2, '1': 3}")
+            .unwrap()
+            .eval(())
+            .unwrap();
         let (mut text, mut same) = (String::new(), String::new());
         write_value(&env.empty_state(), &map, &mut text).unwrap();
         write_json(&to_json(&env.empty_state(), &map).unwrap(), &mut same);
@@ -333,7 +408,10 @@ mod tests {
     fn strings_are_escaped_for_yaml_and_no_further() {
         let mut text = String::new();
         write_string("a\"\\\n\t<>&'\u{85}\u{2028}\u{feff}ü😀\u{0}", &mut text);
-        assert_eq!(text, "\"a\\\"\\\\\\n\\t<>&'\\u0085\\u2028\\ufeffü😀\\u0000\"");
+        assert_eq!(
+            text,
+            "\"a\\\"\\\\\\n\\t<>&'\\u0085\\u2028\\ufeffü😀\\u0000\""
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The template engine as charts see it: what is escaped how, what is an error, which variables there are, where it stops.
+//! The template engine as charts see it: what is escaped how, what is an error, which variables
+//! there are, where it stops.
 
 use super::data::{self, Misses};
 use super::files::Files;
@@ -10,7 +11,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use serde_json::json;
 use std::sync::Arc;
 
-/// The environment of one render: without templates yet, with functions, and the variables of every template.
+/// The environment of one render: without templates yet, with functions, and the variables of every
+/// template.
 pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, Value) {
     let mut env = Environment::new();
     env.set_syntax(
@@ -22,7 +24,8 @@ pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, V
             .expect("the delimiters are the default ones"),
     );
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    // Needed for the places of errors. What else it collects, the values of variables, is never read.
+    // Needed for the places of errors. What else it collects, the values of variables, is never
+    // read.
     env.set_debug(true);
     env.set_fuel(Some(FUEL));
     env.set_auto_escape_callback(escape_of);
@@ -33,9 +36,14 @@ pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, V
     (env, root)
 }
 
-/// Texts are texts, everything else is YAML: also what a `{% include %}` brings into a template must not break out of its place.
+/// Texts are texts, everything else is YAML: also what a `{% include %}` brings into a template
+/// must not break out of its place.
 fn escape_of(name: &str) -> AutoEscape {
-    if name.ends_with(".txt") || name == "<tpl>" { AutoEscape::None } else { AutoEscape::Json }
+    if name.ends_with(".txt") || name == "<tpl>" {
+        AutoEscape::None
+    } else {
+        AutoEscape::Json
+    }
 }
 
 /// Writes the value of an expression.
@@ -54,7 +62,14 @@ fn write(out: &mut minijinja::Output, state: &mut State, value: &Value) -> Resul
 }
 
 fn variables(input: &Input, misses: &Arc<Misses>) -> Value {
-    let Input { chart, values, release, capabilities, fabric, .. } = input;
+    let Input {
+        chart,
+        values,
+        release,
+        capabilities,
+        fabric,
+        ..
+    } = input;
     let release = json!({
         "name": release.name,
         "namespace": release.namespace,
@@ -102,16 +117,31 @@ struct Capabilities {
 
 impl Object for Capabilities {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.facts.get_item(key).ok().filter(|found| !found.is_undefined())
+        self.facts
+            .get_item(key)
+            .ok()
+            .filter(|found| !found.is_undefined())
     }
 
     /// `has("apps/v1")`, `has("networking.k8s.io/v1/Ingress")`
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
         if method != "has" {
-            return Err(Error::new(ErrorKind::UnknownMethod, format!("capabilities has no method \"{method}\", only \"has\"")));
+            return Err(Error::new(
+                ErrorKind::UnknownMethod,
+                format!("capabilities has no method \"{method}\", only \"has\""),
+            ));
         }
         let (wanted,): (&str,) = from_args(args)?;
-        let served = |version: &String| version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let served = |version: &String| {
+            version
+                .strip_prefix(wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         Ok(Value::from(self.api_versions.iter().any(served)))
     }
 }

@@ -20,22 +20,40 @@ impl Files {
             Ok(text) => Value::from(text),
             Err(_) => Value::from_bytes(bytes.clone()),
         };
-        let files = chart.files.iter().filter(|(name, _)| !name.starts_with("templates/"));
-        let content = files.map(|(name, bytes)| (name.clone(), content(bytes))).collect();
-        Files { content, misses: Arc::clone(misses) }
+        let files = chart
+            .files
+            .iter()
+            .filter(|(name, _)| !name.starts_with("templates/"));
+        let content = files
+            .map(|(name, bytes)| (name.clone(), content(bytes)))
+            .collect();
+        Files {
+            content,
+            misses: Arc::clone(misses),
+        }
     }
 
     fn get(&self, name: &str) -> Result<Value, Error> {
         self.content.get(name).cloned().ok_or_else(|| {
             let near = nearest(name, self.content.keys().map(String::as_str));
-            let hint = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
-            Error::new(ErrorKind::InvalidOperation, format!("the chart has no file \"{name}\"{hint}"))
+            let hint = near
+                .map(|near| format!(": did you mean \"{near}\"?"))
+                .unwrap_or_default();
+            Error::new(
+                ErrorKind::InvalidOperation,
+                format!("the chart has no file \"{name}\"{hint}"),
+            )
         })
     }
 }
 
 impl Object for Files {
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
         match method {
             "get" => {
                 let (name,): (&str,) = from_args(args)?;
@@ -44,9 +62,12 @@ impl Object for Files {
             "lines" => {
                 let (name,): (&str,) = from_args(args)?;
                 let content = self.get(name)?;
-                let text = content
-                    .as_str()
-                    .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("the file \"{name}\" is not a text")))?;
+                let text = content.as_str().ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::InvalidOperation,
+                        format!("the file \"{name}\" is not a text"),
+                    )
+                })?;
                 Ok(text.lines().map(Value::from).collect())
             }
             "has" => {
@@ -55,10 +76,21 @@ impl Object for Files {
             }
             "glob" => {
                 let (pattern,): (&str,) = from_args(args)?;
-                let matching = self.content.iter().filter(|(name, _)| matches(pattern.as_bytes(), name.as_bytes()));
-                Ok(map_of(matching.map(|(name, content)| (Value::from(name.as_str()), content.clone())).collect(), &self.misses))
+                let matching = self
+                    .content
+                    .iter()
+                    .filter(|(name, _)| matches(pattern.as_bytes(), name.as_bytes()));
+                Ok(map_of(
+                    matching
+                        .map(|(name, content)| (Value::from(name.as_str()), content.clone()))
+                        .collect(),
+                    &self.misses,
+                ))
             }
-            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("files has get, lines, has and glob, not \"{method}\""))),
+            _ => Err(Error::new(
+                ErrorKind::UnknownMethod,
+                format!("files has get, lines, has and glob, not \"{method}\""),
+            )),
         }
     }
 }
@@ -68,9 +100,12 @@ fn matches(pattern: &[u8], path: &[u8]) -> bool {
     match (pattern, path) {
         ([], []) => true,
         ([b'*', b'*', b'/', rest @ ..], _) if matches(rest, path) => true,
-        ([b'*', b'*', rest @ ..], _) => matches(rest, path) || (!path.is_empty() && matches(pattern, &path[1..])),
+        ([b'*', b'*', rest @ ..], _) => {
+            matches(rest, path) || (!path.is_empty() && matches(pattern, &path[1..]))
+        }
         ([b'*', rest @ ..], _) => {
-            matches(rest, path) || (path.first().is_some_and(|c| *c != b'/') && matches(pattern, &path[1..]))
+            matches(rest, path)
+                || (path.first().is_some_and(|c| *c != b'/') && matches(pattern, &path[1..]))
         }
         ([b'?', rest @ ..], [c, path @ ..]) if *c != b'/' => matches(rest, path),
         ([a, rest @ ..], [b, path @ ..]) if a == b => matches(rest, path),
@@ -82,7 +117,8 @@ fn matches(pattern: &[u8], path: &[u8]) -> bool {
 mod tests {
     #[test]
     fn patterns_match_within_and_across_folders() {
-        let matches = |pattern: &str, path: &str| super::matches(pattern.as_bytes(), path.as_bytes());
+        let matches =
+            |pattern: &str, path: &str| super::matches(pattern.as_bytes(), path.as_bytes());
         assert!(matches("files/*.yaml", "files/core.yaml"));
         assert!(!matches("files/*.yaml", "files/a/core.yaml"));
         assert!(matches("files/**/*.yaml", "files/a/b/core.yaml"));

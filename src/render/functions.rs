@@ -1,4 +1,5 @@
-//! The filters and functions that templates have beyond the engine's own. None of them knows chance or the time.
+//! The filters and functions that templates have beyond the engine's own. None of them knows chance
+//! or the time.
 
 use super::data::{self, Misses, to_json};
 use super::{FUEL, Lookup, MAX_TEMPLATE};
@@ -57,70 +58,123 @@ pub(super) const FILTERS: [&str; 40] = [
     "unique",
     "upper",
 ];
-pub(super) const FUNCTIONS: [&str; 9] =
-    ["dict", "fail", "include", "lookup", "namespace", "range", "required", "semver_compare", "tpl"];
+pub(super) const FUNCTIONS: [&str; 9] = [
+    "dict",
+    "fail",
+    "include",
+    "lookup",
+    "namespace",
+    "range",
+    "required",
+    "semver_compare",
+    "tpl",
+];
 
-/// How deep `include` and `tpl` may nest: enough for any sane chart, and far from the end of the stack.
+/// How deep `include` and `tpl` may nest: enough for any sane chart, and far from the end of the
+/// stack.
 const MAX_DEPTH: u32 = 20;
 
-/// Adds everything to an environment. `root` is what templates see, for `include` and `tpl` without a context of their own.
-pub(super) fn add(env: &mut Environment, root: Value, misses: &Arc<Misses>, lookup: Option<Lookup>) {
+/// Adds everything to an environment. `root` is what templates see, for `include` and `tpl` without
+/// a context of their own.
+pub(super) fn add(
+    env: &mut Environment,
+    root: Value,
+    misses: &Arc<Misses>,
+    lookup: Option<Lookup>,
+) {
     // They show values of the environment in a form that no version of the engine promises.
     env.remove_global("debug");
     env.remove_filter("pprint");
 
-    env.add_filter("toyaml", |state: &mut State, value: &Value| Ok::<_, Error>(yaml::emit(&to_json(state, value)?)));
+    env.add_filter("toyaml", |state: &mut State, value: &Value| {
+        Ok::<_, Error>(yaml::emit(&to_json(state, value)?))
+    });
     env.add_filter("tojson", tojson);
-    env.add_filter("string", |state: &mut State, value: &Value| plain(state, value));
-    env.add_filter("b64encode", |state: &mut State, value: &Value| Ok::<_, Error>(STANDARD.encode(bytes(state, value)?)));
+    env.add_filter("string", |state: &mut State, value: &Value| {
+        plain(state, value)
+    });
+    env.add_filter("b64encode", |state: &mut State, value: &Value| {
+        Ok::<_, Error>(STANDARD.encode(bytes(state, value)?))
+    });
     env.add_filter("b64decode", b64decode);
     env.add_filter("sha256", |state: &mut State, value: &Value| {
-        Ok::<_, Error>(Sha256::digest(bytes(state, value)?).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        Ok::<_, Error>(
+            Sha256::digest(bytes(state, value)?)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>(),
+        )
     });
-    env.add_filter("nindent", |state: &mut State, text: &Value, width: usize| {
-        let indented = state.apply_filter("indent", &[text.clone(), Value::from(width), Value::from(true)])?;
-        Ok::<_, Error>(format!("\n{indented}"))
-    });
+    env.add_filter(
+        "nindent",
+        |state: &mut State, text: &Value, width: usize| {
+            let indented = state.apply_filter(
+                "indent",
+                &[text.clone(), Value::from(width), Value::from(true)],
+            )?;
+            Ok::<_, Error>(format!("\n{indented}"))
+        },
+    );
     let shared = Arc::clone(misses);
     env.add_filter("fromyaml", move |text: &str| fromyaml(text, &shared));
     let shared = Arc::clone(misses);
     env.add_filter("fromjson", move |text: &str| fromjson(text, &shared));
     let shared = Arc::clone(misses);
-    env.add_filter("merge", move |state: &mut State, first: &Value, others: Rest<Value>| merge(state, first, &others, &shared));
+    env.add_filter(
+        "merge",
+        move |state: &mut State, first: &Value, others: Rest<Value>| {
+            merge(state, first, &others, &shared)
+        },
+    );
 
     env.add_function("required", required);
     env.add_function("fail", |message: String| Err::<(), _>(invalid(message)));
     env.add_function("semver_compare", semver_compare);
     let shared = Arc::clone(misses);
-    env.add_function("lookup", move |api_version: &str, kind: &str, namespace: &str, name: &str| match &lookup {
-        None => Ok(data::map_of(Vec::new(), &shared)),
-        Some(lookup) => lookup(api_version, kind, namespace, name)
-            .map(|found| data::to_template(&found, &shared))
-            .map_err(|error| invalid("lookup failed").with_source(error)),
-    });
+    env.add_function(
+        "lookup",
+        move |api_version: &str, kind: &str, namespace: &str, name: &str| match &lookup {
+            None => Ok(data::map_of(Vec::new(), &shared)),
+            Some(lookup) => lookup(api_version, kind, namespace, name)
+                .map(|found| data::to_template(&found, &shared))
+                .map_err(|error| invalid("lookup failed").with_source(error)),
+        },
+    );
 
     let depth = Arc::new(AtomicU32::new(0));
     let (outer, level) = (root.clone(), Arc::clone(&depth));
-    env.add_function("include", move |state: &mut State, name: &str, context: Option<Value>| {
-        let name = join(name, state.name());
-        nested(state, &level, |env| {
-            let template = env.get_template(&name)?;
-            finished(template.render_captured(context.unwrap_or_else(|| outer.clone())))
-        })
-    });
-    env.add_function("tpl", move |state: &mut State, text: &str, context: Option<Value>| {
-        if text.len() > MAX_TEMPLATE {
-            return Err(invalid(format!("the text given to `tpl` is longer than {} KiB", MAX_TEMPLATE >> 10)));
-        }
-        nested(state, &depth, |env| {
-            let template = env.template_from_named_str("<tpl>", text).map_err(taken_in)?;
-            finished(template.render_captured(context.unwrap_or_else(|| root.clone())))
-        })
-    });
+    env.add_function(
+        "include",
+        move |state: &mut State, name: &str, context: Option<Value>| {
+            let name = join(name, state.name());
+            nested(state, &level, |env| {
+                let template = env.get_template(&name)?;
+                finished(template.render_captured(context.unwrap_or_else(|| outer.clone())))
+            })
+        },
+    );
+    env.add_function(
+        "tpl",
+        move |state: &mut State, text: &str, context: Option<Value>| {
+            if text.len() > MAX_TEMPLATE {
+                return Err(invalid(format!(
+                    "the text given to `tpl` is longer than {} KiB",
+                    MAX_TEMPLATE >> 10
+                )));
+            }
+            nested(state, &depth, |env| {
+                let template = env
+                    .template_from_named_str("<tpl>", text)
+                    .map_err(taken_in)?;
+                finished(template.render_captured(context.unwrap_or_else(|| root.clone())))
+            })
+        },
+    );
     env.set_unknown_method_callback(method);
 }
 
-/// Names in `include(...)`, `{% include %}` and `{% import %}` are below the folder of the template that says them, or below the chart's top.
+/// Names in `include(...)`, `{% include %}` and `{% import %}` are below the folder of the template
+/// that says them, or below the chart's top.
 pub(super) fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
     match parent.rsplit_once('/') {
         Some((folder, _)) if !name.starts_with("templates/") => format!("{folder}/{name}").into(),
@@ -138,14 +192,17 @@ fn taken_in(error: Error) -> Error {
     Error::new(ErrorKind::BadInclude, "").with_source(error)
 }
 
-/// Renders a template to a string inside another, which pays for its steps: it has those that are left, however deep it is nested.
+/// Renders a template to a string inside another, which pays for its steps: it has those that are
+/// left, however deep it is nested.
 fn nested(
     state: &State,
     depth: &AtomicU32,
     render: impl FnOnce(&Environment) -> Result<(String, u64), Error>,
 ) -> Result<String, Error> {
     if depth.load(Ordering::Relaxed) == MAX_DEPTH {
-        return Err(invalid(format!("templates include each other more than {MAX_DEPTH} deep")));
+        return Err(invalid(format!(
+            "templates include each other more than {MAX_DEPTH} deep"
+        )));
     }
     let mut env = state.env().clone();
     env.set_fuel(state.fuel_levels().map(|(_, left)| left));
@@ -191,20 +248,24 @@ fn bytes(state: &State, value: &Value) -> Result<Vec<u8>, Error> {
 }
 
 fn b64decode(text: &str) -> Result<Value, Error> {
-    let decoded = STANDARD.decode(text.trim()).map_err(|_| invalid("the text given to `b64decode` is not base64"))?;
+    let decoded = STANDARD
+        .decode(text.trim())
+        .map_err(|_| invalid("the text given to `b64decode` is not base64"))?;
     Ok(match String::from_utf8(decoded) {
         Ok(text) => Value::from(text),
         Err(bytes) => Value::from_bytes(bytes.into_bytes()),
     })
 }
 
-/// The parser's words are left out here and in [`fromjson`]: they may hold a part of the text, and the text may be secret.
+/// The parser's words are left out here and in [`fromjson`]: they may hold a part of the text, and
+/// the text may be secret.
 fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     let parsed = yaml::parse(text, "fromyaml").map_err(|error| {
         let line = error.places().first().and_then(|place| place.line);
         invalid(format!(
             "the text given to `fromyaml` is not YAML{}",
-            line.map(|line| format!(": line {line}")).unwrap_or_default()
+            line.map(|line| format!(": line {line}"))
+                .unwrap_or_default()
         ))
     })?;
     Ok(data::to_template(&parsed, misses))
@@ -212,13 +273,22 @@ fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
 
 fn fromjson(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     let parsed: Json = serde_json::from_str(text).map_err(|why| {
-        invalid(format!("the text given to `fromjson` is not JSON: line {}, column {}", why.line(), why.column()))
+        invalid(format!(
+            "the text given to `fromjson` is not JSON: line {}, column {}",
+            why.line(),
+            why.column()
+        ))
     })?;
     Ok(data::to_template(&parsed, misses))
 }
 
 /// Maps laid over each other, the later over the earlier, at every depth. Lists are replaced.
-fn merge(state: &State, first: &Value, others: &[Value], misses: &Arc<Misses>) -> Result<Value, Error> {
+fn merge(
+    state: &State,
+    first: &Value,
+    others: &[Value],
+    misses: &Arc<Misses>,
+) -> Result<Value, Error> {
     fn over(under: &mut Json, over_it: Json) {
         match (under, over_it) {
             (Json::Object(under), Json::Object(map)) => {
@@ -235,7 +305,10 @@ fn merge(state: &State, first: &Value, others: &[Value], misses: &Arc<Misses>) -
     let mut merged = Json::Object(serde_json::Map::new());
     for value in std::iter::once(first).chain(others) {
         if value.kind() != ValueKind::Map {
-            return Err(invalid(format!("`merge` takes maps, not a {}", value.kind())));
+            return Err(invalid(format!(
+                "`merge` takes maps, not a {}",
+                value.kind()
+            )));
         }
         over(&mut merged, to_json(state, value)?);
     }
@@ -244,7 +317,11 @@ fn merge(state: &State, first: &Value, others: &[Value], misses: &Arc<Misses>) -
 
 fn required(message: String, value: Value) -> Result<Value, Error> {
     let missing = value.is_undefined() || value.is_none() || value.as_str() == Some("");
-    if missing { Err(invalid(message)) } else { Ok(value) }
+    if missing {
+        Err(invalid(message))
+    } else {
+        Ok(value)
+    }
 }
 
 fn semver_compare(range: &str, version: &str) -> Result<bool, Error> {
@@ -260,22 +337,36 @@ fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Res
     match (value.kind(), method) {
         (ValueKind::Map, "get") => {
             let (key, default): (&Value, Option<Value>) = from_args(args)?;
-            let found = value.get_item(key).ok().filter(|found| !found.is_undefined());
+            let found = value
+                .get_item(key)
+                .ok()
+                .filter(|found| !found.is_undefined());
             Ok(found.or(default).unwrap_or_else(|| Value::from(())))
         }
         (ValueKind::Map, "items") => state.apply_filter("items", std::slice::from_ref(value)),
         (ValueKind::Map, "keys") => Ok(value.try_iter()?.collect()),
         (ValueKind::Map, "values") => {
             let object = value.as_object().expect("every map is an object");
-            Ok(object.try_iter_pairs().into_iter().flatten().map(|(_, value)| value).collect())
+            Ok(object
+                .try_iter_pairs()
+                .into_iter()
+                .flatten()
+                .map(|(_, value)| value)
+                .collect())
         }
         (ValueKind::String, "startswith" | "endswith") => {
             let (part,): (&str,) = from_args(args)?;
             let text = value.as_str().unwrap_or_default();
-            Ok(Value::from(if method == "startswith" { text.starts_with(part) } else { text.ends_with(part) }))
+            Ok(Value::from(if method == "startswith" {
+                text.starts_with(part)
+            } else {
+                text.ends_with(part)
+            }))
         }
         (ValueKind::String, "lower" | "upper" | "split" | "replace" | "trim") => {
-            let arguments: Vec<Value> = std::iter::once(value.clone()).chain(args.iter().cloned()).collect();
+            let arguments: Vec<Value> = std::iter::once(value.clone())
+                .chain(args.iter().cloned())
+                .collect();
             state.apply_filter(method, &arguments)
         }
         _ => Err(Error::from(ErrorKind::UnknownMethod)),

@@ -1,4 +1,5 @@
-//! From what went wrong back to the template: file, line, column and the template's own line, never a rendered one.
+//! From what went wrong back to the template: file, line, column and the template's own line, never
+//! a rendered one.
 
 use super::data::{self, Misses};
 use super::functions;
@@ -8,7 +9,14 @@ use minijinja::{ErrorKind, OutputSpan, OutputSpanKind};
 use std::collections::BTreeMap;
 
 /// What is known to every template by name, for "did you mean".
-pub(super) const VARIABLES: [&str; 6] = ["values", "release", "chart", "capabilities", "fabric", "files"];
+pub(super) const VARIABLES: [&str; 6] = [
+    "values",
+    "release",
+    "chart",
+    "capabilities",
+    "fabric",
+    "files",
+];
 
 /// The texts of a chart's templates, to point into.
 pub(super) struct Sources<'a> {
@@ -32,9 +40,17 @@ pub(super) struct Spot {
 
 impl<'a> Sources<'a> {
     pub(super) fn of(chart: &'a Chart) -> Sources<'a> {
-        let names = chart.files.keys().filter(|name| name.starts_with("templates/"));
-        let templates = names.filter_map(|name| Some((name.as_str(), Source::new(chart.text(name)?)))).collect();
-        Sources { chart: &chart.metadata.name, templates }
+        let names = chart
+            .files
+            .keys()
+            .filter(|name| name.starts_with("templates/"));
+        let templates = names
+            .filter_map(|name| Some((name.as_str(), Source::new(chart.text(name)?))))
+            .collect();
+        Sources {
+            chart: &chart.metadata.name,
+            templates,
+        }
     }
 
     /// A template's name with its chart: `peer-org/templates/peers.yaml`.
@@ -46,7 +62,11 @@ impl<'a> Sources<'a> {
     pub(super) fn spot(&self, template: &str, spans: &[OutputSpan], offset: usize) -> Spot {
         let after = spans.partition_point(|span| span.output_range().end <= offset);
         let Some(span) = spans.get(after).or(spans.last()) else {
-            return Spot { template: template.to_owned(), line: 1, column: 1 };
+            return Spot {
+                template: template.to_owned(),
+                line: 1,
+                column: 1,
+            };
         };
         let mut source_offset = span.source_range().start;
         if span.kind() == OutputSpanKind::Raw {
@@ -56,13 +76,21 @@ impl<'a> Sources<'a> {
             Some(source) => source.position(source_offset),
             None => (span.line(), 1),
         };
-        Spot { template: span.name().to_owned(), line, column }
+        Spot {
+            template: span.name().to_owned(),
+            line,
+            column,
+        }
     }
 
     /// A place for a spot, with the template's line.
     pub(super) fn place(&self, spot: &Spot) -> Place {
         let place = Place::new(self.full_name(&spot.template)).at(spot.line, spot.column);
-        match self.templates.get(spot.template.as_str()).and_then(|source| source.line(spot.line)) {
+        match self
+            .templates
+            .get(spot.template.as_str())
+            .and_then(|source| source.line(spot.line))
+        {
             Some(line) => place.excerpt(line),
             None => place,
         }
@@ -71,17 +99,29 @@ impl<'a> Sources<'a> {
     /// Says in our words what the template engine said about `template`.
     ///
     /// The engine's own report is not used: it lists the values of all variables nearby.
-    pub(super) fn report(&self, template: &str, error: &minijinja::Error, misses: &Misses) -> Error {
+    pub(super) fn report(
+        &self,
+        template: &str,
+        error: &minijinja::Error,
+        misses: &Misses,
+    ) -> Error {
         let chain: Vec<&minijinja::Error> = std::iter::successors(Some(error), |error| {
-            std::error::Error::source(*error).and_then(|cause| cause.downcast_ref::<minijinja::Error>())
+            std::error::Error::source(*error)
+                .and_then(|cause| cause.downcast_ref::<minijinja::Error>())
         })
         .collect();
-        let innermost = chain.iter().rev().find(|error| error.kind() != ErrorKind::BadInclude).unwrap_or(&chain[chain.len() - 1]);
+        let innermost = chain
+            .iter()
+            .rev()
+            .find(|error| error.kind() != ErrorKind::BadInclude)
+            .unwrap_or(&chain[chain.len() - 1]);
         let mut report = self.words(innermost, misses);
         // The innermost place first, then each template that took it in.
         let mut named = Vec::new();
         for error in chain.iter().rev() {
-            let Some(place) = self.place_of(error) else { continue };
+            let Some(place) = self.place_of(error) else {
+                continue;
+            };
             if !report.places().contains(&place) {
                 named.push(error.name().unwrap_or_default());
                 let note = if named.len() > 1 { "included here" } else { "" };
@@ -89,11 +129,19 @@ impl<'a> Sources<'a> {
             }
         }
         if !named.contains(&template) {
-            report = report.at(Place::new(self.full_name(template)).note("while rendering this template"));
+            report = report
+                .at(Place::new(self.full_name(template)).note("while rendering this template"));
         }
-        let is_go = |name: &&str| self.templates.get(name).is_some_and(|source| helm::first_line(source.text).is_some());
+        let is_go = |name: &&str| {
+            self.templates
+                .get(name)
+                .is_some_and(|source| helm::first_line(source.text).is_some())
+        };
         match named.iter().find(|name| is_go(name)) {
-            Some(name) => report.hint(format!("{name} is a Go template, as Helm's charts have them; {}", helm::WAY_OUT)),
+            Some(name) => report.hint(format!(
+                "{name} is a Go template, as Helm's charts have them; {}",
+                helm::WAY_OUT
+            )),
             None => report,
         }
     }
@@ -104,16 +152,26 @@ impl<'a> Sources<'a> {
             return Some(Place::new(format!("{}: a text given to `tpl`", self.chart)));
         };
         // A syntax error has a line and, at the end of a file, no range within it.
-        let (line, column) = match error.range().filter(|range| range.start < source.text.len()) {
+        let (line, column) = match error
+            .range()
+            .filter(|range| range.start < source.text.len())
+        {
             Some(range) => source.position(range.start),
             None => (error.line()?, 1),
         };
-        Some(self.place(&Spot { template: name.to_owned(), line, column }))
+        Some(self.place(&Spot {
+            template: name.to_owned(),
+            line,
+            column,
+        }))
     }
 
     fn words(&self, error: &minijinja::Error, misses: &Misses) -> Error {
-        // An error of ours that went through the engine (a lookup's, such as "forbidden") keeps its words and its kind.
-        if let Some(own) = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>()) {
+        // An error of ours that went through the engine (a lookup's, such as "forbidden") keeps its
+        // words and its kind.
+        if let Some(own) =
+            std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>())
+        {
             return own.clone();
         }
         let detail = error.detail().unwrap_or_default();
@@ -152,7 +210,11 @@ impl<'a> Sources<'a> {
 
 /// Reads the engine's "filter toYaml is unknown" and "now is unknown".
 fn unknown(what: &str, detail: &str, known: &[&str]) -> Error {
-    let name = detail.trim_end_matches(" is unknown").rsplit(' ').next().unwrap_or(detail);
+    let name = detail
+        .trim_end_matches(" is unknown")
+        .rsplit(' ')
+        .next()
+        .unwrap_or(detail);
     let error = Error::user(format!("there is no {what} \"{name}\""));
     match nearest(name, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
@@ -170,7 +232,10 @@ fn undefined(detail: &str, misses: &Misses) -> Error {
     let hint = if path.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
         nearest(path, VARIABLES).map(|near| format!("did you mean \"{near}\"?"))
     } else {
-        let key = match path.strip_suffix("\"]").and_then(|path| path.rsplit_once("[\"")) {
+        let key = match path
+            .strip_suffix("\"]")
+            .and_then(|path| path.rsplit_once("[\""))
+        {
             Some((_, key)) => key,
             None => path.rsplit('.').next().unwrap_or(path),
         };
@@ -184,15 +249,25 @@ fn undefined(detail: &str, misses: &Misses) -> Error {
 
 impl<'a> Source<'a> {
     fn new(text: &'a str) -> Source<'a> {
-        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Source { text, lines: std::iter::once(0).chain(starts).collect() }
+        let starts = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n')
+            .map(|(at, _)| at + 1);
+        Source {
+            text,
+            lines: std::iter::once(0).chain(starts).collect(),
+        }
     }
 
     /// 1-based line and column of an offset; columns count characters.
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
+        let column = self
+            .text
+            .get(start..offset)
+            .map_or(1, |before| before.chars().count() + 1);
         (line, column)
     }
 

@@ -1,4 +1,5 @@
-//! Chart + values + facts about the release → objects, hooks and notes. No I/O, no clock, no randomness: twice the same bytes.
+//! Chart + values + facts about the release → objects, hooks and notes. No I/O, no clock, no
+//! randomness: twice the same bytes.
 
 use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
@@ -42,7 +43,8 @@ pub struct Capabilities {
     pub api_versions: Vec<String>,
 }
 
-/// Answers `lookup(api_version, kind, namespace, name)`: an object, a list, or an empty map. Shared with the template engine.
+/// Answers `lookup(api_version, kind, namespace, name)`: an object, a list, or an empty map. Shared
+/// with the template engine.
 pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<Value> + Send + Sync>;
 
 pub struct Input<'a> {
@@ -68,23 +70,27 @@ pub struct Output<T = Object> {
 
 impl<T> Default for Output<T> {
     fn default() -> Output<T> {
-        Output { objects: Vec::new(), hooks: Vec::new(), notes: String::new() }
+        Output {
+            objects: Vec::new(),
+            hooks: Vec::new(),
+            notes: String::new(),
+        }
     }
 }
 
 /// A chart may render to no more than this.
 const MAX_RENDERED: usize = 64 << 20;
 
-/// Steps that one template may take; a step is an instruction or 64 bytes of data, so that half a GiB is the most that it can hold. A
-/// thousand objects take about a million.
+/// Steps that one template may take; a step is an instruction or 64 bytes of data, so that half a
+/// GiB is the most that it can hold. A thousand objects take about a million.
 const FUEL: u64 = 8_000_000;
 
-/// A template may be no longer than this: the engine reads a chain of operators (`a.b.c`, `1+1+1`) by as deep a recursion, for which
-/// there is [`STACK`].
+/// A template may be no longer than this: the engine reads a chain of operators (`a.b.c`, `1+1+1`)
+/// by as deep a recursion, for which there is [`STACK`].
 const MAX_TEMPLATE: usize = 256 << 10;
 
-/// The template engine reads and drops what is nested by recursion, as deep as the longest template and its steps allow. It is address
-/// space: what is not used costs nothing.
+/// The template engine reads and drops what is nested by recursion, as deep as the longest template
+/// and its steps allow. It is address space: what is not used costs nothing.
 const STACK: usize = 512 << 20;
 
 /// What a program made of the manifest, as if it were a template.
@@ -96,22 +102,34 @@ const NOTES: &str = "templates/NOTES.txt";
 ///
 /// # Errors
 ///
-/// The chart wants another Kubernetes. All others point at the template's file, line and column with the excerpt, and never show a
-/// value: broken templates, undefined values (with the nearest key), text that is not YAML, documents that are no Kubernetes objects,
-/// objects named twice, unknown hooks.
+/// The chart wants another Kubernetes. All others point at the template's file, line and column
+/// with the excerpt, and never show a value: broken templates, undefined values (with the nearest
+/// key), text that is not YAML, documents that are no Kubernetes objects, objects named twice,
+/// unknown hooks.
 pub fn render(input: &Input) -> Result<Output> {
     render_into(input, |object| object)
 }
 
-/// Like [`render`], but each object is made into something else as soon as nothing changes it any more, by whichever thread is at it: all
-/// trees together would be the most that an operation holds.
-pub fn render_into<T: Send + Sync>(input: &Input, settle: impl Fn(Object) -> T + Sync) -> Result<Output<T>> {
+/// Like [`render`], but each object is made into something else as soon as nothing changes it any
+/// more, by whichever thread is at it: all trees together would be the most that an operation
+/// holds.
+pub fn render_into<T: Send + Sync>(
+    input: &Input,
+    settle: impl Fn(Object) -> T + Sync,
+) -> Result<Output<T>> {
     check_kube_version(input.chart, &input.capabilities)?;
     let sources = Sources::of(input.chart);
-    read(&sources, &input.release.namespace, &input.hashing, || render_templates(input, &sources), settle)
+    read(
+        &sources,
+        &input.release.namespace,
+        &input.hashing,
+        || render_templates(input, &sources),
+        settle,
+    )
 }
 
-/// Reads what a program made of the manifest of a chart, as what templates render to is read. It has no notes.
+/// Reads what a program made of the manifest of a chart, as what templates render to is read. It
+/// has no notes.
 pub fn reread<T: Send + Sync>(
     chart: &Chart,
     namespace: &str,
@@ -122,8 +140,16 @@ pub fn reread<T: Send + Sync>(
     let sources = Sources::of(chart);
     let text = Mutex::new(text);
     let rendered = || {
-        let text = std::mem::take(&mut *text.lock().expect("nothing panics while it holds the text"));
-        Ok((vec![Rendered { template: POST_RENDERED, text, spans: Vec::new() }], String::new()))
+        let text =
+            std::mem::take(&mut *text.lock().expect("nothing panics while it holds the text"));
+        Ok((
+            vec![Rendered {
+                template: POST_RENDERED,
+                text,
+                spans: Vec::new(),
+            }],
+            String::new(),
+        ))
     };
     read(&sources, namespace, &hashing, rendered, settle)
 }
@@ -147,7 +173,9 @@ fn read<'s, T: Send + Sync>(
     };
     Crew::lead(STACK, |mut crew| {
         crew.have_done(&evaluate);
-        let Some(Ok((texts, _))) = rendered.get() else { return };
+        let Some(Ok((texts, _))) = rendered.get() else {
+            return;
+        };
         let reader = reader.get_or_init(|| Reader::of(texts, sources, namespace, hashing, &settle));
         crew.do_together(&read_data, reader.shares());
         digests.get_or_init(|| reader.digests());
@@ -160,19 +188,33 @@ fn read<'s, T: Send + Sync>(
         check_names(&parsed, sources, namespace)?;
         (objects, hooks) = sort_out(parsed);
     }
-    let (_, notes) = rendered.into_inner().expect("the templates were evaluated")?;
-    Ok(Output { objects, hooks, notes })
+    let (_, notes) = rendered
+        .into_inner()
+        .expect("the templates were evaluated")?;
+    Ok(Output {
+        objects,
+        hooks,
+        notes,
+    })
 }
 
 fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<()> {
-    let (Some(wanted), Some(present)) = (&chart.metadata.kube_version, parse_kube_version(&capabilities.kube_version)) else {
+    let (Some(wanted), Some(present)) = (
+        &chart.metadata.kube_version,
+        parse_kube_version(&capabilities.kube_version),
+    ) else {
         return Ok(());
     };
     if Range::parse(wanted)?.matches(&present) {
         return Ok(());
     }
-    Err(Error::user(format!("chart {} does not support Kubernetes {}", chart.name_version(), capabilities.kube_version))
-        .at(Place::new(format!("{}/Chart.yaml", chart.metadata.name)).note(format!("kubeVersion: \"{wanted}\""))))
+    Err(Error::user(format!(
+        "chart {} does not support Kubernetes {}",
+        chart.name_version(),
+        capabilities.kube_version
+    ))
+    .at(Place::new(format!("{}/Chart.yaml", chart.metadata.name))
+        .note(format!("kubeVersion: \"{wanted}\""))))
 }
 
 /// What a file under `templates/` is, by its name.
@@ -195,13 +237,23 @@ fn role(path: &str) -> Option<Role> {
     }
 }
 
-fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Rendered<'a>>, String)> {
+fn render_templates<'a>(
+    input: &Input<'a>,
+    sources: &Sources,
+) -> Result<(Vec<Rendered<'a>>, String)> {
     let chart = input.chart;
     let misses = Arc::default();
     let (mut env, root) = environment::of(input, &misses);
-    let names: Vec<&str> = chart.files.keys().map(String::as_str).filter(|name| name.starts_with("templates/")).collect();
+    let names: Vec<&str> = chart
+        .files
+        .keys()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("templates/"))
+        .collect();
     for name in &names {
-        let text = chart.text(name).expect("a chart's templates are checked to be UTF-8 when it is read");
+        let text = chart
+            .text(name)
+            .expect("a chart's templates are checked to be UTF-8 when it is read");
         if role(name).is_none() {
             return Err(Error::user(format!("\"{name}\" is no template"))
                 .at(Place::new(sources.full_name(name)))
@@ -209,12 +261,18 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
                 .hint("other files of a chart belong into files/"));
         }
         if text.len() > MAX_TEMPLATE {
-            return Err(Error::user(format!("\"{name}\" is too long for a template"))
-                .at(Place::new(sources.full_name(name)))
-                .why(format!("a template is read up to {} KiB", MAX_TEMPLATE >> 10))
-                .hint("cut it in two, or keep data in values and in files/"));
+            return Err(
+                Error::user(format!("\"{name}\" is too long for a template"))
+                    .at(Place::new(sources.full_name(name)))
+                    .why(format!(
+                        "a template is read up to {} KiB",
+                        MAX_TEMPLATE >> 10
+                    ))
+                    .hint("cut it in two, or keep data in values and in files/"),
+            );
         }
-        env.add_template(name, text).map_err(|error| sources.report(name, &error, &misses))?;
+        env.add_template(name, text)
+            .map_err(|error| sources.report(name, &error, &misses))?;
     }
     let (mut rendered, mut notes, mut size) = (Vec::new(), String::new(), 0);
     for name in names {
@@ -223,17 +281,27 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
             continue;
         }
         let report = |error| sources.report(name, &error, &misses);
-        let (text, spans) =
-            env.get_template(name).and_then(|template| template.render_with_spans(root.clone())).map_err(report)?;
+        let (text, spans) = env
+            .get_template(name)
+            .and_then(|template| template.render_with_spans(root.clone()))
+            .map_err(report)?;
         size += text.len();
         if size > MAX_RENDERED {
-            return Err(Error::user(format!("chart {} renders to more than {} MiB", chart.name_version(), MAX_RENDERED >> 20))
-                .at(Place::new(sources.full_name(name)).note("the last template")));
+            return Err(Error::user(format!(
+                "chart {} renders to more than {} MiB",
+                chart.name_version(),
+                MAX_RENDERED >> 20
+            ))
+            .at(Place::new(sources.full_name(name)).note("the last template")));
         }
         if role == Some(Role::Notes) {
             notes = text;
         } else {
-            rendered.push(Rendered { template: name, text, spans });
+            rendered.push(Rendered {
+                template: name,
+                text,
+                spans,
+            });
         }
     }
     Ok((rendered, notes))
@@ -243,11 +311,23 @@ fn render_templates<'a>(input: &Input<'a>, sources: &Sources) -> Result<(Vec<Ren
 fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> Result<()> {
     let mut first = HashMap::with_capacity(parsed.len());
     for object in parsed {
-        let ObjectKey { group, kind, namespace: own, name } = &object.key;
-        if let Some(other) = first.insert((group, kind, own.as_deref().unwrap_or(namespace), name), object) {
+        let ObjectKey {
+            group,
+            kind,
+            namespace: own,
+            name,
+        } = &object.key;
+        if let Some(other) = first.insert(
+            (group, kind, own.as_deref().unwrap_or(namespace), name),
+            object,
+        ) {
             let place = |object: &Parsed<T>| documents::place(&object.source, sources);
-            return Err(Error::user(format!("{} is made twice", object.key))
-                .at_all([place(other).note("first here"), place(object).note("and again here")]));
+            return Err(
+                Error::user(format!("{} is made twice", object.key)).at_all([
+                    place(other).note("first here"),
+                    place(object).note("and again here"),
+                ]),
+            );
         }
     }
     Ok(())
@@ -256,7 +336,10 @@ fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> R
 /// Parts hooks from the objects that belong to the release, both in their order.
 fn sort_out<T>(parsed: Vec<Parsed<T>>) -> (Vec<T>, Vec<Hook>) {
     let (mut hooks, mut rest) = (Vec::new(), Vec::with_capacity(parsed.len()));
-    for Parsed { key, stage, made, .. } in parsed {
+    for Parsed {
+        key, stage, made, ..
+    } in parsed
+    {
         match made {
             Made::Hook(hook) => hooks.push(*hook),
             Made::Object(object) => rest.push((stage, key.kind, object)),

@@ -26,18 +26,20 @@ use std::sync::Arc;
 /// The version of the payload that this program writes. It reads no newer one.
 pub const SCHEMA: u64 = 1;
 
-/// Most bytes that one ConfigMap or Secret carries: the API server refuses more than 1 MiB of data, of which names and labels need some.
+/// Most bytes that one ConfigMap or Secret carries: the API server refuses more than 1 MiB of data,
+/// of which names and labels need some.
 pub const CHUNK: usize = 900 * 1024;
 
-/// What is unpacked is at most this much: a guard against a record that was tampered with. A chart of 64 MiB, the largest that is kept, is
-/// 86 MiB in base64.
+/// What is unpacked is at most this much: a guard against a record that was tampered with. A chart
+/// of 64 MiB, the largest that is kept, is 86 MiB in base64.
 const LARGEST_PAYLOAD: u64 = 128 << 20;
 
-/// And holds at most so many values, each of which takes 2 bytes of a text and 100 of the memory. 1,000 objects are 0.4 MiB of text, which
-/// cannot hold a tenth of so many.
+/// And holds at most so many values, each of which takes 2 bytes of a text and 100 of the memory.
+/// 1,000 objects are 0.4 MiB of text, which cannot hold a tenth of so many.
 const MOST_VALUES: usize = 4_000_000;
 
-/// The most parts that a record can have: more are a number that was tampered with, not worth as many requests.
+/// The most parts that a record can have: more are a number that was tampered with, not worth as
+/// many requests.
 pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
 
 /// The part of a record that changes with the outcome.
@@ -61,7 +63,8 @@ pub struct StateOf<'a> {
 pub struct Secrets {
     /// Key of the masks, hex; taken over from revision to revision, so that masks can be compared.
     pub key: String,
-    /// Key of the records' signatures, hex; taken over likewise. Empty when the record is not signed.
+    /// Key of the records' signatures, hex; taken over likewise. Empty when the record is not
+    /// signed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signing_key: String,
     /// What was taken out of the payload, by JSON pointer.
@@ -76,7 +79,10 @@ pub struct Secrets {
 pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths)
         .into_iter()
-        .chain(Masker::secrets_of(&record.user_values, &record.secret_paths));
+        .chain(Masker::secrets_of(
+            &record.user_values,
+            &record.secret_paths,
+        ));
     let mut payload = Writing {
         out: GzEncoder::new(Vec::new(), Compression::new(6)),
         masker: Masker::new(key.as_bytes(), secrets),
@@ -86,26 +92,60 @@ pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     };
     payload.text(&format!("{{\"schema\":{SCHEMA}"));
     payload.plain("chart", json!(record.chart));
-    payload.field("userValues", record.user_values.clone(), &record.secret_paths);
-    payload.field("computedValues", record.computed_values.clone(), &record.secret_paths);
+    payload.field(
+        "userValues",
+        record.user_values.clone(),
+        &record.secret_paths,
+    );
+    payload.field(
+        "computedValues",
+        record.computed_values.clone(),
+        &record.secret_paths,
+    );
     payload.plain("secretPaths", json!(record.secret_paths));
-    payload.list("objects", &record.objects, |payload, object, at| payload.object(object, at));
+    payload.list("objects", &record.objects, |payload, object, at| {
+        payload.object(object, at)
+    });
     payload.list("hooks", &record.hooks, |payload, hook, at| {
-        let marks =
-            [("events", json!(hook.events)), ("weight", json!(hook.weight)), ("deletePolicies", json!(hook.delete_policies))];
-        payload.item(&hook.object, at, marks.map(|(name, mark)| (name.to_owned(), mark)).into_iter().collect());
+        let marks = [
+            ("events", json!(hook.events)),
+            ("weight", json!(hook.weight)),
+            ("deletePolicies", json!(hook.delete_policies)),
+        ];
+        payload.item(
+            &hook.object,
+            at,
+            marks
+                .map(|(name, mark)| (name.to_owned(), mark))
+                .into_iter()
+                .collect(),
+        );
     });
     payload.field("notes", json!(record.notes), &[]);
     payload.field("guard", record.guard.clone(), &[]);
     payload.text("}");
     if !is_readable(payload.size, payload.values) {
         return Err(Error::user("the release is too large to be recorded")
-            .why(format!("its values and manifest are {} MiB of JSON with {} values", payload.size >> 20, payload.values))
-            .why(format!("{} MiB with {MOST_VALUES} values are the most that is read back", LARGEST_PAYLOAD >> 20))
+            .why(format!(
+                "its values and manifest are {} MiB of JSON with {} values",
+                payload.size >> 20,
+                payload.values
+            ))
+            .why(format!(
+                "{} MiB with {MOST_VALUES} values are the most that is read back",
+                LARGEST_PAYLOAD >> 20
+            ))
             .hint("cut it into several releases"));
     }
     let packed = payload.out.finish().expect("memory takes every byte");
-    Ok((packed, Secrets { key: key.to_owned(), signing_key: record.signing_key.clone(), taken: payload.taken }))
+    Ok((
+        packed,
+        Secrets {
+            key: key.to_owned(),
+            signing_key: record.signing_key.clone(),
+            taken: payload.taken,
+        },
+    ))
 }
 
 /// A payload being written, object by object: the manifest is not held a second time.
@@ -121,21 +161,30 @@ impl Writing {
     fn text(&mut self, text: &str) {
         self.size += text.len() as u64;
         self.values += values_in(text.as_bytes());
-        self.out.write_all(text.as_bytes()).expect("memory takes every byte");
+        self.out
+            .write_all(text.as_bytes())
+            .expect("memory takes every byte");
     }
 
     fn field(&mut self, name: &str, mut value: Value, secret: &[String]) {
-        self.masker.take(&mut value, &format!("/{name}"), secret, &mut self.taken);
+        self.masker
+            .take(&mut value, &format!("/{name}"), secret, &mut self.taken);
         self.plain(name, value);
     }
 
-    /// What no secret can stand in, and what has to be read without the secrets: a mask in it would make it mean nothing.
+    /// What no secret can stand in, and what has to be read without the secrets: a mask in it would
+    /// make it mean nothing.
     fn plain(&mut self, name: &str, value: Value) {
         self.text(&format!(",\"{name}\":{value}"));
     }
 
     /// A list whose items write themselves.
-    fn list<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Writing, T, &str)) {
+    fn list<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Writing, T, &str),
+    ) {
         self.text(&format!(",\"{name}\":["));
         for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
@@ -149,7 +198,11 @@ impl Writing {
     /// An object; `at` points to it. Nearly every one goes in as the text that it is.
     fn object(&mut self, object: &Sealed, at: &str) {
         let source = json!(object.source).to_string();
-        if mask::is_secret(&object.key) || ![&source, object.text()].into_iter().all(|json| self.masker.is_free(json)) {
+        if mask::is_secret(&object.key)
+            || ![&source, object.text()]
+                .into_iter()
+                .all(|json| self.masker.is_free(json))
+        {
             return self.item(&object.open(), at, Map::new());
         }
         self.text("{\"source\":");
@@ -161,7 +214,10 @@ impl Writing {
 
     /// An object with marks, which stay as they are.
     fn item(&mut self, object: &Object, at: &str, marks: Map<String, Value>) {
-        let secret: Vec<String> = mask::object_pointers(&object.body).iter().map(|path| format!("/body{path}")).collect();
+        let secret: Vec<String> = mask::object_pointers(&object.body)
+            .iter()
+            .map(|path| format!("/body{path}"))
+            .collect();
         let mut stored = json!({"source": object.source, "body": object.body});
         self.masker.take(&mut stored, at, &secret, &mut self.taken);
         if let Value::Object(stored) = &mut stored {
@@ -171,8 +227,9 @@ impl Writing {
     }
 }
 
-/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see it. The objects are handed to `take`
-/// one by one, with the record, which does not hold them: all together they are as large as the release.
+/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see
+/// it. The objects are handed to `take` one by one, with the record, which does not hold them: all
+/// together they are as large as the release.
 pub fn decode(
     summary: Summary,
     payload: &[u8],
@@ -189,9 +246,13 @@ pub fn decode(
     match tree["schema"].as_u64() {
         Some(SCHEMA) => {}
         Some(newer) if newer > SCHEMA => {
-            return Err(Error::user("the record was written by a newer version of kubectl-fabric")
-                .why(format!("it has format {newer}, this program reads format {SCHEMA}"))
-                .hint("install the newer version, then run the command again"));
+            return Err(
+                Error::user("the record was written by a newer version of kubectl-fabric")
+                    .why(format!(
+                        "it has format {newer}, this program reads format {SCHEMA}"
+                    ))
+                    .hint("install the newer version, then run the command again"),
+            );
         }
         _ => return Err(Error::user("the record has no known format")),
     }
@@ -199,7 +260,12 @@ pub fn decode(
     let payload: Payload = serde_json::from_value(tree).map_err(damaged)?;
     let hook = |stored: StoredHook| -> Result<Hook> {
         let object = object(stored.body, stored.source)?;
-        Ok(Hook { object, events: stored.events, weight: stored.weight, delete_policies: stored.delete_policies })
+        Ok(Hook {
+            object,
+            events: stored.events,
+            weight: stored.weight,
+            delete_policies: stored.delete_policies,
+        })
     };
     let record = Record {
         summary,
@@ -213,13 +279,19 @@ pub fn decode(
         inventory: state.inventory,
         outcome: state.outcome,
         guard: payload.guard,
-        mask_key: secrets.map(|secrets| secrets.key.clone()).unwrap_or_default(),
-        signing_key: secrets.map(|secrets| secrets.signing_key.clone()).unwrap_or_default(),
+        mask_key: secrets
+            .map(|secrets| secrets.key.clone())
+            .unwrap_or_default(),
+        signing_key: secrets
+            .map(|secrets| secrets.signing_key.clone())
+            .unwrap_or_default(),
         signature: Signature::Unchecked,
     };
     let mut taken_of: BTreeMap<usize, Vec<(&str, &Value)>> = BTreeMap::new();
     for (pointer, value) in taken {
-        if let Some((index, path)) = pointer.strip_prefix("/objects/").and_then(|rest| Some(rest.split_at(rest.find('/')?)))
+        if let Some((index, path)) = pointer
+            .strip_prefix("/objects/")
+            .and_then(|rest| Some(rest.split_at(rest.find('/')?)))
             && let Ok(index) = index.parse()
         {
             taken_of.entry(index).or_default().push((path, value));
@@ -235,8 +307,14 @@ pub fn decode(
         index += 1;
         // The body is moved: to read it as a whole with its source would make it anew.
         let body = stored.get_mut("body").map(Value::take).unwrap_or_default();
-        let source = stored.get_mut("source").map(Value::take).unwrap_or_default();
-        match serde_json::from_value(source).map_err(damaged).and_then(|source| object(body, source)) {
+        let source = stored
+            .get_mut("source")
+            .map(Value::take)
+            .unwrap_or_default();
+        match serde_json::from_value(source)
+            .map_err(damaged)
+            .and_then(|source| object(body, source))
+        {
             Ok(object) => take(&record, object),
             Err(error) => outcome = outcome.clone().and(Err(error)),
         }
@@ -246,14 +324,23 @@ pub fn decode(
 }
 
 /// Like [`decode`], with the objects in the record, sealed.
-pub fn decode_whole(summary: Summary, payload: &[u8], state: State, secrets: Option<&Secrets>) -> Result<Record> {
+pub fn decode_whole(
+    summary: Summary,
+    payload: &[u8],
+    state: State,
+    secrets: Option<&Secrets>,
+) -> Result<Record> {
     let mut objects = Vec::new();
-    let record = decode(summary, payload, state, secrets, |_, object| objects.push(Arc::new(object.into())))?;
+    let record = decode(summary, payload, state, secrets, |_, object| {
+        objects.push(Arc::new(object.into()))
+    })?;
     Ok(Record { objects, ..record })
 }
 
 fn object(body: Value, source: Source) -> Result<Object> {
-    Object::from_body(body, source).ok_or_else(|| Error::user("the record is damaged").why("an object in it has no kind or name"))
+    Object::from_body(body, source).ok_or_else(|| {
+        Error::user("the record is damaged").why("an object in it has no kind or name")
+    })
 }
 
 fn damaged(error: serde_json::Error) -> Error {
@@ -270,7 +357,9 @@ enum Walk<'a> {
 
 fn fields(text: &[u8], walk: &mut Walk) -> Result<()> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    json.deserialize_map(walk).and_then(|()| json.end()).map_err(damaged)
+    json.deserialize_map(walk)
+        .and_then(|()| json.end())
+        .map_err(damaged)
 }
 
 impl<'de> Visitor<'de> for &mut Walk<'_> {
@@ -355,10 +444,16 @@ pub fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
 
 fn unpack_text(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    let read = GzDecoder::new(bytes).take(LARGEST_PAYLOAD + 1).read_to_end(&mut text);
-    read.map_err(|error| Error::user("the record is damaged").why(format!("it does not unpack: {error}")))?;
+    let read = GzDecoder::new(bytes)
+        .take(LARGEST_PAYLOAD + 1)
+        .read_to_end(&mut text);
+    read.map_err(|error| {
+        Error::user("the record is damaged").why(format!("it does not unpack: {error}"))
+    })?;
     if !is_readable(text.len() as u64, values_in(&text)) {
-        return Err(Error::user("the record is damaged").why("it unpacks to more than any record holds"));
+        return Err(
+            Error::user("the record is damaged").why("it unpacks to more than any record holds")
+        );
     }
     Ok(text)
 }
@@ -367,7 +462,8 @@ fn is_readable(size: u64, values: usize) -> bool {
     size <= LARGEST_PAYLOAD && values <= MOST_VALUES
 }
 
-/// Values in a text of JSON, or some more: each stands behind the beginning of a list or map, a comma or a key.
+/// Values in a text of JSON, or some more: each stands behind the beginning of a list or map, a
+/// comma or a key.
 fn values_in(json: &[u8]) -> usize {
     let (mut values, mut quoted, mut bytes) = (0, false, json.iter());
     while let Some(byte) = bytes.next() {
@@ -381,7 +477,8 @@ fn values_in(json: &[u8]) -> usize {
     values
 }
 
-/// Cuts bytes into chunks: the first of at most `first` bytes, the others of at most [`CHUNK`]. Always at least one.
+/// Cuts bytes into chunks: the first of at most `first` bytes, the others of at most [`CHUNK`].
+/// Always at least one.
 pub fn chunks(bytes: &[u8], first: usize) -> Vec<&[u8]> {
     let (head, rest) = bytes.split_at(first.min(bytes.len()));
     std::iter::once(head).chain(rest.chunks(CHUNK)).collect()
@@ -390,7 +487,10 @@ pub fn chunks(bytes: &[u8], first: usize) -> Vec<&[u8]> {
 /// SHA-256, lower-case hex.
 pub fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -401,7 +501,17 @@ pub(super) mod tests {
 
     pub fn record() -> Record {
         let body = |body: Value| {
-            Arc::new(Object::from_body(body, Source { template: "templates/a.yaml".into(), line: 3 }).unwrap().into())
+            Arc::new(
+                Object::from_body(
+                    body,
+                    Source {
+                        template: "templates/a.yaml".into(),
+                        line: 3,
+                    },
+                )
+                .unwrap()
+                .into(),
+            )
         };
         Record {
             summary: Summary {
@@ -431,7 +541,9 @@ pub(super) mod tests {
             computed_values: json!({"db": {"password": "canary-in-values", "host": "h"}}),
             secret_paths: vec!["/db/password".into()],
             objects: vec![
-                body(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "Y2FuYXJ5"}})),
+                body(
+                    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "Y2FuYXJ5"}}),
+                ),
                 body(
                     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"url": "x:canary-in-values@y"}}),
                 ),
@@ -452,8 +564,14 @@ pub(super) mod tests {
         let record = record();
         let (payload, secrets) = encode(&record, "key").unwrap();
         let text = unpack::<Value>(&payload).unwrap().to_string();
-        assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
-        let state = || State { inventory: vec![], outcome: None };
+        assert!(
+            !text.contains("canary") && !text.contains("Y2FuYXJ5"),
+            "{text}"
+        );
+        let state = || State {
+            inventory: vec![],
+            outcome: None,
+        };
         let read = decode_whole(record.summary.clone(), &payload, state(), Some(&secrets)).unwrap();
         assert_eq!(read.objects, record.objects);
         assert_eq!(read.user_values, record.user_values);
@@ -473,9 +591,24 @@ pub(super) mod tests {
             delete_policies: vec![crate::manifest::DeletePolicy::HookSucceeded],
         }];
         let (payload, _) = encode(&record, "key").unwrap();
-        let masked = decode_whole(record.summary, &payload, State { inventory: vec![], outcome: None }, None).unwrap();
-        assert_eq!(masked.hooks[0].delete_policies, record.hooks[0].delete_policies);
-        assert_eq!((masked.chart, masked.secret_paths), (record.chart, record.secret_paths));
+        let masked = decode_whole(
+            record.summary,
+            &payload,
+            State {
+                inventory: vec![],
+                outcome: None,
+            },
+            None,
+        )
+        .unwrap();
+        assert_eq!(
+            masked.hooks[0].delete_policies,
+            record.hooks[0].delete_policies
+        );
+        assert_eq!(
+            (masked.chart, masked.secret_paths),
+            (record.chart, record.secret_paths)
+        );
     }
 
     #[test]
@@ -483,7 +616,10 @@ pub(super) mod tests {
         let bytes: Vec<u8> = (0..3 * CHUNK + 17).map(|i| i as u8).collect();
         for first in [0, 1, CHUNK, 10 * CHUNK] {
             let parts = chunks(&bytes, first);
-            assert!(parts.iter().skip(1).all(|part| part.len() <= CHUNK) && parts[0].len() <= first.max(1));
+            assert!(
+                parts.iter().skip(1).all(|part| part.len() <= CHUNK)
+                    && parts[0].len() <= first.max(1)
+            );
             assert_eq!(parts.concat(), bytes);
         }
         assert_eq!(chunks(b"", CHUNK).len(), 1);
@@ -510,10 +646,19 @@ pub(super) mod tests {
             encoder.finish().unwrap()
         };
         let refusal = |text: &str| unpack::<Value>(&packed(text)).unwrap_err().to_string();
-        assert!(refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES))).contains("more than any record holds"));
-        assert!(refusal(&" ".repeat(LARGEST_PAYLOAD as usize + 1)).contains("more than any record holds"));
+        assert!(
+            refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES)))
+                .contains("more than any record holds")
+        );
+        assert!(
+            refusal(&" ".repeat(LARGEST_PAYLOAD as usize + 1))
+                .contains("more than any record holds")
+        );
         let commas = format!("[\"\\\"{}\"]", ",".repeat(MOST_VALUES + 1));
-        assert!(unpack::<Value>(&packed(&commas)).is_ok(), "those in texts are no values");
+        assert!(
+            unpack::<Value>(&packed(&commas)).is_ok(),
+            "those in texts are no values"
+        );
     }
 
     #[test]
@@ -531,11 +676,28 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_or_newer_record_is_an_error_and_no_panic() {
-        let state = || State { inventory: vec![], outcome: None };
+        let state = || State {
+            inventory: vec![],
+            outcome: None,
+        };
         let summary = record().summary;
         assert!(decode_whole(summary.clone(), b"not gzip", state(), None).is_err());
-        let newer = decode_whole(summary.clone(), &pack(&json!({"schema": 99})), state(), None).unwrap_err();
+        let newer = decode_whole(
+            summary.clone(),
+            &pack(&json!({"schema": 99})),
+            state(),
+            None,
+        )
+        .unwrap_err();
         assert!(newer.what().contains("newer version"), "{newer}");
-        assert!(decode_whole(summary, &pack(&json!({"schema": 1, "objects": 3})), state(), None).is_err());
+        assert!(
+            decode_whole(
+                summary,
+                &pack(&json!({"schema": 1, "objects": 3})),
+                state(),
+                None
+            )
+            .is_err()
+        );
     }
 }

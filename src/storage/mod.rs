@@ -1,7 +1,9 @@
-//! Release records in the cluster: ConfigMaps with companion Secrets. Names, labels, splitting, reading; reaches the cluster through `cluster`.
+//! Release records in the cluster: ConfigMaps with companion Secrets. Names, labels, splitting,
+//! reading; reaches the cluster through `cluster`.
 //!
-//! `kubectl-fabric.v1.<release>.v<revision>` in the release's namespace. A payload too large for one object goes on in
-//! `….part2` and so on, which are written before the record that counts them. Every update carries the resourceVersion it was read at.
+//! `kubectl-fabric.v1.<release>.v<revision>` in the release's namespace. A payload too large for
+//! one object goes on in `….part2` and so on, which are written before the record that counts them.
+//! Every update carries the resourceVersion it was read at.
 
 mod chart;
 #[doc(hidden)]
@@ -15,18 +17,21 @@ mod write;
 
 pub use chart::{keep_chart, kept_chart};
 pub use read::{
-    Readable, history, list, list_readable, read, read_baseline_to_show, read_past, read_to_show, read_with_secrets,
-    unknown_release, unverified, without_secrets,
+    Readable, history, list, list_readable, read, read_baseline_to_show, read_past, read_to_show,
+    read_with_secrets, unknown_release, unverified, without_secrets,
 };
 pub use remove::{is_known, is_purged, purge, trim};
 pub use summary::read_entry;
-pub use write::{Packed, Restated, Written, begin_purge, create, new_key, pack, set_status, update};
+pub use write::{
+    Packed, Restated, Written, begin_purge, create, new_key, pack, set_status, update,
+};
 
 use crate::cluster::Kind;
 use crate::manifest::DOMAIN;
 use serde_json::Value;
 
-/// What an object of ours is: `release`, `part`, `secrets`, `chart`. Objects with this label are no part of any manifest.
+/// What an object of ours is: `release`, `part`, `secrets`, `chart`. Objects with this label are no
+/// part of any manifest.
 pub const RECORD_LABEL: &str = "kubectl-fabric.io/record";
 
 const RELEASE_LABEL: &str = "kubectl-fabric.io/release";
@@ -48,11 +53,18 @@ pub fn is_record_of(body: &Value, release: &str) -> bool {
 const DOMAIN_PREFIX: &str = "kubectl-fabric.v1";
 
 fn part_name(name: &str, part: usize) -> String {
-    if part == 1 { name.to_owned() } else { format!("{name}.part{part}") }
+    if part == 1 {
+        name.to_owned()
+    } else {
+        format!("{name}.part{part}")
+    }
 }
 
 fn kind(kind: &str) -> Kind {
-    Kind { api_version: "v1".into(), kind: kind.into() }
+    Kind {
+        api_version: "v1".into(),
+        kind: kind.into(),
+    }
 }
 
 fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {

@@ -24,7 +24,9 @@ async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<En
         let entry = read_entry(&record);
         let (release, namespace) = match &entry {
             Entry::Readable(summary) => (summary.release.clone(), summary.namespace.clone()),
-            Entry::Unreadable { release, namespace, .. } => (release.clone(), namespace.clone()),
+            Entry::Unreadable {
+                release, namespace, ..
+            } => (release.clone(), namespace.clone()),
         };
         match newest.entry((namespace, release)) {
             std::collections::btree_map::Entry::Vacant(place) => {
@@ -38,36 +40,65 @@ async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<En
         }
     };
     let selector = format!("{RECORD_LABEL}=release");
-    let newest = cluster.list_into(&kind("ConfigMap"), namespace, &selector, Extent::Metadata, add).await?;
+    let newest = cluster
+        .list_into(
+            &kind("ConfigMap"),
+            namespace,
+            &selector,
+            Extent::Metadata,
+            add,
+        )
+        .await?;
     Ok(newest.into_values().collect())
 }
 
 /// The releases of all namespaces, as far as they may be read.
 pub struct Readable {
     pub entries: Vec<Entry>,
-    /// How many namespaces were read one by one, 0 when all could be read at once; and how many refused.
+    /// How many namespaces were read one by one, 0 when all could be read at once; and how many
+    /// refused.
     pub read: usize,
     pub denied: usize,
 }
 
-/// Newest revision of every release that the user may read: of all namespaces at once, or, where that is not allowed, of each by itself.
+/// Newest revision of every release that the user may read: of all namespaces at once, or, where
+/// that is not allowed, of each by itself.
 ///
 /// # Errors
 ///
-/// When neither all ConfigMaps nor the names of the namespaces may be read, or no namespace may; it tells to name one.
+/// When neither all ConfigMaps nor the names of the namespaces may be read, or no namespace may; it
+/// tells to name one.
 pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
     let all = match list_in(cluster, None).await {
-        Ok(entries) => return Ok(Readable { entries, read: 0, denied: 0 }),
+        Ok(entries) => {
+            return Ok(Readable {
+                entries,
+                read: 0,
+                denied: 0,
+            });
+        }
         Err(error) => error,
     };
     if all.kind != ApiErrorKind::Forbidden {
         return Err(all.into());
     }
-    let refused = || Error::from(all.clone()).hint("or name a namespace that you may read: `kubectl fabric list -n org1`");
-    let namespaces = cluster.list_metadata(&kind("Namespace"), None, "").await.map_err(|_| refused())?;
-    let names = namespaces.iter().filter_map(|body| body["metadata"]["name"].as_str());
+    let refused = || {
+        Error::from(all.clone())
+            .hint("or name a namespace that you may read: `kubectl fabric list -n org1`")
+    };
+    let namespaces = cluster
+        .list_metadata(&kind("Namespace"), None, "")
+        .await
+        .map_err(|_| refused())?;
+    let names = namespaces
+        .iter()
+        .filter_map(|body| body["metadata"]["name"].as_str());
     let answers = join_all(names.map(|name| list_in(cluster, Some(name)))).await;
-    let mut found = Readable { entries: Vec::new(), read: 0, denied: 0 };
+    let mut found = Readable {
+        entries: Vec::new(),
+        read: 0,
+        denied: 0,
+    };
     for answer in answers {
         match answer {
             Ok(entries) => {
@@ -78,56 +109,115 @@ pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
             Err(error) => return Err(error.into()),
         }
     }
-    if found.read == 0 { Err(refused()) } else { Ok(found) }
+    if found.read == 0 {
+        Err(refused())
+    } else {
+        Ok(found)
+    }
 }
 
 /// All revisions of one release, oldest first; metadata only. Empty when there is none.
 pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
-    let records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
+    let records = cluster
+        .list_metadata(&kind("ConfigMap"), Some(namespace), &selector)
+        .await?;
     let mut entries: Vec<Entry> = records.iter().map(read_entry).collect();
     entries.sort_by_key(Entry::revision);
     Ok(entries)
 }
 
-/// One revision, whole, with its secrets masked; the newest when none is named. No Secret is read, so it is not verified.
+/// One revision, whole, with its secrets masked; the newest when none is named. No Secret is read,
+/// so it is not verified.
 ///
 /// # Errors
 ///
-/// An unknown release (with the nearest name), an unknown revision (with those there are), a record that cannot be read.
-pub async fn read(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
+/// An unknown release (with the nearest name), an unknown revision (with those there are), a record
+/// that cannot be read.
+pub async fn read(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: Option<u32>,
+) -> Result<Record> {
     let revision = find(cluster, namespace, release, revision).await?;
-    load(cluster, namespace, release, revision, Purpose::Look, codec::decode_whole).await
+    load(
+        cluster,
+        namespace,
+        release,
+        revision,
+        Purpose::Look,
+        codec::decode_whole,
+    )
+    .await
 }
 
 /// Like [`read`], and verified if its companion may be read: its signature says what came of it.
-pub async fn read_to_show(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<Record> {
+pub async fn read_to_show(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: Option<u32>,
+) -> Result<Record> {
     let revision = find(cluster, namespace, release, revision).await?;
-    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| codec::decode_whole(summary, payload, state, None);
+    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| {
+        codec::decode_whole(summary, payload, state, None)
+    };
     load(cluster, namespace, release, revision, Purpose::Show, masked).await
 }
 
-/// Like [`read_to_show`], of the revision that an upgrade starts from; and the newest revision, which may be another one.
-pub async fn read_baseline_to_show(cluster: &Cluster, namespace: &str, release: &str) -> Result<(Record, Option<Summary>)> {
+/// Like [`read_to_show`], of the revision that an upgrade starts from; and the newest revision,
+/// which may be another one.
+pub async fn read_baseline_to_show(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+) -> Result<(Record, Option<Summary>)> {
     let history = known_history(cluster, namespace, release).await?;
     let newest = history.last().and_then(Entry::summary).cloned();
-    let revision = baseline(&history).map_or_else(|| history.last().map_or(0, Entry::revision), |summary| summary.revision);
-    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| codec::decode_whole(summary, payload, state, None);
-    Ok((load(cluster, namespace, release, revision, Purpose::Show, masked).await?, newest))
+    let revision = baseline(&history).map_or_else(
+        || history.last().map_or(0, Entry::revision),
+        |summary| summary.revision,
+    );
+    let masked = |summary, payload: &[u8], state, _: Option<&Secrets>| {
+        codec::decode_whole(summary, payload, state, None)
+    };
+    Ok((
+        load(cluster, namespace, release, revision, Purpose::Show, masked).await?,
+        newest,
+    ))
 }
 
 /// Like [`read`], with the secrets in their places: to apply it again.
 ///
 /// # Errors
 ///
-/// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their place.
-pub async fn read_with_secrets(cluster: &Cluster, namespace: &str, release: &str, revision: u32) -> Result<Record> {
-    let record = load(cluster, namespace, release, revision, Purpose::Act, codec::decode_whole).await?;
-    if record.lacks_secrets() { Err(without_secrets(&record)) } else { Ok(record) }
+/// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their
+/// place.
+pub async fn read_with_secrets(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: u32,
+) -> Result<Record> {
+    let record = load(
+        cluster,
+        namespace,
+        release,
+        revision,
+        Purpose::Act,
+        codec::decode_whole,
+    )
+    .await?;
+    if record.lacks_secrets() {
+        Err(without_secrets(&record))
+    } else {
+        Ok(record)
+    }
 }
 
-/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is known without them. Its objects are not
-/// held, but handed to `take` one by one.
+/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is
+/// known without them. Its objects are not held, but handed to `take` one by one.
 pub async fn read_past(
     cluster: &Cluster,
     namespace: &str,
@@ -135,62 +225,102 @@ pub async fn read_past(
     revision: u32,
     take: impl FnMut(&Record, Object),
 ) -> Result<Record> {
-    let decode =
-        |summary, payload: &[u8], state, secrets: Option<&Secrets>| codec::decode(summary, payload, state, secrets, take);
+    let decode = |summary, payload: &[u8], state, secrets: Option<&Secrets>| {
+        codec::decode(summary, payload, state, secrets, take)
+    };
     load(cluster, namespace, release, revision, Purpose::Act, decode).await
 }
 
-/// The error for what would believe a record whose companion is gone, and with it the key that tells who wrote it.
+/// The error for what would believe a record whose companion is gone, and with it the key that
+/// tells who wrote it.
 pub fn unverified(record: &Record) -> Error {
-    without_secrets(record).why("it holds the key that tells whether the record is as kubectl-fabric wrote it")
+    without_secrets(record)
+        .why("it holds the key that tells whether the record is as kubectl-fabric wrote it")
 }
 
 /// The error for what needs the secrets of a record that has lost them.
 pub fn without_secrets(record: &Record) -> Error {
-    let Summary { release, namespace, revision, .. } = &record.summary;
-    Error::user(format!("the secrets of revision {revision} of \"{release}\" cannot be read"))
-        .why(format!("Secret {namespace}/{} is gone or damaged", record_name(release, *revision)))
-        .now("nothing was changed")
+    let Summary {
+        release,
+        namespace,
+        revision,
+        ..
+    } = &record.summary;
+    Error::user(format!(
+        "the secrets of revision {revision} of \"{release}\" cannot be read"
+    ))
+    .why(format!(
+        "Secret {namespace}/{} is gone or damaged",
+        record_name(release, *revision)
+    ))
+    .now("nothing was changed")
 }
 
 /// The history of a release that has one.
 async fn known_history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
     let history = history(cluster, namespace, release).await?;
-    if history.is_empty() { Err(unknown_release(cluster, namespace, release).await) } else { Ok(history) }
+    if history.is_empty() {
+        Err(unknown_release(cluster, namespace, release).await)
+    } else {
+        Ok(history)
+    }
 }
 
-async fn find(cluster: &Cluster, namespace: &str, release: &str, revision: Option<u32>) -> Result<u32> {
+async fn find(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: Option<u32>,
+) -> Result<u32> {
     let history = known_history(cluster, namespace, release).await?;
     match revision {
         None => Ok(history.last().map_or(0, Entry::revision)),
         Some(revision) if history.iter().any(|entry| entry.revision() == revision) => Ok(revision),
         Some(revision) => {
-            let there: Vec<String> = history.iter().map(|entry| entry.revision().to_string()).collect();
-            Err(Error::user(format!("release \"{release}\" has no revision {revision}"))
-                .why(format!("its history holds: {}", there.join(", ")))
-                .hint(format!("see `{}`", command("history", release, namespace))))
+            let there: Vec<String> = history
+                .iter()
+                .map(|entry| entry.revision().to_string())
+                .collect();
+            Err(
+                Error::user(format!("release \"{release}\" has no revision {revision}"))
+                    .why(format!("its history holds: {}", there.join(", ")))
+                    .hint(format!("see `{}`", command("history", release, namespace))),
+            )
         }
     }
 }
 
 /// The error for a release that is not there: with the nearest name of those that are.
 pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) -> Error {
-    let error = Error::user(format!("release \"{release}\" not found in namespace \"{namespace}\""));
+    let error = Error::user(format!(
+        "release \"{release}\" not found in namespace \"{namespace}\""
+    ));
     // What else there is helps, but not being allowed to look is no reason for another error.
     let others = list(cluster, None).await.unwrap_or_default();
     let names: Vec<(String, String)> = others
         .iter()
         .map(|entry| match entry {
             Entry::Readable(summary) => (summary.release.clone(), summary.namespace.clone()),
-            Entry::Unreadable { release, namespace, .. } => (release.clone(), namespace.clone()),
+            Entry::Unreadable {
+                release, namespace, ..
+            } => (release.clone(), namespace.clone()),
         })
         .collect();
     if let Some((_, elsewhere)) = names.iter().find(|(name, _)| name == release) {
-        return error.hint(format!("it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"));
+        return error.hint(format!(
+            "it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"
+        ));
     }
     // org8 is another organization than org1, and no typo of it.
-    let letters = |name: &str| name.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
-    let alike = names.iter().map(|(name, _)| name.as_str()).filter(|name| letters(name) != letters(release));
+    let letters = |name: &str| {
+        name.chars()
+            .filter(|letter| !letter.is_ascii_digit())
+            .collect::<String>()
+    };
+    let alike = names
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| letters(name) != letters(release));
     match nearest(release, alike) {
         Some(name) => error.hint(format!("did you mean \"{name}\"?")),
         None => error.hint("`kubectl fabric list` shows the releases there are"),
@@ -219,33 +349,61 @@ async fn load(
     let name = record_name(release, revision);
     let unreadable = |error: Error| {
         error
-            .context(format!("revision {revision} of \"{release}\" cannot be read"))
-            .now(format!("nothing was changed; the record is ConfigMap {namespace}/{name}"))
+            .context(format!(
+                "revision {revision} of \"{release}\" cannot be read"
+            ))
+            .now(format!(
+                "nothing was changed; the record is ConfigMap {namespace}/{name}"
+            ))
     };
-    let record = async { Ok::<_, Error>(cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await?) };
+    let record = async {
+        Ok::<_, Error>(
+            cluster
+                .get(
+                    "v1",
+                    &ObjectKey::core("ConfigMap", namespace, name.as_str()),
+                )
+                .await?,
+        )
+    };
     let companion = async {
         if purpose == Purpose::Look {
             return Ok::<_, Error>(Err(Signature::Unchecked));
         }
-        match cluster.get("v1", &ObjectKey::core("Secret", namespace, name.as_str())).await {
-            Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => Ok(Err(Signature::Denied)),
-            body => Ok(secrets_in(cluster, namespace, &name, body?).await?.ok_or(Signature::Unchecked)),
+        match cluster
+            .get("v1", &ObjectKey::core("Secret", namespace, name.as_str()))
+            .await
+        {
+            Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => {
+                Ok(Err(Signature::Denied))
+            }
+            body => Ok(secrets_in(cluster, namespace, &name, body?)
+                .await?
+                .ok_or(Signature::Unchecked)),
         }
     };
     let (body, secrets) = futures::try_join!(record, companion)?;
     let body = body.ok_or_else(|| {
-        Error::user(format!("revision {revision} of \"{release}\" is gone")).why("its record was deleted meanwhile")
+        Error::user(format!("revision {revision} of \"{release}\" is gone"))
+            .why("its record was deleted meanwhile")
     })?;
     let summary = match read_entry(&body) {
         Entry::Readable(summary) => summary,
         Entry::Unreadable { reason, .. } => return Err(unreadable(Error::user(reason))),
     };
     let mut payload = binary(&body, "release").map_err(unreadable)?;
-    payload.extend(other_parts(cluster, "ConfigMap", namespace, &name, &body).await.map_err(unreadable)?);
+    payload.extend(
+        other_parts(cluster, "ConfigMap", namespace, &name, &body)
+            .await
+            .map_err(unreadable)?,
+    );
     if annotation(&body, "digest").is_some_and(|digest| digest != codec::digest(&payload)) {
-        return Err(unreadable(Error::user("the record is damaged").why("its digest does not fit its content")));
+        return Err(unreadable(
+            Error::user("the record is damaged").why("its digest does not fit its content"),
+        ));
     }
-    let state: State = codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
+    let state: State =
+        codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
     let signature = match &secrets {
         Ok(secrets) => sign::verify(&body, Some(&secrets.signing_key)),
         Err(unknown) => *unknown,
@@ -253,41 +411,74 @@ async fn load(
     let record = decode(summary, &payload, state, secrets.as_ref().ok()).map_err(unreadable)?;
     match signature {
         Signature::Broken if purpose == Purpose::Act => Err(unreadable(
-            Error::user("the record was changed by someone else than kubectl-fabric")
-                .why(format!("its signature does not fit its content; the key is in Secret {namespace}/{name}")),
+            Error::user("the record was changed by someone else than kubectl-fabric").why(format!(
+                "its signature does not fit its content; the key is in Secret {namespace}/{name}"
+            )),
         )),
-        signature => Ok(Record { signature, ..record }),
+        signature => Ok(Record {
+            signature,
+            ..record
+        }),
     }
 }
 
-/// Over how many objects it is spread. One that was tampered with could name so many that asking for them never ends.
+/// Over how many objects it is spread. One that was tampered with could name so many that asking
+/// for them never ends.
 fn parts(body: &Value) -> Result<usize> {
-    let parts = annotation(body, "parts").and_then(|parts| parts.parse().ok()).unwrap_or(1);
+    let parts = annotation(body, "parts")
+        .and_then(|parts| parts.parse().ok())
+        .unwrap_or(1);
     match parts {
         1..=codec::MOST_PARTS => Ok(parts),
-        _ => Err(Error::user("the record is damaged").why(format!("it is said to have {parts} parts"))),
+        _ => {
+            Err(Error::user("the record is damaged")
+                .why(format!("it is said to have {parts} parts")))
+        }
     }
 }
 
 async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) -> Result<Vec<u8>> {
-    let body = cluster.get("v1", &ObjectKey::core(of, namespace, name.as_str())).await?;
-    let body = body.ok_or_else(|| Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone")))?;
+    let body = cluster
+        .get("v1", &ObjectKey::core(of, namespace, name.as_str()))
+        .await?;
+    let body = body.ok_or_else(|| {
+        Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone"))
+    })?;
     binary(&body, "release")
 }
 
 /// What goes on in other objects after `body`, which counts them.
-pub(super) async fn other_parts(cluster: &Cluster, of: &str, namespace: &str, name: &str, body: &Value) -> Result<Vec<u8>> {
-    let rest = try_join_all((2..=parts(body)?).map(|part| part_bytes(cluster, of, namespace, part_name(name, part))));
+pub(super) async fn other_parts(
+    cluster: &Cluster,
+    of: &str,
+    namespace: &str,
+    name: &str,
+    body: &Value,
+) -> Result<Vec<u8>> {
+    let rest = try_join_all(
+        (2..=parts(body)?).map(|part| part_bytes(cluster, of, namespace, part_name(name, part))),
+    );
     Ok(rest.await?.concat())
 }
 
 /// `None` when the companion Secret, or a part of it, is gone or damaged.
-pub(super) async fn read_secrets(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Secrets>> {
-    let body = cluster.get("v1", &ObjectKey::core("Secret", namespace, name)).await?;
+pub(super) async fn read_secrets(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Secrets>> {
+    let body = cluster
+        .get("v1", &ObjectKey::core("Secret", namespace, name))
+        .await?;
     secrets_in(cluster, namespace, name, body).await
 }
 
-async fn secrets_in(cluster: &Cluster, namespace: &str, name: &str, body: Option<Value>) -> Result<Option<Secrets>> {
+async fn secrets_in(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    body: Option<Value>,
+) -> Result<Option<Secrets>> {
     let Some(body) = body else { return Ok(None) };
     let secrets = async {
         let mut bytes = binary(&body, "release")?;
@@ -302,10 +493,19 @@ async fn secrets_in(cluster: &Cluster, namespace: &str, name: &str, body: Option
 }
 
 pub(super) fn binary(body: &Value, field: &str) -> Result<Vec<u8>> {
-    let damaged = |why: &str| Error::user("the record is damaged").why(format!("its {field} {why}"));
-    let holder = if body["kind"] == "Secret" { "data" } else { "binaryData" };
-    let text = body[holder][field].as_str().ok_or_else(|| damaged("is missing"))?;
-    BASE64_STANDARD.decode(text).map_err(|_| damaged("is not base64"))
+    let damaged =
+        |why: &str| Error::user("the record is damaged").why(format!("its {field} {why}"));
+    let holder = if body["kind"] == "Secret" {
+        "data"
+    } else {
+        "binaryData"
+    };
+    let text = body[holder][field]
+        .as_str()
+        .ok_or_else(|| damaged("is missing"))?;
+    BASE64_STANDARD
+        .decode(text)
+        .map_err(|_| damaged("is not base64"))
 }
 
 #[cfg(test)]
@@ -316,10 +516,15 @@ mod tests {
 
     #[test]
     fn no_more_parts_are_asked_for_than_a_record_has() {
-        let said = |said: &str| parts(&json!({"metadata": {"annotations": {format!("{DOMAIN}/parts"): said}}}));
+        let said = |said: &str| {
+            parts(&json!({"metadata": {"annotations": {format!("{DOMAIN}/parts"): said}}}))
+        };
         assert_eq!((said("1"), said("3"), said("many")), (Ok(1), Ok(3), Ok(1)));
         for wrong in ["0", "1000000", &usize::MAX.to_string()] {
-            assert!(said(wrong).unwrap_err().to_string().contains("parts"), "{wrong}");
+            assert!(
+                said(wrong).unwrap_err().to_string().contains("parts"),
+                "{wrong}"
+            );
         }
     }
 }

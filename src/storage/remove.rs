@@ -11,26 +11,59 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Deletes all that is kept of a release: every revision, part, companion and stored chart. The newest revision goes last, because it says
-/// most, and its companion before it, because that tells whether it is to be believed.
+/// Deletes all that is kept of a release: every revision, part, companion and stored chart. The
+/// newest revision goes last, because it says most, and its companion before it, because that tells
+/// whether it is to be believed.
 pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<()> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
-    let mut records = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
+    let mut records = cluster
+        .list_metadata(&kind("ConfigMap"), Some(namespace), &selector)
+        .await?;
     records.sort_by_key(|body| read_entry(body).revision());
     let newest = records.pop();
-    try_join_all(records.iter().map(|body| delete(cluster, "ConfigMap", namespace, body))).await?;
+    try_join_all(
+        records
+            .iter()
+            .map(|body| delete(cluster, "ConfigMap", namespace, body)),
+    )
+    .await?;
     let revision = |body: &Value| body["metadata"]["labels"][format!("{DOMAIN}/revision")].clone();
-    let is_of_newest = |body: &Value| newest.as_ref().is_some_and(|newest| revision(newest) == revision(body));
+    let is_of_newest = |body: &Value| {
+        newest
+            .as_ref()
+            .is_some_and(|newest| revision(newest) == revision(body))
+    };
     let selector = format!("{RECORD_LABEL} in (part,secrets,chart),{RELEASE_LABEL}={release}");
-    let secrets = cluster.list_metadata(&kind("Secret"), Some(namespace), &selector).await?;
-    let (companion, secrets): (Vec<Value>, Vec<Value>) = secrets.into_iter().partition(is_of_newest);
-    try_join_all(secrets.iter().map(|body| delete(cluster, "Secret", namespace, body))).await?;
-    let parts = cluster.list_metadata(&kind("ConfigMap"), Some(namespace), &selector).await?;
-    try_join_all(parts.iter().map(|body| delete(cluster, "ConfigMap", namespace, body))).await?;
+    let secrets = cluster
+        .list_metadata(&kind("Secret"), Some(namespace), &selector)
+        .await?;
+    let (companion, secrets): (Vec<Value>, Vec<Value>) =
+        secrets.into_iter().partition(is_of_newest);
+    try_join_all(
+        secrets
+            .iter()
+            .map(|body| delete(cluster, "Secret", namespace, body)),
+    )
+    .await?;
+    let parts = cluster
+        .list_metadata(&kind("ConfigMap"), Some(namespace), &selector)
+        .await?;
+    try_join_all(
+        parts
+            .iter()
+            .map(|body| delete(cluster, "ConfigMap", namespace, body)),
+    )
+    .await?;
     // Its parts are of no use without it.
-    let (first, parts): (Vec<&Value>, Vec<&Value>) = companion.iter().partition(|body| is_whole(body));
+    let (first, parts): (Vec<&Value>, Vec<&Value>) =
+        companion.iter().partition(|body| is_whole(body));
     for companion in [first, parts] {
-        try_join_all(companion.into_iter().map(|body| delete(cluster, "Secret", namespace, body))).await?;
+        try_join_all(
+            companion
+                .into_iter()
+                .map(|body| delete(cluster, "Secret", namespace, body)),
+        )
+        .await?;
     }
     if let Some(newest) = newest {
         delete(cluster, "ConfigMap", namespace, &newest).await?;
@@ -38,24 +71,47 @@ pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResu
     Ok(())
 }
 
-/// Whether an uninstall has begun to delete these records of a release: the newest says so, and its companion that no one else wrote
-/// that. Without a companion it is believed if it is the last of everything: who may write ConfigMaps cannot delete a Secret.
-pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, entries: &[Entry]) -> Result<bool> {
-    let Some(newest) = entries.last().filter(|newest| newest.summary().is_some_and(|it| it.status == Status::Uninstalled)) else {
+/// Whether an uninstall has begun to delete these records of a release: the newest says so, and its
+/// companion that no one else wrote that. Without a companion it is believed if it is the last of
+/// everything: who may write ConfigMaps cannot delete a Secret.
+pub async fn is_purged(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    entries: &[Entry],
+) -> Result<bool> {
+    let Some(newest) = entries.last().filter(|newest| {
+        newest
+            .summary()
+            .is_some_and(|it| it.status == Status::Uninstalled)
+    }) else {
         return Ok(false);
     };
     let name = record_name(release, newest.revision());
-    let Some(body) = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await? else { return Ok(false) };
+    let Some(body) = cluster
+        .get(
+            "v1",
+            &ObjectKey::core("ConfigMap", namespace, name.as_str()),
+        )
+        .await?
+    else {
+        return Ok(false);
+    };
     if annotation(&body, PURGED).is_none() {
         return Ok(false);
     }
     let secrets = read_secrets(cluster, namespace, &name).await?;
-    match sign::verify(&body, secrets.as_ref().map(|secrets| secrets.signing_key.as_str())) {
+    match sign::verify(
+        &body,
+        secrets.as_ref().map(|secrets| secrets.signing_key.as_str()),
+    ) {
         Signature::Verified | Signature::Unsigned => Ok(true),
         Signature::Broken => Ok(false),
         Signature::Unchecked | Signature::Denied => {
             let selector = format!("{RECORD_LABEL},{RELEASE_LABEL}={release}");
-            let secrets = cluster.list_metadata(&kind("Secret"), Some(namespace), &selector).await?;
+            let secrets = cluster
+                .list_metadata(&kind("Secret"), Some(namespace), &selector)
+                .await?;
             Ok(entries.len() == 1 && !secrets.iter().any(is_whole))
         }
     }
@@ -63,14 +119,23 @@ pub async fn is_purged(cluster: &Cluster, namespace: &str, release: &str, entrie
 
 /// Whether an object is no part of another: the first that is written, and that counts the parts.
 fn is_whole(body: &Value) -> bool {
-    !body["metadata"]["name"].as_str().unwrap_or_default().contains(".part")
+    !body["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .contains(".part")
 }
 
 /// Deletes one that was listed. With another UID it is another's, and this one is gone.
 async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> ApiResult<()> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
-    let how = Delete { uid: Some(text("uid").to_owned()), ..Delete::default() };
-    match cluster.delete("v1", &ObjectKey::core(of, namespace, text("name")), how).await {
+    let how = Delete {
+        uid: Some(text("uid").to_owned()),
+        ..Delete::default()
+    };
+    match cluster
+        .delete("v1", &ObjectKey::core(of, namespace, text("name")), how)
+        .await
+    {
         Err(error) if error.kind != ApiErrorKind::Replaced => Err(error),
         _ => Ok(()),
     }
@@ -80,7 +145,11 @@ async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> A
 pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<bool> {
     let selector = format!("{RECORD_LABEL},{RELEASE_LABEL}={release}");
     for of in ["ConfigMap", "Secret"] {
-        if !cluster.list_metadata(&kind(of), Some(namespace), &selector).await?.is_empty() {
+        if !cluster
+            .list_metadata(&kind(of), Some(namespace), &selector)
+            .await?
+            .is_empty()
+        {
             return Ok(true);
         }
     }
@@ -89,9 +158,15 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiR
 
 /// Keeps the newest `max` revisions, and the last deployed one whatever its age. 0 keeps all.
 ///
-/// Records go first, so that what is left of an interrupted deletion names nothing; then parts and companions without a record, those that an
-/// earlier run left among them.
-pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[Entry], max: usize) -> ApiResult<()> {
+/// Records go first, so that what is left of an interrupted deletion names nothing; then parts and
+/// companions without a record, those that an earlier run left among them.
+pub async fn trim(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    history: &[Entry],
+    max: usize,
+) -> ApiResult<()> {
     if max == 0 || history.len() <= max {
         return Ok(());
     }
@@ -101,26 +176,48 @@ pub async fn trim(cluster: &Cluster, namespace: &str, release: &str, history: &[
         .filter_map(Entry::summary)
         .find(|summary| summary.status == Status::Deployed)
         .map(|summary| summary.revision);
-    let is_kept = |(index, entry): &(usize, &Entry)| *index >= history.len() - max || Some(entry.revision()) == deployed;
+    let is_kept = |(index, entry): &(usize, &Entry)| {
+        *index >= history.len() - max || Some(entry.revision()) == deployed
+    };
     let (kept, dropped): (Vec<_>, Vec<_>) = history.iter().enumerate().partition(is_kept);
     let names = |entries: Vec<(usize, &Entry)>| -> BTreeSet<String> {
-        entries.into_iter().map(|(_, entry)| entry.revision().to_string()).collect()
+        entries
+            .into_iter()
+            .map(|(_, entry)| entry.revision().to_string())
+            .collect()
     };
     let (kept, dropped) = (names(kept), names(dropped));
-    let label =
-        |body: &Value, name: &str| body["metadata"]["labels"][format!("{DOMAIN}/{name}")].as_str().unwrap_or_default().to_owned();
+    let label = |body: &Value, name: &str| {
+        body["metadata"]["labels"][format!("{DOMAIN}/{name}")]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let selector = format!("{RECORD_LABEL} in (release,part,secrets),{RELEASE_LABEL}={release}");
     for of in ["ConfigMap", "Secret"] {
-        let there = cluster.list_metadata(&kind(of), Some(namespace), &selector).await?;
-        let (records, others): (Vec<_>, Vec<_>) = there.iter().partition(|body| label(body, "record") == "release");
-        for record in records.into_iter().filter(|body| dropped.contains(&label(body, "revision"))) {
+        let there = cluster
+            .list_metadata(&kind(of), Some(namespace), &selector)
+            .await?;
+        let (records, others): (Vec<_>, Vec<_>) = there
+            .iter()
+            .partition(|body| label(body, "record") == "release");
+        for record in records
+            .into_iter()
+            .filter(|body| dropped.contains(&label(body, "revision")))
+        {
             delete(cluster, of, namespace, record).await?;
         }
         let is_stray = |body: &&Value| {
             let revision = label(body, "revision");
             !revision.is_empty() && !kept.contains(&revision)
         };
-        try_join_all(others.into_iter().filter(is_stray).map(|body| delete(cluster, of, namespace, body))).await?;
+        try_join_all(
+            others
+                .into_iter()
+                .filter(is_stray)
+                .map(|body| delete(cluster, of, namespace, body)),
+        )
+        .await?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
-//! The signature of a record: a keyed digest over everything in the record that this program believes. Pure.
+//! The signature of a record: a keyed digest over everything in the record that this program
+//! believes. Pure.
 //!
-//! The key is in the companion Secret, so a user who may write ConfigMaps and not read Secrets cannot change a record unseen. The
-//! signature covers the ConfigMap's name and namespace, the labels and annotations of this program (status, description, chart, the digest
-//! of the payload, the number of parts), and the state. It does not tell an earlier version of the same record from the latest one.
+//! The key is in the companion Secret, so a user who may write ConfigMaps and not read Secrets
+//! cannot change a record unseen. The signature covers the ConfigMap's name and namespace, the
+//! labels and annotations of this program (status, description, chart, the digest of the payload,
+//! the number of parts), and the state. It does not tell an earlier version of the same record from
+//! the latest one.
 
 use super::codec;
 use crate::manifest::DOMAIN;
@@ -25,8 +28,8 @@ pub fn sign(body: &mut Value, key: &str) {
     }
 }
 
-/// Checks a record against the key that its companion Secret holds: `None` when there is no companion, empty when it says that the record
-/// is not signed.
+/// Checks a record against the key that its companion Secret holds: `None` when there is no
+/// companion, empty when it says that the record is not signed.
 ///
 /// Once a companion holds a key, a record without a signature does not fit it.
 pub fn verify(body: &Value, key: Option<&str>) -> Signature {
@@ -34,15 +37,26 @@ pub fn verify(body: &Value, key: Option<&str>) -> Signature {
         None => Signature::Unchecked,
         Some("") => Signature::Unsigned,
         Some(key) => {
-            let said = body["metadata"]["annotations"][annotation()].as_str().and_then(from_hex).unwrap_or_default();
+            let said = body["metadata"]["annotations"][annotation()]
+                .as_str()
+                .and_then(from_hex)
+                .unwrap_or_default();
             let fits = hmac::verify(&hmac_key(key), &content(body), &said).is_ok();
-            if fits { Signature::Verified } else { Signature::Broken }
+            if fits {
+                Signature::Verified
+            } else {
+                Signature::Broken
+            }
         }
     }
 }
 
 fn signature(body: &Value, key: &str) -> String {
-    hmac::sign(&hmac_key(key), &content(body)).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac::sign(&hmac_key(key), &content(body))
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn hmac_key(key: &str) -> hmac::Key {
@@ -54,16 +68,33 @@ fn content(body: &Value) -> Vec<u8> {
     let metadata = &body["metadata"];
     let ours = |field: &str| -> BTreeMap<&str, &Value> {
         let all = metadata[field].as_object().into_iter().flatten();
-        let ours = all.filter(|(name, _)| name.strip_prefix(DOMAIN).is_some_and(|rest| rest.starts_with('/')));
-        ours.map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| *name != annotation()).collect()
+        let ours = all.filter(|(name, _)| {
+            name.strip_prefix(DOMAIN)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
+        ours.map(|(name, value)| (name.as_str(), value))
+            .filter(|(name, _)| *name != annotation())
+            .collect()
     };
     let state = body["binaryData"]["state"].as_str().unwrap_or_default();
     let state = codec::digest(state.as_bytes());
-    json!([PURPOSE, metadata["namespace"], metadata["name"], ours("labels"), ours("annotations"), state]).to_string().into_bytes()
+    json!([
+        PURPOSE,
+        metadata["namespace"],
+        metadata["name"],
+        ours("labels"),
+        ours("annotations"),
+        state
+    ])
+    .to_string()
+    .into_bytes()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -91,20 +122,45 @@ mod tests {
         let changes = [
             ("/metadata/name", json!("kubectl-fabric.v1.org1.v3")),
             ("/metadata/namespace", json!("org2")),
-            ("/metadata/labels/kubectl-fabric.io~1status", json!("failed")),
-            ("/metadata/annotations/kubectl-fabric.io~1digest", json!("e")),
-            ("/metadata/annotations/kubectl-fabric.io~1chart", json!("other")),
-            ("/metadata/annotations/kubectl-fabric.io~1signature", json!("00")),
-            ("/metadata/annotations/kubectl-fabric.io~1signature", json!("")),
-            ("/metadata/annotations/kubectl-fabric.io~1signature", json!("no hex, ü")),
-            ("/metadata/annotations/kubectl-fabric.io~1signature", json!(null)),
+            (
+                "/metadata/labels/kubectl-fabric.io~1status",
+                json!("failed"),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1digest",
+                json!("e"),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1chart",
+                json!("other"),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1signature",
+                json!("00"),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1signature",
+                json!(""),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1signature",
+                json!("no hex, ü"),
+            ),
+            (
+                "/metadata/annotations/kubectl-fabric.io~1signature",
+                json!(null),
+            ),
             ("/metadata/annotations", json!({})),
             ("/binaryData/state", json!("b3RoZXI=")),
         ];
         for (place, value) in changes {
             let mut changed = record();
             *changed.pointer_mut(place).unwrap() = value.clone();
-            assert_eq!(verify(&changed, Some("key")), Signature::Broken, "{place} = {value}");
+            assert_eq!(
+                verify(&changed, Some("key")),
+                Signature::Broken,
+                "{place} = {value}"
+            );
         }
         let mut added = record();
         added["metadata"]["annotations"]["kubectl-fabric.io/rollback-to"] = json!("1");

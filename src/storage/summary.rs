@@ -6,7 +6,8 @@ use crate::release::{Entry, LAST_REVISION, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The annotation with the user's labels: only what it says is signed, and others may label a record, too.
+/// The annotation with the user's labels: only what it says is signed, and others may label a
+/// record, too.
 const LABELS: &str = "labels";
 
 /// A record's metadata as an entry of a history.
@@ -18,12 +19,18 @@ pub fn read_entry(body: &Value) -> Entry {
         .and_then(|rest| rest.strip_prefix('.'))
         .and_then(|rest| rest.rsplit_once(".v"))
         .and_then(|(release, revision)| {
-            let number = revision.parse::<u32>().ok().filter(|number| *number <= LAST_REVISION)?;
+            let number = revision
+                .parse::<u32>()
+                .ok()
+                .filter(|number| *number <= LAST_REVISION)?;
             // Another spelling of a number names no record.
             (number.to_string() == revision).then(|| (release.to_owned(), number))
         })
         .unwrap_or_else(|| (name.to_owned(), 0));
-    let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
+    let namespace = metadata["namespace"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let time = |name: &str| annotation(body, name)?.parse::<Timestamp>().ok();
     let text = |name: &str| annotation(body, name).map(str::to_owned);
     let read = || {
@@ -41,7 +48,9 @@ pub fn read_entry(body: &Value) -> Entry {
             user: text("user").unwrap_or_default(),
             plugin_version: text("plugin-version").unwrap_or_default(),
             rollback_to: text("rollback-to").and_then(|revision| revision.parse().ok()),
-            labels: text(LABELS).and_then(|labels| serde_json::from_str(&labels).ok()).unwrap_or_default(),
+            labels: text(LABELS)
+                .and_then(|labels| serde_json::from_str(&labels).ok())
+                .unwrap_or_default(),
         })
     };
     let labelled = metadata["labels"][format!("{DOMAIN}/revision")].as_str();
@@ -52,18 +61,32 @@ pub fn read_entry(body: &Value) -> Entry {
         _ => "its labels and annotations are not those of a record",
     };
     match read() {
-        Some(summary) if revision > 0 && is_in_place && metadata["labels"][RELEASE_LABEL] == release.as_str() => {
+        Some(summary)
+            if revision > 0
+                && is_in_place
+                && metadata["labels"][RELEASE_LABEL] == release.as_str() =>
+        {
             Entry::Readable(summary)
         }
-        _ => Entry::Unreadable { release, namespace, revision, reason: reason.into() },
+        _ => Entry::Unreadable {
+            release,
+            namespace,
+            revision,
+            reason: reason.into(),
+        },
     }
 }
 
 /// Labels that a value may not be: cut down to what Kubernetes allows in one.
 fn label_value(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let text: String = text.chars().map(|c| if allowed(c) { c } else { '_' }).take(63).collect();
-    text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+    let text: String = text
+        .chars()
+        .map(|c| if allowed(c) { c } else { '_' })
+        .take(63)
+        .collect();
+    text.trim_matches(|c: char| !c.is_ascii_alphanumeric())
+        .to_owned()
 }
 
 pub(super) fn labels(summary: &Summary, record: &str) -> Value {

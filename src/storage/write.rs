@@ -23,7 +23,9 @@ pub struct Written {
 impl Written {
     /// When the server took it in, by the server's clock.
     pub fn created(&self) -> &str {
-        self.body["metadata"]["creationTimestamp"].as_str().unwrap_or_default()
+        self.body["metadata"]["creationTimestamp"]
+            .as_str()
+            .unwrap_or_default()
     }
 }
 
@@ -34,14 +36,18 @@ pub struct Packed {
     signing_key: String,
 }
 
-/// Packs a record, its secrets masked with its key. It takes its time when the manifest is large, so it is done before a lock has to be
-/// renewed.
+/// Packs a record, its secrets masked with its key. It takes its time when the manifest is large,
+/// so it is done before a lock has to be renewed.
 pub fn pack(record: &Record) -> Result<Packed> {
     let (payload, mut secrets) = codec::encode(record, &record.mask_key)?;
     if secrets.signing_key.is_empty() {
         secrets.signing_key = new_key()?;
     }
-    Ok(Packed { payload, secrets: codec::pack(&secrets), signing_key: secrets.signing_key })
+    Ok(Packed {
+        payload,
+        secrets: codec::pack(&secrets),
+        signing_key: secrets.signing_key,
+    })
 }
 
 /// A key for the masks, or the signatures, of a release that has none yet.
@@ -57,36 +63,75 @@ pub fn new_key() -> Result<String> {
 /// # Errors
 ///
 /// `AlreadyExists` when another run took this revision's number.
-pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Result<Written, ApiError> {
+pub async fn create(
+    cluster: &Cluster,
+    record: &Record,
+    packed: &Packed,
+) -> Result<Written, ApiError> {
     let summary = &record.summary;
     let name = record_name(&summary.release, summary.revision);
-    let Packed { payload, secrets: companion, signing_key } = packed;
+    let Packed {
+        payload,
+        secrets: companion,
+        signing_key,
+    } = packed;
     let state = state_of(record);
-    // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and as much again for safety.
+    // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and
+    // as much again for safety.
     let reserve = state.len() + 48 * record.inventory.len() + 1024;
     let parts = codec::chunks(payload, CHUNK.saturating_sub(reserve));
     let mut writes = Vec::new();
     for (index, part) in parts.iter().enumerate().skip(1) {
-        writes.push(holder(summary, "ConfigMap", &part_name(&name, index + 1), "part", part, 1));
+        writes.push(holder(
+            summary,
+            "ConfigMap",
+            &part_name(&name, index + 1),
+            "part",
+            part,
+            1,
+        ));
     }
     let secret_parts = codec::chunks(companion, CHUNK);
     for (index, part) in secret_parts.iter().enumerate() {
-        writes.push(holder(summary, "Secret", &part_name(&name, index + 1), "secrets", part, secret_parts.len()));
+        writes.push(holder(
+            summary,
+            "Secret",
+            &part_name(&name, index + 1),
+            "secrets",
+            part,
+            secret_parts.len(),
+        ));
     }
     try_join_all(writes.iter().map(|body| put(cluster, body, false))).await?;
-    let mut body = holder(summary, "ConfigMap", &name, "release", parts[0], parts.len());
+    let mut body = holder(
+        summary,
+        "ConfigMap",
+        &name,
+        "release",
+        parts[0],
+        parts.len(),
+    );
     body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state));
     let annotations = &mut body["metadata"]["annotations"];
     annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(payload));
     annotations[format!("{DOMAIN}/chart-digest")] = json!(record.chart.digest);
     describe(&mut body, summary);
     sign(&mut body, signing_key);
-    let written = |body| Written { body, signing_key: signing_key.clone() };
+    let written = |body| Written {
+        body,
+        signing_key: signing_key.clone(),
+    };
     match cluster.create(&body).await {
         Ok(body) => Ok(written(body)),
         // It may be ours, sent twice because its first answer was lost: then its content is.
         Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
-            match cluster.get("v1", &ObjectKey::core("ConfigMap", summary.namespace.as_str(), name.as_str())).await? {
+            match cluster
+                .get(
+                    "v1",
+                    &ObjectKey::core("ConfigMap", summary.namespace.as_str(), name.as_str()),
+                )
+                .await?
+            {
                 Some(there) if same_record(&there, &body) => Ok(written(there)),
                 _ => Err(error),
             }
@@ -95,32 +140,48 @@ pub async fn create(cluster: &Cluster, record: &Record, packed: &Packed) -> Resu
     }
 }
 
-/// Creates an object of the records' own, or writes over one of this release, such as an interrupted attempt leaves. `is_there` says
-/// that there probably is one, which saves a request.
+/// Creates an object of the records' own, or writes over one of this release, such as an
+/// interrupted attempt leaves. `is_there` says that there probably is one, which saves a request.
 ///
 /// # Errors
 ///
 /// `AlreadyExists` when an object of this name is not one of the release's records.
 pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Result<(), ApiError> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
-    let key = ObjectKey::core(body["kind"].as_str().unwrap_or_default(), text("namespace"), text("name"));
-    let mut there = if is_there { cluster.get("v1", &key).await? } else { None };
+    let key = ObjectKey::core(
+        body["kind"].as_str().unwrap_or_default(),
+        text("namespace"),
+        text("name"),
+    );
+    let mut there = if is_there {
+        cluster.get("v1", &key).await?
+    } else {
+        None
+    };
     loop {
         let uid = match &there {
             Some(there) if !is_alike(there, body) => {
                 return Err(ApiError {
                     kind: ApiErrorKind::AlreadyExists,
                     code: 409,
-                    message: "an object of this name exists, and it is none of this release's records".to_owned(),
+                    message:
+                        "an object of this name exists, and it is none of this release's records"
+                            .to_owned(),
                     request: format!("create {key}"),
                     causes: Vec::new(),
                     hint: Some("move it away, or delete it".to_owned()),
                 });
             }
             Some(there) if holds(there, body) => return Ok(()),
-            there => there.as_ref().and_then(|there| there["metadata"]["uid"].as_str()),
+            there => there
+                .as_ref()
+                .and_then(|there| there["metadata"]["uid"].as_str()),
         };
-        let how = Apply { force: true, expects: uid.map_or(Expects::Absent, Expects::Uid), ..Apply::default() };
+        let how = Apply {
+            force: true,
+            expects: uid.map_or(Expects::Absent, Expects::Uid),
+            ..Apply::default()
+        };
         match cluster.apply(body, how).await {
             // It may be ours, sent twice because its first answer was lost.
             Err(error) if error.kind == ApiErrorKind::Replaced => {
@@ -147,18 +208,31 @@ fn uid_of(body: &Value) -> &Value {
 /// Whether two objects are of the same kind of record of the same release.
 fn is_alike(one: &Value, other: &Value) -> bool {
     let label = |body: &Value, name: &str| body["metadata"]["labels"][name].clone();
-    [RECORD_LABEL, RELEASE_LABEL].iter().all(|name| label(one, name) == label(other, name))
+    [RECORD_LABEL, RELEASE_LABEL]
+        .iter()
+        .all(|name| label(one, name) == label(other, name))
 }
 
 fn same_record(there: &Value, ours: &Value) -> bool {
-    there["binaryData"] == ours["binaryData"] && annotation(there, "updated") == annotation(ours, "updated")
+    there["binaryData"] == ours["binaryData"]
+        && annotation(there, "updated") == annotation(ours, "updated")
 }
 
 fn state_of(record: &Record) -> Vec<u8> {
-    codec::pack(&codec::StateOf { inventory: &record.inventory, outcome: &record.outcome })
+    codec::pack(&codec::StateOf {
+        inventory: &record.inventory,
+        outcome: &record.outcome,
+    })
 }
 
-pub(super) fn holder(summary: &Summary, of: &str, name: &str, record: &str, bytes: &[u8], parts: usize) -> Value {
+pub(super) fn holder(
+    summary: &Summary,
+    of: &str,
+    name: &str,
+    record: &str,
+    bytes: &[u8],
+    parts: usize,
+) -> Value {
     let mut body = json!({
         "apiVersion": "v1",
         "kind": of,
@@ -179,8 +253,13 @@ pub(super) fn holder(summary: &Summary, of: &str, name: &str, record: &str, byte
     body
 }
 
-/// Writes a revision's outcome: its status, description, inventory. Based on what was written before, so that a change by another is seen.
-pub async fn update(cluster: &Cluster, written: &mut Written, record: &Record) -> Result<(), ApiError> {
+/// Writes a revision's outcome: its status, description, inventory. Based on what was written
+/// before, so that a change by another is seen.
+pub async fn update(
+    cluster: &Cluster,
+    written: &mut Written,
+    record: &Record,
+) -> Result<(), ApiError> {
     describe(&mut written.body, &record.summary);
     written.body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state_of(record)));
     sign(&mut written.body, &written.signing_key);
@@ -193,11 +272,18 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
             written.body = body;
             Ok(())
         }
-        // The change may be ours, sent twice because its first answer was lost: then what is there is what we sent.
+        // The change may be ours, sent twice because its first answer was lost: then what is there
+        // is what we sent.
         Err(error) if error.kind == ApiErrorKind::Conflict => {
-            let name = written.body["metadata"]["name"].as_str().unwrap_or_default();
-            let namespace = written.body["metadata"]["namespace"].as_str().unwrap_or_default();
-            let there = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name)).await?;
+            let name = written.body["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default();
+            let namespace = written.body["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or_default();
+            let there = cluster
+                .get("v1", &ObjectKey::core("ConfigMap", namespace, name))
+                .await?;
             match there {
                 Some(there)
                     if there["binaryData"] == written.body["binaryData"]
@@ -238,29 +324,53 @@ pub async fn set_status(
     restate(cluster, restated, change).await
 }
 
-/// Says of the newest revision that the release is uninstalled, and that all its records are deleted from now on.
-pub async fn begin_purge(cluster: &Cluster, restated: Restated<'_>, description: &str) -> Result<(), ApiError> {
+/// Says of the newest revision that the release is uninstalled, and that all its records are
+/// deleted from now on.
+pub async fn begin_purge(
+    cluster: &Cluster,
+    restated: Restated<'_>,
+    description: &str,
+) -> Result<(), ApiError> {
     let change = |body: &mut Value| {
-        body["metadata"]["labels"][format!("{DOMAIN}/status")] = json!(Status::Uninstalled.as_str());
+        body["metadata"]["labels"][format!("{DOMAIN}/status")] =
+            json!(Status::Uninstalled.as_str());
         body["metadata"]["annotations"][format!("{DOMAIN}/description")] = json!(description);
         body["metadata"]["annotations"][format!("{DOMAIN}/{PURGED}")] = json!("true");
     };
     restate(cluster, restated, change).await
 }
 
-/// Changes an earlier revision. It is signed again only if it is as it was signed before: a record that someone changed is not vouched for.
-/// The key is the release's, or another that the record's own companion holds.
+/// Changes an earlier revision. It is signed again only if it is as it was signed before: a record
+/// that someone changed is not vouched for. The key is the release's, or another that the record's
+/// own companion holds.
 async fn restate(
     cluster: &Cluster,
-    Restated { namespace, release, revision, signing_key }: Restated<'_>,
+    Restated {
+        namespace,
+        release,
+        revision,
+        signing_key,
+    }: Restated<'_>,
     change: impl FnOnce(&mut Value),
 ) -> Result<(), ApiError> {
     let name = record_name(release, revision);
-    let Some(mut body) = cluster.get("v1", &ObjectKey::core("ConfigMap", namespace, name.as_str())).await? else { return Ok(()) };
+    let Some(mut body) = cluster
+        .get(
+            "v1",
+            &ObjectKey::core("ConfigMap", namespace, name.as_str()),
+        )
+        .await?
+    else {
+        return Ok(());
+    };
     let verifies = |key: &str| sign::verify(&body, Some(key)) == Signature::Verified;
     let own = match verifies(signing_key) {
         true => None,
-        false => read_secrets(cluster, namespace, &name).await.ok().flatten().map(|secrets| secrets.signing_key),
+        false => read_secrets(cluster, namespace, &name)
+            .await
+            .ok()
+            .flatten()
+            .map(|secrets| secrets.signing_key),
     };
     let signing_key = own.as_deref().unwrap_or(signing_key);
     let is_signed = verifies(signing_key);
@@ -268,7 +378,14 @@ async fn restate(
     if is_signed {
         sign(&mut body, signing_key);
     }
-    replace(cluster, &mut Written { body, signing_key: signing_key.to_owned() }).await
+    replace(
+        cluster,
+        &mut Written {
+            body,
+            signing_key: signing_key.to_owned(),
+        },
+    )
+    .await
 }
 
 #[cfg(test)]
@@ -283,8 +400,15 @@ mod tests {
 
     /// The body of the last request that had one.
     fn sent(server: &Scripted) -> Value {
-        let bodies = server.seen().into_iter().rev().filter_map(|request| Some(request.split_once("\r\n\r\n")?.1.to_owned()));
-        let body = bodies.into_iter().find(|body| !body.is_empty()).expect("a body");
+        let bodies = server
+            .seen()
+            .into_iter()
+            .rev()
+            .filter_map(|request| Some(request.split_once("\r\n\r\n")?.1.to_owned()));
+        let body = bodies
+            .into_iter()
+            .find(|body| !body.is_empty())
+            .expect("a body");
         serde_json::from_str(&body).expect("JSON")
     }
 
@@ -300,7 +424,10 @@ mod tests {
     const OTHERS: [Change; 3] = [
         |there| there["binaryData"]["release"] = json!("b3RoZXI="),
         |there| there["binaryData"]["state"] = json!("b3RoZXI="),
-        |there| there["metadata"]["annotations"]["kubectl-fabric.io/updated"] = json!("2026-01-02T00:00:00Z"),
+        |there| {
+            there["metadata"]["annotations"]["kubectl-fabric.io/updated"] =
+                json!("2026-01-02T00:00:00Z")
+        },
     ];
 
     #[tokio::test]
@@ -312,34 +439,62 @@ mod tests {
         create(&there, &record, &packed).await.unwrap();
         let mut sent = sent(&server);
         sent["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-        let (_, there) = cluster([Reply::ok("{}"), conflict("AlreadyExists"), Reply::ok(&sent)]).await;
-        let written = create(&there, &record, &packed).await.expect("it is ours, and its first answer was lost");
+        let (_, there) =
+            cluster([Reply::ok("{}"), conflict("AlreadyExists"), Reply::ok(&sent)]).await;
+        let written = create(&there, &record, &packed)
+            .await
+            .expect("it is ours, and its first answer was lost");
         assert_eq!(written.created(), "2026-01-01T00:00:00Z");
         for change in OTHERS {
             let mut other = sent.clone();
             change(&mut other);
-            let (_, there) = cluster([Reply::ok("{}"), conflict("AlreadyExists"), Reply::ok(&other)]).await;
-            let error = create(&there, &record, &packed).await.err().expect("another run took the number");
+            let (_, there) = cluster([
+                Reply::ok("{}"),
+                conflict("AlreadyExists"),
+                Reply::ok(&other),
+            ])
+            .await;
+            let error = create(&there, &record, &packed)
+                .await
+                .err()
+                .expect("another run took the number");
             assert_eq!(error.kind, ApiErrorKind::AlreadyExists);
         }
         let gone = Reply::status(404, "NotFound", "gone");
         let (_, there) = cluster([Reply::ok("{}"), conflict("AlreadyExists"), gone]).await;
-        assert_eq!(create(&there, &record, &packed).await.err().map(|error| error.kind), Some(ApiErrorKind::AlreadyExists));
+        assert_eq!(
+            create(&there, &record, &packed)
+                .await
+                .err()
+                .map(|error| error.kind),
+            Some(ApiErrorKind::AlreadyExists)
+        );
     }
 
     #[tokio::test]
     async fn a_record_that_changed_meanwhile_is_ours_only_if_it_is_what_was_sent() {
         let record = record();
-        let (payload, body) = (pack(&record).unwrap(), holder(&record.summary, "ConfigMap", "r", "release", b"x", 1));
-        let written = || Written { body: body.clone(), signing_key: payload.signing_key.clone() };
+        let (payload, body) = (
+            pack(&record).unwrap(),
+            holder(&record.summary, "ConfigMap", "r", "release", b"x", 1),
+        );
+        let written = || Written {
+            body: body.clone(),
+            signing_key: payload.signing_key.clone(),
+        };
         let (server, there) = cluster([Reply::ok("{}")]).await;
         update(&there, &mut written(), &record).await.unwrap();
         let mut sent = sent(&server);
         sent["metadata"]["resourceVersion"] = json!("8");
         let (_, there) = cluster([conflict("Conflict"), Reply::ok(&sent)]).await;
         let mut ours = written();
-        update(&there, &mut ours, &record).await.expect("it is ours, and its first answer was lost");
-        assert_eq!(ours.body["metadata"]["resourceVersion"], "8", "the next update is based on it");
+        update(&there, &mut ours, &record)
+            .await
+            .expect("it is ours, and its first answer was lost");
+        assert_eq!(
+            ours.body["metadata"]["resourceVersion"], "8",
+            "the next update is based on it"
+        );
         let others: [Change; 3] = [OTHERS[0], OTHERS[1], |there| {
             there["metadata"]["labels"]["kubectl-fabric.io/status"] = json!("failed");
         }];
@@ -347,11 +502,20 @@ mod tests {
             let mut other = sent.clone();
             change(&mut other);
             let (_, there) = cluster([conflict("Conflict"), Reply::ok(&other)]).await;
-            let error = update(&there, &mut written(), &record).await.expect_err("someone else wrote it");
+            let error = update(&there, &mut written(), &record)
+                .await
+                .expect_err("someone else wrote it");
             assert_eq!(error.kind, ApiErrorKind::Conflict);
         }
-        let (_, there) = cluster([conflict("Conflict"), Reply::status(404, "NotFound", "gone")]).await;
-        assert_eq!(update(&there, &mut written(), &record).await.unwrap_err().kind, ApiErrorKind::Conflict);
+        let (_, there) =
+            cluster([conflict("Conflict"), Reply::status(404, "NotFound", "gone")]).await;
+        assert_eq!(
+            update(&there, &mut written(), &record)
+                .await
+                .unwrap_err()
+                .kind,
+            ApiErrorKind::Conflict
+        );
     }
 
     #[tokio::test]
@@ -365,8 +529,10 @@ mod tests {
             Reply::ok(&there)
         };
         let older: Change = |there| there["data"]["release"] = json!("b2xk");
-        let others: Change = |there| there["metadata"]["labels"]["kubectl-fabric.io/release"] = json!("org2");
-        let kinds: Change = |there| there["metadata"]["labels"]["kubectl-fabric.io/record"] = json!("part");
+        let others: Change =
+            |there| there["metadata"]["labels"]["kubectl-fabric.io/release"] = json!("org2");
+        let kinds: Change =
+            |there| there["metadata"]["labels"]["kubectl-fabric.io/record"] = json!("part");
         let (taken, exists) = (Some(ApiErrorKind::AlreadyExists), conflict("Conflict"));
         let cases = [
             (vec![Reply::ok("{}")], None),
@@ -377,13 +543,28 @@ mod tests {
             (vec![exists.clone(), with(others)], taken),
             (vec![exists.clone(), with(kinds)], taken),
             // Gone again: it is not tried for ever.
-            (vec![exists, Reply::status(404, "NotFound", "gone")], Some(ApiErrorKind::Replaced)),
+            (
+                vec![exists, Reply::status(404, "NotFound", "gone")],
+                Some(ApiErrorKind::Replaced),
+            ),
         ];
         for (index, (replies, expected)) in cases.into_iter().enumerate() {
             let count = replies.len();
             let (server, there) = cluster(replies).await;
-            assert_eq!(put(&there, &body, false).await.err().map(|error| error.kind), expected, "case {index}");
-            assert_eq!(server.lines().len(), count, "case {index}: {:?}", server.lines());
+            assert_eq!(
+                put(&there, &body, false)
+                    .await
+                    .err()
+                    .map(|error| error.kind),
+                expected,
+                "case {index}"
+            );
+            assert_eq!(
+                server.lines().len(),
+                count,
+                "case {index}: {:?}",
+                server.lines()
+            );
         }
     }
 

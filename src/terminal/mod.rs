@@ -1,9 +1,11 @@
-//! The only room that prints. stdout carries the result of a command; stderr its progress, warnings and errors.
+//! The only room that prints. stdout carries the result of a command; stderr its progress, warnings
+//! and errors.
 //!
-//! Whatever is printed is escaped here ([`Text`]), so that no command can forget it: nothing from a record, an object, a log or a
-//! file name steers the reader's terminal.
+//! Whatever is printed is escaped here ([`Text`]), so that no command can forget it: nothing from a
+//! record, an object, a log or a file name steers the reader's terminal.
 //!
-//! A reader that goes away (`| head -1`) is no failure: what was left to print is dropped, and the command ends as it would have.
+//! A reader that goes away (`| head -1`) is no failure: what was left to print is dropped, and the
+//! command ends as it would have.
 
 mod progress;
 mod report;
@@ -38,7 +40,8 @@ pub const GREEN: Style = AnsiColor::Green.on_default();
 pub const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// Where a command prints. Colours are written always and taken out where they do not belong (no terminal, NO_COLOR).
+/// Where a command prints. Colours are written always and taken out where they do not belong (no
+/// terminal, NO_COLOR).
 #[derive(Debug, Default)]
 pub struct Terminal {
     /// The reader of stdout is gone.
@@ -67,7 +70,11 @@ impl Clock {
 impl Terminal {
     /// The terminal of a command that began at this time and prints in this format.
     pub fn new(now: Timestamp, format: Format) -> Terminal {
-        Terminal { json: format.is_json(), clock: Clock(Some((now, Instant::now()))), ..Terminal::default() }
+        Terminal {
+            json: format.is_json(),
+            clock: Clock(Some((now, Instant::now()))),
+            ..Terminal::default()
+        }
     }
 
     /// From now on stderr carries one JSON object per line.
@@ -84,7 +91,8 @@ impl Terminal {
         self.write(anstream::stdout().lock(), text.into().as_styled())
     }
 
-    /// Prints a result without styles: manifests, notes, scripts. What is harmless is printed byte for byte.
+    /// Prints a result without styles: manifests, notes, scripts. What is harmless is printed byte
+    /// for byte.
     pub fn print_plain(&self, text: &str) -> Result<()> {
         self.write(io::stdout().lock(), &harmless(text))
     }
@@ -97,17 +105,26 @@ impl Terminal {
     pub fn print_document(&self, format: Format, document: &Value) -> Result<()> {
         match format {
             Format::Yaml => self.print_plain(&yaml::emit(document)),
-            Format::Json | Format::Table | Format::Wide => self.print_plain(&harmless_json(&format!("{document}\n"))),
+            Format::Json | Format::Table | Format::Wide => {
+                self.print_plain(&harmless_json(&format!("{document}\n")))
+            }
             Format::JsonPath(path) => self.print_plain(&path.print(document)?),
-            Format::Name => Err(Error::user("-o name is not possible here: the result has no names")
-                .hint("-o json prints all of it, -o jsonpath=TEMPLATE a part")),
+            Format::Name => Err(Error::user(
+                "-o name is not possible here: the result has no names",
+            )
+            .hint("-o json prints all of it, -o jsonpath=TEMPLATE a part")),
         }
     }
 
     /// Prints a document of things that have names.
     pub fn print_named(&self, format: Format, document: &Value) -> Result<()> {
         match format {
-            Format::Name => self.print_plain(&names(document).iter().map(|name| format!("{name}\n")).collect::<String>()),
+            Format::Name => self.print_plain(
+                &names(document)
+                    .iter()
+                    .map(|name| format!("{name}\n"))
+                    .collect::<String>(),
+            ),
             format => self.print_document(format, document),
         }
     }
@@ -116,12 +133,17 @@ impl Terminal {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.closed.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) => Err(Error::user(format!("cannot write the result to standard output: {error}"))),
+            Err(error) => Err(Error::user(format!(
+                "cannot write the result to standard output: {error}"
+            ))),
             Ok(()) => Ok(()),
         }
     }
@@ -145,7 +167,12 @@ impl Terminal {
 
     /// Takes away what moves: nothing draws any more.
     pub fn stand_still(&self) {
-        if let Some((_, screen)) = self.screen.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((_, screen)) = self
+            .screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             screen.end();
         }
     }
@@ -167,7 +194,8 @@ impl Terminal {
         }
     }
 
-    /// The progress of an operation: a moving view on a terminal, lines in a pipe, JSON with `--events json`.
+    /// The progress of an operation: a moving view on a terminal, lines in a pipe, JSON with
+    /// `--events json`.
     pub fn progress(&self) -> Box<dyn Progress> {
         if self.streams_events() {
             Box::new(progress::Stream(self.clock))
@@ -197,14 +225,17 @@ impl Terminal {
     }
 }
 
-/// One line on stderr, written at once: other programs may write there, too. Nothing can be done, or told, when stderr is gone.
+/// One line on stderr, written at once: other programs may write there, too. Nothing can be done,
+/// or told, when stderr is gone.
 fn stderr_line(text: &Text) {
     let stderr = io::stderr();
     let mut line = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
-    let _ = writeln!(line, "{}", without_passwords(text.as_styled())).and_then(|()| stderr.lock().write_all(&line.into_inner()));
+    let _ = writeln!(line, "{}", without_passwords(text.as_styled()))
+        .and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
-/// One line of JSON on stderr, with its time, written at once: piece by piece, each bracket and comma would be a write.
+/// One line of JSON on stderr, with its time, written at once: piece by piece, each bracket and
+/// comma would be a write.
 fn stderr_event(clock: Clock, event: Value) {
     let event = match (event, clock.now()) {
         (Value::Object(fields), Some(now)) => {
@@ -214,7 +245,9 @@ fn stderr_event(clock: Clock, event: Value) {
         }
         (event, _) => event,
     };
-    let _ = io::stderr().lock().write_all(harmless_json(&format!("{}\n", without_passwords(&event.to_string()))).as_bytes());
+    let _ = io::stderr().lock().write_all(
+        harmless_json(&format!("{}\n", without_passwords(&event.to_string()))).as_bytes(),
+    );
 }
 
 /// `warning: ...`, the label in its colour, in lines that fit.
@@ -226,20 +259,35 @@ fn labelled(style: Style, label: &str, text: &str) -> Text {
     line
 }
 
-/// The names in a document: of releases, of revisions, or of objects as kubectl names them (`statefulset.apps/peer0`).
+/// The names in a document: of releases, of revisions, or of objects as kubectl names them
+/// (`statefulset.apps/peer0`).
 fn names(document: &Value) -> Vec<String> {
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
     match document {
         Value::String(name) => vec![name.clone()],
         Value::Array(items) => items.iter().flat_map(names).collect(),
-        Value::Object(fields) => match (text("/kind"), text("/metadata/name").or(text("/name")), fields.get("revision")) {
+        Value::Object(fields) => match (
+            text("/kind"),
+            text("/metadata/name").or(text("/name")),
+            fields.get("revision"),
+        ) {
             (Some(kind), Some(name), _) => {
-                let group = text("/apiVersion").and_then(|version| version.split_once('/')).map(|(group, _)| format!(".{group}"));
-                vec![format!("{}{}/{name}", kind.to_lowercase(), group.unwrap_or_default())]
+                let group = text("/apiVersion")
+                    .and_then(|version| version.split_once('/'))
+                    .map(|(group, _)| format!(".{group}"));
+                vec![format!(
+                    "{}{}/{name}",
+                    kind.to_lowercase(),
+                    group.unwrap_or_default()
+                )]
             }
             (None, Some(name), _) => vec![name.to_owned()],
             (_, None, Some(revision)) => vec![revision.to_string()],
-            _ => fields.get("items").or(fields.get("charts")).map(names).unwrap_or_default(),
+            _ => fields
+                .get("items")
+                .or(fields.get("charts"))
+                .map(names)
+                .unwrap_or_default(),
         },
         _ => Vec::new(),
     }
@@ -255,10 +303,21 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
             Terminal::default().write(anstream::stdout().lock(), &text.ansi().to_string())
         }
         _ => {
-            // It repeats arguments, in which an escape sequence could not be told from the parser's own styles: without styles then.
-            let _ = match std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_harmful)) {
-                true => write!(io::stderr().lock(), "{}", harmless(&without_passwords(&text.to_string()))),
-                false => write!(anstream::stderr().lock(), "{}", without_passwords(&text.ansi().to_string())),
+            // It repeats arguments, in which an escape sequence could not be told from the parser's
+            // own styles: without styles then.
+            let _ = match std::env::args_os()
+                .any(|argument| argument.to_string_lossy().contains(is_harmful))
+            {
+                true => write!(
+                    io::stderr().lock(),
+                    "{}",
+                    harmless(&without_passwords(&text.to_string()))
+                ),
+                false => write!(
+                    anstream::stderr().lock(),
+                    "{}",
+                    without_passwords(&text.ansi().to_string())
+                ),
             };
             Ok(())
         }
@@ -274,15 +333,21 @@ pub fn report_panics() {
     }));
 }
 
-/// What is said of a panic. Only a text that stands in the source is repeated: one that was put together may hold a part of a value, as
-/// that of an index inside a character does.
+/// What is said of a panic. Only a text that stands in the source is repeated: one that was put
+/// together may hold a part of a value, as that of an index inside a character does.
 fn crash_report(payload: &dyn Any, place: Option<&Location>) -> String {
-    let message = payload.downcast_ref::<&str>().map(|text| text.replace('\n', " "));
-    let place = place.map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+    let message = payload
+        .downcast_ref::<&str>()
+        .map(|text| text.replace('\n', " "));
+    let place = place
+        .map(|place| format!(" ({}:{})", place.file(), place.line()))
+        .unwrap_or_default();
     format!(
         "this is a bug in kubectl-fabric {}, please report it with the command you ran: {}{place}",
         env!("CARGO_PKG_VERSION"),
-        message.as_deref().unwrap_or("its message is left out, it may hold a value")
+        message
+            .as_deref()
+            .unwrap_or("its message is left out, it may hold a value")
     )
 }
 
@@ -298,12 +363,17 @@ pub fn trace(level: u8) {
         _ => LevelFilter::TRACE,
     };
     let mut ours = Targets::new().with_target("kubectl_fabric", level);
-    // The client library speaks in its own terms of what we tell in ours; it is worth hearing when everything is.
+    // The client library speaks in its own terms of what we tell in ours; it is worth hearing when
+    // everything is.
     if level == LevelFilter::TRACE {
         ours = ours.with_target("kube_client", LevelFilter::DEBUG);
     }
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(|| Trace).with_ansi(false))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(|| Trace)
+                .with_ansi(false),
+        )
         .with(ours)
         .init();
 }
@@ -313,7 +383,9 @@ struct Trace;
 
 impl Write for Trace {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        io::stderr().lock().write_all(harmless(&without_passwords(&String::from_utf8_lossy(line))).as_bytes())?;
+        io::stderr()
+            .lock()
+            .write_all(harmless(&without_passwords(&String::from_utf8_lossy(line))).as_bytes())?;
         Ok(line.len())
     }
 
@@ -328,7 +400,10 @@ mod tests {
     use std::panic::catch_unwind;
 
     fn report_of(mistake: impl FnOnce() + std::panic::UnwindSafe) -> String {
-        crash_report(&*catch_unwind(mistake).expect_err("a mistake"), Some(Location::caller()))
+        crash_report(
+            &*catch_unwind(mistake).expect_err("a mistake"),
+            Some(Location::caller()),
+        )
     }
 
     #[test]
@@ -348,9 +423,17 @@ mod tests {
         ];
         for mistake in mistakes {
             let report = report_of(mistake);
-            assert!(report.contains("please report it") && report.contains("src/terminal/mod.rs:"), "{report}");
-            assert!(!report.contains("canary") && !report.contains("99, 97"), "{report}");
+            assert!(
+                report.contains("please report it") && report.contains("src/terminal/mod.rs:"),
+                "{report}"
+            );
+            assert!(
+                !report.contains("canary") && !report.contains("99, 97"),
+                "{report}"
+            );
         }
-        assert!(report_of(|| panic!("a text of the source")).contains("ran: a text of the source ("));
+        assert!(
+            report_of(|| panic!("a text of the source")).contains("ran: a text of the source (")
+        );
     }
 }

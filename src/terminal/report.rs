@@ -5,7 +5,8 @@ use super::{CYAN, RED, Text, YELLOW};
 use crate::error::{Error, Kind, Place};
 use serde_json::{Value, json};
 
-/// The report with its labels coloured, in lines that fit: `error: ` and what [`Error`]'s Display says.
+/// The report with its labels coloured, in lines that fit: `error: ` and what [`Error`]'s Display
+/// says.
 pub fn text(error: &Error) -> Text {
     let report = fit_stderr(&format!("error: {error}"));
     let mut text = Text::default();
@@ -13,9 +14,15 @@ pub fn text(error: &Error) -> Text {
         if number > 0 {
             text.push("\n");
         }
-        let label = [("error:", RED), ("why:", YELLOW), ("now:", YELLOW), ("hint:", CYAN), ("  -->", CYAN)]
-            .into_iter()
-            .find(|(label, _)| (number == 0) == (*label == "error:") && line.starts_with(label));
+        let label = [
+            ("error:", RED),
+            ("why:", YELLOW),
+            ("now:", YELLOW),
+            ("hint:", CYAN),
+            ("  -->", CYAN),
+        ]
+        .into_iter()
+        .find(|(label, _)| (number == 0) == (*label == "error:") && line.starts_with(label));
         match label {
             Some((label, style)) => {
                 text.push_styled(style, label);
@@ -60,8 +67,14 @@ mod tests {
 
     #[test]
     fn a_report_reads_the_same_without_colour() {
-        let error = Error::refused("no").why("because").now("nothing was applied").hint("ask `again`");
-        assert_eq!(text(&error).plain(), "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`");
+        let error = Error::refused("no")
+            .why("because")
+            .now("nothing was applied")
+            .hint("ask `again`");
+        assert_eq!(
+            text(&error).plain(),
+            "error: no\nwhy: because\nnow: nothing was applied\nhint: ask `again`"
+        );
         let event = event(&error);
         assert_eq!(
             (&event["exitStatus"], &event["why"], &event["hints"]),

@@ -1,5 +1,5 @@
-//! Tables as kubectl prints them: columns to the left, three spaces apart, no borders. On a terminal that is too narrow, the last column is
-//! broken between words.
+//! Tables as kubectl prints them: columns to the left, three spaces apart, no borders. On a
+//! terminal that is too narrow, the last column is broken between words.
 
 use super::text::one_line;
 use super::width::{self, wrapped};
@@ -25,7 +25,10 @@ pub struct Cell {
 
 impl Cell {
     pub fn styled(text: impl AsRef<str>, style: Style) -> Cell {
-        Cell { text: one_line(text.as_ref()), style }
+        Cell {
+            text: one_line(text.as_ref()),
+            style,
+        }
     }
 }
 
@@ -41,7 +44,10 @@ impl Table {
     }
 
     pub fn of(headers: &[&'static str]) -> Table {
-        Table { headers: headers.to_vec(), rows: Vec::new() }
+        Table {
+            headers: headers.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
@@ -54,7 +60,11 @@ impl Table {
 
     /// The table with its headers.
     pub fn text(&self) -> Text {
-        let headers = self.headers.iter().map(|header| Cell::styled(header, BOLD)).collect();
+        let headers = self
+            .headers
+            .iter()
+            .map(|header| Cell::styled(header, BOLD))
+            .collect();
         self.lines(std::iter::once(&headers), width::of_stdout())
     }
 
@@ -63,7 +73,11 @@ impl Table {
         self.lines(std::iter::empty(), width::of_stdout())
     }
 
-    fn lines<'a>(&'a self, headers: impl Iterator<Item = &'a Vec<Cell>> + Clone, room: Option<usize>) -> Text {
+    fn lines<'a>(
+        &'a self,
+        headers: impl Iterator<Item = &'a Vec<Cell>> + Clone,
+        room: Option<usize>,
+    ) -> Text {
         let mut widths = vec![0; self.headers.len()];
         for row in headers.clone().chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -73,13 +87,22 @@ impl Table {
         let last = widths.len().saturating_sub(1);
         let before: usize = widths.iter().take(last).map(|width| width + 3).sum();
         // Too narrow a column is harder to read than what the terminal makes of it.
-        let room = room.map(|room| room.saturating_sub(before)).filter(|room| *room >= NARROWEST);
+        let room = room
+            .map(|room| room.saturating_sub(before))
+            .filter(|room| *room >= NARROWEST);
         let mut lines = Text::default();
         for row in headers.chain(&self.rows) {
             // Nothing trails: neither padding nor cells that are empty.
-            let filled = row.iter().rposition(|cell| !cell.text.trim().is_empty()).map_or(0, |last| last + 1);
+            let filled = row
+                .iter()
+                .rposition(|cell| !cell.text.trim().is_empty())
+                .map_or(0, |last| last + 1);
             for (column, (cell, width)) in row.iter().zip(&widths).take(filled).enumerate() {
-                let text = if column + 1 == filled { cell.text.trim_end() } else { &cell.text };
+                let text = if column + 1 == filled {
+                    cell.text.trim_end()
+                } else {
+                    &cell.text
+                };
                 match room.filter(|room| column == last && text.chars().count() > *room) {
                     Some(room) => {
                         let broken = wrapped(text, room).join(&format!("\n{}", " ".repeat(before)));
@@ -106,14 +129,23 @@ mod tests {
         let mut table = Table::new(["NAME", "STATUS", "NOTE"]);
         table.row(["org1".into(), Cell::styled("deployed", BOLD), "é".into()]);
         table.row(["orgorderer1".into(), "failed".into(), "".into()]);
-        assert_eq!(table.text().plain(), "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n");
-        assert_eq!(table.text_without_headers().plain(), "org1          deployed   é\norgorderer1   failed\n");
+        assert_eq!(
+            table.text().plain(),
+            "NAME          STATUS     NOTE\norg1          deployed   é\norgorderer1   failed\n"
+        );
+        assert_eq!(
+            table.text_without_headers().plain(),
+            "org1          deployed   é\norgorderer1   failed\n"
+        );
     }
 
     #[test]
     fn the_last_column_is_broken_where_the_terminal_ends() {
         let mut table = Table::new(["NAME", "REASON"]);
-        table.row(["org1".into(), "a member of the group is down and stays so".into()]);
+        table.row([
+            "org1".into(),
+            "a member of the group is down and stays so".into(),
+        ]);
         table.row(["org2".into(), "".into()]);
         let broken = "org1   a member of the group is\n       down and stays so\norg2\n";
         assert_eq!(table.lines(std::iter::empty(), Some(32)).plain(), broken);

@@ -1,5 +1,6 @@
-//! Text on its way to a terminal. What it takes in comes from anywhere (records, objects, logs, file names, errors) and is escaped
-//! as it is taken in, so that only this program styles, and nothing else steers the reader's terminal.
+//! Text on its way to a terminal. What it takes in comes from anywhere (records, objects, logs,
+//! file names, errors) and is escaped as it is taken in, so that only this program styles, and
+//! nothing else steers the reader's terminal.
 
 use crate::yaml::turns_text;
 use anstyle::Style;
@@ -49,15 +50,25 @@ impl<T: AsRef<str>> From<T> for Text {
     }
 }
 
-/// Text from outside with its control characters made visible: those that steer a terminal (C0 but for line feed and tab, DEL,
-/// C1), and those that turn the direction of writing, which let a name look like another. Lines that end as on Windows end in a
-/// line feed.
+/// Text from outside with its control characters made visible: those that steer a terminal (C0 but
+/// for line feed and tab, DEL, C1), and those that turn the direction of writing, which let a name
+/// look like another. Lines that end as on Windows end in a line feed.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if is_clean_ascii(text.as_bytes()) || !text.contains(is_harmful) {
         return Cow::Borrowed(text);
     }
     let text = text.replace("\r\n", "\n");
-    Cow::Owned(text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    Cow::Owned(
+        text.chars()
+            .map(|c| {
+                if is_harmful(c) {
+                    char::REPLACEMENT_CHARACTER
+                } else {
+                    c
+                }
+            })
+            .collect(),
+    )
 }
 
 /// [`harmless`] on one line.
@@ -65,7 +76,8 @@ pub fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 
-/// JSON with the control characters escaped that JSON lets stand in strings (DEL, C1, those that turn the text): it means the same.
+/// JSON with the control characters escaped that JSON lets stand in strings (DEL, C1, those that
+/// turn the text): it means the same.
 pub fn harmless_json(json: &str) -> Cow<'_, str> {
     if is_clean_ascii(json.as_bytes()) || !json.contains(is_harmful) {
         return Cow::Borrowed(json);
@@ -84,7 +96,8 @@ pub fn is_harmful(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || turns_text(c)
 }
 
-/// Whether the text is ASCII, without control characters other than line feed and tab. Most is, so 16 bytes are looked at together.
+/// Whether the text is ASCII, without control characters other than line feed and tab. Most is, so
+/// 16 bytes are looked at together.
 fn is_clean_ascii(bytes: &[u8]) -> bool {
     const EACH: u128 = u128::MAX / 0xff;
     const HIGHEST: u128 = 0x80 * EACH;
@@ -95,7 +108,8 @@ fn is_clean_ascii(bytes: &[u8]) -> bool {
 
     let (words, rest) = bytes.as_chunks::<16>();
     for word in words {
-        // The highest bit of each byte answers. Where it was not set, no sum reaches into the next byte.
+        // The highest bit of each byte answers. Where it was not set, no sum reaches into the next
+        // byte.
         let word = u128::from_ne_bytes(*word);
         if word & HIGHEST != 0 {
             return false;
@@ -110,7 +124,8 @@ fn is_clean_ascii(bytes: &[u8]) -> bool {
             return false;
         }
     }
-    rest.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'))
+    rest.iter()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'))
 }
 
 #[cfg(test)]
@@ -132,11 +147,17 @@ mod tests {
     #[test]
     fn each_harmful_byte_is_found_wherever_it_stands() {
         for at in [0, 1, 63, 127, 128, 129, 255, 256, 300] {
-            for byte in (0..=0x1f).chain([0x7f]).filter(|byte| !matches!(byte, b'\n' | b'\t')) {
+            for byte in (0..=0x1f)
+                .chain([0x7f])
+                .filter(|byte| !matches!(byte, b'\n' | b'\t'))
+            {
                 let mut bytes = vec![b'x'; 301];
                 bytes[at] = byte;
                 let text = String::from_utf8(bytes).expect("ASCII");
-                assert!(harmless(&text).contains(char::REPLACEMENT_CHARACTER), "{byte:#x} at {at}");
+                assert!(
+                    harmless(&text).contains(char::REPLACEMENT_CHARACTER),
+                    "{byte:#x} at {at}"
+                );
             }
         }
         let clean: Vec<u8> = (b' '..=b'~').chain(*b"\n\t").cycle().take(300).collect();
@@ -147,7 +168,10 @@ mod tests {
     fn only_the_program_styles() {
         let mut text = Text::from("\u{1b}[8mhidden ");
         text.push_styled(RED, "red\u{1b}[0m");
-        assert_eq!(text.as_styled(), "\u{fffd}[8mhidden \u{1b}[31mred\u{fffd}[0m\u{1b}[0m");
+        assert_eq!(
+            text.as_styled(),
+            "\u{fffd}[8mhidden \u{1b}[31mred\u{fffd}[0m\u{1b}[0m"
+        );
         assert_eq!(text.plain(), "\u{fffd}[8mhidden red\u{fffd}[0m");
     }
 
@@ -157,6 +181,9 @@ mod tests {
         let document = json!({ all.clone(): [all] });
         let printed = harmless_json(&document.to_string()).into_owned();
         assert!(!printed.contains(is_harmful));
-        assert_eq!(serde_json::from_str::<Value>(&printed).expect("JSON"), document);
+        assert_eq!(
+            serde_json::from_str::<Value>(&printed).expect("JSON"),
+            document
+        );
     }
 }

@@ -29,8 +29,9 @@ fn civil(time: Timestamp) -> DateTime {
     TimeZone::UTC.to_datetime(time)
 }
 
-/// Elements of a Go layout (the reference time `Mon Jan 2 15:04:05 MST 2006`) and what they are for strftime; of two that begin
-/// alike the longer stands first. <https://pkg.go.dev/time#pkg-constants>
+/// Elements of a Go layout (the reference time `Mon Jan 2 15:04:05 MST 2006`) and what they are for
+/// strftime; of two that begin alike the longer stands first.
+/// <https://pkg.go.dev/time#pkg-constants>
 const LAYOUT: [(&str, &str); 28] = [
     ("January", "%B"),
     ("Jan", "%b"),
@@ -103,8 +104,14 @@ mod tests {
         for (format, expected) in [
             ("2006-01-02", "2026-11-02"),
             ("2006-01-02T15:04:05Z07:00", "2026-11-02T21:06:05Z"),
-            ("Mon, 02 Jan 2006 15:04:05 MST", "Mon, 02 Nov 2026 21:06:05 UTC"),
-            ("January _2 03:04 PM .000 -0700", "November  2 09:06 PM .120 +0000"),
+            (
+                "Mon, 02 Jan 2006 15:04:05 MST",
+                "Mon, 02 Nov 2026 21:06:05 UTC",
+            ),
+            (
+                "January _2 03:04 PM .000 -0700",
+                "November  2 09:06 PM .120 +0000",
+            ),
         ] {
             assert_eq!(layout(time, format), expected, "{format}");
         }

@@ -1,6 +1,8 @@
-//! Lines that fit the terminal: broken between words and indented, where the terminal would break them anywhere.
+//! Lines that fit the terminal: broken between words and indented, where the terminal would break
+//! them anywhere.
 //!
-//! Only what is printed on a terminal is broken. What stands in backticks is a command to copy, and stays in one piece.
+//! Only what is printed on a terminal is broken. What stands in backticks is a command to copy, and
+//! stays in one piece.
 
 use std::io;
 use terminal_size::{Width, terminal_size_of};
@@ -10,7 +12,9 @@ const NARROWEST: usize = 24;
 
 /// The columns of the terminal that stdout is, if it is one.
 pub fn of_stdout() -> Option<usize> {
-    terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)).filter(|columns| *columns > NARROWEST)
+    terminal_size_of(io::stdout())
+        .map(|(Width(columns), _)| usize::from(columns))
+        .filter(|columns| *columns > NARROWEST)
 }
 
 /// A text for stderr, fitted to the terminal that it is, if it is one.
@@ -21,16 +25,23 @@ pub fn fit_stderr(text: &str) -> String {
     }
 }
 
-/// The text in lines of at most `width` characters. A line goes on below its text: behind its label (`why: `) or its indentation. Lines that
-/// quote something (`   |  `) stay whole.
+/// The text in lines of at most `width` characters. A line goes on below its text: behind its label
+/// (`why: `) or its indentation. Lines that quote something (`   |  `) stay whole.
 pub fn fit(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| {
         let indent = indent_of(line);
         match line.trim_start().starts_with('|') || width < indent + NARROWEST {
             true => line.to_owned(),
             false => {
-                let (before, rest) = line.split_at(line.char_indices().nth(indent).map_or(line.len(), |(at, _)| at));
-                format!("{before}{}", wrapped(rest, width - indent).join(&format!("\n{}", " ".repeat(indent))))
+                let (before, rest) = line.split_at(
+                    line.char_indices()
+                        .nth(indent)
+                        .map_or(line.len(), |(at, _)| at),
+                );
+                format!(
+                    "{before}{}",
+                    wrapped(rest, width - indent).join(&format!("\n{}", " ".repeat(indent)))
+                )
             }
         }
     });
@@ -46,7 +57,8 @@ fn indent_of(line: &str) -> usize {
     }
 }
 
-/// The words of a text in lines of at most `width` characters; a word that is longer has a line of its own.
+/// The words of a text in lines of at most `width` characters; a word that is longer has a line of
+/// its own.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -103,14 +115,21 @@ mod tests {
              a-namespace`\n      goes back"
         );
         assert_eq!(fit(report, 400), report);
-        assert_eq!(fit("wide enough for nothing at all", 10), "wide enough for nothing at all");
+        assert_eq!(
+            fit("wide enough for nothing at all", 10),
+            "wide enough for nothing at all"
+        );
     }
 
     #[test]
     fn nothing_is_lost_whatever_the_width() {
         let text = "é `a b` c  d `not closed e f";
         for width in 1..40 {
-            assert_eq!(wrapped(text, width).concat().replace(' ', ""), text.replace(' ', ""), "{width}");
+            assert_eq!(
+                wrapped(text, width).concat().replace(' ', ""),
+                text.replace(' ', ""),
+                "{width}"
+            );
         }
     }
 }

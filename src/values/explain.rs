@@ -7,7 +7,8 @@ use super::{
 use crate::error::{Error, Place, Result, nearest};
 use serde_json::Value;
 
-/// What stands in place of a secret where nothing is to tell two of them apart; elsewhere a digest stands behind the word.
+/// What stands in place of a secret where nothing is to tell two of them apart; elsewhere a digest
+/// stands behind the word.
 pub const SECRET: &str = "(secret)";
 
 /// A value and its history.
@@ -23,8 +24,9 @@ pub struct Explanation {
     pub shadowed: Vec<Origin>,
 }
 
-/// Tells what a value is and where it comes from. `path` follows the grammar of `--set` (`peers.count`, `a[0].b`), empty for all
-/// values; `secret_paths` are JSON pointers, from [`secret_paths`](super::secret_paths).
+/// Tells what a value is and where it comes from. `path` follows the grammar of `--set`
+/// (`peers.count`, `a[0].b`), empty for all values; `secret_paths` are JSON pointers, from
+/// [`secret_paths`](super::secret_paths).
 ///
 /// # Errors
 ///
@@ -44,24 +46,42 @@ pub fn explain(values: &Values, path: &str, secret_paths: &[String]) -> Result<E
     let mut origins = values.origins.get(&pointer).cloned().unwrap_or_default();
     let origin = origins.pop().or_else(|| values.origin(&pointer).cloned());
     origins.reverse();
-    let value = values.tree.pointer(&pointer).map(|value| masked(value, &pointer, secret_paths));
-    Ok(Explanation { path: path::display(&pointer, &values.tree), value, origin, shadowed: origins })
+    let value = values
+        .tree
+        .pointer(&pointer)
+        .map(|value| masked(value, &pointer, secret_paths));
+    Ok(Explanation {
+        path: path::display(&pointer, &values.tree),
+        value,
+        origin,
+        shadowed: origins,
+    })
 }
 
-/// A copy of the value at `pointer` in which every value at or below one of the secret paths is masked.
+/// A copy of the value at `pointer` in which every value at or below one of the secret paths is
+/// masked.
 pub fn masked(value: &Value, pointer: &str, secret_paths: &[String]) -> Value {
-    if secret_paths.iter().any(|secret| path::is_within(pointer, secret)) {
+    if secret_paths
+        .iter()
+        .any(|secret| path::is_within(pointer, secret))
+    {
         return SECRET.into();
     }
     match value {
         Value::Object(map) => {
-            let entries =
-                map.iter().map(|(key, value)| (key.clone(), masked(value, &path::key_below(pointer, key), secret_paths)));
+            let entries = map.iter().map(|(key, value)| {
+                (
+                    key.clone(),
+                    masked(value, &path::key_below(pointer, key), secret_paths),
+                )
+            });
             Value::Object(entries.collect())
         }
         Value::Array(list) => {
             let items = list.iter().enumerate();
-            items.map(|(index, value)| masked(value, &format!("{pointer}/{index}"), secret_paths)).collect()
+            items
+                .map(|(index, value)| masked(value, &format!("{pointer}/{index}"), secret_paths))
+                .collect()
         }
         other => other.clone(),
     }
@@ -70,7 +90,11 @@ pub fn masked(value: &Value, pointer: &str, secret_paths: &[String]) -> Value {
 fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
     let shown = path::display(&path::below(parent, step), &values.tree);
     let above = path::display(parent, &values.tree);
-    let above = if above.is_empty() { "the values".to_owned() } else { format!("\"{above}\"") };
+    let above = if above.is_empty() {
+        "the values".to_owned()
+    } else {
+        format!("\"{above}\"")
+    };
     let error = Error::user(format!("there is no value \"{shown}\""));
     match (values.tree.pointer(parent), step) {
         (Some(Value::Object(map)), Step::Key(key)) => {
@@ -82,18 +106,31 @@ fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
                 None => error,
             };
             let keys: Vec<&str> = map.keys().map(String::as_str).take(20).collect();
-            if keys.is_empty() { error } else { error.why(format!("the keys of {above} are {}", keys.join(", "))) }
+            if keys.is_empty() {
+                error
+            } else {
+                error.why(format!("the keys of {above} are {}", keys.join(", ")))
+            }
         }
         (Some(Value::Array(list)), Step::Index(_)) => error.why(match list.len() {
             0 => format!("{above} is an empty list"),
             1 => format!("{above} has one item, [0]"),
             items => format!("{above} has {items} items, [0] to [{}]", items - 1),
         }),
-        (Some(Value::Array(_)), Step::Key(_)) => error.why(format!("{above} is a list; its items are written \"[0]\"")),
-        (Some(Value::Object(_)), Step::Index(_)) => error.why(format!("{above} is a map, not a list")),
+        (Some(Value::Array(_)), Step::Key(_)) => {
+            error.why(format!("{above} is a list; its items are written \"[0]\""))
+        }
+        (Some(Value::Object(_)), Step::Index(_)) => {
+            error.why(format!("{above} is a map, not a list"))
+        }
         _ => {
-            let place = values.origin(parent).map(Origin::place).unwrap_or_else(|| Place::new("values"));
-            error.why(format!("{above} holds one value and nothing below it")).at(place)
+            let place = values
+                .origin(parent)
+                .map(Origin::place)
+                .unwrap_or_else(|| Place::new("values"));
+            error
+                .why(format!("{above} holds one value and nothing below it"))
+                .at(place)
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Trees over trees: what one source says on top of what others said, and the user's values over a chart's defaults.
+//! Trees over trees: what one source says on top of what others said, and the user's values over a
+//! chart's defaults.
 //!
 //! Maps are merged key by key, everything else is replaced whole. Origins follow their nodes.
 
@@ -37,18 +38,26 @@ fn merge_node(under: &mut Value, over: Value, pointer: &str, known: &mut Origins
         (under, over) => {
             *under = over;
             forget_below(known, pointer);
-            known.extend(below(new, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone())));
+            known.extend(
+                below(new, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone())),
+            );
         }
     }
 }
 
-/// What templates see: the user's values over the defaults. A null of the user's takes back what was said of its key: the default
-/// applies, which may itself be null, or the key is gone where there is none. The second part holds warnings for the user (a map that
-/// something else replaces, and the other way round).
+/// What templates see: the user's values over the defaults. A null of the user's takes back what
+/// was said of its key: the default applies, which may itself be null, or the key is gone where
+/// there is none. The second part holds warnings for the user (a map that something else replaces,
+/// and the other way round).
 ///
-/// A null keeps its origin beside that of the default, so that errors and `values explain` can say who wrote it.
+/// A null keeps its origin beside that of the default, so that errors and `values explain` can say
+/// who wrote it.
 pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
-    let mut work = Coalesce { user, origins: defaults.origins, warnings: Vec::new() };
+    let mut work = Coalesce {
+        user,
+        origins: defaults.origins,
+        warnings: Vec::new(),
+    };
     let tree = match (defaults.tree, &user.tree) {
         (Value::Object(mut defaults), Value::Object(own)) => {
             work.maps(&mut defaults, own, "");
@@ -64,10 +73,17 @@ pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
             Map::new()
         }
     };
-    (Values { tree: Value::Object(tree), origins: work.origins }, work.warnings)
+    (
+        Values {
+            tree: Value::Object(tree),
+            origins: work.origins,
+        },
+        work.warnings,
+    )
 }
 
-/// Values that stand in the place of a chart's defaults, with those that `user` takes back by null as the chart has them.
+/// Values that stand in the place of a chart's defaults, with those that `user` takes back by null
+/// as the chart has them.
 pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
     fn take_back(stored: &mut Values, own: &Map<String, Value>, chart: &Values, pointer: &str) {
         for (key, value) in own {
@@ -75,7 +91,9 @@ pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
             match value {
                 Value::Object(own) => take_back(stored, own, chart, &below),
                 Value::Null => {
-                    let Some(Value::Object(map)) = stored.tree.pointer_mut(pointer) else { continue };
+                    let Some(Value::Object(map)) = stored.tree.pointer_mut(pointer) else {
+                        continue;
+                    };
                     forget_below(&mut stored.origins, &below);
                     stored.origins.remove(&below);
                     match chart.tree.pointer(&below) {
@@ -96,11 +114,14 @@ pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
     stored
 }
 
-/// Removes the keys that are null from the user's values: what they take back is taken back, and there is nothing more to remember.
+/// Removes the keys that are null from the user's values: what they take back is taken back, and
+/// there is nothing more to remember.
 pub fn without_nulls(mut user: Values) -> Values {
     fn drop_nulls(map: &mut Map<String, Value>) {
         map.retain(|_, value| !value.is_null());
-        map.values_mut().filter_map(Value::as_object_mut).for_each(drop_nulls);
+        map.values_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(drop_nulls);
     }
     user.tree.as_object_mut().into_iter().for_each(drop_nulls);
     user
@@ -131,10 +152,18 @@ impl Coalesce<'_> {
 
     fn both(&mut self, default: &mut Value, own: &Value, pointer: &str) {
         match (&mut *default, own) {
-            (Value::Object(default), Value::Object(own)) => return self.maps(default, own, pointer),
+            (Value::Object(default), Value::Object(own)) => {
+                return self.maps(default, own, pointer);
+            }
             (Value::Null, _) => {}
-            (Value::Object(_), _) => self.warn(pointer, "is a map in the chart, your value replaces it whole"),
-            (_, Value::Object(_)) => self.warn(pointer, "is no map in the chart, your map replaces what is there"),
+            (Value::Object(_), _) => self.warn(
+                pointer,
+                "is a map in the chart, your value replaces it whole",
+            ),
+            (_, Value::Object(_)) => self.warn(
+                pointer,
+                "is no map in the chart, your map replaces what is there",
+            ),
             _ => {}
         }
         forget_below(&mut self.origins, pointer);
@@ -151,7 +180,8 @@ impl Coalesce<'_> {
             }
             other => {
                 self.note(pointer);
-                let below = below(&self.user.origins, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone()));
+                let below = below(&self.user.origins, pointer)
+                    .map(|(pointer, origins)| (pointer.clone(), origins.clone()));
                 self.origins.extend(below);
                 Some(other.clone())
             }
@@ -170,7 +200,10 @@ impl Coalesce<'_> {
     /// Adds the user's origins of a node to those of the default.
     fn note(&mut self, pointer: &str) {
         if let Some(origins) = self.user.origins.get(pointer) {
-            self.origins.entry(pointer.to_owned()).or_default().extend(origins.iter().cloned());
+            self.origins
+                .entry(pointer.to_owned())
+                .or_default()
+                .extend(origins.iter().cloned());
         }
     }
 
@@ -187,25 +220,40 @@ impl Coalesce<'_> {
     }
 
     fn warn(&mut self, pointer: &str, what: &str) {
-        let place = self.user.origin(pointer).map(|origin| format!(" ({origin})")).unwrap_or_default();
-        self.warnings.push(format!("\"{}\" {what}{place}", path::display(pointer, &self.user.tree)));
+        let place = self
+            .user
+            .origin(pointer)
+            .map(|origin| format!(" ({origin})"))
+            .unwrap_or_default();
+        self.warnings.push(format!(
+            "\"{}\" {what}{place}",
+            path::display(pointer, &self.user.tree)
+        ));
     }
 }
 
 /// Entries strictly below a pointer.
-fn below<'o>(origins: &'o Origins, pointer: &str) -> impl Iterator<Item = (&'o String, &'o Vec<Origin>)> + use<'o> {
+fn below<'o>(
+    origins: &'o Origins,
+    pointer: &str,
+) -> impl Iterator<Item = (&'o String, &'o Vec<Origin>)> + use<'o> {
     // "0" is the character after "/".
     origins.range(format!("{pointer}/")..format!("{pointer}0"))
 }
 
 fn take_origins(known: &mut Origins, new: &Origins, pointer: &str) {
-    known.extend(new.get(pointer).map(|origins| (pointer.to_owned(), origins.clone())));
+    known.extend(
+        new.get(pointer)
+            .map(|origins| (pointer.to_owned(), origins.clone())),
+    );
     known.extend(below(new, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone())));
 }
 
 /// Drops the origins of all nodes below a pointer, whose value is replaced.
 pub(super) fn forget_below(origins: &mut Origins, pointer: &str) {
-    let gone: Vec<String> = below(origins, pointer).map(|(pointer, _)| pointer.clone()).collect();
+    let gone: Vec<String> = below(origins, pointer)
+        .map(|(pointer, _)| pointer.clone())
+        .collect();
     for pointer in gone {
         origins.remove(&pointer);
     }

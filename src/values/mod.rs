@@ -1,7 +1,8 @@
 //! Values: a chart's defaults under what the user says, with the origin of each.
 //!
-//! Order, merge, null and the `--set` grammar are Helm's; docs/values.md lists the chosen differences. This room reads no files: the
-//! edge hands it texts. It leaves the meaning of values to `fabric` and their use to `render`.
+//! Order, merge, null and the `--set` grammar are Helm's; docs/values.md lists the chosen
+//! differences. This room reads no files: the edge hands it texts. It leaves the meaning of values
+//! to `fabric` and their use to `render`.
 
 mod explain;
 mod merge;
@@ -22,7 +23,8 @@ use serde_json::{Map, Value};
 use set::Reading;
 use std::{collections::BTreeMap, fmt};
 
-/// One thing that sets values, in the order of precedence that [`from_sources`] applies (Helm's: by kind, then left to right).
+/// One thing that sets values, in the order of precedence that [`from_sources`] applies (Helm's: by
+/// kind, then left to right).
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A text of values: `-f FILE`; several documents in one file are merged in turn.
@@ -33,7 +35,8 @@ pub enum Source {
     SetJson(String),
     Set(String),
     SetString(String),
-    /// `--set-file key=path`, split by [`file_settings`]: the edge has read the file; `content` is taken verbatim.
+    /// `--set-file key=path`, split by [`file_settings`]: the edge has read the file; `content` is
+    /// taken verbatim.
     SetFile {
         key: String,
         path: String,
@@ -58,9 +61,7 @@ pub enum Origin {
     /// The flag as the user wrote it, without its value: `--set peers.count`.
     Flag(String),
     /// Taken over from an earlier revision of the release.
-    Stored {
-        revision: u32,
-    },
+    Stored { revision: u32 },
     /// Worked out by the program, such as by `--fabric-version`.
     Program(String),
     /// A null, which takes back what was said before it.
@@ -71,8 +72,9 @@ pub enum Origin {
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     pub tree: Value,
-    /// JSON pointer of a node to the origins that set it, the winner last, those before it shadowed. A map has an origin for
-    /// each source that named it; a key that null takes back keeps its origins; a node without any has those of the nearest above.
+    /// JSON pointer of a node to the origins that set it, the winner last, those before it
+    /// shadowed. A map has an origin for each source that named it; a key that null takes back
+    /// keeps its origins; a node without any has those of the nearest above.
     pub origins: BTreeMap<String, Vec<Origin>>,
 }
 
@@ -80,7 +82,8 @@ pub struct Values {
 ///
 /// # Errors
 ///
-/// When a text is not YAML or not a map, or an argument does not follow the grammar of its flag. No error shows a value.
+/// When a text is not YAML or not a map, or an argument does not follow the grammar of its flag. No
+/// error shows a value.
 pub fn from_sources(mut sources: Vec<Source>) -> Result<Values> {
     // By kind, whatever their order on the command line; within a kind from left to right.
     sources.sort_by_key(|source| match source {
@@ -91,17 +94,26 @@ pub fn from_sources(mut sources: Vec<Source>) -> Result<Values> {
         Source::SetFile { .. } => 4,
         Source::SetLiteral(_) => 5,
     });
-    let mut values = Values { tree: Value::Object(Map::new()), origins: BTreeMap::new() };
+    let mut values = Values {
+        tree: Value::Object(Map::new()),
+        origins: BTreeMap::new(),
+    };
     for source in &sources {
         match source {
             Source::File { name, text } => {
-                let origin = |line, column| Origin::File { name: name.clone(), line, column };
+                let origin = |line, column| Origin::File {
+                    name: name.clone(),
+                    line,
+                    column,
+                };
                 values = from_documents(values, text, name, &origin)?;
             }
             Source::SetJson(text) => set::apply(&mut values, text, Reading::Json)?,
             Source::Set(text) => set::apply(&mut values, text, Reading::Typed)?,
             Source::SetString(text) => set::apply(&mut values, text, Reading::Text)?,
-            Source::SetFile { key, content, .. } => set::apply(&mut values, &format!("{key}="), Reading::File(content))?,
+            Source::SetFile { key, content, .. } => {
+                set::apply(&mut values, &format!("{key}="), Reading::File(content))?
+            }
             Source::SetLiteral(text) => set::apply(&mut values, text, Reading::Literal)?,
         }
     }
@@ -121,21 +133,39 @@ pub fn with_origin(tree: Value, origin: Origin) -> Values {
 ///
 /// When the text is not YAML or not a map.
 pub fn defaults(text: &str, file: &str) -> Result<Values> {
-    let values = Values { tree: Value::Object(Map::new()), origins: BTreeMap::new() };
-    from_documents(values, text, file, &|line, column| Origin::Default { file: file.to_owned(), line, column })
+    let values = Values {
+        tree: Value::Object(Map::new()),
+        origins: BTreeMap::new(),
+    };
+    from_documents(values, text, file, &|line, column| Origin::Default {
+        file: file.to_owned(),
+        line,
+        column,
+    })
 }
 
 /// The documents of a text over `values`, each over those before it.
-fn from_documents(mut values: Values, text: &str, name: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Result<Values> {
+fn from_documents(
+    mut values: Values,
+    text: &str,
+    name: &str,
+    origin: &dyn Fn(usize, usize) -> Origin,
+) -> Result<Values> {
     for (tree, positions) in yaml::parse_stream_with_positions(text, name)? {
         let (line, column) = positions.get("").copied().unwrap_or((1, 1));
         if !tree.is_object() {
-            let place = Place::new(name).at(line, column).note("this document is not a map");
-            return Err(Error::user(format!("\"{name}\" holds no values")).at(place).hint("values are written as `key: value`"));
+            let place = Place::new(name)
+                .at(line, column)
+                .note("this document is not a map");
+            return Err(Error::user(format!("\"{name}\" holds no values"))
+                .at(place)
+                .hint("values are written as `key: value`"));
         }
         let is_whole = positions.len() == nodes(&tree);
-        let mut origins: BTreeMap<_, _> =
-            positions.into_iter().map(|(pointer, (line, column))| (pointer, vec![origin(line, column)])).collect();
+        let mut origins: BTreeMap<_, _> = positions
+            .into_iter()
+            .map(|(pointer, (line, column))| (pointer, vec![origin(line, column)]))
+            .collect();
         if !is_whole {
             fill(&tree, "", &origin(line, column), &mut origins);
         }
@@ -152,14 +182,25 @@ fn nodes(tree: &Value) -> usize {
     }
 }
 
-/// Gives a node that has no origin (it came by an alias), and all such below it, that of the nearest node above.
+/// Gives a node that has no origin (it came by an alias), and all such below it, that of the
+/// nearest node above.
 fn fill(node: &Value, pointer: &str, above: &Origin, origins: &mut BTreeMap<String, Vec<Origin>>) {
-    let own = origins.entry(pointer.to_owned()).or_insert_with(|| vec![above.clone()])[0].clone();
-    each_child(node, pointer, &mut |pointer, child| fill(child, pointer, &own, origins));
+    let own = origins
+        .entry(pointer.to_owned())
+        .or_insert_with(|| vec![above.clone()])[0]
+        .clone();
+    each_child(node, pointer, &mut |pointer, child| {
+        fill(child, pointer, &own, origins)
+    });
 }
 
 /// Gives all nodes below a node one origin.
-fn spread(node: &Value, pointer: &str, origin: &Origin, origins: &mut BTreeMap<String, Vec<Origin>>) {
+fn spread(
+    node: &Value,
+    pointer: &str,
+    origin: &Origin,
+    origins: &mut BTreeMap<String, Vec<Origin>>,
+) {
     each_child(node, pointer, &mut |pointer, child| {
         origins.insert(pointer.to_owned(), vec![origin.clone()]);
         spread(child, pointer, origin, origins);
@@ -168,8 +209,13 @@ fn spread(node: &Value, pointer: &str, origin: &Origin, origins: &mut BTreeMap<S
 
 fn each_child(node: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) {
     match node {
-        Value::Object(map) => map.iter().for_each(|(key, child)| visit(&path::key_below(pointer, key), child)),
-        Value::Array(list) => list.iter().enumerate().for_each(|(index, child)| visit(&format!("{pointer}/{index}"), child)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, child)| visit(&path::key_below(pointer, key), child)),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(index, child)| visit(&format!("{pointer}/{index}"), child)),
         _ => {}
     }
 }
@@ -193,20 +239,28 @@ pub fn paths_of(tree: &Value, text: &str) -> Vec<String> {
         if node.as_str() == Some(text) {
             found.push(pointer.to_owned());
         }
-        each_child(node, pointer, &mut |pointer, child| find(child, text, pointer, found));
+        each_child(node, pointer, &mut |pointer, child| {
+            find(child, text, pointer, found)
+        });
     }
     let mut found = Vec::new();
     find(tree, text, "", &mut found);
-    found.iter().map(|pointer| path::display(pointer, tree)).collect()
+    found
+        .iter()
+        .map(|pointer| path::display(pointer, tree))
+        .collect()
 }
 
 impl Origin {
     /// The spot to show in an error.
     pub fn place(&self) -> Place {
         match self {
-            Origin::Default { file: name, line, column } | Origin::File { name, line, column } => {
-                Place::new(name).at(*line, *column)
+            Origin::Default {
+                file: name,
+                line,
+                column,
             }
+            | Origin::File { name, line, column } => Place::new(name).at(*line, *column),
             Origin::Flag(flag) => Place::new(flag),
             Origin::Stored { revision } => Place::new(format!("values of revision {revision}")),
             Origin::Program(what) => Place::new(what),
@@ -218,7 +272,10 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Default { file: name, line, .. } | Origin::File { name, line, .. } => write!(f, "{name}:{line}"),
+            Origin::Default {
+                file: name, line, ..
+            }
+            | Origin::File { name, line, .. } => write!(f, "{name}:{line}"),
             Origin::Flag(flag) => f.write_str(flag),
             Origin::Stored { revision } => write!(f, "revision {revision}"),
             Origin::Program(what) => f.write_str(what),

@@ -1,4 +1,5 @@
-//! Paths to values as users write them (`peers.count`, `a[0].b`, the grammar of `--set`) and as the program keeps them (JSON pointers).
+//! Paths to values as users write them (`peers.count`, `a[0].b`, the grammar of `--set`) and as the
+//! program keeps them (JSON pointers).
 
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
@@ -10,8 +11,8 @@ pub enum Step {
     Index(usize),
 }
 
-/// The steps of a path in the grammar of `--set`: keys joined by `.`, items as `[0]`, a backslash before a `.` or `[` that is
-/// part of a key.
+/// The steps of a path in the grammar of `--set`: keys joined by `.`, items as `[0]`, a backslash
+/// before a `.` or `[` that is part of a key.
 ///
 /// # Errors
 ///
@@ -26,9 +27,17 @@ pub fn parse(path: &str) -> Result<Vec<Step>> {
     let (mut steps, mut at) = (Vec::new(), 0);
     while at < chars.len() {
         if chars[at] == '[' {
-            let end = chars[at..].iter().position(|c| *c == ']').ok_or_else(|| wrong(at, "the bracket stays open"))? + at;
+            let end = chars[at..]
+                .iter()
+                .position(|c| *c == ']')
+                .ok_or_else(|| wrong(at, "the bracket stays open"))?
+                + at;
             let index: String = chars[at + 1..end].iter().collect();
-            steps.push(Step::Index(index.parse().map_err(|_| wrong(at + 1, "an index is a number"))?));
+            steps.push(Step::Index(
+                index
+                    .parse()
+                    .map_err(|_| wrong(at + 1, "an index is a number"))?,
+            ));
             at = end + 1;
             if chars.get(at).is_some_and(|c| !matches!(c, '.' | '[')) {
                 return Err(wrong(at, "a `.` or `[` is wanted after an index"));
@@ -69,8 +78,8 @@ pub fn key_below(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// A JSON pointer in the words of `--set`. `tree` tells lists from maps with keys of digits; what it does not hold is taken for an
-/// item if its name is a number.
+/// A JSON pointer in the words of `--set`. `tree` tells lists from maps with keys of digits; what
+/// it does not hold is taken for an item if its name is a number.
 pub fn display(pointer: &str, tree: &Value) -> String {
     let mut shown = String::new();
     let mut node = Some(tree);
@@ -105,7 +114,9 @@ pub fn display(pointer: &str, tree: &Value) -> String {
 
 /// True if `pointer` is `ancestor` or below it.
 pub fn is_within(pointer: &str, ancestor: &str) -> bool {
-    pointer.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    pointer
+        .strip_prefix(ancestor)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -116,8 +127,16 @@ mod tests {
     #[test]
     fn paths_are_read_and_shown_in_the_same_grammar() {
         let tree = json!({"a": {"b.c": [[{"d": 1}]], "0": {"x/y": 2}}});
-        for (path, pointer) in [("a", "/a"), ("a.b\\.c[0][0].d", "/a/b.c/0/0/d"), ("a.0.x/y", "/a/0/x~1y"), ("", "")] {
-            let found = parse(path).unwrap().iter().fold(String::new(), |at, step| below(&at, step));
+        for (path, pointer) in [
+            ("a", "/a"),
+            ("a.b\\.c[0][0].d", "/a/b.c/0/0/d"),
+            ("a.0.x/y", "/a/0/x~1y"),
+            ("", ""),
+        ] {
+            let found = parse(path)
+                .unwrap()
+                .iter()
+                .fold(String::new(), |at, step| below(&at, step));
             assert_eq!(found, pointer);
             assert_eq!(display(pointer, &tree), path);
         }

@@ -1,7 +1,8 @@
-//! Values against a chart's `values.schema.json`: every violation at once, in the words of someone who writes values.
+//! Values against a chart's `values.schema.json`: every violation at once, in the words of someone
+//! who writes values.
 //!
-//! The schema is JSON Schema with one word of our own: `x-secret: true` marks a value that is never shown. References are resolved
-//! inside the schema only; nothing is fetched.
+//! The schema is JSON Schema with one word of our own: `x-secret: true` marks a value that is never
+//! shown. References are resolved inside the schema only; nothing is fetched.
 
 use super::{Origin, Values, path};
 use crate::error::{Error, Place, Result, nearest};
@@ -15,20 +16,37 @@ use std::collections::{BTreeSet, HashSet};
 /// The longest text that is repeated to the user as a typing mistake.
 const MAX_SHOWN: usize = 40;
 
-/// Checks values against a chart's schema: every violation at once, each with its origin, unknown keys with the nearest name.
-/// Never shows a value at one of the `secrets` (JSON pointers) or at a path that the schema marks `x-secret: true`, and of others only a
-/// short text that an `enum` refuses.
+/// Checks values against a chart's schema: every violation at once, each with its origin, unknown
+/// keys with the nearest name. Never shows a value at one of the `secrets` (JSON pointers) or at a
+/// path that the schema marks `x-secret: true`, and of others only a short text that an `enum`
+/// refuses.
 ///
 /// # Errors
 ///
 /// One error with a place per violation; or one that says that the schema itself is wrong.
-pub fn validate(schema: &Value, values: &Values, secrets: &[String], release: &str, chart: &str) -> Result<()> {
-    let validator = jsonschema::options().offline().build(schema).map_err(|error| {
-        Error::user(format!("the values.schema.json of chart {chart} is no valid JSON Schema"))
-            .at(Place::new("values.schema.json").note(format!("at \"{}\": {error}", error.instance_path())))
-    })?;
+pub fn validate(
+    schema: &Value,
+    values: &Values,
+    secrets: &[String],
+    release: &str,
+    chart: &str,
+) -> Result<()> {
+    let validator = jsonschema::options()
+        .offline()
+        .build(schema)
+        .map_err(|error| {
+            Error::user(format!(
+                "the values.schema.json of chart {chart} is no valid JSON Schema"
+            ))
+            .at(Place::new("values.schema.json")
+                .note(format!("at \"{}\": {error}", error.instance_path())))
+        })?;
     let secrets = [secret_paths(schema, &values.tree), secrets.to_vec()].concat();
-    let reader = Reader { schema, values, secrets };
+    let reader = Reader {
+        schema,
+        values,
+        secrets,
+    };
     let mut violations = Vec::new();
     for error in validator.iter_errors(&values.tree) {
         reader.read(&error, &mut violations);
@@ -39,15 +57,23 @@ pub fn validate(schema: &Value, values: &Values, secrets: &[String], release: &s
     let mut located: Vec<(Place, Option<String>)> = Vec::new();
     for violation in violations {
         let path = path::display(&violation.pointer, &values.tree);
-        let shown = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        let shown = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}: ")
+        };
         let place = place(values, &violation.pointer);
         let place = place.note(format!("{shown}{}", violation.what));
-        let hint = violation.near.map(|near| format!("{shown}did you mean \"{near}\"?"));
+        let hint = violation
+            .near
+            .map(|near| format!("{shown}did you mean \"{near}\"?"));
         if !located.iter().any(|(known, _)| *known == place) {
             located.push((place, hint));
         }
     }
-    located.sort_by(|(a, _), (b, _)| (&a.subject, a.line, a.column, &a.note).cmp(&(&b.subject, b.line, b.column, &b.note)));
+    located.sort_by(|(a, _), (b, _)| {
+        (&a.subject, a.line, a.column, &a.note).cmp(&(&b.subject, b.line, b.column, &b.note))
+    });
     let mut error = Error::user(format!("values for \"{release}\" do not fit chart {chart}"));
     for (place, hint) in located {
         error = error.at(place);
@@ -58,8 +84,8 @@ pub fn validate(schema: &Value, values: &Values, secrets: &[String], release: &s
     Err(error)
 }
 
-/// Where a violation is to be mended. What is missing is best written where a file names the map that lacks it, even if a flag
-/// names that map too.
+/// Where a violation is to be mended. What is missing is best written where a file names the map
+/// that lacks it, even if a flag names that map too.
 fn place(values: &Values, pointer: &str) -> Place {
     let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
     let in_file = |origin: &&Origin| matches!(origin, Origin::File { .. });
@@ -70,11 +96,17 @@ fn place(values: &Values, pointer: &str) -> Place {
     origin.map_or_else(|| Place::new("values"), Origin::place)
 }
 
-/// JSON pointers of all values that the schema marks `x-secret: true` and that are present in `tree`.
+/// JSON pointers of all values that the schema marks `x-secret: true` and that are present in
+/// `tree`.
 ///
-/// Every branch of the schema counts, also one that the values do not take: what may be a secret is treated as one.
+/// Every branch of the schema counts, also one that the values do not take: what may be a secret is
+/// treated as one.
 pub fn secret_paths(schema: &Value, tree: &Value) -> Vec<String> {
-    let mut search = Search { root: schema, seen: HashSet::new(), found: BTreeSet::new() };
+    let mut search = Search {
+        root: schema,
+        seen: HashSet::new(),
+        found: BTreeSet::new(),
+    };
     search.collect(schema, tree, "");
     search.found.into_iter().collect()
 }
@@ -88,7 +120,9 @@ struct Search<'s> {
 
 impl<'s> Search<'s> {
     fn collect(&mut self, schema: &'s Value, node: &Value, pointer: &str) {
-        let Value::Object(keywords) = schema else { return };
+        let Value::Object(keywords) = schema else {
+            return;
+        };
         if keywords.get("x-secret") == Some(&Value::Bool(true)) {
             self.found.insert(pointer.to_owned());
             return;
@@ -107,21 +141,29 @@ impl<'s> Search<'s> {
                     let pointer = path::key_below(pointer, key);
                     let known = named.and_then(|named| named.get(key));
                     // Which pattern takes a key is the validator's matter; here all of them may.
-                    let other = ["additionalProperties", "unevaluatedProperties"].map(|keyword| keywords.get(keyword));
+                    let other = ["additionalProperties", "unevaluatedProperties"]
+                        .map(|keyword| keywords.get(keyword));
                     let other = other.into_iter().flatten().filter(|_| known.is_none());
-                    for schema in
-                        known.into_iter().chain(patterns.into_iter().flat_map(|patterns| patterns.values())).chain(other)
+                    for schema in known
+                        .into_iter()
+                        .chain(patterns.into_iter().flat_map(|patterns| patterns.values()))
+                        .chain(other)
                     {
                         self.collect(schema, value, &pointer);
                     }
                 }
             }
             Value::Array(list) => {
-                let first = ["prefixItems", "items"].map(|keyword| keywords.get(keyword).and_then(Value::as_array));
-                let rest = ["items", "additionalItems", "contains", "unevaluatedItems"].map(|keyword| keywords.get(keyword));
+                let first = ["prefixItems", "items"]
+                    .map(|keyword| keywords.get(keyword).and_then(Value::as_array));
+                let rest = ["items", "additionalItems", "contains", "unevaluatedItems"]
+                    .map(|keyword| keywords.get(keyword));
                 for (index, value) in list.iter().enumerate() {
                     let pointer = format!("{pointer}/{index}");
-                    let own = first.iter().flatten().filter_map(|schemas| schemas.get(index));
+                    let own = first
+                        .iter()
+                        .flatten()
+                        .filter_map(|schemas| schemas.get(index));
                     for schema in own.chain(rest.into_iter().flatten()) {
                         self.collect(schema, value, &pointer);
                     }
@@ -132,15 +174,38 @@ impl<'s> Search<'s> {
     }
 }
 
-/// The schemas that speak of the same value as `schema`: what it refers to, its alternatives and conditions.
+/// The schemas that speak of the same value as `schema`: what it refers to, its alternatives and
+/// conditions.
 fn branches<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
-    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
-    let mut found: Vec<&Value> = target.and_then(|target| root.pointer(target)).into_iter().collect();
+    let target = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|target| target.strip_prefix('#'));
+    let mut found: Vec<&Value> = target
+        .and_then(|target| root.pointer(target))
+        .into_iter()
+        .collect();
     for keyword in ["allOf", "anyOf", "oneOf"] {
-        found.extend(schema.get(keyword).and_then(Value::as_array).into_iter().flatten());
+        found.extend(
+            schema
+                .get(keyword)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten(),
+        );
     }
-    found.extend(["if", "then", "else", "not"].into_iter().filter_map(|keyword| schema.get(keyword)));
-    found.extend(schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|schemas| schemas.values()));
+    found.extend(
+        ["if", "then", "else", "not"]
+            .into_iter()
+            .filter_map(|keyword| schema.get(keyword)),
+    );
+    found.extend(
+        schema
+            .get("dependentSchemas")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|schemas| schemas.values()),
+    );
     found
 }
 
@@ -161,90 +226,162 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&self, error: &ValidationError<'_>, violations: &mut Vec<Violation>) {
         let pointer = error.instance_path().as_str().to_owned();
-        let mut say = |what: String| violations.push(Violation { pointer: pointer.clone(), what, near: None });
+        let mut say = |what: String| {
+            violations.push(Violation {
+                pointer: pointer.clone(),
+                what,
+                near: None,
+            })
+        };
         match error.kind() {
-            Wrong::AdditionalProperties { unexpected } | Wrong::UnevaluatedProperties { unexpected } => {
-                let known = self.schema_of(error).map(|schema| known_keys(self.schema, schema)).unwrap_or_default();
+            Wrong::AdditionalProperties { unexpected }
+            | Wrong::UnevaluatedProperties { unexpected } => {
+                let known = self
+                    .schema_of(error)
+                    .map(|schema| known_keys(self.schema, schema))
+                    .unwrap_or_default();
                 for key in unexpected {
                     let near = nearest(key, known.iter().copied()).map(String::from);
                     let what = match known.len() {
                         0 => "unknown key; no key is known here".into(),
                         1..=12 if near.is_none() => {
-                            format!("unknown key; known are {}", words(known.iter().map(|key| (*key).to_owned()), "and"))
+                            format!(
+                                "unknown key; known are {}",
+                                words(known.iter().map(|key| (*key).to_owned()), "and")
+                            )
                         }
                         _ => "unknown key".into(),
                     };
-                    violations.push(Violation { pointer: path::key_below(&pointer, key), what, near });
+                    violations.push(Violation {
+                        pointer: path::key_below(&pointer, key),
+                        what,
+                        near,
+                    });
                 }
             }
             Wrong::Required { property } => {
                 let below = path::key_below(&pointer, property.as_str().unwrap_or_default());
                 let is_null = self.values.origins.contains_key(&below);
-                let what = if is_null { "null, and the chart has no default for it" } else { "missing, the chart wants it" };
-                violations.push(Violation { pointer: below, what: what.into(), near: None });
+                let what = if is_null {
+                    "null, and the chart has no default for it"
+                } else {
+                    "missing, the chart wants it"
+                };
+                violations.push(Violation {
+                    pointer: below,
+                    what: what.into(),
+                    near: None,
+                });
             }
             Wrong::Enum { options } => {
                 let options = options.as_array().cloned().unwrap_or_default();
                 let wanted = words(options.iter().map(quoted), "or");
-                let shown = error
-                    .instance()
-                    .as_str()
-                    .filter(|text| text.len() <= MAX_SHOWN && !text.contains('\n') && !self.is_secret(&pointer));
-                let near = shown.and_then(|text| nearest(text, options.iter().filter_map(Value::as_str))).map(String::from);
+                let shown = error.instance().as_str().filter(|text| {
+                    text.len() <= MAX_SHOWN && !text.contains('\n') && !self.is_secret(&pointer)
+                });
+                let near = shown
+                    .and_then(|text| nearest(text, options.iter().filter_map(Value::as_str)))
+                    .map(String::from);
                 let what = match shown {
                     Some(text) => format!("unknown value \"{text}\", {wanted} is wanted"),
-                    None => format!("{wanted} is wanted, this is another {}", kind(error.instance()).trim_start_matches("a ")),
+                    None => format!(
+                        "{wanted} is wanted, this is another {}",
+                        kind(error.instance()).trim_start_matches("a ")
+                    ),
                 };
-                violations.push(Violation { pointer, what, near });
+                violations.push(Violation {
+                    pointer,
+                    what,
+                    near,
+                });
             }
-            Wrong::Constant { expected_value } => say(format!("{} is wanted", quoted(expected_value))),
+            Wrong::Constant { expected_value } => {
+                say(format!("{} is wanted", quoted(expected_value)))
+            }
             Wrong::Type { kind: wanted } => {
-                say(format!("{} is wanted, this is {}", words(types(wanted).into_iter(), "or"), kind(error.instance())));
+                say(format!(
+                    "{} is wanted, this is {}",
+                    words(types(wanted).into_iter(), "or"),
+                    kind(error.instance())
+                ));
             }
-            Wrong::AnyOf { context } | Wrong::OneOfNotValid { context } => self.alternatives(error, context, violations),
-            Wrong::OneOfMultipleValid { .. } => {
-                say(self.described(error, "this fits more than one of the forms that exclude each other"))
+            Wrong::AnyOf { context } | Wrong::OneOfNotValid { context } => {
+                self.alternatives(error, context, violations)
             }
+            Wrong::OneOfMultipleValid { .. } => say(self.described(
+                error,
+                "this fits more than one of the forms that exclude each other",
+            )),
             Wrong::FalseSchema => say(self.described(error, "this cannot be set here")),
             Wrong::Not { .. } => say(self.described(error, "this combination is not allowed")),
             Wrong::Pattern { pattern } => {
-                let form = self.description(error).unwrap_or_else(|| format!("a text of the form `{pattern}`"));
+                let form = self
+                    .description(error)
+                    .unwrap_or_else(|| format!("a text of the form `{pattern}`"));
                 say(format!("this does not have the wanted form: {form}"));
             }
-            Wrong::Format { format } => say(format!("this is no valid {}", format.replace('-', " "))),
+            Wrong::Format { format } => {
+                say(format!("this is no valid {}", format.replace('-', " ")))
+            }
             Wrong::Minimum { limit } => say(format!("at least {limit} is wanted")),
             Wrong::Maximum { limit } => say(format!("at most {limit} is allowed")),
             Wrong::ExclusiveMinimum { limit } => say(format!("more than {limit} is wanted")),
             Wrong::ExclusiveMaximum { limit } => say(format!("less than {limit} is wanted")),
-            Wrong::MultipleOf { multiple_of } => say(format!("a multiple of {multiple_of} is wanted")),
+            Wrong::MultipleOf { multiple_of } => {
+                say(format!("a multiple of {multiple_of} is wanted"))
+            }
             Wrong::MinLength { limit: 1 } => say("the text must not be empty".into()),
-            Wrong::MinLength { limit } => say(format!("at least {} wanted", count(*limit, "character"))),
-            Wrong::MaxLength { limit } => say(format!("at most {} allowed", count(*limit, "character"))),
+            Wrong::MinLength { limit } => {
+                say(format!("at least {} wanted", count(*limit, "character")))
+            }
+            Wrong::MaxLength { limit } => {
+                say(format!("at most {} allowed", count(*limit, "character")))
+            }
             Wrong::MinItems { limit: 1 } => say("the list must not be empty".into()),
             Wrong::MinItems { limit } => say(format!("at least {} wanted", count(*limit, "item"))),
             Wrong::MaxItems { limit } => say(format!("at most {} allowed", count(*limit, "item"))),
-            Wrong::AdditionalItems { limit } => say(format!("at most {} allowed", count(*limit as u64, "item"))),
-            Wrong::UnevaluatedItems { .. } => say("the list has items that have no meaning here".into()),
+            Wrong::AdditionalItems { limit } => {
+                say(format!("at most {} allowed", count(*limit as u64, "item")))
+            }
+            Wrong::UnevaluatedItems { .. } => {
+                say("the list has items that have no meaning here".into())
+            }
             Wrong::MinProperties { limit: 1 } => say("the map must not be empty".into()),
-            Wrong::MinProperties { limit } => say(format!("at least {} wanted", count(*limit, "key"))),
-            Wrong::MaxProperties { limit } => say(format!("at most {} allowed", count(*limit, "key"))),
+            Wrong::MinProperties { limit } => {
+                say(format!("at least {} wanted", count(*limit, "key")))
+            }
+            Wrong::MaxProperties { limit } => {
+                say(format!("at most {} allowed", count(*limit, "key")))
+            }
             Wrong::UniqueItems => say("an item stands in this list twice".into()),
-            Wrong::Contains => say(self.described(error, "the list lacks an item that must be in it")),
+            Wrong::Contains => {
+                say(self.described(error, "the list lacks an item that must be in it"))
+            }
             Wrong::PropertyNames { error: inner } => {
                 let mut inner_violations = Vec::new();
                 self.read(inner, &mut inner_violations);
-                let why = inner_violations.into_iter().map(|violation| violation.what).collect::<Vec<_>>().join("; ");
+                let why = inner_violations
+                    .into_iter()
+                    .map(|violation| violation.what)
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 say(match inner.instance().as_str() {
-                    Some(key) if !self.is_secret(&pointer) => format!("the key \"{key}\" cannot be used: {why}"),
+                    Some(key) if !self.is_secret(&pointer) => {
+                        format!("the key \"{key}\" cannot be used: {why}")
+                    }
                     _ => format!("a key cannot be used: {why}"),
                 });
             }
-            other => say(format!("this does not fit the schema (keyword \"{}\")", other.keyword())),
+            other => say(format!(
+                "this does not fit the schema (keyword \"{}\")",
+                other.keyword()
+            )),
         }
     }
 
-    /// What is wrong with the alternative that the user most likely meant: the one whose mistakes lie deepest, of those the one
-    /// with the fewest. If all fail at the value itself because of its type, the types are told together.
+    /// What is wrong with the alternative that the user most likely meant: the one whose mistakes
+    /// lie deepest, of those the one with the fewest. If all fail at the value itself because of
+    /// its type, the types are told together.
     fn alternatives(
         &self,
         error: &ValidationError<'_>,
@@ -255,39 +392,62 @@ impl Reader<'_> {
         let mut wanted: Vec<String> = Vec::new();
         let mut only_types = !context.is_empty();
         for branch in context {
-            match branch.iter().find(|error| error.instance_path().as_str() == pointer).map(ValidationError::kind) {
+            match branch
+                .iter()
+                .find(|error| error.instance_path().as_str() == pointer)
+                .map(ValidationError::kind)
+            {
                 Some(Wrong::Type { kind }) => wanted.extend(types(kind)),
                 _ => only_types = false,
             }
         }
         if only_types {
             wanted.dedup();
-            let what = format!("{} is wanted, this is {}", words(wanted.into_iter(), "or"), kind(error.instance()));
-            return violations.push(Violation { pointer: pointer.to_owned(), what, near: None });
+            let what = format!(
+                "{} is wanted, this is {}",
+                words(wanted.into_iter(), "or"),
+                kind(error.instance())
+            );
+            return violations.push(Violation {
+                pointer: pointer.to_owned(),
+                what,
+                near: None,
+            });
         }
         let fits_by_type = |branch: &&Vec<ValidationError<'static>>| {
             !branch.iter().any(|error| {
                 error.instance_path().as_str() == pointer
-                    && matches!(error.kind(), Wrong::Type { .. } | Wrong::Constant { .. } | Wrong::FalseSchema)
+                    && matches!(
+                        error.kind(),
+                        Wrong::Type { .. } | Wrong::Constant { .. } | Wrong::FalseSchema
+                    )
             })
         };
         let chosen = context.iter().filter(fits_by_type).min_by_key(|branch| {
             // A wrong `const` or `enum` one level down is the mark of another alternative.
-            let other_kind =
-                branch.iter().filter(|error| matches!(error.kind(), Wrong::Constant { .. } | Wrong::Enum { .. })).count();
+            let other_kind = branch
+                .iter()
+                .filter(|error| matches!(error.kind(), Wrong::Constant { .. } | Wrong::Enum { .. }))
+                .count();
             (other_kind, branch.len())
         });
         match chosen {
             Some(branch) => branch.iter().for_each(|error| self.read(error, violations)),
             None => {
                 let what = self.described(error, "this has none of the wanted forms");
-                violations.push(Violation { pointer: pointer.to_owned(), what, near: None });
+                violations.push(Violation {
+                    pointer: pointer.to_owned(),
+                    what,
+                    near: None,
+                });
             }
         }
     }
 
     fn is_secret(&self, pointer: &str) -> bool {
-        self.secrets.iter().any(|secret| path::is_within(pointer, secret))
+        self.secrets
+            .iter()
+            .any(|secret| path::is_within(pointer, secret))
     }
 
     /// The schema that holds the keyword which failed.
@@ -366,7 +526,11 @@ fn quoted(value: &Value) -> String {
 }
 
 fn count(number: u64, thing: &str) -> String {
-    if number == 1 { format!("{number} {thing} is") } else { format!("{number} {thing}s are") }
+    if number == 1 {
+        format!("{number} {thing} is")
+    } else {
+        format!("{number} {thing}s are")
+    }
 }
 
 /// `a, b or c`.

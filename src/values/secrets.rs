@@ -1,15 +1,17 @@
-//! What is secret among values although the chart's schema does not say so: what was secret in an earlier revision, and what looks
-//! like a credential.
+//! What is secret among values although the chart's schema does not say so: what was secret in an
+//! earlier revision, and what looks like a credential.
 
 use super::path;
 use crate::error::without_passwords;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Shorter texts are secret where they stand, but are not looked for elsewhere: "no" is in too many words.
+/// Shorter texts are secret where they stand, but are not looked for elsewhere: "no" is in too many
+/// words.
 pub const SHORTEST_SOUGHT: usize = 4;
 
-/// The secrets of a release's earlier revisions. A later chart or schema may not know them any more; they stay secret.
+/// The secrets of a release's earlier revisions. A later chart or schema may not know them any
+/// more; they stay secret.
 #[derive(Clone, Debug, Default)]
 pub struct StoredSecrets {
     /// JSON pointers of the values that were secret.
@@ -19,9 +21,15 @@ pub struct StoredSecrets {
 }
 
 impl StoredSecrets {
-    /// JSON pointers of what is secret in any of `trees`: at a stored path, or because it holds a stored secret.
+    /// JSON pointers of what is secret in any of `trees`: at a stored path, or because it holds a
+    /// stored secret.
     pub fn paths_in(&self, trees: &[&Value]) -> BTreeSet<String> {
-        let is_there = |path: &&String| trees.iter().filter_map(|tree| tree.pointer(path)).any(|value| !is_reference(value));
+        let is_there = |path: &&String| {
+            trees
+                .iter()
+                .filter_map(|tree| tree.pointer(path))
+                .any(|value| !is_reference(value))
+        };
         let mut found: BTreeSet<String> = self.paths.iter().filter(is_there).cloned().collect();
         if self.texts.iter().any(|text| text.len() >= SHORTEST_SOUGHT) {
             trees.iter().for_each(|tree| {
@@ -36,8 +44,11 @@ impl StoredSecrets {
     }
 
     fn is_in(&self, leaf: &Value) -> bool {
-        let holds =
-            |text: &str| self.texts.iter().any(|secret| secret.len() >= SHORTEST_SOUGHT && text.contains(secret.as_str()));
+        let holds = |text: &str| {
+            self.texts
+                .iter()
+                .any(|secret| secret.len() >= SHORTEST_SOUGHT && text.contains(secret.as_str()))
+        };
         match leaf {
             Value::String(text) => holds(text),
             Value::Number(number) => holds(&number.to_string()),
@@ -46,7 +57,8 @@ impl StoredSecrets {
     }
 }
 
-/// JSON pointers of the texts that look like credentials: environment variables with such a name, URLs with a password, private keys.
+/// JSON pointers of the texts that look like credentials: environment variables with such a name,
+/// URLs with a password, private keys.
 pub fn credentials(tree: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     each_leaf(tree, "", &mut |pointer, leaf| {
@@ -54,7 +66,9 @@ pub fn credentials(tree: &Value) -> BTreeSet<String> {
         let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
         // A variable is a key of a map, or `value` beside a `name` as in a container.
         let name = match pointer.rsplit('/').next() {
-            Some("value") => tree.pointer(&format!("{parent}/name")).and_then(Value::as_str),
+            Some("value") => tree
+                .pointer(&format!("{parent}/name"))
+                .and_then(Value::as_str),
             name => name,
         };
         if without_passwords(text) != text.as_str()
@@ -67,7 +81,8 @@ pub fn credentials(tree: &Value) -> BTreeSet<String> {
     found
 }
 
-/// Whether an environment variable of this name holds a credential: one of its words says so, and it is no place or name of one.
+/// Whether an environment variable of this name holds a credential: one of its words says so, and
+/// it is no place or name of one.
 fn names_a_credential(name: &str) -> bool {
     const WORDS: [&str; 12] = [
         "PASSWORD",
@@ -84,36 +99,51 @@ fn names_a_credential(name: &str) -> bool {
         "USERPASS",
     ];
     const ABOUT: [&str; 16] = [
-        "FILE", "FILES", "FILENAME", "PATH", "DIR", "NAME", "ID", "TYPE", "SIZE", "LENGTH", "LABEL", "ENABLED", "TTL", "TIMEOUT",
-        "EXPIRY", "STORE",
+        "FILE", "FILES", "FILENAME", "PATH", "DIR", "NAME", "ID", "TYPE", "SIZE", "LENGTH",
+        "LABEL", "ENABLED", "TTL", "TIMEOUT", "EXPIRY", "STORE",
     ];
-    let is_variable = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_variable = name
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     let mut words = name.split('_');
-    is_variable && words.clone().any(|word| WORDS.contains(&word)) && !words.next_back().is_some_and(|last| ABOUT.contains(&last))
+    is_variable
+        && words.clone().any(|word| WORDS.contains(&word))
+        && !words.next_back().is_some_and(|last| ABOUT.contains(&last))
 }
 
-/// Whether a text may be a secret by its form: neither empty, nor a switch, nor a number, nor a path.
+/// Whether a text may be a secret by its form: neither empty, nor a switch, nor a number, nor a
+/// path.
 fn is_opaque(text: &str) -> bool {
-    !text.is_empty() && !matches!(text, "true" | "false") && text.parse::<f64>().is_err() && !text.starts_with('/')
+    !text.is_empty()
+        && !matches!(text, "true" | "false")
+        && text.parse::<f64>().is_err()
+        && !text.starts_with('/')
 }
 
 fn is_private_key(text: &str) -> bool {
     text.match_indices("-----BEGIN ").any(|(at, begin)| {
         let rest = &text[at + begin.len()..];
-        rest.find("-----").is_some_and(|end| rest[..end].ends_with("PRIVATE KEY"))
+        rest.find("-----")
+            .is_some_and(|end| rest[..end].ends_with("PRIVATE KEY"))
     })
 }
 
 /// `valueFrom`: where a secret is, and not the secret.
 fn is_reference(value: &Value) -> bool {
-    value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key("valueFrom"))
+    value
+        .as_object()
+        .is_some_and(|fields| fields.len() == 1 && fields.contains_key("valueFrom"))
 }
 
 fn each_leaf(node: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) {
     match node {
-        Value::Object(map) => map.iter().for_each(|(key, child)| each_leaf(child, &path::key_below(pointer, key), visit)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, child)| each_leaf(child, &path::key_below(pointer, key), visit)),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, child)| each_leaf(child, &format!("{pointer}/{index}"), visit));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, child)| each_leaf(child, &format!("{pointer}/{index}"), visit));
         }
         leaf => visit(pointer, leaf),
     }
@@ -126,16 +156,27 @@ mod tests {
 
     fn stored(paths: &[&str], texts: &[&str]) -> StoredSecrets {
         let set = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
-        StoredSecrets { paths: set(paths), texts: set(texts) }
+        StoredSecrets {
+            paths: set(paths),
+            texts: set(texts),
+        }
     }
 
     #[test]
     fn what_was_secret_is_found_at_its_path_and_wherever_it_went() {
         let tree = json!({"password": "other", "list": [{"a": "hunter2"}, "x"], "url": "db://u:hunter2@h", "pin": 8642, "free": "hunter"});
         let found = stored(&["/password", "/gone"], &["hunter2", "8642", "x"]).paths_in(&[&tree]);
-        assert_eq!(found.iter().collect::<Vec<_>>(), ["/list/0/a", "/password", "/pin", "/url"]);
+        assert_eq!(
+            found.iter().collect::<Vec<_>>(),
+            ["/list/0/a", "/password", "/pin", "/url"]
+        );
         let moved = json!({"password": {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}});
-        assert!(stored(&["/password"], &["hunter2"]).paths_in(&[&moved]).is_empty(), "a reference is no secret");
+        assert!(
+            stored(&["/password"], &["hunter2"])
+                .paths_in(&[&moved])
+                .is_empty(),
+            "a reference is no secret"
+        );
     }
 
     #[test]

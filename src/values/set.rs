@@ -1,7 +1,9 @@
-//! The grammar of `--set` and its sisters, as Helm's `strvals` reads it; docs/values.md tells it in words.
+//! The grammar of `--set` and its sisters, as Helm's `strvals` reads it; docs/values.md tells it in
+//! words.
 //!
-//! Settings change the tree in place, one after the other, so a later part of an argument sees what an earlier one did. Errors
-//! never repeat what stands after a `=`, nor a text without one: it may be the rest of a password that holds a comma.
+//! Settings change the tree in place, one after the other, so a later part of an argument sees what
+//! an earlier one did. Errors never repeat what stands after a `=`, nor a text without one: it may
+//! be the rest of a password that holds a comma.
 
 use super::{Origin, Values, merge, path};
 use crate::error::{Error, Place, Result};
@@ -11,7 +13,8 @@ use serde_json::{Map, Value};
 /// The highest index of a list: `strvals.MaxIndex` of Helm, so that a typo cannot fill the memory.
 const MAX_INDEX: usize = 65536;
 
-/// The most steps below a key: `strvals.MaxNestedNameLevel` of Helm. Here it counts indices as well.
+/// The most steps below a key: `strvals.MaxNestedNameLevel` of Helm. Here it counts indices as
+/// well.
 const MAX_STEPS: usize = 30;
 
 /// What the text after a `=` becomes.
@@ -49,11 +52,19 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
     if !values.tree.is_object() {
         values.tree = Value::Object(Map::new());
     }
-    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading, steps: Vec::new(), list: None };
+    let mut parser = Parser {
+        text: argument.chars().collect(),
+        at: 0,
+        reading,
+        steps: Vec::new(),
+        list: None,
+    };
     while parser.at < parser.text.len() {
         parser.steps.clear();
         let root = values.tree.as_object_mut().expect("made a map above");
-        let set = parser.key(root).map_err(|fault| fault.report(reading.flag(), argument))?;
+        let set = parser
+            .key(root)
+            .map_err(|fault| fault.report(reading.flag(), argument))?;
         note(values, &parser.steps, set, reading.flag());
     }
     Ok(())
@@ -62,39 +73,61 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
 /// `--set-json '{...}'`: one object, merged like a file.
 fn apply_object(values: &mut Values, text: &str) -> Result<()> {
     let tree: Value = serde_json::from_str(text).map_err(|error| {
-        Error::user("`--set-json` does not hold a JSON object")
-            .at(Place::new("--set-json").at(error.line(), error.column()).note(json_words(&error)))
+        Error::user("`--set-json` does not hold a JSON object").at(Place::new("--set-json")
+            .at(error.line(), error.column())
+            .note(json_words(&error)))
     })?;
     if depth(&tree) > yaml::MAX_DEPTH {
-        return Err(Error::user("`--set-json` does not hold values").at(Place::new("--set-json").note(too_deep())));
+        return Err(Error::user("`--set-json` does not hold values")
+            .at(Place::new("--set-json").note(too_deep())));
     }
     let under = std::mem::take(values);
-    *values = merge::merge(under, super::with_origin(yaml::whole_floats_as_integers(tree), Origin::Flag("--set-json".into())));
+    *values = merge::merge(
+        under,
+        super::with_origin(
+            yaml::whole_floats_as_integers(tree),
+            Origin::Flag("--set-json".into()),
+        ),
+    );
     Ok(())
 }
 
-/// The pairs of a `--set-file` argument, `key=path,key=path`: keys as written, paths without their escapes. The edge reads the
-/// files and hands each over as a [`Source::SetFile`](super::Source::SetFile).
+/// The pairs of a `--set-file` argument, `key=path,key=path`: keys as written, paths without their
+/// escapes. The edge reads the files and hands each over as a
+/// [`Source::SetFile`](super::Source::SetFile).
 ///
 /// # Errors
 ///
 /// When a pair has no key or no path.
 pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
-    let mut parser = Parser { text: argument.chars().collect(), at: 0, reading: Reading::Typed, steps: Vec::new(), list: None };
+    let mut parser = Parser {
+        text: argument.chars().collect(),
+        at: 0,
+        reading: Reading::Typed,
+        steps: Vec::new(),
+        list: None,
+    };
     let mut pairs = Vec::new();
     while parser.at < parser.text.len() {
         let start = parser.at;
         let (_, stop) = parser.until(&['=', ',']);
-        let key: String = parser.text[start..parser.at - usize::from(stop.is_some())].iter().collect();
+        let key: String = parser.text[start..parser.at - usize::from(stop.is_some())]
+            .iter()
+            .collect();
         let path = parser.at;
-        let file = if stop == Some('=') { parser.until(&[',']).0 } else { String::new() };
+        let file = if stop == Some('=') {
+            parser.until(&[',']).0
+        } else {
+            String::new()
+        };
         let fault = match (key.as_str(), file.as_str()) {
             _ if stop != Some('=') => Some(parser.fault(start, NO_VALUE)),
             ("", _) => Some(parser.fault(start, NO_KEY)),
             (_, "") => Some(parser.fault(path, "a path is empty")),
-            _ if parser.text[path] == '{' => {
-                Some(parser.fault(path, "one file is expected; name the files of a list as `key[0]=path`"))
-            }
+            _ if parser.text[path] == '{' => Some(parser.fault(
+                path,
+                "one file is expected; name the files of a list as `key[0]=path`",
+            )),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -107,7 +140,8 @@ pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
 
 const NO_VALUE: &str = "no `=` with a value follows; a comma inside a value is written `\\,`";
 const NO_KEY: &str = "a key is empty";
-const BRACE: &str = "`{` begins a list, as in {a,b}; a text that begins with a brace is written `\\{`";
+const BRACE: &str =
+    "`{` begins a list, as in {a,b}; a text that begins with a brace is written `\\{`";
 
 /// What is wrong with an argument, and at which character.
 struct Fault {
@@ -117,9 +151,12 @@ struct Fault {
 
 impl Fault {
     fn report(self, flag: &str, argument: &str) -> Error {
-        // Of several such flags it is the one that begins so. A name that a `=`, dot or bracket follows is a key and no secret.
+        // Of several such flags it is the one that begins so. A name that a `=`, dot or bracket
+        // follows is a key and no secret.
         let subject = match argument.find(['=', '[', '.', ',']) {
-            Some(end) if !argument[end..].starts_with(',') && argument.contains('=') => format!("{flag} {}…", &argument[..end]),
+            Some(end) if !argument[end..].starts_with(',') && argument.contains('=') => {
+                format!("{flag} {}…", &argument[..end])
+            }
             _ => flag.to_owned(),
         };
         Error::user(format!("`{flag}` cannot be read"))
@@ -141,7 +178,8 @@ struct Parser<'a> {
     list: Option<(usize, usize)>,
 }
 
-/// What was set, for the origins: nothing (a list was only named), or a value in place of what was there.
+/// What was set, for the origins: nothing (a list was only named), or a value in place of what was
+/// there.
 #[derive(PartialEq)]
 enum Set {
     Named,
@@ -150,10 +188,14 @@ enum Set {
 
 impl Parser<'_> {
     fn fault(&self, at: usize, what: impl Into<String>) -> Fault {
-        Fault { at, what: what.into() }
+        Fault {
+            at,
+            what: what.into(),
+        }
     }
 
-    /// A fault where a key should be. Right after a list, the brace that began it was meant as text.
+    /// A fault where a key should be. Right after a list, the brace that began it was meant as
+    /// text.
     fn key_fault(&self, at: usize, what: &str) -> Fault {
         match self.list {
             Some((start, end)) if end == at => self.fault(start, BRACE),
@@ -161,7 +203,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads up to one of the `stops`, which is consumed, or to the end. A backslash takes the next character as it is.
+    /// Reads up to one of the `stops`, which is consumed, or to the end. A backslash takes the next
+    /// character as it is.
     fn until(&mut self, stops: &[char]) -> (String, Option<char>) {
         let mut read = String::new();
         while let Some(c) = self.text.get(self.at).copied() {
@@ -190,7 +233,11 @@ impl Parser<'_> {
     /// `key=value`, `key.rest` or `key[index]rest` into a map.
     fn key(&mut self, map: &mut Map<String, Value>) -> Result<Set, Fault> {
         let start = self.at;
-        let stops: &[char] = if matches!(self.reading, Reading::Literal) { &['=', '[', '.'] } else { &['=', '[', ',', '.'] };
+        let stops: &[char] = if matches!(self.reading, Reading::Literal) {
+            &['=', '[', '.']
+        } else {
+            &['=', '[', ',', '.']
+        };
         let (key, stop) = self.until(stops);
         match stop {
             None | Some(',') => return Err(self.key_fault(start, NO_VALUE)),
@@ -205,11 +252,15 @@ impl Parser<'_> {
             }
             Some('.') => match map.entry(key).or_insert_with(|| Value::Object(Map::new())) {
                 Value::Object(inner) => self.key(inner),
-                other => Err(self.fault(start, format!("a key below {} cannot be set", name(other)))),
+                other => {
+                    Err(self.fault(start, format!("a key below {} cannot be set", name(other))))
+                }
             },
             _ => match map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(list) => self.item(list),
-                other => Err(self.fault(start, format!("an item of {} cannot be set", name(other)))),
+                other => {
+                    Err(self.fault(start, format!("an item of {} cannot be set", name(other))))
+                }
             },
         }
     }
@@ -222,7 +273,9 @@ impl Parser<'_> {
             return Err(self.fault(start, "the bracket of an index stays open"));
         }
         // A sign is allowed, as in Go's Atoi.
-        let index: i64 = index.parse().map_err(|_| self.fault(start, "an index is a number"))?;
+        let index: i64 = index
+            .parse()
+            .map_err(|_| self.fault(start, "an index is a number"))?;
         let index = match usize::try_from(index) {
             Ok(index) if index <= MAX_INDEX => index,
             Ok(_) => return Err(self.fault(start, format!("an index is {MAX_INDEX} at most"))),
@@ -265,7 +318,9 @@ impl Parser<'_> {
                         *empty = Value::Array(Vec::new());
                         self.item(empty.as_array_mut().expect("made a list above"))
                     }
-                    other => Err(self.fault(after, format!("an item of {} cannot be set", name(other)))),
+                    other => {
+                        Err(self.fault(after, format!("an item of {} cannot be set", name(other))))
+                    }
                 }
             }
         }
@@ -292,7 +347,9 @@ impl Parser<'_> {
         loop {
             let (text, stop) = self.until(&[',', '}']);
             match stop {
-                None => return Err(self.fault(start, "a list that begins with `{` must end with `}`")),
+                None => {
+                    return Err(self.fault(start, "a list that begins with `{` must end with `}`"));
+                }
                 Some(',') => list.push(self.typed(text)),
                 Some(_) => {
                     list.push(self.typed(text));
@@ -315,9 +372,12 @@ impl Parser<'_> {
             "false" => false.into(),
             "null" => Value::Null,
             "0" => 0.into(),
-            // What begins with a zero (`007`) or has a point (`1.5`) stays a text, so that versions and codes keep their digits.
+            // What begins with a zero (`007`) or has a point (`1.5`) stays a text, so that versions
+            // and codes keep their digits.
             _ if text.starts_with('0') => text.into(),
-            _ => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+            _ => text
+                .parse::<i64>()
+                .map_or_else(|_| text.into(), Value::from),
         }
     }
 
@@ -329,9 +389,16 @@ impl Parser<'_> {
         let rest: String = self.text[self.at..].iter().collect();
         let mut values = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
         let value = match values.next() {
-            Some(Ok(value)) if self.steps.len() + depth(&value) > yaml::MAX_DEPTH => return Err(self.fault(self.at, too_deep())),
+            Some(Ok(value)) if self.steps.len() + depth(&value) > yaml::MAX_DEPTH => {
+                return Err(self.fault(self.at, too_deep()));
+            }
             Some(Ok(value)) => value,
-            Some(Err(error)) => return Err(self.fault(self.at + error.column().saturating_sub(1), json_words(&error))),
+            Some(Err(error)) => {
+                return Err(self.fault(
+                    self.at + error.column().saturating_sub(1),
+                    json_words(&error),
+                ));
+            }
             None => Value::Null,
         };
         self.at += rest[..values.byte_offset()].chars().count();
@@ -354,7 +421,8 @@ impl Parser<'_> {
     }
 }
 
-/// How many lists and maps stand in each other. As deep as a file may be, values still fit into a record, whose reader has a limit too.
+/// How many lists and maps stand in each other. As deep as a file may be, values still fit into a
+/// record, whose reader has a limit too.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
@@ -369,14 +437,23 @@ fn too_deep() -> String {
 
 /// The parser's own words name no value, but they are in its language.
 fn json_words(error: &serde_json::Error) -> String {
-    if error.is_eof() { "the JSON value ends too early" } else { "this is not a JSON value; a text needs double quotes" }.into()
+    if error.is_eof() {
+        "the JSON value ends too early"
+    } else {
+        "this is not a JSON value; a text needs double quotes"
+    }
+    .into()
 }
 
-/// Gives what was set its origin: the node, all below it, and the maps and lists above, which the flag names as well.
+/// Gives what was set its origin: the node, all below it, and the maps and lists above, which the
+/// flag names as well.
 fn note(values: &mut Values, steps: &[path::Step], set: Set, flag: &str) {
     let mut pointers = vec![String::new()];
     for step in steps {
-        pointers.push(path::below(pointers.last().expect("begins with the root"), step));
+        pointers.push(path::below(
+            pointers.last().expect("begins with the root"),
+            step,
+        ));
     }
     let node = pointers.last().expect("begins with the root").clone();
     let origin = Origin::Flag(format!("{flag} {}", path::display(&node, &values.tree)));

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn file(name: &str, text: &str) -> Source {
-    Source::File { name: name.into(), text: text.into() }
+    Source::File {
+        name: name.into(),
+        text: text.into(),
+    }
 }
 
 fn user(sources: impl IntoIterator<Item = Source>) -> Values {
@@ -12,12 +15,22 @@ fn user(sources: impl IntoIterator<Item = Source>) -> Values {
 }
 
 fn shown(values: &Values, pointer: &str) -> Vec<String> {
-    values.origins.get(pointer).into_iter().flatten().map(Origin::to_string).collect()
+    values
+        .origins
+        .get(pointer)
+        .into_iter()
+        .flatten()
+        .map(Origin::to_string)
+        .collect()
 }
 
 #[test]
 fn every_node_knows_who_set_it_and_whom_that_shadows() {
-    let chart = defaults("peers:\n  count: 1\n  db: goleveldb\nlist: [1, 2]\n", "peer-org/values.yaml").unwrap();
+    let chart = defaults(
+        "peers:\n  count: 1\n  db: goleveldb\nlist: [1, 2]\n",
+        "peer-org/values.yaml",
+    )
+    .unwrap();
     let user = user([
         Source::Set("peers.count=3,list[0].x=1".into()),
         file("a.yaml", "peers:\n  count: 2\n"),
@@ -25,8 +38,14 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
     ]);
     let (values, warnings) = coalesce(chart, &user);
     assert!(warnings.is_empty());
-    assert_eq!(values.tree, json!({"peers": {"count": 3, "db": "goleveldb"}, "list": [{"x": 1, "w": {"z": 1}}, {"z": 1}]}));
-    assert_eq!(shown(&values, "/peers/count"), ["peer-org/values.yaml:2", "a.yaml:2", "--set peers.count"]);
+    assert_eq!(
+        values.tree,
+        json!({"peers": {"count": 3, "db": "goleveldb"}, "list": [{"x": 1, "w": {"z": 1}}, {"z": 1}]})
+    );
+    assert_eq!(
+        shown(&values, "/peers/count"),
+        ["peer-org/values.yaml:2", "a.yaml:2", "--set peers.count"]
+    );
     assert_eq!(shown(&values, "/peers/db"), ["peer-org/values.yaml:3"]);
     assert_eq!(shown(&values, "/list/0/x"), ["b.yaml:3", "--set list[0].x"]);
     assert_eq!(shown(&values, "/list/0/w/z"), ["b.yaml:4"]);
@@ -37,21 +56,47 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
 
 #[test]
 fn what_is_written_out_below_a_merge_key_has_the_place_of_the_map_that_takes_it_in() {
-    let (first, second) = (file("a.yaml", "a: {x: 5}\n"), file("b.yaml", "\na: {<<: {x: 1}, z: 2}\n"));
+    let (first, second) = (
+        file("a.yaml", "a: {x: 5}\n"),
+        file("b.yaml", "\na: {<<: {x: 1}, z: 2}\n"),
+    );
     let values = from_sources(vec![first, second]).unwrap();
     assert_eq!(values.tree, json!({"a": {"x": 1, "z": 2}}));
     assert_eq!(values.origin("/a/x").unwrap().to_string(), "b.yaml:2");
-    assert!(values.origins.keys().all(|pointer| values.tree.pointer(pointer).is_some()), "{:?}", values.origins.keys());
+    assert!(
+        values
+            .origins
+            .keys()
+            .all(|pointer| values.tree.pointer(pointer).is_some()),
+        "{:?}",
+        values.origins.keys()
+    );
 }
 
 #[test]
 fn what_replaces_a_tree_takes_its_origins_away() {
-    let values = user([file("a.yaml", "a: {b: {c: 1}}\nab: 1\n"), file("b.yaml", "a: x\n")]);
-    assert_eq!(values.origins.keys().map(String::as_str).collect::<Vec<_>>(), ["", "/a", "/ab"]);
-    let values = user([file("a.yaml", "a: {b: {c: 1}}\n"), Source::Set("a.b={x,y}".into())]);
+    let values = user([
+        file("a.yaml", "a: {b: {c: 1}}\nab: 1\n"),
+        file("b.yaml", "a: x\n"),
+    ]);
+    assert_eq!(
+        values
+            .origins
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+        ["", "/a", "/ab"]
+    );
+    let values = user([
+        file("a.yaml", "a: {b: {c: 1}}\n"),
+        Source::Set("a.b={x,y}".into()),
+    ]);
     assert_eq!(shown(&values, "/a/b/1"), ["--set a.b"]);
     assert!(!values.origins.contains_key("/a/b/c"));
-    let values = user([Source::SetJson("{\"a\": {\"b\": [1]}}".into()), Source::SetString("a.c\\.d=1".into())]);
+    let values = user([
+        Source::SetJson("{\"a\": {\"b\": [1]}}".into()),
+        Source::SetString("a.c\\.d=1".into()),
+    ]);
     assert_eq!(shown(&values, "/a/b/0"), ["--set-json"]);
     assert_eq!(shown(&values, "/a/c.d"), ["--set-string a.c\\.d"]);
 }
@@ -59,8 +104,14 @@ fn what_replaces_a_tree_takes_its_origins_away() {
 #[test]
 fn a_default_that_changes_between_map_and_text_gives_a_warning() {
     let chart = defaults("a: {b: 1}\nc: x\nd: null\ne: {f: 1}\n", "chart").unwrap();
-    let (values, warnings) = coalesce(chart, &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]));
-    assert_eq!(values.tree, json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}, "e": {"f": 1}}));
+    let (values, warnings) = coalesce(
+        chart,
+        &user([file("u.yaml", "a: x\nc: {x: 1}\nd: {x: 1}\ne: null\n")]),
+    );
+    assert_eq!(
+        values.tree,
+        json!({"a": "x", "c": {"x": 1}, "d": {"x": 1}, "e": {"f": 1}})
+    );
     assert_eq!(
         warnings,
         [
@@ -73,10 +124,18 @@ fn a_default_that_changes_between_map_and_text_gives_a_warning() {
 #[test]
 fn null_takes_back_what_is_stored_in_the_place_of_defaults() {
     let chart = defaults("a: {b: 1, c: 2}\nnew: 3\n", "chart").unwrap();
-    let stored = with_origin(json!({"a": {"b": 5, "c": 6, "own": 7}, "own": 8}), Origin::Stored { revision: 3 });
-    let user = user([Source::Set("a.b=null,a.own=null,own=null,new=null,a.x.y=null".into())]);
+    let stored = with_origin(
+        json!({"a": {"b": 5, "c": 6, "own": 7}, "own": 8}),
+        Origin::Stored { revision: 3 },
+    );
+    let user = user([Source::Set(
+        "a.b=null,a.own=null,own=null,new=null,a.x.y=null".into(),
+    )]);
     let (values, _) = coalesce(taken_back(stored, &user, &chart), &user);
-    assert_eq!(values.tree, json!({"a": {"b": 1, "c": 6, "x": {}}, "new": 3}));
+    assert_eq!(
+        values.tree,
+        json!({"a": {"b": 1, "c": 6, "x": {}}, "new": 3})
+    );
     assert_eq!(shown(&values, "/a/b"), ["--set a.b, null", "chart:1"]);
     assert_eq!(shown(&values, "/a/c"), ["revision 3"]);
     assert_eq!(without_nulls(user).tree, json!({"a": {"x": {}}}));
@@ -84,7 +143,10 @@ fn null_takes_back_what_is_stored_in_the_place_of_defaults() {
 
 #[test]
 fn stored_values_are_shadowed_by_new_ones() {
-    let stored = with_origin(json!({"a": {"b": 1, "c": [1]}}), Origin::Stored { revision: 3 });
+    let stored = with_origin(
+        json!({"a": {"b": 1, "c": [1]}}),
+        Origin::Stored { revision: 3 },
+    );
     let values = merge(stored, user([Source::Set("a.b=2".into())]));
     assert_eq!(values.tree, json!({"a": {"b": 2, "c": [1]}}));
     assert_eq!(shown(&values, "/a/b"), ["revision 3", "--set a.b"]);
@@ -104,51 +166,119 @@ fn an_argument_that_cannot_be_read_is_not_repeated() {
         Source::Set("a[hunter2]=1".into()),
     ] {
         let report = from_sources(vec![source.clone()]).unwrap_err().to_string();
-        assert!(!report.contains("hunter2") && report.contains("--set"), "{source:?}\n{report}");
+        assert!(
+            !report.contains("hunter2") && report.contains("--set"),
+            "{source:?}\n{report}"
+        );
     }
 }
 
 #[test]
 fn set_file_arguments_are_split_into_keys_and_paths() {
     let pairs = file_settings("a\\.b=x\\,y.pem,c[0]=z").unwrap();
-    assert_eq!(pairs, [("a\\.b".into(), "x,y.pem".into()), ("c[0]".into(), "z".into())]);
-    assert_eq!(file_settings("a.b=x=y,").unwrap(), [("a.b".into(), "x=y".into())]);
+    assert_eq!(
+        pairs,
+        [
+            ("a\\.b".into(), "x,y.pem".into()),
+            ("c[0]".into(), "z".into())
+        ]
+    );
+    assert_eq!(
+        file_settings("a.b=x=y,").unwrap(),
+        [("a.b".into(), "x=y".into())]
+    );
     assert!(file_settings("").unwrap().is_empty());
     for argument in ["a", "a=", "=b", "a=b,c", "a={x,y}", "a,hunter2=b", "\\"] {
         let report = file_settings(argument).unwrap_err().to_string();
-        assert!(report.contains("--set-file") && !report.contains("hunter2"), "{argument}: {report}");
+        assert!(
+            report.contains("--set-file") && !report.contains("hunter2"),
+            "{argument}: {report}"
+        );
     }
 }
 
 #[test]
 fn deep_and_long_arguments_are_refused_without_harm() {
-    for argument in [format!("a{}=1", "[0]".repeat(100_000)), format!("{}=1", "a.".repeat(100_000)), "[".repeat(100_000)] {
-        assert_eq!(from_sources(vec![Source::Set(argument)]).unwrap_err().kind(), Kind::User);
+    for argument in [
+        format!("a{}=1", "[0]".repeat(100_000)),
+        format!("{}=1", "a.".repeat(100_000)),
+        "[".repeat(100_000),
+    ] {
+        assert_eq!(
+            from_sources(vec![Source::Set(argument)])
+                .unwrap_err()
+                .kind(),
+            Kind::User
+        );
     }
     assert!(from_sources(vec![Source::SetJson(format!("a={}", "[".repeat(100_000)))]).is_err());
 }
 
 #[test]
 fn explain_tells_value_origin_and_what_is_shadowed() {
-    let chart = defaults("peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\nback: 1\n", "chart").unwrap();
+    let chart = defaults(
+        "peers: {count: 1, db: {user: x, password: y}}\nlist: [1]\nback: 1\n",
+        "chart",
+    )
+    .unwrap();
     let (values, _) = coalesce(
         chart,
-        &user([file("a.yaml", "peers: {count: 2}\nback: null\n"), Source::Set("peers.count=3,gone=null".into())]),
+        &user([
+            file("a.yaml", "peers: {count: 2}\nback: null\n"),
+            Source::Set("peers.count=3,gone=null".into()),
+        ]),
     );
     let secrets = ["/peers/db/password".to_owned()];
     let found = explain(&values, "peers.count", &secrets).unwrap();
-    assert_eq!((found.path.as_str(), found.value), ("peers.count", Some(json!(3))));
+    assert_eq!(
+        (found.path.as_str(), found.value),
+        ("peers.count", Some(json!(3)))
+    );
     assert_eq!(found.origin.unwrap().to_string(), "--set peers.count");
-    assert_eq!(found.shadowed.iter().map(Origin::to_string).collect::<Vec<_>>(), ["a.yaml:1", "chart:1"]);
+    assert_eq!(
+        found
+            .shadowed
+            .iter()
+            .map(Origin::to_string)
+            .collect::<Vec<_>>(),
+        ["a.yaml:1", "chart:1"]
+    );
     let found = explain(&values, "peers", &secrets).unwrap();
-    assert_eq!(found.value, Some(json!({"count": 3, "db": {"user": "x", "password": SECRET}})));
-    assert_eq!(explain(&values, "peers.db.password", &secrets).unwrap().value, Some(SECRET.into()));
+    assert_eq!(
+        found.value,
+        Some(json!({"count": 3, "db": {"user": "x", "password": SECRET}}))
+    );
+    assert_eq!(
+        explain(&values, "peers.db.password", &secrets)
+            .unwrap()
+            .value,
+        Some(SECRET.into())
+    );
     let found = explain(&values, "gone", &secrets).unwrap();
-    assert_eq!((found.value, found.origin.unwrap().to_string()), (None, "--set gone".into()));
+    assert_eq!(
+        (found.value, found.origin.unwrap().to_string()),
+        (None, "--set gone".into())
+    );
     let found = explain(&values, "back", &secrets).unwrap();
-    assert_eq!((found.value, found.origin.unwrap().to_string()), (Some(json!(1)), "chart:3".into()));
-    assert_eq!(found.shadowed.iter().map(Origin::to_string).collect::<Vec<_>>(), ["a.yaml:2, null"]);
-    assert!(explain(&values, "", &secrets).unwrap().value.unwrap().is_object());
+    assert_eq!(
+        (found.value, found.origin.unwrap().to_string()),
+        (Some(json!(1)), "chart:3".into())
+    );
+    assert_eq!(
+        found
+            .shadowed
+            .iter()
+            .map(Origin::to_string)
+            .collect::<Vec<_>>(),
+        ["a.yaml:2, null"]
+    );
+    assert!(
+        explain(&values, "", &secrets)
+            .unwrap()
+            .value
+            .unwrap()
+            .is_object()
+    );
     for (path, words) in [
         ("peers.cuont", "did you mean \"peers.count\"?"),
         ("zzzzzz", "the keys of the values are peers, list, back"),
@@ -235,32 +365,70 @@ hint: identity: did you mean \"identities\"?"
 fn violations_are_told_in_words_of_values() {
     for (text, words) in [
         ("peers: {count: 2}\n", "fits"),
-        ("peers: {count: two}\n", "peers.count: a whole number is wanted, this is a text"),
-        ("peers: {count: 1.5}\n", "peers.count: a whole number is wanted, this is a number with a fraction"),
+        (
+            "peers: {count: two}\n",
+            "peers.count: a whole number is wanted, this is a text",
+        ),
+        (
+            "peers: {count: 1.5}\n",
+            "peers.count: a whole number is wanted, this is a number with a fraction",
+        ),
         ("peers: {count: 0}\n", "peers.count: at least 1 is wanted"),
-        ("peers: {count: 101}\n", "peers.count: at most 100 is allowed"),
+        (
+            "peers: {count: 101}\n",
+            "peers.count: at most 100 is allowed",
+        ),
         ("peers: [1]\n", "peers: a map is wanted, this is a list"),
-        ("peers: {count: 1, code: x}\n", "peers.code: this does not have the wanted form: a text of the form `^[0-9]+$`"),
-        ("peers: {count: 1, zzzzzz: x}\n", "peers.zzzzzz: unknown key; known are code, couchdb, count,"),
-        ("peers: {count: 1, list: [{}, {}]}\n", "peers.list: at most 1 item is allowed"),
-        ("peers: {count: 1, list: [{usr: x}]}\n", "peers.list[0].usr: unknown key"),
+        (
+            "peers: {count: 1, code: x}\n",
+            "peers.code: this does not have the wanted form: a text of the form `^[0-9]+$`",
+        ),
+        (
+            "peers: {count: 1, zzzzzz: x}\n",
+            "peers.zzzzzz: unknown key; known are code, couchdb, count,",
+        ),
+        (
+            "peers: {count: 1, list: [{}, {}]}\n",
+            "peers.list: at most 1 item is allowed",
+        ),
+        (
+            "peers: {count: 1, list: [{usr: x}]}\n",
+            "peers.list[0].usr: unknown key",
+        ),
         ("kafka: {}\n", "peers: missing"),
-        ("peers: {count: 1}\nkafka: {brokers: 4}\n", "kafka.zookeepers: missing"),
-        ("peers: {count: 1}\nidentities: {source: ca}\n", "identities.url: missing"),
+        (
+            "peers: {count: 1}\nkafka: {brokers: 4}\n",
+            "kafka.zookeepers: missing",
+        ),
+        (
+            "peers: {count: 1}\nidentities: {source: ca}\n",
+            "identities.url: missing",
+        ),
         (
             "peers: {count: 1}\nidentities: {source: generate, country: C}\n",
             "identities.country: at least 2 characters are wanted",
         ),
-        ("peers: {count: 1}\nidentities: {source: ca, url: x, uri: y}\n", "identities.uri: unknown key"),
-        ("peers: {count: 1}\nidentities: x\n", "identities: a map is wanted, this is a text"),
+        (
+            "peers: {count: 1}\nidentities: {source: ca, url: x, uri: y}\n",
+            "identities.uri: unknown key",
+        ),
+        (
+            "peers: {count: 1}\nidentities: x\n",
+            "identities: a map is wanted, this is a text",
+        ),
     ] {
         let report = report(text, &[]);
         assert!(report.contains(words), "{text}{report}");
     }
     let chart = defaults("peers: {}\n", "chart").unwrap();
     let (values, _) = coalesce(chart, &user([file("org1.yaml", "peers:\n  count: null\n")]));
-    let report = validate(&schema(), &values, &[], "org1", "x").unwrap_err().to_string();
-    assert!(report.contains("org1.yaml:2:3   peers.count: null, and the chart has no default for it"), "{report}");
+    let report = validate(&schema(), &values, &[], "org1", "x")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        report.contains("org1.yaml:2:3   peers.count: null, and the chart has no default for it"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -275,54 +443,104 @@ fn secrets_and_values_are_not_shown() {
         "identities: {source: hunter2}\n",
     ] {
         let report = report(text, &[]);
-        assert!(report != "fits" && !report.contains("hunter2"), "{text}{report}");
+        assert!(
+            report != "fits" && !report.contains("hunter2"),
+            "{text}{report}"
+        );
     }
 }
 
 #[test]
 fn secret_paths_are_found_through_references_and_branches() {
     let tree = json!({"peers": {"couchdb": {"user": "a", "password": "b"}, "list": [{}, {"password": "c"}]}});
-    assert_eq!(secret_paths(&schema(), &tree), ["/peers/couchdb/password", "/peers/list/1/password"]);
+    assert_eq!(
+        secret_paths(&schema(), &tree),
+        ["/peers/couchdb/password", "/peers/list/1/password"]
+    );
     let endless = json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a", "additionalProperties": {"$ref": "#"}}}});
     assert!(secret_paths(&endless, &tree).is_empty());
     let branches = json!({"oneOf": [{"properties": {"peers": {"additionalProperties": {"x-secret": true}}}}, {"type": "null"}]});
-    assert_eq!(secret_paths(&branches, &tree), ["/peers/couchdb", "/peers/list"]);
+    assert_eq!(
+        secret_paths(&branches, &tree),
+        ["/peers/couchdb", "/peers/list"]
+    );
 }
 
 #[test]
 fn a_schema_that_is_none_is_an_error_and_nothing_is_fetched() {
     let values = user([]);
-    assert!(validate(&json!({"type": 5}), &values, &[], "a", "b").unwrap_err().to_string().contains("no valid JSON Schema"));
-    assert!(validate(&json!({"$ref": "https://example.com/s.json"}), &values, &[], "a", "b").is_err());
+    assert!(
+        validate(&json!({"type": 5}), &values, &[], "a", "b")
+            .unwrap_err()
+            .to_string()
+            .contains("no valid JSON Schema")
+    );
+    assert!(
+        validate(
+            &json!({"$ref": "https://example.com/s.json"}),
+            &values,
+            &[],
+            "a",
+            "b"
+        )
+        .is_err()
+    );
 }
 
 #[test]
 fn json_is_as_deep_as_a_file_may_be_at_most() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let read = |text: String| from_sources(vec![Source::SetJson(text)]).map(|_| ()).map_err(|error| error.to_string());
+    let read = |text: String| {
+        from_sources(vec![Source::SetJson(text)])
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
     assert_eq!(read(format!("a={}", nested(99))), Ok(()));
     assert_eq!(read(format!("{{\"a\":{}}}", nested(99))), Ok(()));
-    for deep in [format!("a={}", nested(100)), format!("a.b={}", nested(99)), format!("{{\"a\":{}}}", nested(100))] {
+    for deep in [
+        format!("a={}", nested(100)),
+        format!("a.b={}", nested(99)),
+        format!("{{\"a\":{}}}", nested(100)),
+    ] {
         let report = read(deep).unwrap_err();
         assert!(report.contains("nested deeper than 100 levels"), "{report}");
     }
 }
 
-/// Trees in which a key tells whether it holds a map (`a` to `c`) or not (`x` to `z`), as in the values of one schema. Between
-/// maps and others the laws do not hold: a text in the middle wipes out the map under it.
+/// Trees in which a key tells whether it holds a map (`a` to `c`) or not (`x` to `z`), as in the
+/// values of one schema. Between maps and others the laws do not hold: a text in the middle wipes
+/// out the map under it.
 fn trees() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![Just(Value::Null), any::<i8>().prop_map(Value::from), Just(json!(["l"])), Just(json!("t"))];
-    let leaves = proptest::collection::btree_map("[x-z]", leaf, 0..3).prop_map(|map| Value::Object(map.into_iter().collect()));
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i8>().prop_map(Value::from),
+        Just(json!(["l"])),
+        Just(json!("t"))
+    ];
+    let leaves = proptest::collection::btree_map("[x-z]", leaf, 0..3)
+        .prop_map(|map| Value::Object(map.into_iter().collect()));
     leaves.prop_recursive(3, 12, 3, |inner| {
-        (proptest::collection::btree_map("[a-c]", inner.clone(), 0..3), inner).prop_map(|(maps, leaves)| {
-            let mut tree: Map<String, Value> = maps.into_iter().collect();
-            tree.extend(leaves.as_object().cloned().unwrap_or_default().into_iter().filter(|(key, _)| key.as_str() >= "x"));
-            Value::Object(tree)
-        })
+        (
+            proptest::collection::btree_map("[a-c]", inner.clone(), 0..3),
+            inner,
+        )
+            .prop_map(|(maps, leaves)| {
+                let mut tree: Map<String, Value> = maps.into_iter().collect();
+                tree.extend(
+                    leaves
+                        .as_object()
+                        .cloned()
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter(|(key, _)| key.as_str() >= "x"),
+                );
+                Value::Object(tree)
+            })
     })
 }
 
-/// Trees that `--set` can write: keys and texts of any characters, whole numbers, booleans, lists that are not empty, maps.
+/// Trees that `--set` can write: keys and texts of any characters, whole numbers, booleans, lists
+/// that are not empty, maps.
 fn settable() -> impl Strategy<Value = Value> {
     let text = || {
         prop_oneof![
@@ -332,47 +550,84 @@ fn settable() -> impl Strategy<Value = Value> {
             Just("\u{feff}\u{202e}e\u{301}".to_owned())
         ]
     };
-    let leaf = prop_oneof![any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), text().prop_map(Value::from)];
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text().prop_map(Value::from)
+    ];
     let tree = leaf.prop_recursive(3, 12, 3, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 1..4).prop_map(Value::from),
-            proptest::collection::btree_map(text(), inner, 1..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            proptest::collection::btree_map(text(), inner, 1..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     });
-    proptest::collection::btree_map("[a-z]{1,3}", tree, 1..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+    proptest::collection::btree_map("[a-z]{1,3}", tree, 1..4)
+        .prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
 /// An argument per leaf of a tree, as docs/values.md tells to write them.
 fn as_arguments(value: &Value, path: &str, into: &mut Vec<Source>) {
     let escaped = |text: &str, special: &str| -> String {
-        text.chars().flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c])).collect()
+        text.chars()
+            .flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c]))
+            .collect()
     };
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| {
             let dot = if path.is_empty() { "" } else { "." };
-            as_arguments(value, &format!("{path}{dot}{}", escaped(key, "\\.,=[{")), into);
+            as_arguments(
+                value,
+                &format!("{path}{dot}{}", escaped(key, "\\.,=[{")),
+                into,
+            );
         }),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, item)| as_arguments(item, &format!("{path}[{at}]"), into));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(at, item)| as_arguments(item, &format!("{path}[{at}]"), into));
         }
-        Value::String(text) => into.push(Source::SetString(format!("{path}={}", escaped(text, "\\,{")))),
+        Value::String(text) => into.push(Source::SetString(format!(
+            "{path}={}",
+            escaped(text, "\\,{")
+        ))),
         other => into.push(Source::Set(format!("{path}={other}"))),
     }
 }
 
-/// Numbers, characters and keys that readers disagree about, in each way in: read as they are, or refused without being shown.
+/// Numbers, characters and keys that readers disagree about, in each way in: read as they are, or
+/// refused without being shown.
 #[test]
 fn hostile_values_are_read_as_they_are_or_refused() {
     let in_file = |text: &str| from_sources(vec![file("a.yaml", text)]).map(|values| values.tree);
-    let in_json = |text: &str| from_sources(vec![Source::SetJson(text.into())]).map(|values| values.tree);
+    let in_json =
+        |text: &str| from_sources(vec![Source::SetJson(text.into())]).map(|values| values.tree);
     let huge = format!("1{}", "0".repeat(30));
-    for text in ["a: .inf\n", &format!("a: {huge}\n"), "a: \"\\ud800\"\n", "a: \"x\u{0}\"\n"] {
+    for text in [
+        "a: .inf\n",
+        &format!("a: {huge}\n"),
+        "a: \"\\ud800\"\n",
+        "a: \"x\u{0}\"\n",
+    ] {
         let error = in_file(text).expect_err(text);
-        assert_eq!((error.kind(), error.places()[0].line), (Kind::User, Some(1)), "{text}\n{error}");
+        assert_eq!(
+            (error.kind(), error.places()[0].line),
+            (Kind::User, Some(1)),
+            "{text}\n{error}"
+        );
     }
-    for text in ["a=1e999", "a=\"\\ud800\"", "{\"a\": 1e999}", "{\"a\": \"\\ud800x\"}"] {
+    for text in [
+        "a=1e999",
+        "a=\"\\ud800\"",
+        "{\"a\": 1e999}",
+        "{\"a\": \"\\ud800x\"}",
+    ] {
         let error = in_json(text).expect_err(text);
-        assert!(error.kind() == Kind::User && error.to_string().contains("--set-json"), "{text}\n{error}");
+        assert!(
+            error.kind() == Kind::User && error.to_string().contains("--set-json"),
+            "{text}\n{error}"
+        );
     }
     // No reader of YAML takes it for a number, so it is a text there.
     assert_eq!(in_file("a: 1e999\n").unwrap(), json!({"a": "1e999"}));
@@ -382,9 +637,15 @@ fn hostile_values_are_read_as_they_are_or_refused() {
     );
     // Two keys that look alike are two keys, as they are to Kubernetes.
     let alike = json!({"\u{e9}": 1, "e\u{301}": 2, "a\u{202e}b": 3});
-    assert_eq!(in_file("\u{feff}\u{e9}: 1\ne\u{301}: 2\na\u{202e}b: 3\n").unwrap(), alike);
+    assert_eq!(
+        in_file("\u{feff}\u{e9}: 1\ne\u{301}: 2\na\u{202e}b: 3\n").unwrap(),
+        alike
+    );
     assert_eq!(in_json(&alike.to_string()).unwrap(), alike);
-    assert_eq!(in_json("{\"a\": \"\\u0000\\ud83d\\ude00\"}").unwrap(), json!({"a": "\0😀"}));
+    assert_eq!(
+        in_json("{\"a\": \"\\u0000\\ud83d\\ude00\"}").unwrap(),
+        json!({"a": "\0😀"})
+    );
 }
 
 proptest! {

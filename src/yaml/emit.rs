@@ -5,13 +5,15 @@ use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Longest key that is written without `? `: YAML readers look for the `:` of a simple key within 1024 characters.
+/// Longest key that is written without `? `: YAML readers look for the `:` of a simple key within
+/// 1024 characters.
 const MAX_SIMPLE_KEY: usize = 1000;
 
 /// Writes a value as block YAML with a final newline, keys in their order.
 ///
-/// Lists stand at the indentation of their key, as kubectl writes them. Strings are plain where every YAML 1.1 and 1.2 reader
-/// takes them for strings, literal blocks where they have lines, and in double quotes otherwise.
+/// Lists stand at the indentation of their key, as kubectl writes them. Strings are plain where
+/// every YAML 1.1 and 1.2 reader takes them for strings, literal blocks where they have lines, and
+/// in double quotes otherwise.
 pub fn emit(value: &Value) -> String {
     let mut out = String::new();
     emit_to(&mut out, value);
@@ -114,22 +116,45 @@ fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
     }
 }
 
-/// True if every reader takes the bare text for this string. What merely could be a number, a date or a time counts as one.
+/// True if every reader takes the bare text for this string. What merely could be a number, a date
+/// or a time counts as one.
 fn is_plain(text: &str) -> bool {
-    let Some(first) = text.chars().next() else { return false };
+    let Some(first) = text.chars().next() else {
+        return false;
+    };
     let word = text.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
     let numeric = |c: char| {
         c.is_ascii_hexdigit()
-            || matches!(c, 'x' | 'X' | 'o' | 'O' | '_' | '.' | ':' | '+' | '-' | ',' | 't' | 'T' | 'z' | 'Z' | 'p' | 'P' | ' ')
+            || matches!(
+                c,
+                'x' | 'X'
+                    | 'o'
+                    | 'O'
+                    | '_'
+                    | '.'
+                    | ':'
+                    | '+'
+                    | '-'
+                    | ','
+                    | 't'
+                    | 'T'
+                    | 'z'
+                    | 'Z'
+                    | 'p'
+                    | 'P'
+                    | ' '
+            )
     };
     let starts_well = first.is_alphanumeric() || matches!(first, '/' | '_' | '.' | '(' | '+' | '$' | '^' | ';' | '\\')
-        // A dash before a letter is an argument (`--flag`), before anything else it could be a list or a document.
+        // A dash before a letter is an argument (`--flag`), before anything else it could be a list
+        // or a document.
         || first == '-' && text.trim_start_matches('-').starts_with(|c: char| c.is_alphabetic());
     // Three dots at the start of a line end a document.
     starts_well
         && !text.starts_with("...")
         && !word
-        && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) && text.chars().all(numeric))
+        && !((first.is_ascii_digit() || matches!(first, '+' | '-' | '.'))
+            && text.chars().all(numeric))
         && !text.ends_with([' ', ':'])
         && is_plain_inside(text)
 }
@@ -159,11 +184,13 @@ fn is_plain_inside(text: &str) -> bool {
 }
 
 /// Words that some reader takes for a boolean, a null or a number, in whatever case.
-const WORDS: [&str; 15] =
-    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf", "+.inf", "-.inf"];
+const WORDS: [&str; 15] = [
+    "y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf",
+    "+.inf", "-.inf",
+];
 
-/// JSON as a reader of YAML takes it: characters are escaped that JSON lets stand in strings, and YAML refuses or takes for the end of a
-/// line.
+/// JSON as a reader of YAML takes it: characters are escaped that JSON lets stand in strings, and
+/// YAML refuses or takes for the end of a line.
 pub fn json_for_yaml(json: &str) -> Cow<'_, str> {
     if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) || json.chars().all(is_visible) {
         return Cow::Borrowed(json);
@@ -172,33 +199,43 @@ pub fn json_for_yaml(json: &str) -> Cow<'_, str> {
     for c in json.chars() {
         match is_visible(c) {
             true => escaped.push(c),
-            false => write!(escaped, "\\u{:04x}", c as u32).expect("a string takes all that is written"),
+            false => {
+                write!(escaped, "\\u{:04x}", c as u32).expect("a string takes all that is written")
+            }
         }
     }
     Cow::Owned(escaped)
 }
 
-/// Characters that turn the direction of writing, so that a text looks like another (Unicode Standard Annex 9, table 1).
+/// Characters that turn the direction of writing, so that a text looks like another (Unicode
+/// Standard Annex 9, table 1).
 pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and U+2029. Nothing that steers a
-/// terminal or turns the text.
+/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and
+/// U+2029. Nothing that steers a terminal or turns the text.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, ' '..='~');
     }
     !(c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}')
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'
+                ..='\u{fdef}'
+        )
         || turns_text(c))
 }
 
-/// True if a literal block shows the text as it is: more than one line, no blanks at the ends of lines, nothing to escape.
+/// True if a literal block shows the text as it is: more than one line, no blanks at the ends of
+/// lines, nothing to escape.
 fn is_block(text: &str) -> bool {
     text.contains('\n')
         && text.contains(|c| c != '\n')
-        && text.split('\n').all(|line| !line.ends_with([' ', '\t']) && line.chars().all(|c| c == '\t' || is_visible(c)))
+        && text.split('\n').all(|line| {
+            !line.ends_with([' ', '\t']) && line.chars().all(|c| c == '\t' || is_visible(c))
+        })
 }
 
 fn write_block(out: &mut String, text: &str, depth: usize) {

@@ -1,4 +1,5 @@
-//! A walk over the events of one document: where nodes stand, how scalars are quoted, and what is wrong with either.
+//! A walk over the events of one document: where nodes stand, how scalars are quoted, and what is
+//! wrong with either.
 
 use super::{
     MAX_DEPTH, Positions, in_an_anchor,
@@ -15,7 +16,8 @@ use std::{
 #[derive(Default)]
 pub struct Walk {
     pub positions: Positions,
-    /// Parts of the text, in their order, with words that mean to any reader what those parts mean to kubectl.
+    /// Parts of the text, in their order, with words that mean to any reader what those parts mean
+    /// to kubectl.
     pub rewrites: Vec<(Range<usize>, String)>,
 }
 
@@ -30,7 +32,8 @@ pub struct Fault {
     pub syntax: bool,
 }
 
-/// Walks the one document of `text`, which starts on the 1-based line `first` of a stream; positions are collected on demand.
+/// Walks the one document of `text`, which starts on the 1-based line `first` of a stream;
+/// positions are collected on demand.
 pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Fault> {
     let mut options = Options::default();
     options.set_emit_comments(false);
@@ -47,7 +50,13 @@ pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Faul
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let at = error.marker();
-            Fault { what: error.info(), hint: "", line: at.line().max(1) + first - 1, column: at.col() + 1, syntax: true }
+            Fault {
+                what: error.info(),
+                hint: "",
+                line: at.line().max(1) + first - 1,
+                column: at.col() + 1,
+                syntax: true,
+            }
         })?;
         walker.take(event, span)?;
     }
@@ -58,7 +67,8 @@ pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Faul
 struct Open {
     /// Length of the path before this list or map.
     path: usize,
-    /// Keys already seen with their lines, and the length of the path before the present key; none for a list.
+    /// Keys already seen with their lines, and the length of the path before the present key; none
+    /// for a list.
     keys: Option<HashMap<String, usize>>,
     /// Items seen, or for a map: whether the next node is a value.
     items: usize,
@@ -87,7 +97,11 @@ impl Walker<'_> {
                     self.anchors.insert(anchor, text.to_string());
                 }
                 let plain = style == ScalarStyle::Plain && tag.is_none();
-                if self.at_key() { self.key(&text, plain, &span) } else { self.scalar(&text, plain, &span) }
+                if self.at_key() {
+                    self.key(&text, plain, &span)
+                } else {
+                    self.scalar(&text, plain, &span)
+                }
             }
             Event::Anchor(_, name) if !name.chars().all(in_an_anchor) => Err(self.fault(
                 &span,
@@ -96,7 +110,9 @@ impl Walker<'_> {
             )),
             Event::Alias(anchor) => {
                 if self.at_key() {
-                    let Some(text) = self.anchors.get(&anchor).cloned() else { return Err(self.key_of_nodes(&span)) };
+                    let Some(text) = self.anchors.get(&anchor).cloned() else {
+                        return Err(self.key_of_nodes(&span));
+                    };
                     return self.key(&text, false, &span);
                 }
                 self.begin(&span);
@@ -104,9 +120,14 @@ impl Walker<'_> {
                 Ok(())
             }
             Event::SequenceStart(_, _, tag) => self.enter(tag.as_deref(), None, &span),
-            Event::MappingStart(_, _, tag) => self.enter(tag.as_deref(), Some(HashMap::new()), &span),
+            Event::MappingStart(_, _, tag) => {
+                self.enter(tag.as_deref(), Some(HashMap::new()), &span)
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                let closed = self.open.pop().expect("a parser ends only what it has begun");
+                let closed = self
+                    .open
+                    .pop()
+                    .expect("a parser ends only what it has begun");
                 self.path.truncate(closed.path);
                 self.end();
                 Ok(())
@@ -116,13 +137,21 @@ impl Walker<'_> {
     }
 
     fn at_key(&self) -> bool {
-        self.open.last().is_some_and(|open| open.keys.is_some() && !open.at_value)
+        self.open
+            .last()
+            .is_some_and(|open| open.keys.is_some() && !open.at_value)
     }
 
     /// Notes where a node that is not a key begins.
     fn begin(&mut self, span: &Span) {
         let in_map = self.open.last().is_some_and(|open| open.keys.is_some());
-        if let Some(Open { path, items, keys: None, .. }) = self.open.last() {
+        if let Some(Open {
+            path,
+            items,
+            keys: None,
+            ..
+        }) = self.open.last()
+        {
             self.path.truncate(*path);
             if self.with_positions {
                 self.path.push('/');
@@ -131,7 +160,9 @@ impl Walker<'_> {
         }
         // A value in a map stands where its key stands.
         if self.with_positions && !in_map {
-            self.walk.positions.insert(self.path.clone(), self.place(span));
+            self.walk
+                .positions
+                .insert(self.path.clone(), self.place(span));
         }
     }
 
@@ -144,7 +175,12 @@ impl Walker<'_> {
         }
     }
 
-    fn enter(&mut self, tag: Option<&Tag>, keys: Option<HashMap<String, usize>>, span: &Span) -> Result<(), Fault> {
+    fn enter(
+        &mut self,
+        tag: Option<&Tag>,
+        keys: Option<HashMap<String, usize>>,
+        span: &Span,
+    ) -> Result<(), Fault> {
         self.check_tag(tag, span)?;
         if self.at_key() {
             return Err(self.key_of_nodes(span));
@@ -153,7 +189,12 @@ impl Walker<'_> {
             return Err(self.fault(span, format!("nested deeper than {MAX_DEPTH} levels"), ""));
         }
         self.begin(span);
-        self.open.push(Open { path: self.path.len(), keys, items: 0, at_value: false });
+        self.open.push(Open {
+            path: self.path.len(),
+            keys,
+            items: 0,
+            at_value: false,
+        });
         Ok(())
     }
 
@@ -164,7 +205,11 @@ impl Walker<'_> {
             let meaning = scalar::resolve(text);
             match meaning {
                 Scalar::TooLarge => {
-                    return Err(self.fault(span, "a number of more than 64 bits", "put it in quotes to keep every digit"));
+                    return Err(self.fault(
+                        span,
+                        "a number of more than 64 bits",
+                        "put it in quotes to keep every digit",
+                    ));
                 }
                 Scalar::NotFinite => {
                     return Err(self.fault(
@@ -199,34 +244,53 @@ impl Walker<'_> {
         let (line, column) = self.place(span);
         let open = self.open.last_mut().expect("keys stand in maps");
         open.at_value = true;
-        match open.keys.as_mut().expect("keys stand in maps").entry(text.to_owned()) {
+        match open
+            .keys
+            .as_mut()
+            .expect("keys stand in maps")
+            .entry(text.to_owned())
+        {
             Entry::Occupied(first) => {
-                let what = format!("the key \"{text}\" is written twice, first on line {}", first.get());
+                let what = format!(
+                    "the key \"{text}\" is written twice, first on line {}",
+                    first.get()
+                );
                 return Err(self.fault(span, what, "keep one of them"));
             }
             Entry::Vacant(first) => first.insert(line),
         };
         if self.with_positions {
             self.path.push('/');
-            self.path.push_str(&text.replace('~', "~0").replace('/', "~1"));
+            self.path
+                .push_str(&text.replace('~', "~0").replace('/', "~1"));
             if !(plain && text == "<<") {
-                self.walk.positions.insert(self.path.clone(), (line, column));
+                self.walk
+                    .positions
+                    .insert(self.path.clone(), (line, column));
             }
         }
         Ok(())
     }
 
     fn rewrite(&mut self, text: &str, words: String, span: &Span) -> Result<(), Fault> {
-        match span.byte_range().filter(|range| self.text.get(range.clone()) == Some(text)) {
+        match span
+            .byte_range()
+            .filter(|range| self.text.get(range.clone()) == Some(text))
+        {
             Some(range) => {
                 self.walk.rewrites.push((range, words));
                 Ok(())
             }
-            None => Err(self.fault(span, format!("`{text}` can be read in two ways"), "put it in quotes")),
+            None => Err(self.fault(
+                span,
+                format!("`{text}` can be read in two ways"),
+                "put it in quotes",
+            )),
         }
     }
 
-    /// Tags choose types of the reader's language; the core's own (`!!str`) are harmless, all others are refused.
+    /// Tags choose types of the reader's language; the core's own (`!!str`) are harmless, all
+    /// others are refused.
     fn check_tag(&self, tag: Option<&Tag>, span: &Span) -> Result<(), Fault> {
         match tag {
             Some(tag) if tag.core_suffix().is_none() => {
@@ -238,12 +302,22 @@ impl Walker<'_> {
     }
 
     fn key_of_nodes(&self, span: &Span) -> Fault {
-        self.fault(span, "a key must be a word, this is a list or a map", "put what begins with `{` or `[` in quotes")
+        self.fault(
+            span,
+            "a key must be a word, this is a list or a map",
+            "put what begins with `{` or `[` in quotes",
+        )
     }
 
     fn fault(&self, span: &Span, what: impl Into<String>, hint: &'static str) -> Fault {
         let (line, column) = self.place(span);
-        Fault { what: what.into(), hint, line, column, syntax: false }
+        Fault {
+            what: what.into(),
+            hint,
+            line,
+            column,
+            syntax: false,
+        }
     }
 
     fn place(&self, span: &Span) -> (usize, usize) {

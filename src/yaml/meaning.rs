@@ -1,30 +1,37 @@
 //! The meaning of one document's text, read by `serde_yaml` straight into JSON values.
 //!
-//! A visitor of our own, because reading into `serde_json::Value` directly would let the last of two equal keys win in silence.
+//! A visitor of our own, because reading into `serde_json::Value` directly would let the last of
+//! two equal keys win in silence.
 
 use super::{MAX_DEPTH, scalar};
 use scalar::Scalar;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Number, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// The key that the event walk writes for an unquoted `<<`. A quoted `"<<"` is a key like any other, and only events tell them
-/// apart, so the reader looks for this private character instead.
+/// The key that the event walk writes for an unquoted `<<`. A quoted `"<<"` is a key like any
+/// other, and only events tell them apart, so the reader looks for this private character instead.
 pub const MERGE_KEY: &str = "\u{f8ff}<<";
 
-/// How far aliases may blow a text up: nodes and bytes of scalars beyond twice the length of the text.
+/// How far aliases may blow a text up: nodes and bytes of scalars beyond twice the length of the
+/// text.
 const MAX_EXPANSION: usize = 4 << 20;
 
-/// Reads the one document of `text`. The second part is true if something in it has a meaning that hangs on how it is written, which this
-/// reader cannot see: a text or key that would mean something else to kubectl were it not quoted, or a very large number.
+/// Reads the one document of `text`. The second part is true if something in it has a meaning that
+/// hangs on how it is written, which this reader cannot see: a text or key that would mean
+/// something else to kubectl were it not quoted, or a very large number.
 pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     let mut documents = read_stream(text);
     let first = documents.next().unwrap_or(Ok((Value::Null, false)))?;
     // What follows a document that has ended, as in `[1]]`, is seen only by going on.
     match documents.next().transpose()? {
         None => Ok(first),
-        Some(_) => Err(serde_yaml::Error::custom("a second document begins inside this one")),
+        Some(_) => Err(serde_yaml::Error::custom(
+            "a second document begins inside this one",
+        )),
     }
 }
 
@@ -36,47 +43,79 @@ fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bo
         items: RefCell::default(),
     };
     serde_yaml::Deserializer::from_str(text).map(move |document| {
-        let value = Node { state: &state, depth: 0 }.deserialize(document)?;
+        let value = Node {
+            state: &state,
+            depth: 0,
+        }
+        .deserialize(document)?;
         Ok((value, state.doubtful.replace(false)))
     })
 }
 
-/// The reader's message in the words of someone who writes values, and what to do. `at` is the character at which it stopped.
+/// The reader's message in the words of someone who writes values, and what to do. `at` is the
+/// character at which it stopped.
 pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str) {
     let is = |part| message.contains(part);
     if is("cannot start any token") && at == Some('\t') {
-        ("a tab indents this line".into(), "YAML is indented by spaces")
+        (
+            "a tab indents this line".into(),
+            "YAML is indented by spaces",
+        )
     } else if is("cannot start any token") {
         let sign = at.map_or_else(|| "this character".into(), |sign| format!("\"{sign}\""));
-        (format!("{sign} cannot begin a value"), "put the value in quotes")
+        (
+            format!("{sign} cannot begin a value"),
+            "put the value in quotes",
+        )
     } else if is("mapping values are not allowed") {
         (
             "a colon makes this a key where no key can stand".into(),
             "put a value that holds \": \" in quotes; check the indentation",
         )
     } else if is("did not find expected key") || is("could not find expected ':'") {
-        ("a `key: value` is wanted here".into(), "check the indentation of this line, and the quotes before it")
+        (
+            "a `key: value` is wanted here".into(),
+            "check the indentation of this line, and the quotes before it",
+        )
     } else if is("did not find expected <document start>") {
         ("the document has ended before this".into(), "")
     } else if is("did not find expected '-'") {
-        ("an item of the list, with its `-`, is wanted here".into(), "check the indentation of this line")
+        (
+            "an item of the list, with its `-`, is wanted here".into(),
+            "check the indentation of this line",
+        )
     } else if is("unexpected end of stream") {
         ("the text ends inside quotes".into(), "close the quotes")
     } else if is("did not find expected ',' or ']'") {
-        ("a list that `[` began goes on or ends here: a `,` or `]` is wanted".into(), "close the list with `]`")
+        (
+            "a list that `[` began goes on or ends here: a `,` or `]` is wanted".into(),
+            "close the list with `]`",
+        )
     } else if is("did not find expected ',' or '}'") {
-        ("a map that `{` began goes on or ends here: a `,` or `}` is wanted".into(), "close the map with `}`")
+        (
+            "a map that `{` began goes on or ends here: a `,` or `}` is wanted".into(),
+            "close the map with `}`",
+        )
     } else if is("did not find expected node content") {
         ("a value is wanted here".into(), "")
     } else if is("repetition limit") || is(EXPANSION) {
-        (EXPANSION.into(), "write the values out instead of using aliases")
+        (
+            EXPANSION.into(),
+            "write the values out instead of using aliases",
+        )
     } else if is("recursion limit") || is(DEPTH) {
         (DEPTH.into(), "")
     } else if is("unknown anchor") {
-        ("an alias (`*name`) without its anchor (`&name`) before it".into(), "put the value in quotes if it only begins with `*`")
+        (
+            "an alias (`*name`) without its anchor (`&name`) before it".into(),
+            "put the value in quotes if it only begins with `*`",
+        )
     } else if is("invalid value: ") || is("invalid type: ") {
         // The message goes on with the value.
-        ("this value does not fit its tag".into(), "remove the tag, such as `!!int`, or put it right")
+        (
+            "this value does not fit its tag".into(),
+            "remove the tag, such as `!!int`, or put it right",
+        )
     } else {
         (message.to_owned(), "")
     }
@@ -88,15 +127,19 @@ const DEPTH: &str = "nested deeper than 100 levels";
 struct State {
     doubtful: Cell<bool>,
     left: Cell<usize>,
-    /// The entries and items of all maps and lists that are being read, innermost last: how many one has is known when it ends, and it is
-    /// made with room for just so many.
+    /// The entries and items of all maps and lists that are being read, innermost last: how many
+    /// one has is known when it ends, and it is made with room for just so many.
     entries: RefCell<Vec<(String, Value)>>,
     items: RefCell<Vec<Value>>,
 }
 
 impl State {
     fn spend<E: serde::de::Error>(&self, cost: usize) -> Result<(), E> {
-        let left = self.left.get().checked_sub(cost).ok_or_else(|| E::custom(EXPANSION))?;
+        let left = self
+            .left
+            .get()
+            .checked_sub(cost)
+            .ok_or_else(|| E::custom(EXPANSION))?;
         self.left.set(left);
         Ok(())
     }
@@ -119,7 +162,14 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
 impl Node<'_> {
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         self.state.spend(1)?;
-        if self.depth == MAX_DEPTH { Err(E::custom(DEPTH)) } else { Ok(Node { depth: self.depth + 1, ..self }) }
+        if self.depth == MAX_DEPTH {
+            Err(E::custom(DEPTH))
+        } else {
+            Ok(Node {
+                depth: self.depth + 1,
+                ..self
+            })
+        }
     }
 }
 
@@ -167,7 +217,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         if value.abs() >= i128::MAX as f64 {
             self.state.doubtful.set(true);
         }
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
@@ -184,7 +236,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(item) = items.next_element_seed(inside)? {
             self.state.items.borrow_mut().push(item);
         }
-        Ok(Value::Array(self.state.items.borrow_mut().drain(first..).collect()))
+        Ok(Value::Array(
+            self.state.items.borrow_mut().drain(first..).collect(),
+        ))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
@@ -211,7 +265,9 @@ impl<'de> Visitor<'de> for Node<'_> {
             Some(Value::Object(base)) => fill(&mut map, base),
             Some(Value::Array(bases)) => {
                 for base in bases {
-                    let Value::Object(base) = base else { return Err(A::Error::custom(MERGE_OF_NO_MAP)) };
+                    let Value::Object(base) = base else {
+                        return Err(A::Error::custom(MERGE_OF_NO_MAP));
+                    };
                     fill(&mut map, base);
                 }
             }

@@ -1,8 +1,10 @@
-//! What a plain (unquoted) scalar means to kubectl, Helm and Fabric, which all read YAML by Go's yaml.v2.
+//! What a plain (unquoted) scalar means to kubectl, Helm and Fabric, which all read YAML by Go's
+//! yaml.v2.
 //!
-//! Values files come from Helm users and rendered text goes to kubectl, so their reading is ours. It differs from YAML 1.2 in
-//! the words of YAML 1.1 (`on`, `no`, `y`), in octal numbers (`0777`) and in underscores (`1_000`). Chosen differences from Go:
-//! a number that would lose digits and a number that JSON cannot hold are told apart, so that the reader can refuse them.
+//! Values files come from Helm users and rendered text goes to kubectl, so their reading is ours.
+//! It differs from YAML 1.2 in the words of YAML 1.1 (`on`, `no`, `y`), in octal numbers (`0777`)
+//! and in underscores (`1_000`). Chosen differences from Go: a number that would lose digits and a
+//! number that JSON cannot hold are told apart, so that the reader can refuse them.
 
 /// The meaning of a plain scalar.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +25,8 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The spelling that every YAML reader takes for this meaning; `None` for texts and for what cannot be spelled.
+    /// The spelling that every YAML reader takes for this meaning; `None` for texts and for what
+    /// cannot be spelled.
     pub fn canonical(&self) -> Option<String> {
         match self {
             Scalar::Null => Some("null".into()),
@@ -36,7 +39,8 @@ impl Scalar {
     }
 }
 
-/// A finite float in the only form that YAML 1.1 and 1.2 both read as a float: with a point, its exponent with a sign.
+/// A finite float in the only form that YAML 1.1 and 1.2 both read as a float: with a point, its
+/// exponent with a sign.
 pub fn float(value: f64) -> String {
     let text = serde_json::to_string(&value).expect("a float is JSON or null");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, ""));
@@ -48,30 +52,37 @@ pub fn float(value: f64) -> String {
     }
 }
 
-/// The integer that a float stands for: Go writes 1.0 and 1e3 into JSON as 1 and 1000. From 2^53 on a float no longer stands for
-/// one integer alone.
+/// The integer that a float stands for: Go writes 1.0 and 1e3 into JSON as 1 and 1000. From 2^53 on
+/// a float no longer stands for one integer alone.
 pub fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
 }
 
 /// The meaning of a plain scalar.
 pub fn resolve(text: &str) -> Scalar {
-    let Some(first) = text.bytes().next() else { return Scalar::Null };
+    let Some(first) = text.bytes().next() else {
+        return Scalar::Null;
+    };
     match first {
         b'0'..=b'9' | b'+' | b'-' | b'.' => number(text),
-        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' | b'<' => word(text),
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' | b'<' => {
+            word(text)
+        }
         _ => Scalar::Text,
     }
 }
 
-/// True if a text that `serde_yaml` gave as a text must have stood in quotes: it reads these plain words as something else, as Go does.
-/// For all others (`on`, `0777`) only the events of the text tell.
+/// True if a text that `serde_yaml` gave as a text must have stood in quotes: it reads these plain
+/// words as something else, as Go does. For all others (`on`, `0777`) only the events of the text
+/// tell.
 pub fn was_quoted(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let whole = |text: &str| digits(text) && text.len() < 19 && (text == "0" || !text.starts_with('0'));
+    let whole =
+        |text: &str| digits(text) && text.len() < 19 && (text == "0" || !text.starts_with('0'));
     let number = text.strip_prefix('-').unwrap_or(text);
     match text {
-        "" | "~" | "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => true,
+        "" | "~" | "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False"
+        | "FALSE" => true,
         _ => match number.split_once('.') {
             Some((before, after)) => whole(before) && digits(after),
             None => whole(number),
@@ -79,8 +90,8 @@ pub fn was_quoted(text: &str) -> bool {
     }
 }
 
-/// True if a plain key keeps its text when kubectl makes a JSON object of its map. Go reads the key `on` as the boolean `true`
-/// and `0x10` as 16, and writes that as the key.
+/// True if a plain key keeps its text when kubectl makes a JSON object of its map. Go reads the key
+/// `on` as the boolean `true` and `0x10` as 16, and writes that as the key.
 pub fn keeps_its_text_as_key(text: &str) -> bool {
     match resolve(text) {
         Scalar::Text => true,
@@ -95,8 +106,12 @@ pub fn keeps_its_text_as_key(text: &str) -> bool {
 
 fn word(text: &str) -> Scalar {
     match text {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Scalar::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Scalar::Bool(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Scalar::Bool(true)
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Scalar::Bool(false)
+        }
         "~" | "null" | "Null" | "NULL" => Scalar::Null,
         "<<" => Scalar::Merge,
         _ => Scalar::Text,
@@ -112,12 +127,18 @@ fn number(text: &str) -> Scalar {
     {
         return Scalar::Int(number);
     }
-    if let ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" = text
+    if let ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF"
+    | "-.inf" | "-.Inf" | "-.INF" = text
     {
         return Scalar::NotFinite;
     }
-    // Go drops underscores from what begins with a digit or a sign, not from what begins with a point.
-    let plain = if text.starts_with('.') { text.to_owned() } else { text.replace('_', "") };
+    // Go drops underscores from what begins with a digit or a sign, not from what begins with a
+    // point.
+    let plain = if text.starts_with('.') {
+        text.to_owned()
+    } else {
+        text.replace('_', "")
+    };
     if let Some(integer) = integer(&plain) {
         return integer;
     }
@@ -125,8 +146,14 @@ fn number(text: &str) -> Scalar {
         return Scalar::Text;
     }
     match plain.strip_prefix('+').unwrap_or(&plain).parse::<f64>() {
-        // Digits only: an integer beyond 64 bits. Those with a leading zero that are not octal (`08`) are floats to Go.
-        Ok(value) if value.abs() >= 9e18 && plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-')) => {
+        // Digits only: an integer beyond 64 bits. Those with a leading zero that are not octal
+        // (`08`) are floats to Go.
+        Ok(value)
+            if value.abs() >= 9e18
+                && plain
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-')) =>
+        {
             Scalar::TooLarge
         }
         Ok(value) if value.is_finite() => whole(value).map_or(Scalar::Float(value), Scalar::Int),
@@ -152,7 +179,9 @@ fn integer(text: &str) -> Option<Scalar> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
         return None;
     }
-    let Ok(magnitude) = u64::from_str_radix(digits, base) else { return Some(Scalar::TooLarge) };
+    let Ok(magnitude) = u64::from_str_radix(digits, base) else {
+        return Some(Scalar::TooLarge);
+    };
     Some(match (negative, i64::try_from(magnitude)) {
         (false, Ok(value)) => Scalar::Int(value),
         (false, Err(_)) => Scalar::UInt(magnitude),
@@ -166,7 +195,10 @@ fn integer(text: &str) -> Option<Scalar> {
 fn is_float(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        Some((mantissa, exponent)) => (
+            mantissa,
+            Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)),
+        ),
         None => (unsigned, None),
     };
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -207,10 +239,33 @@ mod tests {
 
     #[test]
     fn keys_that_kubectl_would_rename_are_known() {
-        for key in ["a", "1", "-5", "true", "1.5", "2.5.9", "2024-01-01", "onward"] {
+        for key in [
+            "a",
+            "1",
+            "-5",
+            "true",
+            "1.5",
+            "2.5.9",
+            "2024-01-01",
+            "onward",
+        ] {
             assert!(keeps_its_text_as_key(key), "{key}");
         }
-        for key in ["on", "y", "True", "null", "~", "", "0x10", "0777", "1.10", "1e3", "1_000", "<<", "18446744073709551616"] {
+        for key in [
+            "on",
+            "y",
+            "True",
+            "null",
+            "~",
+            "",
+            "0x10",
+            "0777",
+            "1.10",
+            "1e3",
+            "1_000",
+            "<<",
+            "18446744073709551616",
+        ] {
             assert!(!keeps_its_text_as_key(key), "{key}");
         }
     }

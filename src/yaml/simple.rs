@@ -1,9 +1,12 @@
-//! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of all of YAML.
+//! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of
+//! all of YAML.
 //!
-//! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and flow maps and lists (`{a: [1, 2]}`) that
-//! end on their line; literal blocks (`|`); comments. Whatever is not surely of this form, be it valid or not, is left to the whole reader
-//! ([`super::meaning`], [`super::events`]), which also says what is wrong. So this reader refuses too much rather than too little, and what it
-//! reads the whole reader reads as the same value: a property test and a fuzz target hold one against the other.
+//! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and
+//! flow maps and lists (`{a: [1, 2]}`) that end on their line; literal blocks (`|`); comments.
+//! Whatever is not surely of this form, be it valid or not, is left to the whole reader
+//! ([`super::meaning`], [`super::events`]), which also says what is wrong. So this reader refuses
+//! too much rather than too little, and what it reads the whole reader reads as the same value: a
+//! property test and a fuzz target hold one against the other.
 
 use super::{
     MAX_DEPTH, Positions,
@@ -11,7 +14,8 @@ use super::{
 };
 use serde_json::{Map, Number, Value};
 
-/// A key is found only where its `:` stands within 1024 characters of its beginning (YAML 1.2, 7.4): longer ones are not simple.
+/// A key is found only where its `:` stands within 1024 characters of its beginning (YAML 1.2,
+/// 7.4): longer ones are not simple.
 const LONGEST_KEY: usize = 1000;
 
 /// Reads the one document of `text`; `None` when it is not of the simple form.
@@ -19,9 +23,13 @@ pub fn read(text: &str) -> Option<Value> {
     Reader::new(text, 1).document()
 }
 
-/// Like [`read`], with the positions of all nodes; `text` starts on the 1-based line `first` of a stream.
+/// Like [`read`], with the positions of all nodes; `text` starts on the 1-based line `first` of a
+/// stream.
 pub fn read_with_positions(text: &str, first: usize) -> Option<(Value, Positions)> {
-    let mut reader = Reader { path: Some(Path::default()), ..Reader::new(text, first) };
+    let mut reader = Reader {
+        path: Some(Path::default()),
+        ..Reader::new(text, first)
+    };
     let value = reader.document()?;
     Some((value, reader.path?.positions))
 }
@@ -34,10 +42,11 @@ struct Reader<'t> {
     /// Its line in the stream, from 1 on, and where that begins.
     line: usize,
     line_begins: usize,
-    /// Where the present line's content, or that of its innermost entry, begins, counted in spaces; `None` at the end of the text.
+    /// Where the present line's content, or that of its innermost entry, begins, counted in spaces;
+    /// `None` at the end of the text.
     column: Option<usize>,
-    /// The entries and items of all maps and lists that are being read, innermost last: how many one has is known when it ends, and it is
-    /// made with room for just so many.
+    /// The entries and items of all maps and lists that are being read, innermost last: how many
+    /// one has is known when it ends, and it is made with room for just so many.
     entries: Vec<(String, Value)>,
     items: Vec<Value>,
     /// Only where positions are asked for.
@@ -56,7 +65,17 @@ impl<'t> Reader<'t> {
     fn new(text: &'t str, line: usize) -> Reader<'t> {
         let bytes = text.as_bytes();
         let (entries, items) = (Vec::with_capacity(16), Vec::with_capacity(8));
-        Reader { text, bytes, at: 0, line, line_begins: 0, column: None, entries, items, path: None }
+        Reader {
+            text,
+            bytes,
+            at: 0,
+            line,
+            line_begins: 0,
+            column: None,
+            entries,
+            items,
+            path: None,
+        }
     }
 
     fn document(&mut self) -> Option<Value> {
@@ -77,13 +96,20 @@ impl<'t> Reader<'t> {
     fn note(&mut self, at: usize) {
         if let Some(path) = &mut self.path {
             let column = self.text[self.line_begins..at].chars().count() + 1;
-            path.positions.insert(path.pointer.clone(), (self.line, column));
+            path.positions
+                .insert(path.pointer.clone(), (self.line, column));
         }
     }
 
     /// Reads what is below the present node: `step` is its key or index.
-    fn below<T>(&mut self, step: impl FnOnce(&mut String), read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        let Some(path) = &mut self.path else { return read(self) };
+    fn below<T>(
+        &mut self,
+        step: impl FnOnce(&mut String),
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let Some(path) = &mut self.path else {
+            return read(self);
+        };
         let length = path.pointer.len();
         path.pointer.push('/');
         step(&mut path.pointer);
@@ -109,7 +135,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// From behind a value over spaces and a comment, before which there is one, to the end of its line.
+    /// From behind a value over spaces and a comment, before which there is one, to the end of its
+    /// line.
     fn end_of_line(&mut self) -> Option<()> {
         self.skip_spaces();
         match self.peek() {
@@ -121,7 +148,10 @@ impl<'t> Reader<'t> {
 
     fn skip_comment(&mut self) -> Option<()> {
         let rest = &self.bytes[self.at..];
-        let comment = &rest[..rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())];
+        let comment = &rest[..rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(rest.len())];
         self.at += comment.len();
         comment.iter().all(|byte| is_in_text(*byte)).then_some(())
     }
@@ -154,7 +184,11 @@ impl<'t> Reader<'t> {
         if depth == MAX_DEPTH {
             return None;
         }
-        if self.is_at_item() { self.block_list(depth) } else { self.block_map(depth) }
+        if self.is_at_item() {
+            self.block_list(depth)
+        } else {
+            self.block_map(depth)
+        }
     }
 
     /// Whether a `-` stands here that begins an item.
@@ -167,7 +201,10 @@ impl<'t> Reader<'t> {
         let first = self.items.len();
         while self.column == column && self.is_at_item() {
             let index = self.items.len() - first;
-            let item = self.below(|pointer| pointer.push_str(&index.to_string()), |reader| reader.block_item(column?, depth))?;
+            let item = self.below(
+                |pointer| pointer.push_str(&index.to_string()),
+                |reader| reader.block_item(column?, depth),
+            )?;
             self.items.push(item);
         }
         // A line that stands further in belongs to no item.
@@ -256,10 +293,14 @@ impl<'t> Reader<'t> {
         loop {
             let line = self.bytes.get(self.at + 1..)?;
             let length = line.iter().position(|byte| *byte == b'\n');
-            let blanks = line.iter().position(|byte| *byte != b' ').unwrap_or(line.len());
+            let blanks = line
+                .iter()
+                .position(|byte| *byte != b' ')
+                .unwrap_or(line.len());
             let is_blank = length == Some(blanks) || blanks == line.len();
             match indent {
-                // How far in the block stands is told by its first line; blank lines before it might contradict.
+                // How far in the block stands is told by its first line; blank lines before it
+                // might contradict.
                 None if is_blank && blanks > 0 => return None,
                 None if !is_blank && blanks <= column => return None,
                 None if !is_blank => indent = Some(blanks),
@@ -269,11 +310,15 @@ impl<'t> Reader<'t> {
             if line.is_empty() {
                 break;
             }
-            let (Some(length), indent) = (length, indent.unwrap_or(0)) else { return None };
+            let (Some(length), indent) = (length, indent.unwrap_or(0)) else {
+                return None;
+            };
             if length > indent {
                 let begins = self.at + 1 + indent;
                 let line = &self.text[begins..self.at + 1 + length];
-                if !line.bytes().all(|byte| is_in_text(byte) || byte == b'\t') || (text.is_empty() && line.starts_with('\t')) {
+                if !line.bytes().all(|byte| is_in_text(byte) || byte == b'\t')
+                    || (text.is_empty() && line.starts_with('\t'))
+                {
                     return None;
                 }
                 text.extend(std::iter::repeat_n('\n', breaks));
@@ -296,14 +341,20 @@ impl<'t> Reader<'t> {
         Some(Value::String(text))
     }
 
-    /// Whether a key begins here, so that this is a map. What merely looks like one is found out when it is read.
+    /// Whether a key begins here, so that this is a map. What merely looks like one is found out
+    /// when it is read.
     fn is_at_key(&self) -> bool {
         let rest = &self.bytes[self.at..];
         let end = match rest.first() {
-            Some(quote @ (b'"' | b'\'')) => rest[1..].iter().position(|byte| byte == quote || *byte == b'\n').map(|end| end + 2),
+            Some(quote @ (b'"' | b'\'')) => rest[1..]
+                .iter()
+                .position(|byte| byte == quote || *byte == b'\n')
+                .map(|end| end + 2),
             _ => rest.iter().position(|byte| !is_in_key(*byte)),
         };
-        end.is_some_and(|end| rest.get(end) == Some(&b':') && matches!(rest.get(end + 1), Some(b' ' | b'\n') | None))
+        end.is_some_and(|end| {
+            rest.get(end) == Some(&b':') && matches!(rest.get(end + 1), Some(b' ' | b'\n') | None)
+        })
     }
 
     /// A key and its `:`, behind which a space or the line's end stands.
@@ -324,7 +375,9 @@ impl<'t> Reader<'t> {
             }
             _ => return None,
         };
-        let is_key = self.peek() == b':' && matches!(self.byte(1), b' ' | b'\n') && self.at - start <= LONGEST_KEY;
+        let is_key = self.peek() == b':'
+            && matches!(self.byte(1), b' ' | b'\n')
+            && self.at - start <= LONGEST_KEY;
         self.at += 1;
         is_key.then_some(key)
     }
@@ -482,8 +535,10 @@ impl<'t> Reader<'t> {
             b'r' => Some('\r'),
             b't' => Some('\t'),
             b'u' => {
-                let digits =
-                    self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                let digits = self
+                    .text
+                    .get(self.at..self.at + 4)
+                    .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
                 self.at += 4;
                 char::from_u32(u32::from_str_radix(digits, 16).ok()?)
             }
@@ -514,8 +569,8 @@ fn is_in_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
 }
 
-/// Whether a byte may stand in a comment or in quotes: ASCII that can be seen, or a part of a character of U+00C0 to U+DFFF or above U+FFFF,
-/// all of which are the same to every reader.
+/// Whether a byte may stand in a comment or in quotes: ASCII that can be seen, or a part of a
+/// character of U+00C0 to U+DFFF or above U+FFFF, all of which are the same to every reader.
 fn is_in_text(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | 0x80..=0xbf | 0xc3..=0xed | 0xf0..=0xf4)
 }

@@ -8,8 +8,7 @@ fn problem(text: &str) -> String {
 
 #[test]
 fn plain_words_of_yaml_1_1_are_read_as_kubectl_reads_them_and_quoted_ones_stay_texts() {
-    let text =
-        "a: on\nb: 'on'\nc: 0777\nd: \"0777\"\ne: [no, 'no', 1_000]\nf: |\n  on\ng: &x yes\nh: *x\ni: 1e3\nj: 1.0\nk: 08\n";
+    let text = "a: on\nb: 'on'\nc: 0777\nd: \"0777\"\ne: [no, 'no', 1_000]\nf: |\n  on\ng: &x yes\nh: *x\ni: 1e3\nj: 1.0\nk: 08\n";
     let value = parse(text, "a.yaml").unwrap();
     assert_eq!(
         value,
@@ -20,12 +19,27 @@ fn plain_words_of_yaml_1_1_are_read_as_kubectl_reads_them_and_quoted_ones_stay_t
 
 #[test]
 fn integers_are_exact() {
-    let value = parse("[9007199254740993, 18446744073709551615, -9223372036854775808, 1000000]", "a.yaml").unwrap();
-    assert_eq!(value, json!([9007199254740993u64, u64::MAX, i64::MIN, 1000000]));
-    assert_eq!(emit(&value), "- 9007199254740993\n- 18446744073709551615\n- -9223372036854775808\n- 1000000\n");
+    let value = parse(
+        "[9007199254740993, 18446744073709551615, -9223372036854775808, 1000000]",
+        "a.yaml",
+    )
+    .unwrap();
+    assert_eq!(
+        value,
+        json!([9007199254740993u64, u64::MAX, i64::MIN, 1000000])
+    );
+    assert_eq!(
+        emit(&value),
+        "- 9007199254740993\n- 18446744073709551615\n- -9223372036854775808\n- 1000000\n"
+    );
     for digits in [20, 39, 40, 75, 309] {
-        let error = parse(&"6".repeat(digits), "a.yaml").unwrap_err().to_string();
-        assert!(error.contains("a number of more than 64 bits"), "{digits}: {error}");
+        let error = parse(&"6".repeat(digits), "a.yaml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("a number of more than 64 bits"),
+            "{digits}: {error}"
+        );
     }
     assert_eq!(parse("6e74", "a.yaml").unwrap(), json!(6e74));
 }
@@ -41,9 +55,12 @@ fn merge_keys_are_applied_and_the_map_s_own_keys_win() {
 
 #[test]
 fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
-    let text =
-        "# head\n\n---\n# nothing\n---\n\na: 1\n--- # two\nb: 2\n...\n%YAML 1.2\n---\nnull\n--- {c: 3}\n---\n--- |\n  text\n";
-    let found: Vec<_> = parse_stream(text, "a.yaml").unwrap().into_iter().map(|d| (&text[d.range], d.value)).collect();
+    let text = "# head\n\n---\n# nothing\n---\n\na: 1\n--- # two\nb: 2\n...\n%YAML 1.2\n---\nnull\n--- {c: 3}\n---\n--- |\n  text\n";
+    let found: Vec<_> = parse_stream(text, "a.yaml")
+        .unwrap()
+        .into_iter()
+        .map(|d| (&text[d.range], d.value))
+        .collect();
     let wanted = [
         ("a: 1\n", json!({"a": 1})),
         ("b: 2\n", json!({"b": 2})),
@@ -54,14 +71,31 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
     // All documents are read in one go where none is empty, and what one of them needs is not lost.
     let found: Vec<_> = parse_stream("a: 1\n---\nb: on\n---\nc: \"on\"\n", "a.yaml").unwrap();
     let found: Vec<_> = found.into_iter().map(|document| document.value).collect();
-    assert_eq!(found, [json!({"a": 1}), json!({"b": true}), json!({"c": "on"})]);
+    assert_eq!(
+        found,
+        [json!({"a": 1}), json!({"b": true}), json!({"c": "on"})]
+    );
     assert_eq!(parse("", "a.yaml").unwrap(), Value::Null);
-    assert_eq!(parse("...a: 1\n", "a.yaml").unwrap(), json!({"...a": 1}), "dots end a document where nothing follows them");
-    assert_eq!(parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(), json!({"a": 1, "b": 2}));
+    assert_eq!(
+        parse("...a: 1\n", "a.yaml").unwrap(),
+        json!({"...a": 1}),
+        "dots end a document where nothing follows them"
+    );
+    assert_eq!(
+        parse("\u{feff}a: 1\r\nb: 2\r\n", "a.yaml").unwrap(),
+        json!({"a": 1, "b": 2})
+    );
     for marks in 1..4 {
         let text = format!("{}a\n---\nb\n", "\u{feff}".repeat(marks));
-        let values = parse_stream(&text, "a.yaml").unwrap().into_iter().map(|document| document.value);
-        assert_eq!(values.collect::<Vec<_>>(), ["a", "b"], "{marks} byte order marks");
+        let values = parse_stream(&text, "a.yaml")
+            .unwrap()
+            .into_iter()
+            .map(|document| document.value);
+        assert_eq!(
+            values.collect::<Vec<_>>(),
+            ["a", "b"],
+            "{marks} byte order marks"
+        );
     }
 }
 
@@ -69,7 +103,10 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
 fn positions_are_those_of_keys_and_items() {
     let text = "# head\na:\n  b/c: 1\n  list:\n  - x\n  -   w: &v {q: 1}\n      z: *v\nflow: [1, {k: 2}]\n";
     let (_, positions) = parse_with_positions(text, "a.yaml").unwrap();
-    let found: Vec<_> = positions.iter().map(|(path, at)| (path.as_str(), *at)).collect();
+    let found: Vec<_> = positions
+        .iter()
+        .map(|(path, at)| (path.as_str(), *at))
+        .collect();
     assert_eq!(
         found,
         [
@@ -95,19 +132,47 @@ fn positions_are_those_of_keys_and_items() {
 #[test]
 fn what_has_no_meaning_is_refused_at_its_place() {
     for (text, place, words) in [
-        ("a: 1\nb:\n  c: 2\n  c: 3\n", "a.yaml:4:3", "the key \"c\" is written twice, first on line 3"),
-        ("---\nx: 1\n---\na: {b: 1, 'b': 2}\n", "a.yaml:4:11", "the key \"b\" is written twice, first on line 4"),
-        ("a: !secret x\n", "a.yaml:1:", "the tag `!secret` has no meaning here"),
+        (
+            "a: 1\nb:\n  c: 2\n  c: 3\n",
+            "a.yaml:4:3",
+            "the key \"c\" is written twice, first on line 3",
+        ),
+        (
+            "---\nx: 1\n---\na: {b: 1, 'b': 2}\n",
+            "a.yaml:4:11",
+            "the key \"b\" is written twice, first on line 4",
+        ),
+        (
+            "a: !secret x\n",
+            "a.yaml:1:",
+            "the tag `!secret` has no meaning here",
+        ),
         ("a: !!binary aGk=\nb: !x y\n", "a.yaml:1:", "tag"),
         ("!x a: 1\n", "a.yaml:1:", "the tag `!x` has no meaning here"),
-        ("a: !!x y\n", "a.yaml:1:", "the tag `!!x` has no meaning here"),
-        ("a: 1\n---\na: !<tag:yaml.org,2002:x> y\n", "a.yaml:3:", "has no meaning here"),
+        (
+            "a: !!x y\n",
+            "a.yaml:1:",
+            "the tag `!!x` has no meaning here",
+        ),
+        (
+            "a: 1\n---\na: !<tag:yaml.org,2002:x> y\n",
+            "a.yaml:3:",
+            "has no meaning here",
+        ),
         ("? [1, 2]\n: x\n", "a.yaml:1:", "a key must be a word"),
         ("{{ a }}: x\n", "a.yaml:1:", "a key must be a word"),
         ("on: push\n", "a.yaml:1:1", "read the key `on` as `true`"),
-        ("a:\n  0777: x\n", "a.yaml:2:3", "read the key `0777` as `511`"),
+        (
+            "a:\n  0777: x\n",
+            "a.yaml:2:3",
+            "read the key `0777` as `511`",
+        ),
         ("~: x\n", "a.yaml:1:1", "missing or null"),
-        ("a: 123456789012345678901\n", "a.yaml:1:4", "more than 64 bits"),
+        (
+            "a: 123456789012345678901\n",
+            "a.yaml:1:4",
+            "more than 64 bits",
+        ),
         ("a: .inf\n", "a.yaml:1:4", "infinity"),
         ("a: -.INF\n", "a.yaml:1:4", "infinity"),
         ("a:\n\tb: 1\n", "a.yaml:2:1", "a tab indents this line"),
@@ -123,12 +188,27 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ("<<: 5\n", "a.yaml:", "`<<` merges a map"),
         ("a: 1\nb: \u{0}\n", "a.yaml:2:4", "U+0000"),
         ("x: 1\nå: \u{1b}[0m\n", "a.yaml:2:4", "U+001B"),
-        ("x: 1\nå: b\u{85}c: 1\n", "a.yaml:2:5", "U+0085 ends a line to some readers"),
-        ("\u{feff}x: 1\n\u{feff}y: 2\n", "a.yaml:2:1", "a byte order mark, U+FEFF,"),
-        ("x: |\n  å\n---\u{2028}y: 1\n", "a.yaml:3:4", "U+2028 ends a line to some readers"),
+        (
+            "x: 1\nå: b\u{85}c: 1\n",
+            "a.yaml:2:5",
+            "U+0085 ends a line to some readers",
+        ),
+        (
+            "\u{feff}x: 1\n\u{feff}y: 2\n",
+            "a.yaml:2:1",
+            "a byte order mark, U+FEFF,",
+        ),
+        (
+            "x: |\n  å\n---\u{2028}y: 1\n",
+            "a.yaml:3:4",
+            "U+2028 ends a line to some readers",
+        ),
     ] {
         let report = problem(text);
-        assert!(report.contains(place) && report.contains(words), "{text:?}\n{report}");
+        assert!(
+            report.contains(place) && report.contains(words),
+            "{text:?}\n{report}"
+        );
     }
 }
 
@@ -152,7 +232,10 @@ fn no_error_shows_a_value() {
         "password: !!bool \"hunter2 at line 1\"\n",
     ] {
         let report = problem(text);
-        assert!(!report.replace("`!hunter`", "").contains("hunter2"), "{text:?}\n{report}");
+        assert!(
+            !report.replace("`!hunter`", "").contains("hunter2"),
+            "{text:?}\n{report}"
+        );
     }
     assert!(problem("a: 1\na: secret\n").contains("|  a: …"));
     assert_eq!(excerpt("  - name: x").as_deref(), Some("  - name: …"));
@@ -170,13 +253,30 @@ fn hostile_texts_are_refused_quickly() {
         laughs.push_str(&format!("a{n}: &a{n} [{items}]\n"));
     }
     assert!(problem(&laughs).contains("aliases make this text far larger"));
-    let flat = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), ["*a"].repeat(10_000).join(", "));
+    let flat = format!(
+        "a: &a \"{}\"\nb: [{}]\n",
+        "x".repeat(100_000),
+        ["*a"].repeat(10_000).join(", ")
+    );
     assert!(problem(&flat).contains("aliases make this text far larger"));
-    for deep in ["[".repeat(100_000), format!("{}1{}", "[".repeat(101), "]".repeat(101)), format!("{}1", "- ".repeat(101))] {
+    for deep in [
+        "[".repeat(100_000),
+        format!("{}1{}", "[".repeat(101), "]".repeat(101)),
+        format!("{}1", "- ".repeat(101)),
+    ] {
         let report = problem(&deep);
-        assert!(report.contains("nested deeper") || report.contains("cannot be read"), "{report}");
+        assert!(
+            report.contains("nested deeper") || report.contains("cannot be read"),
+            "{report}"
+        );
     }
-    assert!(parse(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), "a.yaml").is_ok());
+    assert!(
+        parse(
+            &format!("{}1{}", "[".repeat(100), "]".repeat(100)),
+            "a.yaml"
+        )
+        .is_ok()
+    );
 }
 
 #[test]
@@ -187,17 +287,38 @@ fn strings_that_some_reader_takes_for_something_else_are_quoted() {
         words
             .split(' ')
             .map(Value::from)
-            .chain([Value::from(""), " a".into(), "a ".into(), "a #b".into(), "... a".into(), "--- a".into()])
+            .chain([
+                Value::from(""),
+                " a".into(),
+                "a ".into(),
+                "a #b".into(),
+                "... a".into(),
+                "--- a".into(),
+            ])
             .collect(),
     );
     for line in emit(&list).lines() {
         let body = line.strip_prefix("- ").unwrap();
         assert!(body.starts_with('"') || body == "0xg", "{line}");
     }
-    let plain =
-        ["a", "a b", "--flag=x", "peer0.org1:7051", "a#b", "100m", "5Gi", "/etc/x", "grpcs://peer0.org1:7051", "2.5.9-slim", "é"];
+    let plain = [
+        "a",
+        "a b",
+        "--flag=x",
+        "peer0.org1:7051",
+        "a#b",
+        "100m",
+        "5Gi",
+        "/etc/x",
+        "grpcs://peer0.org1:7051",
+        "2.5.9-slim",
+        "é",
+    ];
     let list = Value::Array(plain.map(Value::from).to_vec());
-    assert_eq!(emit(&list), plain.map(|word| format!("- {word}\n")).concat());
+    assert_eq!(
+        emit(&list),
+        plain.map(|word| format!("- {word}\n")).concat()
+    );
 }
 
 #[test]
@@ -216,9 +337,15 @@ fn a_manifest_is_written_as_kubectl_writes_it() {
 
 /// What the whole reader makes of a text, document by document.
 fn read_whole(text: &str) -> Result<Vec<Value>> {
-    let source = Source { text, subject: "a.yaml" };
+    let source = Source {
+        text,
+        subject: "a.yaml",
+    };
     source.check()?;
-    source.pieces().map(|piece| Ok(source.read(&piece, false)?.0)).collect()
+    source
+        .pieces()
+        .map(|piece| Ok(source.read(&piece, false)?.0))
+        .collect()
 }
 
 #[test]
@@ -234,9 +361,18 @@ fn what_charts_render_to_is_of_the_simple_form() {
     let text = text.replace("    on:", "    \"on\":");
     let value = simple::read(&text).expect("the simple form");
     assert_eq!(read_whole(&text).unwrap(), std::slice::from_ref(&value));
-    assert_eq!(value["spec"]["ports"][2], json!([{"x": "yy"}, ["z", "-flag=a:b"]]));
-    assert_eq!(value["spec"]["ports"][1]["on"], json!([true, -1.5, 1000, {}, [], "10Gi", ["a b", "c"]]));
-    assert_eq!(value["data"], json!({"file": "a: 1\n\n  b # c\n", "other": "x", "list": ["y\n\n"]}));
+    assert_eq!(
+        value["spec"]["ports"][2],
+        json!([{"x": "yy"}, ["z", "-flag=a:b"]])
+    );
+    assert_eq!(
+        value["spec"]["ports"][1]["on"],
+        json!([true, -1.5, 1000, {}, [], "10Gi", ["a b", "c"]])
+    );
+    assert_eq!(
+        value["data"],
+        json!({"file": "a: 1\n\n  b # c\n", "other": "x", "list": ["y\n\n"]})
+    );
 }
 
 #[test]
@@ -310,10 +446,21 @@ fn what_is_not_surely_of_the_simple_form_is_left_to_the_whole_reader() {
     }
     let long = format!("a: 1\n{}: 2\n", "k".repeat(1024));
     assert_eq!(simple::read(&long), None);
-    for deep in [format!("{}a\n", "- ".repeat(101)), format!("a: {}{}\n", "[".repeat(100), "]".repeat(100))] {
+    for deep in [
+        format!("{}a\n", "- ".repeat(101)),
+        format!("a: {}{}\n", "[".repeat(100), "]".repeat(100)),
+    ] {
         assert_eq!(simple::read(&deep), None);
         assert!(problem(&deep).contains("nested deeper"));
-        assert!(simple::read(&deep.replacen("- ", "", 1).replacen('[', "", 1).replacen(']', "", 1)).is_some());
+        assert!(
+            simple::read(
+                &deep
+                    .replacen("- ", "", 1)
+                    .replacen('[', "", 1)
+                    .replacen(']', "", 1)
+            )
+            .is_some()
+        );
     }
 }
 
@@ -326,7 +473,8 @@ fn words() -> impl Strategy<Value = String> {
         "\\PC{0,6}",
         any::<String>(),
         prop::sample::select(vec![
-            "on", "no", "y", "null", "~", "<<", "=", "0777", "---", "...", "a\n\n", "\n", " x\ny", "\tx\ny", "\u{85}", "\u{2028}"
+            "on", "no", "y", "null", "~", "<<", "=", "0777", "---", "...", "a\n\n", "\n", " x\ny",
+            "\tx\ny", "\u{85}", "\u{2028}"
         ])
         .prop_map(String::from),
     ]
@@ -339,14 +487,18 @@ fn values() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         any::<f64>()
-            .prop_filter("JSON holds finite floats; integral ones are read as integers", |f| f.is_finite() && f.fract() != 0.0)
+            .prop_filter(
+                "JSON holds finite floats; integral ones are read as integers",
+                |f| f.is_finite() && f.fract() != 0.0
+            )
             .prop_map(Value::from),
         words().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((words(), inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            prop::collection::vec((words(), inner), 0..4)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
 }
@@ -355,9 +507,18 @@ fn values() -> impl Strategy<Value = Value> {
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
-        Value::Array(list) => list.iter().enumerate().for_each(|(i, item)| pointers(item, &format!("{at}/{i}"), found)),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(i, item)| pointers(item, &format!("{at}/{i}"), found)),
         Value::Object(map) => {
-            map.iter().for_each(|(k, item)| pointers(item, &format!("{at}/{}", k.replace('~', "~0").replace('/', "~1")), found));
+            map.iter().for_each(|(k, item)| {
+                pointers(
+                    item,
+                    &format!("{at}/{}", k.replace('~', "~0").replace('/', "~1")),
+                    found,
+                )
+            });
         }
         _ => {}
     }
@@ -434,7 +595,10 @@ proptest! {
 
 #[test]
 fn json_means_the_same_to_readers_of_yaml() {
-    let all: String = (0..=0xffff).filter_map(char::from_u32).chain(['\u{1f600}']).collect();
+    let all: String = (0..=0xffff)
+        .filter_map(char::from_u32)
+        .chain(['\u{1f600}'])
+        .collect();
     let document = json!({ "text": [all, "é"] });
     let json = document.to_string();
     assert!(parse(&json, "JSON").is_err());

@@ -1,4 +1,5 @@
-//! Tests on a real API server, with real controllers and simulated nodes: one binary, a module per subject.
+//! Tests on a real API server, with real controllers and simulated nodes: one binary, a module per
+//! subject.
 
 #[path = "../support/mod.rs"]
 mod support;

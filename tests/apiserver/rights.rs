@@ -1,4 +1,5 @@
-//! Least privilege: the Roles of examples/rbac are enough, and each of their rights is needed, and told when it is missing.
+//! Least privilege: the Roles of examples/rbac are enough, and each of their rights is needed, and
+//! told when it is missing.
 
 use crate::support::{self, Cluster, Output, repository, until};
 use kubectl_fabric::yaml;
@@ -21,11 +22,18 @@ impl Operator {
 
     /// The objects of a file, bound to this user under names that no other test has.
     fn example(&self, file: &str) -> Vec<Value> {
-        let text = fs::read_to_string(repository().join("examples/rbac").join(file)).expect("an example");
+        let text =
+            fs::read_to_string(repository().join("examples/rbac").join(file)).expect("an example");
         let documents = yaml::parse_stream(&text, file).expect("YAML");
-        let mut objects: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
+        let mut objects: Vec<Value> = documents
+            .into_iter()
+            .map(|document| document.value)
+            .collect();
         for object in &mut objects {
-            if object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster")) {
+            if object["kind"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("Cluster"))
+            {
                 self.rename(&mut object["metadata"]["name"]);
             }
             if object["roleRef"]["kind"] == "ClusterRole" {
@@ -44,30 +52,50 @@ impl Operator {
 
     /// Takes away what belongs to no namespace.
     fn forget(&self, objects: &[Value]) {
-        for object in objects.iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster"))) {
-            let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|field| field.as_str().expect("text"));
-            self.cluster.kubectl().args(["delete", kind, name]).run().success();
+        for object in objects.iter().filter(|object| {
+            object["kind"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("Cluster"))
+        }) {
+            let [kind, name] = [&object["kind"], &object["metadata"]["name"]]
+                .map(|field| field.as_str().expect("text"));
+            self.cluster
+                .kubectl()
+                .args(["delete", kind, name])
+                .run()
+                .success();
         }
     }
 
-    /// Grants, and waits until the server judges by it: it learns of roles a moment later, which a rule that no role had before tells.
+    /// Grants, and waits until the server judges by it: it learns of roles a moment later, which a
+    /// rule that no role had before tells.
     fn grant(&self, namespace: &str, objects: &[Value]) {
         static GRANTS: AtomicUsize = AtomicUsize::new(0);
         let mut objects = objects.to_vec();
         let mut marks = Vec::new();
-        for rules in objects.iter_mut().filter_map(|object| object.get_mut("rules")?.as_array_mut()) {
+        for rules in objects
+            .iter_mut()
+            .filter_map(|object| object.get_mut("rules")?.as_array_mut())
+        {
             let mark = format!("grant{}", GRANTS.fetch_add(1, Ordering::Relaxed));
             rules.push(json!({"apiGroups": ["test"], "resources": [mark], "verbs": ["get"]}));
             marks.push(mark);
         }
-        self.cluster.apply(namespace, &json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
+        self.cluster.apply(
+            namespace,
+            &json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string(),
+        );
         for mark in marks {
-            until("the server to know the role", || self.may_get(namespace, &mark).then_some(()));
+            until("the server to know the role", || {
+                self.may_get(namespace, &mark).then_some(())
+            });
         }
     }
 
     fn may_get(&self, namespace: &str, resource: &str) -> bool {
-        self.may(&json!({"namespace": namespace, "verb": "get", "group": "test", "resource": resource}))
+        self.may(
+            &json!({"namespace": namespace, "verb": "get", "group": "test", "resource": resource}),
+        )
     }
 
     fn may(&self, what: &Value) -> bool {
@@ -77,14 +105,22 @@ impl Operator {
             "spec": {"resourceAttributes": what},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let ask = self.cluster.kubectl().args(["create", "--raw", path, "-f", "-", "--as", &self.user]).stdin(asked.to_string());
+        let ask = self
+            .cluster
+            .kubectl()
+            .args(["create", "--raw", path, "-f", "-", "--as", &self.user])
+            .stdin(asked.to_string());
         ask.run().success().json()["status"]["allowed"] == true
     }
 
     /// Runs the plugin about `org1` in `namespace` as this user.
     fn run(&self, namespace: &str, command: &[&str]) -> Output {
         let (verb, args) = command.split_first().expect("a verb");
-        self.cluster.fabric().args([verb, "org1", "-n", namespace, "--as", &self.user]).args(args).run()
+        self.cluster
+            .fabric()
+            .args([verb, "org1", "-n", namespace, "--as", &self.user])
+            .args(args)
+            .run()
     }
 
     /// Runs what must be refused for a right, and sees that it has written nothing.
@@ -94,23 +130,46 @@ impl Operator {
 
     fn refused_with(&self, status: i32, namespace: &str, command: &[&str]) -> String {
         let mut output = None;
-        let requests = self.cluster.requests(|| output = Some(self.run(namespace, command).exits(status)));
-        let written: Vec<_> = requests.iter().filter(|request| request.writes() && request.code < 300).collect();
+        let requests = self
+            .cluster
+            .requests(|| output = Some(self.run(namespace, command).exits(status)));
+        let written: Vec<_> = requests
+            .iter()
+            .filter(|request| request.writes() && request.code < 300)
+            .collect();
         assert!(written.is_empty(), "{command:?}: {written:#?}");
         output.expect("it ran").stderr
     }
 }
 
 const UPGRADE: [&str; 3] = ["upgrade", "--fabric-version", "2.5.16"];
-const INSTALL: [&str; 5] = ["install", "--fabric-version", "2.5.15", "--set", "peers.count=1"];
+const INSTALL: [&str; 5] = [
+    "install",
+    "--fabric-version",
+    "2.5.15",
+    "--set",
+    "peers.count=1",
+];
 
 #[test]
 fn the_role_of_one_release_is_enough_for_its_life() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let namespace = operator.cluster.create_namespace("org1");
     operator.grant(&namespace, &operator.example("release.yaml"));
     operator.run(&namespace, &INSTALL).success();
-    let diff = ["diff", "upgrade", "org1", "-n", &namespace, "--as", &operator.user, "--set", "peers.count=2"];
+    let diff = [
+        "diff",
+        "upgrade",
+        "org1",
+        "-n",
+        &namespace,
+        "--as",
+        &operator.user,
+        "--set",
+        "peers.count=2",
+    ];
     operator.cluster.fabric().args(diff).run().success();
     for command in [
         &UPGRADE[..],
@@ -120,20 +179,36 @@ fn the_role_of_one_release_is_enough_for_its_life() {
         &["drift"],
         &["uninstall", "--keep-history"],
         &["install", "--set", "peers.count=1"],
-        &["upgrade", "--set", "peers.persistence.size=11Gi", "--wait=false"],
+        &[
+            "upgrade",
+            "--set",
+            "peers.persistence.size=11Gi",
+            "--wait=false",
+        ],
         &["uninstall", "--delete-data", "--yes"],
     ] {
         operator.run(&namespace, command).success();
     }
-    let left = operator.cluster.list("statefulset,service,configmap,lease,networkpolicy,secret", &namespace);
-    let names: Vec<&str> = left.iter().filter_map(|body| body["metadata"]["name"].as_str()).collect();
+    let left = operator.cluster.list(
+        "statefulset,service,configmap,lease,networkpolicy,secret",
+        &namespace,
+    );
+    let names: Vec<&str> = left
+        .iter()
+        .filter_map(|body| body["metadata"]["name"].as_str())
+        .collect();
     assert_eq!(names, ["kube-root-ca.crt"]);
 }
 
 #[test]
 fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
-    let Some(operator) = Operator::new() else { return };
-    let (empty, full) = (operator.cluster.create_namespace("empty"), operator.cluster.create_namespace("full"));
+    let Some(operator) = Operator::new() else {
+        return;
+    };
+    let (empty, full) = (
+        operator.cluster.create_namespace("empty"),
+        operator.cluster.create_namespace("full"),
+    );
     let objects = operator.example("release.yaml");
     for namespace in [&empty, &full] {
         operator.grant(namespace, &objects);
@@ -141,39 +216,73 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
     operator.run(&full, &INSTALL).success();
 
     let mut seen = 0;
-    for (place, rule) in objects[0]["rules"].as_array().expect("rules").iter().enumerate() {
+    for (place, rule) in objects[0]["rules"]
+        .as_array()
+        .expect("rules")
+        .iter()
+        .enumerate()
+    {
         let group = rule["apiGroups"][0].as_str().expect("a group");
-        for resource in rule["resources"].as_array().expect("resources").iter().filter_map(Value::as_str) {
-            if matches!(resource, "events" | "pods/log" | "pods/proxy" | "namespaces") {
+        for resource in rule["resources"]
+            .as_array()
+            .expect("resources")
+            .iter()
+            .filter_map(Value::as_str)
+        {
+            if matches!(
+                resource,
+                "events" | "pods/log" | "pods/proxy" | "namespaces"
+            ) {
                 continue; // Said in the file: useful, and not needed by pods that conform to `restricted`.
             }
-            for verb in rule["verbs"].as_array().expect("verbs").iter().filter_map(Value::as_str) {
+            for verb in rule["verbs"]
+                .as_array()
+                .expect("verbs")
+                .iter()
+                .filter_map(Value::as_str)
+            {
                 let mut role = objects[0].clone();
                 let rules = role["rules"].as_array_mut().expect("rules");
                 let mut without = rule.clone();
                 without["resources"] = json!([resource]);
-                without["verbs"].as_array_mut().expect("verbs").retain(|other| other != verb);
-                rules[place]["resources"].as_array_mut().expect("resources").retain(|other| other != resource);
+                without["verbs"]
+                    .as_array_mut()
+                    .expect("verbs")
+                    .retain(|other| other != verb);
+                rules[place]["resources"]
+                    .as_array_mut()
+                    .expect("resources")
+                    .retain(|other| other != resource);
                 rules.push(without);
                 rules.retain(|rule| rule["resources"] != json!([]) && rule["verbs"] != json!([]));
 
-                // Most rights are needed by an install; some only once there is something to change or to take away.
+                // Most rights are needed by an install; some only once there is something to change
+                // or to take away.
                 let (namespace, command) = match (resource, verb) {
                     ("pods", "delete") => (&full, &UPGRADE[..]),
-                    ("persistentvolumeclaims", "patch" | "watch") => {
-                        (&full, &["upgrade", "--set", "peers.persistence.size=11Gi"][..])
+                    ("persistentvolumeclaims", "patch" | "watch") => (
+                        &full,
+                        &["upgrade", "--set", "peers.persistence.size=11Gi"][..],
+                    ),
+                    ("persistentvolumeclaims", _) => {
+                        (&full, &["uninstall", "--delete-data", "--yes"][..])
                     }
-                    ("persistentvolumeclaims", _) => (&full, &["uninstall", "--delete-data", "--yes"][..]),
-                    ("leases" | "configmaps" | "secrets", _) | (_, "create" | "patch" | "list" | "watch") => {
-                        (&empty, &INSTALL[..])
-                    }
+                    ("leases" | "configmaps" | "secrets", _)
+                    | (_, "create" | "patch" | "list" | "watch") => (&empty, &INSTALL[..]),
                     _ => (&full, &["uninstall"][..]),
                 };
                 operator.grant(namespace, &[role]);
                 let said = operator.refused(namespace, command);
-                let named = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+                let named = if group.is_empty() {
+                    resource.to_owned()
+                } else {
+                    format!("{resource}.{group}")
+                };
                 for word in [verb, &named, namespace, "nothing was changed"] {
-                    assert!(said.contains(word), "{word} is missing, without {verb} {named}:\n{said}");
+                    assert!(
+                        said.contains(word),
+                        "{word} is missing, without {verb} {named}:\n{said}"
+                    );
                 }
                 seen += 1;
             }
@@ -184,7 +293,9 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
 
 #[test]
 fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and_that_is_said() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let namespace = operator.cluster.create_namespace("orgorderer1");
     let mut objects = operator.example("release.yaml");
     let rules = objects[0]["rules"].as_array_mut().expect("rules");
@@ -192,45 +303,94 @@ fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and
     operator.grant(&namespace, &objects);
     let run = |args: &[&str]| {
         let place = ["orgorderer1", "-n", &namespace, "--as", &operator.user];
-        operator.cluster.fabric().args(&args[..1]).args(place).args(&args[1..]).run().success()
+        operator
+            .cluster
+            .fabric()
+            .args(&args[..1])
+            .args(place)
+            .args(&args[1..])
+            .run()
+            .success()
     };
     run(&["install", "--set", "orderers.count=3"]);
     let mut output = None;
-    let requests = operator.cluster.requests(|| output = Some(run(&["upgrade", "--set", "orderers.logging.spec=debug"])));
+    let requests = operator
+        .cluster
+        .requests(|| output = Some(run(&["upgrade", "--set", "orderers.logging.spec=debug"])));
     let output = output.expect("it ran");
-    let denied = format!("user \"{}\" has no right to get pods/proxy in namespace \"{namespace}\"", operator.user);
+    let denied = format!(
+        "user \"{}\" has no right to get pods/proxy in namespace \"{namespace}\"",
+        operator.user
+    );
     let said = output.stderr.replace("\n", " ");
-    assert_eq!(said.matches("relies on readiness alone").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("relies on readiness alone").count(),
+        1,
+        "{said}"
+    );
     assert!(said.contains(&denied), "{said}");
-    assert!(output.stdout.contains("orderer0, orderer1, orderer2"), "{}", output.stdout);
-    let asked = requests.iter().filter(|request| request.resource == "pods/proxy").count();
+    assert!(
+        output.stdout.contains("orderer0, orderer1, orderer2"),
+        "{}",
+        output.stdout
+    );
+    let asked = requests
+        .iter()
+        .filter(|request| request.resource == "pods/proxy")
+        .count();
     assert_eq!(asked, 3, "each is asked once: what is denied stays denied");
 }
 
 #[test]
 fn without_the_right_to_read_events_a_failure_says_that_they_are_not_shown() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let namespace = operator.cluster.create_namespace("org1");
     let mut objects = operator.example("release.yaml");
     let with = |objects: &[Value]| {
         operator.grant(&namespace, objects);
-        let priority = ["--set", "peers.priorityClassName=nosuch,ca.enabled=false", "--timeout", "8s"];
-        operator.run(&namespace, &[&INSTALL[..], &priority].concat()).exits(3).stderr
+        let priority = [
+            "--set",
+            "peers.priorityClassName=nosuch,ca.enabled=false",
+            "--timeout",
+            "8s",
+        ];
+        operator
+            .run(&namespace, &[&INSTALL[..], &priority].concat())
+            .exits(3)
+            .stderr
     };
     let rules = objects[0]["rules"].as_array_mut().expect("rules");
-    let events = rules.iter().position(|rule| rule["resources"] == json!(["events"])).expect("the rule of events");
+    let events = rules
+        .iter()
+        .position(|rule| rule["resources"] == json!(["events"]))
+        .expect("the rule of events");
     let rule = rules.remove(events);
     let said = with(&objects);
-    assert_eq!(said.matches("events, which often tell more, are not shown").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("events, which often tell more, are not shown")
+            .count(),
+        1,
+        "{said}"
+    );
     assert!(said.contains("cannot list resource \"events\""), "{said}");
-    objects[0]["rules"].as_array_mut().expect("rules").push(rule);
+    objects[0]["rules"]
+        .as_array_mut()
+        .expect("rules")
+        .push(rule);
     let said = with(&objects);
-    assert!(said.contains("no PriorityClass with name nosuch") && !said.contains("are not shown"), "{said}");
+    assert!(
+        said.contains("no PriorityClass with name nosuch") && !said.contains("are not shown"),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_role_for_values_is_enough_for_them() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let namespace = operator.cluster.create_namespace("org1");
     operator.grant(&namespace, &operator.example("release.yaml"));
     let values = json!({
@@ -245,19 +405,35 @@ fn the_role_for_values_is_enough_for_them() {
     fs::write(&file, values.to_string()).expect("a file");
     let install = ["install", "-f", file.to_str().expect("UTF-8")];
     let said = operator.refused(&namespace, &install);
-    for resource in ["ingresses.networking.k8s.io", "resourcequotas", "limitranges", "roles.rbac"] {
+    for resource in [
+        "ingresses.networking.k8s.io",
+        "resourcequotas",
+        "limitranges",
+        "roles.rbac",
+    ] {
         assert!(said.contains(resource), "{resource} is missing:\n{said}");
     }
     // All at once: to read, to make, and what the Role of the builder grants.
-    for right in ["create, list, patch roles.rbac.authorization.k8s.io", "jobs.batch", "docs/guides/rights.md"] {
+    for right in [
+        "create, list, patch roles.rbac.authorization.k8s.io",
+        "jobs.batch",
+        "docs/guides/rights.md",
+    ] {
         assert!(said.contains(right), "{right} is missing:\n{said}");
     }
     // Of a Role whose rights the author lacks, the server's own words are followed by what to do.
     let mut short = operator.example("values.yaml");
-    short[0]["rules"].as_array_mut().expect("rules").retain(|rule| rule["apiGroups"] != json!(["batch"]));
+    short[0]["rules"]
+        .as_array_mut()
+        .expect("rules")
+        .retain(|rule| rule["apiGroups"] != json!(["batch"]));
     operator.grant(&namespace, &short);
     let said = operator.refused(&namespace, &install);
-    assert!(said.contains("grants more than you may do yourself") && said.contains("examples/rbac/values.yaml"), "{said}");
+    assert!(
+        said.contains("grants more than you may do yourself")
+            && said.contains("examples/rbac/values.yaml"),
+        "{said}"
+    );
     operator.grant(&namespace, &operator.example("values.yaml"));
     operator.run(&namespace, &install).success();
     operator.run(&namespace, &["uninstall"]).success();
@@ -265,21 +441,32 @@ fn the_role_for_values_is_enough_for_them() {
 
 #[test]
 fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let cluster = &operator.cluster;
-    let [org1, org2, foreign] = ["org1", "org2", "foreign"].map(|name| cluster.create_namespace(name));
+    let [org1, org2, foreign] =
+        ["org1", "org2", "foreign"].map(|name| cluster.create_namespace(name));
     let user = operator.user.as_str();
     let said = operator.refused(&org1, &INSTALL);
-    assert!(said.contains("configmaps") && said.contains(&org1), "{said}");
+    assert!(
+        said.contains("configmaps") && said.contains(&org1),
+        "{said}"
+    );
 
     let roles = operator.example("network.yaml");
     let binding = operator.example("network-namespace.yaml");
     operator.grant(&org1, &[roles.clone(), binding.clone()].concat());
-    cluster.apply(&org2, &json!({"apiVersion": "v1", "kind": "List", "items": binding}).to_string());
+    cluster.apply(
+        &org2,
+        &json!({"apiVersion": "v1", "kind": "List", "items": binding}).to_string(),
+    );
     let portforward = |namespace: &str, verb: &str| {
         operator.may(&json!({"namespace": namespace, "verb": verb, "resource": "pods", "subresource": "portforward"}))
     };
-    until("the second binding to be known", || portforward(&org2, "get").then_some(()));
+    until("the second binding to be known", || {
+        portforward(&org2, "get").then_some(())
+    });
     assert!(portforward(&org1, "create"));
 
     for namespace in [&org1, &org2] {
@@ -298,15 +485,36 @@ fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
             operator.run(namespace, command).success();
         }
         for command in [["get", "manifest"], ["get", "values"], ["diff", "upgrade"]] {
-            cluster.fabric().args(command).args(["org1", "-n", namespace, "--as", user]).run().success();
+            cluster
+                .fabric()
+                .args(command)
+                .args(["org1", "-n", namespace, "--as", user])
+                .run()
+                .success();
         }
     }
     // Others have releases here as well, and `list` ends at 256.
-    let list = cluster.fabric().args(["list", "--network", cluster.network(), "--as", user]).run().success();
-    assert!(list.stdout.contains(&org1) && list.stdout.contains(&org2), "{}", list.stdout);
+    let list = cluster
+        .fabric()
+        .args(["list", "--network", cluster.network(), "--as", user])
+        .run()
+        .success();
+    assert!(
+        list.stdout.contains(&org1) && list.stdout.contains(&org2),
+        "{}",
+        list.stdout
+    );
 
     // What cluster-wide rights would have given.
-    let secret = ["create", "secret", "generic", "theirs", "--from-literal=key=canary", "-n", &foreign];
+    let secret = [
+        "create",
+        "secret",
+        "generic",
+        "theirs",
+        "--from-literal=key=canary",
+        "-n",
+        &foreign,
+    ];
     cluster.kubectl().args(secret).run().success();
     let label = "pod-security.kubernetes.io/enforce=privileged";
     let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": foreign}, "spec": {
@@ -318,37 +526,75 @@ fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
         (&["get", "secrets", "-A"], "secrets"),
         (&["get", "configmaps", "-n", &foreign], "configmaps"),
         (&["delete", "pods", "--all", "-n", &foreign], "pods"),
-        (&["label", "--overwrite", "namespace", &foreign, label], "namespaces"),
-        (&["label", "--overwrite", "namespace", &org1, label], "namespaces"),
+        (
+            &["label", "--overwrite", "namespace", &foreign, label],
+            "namespaces",
+        ),
+        (
+            &["label", "--overwrite", "namespace", &org1, label],
+            "namespaces",
+        ),
         (&["delete", "namespace", &foreign], "namespaces"),
-        (&["create", "namespace", &format!("{foreign}-2")], "namespaces"),
+        (
+            &["create", "namespace", &format!("{foreign}-2")],
+            "namespaces",
+        ),
         (&["create", "-f", "volume.json"], "persistentvolumes"),
     ] {
-        let said = cluster.kubectl().args(forbidden).args(["--as", user]).run().exits(1).stderr;
-        assert!(said.contains("Forbidden") && said.contains(resource) && !said.contains("canary"), "{forbidden:?}: {said}");
+        let said = cluster
+            .kubectl()
+            .args(forbidden)
+            .args(["--as", user])
+            .run()
+            .exits(1)
+            .stderr;
+        assert!(
+            said.contains("Forbidden") && said.contains(resource) && !said.contains("canary"),
+            "{forbidden:?}: {said}"
+        );
     }
     assert!(!portforward(&foreign, "get") && !portforward(&foreign, "create"));
     operator.refused(&foreign, &INSTALL);
     for namespace in [&org1, &org2] {
-        operator.run(namespace, &["uninstall", "--delete-data", "--yes"]).success();
+        operator
+            .run(namespace, &["uninstall", "--delete-data", "--yes"])
+            .success();
     }
     operator.forget(&roles);
 }
 
 #[test]
 fn the_role_for_nfs_makes_the_volume_too() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let namespace = operator.cluster.create_namespace("org1");
-    let roles = [operator.example("network.yaml"), operator.example("network-namespace.yaml")].concat();
+    let roles = [
+        operator.example("network.yaml"),
+        operator.example("network-namespace.yaml"),
+    ]
+    .concat();
     operator.grant(&namespace, &roles);
-    let nfs = ["--set", "crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path=/share,ca.enabled=false"];
+    let nfs = [
+        "--set",
+        "crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path=/share,ca.enabled=false",
+    ];
     let said = operator.refused(&namespace, &[&INSTALL[..], &nfs].concat());
     assert!(said.contains("persistentvolumes"), "{said}");
     let role = operator.example("nfs.yaml");
     operator.grant(&namespace, &role);
-    operator.run(&namespace, &[&INSTALL[..], &nfs].concat()).success();
-    operator.run(&namespace, &["uninstall", "--delete-data", "--yes"]).success();
-    assert!(operator.cluster.get("persistentvolume", &format!("{namespace}-crypto"), None).is_none());
+    operator
+        .run(&namespace, &[&INSTALL[..], &nfs].concat())
+        .success();
+    operator
+        .run(&namespace, &["uninstall", "--delete-data", "--yes"])
+        .success();
+    assert!(
+        operator
+            .cluster
+            .get("persistentvolume", &format!("{namespace}-crypto"), None)
+            .is_none()
+    );
     operator.forget(&roles);
     operator.forget(&role);
 }
@@ -356,16 +602,24 @@ fn the_role_for_nfs_makes_the_volume_too() {
 /// The level that a namespace enforces, set by its administrator.
 fn enforce(cluster: &Cluster, namespace: &str, level: &str) {
     let label = format!("pod-security.kubernetes.io/enforce{level}");
-    cluster.kubectl().args(["label", "--overwrite", "namespace", namespace, &label]).run().success();
+    cluster
+        .kubectl()
+        .args(["label", "--overwrite", "namespace", namespace, &label])
+        .run()
+        .success();
 }
 
 #[test]
 fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
-    let Some(operator) = Operator::new() else { return };
+    let Some(operator) = Operator::new() else {
+        return;
+    };
     let cluster = &operator.cluster;
     let namespace = cluster.create_namespace("org1");
     enforce(cluster, &namespace, "=baseline");
-    until("the service account", || cluster.get("serviceaccount", "default", Some(&namespace)));
+    until("the service account", || {
+        cluster.get("serviceaccount", "default", Some(&namespace))
+    });
     let full = operator.example("release.yaml");
     let without = |more: &[Value]| {
         let mut objects = full.clone();
@@ -376,7 +630,12 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     };
     operator.grant(&namespace, &without(&[]));
     operator.run(&namespace, &INSTALL).success();
-    let pod = || cluster.get("pod", "peer0-0", Some(&namespace)).expect("the peer runs")["metadata"]["uid"].clone();
+    let pod = || {
+        cluster
+            .get("pod", "peer0-0", Some(&namespace))
+            .expect("the peer runs")["metadata"]["uid"]
+            .clone()
+    };
     let before = pod();
     let dind = ["upgrade", "--set", "chaincode.mode=dind"];
 
@@ -395,17 +654,25 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     let create = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]});
     operator.grant(&namespace, &without(&[create]));
     let said = operator.refused_with(4, &namespace, &dind);
-    assert!(said.contains("violates PodSecurity \"baseline:latest\"") && said.contains("nothing was changed"), "{said}");
+    assert!(
+        said.contains("violates PodSecurity \"baseline:latest\"")
+            && said.contains("nothing was changed"),
+        "{said}"
+    );
     // So does the namespace.
     operator.grant(&namespace, &full);
     let said = operator.refused_with(4, &namespace, &dind);
-    assert!(said.contains("allows Pod Security level baseline, and release \"org1\" needs privileged"), "{said}");
+    assert!(
+        said.contains("allows Pod Security level baseline, and release \"org1\" needs privileged"),
+        "{said}"
+    );
     assert_eq!(pod(), before, "no member was touched");
 
     enforce(cluster, &namespace, "=privileged");
     operator.run(&namespace, &dind).success();
     assert_ne!(pod(), before);
-    // Without a label the cluster's default holds, and no pod may be tried: said where the level rises, not refused.
+    // Without a label the cluster's default holds, and no pod may be tried: said where the level
+    // rises, not refused.
     enforce(cluster, &namespace, "-");
     let said = |args: &[&str]| operator.run(&namespace, args).success().stderr;
     let unknown = "no pod could be tried in it";

@@ -1,4 +1,5 @@
-//! Keys that are left empty: each key of each chart, alone and with all others of its depth. None of them changes anything.
+//! Keys that are left empty: each key of each chart, alone and with all others of its depth. None
+//! of them changes anything.
 
 use super::Case;
 use kubectl_fabric::values::{self, Origin, Values};
@@ -27,7 +28,11 @@ fn nulls<'a>(paths: impl IntoIterator<Item = &'a Vec<String>>) -> Value {
     for path in paths {
         let mut node = tree.as_object_mut().expect("a map");
         for key in &path[..path.len() - 1] {
-            node = node.entry(key).or_insert_with(|| Map::new().into()).as_object_mut().expect("a map");
+            node = node
+                .entry(key)
+                .or_insert_with(|| Map::new().into())
+                .as_object_mut()
+                .expect("a map");
         }
         node.insert(path.last().expect("not empty").clone(), Value::Null);
     }
@@ -39,7 +44,15 @@ fn an_empty_key_leaves_the_default_of_every_chart_as_it_is() {
     for name in CHARTS {
         let case = Case::of(name);
         let defaults = values::defaults(&case.chart().values, "values.yaml").unwrap();
-        let as_it_is = values::coalesce(defaults.clone(), &Values { tree: json!({}), ..Values::default() }).0.tree;
+        let as_it_is = values::coalesce(
+            defaults.clone(),
+            &Values {
+                tree: json!({}),
+                ..Values::default()
+            },
+        )
+        .0
+        .tree;
         let keys = keys(&defaults.tree);
         assert!(keys.values().flatten().count() > 30, "{name}");
         for path in keys.values().flatten() {
@@ -56,8 +69,15 @@ fn empty_keys_of_one_depth_render_what_the_defaults_do() {
     for name in CHARTS {
         let case = Case::of(name);
         let rendered = |text: String| {
-            let outcome = case.outcome_of(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let objects: Vec<Value> = outcome.output.objects.into_iter().map(|object| object.body).collect();
+            let outcome = case
+                .outcome_of(text)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let objects: Vec<Value> = outcome
+                .output
+                .objects
+                .into_iter()
+                .map(|object| object.body)
+                .collect();
             (objects, outcome.output.notes, outcome.organization)
         };
         let defaults = values::defaults(&case.chart().values, "values.yaml").unwrap();

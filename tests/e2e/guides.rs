@@ -1,4 +1,5 @@
-//! The guides with real programs: every command and every script of a guide, in order, in one shell, as a reader runs them.
+//! The guides with real programs: every command and every script of a guide, in order, in one
+//! shell, as a reader runs them.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use crate::support::repository;
 /// For a whole guide: each of its upgrades takes minutes.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// Follows a guide to its end. `tools` is the image whose programs are the reader's own, Fabric's tools among them.
+/// Follows a guide to its end. `tools` is the image whose programs are the reader's own, Fabric's
+/// tools among them.
 pub fn follow(node: &Node, guide: &str, tools: &str) {
     let folder = node.cluster.folder();
     for shared in ["examples", "tests"] {
@@ -29,10 +31,17 @@ pub fn follow(node: &Node, guide: &str, tools: &str) {
             Block::Console(commands) => {
                 for command in commands {
                     let expected = if command.fails() { "! " } else { "" };
-                    script += &format!("echo '{guide}:{}' >&2\n{expected}{}\n", command.line, command.text);
+                    script += &format!(
+                        "echo '{guide}:{}' >&2\n{expected}{}\n",
+                        command.line, command.text
+                    );
                 }
             }
         }
     }
-    node.cluster.shell(&script).patience(PATIENCE).run().success();
+    node.cluster
+        .shell(&script)
+        .patience(PATIENCE)
+        .run()
+        .success();
 }

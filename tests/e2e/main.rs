@@ -1,4 +1,5 @@
-//! The charts with real programs on a real node: what README.md beside this file says, on images that the user brings.
+//! The charts with real programs on a real node: what README.md beside this file says, on images
+//! that the user brings.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,14 +25,16 @@ const TOOLS: &str = "ghcr.io/hyperledger/fabric-tools:2.5.16";
 const CA: &str = "ghcr.io/hyperledger/fabric-ca:1.5.15";
 const NEWEST_CA: &str = "ghcr.io/hyperledger/fabric-ca:1.5.22";
 
-/// An orderer stands for election when it has not heard its leader for 5 to 10 s (10 ticks of 500 ms, and up to as many more). The first
-/// vote may be lost on a connection to a process that is gone, so an election can take twice as long; and clients need a moment to find the
-/// leader.
+/// An orderer stands for election when it has not heard its leader for 5 to 10 s (10 ticks of 500
+/// ms, and up to as many more). The first vote may be lost on a connection to a process that is
+/// gone, so an election can take twice as long; and clients need a moment to find the leader.
 const ELECTION: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_network_orders_commits_and_finds_its_ledgers_after_its_nodes_are_killed() {
-    let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER]) else {
+        return;
+    };
     let network = Network::of_fixtures(&node, RAFT, "2.5.16");
     network.form_channel();
     network.commit("before");
@@ -44,20 +47,38 @@ fn a_network_orders_commits_and_finds_its_ledgers_after_its_nodes_are_killed() {
 
 #[test]
 fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
-    let before = ["ghcr.io/hyperledger/fabric-orderer:2.5.15", "ghcr.io/hyperledger/fabric-peer:2.5.15"];
-    let Some(node) = Node::with(&[&before[..], &[ORDERER, PEER]].concat()) else { return };
+    let before = [
+        "ghcr.io/hyperledger/fabric-orderer:2.5.15",
+        "ghcr.io/hyperledger/fabric-peer:2.5.15",
+    ];
+    let Some(node) = Node::with(&[&before[..], &[ORDERER, PEER]].concat()) else {
+        return;
+    };
     let network = Network::of_fixtures(&node, RAFT, "2.5.15");
     network.form_channel();
     network.commit("before");
 
     for (release, least) in [("orgorderer1", 2), ("org1", 1)] {
-        let nodes: Vec<String> = node.pods(release).iter().map(|pod| name(pod).to_owned()).collect();
+        let nodes: Vec<String> = node
+            .pods(release)
+            .iter()
+            .map(|pod| name(pod).to_owned())
+            .collect();
         let changes = node.watch(release, || {
             node.fabric(&["upgrade", release, "--fabric-version", "2.5.16"]);
         });
-        assert!(changes.iter().all(|change| change.ready >= least), "{release} was down: {changes:#?}");
-        let new = changes.iter().filter(|change| change.event == "ADDED" && change.image.ends_with(":2.5.16"));
-        assert_eq!(new.map(|change| change.pod.as_str()).collect::<Vec<_>>(), nodes, "{release}: {changes:#?}");
+        assert!(
+            changes.iter().all(|change| change.ready >= least),
+            "{release} was down: {changes:#?}"
+        );
+        let new = changes
+            .iter()
+            .filter(|change| change.event == "ADDED" && change.image.ends_with(":2.5.16"));
+        assert_eq!(
+            new.map(|change| change.pod.as_str()).collect::<Vec<_>>(),
+            nodes,
+            "{release}: {changes:#?}"
+        );
     }
     network.commit("after");
     node.assert_steady(&["orgorderer1", "org1"]);
@@ -66,19 +87,40 @@ fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
 /// An upgrade of all three orderers.
 fn another_round(network: &Network<'_>, round: &str) -> Invocation {
     let round = format!("orderers.podAnnotations.round={round}");
-    network.node.cluster.fabric().args(["upgrade", "orgorderer1", "--set", &round, "--events", "json"])
+    network.node.cluster.fabric().args([
+        "upgrade",
+        "orgorderer1",
+        "--set",
+        &round,
+        "--events",
+        "json",
+    ])
 }
 
 /// The orderers that an operation changed, in their order.
 fn changed(output: &Output) -> Vec<String> {
-    let events = output.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let changed = events.filter(|event| event["event"] == "applied" && event["action"] == "changed");
-    changed.filter_map(|event| event["object"].as_str()?.rsplit('/').next().map(str::to_owned)).collect()
+    let events = output
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let changed =
+        events.filter(|event| event["event"] == "applied" && event["action"] == "changed");
+    changed
+        .filter_map(|event| {
+            event["object"]
+                .as_str()?
+                .rsplit('/')
+                .next()
+                .map(str::to_owned)
+        })
+        .collect()
 }
 
 #[test]
 fn orderers_that_are_changed_under_load_never_lose_their_quorum() {
-    let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER]) else {
+        return;
+    };
     let network = Network::of_fixtures(&node, RAFT, "2.5.16");
     network.form_channel();
     network.commit("before");
@@ -90,10 +132,19 @@ fn orderers_that_are_changed_under_load_never_lose_their_quorum() {
             assert_eq!(order.len(), 3, "{}", output.stderr);
         });
         support::tell(&format!("{round} upgrade: {order:?} in {seen}"));
-        assert!(seen.led.iter().all(|leader| *leader == order[2]), "the leader comes last: {order:?}, {seen}");
-        assert!(seen.looks > 20 && seen.fewest >= 2, "the quorum was lost: {seen}");
+        assert!(
+            seen.led.iter().all(|leader| *leader == order[2]),
+            "the leader comes last: {order:?}, {seen}"
+        );
+        assert!(
+            seen.looks > 20 && seen.fewest >= 2,
+            "the quorum was lost: {seen}"
+        );
         assert_eq!(seen.returns.len(), 3, "each orderer came back: {seen}");
-        assert!(seen.longest_gap <= ELECTION, "it did not order for longer than an election takes: {seen}");
+        assert!(
+            seen.longest_gap <= ELECTION,
+            "it did not order for longer than an election takes: {seen}"
+        );
     }
     network.commit("after");
     network.assert_stays();
@@ -101,26 +152,54 @@ fn orderers_that_are_changed_under_load_never_lose_their_quorum() {
 
 #[test]
 fn an_upgrade_of_orderers_that_is_broken_off_and_repeated_keeps_their_quorum() {
-    let Some(node) = Node::with(&[ORDERER, PEER]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER]) else {
+        return;
+    };
     let network = Network::of_fixtures(&node, RAFT, "2.5.16");
     network.form_channel();
     network.commit("before");
     let begun = "\"action\":\"changed\"";
     let broken_off_by = |round: &str, signal: &'static str| {
-        let kill =
-            |pid: u32| assert!(Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs").success());
+        let kill = |pid: u32| {
+            assert!(
+                Command::new("kill")
+                    .args([signal, &pid.to_string()])
+                    .status()
+                    .expect("kill runs")
+                    .success()
+            )
+        };
         let output = another_round(&network, round).run_until(begun, kill);
         assert_ne!(output.status, Some(0), "{}", output.stderr);
         assert_eq!(changed(&output).len(), 1, "{}", output.stderr);
-        assert_eq!(changed(&another_round(&network, round).run().success()).len(), 2);
+        assert_eq!(
+            changed(&another_round(&network, round).run().success()).len(),
+            2
+        );
     };
     let killed = || {
-        let pod = ["delete", "pod", "-n", "orgorderer1", "orderer1-0", "--grace-period=0", "--force"];
+        let pod = [
+            "delete",
+            "pod",
+            "-n",
+            "orgorderer1",
+            "orderer1-0",
+            "--grace-period=0",
+            "--force",
+        ];
         node.cluster.kubectl().args(pod).run().success();
-        assert_eq!(changed(&another_round(&network, "killed").run().success()).len(), 3);
+        assert_eq!(
+            changed(&another_round(&network, "killed").run().success()).len(),
+            3
+        );
     };
     let back = || {
-        let output = node.cluster.fabric().args(["rollback", "orgorderer1", "--events", "json"]).run().success();
+        let output = node
+            .cluster
+            .fabric()
+            .args(["rollback", "orgorderer1", "--events", "json"])
+            .run()
+            .success();
         assert_eq!(changed(&output).len(), 3, "{}", output.stderr);
     };
     let cases: [(&str, &dyn Fn()); 4] = [
@@ -132,8 +211,14 @@ fn an_upgrade_of_orderers_that_is_broken_off_and_repeated_keeps_their_quorum() {
     for (name, work) in cases {
         let seen = rollout::under_load(&network, name, work);
         support::tell(&format!("{name}: {seen}"));
-        assert!(seen.looks > 20 && seen.fewest >= 2, "{name}: the quorum was lost: {seen}");
-        assert!(seen.longest_gap <= ELECTION, "{name}: it did not order for longer than an election takes: {seen}");
+        assert!(
+            seen.looks > 20 && seen.fewest >= 2,
+            "{name}: the quorum was lost: {seen}"
+        );
+        assert!(
+            seen.longest_gap <= ELECTION,
+            "{name}: it did not order for longer than an election takes: {seen}"
+        );
     }
     network.commit("after");
     network.assert_stays();
@@ -141,13 +226,17 @@ fn an_upgrade_of_orderers_that_is_broken_off_and_repeated_keeps_their_quorum() {
 
 #[test]
 fn generated_identities_form_a_network() {
-    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS]) else {
+        return;
+    };
     let network = Network::generated(&node, RAFT, "2.5.16", "");
     network.make_channel();
     network.commit("before");
     // Two peers that know each other have verified each other's certificates.
     for peer in ["peer0-0", "peer1-0"] {
-        until("peers to find each other", || node.log("org1", peer).contains("probed us").then_some(()));
+        until("peers to find each other", || {
+            node.log("org1", peer).contains("probed us").then_some(())
+        });
     }
     network.assert_quiet();
     network.kill(&network.leader(), "peer1-0");
@@ -156,17 +245,27 @@ fn generated_identities_form_a_network() {
 }
 
 /// Images of 3.1, of whose tools Fabric publishes none.
-const LINE_3_1: [&str; 3] =
-    ["ghcr.io/hyperledger/fabric-orderer:3.1.5", "ghcr.io/hyperledger/fabric-peer:3.1.5", "example.com/fabric-tools:3.1.5"];
+const LINE_3_1: [&str; 3] = [
+    "ghcr.io/hyperledger/fabric-orderer:3.1.5",
+    "ghcr.io/hyperledger/fabric-peer:3.1.5",
+    "example.com/fabric-tools:3.1.5",
+];
 
 #[test]
 fn generated_identities_form_a_network_on_bft() {
-    let Some(node) = Node::with(&LINE_3_1) else { return };
+    let Some(node) = Node::with(&LINE_3_1) else {
+        return;
+    };
     let network = Network::generated(&node, BFT, "3.1.5", &format!("cli.image={}", LINE_3_1[2]));
     network.make_channel();
     network.commit("before");
     // Each of the four goes and comes back, the leader among them.
-    node.fabric(&["upgrade", "orgorderer1", "--set", "orderers.podAnnotations.turn=next"]);
+    node.fabric(&[
+        "upgrade",
+        "orgorderer1",
+        "--set",
+        "orderers.podAnnotations.turn=next",
+    ]);
     network.commit("between");
     network.kill("orderer0-0", "peer1-0");
     network.commit("after");
@@ -175,7 +274,9 @@ fn generated_identities_form_a_network_on_bft() {
 
 #[test]
 fn four_bft_orderers_agree() {
-    let Some(node) = Node::with(&LINE_3_1[..2]) else { return };
+    let Some(node) = Node::with(&LINE_3_1[..2]) else {
+        return;
+    };
     let network = Network::of_fixtures(&node, BFT, "3.1.5");
     network.form_channel();
     network.commit("before");
@@ -186,10 +287,20 @@ fn four_bft_orderers_agree() {
 
 #[test]
 fn orderers_of_1_4_make_a_channel_on_kafka() {
-    let images = ["kafka:0.4.22", "zookeeper:0.4.22", "orderer:1.4.12", "peer:1.4.12"];
+    let images = [
+        "kafka:0.4.22",
+        "zookeeper:0.4.22",
+        "orderer:1.4.12",
+        "peer:1.4.12",
+    ];
     let images = images.map(|image| format!("docker.io/hyperledger/fabric-{image}"));
-    let Some(node) = Node::with(&images.each_ref().map(String::as_str)) else { return };
-    let network = Network { node: &node, consensus: KAFKA };
+    let Some(node) = Node::with(&images.each_ref().map(String::as_str)) else {
+        return;
+    };
+    let network = Network {
+        node: &node,
+        consensus: KAFKA,
+    };
     // Twelve pods on one machine.
     let small = "kafka.resources.requests.cpu=10m,kafka.zookeeperResources.requests.cpu=10m";
     node.fabric(&["install", "kafka", "--set", small]);
@@ -199,19 +310,30 @@ fn orderers_of_1_4_make_a_channel_on_kafka() {
     network.make_genesis_secret(&network.fixture("genesis.block"));
     let small = "orderers.resources.requests.cpu=10m,orderers.consensus=kafka,orderers.genesis.secret=genesis";
     node.fabric(&[&["install", "orgorderer1", "--set", small], &common[..]].concat());
-    let small = format!("peers.resources.requests.cpu=10m,ca.enabled=false,cli.enabled=true,cli.image={}", images[3]);
+    let small = format!(
+        "peers.resources.requests.cpu=10m,ca.enabled=false,cli.enabled=true,cli.image={}",
+        images[3]
+    );
     node.fabric(&[&["install", "org1", "--set", &small], &common[..]].concat());
 
     network.ask_for_channel(&std::fs::read(network.fixture("mychannel.tx")).expect("a fixture"));
     network.kill("orderer0-0", "peer0-0");
     // The channel of orderer0 begins anew from its volume, and goes on from Kafka.
-    let fetch = format!("peer channel fetch newest /tmp/newest.block -c mychannel {}", orderer(0));
-    until("the killed orderer to deliver", || node.try_cli("org1", &fetch));
+    let fetch = format!(
+        "peer channel fetch newest /tmp/newest.block -c mychannel {}",
+        orderer(0)
+    );
+    until("the killed orderer to deliver", || {
+        node.try_cli("org1", &fetch)
+    });
     node.assert_stays(&["kafka", "orgorderer1", "org1"]);
     node.assert_steady(&["orgorderer1", "org1"]);
-    // A broker that is back before ZooKeeper has forgotten it ends, once or twice, until it is let in again.
+    // A broker that is back before ZooKeeper has forgotten it ends, once or twice, until it is let
+    // in again.
     node.kill("kafka", "kafka0-0");
-    until("the killed broker to be let in", || node.says("kafka", "kafka0-0", "[KafkaServer id=0] started"));
+    until("the killed broker to be let in", || {
+        node.says("kafka", "kafka0-0", "[KafkaServer id=0] started")
+    });
     until("the orderer to deliver", || node.try_cli("org1", &fetch));
 }
 
@@ -224,13 +346,40 @@ const LINE_2_2: [&str; 3] = [
 
 #[test]
 fn orderers_of_2_2_make_a_channel_on_raft() {
-    let Some(node) = Node::with(&LINE_2_2) else { return };
-    let network = Network { node: &node, consensus: RAFT };
+    let Some(node) = Node::with(&LINE_2_2) else {
+        return;
+    };
+    let network = Network {
+        node: &node,
+        consensus: RAFT,
+    };
     let crypto = network.fixture("crypto-config").display().to_string();
     let common = ["--crypto-config", &crypto, "--fabric-version", "2.2.15"];
-    node.fabric(&[&["install", "org1", "--set", "ca.enabled=false,cli.enabled=true"], &common[..]].concat());
+    node.fabric(
+        &[
+            &[
+                "install",
+                "org1",
+                "--set",
+                "ca.enabled=false,cli.enabled=true",
+            ],
+            &common[..],
+        ]
+        .concat(),
+    );
     network.make_genesis_secret(&network.make_genesis_block());
-    node.fabric(&[&["install", "orgorderer1", "--set", "orderers.genesis.secret=genesis"], &common[..]].concat());
+    node.fabric(
+        &[
+            &[
+                "install",
+                "orgorderer1",
+                "--set",
+                "orderers.genesis.secret=genesis",
+            ],
+            &common[..],
+        ]
+        .concat(),
+    );
     network.request_channel();
 
     network.commit("before");
@@ -239,23 +388,60 @@ fn orderers_of_2_2_make_a_channel_on_raft() {
     network.assert_stays();
 }
 
-/// The network of "Deploy Fabric on Kubernetes as BaaS": keys, certificates and the genesis block are files of a server. The test
-/// stands in for the server alone: volume and claim are the chart's own, with a folder of this machine in place of `nfs`.
+/// The network of "Deploy Fabric on Kubernetes as BaaS": keys, certificates and the genesis block
+/// are files of a server. The test stands in for the server alone: volume and claim are the chart's
+/// own, with a folder of this machine in place of `nfs`.
 #[test]
 fn files_of_the_nfs_source_serve_every_node() {
-    let Some(node) = Node::with(&[&LINE_2_2[..], &[CA]].concat()) else { return };
-    let network = Network { node: &node, consensus: RAFT };
+    let Some(node) = Node::with(&[&LINE_2_2[..], &[CA]].concat()) else {
+        return;
+    };
+    let network = Network {
+        node: &node,
+        consensus: RAFT,
+    };
     let share = Share::of(&node, &network.fixture("crypto-config"));
     for release in ["org1", "orgorderer1"] {
         share.export(release);
     }
     let folder = share.folder.display().to_string();
-    let from_claim = ["--set", "crypto.source=nfs,crypto.nfs.claim=crypto", "--set", Share::GROUP];
-    let common = [&from_claim[..], &["--fabric-version", "2.2.15", "--crypto-config", &folder]].concat();
-    node.fabric(&[&["install", "org1", "--set", &format!("cli.enabled=true,ca.image={CA}")], &common[..]].concat());
+    let from_claim = [
+        "--set",
+        "crypto.source=nfs,crypto.nfs.claim=crypto",
+        "--set",
+        Share::GROUP,
+    ];
+    let common = [
+        &from_claim[..],
+        &["--fabric-version", "2.2.15", "--crypto-config", &folder],
+    ]
+    .concat();
+    node.fabric(
+        &[
+            &[
+                "install",
+                "org1",
+                "--set",
+                &format!("cli.enabled=true,ca.image={CA}"),
+            ],
+            &common[..],
+        ]
+        .concat(),
+    );
     let block = std::fs::read(network.make_genesis_block()).expect("a file of ours");
     share.write("ordererOrganizations/orgorderer1/genesis.block", &block);
-    node.fabric(&[&["install", "orgorderer1", "--set", "orderers.genesis.path=genesis.block"], &common[..]].concat());
+    node.fabric(
+        &[
+            &[
+                "install",
+                "orgorderer1",
+                "--set",
+                "orderers.genesis.path=genesis.block",
+            ],
+            &common[..],
+        ]
+        .concat(),
+    );
     network.request_channel();
 
     network.commit("before");
@@ -263,12 +449,22 @@ fn files_of_the_nfs_source_serve_every_node() {
     network.commit("after");
     for namespace in ["org1", "orgorderer1"] {
         let secrets = node.cluster.list("secret", namespace);
-        let keys = secrets.iter().map(name).filter(|secret| secret.ends_with("-msp") || secret.ends_with("-tls"));
+        let keys = secrets
+            .iter()
+            .map(name)
+            .filter(|secret| secret.ends_with("-msp") || secret.ends_with("-tls"));
         assert_eq!(keys.collect::<Vec<_>>(), Vec::<&str>::new(), "{namespace}");
         for pod in node.pods(namespace) {
             let mounts = node.exec(namespace, name(&pod), "cat /proc/mounts");
-            let mut identities = mounts.lines().filter(|mount| mount.contains(" /etc/hyperledger/")).peekable();
-            assert!(identities.peek().is_some() && identities.all(|mount| mount.contains(" ro,")), "{}: {mounts}", name(&pod));
+            let mut identities = mounts
+                .lines()
+                .filter(|mount| mount.contains(" /etc/hyperledger/"))
+                .peekable();
+            assert!(
+                identities.peek().is_some() && identities.all(|mount| mount.contains(" ro,")),
+                "{}: {mounts}",
+                name(&pod)
+            );
         }
     }
     network.assert_stays();
@@ -276,26 +472,53 @@ fn files_of_the_nfs_source_serve_every_node() {
 
 #[test]
 fn the_ca_server_enrols_members_and_knows_them_after_a_kill() {
-    let Some(node) = Node::with(&[PEER, CA]) else { return };
-    node.fabric(&["install", "org1", "--set", &format!("cli.enabled=true,cli.image={PEER}")]);
+    let Some(node) = Node::with(&[PEER, CA]) else {
+        return;
+    };
+    node.fabric(&[
+        "install",
+        "org1",
+        "--set",
+        &format!("cli.enabled=true,cli.image={PEER}"),
+    ]);
     let client = |command: &str| {
-        let client =
-            "FABRIC_CA_CLIENT_HOME=/tmp/client FABRIC_CA_CLIENT_TLS_CERTFILES=/etc/hyperledger/tls/ca.crt fabric-ca-client";
+        let client = "FABRIC_CA_CLIENT_HOME=/tmp/client FABRIC_CA_CLIENT_TLS_CERTFILES=/etc/hyperledger/tls/ca.crt fabric-ca-client";
         node.cluster
             .kubectl()
-            .args(["exec", "-n", "org1", "ca-0", "--", "sh", "-c", &format!("{client} {command}")])
+            .args([
+                "exec",
+                "-n",
+                "org1",
+                "ca-0",
+                "--",
+                "sh",
+                "-c",
+                &format!("{client} {command}"),
+            ])
             .run()
             .success();
     };
-    let secret = node.cluster.get("secret", "ca-admin", Some("org1")).expect("the administrator");
-    client(&format!("enroll -u https://{}:{}@localhost:7054", decoded(&secret, "username"), decoded(&secret, "password")));
-    client("register -u https://localhost:7054 --id.name alice --id.secret wonderland --id.type client");
+    let secret = node
+        .cluster
+        .get("secret", "ca-admin", Some("org1"))
+        .expect("the administrator");
+    client(&format!(
+        "enroll -u https://{}:{}@localhost:7054",
+        decoded(&secret, "username"),
+        decoded(&secret, "password")
+    ));
+    client(
+        "register -u https://localhost:7054 --id.name alice --id.secret wonderland --id.type client",
+    );
     node.kill("org1", "ca-0");
     client("enroll -u https://alice:wonderland@localhost:7054");
 
     // The peers take her for one of their own.
     let own = |file: &str| node.exec("org1", "ca-0", &format!("cat /tmp/client/msp/{file}"));
-    let msp = node.cluster.get("secret", "org1-admin-msp", Some("org1")).expect("the administrator's MSP");
+    let msp = node
+        .cluster
+        .get("secret", "org1-admin-msp", Some("org1"))
+        .expect("the administrator's MSP");
     for (file, text) in [
         ("signcerts/cert.pem", own("signcerts/cert.pem")),
         ("keystore/key.pem", own("keystore/*_sk")),
@@ -304,21 +527,33 @@ fn the_ca_server_enrols_members_and_knows_them_after_a_kill() {
     ] {
         node.copy_to_cli("org1", &text, &format!("/tmp/alice/{file}"));
     }
-    node.cli("org1", "CORE_PEER_MSPCONFIGPATH=/tmp/alice peer channel list");
+    node.cli(
+        "org1",
+        "CORE_PEER_MSPCONFIGPATH=/tmp/alice peer channel list",
+    );
     node.assert_stays(&["org1"]);
     node.assert_steady(&["org1"]);
 }
 
 #[test]
 fn chaincode_as_a_service_is_invoked() {
-    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, SERVICE]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, SERVICE]) else {
+        return;
+    };
     invoke_service(&Network::generated(&node, RAFT, "2.5.16", ""));
 }
 
 #[test]
 fn chaincode_as_a_service_is_invoked_on_bft() {
-    let Some(node) = Node::with(&[&LINE_3_1[..], &[SERVICE]].concat()) else { return };
-    invoke_service(&Network::generated(&node, BFT, "3.1.5", &format!("cli.image={}", LINE_3_1[2])));
+    let Some(node) = Node::with(&[&LINE_3_1[..], &[SERVICE]].concat()) else {
+        return;
+    };
+    invoke_service(&Network::generated(
+        &node,
+        BFT,
+        "3.1.5",
+        &format!("cli.image={}", LINE_3_1[2]),
+    ));
 }
 
 /// The chaincode server of fabric-samples' asset transfer.
@@ -327,21 +562,31 @@ const SERVICE: &str = "example.com/asset-transfer-basic:1.0";
 fn invoke_service(network: &Network) {
     network.make_channel();
     let connection = r#"{"address": "basic.org1:9999", "dial_timeout": "10s"}"#;
-    let package = network.install_chaincode(&Package::new("ccaas", "basic", &[("connection.json", connection)]));
-    let service = include_str!("chaincode.yaml").replace("IMAGE", SERVICE).replace("PACKAGE", &package);
+    let package = network.install_chaincode(&Package::new(
+        "ccaas",
+        "basic",
+        &[("connection.json", connection)],
+    ));
+    let service = include_str!("chaincode.yaml")
+        .replace("IMAGE", SERVICE)
+        .replace("PACKAGE", &package);
     network.node.cluster.apply("org1", &service);
     network.use_chaincode(&package);
 }
 
 #[test]
 fn the_raft_guide_works_as_it_is_written() {
-    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA, GUIDE_SERVICE]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA, GUIDE_SERVICE]) else {
+        return;
+    };
     guides::follow(&node, "raft.md", TOOLS);
 }
 
 #[test]
 fn the_bft_guide_works_as_it_is_written() {
-    let Some(node) = Node::with(&[&LINE_3_1[..], &[NEWEST_CA]].concat()) else { return };
+    let Some(node) = Node::with(&[&LINE_3_1[..], &[NEWEST_CA]].concat()) else {
+        return;
+    };
     guides::follow(&node, "bft.md", LINE_3_1[2]);
 }
 
@@ -352,13 +597,16 @@ const GUIDE_SERVICE: &str = "registry.example.com/asset-transfer-basic:1.0";
 fn chaincode_in_jobs_is_invoked() {
     let chaincode = "example.com/asset-transfer-go:1.0";
     let builder = "ghcr.io/hyperledger-labs/fabric-builder-k8s/k8s-fabric-peer:0.15.2";
-    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, builder, chaincode]) else { return };
+    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, builder, chaincode]) else {
+        return;
+    };
     let network = Network::generated(&node, RAFT, "2.5.16", "chaincode.mode=k8s");
     network.make_channel();
 
     let (name, digest) = node.digest(chaincode);
     let image = serde_json::json!({"name": name, "digest": digest}).to_string();
-    let package = network.install_chaincode(&Package::new("k8s", "basic", &[("image.json", &image)]));
+    let package =
+        network.install_chaincode(&Package::new("k8s", "basic", &[("image.json", &image)]));
     network.use_chaincode(&package);
     let jobs = node.cluster.list("job", "org1");
     assert_eq!(jobs.len(), 2, "one for each peer: {jobs:#?}");

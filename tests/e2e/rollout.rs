@@ -1,4 +1,5 @@
-//! Orderers that are changed while they order: how many are in their group at any moment, as their own metrics tell.
+//! Orderers that are changed while they order: how many are in their group at any moment, as their
+//! own metrics tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,13 +20,15 @@ use crate::support::until;
 const EVERY: Duration = Duration::from_millis(200);
 /// An orderer that has not answered by then is busy: the look before counts.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Transactions under way at once. One client waits until each of its own is committed, the others keep the orderers busy.
+/// Transactions under way at once. One client waits until each of its own is committed, the others
+/// keep the orderers busy.
 const CLIENTS: usize = 3;
 
 /// What was seen beside some work.
 pub struct Seen {
     pub took: Duration,
-    /// How many transactions were acknowledged: by an orderer, and by a peer that has committed them.
+    /// How many transactions were acknowledged: by an orderer, and by a peer that has committed
+    /// them.
     pub acknowledged: [usize; 2],
     /// The longest time without an acknowledgement: by orderers, by peers.
     pub silences: [Duration; 2],
@@ -44,7 +47,17 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Seen { took, acknowledged: [ordered, committed], silences, longest_gap, leaders, led, looks, fewest, returns } = self;
+        let Seen {
+            took,
+            acknowledged: [ordered, committed],
+            silences,
+            longest_gap,
+            leaders,
+            led,
+            looks,
+            fewest,
+            returns,
+        } = self;
         write!(
             f,
             "{took:.1?}; {ordered} transactions ordered, {committed} awaited until committed; at most {longest_gap:.1?} without a block, \
@@ -66,14 +79,19 @@ impl Drop for Stop<'_> {
 /// Does some work while clients send transactions, and looks at the orderers all the while.
 pub fn under_load(network: &Network<'_>, name: &str, work: impl FnOnce()) -> Seen {
     let mut group = Group::of(network);
-    until("all orderers to be in their group", || (group.look() == network.consensus.orderers).then_some(()));
+    until("all orderers to be in their group", || {
+        (group.look() == network.consensus.orderers).then_some(())
+    });
     group.begin();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let ends = Stop(&stop);
         let stopped = &stop;
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|client| scope.spawn(move || send(network, &format!("{name}{client}x"), client == 0, stopped)))
+            .map(|client| {
+                scope
+                    .spawn(move || send(network, &format!("{name}{client}x"), client == 0, stopped))
+            })
             .collect();
         let group = scope.spawn(move || {
             while !stopped.load(Ordering::SeqCst) {
@@ -86,16 +104,32 @@ pub fn under_load(network: &Network<'_>, name: &str, work: impl FnOnce()) -> See
         work();
         let end = Instant::now();
         drop(ends);
-        let sent: Vec<Vec<Instant>> =
-            clients.into_iter().map(|client| client.join().expect("a client that does not fail")).collect();
+        let sent: Vec<Vec<Instant>> = clients
+            .into_iter()
+            .map(|client| client.join().expect("a client that does not fail"))
+            .collect();
         let (committed, ordered) = (sent[0].clone(), sent[1..].concat());
-        let Group { longest_gap, looks, fewest, returns, leaders, led, .. } = group.join().expect("looks that do not fail");
+        let Group {
+            longest_gap,
+            looks,
+            fewest,
+            returns,
+            leaders,
+            led,
+            ..
+        } = group.join().expect("looks that do not fail");
         Seen {
             took: end - began,
             acknowledged: [ordered.len(), committed.len()],
-            silences: [longest_silence(began, ordered, end), longest_silence(began, committed, end)],
+            silences: [
+                longest_silence(began, ordered, end),
+                longest_silence(began, committed, end),
+            ],
             longest_gap,
-            leaders: leaders.into_iter().map(|(at, leader)| (at.saturating_duration_since(began), leader)).collect(),
+            leaders: leaders
+                .into_iter()
+                .map(|(at, leader)| (at.saturating_duration_since(began), leader))
+                .collect(),
             led,
             looks,
             fewest,
@@ -107,7 +141,10 @@ pub fn under_load(network: &Network<'_>, name: &str, work: impl FnOnce()) -> See
 fn longest_silence(began: Instant, mut at: Vec<Instant>, end: Instant) -> Duration {
     at.extend([began, end]);
     at.sort();
-    at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    at.windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap_or_default()
 }
 
 /// Sends transactions, one after the other: when each was acknowledged.
@@ -119,9 +156,17 @@ fn send(network: &Network<'_>, name: &str, waits: bool, stop: &AtomicBool) -> Ve
         }
         // Each asks another orderer, and the next one if that one is away.
         let ask = orderer(number % network.consensus.orderers);
-        let definition =
-            format!("-C mychannel -n {name}{number} -v 1 --sequence 1 --waitForEvent={waits} --waitForEventTimeout 10s");
-        if network.node.try_cli("org1", &format!("peer lifecycle chaincode approveformyorg {definition} {ask}")).is_some() {
+        let definition = format!(
+            "-C mychannel -n {name}{number} -v 1 --sequence 1 --waitForEvent={waits} --waitForEventTimeout 10s"
+        );
+        if network
+            .node
+            .try_cli(
+                "org1",
+                &format!("peer lifecycle chaincode approveformyorg {definition} {ask}"),
+            )
+            .is_some()
+        {
             acknowledged.push(Instant::now());
         }
     }
@@ -142,8 +187,8 @@ struct Answer {
 /// How an orderer answers: `None` where it does not run.
 type Look = Option<Answer>;
 
-/// The orderers' Raft metrics. A process is in the group from when it first counts all members as active, until it no longer answers;
-/// that a leader is elected meanwhile does not take it out.
+/// The orderers' Raft metrics. A process is in the group from when it first counts all members as
+/// active, until it no longer answers; that a leader is elected meanwhile does not take it out.
 struct Group {
     runtime: Runtime,
     client: Client,
@@ -162,11 +207,17 @@ struct Group {
 
 impl Group {
     fn of(network: &Network<'_>) -> Group {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let client = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(network.node.cluster.kubeconfig()).expect("a kubeconfig");
+            let kubeconfig =
+                Kubeconfig::read_from(network.node.cluster.kubeconfig()).expect("a kubeconfig");
             let options = KubeConfigOptions::default();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a context");
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .expect("a context");
             Client::try_from(config).expect("a client")
         });
         Group {
@@ -197,18 +248,22 @@ impl Group {
 
     /// Asks all, and returns how many are in the group.
     fn look(&mut self) -> usize {
-        let asked = (0..self.last.len()).map(|number| tokio::time::timeout(ANSWER, ask(&self.client, number)));
+        let asked = (0..self.last.len())
+            .map(|number| tokio::time::timeout(ANSWER, ask(&self.client, number)));
         let answers = self.runtime.block_on(async { join_all(asked).await });
         for (number, answer) in answers.into_iter().enumerate() {
-            // One that takes its time to answer is as it was, unless its pod is on its way out: then its address may be nobody's.
+            // One that takes its time to answer is as it was, unless its pod is on its way out:
+            // then its address may be nobody's.
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(_) if self.runtime.block_on(is_leaving(&self.client, number)) => None,
                 Err(_) => continue,
             };
             let before = std::mem::replace(&mut self.last[number], answer);
-            let (led, leads) =
-                (before.as_ref().is_some_and(|it| it.leads), self.last[number].as_ref().is_some_and(|it| it.leads));
+            let (led, leads) = (
+                before.as_ref().is_some_and(|it| it.leads),
+                self.last[number].as_ref().is_some_and(|it| it.leads),
+            );
             let process = |look: &Look| look.as_ref().map(|answer| answer.process.clone());
             let is_another = process(&before) != process(&self.last[number]);
             if led && is_another {
@@ -221,7 +276,15 @@ impl Group {
         let now = Instant::now();
         let mut inside = 0;
         for (number, answer) in self.last.iter().enumerate() {
-            let Some(Answer { process, whole, blocks, .. }) = answer else { continue };
+            let Some(Answer {
+                process,
+                whole,
+                blocks,
+                ..
+            }) = answer
+            else {
+                continue;
+            };
             let key = (number, process.clone());
             let since = *self.first_answers.entry(key.clone()).or_insert(now);
             if *whole && self.joined.insert(key.clone()) {
@@ -250,13 +313,18 @@ async fn ask(client: &Client, number: usize) -> Look {
     let path = format!("/api/v1/namespaces/orgorderer1/pods/orderer{number}-0:8443/proxy/metrics");
     let request = http::Request::get(path).body(Vec::new()).expect("a path");
     let text = client.request_text(request).await.ok()?;
-    let metric = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let metric = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    };
     let of_channel = |name: &str| metric(&format!("{name}{{channel=\"mychannel\"}}"));
     let active = of_channel("consensus_etcdraft_active_nodes");
     Some(Answer {
         process: metric("process_start_time_seconds")?.to_owned(),
         whole: active.is_some() && active == of_channel("consensus_etcdraft_cluster_size"),
         leads: of_channel("consensus_etcdraft_is_leader") == Some("1"),
-        blocks: of_channel("ledger_blockchain_height").and_then(|blocks| blocks.parse().ok()).unwrap_or(0),
+        blocks: of_channel("ledger_blockchain_height")
+            .and_then(|blocks| blocks.parse().ok())
+            .unwrap_or(0),
     })
 }

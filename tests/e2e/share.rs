@@ -23,7 +23,10 @@ impl<'a> Share<'a> {
 
     /// Holds a copy of this folder, which nobody but root and the group may read.
     pub fn of(node: &'a Node, source: &Path) -> Share<'a> {
-        let share = Share { node, folder: node.cluster.folder().join("share") };
+        let share = Share {
+            node,
+            folder: node.cluster.folder().join("share"),
+        };
         share.copy(source, Path::new(""));
         share
     }
@@ -51,17 +54,33 @@ impl<'a> Share<'a> {
         guard(&file, 0o440);
     }
 
-    /// Makes the volume and the claim of a release as the chart has them, but for the way to the files.
+    /// Makes the volume and the claim of a release as the chart has them, but for the way to the
+    /// files.
     pub fn export(&self, release: &str) {
-        let server = format!("crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path={}", self.folder.display());
-        let manifest = self.node.fabric(&["template", release, "--set", &server, "--set", Share::GROUP]).stdout;
-        self.node.cluster.kubectl().args(["create", "namespace", release]).run().success();
+        let server = format!(
+            "crypto.source=nfs,crypto.nfs.server=nfs.example.com,crypto.nfs.path={}",
+            self.folder.display()
+        );
+        let manifest = self
+            .node
+            .fabric(&["template", release, "--set", &server, "--set", Share::GROUP])
+            .stdout;
+        self.node
+            .cluster
+            .kubectl()
+            .args(["create", "namespace", release])
+            .run()
+            .success();
         let mut kinds = Vec::new();
         for document in serde_yaml::Deserializer::from_str(&manifest) {
             let mut object = Value::deserialize(document).expect("an object");
             let kind = object["kind"].as_str().unwrap_or_default().to_owned();
             if kind == "PersistentVolume" {
-                let nfs = object["spec"].as_object_mut().expect("a volume").remove("nfs").expect("a volume on NFS");
+                let nfs = object["spec"]
+                    .as_object_mut()
+                    .expect("a volume")
+                    .remove("nfs")
+                    .expect("a volume on NFS");
                 object["spec"]["hostPath"] = json!({"path": nfs["path"], "type": "Directory"});
             }
             if kind.starts_with("PersistentVolume") {
@@ -69,7 +88,11 @@ impl<'a> Share<'a> {
                 kinds.push(kind);
             }
         }
-        assert_eq!(kinds, ["PersistentVolume", "PersistentVolumeClaim"], "{release}");
+        assert_eq!(
+            kinds,
+            ["PersistentVolume", "PersistentVolumeClaim"],
+            "{release}"
+        );
     }
 }
 

@@ -64,10 +64,16 @@ pub struct Eyes {
 
 impl Eyes {
     pub fn new(cluster: &Cluster) -> Eyes {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let client = runtime.block_on(async {
-            let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).expect("a kubeconfig");
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("a context");
+            let kubeconfig =
+                kube::config::Kubeconfig::read_from(cluster.kubeconfig()).expect("a kubeconfig");
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+                .await
+                .expect("a context");
             kube::Client::try_from(config).expect("a client")
         });
         Eyes { runtime, client }
@@ -75,16 +81,28 @@ impl Eyes {
 
     pub fn get(&self, path: &str) -> Value {
         let request = || http::Request::get(path).body(Vec::new()).expect("a path");
-        crate::support::until(path, || self.runtime.block_on(self.client.request(request())).ok())
+        crate::support::until(path, || {
+            self.runtime.block_on(self.client.request(request())).ok()
+        })
     }
 
     pub fn look(&self, namespace: &str) -> Seen {
         let mut objects = Vec::new();
         for list in LISTS {
             let mut list = self.get(&list.replace("NS", namespace));
-            let kind = list["kind"].as_str().unwrap_or_default().trim_end_matches("List").to_owned();
+            let kind = list["kind"]
+                .as_str()
+                .unwrap_or_default()
+                .trim_end_matches("List")
+                .to_owned();
             let api_version = list["apiVersion"].clone();
-            for mut item in list["items"].take().as_array_mut().into_iter().flatten().map(Value::take) {
+            for mut item in list["items"]
+                .take()
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .map(Value::take)
+            {
                 item["kind"] = kind.clone().into();
                 item["apiVersion"] = api_version.clone();
                 objects.push(item);
@@ -111,7 +129,10 @@ impl Seen {
     }
 
     fn records(&self) -> Vec<&Value> {
-        let mut records: Vec<&Value> = self.of("ConfigMap").filter(|body| label(body, "record") == "release").collect();
+        let mut records: Vec<&Value> = self
+            .of("ConfigMap")
+            .filter(|body| label(body, "record") == "release")
+            .collect();
         records.sort_by_key(|body| label(body, "revision").parse::<u64>().unwrap_or(0));
         records
     }
@@ -127,7 +148,10 @@ impl Seen {
     }
 
     pub fn deployed(&self) -> Option<u64> {
-        self.history().into_iter().find(|revision| revision.status == "deployed").map(|revision| revision.number)
+        self.history()
+            .into_iter()
+            .find(|revision| revision.status == "deployed")
+            .map(|revision| revision.number)
     }
 
     /// Every object but the Secrets, as text; records unpacked.
@@ -150,7 +174,10 @@ impl Seen {
 
     /// The level that the deployed revision has recorded.
     pub fn recorded_level(&self) -> Option<String> {
-        let record = self.records().into_iter().find(|record| label(record, "status") == "deployed")?;
+        let record = self
+            .records()
+            .into_iter()
+            .find(|record| label(record, "status") == "deployed")?;
         Some(text(&self.unpack(record).ok()?.0["computedValues"]["level"]).to_owned())
     }
 
@@ -160,7 +187,14 @@ impl Seen {
 
     /// Name and UID of each claim.
     pub fn claims(&self) -> BTreeMap<String, String> {
-        self.of("PersistentVolumeClaim").map(|body| (name(body).to_owned(), text(&body["metadata"]["uid"]).to_owned())).collect()
+        self.of("PersistentVolumeClaim")
+            .map(|body| {
+                (
+                    name(body).to_owned(),
+                    text(&body["metadata"]["uid"]).to_owned(),
+                )
+            })
+            .collect()
     }
 
     /// Everything that is not as it must be, in words; none is what a test wants.
@@ -169,21 +203,31 @@ impl Seen {
         if self.leases() > 0 {
             wrong.push("a lock is left".to_owned());
         }
-        wrong.extend(self.leaks().into_iter().map(|place| format!("the canary is in {place}")));
+        wrong.extend(
+            self.leaks()
+                .into_iter()
+                .map(|place| format!("the canary is in {place}")),
+        );
         wrong.extend(self.records_wrong());
         match expected {
             Expected::Deployed(objects) => {
                 wrong.extend(self.inventory_wrong());
                 wrong.extend(self.objects_wrong(objects));
             }
-            Expected::Uninstalled => wrong.extend(self.owned().into_iter().map(|key| format!("{key:?} is left"))),
+            Expected::Uninstalled => wrong.extend(
+                self.owned()
+                    .into_iter()
+                    .map(|key| format!("{key:?} is left")),
+            ),
         }
         wrong
     }
 
     /// Objects that bear our label, records and locks among them.
     fn owned(&self) -> BTreeSet<Key> {
-        let ours = |body: &&Value| body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "kubectl-fabric";
+        let ours = |body: &&Value| {
+            body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "kubectl-fabric"
+        };
         self.objects.iter().filter(ours).map(key).collect()
     }
 
@@ -192,15 +236,23 @@ impl Seen {
         let mut wrong = Vec::new();
         for revision in &history {
             if revision.status.starts_with("pending") || revision.status == "uninstalling" {
-                wrong.push(format!("revision {} is {}", revision.number, revision.status));
+                wrong.push(format!(
+                    "revision {} is {}",
+                    revision.number, revision.status
+                ));
             }
         }
-        let deployed = history.iter().filter(|revision| revision.status == "deployed").count();
+        let deployed = history
+            .iter()
+            .filter(|revision| revision.status == "deployed")
+            .count();
         if deployed != usize::from(!history.is_empty()) {
             wrong.push(format!("{deployed} revisions are deployed: {history:?}"));
         }
         // The last deployed revision is kept, however old it is.
-        let gap = |pair: &[Revision]| pair[0].number + 1 != pair[1].number && pair[0].status != "deployed";
+        let gap = |pair: &[Revision]| {
+            pair[0].number + 1 != pair[1].number && pair[0].status != "deployed"
+        };
         if history.windows(2).any(gap) {
             wrong.push(format!("the revisions have gaps: {history:?}"));
         }
@@ -210,14 +262,26 @@ impl Seen {
             }
         }
         // Parts and companions without a record, or more than it counts.
-        for body in self.objects.iter().filter(|body| matches!(label(body, "record"), "part" | "secrets")) {
-            let record = self.records().into_iter().find(|record| label(record, "revision") == label(body, "revision"));
+        for body in self
+            .objects
+            .iter()
+            .filter(|body| matches!(label(body, "record"), "part" | "secrets"))
+        {
+            let record = self
+                .records()
+                .into_iter()
+                .find(|record| label(record, "revision") == label(body, "revision"));
             let counted = record.is_some_and(|record| match body["kind"].as_str() {
-                Some("ConfigMap") => (2..=parts(record)).any(|part| name(body) == format!("{}.part{part}", name(record))),
+                Some("ConfigMap") => (2..=parts(record))
+                    .any(|part| name(body) == format!("{}.part{part}", name(record))),
                 _ => name(body) == name(record),
             });
             if !counted {
-                wrong.push(format!("{} {} belongs to no record", body["kind"], name(body)));
+                wrong.push(format!(
+                    "{} {} belongs to no record",
+                    body["kind"],
+                    name(body)
+                ));
             }
         }
         wrong
@@ -228,36 +292,73 @@ impl Seen {
         let mut payload = bytes(record, "release")?;
         for part in 2..=parts(record) {
             let part = format!("{}.part{part}", name(record));
-            payload.extend(bytes(self.named("ConfigMap", &part).ok_or(format!("{part} is missing"))?, "release")?);
+            payload.extend(bytes(
+                self.named("ConfigMap", &part)
+                    .ok_or(format!("{part} is missing"))?,
+                "release",
+            )?);
         }
-        let digest: String = Sha256::digest(&payload).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = Sha256::digest(&payload)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         if digest != annotation(record, "digest") {
             return Err("its digest is that of something else".to_owned());
         }
-        let companion = self.named("Secret", name(record)).ok_or("its companion is missing")?;
+        let companion = self
+            .named("Secret", name(record))
+            .ok_or("its companion is missing")?;
         gunzip(&bytes(companion, "release")?)?;
         Ok((gunzip(&payload)?, gunzip(&bytes(record, "state")?)?))
     }
 
     /// The inventory of the deployed revision against what bears our label.
     fn inventory_wrong(&self) -> Vec<String> {
-        let Some(record) = self.records().into_iter().find(|record| label(record, "status") == "deployed") else {
+        let Some(record) = self
+            .records()
+            .into_iter()
+            .find(|record| label(record, "status") == "deployed")
+        else {
             return vec!["nothing is deployed".to_owned()];
         };
-        let Ok((payload, state)) = self.unpack(record) else { return Vec::new() };
-        let item =
-            |item: &Value| (text(&item["group"]).to_owned(), text(&item["kind"]).to_owned(), text(&item["name"]).to_owned());
-        let inventory: BTreeSet<Key> = state["inventory"].as_array().into_iter().flatten().map(item).collect();
-        let hooks: BTreeSet<Key> = payload["hooks"].as_array().into_iter().flatten().map(|hook| key(&hook["body"])).collect();
+        let Ok((payload, state)) = self.unpack(record) else {
+            return Vec::new();
+        };
+        let item = |item: &Value| {
+            (
+                text(&item["group"]).to_owned(),
+                text(&item["kind"]).to_owned(),
+                text(&item["name"]).to_owned(),
+            )
+        };
+        let inventory: BTreeSet<Key> = state["inventory"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(item)
+            .collect();
+        let hooks: BTreeSet<Key> = payload["hooks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|hook| key(&hook["body"]))
+            .collect();
         let live: BTreeSet<Key> = self
             .objects
             .iter()
-            .filter(|body| body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "kubectl-fabric")
+            .filter(|body| {
+                body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "kubectl-fabric"
+            })
             .filter(|body| label(body, "record").is_empty() && body["kind"] != "Lease")
             .map(key)
             .collect();
-        let orphans = live.difference(&inventory).map(|key| format!("{key:?} is an orphan"));
-        let missing = inventory.difference(&live).filter(|key| !hooks.contains(key)).map(|key| format!("{key:?} is missing"));
+        let orphans = live
+            .difference(&inventory)
+            .map(|key| format!("{key:?} is an orphan"));
+        let missing = inventory
+            .difference(&live)
+            .filter(|key| !hooks.contains(key))
+            .map(|key| format!("{key:?} is missing"));
         orphans.chain(missing).collect()
     }
 
@@ -270,15 +371,34 @@ impl Seen {
             }
         };
         let field = |kind: &str, name: &str, pointer: &str| {
-            self.named(kind, name).and_then(|body| body.pointer(pointer)).cloned().unwrap_or_default()
+            self.named(kind, name)
+                .and_then(|body| body.pointer(pointer))
+                .cloned()
+                .unwrap_or_default()
         };
-        is("the level", &field("ConfigMap", "settings", "/data/level"), &wanted.level);
-        is("the password", &field("Secret", "password", "/data/password"), &BASE64_STANDARD.encode(CANARY));
+        is(
+            "the level",
+            &field("ConfigMap", "settings", "/data/level"),
+            &wanted.level,
+        );
+        is(
+            "the password",
+            &field("Secret", "password", "/data/password"),
+            &BASE64_STANDARD.encode(CANARY),
+        );
         for index in 0..wanted.nodes {
-            let image = field("StatefulSet", &format!("node{index}"), "/spec/template/spec/containers/0/image");
+            let image = field(
+                "StatefulSet",
+                &format!("node{index}"),
+                "/spec/template/spec/containers/0/image",
+            );
             is(&format!("the image of node{index}"), &image, &wanted.image);
         }
-        for (name, there) in [("old", wanted.old), ("new", wanted.new), ("bulk", wanted.bulk)] {
+        for (name, there) in [
+            ("old", wanted.old),
+            ("new", wanted.new),
+            ("bulk", wanted.bulk),
+        ] {
             if self.named("ConfigMap", name).is_some() != there {
                 wrong.push(format!("ConfigMap {name} is there: {}", !there));
             }
@@ -289,7 +409,9 @@ impl Seen {
         }
         let hooks = self
             .of("Pod")
-            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && name(pod).starts_with("after-"))
+            .filter(|pod| {
+                pod["metadata"]["deletionTimestamp"].is_null() && name(pod).starts_with("after-")
+            })
             .count();
         if hooks > 1 {
             wrong.push(format!("{hooks} pods of one hook"));
@@ -303,20 +425,33 @@ impl Seen {
         let encoded = encoded.trim_end_matches('=');
         let leaks = |body: &&Value| {
             let mut all = body.to_string();
-            for packed in body["binaryData"].as_object().into_iter().flat_map(|data| data.values()) {
+            for packed in body["binaryData"]
+                .as_object()
+                .into_iter()
+                .flat_map(|data| data.values())
+            {
                 let bytes = BASE64_STANDARD.decode(text(packed)).unwrap_or_default();
                 let mut unpacked = Vec::new();
-                // A part of a record is cut anywhere: what unpacks of it is looked at, the whole is looked at below.
+                // A part of a record is cut anywhere: what unpacks of it is looked at, the whole is
+                // looked at below.
                 let _ = flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked);
                 all.push_str(&String::from_utf8_lossy(&unpacked));
             }
             all.contains(CANARY) || all.contains(encoded)
         };
         let place = |body: &Value| format!("{} {}", body["kind"], name(body));
-        let mut places: Vec<String> =
-            self.objects.iter().filter(|body| body["kind"] != "Secret").filter(leaks).map(place).collect();
+        let mut places: Vec<String> = self
+            .objects
+            .iter()
+            .filter(|body| body["kind"] != "Secret")
+            .filter(leaks)
+            .map(place)
+            .collect();
         for record in self.records() {
-            if self.unpack(record).is_ok_and(|(payload, state)| format!("{payload}{state}").contains(CANARY)) {
+            if self
+                .unpack(record)
+                .is_ok_and(|(payload, state)| format!("{payload}{state}").contains(CANARY))
+            {
                 places.push(name(record).to_owned());
             }
         }
@@ -341,8 +476,14 @@ fn annotation<'a>(body: &'a Value, name: &str) -> &'a str {
 }
 
 fn key(body: &Value) -> Key {
-    let group = text(&body["apiVersion"]).rsplit_once('/').map_or("", |(group, _)| group);
-    (group.to_owned(), text(&body["kind"]).to_owned(), name(body).to_owned())
+    let group = text(&body["apiVersion"])
+        .rsplit_once('/')
+        .map_or("", |(group, _)| group);
+    (
+        group.to_owned(),
+        text(&body["kind"]).to_owned(),
+        name(body).to_owned(),
+    )
 }
 
 fn parts(record: &Value) -> usize {
@@ -350,12 +491,20 @@ fn parts(record: &Value) -> usize {
 }
 
 fn bytes(body: &Value, field: &str) -> Result<Vec<u8>, String> {
-    let holder = if body["kind"] == "Secret" { "data" } else { "binaryData" };
-    BASE64_STANDARD.decode(text(&body[holder][field])).map_err(|error| format!("{field}: {error}"))
+    let holder = if body["kind"] == "Secret" {
+        "data"
+    } else {
+        "binaryData"
+    };
+    BASE64_STANDARD
+        .decode(text(&body[holder][field]))
+        .map_err(|error| format!("{field}: {error}"))
 }
 
 fn gunzip(bytes: &[u8]) -> Result<Value, String> {
     let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(bytes).read_to_end(&mut unpacked).map_err(|error| error.to_string())?;
+    flate2::read::GzDecoder::new(bytes)
+        .read_to_end(&mut unpacked)
+        .map_err(|error| error.to_string())?;
     serde_json::from_slice(&unpacked).map_err(|error| error.to_string())
 }

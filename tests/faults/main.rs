@@ -1,6 +1,8 @@
-//! Never stuck, nothing lost, nothing leaked: operations under faults, on a real API server behind a proxy that does harm.
+//! Never stuck, nothing lost, nothing leaked: operations under faults, on a real API server behind
+//! a proxy that does harm.
 //!
-//! `cargo test --test faults` runs a representative part; `make test-faults` runs all of it (docs/reliability.md).
+//! `cargo test --test faults` runs a representative part; `make test-faults` runs all of it
+//! (docs/reliability.md).
 
 #[path = "../support/mod.rs"]
 mod support;

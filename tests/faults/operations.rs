@@ -14,7 +14,12 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Operation; 4] = [Operation::Install, Operation::Upgrade, Operation::Rollback, Operation::Uninstall];
+    pub const ALL: [Operation; 4] = [
+        Operation::Install,
+        Operation::Upgrade,
+        Operation::Rollback,
+        Operation::Uninstall,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -57,17 +62,29 @@ pub struct Release<'a> {
 
 impl Release<'_> {
     pub fn command(&self, verb: &str, args: &[&str]) -> Invocation {
-        self.cluster.fabric().args(verb.split(' ')).args(["app", "-n", &self.namespace]).args(args)
+        self.cluster
+            .fabric()
+            .args(verb.split(' '))
+            .args(["app", "-n", &self.namespace])
+            .args(args)
     }
 
-    /// An operation as it is run again and again. `rollback_to` is the revision that the install deployed.
+    /// An operation as it is run again and again. `rollback_to` is the revision that the install
+    /// deployed.
     pub fn operation(&self, operation: Operation, values: &Path, rollback_to: u64) -> Invocation {
         let back = rollback_to.to_string();
         match operation {
-            Operation::Install => self.command("install", &["--chart", &chart(), "-f", &values.display().to_string()]),
-            Operation::Upgrade => {
-                self.command("upgrade", &["--set", "level=two,image=registry.example/node:2,old=false,new=true"])
-            }
+            Operation::Install => self.command(
+                "install",
+                &["--chart", &chart(), "-f", &values.display().to_string()],
+            ),
+            Operation::Upgrade => self.command(
+                "upgrade",
+                &[
+                    "--set",
+                    "level=two,image=registry.example/node:2,old=false,new=true",
+                ],
+            ),
             Operation::Rollback => self.command("rollback", &[&back]),
             Operation::Uninstall => self.command("uninstall", &["--ignore-not-found"]),
         }
@@ -76,16 +93,26 @@ impl Release<'_> {
 
 /// The chart's folder.
 pub fn chart() -> String {
-    repository().join("tests/faults/chart").display().to_string()
+    repository()
+        .join("tests/faults/chart")
+        .display()
+        .to_string()
 }
 
-/// Values with the canary; with `split`, so much text that does not compress that a record has two parts.
+/// Values with the canary; with `split`, so much text that does not compress that a record has two
+/// parts.
 pub fn values(split: bool) -> String {
     let mut seed: u64 = 42;
     let mut character = || {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         char::from(b' ' + 1 + (seed >> 33) as u8 % 94)
     };
-    let bulk: String = if split { (0..380 * 1024).map(|_| character()).collect() } else { String::new() };
+    let bulk: String = if split {
+        (0..380 * 1024).map(|_| character()).collect()
+    } else {
+        String::new()
+    };
     serde_json::json!({"password": CANARY, "bulk": bulk}).to_string()
 }

@@ -1,7 +1,7 @@
 //! A proxy between the plugin and the API server: it counts requests, and does harm at one of them.
 //!
-//! TLS on both sides, HTTP/1.1, each connection of the client paired with one to the server. Bytes pass as they are; only heads and the
-//! ends of bodies are looked for.
+//! TLS on both sides, HTTP/1.1, each connection of the client paired with one to the server. Bytes
+//! pass as they are; only heads and the ends of bodies are looked for.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -30,9 +32,11 @@ pub enum Fault {
     DroppedAfter,
     /// The answer breaks off in its middle.
     Cut,
-    /// An answer of this code, without the server having heard of it; with `Retry-After` for 429, as the API server has it.
+    /// An answer of this code, without the server having heard of it; with `Retry-After` for 429,
+    /// as the API server has it.
     Refused(u16),
-    /// An answer of this code after the server has done what was asked, as a load balancer gives it.
+    /// An answer of this code after the server has done what was asked, as a load balancer gives
+    /// it.
     RefusedAfter(u16),
     /// The request waits so long before it is passed on.
     Stalled(Duration),
@@ -100,8 +104,13 @@ struct State {
 impl Proxy {
     /// Starts a proxy that does `fault` at request number `at`.
     pub fn start(world: &World, fault: Fault, at: usize) -> Proxy {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = runtime
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
         let port = listener.local_addr().expect("a port").port();
         let (stop, stopped) = watch::channel(());
         let state = Arc::new(State {
@@ -120,7 +129,11 @@ impl Proxy {
         });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || runtime.block_on(serve(listener, shared, stopped)));
-        Proxy { port, state, _stop: stop }
+        Proxy {
+            port,
+            state,
+            _stop: stop,
+        }
     }
 
     /// Has `answer` hear every request, and answer those that it has an answer for.
@@ -140,7 +153,11 @@ impl Proxy {
 
     /// `VERB PATH` of each request that came.
     pub fn requests(&self) -> Vec<String> {
-        self.state.requests.lock().expect("nobody panics with it").clone()
+        self.state
+            .requests
+            .lock()
+            .expect("nobody panics with it")
+            .clone()
     }
 
     /// Whether the fault has happened.
@@ -155,7 +172,9 @@ impl Proxy {
 
     /// Waits until the server is done with all that was passed on.
     pub fn settle(&self) {
-        until("the server to answer", || (self.state.under_way.load(Ordering::SeqCst) == 0).then_some(()));
+        until("the server to answer", || {
+            (self.state.under_way.load(Ordering::SeqCst) == 0).then_some(())
+        });
     }
 }
 
@@ -184,16 +203,34 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
     while let Some(request) = Message::read(&mut client).await? {
         let mut body = Vec::new();
         request.copy_body(&mut client, &mut body).await?;
-        let line = request.line.rsplit_once(' ').map_or(request.line.as_str(), |(line, _)| line).to_owned();
+        let line = request
+            .line
+            .rsplit_once(' ')
+            .map_or(request.line.as_str(), |(line, _)| line)
+            .to_owned();
         let watches = line.contains("watch=true");
         let held = match state.fault {
-            Fault::Held(path) => line.starts_with("PATCH ") && line.contains(path) && !line.contains("dryRun"),
+            Fault::Held(path) => {
+                line.starts_with("PATCH ") && line.contains(path) && !line.contains("dryRun")
+            }
             _ => false,
         };
-        let stand_in = state.stand_in.lock().expect("nobody panics with it").as_mut().and_then(|answer| answer(&line));
-        state.requests.lock().expect("nobody panics with it").push(line);
+        let stand_in = state
+            .stand_in
+            .lock()
+            .expect("nobody panics with it")
+            .as_mut()
+            .and_then(|answer| answer(&line));
+        state
+            .requests
+            .lock()
+            .expect("nobody panics with it")
+            .push(line);
         if let Some(text) = stand_in {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}",
+                text.len()
+            );
             client.write_all(head.as_bytes()).await?;
             client.flush().await?;
             continue;
@@ -202,7 +239,8 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
             true => state.seen.fetch_add(1, Ordering::SeqCst) + 1,
             false => 0,
         };
-        let strikes = held || number == state.at || (state.fault == Fault::Away && number > state.at);
+        let strikes =
+            held || number == state.at || (state.fault == Fault::Away && number > state.at);
         let fault = if strikes { state.fault } else { Fault::None };
         if fault != Fault::None {
             state.struck.store(true, Ordering::SeqCst);
@@ -246,7 +284,9 @@ async fn converse(client: TcpStream, state: &State) -> Result<()> {
         server.write_all(&request.head).await?;
         server.write_all(&body).await?;
         server.flush().await?;
-        let Some(mut answer) = Message::read(server).await? else { return Ok(()) };
+        let Some(mut answer) = Message::read(server).await? else {
+            return Ok(());
+        };
         if let Fault::Dated(seconds) = state.fault {
             answer.date(seconds);
         }
@@ -307,7 +347,11 @@ impl State {
         }
         let process = self.victim.load(Ordering::SeqCst).to_string();
         // A process that is gone by itself is no failure of the signal.
-        drop(Command::new("kill").args([&format!("-{name}"), &process]).output());
+        drop(
+            Command::new("kill")
+                .args([&format!("-{name}"), &process])
+                .output(),
+        );
     }
 
     /// Kills the client and says nothing more to it.
@@ -332,9 +376,15 @@ fn status(code: u16) -> String {
 
 async fn refuse(client: &mut (impl AsyncWrite + Unpin), code: u16) -> Result<()> {
     let body = status(code);
-    let later = if code == 429 { "retry-after: 1\r\n" } else { "" };
-    let head =
-        format!("HTTP/1.1 {code} Fault\r\ncontent-type: application/json\r\n{later}content-length: {}\r\n\r\n", body.len());
+    let later = if code == 429 {
+        "retry-after: 1\r\n"
+    } else {
+        ""
+    };
+    let head = format!(
+        "HTTP/1.1 {code} Fault\r\ncontent-type: application/json\r\n{later}content-length: {}\r\n\r\n",
+        body.len()
+    );
     client.write_all(head.as_bytes()).await?;
     client.write_all(body.as_bytes()).await?;
     client.flush().await
@@ -361,15 +411,26 @@ impl Message {
             if from.read_until(b'\n', &mut head).await? == 0 {
                 return Ok(None);
             }
-            let line = String::from_utf8_lossy(&head[start..]).trim_end().to_ascii_lowercase();
+            let line = String::from_utf8_lossy(&head[start..])
+                .trim_end()
+                .to_ascii_lowercase();
             if let Some(bytes) = line.strip_prefix("content-length:") {
-                length = Length::Bytes(bytes.trim().parse().map_err(|_| Error::from(ErrorKind::InvalidData))?);
+                length = Length::Bytes(
+                    bytes
+                        .trim()
+                        .parse()
+                        .map_err(|_| Error::from(ErrorKind::InvalidData))?,
+                );
             }
             if line == "transfer-encoding: chunked" {
                 length = Length::Chunked;
             }
             if line.is_empty() {
-                let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                let line = String::from_utf8_lossy(&head)
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 return Ok(Some(Message { line, head, length }));
             }
         }
@@ -380,17 +441,30 @@ impl Message {
         let head = String::from_utf8_lossy(&self.head).into_owned();
         let moved = |line: &str| {
             let date = line.strip_prefix("Date: ")?.trim_end();
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-            let date = date.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
-            let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).ok()?;
+            let date = jiff::fmt::rfc2822::DateTimeParser::new()
+                .parse_timestamp(date)
+                .ok()?;
+            let date = date
+                .checked_add(jiff::SignedDuration::from_secs(seconds))
+                .ok()?;
+            let date = jiff::fmt::rfc2822::DateTimePrinter::new()
+                .timestamp_to_rfc9110_string(&date)
+                .ok()?;
             Some(format!("Date: {date}\r\n"))
         };
-        self.head =
-            head.split_inclusive('\n').map(|line| moved(line).unwrap_or_else(|| line.to_owned())).collect::<String>().into();
+        self.head = head
+            .split_inclusive('\n')
+            .map(|line| moved(line).unwrap_or_else(|| line.to_owned()))
+            .collect::<String>()
+            .into();
     }
 
     /// Passes the body on as it comes.
-    async fn copy_body(&self, from: &mut (impl AsyncBufRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+    async fn copy_body(
+        &self,
+        from: &mut (impl AsyncBufRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<()> {
         match self.length {
             Length::Bytes(bytes) => copy(from, bytes, to).await,
             Length::Chunked => loop {
@@ -410,7 +484,11 @@ impl Message {
     }
 }
 
-async fn copy(from: &mut (impl AsyncBufRead + Unpin), bytes: u64, to: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+async fn copy(
+    from: &mut (impl AsyncBufRead + Unpin),
+    bytes: u64,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<()> {
     match tokio::io::copy(&mut from.take(bytes), to).await? {
         copied if copied == bytes => Ok(()),
         _ => Err(ErrorKind::UnexpectedEof.into()),

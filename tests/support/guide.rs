@@ -1,7 +1,8 @@
 //! A guide's commands: the `console` and `shell` blocks of a Markdown file.
 //!
-//! In a `console` block a line that begins with `$ ` is a command, and the lines under it are shown as its output. A
-//! `shell` block is a script for Fabric's own tools, and says "by hand" in its first line. A `text` block is a picture.
+//! In a `console` block a line that begins with `$ ` is a command, and the lines under it are shown
+//! as its output. A `shell` block is a script for Fabric's own tools, and says "by hand" in its
+//! first line. A `text` block is a picture.
 
 use std::fs;
 
@@ -31,14 +32,27 @@ pub fn blocks(guide: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
-        let Some(language) = line.strip_prefix("```") else { continue };
-        let block: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
+        let Some(language) = line.strip_prefix("```") else {
+            continue;
+        };
+        let block: Vec<(usize, &str)> = lines
+            .by_ref()
+            .take_while(|(_, line)| *line != "```")
+            .collect();
         match language {
             "console" => blocks.push(Block::Console(commands(guide, &block))),
             "shell" => {
-                let marked = block.first().is_some_and(|(_, line)| line.starts_with("# by hand: "));
-                assert!(marked, "{guide}:{}: a script for Fabric's tools says \"by hand\"", number + 1);
-                blocks.push(Block::Script(block.iter().map(|(_, line)| format!("{line}\n")).collect()));
+                let marked = block
+                    .first()
+                    .is_some_and(|(_, line)| line.starts_with("# by hand: "));
+                assert!(
+                    marked,
+                    "{guide}:{}: a script for Fabric's tools says \"by hand\"",
+                    number + 1
+                );
+                blocks.push(Block::Script(
+                    block.iter().map(|(_, line)| format!("{line}\n")).collect(),
+                ));
             }
             "text" => {}
             other => panic!("{guide}:{}: a block of {other:?}", number + 1),
@@ -51,7 +65,11 @@ fn commands(guide: &str, block: &[(usize, &str)]) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (number, line) in block {
         match (line.strip_prefix("$ "), commands.last_mut()) {
-            (Some(text), _) => commands.push(Command { line: number + 1, text: text.to_owned(), shown: Vec::new() }),
+            (Some(text), _) => commands.push(Command {
+                line: number + 1,
+                text: text.to_owned(),
+                shown: Vec::new(),
+            }),
             (None, Some(command)) => command.shown.push((*line).to_owned()),
             (None, None) => panic!("{guide}:{}: output without a command", number + 1),
         }

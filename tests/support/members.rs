@@ -1,4 +1,5 @@
-//! Which members of a group were down at the same moment, from a watch of their pods: looking now and then would miss moments.
+//! Which members of a group were down at the same moment, from a watch of their pods: looking now
+//! and then would miss moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,23 +29,34 @@ struct Pod {
 #[derive(Default)]
 struct Seen {
     pods: BTreeMap<String, Pod>,
-    /// Members that were there when the watch began, or have served since: a new one has nothing to lose.
+    /// Members that were there when the watch began, or have served since: a new one has nothing to
+    /// lose.
     once: BTreeSet<String>,
     moments: Vec<BTreeSet<String>>,
 }
 
 impl Members {
-    /// Watches the pods of a namespace that have this label; its value is the member that they belong to.
+    /// Watches the pods of a namespace that have this label; its value is the member that they
+    /// belong to.
     pub fn watch(cluster: &Cluster, namespace: &str, label: &str) -> Members {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, told) = mpsc::channel();
         let (stopped, kubeconfig) = (Arc::clone(&stop), cluster.kubeconfig());
-        let (path, label) = (format!("/api/v1/namespaces/{namespace}/pods"), label.to_owned());
+        let (path, label) = (
+            format!("/api/v1/namespaces/{namespace}/pods"),
+            label.to_owned(),
+        );
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
-                let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
-                let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("a context");
+                let kubeconfig =
+                    kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+                let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+                    .await
+                    .expect("a context");
                 let client = kube::Client::try_from(config).expect("a client");
                 watch(&client, &path, &label, &stopped, &tell).await
             })
@@ -56,14 +68,20 @@ impl Members {
     /// Each moment at which other members were down than before, up to now: which they were.
     pub fn finish(self) -> Vec<BTreeSet<String>> {
         self.stop.store(true, Ordering::SeqCst);
-        until("the watch to have seen everything", || self.thread.is_finished().then_some(()));
+        until("the watch to have seen everything", || {
+            self.thread.is_finished().then_some(())
+        });
         self.thread.join().expect("a watch that does not fail")
     }
 }
 
 /// The largest number of members that were down at once, of those that `counts`.
 pub fn worst(moments: &[BTreeSet<String>], counts: impl Fn(&str) -> bool) -> usize {
-    moments.iter().map(|down| down.iter().filter(|member| counts(member)).count()).max().unwrap_or(0)
+    moments
+        .iter()
+        .map(|down| down.iter().filter(|member| counts(member)).count())
+        .max()
+        .unwrap_or(0)
 }
 
 async fn watch(
@@ -78,7 +96,9 @@ async fn watch(
     let mut version = String::new();
     loop {
         if version.is_empty() {
-            let Ok(mut list) = client.request::<Value>(get(path.to_owned())).await else { continue };
+            let Ok(mut list) = client.request::<Value>(get(path.to_owned())).await else {
+                continue;
+            };
             seen.pods.clear();
             for pod in list["items"].as_array().into_iter().flatten() {
                 seen.present(pod, label);
@@ -87,11 +107,17 @@ async fn watch(
                 seen.once = seen.pods.values().map(|pod| pod.member.clone()).collect();
             }
             seen.moment();
-            version = list["metadata"]["resourceVersion"].take().as_str().expect("a version").to_owned();
+            version = list["metadata"]["resourceVersion"]
+                .take()
+                .as_str()
+                .expect("a version")
+                .to_owned();
             let _ = tell.send(());
         }
         let from = format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}");
-        let Ok(events) = client.request_events::<Value>(get(from)).await else { continue };
+        let Ok(events) = client.request_events::<Value>(get(from)).await else {
+            continue;
+        };
         let mut events = std::pin::pin!(events);
         loop {
             match tokio::time::timeout(Duration::from_millis(50), events.next()).await {
@@ -105,7 +131,9 @@ async fn watch(
                     seen.pods.remove(&text(&pod["metadata"]["name"]));
                     seen.moment();
                 }
-                Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => version = bookmark.metadata.resource_version,
+                Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => {
+                    version = bookmark.metadata.resource_version
+                }
                 Ok(Some(Ok(WatchEvent::Error(_)))) => version.clear(),
                 Ok(Some(Err(_)) | None) => {}
                 Err(_) if !stop.load(Ordering::SeqCst) => continue,
@@ -124,16 +152,32 @@ async fn watch(
 
 impl Seen {
     fn present(&mut self, pod: &Value, label: &str) {
-        let Some(member) = pod["metadata"]["labels"][label].as_str() else { return };
+        let Some(member) = pod["metadata"]["labels"][label].as_str() else {
+            return;
+        };
         let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        let ready = conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True");
+        let ready = conditions
+            .into_iter()
+            .any(|it| it["type"] == "Ready" && it["status"] == "True");
         let serves = ready && pod["metadata"]["deletionTimestamp"].is_null();
         let version = text(&pod["metadata"]["resourceVersion"]);
-        self.pods.insert(text(&pod["metadata"]["name"]), Pod { version, member: member.to_owned(), serves });
+        self.pods.insert(
+            text(&pod["metadata"]["name"]),
+            Pod {
+                version,
+                member: member.to_owned(),
+                serves,
+            },
+        );
     }
 
     fn moment(&mut self) {
-        let serving: BTreeSet<String> = self.pods.values().filter(|pod| pod.serves).map(|pod| pod.member.clone()).collect();
+        let serving: BTreeSet<String> = self
+            .pods
+            .values()
+            .filter(|pod| pod.serves)
+            .map(|pod| pod.member.clone())
+            .collect();
         let down: BTreeSet<String> = self.once.difference(&serving).cloned().collect();
         self.once.extend(serving);
         if self.moments.last() != Some(&down) {
@@ -143,7 +187,9 @@ impl Seen {
 
     fn is_all_of(&self, list: &Value, label: &str) -> bool {
         let pods = list["items"].as_array().into_iter().flatten();
-        let mut named = pods.filter(|pod| pod["metadata"]["labels"][label].is_string()).peekable();
+        let mut named = pods
+            .filter(|pod| pod["metadata"]["labels"][label].is_string())
+            .peekable();
         let mut count = 0;
         let known = named.all(|pod| {
             count += 1;

@@ -1,4 +1,5 @@
-//! The chart of the benchmarks, for as many peers as a test wants: Service, ConfigMap, Secret, PodDisruptionBudget and StatefulSet of each.
+//! The chart of the benchmarks, for as many peers as a test wants: Service, ConfigMap, Secret,
+//! PodDisruptionBudget and StatefulSet of each.
 
 use kubectl_fabric::chart::Files;
 use serde_json::{Value, json};
@@ -14,8 +15,14 @@ pub fn files(peers: usize) -> Files {
         "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
     });
     Files::from([
-        ("Chart.yaml".to_owned(), b"apiVersion: v2\nname: peers\nversion: 0.1.0\n".to_vec()),
+        (
+            "Chart.yaml".to_owned(),
+            b"apiVersion: v2\nname: peers\nversion: 0.1.0\n".to_vec(),
+        ),
         ("values.yaml".to_owned(), values.to_string().into_bytes()),
-        ("templates/peers.yaml".to_owned(), TEMPLATE.as_bytes().to_vec()),
+        (
+            "templates/peers.yaml".to_owned(),
+            TEMPLATE.as_bytes().to_vec(),
+        ),
     ])
 }

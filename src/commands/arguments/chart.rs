@@ -13,9 +13,11 @@ use clap_complete::ArgValueCompleter;
 pub struct ChartArguments {
     /// Chart: a name, a folder or a .tgz [default: the one that the release's name stands for]
     ///
-    /// A plain word is looked for among the embedded charts first, then among those that you keep, then as a folder here; with a slash
-    /// (./peer-org) it is always a path. When no chart is named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a kafka; an upgrade keeps the
-    /// release's chart. `kubectl fabric charts list` shows what there is.
+    /// A plain word is looked for among the embedded charts first, then among those that you keep,
+    /// then as a folder here; with a slash (./peer-org) it is always a path. When no chart is
+    /// named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a
+    /// kafka; an upgrade keeps the release's chart. `kubectl fabric charts list` shows what there
+    /// is.
     #[arg(value_name = "CHART", help_heading = None, value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
     pub chart: Option<String>,
 
@@ -42,8 +44,12 @@ impl ChartArguments {
     pub fn resolve(&self, release: &str) -> Result<Chart> {
         use crate::chart::repository;
         match self.choice()? {
-            ChartChoice::ByRelease => repository::find(repository::chart_for_release(release)?, None),
-            ChartChoice::ByReleaseVersion(version) => repository::find(repository::chart_for_release(release)?, Some(&version)),
+            ChartChoice::ByRelease => {
+                repository::find(repository::chart_for_release(release)?, None)
+            }
+            ChartChoice::ByReleaseVersion(version) => {
+                repository::find(repository::chart_for_release(release)?, Some(&version))
+            }
             ChartChoice::Named { name, version } => repository::find(&name, version.as_deref()),
             ChartChoice::Loaded(chart) => Ok(*chart),
         }

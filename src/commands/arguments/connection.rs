@@ -1,4 +1,5 @@
-//! kubectl's connection flags, under kubectl's names. kubectl cannot pass its own flags to a plugin, so they come after the verb.
+//! kubectl's connection flags, under kubectl's names. kubectl cannot pass its own flags to a
+//! plugin, so they come after the verb.
 
 use super::{KUBERNETES, duration};
 use crate::cluster::Connection;
@@ -15,15 +16,16 @@ use std::time::Duration;
 pub struct ConnectionArguments {
     /// Namespace of the release [default: the release's name]
     ///
-    /// An organization lives in a namespace of its own, named after the release: `org1` in namespace `org1`. The namespace of the
-    /// kubeconfig's context is not used.
+    /// An organization lives in a namespace of its own, named after the release: `org1` in
+    /// namespace `org1`. The namespace of the kubeconfig's context is not used.
     #[arg(short, long, global = true, value_name = "NAMESPACE", add = ArgValueCompleter::new(complete::namespaces))]
     pub namespace: Option<String>,
 
     /// Network of the release: its namespace is RELEASE-NETWORK instead of RELEASE
     ///
-    /// For several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev, and the other releases that its values
-    /// name are those of the same network. Its MSP stays Org1MSP, its domain is org1-dev.
+    /// For several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev,
+    /// and the other releases that its values name are those of the same network. Its MSP stays
+    /// Org1MSP, its domain is org1-dev.
     #[arg(long, global = true, value_name = "NETWORK", add = ArgValueCompleter::new(complete::nothing))]
     pub network: Option<String>,
 
@@ -52,7 +54,13 @@ pub struct ConnectionArguments {
     pub token: Option<String>,
 
     /// User to impersonate: a user, or a service account as system:serviceaccount:NAMESPACE:NAME
-    #[arg(long = "as", id = "as", global = true, hide_short_help = true, value_name = "USER")]
+    #[arg(
+        long = "as",
+        id = "as",
+        global = true,
+        hide_short_help = true,
+        value_name = "USER"
+    )]
     pub as_user: Option<String>,
 
     /// Group to impersonate; may be repeated
@@ -75,7 +83,8 @@ pub struct ConnectionArguments {
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_key: Option<PathBuf>,
 
-    /// Do not check the API server's certificate: whoever is in between can read and change everything
+    /// Do not check the API server's certificate: whoever is in between can read and change
+    /// everything
     #[arg(long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
 
@@ -106,7 +115,8 @@ pub struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
-    /// The way to the cluster. `stdin_in_use` keeps a credential plugin from reading what `-f -` reads.
+    /// The way to the cluster. `stdin_in_use` keeps a credential plugin from reading what `-f -`
+    /// reads.
     pub fn connection(&self, stdin_in_use: bool) -> Connection {
         let this = self.clone();
         Connection {
@@ -143,11 +153,14 @@ impl ConnectionArguments {
         Ok(namespace)
     }
 
-    /// Refuses what cannot be: before and after the verb are two places to the parser, so it does not find a contradiction itself.
+    /// Refuses what cannot be: before and after the verb are two places to the parser, so it does
+    /// not find a contradiction itself.
     pub fn check(&self) -> Result<()> {
         if let (Some(namespace), Some(network)) = (&self.namespace, &self.network) {
             return Err(Error::user("-n and --network contradict each other")
-                .why(format!("-n says namespace \"{namespace}\", --network says RELEASE-{network}"))
+                .why(format!(
+                    "-n says namespace \"{namespace}\", --network says RELEASE-{network}"
+                ))
                 .hint("leave one of them out"));
         }
         self.namespace.as_deref().map_or(Ok(()), check_namespace)?;

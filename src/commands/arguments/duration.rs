@@ -1,9 +1,18 @@
-//! Durations as Go writes them, because Helm's and kubectl's flags take them so: `5m0s`, `1h30m`, `1.5h`, `300ms`.
+//! Durations as Go writes them, because Helm's and kubectl's flags take them so: `5m0s`, `1h30m`,
+//! `1.5h`, `300ms`.
 
 use std::time::Duration;
 
 /// Units with their length in seconds; a longer name stands before one that begins alike.
-const UNITS: [(&str, f64); 7] = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+const UNITS: [(&str, f64); 7] = [
+    ("ns", 1e-9),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("ms", 1e-3),
+    ("h", 3600.0),
+    ("m", 60.0),
+    ("s", 1.0),
+];
 
 /// Reads a duration; a bare number is seconds, as in kubectl's `--request-timeout`.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -17,10 +26,15 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err(EXPECTED.to_owned());
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(EXPECTED)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or(EXPECTED)?;
         let number: f64 = rest[..digits].parse().map_err(|_| EXPECTED)?;
         rest = &rest[digits..];
-        let (unit, length) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or(EXPECTED)?;
+        let (unit, length) = UNITS
+            .iter()
+            .find(|(unit, _)| rest.starts_with(unit))
+            .ok_or(EXPECTED)?;
         seconds += number * length;
         rest = &rest[unit.len()..];
     }
@@ -43,13 +57,26 @@ mod tests {
             ("90", 90_000),
             ("2h45m30.5s", 9_930_500),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+            assert_eq!(
+                parse(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn refuses_what_is_no_duration() {
-        for text in ["", "five", "5x", "m", "-5m", "1..5s", "5m 3s", "99999999999999999999h"] {
+        for text in [
+            "",
+            "five",
+            "5x",
+            "m",
+            "-5m",
+            "1..5s",
+            "5m 3s",
+            "99999999999999999999h",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

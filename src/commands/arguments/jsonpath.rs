@@ -1,8 +1,11 @@
-//! kubectl's JSONPath templates: text with expressions in braces, such as `{range .items[*]}{.name}{"\n"}{end}`.
+//! kubectl's JSONPath templates: text with expressions in braces, such as
+//! `{range .items[*]}{.name}{"\n"}{end}`.
 //!
-//! The dialect is that of `k8s.io/client-go/util/jsonpath`, as kubectl prints with it: a missing key is no error and prints nothing, several
-//! results are separated by blanks, maps and lists are printed as JSON, and no newline is added. It is older than RFC 9535, which the crates
-//! for JSONPath implement: those have neither `range`, nor text around expressions, nor keys such as `app\.kubernetes\.io/name`.
+//! The dialect is that of `k8s.io/client-go/util/jsonpath`, as kubectl prints with it: a missing
+//! key is no error and prints nothing, several results are separated by blanks, maps and lists are
+//! printed as JSON, and no newline is added. It is older than RFC 9535, which the crates for
+//! JSONPath implement: those have neither `range`, nor text around expressions, nor keys such as
+//! `app\.kubernetes\.io/name`.
 //!
 //! <https://kubernetes.io/docs/reference/kubectl/jsonpath/>
 
@@ -92,7 +95,10 @@ impl JsonPath {
             let end = end_of(&rest[brace..], '}').ok_or("a \"{\" is not closed")? + brace;
             let expression = rest[brace + 1..end].trim();
             rest = &rest[end + 1..];
-            if let Some(path) = expression.strip_prefix("range").filter(|path| path.starts_with(char::is_whitespace)) {
+            if let Some(path) = expression
+                .strip_prefix("range")
+                .filter(|path| path.starts_with(char::is_whitespace))
+            {
                 open.push((path_of(path.trim(), DEPTH)?, std::mem::take(&mut nodes)));
             } else if expression == "end" {
                 let (path, before) = open.pop().ok_or("{end} without {range ...}")?;
@@ -109,14 +115,25 @@ impl JsonPath {
         }
         match open.is_empty() {
             false => Err("{range ...} without {end}".to_owned()),
-            true if nodes.iter().all(|node| matches!(node, Node::Text(text) if text.starts_with(['.', '$', '[']))) => {
-                Err(format!("an expression stands in braces: {{{}}}", if template.is_empty() { ".name" } else { template }))
+            true if nodes.iter().all(
+                |node| matches!(node, Node::Text(text) if text.starts_with(['.', '$', '['])),
+            ) =>
+            {
+                Err(format!(
+                    "an expression stands in braces: {{{}}}",
+                    if template.is_empty() {
+                        ".name"
+                    } else {
+                        template
+                    }
+                ))
             }
             true => Ok(JsonPath { nodes }),
         }
     }
 
-    /// The template filled in. A document that is a list is found under `.items`, as kubectl's lists are.
+    /// The template filled in. A document that is a list is found under `.items`, as kubectl's
+    /// lists are.
     ///
     /// # Errors
     ///
@@ -160,7 +177,11 @@ fn shown(value: &Value) -> String {
 
 impl Path {
     fn find<'v>(&self, root: &'v Value, current: &'v Value) -> Result<Vec<&'v Value>> {
-        follow(&self.steps, vec![if self.from_root { root } else { current }], root)
+        follow(
+            &self.steps,
+            vec![if self.from_root { root } else { current }],
+            root,
+        )
     }
 }
 
@@ -200,7 +221,11 @@ impl Step {
                 }
             }
             (Step::Index(index), Value::Array(items)) => {
-                let at = if *index < 0 { index + items.len() as i64 } else { *index };
+                let at = if *index < 0 {
+                    index + items.len() as i64
+                } else {
+                    *index
+                };
                 let item = usize::try_from(at).ok().and_then(|at| items.get(at));
                 into.push(item.ok_or_else(|| {
                     Error::user(format!("-o jsonpath: there is no item [{index}]"))
@@ -209,9 +234,16 @@ impl Step {
             }
             (Step::Slice { start, end, step }, Value::Array(items)) => {
                 let length = items.len() as i64;
-                let place = |at: i64| (if at < 0 { at + length } else { at }).clamp(0, length) as usize;
+                let place =
+                    |at: i64| (if at < 0 { at + length } else { at }).clamp(0, length) as usize;
                 let (start, end) = (place(*start), place(end.unwrap_or(length)));
-                into.extend(items.get(start..end).unwrap_or_default().iter().step_by(*step));
+                into.extend(
+                    items
+                        .get(start..end)
+                        .unwrap_or_default()
+                        .iter()
+                        .step_by(*step),
+                );
             }
             (Step::Filter { left, test }, Value::Array(items)) => {
                 for item in items {
@@ -221,7 +253,14 @@ impl Step {
                 }
             }
             // A key of a list, an item of a text: there is none.
-            (Step::Key(_) | Step::Index(_) | Step::Slice { .. } | Step::Filter { .. } | Step::Union(_), _) => {}
+            (
+                Step::Key(_)
+                | Step::Index(_)
+                | Step::Slice { .. }
+                | Step::Filter { .. }
+                | Step::Union(_),
+                _,
+            ) => {}
         }
         Ok(())
     }
@@ -235,16 +274,27 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
-fn is_chosen(item: &Value, left: &Operand, test: Option<&(Comparison, Operand)>, root: &Value) -> Result<bool> {
+fn is_chosen(
+    item: &Value,
+    left: &Operand,
+    test: Option<&(Comparison, Operand)>,
+    root: &Value,
+) -> Result<bool> {
     let first = |operand: &Operand| -> Result<Option<Value>> {
         Ok(match operand {
             Operand::Literal(value) => Some(value.clone()),
             Operand::Path(path) => path.find(root, item)?.first().map(|value| (*value).clone()),
         })
     };
-    let Some(left) = first(left)? else { return Ok(false) };
-    let Some((comparison, right)) = test else { return Ok(true) };
-    let Some(right) = first(right)? else { return Ok(false) };
+    let Some(left) = first(left)? else {
+        return Ok(false);
+    };
+    let Some((comparison, right)) = test else {
+        return Ok(true);
+    };
+    let Some(right) = first(right)? else {
+        return Ok(false);
+    };
     let order = match (&left, &right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64().partial_cmp(&right.as_f64()),
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
@@ -260,7 +310,8 @@ fn is_chosen(item: &Value, left: &Operand, test: Option<&(Comparison, Operand)>,
     })
 }
 
-/// Where the bracket closes with which `text` begins: not within quotes, nor within brackets of its own kind.
+/// Where the bracket closes with which `text` begins: not within quotes, nor within brackets of its
+/// own kind.
 fn end_of(text: &str, close: char) -> Option<usize> {
     let begin = text.chars().next()?;
     let (mut depth, mut quote, mut escaped) = (0, None, false);
@@ -292,7 +343,8 @@ fn between_quotes(text: &str) -> Option<(char, &str)> {
 
 /// A text in quotes, with Go's usual escapes.
 fn unquoted(text: &str) -> Result<String, String> {
-    let (quote, inner) = between_quotes(text).ok_or_else(|| format!("the text {text} is not closed"))?;
+    let (quote, inner) =
+        between_quotes(text).ok_or_else(|| format!("the text {text} is not closed"))?;
     let (mut plain, mut characters) = (String::new(), inner.chars());
     while let Some(character) = characters.next() {
         match character {
@@ -316,10 +368,16 @@ fn path_of(text: &str, depth: usize) -> Result<Path, String> {
         None => (false, text.strip_prefix('@').unwrap_or(text)),
     };
     if !from_root && steps.len() == text.len() && !text.starts_with(['.', '[']) {
-        return Err(format!("\"{text}\" is no expression: one begins with a dot, such as {{.name}}"));
+        return Err(format!(
+            "\"{text}\" is no expression: one begins with a dot, such as {{.name}}"
+        ));
     }
     // `{.}` and `{@}` are the value itself.
-    let steps = if steps == "." { Vec::new() } else { steps_of(steps, depth)? };
+    let steps = if steps == "." {
+        Vec::new()
+    } else {
+        steps_of(steps, depth)?
+    };
     Ok(Path { from_root, steps })
 }
 
@@ -327,7 +385,8 @@ fn steps_of(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     let (mut steps, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
         if first == '[' {
-            let end = end_of(rest, ']').ok_or_else(|| format!("a bracket of \"{text}\" is not closed"))?;
+            let end = end_of(rest, ']')
+                .ok_or_else(|| format!("a bracket of \"{text}\" is not closed"))?;
             steps.extend(bracket(rest[1..end].trim(), depth)?);
             rest = &rest[end + 1..];
         } else if let Some(after) = rest.strip_prefix("..") {
@@ -351,7 +410,8 @@ fn steps_of(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// The key with which a text begins, if it does, and what follows it. A backslash makes a dot a part of the key.
+/// The key with which a text begins, if it does, and what follows it. A backslash makes a dot a
+/// part of the key.
 fn key_of(text: &str) -> (Option<Step>, &str) {
     let (mut key, mut end, mut characters) = (String::new(), text.len(), text.char_indices());
     while let Some((at, character)) = characters.next() {
@@ -374,32 +434,58 @@ fn key_of(text: &str) -> (Option<Step>, &str) {
 
 /// What stands in brackets.
 fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
-    let depth = depth.checked_sub(1).ok_or("brackets stand in brackets too deeply")?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or("brackets stand in brackets too deeply")?;
     if text == "*" {
         return Ok(vec![Step::All]);
     }
-    if let Some(filter) = text.strip_prefix("?(").and_then(|filter| filter.strip_suffix(')')) {
+    if let Some(filter) = text
+        .strip_prefix("?(")
+        .and_then(|filter| filter.strip_suffix(')'))
+    {
         return Ok(vec![filter_of(filter, depth)?]);
     }
     let parts = split(text, ',');
     if parts.len() > 1 {
-        let paths: Result<Vec<Vec<Step>>, String> = parts.into_iter().map(|part| bracket(part.trim(), depth)).collect();
+        let paths: Result<Vec<Vec<Step>>, String> = parts
+            .into_iter()
+            .map(|part| bracket(part.trim(), depth))
+            .collect();
         return Ok(vec![Step::Union(paths?)]);
     }
     if text.starts_with(['\'', '"']) {
-        // kubectl reads a quoted key as a path: its dots separate, unless a backslash stands before them.
-        let (_, inner) = between_quotes(text).ok_or_else(|| format!("the key {text} is not closed"))?;
+        // kubectl reads a quoted key as a path: its dots separate, unless a backslash stands before
+        // them.
+        let (_, inner) =
+            between_quotes(text).ok_or_else(|| format!("the key {text} is not closed"))?;
         return steps_of(&format!(".{inner}"), depth);
     }
-    let number = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("\"[{text}]\" is no index, key or filter"));
+    let number = |text: &str| {
+        text.trim()
+            .parse::<i64>()
+            .map_err(|_| format!("\"[{text}]\" is no index, key or filter"))
+    };
     let bounds: Vec<&str> = text.split(':').collect();
-    let bound = |at: usize| bounds.get(at).filter(|bound| !bound.trim().is_empty()).map(|bound| number(bound)).transpose();
+    let bound = |at: usize| {
+        bounds
+            .get(at)
+            .filter(|bound| !bound.trim().is_empty())
+            .map(|bound| number(bound))
+            .transpose()
+    };
     match bounds.len() {
         1 => Ok(vec![Step::Index(number(text)?)]),
         2 | 3 => {
-            let step = usize::try_from(bound(2)?.unwrap_or(1)).ok().filter(|step| *step > 0);
+            let step = usize::try_from(bound(2)?.unwrap_or(1))
+                .ok()
+                .filter(|step| *step > 0);
             let step = step.ok_or("the step of a slice is a number above 0")?;
-            Ok(vec![Step::Slice { start: bound(0)?.unwrap_or(0), end: bound(1)?, step }])
+            Ok(vec![Step::Slice {
+                start: bound(0)?.unwrap_or(0),
+                end: bound(1)?,
+                step,
+            }])
         }
         _ => Err(format!("\"[{text}]\" is no slice: one is [start:end:step]")),
     }
@@ -407,14 +493,22 @@ fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
 
 fn filter_of(text: &str, depth: usize) -> Result<Step, String> {
     let found = outside_quotes(text).find_map(|at| {
-        let comparison = COMPARISONS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+        let comparison = COMPARISONS
+            .iter()
+            .find(|(sign, _)| text[at..].starts_with(sign))?;
         Some((at, comparison))
     });
     Ok(match found {
-        None => Step::Filter { left: operand(text, depth)?, test: None },
+        None => Step::Filter {
+            left: operand(text, depth)?,
+            test: None,
+        },
         Some((at, (sign, comparison))) => {
             let right = operand(&text[at + sign.len()..], depth)?;
-            Step::Filter { left: operand(&text[..at], depth)?, test: Some((*comparison, right)) }
+            Step::Filter {
+                left: operand(&text[..at], depth)?,
+                test: Some((*comparison, right)),
+            }
         }
     })
 }
@@ -427,7 +521,8 @@ fn operand(text: &str, depth: usize) -> Result<Operand, String> {
     if text.starts_with(['\'', '"']) {
         return Ok(Operand::Literal(Value::String(unquoted(text)?)));
     }
-    let literal = serde_json::from_str(text).map_err(|_| format!("\"{text}\" is neither a path such as @.name nor a value"))?;
+    let literal = serde_json::from_str(text)
+        .map_err(|_| format!("\"{text}\" is neither a path such as @.name nor a value"))?;
     Ok(Operand::Literal(literal))
 }
 
@@ -485,7 +580,8 @@ mod tests {
 
     fn print(template: &str) -> String {
         let path = JsonPath::parse(template).unwrap_or_else(|error| panic!("{template}: {error}"));
-        path.print(&document()).unwrap_or_else(|error| panic!("{template}: {error}"))
+        path.print(&document())
+            .unwrap_or_else(|error| panic!("{template}: {error}"))
     }
 
     #[test]
@@ -503,23 +599,44 @@ mod tests {
                 "myself e2e myself e2e ",
             ),
             ("{.users[0,1].name}", "myself e2e"),
-            ("{.items[*]['metadata.name', 'status.capacity']}", "127.0.0.1 127.0.0.2 {\"cpu\":\"4\"} {\"cpu\":\"8\"}"),
+            (
+                "{.items[*]['metadata.name', 'status.capacity']}",
+                "127.0.0.1 127.0.0.2 {\"cpu\":\"4\"} {\"cpu\":\"8\"}",
+            ),
             ("{..name}", "127.0.0.1 127.0.0.2 myself e2e"),
             ("{..user.password}", "secret"),
             ("{.users[?(@.name==\"e2e\")].user.password}", "secret"),
             ("{.users[?(@.name != 'e2e')].age}", "7"),
-            ("{.users[?(@.age>=40)].name}{.users[?(@.age<8)].name}{.users[?(@.on==true)].name}", "e2emyselfe2e"),
+            (
+                "{.users[?(@.age>=40)].name}{.users[?(@.age<8)].name}{.users[?(@.on==true)].name}",
+                "e2emyselfe2e",
+            ),
             ("{.users[?(@.user.username)].name}", "e2e"),
-            ("{.items[*].status.addresses[?(@.type==\"another\")].address}", "127.0.0.3"),
-            ("{range .items[*]}[{.metadata.name}, {.status.capacity.cpu}] {end}", "[127.0.0.1, 4] [127.0.0.2, 8] "),
+            (
+                "{.items[*].status.addresses[?(@.type==\"another\")].address}",
+                "127.0.0.3",
+            ),
+            (
+                "{range .items[*]}[{.metadata.name}, {.status.capacity.cpu}] {end}",
+                "[127.0.0.1, 4] [127.0.0.2, 8] ",
+            ),
             (
                 "{range .items[*]}{range .status.addresses[*]}{.address} of {$.kind};{end}{end}",
                 "127.0.0.1 of List;127.0.0.2 of List;127.0.0.3 of List;",
             ),
-            ("{.items[0].metadata.labels.kubernetes\\.io/hostname}", "127.0.0.1"),
-            ("{.items[0].metadata.labels['kubernetes\\.io/hostname']}", "127.0.0.1"),
+            (
+                "{.items[0].metadata.labels.kubernetes\\.io/hostname}",
+                "127.0.0.1",
+            ),
+            (
+                "{.items[0].metadata.labels['kubernetes\\.io/hostname']}",
+                "127.0.0.1",
+            ),
             ("{.users[0].age}{'\\t'}{.users[1].on}", "7\ttrue"),
-            ("{.users[1].off}{.gone}{.gone.below}{.kind.below}{.kind[0]}", ""),
+            (
+                "{.users[1].off}{.gone}{.gone.below}{.kind.below}{.kind[0]}",
+                "",
+            ),
             ("{.users[0]}", "{\"name\":\"myself\",\"user\":{},\"age\":7}"),
             ("{range .users[*].name}{@}{\"}{\"}{end}", "myself}{e2e}{"),
             ("no expression at all", "no expression at all"),
@@ -531,7 +648,11 @@ mod tests {
     #[test]
     fn a_list_is_found_under_items() {
         let path = JsonPath::parse("{range .items[*]}{.name}{\"\\n\"}{end}").unwrap();
-        assert_eq!(path.print(&json!([{"name": "org1"}, {"name": "org2"}])).unwrap(), "org1\norg2\n");
+        assert_eq!(
+            path.print(&json!([{"name": "org1"}, {"name": "org2"}]))
+                .unwrap(),
+            "org1\norg2\n"
+        );
     }
 
     #[test]
@@ -557,11 +678,18 @@ mod tests {
             "{.a[?(@.b=='c]}",
             "{}",
         ] {
-            assert!(JsonPath::parse(wrong).is_err(), "{wrong}: {:?}", JsonPath::parse(wrong));
+            assert!(
+                JsonPath::parse(wrong).is_err(),
+                "{wrong}: {:?}",
+                JsonPath::parse(wrong)
+            );
         }
         let deep = format!("{{.a{}{}}}", "[?(@.a".repeat(10_000), ")]".repeat(10_000));
         assert!(JsonPath::parse(&deep).unwrap_err().contains("deeply"));
-        let error = JsonPath::parse("{.users[7]}").unwrap().print(&document()).unwrap_err();
+        let error = JsonPath::parse("{.users[7]}")
+            .unwrap()
+            .print(&document())
+            .unwrap_err();
         assert!(error.to_string().contains("2 items"), "{error}");
     }
 }

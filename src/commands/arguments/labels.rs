@@ -10,18 +10,28 @@ pub type Label = (String, Option<String>);
 ///
 /// # Errors
 ///
-/// What Kubernetes takes for no label (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>),
+/// What Kubernetes takes for no label
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>),
 /// and keys that mean something already.
 pub fn parse(text: &str) -> Result<Label, String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as team=payments")?;
-    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let plain = |text: &str, also: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c));
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as team=payments")?;
+    let (prefix, name) = key
+        .rsplit_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let plain = |text: &str, also: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+    };
     let edges = |text: &str| {
         let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
         is_edge(text.chars().next()) && is_edge(text.chars().last())
     };
     let fits = |text: &str| text.len() <= 63 && plain(text, "-_.") && edges(text);
-    if !fits(name) || prefix.is_some_and(|prefix| prefix.len() > 253 || !plain(prefix, "-.") || !edges(prefix)) {
+    if !fits(name)
+        || prefix.is_some_and(|prefix| prefix.len() > 253 || !plain(prefix, "-.") || !edges(prefix))
+    {
         return Err(format!("\"{key}\" cannot be the key of a label"));
     }
     if prefix == Some(DOMAIN)
@@ -34,7 +44,9 @@ pub fn parse(text: &str) -> Result<Label, String> {
     match value {
         "null" => Ok((key.to_owned(), None)),
         value if value.is_empty() || fits(value) => Ok((key.to_owned(), Some(value.to_owned()))),
-        _ => Err(format!("the value of \"{key}\" is not one of a label: at most 63 letters, digits, \"-\", \"_\" and \".\"")),
+        _ => Err(format!(
+            "the value of \"{key}\" is not one of a label: at most 63 letters, digits, \"-\", \"_\" and \".\""
+        )),
     }
 }
 
@@ -44,14 +56,28 @@ mod tests {
 
     #[test]
     fn labels_are_those_of_kubernetes_and_not_ours() {
-        assert_eq!(parse("team=payments"), Ok(("team".into(), Some("payments".into()))));
-        assert_eq!(parse("example.com/team="), Ok(("example.com/team".into(), Some(String::new()))));
+        assert_eq!(
+            parse("team=payments"),
+            Ok(("team".into(), Some("payments".into())))
+        );
+        assert_eq!(
+            parse("example.com/team="),
+            Ok(("example.com/team".into(), Some(String::new())))
+        );
         assert_eq!(parse("team=null"), Ok(("team".into(), None)));
         let long = format!("a={}", "x".repeat(64));
-        for wrong in ["team", "=a", "-a=b", "a b=c", "a=b c", "a=b/c", "a=ü", "a/b/c=d", "/a=b", &long] {
+        for wrong in [
+            "team", "=a", "-a=b", "a b=c", "a=b c", "a=b/c", "a=ü", "a/b/c=d", "/a=b", &long,
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-        for ours in ["status=x", "name=x", "chart=x", "kubectl-fabric.io/status=deployed", "app.kubernetes.io/managed-by=me"] {
+        for ours in [
+            "status=x",
+            "name=x",
+            "chart=x",
+            "kubectl-fabric.io/status=deployed",
+            "app.kubernetes.io/managed-by=me",
+        ] {
             assert!(parse(ours).unwrap_err().contains("own"), "{ours}");
         }
     }

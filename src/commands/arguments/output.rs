@@ -44,18 +44,26 @@ impl Format {
     }
 
     fn parse(text: &str) -> Result<Format, String> {
-        let (name, template) = text.split_once('=').map_or((text, None), |(name, template)| (name, Some(template)));
+        let (name, template) = text
+            .split_once('=')
+            .map_or((text, None), |(name, template)| (name, Some(template)));
         match (name, template) {
             ("table", None) => Ok(Format::Table),
             ("wide", None) => Ok(Format::Wide),
             ("name", None) => Ok(Format::Name),
             ("json", None) => Ok(Format::Json),
             ("yaml", None) => Ok(Format::Yaml),
-            ("jsonpath", Some(template)) => Ok(Format::JsonPath(Box::leak(Box::new(JsonPath::parse(template)?)))),
+            ("jsonpath", Some(template)) => Ok(Format::JsonPath(Box::leak(Box::new(
+                JsonPath::parse(template)?,
+            )))),
             ("jsonpath", None) => Err("a template is missing: -o jsonpath='{.name}'".to_owned()),
-            ("go-template" | "go-template-file" | "template" | "custom-columns" | "jsonpath-file" | "jsonpath-as-json", _) => {
-                Err(format!("{name} is not supported; use -o jsonpath=TEMPLATE, or -o json with jq"))
-            }
+            (
+                "go-template" | "go-template-file" | "template" | "custom-columns"
+                | "jsonpath-file" | "jsonpath-as-json",
+                _,
+            ) => Err(format!(
+                "{name} is not supported; use -o jsonpath=TEMPLATE, or -o json with jq"
+            )),
             _ => Err("expected table, wide, name, json, yaml or jsonpath=TEMPLATE".to_owned()),
         }
     }
@@ -66,8 +74,9 @@ impl Format {
 pub struct OutputArguments {
     /// How to print the result: table, wide, name, json, yaml or jsonpath=TEMPLATE
     ///
-    /// wide has more columns where there are more. name prints names alone, one a line. jsonpath is kubectl's, such as
-    /// jsonpath='{.items[*].name}'; a list is found under .items. With json, an error is JSON too, on stderr.
+    /// wide has more columns where there are more. name prints names alone, one a line. jsonpath is
+    /// kubectl's, such as jsonpath='{.items[*].name}'; a list is found under .items. With json, an
+    /// error is JSON too, on stderr.
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = Format::parse, default_value = "table",
         add = ArgValueCompleter::new(complete::formats))]
     pub output: Format,
@@ -82,7 +91,10 @@ mod tests {
         for (text, _) in FORMATS.iter().filter(|(name, _)| !name.ends_with('=')) {
             assert!(Format::parse(text).is_ok(), "{text}");
         }
-        assert!(matches!(Format::parse("jsonpath={.items[?(@.a=='b')].c}"), Ok(Format::JsonPath(_))));
+        assert!(matches!(
+            Format::parse("jsonpath={.items[?(@.a=='b')].c}"),
+            Ok(Format::JsonPath(_))
+        ));
         for (text, told) in [
             ("go-template={{.name}}", "jsonpath"),
             ("custom-columns=A:.a", "jsonpath"),

@@ -12,15 +12,16 @@ use clap_complete::ArgValueCompleter;
 pub struct ValuesArguments {
     /// File with values; may be repeated, the last one wins; `-` is standard input
     ///
-    /// Files are YAML or JSON; one flag may name several, separated by commas. The order of precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
+    /// Files are YAML or JSON; one flag may name several, separated by commas. The order of
+    /// precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
     /// --set-string, --set-file and --set-literal.
     #[arg(short = 'f', long = "values", value_name = "FILE", value_delimiter = ',', action = ArgAction::Append, value_hint = ValueHint::FilePath)]
     pub files: Vec<String>,
 
     /// One or more values: key=value[,key=value], such as peers.count=3
     ///
-    /// Lists are written `a.b={x,y}`, and an item of one `list[0].name=n`. Numbers, true, false and null get their type; a
-    /// backslash keeps a comma, dot or equals sign as it is.
+    /// Lists are written `a.b={x,y}`, and an item of one `list[0].name=n`. Numbers, true, false and
+    /// null get their type; a backslash keeps a comma, dot or equals sign as it is.
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, add = ArgValueCompleter::new(complete::settings))]
     pub set: Vec<String>,
 
@@ -36,7 +37,8 @@ pub struct ValuesArguments {
     #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_file: Vec<String>,
 
-    /// Set one value to the text after the equals sign, with no special meaning of commas, braces or backslashes
+    /// Set one value to the text after the equals sign, with no special meaning of commas, braces
+    /// or backslashes
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_literal: Vec<String>,
 }

@@ -1,7 +1,9 @@
-//! Completes words: kubectl's `__complete` contract, and the names that only the cluster or a kubeconfig knows.
+//! Completes words: kubectl's `__complete` contract, and the names that only the cluster or a
+//! kubeconfig knows.
 //!
-//! A completion has no room for an error: what cannot be told within a moment is not offered. Shells put candidates on the command
-//! line as they are, and some expand their descriptions: a name that a shell would not take for one word is not offered.
+//! A completion has no room for an error: what cannot be told within a moment is not offered.
+//! Shells put candidates on the command line as they are, and some expand their descriptions: a
+//! name that a shell would not take for one word is not offered.
 
 mod known;
 
@@ -52,18 +54,22 @@ pub struct Arguments {
     words: Vec<OsString>,
 }
 
-/// Called by the name that kubectl looks for, the program is its own completion: a link is enough to set it up.
+/// Called by the name that kubectl looks for, the program is its own completion: a link is enough
+/// to set it up.
 pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
-    let called = arguments.first().map(PathBuf::from).and_then(|path| path.file_stem().map(OsStr::to_owned));
+    let called = arguments
+        .first()
+        .map(PathBuf::from)
+        .and_then(|path| path.file_stem().map(OsStr::to_owned));
     if called.is_some_and(|name| name == KUBECTL_COMPLETE) {
         arguments.insert(1, COMMAND.into());
     }
     arguments
 }
 
-/// The command as it is completed: names of files are offered under the same conditions as other names, and values only where the parser
-/// takes them.
+/// The command as it is completed: names of files are offered under the same conditions as other
+/// names, and values only where the parser takes them.
 pub fn command() -> Command {
     completed(Cli::command())
 }
@@ -87,12 +93,20 @@ fn completed(command: Command) -> Command {
     command.mut_subcommands(completed)
 }
 
-/// A flag whose value can only follow a `=` (`--dry-run=server`). The engine would offer values for the word behind it, so to the engine
-/// it takes none; what follows a `=` is completed all the same.
+/// A flag whose value can only follow a `=` (`--dry-run=server`). The engine would offer values for
+/// the word behind it, so to the engine it takes none; what follows a `=` is completed all the
+/// same.
 fn behind_equals(argument: Arg) -> Arg {
     let values = argument.get_possible_values();
-    let values =
-        values.iter().map(|value| (value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default()));
+    let values = values.iter().map(|value| {
+        (
+            value.get_name().to_owned(),
+            value
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        )
+    });
     let values: Vec<(String, String)> = values.collect();
     argument
         .require_equals(false)
@@ -102,7 +116,9 @@ fn behind_equals(argument: Arg) -> Arg {
         .value_parser(value_parser!(bool))
         .default_value(Resettable::Reset)
         .default_missing_value(Resettable::Reset)
-        .add(ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, values.clone())))
+        .add(ArgValueCompleter::new(move |current: &OsStr| {
+            beginning_with(current, values.clone())
+        }))
 }
 
 fn plain_paths(paths: &PathCompleter, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -114,33 +130,54 @@ fn plain_paths(paths: &PathCompleter, current: &OsStr) -> Vec<CompletionCandidat
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let mut words = vec![OsString::from("kubectl-fabric")];
     words.extend(arguments.words);
-    let under_the_cursor = if words.len() == 1 { OsString::new() } else { words.pop().expect("there are two") };
+    let under_the_cursor = if words.len() == 1 {
+        OsString::new()
+    } else {
+        words.pop().expect("there are two")
+    };
     words.push(under_the_cursor);
     let last = words.len() - 1;
     let current = words[last].to_string_lossy().into_owned();
     let here = std::env::current_dir().ok();
-    let candidates = clap_complete::engine::complete(&mut command(), words, last, here.as_deref()).unwrap_or_default();
+    let candidates = clap_complete::engine::complete(&mut command(), words, last, here.as_deref())
+        .unwrap_or_default();
     let (mut lines, mut go_on) = (String::new(), true);
-    for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
+    for candidate in candidates
+        .iter()
+        .filter(|candidate| !candidate.is_hide_set())
+    {
         let value = candidate.get_value().to_string_lossy();
         // As with kubectl's own completion, flags are offered to who began one.
         if value.starts_with('-') && !current.starts_with('-') {
             continue;
         }
-        let verb = if last == 1 { full_name(&value, &current) } else { None };
+        let verb = if last == 1 {
+            full_name(&value, &current)
+        } else {
+            None
+        };
         go_on &= value.ends_with(['/', '.', '=']);
         lines.push_str(verb.as_deref().unwrap_or(&value));
         if let Some(help) = candidate.get_help() {
-            lines.push_str(&format!("\t{}", help.to_string().lines().next().unwrap_or_default()));
+            lines.push_str(&format!(
+                "\t{}",
+                help.to_string().lines().next().unwrap_or_default()
+            ));
         }
         lines.push('\n');
     }
-    let directive = if go_on && !lines.is_empty() { NO_FILES_NO_SPACE } else { NO_FILES };
-    edge.terminal.print_plain(&format!("{lines}{directive}\n"))?;
+    let directive = if go_on && !lines.is_empty() {
+        NO_FILES_NO_SPACE
+    } else {
+        NO_FILES
+    };
+    edge.terminal
+        .print_plain(&format!("{lines}{directive}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather than `hist`.
+/// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather
+/// than `hist`.
 fn full_name(alias: &str, current: &str) -> Option<String> {
     let command = Cli::command();
     let name = command.find_subcommand(alias)?.get_name();
@@ -154,9 +191,17 @@ pub fn nothing(_: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Names of charts: the embedded ones.
 pub fn charts(current: &OsStr) -> Vec<CompletionCandidate> {
-    let mut names: Vec<String> = repository::embedded().iter().map(|(name, _, _)| (*name).to_owned()).collect();
+    let mut names: Vec<String> = repository::embedded()
+        .iter()
+        .map(|(name, _, _)| (*name).to_owned())
+        .collect();
     names.dedup();
-    let mut candidates = beginning_with(current, names.into_iter().map(|name| (name, "embedded chart".to_owned())));
+    let mut candidates = beginning_with(
+        current,
+        names
+            .into_iter()
+            .map(|name| (name, "embedded chart".to_owned())),
+    );
     candidates.extend(plain_paths(&PathCompleter::any(), current));
     candidates
 }
@@ -165,13 +210,25 @@ pub fn charts(current: &OsStr) -> Vec<CompletionCandidate> {
 pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let namespace = line.connection.namespace.clone();
-    let entries = ask(&line, async |cluster| storage::list(cluster, namespace.as_deref()).await.unwrap_or_default());
-    let suffix = line.connection.network.as_ref().map(|network| format!("-{network}")).unwrap_or_default();
+    let entries = ask(&line, async |cluster| {
+        storage::list(cluster, namespace.as_deref())
+            .await
+            .unwrap_or_default()
+    });
+    let suffix = line
+        .connection
+        .network
+        .as_ref()
+        .map(|network| format!("-{network}"))
+        .unwrap_or_default();
     beginning_with(
         current,
         entries.into_iter().filter_map(|entry| match entry {
             Entry::Readable(summary) if summary.namespace.ends_with(&suffix) => {
-                let help = format!("{}-{}, {}", summary.chart, summary.chart_version, summary.status);
+                let help = format!(
+                    "{}-{}, {}",
+                    summary.chart, summary.chart_version, summary.status
+                );
                 Some((summary.release, help))
             }
             Entry::Readable(_) | Entry::Unreadable { .. } => None,
@@ -182,59 +239,117 @@ pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Revisions of the release that the command line names.
 pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
-    let Some(release) = line.release() else { return Vec::new() };
-    let Ok(namespace) = line.connection.namespace_of(&release) else { return Vec::new() };
-    let entries = ask(&line, async |cluster| storage::history(cluster, &namespace, &release).await.unwrap_or_default());
+    let Some(release) = line.release() else {
+        return Vec::new();
+    };
+    let Ok(namespace) = line.connection.namespace_of(&release) else {
+        return Vec::new();
+    };
+    let entries = ask(&line, async |cluster| {
+        storage::history(cluster, &namespace, &release)
+            .await
+            .unwrap_or_default()
+    });
     let described = entries
         .iter()
         .rev()
         .filter_map(Entry::summary)
-        .map(|summary| (summary.revision.to_string(), format!("{}: {}", summary.status, summary.description)));
+        .map(|summary| {
+            (
+                summary.revision.to_string(),
+                format!("{}: {}", summary.status, summary.description),
+            )
+        });
     beginning_with(current, described)
 }
 
 /// Objects of the release that the command line names, as `KIND/NAME`: those that run pods.
 pub fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
-    let Some(release) = line.release() else { return Vec::new() };
-    let Ok(namespace) = line.connection.namespace_of(&release) else { return Vec::new() };
-    let record = ask(&line, async |cluster| storage::read(cluster, &namespace, &release, None).await.ok());
+    let Some(release) = line.release() else {
+        return Vec::new();
+    };
+    let Ok(namespace) = line.connection.namespace_of(&release) else {
+        return Vec::new();
+    };
+    let record = ask(&line, async |cluster| {
+        storage::read(cluster, &namespace, &release, None)
+            .await
+            .ok()
+    });
     let inventory = record.map(|record| record.inventory).unwrap_or_default();
-    let workloads = inventory.iter().filter(|item| readiness::runs_pods(&item.key.kind));
-    last_of_list(current, workloads.map(|item| (format!("{}/{}", item.key.kind, item.key.name), String::new())))
+    let workloads = inventory
+        .iter()
+        .filter(|item| readiness::runs_pods(&item.key.kind));
+    last_of_list(
+        current,
+        workloads.map(|item| {
+            (
+                format!("{}/{}", item.key.kind, item.key.name),
+                String::new(),
+            )
+        }),
+    )
 }
 
 /// Selectors of releases: keys, and the values that the releases have.
 pub fn selectors(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let namespace = line.connection.namespace.clone();
-    let entries = ask(&line, async |cluster| storage::list(cluster, namespace.as_deref()).await.unwrap_or_default());
+    let entries = ask(&line, async |cluster| {
+        storage::list(cluster, namespace.as_deref())
+            .await
+            .unwrap_or_default()
+    });
     let summaries = || entries.iter().filter_map(Entry::summary);
     let typed = current.to_string_lossy();
     let (_, last) = typed.rsplit_once(',').unwrap_or(("", &typed));
     let words: BTreeSet<String> = match last.split_once('=') {
-        Some((key, _)) => {
-            summaries().filter_map(|summary| selector::label(summary, key)).map(|value| format!("{key}={value}")).collect()
-        }
+        Some((key, _)) => summaries()
+            .filter_map(|summary| selector::label(summary, key))
+            .map(|value| format!("{key}={value}"))
+            .collect(),
         None => {
             let own = summaries().flat_map(|summary| summary.labels.keys().map(String::as_str));
-            selector::KEYS.into_iter().chain(own).map(|key| format!("{key}=")).collect()
+            selector::KEYS
+                .into_iter()
+                .chain(own)
+                .map(|key| format!("{key}="))
+                .collect()
         }
     };
     last_of_list(current, words.into_iter().map(|word| (word, String::new())))
 }
 
 /// Candidates for the last of several words that commas separate.
-fn last_of_list(current: &OsStr, words: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
+fn last_of_list(
+    current: &OsStr,
+    words: impl IntoIterator<Item = (String, String)>,
+) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
     let before = &typed[..typed.rfind(',').map_or(0, |comma| comma + 1)];
-    beginning_with(current, words.into_iter().map(|(word, help)| (format!("{before}{word}"), help)))
+    beginning_with(
+        current,
+        words
+            .into_iter()
+            .map(|(word, help)| (format!("{before}{word}"), help)),
+    )
 }
 
 pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() };
-    let found = ask(&CommandLine::read(), async |cluster| cluster.list_metadata(&kind, None, "").await.unwrap_or_default());
-    let names = found.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str());
+    let kind = Kind {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+    };
+    let found = ask(&CommandLine::read(), async |cluster| {
+        cluster
+            .list_metadata(&kind, None, "")
+            .await
+            .unwrap_or_default()
+    });
+    let names = found
+        .iter()
+        .filter_map(|namespace| namespace["metadata"]["name"].as_str());
     beginning_with(current, names.map(|name| (name.to_owned(), String::new())))
 }
 
@@ -242,10 +357,19 @@ pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
 pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut names = Vec::new();
     for path in kubeconfigs(&CommandLine::read().connection) {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let Ok(config) = yaml::parse(&text, "kubeconfig") else { continue };
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let Ok(config) = yaml::parse(&text, "kubeconfig") else {
+            continue;
+        };
         let contexts = config["contexts"].as_array().cloned().unwrap_or_default();
-        names.extend(contexts.iter().filter_map(|context| context["name"].as_str()).map(str::to_owned));
+        names.extend(
+            contexts
+                .iter()
+                .filter_map(|context| context["name"].as_str())
+                .map(str::to_owned),
+        );
     }
     beginning_with(current, names.into_iter().map(|name| (name, String::new())))
 }
@@ -256,15 +380,27 @@ fn kubeconfigs(connection: &ConnectionArguments) -> Vec<PathBuf> {
     }
     match std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
         Some(list) => std::env::split_paths(&list).collect(),
-        None => dirs::home_dir().map(|home| home.join(".kube").join("config")).into_iter().collect(),
+        None => dirs::home_dir()
+            .map(|home| home.join(".kube").join("config"))
+            .into_iter()
+            .collect(),
     }
 }
 
-fn beginning_with(current: &OsStr, candidates: impl IntoIterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
+fn beginning_with(
+    current: &OsStr,
+    candidates: impl IntoIterator<Item = (String, String)>,
+) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
-    let fitting = candidates.into_iter().filter(|(value, _)| value.starts_with(&*current) && is_plain_word(value));
+    let fitting = candidates
+        .into_iter()
+        .filter(|(value, _)| value.starts_with(&*current) && is_plain_word(value));
     let described = fitting.map(|(value, help)| (value, plain_help(&help)));
-    described.map(|(value, help)| CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))).collect()
+    described
+        .map(|(value, help)| {
+            CompletionCandidate::new(value).help((!help.is_empty()).then(|| help.into()))
+        })
+        .collect()
 }
 
 /// Whether every shell takes this for one word that means itself.
@@ -273,14 +409,23 @@ fn is_plain_word(word: &str) -> bool {
     !word.starts_with(['-', '=']) && word.chars().all(is_plain)
 }
 
-/// A description on one line, without the characters by which a shell quotes or expands: bash expands what `compgen -W` is given.
+/// A description on one line, without the characters by which a shell quotes or expands: bash
+/// expands what `compgen -W` is given.
 fn plain_help(help: &str) -> String {
-    one_line(help).chars().filter(|c| !"$`\\\"'<>|&;!*?#(){}[]".contains(*c)).collect()
+    one_line(help)
+        .chars()
+        .filter(|c| !"$`\\\"'<>|&;!*?#(){}[]".contains(*c))
+        .collect()
 }
 
 /// Asks the cluster, for a moment.
 fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T) -> T {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return T::default() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return T::default();
+    };
     runtime.block_on(async {
         let answer = async {
             match Cluster::connect(&line.connection.connection(true)).await {
@@ -288,11 +433,14 @@ fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T
                 Err(_) => T::default(),
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_default()
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap_or_default()
     })
 }
 
-/// The words so far. A completer is given only the word under the cursor, so the connection is read from the whole line.
+/// The words so far. A completer is given only the word under the cursor, so the connection is read
+/// from the whole line.
 struct CommandLine {
     connection: ConnectionArguments,
     /// What is neither a verb, nor a flag, nor the value of one.
@@ -301,7 +449,12 @@ struct CommandLine {
 
 impl CommandLine {
     fn read() -> CommandLine {
-        CommandLine::of(std::env::args().skip(1).filter(|word| word != COMMAND && word != "--").collect())
+        CommandLine::of(
+            std::env::args()
+                .skip(1)
+                .filter(|word| word != COMMAND && word != "--")
+                .collect(),
+        )
     }
 
     /// Tells the values of flags from names, by the flags that each verb has.
@@ -341,17 +494,25 @@ impl CommandLine {
     }
 }
 
-/// The flag of a word that takes a value, with the value if it is in the same word: `--context=prod`, `-nshops`.
+/// The flag of a word that takes a value, with the value if it is in the same word:
+/// `--context=prod`, `-nshops`.
 fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
-    let found = |is_it: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is_it(argument));
+    let found =
+        |is_it: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is_it(argument));
     let of = |argument: &Arg, value: Option<&str>| {
-        let takes_one = argument.get_action().takes_values() && (value.is_some() || !argument.is_require_equals_set());
+        let takes_one = argument.get_action().takes_values()
+            && (value.is_some() || !argument.is_require_equals_set());
         takes_one.then(|| (argument.get_id().to_string(), value.map(str::to_owned)))
     };
     if let Some(long) = word.strip_prefix("--") {
-        let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+        let (name, value) = long
+            .split_once('=')
+            .map_or((long, None), |(name, value)| (name, Some(value)));
         let is_it = |argument: &Arg| {
-            argument.get_long() == Some(name) || argument.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+            argument.get_long() == Some(name)
+                || argument
+                    .get_all_aliases()
+                    .is_some_and(|aliases| aliases.contains(&name))
         };
         return of(found(&is_it)?, value);
     }
@@ -360,7 +521,10 @@ fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
     letters.char_indices().find_map(|(at, letter)| {
         let rest = &letters[at + letter.len_utf8()..];
         let rest = rest.strip_prefix('=').unwrap_or(rest);
-        of(found(&|argument| argument.get_short() == Some(letter))?, Some(rest).filter(|rest| !rest.is_empty()))
+        of(
+            found(&|argument| argument.get_short() == Some(letter))?,
+            Some(rest).filter(|rest| !rest.is_empty()),
+        )
     })
 }
 
@@ -375,19 +539,39 @@ mod tests {
     #[test]
     fn the_connection_is_read_from_the_words_so_far() {
         let read = |words: &str| {
-            let ConnectionArguments { namespace, network, context, .. } = line(words).connection;
+            let ConnectionArguments {
+                namespace,
+                network,
+                context,
+                ..
+            } = line(words).connection;
             [namespace, network, context].map(Option::unwrap_or_default)
         };
-        assert_eq!(read("get values --context=prod -n shops org1 --revision "), ["shops", "", "prod"]);
-        assert_eq!(read("kubectl-fabric -nshops status --network dev --context "), ["shops", "dev", ""]);
-        assert_eq!(read("upgrade org1 --set -n -iv 6 -n=shops "), ["shops", "", ""]);
-        assert_eq!(read("upgrade org1 -n one --namespace two "), ["two", "", ""]);
+        assert_eq!(
+            read("get values --context=prod -n shops org1 --revision "),
+            ["shops", "", "prod"]
+        );
+        assert_eq!(
+            read("kubectl-fabric -nshops status --network dev --context "),
+            ["shops", "dev", ""]
+        );
+        assert_eq!(
+            read("upgrade org1 --set -n -iv 6 -n=shops "),
+            ["shops", "", ""]
+        );
+        assert_eq!(
+            read("upgrade org1 -n one --namespace two "),
+            ["two", "", ""]
+        );
     }
 
     #[test]
     fn the_release_is_the_first_word_after_the_verbs_that_is_no_flags_value() {
         assert_eq!(line("rollback org1 ").release().as_deref(), Some("org1"));
-        assert_eq!(line("diff rollback org1 ").release().as_deref(), Some("org1"));
+        assert_eq!(
+            line("diff rollback org1 ").release().as_deref(),
+            Some("org1")
+        );
         assert_eq!(line("rollback").release(), None);
         for words in [
             "rollback -n shops org1 ",
@@ -407,16 +591,59 @@ mod tests {
     #[test]
     fn only_words_that_mean_themselves_are_offered() {
         let offered = |names: &[&str], help: &str| {
-            let candidates = beginning_with(OsStr::new(""), names.iter().map(|name| ((*name).to_owned(), help.to_owned())));
-            let help = candidates.first().and_then(CompletionCandidate::get_help).map(ToString::to_string);
-            (candidates.iter().map(|candidate| candidate.get_value().to_string_lossy().into_owned()).collect::<Vec<_>>(), help)
+            let candidates = beginning_with(
+                OsStr::new(""),
+                names
+                    .iter()
+                    .map(|name| ((*name).to_owned(), help.to_owned())),
+            );
+            let help = candidates
+                .first()
+                .and_then(CompletionCandidate::get_help)
+                .map(ToString::to_string);
+            (
+                candidates
+                    .iter()
+                    .map(|candidate| candidate.get_value().to_string_lossy().into_owned())
+                    .collect::<Vec<_>>(),
+                help,
+            )
         };
-        let names =
-            ["org1", "arn:aws:eks:eu-1:1:cluster/a", "admin@kind", "$(reboot)", "`x`", "a b", "a;b", "a\nb", "a\tb", "-f"];
-        let hostile = ["a\u{1b}[2J", "a\u{202e}b", "a'b", "a\"b", "a\\b", "=a", "a|b", "a&b", "a>b", "{a,b}", "a*", "a\u{85}"];
-        let (words, help) = offered(&[&names[..], &hostile[..]].concat(), "failed:\u{1b}[2J \"$(reboot)\"\nnext\tline `x`");
+        let names = [
+            "org1",
+            "arn:aws:eks:eu-1:1:cluster/a",
+            "admin@kind",
+            "$(reboot)",
+            "`x`",
+            "a b",
+            "a;b",
+            "a\nb",
+            "a\tb",
+            "-f",
+        ];
+        let hostile = [
+            "a\u{1b}[2J",
+            "a\u{202e}b",
+            "a'b",
+            "a\"b",
+            "a\\b",
+            "=a",
+            "a|b",
+            "a&b",
+            "a>b",
+            "{a,b}",
+            "a*",
+            "a\u{85}",
+        ];
+        let (words, help) = offered(
+            &[&names[..], &hostile[..]].concat(),
+            "failed:\u{1b}[2J \"$(reboot)\"\nnext\tline `x`",
+        );
         assert_eq!(words, names[..3]);
-        assert_eq!(help.as_deref(), Some("failed:\u{fffd}2J reboot next line x"));
+        assert_eq!(
+            help.as_deref(),
+            Some("failed:\u{fffd}2J reboot next line x")
+        );
     }
 
     #[test]
@@ -426,16 +653,35 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let path = format!("{}/", folder.path().display());
-        let words = ["kubectl-fabric", "install", "org1", "-f", &path].map(OsString::from).to_vec();
+        let words = ["kubectl-fabric", "install", "org1", "-f", &path]
+            .map(OsString::from)
+            .to_vec();
         let candidates = clap_complete::engine::complete(&mut command(), words, 4, None).unwrap();
-        let names: Vec<_> = candidates.iter().map(|candidate| candidate.get_value().to_string_lossy()).collect();
+        let names: Vec<_> = candidates
+            .iter()
+            .map(|candidate| candidate.get_value().to_string_lossy())
+            .collect();
         assert_eq!(names, [format!("{path}values.yaml")]);
     }
 
     #[test]
     fn a_link_named_as_kubectl_wants_completes() {
-        let words = |words: &[&str]| as_kubectl_asks(words.iter().map(OsString::from).collect::<Vec<_>>().into_iter());
-        assert_eq!(words(&["/bin/kubectl_complete-fabric", "li"]), ["/bin/kubectl_complete-fabric", "__complete", "li"]);
-        assert_eq!(words(&["kubectl-fabric", "list"]), ["kubectl-fabric", "list"]);
+        let words = |words: &[&str]| {
+            as_kubectl_asks(
+                words
+                    .iter()
+                    .map(OsString::from)
+                    .collect::<Vec<_>>()
+                    .into_iter(),
+            )
+        };
+        assert_eq!(
+            words(&["/bin/kubectl_complete-fabric", "li"]),
+            ["/bin/kubectl_complete-fabric", "__complete", "li"]
+        );
+        assert_eq!(
+            words(&["kubectl-fabric", "list"]),
+            ["kubectl-fabric", "list"]
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! Charts from outside the program: folders, archives, and those that the user keeps in a folder of their own.
+//! Charts from outside the program: folders, archives, and those that the user keeps in a folder of
+//! their own.
 //!
-//! Kept charts lie in `charts` below the data folder, as `<name>-<version>.tgz`, as a folder `<name>` or as folders `<name>/<version>`.
+//! Kept charts lie in `charts` below the data folder, as `<name>-<version>.tgz`, as a folder
+//! `<name>` or as folders `<name>/<version>`.
 
 use super::{folder, unreadable};
 use crate::chart::{Chart, Origin, Range, belongs, repository};
@@ -13,16 +15,24 @@ use std::path::{Path, PathBuf};
 /// A packed chart larger than this is not unpacked.
 const ARCHIVE_LIMIT: u64 = 64 << 20;
 
-/// Finds what CHART means: a path when it looks like one; otherwise an embedded chart, a kept one, or a folder of that name here.
+/// Finds what CHART means: a path when it looks like one; otherwise an embedded chart, a kept one,
+/// or a folder of that name here.
 pub fn chart_choice(name: &str, version: Option<&str>) -> Result<ChartChoice> {
     if name.is_empty() {
-        return Err(Error::user("the name of the chart is empty").hint("`kubectl fabric charts list` shows what there is"));
+        return Err(Error::user("the name of the chart is empty")
+            .hint("`kubectl fabric charts list` shows what there is"));
     }
     if looks_like_a_path(name) {
         return loaded(chart_from_path(name)?, version);
     }
-    if repository::embedded().iter().any(|(embedded, _, _)| *embedded == name) {
-        return Ok(ChartChoice::Named { name: name.to_owned(), version: version.map(str::to_owned) });
+    if repository::embedded()
+        .iter()
+        .any(|(embedded, _, _)| *embedded == name)
+    {
+        return Ok(ChartChoice::Named {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        });
     }
     if let Some(chart) = kept_by_name(name, version)? {
         return Ok(ChartChoice::Loaded(Box::new(chart)));
@@ -45,27 +55,44 @@ fn loaded(chart: Chart, version: Option<&str>) -> Result<ChartChoice> {
     if let Some(version) = version
         && !Range::parse(version)?.matches(&chart.metadata.version)
     {
-        return Err(Error::user(format!("chart {} does not have version {version}", chart.name_version()))
-            .hint("leave --version out: a folder or an archive holds one version"));
+        return Err(Error::user(format!(
+            "chart {} does not have version {version}",
+            chart.name_version()
+        ))
+        .hint("leave --version out: a folder or an archive holds one version"));
     }
     Ok(ChartChoice::Loaded(Box::new(chart)))
 }
 
 fn looks_like_a_path(name: &str) -> bool {
-    name == "." || name == ".." || name.contains('/') || name.contains(std::path::MAIN_SEPARATOR) || repository::is_archive(name)
+    name == "."
+        || name == ".."
+        || name.contains('/')
+        || name.contains(std::path::MAIN_SEPARATOR)
+        || repository::is_archive(name)
 }
 
 fn unknown_chart(name: &str) -> Error {
-    let mut names: Vec<String> = repository::embedded().iter().map(|(name, _, _)| (*name).to_owned()).collect();
+    let mut names: Vec<String> = repository::embedded()
+        .iter()
+        .map(|(name, _, _)| (*name).to_owned())
+        .collect();
     if let Ok(kept) = kept() {
         names.extend(kept.into_iter().map(|chart| chart.metadata.name));
     }
     names.dedup();
-    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let error = Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {known}"));
+    let known = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let error =
+        Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {known}"));
     match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-        None => error.hint(format!("a folder or an archive is named as a path, such as ./{name}")),
+        None => error.hint(format!(
+            "a folder or an archive is named as a path, such as ./{name}"
+        )),
     }
 }
 
@@ -79,17 +106,21 @@ pub fn chart_from_path(name: &str) -> Result<Chart> {
         files
     } else {
         if metadata.len() > ARCHIVE_LIMIT {
-            return Err(Error::user(format!("chart \"{name}\" is too large")).why("an archive is read up to 64 MiB"));
+            return Err(Error::user(format!("chart \"{name}\" is too large"))
+                .why("an archive is read up to 64 MiB"));
         }
         let mut archive = Vec::new();
         let file = fs::File::open(path).map_err(|error| unreadable("chart", name, &error))?;
-        file.take(ARCHIVE_LIMIT).read_to_end(&mut archive).map_err(|error| unreadable("chart", name, &error))?;
+        file.take(ARCHIVE_LIMIT)
+            .read_to_end(&mut archive)
+            .map_err(|error| unreadable("chart", name, &error))?;
         repository::unpack(&archive, name)?
     };
     Chart::from_files(files, Origin::Path(name.to_owned()), name)
 }
 
-/// The folder for charts that the user keeps: `$KUBECTL_FABRIC_DATA_HOME/charts`, or the one that the system has for such data.
+/// The folder for charts that the user keeps: `$KUBECTL_FABRIC_DATA_HOME/charts`, or the one that
+/// the system has for such data.
 pub fn kept_folder() -> Option<PathBuf> {
     let home = match std::env::var_os("KUBECTL_FABRIC_DATA_HOME").filter(|home| !home.is_empty()) {
         Some(home) => PathBuf::from(home),
@@ -106,29 +137,51 @@ pub fn kept() -> Result<Vec<Chart>> {
             read_kept(&path, &mut charts)?;
         }
     }
-    charts.sort_by(|a, b| (&a.metadata.name, &b.metadata.version).cmp(&(&b.metadata.name, &a.metadata.version)));
+    charts.sort_by(|a, b| {
+        (&a.metadata.name, &b.metadata.version).cmp(&(&b.metadata.name, &a.metadata.version))
+    });
     Ok(charts)
 }
 
-/// The newest kept chart of this name that fits the version. Charts of other names are not read, so that a broken one is nobody's trouble.
+/// The newest kept chart of this name that fits the version. Charts of other names are not read, so
+/// that a broken one is nobody's trouble.
 fn kept_by_name(name: &str, version: Option<&str>) -> Result<Option<Chart>> {
-    let Some(folder) = kept_folder() else { return Ok(None) };
+    let Some(folder) = kept_folder() else {
+        return Ok(None);
+    };
     let mut charts = Vec::new();
     for path in entries(&folder)? {
-        let entry = path.file_name().and_then(|entry| entry.to_str()).unwrap_or_default();
-        if entry == name || entry.strip_prefix(name).is_some_and(|rest| rest.starts_with('-') && rest.ends_with(".tgz")) {
+        let entry = path
+            .file_name()
+            .and_then(|entry| entry.to_str())
+            .unwrap_or_default();
+        if entry == name
+            || entry
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('-') && rest.ends_with(".tgz"))
+        {
             read_kept(&path, &mut charts)?;
         }
     }
     charts.retain(|chart| chart.metadata.name == name);
-    let versions: Vec<String> = charts.iter().map(|chart| chart.metadata.version.to_string()).collect();
+    let versions: Vec<String> = charts
+        .iter()
+        .map(|chart| chart.metadata.version.to_string())
+        .collect();
     let range = version.map(Range::parse).transpose()?;
-    let fitting = charts.into_iter().filter(|chart| range.as_ref().is_none_or(|range| range.matches(&chart.metadata.version)));
-    match (fitting.max_by(|a, b| a.metadata.version.cmp(&b.metadata.version)), version) {
-        (None, Some(version)) if !versions.is_empty() => {
-            Err(Error::user(format!("chart \"{name}\" has no version {version}"))
-                .why(format!("you keep: {}", versions.join(", "))))
-        }
+    let fitting = charts.into_iter().filter(|chart| {
+        range
+            .as_ref()
+            .is_none_or(|range| range.matches(&chart.metadata.version))
+    });
+    match (
+        fitting.max_by(|a, b| a.metadata.version.cmp(&b.metadata.version)),
+        version,
+    ) {
+        (None, Some(version)) if !versions.is_empty() => Err(Error::user(format!(
+            "chart \"{name}\" has no version {version}"
+        ))
+        .why(format!("you keep: {}", versions.join(", ")))),
         (chart, _) => Ok(chart),
     }
 }
@@ -138,7 +191,10 @@ fn read_kept(path: &Path, charts: &mut Vec<Chart>) -> Result<()> {
     if path.join("Chart.yaml").is_file() || path.extension().is_some_and(|ending| ending == "tgz") {
         charts.push(chart_from_path(&path.display().to_string())?);
     } else if path.is_dir() {
-        for version in entries(path)?.into_iter().filter(|version| version.join("Chart.yaml").is_file()) {
+        for version in entries(path)?
+            .into_iter()
+            .filter(|version| version.join("Chart.yaml").is_file())
+        {
             charts.push(chart_from_path(&version.display().to_string())?);
         }
     }
@@ -147,7 +203,8 @@ fn read_kept(path: &Path, charts: &mut Vec<Chart>) -> Result<()> {
 
 /// Entries of a folder in a fixed order; none when there is no such folder.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error: std::io::Error| unreadable("folder", &folder.display().to_string(), &error);
+    let failed =
+        |error: std::io::Error| unreadable("folder", &folder.display().to_string(), &error);
     let mut found = Vec::new();
     match fs::read_dir(folder) {
         Ok(entries) => {

@@ -1,4 +1,5 @@
-//! Folders in and out: a chart's or a crypto-config's files by their path below the top. No link leads out of the folder.
+//! Folders in and out: a chart's or a crypto-config's files by their path below the top. No link
+//! leads out of the folder.
 
 use super::unreadable;
 use crate::chart::Files;
@@ -30,7 +31,13 @@ pub fn read(path: &Path, what: &str) -> Result<Files> {
     if !top.is_dir() {
         return Err(Error::user(format!("{what} \"{shown}\" is not a folder")));
     }
-    let mut walk = Walk { what, shown, top: top.clone(), files: Files::new(), bytes: 0 };
+    let mut walk = Walk {
+        what,
+        shown,
+        top: top.clone(),
+        files: Files::new(),
+        bytes: 0,
+    };
     walk.enter(&top, 0)?;
     Ok(walk.files)
 }
@@ -52,15 +59,20 @@ impl Walk<'_> {
         for entry in fs::read_dir(folder).map_err(|error| self.unreadable(folder, &error))? {
             let entry = entry.map_err(|error| self.unreadable(folder, &error))?;
             let path = entry.path();
-            let kind = entry.file_type().map_err(|error| self.unreadable(&path, &error))?;
+            let kind = entry
+                .file_type()
+                .map_err(|error| self.unreadable(&path, &error))?;
             if kind.is_dir() {
                 if entry.file_name() != ".git" {
                     self.enter(&path, depth + 1)?;
                 }
             } else if kind.is_symlink() {
-                let target = fs::canonicalize(&path).map_err(|error| self.unreadable(&path, &error))?;
+                let target =
+                    fs::canonicalize(&path).map_err(|error| self.unreadable(&path, &error))?;
                 if !target.starts_with(&self.top) {
-                    return Err(self.refuse(&path, "a link that leads out of the folder is not followed"));
+                    return Err(
+                        self.refuse(&path, "a link that leads out of the folder is not followed")
+                    );
                 }
                 if !target.is_file() {
                     return Err(self.refuse(&path, "a link to a folder is not followed"));
@@ -76,22 +88,33 @@ impl Walk<'_> {
     }
 
     fn take(&mut self, path: &Path) -> Result<()> {
-        let size = fs::metadata(path).map_err(|error| self.unreadable(path, &error))?.len();
+        let size = fs::metadata(path)
+            .map_err(|error| self.unreadable(path, &error))?
+            .len();
         self.bytes += size;
         if self.bytes > BYTES_LIMIT || self.files.len() >= FILES_LIMIT {
-            return Err(Error::user(format!("{} \"{}\" is too large", self.what, self.shown))
-                .why("a folder is read up to 64 MiB and 10,000 files")
-                .hint("is it the right folder?"));
+            return Err(
+                Error::user(format!("{} \"{}\" is too large", self.what, self.shown))
+                    .why("a folder is read up to 64 MiB and 10,000 files")
+                    .hint("is it the right folder?"),
+            );
         }
         let content = fs::read(path).map_err(|error| self.unreadable(path, &error))?;
-        let name = self.below(path).ok_or_else(|| self.refuse(path, "the file's name is not UTF-8"))?;
+        let name = self
+            .below(path)
+            .ok_or_else(|| self.refuse(path, "the file's name is not UTF-8"))?;
         self.files.insert(name, content);
         Ok(())
     }
 
     /// The path below the top with `/` between its parts, on every system.
     fn below(&self, path: &Path) -> Option<String> {
-        let parts: Option<Vec<&str>> = path.strip_prefix(&self.top).ok()?.iter().map(|part| part.to_str()).collect();
+        let parts: Option<Vec<&str>> = path
+            .strip_prefix(&self.top)
+            .ok()?
+            .iter()
+            .map(|part| part.to_str())
+            .collect();
         Some(parts?.join("/"))
     }
 
@@ -101,7 +124,8 @@ impl Walk<'_> {
     }
 
     fn refuse(&self, path: &Path, why: &str) -> Error {
-        Error::user(format!("cannot read {} \"{}\"", self.what, self.shown)).at(Place::new(self.place(path)).note(why))
+        Error::user(format!("cannot read {} \"{}\"", self.what, self.shown))
+            .at(Place::new(self.place(path)).note(why))
     }
 
     fn unreadable(&self, path: &Path, error: &std::io::Error) -> Error {
@@ -118,14 +142,17 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
             .now("nothing was written")
             .hint("name another folder with --destination, or remove this one"));
     }
-    write_files(files, folder).map_err(|error| match folder.exists().then(|| fs::remove_dir_all(folder)) {
-        None | Some(Ok(())) => error.replace_now("nothing was written"),
-        Some(Err(_)) => error,
+    write_files(files, folder).map_err(|error| {
+        match folder.exists().then(|| fs::remove_dir_all(folder)) {
+            None | Some(Ok(())) => error.replace_now("nothing was written"),
+            Some(Err(_)) => error,
+        }
     })
 }
 
-/// Writes files below a folder that may be there; files of the same names are replaced. They may hold secrets, so only the user can
-/// read them (0600), and no link decides where they go: a link to a folder is refused, a link in the place of a file is replaced.
+/// Writes files below a folder that may be there; files of the same names are replaced. They may
+/// hold secrets, so only the user can read them (0600), and no link decides where they go: a link
+/// to a folder is refused, a link in the place of a file is replaced.
 pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
     let failed = |path: &Path, done: usize, error: std::io::Error| {
@@ -133,25 +160,39 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no space is left".to_owned(),
             ErrorKind::ReadOnlyFilesystem => "the filesystem is read-only".to_owned(),
             ErrorKind::PermissionDenied => "no permission to write there".to_owned(),
-            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a part of this path is a file and no folder".to_owned(),
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                "a part of this path is a file and no folder".to_owned()
+            }
             ErrorKind::IsADirectory => "it is a folder".to_owned(),
             _ => error.to_string(),
         };
         Error::user(format!("cannot write \"{}\": {reason}", path.display())).now(match done {
             0 => "nothing was written".to_owned(),
-            _ => format!("{done} of {} files were written below \"{shown}\"", files.len()),
+            _ => format!(
+                "{done} of {} files were written below \"{shown}\"",
+                files.len()
+            ),
         })
     };
     for (done, (name, content)) in files.iter().enumerate() {
-        if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(Error::internal(format!("a chart's file is named \"{name}\"")));
+        if Path::new(name)
+            .components()
+            .any(|part| !matches!(part, Component::Normal(_)))
+        {
+            return Err(Error::internal(format!(
+                "a chart's file is named \"{name}\""
+            )));
         }
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
         make_folders(folder, parent).map_err(|(place, error)| match error {
             Some(error) => failed(&place, done, error),
-            None => failed(&place, done, std::io::Error::other("it is a link, and links are not followed"))
-                .hint("name the folder that it leads to, or remove the link"),
+            None => failed(
+                &place,
+                done,
+                std::io::Error::other("it is a link, and links are not followed"),
+            )
+            .hint("name the folder that it leads to, or remove the link"),
         })?;
         // Written beside its place (0600) and renamed, a file is there whole or not at all.
         let written = tempfile::NamedTempFile::new_in(parent).and_then(|mut file| {
@@ -164,16 +205,24 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `folder` and those below it down to `last`, for the user alone (0700) where they are not there yet. The error names the place;
-/// it is `None` when that is a link.
-fn make_folders(folder: &Path, last: &Path) -> std::result::Result<(), (PathBuf, Option<std::io::Error>)> {
+/// Makes `folder` and those below it down to `last`, for the user alone (0700) where they are not
+/// there yet. The error names the place; it is `None` when that is a link.
+fn make_folders(
+    folder: &Path,
+    last: &Path,
+) -> std::result::Result<(), (PathBuf, Option<std::io::Error>)> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     // Without a slash at the end: with one, the target of a link would be looked at.
     let mut path: PathBuf = folder.components().collect();
-    let below: Vec<PathBuf> = last.strip_prefix(folder).unwrap_or(Path::new("")).iter().map(PathBuf::from).collect();
+    let below: Vec<PathBuf> = last
+        .strip_prefix(folder)
+        .unwrap_or(Path::new(""))
+        .iter()
+        .map(PathBuf::from)
+        .collect();
     for step in std::iter::once(PathBuf::new()).chain(below) {
         if !step.as_os_str().is_empty() {
             path.push(step);
@@ -181,7 +230,9 @@ fn make_folders(folder: &Path, last: &Path) -> std::result::Result<(), (PathBuf,
         match fs::symlink_metadata(&path) {
             Ok(there) if there.is_symlink() => return Err((path, None)),
             Ok(there) if there.is_dir() => {}
-            _ => builder.create(&path).map_err(|error| (path.clone(), Some(error)))?,
+            _ => builder
+                .create(&path)
+                .map_err(|error| (path.clone(), Some(error)))?,
         }
     }
     Ok(())
@@ -194,11 +245,19 @@ mod tests {
     #[test]
     fn reads_files_by_their_path_and_exports_them_again() {
         let home = tempfile::tempdir().unwrap();
-        let files = Files::from([("Chart.yaml".into(), b"name: x".to_vec()), ("templates/a.yaml".into(), b"a: 1".to_vec())]);
+        let files = Files::from([
+            ("Chart.yaml".into(), b"name: x".to_vec()),
+            ("templates/a.yaml".into(), b"a: 1".to_vec()),
+        ]);
         let folder = home.path().join("x");
         export(&files, &folder).unwrap();
         assert_eq!(read(&folder, "chart").unwrap(), files);
-        assert!(export(&files, &folder).unwrap_err().to_string().contains("there already"));
+        assert!(
+            export(&files, &folder)
+                .unwrap_err()
+                .to_string()
+                .contains("there already")
+        );
     }
 
     #[cfg(unix)]
@@ -210,10 +269,21 @@ mod tests {
         let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
         let files = Files::from([("chart/templates/a.yaml".into(), b"secret".to_vec())]);
         write_files(&files, &path("out")).unwrap();
-        assert_eq!((mode("out/chart/templates/a.yaml"), mode("out/chart"), mode("out")), (0o600, 0o700, 0o700));
+        assert_eq!(
+            (
+                mode("out/chart/templates/a.yaml"),
+                mode("out/chart"),
+                mode("out")
+            ),
+            (0o600, 0o700, 0o700)
+        );
 
         // A file that others could read, and a link in the place of a file.
-        fs::set_permissions(path("out/chart/templates/a.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(
+            path("out/chart/templates/a.yaml"),
+            fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
         write_files(&files, &path("out")).unwrap();
         assert_eq!(mode("out/chart/templates/a.yaml"), 0o600);
         fs::write(path("victim"), "theirs").unwrap();
@@ -221,7 +291,11 @@ mod tests {
         symlink(path("victim"), path("out/chart/templates/a.yaml")).unwrap();
         write_files(&files, &path("out")).unwrap();
         assert_eq!(fs::read(path("victim")).unwrap(), b"theirs");
-        assert!(fs::symlink_metadata(path("out/chart/templates/a.yaml")).unwrap().is_file());
+        assert!(
+            fs::symlink_metadata(path("out/chart/templates/a.yaml"))
+                .unwrap()
+                .is_file()
+        );
 
         // Links to folders: on the way, and at the top, with and without a slash.
         fs::create_dir_all(path("elsewhere/templates")).unwrap();
@@ -231,10 +305,23 @@ mod tests {
         symlink(path("nowhere"), path("dangling")).unwrap();
         for folder in ["trap", "link", "link/", "dangling"] {
             let error = write_files(&files, &path(folder)).unwrap_err().to_string();
-            assert!(error.contains("links are not followed") && error.contains("nothing was written"), "{folder}: {error}");
+            assert!(
+                error.contains("links are not followed") && error.contains("nothing was written"),
+                "{folder}: {error}"
+            );
         }
-        assert!(export(&files, &path("dangling")).unwrap_err().to_string().contains("there already"));
-        assert!(fs::read_dir(path("elsewhere/templates")).unwrap().next().is_none());
+        assert!(
+            export(&files, &path("dangling"))
+                .unwrap_err()
+                .to_string()
+                .contains("there already")
+        );
+        assert!(
+            fs::read_dir(path("elsewhere/templates"))
+                .unwrap()
+                .next()
+                .is_none()
+        );
         assert!(!path("nowhere").exists());
     }
 
@@ -259,6 +346,11 @@ mod tests {
     fn a_link_to_a_folder_is_refused_so_that_no_walk_goes_in_circles() {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(".", home.path().join("again")).unwrap();
-        assert!(read(home.path(), "chart").unwrap_err().to_string().contains("a link to a folder"));
+        assert!(
+            read(home.path(), "chart")
+                .unwrap_err()
+                .to_string()
+                .contains("a link to a folder")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Reads what the user's arguments name: values files, charts, crypto-config folders. Every read has a limit that is checked before it.
+//! Reads what the user's arguments name: values files, charts, crypto-config folders. Every read
+//! has a limit that is checked before it.
 
 mod charts;
 mod folder;
@@ -14,7 +15,8 @@ use std::path::Path;
 /// A values file larger than this is a mistake; refused by its size, before it is read.
 const VALUES_LIMIT: u64 = 16 << 20;
 
-/// Reads one `-f` argument, `-` being standard input; returns the name to show in errors, and the text.
+/// Reads one `-f` argument, `-` being standard input; returns the name to show in errors, and the
+/// text.
 pub fn values_file(argument: &str) -> Result<(String, String)> {
     if argument == "-" {
         let bytes = read_capped(std::io::stdin().lock(), "standard input")?;
@@ -23,18 +25,26 @@ pub fn values_file(argument: &str) -> Result<(String, String)> {
     if argument.is_empty() {
         return Err(Error::user("-f names no file").hint("write -f FILE, or leave it out"));
     }
-    if ["http://", "https://"].iter().any(|scheme| argument.starts_with(scheme)) {
+    if ["http://", "https://"]
+        .iter()
+        .any(|scheme| argument.starts_with(scheme))
+    {
         let url = public_url(argument);
         return Err(Error::user(format!("\"{url}\" is an address, and values are read from files only"))
             .hint("download it and look at it first, or pipe it in: `curl -fsSL URL | kubectl fabric ... -f -`"));
     }
-    Ok((argument.to_owned(), text_file(Path::new(argument), "values file")?))
+    Ok((
+        argument.to_owned(),
+        text_file(Path::new(argument), "values file")?,
+    ))
 }
 
 /// Standard input can be read once.
 pub fn refuse_second_stdin(files: &[String]) -> Result<()> {
     if files.iter().filter(|file| *file == "-").count() > 1 {
-        return Err(Error::user("-f - is given more than once").why("standard input can be read only once"));
+        return Err(
+            Error::user("-f - is given more than once").why("standard input can be read only once")
+        );
     }
     Ok(())
 }
@@ -54,9 +64,13 @@ pub fn set_file(key: &str, path: &str) -> Result<String> {
 fn text_file(path: &Path, what: &str) -> Result<String> {
     let shown = path.display().to_string();
     let file = File::open(path).map_err(|error| unreadable(what, &shown, &error))?;
-    let metadata = file.metadata().map_err(|error| unreadable(what, &shown, &error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| unreadable(what, &shown, &error))?;
     if metadata.is_dir() {
-        return Err(Error::user(format!("{what} \"{shown}\" is a folder")).hint("name a file in it"));
+        return Err(
+            Error::user(format!("{what} \"{shown}\" is a folder")).hint("name a file in it")
+        );
     }
     if metadata.is_file() && metadata.len() > VALUES_LIMIT {
         return Err(too_large(what, &shown, Some(metadata.len())));
@@ -67,7 +81,10 @@ fn text_file(path: &Path, what: &str) -> Result<String> {
 /// Reads to the end, or to the limit: a pipe does not tell its size.
 fn read_capped(reader: impl Read, subject: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.take(VALUES_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable("values file", subject, &error))?;
+    reader
+        .take(VALUES_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable("values file", subject, &error))?;
     if bytes.len() as u64 > VALUES_LIMIT {
         return Err(too_large("values file", subject, None));
     }
@@ -78,13 +95,21 @@ fn utf8(bytes: Vec<u8>, subject: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        Error::user(format!("\"{subject}\" is not text in UTF-8")).at(Place::new(subject).at(line, column))
+        let column = valid
+            .iter()
+            .rev()
+            .take_while(|byte| **byte != b'\n')
+            .count()
+            + 1;
+        Error::user(format!("\"{subject}\" is not text in UTF-8"))
+            .at(Place::new(subject).at(line, column))
     })
 }
 
 fn too_large(what: &str, subject: &str, size: Option<u64>) -> Error {
-    let size = size.map_or("more than 16 MiB".to_owned(), |size| format!("{} MiB", size >> 20));
+    let size = size.map_or("more than 16 MiB".to_owned(), |size| {
+        format!("{} MiB", size >> 20)
+    });
     Error::user(format!("{what} \"{subject}\" is too large: {size}"))
         .why("values are read up to 16 MiB")
         .hint("is it the right file?")
@@ -107,6 +132,9 @@ mod tests {
     #[test]
     fn text_that_is_no_utf8_is_told_with_its_place() {
         let error = utf8(b"ab\ncd\xff".to_vec(), "a.yaml").unwrap_err();
-        assert_eq!((error.places()[0].line, error.places()[0].column), (Some(2), Some(3)));
+        assert_eq!(
+            (error.places()[0].line, error.places()[0].column),
+            (Some(2), Some(3))
+        );
     }
 }

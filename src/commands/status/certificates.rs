@@ -1,4 +1,5 @@
-//! When the certificates of a release end: of the Secrets as they are now, and those that pods run with, which can be earlier ones.
+//! When the certificates of a release end: of the Secrets as they are now, and those that pods run
+//! with, which can be earlier ones.
 
 use crate::cluster::{ApiError, Cluster, Extent, Kind};
 use crate::identity::{self, known, known::Known};
@@ -9,7 +10,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The Secrets of a namespace, as far as certificates go. Of a Secret that is read only this is kept.
+/// The Secrets of a namespace, as far as certificates go. Of a Secret that is read only this is
+/// kept.
 #[derive(Default)]
 pub struct Secrets {
     by_name: BTreeMap<String, Secret>,
@@ -28,40 +30,69 @@ const SOON: i64 = 30;
 
 /// Reads the Secrets of a namespace.
 pub async fn read(cluster: &Cluster, namespace: &str, release: &str) -> Result<Secrets, ApiError> {
-    let kind = Kind { api_version: "v1".to_owned(), kind: "Secret".to_owned() };
+    let kind = Kind {
+        api_version: "v1".to_owned(),
+        kind: "Secret".to_owned(),
+    };
     let release = release.to_owned();
     let add = move |secrets: &mut Secrets, secret: Value| {
-        let Some(name) = secret["metadata"]["name"].as_str() else { return };
+        let Some(name) = secret["metadata"]["name"].as_str() else {
+            return;
+        };
         let is_own = secret["metadata"]["labels"][identity::LABEL].as_str() == Some(&release);
         let (digest, ends) = (known::digest(&secret), known::end(&secret));
-        secrets.by_name.insert(name.to_owned(), Secret { digest, ends, is_own });
+        secrets.by_name.insert(
+            name.to_owned(),
+            Secret {
+                digest,
+                ends,
+                is_own,
+            },
+        );
     };
-    cluster.list_into(&kind, Some(namespace), &format!("!{RECORD_LABEL}"), Extent::Whole, add).await
+    cluster
+        .list_into(
+            &kind,
+            Some(namespace),
+            &format!("!{RECORD_LABEL}"),
+            Extent::Whole,
+            add,
+        )
+        .await
 }
 
 impl Secrets {
     /// Those that may not be read.
     pub fn unread() -> Secrets {
-        Secrets { is_unread: true, ..Secrets::default() }
+        Secrets {
+            is_unread: true,
+            ..Secrets::default()
+        }
     }
 
     /// Digests of the certificates that they hold now.
     pub fn digests(&self) -> BTreeMap<String, String> {
-        let digest = |(name, secret): (&String, &Secret)| Some((name.clone(), secret.digest.clone()?));
+        let digest =
+            |(name, secret): (&String, &Secret)| Some((name.clone(), secret.digest.clone()?));
         self.by_name.iter().filter_map(digest).collect()
     }
 
-    /// When the first of the certificates ends that a pod runs with, by its mark. `None` for a pod without certificates, and where an
-    /// earlier certificate is in use of which nothing is known any more.
+    /// When the first of the certificates ends that a pod runs with, by its mark. `None` for a pod
+    /// without certificates, and where an earlier certificate is in use of which nothing is known
+    /// any more.
     pub fn end_in_use(&self, known: &Known, mark: &str) -> Option<Timestamp> {
         let mut first = None;
         for (name, digest) in known::parts(mark) {
             let now = self.by_name.get(name);
-            let current = now.filter(|secret| secret.digest.as_deref() == Some(digest)).and_then(|secret| secret.ends);
+            let current = now
+                .filter(|secret| secret.digest.as_deref() == Some(digest))
+                .and_then(|secret| secret.ends);
             let end = match current.or_else(|| known.ends.get(digest).copied()) {
                 Some(end) => end,
                 // A password, which has no end, or perhaps one.
-                None if self.is_unread || now.is_some_and(|secret| secret.digest.is_none()) => continue,
+                None if self.is_unread || now.is_some_and(|secret| secret.digest.is_none()) => {
+                    continue;
+                }
                 None => return None,
             };
             first = Some(first.map_or(end, |first: Timestamp| first.min(end)));
@@ -69,10 +100,16 @@ impl Secrets {
         first
     }
 
-    /// Those of the release, and others that its pods read, whose end is known; the first to end first.
+    /// Those of the release, and others that its pods read, whose end is known; the first to end
+    /// first.
     fn own(&self, read: &BTreeSet<&str>) -> Vec<(Timestamp, &str)> {
-        let own = self.by_name.iter().filter(|(name, secret)| secret.is_own || read.contains(name.as_str()));
-        let mut own: Vec<_> = own.filter_map(|(name, secret)| Some((secret.ends?, name.as_str()))).collect();
+        let own = self
+            .by_name
+            .iter()
+            .filter(|(name, secret)| secret.is_own || read.contains(name.as_str()));
+        let mut own: Vec<_> = own
+            .filter_map(|(name, secret)| Some((secret.ends?, name.as_str())))
+            .collect();
         own.sort();
         own
     }
@@ -104,9 +141,15 @@ fn left(end: Timestamp, now: Timestamp) -> (String, Style) {
 /// One line, and a table of those that end soon.
 pub fn text(secrets: &Secrets, read: &BTreeSet<&str>, now: Timestamp) -> Text {
     let own = secrets.own(read);
-    let Some((first, name)) = own.first() else { return Text::default() };
+    let Some((first, name)) = own.first() else {
+        return Text::default();
+    };
     let mut text = Text::from("IDENTITIES: ");
-    let many = if own.len() == 1 { "1 Secret".to_owned() } else { format!("{} Secrets", own.len()) };
+    let many = if own.len() == 1 {
+        "1 Secret".to_owned()
+    } else {
+        format!("{} Secrets", own.len())
+    };
     let (_, style) = left(*first, now);
     text.push(format!("{many}; the first certificate ends on "));
     text.push_styled(style, format!("{} ({name})", day(*first)));
@@ -122,7 +165,8 @@ pub fn text(secrets: &Secrets, read: &BTreeSet<&str>, now: Timestamp) -> Text {
 }
 
 pub fn document(secrets: &Secrets, read: &BTreeSet<&str>) -> Value {
-    let identity = |(end, name): (Timestamp, &str)| json!({ "name": name, "notAfter": time::rfc3339(end) });
+    let identity =
+        |(end, name): (Timestamp, &str)| json!({ "name": name, "notAfter": time::rfc3339(end) });
     Value::Array(secrets.own(read).into_iter().map(identity).collect())
 }
 
@@ -133,9 +177,19 @@ mod tests {
     fn secrets(list: &[(&str, Option<&str>, Option<&str>)]) -> Secrets {
         let secret = |(name, digest, ends): &(&str, Option<&str>, Option<&str>)| {
             let ends = ends.map(|ends| ends.parse().expect("a time"));
-            ((*name).to_owned(), Secret { digest: digest.map(str::to_owned), ends, is_own: true })
+            (
+                (*name).to_owned(),
+                Secret {
+                    digest: digest.map(str::to_owned),
+                    ends,
+                    is_own: true,
+                },
+            )
         };
-        Secrets { by_name: list.iter().map(secret).collect(), is_unread: false }
+        Secrets {
+            by_name: list.iter().map(secret).collect(),
+            is_unread: false,
+        }
     }
 
     #[test]
@@ -146,11 +200,25 @@ mod tests {
             ("couchdb", None, None),
         ]);
         let time = |text: &str| text.parse::<Timestamp>().ok();
-        let known = Known { ends: [("old".to_owned(), "2026-12-01T00:00:00Z".parse().unwrap())].into(), ..Known::default() };
+        let known = Known {
+            ends: [("old".to_owned(), "2026-12-01T00:00:00Z".parse().unwrap())].into(),
+            ..Known::default()
+        };
         let end = |mark: &str| now.end_in_use(&known, mark);
-        assert_eq!(end("couchdb:keyed,peer0-msp:new,peer0-tls:tls"), time("2027-06-01T00:00:00Z"));
-        assert_eq!(end("peer0-msp:old,peer0-tls:tls"), time("2026-12-01T00:00:00Z"), "the Secret was renewed since");
-        assert_eq!(end("peer0-msp:older,peer0-tls:tls"), None, "nothing is known of it");
+        assert_eq!(
+            end("couchdb:keyed,peer0-msp:new,peer0-tls:tls"),
+            time("2027-06-01T00:00:00Z")
+        );
+        assert_eq!(
+            end("peer0-msp:old,peer0-tls:tls"),
+            time("2026-12-01T00:00:00Z"),
+            "the Secret was renewed since"
+        );
+        assert_eq!(
+            end("peer0-msp:older,peer0-tls:tls"),
+            None,
+            "nothing is known of it"
+        );
         assert_eq!(end(""), None);
         let unread = Secrets::unread().end_in_use(&known, "couchdb:keyed,peer0-msp:old");
         assert_eq!(unread, time("2026-12-01T00:00:00Z"), "the record knows it");

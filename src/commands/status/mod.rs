@@ -1,4 +1,5 @@
-//! `status`: the nodes of a release as they are now, then its other objects; without a name, all releases.
+//! `status`: the nodes of a release as they are now, then its other objects; without a name, all
+//! releases.
 
 mod certificates;
 mod nodes;
@@ -29,8 +30,8 @@ use std::process::ExitCode;
 
 /// Show the nodes of a release: how each is and why, its image, address, volume and certificate
 ///
-/// Without a name, shows every release with its network and how many of its nodes are ready. What you may not read is left out, and a warning
-/// says so.
+/// Without a name, shows every release with its network and how many of its nodes are ready. What
+/// you may not read is left out, and a warning says so.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -57,10 +58,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let Some(release) = &arguments.release else { return overview::run(edge, arguments.output.output) };
+    let Some(release) = &arguments.release else {
+        return overview::run(edge, arguments.output.output);
+    };
     let release = ReleaseName::parse(release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
-    let asked = Asked { release: &release, namespace: &namespace, revision: arguments.revision };
+    let asked = Asked {
+        release: &release,
+        namespace: &namespace,
+        revision: arguments.revision,
+    };
     let format = arguments.output.output;
     if arguments.watch {
         return watch::run(edge, &asked, format);
@@ -89,33 +96,62 @@ struct Status {
 
 impl Status {
     async fn read(cluster: &Cluster, asked: &Asked<'_>) -> Result<Status> {
-        let Asked { release, namespace, revision } = asked;
+        let Asked {
+            release,
+            namespace,
+            revision,
+        } = asked;
         let mut record = storage::read(cluster, namespace, release.as_str(), *revision).await?;
         // A hook is there for a while only: it is no node, and not missing.
-        let hooks: BTreeSet<&ObjectKey> = record.hooks.iter().map(|hook| &hook.object.key).collect();
+        let hooks: BTreeSet<&ObjectKey> =
+            record.hooks.iter().map(|hook| &hook.object.key).collect();
         record.inventory.retain(|item| !hooks.contains(&item.key));
-        let (objects, secrets) =
-            futures::join!(objects::read(cluster, &record.inventory), certificates::read(cluster, namespace, release.as_str()));
+        let (objects, secrets) = futures::join!(
+            objects::read(cluster, &record.inventory),
+            certificates::read(cluster, namespace, release.as_str())
+        );
         let mut not_shown = Vec::new();
-        let mut leave_out = |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
+        let mut leave_out =
+            |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
         // Without a node no pod and no volume was asked for.
-        if record.inventory.iter().any(|item| objects::is_node(&item.key)) {
-            for (kind, what) in [("Pod", "pods are not shown one by one"), ("PersistentVolumeClaim", "volumes are not shown")] {
+        if record
+            .inventory
+            .iter()
+            .any(|item| objects::is_node(&item.key))
+        {
+            for (kind, what) in [
+                ("Pod", "pods are not shown one by one"),
+                ("PersistentVolumeClaim", "volumes are not shown"),
+            ] {
                 if let Err(error) = objects.all(kind, namespace) {
                     leave_out(what, error);
                 }
             }
         }
         let secrets = secrets.unwrap_or_else(|error| {
-            leave_out("identities are not shown, and certificates are those of the record", &error);
+            leave_out(
+                "identities are not shown, and certificates are those of the record",
+                &error,
+            );
             Secrets::unread()
         });
-        let sources = |events| Sources { record: &record, objects: &objects, secrets: &secrets, events };
+        let sources = |events| Sources {
+            record: &record,
+            objects: &objects,
+            secrets: &secrets,
+            events,
+        };
         let mut nodes = nodes::of(sources(Vec::new()));
         // Events are asked for only where there is something to explain.
-        if nodes.rows.iter().any(|row| row.state != resources::State::Ready) {
+        if nodes
+            .rows
+            .iter()
+            .any(|row| row.state != resources::State::Ready)
+        {
             match cluster.list_events(namespace, FIELDS).await {
-                Ok(events) => nodes = nodes::of(sources(events.iter().filter_map(Warning::of).collect())),
+                Ok(events) => {
+                    nodes = nodes::of(sources(events.iter().filter_map(Warning::of).collect()))
+                }
                 Err(error) => leave_out("events, which often tell more, are not shown", &error),
             }
         }
@@ -125,7 +161,13 @@ impl Status {
                 resource.state = state.clone();
             }
         }
-        Ok(Status { record, nodes, resources, secrets, not_shown })
+        Ok(Status {
+            record,
+            nodes,
+            resources,
+            secrets,
+            not_shown,
+        })
     }
 
     fn print(&self, edge: &Edge, namespace: &str, format: Format, now: Timestamp) -> Result<()> {
@@ -133,7 +175,9 @@ impl Status {
             return edge.terminal.print_named(format, &self.document());
         }
         edge.terminal.print(self.text(namespace, now, format))?;
-        self.not_shown.iter().for_each(|what| edge.terminal.warn(what));
+        self.not_shown
+            .iter()
+            .for_each(|what| edge.terminal.warn(what));
         Ok(())
     }
 
@@ -141,7 +185,11 @@ impl Status {
         let mut text = document::status_block(&self.record.summary);
         text.append(&nodes::text(&self.nodes, namespace, now, format));
         text.append(&resources::text(&self.resources, namespace));
-        text.append(&certificates::text(&self.secrets, &self.nodes.secrets(), now));
+        text.append(&certificates::text(
+            &self.secrets,
+            &self.nodes.secrets(),
+            now,
+        ));
         text.push(tests(&self.record));
         text
     }
@@ -163,12 +211,18 @@ fn tests(record: &Record) -> String {
         .filter(|hook| hook.events.contains(&HookEvent::Test))
         .map(|hook| hook.object.key.name.as_str())
         .collect();
-    let names = if names.is_empty() { "None".to_owned() } else { names.join(", ") };
+    let names = if names.is_empty() {
+        "None".to_owned()
+    } else {
+        names.join(", ")
+    };
     format!("TEST SUITE: {names}\n")
 }
 
 /// The moment that a text of a later reading speaks of.
 fn later(edge: &Edge, began: std::time::Instant) -> Result<Timestamp> {
     let passed = jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
-    edge.now.checked_add(passed).map_err(|error| Error::internal(format!("the time went out of range: {error}")))
+    edge.now
+        .checked_add(passed)
+        .map_err(|error| Error::internal(format!("the time went out of range: {error}")))
 }

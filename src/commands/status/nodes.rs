@@ -1,4 +1,5 @@
-//! The nodes of a release: each pod with what it runs, where it is reached, what it keeps, and why it is not ready, judged as a wait judges it.
+//! The nodes of a release: each pod with what it runs, where it is reached, what it keeps, and why
+//! it is not ready, judged as a wait judges it.
 
 use super::super::arguments::Format;
 use super::certificates::{self, Secrets};
@@ -24,7 +25,8 @@ pub struct Row {
     /// What it is, or is to be, a pod of.
     pub workload: ObjectKey,
     pub state: State,
-    /// Its containers that are ready, and all of them; of a workload whose pods may not be read, its pods.
+    /// Its containers that are ready, and all of them; of a workload whose pods may not be read,
+    /// its pods.
     pub ready: (usize, usize),
     pub restarts: i64,
     pub images: Vec<String>,
@@ -61,19 +63,39 @@ pub struct Nodes {
 impl Nodes {
     /// The Secrets that its pods read certificates from.
     pub fn secrets(&self) -> BTreeSet<&str> {
-        self.rows.iter().flat_map(|row| &row.secrets).map(String::as_str).collect()
+        self.rows
+            .iter()
+            .flat_map(|row| &row.secrets)
+            .map(String::as_str)
+            .collect()
     }
 }
 
 pub fn of(sources: Sources<'_>) -> Nodes {
-    let Sources { record, objects, secrets, events } = sources;
-    let items: Vec<&InventoryItem> = record.inventory.iter().filter(|item| is_node(&item.key)).collect();
+    let Sources {
+        record,
+        objects,
+        secrets,
+        events,
+    } = sources;
+    let items: Vec<&InventoryItem> = record
+        .inventory
+        .iter()
+        .filter(|item| is_node(&item.key))
+        .collect();
     let mut snapshot = Snapshot::default();
-    let namespaces: BTreeSet<&str> = items.iter().filter_map(|item| item.key.namespace.as_deref()).collect();
+    let namespaces: BTreeSet<&str> = items
+        .iter()
+        .filter_map(|item| item.key.namespace.as_deref())
+        .collect();
     let mut pods = BTreeMap::new();
     for namespace in &namespaces {
         for body in objects.all("Pod", namespace).into_iter().flatten() {
-            let key = ObjectKey::core("Pod", *namespace, body["metadata"]["name"].as_str().unwrap_or_default());
+            let key = ObjectKey::core(
+                "Pod",
+                *namespace,
+                body["metadata"]["name"].as_str().unwrap_or_default(),
+            );
             snapshot.note(&key, body);
             pods.insert(key, body);
         }
@@ -83,7 +105,9 @@ pub fn of(sources: Sources<'_>) -> Nodes {
             snapshot.note(&item.key, body);
         }
     }
-    events.into_iter().for_each(|warning| snapshot.note_warning(warning));
+    events
+        .into_iter()
+        .for_each(|warning| snapshot.note_warning(warning));
     let known = Facts::read(&record.guard).identities.unwrap_or_default();
     let summary = &record.summary;
     let reading = Reading {
@@ -98,7 +122,10 @@ pub fn of(sources: Sources<'_>) -> Nodes {
         revision: summary.revision,
         upgrade: command("upgrade", &summary.release, &summary.namespace),
     };
-    let mut nodes = Nodes { rows: Vec::new(), states: BTreeMap::new() };
+    let mut nodes = Nodes {
+        rows: Vec::new(),
+        states: BTreeMap::new(),
+    };
     for item in items {
         let (state, rows) = reading.workload(item);
         nodes.states.insert(item.key.clone(), state);
@@ -107,16 +134,28 @@ pub fn of(sources: Sources<'_>) -> Nodes {
     nodes
 }
 
-/// How many pods the record wants of each workload. One that leaves it to an autoscaler does not say.
+/// How many pods the record wants of each workload. One that leaves it to an autoscaler does not
+/// say.
 fn replicas(record: &Record) -> BTreeMap<ObjectKey, i64> {
-    let workloads = record.objects.iter().filter(|object| object.key.group == "apps" && object.key.kind != "DaemonSet");
-    let wanted = workloads.filter_map(|object| Some((object.key.clone(), object.body()["spec"]["replicas"].as_i64()?)));
+    let workloads = record
+        .objects
+        .iter()
+        .filter(|object| object.key.group == "apps" && object.key.kind != "DaemonSet");
+    let wanted = workloads.filter_map(|object| {
+        Some((
+            object.key.clone(),
+            object.body()["spec"]["replicas"].as_i64()?,
+        ))
+    });
     wanted.collect()
 }
 
 /// The Services of the release.
 fn services<'a>(record: &Record, objects: &'a Objects) -> Vec<&'a Value> {
-    let services = record.inventory.iter().filter(|item| item.key.kind == "Service" && item.key.group.is_empty());
+    let services = record
+        .inventory
+        .iter()
+        .filter(|item| item.key.kind == "Service" && item.key.group.is_empty());
     let there = services.filter_map(|item| match objects.find(item) {
         Found::There(body) => Some(body),
         Found::Missing | Found::Unread(_) => None,
@@ -143,10 +182,18 @@ impl Reading<'_> {
         let key = &item.key;
         let body = match self.objects.find(item) {
             Found::There(body) => body,
-            Found::Missing => return (State::Missing, vec![self.absent(key, key.clone(), &Value::Null, State::Missing)]),
+            Found::Missing => {
+                return (
+                    State::Missing,
+                    vec![self.absent(key, key.clone(), &Value::Null, State::Missing)],
+                );
+            }
             Found::Unread(why) => {
                 let state = State::Unknown(why.to_owned());
-                return (state.clone(), vec![self.absent(key, key.clone(), &Value::Null, state)]);
+                return (
+                    state.clone(),
+                    vec![self.absent(key, key.clone(), &Value::Null, state)],
+                );
             }
         };
         if key.kind == "Pod" {
@@ -156,23 +203,49 @@ impl Reading<'_> {
         let (wanted, scaled) = self.scale(key, body);
         let state = scaled.map_or_else(|| State::of(self.snapshot.state(key)), State::Waiting);
         let outdated = self.outdated(key, body);
-        if self.objects.all("Pod", key.namespace.as_deref().unwrap_or_default()).is_err() {
-            let ready = body["status"]["readyReplicas"].as_u64().or(body["status"]["numberReady"].as_u64()).unwrap_or(0);
+        if self
+            .objects
+            .all("Pod", key.namespace.as_deref().unwrap_or_default())
+            .is_err()
+        {
+            let ready = body["status"]["readyReplicas"]
+                .as_u64()
+                .or(body["status"]["numberReady"].as_u64())
+                .unwrap_or(0);
             let row = self.absent(key, key.clone(), body, state.clone());
             let ready = (usize::try_from(ready).unwrap_or(usize::MAX), wanted);
-            return (state, vec![Row { ready, outdated, created: created(body), ..row }]);
+            return (
+                state,
+                vec![Row {
+                    ready,
+                    outdated,
+                    created: created(body),
+                    ..row
+                }],
+            );
         }
         let mut names = self.snapshot.pods(key);
         names.sort_by_key(|pod| (ordinal(&pod.name), pod.name.clone()));
-        let there = names.iter().filter_map(|name| Some((name, *self.pods.get(name)?)));
-        let mut rows: Vec<Row> = there.map(|(name, pod)| self.pod(key, name, pod, outdated.clone())).collect();
-        let why = || match self.snapshot.why_unmade(key).or_else(|| Some(state.reason().to_owned()).filter(|why| !why.is_empty()))
+        let there = names
+            .iter()
+            .filter_map(|name| Some((name, *self.pods.get(name)?)));
+        let mut rows: Vec<Row> = there
+            .map(|(name, pod)| self.pod(key, name, pod, outdated.clone()))
+            .collect();
+        let why = || match self
+            .snapshot
+            .why_unmade(key)
+            .or_else(|| Some(state.reason().to_owned()).filter(|why| !why.is_empty()))
         {
             Some(why) => State::Waiting(why),
             None => State::Waiting("it is not there yet".to_owned()),
         };
         let missing = missing(key, body, wanted, &rows);
-        rows.extend(missing.into_iter().map(|name| self.absent(key, name, body, why())));
+        rows.extend(
+            missing
+                .into_iter()
+                .map(|name| self.absent(key, name, body, why())),
+        );
         rows.sort_by_key(|row| (ordinal(&row.key.name), row.key.name.clone()));
         // A rollout that is not finished, of pods that are all ready.
         if state != State::Ready
@@ -184,22 +257,33 @@ impl Reading<'_> {
         (state, rows)
     }
 
-    /// How many pods there are to be, and in words that somebody has scaled a workload down by hand.
+    /// How many pods there are to be, and in words that somebody has scaled a workload down by
+    /// hand.
     fn scale(&self, key: &ObjectKey, body: &Value) -> (usize, Option<String>) {
         let live = wanted_pods(&key.kind, body);
         let recorded = self.replicas.get(key).copied();
         let scaled = match recorded {
-            Some(recorded) if live < recorded => {
-                Some(format!("it is scaled to {live}; revision {} has {recorded}", self.revision))
-            }
+            Some(recorded) if live < recorded => Some(format!(
+                "it is scaled to {live}; revision {} has {recorded}",
+                self.revision
+            )),
             None if live == 0 && key.kind != "DaemonSet" => Some("it is scaled to 0".to_owned()),
             _ => None,
         };
         let least = if scaled.is_some() { 1 } else { 0 };
-        (usize::try_from(live.max(recorded.unwrap_or(least))).unwrap_or(0), scaled)
+        (
+            usize::try_from(live.max(recorded.unwrap_or(least))).unwrap_or(0),
+            scaled,
+        )
     }
 
-    fn pod(&self, workload: &ObjectKey, key: &ObjectKey, body: &Value, outdated: Option<String>) -> Row {
+    fn pod(
+        &self,
+        workload: &ObjectKey,
+        key: &ObjectKey,
+        body: &Value,
+        outdated: Option<String>,
+    ) -> Row {
         let statuses = |field: &str| body["status"][field].as_array().into_iter().flatten();
         let containers = || body["spec"]["containers"].as_array().into_iter().flatten();
         let sidecars: BTreeSet<&str> = body["spec"]["initContainers"]
@@ -209,23 +293,42 @@ impl Reading<'_> {
             .filter(|container| container["restartPolicy"] == "Always")
             .filter_map(|container| container["name"].as_str())
             .collect();
-        let sidecar = |status: &&Value| status["name"].as_str().is_some_and(|name| sidecars.contains(name));
-        let lasting = || statuses("containerStatuses").chain(statuses("initContainerStatuses").filter(sidecar));
+        let sidecar = |status: &&Value| {
+            status["name"]
+                .as_str()
+                .is_some_and(|name| sidecars.contains(name))
+        };
+        let lasting = || {
+            statuses("containerStatuses").chain(statuses("initContainerStatuses").filter(sidecar))
+        };
         let ready = lasting().filter(|status| status["ready"] == true).count();
-        let leaving = (!body["metadata"]["deletionTimestamp"].is_null()).then(|| "it is being deleted".to_owned());
+        let leaving = (!body["metadata"]["deletionTimestamp"].is_null())
+            .then(|| "it is being deleted".to_owned());
         let why = self.snapshot.why_unready(key).or(leaving);
-        let mark = body["metadata"]["annotations"][MARK].as_str().map(str::to_owned).or_else(|| {
-            let reads = references::secrets(&body["spec"]);
-            let unmarked = self.known.unmarked.as_ref()?;
-            known::mark(&unmarked.secrets, reads.into_iter())
-        });
+        let mark = body["metadata"]["annotations"][MARK]
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| {
+                let reads = references::secrets(&body["spec"]);
+                let unmarked = self.known.unmarked.as_ref()?;
+                known::mark(&unmarked.secrets, reads.into_iter())
+            });
         Row {
             state: why.map_or(State::Ready, State::Waiting),
             ready: (ready, containers().count() + sidecars.len()),
-            restarts: lasting().filter_map(|status| status["restartCount"].as_i64()).sum(),
-            images: containers().filter_map(|container| container["image"].as_str()).map(str::to_owned).collect(),
+            restarts: lasting()
+                .filter_map(|status| status["restartCount"].as_i64())
+                .sum(),
+            images: containers()
+                .filter_map(|container| container["image"].as_str())
+                .map(str::to_owned)
+                .collect(),
             volumes: self.volumes(key, claims_of(body)),
-            secrets: mark.iter().flat_map(|mark| known::parts(mark)).map(|(name, _)| name.to_owned()).collect(),
+            secrets: mark
+                .iter()
+                .flat_map(|mark| known::parts(mark))
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             certificate_ends: mark.and_then(|mark| self.secrets.end_in_use(&self.known, &mark)),
             machine: body["spec"]["nodeName"].as_str().map(str::to_owned),
             outdated,
@@ -237,13 +340,22 @@ impl Reading<'_> {
     /// The place of a pod that is not there; `body` is the workload's.
     fn absent(&self, workload: &ObjectKey, key: ObjectKey, body: &Value, state: State) -> Row {
         let template = &body["spec"]["template"];
-        let containers = template["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let claims = Template::all(body).into_iter().map(|template| format!("{}-{}", template.name, key.name));
+        let containers = template["spec"]["containers"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let claims = Template::all(body)
+            .into_iter()
+            .map(|template| format!("{}-{}", template.name, key.name));
         let claims = claims.filter(|_| key.kind == "Pod").collect();
         Row {
             state,
             ready: (0, containers.len()),
-            images: containers.iter().filter_map(|container| container["image"].as_str()).map(str::to_owned).collect(),
+            images: containers
+                .iter()
+                .filter_map(|container| container["image"].as_str())
+                .map(str::to_owned)
+                .collect(),
             volumes: self.volumes(&key, claims),
             ..self.place(workload, key, &template["metadata"]["labels"])
         }
@@ -269,14 +381,21 @@ impl Reading<'_> {
         }
     }
 
-    /// The Service that leads to pods with these labels: the one with the node's own name before others.
+    /// The Service that leads to pods with these labels: the one with the node's own name before
+    /// others.
     fn service(&self, workload: &ObjectKey, labels: &Value) -> Option<&Value> {
         let namespace = workload.namespace.as_deref().unwrap_or_default();
         let leads = |service: &&Value| {
-            let selector = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty());
-            selector.is_some_and(|selector| selector.iter().all(|(name, value)| labels[name] == *value))
+            let selector = service["spec"]["selector"]
+                .as_object()
+                .filter(|selector| !selector.is_empty());
+            selector
+                .is_some_and(|selector| selector.iter().all(|(name, value)| labels[name] == *value))
         };
-        let own = self.objects.get("Service", namespace, &workload.name).filter(leads);
+        let own = self
+            .objects
+            .get("Service", namespace, &workload.name)
+            .filter(leads);
         let is_here = |service: &&Value| service["metadata"]["namespace"] == namespace;
         own.or_else(|| self.services.iter().copied().filter(is_here).find(leads))
     }
@@ -284,44 +403,72 @@ impl Reading<'_> {
     fn volumes(&self, pod: &ObjectKey, claims: Vec<String>) -> Vec<(String, Option<String>)> {
         let namespace = pod.namespace.as_deref().unwrap_or_default();
         let size = |name: String| {
-            let claim = self.objects.get("PersistentVolumeClaim", namespace, &name)?;
-            let size = claim["status"]["capacity"]["storage"].as_str().map(str::to_owned);
+            let claim = self
+                .objects
+                .get("PersistentVolumeClaim", namespace, &name)?;
+            let size = claim["status"]["capacity"]["storage"]
+                .as_str()
+                .map(str::to_owned);
             Some((name, size))
         };
         claims.into_iter().filter_map(size).collect()
     }
 
-    /// Why an upgrade would restart the pods of a workload: its Secrets hold other certificates by now than its pods are for.
+    /// Why an upgrade would restart the pods of a workload: its Secrets hold other certificates by
+    /// now than its pods are for.
     fn outdated(&self, key: &ObjectKey, body: &Value) -> Option<String> {
         let template = &body["spec"]["template"];
-        let mark = template["metadata"]["annotations"][MARK].as_str().map(str::to_owned);
+        let mark = template["metadata"]["annotations"][MARK]
+            .as_str()
+            .map(str::to_owned);
         let secrets = references::secrets(&template["spec"]);
         let reads = secrets.iter().copied();
-        let wanted = self.current.mark(&format!("{}/{}", key.kind, key.name), reads.clone())?;
+        let wanted = self
+            .current
+            .mark(&format!("{}/{}", key.kind, key.name), reads.clone())?;
         if mark.as_ref() == Some(&wanted) {
             return None;
         }
-        let unmarked = || self.known.unmarked.as_ref().and_then(|unmarked| known::mark(&unmarked.secrets, reads));
-        let secrets = known::changed(&mark.or_else(unmarked).unwrap_or_default(), &wanted).join(", ");
-        Some(format!("runs with certificates from before Secret {secrets} changed: `{}` restarts it", self.upgrade))
+        let unmarked = || {
+            self.known
+                .unmarked
+                .as_ref()
+                .and_then(|unmarked| known::mark(&unmarked.secrets, reads))
+        };
+        let secrets =
+            known::changed(&mark.or_else(unmarked).unwrap_or_default(), &wanted).join(", ");
+        Some(format!(
+            "runs with certificates from before Secret {secrets} changed: `{}` restarts it",
+            self.upgrade
+        ))
     }
 }
 
 /// The names of the pods that are not there. Only a StatefulSet's are known beforehand.
 fn missing(key: &ObjectKey, body: &Value, wanted: usize, rows: &[Row]) -> Vec<ObjectKey> {
     if key.kind != "StatefulSet" {
-        return if rows.len() < wanted { vec![key.clone()] } else { Vec::new() };
+        return if rows.len() < wanted {
+            vec![key.clone()]
+        } else {
+            Vec::new()
+        };
     }
     let first = body["spec"]["ordinals"]["start"].as_u64().unwrap_or(0);
     let there: BTreeSet<&str> = rows.iter().map(|row| row.key.name.as_str()).collect();
     // As many as anyone would look at: the number comes from the cluster.
-    let names = (first..).take(wanted.min(1000)).map(|ordinal| format!("{}-{ordinal}", key.name));
+    let names = (first..)
+        .take(wanted.min(1000))
+        .map(|ordinal| format!("{}-{ordinal}", key.name));
     let absent = names.filter(|name| !there.contains(name.as_str()));
-    absent.map(|name| ObjectKey::core("Pod", key.namespace.clone().unwrap_or_default(), name)).collect()
+    absent
+        .map(|name| ObjectKey::core("Pod", key.namespace.clone().unwrap_or_default(), name))
+        .collect()
 }
 
 fn ordinal(name: &str) -> u64 {
-    name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()).unwrap_or(0)
+    name.rsplit_once('-')
+        .and_then(|(_, ordinal)| ordinal.parse().ok())
+        .unwrap_or(0)
 }
 
 fn created(body: &Value) -> Option<Timestamp> {
@@ -330,20 +477,34 @@ fn created(body: &Value) -> Option<Timestamp> {
 
 fn claims_of(pod: &Value) -> Vec<String> {
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    volumes.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str()).map(str::to_owned).collect()
+    volumes
+        .filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `peer0.org1:7051`
 fn address(service: &Value) -> String {
-    let text = |field: &str| service["metadata"][field].as_str().unwrap_or_default().to_owned();
-    let port = service["spec"]["ports"][0]["port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
+    let text = |field: &str| {
+        service["metadata"][field]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let port = service["spec"]["ports"][0]["port"]
+        .as_u64()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}.{}{port}", text("name"), text("namespace"))
 }
 
 fn external(service: &Value) -> Option<String> {
     let ingress = service.pointer("/status/loadBalancer/ingress/0")?;
     let host = ingress["hostname"].as_str().or(ingress["ip"].as_str())?;
-    Some(format!("{host}:{}", service["spec"]["ports"][0]["port"].as_u64()?))
+    Some(format!(
+        "{host}:{}",
+        service["spec"]["ports"][0]["port"].as_u64()?
+    ))
 }
 
 /// `fabric-peer:2.5.16`: without the registry, which is the same for all, and without a digest.
@@ -354,8 +515,15 @@ fn short(image: &str) -> &str {
 
 impl Row {
     fn reason(&self) -> String {
-        let parts = [self.state.reason(), self.outdated.as_deref().unwrap_or_default()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+        let parts = [
+            self.state.reason(),
+            self.outdated.as_deref().unwrap_or_default(),
+        ];
+        parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// All that is shown but for the age.
@@ -374,22 +542,52 @@ impl Row {
             State::Missing | State::Unknown(_) => self.state.word().to_owned(),
             _ => format!("{}/{}", self.ready.0, self.ready.1),
         };
-        let address = self.address.iter().chain(&self.external).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let volumes = self.volumes.iter().map(|(_, size)| size.as_deref().unwrap_or("pending")).collect::<Vec<_>>().join("+");
-        let shown = |image: &String| if wide { image.clone() } else { short(image).to_owned() };
+        let address = self
+            .address
+            .iter()
+            .chain(&self.external)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let volumes = self
+            .volumes
+            .iter()
+            .map(|(_, size)| size.as_deref().unwrap_or("pending"))
+            .collect::<Vec<_>>()
+            .join("+");
+        let shown = |image: &String| {
+            if wide {
+                image.clone()
+            } else {
+                short(image).to_owned()
+            }
+        };
         let mut cells: Vec<Cell> = vec![
             name_in(&self.key, namespace).into(),
             Cell::styled(ready, style),
             self.restarts.to_string().into(),
-            self.images.iter().map(shown).collect::<Vec<_>>().join(", ").into(),
+            self.images
+                .iter()
+                .map(shown)
+                .collect::<Vec<_>>()
+                .join(", ")
+                .into(),
             address.into(),
             volumes.into(),
-            self.certificate_ends.map(|end| certificates::cell(end, now)).unwrap_or_default(),
-            self.created.map(|created| time::age(created, now)).unwrap_or_default().into(),
+            self.certificate_ends
+                .map(|end| certificates::cell(end, now))
+                .unwrap_or_default(),
+            self.created
+                .map(|created| time::age(created, now))
+                .unwrap_or_default()
+                .into(),
             self.reason().into(),
         ];
         if wide {
-            cells.insert(cells.len() - 1, self.machine.as_deref().unwrap_or_default().into());
+            cells.insert(
+                cells.len() - 1,
+                self.machine.as_deref().unwrap_or_default().into(),
+            );
         }
         cells
     }
@@ -416,16 +614,42 @@ impl Row {
     }
 }
 
-const HEADERS: [&str; 9] = ["NODE", "READY", "RESTARTS", "IMAGE", "ADDRESS", "VOLUME", "CERTIFICATE ENDS", "AGE", "REASON"];
+const HEADERS: [&str; 9] = [
+    "NODE",
+    "READY",
+    "RESTARTS",
+    "IMAGE",
+    "ADDRESS",
+    "VOLUME",
+    "CERTIFICATE ENDS",
+    "AGE",
+    "REASON",
+];
 
 /// `-o wide`: whole names of images, and the machine.
-const WIDE: [&str; 10] =
-    ["NODE", "READY", "RESTARTS", "IMAGE", "ADDRESS", "VOLUME", "CERTIFICATE ENDS", "AGE", "MACHINE", "REASON"];
+const WIDE: [&str; 10] = [
+    "NODE",
+    "READY",
+    "RESTARTS",
+    "IMAGE",
+    "ADDRESS",
+    "VOLUME",
+    "CERTIFICATE ENDS",
+    "AGE",
+    "MACHINE",
+    "REASON",
+];
 
-fn table<'a>(rows: impl IntoIterator<Item = &'a Row>, namespace: &str, now: Timestamp, format: Format) -> Table {
+fn table<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+    namespace: &str,
+    now: Timestamp,
+    format: Format,
+) -> Table {
     let wide = format == Format::Wide;
     let mut table = Table::of(if wide { &WIDE } else { &HEADERS });
-    rows.into_iter().for_each(|row| table.row(row.cells(namespace, now, wide)));
+    rows.into_iter()
+        .for_each(|row| table.row(row.cells(namespace, now, wide)));
     table
 }
 
@@ -439,7 +663,12 @@ pub fn text(nodes: &Nodes, namespace: &str, now: Timestamp, format: Format) -> T
 }
 
 /// Rows that changed, as `--watch` shows them.
-pub fn changes<'a>(rows: impl IntoIterator<Item = &'a Row>, namespace: &str, now: Timestamp, format: Format) -> Text {
+pub fn changes<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+    namespace: &str,
+    now: Timestamp,
+    format: Format,
+) -> Text {
     table(rows, namespace, now, format).text_without_headers()
 }
 

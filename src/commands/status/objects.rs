@@ -1,5 +1,5 @@
-//! The objects of a release as they are in the cluster now, with the pods and volumes of its nodes: one LIST per kind and namespace, all at
-//! once.
+//! The objects of a release as they are in the cluster now, with the pods and volumes of its nodes:
+//! one LIST per kind and namespace, all at once.
 
 use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, Kind};
 use crate::manifest::{ObjectKey, WORKLOADS, readiness};
@@ -26,7 +26,10 @@ pub enum Found<'a> {
 }
 
 pub fn kind(api_version: &str, kind: &str) -> Kind {
-    Kind { api_version: api_version.to_owned(), kind: kind.to_owned() }
+    Kind {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+    }
 }
 
 /// Whether an object is a node, or the nodes, of a release.
@@ -38,11 +41,14 @@ pub fn is_node(key: &ObjectKey) -> bool {
     }
 }
 
-/// Reads every object of an inventory, and beside its nodes the pods and claims of their namespaces.
+/// Reads every object of an inventory, and beside its nodes the pods and claims of their
+/// namespaces.
 pub async fn read(cluster: &Cluster, inventory: &[InventoryItem]) -> Objects {
     let of = |item: &InventoryItem| kind(&item.api_version, &item.key.kind);
-    let mut wanted: BTreeSet<(Kind, Option<String>)> =
-        inventory.iter().map(|item| (of(item), item.key.namespace.clone())).collect();
+    let mut wanted: BTreeSet<(Kind, Option<String>)> = inventory
+        .iter()
+        .map(|item| (of(item), item.key.namespace.clone()))
+        .collect();
     for item in inventory.iter().filter(|item| is_node(&item.key)) {
         for beside in ["Pod", "PersistentVolumeClaim"] {
             wanted.insert((kind("v1", beside), item.key.namespace.clone()));
@@ -60,12 +66,17 @@ pub async fn read(cluster: &Cluster, inventory: &[InventoryItem]) -> Objects {
         };
         ((kind, namespace), found)
     });
-    Objects { lists: join_all(lists).await.into_iter().collect() }
+    Objects {
+        lists: join_all(lists).await.into_iter().collect(),
+    }
 }
 
 /// Of objects that are ready as soon as they exist, only the metadata.
 async fn list(cluster: &Cluster, kind: &Kind, namespace: &str) -> ApiResult<Vec<Value>> {
-    let group = kind.api_version.split_once('/').map_or("", |(group, _)| group);
+    let group = kind
+        .api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group);
     match readiness::is_awaited(group, &kind.kind) {
         true => cluster.list(kind, Some(namespace), "").await,
         false => cluster.list_metadata(kind, Some(namespace), "").await,
@@ -73,9 +84,14 @@ async fn list(cluster: &Cluster, kind: &Kind, namespace: &str) -> ApiResult<Vec<
 }
 
 /// Objects of the whole cluster are read one by one: a list of them would be everybody's.
-async fn cluster_wide(cluster: &Cluster, kind: &Kind, inventory: &[InventoryItem]) -> ApiResult<Vec<Value>> {
+async fn cluster_wide(
+    cluster: &Cluster,
+    kind: &Kind,
+    inventory: &[InventoryItem],
+) -> ApiResult<Vec<Value>> {
     let wanted = inventory.iter().filter(|item| item.key.namespace.is_none());
-    let wanted = wanted.filter(|item| item.key.kind == kind.kind && item.api_version == kind.api_version);
+    let wanted =
+        wanted.filter(|item| item.key.kind == kind.kind && item.api_version == kind.api_version);
     let mut objects = Vec::new();
     for item in wanted {
         objects.extend(cluster.get(&item.api_version, &item.key).await?);
@@ -90,8 +106,13 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
 
 impl Objects {
     pub fn find(&self, item: &InventoryItem) -> Found<'_> {
-        match self.lists.get(&(kind(&item.api_version, &item.key.kind), item.key.namespace.clone())) {
-            Some(Ok(objects)) => objects.get(&item.key.name).map_or(Found::Missing, Found::There),
+        match self.lists.get(&(
+            kind(&item.api_version, &item.key.kind),
+            item.key.namespace.clone(),
+        )) {
+            Some(Ok(objects)) => objects
+                .get(&item.key.name)
+                .map_or(Found::Missing, Found::There),
             Some(Err(error)) => Found::Unread(&error.message),
             None => Found::Missing,
         }
@@ -99,12 +120,24 @@ impl Objects {
 
     /// An object of the core group, of what was read.
     pub fn get(&self, core_kind: &str, namespace: &str, name: &str) -> Option<&Value> {
-        self.lists.get(&(kind("v1", core_kind), Some(namespace.to_owned())))?.as_ref().ok()?.get(name)
+        self.lists
+            .get(&(kind("v1", core_kind), Some(namespace.to_owned())))?
+            .as_ref()
+            .ok()?
+            .get(name)
     }
 
-    /// All objects of a kind of the core group in a namespace; the error of the read if there was one.
-    pub fn all(&self, core_kind: &str, namespace: &str) -> Result<impl Iterator<Item = &Value>, &ApiError> {
-        match self.lists.get(&(kind("v1", core_kind), Some(namespace.to_owned()))) {
+    /// All objects of a kind of the core group in a namespace; the error of the read if there was
+    /// one.
+    pub fn all(
+        &self,
+        core_kind: &str,
+        namespace: &str,
+    ) -> Result<impl Iterator<Item = &Value>, &ApiError> {
+        match self
+            .lists
+            .get(&(kind("v1", core_kind), Some(namespace.to_owned())))
+        {
             Some(Ok(objects)) => Ok(objects.values()),
             Some(Err(error)) => Err(error),
             None => Ok(EMPTY.values()),

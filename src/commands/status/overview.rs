@@ -34,25 +34,41 @@ pub fn run(edge: &Edge, format: Format) -> Result<ExitCode> {
         let suffix = format!("-{network}");
         entries.retain(|entry| namespace(entry).ends_with(&suffix));
     }
-    entries.sort_by(|a, b| (network(a), name(a), namespace(a)).cmp(&(network(b), name(b), namespace(b))));
+    entries.sort_by(|a, b| {
+        (network(a), name(a), namespace(a)).cmp(&(network(b), name(b), namespace(b)))
+    });
     if !format.is_table() {
         let documents = entries.iter().map(|entry| document(entry, &counts));
-        edge.terminal.print_named(format, &Value::Array(documents.collect()))?;
+        edge.terminal
+            .print_named(format, &Value::Array(documents.collect()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table =
-        Table::new(["NETWORK", "RELEASE", "NAMESPACE", "NODES", "STATUS", "REVISION", "CHART", "FABRIC VERSION", "UPDATED"]);
+    let mut table = Table::new([
+        "NETWORK",
+        "RELEASE",
+        "NAMESPACE",
+        "NODES",
+        "STATUS",
+        "REVISION",
+        "CHART",
+        "FABRIC VERSION",
+        "UPDATED",
+    ]);
     for entry in &entries {
         table.row(row(entry, &counts));
     }
     edge.terminal.print(table.text())?;
     if let Some(error) = unread {
-        edge.terminal.warn(&format!("nodes are not counted everywhere: {}", error.message));
+        edge.terminal.warn(&format!(
+            "nodes are not counted everywhere: {}",
+            error.message
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The network of a release: what its namespace has beside its name. `None` where `-n` put it elsewhere.
+/// The network of a release: what its namespace has beside its name. `None` where `-n` put it
+/// elsewhere.
 fn network(entry: &Entry) -> Option<&str> {
     match namespace(entry).strip_prefix(name(entry))? {
         "" => Some(""),
@@ -60,8 +76,13 @@ fn network(entry: &Entry) -> Option<&str> {
     }
 }
 
-/// Counts the nodes of all namespaces at once or, where that is not allowed, of each that has a release. The second is the first error.
-async fn count(cluster: &Cluster, namespace: Option<&str>, entries: &[Entry]) -> (Counts, Option<ApiError>) {
+/// Counts the nodes of all namespaces at once or, where that is not allowed, of each that has a
+/// release. The second is the first error.
+async fn count(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    entries: &[Entry],
+) -> (Counts, Option<ApiError>) {
     let mut all = Counts::new();
     let mut first = None;
     for kind in KINDS {
@@ -74,9 +95,21 @@ async fn count(cluster: &Cluster, namespace: Option<&str>, entries: &[Entry]) ->
                 first.get_or_insert(error);
                 continue;
             }
-            Err(_) => entries.iter().map(self::namespace).collect::<BTreeSet<_>>().into_iter().map(Some).collect(),
+            Err(_) => entries
+                .iter()
+                .map(self::namespace)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(Some)
+                .collect(),
         };
-        for counted in join_all(places.into_iter().map(|place| count_in(cluster, kind, place))).await {
+        for counted in join_all(
+            places
+                .into_iter()
+                .map(|place| count_in(cluster, kind, place)),
+        )
+        .await
+        {
             match counted {
                 Ok(counts) => add(&mut all, counts),
                 // A release without Deployments needs no right to list any.
@@ -97,18 +130,34 @@ fn add(all: &mut Counts, counts: Counts) {
     }
 }
 
-async fn count_in(cluster: &Cluster, of: &str, namespace: Option<&str>) -> Result<Counts, ApiError> {
+async fn count_in(
+    cluster: &Cluster,
+    of: &str,
+    namespace: Option<&str>,
+) -> Result<Counts, ApiError> {
     let add = |counts: &mut Counts, body: Value| {
-        let (Some(release), Some(namespace)) = (annotation(&body, RELEASE), annotation(&body, RELEASE_NAMESPACE)) else { return };
-        let is_ready = readiness(&body) == Readiness::Ready && wanted_pods(body["kind"].as_str().unwrap_or_default(), &body) > 0;
-        let count = counts.entry((namespace.to_owned(), release.to_owned())).or_default();
+        let (Some(release), Some(namespace)) = (
+            annotation(&body, RELEASE),
+            annotation(&body, RELEASE_NAMESPACE),
+        ) else {
+            return;
+        };
+        let is_ready = readiness(&body) == Readiness::Ready
+            && wanted_pods(body["kind"].as_str().unwrap_or_default(), &body) > 0;
+        let count = counts
+            .entry((namespace.to_owned(), release.to_owned()))
+            .or_default();
         *count = (count.0 + usize::from(is_ready), count.1 + 1);
     };
-    cluster.list_into(&kind("apps/v1", of), namespace, MANAGED, Extent::Whole, add).await
+    cluster
+        .list_into(&kind("apps/v1", of), namespace, MANAGED, Extent::Whole, add)
+        .await
 }
 
 fn nodes_of(entry: &Entry, counts: &Counts) -> Option<(usize, usize)> {
-    counts.get(&(namespace(entry).to_owned(), name(entry).to_owned())).copied()
+    counts
+        .get(&(namespace(entry).to_owned(), name(entry).to_owned()))
+        .copied()
 }
 
 fn row(entry: &Entry, counts: &Counts) -> [Cell; 9] {
@@ -131,10 +180,25 @@ fn row(entry: &Entry, counts: &Counts) -> [Cell; 9] {
             (&summary.app_version).into(),
             time::utc(summary.updated).into(),
         ],
-        Entry::Unreadable { .. } => [Cell::styled("unreadable", RED), "-".into(), "-".into(), "-".into()],
+        Entry::Unreadable { .. } => [
+            Cell::styled("unreadable", RED),
+            "-".into(),
+            "-".into(),
+            "-".into(),
+        ],
     };
     let revision = entry.revision().to_string().into();
-    [network.into(), name(entry).into(), namespace(entry).into(), nodes, status, revision, chart, version, updated]
+    [
+        network.into(),
+        name(entry).into(),
+        namespace(entry).into(),
+        nodes,
+        status,
+        revision,
+        chart,
+        version,
+        updated,
+    ]
 }
 
 fn document(entry: &Entry, counts: &Counts) -> Value {

@@ -1,4 +1,5 @@
-//! The objects of a release beside its nodes: those that are not as they are to be, each on a line, and all others in one.
+//! The objects of a release beside its nodes: those that are not as they are to be, each on a line,
+//! and all others in one.
 
 use super::objects::{Found, Objects, is_node};
 use crate::manifest::ObjectKey;
@@ -73,23 +74,35 @@ pub fn of(inventory: &[InventoryItem], objects: &Objects) -> Vec<Resource> {
         };
         let created = body.and_then(|body| body["metadata"]["creationTimestamp"].as_str());
         let (key, api_version) = (item.key.clone(), item.api_version.clone());
-        Resource { key, api_version, state, created: created.map(str::to_owned) }
+        Resource {
+            key,
+            api_version,
+            state,
+            created: created.map(str::to_owned),
+        }
     };
     inventory.iter().map(resource).collect()
 }
 
 pub fn text(resources: &[Resource], namespace: &str) -> Text {
     let others = resources.iter().filter(|resource| !is_node(&resource.key));
-    let (ready, rest): (Vec<&Resource>, Vec<&Resource>) = others.partition(|resource| resource.state == State::Ready);
+    let (ready, rest): (Vec<&Resource>, Vec<&Resource>) =
+        others.partition(|resource| resource.state == State::Ready);
     let mut text = Text::from("RESOURCES: ");
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for resource in &ready {
-        match kinds.iter_mut().find(|(kind, _)| *kind == resource.key.kind) {
+        match kinds
+            .iter_mut()
+            .find(|(kind, _)| *kind == resource.key.kind)
+        {
             Some((_, count)) => *count += 1,
             None => kinds.push((&resource.key.kind, 1)),
         }
     }
-    let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
     text.push(match (kinds.is_empty(), rest.is_empty()) {
         (true, true) => "none but the nodes".to_owned(),
         (true, false) => "none is ready".to_owned(),

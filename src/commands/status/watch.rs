@@ -1,5 +1,5 @@
-//! `status -w`: the status once, then each node whose row has changed. The watches only say that something has: what it is now is read as the
-//! first time, so that both mean the same.
+//! `status -w`: the status once, then each node whose row has changed. The watches only say that
+//! something has: what it is now is read as the first time, so that both mean the same.
 
 use super::super::Edge;
 use super::super::arguments::Format;
@@ -43,7 +43,9 @@ pub fn run(edge: &Edge, asked: &Asked<'_>, format: Format) -> Result<ExitCode> {
                 Ok::<(), Error>(())
             };
             // That the time is over is the usual end.
-            tokio::time::timeout(TOGETHER, more).await.unwrap_or(Ok(()))?;
+            tokio::time::timeout(TOGETHER, more)
+                .await
+                .unwrap_or(Ok(()))?;
             let before = std::mem::replace(&mut status, Status::read(cluster, asked).await?);
             let now = later(edge, began)?;
             if !format.is_table() {
@@ -60,25 +62,49 @@ pub fn run(edge: &Edge, asked: &Asked<'_>, format: Format) -> Result<ExitCode> {
     });
     match watched {
         // The usual way to end it.
-        Err(error) if error.kind() == error::Kind::Interrupted => Ok(ExitCode::from(error.kind().exit_status())),
+        Err(error) if error.kind() == error::Kind::Interrupted => {
+            Ok(ExitCode::from(error.kind().exit_status()))
+        }
         watched => watched,
     }
 }
 
 /// Watches the kinds of a record's nodes, their pods, and the records.
-fn watch(cluster: &Cluster, record: &Record, watched: &mut BTreeSet<(Kind, String)>, changes: &mut Changes) {
-    let nodes = record.inventory.iter().filter(|item| objects::is_node(&item.key));
-    let mut wanted = vec![(objects::kind("v1", "ConfigMap"), record.summary.namespace.clone())];
+fn watch(
+    cluster: &Cluster,
+    record: &Record,
+    watched: &mut BTreeSet<(Kind, String)>,
+    changes: &mut Changes,
+) {
+    let nodes = record
+        .inventory
+        .iter()
+        .filter(|item| objects::is_node(&item.key));
+    let mut wanted = vec![(
+        objects::kind("v1", "ConfigMap"),
+        record.summary.namespace.clone(),
+    )];
     for item in nodes {
         let namespace = item.key.namespace.clone().unwrap_or_default();
-        wanted.push((objects::kind(&item.api_version, &item.key.kind), namespace.clone()));
+        wanted.push((
+            objects::kind(&item.api_version, &item.key.kind),
+            namespace.clone(),
+        ));
         wanted.push((objects::kind("v1", "Pod"), namespace));
     }
     let events = objects::kind("v1", "Event");
-    for namespace in wanted.iter().map(|(_, namespace)| namespace.clone()).collect::<BTreeSet<_>>() {
+    for namespace in wanted
+        .iter()
+        .map(|(_, namespace)| namespace.clone())
+        .collect::<BTreeSet<_>>()
+    {
         if watched.insert((events.clone(), namespace.clone())) {
             let reasons = cluster.watch_events(&namespace, FIELDS, drop);
-            changes.push(reasons.filter_map(|event| std::future::ready(event.ok().map(|_| Ok(())))).boxed());
+            changes.push(
+                reasons
+                    .filter_map(|event| std::future::ready(event.ok().map(|_| Ok(()))))
+                    .boxed(),
+            );
         }
     }
     for (kind, namespace) in wanted {
@@ -89,11 +115,14 @@ fn watch(cluster: &Cluster, record: &Record, watched: &mut BTreeSet<(Kind, Strin
         let selector = format!("{}{RECORD_LABEL}", if records { "" } else { "!" });
         let name = kind.kind.clone();
         let events = cluster.watch(kind, Some(namespace), selector, drop);
-        // Records cannot be watched with the rights of the example roles, and tell only that an operation goes on.
+        // Records cannot be watched with the rights of the example roles, and tell only that an
+        // operation goes on.
         let events = events.filter_map(move |event| {
             let event = match event {
                 Err(_) if records => None,
-                Err(error) => Some(Err(Error::from(error).context(format!("cannot watch {name} objects")))),
+                Err(error) => Some(Err(
+                    Error::from(error).context(format!("cannot watch {name} objects"))
+                )),
                 Ok(_) => Some(Ok(())),
             };
             std::future::ready(event)
@@ -102,14 +131,29 @@ fn watch(cluster: &Cluster, record: &Record, watched: &mut BTreeSet<(Kind, Strin
     }
 }
 
-fn difference(before: &Status, after: &Status, namespace: &str, now: Timestamp, format: Format) -> Text {
+fn difference(
+    before: &Status,
+    after: &Status,
+    namespace: &str,
+    now: Timestamp,
+    format: Format,
+) -> Text {
     let mut text = Text::default();
     let (old, new) = (&before.record.summary, &after.record.summary);
     if (old.revision, old.status) != (new.revision, new.status) {
         text.push(format!("REVISION: {} ({})\n", new.revision, new.status));
     }
-    let known: BTreeMap<_, String> = before.nodes.rows.iter().map(|row| (&row.key, row.told())).collect();
-    let rows = after.nodes.rows.iter().filter(|row| known.get(&row.key) != Some(&row.told()));
+    let known: BTreeMap<_, String> = before
+        .nodes
+        .rows
+        .iter()
+        .map(|row| (&row.key, row.told()))
+        .collect();
+    let rows = after
+        .nodes
+        .rows
+        .iter()
+        .filter(|row| known.get(&row.key) != Some(&row.told()));
     text.append(&nodes::changes(rows, namespace, now, format));
     text
 }

@@ -38,10 +38,19 @@ impl Holder {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the system tells its name in a file")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the system tells its name in a file"
+)]
 fn host_name() -> String {
-    let read = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname")).unwrap_or_else(|| "unknown host".to_owned())
+    let read = |path| {
+        std::fs::read_to_string(path)
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    read("/proc/sys/kernel/hostname")
+        .or_else(|| read("/etc/hostname"))
+        .unwrap_or_else(|| "unknown host".to_owned())
 }
 
 pub fn key(namespace: &str, release: &str) -> ObjectKey {
@@ -83,7 +92,9 @@ pub fn run(lease: &Value) -> &str {
 }
 
 pub fn holder(lease: &Value) -> &str {
-    lease["spec"]["holderIdentity"].as_str().unwrap_or("another run")
+    lease["spec"]["holderIdentity"]
+        .as_str()
+        .unwrap_or("another run")
 }
 
 pub fn operation(lease: &Value) -> &str {
@@ -91,7 +102,12 @@ pub fn operation(lease: &Value) -> &str {
 }
 
 pub fn version(lease: &Value) -> Version {
-    let text = |field: &str| lease["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let text = |field: &str| {
+        lease["metadata"][field]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     (text("uid"), text("resourceVersion"))
 }
 
@@ -119,16 +135,21 @@ impl Written {
     ///
     /// # Errors
     ///
-    /// Says how the lock was lost, if someone else has written the Lease. A change of its metadata alone is none: labels are anyone's.
+    /// Says how the lock was lost, if someone else has written the Lease. A change of its metadata
+    /// alone is none: labels are anyone's.
     pub fn read_back(&mut self, there: Option<Value>) -> Result<(), String> {
-        let Some(there) = there else { return Err("someone deleted its Lease".to_owned()) };
+        let Some(there) = there else {
+            return Err("someone deleted its Lease".to_owned());
+        };
         if run(&there) != run(&self.lease) {
             return Err(format!("{} has taken it over", holder(&there)));
         }
         if there["metadata"]["uid"] != self.lease["metadata"]["uid"] {
             return Err("someone deleted its Lease and created another one".to_owned());
         }
-        if !self.times.iter().any(|time| time == renew_time(&there)) || undated(&there) != undated(&self.lease) {
+        if !self.times.iter().any(|time| time == renew_time(&there))
+            || undated(&there) != undated(&self.lease)
+        {
             return Err("someone else has changed its Lease".to_owned());
         }
         self.lease = there;
@@ -151,8 +172,19 @@ mod tests {
     use super::*;
 
     fn lease() -> Value {
-        let holder = Holder { user: "ann".into(), host: "box".into(), pid: 7, operation: "upgrade".into(), run: "1".into() };
-        let mut lease = body(&key("org1", "org1"), "org1", &holder, "2026-01-01T00:00:00Z".parse().unwrap());
+        let holder = Holder {
+            user: "ann".into(),
+            host: "box".into(),
+            pid: 7,
+            operation: "upgrade".into(),
+            run: "1".into(),
+        };
+        let mut lease = body(
+            &key("org1", "org1"),
+            "org1",
+            &holder,
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        );
         lease["metadata"]["uid"] = "u".into();
         lease["metadata"]["resourceVersion"] = "1".into();
         lease
@@ -163,13 +195,34 @@ mod tests {
         type Change = fn(&mut Value);
         let cases: [(Change, Result<(), &str>); 9] = [
             (|_| {}, Ok(())),
-            (|lease| lease["spec"]["renewTime"] = "2026-01-01T00:00:03.000000Z".into(), Ok(())),
-            (|lease| lease["metadata"]["labels"]["team"] = "a".into(), Ok(())),
-            (|lease| lease["spec"]["renewTime"] = "2126-01-01T00:00:00.000000Z".into(), Err("someone else has changed")),
-            (|lease| lease["spec"]["leaseDurationSeconds"] = 1_000_000.into(), Err("someone else has changed")),
-            (|lease| lease["spec"]["holderIdentity"] = "eve".into(), Err("someone else has changed")),
-            (|lease| lease["spec"] = Value::Null, Err("someone else has changed")),
-            (|lease| lease["metadata"]["uid"] = "v".into(), Err("created another one")),
+            (
+                |lease| lease["spec"]["renewTime"] = "2026-01-01T00:00:03.000000Z".into(),
+                Ok(()),
+            ),
+            (
+                |lease| lease["metadata"]["labels"]["team"] = "a".into(),
+                Ok(()),
+            ),
+            (
+                |lease| lease["spec"]["renewTime"] = "2126-01-01T00:00:00.000000Z".into(),
+                Err("someone else has changed"),
+            ),
+            (
+                |lease| lease["spec"]["leaseDurationSeconds"] = 1_000_000.into(),
+                Err("someone else has changed"),
+            ),
+            (
+                |lease| lease["spec"]["holderIdentity"] = "eve".into(),
+                Err("someone else has changed"),
+            ),
+            (
+                |lease| lease["spec"] = Value::Null,
+                Err("someone else has changed"),
+            ),
+            (
+                |lease| lease["metadata"]["uid"] = "v".into(),
+                Err("created another one"),
+            ),
             (
                 |lease| {
                     lease["metadata"]["annotations"][RUN] = "2".into();
@@ -191,6 +244,11 @@ mod tests {
                 (found, expected) => panic!("{index}: {found:?}, expected {expected:?}"),
             }
         }
-        assert!(Written::new(lease()).read_back(None).unwrap_err().contains("deleted"));
+        assert!(
+            Written::new(lease())
+                .read_back(None)
+                .unwrap_err()
+                .contains("deleted")
+        );
     }
 }

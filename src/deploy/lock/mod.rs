@@ -1,9 +1,11 @@
 //! One operation at a time per release: a Lease, renewed while the operation runs.
 //!
-//! A lock is taken over only from a holder that is surely dead ([`run_file`]), or when its Lease did not change for 10 s of the observer's
-//! own clock ([`vigil`]). A run that lost its lock stops writing: [`Lock::fence`] stands before every attempt of every write. A holder that
-//! could not renew in time does not know whether it still holds the lock, and writes nothing until it does. Success is reported only after
-//! the Lease was deleted in the version that this run wrote last ([`Lock::conclude`]).
+//! A lock is taken over only from a holder that is surely dead ([`run_file`]), or when its Lease
+//! did not change for 10 s of the observer's own clock ([`vigil`]). A run that lost its lock stops
+//! writing: [`Lock::fence`] stands before every attempt of every write. A holder that could not
+//! renew in time does not know whether it still holds the lock, and writes nothing until it does.
+//! Success is reported only after the Lease was deleted in the version that this run wrote last
+//! ([`Lock::conclude`]).
 
 mod lease;
 mod run_file;
@@ -27,13 +29,15 @@ use vigil::{Decision, Look, Run, Vigil};
 
 /// A lock whose Lease did not change for so long is taken over.
 const EXPIRY: Duration = Duration::from_secs(10);
-/// For so long after a renewal its holder writes. The rest of the expiry is for the write that is on its way.
+/// For so long after a renewal its holder writes. The rest of the expiry is for the write that is
+/// on its way.
 const TENURE: Duration = Duration::from_secs(8);
 /// Two tries fit into the tenure.
 const RENEWAL: Duration = Duration::from_secs(3);
 /// Between two looks at a lock that another run holds.
 const LOOK: Duration = Duration::from_millis(500);
-/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow, none would ever be answered in time.
+/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow,
+/// none would ever be answered in time.
 const STALL: Duration = EXPIRY;
 /// A server that stays away for so long is not waited for any more.
 const ABSENCE: Duration = Duration::from_secs(120);
@@ -59,7 +63,8 @@ struct Renewal {
 /// For how long a lock is surely ours.
 #[derive(Clone)]
 struct Tenure {
-    /// When the last renewal that succeeded was sent, by both clocks: the first stands still while a machine sleeps, the second may be set.
+    /// When the last renewal that succeeded was sent, by both clocks: the first stands still while
+    /// a machine sleeps, the second may be set.
     renewed: Instant,
     dated: Timestamp,
     /// How the lock was lost.
@@ -68,7 +73,11 @@ struct Tenure {
 
 impl Tenure {
     fn begin() -> Tenure {
-        Tenure { renewed: Instant::now(), dated: clock(), lost: None }
+        Tenure {
+            renewed: Instant::now(),
+            dated: clock(),
+            lost: None,
+        }
     }
 
     fn is_fresh(&self) -> bool {
@@ -77,8 +86,12 @@ impl Tenure {
     }
 }
 
-/// The wall clock: a Lease is dated for its readers, and a machine that slept is found out. No clock makes a lock last longer.
-#[allow(clippy::disallowed_methods, reason = "a renewal is dated with the time at which it is sent")]
+/// The wall clock: a Lease is dated for its readers, and a machine that slept is found out. No
+/// clock makes a lock last longer.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a renewal is dated with the time at which it is sent"
+)]
 fn clock() -> Timestamp {
     Timestamp::now()
 }
@@ -87,7 +100,8 @@ fn clock() -> Timestamp {
 ///
 /// # Errors
 ///
-/// Refused when another run holds it; interrupted while it waits for the lock to expire; whatever the API server answers otherwise.
+/// Refused when another run holds it; interrupted while it waits for the lock to expire; whatever
+/// the API server answers otherwise.
 pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Result<Lock> {
     let run_file = RunFile::create();
     let holder = Holder::this_process(user, operation, run_file.as_ref().map(RunFile::run));
@@ -95,7 +109,8 @@ pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Resu
     match take(context, &key, &holder, run_file.as_ref()).await {
         Ok((lease, tenure)) => Ok(hold(context.cluster, key, lease, tenure, run_file)),
         Err(error) => {
-            // After any other error there may be a Lease of this run: that of a write whose answer was lost.
+            // After any other error there may be a Lease of this run: that of a write whose answer
+            // was lost.
             if matches!(error.kind(), Kind::Refused | Kind::Interrupted) {
                 run_file.into_iter().for_each(RunFile::remove);
             }
@@ -104,7 +119,12 @@ pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Resu
     }
 }
 
-async fn take(context: &Context<'_>, key: &ObjectKey, holder: &Holder, ours: Option<&RunFile>) -> Result<(Value, Tenure)> {
+async fn take(
+    context: &Context<'_>,
+    key: &ObjectKey,
+    holder: &Holder,
+    ours: Option<&RunFile>,
+) -> Result<(Value, Tenure)> {
     let (cluster, release) = (context.cluster, context.release.as_str());
     let mut stop = context.interrupted.clone();
     let mut vigil = Vigil::new(EXPIRY);
@@ -112,7 +132,10 @@ async fn take(context: &Context<'_>, key: &ObjectKey, holder: &Holder, ours: Opt
     let began = Instant::now();
     for _ in 0..ATTEMPTS {
         let tenure = Tenure::begin();
-        match cluster.create(&lease::body(key, release, holder, tenure.dated)).await {
+        match cluster
+            .create(&lease::body(key, release, holder, tenure.dated))
+            .await
+        {
             Ok(lease) => return Ok((lease, tenure)),
             Err(error) if error.kind == ApiErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
@@ -129,7 +152,12 @@ async fn take(context: &Context<'_>, key: &ObjectKey, holder: &Holder, ours: Opt
                 run if ours.is_some_and(|ours| ours.is_dead(run)) => Run::Dead,
                 _ => Run::InDoubt,
             };
-            let look = Look { sent, answered: began.elapsed(), version: lease::version(&there), run };
+            let look = Look {
+                sent,
+                answered: began.elapsed(),
+                version: lease::version(&there),
+                run,
+            };
             match vigil.judge(look) {
                 Decision::TakeOver => break Some(there),
                 Decision::Refuse => return Err(refusal(release, &there)),
@@ -152,14 +180,19 @@ async fn take(context: &Context<'_>, key: &ObjectKey, holder: &Holder, ours: Opt
         }
         match cluster.replace(&taken).await {
             Ok(lease) => {
-                ours.into_iter().for_each(|ours| ours.remove_dead(lease::run(&there)));
+                ours.into_iter()
+                    .for_each(|ours| ours.remove_dead(lease::run(&there)));
                 return Ok((lease, tenure));
             }
-            Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {}
+            Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::refused(format!("the lock of release \"{release}\" changes hands too quickly")).hint("run the command again"))
+    Err(Error::refused(format!(
+        "the lock of release \"{release}\" changes hands too quickly"
+    ))
+    .hint("run the command again"))
 }
 
 fn waiting(lease: &Value) -> String {
@@ -168,10 +201,19 @@ fn waiting(lease: &Value) -> String {
 }
 
 fn refusal(release: &str, lease: &Value) -> Error {
-    Error::refused(format!("another {} of release \"{release}\" is running", lease::operation(lease)))
-        .why(format!("{} holds the lock and has just renewed it", lease::holder(lease)))
-        .now("this run has changed nothing")
-        .hint(format!("wait for it to end; a lock that is not renewed for {} seconds is taken over", EXPIRY.as_secs()))
+    Error::refused(format!(
+        "another {} of release \"{release}\" is running",
+        lease::operation(lease)
+    ))
+    .why(format!(
+        "{} holds the lock and has just renewed it",
+        lease::holder(lease)
+    ))
+    .now("this run has changed nothing")
+    .hint(format!(
+        "wait for it to end; a lock that is not renewed for {} seconds is taken over",
+        EXPIRY.as_secs()
+    ))
 }
 
 /// The name of a release's Lease.
@@ -181,13 +223,28 @@ pub fn lease_name(release: &str) -> String {
 
 /// Whether there is a lock, whoever holds it.
 pub async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
-    Ok(cluster.get(API_VERSION, &lease::key(namespace, release)).await?.is_some())
+    Ok(cluster
+        .get(API_VERSION, &lease::key(namespace, release))
+        .await?
+        .is_some())
 }
 
-fn hold(cluster: &Cluster, key: ObjectKey, lease: Value, tenure: Tenure, run_file: Option<RunFile>) -> Lock {
+fn hold(
+    cluster: &Cluster,
+    key: ObjectKey,
+    lease: Value,
+    tenure: Tenure,
+    run_file: Option<RunFile>,
+) -> Lock {
     let (teller, tenure) = watch::channel(tenure);
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(renew(cluster.urgent(), key.clone(), Written::new(lease), teller, stopped));
+    let task = tokio::spawn(renew(
+        cluster.urgent(),
+        key.clone(),
+        Written::new(lease),
+        teller,
+        stopped,
+    ));
     Lock {
         cluster: cluster.clone(),
         key,
@@ -198,8 +255,8 @@ fn hold(cluster: &Cluster, key: ObjectKey, lease: Value, tenure: Tenure, run_fil
     }
 }
 
-/// Renews the lock until it is lost or `stop` says so. A renewal is based on the version that the one before made: if it succeeds, no one
-/// else held the lock in between, however long that was.
+/// Renews the lock until it is lost or `stop` says so. A renewal is based on the version that the
+/// one before made: if it succeeds, no one else held the lock in between, however long that was.
 async fn renew(
     cluster: Cluster,
     key: ObjectKey,
@@ -225,7 +282,9 @@ async fn renew(
                 written = Written::new(renewed);
                 tenure.send_replace(next);
             }
-            Ok(Err(error)) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
+            Ok(Err(error))
+                if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) =>
+            {
                 if let Ok(Ok(there)) = timeout(STALL, cluster.get(API_VERSION, &key)).await {
                     match written.read_back(there) {
                         // Our own renewal, whose answer was lost.
@@ -277,7 +336,8 @@ impl Lock {
         }
     }
 
-    /// Does this work for as long as the lock is held. What it waits for may never come once another run works on it.
+    /// Does this work for as long as the lock is held. What it waits for may never come once
+    /// another run works on it.
     pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -288,7 +348,12 @@ impl Lock {
 
     async fn lost(&self) -> Error {
         // Without a renewal there is no one left who could tell, so it is lost, too.
-        let loss = match self.tenure.clone().wait_for(|tenure| tenure.lost.is_some()).await {
+        let loss = match self
+            .tenure
+            .clone()
+            .wait_for(|tenure| tenure.lost.is_some())
+            .await
+        {
             Ok(tenure) => tenure.lost.clone(),
             Err(_) => None,
         };
@@ -311,7 +376,10 @@ impl Lock {
     /// For the writes that the lock allows.
     pub fn fence(&self) -> Fence {
         let (tenure, now) = (self.tenure.clone(), self.tenure.clone());
-        Fence { wait: Arc::new(move || Box::pin(held(tenure.clone()))), is_open: Arc::new(move || now.borrow().is_fresh()) }
+        Fence {
+            wait: Arc::new(move || Box::pin(held(tenure.clone()))),
+            is_open: Arc::new(move || now.borrow().is_fresh()),
+        }
     }
 
     /// Tells that the namespace, and the Lease in it, are deleted now: the Lease's end is no loss.
@@ -319,8 +387,8 @@ impl Lock {
         self.ends_with_namespace.set(true);
     }
 
-    /// Gives the lock back at the end of an operation. Work that was done although the lock was lost is no success: another run may have
-    /// worked on the same objects at the same time.
+    /// Gives the lock back at the end of an operation. Work that was done although the lock was
+    /// lost is no success: another run may have worked on the same objects at the same time.
     pub async fn conclude<T>(mut self, outcome: Result<T>, context: &Context<'_>) -> Result<T> {
         let is_done = outcome.is_ok();
         let end = self.end(is_done).await;
@@ -330,22 +398,32 @@ impl Lock {
         match (outcome, end) {
             (outcome, End::Released) => outcome,
             (outcome, End::Left(why)) => {
-                context.warn(&format!("the lock could not be given back and expires by itself: {why}"));
+                context.warn(&format!(
+                    "the lock could not be given back and expires by itself: {why}"
+                ));
                 outcome
             }
-            (Ok(_), End::Lost(loss)) => Err(self
-                .loss(&loss)
-                .replace_now("this run had done and recorded everything; another run may have changed it since")),
+            (Ok(_), End::Lost(loss)) => Err(self.loss(&loss).replace_now(
+                "this run had done and recorded everything; another run may have changed it since",
+            )),
             (Err(error), End::Lost(_)) if error.kind() == Kind::Refused => Err(error),
-            (Err(error), End::Lost(loss)) => Err(error.why(format!("the lock was lost, too: {loss}"))),
+            (Err(error), End::Lost(loss)) => {
+                Err(error.why(format!("the lock was lost, too: {loss}")))
+            }
         }
     }
 
-    /// Ends the renewals and deletes the Lease, only in the version that this run wrote last. `surely`: waits until it is known whether
-    /// the lock is still held.
+    /// Ends the renewals and deletes the Lease, only in the version that this run wrote last.
+    /// `surely`: waits until it is known whether the lock is still held.
     async fn end(&mut self, surely: bool) -> End {
         let ends_with_namespace = self.ends_with_namespace.get();
-        let lost = |loss: String| if ends_with_namespace { End::Released } else { End::Lost(loss) };
+        let lost = |loss: String| {
+            if ends_with_namespace {
+                End::Released
+            } else {
+                End::Lost(loss)
+            }
+        };
         let unknown = || End::Left(NOT_RENEWED.to_owned());
         if surely {
             if let Err(loss) = held(self.tenure.clone()).await {
@@ -354,16 +432,25 @@ impl Lock {
         } else if !self.tenure.borrow().is_fresh() {
             return self.tenure.borrow().lost.clone().map_or_else(unknown, lost);
         }
-        let Some(Renewal { stop, task }) = self.renewal.take() else { return unknown() };
-        // A renewal that is on its way comes to its end first, so that the version to delete is known.
+        let Some(Renewal { stop, task }) = self.renewal.take() else {
+            return unknown();
+        };
+        // A renewal that is on its way comes to its end first, so that the version to delete is
+        // known.
         let _ = stop.send(());
-        let Ok(mut written) = task.await else { return unknown() };
+        let Ok(mut written) = task.await else {
+            return unknown();
+        };
         if let Some(loss) = self.tenure.borrow().lost.clone() {
             return lost(loss);
         }
         for _ in 0..ATTEMPTS {
             let (uid, resource_version) = lease::version(&written.lease);
-            let how = Delete { uid: Some(uid), resource_version: Some(resource_version), ..Delete::default() };
+            let how = Delete {
+                uid: Some(uid),
+                resource_version: Some(resource_version),
+                ..Delete::default()
+            };
             let error = match self.cluster.delete(API_VERSION, &self.key, how).await {
                 Ok(true) => return End::Released,
                 Ok(false) => return lost("someone deleted its Lease".to_owned()),
@@ -371,7 +458,11 @@ impl Lock {
             };
             // Whether a deletion without an answer was heard is seen by looking.
             let there = match self.cluster.get(API_VERSION, &self.key).await {
-                Ok(None) if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) => return End::Released,
+                Ok(None)
+                    if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) =>
+                {
+                    return End::Released;
+                }
                 Ok(there) => there,
                 Err(_) => return End::Left(error.message),
             };
@@ -397,7 +488,10 @@ impl Lock {
 impl Lock {
     /// A lock that nothing renews: held, or lost in this way.
     pub(super) fn scripted(cluster: &Cluster, loss: Option<&str>) -> Lock {
-        let tenure = Tenure { lost: loss.map(str::to_owned), ..Tenure::begin() };
+        let tenure = Tenure {
+            lost: loss.map(str::to_owned),
+            ..Tenure::begin()
+        };
         Lock {
             cluster: cluster.clone(),
             key: lease::key("org1", "org1"),
@@ -427,7 +521,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_holder_that_could_not_renew_waits_until_it_has_or_has_lost() {
-        let stale = Tenure { dated: clock() - SignedDuration::from_secs(11), ..Tenure::begin() };
+        let stale = Tenure {
+            dated: clock() - SignedDuration::from_secs(11),
+            ..Tenure::begin()
+        };
         let (teller, tenure) = watch::channel(stale);
         let waiting = tokio::spawn(held(tenure.clone()));
         tokio::task::yield_now().await;
@@ -442,11 +539,19 @@ mod tests {
     async fn a_lock_that_someone_else_wrote_is_lost_at_its_end_and_one_of_ours_is_deleted() {
         let key = || lease::key("org1", "org1");
         let holder = Holder::this_process("ann", "upgrade", Some("1"));
-        let ours = lease::body(&key(), "org1", &holder, "2026-01-01T00:00:00Z".parse().unwrap());
+        let ours = lease::body(
+            &key(),
+            "org1",
+            &holder,
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        );
         let mut others = ours.clone();
         others["spec"]["renewTime"] = json!("2099-01-01T00:00:00.000000Z");
-        let (done, gone, conflict) =
-            (Reply::ok("{}"), Reply::status(404, "NotFound", "gone"), Reply::status(409, "Conflict", "changed"));
+        let (done, gone, conflict) = (
+            Reply::ok("{}"),
+            Reply::status(404, "NotFound", "gone"),
+            Reply::status(409, "Conflict", "changed"),
+        );
         let cases = [
             (vec![done.clone()], true),
             (vec![gone.clone()], false),
@@ -465,18 +570,36 @@ mod tests {
             let cluster = server.cluster(impatient()).await;
             cluster.version().await.unwrap();
             let mut lock = hold(&cluster, key(), ours.clone(), Tenure::begin(), None);
-            assert_eq!(matches!(lock.end(true).await, End::Released), released, "case {index}");
-            assert_eq!(server.lines().len(), 1 + count, "case {index}: {:?}", server.lines());
+            assert_eq!(
+                matches!(lock.end(true).await, End::Released),
+                released,
+                "case {index}"
+            );
+            assert_eq!(
+                server.lines().len(),
+                1 + count,
+                "case {index}: {:?}",
+                server.lines()
+            );
         }
     }
 
     #[tokio::test]
     async fn a_takeover_that_another_run_wins_is_no_lock() {
         let ours = Holder::this_process("ann", "upgrade", Some("1"));
-        let other = Holder { user: "bob".into(), run: "2".into(), ..ours.clone() };
+        let other = Holder {
+            user: "bob".into(),
+            run: "2".into(),
+            ..ours.clone()
+        };
         let key = lease::key("org1", "org1");
         let lease = |holder: &Holder, version: &str| {
-            let mut lease = lease::body(&key, "org1", holder, "2026-01-01T00:00:00Z".parse().unwrap());
+            let mut lease = lease::body(
+                &key,
+                "org1",
+                holder,
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+            );
             lease["metadata"]["uid"] = "u".into();
             lease["metadata"]["resourceVersion"] = version.into();
             Reply::ok(&lease)
@@ -488,10 +611,21 @@ mod tests {
         let cases = [
             (vec![lease(&ours, "2")], Some("1")),
             // Another run was quicker, and renews.
-            (vec![conflict(), exists(), lease(&other, "2"), lease(&other, "3")], None),
+            (
+                vec![conflict(), exists(), lease(&other, "2"), lease(&other, "3")],
+                None,
+            ),
             // It was quicker, and is done.
             (vec![conflict(), lease(&ours, "4")], Some("1")),
-            (vec![Reply::status(404, "NotFound", "gone"), exists(), lease(&other, "2"), lease(&other, "3")], None),
+            (
+                vec![
+                    Reply::status(404, "NotFound", "gone"),
+                    exists(),
+                    lease(&other, "2"),
+                    lease(&other, "3"),
+                ],
+                None,
+            ),
         ];
         for (index, (replies, taken)) in cases.into_iter().enumerate() {
             let count = 2 + replies.len();
@@ -501,12 +635,32 @@ mod tests {
             let found = take(&context, &key, &ours, None).await;
             match (found, taken) {
                 (Ok((found, _)), Some(run)) => assert_eq!(lease::run(&found), run, "case {index}"),
-                (Err(error), None) => assert!(error.to_string().contains("bob@"), "case {index}: {error}"),
-                (found, _) => panic!("case {index}: {:?}", found.map(|(lease, _)| lease).map_err(|error| error.to_string())),
+                (Err(error), None) => {
+                    assert!(error.to_string().contains("bob@"), "case {index}: {error}")
+                }
+                (found, _) => panic!(
+                    "case {index}: {:?}",
+                    found
+                        .map(|(lease, _)| lease)
+                        .map_err(|error| error.to_string())
+                ),
             }
-            assert_eq!(server.lines().len(), count, "case {index}: {:?}", server.lines());
-            let replaced = server.seen().into_iter().find(|request| request.starts_with("PUT")).expect("a takeover");
-            assert!(replaced.contains("\"uid\":\"u\"") && replaced.contains("\"resourceVersion\":\"1\""), "{replaced}");
+            assert_eq!(
+                server.lines().len(),
+                count,
+                "case {index}: {:?}",
+                server.lines()
+            );
+            let replaced = server
+                .seen()
+                .into_iter()
+                .find(|request| request.starts_with("PUT"))
+                .expect("a takeover");
+            assert!(
+                replaced.contains("\"uid\":\"u\"")
+                    && replaced.contains("\"resourceVersion\":\"1\""),
+                "{replaced}"
+            );
         }
     }
 

@@ -1,17 +1,20 @@
 //! A file of this machine that shows whether a run is alive.
 //!
-//! Each run holds an operating system's lock on a file of its own for its whole life. The kernel drops that lock when the process ends,
-//! however it ends. Whoever can lock the file of a run knows that the run is dead. Everything else proves nothing: no file, another
-//! machine, another user, an error. Then the holder of a lock is in doubt, and its Lease has to expire.
+//! Each run holds an operating system's lock on a file of its own for its whole life. The kernel
+//! drops that lock when the process ends, however it ends. Whoever can lock the file of a run knows
+//! that the run is dead. Everything else proves nothing: no file, another machine, another user, an
+//! error. Then the holder of a lock is in doubt, and its Lease has to expire.
 //!
-//! The file's name holds the boot of the machine, because a home folder may be shared between machines that do not see each other's locks.
+//! The file's name holds the boot of the machine, because a home folder may be shared between
+//! machines that do not see each other's locks.
 
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Files that dead runs left are removed after this time. Until then the next run needs them, to know at once that a holder is dead.
+/// Files that dead runs left are removed after this time. Until then the next run needs them, to
+/// know at once that a holder is dead.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The file of this run. Dropped, it stays, without its lock.
@@ -25,15 +28,23 @@ pub struct RunFile {
 
 /// A name that no other run has.
 pub fn random_run() -> String {
-    format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+    format!(
+        "{:016x}{:016x}",
+        RandomState::new().hash_one(0),
+        RandomState::new().hash_one(1)
+    )
 }
 
 impl RunFile {
     /// Creates and locks the file of this run. `None` where that is not possible.
     pub fn create() -> Option<RunFile> {
-        let folders = [dirs::runtime_dir(), dirs::cache_dir()].into_iter().flatten();
+        let folders = [dirs::runtime_dir(), dirs::cache_dir()]
+            .into_iter()
+            .flatten();
         let machine = machine()?;
-        folders.map(|folder| folder.join("kubectl-fabric").join("runs")).find_map(|folder| RunFile::create_in(&folder, &machine))
+        folders
+            .map(|folder| folder.join("kubectl-fabric").join("runs"))
+            .find_map(|folder| RunFile::create_in(&folder, &machine))
     }
 
     fn create_in(folder: &Path, machine: &str) -> Option<RunFile> {
@@ -42,12 +53,18 @@ impl RunFile {
         let path = path(folder, machine, &run);
         let file = options().write(true).create_new(true).open(&path).ok()?;
         let metadata = file.metadata().ok()?;
-        // Another run that cleans up may have the file, or the file system has no locks: then no Lease may name it.
+        // Another run that cleans up may have the file, or the file system has no locks: then no
+        // Lease may name it.
         if !is_private(folder, &metadata) || file.try_lock().is_err() {
             let _ = fs::remove_file(&path);
             return None;
         }
-        let created = RunFile { folder: folder.to_owned(), machine: machine.to_owned(), run, file };
+        let created = RunFile {
+            folder: folder.to_owned(),
+            machine: machine.to_owned(),
+            run,
+            file,
+        };
         created.remove_old(&metadata);
         Some(created)
     }
@@ -59,12 +76,18 @@ impl RunFile {
     /// Whether the process of this run has surely ended.
     pub fn is_dead(&self, run: &str) -> bool {
         // It comes from the cluster, and becomes part of a path.
-        let is_name = run.len() == self.run.len() && run.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_name =
+            run.len() == self.run.len() && run.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_name || run == self.run {
             return false;
         }
         // A shared lock, so that two observers do not take each other for the holder.
-        let Ok(file) = options().read(true).open(path(&self.folder, &self.machine, run)) else { return false };
+        let Ok(file) = options()
+            .read(true)
+            .open(path(&self.folder, &self.machine, run))
+        else {
+            return false;
+        };
         file.try_lock_shared().is_ok()
     }
 
@@ -82,10 +105,13 @@ impl RunFile {
 
     /// Ages are compared with the new file, so that they are of one clock.
     fn remove_old(&self, new: &Metadata) {
-        let (Ok(now), Ok(entries)) = (new.modified(), fs::read_dir(&self.folder)) else { return };
+        let (Ok(now), Ok(entries)) = (new.modified(), fs::read_dir(&self.folder)) else {
+            return;
+        };
         for entry in entries.flatten() {
             let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let is_old = modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > KEPT));
+            let is_old = modified
+                .is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > KEPT));
             if is_old
                 && let Ok(file) = options().read(true).open(entry.path())
                 && file.try_lock_shared().is_ok()
@@ -115,12 +141,14 @@ fn create_private(folder: &Path) -> Option<()> {
     builder.create(folder).ok()
 }
 
-/// Whether nobody else can put a file into the folder: one that is not locked would make a live run look dead. `ours` is of a file that
-/// this process created.
+/// Whether nobody else can put a file into the folder: one that is not locked would make a live run
+/// look dead. `ours` is of a file that this process created.
 #[cfg(unix)]
 fn is_private(folder: &Path, ours: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
-    fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir() && folder.uid() == ours.uid() && folder.mode() & 0o077 == 0)
+    fs::symlink_metadata(folder).is_ok_and(|folder| {
+        folder.is_dir() && folder.uid() == ours.uid() && folder.mode() & 0o077 == 0
+    })
 }
 
 /// On Windows the local application data of a user is private already.
@@ -132,25 +160,40 @@ fn is_private(_folder: &Path, _ours: &Metadata) -> bool {
 /// What tells this machine, since its last start, from all that may see the same files.
 fn machine() -> Option<String> {
     let name = boot()?.trim().to_owned();
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     is_name.then_some(name)
 }
 
 #[cfg(target_os = "linux")]
-#[allow(clippy::disallowed_methods, reason = "the kernel tells its boot in a file")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the kernel tells its boot in a file"
+)]
 fn boot() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }
 
 #[cfg(target_os = "macos")]
 fn boot() -> Option<String> {
-    let asked = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output().ok()?;
-    asked.status.success().then(|| String::from_utf8(asked.stdout).ok())?
+    let asked = std::process::Command::new("/usr/sbin/sysctl")
+        .args(["-n", "kern.bootsessionuuid"])
+        .output()
+        .ok()?;
+    asked
+        .status
+        .success()
+        .then(|| String::from_utf8(asked.stdout).ok())?
 }
 
 /// Local application data is not shared, so the name of the machine is enough.
 #[cfg(windows)]
-#[allow(clippy::disallowed_methods, reason = "the name of the machine is in the environment")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the name of the machine is in the environment"
+)]
 fn boot() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
@@ -188,10 +231,20 @@ mod tests {
         let observer = create(folder.path());
         let elsewhere = create(other.path()).run().to_owned();
         assert!(!observer.is_dead(&elsewhere));
-        let rebooted = RunFile::create_in(&folder.path().join("runs"), "later").unwrap().run().to_owned();
+        let rebooted = RunFile::create_in(&folder.path().join("runs"), "later")
+            .unwrap()
+            .run()
+            .to_owned();
         assert!(!observer.is_dead(&rebooted));
         fs::write(folder.path().join("victim"), "").unwrap();
-        for name in ["", "../../victim", "boot", &"/".repeat(32), &"é".repeat(16), &"0".repeat(32)] {
+        for name in [
+            "",
+            "../../victim",
+            "boot",
+            &"/".repeat(32),
+            &"é".repeat(16),
+            &"0".repeat(32),
+        ] {
             assert!(!observer.is_dead(name), "{name:?}");
         }
     }
@@ -205,14 +258,23 @@ mod tests {
         fs::create_dir(&runs).unwrap();
         fs::set_permissions(&runs, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(RunFile::create_in(&runs, "boot").is_none());
-        assert_eq!(fs::read_dir(&runs).unwrap().count(), 0, "and nothing is left in it");
+        assert_eq!(
+            fs::read_dir(&runs).unwrap().count(),
+            0,
+            "and nothing is left in it"
+        );
     }
 
     #[test]
     fn old_files_of_dead_runs_are_removed_and_those_of_live_ones_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (live, dead, fresh) = (create(folder.path()), create(folder.path()), create(folder.path()));
-        let old = live.file.metadata().unwrap().modified().unwrap() - KEPT - Duration::from_secs(60);
+        let (live, dead, fresh) = (
+            create(folder.path()),
+            create(folder.path()),
+            create(folder.path()),
+        );
+        let old =
+            live.file.metadata().unwrap().modified().unwrap() - KEPT - Duration::from_secs(60);
         for file in [&live, &dead] {
             file.file.set_modified(old).unwrap();
         }

@@ -1,8 +1,10 @@
-//! Whether a lock that another run holds is taken over, refused or watched further. Pure: looks at a Lease, on the observer's own clock.
+//! Whether a lock that another run holds is taken over, refused or watched further. Pure: looks at
+//! a Lease, on the observer's own clock.
 //!
-//! The rule is that of client-go's leader election: a Lease has expired when the observer saw no change of it for the expiry, measured by
-//! the observer's monotonic clock. What the Lease says of times and durations is never read, because its writer's clock may be wrong and
-//! its writer hostile.
+//! The rule is that of client-go's leader election: a Lease has expired when the observer saw no
+//! change of it for the expiry, measured by the observer's monotonic clock. What the Lease says of
+//! times and durations is never read, because its writer's clock may be wrong and its writer
+//! hostile.
 
 use std::time::Duration;
 
@@ -44,7 +46,10 @@ pub struct Vigil {
 
 impl Vigil {
     pub fn new(expiry: Duration) -> Vigil {
-        Vigil { expiry, first: None }
+        Vigil {
+            expiry,
+            first: None,
+        }
     }
 
     pub fn judge(&mut self, look: Look) -> Decision {
@@ -58,8 +63,11 @@ impl Vigil {
             }
             // Someone wrote it, so its holder lives, or another run was quicker.
             Some((first, _)) if *first != look.version => Decision::Refuse,
-            // From the first answer to this request: what is surely between two states of the server.
-            Some((_, since)) if look.sent.saturating_sub(*since) >= self.expiry => Decision::TakeOver,
+            // From the first answer to this request: what is surely between two states of the
+            // server.
+            Some((_, since)) if look.sent.saturating_sub(*since) >= self.expiry => {
+                Decision::TakeOver
+            }
             Some(_) => Decision::Watch,
         }
     }
@@ -70,14 +78,18 @@ mod tests {
     use super::Decision::{Refuse, TakeOver, Watch};
     use super::*;
 
-    /// (second of the request, second of the answer, version, run) of each look, and the decision after it.
+    /// (second of the request, second of the answer, version, run) of each look, and the decision
+    /// after it.
     type Story<'a> = &'a [(f64, f64, &'a str, Run, Decision)];
 
     #[test]
     fn a_lock_is_taken_over_from_the_surely_dead_and_from_those_that_do_not_renew() {
         let stories: [(&str, Story); 8] = [
             ("dead: at once", &[(0.0, 0.1, "7", Run::Dead, TakeOver)]),
-            ("our own write, whose answer was lost", &[(0.0, 0.1, "7", Run::Ours, TakeOver)]),
+            (
+                "our own write, whose answer was lost",
+                &[(0.0, 0.1, "7", Run::Ours, TakeOver)],
+            ),
             (
                 "not renewed for the expiry",
                 &[
@@ -86,8 +98,20 @@ mod tests {
                     (10.1, 10.2, "7", Run::InDoubt, TakeOver),
                 ],
             ),
-            ("renewed", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (3.0, 3.1, "8", Run::InDoubt, Refuse)]),
-            ("renewed at the last moment", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (99.0, 99.1, "8", Run::InDoubt, Refuse)]),
+            (
+                "renewed",
+                &[
+                    (0.0, 0.1, "7", Run::InDoubt, Watch),
+                    (3.0, 3.1, "8", Run::InDoubt, Refuse),
+                ],
+            ),
+            (
+                "renewed at the last moment",
+                &[
+                    (0.0, 0.1, "7", Run::InDoubt, Watch),
+                    (99.0, 99.1, "8", Run::InDoubt, Refuse),
+                ],
+            ),
             // The first answer may be as new as its arrival, the last as old as its request.
             (
                 "slow answers do not count as time that passed",
@@ -97,7 +121,13 @@ mod tests {
                     (16.0, 16.1, "7", Run::InDoubt, TakeOver),
                 ],
             ),
-            ("found dead while it is watched", &[(0.0, 0.1, "7", Run::InDoubt, Watch), (0.6, 0.7, "7", Run::Dead, TakeOver)]),
+            (
+                "found dead while it is watched",
+                &[
+                    (0.0, 0.1, "7", Run::InDoubt, Watch),
+                    (0.6, 0.7, "7", Run::Dead, TakeOver),
+                ],
+            ),
             (
                 "another run took a dead one's lock first",
                 &[
@@ -110,9 +140,17 @@ mod tests {
         for (name, story) in stories {
             let mut vigil = Vigil::new(Duration::from_secs(10));
             for (sent, answered, version, run, expected) in story {
-                let (sent, answered) = (Duration::from_secs_f64(*sent), Duration::from_secs_f64(*answered));
+                let (sent, answered) = (
+                    Duration::from_secs_f64(*sent),
+                    Duration::from_secs_f64(*answered),
+                );
                 let version = ("uid".to_owned(), (*version).to_owned());
-                let decision = vigil.judge(Look { sent, answered, version, run: *run });
+                let decision = vigil.judge(Look {
+                    sent,
+                    answered,
+                    version,
+                    run: *run,
+                });
                 assert_eq!(decision, *expected, "{name}, at {sent:?}");
             }
         }
@@ -123,7 +161,12 @@ mod tests {
         let mut vigil = Vigil::new(Duration::from_secs(10));
         let mut look = |uid: &str| {
             let version = (uid.to_owned(), "7".to_owned());
-            vigil.judge(Look { sent: Duration::ZERO, answered: Duration::ZERO, version, run: Run::InDoubt })
+            vigil.judge(Look {
+                sent: Duration::ZERO,
+                answered: Duration::ZERO,
+                version,
+                run: Run::InDoubt,
+            })
         };
         assert_eq!(look("one"), Watch);
         assert_eq!(look("other"), Refuse);

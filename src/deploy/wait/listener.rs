@@ -1,4 +1,5 @@
-//! Events of the cluster, for a wait that takes longer than a moment: reasons that no object's own status tells.
+//! Events of the cluster, for a wait that takes longer than a moment: reasons that no object's own
+//! status tells.
 
 use super::Monitor;
 use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, WatchEvent};
@@ -9,7 +10,8 @@ use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
-/// How long a wait goes on without events: one in which all is well is over by then and costs no request more.
+/// How long a wait goes on without events: one in which all is well is over by then and costs no
+/// request more.
 pub(super) const AFTER: Duration = Duration::from_secs(4);
 
 /// Hears events of some namespaces, from when it is first told to until the end of the operation.
@@ -25,7 +27,8 @@ impl Listener {
     /// Listens in a namespace, too.
     pub fn listen(&mut self, cluster: &Cluster, namespace: &str) {
         if self.namespaces.insert(namespace.to_owned()) {
-            self.streams.push(cluster.watch_events(namespace, FIELDS, |event| Warning::of(&event)));
+            self.streams
+                .push(cluster.watch_events(namespace, FIELDS, |event| Warning::of(&event)));
         }
     }
 
@@ -48,9 +51,15 @@ impl Monitor<'_> {
         let error = self.listener.unheard.as_ref()?;
         Some(match error.kind {
             ApiErrorKind::Forbidden => {
-                format!("events, which often tell more, are not shown: {}", error.message)
+                format!(
+                    "events, which often tell more, are not shown: {}",
+                    error.message
+                )
             }
-            _ => format!("events, which often tell more, could not be read: {}", error.message),
+            _ => format!(
+                "events, which often tell more, could not be read: {}",
+                error.message
+            ),
         })
     }
 }

@@ -1,7 +1,8 @@
-//! Waiting until objects are ready, gone or done: one watch per kind for the whole operation, with the deepest reason known for each
-//! object that is not ready.
+//! Waiting until objects are ready, gone or done: one watch per kind for the whole operation, with
+//! the deepest reason known for each object that is not ready.
 //!
-//! What it costs follows what happens, not how much is waited for: an object is judged when it, or a pod of it, has changed.
+//! What it costs follows what happens, not how much is waited for: an object is judged when it, or
+//! a pod of it, has changed.
 
 mod listener;
 mod snapshot;
@@ -73,24 +74,39 @@ pub struct Awaited {
     pub api_version: String,
     /// A pod that is to run to its end, as a hook's; to be ready is not enough.
     pub to_its_end: bool,
-    /// A member of a rollout group: its pods are counted themselves, because its status tells of them a moment later.
+    /// A member of a rollout group: its pods are counted themselves, because its status tells of
+    /// them a moment later.
     pub serves: bool,
-    /// The labels of a member's pods, which outlive a workload that was deleted alone and are adopted by its successor.
+    /// The labels of a member's pods, which outlive a workload that was deleted alone and are
+    /// adopted by its successor.
     pub selector: Value,
 }
 
 impl Awaited {
     pub fn ready(key: &ObjectKey, api_version: &str) -> Awaited {
         let (key, api_version) = (key.clone(), api_version.to_owned());
-        Awaited { key, api_version, to_its_end: false, serves: false, selector: Value::Null }
+        Awaited {
+            key,
+            api_version,
+            to_its_end: false,
+            serves: false,
+            selector: Value::Null,
+        }
     }
 
     pub fn ended(key: &ObjectKey, api_version: &str) -> Awaited {
-        Awaited { to_its_end: true, ..Awaited::ready(key, api_version) }
+        Awaited {
+            to_its_end: true,
+            ..Awaited::ready(key, api_version)
+        }
     }
 
     pub fn serving(key: &ObjectKey, api_version: &str, selector: Value) -> Awaited {
-        Awaited { serves: true, selector, ..Awaited::ready(key, api_version) }
+        Awaited {
+            serves: true,
+            selector,
+            ..Awaited::ready(key, api_version)
+        }
     }
 }
 
@@ -106,7 +122,11 @@ pub enum Standing {
 }
 
 impl<'a> Monitor<'a> {
-    pub fn new(cluster: &'a Cluster, progress: &'a dyn Progress, interrupted: watch::Receiver<bool>) -> Monitor<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        progress: &'a dyn Progress,
+        interrupted: watch::Receiver<bool>,
+    ) -> Monitor<'a> {
         Monitor {
             cluster,
             progress,
@@ -123,7 +143,10 @@ impl<'a> Monitor<'a> {
 
     /// A monitor of a run that began to write at this time of the server (RFC 3339, in UTC).
     pub fn since(self, began: &str) -> Monitor<'a> {
-        Monitor { objects: Objects::since(began), ..self }
+        Monitor {
+            objects: Objects::since(began),
+            ..self
+        }
     }
 
     /// Whether anything is to be known of an object like this.
@@ -131,7 +154,8 @@ impl<'a> Monitor<'a> {
         readiness::is_awaited(&key.group, &key.kind)
     }
 
-    /// Takes in the state of an object as a read or write returned it. States older than it are ignored from then on.
+    /// Takes in the state of an object as a read or write returned it. States older than it are
+    /// ignored from then on.
     pub fn note(&mut self, key: &ObjectKey, body: &Value) {
         if Monitor::looks_at(key) {
             self.objects.note(key, Live::of(key, body));
@@ -142,19 +166,29 @@ impl<'a> Monitor<'a> {
     ///
     /// # Errors
     ///
-    /// Not ready in time, failed for good (early), interrupted; each object with its reason, and the last lines of a crashed container.
+    /// Not ready in time, failed for good (early), interrupted; each object with its reason, and
+    /// the last lines of a crashed container.
     pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
         // Of Services only those that wait for a load balancer are worth counting.
-        let counts =
-            |one: &&Awaited| Monitor::looks_at(&one.key) && (one.key.kind != "Service" || self.state(one) != Readiness::Ready);
+        let counts = |one: &&Awaited| {
+            Monitor::looks_at(&one.key)
+                && (one.key.kind != "Service" || self.state(one) != Readiness::Ready)
+        };
         let awaited: Vec<&Awaited> = awaited.iter().filter(counts).collect();
-        if awaited.iter().all(|one| self.state(one) == Readiness::Ready) {
+        if awaited
+            .iter()
+            .all(|one| self.state(one) == Readiness::Ready)
+        {
             return Ok(());
         }
-        self.until_done(&awaited, Instant::now(), timeout, |_, round| round.is_over().then_some(())).await
+        self.until_done(&awaited, Instant::now(), timeout, |_, round| {
+            round.is_over().then_some(())
+        })
+        .await
     }
 
-    /// Waits until `choose` finds something, for as long as it depends on these; the time for it began earlier.
+    /// Waits until `choose` finds something, for as long as it depends on these; the time for it
+    /// began earlier.
     ///
     /// # Errors
     ///
@@ -167,7 +201,8 @@ impl<'a> Monitor<'a> {
         choose: impl Fn(&Monitor<'a>) -> Option<T>,
     ) -> Result<T> {
         let awaited: Vec<&Awaited> = awaited.iter().collect();
-        self.until_done(&awaited, began, timeout, |monitor, _| choose(monitor)).await
+        self.until_done(&awaited, began, timeout, |monitor, _| choose(monitor))
+            .await
     }
 
     async fn until_done<T>(
@@ -223,14 +258,17 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Judges again what something has happened to, tells what is new, and replaces pods that hold up their StatefulSets.
+    /// Judges again what something has happened to, tells what is new, and replaces pods that hold
+    /// up their StatefulSets.
     async fn look_at_changes(&mut self, awaited: &[&Awaited], round: &mut Round<'_>) -> Result<()> {
         let affected = round.affected(self.objects.take_changed());
         for place in &affected {
             self.revive(awaited[*place]).await?;
         }
         let verdicts = round.judge_all(affected, &self.objects, &mut self.troubled, Instant::now());
-        verdicts.into_iter().for_each(|verdict| self.tell(verdict, awaited.len()));
+        verdicts
+            .into_iter()
+            .for_each(|verdict| self.tell(verdict, awaited.len()));
         Ok(())
     }
 
@@ -247,19 +285,29 @@ impl<'a> Monitor<'a> {
 
     /// Hears events of the namespaces in which something runs pods.
     fn listen(&mut self, awaited: &[&Awaited]) {
-        let with_pods = awaited.iter().filter(|one| one.key.kind == "Pod" || readiness::runs_pods(&one.key.kind));
-        let namespaces: BTreeSet<&str> = with_pods.filter_map(|one| one.key.namespace.as_deref()).collect();
+        let with_pods = awaited
+            .iter()
+            .filter(|one| one.key.kind == "Pod" || readiness::runs_pods(&one.key.kind));
+        let namespaces: BTreeSet<&str> = with_pods
+            .filter_map(|one| one.key.namespace.as_deref())
+            .collect();
         for namespace in namespaces {
             self.listener.listen(self.cluster, namespace);
         }
     }
 
     /// Waits until an object of this UID is gone.
-    pub async fn until_gone(&mut self, one: &Awaited, uid: Option<&str>, timeout: Duration) -> Result<()> {
+    pub async fn until_gone(
+        &mut self,
+        one: &Awaited,
+        uid: Option<&str>,
+        timeout: Duration,
+    ) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
             let there = self.cluster.get(&one.api_version, &one.key).await?;
-            let same = there.is_some_and(|body| uid.is_none_or(|uid| body["metadata"]["uid"] == uid));
+            let same =
+                there.is_some_and(|body| uid.is_none_or(|uid| body["metadata"]["uid"] == uid));
             if !same {
                 self.objects.remove(&one.key);
                 return Ok(());
@@ -275,8 +323,9 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Makes sure that what is known of these is what the cluster reports now: watches are open, listed to their end, and read as far
-    /// as they have come. It costs two requests for each kind and namespace, once in an operation.
+    /// Makes sure that what is known of these is what the cluster reports now: watches are open,
+    /// listed to their end, and read as far as they have come. It costs two requests for each kind
+    /// and namespace, once in an operation.
     pub async fn look(&mut self, awaited: &[&Awaited]) -> Result<()> {
         self.watch(awaited);
         while self.listed.len() < self.watched.len() {
@@ -310,7 +359,10 @@ impl<'a> Monitor<'a> {
 
     /// The pods of a member.
     pub fn pod_names(&self, one: &Awaited) -> Vec<String> {
-        self.objects.pods(one).map(|(key, _)| key.name.clone()).collect()
+        self.objects
+            .pods(one)
+            .map(|(key, _)| key.name.clone())
+            .collect()
     }
 
     fn state(&self, one: &Awaited) -> Readiness {
@@ -327,40 +379,72 @@ impl<'a> Monitor<'a> {
             }
         }
         for (api_version, kind, namespace) in wanted {
-            let kind = Kind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+            let kind = Kind {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+            };
             let watched = Arc::new((kind, namespace.map(str::to_owned)));
             if self.watched.insert(Arc::clone(&watched)) {
                 let (kind, namespace) = (*watched).clone();
-                let group = kind.api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-                let key = ObjectKey { group, kind: kind.kind.clone(), namespace: None, name: String::new() };
+                let group = kind
+                    .api_version
+                    .split_once('/')
+                    .map_or("", |(group, _)| group)
+                    .to_owned();
+                let key = ObjectKey {
+                    group,
+                    kind: kind.kind.clone(),
+                    namespace: None,
+                    name: String::new(),
+                };
                 let selector = format!("!{}", crate::storage::RECORD_LABEL);
-                let stream = self.cluster.watch(kind, namespace, selector, move |body| told(&key, &body));
-                self.streams.push(stream.map(move |event| (Arc::clone(&watched), event)).boxed());
+                let stream = self
+                    .cluster
+                    .watch(kind, namespace, selector, move |body| told(&key, &body));
+                self.streams.push(
+                    stream
+                        .map(move |event| (Arc::clone(&watched), event))
+                        .boxed(),
+                );
             }
         }
     }
 
     fn take(&mut self, event: Option<(Arc<Watched>, ApiResult<WatchEvent<Told>>)>) -> Result<()> {
-        let Some((watched, event)) = event else { return Ok(()) };
+        let Some((watched, event)) = event else {
+            return Ok(());
+        };
         match event {
             Ok(WatchEvent::Present((key, live))) => self.objects.note(&key, live),
             Ok(WatchEvent::Deleted((key, live))) => {
                 let uid = live.uid.clone();
                 self.objects.note_deleted(&key, &uid, Some(live));
             }
-            Ok(WatchEvent::Vanished((key, live))) => self.objects.note_deleted(&key, &live.uid, None),
+            Ok(WatchEvent::Vanished((key, live))) => {
+                self.objects.note_deleted(&key, &live.uid, None)
+            }
             Ok(WatchEvent::Listed) => {
                 self.listed.insert(watched);
             }
-            Err(error) => return Err(Error::from(error).context(format!("cannot watch {} objects", watched.0.kind))),
+            Err(error) => {
+                return Err(
+                    Error::from(error).context(format!("cannot watch {} objects", watched.0.kind))
+                );
+            }
         }
         Ok(())
     }
 
     /// Tells how an object is, if that is news.
     fn tell(&mut self, verdict: Verdict<'_>, total: usize) {
-        let Verdict { key, state, trouble, done } = verdict;
-        if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD) {
+        let Verdict {
+            key,
+            state,
+            trouble,
+            done,
+        } = verdict;
+        if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD)
+        {
             // Gone within a moment: not worth a word of its own.
             return;
         }
@@ -373,21 +457,40 @@ impl<'a> Monitor<'a> {
             Readiness::Ready => (true, String::new()),
             Readiness::Waiting(reason) | Readiness::Failed(reason) => (false, reason.clone()),
         };
-        self.progress.event(&Event::Waiting { object: key.to_string(), ready, trouble, reason, done, total });
+        self.progress.event(&Event::Waiting {
+            object: key.to_string(),
+            ready,
+            trouble,
+            reason,
+            done,
+            total,
+        });
         self.told.insert(key.clone(), state);
     }
 
-    /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even when its template is mended
-    /// (kubernetes/kubernetes#67250). The rollout would delete such a pod of an older template anyway; here it is done. Its volumes stay.
+    /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even
+    /// when its template is mended (kubernetes/kubernetes#67250). The rollout would delete such a
+    /// pod of an older template anyway; here it is done. Its volumes stay.
     async fn revive(&mut self, one: &Awaited) -> Result<()> {
         let stuck = self.objects.stuck_pods(one).into_iter();
-        let stuck: Vec<_> = stuck.map(|(key, pod)| (key.clone(), pod.uid.to_string(), pod.version.to_string())).collect();
+        let stuck: Vec<_> = stuck
+            .map(|(key, pod)| (key.clone(), pod.uid.to_string(), pod.version.to_string()))
+            .collect();
         for (key, uid, version) in stuck {
-            let how = Delete { uid: Some(uid), resource_version: Some(version), ..Delete::default() };
+            let how = Delete {
+                uid: Some(uid),
+                resource_version: Some(version),
+                ..Delete::default()
+            };
             match self.cluster.delete("v1", &key, how).await {
-                // It has changed since, and may be ready by now, or the answer is lost: it is looked at again with what the watch has
-                // told by then.
-                Err(error) if matches!(error.kind, Conflict | Replaced | Unavailable | Unreachable | Timeout) => {
+                // It has changed since, and may be ready by now, or the answer is lost: it is
+                // looked at again with what the watch has told by then.
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        Conflict | Replaced | Unavailable | Unreachable | Timeout
+                    ) =>
+                {
                     self.objects.look_again(&one.key);
                 }
                 Err(error) => return Err(error.into()),
@@ -403,7 +506,11 @@ impl<'a> Monitor<'a> {
 /// Of an object of this kind, its identity and what is kept of it.
 fn told(kind: &ObjectKey, body: &Value) -> Told {
     let metadata = |name: &str| body["metadata"][name].as_str().map(str::to_owned);
-    let key = ObjectKey { namespace: metadata("namespace"), name: metadata("name").unwrap_or_default(), ..kind.clone() };
+    let key = ObjectKey {
+        namespace: metadata("namespace"),
+        name: metadata("name").unwrap_or_default(),
+        ..kind.clone()
+    };
     let live = Live::of(&key, body);
     (key, live)
 }
@@ -418,7 +525,11 @@ pub fn seconds(duration: Duration) -> String {
 
 /// Resolves when the user interrupts the run.
 pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
-    if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+    if interrupted
+        .wait_for(|interrupted| *interrupted)
+        .await
+        .is_err()
+    {
         // Nobody can interrupt any more.
         std::future::pending::<()>().await;
     }

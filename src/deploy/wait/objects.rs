@@ -1,4 +1,5 @@
-//! What the watches have told so far: the objects of the kinds that are waited for, whose pods are whose, and how each member stands.
+//! What the watches have told so far: the objects of the kinds that are waited for, whose pods are
+//! whose, and how each member stands.
 
 use super::{Awaited, Standing};
 use crate::manifest::ObjectKey;
@@ -46,7 +47,10 @@ pub struct Changed {
 impl Objects {
     /// For a run that began to write at this time of the server (RFC 3339, in UTC).
     pub fn since(began: &str) -> Objects {
-        Objects { began: began.to_owned(), ..Objects::default() }
+        Objects {
+            began: began.to_owned(),
+            ..Objects::default()
+        }
     }
 
     /// Takes in the state of an object, unless a newer one is known.
@@ -62,20 +66,31 @@ impl Objects {
             if !live.created.is_empty() && *live.created < *self.began {
                 self.restarts.entry(live.uid.clone()).or_insert(restarts);
             }
-            if known.and_then(|(_, known)| known.pod()).is_none_or(|known| known.owners != pod.owners) {
+            if known
+                .and_then(|(_, known)| known.pod())
+                .is_none_or(|known| known.owners != pod.owners)
+            {
                 let owners = pod.owners.clone();
                 self.disown(key);
-                self.own(known_key.clone().unwrap_or_else(|| Arc::new(key.clone())), &owners);
+                self.own(
+                    known_key.clone().unwrap_or_else(|| Arc::new(key.clone())),
+                    &owners,
+                );
             }
         }
         self.deleted.remove(key);
         self.mark(key, &live);
-        self.live.insert(known_key.unwrap_or_else(|| Arc::new(key.clone())), live);
+        self.live
+            .insert(known_key.unwrap_or_else(|| Arc::new(key.clone())), live);
     }
 
     /// Takes in an event, unless a newer one about the same object is known.
     pub fn note_warning(&mut self, warning: Warning) {
-        if self.warnings.get(&warning.about).is_some_and(|known| known.at > warning.at) {
+        if self
+            .warnings
+            .get(&warning.about)
+            .is_some_and(|known| known.at > warning.at)
+        {
             return;
         }
         let warning = Arc::new(warning);
@@ -87,8 +102,8 @@ impl Objects {
         self.warnings.insert(warning.about.clone(), warning);
     }
 
-    /// Takes in that an object was deleted, with its last state if that is told. Of two objects of one name only the older one can have
-    /// been deleted.
+    /// Takes in that an object was deleted, with its last state if that is told. Of two objects of
+    /// one name only the older one can have been deleted.
     pub fn note_deleted(&mut self, key: &ObjectKey, uid: &str, last: Option<Live>) {
         if self.live.get(key).is_some_and(|known| *known.uid == *uid)
             && let Some(known) = self.remove(key)
@@ -132,7 +147,10 @@ impl Objects {
 
     fn own(&mut self, pod: Arc<ObjectKey>, owners: &[ObjectKey]) {
         for owner in owners {
-            self.owned.entry(owner.clone()).or_default().push(Arc::clone(&pod));
+            self.owned
+                .entry(owner.clone())
+                .or_default()
+                .push(Arc::clone(&pod));
         }
         if owners.is_empty() {
             self.free.insert(pod);
@@ -141,7 +159,9 @@ impl Objects {
 
     /// Takes a pod from those who own it, as it is known.
     fn disown(&mut self, key: &ObjectKey) {
-        let Some(pod) = self.live.get(key).and_then(Live::pod) else { return };
+        let Some(pod) = self.live.get(key).and_then(Live::pod) else {
+            return;
+        };
         for owner in &pod.owners {
             if let Some(owned) = self.owned.get_mut(owner) {
                 owned.retain(|pod| **pod != *key);
@@ -161,16 +181,25 @@ impl Objects {
         let Some(live) = self.live.get(&one.key).or(deleted) else {
             // A member's pods may run on without it.
             let runs_on = one.serves && self.serving(one) > 0;
-            return if runs_on { Readiness::Ready } else { Readiness::Waiting("it is not there yet".into()) };
+            return if runs_on {
+                Readiness::Ready
+            } else {
+                Readiness::Waiting("it is not there yet".into())
+            };
         };
         match (&live.readiness, &live.role) {
-            (Readiness::Ready, Role::Workload(workload)) if one.serves => match self.pods(one).find(|(_, pod)| pod.is_leaving) {
+            (Readiness::Ready, Role::Workload(workload)) if one.serves => match self
+                .pods(one)
+                .find(|(_, pod)| pod.is_leaving)
+            {
                 _ if workload.wanted == 0 => Readiness::Waiting("it is scaled to 0".into()),
                 _ if self.serving(one) >= workload.wanted => Readiness::Ready,
                 Some((key, _)) => Readiness::Waiting(format!("pod {} is being deleted", key.name)),
                 None => Readiness::Waiting(UNTOLD.into()),
             },
-            (Readiness::Ready, Role::Pod(pod)) if !one.to_its_end || pod.has_succeeded => Readiness::Ready,
+            (Readiness::Ready, Role::Pod(pod)) if !one.to_its_end || pod.has_succeeded => {
+                Readiness::Ready
+            }
             (Readiness::Ready, Role::Workload(_) | Role::Other) => Readiness::Ready,
             (Readiness::Ready | Readiness::Waiting(_), _) if deleted.is_some() => {
                 Readiness::Failed("it was deleted before it came to its end".into())
@@ -198,28 +227,54 @@ impl Objects {
 
     /// How many pods of a member serve.
     fn serving(&self, one: &Awaited) -> i64 {
-        self.pods(one).filter(|(_, pod)| pod.serves()).map(|_| 1).sum()
+        self.pods(one)
+            .filter(|(_, pod)| pod.serves())
+            .map(|_| 1)
+            .sum()
     }
 
     /// The pods of a workload; a pod is its own.
     pub fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
         let itself = (one.key.kind == "Pod").then_some(&one.key);
-        let owned = self.owned.get(&one.key).into_iter().flatten().map(Arc::as_ref);
-        let pods = itself.into_iter().chain(owned).filter_map(|key| Some((key, self.live.get(key)?)));
+        let owned = self
+            .owned
+            .get(&one.key)
+            .into_iter()
+            .flatten()
+            .map(Arc::as_ref);
+        let pods = itself
+            .into_iter()
+            .chain(owned)
+            .filter_map(|key| Some((key, self.live.get(key)?)));
         pods.chain(self.left_pods(one))
     }
 
-    /// The pods that a workload left when it was deleted without them: nothing owns them until its successor adopts them.
-    fn left_pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
-        let selector = one.selector.as_object().filter(|selector| !selector.is_empty());
+    /// The pods that a workload left when it was deleted without them: nothing owns them until its
+    /// successor adopts them.
+    fn left_pods<'m>(
+        &'m self,
+        one: &'m Awaited,
+    ) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
+        let selector = one
+            .selector
+            .as_object()
+            .filter(|selector| !selector.is_empty());
         let selector = selector.filter(|_| !self.live.contains_key(&one.key));
         selector.into_iter().flat_map(move |selector| {
-            let is_left =
-                |pod: &Pod| selector.iter().all(|(name, value)| pod.labels.iter().any(|(n, v)| n == name && *value == **v));
-            let there = self.free.iter().filter(|key| key.namespace == one.key.namespace);
+            let is_left = |pod: &Pod| {
+                selector
+                    .iter()
+                    .all(|(name, value)| pod.labels.iter().any(|(n, v)| n == name && *value == **v))
+            };
+            let there = self
+                .free
+                .iter()
+                .filter(|key| key.namespace == one.key.namespace);
             there.filter_map(move |key| {
                 let live = self.live.get(key)?;
-                live.pod().is_some_and(is_left).then_some((key.as_ref(), live))
+                live.pod()
+                    .is_some_and(is_left)
+                    .then_some((key.as_ref(), live))
             })
         })
     }
@@ -227,49 +282,85 @@ impl Objects {
     /// Why a pod is not ready. Restarts that are older than this run do not count.
     pub fn trouble(&self, pod: &Live) -> Option<Trouble> {
         static NONE: Restarts = Restarts::new();
-        worst(&pod.pod()?.troubles, self.restarts.get(&pod.uid).unwrap_or(&NONE))
+        worst(
+            &pod.pod()?.troubles,
+            self.restarts.get(&pod.uid).unwrap_or(&NONE),
+        )
     }
 
-    /// The worst trouble of a workload: among its pods, those of an older template left aside (they are on their way out), and of the
-    /// pods that cannot be made.
+    /// The worst trouble of a workload: among its pods, those of an older template left aside (they
+    /// are on their way out), and of the pods that cannot be made.
     pub fn deepest(&self, one: &Awaited) -> Option<Trouble> {
         let is_current = self.is_current(one);
-        let unready = self.pods(one).filter(|(_, live)| live.pod().is_some_and(|pod| is_current(pod) && !pod.is_ready));
+        let unready = self.pods(one).filter(|(_, live)| {
+            live.pod()
+                .is_some_and(|pod| is_current(pod) && !pod.is_ready)
+        });
         let troubles = unready.filter_map(|(key, live)| {
             let trouble = self.explained(key, live)?;
-            Some(Trouble { reason: format!("pod {}: {}", key.name, trouble.reason), ..trouble })
+            Some(Trouble {
+                reason: format!("pod {}: {}", key.name, trouble.reason),
+                ..trouble
+            })
         });
-        troubles.chain(self.refusal(one)).max_by_key(|trouble| trouble.severity)
+        troubles
+            .chain(self.refusal(one))
+            .max_by_key(|trouble| trouble.severity)
     }
 
     /// Why a pod is not ready, by its status and by what events add to it.
     fn explained(&self, key: &ObjectKey, live: &Live) -> Option<Trouble> {
-        let own = || self.warnings.get(key).filter(|warning| *warning.uid == *live.uid).map(|warning| self.weighed(warning));
+        let own = || {
+            self.warnings
+                .get(key)
+                .filter(|warning| *warning.uid == *live.uid)
+                .map(|warning| self.weighed(warning))
+        };
         let claim = || {
             let warning = self.claims.get(key)?;
             let trouble = self.weighed(warning);
-            Some(Trouble { reason: format!("claim {}: {}", warning.about.name, trouble.reason), ..trouble })
+            Some(Trouble {
+                reason: format!("claim {}: {}", warning.about.name, trouble.reason),
+                ..trouble
+            })
         };
-        let Some(trouble) = self.trouble(live) else { return claim() };
+        let Some(trouble) = self.trouble(live) else {
+            return claim();
+        };
         let (deeper, joint) = match trouble.cause {
             Cause::Unscheduled => (claim(), "; "),
             Cause::Creating => (own().filter(|own| own.cause == Cause::Other), "; "),
-            Cause::Pull => (own().filter(|own| matches!(own.cause, Cause::Image | Cause::Credentials)), ": "),
+            Cause::Pull => (
+                own().filter(|own| matches!(own.cause, Cause::Image | Cause::Credentials)),
+                ": ",
+            ),
             _ => (None, ""),
         };
-        let Some(deeper) = deeper else { return Some(trouble) };
+        let Some(deeper) = deeper else {
+            return Some(trouble);
+        };
         let reason = format!("{}{joint}{}", trouble.reason, deeper.reason);
-        Some(Trouble { reason, severity: trouble.severity.max(deeper.severity), cause: deeper.cause, ..trouble })
+        Some(Trouble {
+            reason,
+            severity: trouble.severity.max(deeper.severity),
+            cause: deeper.cause,
+            ..trouble
+        })
     }
 
     /// Why a pod is not ready, where it is not.
     pub fn why_unready(&self, key: &ObjectKey) -> Option<String> {
-        let live = self.live.get(key).filter(|live| live.pod().is_some_and(|pod| !pod.is_ready))?;
+        let live = self
+            .live
+            .get(key)
+            .filter(|live| live.pod().is_some_and(|pod| !pod.is_ready))?;
         let own = || match &live.readiness {
             Readiness::Ready => None,
             Readiness::Waiting(reason) | Readiness::Failed(reason) => Some(reason.clone()),
         };
-        self.explained(key, live).map(|trouble| trouble.reason).or_else(own)
+        self.explained(key, live)
+            .map(|trouble| trouble.reason)
+            .or_else(own)
     }
 
     /// Why a workload's pods cannot be made.
@@ -279,20 +370,30 @@ impl Objects {
         if let Some(refusal) = &workload.refusal {
             return Some((**refusal).clone());
         }
-        let warning = self.warnings.get(&one.key).filter(|warning| *warning.uid == *live.uid)?;
-        let is_missing = || usize::try_from(workload.wanted).is_ok_and(|wanted| self.pods(one).take(wanted).count() < wanted);
+        let warning = self
+            .warnings
+            .get(&one.key)
+            .filter(|warning| *warning.uid == *live.uid)?;
+        let is_missing = || {
+            usize::try_from(workload.wanted)
+                .is_ok_and(|wanted| self.pods(one).take(wanted).count() < wanted)
+        };
         (!warning.is_about_missing_pod || is_missing()).then(|| self.weighed(warning))
     }
 
-    /// What an event tells, as far as it is of this run: what was before may have been mended since, and a controller that was refused often
-    /// tries again only after minutes.
+    /// What an event tells, as far as it is of this run: what was before may have been mended
+    /// since, and a controller that was refused often tries again only after minutes.
     fn weighed(&self, warning: &Warning) -> Trouble {
         let trouble = warning.trouble.clone();
         if *warning.at >= *self.began {
             return trouble;
         }
         let reason = format!("{} (last tried at {})", trouble.reason, warning.at);
-        Trouble { reason, severity: Severity::Passing, ..trouble }
+        Trouble {
+            reason,
+            severity: Severity::Passing,
+            ..trouble
+        }
     }
 
     /// How to tell the pods of a workload's newest template.
@@ -301,8 +402,13 @@ impl Objects {
             None => Newest::Unknown,
             Some(Role::Workload(workload)) => match &workload.newest {
                 Newest::LastCreated => {
-                    let last = self.pods(one).max_by(|(_, one), (_, other)| one.created.cmp(&other.created));
-                    last.and_then(|(_, live)| live.pod()).map_or(Newest::Unknown, |pod| Newest::Template(pod.template.clone()))
+                    let last = self
+                        .pods(one)
+                        .max_by(|(_, one), (_, other)| one.created.cmp(&other.created));
+                    last.and_then(|(_, live)| live.pod())
+                        .map_or(Newest::Unknown, |pod| {
+                            Newest::Template(pod.template.clone())
+                        })
                 }
                 newest => newest.clone(),
             },
@@ -318,9 +424,16 @@ impl Objects {
     /// The pods of an older template for which a StatefulSet that goes in order waits in vain.
     pub fn stuck_pods<'m>(&'m self, one: &'m Awaited) -> Vec<(&'m ObjectKey, &'m Live)> {
         let set = self.live.get(&one.key).and_then(Live::workload);
-        let Some(_) = set.filter(|set| set.goes_in_order && set.newest != Newest::Unknown) else { return Vec::new() };
+        let Some(_) = set.filter(|set| set.goes_in_order && set.newest != Newest::Unknown) else {
+            return Vec::new();
+        };
         let is_current = self.is_current(one);
-        let holds_up = |live: &Live| !live.is_leaving && live.pod().is_some_and(|pod| !is_current(pod) && !pod.is_ready);
+        let holds_up = |live: &Live| {
+            !live.is_leaving
+                && live
+                    .pod()
+                    .is_some_and(|pod| !is_current(pod) && !pod.is_ready)
+        };
         self.pods(one).filter(|(_, live)| holds_up(live)).collect()
     }
 }
@@ -332,7 +445,12 @@ mod tests {
 
     fn key(kind: &str, name: &str) -> ObjectKey {
         let group = if kind == "Pod" { "" } else { "apps" };
-        ObjectKey { group: group.into(), kind: kind.into(), namespace: Some("org1".into()), name: name.into() }
+        ObjectKey {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: Some("org1".into()),
+            name: name.into(),
+        }
     }
 
     fn pod(objects: &mut Objects, version: u32, uid: &str, more: Value) {
@@ -340,8 +458,14 @@ mod tests {
             "metadata": {"name": "peer0-0", "uid": uid, "resourceVersion": version.to_string(), "labels": {"app": "peer0"}},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         });
-        body["metadata"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        objects.note(&key("Pod", "peer0-0"), Live::of(&key("Pod", "peer0-0"), &body));
+        body["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        objects.note(
+            &key("Pod", "peer0-0"),
+            Live::of(&key("Pod", "peer0-0"), &body),
+        );
     }
 
     fn owned_by(kind: &str, name: &str) -> Value {
@@ -350,38 +474,72 @@ mod tests {
 
     fn set(objects: &mut Objects, version: u32) {
         let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
-        let metadata = json!({"uid": "set", "resourceVersion": version.to_string(), "generation": 1});
+        let metadata =
+            json!({"uid": "set", "resourceVersion": version.to_string(), "generation": 1});
         let body = json!({"metadata": metadata, "spec": {"replicas": 1}, "status": status});
-        objects.note(&key("StatefulSet", "peer0"), Live::of(&key("StatefulSet", "peer0"), &body));
+        objects.note(
+            &key("StatefulSet", "peer0"),
+            Live::of(&key("StatefulSet", "peer0"), &body),
+        );
     }
 
     fn member() -> Awaited {
-        Awaited::serving(&key("StatefulSet", "peer0"), "apps/v1", json!({"app": "peer0"}))
+        Awaited::serving(
+            &key("StatefulSet", "peer0"),
+            "apps/v1",
+            json!({"app": "peer0"}),
+        )
     }
 
     #[test]
     fn a_pod_that_was_left_behind_counts_for_the_workload_that_adopts_it() {
         let mut objects = Objects::default();
         pod(&mut objects, 1, "u", json!({}));
-        assert_eq!(objects.standing(&member()), Standing::Up, "it runs on without its StatefulSet");
+        assert_eq!(
+            objects.standing(&member()),
+            Standing::Up,
+            "it runs on without its StatefulSet"
+        );
         let changed = objects.take_changed();
         assert!(changed.free_pods && changed.objects.len() == 1);
         set(&mut objects, 2);
-        assert_eq!(objects.standing(&member()), Standing::Down, "it is not adopted yet");
+        assert_eq!(
+            objects.standing(&member()),
+            Standing::Down,
+            "it is not adopted yet"
+        );
         pod(&mut objects, 3, "u", owned_by("StatefulSet", "peer0"));
         assert_eq!(objects.standing(&member()), Standing::Up);
         assert!(objects.take_changed().objects.contains(&member().key));
         pod(&mut objects, 4, "u", json!({}));
-        assert_eq!(objects.standing(&member()), Standing::Down, "it is released again");
-        assert!(objects.take_changed().objects.contains(&member().key), "who has lost a pod is looked at");
+        assert_eq!(
+            objects.standing(&member()),
+            Standing::Down,
+            "it is released again"
+        );
+        assert!(
+            objects.take_changed().objects.contains(&member().key),
+            "who has lost a pod is looked at"
+        );
     }
 
     #[test]
     fn a_pod_of_a_replica_set_is_its_deployments() {
         let mut objects = Objects::default();
         pod(&mut objects, 1, "u", owned_by("ReplicaSet", "cli-5d4f"));
-        let pods = |kind: &str, name: &str| objects.pods(&Awaited::ready(&key(kind, name), "apps/v1")).count();
-        assert_eq!((pods("Deployment", "cli"), pods("ReplicaSet", "cli-5d4f"), pods("Deployment", "other")), (1, 1, 0));
+        let pods = |kind: &str, name: &str| {
+            objects
+                .pods(&Awaited::ready(&key(kind, name), "apps/v1"))
+                .count()
+        };
+        assert_eq!(
+            (
+                pods("Deployment", "cli"),
+                pods("ReplicaSet", "cli-5d4f"),
+                pods("Deployment", "other")
+            ),
+            (1, 1, 0)
+        );
     }
 
     #[test]
@@ -391,11 +549,21 @@ mod tests {
         pod(&mut objects, 5, "new", owned_by("StatefulSet", "peer0"));
         pod(&mut objects, 4, "old", owned_by("StatefulSet", "peer0"));
         objects.note_deleted(&key("Pod", "peer0-0"), "old", None);
-        assert_eq!(objects.standing(&member()), Standing::Up, "the older state came later");
+        assert_eq!(
+            objects.standing(&member()),
+            Standing::Up,
+            "the older state came later"
+        );
         objects.note_deleted(&key("Pod", "peer0-0"), "new", None);
         assert_eq!(objects.standing(&member()), Standing::Down);
-        assert!(objects.owned.is_empty(), "who owns a pod that is gone is not kept");
+        assert!(
+            objects.owned.is_empty(),
+            "who owns a pod that is gone is not kept"
+        );
         let ended = Awaited::ended(&key("Pod", "peer0-0"), "v1");
-        assert_eq!(objects.state(&ended), Readiness::Failed("it was deleted before it came to its end".into()));
+        assert_eq!(
+            objects.state(&ended),
+            Readiness::Failed("it was deleted before it came to its end".into())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A wait in vain, as an error: each object with its reason, what a troubled container said last, and what helps.
+//! A wait in vain, as an error: each object with its reason, what a troubled container said last,
+//! and what helps.
 
 use super::{Awaited, Monitor, seconds};
 use crate::cluster::{ApiError, Cluster};
@@ -18,9 +19,16 @@ impl Monitor<'_> {
             Some(timeout) => format!("did not become ready within {}", seconds(timeout)),
             None => "will not become ready".to_owned(),
         };
-        let pending: Vec<&&Awaited> = awaited.iter().filter(|one| self.state(one) != Readiness::Ready).collect();
+        let pending: Vec<&&Awaited> = awaited
+            .iter()
+            .filter(|one| self.state(one) != Readiness::Ready)
+            .collect();
         let count = pending.len();
-        let subject = if count == 1 { pending[0].key.to_string() } else { format!("{count} objects") };
+        let subject = if count == 1 {
+            pending[0].key.to_string()
+        } else {
+            format!("{count} objects")
+        };
         let mut error = Error::not_ready(format!("{subject} {what}"));
         let mut hints: Vec<&str> = Vec::new();
         let mut may_pass = timeout.is_some();
@@ -53,20 +61,40 @@ impl Monitor<'_> {
         if may_pass {
             error = error.hint("wait longer with --timeout");
         }
-        hints.into_iter().fold(error, |error, hint| error.hint(hint))
+        hints
+            .into_iter()
+            .fold(error, |error, hint| error.hint(hint))
     }
 
     /// The last lines of a troubled container's log, when there are any to be had.
     async fn last_words(&self, one: &Awaited) -> Option<String> {
-        let pods = self.objects.pods(one).filter(|(_, pod)| pod.pod().is_some_and(|pod| !pod.is_ready));
+        let pods = self
+            .objects
+            .pods(one)
+            .filter(|(_, pod)| pod.pod().is_some_and(|pod| !pod.is_ready));
         for (key, pod) in pods {
-            let Some((container, previous)) = self.objects.trouble(pod).and_then(|trouble| trouble.log) else { continue };
+            let Some((container, previous)) =
+                self.objects.trouble(pod).and_then(|trouble| trouble.log)
+            else {
+                continue;
+            };
             let (namespace, name) = (key.namespace.as_deref().unwrap_or_default(), &key.name);
             // Logs are a help, not a duty: a kubelet that is away must not hide the reason.
-            let log = self.cluster.logs(namespace, name, &container, LOG_LINES, previous).await.unwrap_or_default();
+            let log = self
+                .cluster
+                .logs(namespace, name, &container, LOG_LINES, previous)
+                .await
+                .unwrap_or_default();
             if !log.trim().is_empty() {
-                let lines: Vec<String> = log.trim_end().lines().map(|line| format!("     | {line}")).collect();
-                return Some(format!("the last lines of {name}, container {container}:\n{}", lines.join("\n")));
+                let lines: Vec<String> = log
+                    .trim_end()
+                    .lines()
+                    .map(|line| format!("     | {line}"))
+                    .collect();
+                return Some(format!(
+                    "the last lines of {name}, container {container}:\n{}",
+                    lines.join("\n")
+                ));
             }
         }
         None
@@ -74,13 +102,22 @@ impl Monitor<'_> {
 }
 
 /// The last lines of each container of a pod.
-pub async fn container_logs(cluster: &Cluster, pod: &Value, lines: u32) -> Result<Vec<(String, String)>, ApiError> {
+pub async fn container_logs(
+    cluster: &Cluster,
+    pod: &Value,
+    lines: u32,
+) -> Result<Vec<(String, String)>, ApiError> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
     let mut logs = Vec::new();
     for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
         let container = container["name"].as_str().unwrap_or_default();
-        logs.push((container.to_owned(), cluster.logs(namespace, name, container, lines, false).await?));
+        logs.push((
+            container.to_owned(),
+            cluster
+                .logs(namespace, name, container, lines, false)
+                .await?,
+        ));
     }
     Ok(logs)
 }

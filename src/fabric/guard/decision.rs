@@ -1,4 +1,5 @@
-//! From what the table says to what happens: refused with everything at once, or gone through with what the user should know.
+//! From what the table says to what happens: refused with everything at once, or gone through with
+//! what the user should know.
 
 use super::{Finding, Judgement, Verdict, by_rule};
 use crate::error::{Error, Place, Result};
@@ -16,20 +17,28 @@ pub struct Decision {
 }
 
 impl Judgement {
-    /// Lets through what nothing speaks against, and what is `forced`. `operation` is the verb: `upgrade`.
+    /// Lets through what nothing speaks against, and what is `forced`. `operation` is the verb:
+    /// `upgrade`.
     ///
     /// # Errors
     ///
     /// Every rule that refuses and is not forced, in one report.
-    pub fn decide(self, operation: &str, release: &str, forced: &[&'static str]) -> Result<Decision> {
-        let refusing = |finding: &&Finding| finding.rule.verdict.refuses() && !forced.contains(&finding.rule.id);
+    pub fn decide(
+        self,
+        operation: &str,
+        release: &str,
+        forced: &[&'static str],
+    ) -> Result<Decision> {
+        let refusing = |finding: &&Finding| {
+            finding.rule.verdict.refuses() && !forced.contains(&finding.rule.id)
+        };
         let refused: Vec<&Finding> = self.findings.iter().filter(refusing).collect();
         if !refused.is_empty() {
             let error = refusal(operation, release, &refused);
             return Err(match &self.offer {
-                Some(values) => {
-                    error.hint(format!("the volumes that are there were written with other values: `--set {values}`"))
-                }
+                Some(values) => error.hint(format!(
+                    "the volumes that are there were written with other values: `--set {values}`"
+                )),
                 None => error,
             });
         }
@@ -38,8 +47,15 @@ impl Judgement {
 
     /// Everything that is worth telling, as warnings: for a preview that is not to be refused.
     pub fn tell(self, forced: &[&'static str]) -> Decision {
-        let mut decision = Decision { warnings: self.notes, forced: Vec::new() };
-        for ((id, verdict), findings) in by_rule(self.findings.iter().filter(|it| it.rule.verdict > Verdict::Allow)) {
+        let mut decision = Decision {
+            warnings: self.notes,
+            forced: Vec::new(),
+        };
+        for ((id, verdict), findings) in by_rule(
+            self.findings
+                .iter()
+                .filter(|it| it.rule.verdict > Verdict::Allow),
+        ) {
             let is_forced = verdict.refuses() && forced.contains(&id);
             let begin = match verdict {
                 _ if is_forced => format!("{id} is overridden by --force"),
@@ -51,11 +67,21 @@ impl Judgement {
                 decision.forced.push(id);
             }
             let rule = findings[0].rule;
-            let way_out = if rule.way_out.is_empty() { String::new() } else { format!("; {}", rule.way_out) };
-            decision.warnings.push(format!("{begin}: {}: {}{way_out}", places(&findings), rule.reason));
+            let way_out = if rule.way_out.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", rule.way_out)
+            };
+            decision.warnings.push(format!(
+                "{begin}: {}: {}{way_out}",
+                places(&findings),
+                rule.reason
+            ));
         }
         for id in forced.iter().filter(|id| !decision.forced.contains(id)) {
-            decision.warnings.push(format!("--force {id} overrides nothing here: the rule does not refuse this"));
+            decision.warnings.push(format!(
+                "--force {id} overrides nothing here: the rule does not refuse this"
+            ));
         }
         decision
     }
@@ -70,17 +96,26 @@ fn places(findings: &[&Finding]) -> String {
             None => by_case.push((&finding.what, vec![&finding.place])),
         }
     }
-    let words = by_case.into_iter().map(|(what, places)| match places.len() {
-        0..=LISTED => format!("{what} ({})", places.join(", ")),
-        many => format!("{what} ({} and {} more)", places[..LISTED].join(", "), many - LISTED),
-    });
+    let words = by_case
+        .into_iter()
+        .map(|(what, places)| match places.len() {
+            0..=LISTED => format!("{what} ({})", places.join(", ")),
+            many => format!(
+                "{what} ({} and {} more)",
+                places[..LISTED].join(", "),
+                many - LISTED
+            ),
+        });
     words.collect::<Vec<_>>().join(", ")
 }
 
 fn refusal(operation: &str, release: &str, refused: &[&Finding]) -> Error {
     let mut by_place: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for finding in refused {
-        by_place.entry(&finding.place).or_default().push(format!("{}, {}", finding.what, finding.rule.id));
+        by_place
+            .entry(&finding.place)
+            .or_default()
+            .push(format!("{}, {}", finding.what, finding.rule.id));
     }
     let rules = by_rule(refused.iter().copied());
     let mut ids: Vec<&str> = rules.keys().map(|(id, _)| *id).collect();
@@ -89,17 +124,30 @@ fn refusal(operation: &str, release: &str, refused: &[&Finding]) -> Error {
         [id] => format!("rule {id} refuses it"),
         _ => format!("rules {} refuse it", ids.join(", ")),
     };
-    let mut error = Error::refused(format!("cannot {} release \"{release}\": {subject}", spoken(operation)))
-        .at_all(by_place.into_iter().map(|(place, whats)| Place::new(place).note(whats.join("; "))))
-        .now("nothing was changed");
+    let mut error = Error::refused(format!(
+        "cannot {} release \"{release}\": {subject}",
+        spoken(operation)
+    ))
+    .at_all(
+        by_place
+            .into_iter()
+            .map(|(place, whats)| Place::new(place).note(whats.join("; "))),
+    )
+    .now("nothing was changed");
     for ((id, _), findings) in &rules {
         error = error.why(format!("{id}: {}", findings[0].rule.reason));
     }
-    for ((id, _), findings) in rules.iter().filter(|(_, findings)| !findings[0].rule.way_out.is_empty()) {
+    for ((id, _), findings) in rules
+        .iter()
+        .filter(|(_, findings)| !findings[0].rule.way_out.is_empty())
+    {
         error = error.hint(format!("{id}: {}", findings[0].rule.way_out));
     }
     let flags: Vec<String> = ids.iter().map(|id| format!("--force {id}")).collect();
-    error.hint(format!("if you know better, {} goes ahead, and is recorded", flags.join(" ")))
+    error.hint(format!(
+        "if you know better, {} goes ahead, and is recorded",
+        flags.join(" ")
+    ))
 }
 
 fn spoken(operation: &str) -> &str {

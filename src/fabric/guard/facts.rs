@@ -1,4 +1,5 @@
-//! What a record remembers for the guards: what a ledger was written by, and what was done that cannot be undone.
+//! What a record remembers for the guards: what a ledger was written by, and what was done that
+//! cannot be undone.
 
 use super::Setting;
 use crate::chart::Chart;
@@ -35,10 +36,12 @@ pub struct Facts {
     /// Where keys and certificates come from: `program`, `secret`, `nfs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crypto: Option<String>,
-    /// Of a peer's databases: `""` for 1.x, `"2.0"` since (`common/ledger/dataformat/dataformats.go`).
+    /// Of a peer's databases: `""` for 1.x, `"2.0"` since
+    /// (`common/ledger/dataformat/dataformats.go`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format: Option<String>,
-    /// Highest capability level of any channel, by group (`channel`, `orderer`, `application`), as far as known.
+    /// Highest capability level of any channel, by group (`channel`, `orderer`, `application`), as
+    /// far as known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capabilities: BTreeMap<String, String>,
     /// One-shot jobs that the release has behind it.
@@ -67,8 +70,15 @@ impl Facts {
             domain: text(&rendered["domain"]).filter(|_| is_organization),
             tls: is_organization.then(|| subject.settings().flag("/tls/enabled", true)),
             crypto: text(&rendered["crypto"]["source"]),
-            state_database: subject.settings().get("/peers/stateDatabase").filter(|_| is_peer).and_then(text),
-            data_format: version.as_deref().filter(|_| is_peer).map(|version| format(version).to_owned()),
+            state_database: subject
+                .settings()
+                .get("/peers/stateDatabase")
+                .filter(|_| is_peer)
+                .and_then(text),
+            data_format: version
+                .as_deref()
+                .filter(|_| is_peer)
+                .map(|version| format(version).to_owned()),
             fabric_version: version,
             ..Facts::default()
         }
@@ -87,25 +97,52 @@ impl Facts {
         Version::parse(self.fabric_version.as_deref()?).ok()
     }
 
-    /// The values that these facts came from, where `wanted` came from others: as `--set` takes them.
+    /// The values that these facts came from, where `wanted` came from others: as `--set` takes
+    /// them.
     pub fn offer(&self, wanted: &Facts) -> Option<String> {
         let values = [
-            ("fabricVersion", self.fabric_version.clone(), wanted.fabric_version.clone()),
-            ("peers.stateDatabase", self.state_database.clone(), wanted.state_database.clone()),
+            (
+                "fabricVersion",
+                self.fabric_version.clone(),
+                wanted.fabric_version.clone(),
+            ),
+            (
+                "peers.stateDatabase",
+                self.state_database.clone(),
+                wanted.state_database.clone(),
+            ),
         ];
-        let settings =
-            [Setting::MspId, Setting::Domain, Setting::Tls, Setting::Consensus].map(|it| (it.key(), it.of(self), it.of(wanted)));
-        let differing = values.into_iter().chain(settings).filter(|(_, before, wanted)| before != wanted);
-        let values: Vec<String> = differing.filter_map(|(name, before, _)| Some(format!("{name}={}", before?))).collect();
+        let settings = [
+            Setting::MspId,
+            Setting::Domain,
+            Setting::Tls,
+            Setting::Consensus,
+        ]
+        .map(|it| (it.key(), it.of(self), it.of(wanted)));
+        let differing = values
+            .into_iter()
+            .chain(settings)
+            .filter(|(_, before, wanted)| before != wanted);
+        let values: Vec<String> = differing
+            .filter_map(|(name, before, _)| Some(format!("{name}={}", before?)))
+            .collect();
         (!values.is_empty()).then(|| values.join(","))
     }
 
     /// What stays although a rollback to `target` takes the manifests back.
     pub fn stays(&self, target: &Facts) -> Vec<String> {
-        let mut stays: Vec<String> =
-            self.done.iter().filter(|job| !target.done.contains(job)).map(|job| format!("{job} was run since")).collect();
+        let mut stays: Vec<String> = self
+            .done
+            .iter()
+            .filter(|job| !target.done.contains(job))
+            .map(|job| format!("{job} was run since"))
+            .collect();
         for (group, level) in &self.capabilities {
-            if target.capabilities.get(group).is_some_and(|before| before != level) {
+            if target
+                .capabilities
+                .get(group)
+                .is_some_and(|before| before != level)
+            {
                 stays.push(format!("the {group} capability rose to {level} since"));
             }
         }
@@ -117,10 +154,15 @@ impl Facts {
         stays
     }
 
-    /// What is to be recorded when `self` follows `before`, with these rules overridden: what was done stays done.
+    /// What is to be recorded when `self` follows `before`, with these rules overridden: what was
+    /// done stays done.
     pub fn following(mut self, before: &Facts, forced: &[&str]) -> Facts {
-        // Who overrides these rules says that the databases are made ready by hand; a 2.x peer does not start otherwise.
-        let by_hand = forced.iter().any(|rule| matches!(*rule, "U04" | "U05")).then(|| UPGRADE_DBS.to_owned());
+        // Who overrides these rules says that the databases are made ready by hand; a 2.x peer does
+        // not start otherwise.
+        let by_hand = forced
+            .iter()
+            .any(|rule| matches!(*rule, "U04" | "U05"))
+            .then(|| UPGRADE_DBS.to_owned());
         for job in before.done.iter().cloned().chain(by_hand) {
             if !self.done.contains(&job) {
                 self.done.push(job);

@@ -17,7 +17,8 @@ pub enum Component {
 }
 
 impl Component {
-    /// Last part of an image's name, label `app.kubernetes.io/component` of our charts, and the word for it.
+    /// Last part of an image's name, label `app.kubernetes.io/component` of our charts, and the
+    /// word for it.
     const ALL: [(&'static str, &'static str, Component); 8] = [
         ("fabric-peer", "peer", Component::Peer),
         ("fabric-orderer", "orderer", Component::Orderer),
@@ -30,21 +31,33 @@ impl Component {
     ];
 
     pub fn of_image(name: &str) -> Option<Component> {
-        Component::ALL.iter().find(|(image, ..)| *image == name).map(|(.., component)| *component)
+        Component::ALL
+            .iter()
+            .find(|(image, ..)| *image == name)
+            .map(|(.., component)| *component)
     }
 
     pub fn of_label(label: &str) -> Option<Component> {
-        Component::ALL.iter().find(|(_, word, _)| *word == label).map(|(.., component)| *component)
+        Component::ALL
+            .iter()
+            .find(|(_, word, _)| *word == label)
+            .map(|(.., component)| *component)
     }
 
     /// Its label `app.kubernetes.io/component`.
     pub fn label(self) -> &'static str {
-        Component::ALL.iter().find(|(.., component)| *component == self).map_or("", |(_, label, _)| label)
+        Component::ALL
+            .iter()
+            .find(|(.., component)| *component == self)
+            .map_or("", |(_, label, _)| label)
     }
 
     /// Whether its image has the version of Fabric itself.
     pub fn has_fabric_s_version(self) -> bool {
-        matches!(self, Component::Peer | Component::Orderer | Component::Tools)
+        matches!(
+            self,
+            Component::Peer | Component::Orderer | Component::Tools
+        )
     }
 }
 
@@ -81,8 +94,14 @@ impl<'a> Reference<'a> {
             _ => (image, ""),
         };
         match name.split_once('/') {
-            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => Reference { host, path, tag },
-            _ => Reference { host: "docker.io", path: name, tag },
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => {
+                Reference { host, path, tag }
+            }
+            _ => Reference {
+                host: "docker.io",
+                path: name,
+                tag,
+            },
         }
     }
 
@@ -91,11 +110,12 @@ impl<'a> Reference<'a> {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
 
-    /// The version that name and tag tell, of an image that is known by its name: `2.5.16`, `x86_64-1.0.0` (as before 1.2), or `1.4`, which
-    /// is the last patch of its line.
+    /// The version that name and tag tell, of an image that is known by its name: `2.5.16`,
+    /// `x86_64-1.0.0` (as before 1.2), or `1.4`, which is the last patch of its line.
     ///
-    /// `fabric-couchdb` bears a version of its own: 0.4.22 has CouchDB 2.3.1 in it (`images/couchdb/Dockerfile` of
-    /// hyperledger/fabric-baseimage), and every other one an earlier CouchDB 2.
+    /// `fabric-couchdb` bears a version of its own: 0.4.22 has CouchDB 2.3.1 in it
+    /// (`images/couchdb/Dockerfile` of hyperledger/fabric-baseimage), and every other one an
+    /// earlier CouchDB 2.
     pub fn version(&self) -> Option<Version> {
         let component = Component::of_image(self.name())?;
         let version = parse_tag(self.tag, component)?;
@@ -109,13 +129,22 @@ impl<'a> Reference<'a> {
 
 fn parse_tag(tag: &str, component: Component) -> Option<Version> {
     const ARCHITECTURES: [&str; 5] = ["x86_64-", "amd64-", "arm64-", "s390x-", "ppc64le-"];
-    let tag = ARCHITECTURES.iter().find_map(|prefix| tag.strip_prefix(prefix)).unwrap_or(tag);
+    let tag = ARCHITECTURES
+        .iter()
+        .find_map(|prefix| tag.strip_prefix(prefix))
+        .unwrap_or(tag);
     let numbers = tag.split_once('-').map_or(tag, |(numbers, _)| numbers);
-    let numbers: Vec<u64> = numbers.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let numbers: Vec<u64> = numbers
+        .split('.')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
     match numbers[..] {
         [major, minor, patch] => Some(Version::new(major, minor, patch)),
         [major, minor] if component.has_fabric_s_version() => {
-            let line = LINES.iter().find(|line| (line.major, line.minor) == (major, minor))?;
+            let line = LINES
+                .iter()
+                .find(|line| (line.major, line.minor) == (major, minor))?;
             Some(Version::new(major, minor, line.last_patch))
         }
         _ => None,
@@ -132,7 +161,10 @@ mod tests {
             ("ghcr.io/hyperledger/fabric-peer:2.5.16", "2.5.16"),
             ("hyperledger/fabric-peer:x86_64-1.0.0", "1.0.0"),
             ("hyperledger/fabric-orderer:amd64-1.4.12", "1.4.12"),
-            ("registry.example.com:5000/fabric/hyperledger/fabric-peer:1.4", "1.4.12"),
+            (
+                "registry.example.com:5000/fabric/hyperledger/fabric-peer:1.4",
+                "1.4.12",
+            ),
             ("localhost/fabric-peer:2.5.16@sha256:abc", "2.5.16"),
             ("docker.io/library/couchdb:3.4.2", "3.4.2"),
             ("couchdb:3.4.2-nouveau", "3.4.2"),
@@ -140,7 +172,14 @@ mod tests {
             ("hyperledger/fabric-couchdb:x86_64-0.4.6", "2.0.0"),
             ("hyperledger/fabric-kafka:0.4.22", "0.4.22"),
         ] {
-            assert_eq!(Reference::parse(image).version().map(|it| it.to_string()).as_deref(), Some(version), "{image}");
+            assert_eq!(
+                Reference::parse(image)
+                    .version()
+                    .map(|it| it.to_string())
+                    .as_deref(),
+                Some(version),
+                "{image}"
+            );
         }
         for image in [
             "hyperledger/fabric-peer",
@@ -160,8 +199,16 @@ mod tests {
     fn the_host_is_told_from_the_path() {
         for (image, host, path) in [
             ("couchdb:3.4.2", "docker.io", "couchdb"),
-            ("hyperledger/fabric-peer:2.5.16", "docker.io", "hyperledger/fabric-peer"),
-            ("ghcr.io/hyperledger/fabric-peer:2.5.16", "ghcr.io", "hyperledger/fabric-peer"),
+            (
+                "hyperledger/fabric-peer:2.5.16",
+                "docker.io",
+                "hyperledger/fabric-peer",
+            ),
+            (
+                "ghcr.io/hyperledger/fabric-peer:2.5.16",
+                "ghcr.io",
+                "hyperledger/fabric-peer",
+            ),
             ("registry:5000/fabric-peer", "registry:5000", "fabric-peer"),
         ] {
             let reference = Reference::parse(image);

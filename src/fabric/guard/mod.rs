@@ -1,8 +1,10 @@
-//! What may become of a release that runs: the table of upgrades and rollbacks, and the judgement by it.
+//! What may become of a release that runs: the table of upgrades and rollbacks, and the judgement
+//! by it.
 //!
-//! The judgement compares what runs (images of live pods, or the records of earlier revisions where no pod ran) with what is wanted (a
-//! rendered or a recorded manifest). [`RULES`] is the table; a step between two versions that no row allows is refused. Images are judged by
-//! their tags; an image whose tag says nothing counts as the Fabric version that the release's values name.
+//! The judgement compares what runs (images of live pods, or the records of earlier revisions where
+//! no pod ran) with what is wanted (a rendered or a recorded manifest). [`RULES`] is the table; a
+//! step between two versions that no row allows is refused. Images are judged by their tags; an
+//! image whose tag says nothing counts as the Fabric version that the release's values name.
 
 mod decision;
 mod facts;
@@ -125,7 +127,13 @@ pub enum Setting {
 }
 
 impl Setting {
-    const ALL: [Setting; 5] = [Setting::MspId, Setting::Domain, Setting::Tls, Setting::Consensus, Setting::Crypto];
+    const ALL: [Setting; 5] = [
+        Setting::MspId,
+        Setting::Domain,
+        Setting::Tls,
+        Setting::Consensus,
+        Setting::Crypto,
+    ];
 
     /// The value that says it.
     fn key(self) -> &'static str {
@@ -164,7 +172,8 @@ pub enum When {
     Wanted(Span),
     /// Fabric's own tools image of such a version is wanted.
     OwnImage(Span),
-    /// Every machine of the cluster is an arm64 one, and a version is wanted that has no image for it.
+    /// Every machine of the cluster is an arm64 one, and a version is wanted that has no image for
+    /// it.
     NoArm64(Span),
     /// The image comes from another registry than before.
     Registry,
@@ -191,7 +200,8 @@ pub enum When {
     Capability,
     /// A rollback to before something that cannot be undone.
     History,
-    /// An orderer's certificate changes that channels know it by: its TLS certificate, or the one that it signs with.
+    /// An orderer's certificate changes that channels know it by: its TLS certificate, or the one
+    /// that it signs with.
     Renewed {
         is_tls: bool,
         same_key: bool,
@@ -225,13 +235,24 @@ impl Rule {
     /// The case in words, as (component, from, to).
     pub fn words(&self) -> (String, String, String) {
         let components: Vec<_> = self.components.iter().map(ToString::to_string).collect();
-        let components = if components.is_empty() { "any".to_owned() } else { components.join(", ") };
+        let components = if components.is_empty() {
+            "any".to_owned()
+        } else {
+            components.join(", ")
+        };
         let (from, to) = match self.when {
-            When::Step { from, to, way, given } => {
+            When::Step {
+                from,
+                to,
+                way,
+                given,
+            } => {
                 let given = match given {
                     Given::Always => String::new(),
                     Given::Consensus(names) => format!("; consensus {}", names.join(" or ")),
-                    Given::NoConsensus(names) => format!("; consensus other than {}", names.join(" or ")),
+                    Given::NoConsensus(names) => {
+                        format!("; consensus other than {}", names.join(" or "))
+                    }
                     Given::Unsaid(variable) => format!("; `{variable}` is not said"),
                 };
                 let to = match (way.words(), to.to_string().as_str()) {
@@ -242,32 +263,75 @@ impl Rule {
                 (from.to_string(), format!("{to}{given}"))
             }
             When::Wanted(span) => ("any".to_owned(), span.to_string()),
-            When::OwnImage(span) => ("any".to_owned(), format!("`hyperledger/fabric-tools` {span}")),
-            When::NoArm64(span) => ("any".to_owned(), format!("{span}, where every machine is arm64")),
+            When::OwnImage(span) => (
+                "any".to_owned(),
+                format!("`hyperledger/fabric-tools` {span}"),
+            ),
+            When::NoArm64(span) => (
+                "any".to_owned(),
+                format!("{span}, where every machine is arm64"),
+            ),
             When::Registry => ("docker.io".to_owned(), "ghcr.io".to_owned()),
             When::ImageFamily => ("any".to_owned(), "an image of another name".to_owned()),
-            When::OrderersBehind => ("any".to_owned(), "a later line than the network's orderers".to_owned()),
+            When::OrderersBehind => (
+                "any".to_owned(),
+                "a later line than the network's orderers".to_owned(),
+            ),
             When::StateDatabase => ("goleveldb or CouchDB".to_owned(), "the other".to_owned()),
             When::SmallerVolume => ("a volume claim".to_owned(), "a smaller one".to_owned()),
             When::NoVolume => ("a volume claim".to_owned(), "none".to_owned()),
-            When::Changed(changed) => (format!("`{}`", changed.key()), "another value, once nodes ran".to_owned()),
+            When::Changed(changed) => (
+                format!("`{}`", changed.key()),
+                "another value, once nodes ran".to_owned(),
+            ),
             When::Fewer(_) => ("any number".to_owned(), "fewer".to_owned()),
-            When::QuorumLost => ("any number".to_owned(), "fewer than their quorum".to_owned()),
-            When::Missing => ("any".to_owned(), "an object that names a Secret, ConfigMap or claim that is not there".to_owned()),
+            When::QuorumLost => (
+                "any number".to_owned(),
+                "fewer than their quorum".to_owned(),
+            ),
+            When::Missing => (
+                "any".to_owned(),
+                "an object that names a Secret, ConfigMap or claim that is not there".to_owned(),
+            ),
             When::Strangers => (
                 "pods of others in the namespace".to_owned(),
                 "a network policy that denies by default, for the first time".to_owned(),
             ),
-            When::Capability => ("a channel's capability level".to_owned(), "a version that does not know it".to_owned()),
-            When::History => ("after something that stays".to_owned(), "a revision before it".to_owned()),
-            When::Renewed { is_tls, same_key, orderer, consensus } => {
+            When::Capability => (
+                "a channel's capability level".to_owned(),
+                "a version that does not know it".to_owned(),
+            ),
+            When::History => (
+                "after something that stays".to_owned(),
+                "a revision before it".to_owned(),
+            ),
+            When::Renewed {
+                is_tls,
+                same_key,
+                orderer,
+                consensus,
+            } => {
                 let certificate = if is_tls { "TLS" } else { "signing" };
-                let key = if same_key { "the same key" } else { "another key" };
-                let version = if orderer.to_string() == "any" { String::new() } else { format!("; orderer {orderer}") };
-                let to = format!("one of {key}{version}; consensus {}", consensus.join(" or "));
+                let key = if same_key {
+                    "the same key"
+                } else {
+                    "another key"
+                };
+                let version = if orderer.to_string() == "any" {
+                    String::new()
+                } else {
+                    format!("; orderer {orderer}")
+                };
+                let to = format!(
+                    "one of {key}{version}; consensus {}",
+                    consensus.join(" or ")
+                );
                 (format!("an orderer's {certificate} certificate"), to)
             }
-            When::Unlisted => ("any".to_owned(), "a version that no other rule names".to_owned()),
+            When::Unlisted => (
+                "any".to_owned(),
+                "a version that no other rule names".to_owned(),
+            ),
         };
         (components, from, to)
     }
@@ -293,9 +357,11 @@ pub struct Wanted {
     pub architectures: BTreeSet<String>,
     /// Releases of the orderers that values name, with the Fabric version of each, as far as known.
     pub orderers: Vec<(String, Version)>,
-    /// What pods wait for and is not there, with the object that names it: `StatefulSet org1/peer0`, `Secret login`.
+    /// What pods wait for and is not there, with the object that names it:
+    /// `StatefulSet org1/peer0`, `Secret login`.
     pub missing: Vec<(String, String)>,
-    /// Pods of others in the namespace, where a policy will deny them by default: the policy, and their names.
+    /// Pods of others in the namespace, where a policy will deny them by default: the policy, and
+    /// their names.
     pub strangers: Option<(String, Vec<String>)>,
     /// Certificates of orderers that change.
     pub renewals: Vec<Renewal>,
@@ -313,35 +379,69 @@ pub struct Judgement {
 
 /// Judges every node, and the release as a whole.
 pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
-    let offer = running.written.as_ref().and_then(|written| written.offer(&wanted.facts));
-    let mut judgement = Judgement { findings: Vec::new(), notes: running.notes.clone(), offer };
-    let consensus = running.facts.consensus.as_deref().or(wanted.facts.consensus.as_deref()).unwrap_or_default();
+    let offer = running
+        .written
+        .as_ref()
+        .and_then(|written| written.offer(&wanted.facts));
+    let mut judgement = Judgement {
+        findings: Vec::new(),
+        notes: running.notes.clone(),
+        offer,
+    };
+    let consensus = running
+        .facts
+        .consensus
+        .as_deref()
+        .or(wanted.facts.consensus.as_deref())
+        .unwrap_or_default();
     let mut orderers_behind = false;
     for node in &wanted.nodes {
         for program in node.programs.values() {
             wants(node, program, wanted, &mut judgement);
             for before in running.programs(&node.place, program.component) {
                 step(node, before, program, consensus, &mut judgement);
-                orderers_behind |= program.component == Component::Peer && before.line() < program.line();
+                orderers_behind |=
+                    program.component == Component::Peer && before.line() < program.line();
             }
         }
-        let before = running.nodes.iter().filter(|before| before.place == node.place);
-        let databases: BTreeSet<&str> = before.filter_map(|before| before.state_database.as_deref()).collect();
+        let before = running
+            .nodes
+            .iter()
+            .filter(|before| before.place == node.place);
+        let databases: BTreeSet<&str> = before
+            .filter_map(|before| before.state_database.as_deref())
+            .collect();
         for database in databases {
-            if let Some(wanted) = node.state_database.as_deref().filter(|wanted| *wanted != database) {
+            if let Some(wanted) = node
+                .state_database
+                .as_deref()
+                .filter(|wanted| *wanted != database)
+            {
                 let what = format!("{database} → {wanted}");
-                judgement.find(|rule| matches!(rule.when, When::StateDatabase), &node.place, what);
+                judgement.find(
+                    |rule| matches!(rule.when, When::StateDatabase),
+                    &node.place,
+                    what,
+                );
             }
         }
         for (volume, size) in running.volumes.get(&node.place).into_iter().flatten() {
             match node.volumes.get(volume) {
                 None => {
                     let what = format!("volume {volume} {size} → none");
-                    judgement.find(|rule| matches!(rule.when, When::NoVolume), &node.place, what);
+                    judgement.find(
+                        |rule| matches!(rule.when, When::NoVolume),
+                        &node.place,
+                        what,
+                    );
                 }
                 Some(wanted) if quantity::bytes(wanted) < quantity::bytes(size) => {
                     let what = format!("volume {volume} {size} → {wanted}");
-                    judgement.find(|rule| matches!(rule.when, When::SmallerVolume), &node.place, what);
+                    judgement.find(
+                        |rule| matches!(rule.when, When::SmallerVolume),
+                        &node.place,
+                        what,
+                    );
                 }
                 Some(_) => {}
             }
@@ -349,20 +449,47 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
     }
     organization(running, wanted, consensus, release, &mut judgement);
     for (place, missing) in &wanted.missing {
-        judgement.find(|rule| matches!(rule.when, When::Missing), place, format!("{missing} does not exist"));
+        judgement.find(
+            |rule| matches!(rule.when, When::Missing),
+            place,
+            format!("{missing} does not exist"),
+        );
     }
     if let Some((policy, pods)) = &wanted.strangers {
-        let named = pods.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let named = pods
+            .iter()
+            .take(LISTED)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
         let more = pods.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        judgement.find(|rule| matches!(rule.when, When::Strangers), policy, format!("meets {named}{more}"));
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        judgement.find(
+            |rule| matches!(rule.when, When::Strangers),
+            policy,
+            format!("meets {named}{more}"),
+        );
     }
     for (orderer, version) in wanted.orderers.iter().filter(|_| orderers_behind) {
-        let behind = |program: &&Program| program.component == Component::Peer && program.line() > Some(line(version));
-        let mut programs = wanted.nodes.iter().flat_map(|node| node.programs.values()).map(Box::as_ref);
+        let behind = |program: &&Program| {
+            program.component == Component::Peer && program.line() > Some(line(version))
+        };
+        let mut programs = wanted
+            .nodes
+            .iter()
+            .flat_map(|node| node.programs.values())
+            .map(Box::as_ref);
         if let Some(peer) = programs.find(behind) {
             let what = format!("{} before {orderer}, which runs {version}", peer.words());
-            judgement.find(|rule| matches!(rule.when, When::OrderersBehind), &format!("release {release}"), what);
+            judgement.find(
+                |rule| matches!(rule.when, When::OrderersBehind),
+                &format!("release {release}"),
+                what,
+            );
         }
     }
     for renewal in &wanted.renewals {
@@ -370,7 +497,11 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
     }
     if wanted.is_rollback {
         for what in running.facts.stays(&wanted.facts) {
-            judgement.find(|rule| matches!(rule.when, When::History), &format!("release {release}"), what);
+            judgement.find(
+                |rule| matches!(rule.when, When::History),
+                &format!("release {release}"),
+                what,
+            );
         }
     }
     judgement
@@ -380,7 +511,13 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
 const LISTED: usize = 10;
 
 /// The organization as a whole: what it is known by, and how many members it has.
-fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &str, judgement: &mut Judgement) {
+fn organization(
+    running: &Running,
+    wanted: &Wanted,
+    consensus: &str,
+    release: &str,
+    judgement: &mut Judgement,
+) {
     let place = format!("release {release}");
     // Where no node ever ran, nothing was told to anybody.
     let lives = running.nodes.iter().any(|node| !node.programs.is_empty());
@@ -391,11 +528,20 @@ fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &s
             && before != after
         {
             let what = format!("{} {before} → {after}", changed.key());
-            judgement.find(|rule| matches!(rule.when, When::Changed(of) if of == changed), &place, what);
+            judgement.find(
+                |rule| matches!(rule.when, When::Changed(of) if of == changed),
+                &place,
+                what,
+            );
         }
     }
     for component in [Component::Peer, Component::Orderer] {
-        let of = |nodes: &[Node]| nodes.iter().filter(|node| node.programs.contains_key(&component)).count() as u64;
+        let of = |nodes: &[Node]| {
+            nodes
+                .iter()
+                .filter(|node| node.programs.contains_key(&component))
+                .count() as u64
+        };
         let (before, after) = (of(&running.deployed), of(&wanted.nodes));
         if after >= before {
             continue;
@@ -406,7 +552,11 @@ fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &s
             judgement.find(|rule| matches!(rule.when, When::QuorumLost), &place, what);
         } else if component == Component::Peer || quorum > 1 {
             let what = format!("{before} {component}s → {after}");
-            judgement.find(|rule| matches!(rule.when, When::Fewer(of) if of == component), &place, what);
+            judgement.find(
+                |rule| matches!(rule.when, When::Fewer(of) if of == component),
+                &place,
+                what,
+            );
         }
     }
 }
@@ -414,34 +564,65 @@ fn organization(running: &Running, wanted: &Wanted, consensus: &str, release: &s
 impl Judgement {
     fn find(&mut self, which: impl Fn(&Rule) -> bool, place: &str, what: String) {
         for rule in RULES.iter().filter(|rule| which(rule)) {
-            self.findings.push(Finding { rule, place: place.to_owned(), what: what.clone() });
+            self.findings.push(Finding {
+                rule,
+                place: place.to_owned(),
+                what: what.clone(),
+            });
         }
     }
 }
 
 /// A certificate that channels know an orderer by.
 fn renewed(renewal: &Renewal, wanted: &Wanted, consensus: &str, judgement: &mut Judgement) {
-    let node = wanted.nodes.iter().find(|node| node.place.rsplit('/').next() == Some(renewal.node.as_str()));
-    let orderer = |node: &Node| node.programs.values().find(|program| program.component == Component::Orderer)?.version.clone();
+    let node = wanted
+        .nodes
+        .iter()
+        .find(|node| node.place.rsplit('/').next() == Some(renewal.node.as_str()));
+    let orderer = |node: &Node| {
+        node.programs
+            .values()
+            .find(|program| program.component == Component::Orderer)?
+            .version
+            .clone()
+    };
     let version = node.and_then(orderer);
     let applies = |rule: &Rule| match rule.when {
-        When::Renewed { is_tls, same_key, orderer, consensus: names } => {
+        When::Renewed {
+            is_tls,
+            same_key,
+            orderer,
+            consensus: names,
+        } => {
             (is_tls, same_key) == (renewal.is_tls, renewal.same_key)
                 && names.contains(&consensus)
-                && version.as_ref().is_none_or(|version| orderer.holds(version))
+                && version
+                    .as_ref()
+                    .is_none_or(|version| orderer.holds(version))
         }
         _ => false,
     };
     let certificate = if renewal.is_tls { "TLS" } else { "signing" };
-    let key = if renewal.same_key { "the same key" } else { "another key" };
+    let key = if renewal.same_key {
+        "the same key"
+    } else {
+        "another key"
+    };
     let place = node.map_or(renewal.node.as_str(), |node| node.place.as_str());
-    judgement.find(applies, place, format!("{certificate} certificate → one of {key}"));
+    judgement.find(
+        applies,
+        place,
+        format!("{certificate} certificate → one of {key}"),
+    );
 }
 
 /// What is wanted, wherever it comes from.
 fn wants(node: &Node, program: &Program, wanted: &Wanted, judgement: &mut Judgement) {
-    let Some(version) = &program.version else { return };
-    let only_arm64 = !wanted.architectures.is_empty() && wanted.architectures.iter().all(|one| one == "arm64");
+    let Some(version) = &program.version else {
+        return;
+    };
+    let only_arm64 =
+        !wanted.architectures.is_empty() && wanted.architectures.iter().all(|one| one == "arm64");
     let applies = |rule: &Rule| {
         rule.is_about(program.component)
             && match rule.when {
@@ -453,27 +634,44 @@ fn wants(node: &Node, program: &Program, wanted: &Wanted, judgement: &mut Judgem
     };
     judgement.find(applies, &node.place, program.words());
     let levels = &wanted.facts.capabilities;
-    let unknown = levels.iter().filter(|(group, level)| table::knows(group, level).is_some_and(|since| *version < since));
+    let unknown = levels
+        .iter()
+        .filter(|(group, level)| table::knows(group, level).is_some_and(|since| *version < since));
     if matches!(program.component, Component::Peer | Component::Orderer) {
         for (group, level) in unknown {
             let what = format!("{} on a channel of {group} {level}", program.words());
-            judgement.find(|rule| matches!(rule.when, When::Capability), &node.place, what);
+            judgement.find(
+                |rule| matches!(rule.when, When::Capability),
+                &node.place,
+                what,
+            );
         }
     }
 }
 
 /// One program's step from what ran to what is wanted.
-fn step(node: &Node, before: &Program, after: &Program, consensus: &str, judgement: &mut Judgement) {
+fn step(
+    node: &Node,
+    before: &Program,
+    after: &Program,
+    consensus: &str,
+    judgement: &mut Judgement,
+) {
     if !after.keeps_data() || before.image == after.image && before.version == after.version {
         return;
     }
     let place = &node.place;
-    let families = RULES.iter().any(|rule| matches!(rule.when, When::ImageFamily) && rule.is_about(after.component));
+    let families = RULES
+        .iter()
+        .any(|rule| matches!(rule.when, When::ImageFamily) && rule.is_about(after.component));
     if families && before.name() != after.name() {
         let what = format!("{} → {}", before.image, after.image);
         return judgement.find(|rule| matches!(rule.when, When::ImageFamily), place, what);
     }
-    for program in [before, after].into_iter().filter(|program| program.claimed || program.version.is_none()) {
+    for program in [before, after]
+        .into_iter()
+        .filter(|program| program.claimed || program.version.is_none())
+    {
         judgement.notes.push(match &program.version {
             Some(version) => {
                 format!("{place}: image {} does not tell its version; it counts as {version}, by fabricVersion", program.image)
@@ -481,10 +679,17 @@ fn step(node: &Node, before: &Program, after: &Program, consensus: &str, judgeme
             None => format!("{place}: image {} does not tell its version, so this step cannot be judged", program.image),
         });
     }
-    let (Some(from), Some(to)) = (&before.version, &after.version) else { return };
+    let (Some(from), Some(to)) = (&before.version, &after.version) else {
+        return;
+    };
     let what = format!("{} {from} → {to}", after.component);
     let applies = |rule: &Rule| match rule.when {
-        When::Step { from: before, to: wanted, way, given } => {
+        When::Step {
+            from: before,
+            to: wanted,
+            way,
+            given,
+        } => {
             rule.is_about(after.component)
                 && before.holds(from)
                 && wanted.holds(to)
@@ -504,10 +709,18 @@ fn step(node: &Node, before: &Program, after: &Program, consensus: &str, judgeme
     match worst {
         None => judgement.find(|rule| matches!(rule.when, When::Unlisted), place, what),
         Some(Verdict::Allow) => judgement.find(applies, place, what),
-        Some(_) => judgement.find(|rule| applies(rule) && rule.verdict != Verdict::Allow, place, what),
+        Some(_) => judgement.find(
+            |rule| applies(rule) && rule.verdict != Verdict::Allow,
+            place,
+            what,
+        ),
     }
     if before.host() == "docker.io" && after.host() == "ghcr.io" {
-        judgement.find(|rule| matches!(rule.when, When::Registry), place, format!("{} → {}", before.image, after.image));
+        judgement.find(
+            |rule| matches!(rule.when, When::Registry),
+            place,
+            format!("{} → {}", before.image, after.image),
+        );
     }
 }
 
@@ -526,26 +739,38 @@ pub fn parse_rule(text: &str) -> Result<&'static str, String> {
     }
     let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
     ids.dedup();
-    let near = nearest(text, ids.iter().copied()).map(|near| format!("{near}, maybe? ")).unwrap_or_default();
-    Err(format!("there is no such rule; {near}these can be named: {}", ids.join(", ")))
+    let near = nearest(text, ids.iter().copied())
+        .map(|near| format!("{near}, maybe? "))
+        .unwrap_or_default();
+    Err(format!(
+        "there is no such rule; {near}these can be named: {}",
+        ids.join(", ")
+    ))
 }
 
 /// Whether what is wanted lacks images for arm64, so that the machines' architecture matters.
 pub fn asks_for_architectures(wanted: &[Node]) -> bool {
-    wanted.iter().flat_map(|node| node.programs.values()).any(|program| {
-        let lacks = |rule: &Rule| match (rule.when, &program.version) {
-            (When::NoArm64(span), Some(version)) => rule.is_about(program.component) && span.holds(version),
-            _ => false,
-        };
-        RULES.iter().any(lacks)
-    })
+    wanted
+        .iter()
+        .flat_map(|node| node.programs.values())
+        .any(|program| {
+            let lacks = |rule: &Rule| match (rule.when, &program.version) {
+                (When::NoArm64(span), Some(version)) => {
+                    rule.is_about(program.component) && span.holds(version)
+                }
+                _ => false,
+            };
+            RULES.iter().any(lacks)
+        })
 }
 
 /// Whether peers go to a later line, so that the orderers of their network matter.
 pub fn asks_for_orderers(running: &Running, wanted: &[Node]) -> bool {
     wanted.iter().any(|node| {
         node.programs.get(&Component::Peer).is_some_and(|peer| {
-            running.programs(&node.place, Component::Peer).any(|before| before.line().is_some() && before.line() < peer.line())
+            running
+                .programs(&node.place, Component::Peer)
+                .any(|before| before.line().is_some() && before.line() < peer.line())
         })
     })
 }
@@ -554,24 +779,46 @@ pub fn asks_for_orderers(running: &Running, wanted: &[Node]) -> bool {
 pub fn orderers_named(release: &str, namespace: &str, values: &Value) -> Vec<String> {
     let settings = Settings::new(values);
     let names = Names::of(release, namespace, &settings);
-    settings.texts("/networkPolicy/ordererOrgs").into_iter().map(|orderer| names.sibling(orderer)).collect()
+    settings
+        .texts("/networkPolicy/ordererOrgs")
+        .into_iter()
+        .map(|orderer| names.sibling(orderer))
+        .collect()
 }
 
 /// The organizations that a release's values name: the key, the release, and its namespace.
-pub fn releases_named(release: &str, namespace: &str, values: &Value) -> Vec<(&'static str, String, String)> {
+pub fn releases_named(
+    release: &str,
+    namespace: &str,
+    values: &Value,
+) -> Vec<(&'static str, String, String)> {
     let settings = Settings::new(values);
     let names = Names::of(release, namespace, &settings);
-    let keys =
-        [("networkPolicy.peerOrgs", "/networkPolicy/peerOrgs"), ("networkPolicy.ordererOrgs", "/networkPolicy/ordererOrgs")];
-    let named = keys.into_iter().flat_map(|(key, path)| settings.texts(path).into_iter().map(move |other| (key, other)));
-    named.map(|(key, other)| (key, other.to_owned(), names.sibling(other))).collect()
+    let keys = [
+        ("networkPolicy.peerOrgs", "/networkPolicy/peerOrgs"),
+        ("networkPolicy.ordererOrgs", "/networkPolicy/ordererOrgs"),
+    ];
+    let named = keys.into_iter().flat_map(|(key, path)| {
+        settings
+            .texts(path)
+            .into_iter()
+            .map(move |other| (key, other))
+    });
+    named
+        .map(|(key, other)| (key, other.to_owned(), names.sibling(other)))
+        .collect()
 }
 
 /// Findings by rule, in the table's order.
-fn by_rule<'a>(findings: impl Iterator<Item = &'a Finding>) -> BTreeMap<(&'static str, Verdict), Vec<&'a Finding>> {
+fn by_rule<'a>(
+    findings: impl Iterator<Item = &'a Finding>,
+) -> BTreeMap<(&'static str, Verdict), Vec<&'a Finding>> {
     let mut groups: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
     for finding in findings {
-        groups.entry((finding.rule.id, finding.rule.verdict)).or_default().push(finding);
+        groups
+            .entry((finding.rule.id, finding.rule.verdict))
+            .or_default()
+            .push(finding);
     }
     groups
 }

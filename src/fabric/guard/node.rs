@@ -20,7 +20,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// `None` for a container that is no program of Fabric's: it has another image, and is not the one named after the node.
+    /// `None` for a container that is no program of Fabric's: it has another image, and is not the
+    /// one named after the node.
     fn of(container: &Value, labels: &Value, claimed: Option<&Version>) -> Option<Program> {
         let image = container["image"].as_str()?;
         let name = container["name"].as_str().unwrap_or_default();
@@ -28,13 +29,19 @@ impl Program {
         let label = |name: &str| labels[name].as_str().unwrap_or_default();
         let by_place = || match name {
             "couchdb" => Some(Component::CouchDb),
-            _ if name == label("kubectl-fabric.io/node") => Component::of_label(label("app.kubernetes.io/component")),
+            _ if name == label("kubectl-fabric.io/node") => {
+                Component::of_label(label("app.kubernetes.io/component"))
+            }
             _ => None,
         };
         let component = Component::of_image(reference.name()).or_else(by_place)?;
         let told = reference.version();
         let claimed = claimed.filter(|_| component.has_fabric_s_version() && told.is_none());
-        let variables = container["env"].as_array().into_iter().flatten().filter_map(|variable| variable["name"].as_str());
+        let variables = container["env"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|variable| variable["name"].as_str());
         Some(Program {
             component,
             image: image.to_owned(),
@@ -63,10 +70,12 @@ impl Program {
         Reference::parse(&self.image).host
     }
 
-    /// Whether the image is named as Fabric publishes it, from wherever it comes: others make images of the same last name.
+    /// Whether the image is named as Fabric publishes it, from wherever it comes: others make
+    /// images of the same last name.
     pub fn is_fabric_s_own(&self) -> bool {
         let path = Reference::parse(&self.image).path;
-        path == format!("hyperledger/{}", self.name()) || path.ends_with(&format!("/hyperledger/{}", self.name()))
+        path == format!("hyperledger/{}", self.name())
+            || path.ends_with(&format!("/hyperledger/{}", self.name()))
     }
 
     /// Whether it keeps anything that a later or earlier version must be able to read.
@@ -98,10 +107,15 @@ impl Node {
             _ => return None,
         };
         let mut node = Node::of_pod(&object.key, pod, claimed, |_| true)?;
-        for claim in object.body["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten() {
-            if let (Some(name), Some(size)) =
-                (claim["metadata"]["name"].as_str(), claim["spec"]["resources"]["requests"]["storage"].as_str())
-            {
+        for claim in object.body["spec"]["volumeClaimTemplates"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            if let (Some(name), Some(size)) = (
+                claim["metadata"]["name"].as_str(),
+                claim["spec"]["resources"]["requests"]["storage"].as_str(),
+            ) {
                 node.volumes.insert(name.to_owned(), size.to_owned());
             }
         }
@@ -112,7 +126,10 @@ impl Node {
     pub fn of_live(pod: &Value, claimed: Option<&Version>) -> Option<Node> {
         let statuses = pod["status"]["containerStatuses"].as_array();
         let ran = |name: &str| {
-            let status = statuses.into_iter().flatten().find(|status| status["name"] == name);
+            let status = statuses
+                .into_iter()
+                .flatten()
+                .find(|status| status["name"] == name);
             status.is_some_and(|status| {
                 let state = &status["state"];
                 !state["running"].is_null()
@@ -128,19 +145,38 @@ impl Node {
     pub fn of_waiting(pod: &Value) -> Option<Node> {
         let ran = Node::of_live(pod, None)?;
         let mut all = Node::of_pod(&owner(pod)?, pod, None, |_| true)?;
-        all.programs.retain(|component, _| !ran.programs.contains_key(component));
+        all.programs
+            .retain(|component, _| !ran.programs.contains_key(component));
         Some(all)
     }
 
-    fn of_pod(key: &ObjectKey, pod: &Value, claimed: Option<&Version>, takes: impl Fn(&str) -> bool) -> Option<Node> {
+    fn of_pod(
+        key: &ObjectKey,
+        pod: &Value,
+        claimed: Option<&Version>,
+        takes: impl Fn(&str) -> bool,
+    ) -> Option<Node> {
         let labels = &pod["metadata"]["labels"];
-        let mut node = Node { place: key.to_string(), name: key.name.clone(), ..Node::default() };
-        for container in pod["spec"]["containers"].as_array()?.iter().filter(|it| it["name"].as_str().is_some_and(&takes)) {
-            let Some(program) = Program::of(container, labels, claimed) else { continue };
+        let mut node = Node {
+            place: key.to_string(),
+            name: key.name.clone(),
+            ..Node::default()
+        };
+        for container in pod["spec"]["containers"]
+            .as_array()?
+            .iter()
+            .filter(|it| it["name"].as_str().is_some_and(&takes))
+        {
+            let Some(program) = Program::of(container, labels, claimed) else {
+                continue;
+            };
             if program.component == Component::Peer {
                 let mut variables = container["env"].as_array().into_iter().flatten();
-                let database = variables.find(|variable| variable["name"] == "CORE_LEDGER_STATE_STATEDATABASE");
-                node.state_database = database.and_then(|variable| variable["value"].as_str()).map(str::to_owned);
+                let database = variables
+                    .find(|variable| variable["name"] == "CORE_LEDGER_STATE_STATEDATABASE");
+                node.state_database = database
+                    .and_then(|variable| variable["value"].as_str())
+                    .map(str::to_owned);
             }
             node.programs.insert(program.component, Box::new(program));
         }
@@ -149,8 +185,13 @@ impl Node {
 }
 
 /// The nodes of a manifest. `claimed` is the Fabric version that its values name.
-pub fn nodes<'a>(objects: impl IntoIterator<Item = &'a Object>, claimed: Option<&Version>) -> Vec<Node> {
-    let nodes = objects.into_iter().filter_map(|object| Node::of_object(object, claimed));
+pub fn nodes<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
+    claimed: Option<&Version>,
+) -> Vec<Node> {
+    let nodes = objects
+        .into_iter()
+        .filter_map(|object| Node::of_object(object, claimed));
     nodes.filter(|node| !node.programs.is_empty()).collect()
 }
 
@@ -163,12 +204,21 @@ pub fn owner(pod: &Value) -> Option<ObjectKey> {
         namespace: namespace.clone(),
         name: name.to_owned(),
     };
-    let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let mut owners = pod["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten();
     match owners.find(|owner| owner["controller"] == true) {
         None => Some(key("", "Pod", pod["metadata"]["name"].as_str()?)),
-        Some(owner) if owner["kind"] == "ReplicaSet" => {
-            Some(key("apps", "Deployment", owner["name"].as_str()?.rsplit_once('-')?.0))
-        }
-        Some(owner) => Some(key("apps", owner["kind"].as_str()?, owner["name"].as_str()?)),
+        Some(owner) if owner["kind"] == "ReplicaSet" => Some(key(
+            "apps",
+            "Deployment",
+            owner["name"].as_str()?.rsplit_once('-')?.0,
+        )),
+        Some(owner) => Some(key(
+            "apps",
+            owner["kind"].as_str()?,
+            owner["name"].as_str()?,
+        )),
     }
 }

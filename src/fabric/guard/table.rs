@@ -1,7 +1,9 @@
-//! The table: every rule with its case, verdict, reason and way out. `docs/reference/guards.md` is made from it.
+//! The table: every rule with its case, verdict, reason and way out. `docs/reference/guards.md` is
+//! made from it.
 //!
-//! U01 to U30 are numbered as they were collected from Fabric's documentation and code; U00 is what happens when none speaks, and U31
-//! and later were added since. Files without a repository are hyperledger/fabric's.
+//! U01 to U30 are numbered as they were collected from Fabric's documentation and code; U00 is what
+//! happens when none speaks, and U31 and later were added since. Files without a repository are
+//! hyperledger/fabric's.
 
 use super::image::Component::{self, Ca, CouchDb, Kafka, Orderer, Peer, Tools, ZooKeeper};
 use super::{Given, Rule, Setting, Verdict, Way, When};
@@ -36,18 +38,27 @@ const BEFORE_1_4_9: Span = Span::ALWAYS.before(1, 4, 9);
 const PINNED: &[&str] = &["etcdraft", "BFT"];
 const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and they reject an orderer with another key: \
                          two such orderers of three stop the channel";
-const WHOLE_CERTIFICATE: &str =
-    "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
+const WHOLE_CERTIFICATE: &str = "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
 
 const NODES: &[Component] = &[Peer, Orderer];
 const GONE_IN_3: &[&str] = &["kafka", "solo"];
 
 const fn step(from: Span, to: Span, way: Way) -> When {
-    When::Step { from, to, way, given: Given::Always }
+    When::Step {
+        from,
+        to,
+        way,
+        given: Given::Always,
+    }
 }
 
 const fn step_given(from: Span, to: Span, way: Way, given: Given) -> When {
-    When::Step { from, to, way, given }
+    When::Step {
+        from,
+        to,
+        way,
+        given,
+    }
 }
 
 pub const RULES: &[Rule] = &[
@@ -566,7 +577,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U42",
         components: &[Orderer],
-        when: When::Renewed { is_tls: true, same_key: false, orderer: ANY, consensus: PINNED },
+        when: When::Renewed {
+            is_tls: true,
+            same_key: false,
+            orderer: ANY,
+            consensus: PINNED,
+        },
         verdict: Verdict::NeedsAction,
         reason: OTHER_KEY,
         way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; cert-manager: rotationPolicy Never); or, \
@@ -577,7 +593,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U42",
         components: &[Orderer],
-        when: When::Renewed { is_tls: true, same_key: true, orderer: BEFORE_1_4_9, consensus: PINNED },
+        when: When::Renewed {
+            is_tls: true,
+            same_key: true,
+            orderer: BEFORE_1_4_9,
+            consensus: PINNED,
+        },
         verdict: Verdict::NeedsAction,
         reason: WHOLE_CERTIFICATE,
         way_out: "upgrade to 1.4.9 or later first, which compares keys",
@@ -586,7 +607,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U42",
         components: &[Orderer],
-        when: When::Renewed { is_tls: true, same_key: true, orderer: Span::since(2, 0, 0).before(2, 2, 1), consensus: PINNED },
+        when: When::Renewed {
+            is_tls: true,
+            same_key: true,
+            orderer: Span::since(2, 0, 0).before(2, 2, 1),
+            consensus: PINNED,
+        },
         verdict: Verdict::NeedsAction,
         reason: WHOLE_CERTIFICATE,
         way_out: "upgrade to 2.2.1 or later first, which compares keys",
@@ -595,7 +621,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U43",
         components: &[Orderer],
-        when: When::Renewed { is_tls: false, same_key: false, orderer: ANY, consensus: &["BFT"] },
+        when: When::Renewed {
+            is_tls: false,
+            same_key: false,
+            orderer: ANY,
+            consensus: &["BFT"],
+        },
         verdict: Verdict::NeedsAction,
         reason: "a channel on BFT knows each orderer by the certificate it signs with: its votes with another key do not count",
         way_out: "renew with the same key; or, for one orderer at a time, put the new certificate into its consenter entry (identity) in the \
@@ -605,7 +636,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "U43",
         components: &[Orderer],
-        when: When::Renewed { is_tls: false, same_key: true, orderer: Span::since(3, 0, 0).before(3, 1, 2), consensus: &["BFT"] },
+        when: When::Renewed {
+            is_tls: false,
+            same_key: true,
+            orderer: Span::since(3, 0, 0).before(3, 1, 2),
+            consensus: &["BFT"],
+        },
         verdict: Verdict::NeedsAction,
         reason: "before 3.1.2 a channel on BFT knows each orderer by its whole signing certificate, even if the key stays",
         way_out: "upgrade to 3.1.3 or later first, which compares keys",
@@ -613,9 +649,11 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// Since which version a capability level of a group is known; `None` for names that are not in the table.
+/// Since which version a capability level of a group is known; `None` for names that are not in the
+/// table.
 ///
-/// Source: `common/capabilities/{channel,orderer,application}.go` of v1.4.12, v2.2.15, v2.5.16 and v3.1.5.
+/// Source: `common/capabilities/{channel,orderer,application}.go` of v1.4.12, v2.2.15, v2.5.16 and
+/// v3.1.5.
 const LEVELS: &[(&str, &str, (u64, u64, u64))] = &[
     ("channel", "V1_1", (1, 1, 0)),
     ("channel", "V1_3", (1, 3, 0)),
@@ -635,7 +673,9 @@ const LEVELS: &[(&str, &str, (u64, u64, u64))] = &[
 ];
 
 pub fn knows(group: &str, level: &str) -> Option<Version> {
-    let row = LEVELS.iter().find(|(its, name, _)| (*its, *name) == (group, level))?;
+    let row = LEVELS
+        .iter()
+        .find(|(its, name, _)| (*its, *name) == (group, level))?;
     let (major, minor, patch) = row.2;
     Some(Version::new(major, minor, patch))
 }

@@ -1,4 +1,5 @@
-//! What wrote a volume, noted on its claim when no record will tell any more: the node leaves, or the release is uninstalled.
+//! What wrote a volume, noted on its claim when no record will tell any more: the node leaves, or
+//! the release is uninstalled.
 
 use super::facts::Facts;
 use super::image::{Component, Reference};
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The annotation of a claim. Every user with the right to write claims can write it, so it decides only whether a guard speaks.
+/// The annotation of a claim. Every user with the right to write claims can write it, so it decides
+/// only whether a guard speaks.
 pub const WRITTEN_BY: &str = "kubectl-fabric.io/written-by";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,11 +33,22 @@ struct Ran {
 impl Written {
     /// `nodes` are one node as several records have it.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, facts: &Facts) -> Written {
-        let mut written = Written { nodes: Vec::new(), facts: facts.clone() };
+        let mut written = Written {
+            nodes: Vec::new(),
+            facts: facts.clone(),
+        };
         for node in nodes {
-            let programs = node.programs.values().filter(|program| program.keeps_data());
-            let images = programs.map(|program| (program.component.label().to_owned(), program.image.clone())).collect();
-            let ran = Ran { images, state_database: node.state_database.clone() };
+            let programs = node
+                .programs
+                .values()
+                .filter(|program| program.keeps_data());
+            let images = programs
+                .map(|program| (program.component.label().to_owned(), program.image.clone()))
+                .collect();
+            let ran = Ran {
+                images,
+                state_database: node.state_database.clone(),
+            };
             if !written.nodes.contains(&ran) {
                 written.nodes.push(ran);
             }
@@ -45,7 +58,9 @@ impl Written {
 
     /// What a claim says; `None` when it says nothing that can be read.
     pub fn read(claim: &Value) -> Option<Written> {
-        serde_json::from_str(annotation(claim, WRITTEN_BY)?).ok().filter(|written: &Written| !written.nodes.is_empty())
+        serde_json::from_str(annotation(claim, WRITTEN_BY)?)
+            .ok()
+            .filter(|written: &Written| !written.nodes.is_empty())
     }
 
     pub fn to_text(&self) -> String {
@@ -58,10 +73,17 @@ impl Written {
         let program = |(label, image): (&String, &String)| {
             let component = Component::of_label(label)?;
             let told = Reference::parse(image).version();
-            let claimed = claimed.clone().filter(|_| component.has_fabric_s_version() && told.is_none());
+            let claimed = claimed
+                .clone()
+                .filter(|_| component.has_fabric_s_version() && told.is_none());
             let (is_claimed, version) = (claimed.is_some(), told.or(claimed));
-            let program =
-                Program { component, image: image.clone(), version, claimed: is_claimed, variables: Default::default() };
+            let program = Program {
+                component,
+                image: image.clone(),
+                version,
+                claimed: is_claimed,
+                variables: Default::default(),
+            };
             Some((component, Box::new(program)))
         };
         let node = |ran: &Ran| Node {

@@ -6,26 +6,51 @@ const ORG1: &str = "peerOrganizations/org1/";
 
 /// Without a CA server, whose key an enrolled tree has not.
 fn enrolled(peers: usize) -> Organization {
-    Organization { ca_server: None, credentials: Vec::new(), ..org1(peers) }
+    Organization {
+        ca_server: None,
+        credentials: Vec::new(),
+        ..org1(peers)
+    }
 }
 
 fn data_of(plan: &Plan) -> BTreeMap<String, Value> {
-    plan.create.iter().map(|object| (object.key.name.clone(), object.body["data"].clone())).collect()
+    plan.create
+        .iter()
+        .map(|object| (object.key.name.clone(), object.body["data"].clone()))
+        .collect()
 }
 
 fn run_openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("in"), folder.path().join("out"));
     std::fs::write(&from, input).unwrap();
-    openssl(&[arguments, &["-in", from.to_str().unwrap(), "-out", to.to_str().unwrap()]].concat());
+    openssl(
+        &[
+            arguments,
+            &["-in", from.to_str().unwrap(), "-out", to.to_str().unwrap()],
+        ]
+        .concat(),
+    );
     std::fs::read(to).unwrap()
 }
 
 /// The same Secrets, as a user would keep them: only what pods mount.
 fn as_users(organization: &Organization, secrets: &BTreeMap<String, Value>) -> Organization {
-    let mounted = secrets.keys().filter(|name| name.contains("peer0-")).cloned().collect();
-    let custody = Custody::User { names: BTreeMap::new(), mounted };
-    Organization { custody, ca_server: None, credentials: Vec::new(), ..organization.clone() }
+    let mounted = secrets
+        .keys()
+        .filter(|name| name.contains("peer0-"))
+        .cloned()
+        .collect();
+    let custody = Custody::User {
+        names: BTreeMap::new(),
+        mounted,
+    };
+    Organization {
+        custody,
+        ca_server: None,
+        credentials: Vec::new(),
+        ..organization.clone()
+    }
 }
 
 fn set(secret: &mut Value, key: &str, content: &[u8]) {
@@ -36,13 +61,22 @@ fn set(secret: &mut Value, key: &str, content: &[u8]) {
 fn keys_of_sec1_and_pkcs1_are_read() {
     let sec1 = |key: &[u8]| run_openssl(&["ec"], key);
     let source = changed("v2.5.16", |files| {
-        for (path, key) in files.iter_mut().filter(|(path, _)| path.ends_with("_sk") || path.ends_with(".key")) {
+        for (path, key) in files
+            .iter_mut()
+            .filter(|(path, _)| path.ends_with("_sk") || path.ends_with(".key"))
+        {
             *key = sec1(key);
             assert!(key.starts_with(b"-----BEGIN EC PRIVATE KEY-----"), "{path}");
         }
         // As `openssl ecparam -genkey` writes it; Fabric's MSP would stop at the first block.
-        let key = files.get_mut(&format!("{ORG1}peers/peer0.org1/msp/keystore/priv_sk")).unwrap();
-        *key = [b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n", key.as_slice()].concat();
+        let key = files
+            .get_mut(&format!("{ORG1}peers/peer0.org1/msp/keystore/priv_sk"))
+            .unwrap();
+        *key = [
+            b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n",
+            key.as_slice(),
+        ]
+        .concat();
     });
     let made = as_existing(&plan(&org1(2), &BTreeMap::new(), &source, now()).unwrap());
     assert!(text(&made["peer0-msp"], "key.pem").starts_with("-----BEGIN EC PRIVATE KEY-----"));
@@ -55,28 +89,56 @@ fn keys_of_sec1_and_pkcs1_are_read() {
     plan(&users, &made, &Source::Generate, now()).unwrap();
     let mut damaged = made.clone();
     let other = text(&made["peer1-msp"], "key.pem");
-    set(damaged.get_mut("peer0-msp").unwrap(), "key.pem", other.as_bytes());
-    let error = plan(&users, &damaged, &Source::Generate, now()).unwrap_err().to_string();
-    assert!(error.contains("data[\"key.pem\"]: does not fit the certificate"), "{error}");
-    let parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    set(
+        damaged.get_mut("peer0-msp").unwrap(),
+        "key.pem",
+        other.as_bytes(),
+    );
+    let error = plan(&users, &damaged, &Source::Generate, now())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("data[\"key.pem\"]: does not fit the certificate"),
+        "{error}"
+    );
+    let parameters =
+        b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
     let key = text(&made["peer0-msp"], "key.pem");
-    set(damaged.get_mut("peer0-msp").unwrap(), "key.pem", &[&parameters[..], key.as_bytes()].concat());
-    let error = plan(&users, &damaged, &Source::Generate, now()).unwrap_err().to_string();
+    set(
+        damaged.get_mut("peer0-msp").unwrap(),
+        "key.pem",
+        &[&parameters[..], key.as_bytes()].concat(),
+    );
+    let error = plan(&users, &damaged, &Source::Generate, now())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("begins with EC PARAMETERS"), "{error}");
     // cert-manager's default form.
-    let rsa = run_openssl(&["rsa", "-traditional"], openssl(&["genrsa", "2048"]).as_bytes());
+    let rsa = run_openssl(
+        &["rsa", "-traditional"],
+        openssl(&["genrsa", "2048"]).as_bytes(),
+    );
     assert!(rsa.starts_with(b"-----BEGIN RSA PRIVATE KEY-----"));
     certificate::read_key(&rsa).map(drop).unwrap();
     let sealed = run_openssl(&["ec", "-aes256", "-passout", "pass:x"], key.as_bytes());
-    assert_eq!(certificate::read_key(&sealed).map(drop).unwrap_err(), "is encrypted; Fabric reads keys without a password only");
+    assert_eq!(
+        certificate::read_key(&sealed).map(drop).unwrap_err(),
+        "is encrypted; Fabric reads keys without a password only"
+    );
 }
 
 #[test]
 fn of_several_certificates_of_an_authority_the_one_that_its_key_fits_is_taken() {
     let clean = plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap();
     let source = changed("v2.5.16", |files| {
-        let of_tls = |path: &str| path.starts_with(&format!("{ORG1}tlsca/")) && path.ends_with(".pem");
-        let other = files.iter().find(|(path, _)| of_tls(path)).expect("a certificate").1.clone();
+        let of_tls =
+            |path: &str| path.starts_with(&format!("{ORG1}tlsca/")) && path.ends_with(".pem");
+        let other = files
+            .iter()
+            .find(|(path, _)| of_tls(path))
+            .expect("a certificate")
+            .1
+            .clone();
         files.insert(format!("{ORG1}ca/a-cert.pem"), other);
     });
     let made = plan(&org1(1), &BTreeMap::new(), &source, now()).unwrap();
@@ -85,7 +147,13 @@ fn of_several_certificates_of_an_authority_the_one_that_its_key_fits_is_taken() 
 
 #[test]
 fn what_macos_adds_is_passed_over() {
-    let clean = plan(&enrolled(2), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap();
+    let clean = plan(
+        &enrolled(2),
+        &BTreeMap::new(),
+        &crypto_config("v2.5.16"),
+        now(),
+    )
+    .unwrap();
     let source = changed("v2.5.16", |files| {
         let paths: Vec<String> = files.keys().cloned().collect();
         for path in paths {
@@ -100,17 +168,32 @@ fn what_macos_adds_is_passed_over() {
     assert_eq!(data_of(&made), data_of(&clean));
 }
 
-/// The tree that `fabric-ca-client enroll` leaves: TLS as an MSP, the authority named by its address, no key of an authority.
+/// The tree that `fabric-ca-client enroll` leaves: TLS as an MSP, the authority named by its
+/// address, no key of an authority.
 fn as_fabric_ca_client_lays_out(files: &mut BTreeMap<String, Vec<u8>>) {
     for (path, bytes) in std::mem::take(files) {
-        let path = path.replace("cacerts/ca.org1-cert.pem", "cacerts/localhost-7054-ca-org1.pem");
+        let path = path.replace(
+            "cacerts/ca.org1-cert.pem",
+            "cacerts/localhost-7054-ca-org1.pem",
+        );
         let (folder, name) = path.rsplit_once('/').unwrap();
         let moved = match name {
-            _ if path.starts_with(&format!("{ORG1}ca/")) || path.starts_with(&format!("{ORG1}tlsca/")) => continue,
-            _ if folder.ends_with("/msp/tlscacerts") && folder != format!("{ORG1}msp/tlscacerts") => continue,
+            _ if path.starts_with(&format!("{ORG1}ca/"))
+                || path.starts_with(&format!("{ORG1}tlsca/")) =>
+            {
+                continue;
+            }
+            _ if folder.ends_with("/msp/tlscacerts")
+                && folder != format!("{ORG1}msp/tlscacerts") =>
+            {
+                continue;
+            }
             "config.yaml" => {
                 let text = String::from_utf8(bytes).unwrap();
-                let text = text.replace("cacerts/ca.org1-cert.pem", "cacerts/localhost-7054-ca-org1.pem");
+                let text = text.replace(
+                    "cacerts/ca.org1-cert.pem",
+                    "cacerts/localhost-7054-ca-org1.pem",
+                );
                 files.insert(path, text.into_bytes());
                 continue;
             }
@@ -126,22 +209,52 @@ fn as_fabric_ca_client_lays_out(files: &mut BTreeMap<String, Vec<u8>>) {
 
 #[test]
 fn the_layout_of_fabric_ca_client_is_read() {
-    let usual = data_of(&plan(&enrolled(2), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap());
-    let made = plan(&enrolled(2), &BTreeMap::new(), &changed("v2.5.16", as_fabric_ca_client_lays_out), now()).unwrap();
+    let usual = data_of(
+        &plan(
+            &enrolled(2),
+            &BTreeMap::new(),
+            &crypto_config("v2.5.16"),
+            now(),
+        )
+        .unwrap(),
+    );
+    let made = plan(
+        &enrolled(2),
+        &BTreeMap::new(),
+        &changed("v2.5.16", as_fabric_ca_client_lays_out),
+        now(),
+    )
+    .unwrap();
     let made = data_of(&made);
-    for (name, data) in usual.iter().filter(|(name, _)| name.ends_with("-msp") || name.ends_with("-tls")) {
-        assert_eq!(&made[name], data, "{name}: config.yaml names the file that nodes have");
+    for (name, data) in usual
+        .iter()
+        .filter(|(name, _)| name.ends_with("-msp") || name.ends_with("-tls"))
+    {
+        assert_eq!(
+            &made[name], data,
+            "{name}: config.yaml names the file that nodes have"
+        );
     }
     assert!(made["org1-ca"]["key.pem"].is_null());
-    let error = plan(&org1(2), &BTreeMap::new(), &changed("v2.5.16", as_fabric_ca_client_lays_out), now()).unwrap_err();
+    let error = plan(
+        &org1(2),
+        &BTreeMap::new(),
+        &changed("v2.5.16", as_fabric_ca_client_lays_out),
+        now(),
+    )
+    .unwrap_err();
     let error = error.to_string();
-    assert!(error.contains("no key of ca.org1") && error.contains("no key of tlsca.org1"), "both are reported: {error}");
+    assert!(
+        error.contains("no key of ca.org1") && error.contains("no key of tlsca.org1"),
+        "both are reported: {error}"
+    );
 }
 
 #[test]
 fn a_wildcard_bears_one_label() {
     let mut certificate = {
-        let made = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+        let made =
+            as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
         Certificate::from_pem(text(&made["peer0-tls"], "tls.crt").as_bytes(), "tls.crt").unwrap()
     };
     certificate.hosts = vec!["*.org1".to_owned(), "*.0.0.1".to_owned()];
@@ -159,31 +272,60 @@ fn a_wildcard_bears_one_label() {
 
 #[test]
 fn an_msp_that_does_not_say_who_administers_is_refused_before_a_pod_starts() {
-    const WHY: &str =
-        "it needs config.yaml with NodeOUs and an AdminOUIdentifier, or an administrator's certificate in admincerts";
-    let without = changed("v2.5.16", |files| files.retain(|path, _| !path.ends_with("config.yaml")));
-    let error = plan(&org1(2), &BTreeMap::new(), &without, now()).unwrap_err().to_string();
-    assert_eq!(error.matches(WHY).count(), 3, "two peers and the administrator: {error}");
+    const WHY: &str = "it needs config.yaml with NodeOUs and an AdminOUIdentifier, or an administrator's certificate in admincerts";
+    let without = changed("v2.5.16", |files| {
+        files.retain(|path, _| !path.ends_with("config.yaml"))
+    });
+    let error = plan(&org1(2), &BTreeMap::new(), &without, now())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error.matches(WHY).count(),
+        3,
+        "two peers and the administrator: {error}"
+    );
 
-    let mut secrets = as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
+    let mut secrets =
+        as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
     let users = as_users(&org1(1), &secrets);
     let config = text(&secrets["peer0-msp"], "config.yaml");
-    secrets.get_mut("peer0-msp").unwrap()["data"].as_object_mut().unwrap().remove("config.yaml");
-    let error = plan(&users, &secrets, &Source::Generate, now()).unwrap_err().to_string();
+    secrets.get_mut("peer0-msp").unwrap()["data"]
+        .as_object_mut()
+        .unwrap()
+        .remove("config.yaml");
+    let error = plan(&users, &secrets, &Source::Generate, now())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(WHY), "{error}");
     for (broken, why) in [
-        (config.replace("Enable: true", "Enable: false"), "does not say who administers"),
+        (
+            config.replace("Enable: true", "Enable: false"),
+            "does not say who administers",
+        ),
         (
             config.replace("cacerts/ca.org1", "cacerts/other"),
             "names the certificate cacerts/other-cert.pem, and the MSP has cacerts/ca.org1",
         ),
         ("NodeOUs: [".to_owned(), "is not YAML"),
     ] {
-        set(secrets.get_mut("peer0-msp").unwrap(), "config.yaml", broken.as_bytes());
-        let error = plan(&users, &secrets, &Source::Generate, now()).unwrap_err().to_string();
-        assert!(error.contains(&format!("data[\"config.yaml\"]: {why}")), "{error}");
+        set(
+            secrets.get_mut("peer0-msp").unwrap(),
+            "config.yaml",
+            broken.as_bytes(),
+        );
+        let error = plan(&users, &secrets, &Source::Generate, now())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("data[\"config.yaml\"]: {why}")),
+            "{error}"
+        );
     }
-    set(secrets.get_mut("peer0-msp").unwrap(), "config.yaml", config.as_bytes());
+    set(
+        secrets.get_mut("peer0-msp").unwrap(),
+        "config.yaml",
+        config.as_bytes(),
+    );
     plan(&users, &secrets, &Source::Generate, now()).unwrap();
 }
 
@@ -201,32 +343,75 @@ impl Hierarchy {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    /// `root`, `other` beside it, `between` below `root`; a peer's identity below `between`, and a list that revokes it.
+    /// `root`, `other` beside it, `between` below `root`; a peer's identity below `between`, and a
+    /// list that revokes it.
     fn new() -> Hierarchy {
-        let made = Hierarchy { folder: tempfile::tempdir().unwrap() };
+        let made = Hierarchy {
+            folder: tempfile::tempdir().unwrap(),
+        };
         let sign = |name: &str, by: &str, extensions: &str| {
             std::fs::write(made.path("extensions"), extensions).unwrap();
             let subject = format!("/CN={name}");
-            let (key, request) = (made.path(&format!("{name}.key")), made.path(&format!("{name}.csr")));
-            let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", &key];
+            let (key, request) = (
+                made.path(&format!("{name}.key")),
+                made.path(&format!("{name}.csr")),
+            );
+            let new = [
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-keyout",
+                &key,
+            ];
             openssl(&[&new[..], &["-subj", &subject, "-out", &request]].concat());
-            let (crt, signer) = (made.path(&format!("{name}.crt")), made.path(&format!("{by}.crt")));
+            let (crt, signer) = (
+                made.path(&format!("{name}.crt")),
+                made.path(&format!("{by}.crt")),
+            );
             let signing_key = made.path(&format!("{by}.key"));
-            let by_whom: Vec<&str> =
-                if by == name { vec!["-signkey", &key] } else { vec!["-CA", &signer, "-CAkey", &signing_key] };
-            let sign = ["x509", "-req", "-days", "36500", "-set_serial", "7", "-in", &request, "-out", &crt, "-extfile"];
+            let by_whom: Vec<&str> = if by == name {
+                vec!["-signkey", &key]
+            } else {
+                vec!["-CA", &signer, "-CAkey", &signing_key]
+            };
+            let sign = [
+                "x509",
+                "-req",
+                "-days",
+                "36500",
+                "-set_serial",
+                "7",
+                "-in",
+                &request,
+                "-out",
+                &crt,
+                "-extfile",
+            ];
             openssl(&[&sign[..], &[&made.path("extensions")], &by_whom[..]].concat());
         };
         let authority = "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\nsubjectKeyIdentifier=hash";
         sign("root", "root", authority);
         sign("other", "other", authority);
         sign("between", "root", authority);
-        sign("peer0", "between", "basicConstraints=CA:FALSE\nsubjectAltName=DNS:*.org1");
+        sign(
+            "peer0",
+            "between",
+            "basicConstraints=CA:FALSE\nsubjectAltName=DNS:*.org1",
+        );
         std::fs::write(made.path("index.txt"), "").unwrap();
-        let settings =
-            format!("[ca]\ndefault_ca=d\n[d]\ndatabase={}\ndefault_md=sha256\ndefault_crl_days=36500\n", made.path("index.txt"));
+        let settings = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={}\ndefault_md=sha256\ndefault_crl_days=36500\n",
+            made.path("index.txt")
+        );
         std::fs::write(made.path("ca.conf"), settings).unwrap();
-        let (conf, cert, key) = (made.path("ca.conf"), made.path("between.crt"), made.path("between.key"));
+        let (conf, cert, key) = (
+            made.path("ca.conf"),
+            made.path("between.crt"),
+            made.path("between.key"),
+        );
         let ca = ["ca", "-config", &conf, "-cert", &cert, "-keyfile", &key];
         openssl(&[&ca[..], &["-gencrl", "-out", &made.path("empty.crl")]].concat());
         openssl(&[&ca[..], &["-revoke", &made.path("peer0.crt")]].concat());
@@ -240,12 +425,19 @@ impl Hierarchy {
         let config = "NodeOUs:\n  Enable: true\n  AdminOUIdentifier:\n    Certificate: intermediatecerts/between.crt\n    \
                       OrganizationalUnitIdentifier: admin\n";
         for member in ["", "peers/peer0.org1/", "users/Admin@org1/"] {
-            let mut put = |path: &str, bytes: Vec<u8>| files.insert(format!("{ORG1}{member}{path}"), bytes);
+            let mut put =
+                |path: &str, bytes: Vec<u8>| files.insert(format!("{ORG1}{member}{path}"), bytes);
             put("msp/cacerts/other.crt", self.read("other.crt"));
             put("msp/cacerts/root.crt", self.read("root.crt"));
-            put("msp/intermediatecerts/between.crt", self.read("between.crt"));
+            put(
+                "msp/intermediatecerts/between.crt",
+                self.read("between.crt"),
+            );
             put("msp/tlscacerts/root.crt", self.read("root.crt"));
-            put("msp/tlsintermediatecerts/between.crt", self.read("between.crt"));
+            put(
+                "msp/tlsintermediatecerts/between.crt",
+                self.read("between.crt"),
+            );
             put("msp/crls/list.pem", self.read("empty.crl"));
             put("msp/config.yaml", config.as_bytes().to_vec());
             if member.is_empty() {
@@ -267,11 +459,18 @@ impl Hierarchy {
 fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_every_source() {
     let made = Hierarchy::new();
     let later: jiff::Timestamp = "2060-01-01T00:00:00Z".parse().unwrap();
-    let source = |files| Source::CryptoConfig { folder: "crypto-config".to_owned(), files };
+    let source = |files| Source::CryptoConfig {
+        folder: "crypto-config".to_owned(),
+        files,
+    };
     let planned = plan(&enrolled(1), &BTreeMap::new(), &source(made.tree()), later).unwrap();
     let secrets = as_existing(&planned);
     let msp = &secrets["peer0-msp"];
-    let pem = |name: &str| Certificate::from_pem(&made.read(name), name).unwrap().to_pem();
+    let pem = |name: &str| {
+        Certificate::from_pem(&made.read(name), name)
+            .unwrap()
+            .to_pem()
+    };
     assert_eq!(
         (text(msp, "cacert.pem"), text(msp, "cacert2.pem")),
         (pem("root.crt"), pem("other.crt")),
@@ -279,18 +478,28 @@ fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_ever
     );
     assert_eq!(text(msp, "intermediatecert.pem"), pem("between.crt"));
     assert!(text(msp, "crl.pem").starts_with("-----BEGIN X509 CRL-----"));
-    assert!(text(msp, "config.yaml").contains("Certificate: intermediatecerts/cert.pem\n"), "{}", text(msp, "config.yaml"));
+    assert!(
+        text(msp, "config.yaml").contains("Certificate: intermediatecerts/cert.pem\n"),
+        "{}",
+        text(msp, "config.yaml")
+    );
     let tls = &secrets["peer0-tls"];
     assert_eq!(
-        certificate::chain_from_pem(text(tls, "tls.crt").as_bytes(), "chain").unwrap().len(),
+        certificate::chain_from_pem(text(tls, "tls.crt").as_bytes(), "chain")
+            .unwrap()
+            .len(),
         2,
         "who trusts the root verifies it"
     );
     assert_eq!(
         planned.items,
         BTreeMap::from(
-            [("cacert2.pem", "cacerts/"), ("crl.pem", "crls/"), ("tlsintermediatecert.pem", "tlsintermediatecerts/")]
-                .map(|(entry, folder)| (entry.to_owned(), format!("{folder}{entry}")))
+            [
+                ("cacert2.pem", "cacerts/"),
+                ("crl.pem", "crls/"),
+                ("tlsintermediatecert.pem", "tlsintermediatecerts/")
+            ]
+            .map(|(entry, folder)| (entry.to_owned(), format!("{folder}{entry}")))
         )
     );
     let users = as_users(&enrolled(1), &secrets);
@@ -298,36 +507,97 @@ fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_ever
     assert_eq!(kept.items, planned.items);
 
     let mut revoked = made.tree();
-    revoked.insert(format!("{ORG1}peers/peer0.org1/msp/crls/list.pem"), made.read("revokes.crl"));
-    let error = plan(&enrolled(1), &BTreeMap::new(), &source(revoked), later).unwrap_err().to_string();
-    assert!(error.contains("peers/peer0.org1/msp/signcerts/cert.pem   is revoked by a list beside it"), "{error}");
+    revoked.insert(
+        format!("{ORG1}peers/peer0.org1/msp/crls/list.pem"),
+        made.read("revokes.crl"),
+    );
+    let error = plan(&enrolled(1), &BTreeMap::new(), &source(revoked), later)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("peers/peer0.org1/msp/signcerts/cert.pem   is revoked by a list beside it"),
+        "{error}"
+    );
     let mut damaged = secrets.clone();
-    set(damaged.get_mut("peer0-msp").unwrap(), "crl.pem", &made.read("revokes.crl"));
-    let error = plan(&users, &damaged, &Source::Generate, later).unwrap_err().to_string();
-    assert!(error.contains("data[\"cert.pem\"]: is revoked by a list beside it"), "{error}");
+    set(
+        damaged.get_mut("peer0-msp").unwrap(),
+        "crl.pem",
+        &made.read("revokes.crl"),
+    );
+    let error = plan(&users, &damaged, &Source::Generate, later)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("data[\"cert.pem\"]: is revoked by a list beside it"),
+        "{error}"
+    );
 
     let mut broken = made.tree();
-    broken.remove(&format!("{ORG1}peers/peer0.org1/msp/intermediatecerts/between.crt"));
+    broken.remove(&format!(
+        "{ORG1}peers/peer0.org1/msp/intermediatecerts/between.crt"
+    ));
     broken.remove(&format!("{ORG1}msp/intermediatecerts/between.crt"));
-    let error = plan(&enrolled(1), &BTreeMap::new(), &source(broken), later).unwrap_err().to_string();
-    assert!(error.contains("is not signed by other, root (its issuer is between)"), "{error}");
+    let error = plan(&enrolled(1), &BTreeMap::new(), &source(broken), later)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("is not signed by other, root (its issuer is between)"),
+        "{error}"
+    );
     damaged = secrets.clone();
-    damaged.get_mut("peer0-msp").unwrap()["data"].as_object_mut().unwrap().remove("intermediatecert.pem");
-    let error = plan(&users, &damaged, &Source::Generate, later).unwrap_err().to_string();
-    assert!(error.contains("data[\"cert.pem\"]: is not signed by root, other (its issuer is between)"), "{error}");
+    damaged.get_mut("peer0-msp").unwrap()["data"]
+        .as_object_mut()
+        .unwrap()
+        .remove("intermediatecert.pem");
+    let error = plan(&users, &damaged, &Source::Generate, later)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("data[\"cert.pem\"]: is not signed by root, other (its issuer is between)"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_certificate_that_ends_soon_is_told_whatever_the_source() {
     let soon: jiff::Timestamp = "2036-11-01T00:00:00Z".parse().unwrap();
     let imported = plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), soon).unwrap();
-    let tells =
-        |warnings: &[String], place: &str| warnings.iter().any(|it| it.contains(place) && it.contains(" ends on 2036-11-"));
-    assert!(tells(&imported.warnings, "Secret org1/peer0-tls"), "{:?}", imported.warnings);
+    let tells = |warnings: &[String], place: &str| {
+        warnings
+            .iter()
+            .any(|it| it.contains(place) && it.contains(" ends on 2036-11-"))
+    };
+    assert!(
+        tells(&imported.warnings, "Secret org1/peer0-tls"),
+        "{:?}",
+        imported.warnings
+    );
     let secrets = as_existing(&imported);
-    let users = plan(&as_users(&org1(1), &secrets), &secrets, &Source::Generate, soon).unwrap();
-    assert!(tells(&users.warnings, "Secret org1/peer0-tls"), "{:?}", users.warnings);
-    let custody = Custody::Volume { mounted: ["peer0-tls".to_owned()].into() };
-    let volume = plan(&Organization { custody, ..org1(1) }, &BTreeMap::new(), &crypto_config("v2.5.16"), soon).unwrap();
-    assert!(tells(&volume.warnings, "peers/peer0.org1/tls/server.crt"), "{:?}", volume.warnings);
+    let users = plan(
+        &as_users(&org1(1), &secrets),
+        &secrets,
+        &Source::Generate,
+        soon,
+    )
+    .unwrap();
+    assert!(
+        tells(&users.warnings, "Secret org1/peer0-tls"),
+        "{:?}",
+        users.warnings
+    );
+    let custody = Custody::Volume {
+        mounted: ["peer0-tls".to_owned()].into(),
+    };
+    let volume = plan(
+        &Organization { custody, ..org1(1) },
+        &BTreeMap::new(),
+        &crypto_config("v2.5.16"),
+        soon,
+    )
+    .unwrap();
+    assert!(
+        tells(&volume.warnings, "peers/peer0.org1/tls/server.crt"),
+        "{:?}",
+        volume.warnings
+    );
 }

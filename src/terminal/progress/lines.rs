@@ -45,9 +45,17 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes an event in; returns the line to print if it is news: the first reason of an object, and after it only troubles. That one
-    /// pod after the other comes up is what waiting is about, and the heartbeat tells it.
-    fn take(&mut self, object: &str, state: State, reason: &str, done: usize, total: usize) -> Option<String> {
+    /// Takes an event in; returns the line to print if it is news: the first reason of an object,
+    /// and after it only troubles. That one pod after the other comes up is what waiting is about,
+    /// and the heartbeat tells it.
+    fn take(
+        &mut self,
+        object: &str,
+        state: State,
+        reason: &str,
+        done: usize,
+        total: usize,
+    ) -> Option<String> {
         (self.done, self.total) = (done, total);
         if state == State::Ready {
             self.reasons.remove(object);
@@ -68,20 +76,34 @@ impl Waiting {
             others => format!(" (and {others} more)"),
         };
         let seconds = elapsed.as_secs();
-        Some(format!("[{}/{}] still waiting after {seconds}s: {object}: {reason}{others}", self.done, self.total))
+        Some(format!(
+            "[{}/{}] still waiting after {seconds}s: {object}: {reason}{others}",
+            self.done, self.total
+        ))
     }
 }
 
 impl Lines {
     pub fn new() -> Lines {
         let now = Instant::now();
-        let state = Log { waiting: Waiting::default(), started: now, last_line: now, stop: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), stopped: Condvar::new() });
+        let state = Log {
+            waiting: Waiting::default(),
+            started: now,
+            last_line: now,
+            stop: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            stopped: Condvar::new(),
+        });
         let heart = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || shared.beat()
         });
-        Lines { shared, heart: Some(heart) }
+        Lines {
+            shared,
+            heart: Some(heart),
+        }
     }
 }
 
@@ -91,7 +113,11 @@ impl Shared {
         while !state.stop {
             let pause = HEARTBEAT.saturating_sub(state.last_line.elapsed());
             if !pause.is_zero() {
-                state = self.stopped.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+                state = self
+                    .stopped
+                    .wait_timeout(state, pause)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
                 continue;
             }
             if let Some(line) = state.waiting.heartbeat(state.started.elapsed()) {
@@ -104,15 +130,29 @@ impl Shared {
 
 impl Progress for Lines {
     fn event(&self, event: &Event) {
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let line = match event {
-            Event::Waiting { object, ready, trouble, reason, done, total } => {
+            Event::Waiting {
+                object,
+                ready,
+                trouble,
+                reason,
+                done,
+                total,
+            } => {
                 let how = match (ready, trouble) {
                     (true, _) => State::Ready,
                     (false, true) => State::Troubled,
                     (false, false) => State::Waiting,
                 };
-                state.waiting.take(object, how, reason, *done, *total).map(Text::from)
+                state
+                    .waiting
+                    .take(object, how, reason, *done, *total)
+                    .map(Text::from)
             }
             Event::WaitOver => {
                 state.waiting = Waiting::default();
@@ -130,7 +170,11 @@ impl Progress for Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stop = true;
         self.shared.stopped.notify_all();
         if let Some(heart) = self.heart.take() {
             let _ = heart.join();
@@ -146,16 +190,29 @@ mod tests {
     fn a_reason_is_told_once_and_troubles_whenever_they_change() {
         let mut waiting = Waiting::default();
         let mut take = |state, reason, done| waiting.take("Pod a/b", state, reason, done, 2);
-        assert_eq!(take(State::Waiting, "0 of 1 pod created", 0).as_deref(), Some("[0/2] Pod a/b: 0 of 1 pod created"));
-        assert_eq!(take(State::Waiting, "0 of 1 pod ready", 0), None, "it goes on as it should");
+        assert_eq!(
+            take(State::Waiting, "0 of 1 pod created", 0).as_deref(),
+            Some("[0/2] Pod a/b: 0 of 1 pod created")
+        );
+        assert_eq!(
+            take(State::Waiting, "0 of 1 pod ready", 0),
+            None,
+            "it goes on as it should"
+        );
         assert_eq!(
             take(State::Troubled, "image x cannot be pulled", 0).as_deref(),
             Some("[0/2] Pod a/b: image x cannot be pulled")
         );
         assert_eq!(take(State::Troubled, "image x cannot be pulled", 0), None);
         let heartbeat = waiting.heartbeat(Duration::from_secs(90));
-        assert_eq!(heartbeat.as_deref(), Some("[0/2] still waiting after 90s: Pod a/b: image x cannot be pulled"));
-        assert_eq!(waiting.take("Pod a/b", State::Ready, "", 1, 2).as_deref(), Some("[1/2] Pod a/b is ready"));
+        assert_eq!(
+            heartbeat.as_deref(),
+            Some("[0/2] still waiting after 90s: Pod a/b: image x cannot be pulled")
+        );
+        assert_eq!(
+            waiting.take("Pod a/b", State::Ready, "", 1, 2).as_deref(),
+            Some("[1/2] Pod a/b is ready")
+        );
         assert_eq!(waiting.heartbeat(Duration::from_secs(99)), None);
     }
 }

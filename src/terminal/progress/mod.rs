@@ -1,4 +1,5 @@
-//! What an operation tells while it runs, in three forms: a moving view, lines, a stream of JSON. All go to stderr.
+//! What an operation tells while it runs, in three forms: a moving view, lines, a stream of JSON.
+//! All go to stderr.
 
 mod lines;
 mod screen;
@@ -23,20 +24,46 @@ impl Progress for Stream {
 }
 
 /// `12 to create, 1 to change, 30 unchanged`
-fn plan_in_words(create: usize, change: usize, recreate: usize, unchanged: usize, prune: usize) -> String {
-    let counts =
-        [(create, "to create"), (change, "to change"), (recreate, "to recreate"), (prune, "to delete"), (unchanged, "unchanged")];
-    let words: Vec<String> =
-        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") }
+fn plan_in_words(
+    create: usize,
+    change: usize,
+    recreate: usize,
+    unchanged: usize,
+    prune: usize,
+) -> String {
+    let counts = [
+        (create, "to create"),
+        (change, "to change"),
+        (recreate, "to recreate"),
+        (prune, "to delete"),
+        (unchanged, "unchanged"),
+    ];
+    let words: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if words.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 /// What stays on the screen after the event has passed: the same words in a view and in lines.
 fn lasting(event: &Event) -> Option<Text> {
     match event {
-        Event::Planned { create, change, recreate, unchanged, prune } => {
-            Some(labelled(BOLD, "plan:", &plan_in_words(*create, *change, *recreate, *unchanged, *prune)))
-        }
+        Event::Planned {
+            create,
+            change,
+            recreate,
+            unchanged,
+            prune,
+        } => Some(labelled(
+            BOLD,
+            "plan:",
+            &plan_in_words(*create, *change, *recreate, *unchanged, *prune),
+        )),
         Event::Hook { hook, phase } => Some(format!("hook {hook}: {phase}").into()),
         Event::Warning { message } => Some(labelled(YELLOW, "warning:", message)),
         Event::Step { message } => Some(message.into()),
@@ -50,7 +77,10 @@ mod tests {
 
     #[test]
     fn a_plan_in_words_leaves_out_what_is_not() {
-        assert_eq!(plan_in_words(12, 1, 0, 30, 0), "12 to create, 1 to change, 30 unchanged");
+        assert_eq!(
+            plan_in_words(12, 1, 0, 30, 0),
+            "12 to create, 1 to change, 30 unchanged"
+        );
         assert_eq!(plan_in_words(0, 0, 0, 0, 0), "nothing to do");
     }
 }

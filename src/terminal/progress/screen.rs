@@ -1,7 +1,8 @@
 //! Where the moving view is drawn: on stderr, frame by frame, with room to the right of each line.
 //!
-//! indicatif fills its lines up to the right edge and lets the terminal break them there. What is echoed then (`^C`) stands in a line of its
-//! own, and the next frame clears one line too few. Here a line ends with its text, and the next one begins with a line feed.
+//! indicatif fills its lines up to the right edge and lets the terminal break them there. What is
+//! echoed then (`^C`) stands in a line of its own, and the next frame clears one line too few. Here
+//! a line ends with its text, and the next one begins with a line feed.
 
 use indicatif::TermLike;
 use std::fmt;
@@ -36,22 +37,34 @@ struct Frame {
 
 impl Screen {
     pub fn of_stderr() -> Screen {
-        let size = || terminal_size_of(io::stderr()).map_or((80, 24), |(Width(columns), Height(rows))| (columns, rows));
-        Screen::new(size, |text| anstream::stderr().lock().write_all(text.as_bytes()))
+        let size = || {
+            terminal_size_of(io::stderr())
+                .map_or((80, 24), |(Width(columns), Height(rows))| (columns, rows))
+        };
+        Screen::new(size, |text| {
+            anstream::stderr().lock().write_all(text.as_bytes())
+        })
     }
 
     fn new(
         size: impl Fn() -> (u16, u16) + Send + Sync + 'static,
         out: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
     ) -> Screen {
-        Screen(Arc::new(Shared { frame: Mutex::default(), size: Box::new(size), out: Box::new(out) }))
+        Screen(Arc::new(Shared {
+            frame: Mutex::default(),
+            size: Box::new(size),
+            out: Box::new(out),
+        }))
     }
 
     /// Takes away what is shown. Nothing is drawn after that.
     pub fn end(&self) {
         let mut frame = self.frame();
         if !std::mem::replace(&mut frame.is_over, true) && frame.shown > 0 {
-            let _ = (self.0.out)(&format!("\r\x1b[2K{}", "\x1b[1A\x1b[2K".repeat(frame.shown - 1)));
+            let _ = (self.0.out)(&format!(
+                "\r\x1b[2K{}",
+                "\x1b[1A\x1b[2K".repeat(frame.shown - 1)
+            ));
         }
     }
 
@@ -66,7 +79,11 @@ impl Screen {
     }
 
     fn turn(&self, by: usize, way: char) -> io::Result<()> {
-        if by > 0 { self.add(&format!("\x1b[{by}{way}")) } else { Ok(()) }
+        if by > 0 {
+            self.add(&format!("\x1b[{by}{way}"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -128,7 +145,11 @@ impl TermLike for Screen {
         let mut frame = self.frame();
         let text = std::mem::take(&mut frame.text);
         (frame.shown, frame.lines, frame.is_filler) = (frame.lines, 0, false);
-        if frame.is_over { Ok(()) } else { (self.0.out)(&text) }
+        if frame.is_over {
+            Ok(())
+        } else {
+            (self.0.out)(&text)
+        }
     }
 }
 
@@ -177,7 +198,10 @@ mod tests {
             }
             lines.resize(lines.len().max(row + 1), Vec::new());
         }
-        lines.into_iter().map(|line| line.into_iter().collect()).collect()
+        lines
+            .into_iter()
+            .map(|line| line.into_iter().collect())
+            .collect()
     }
 
     struct Test {
@@ -197,23 +221,39 @@ mod tests {
             }
         };
         let screen = Screen::new(|| (WIDTH as u16, 10), out);
-        let view = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 250));
-        let bars: Vec<ProgressBar> = (0..2).map(|_| view.add(ProgressBar::new_spinner())).collect();
+        let view = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
+            Box::new(screen.clone()),
+            250,
+        ));
+        let bars: Vec<ProgressBar> = (0..2)
+            .map(|_| view.add(ProgressBar::new_spinner()))
+            .collect();
         for bar in &bars {
             bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap());
-            bar.set_message("waiting for a node with a name that is longer than the terminal is wide");
+            bar.set_message(
+                "waiting for a node with a name that is longer than the terminal is wide",
+            );
             bar.tick();
         }
-        Test { text, screen, bars, view }
+        Test {
+            text,
+            screen,
+            bars,
+            view,
+        }
     }
 
     #[test]
     fn an_echo_of_the_interrupt_leaves_nothing_behind() {
         let test = drawn();
         let frame = shown(&test.text.lock().unwrap());
-        assert_eq!(frame, ["waiting for a node with a"; 2], "one line each, cut");
+        assert_eq!(
+            frame, ["waiting for a node with a"; 2],
+            "one line each, cut"
+        );
         test.text.lock().unwrap().push_str("^C");
-        test.view.suspend(|| test.text.lock().unwrap().push_str("interrupted\n"));
+        test.view
+            .suspend(|| test.text.lock().unwrap().push_str("interrupted\n"));
         test.text.lock().unwrap().push_str("^C");
         test.bars.iter().for_each(ProgressBar::finish_and_clear);
         assert_eq!(shown(&test.text.lock().unwrap()), ["interrupted", "", ""]);

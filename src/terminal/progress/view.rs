@@ -1,4 +1,5 @@
-//! Progress on a terminal: one moving headline, and below it the objects that are not ready with their reasons.
+//! Progress on a terminal: one moving headline, and below it the objects that are not ready with
+//! their reasons.
 
 use super::{Screen, lasting};
 use crate::deploy::{Event, Progress};
@@ -34,11 +35,23 @@ struct State {
 impl View {
     pub fn new() -> View {
         let on = Screen::of_stderr();
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(on.clone()), FRAMES));
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
+            Box::new(on.clone()),
+            FRAMES,
+        ));
         let headline = screen.add(ProgressBar::new_spinner());
         headline.set_style(style("{spinner} {elapsed:.dim} {wide_msg}"));
         headline.enable_steady_tick(Duration::from_millis(120));
-        View { screen, on, state: Mutex::new(State { headline, applied: 0, waiting: BTreeMap::new(), lines: Vec::new() }) }
+        View {
+            screen,
+            on,
+            state: Mutex::new(State {
+                headline,
+                applied: 0,
+                waiting: BTreeMap::new(),
+                lines: Vec::new(),
+            }),
+        }
     }
 
     /// What moves, for others who have a line to print, and where it is drawn.
@@ -55,8 +68,12 @@ fn style(template: &str) -> ProgressStyle {
 impl State {
     /// Draws the objects that are not ready, as many lines as are needed now.
     fn draw(&mut self, screen: &MultiProgress) {
-        let mut texts: Vec<String> =
-            self.waiting.iter().take(SHOWN).map(|(object, reason)| one_line(&format!("  {object}: {reason}"))).collect();
+        let mut texts: Vec<String> = self
+            .waiting
+            .iter()
+            .take(SHOWN)
+            .map(|(object, reason)| one_line(&format!("  {object}: {reason}")))
+            .collect();
         if self.waiting.len() > SHOWN {
             texts.push(format!("  and {} more", self.waiting.len() - SHOWN));
         }
@@ -84,13 +101,26 @@ impl Progress for View {
         match event {
             Event::Applied { action, object } => {
                 state.applied += 1;
-                state.headline.set_message(one_line(&format!("{} done: {object} {action}", state.applied)));
+                state.headline.set_message(one_line(&format!(
+                    "{} done: {object} {action}",
+                    state.applied
+                )));
             }
-            Event::Waiting { object, ready, reason, done, total, .. } => {
+            Event::Waiting {
+                object,
+                ready,
+                reason,
+                done,
+                total,
+                ..
+            } => {
                 if *ready {
                     state.waiting.remove(object);
                 } else {
-                    state.waiting.insert(object.clone(), reason.lines().next().unwrap_or_default().to_owned());
+                    state.waiting.insert(
+                        object.clone(),
+                        reason.lines().next().unwrap_or_default().to_owned(),
+                    );
                 }
                 state.headline.set_message(format!("{done}/{total} ready"));
                 state.draw(&self.screen);

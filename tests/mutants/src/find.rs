@@ -1,5 +1,6 @@
-//! The mutants of a source file: what each changes, as edits of the text. All of them are in the code at once, each behind a switch, so
-//! that one build serves them all. An edit's `ON` becomes the call that asks whether this mutant is on.
+//! The mutants of a source file: what each changes, as edits of the text. All of them are in the
+//! code at once, each behind a switch, so that one build serves them all. An edit's `ON` becomes
+//! the call that asks whether this mutant is on.
 
 use std::ops::Range;
 use syn::spanned::Spanned;
@@ -193,7 +194,8 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         }
     }
 
-    // What is computed when the program is built has no switch, and patterns and types have no value.
+    // What is computed when the program is built has no switch, and patterns and types have no
+    // value.
     fn visit_item_const(&mut self, _: &'ast syn::ItemConst) {}
     fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
     fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
@@ -290,7 +292,8 @@ fn is_text(expr: &Expr) -> bool {
     }
 }
 
-/// What a function may return at once, by its type as it is written. What does not fit, the compiler refuses.
+/// What a function may return at once, by its type as it is written. What does not fit, the
+/// compiler refuses.
 fn values(output: &ReturnType) -> Vec<String> {
     match output {
         ReturnType::Default => vec![String::new()],

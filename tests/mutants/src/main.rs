@@ -1,9 +1,11 @@
-//! How much the tests would notice: mutants of the rooms in which a mistake costs data, and the tests that kill them.
+//! How much the tests would notice: mutants of the rooms in which a mistake costs data, and the
+//! tests that kill them.
 //!
-//! cargo-mutants builds once per mutant, which takes a minute each here. So a copy of the tree has all mutants at once, each behind a
-//! switch that an environment variable turns on when the program runs. What the compiler refuses is left out. Each test is run once to see which
-//! mutants it evaluates; then, for each mutant of a random sample, those tests are run that evaluate it, the fastest first, until one
-//! fails. With the argument `build` it ends after the build.
+//! cargo-mutants builds once per mutant, which takes a minute each here. So a copy of the tree has
+//! all mutants at once, each behind a switch that an environment variable turns on when the program
+//! runs. What the compiler refuses is left out. Each test is run once to see which mutants it
+//! evaluates; then, for each mutant of a random sample, those tests are run that evaluate it, the
+//! fastest first, until one fails. With the argument `build` it ends after the build.
 
 mod find;
 mod rewrite;

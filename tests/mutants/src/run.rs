@@ -53,8 +53,9 @@ pub struct Tests {
 }
 
 impl Tests {
-    /// Runs each test alone. What a test evaluates is remembered for as long as the mutants are the same; `FRESH=1` forgets it,
-    /// and `FRESH=0` leaves out the tests of which it is not known. `SKIP` leaves out those whose names contain it.
+    /// Runs each test alone. What a test evaluates is remembered for as long as the mutants are the
+    /// same; `FRESH=1` forgets it, and `FRESH=0` leaves out the tests of which it is not known.
+    /// `SKIP` leaves out those whose names contain it.
     pub fn record(tree: &Tree, mutants: &BTreeMap<usize, Known>, binaries: BTreeMap<String, PathBuf>, jobs: usize) -> Tests {
         let all: String = mutants.iter().map(|(number, it)| format!("{number} {} {}\n", it.file, it.what)).collect();
         let seen = tree.work.join(format!("seen-{:016x}", hash(&all)));

@@ -1,4 +1,5 @@
-//! Which mutant is on, and which ones were evaluated. This file becomes `src/mutant.rs` of the mutated copy.
+//! Which mutant is on, and which ones were evaluated. This file becomes `src/mutant.rs` of the
+//! mutated copy.
 
 use std::fs::File;
 use std::io::Write;

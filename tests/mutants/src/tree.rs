@@ -42,8 +42,8 @@ pub fn is_slow(binary: &str) -> bool {
 }
 
 impl Tree {
-    /// Copies what git knows of the repository, and what is new in it. A file that did not change keeps its time, so that it is not built
-    /// again.
+    /// Copies what git knows of the repository, and what is new in it. A file that did not change
+    /// keeps its time, so that it is not built again.
     pub fn copy(repository: &Path) -> Tree {
         let work = repository.join("target/mutants");
         let root = work.join("tree");
@@ -64,7 +64,8 @@ impl Tree {
         Tree { root, work }
     }
 
-    /// Builds the copy, without the mutants that the compiler refuses. Returns the others, and the test binaries by name.
+    /// Builds the copy, without the mutants that the compiler refuses. Returns the others, and the
+    /// test binaries by name.
     pub fn build(&self) -> (BTreeMap<usize, Known>, BTreeMap<String, PathBuf>) {
         let repository = self.work.parent().and_then(Path::parent).expect("the repository");
         let mut count = 0;
@@ -146,7 +147,8 @@ impl Tree {
     }
 }
 
-/// The mutant that an error is about: the innermost one where the error is, or else where the compiler points to besides.
+/// The mutant that an error is about: the innermost one where the error is, or else where the
+/// compiler points to besides.
 fn guilty(sources: &[Source], message: &Value) -> Option<usize> {
     let mut spans: Vec<&Value> = message["spans"].as_array().into_iter().flatten().collect();
     spans.sort_by_key(|span| span["is_primary"] != true);
@@ -167,7 +169,8 @@ fn guilty(sources: &[Source], message: &Value) -> Option<usize> {
     })
 }
 
-/// The statement before the place of an error: left out, it may leave something alive that the error is about.
+/// The statement before the place of an error: left out, it may leave something alive that the
+/// error is about.
 fn left_out(sources: &[Source], message: &Value) -> Option<usize> {
     let span = message["spans"].as_array()?.iter().find(|span| span["is_primary"] == true)?;
     let source = sources.iter().find(|source| span["file_name"] == source.path.as_str())?;
