@@ -16,6 +16,7 @@ pub mod chart;
 pub mod values;
 pub mod fabric;
 pub mod identity;
+pub mod ledger;
 pub mod render;
 pub mod compose;
 pub mod manifest;

@@ -1,0 +1,23 @@
+//! Fabric's protobuf messages, written by hand for prost.
+//!
+//! Each message names the Go package of its definition in `hyperledger/fabric-protos-go-apiv2`.
+//! Fields have the names and numbers of Fabric's definition. Fabric signs and hashes encoded
+//! messages, so a decoded message must encode to the same bytes again:
+//!
+//! - A map is a list of entry messages, in the order in which it was read. Go writes the key and
+//!   the value of an entry even where they are empty, so both are `Option`s, and `Some` in each
+//!   entry that this program makes.
+//! - Bytes that hold another message stay bytes. [`decode`] reads them where they are needed.
+
+pub mod common;
+
+use crate::error::{Error, Result};
+
+/// Decodes a message from another program. `what` names it in the error: `the block`.
+pub fn decode<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
+    M::decode(bytes).map_err(|error| {
+        Error::user(format!("cannot read {what}")).why(format!(
+            "it is not the message that Fabric writes there: {error}"
+        ))
+    })
+}

@@ -1,0 +1,6 @@
+//! Fabric's ledger as data: messages, signatures, proposals, envelopes and blocks.
+//!
+//! The room turns bytes into values and values into bytes. It reaches no node: `node` carries the
+//! bytes, `channel` and `chaincode` decide what to send. Keys, nonces and times come in as values.
+
+pub mod message;
