@@ -5,8 +5,7 @@
 //! what the program does; read what changed. In a transcript `$ ` begins a command, `! ` a line of
 //! stderr, `? ` an exit status other than 0; the rest is stdout.
 
-use clap::CommandFactory;
-use kubectl_fabric::commands::Cli;
+use kubectl_fabric::commands;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -146,7 +145,7 @@ mod transcripts {
     fn the_help_of_every_verb_is_in_a_transcript() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/transcripts/help.txt");
         let text = fs::read_to_string(path).unwrap();
-        for verb in Cli::command()
+        for verb in commands::command()
             .get_subcommands()
             .filter(|verb| !verb.is_hide_set())
         {

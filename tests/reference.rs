@@ -4,9 +4,9 @@
 //! The reference of guards is their table, and that of a chart its schema. `BLESS=1` writes all of
 //! docs/reference/ that is written so anew.
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use kubectl_fabric::chart::{Chart, repository};
-use kubectl_fabric::commands::Cli;
+use kubectl_fabric::commands;
 use kubectl_fabric::fabric::guard::RULES;
 use serde_json::Value;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// The command line with the global flags in every verb.
 fn built() -> Command {
-    let mut command = Cli::command();
+    let mut command = commands::command();
     command.build();
     command
 }
@@ -314,7 +314,7 @@ fn every_verb_and_flag_explains_itself() {
             walk(verb);
         }
     }
-    let command = Cli::command();
+    let command = commands::command();
     walk(&command);
     command.debug_assert();
 }
@@ -345,7 +345,7 @@ fn every_command_line_of_the_documentation_is_one() {
                 continue;
             };
             seen += 1;
-            match Cli::command().try_get_matches_from(words) {
+            match commands::command().try_get_matches_from(words) {
                 Err(error) if error.use_stderr() => {
                     panic!("{name}:{}: {line}\n{error}", number + 1)
                 }

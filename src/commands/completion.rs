@@ -1,8 +1,8 @@
 //! `completion`: scripts that make a shell complete this program's words.
 
-use super::{Cli, Edge, complete};
+use super::{Edge, complete};
 use crate::error::{Error, Result};
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 use std::process::ExitCode;
 
@@ -60,7 +60,7 @@ fn script(shell: &str) -> Result<String> {
         .completer(shell)
         .ok_or_else(|| Error::internal(format!("no completion for {shell}")))?;
     let mut script = Vec::new();
-    let name = Cli::command().get_name().to_owned();
+    let name = super::command().get_name().to_owned();
     completer
         .write_registration(complete::VARIABLE, &name, &name, &name, &mut script)
         .map_err(|error| Error::internal(format!("no completion script for {shell}: {error}")))?;

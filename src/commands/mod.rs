@@ -37,8 +37,8 @@ pub use usage::advise;
 use crate::error::Result;
 use arguments::{ConnectionArguments, Format};
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::ffi::OsString;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 const STYLES: Styles = Styles::styled()
@@ -84,49 +84,127 @@ Exit status:
 
 The result goes to stdout; progress, warnings and errors go to stderr."
 )]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-
+struct Root {
     #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// A command line: one verb with its arguments, and the arguments that every verb takes.
+pub struct Cli {
+    pub command: Command,
     pub connection: ConnectionArguments,
 }
 
-#[derive(Subcommand, Debug)]
-pub enum Command {
-    Install(install::Arguments),
-    Upgrade(upgrade::Arguments),
-    Rollback(rollback::Arguments),
-    #[command(visible_aliases = ["delete", "del", "un"])]
-    Uninstall(uninstall::Arguments),
-    #[command(visible_alias = "ls")]
-    List(list::Arguments),
-    #[command(visible_alias = "hist")]
-    History(history::Arguments),
-    Status(status::Arguments),
-    Get(get::Arguments),
-    Diff(diff::Arguments),
-    Drift(drift::Arguments),
-    Test(test::Arguments),
-    Template(template::Arguments),
-    Lint(lint::Arguments),
-    Values(values::Arguments),
-    Charts(charts::Arguments),
-    Version(version::Arguments),
-    Completion(completion::Arguments),
-    #[command(name = complete::COMMAND, hide = true)]
-    Complete(complete::Arguments),
+/// A verb as the parser knows it.
+struct Verb {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    is_hidden: bool,
+    add_arguments: fn(clap::Command) -> clap::Command,
+}
+
+/// Lists the verbs in the order of the help: the variant, the module with its `Arguments` and
+/// `run`, the name, the aliases.
+macro_rules! verbs {
+    ($($verb:ident($module:ident) $name:expr, $aliases:expr;)*) => {
+        #[derive(Debug)]
+        pub enum Command {
+            $($verb($module::Arguments),)*
+        }
+
+        const VERBS: &[Verb] = &[$(Verb {
+            name: $name,
+            aliases: &$aliases,
+            is_hidden: matches!($name.as_bytes(), [b'_', ..]),
+            add_arguments: $module::Arguments::augment_args,
+        },)*];
+
+        impl Command {
+            fn parse(name: &str, matches: &mut ArgMatches) -> Option<Parsed<Command>> {
+                $(if name == $name {
+                    let arguments = $module::Arguments::from_arg_matches_mut(matches);
+                    return Some(arguments.map(Command::$verb));
+                })*
+                None
+            }
+        }
+
+        /// Runs one command; its exit status when it is no failure.
+        pub fn run(command: Command, edge: &Edge) -> Result<ExitCode> {
+            match command {
+                $(Command::$verb(arguments) => $module::run(arguments, edge),)*
+            }
+        }
+    };
+}
+
+verbs! {
+    Install(install) "install", [];
+    Upgrade(upgrade) "upgrade", [];
+    Rollback(rollback) "rollback", [];
+    Uninstall(uninstall) "uninstall", ["delete", "del", "un"];
+    List(list) "list", ["ls"];
+    History(history) "history", ["hist"];
+    Status(status) "status", [];
+    Get(get) "get", [];
+    Diff(diff) "diff", [];
+    Drift(drift) "drift", [];
+    Test(test) "test", [];
+    Template(template) "template", [];
+    Lint(lint) "lint", [];
+    Values(values) "values", [];
+    Charts(charts) "charts", [];
+    Version(version) "version", [];
+    Completion(completion) "completion", [];
+    Complete(complete) complete::COMMAND, [];
+}
+
+type Parsed<T> = std::result::Result<T, clap::Error>;
+
+/// The whole command line, with every verb.
+pub fn command() -> clap::Command {
+    command_with(|_| true)
+}
+
+fn command_with(is_wanted: impl Fn(&Verb) -> bool) -> clap::Command {
+    let verbs = VERBS.iter().filter(|verb| is_wanted(verb)).map(|verb| {
+        (verb.add_arguments)(clap::Command::new(verb.name))
+            .visible_aliases(verb.aliases)
+            .hide(verb.is_hidden)
+    });
+    Root::command().subcommands(verbs)
 }
 
 /// Reads the arguments: the command, and the format in which it prints.
-pub fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> std::result::Result<(Cli, Format), clap::Error> {
-    let mut matches = Cli::command().try_get_matches_from(arguments)?;
+///
+/// Most of the program's start would be spent on describing verbs that nobody asked for. Only verbs
+/// that occur among the words are described; if the words do not parse so, or ask for help, all
+/// are.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Parsed<(Cli, Format)> {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let occurs = |verb: &Verb| {
+        let names = || std::iter::once(&verb.name).chain(verb.aliases);
+        words
+            .iter()
+            .any(|word| names().any(|name| word == OsStr::new(name)))
+    };
+    let mut matches = command_with(occurs)
+        .try_get_matches_from(&words)
+        .or_else(|_| command().try_get_matches_from(&words))?;
     let format = format_of(&matches);
-    let cli = Cli::from_arg_matches_mut(&mut matches)
-        .map_err(|error| error.format(&mut Cli::command()))?;
+    let cli = Cli::of(&mut matches).map_err(|error| error.format(&mut command()))?;
     Ok((cli, format))
+}
+
+impl Cli {
+    fn of(matches: &mut ArgMatches) -> Parsed<Cli> {
+        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
+        let (name, mut arguments) = matches.remove_subcommand().ok_or_else(missing)?;
+        Ok(Cli {
+            command: Command::parse(&name, &mut arguments).ok_or_else(missing)??,
+            connection: Root::from_arg_matches_mut(matches)?.connection,
+        })
+    }
 }
 
 /// The `-o` of the verb, or of its part: `get values`.
@@ -139,30 +217,6 @@ fn format_of(matches: &ArgMatches) -> Format {
             .flatten()
             .copied()
             .unwrap_or_default(),
-    }
-}
-
-/// Runs one command; its exit status when it is no failure.
-pub fn run(command: Command, edge: &Edge) -> Result<ExitCode> {
-    match command {
-        Command::Install(arguments) => install::run(arguments, edge),
-        Command::Upgrade(arguments) => upgrade::run(arguments, edge),
-        Command::Rollback(arguments) => rollback::run(arguments, edge),
-        Command::Uninstall(arguments) => uninstall::run(arguments, edge),
-        Command::List(arguments) => list::run(arguments, edge),
-        Command::History(arguments) => history::run(arguments, edge),
-        Command::Status(arguments) => status::run(arguments, edge),
-        Command::Get(arguments) => get::run(arguments, edge),
-        Command::Diff(arguments) => diff::run(arguments, edge),
-        Command::Drift(arguments) => drift::run(arguments, edge),
-        Command::Test(arguments) => test::run(arguments, edge),
-        Command::Template(arguments) => template::run(arguments, edge),
-        Command::Lint(arguments) => lint::run(arguments, edge),
-        Command::Values(arguments) => values::run(arguments, edge),
-        Command::Charts(arguments) => charts::run(arguments, edge),
-        Command::Version(arguments) => version::run(arguments, edge),
-        Command::Completion(arguments) => completion::run(arguments, edge),
-        Command::Complete(arguments) => complete::run(arguments, edge),
     }
 }
 
@@ -181,5 +235,38 @@ pub fn usage_status(error: &clap::Error) -> ExitCode {
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ExitCode::SUCCESS,
         _ => ExitCode::from(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> String {
+        let words = ["kubectl-fabric"].into_iter().chain(line.split(' '));
+        match parse(words.map(OsString::from)) {
+            Ok((cli, _)) => format!("{:?} {:?}", cli.command, cli.connection.namespace),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_verb_is_told_from_a_value_that_is_called_like_one() {
+        let line = parsed("-n install history list");
+        assert!(line.starts_with("History("), "{line}");
+        assert!(line.ends_with(r#"Some("install")"#), "{line}");
+        assert_eq!(parsed("hist org1"), parsed("history org1"));
+        assert!(
+            parsed("install").contains("<RELEASE>"),
+            "{}",
+            parsed("install")
+        );
+    }
+
+    #[test]
+    fn errors_and_help_know_every_verb() {
+        assert!(parsed("--help").contains("rollback"));
+        assert!(parsed("instal org1").contains("'install'"));
+        assert!(parsed("status --hlep").contains("--help"));
     }
 }

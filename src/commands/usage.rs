@@ -1,9 +1,7 @@
 //! Arguments that the parser does not take: what it suggests is made fit for this program, which
 //! has other words than Helm for some things, and an order of its own for others.
 
-use super::Cli;
 use crate::error::nearest;
-use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -100,7 +98,7 @@ pub fn advise(mut error: clap::Error) -> clap::Error {
 }
 
 fn is_verb(name: &str) -> bool {
-    Cli::command().find_subcommand(name).is_some()
+    super::command().find_subcommand(name).is_some()
 }
 
 /// `get org1 values`: the release stands where its part should. `None` if the word is a part with a
@@ -109,7 +107,7 @@ fn order(verb: &str, word: &str, guesses: &[String]) -> Option<String> {
     if nearest(word, guesses.iter().map(String::as_str)).is_some() {
         return None;
     }
-    let command = Cli::command();
+    let command = super::command();
     let parts: Vec<&str> = command
         .find_subcommand(verb)?
         .get_subcommands()
@@ -125,11 +123,15 @@ fn order(verb: &str, word: &str, guesses: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
     fn told(words: &str) -> String {
         let words = ["kubectl-fabric"].into_iter().chain(words.split(' '));
-        advise(Cli::try_parse_from(words).expect_err("no command")).to_string()
+        advise(
+            crate::commands::parse(words.map(Into::into))
+                .map(|_| ())
+                .expect_err("no command"),
+        )
+        .to_string()
     }
 
     #[test]
@@ -150,7 +152,7 @@ mod tests {
                     .unwrap_or_default()
                     .split(' ')
                     .collect();
-                let verb = Cli::command()
+                let verb = crate::commands::command()
                     .find_subcommand(line[0])
                     .unwrap_or_else(|| panic!("{tip}"))
                     .clone();

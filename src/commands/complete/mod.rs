@@ -10,7 +10,7 @@ mod known;
 pub use known::{chart_versions, fabric_versions, formats, paths, rules, settings};
 
 use super::arguments::ConnectionArguments;
-use super::{Cli, Edge, selector};
+use super::{Edge, selector};
 use crate::chart::repository;
 use crate::cluster::{Cluster, Kind};
 use crate::error::Result;
@@ -19,7 +19,7 @@ use crate::release::Entry;
 use crate::terminal::{is_harmful, one_line};
 use crate::{storage, yaml};
 use clap::builder::Resettable;
-use clap::{Arg, ArgAction, Args, Command, CommandFactory, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Args, Command, ValueHint, value_parser};
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +71,7 @@ pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsStrin
 /// The command as it is completed: names of files are offered under the same conditions as other
 /// names, and values only where the parser takes them.
 pub fn command() -> Command {
-    completed(Cli::command())
+    completed(super::command())
 }
 
 fn completed(command: Command) -> Command {
@@ -179,7 +179,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 /// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather
 /// than `hist`.
 fn full_name(alias: &str, current: &str) -> Option<String> {
-    let command = Cli::command();
+    let command = super::command();
     let name = command.find_subcommand(alias)?.get_name();
     name.starts_with(current).then(|| name.to_owned())
 }
@@ -459,7 +459,7 @@ impl CommandLine {
 
     /// Tells the values of flags from names, by the flags that each verb has.
     fn of(words: Vec<String>) -> CommandLine {
-        let mut command = Cli::command();
+        let mut command = super::command();
         command.build();
         let mut command = &command;
         let (mut flags, mut names) = (BTreeMap::new(), Vec::new());
