@@ -10,6 +10,10 @@
 //! - Bytes that hold another message stay bytes. [`decode`] reads them where they are needed.
 
 pub mod common;
+pub mod configuration;
+pub mod msp_configuration;
+pub mod orderer_configuration;
+pub mod policy;
 
 use crate::error::{Error, Result};
 

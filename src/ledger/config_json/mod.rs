@@ -1,0 +1,162 @@
+//! Configuration messages ↔ the JSON that `configtxlator proto_decode` prints and
+//! `proto_encode` reads.
+//!
+//! The JSON is protobuf's own mapping (64-bit numbers as strings, bytes as base64, unset messages
+//! as null), with the bytes that hold another message shown as that message. [`schema`] is the
+//! table of messages; [`read`] goes from bytes to JSON, [`write`] back. What configtxlator cannot
+//! show (a key that it does not know, an idemix MSP) is shown as base64 here.
+//!
+//! Maps are written sorted by key, as configtxlator's encoder does.
+
+mod read;
+mod schema;
+mod write;
+
+pub use schema::{
+    APPLICATION_ORGANIZATION_GROUP, BLOCK, CONFIG, CONFIG_UPDATE, CONFIG_UPDATE_ENVELOPE, ENVELOPE,
+    Group, Message, ORDERER_ORGANIZATION_GROUP,
+};
+
+use crate::error::{Error, Place, Result};
+use schema::Kind;
+use serde_json::Value;
+
+/// The JSON of an encoded message.
+pub fn to_json(message: &'static Message, bytes: &[u8]) -> Result<Value> {
+    read::message(message, Context::NONE, bytes)
+        .map_err(|fault| fault.error(format!("cannot show the message {} as JSON", message.name)))
+}
+
+/// The bytes of a message from its JSON.
+pub fn from_json(message: &'static Message, json: &Value) -> Result<Vec<u8>> {
+    write::message(message, Context::NONE, json)
+        .map_err(|fault| fault.error(format!("cannot read the JSON of a {}", message.name)))
+}
+
+/// The JSON of a group of the configuration tree: of an organization, what
+/// `configtxgen -printOrg` prints.
+pub fn group_to_json(group: &'static Group, bytes: &[u8]) -> Result<Value> {
+    read::message(&schema::CONFIG_GROUP, Context::group(group), bytes)
+        .map_err(|fault| fault.error("cannot show a group of the configuration as JSON"))
+}
+
+/// The bytes of a `ConfigGroup` from its JSON.
+pub fn group_from_json(group: &'static Group, json: &Value) -> Result<Vec<u8>> {
+    write::message(&schema::CONFIG_GROUP, Context::group(group), json)
+        .map_err(|fault| fault.error("cannot read the JSON of a group of the configuration"))
+}
+
+/// How deep messages may be nested: prost's limit, for messages inside bytes too.
+const MAX_DEPTH: usize = 100;
+
+/// Where a message stands: its group of the tree, what its value holds, how deep it is.
+#[derive(Clone, Copy)]
+struct Context {
+    group: Option<&'static Group>,
+    value: Option<&'static Message>,
+    depth: usize,
+}
+
+impl Context {
+    const NONE: Context = Context {
+        group: None,
+        value: None,
+        depth: 0,
+    };
+
+    fn group(group: &'static Group) -> Context {
+        Context {
+            group: Some(group),
+            ..Context::NONE
+        }
+    }
+
+    /// The message of a field that holds one, and where it stands. `key` is that of a map's entry.
+    fn inner(self, kind: Kind, key: &str) -> Result<Option<(&'static Message, Context)>, Fault> {
+        let (message, group, value) = match kind {
+            Kind::Message(message) => (message, None, None),
+            Kind::Group(group) => (&schema::CONFIG_GROUP, Some(group), None),
+            Kind::Groups => {
+                let below = self.group.map(|group| group.below(key));
+                (&schema::CONFIG_GROUP, below, None)
+            }
+            Kind::Values => {
+                let value = self.group.and_then(|group| group.value(key));
+                (&schema::CONFIG_VALUE, None, value)
+            }
+            _ => return Ok(None),
+        };
+        let depth = self.deeper()?;
+        let context = Context {
+            group,
+            value,
+            depth,
+        };
+        Ok(Some((message, context)))
+    }
+
+    /// The message that the bytes of a field hold, and where it stands. `before` are the fields
+    /// before it, encoded.
+    fn inside(
+        self,
+        kind: Kind,
+        before: &[u8],
+    ) -> Result<Option<(&'static Message, Context)>, Fault> {
+        let message = match kind {
+            Kind::Opaque(message) => Some(message),
+            Kind::OpaqueBy(choose) => choose(before),
+            Kind::ValueByKey => self.value,
+            _ => None,
+        };
+        let Some(message) = message else {
+            return Ok(None);
+        };
+        let depth = self.deeper()?;
+        let context = Context {
+            depth,
+            ..Context::NONE
+        };
+        Ok(Some((message, context)))
+    }
+
+    fn deeper(self) -> Result<usize, Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(Fault::new(format!("more than {MAX_DEPTH} levels deep")));
+        }
+        Ok(self.depth + 1)
+    }
+}
+
+/// Why a message cannot be read, and where.
+struct Fault {
+    /// Innermost first.
+    path: Vec<String>,
+    why: String,
+}
+
+impl Fault {
+    fn new(why: impl Into<String>) -> Fault {
+        Fault {
+            path: Vec::new(),
+            why: why.into(),
+        }
+    }
+
+    fn under(mut self, name: impl Into<String>) -> Fault {
+        self.path.push(name.into());
+        self
+    }
+
+    fn error(self, what: impl Into<String>) -> Error {
+        let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
+        let error = Error::user(what);
+        if path.is_empty() {
+            error.why(self.why)
+        } else {
+            error.at(Place::new(path.join(".")).note(self.why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

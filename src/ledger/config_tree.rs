@@ -1,0 +1,186 @@
+//! The configuration of a channel as a tree: groups, values and policies by name.
+//!
+//! Fabric writes maps unsorted, so two encodings of one configuration differ. A tree has sorted
+//! maps: two are equal exactly if Fabric takes them for the same, down to the bytes of each value.
+
+use super::config_json::{self, to_json};
+use super::message::common::{Block, ChannelHeader, Envelope, HeaderType, Payload};
+use super::message::configuration::{
+    Config, ConfigEnvelope, ConfigGroup, ConfigPolicy, ConfigValue, GroupEntry, PolicyEntry,
+    ValueEntry,
+};
+use super::message::decode;
+use crate::error::{Error, Result};
+use prost::Message;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// The configuration of a channel at one block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Configuration {
+    /// Counts the configurations of a channel, from 0.
+    pub sequence: u64,
+    /// The group that Fabric calls `/Channel`.
+    pub channel: Group,
+}
+
+/// A node of the tree.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Group {
+    /// Counts the changes of the node's members, from 0.
+    pub version: u64,
+    /// The policy that a change of the node's members must satisfy.
+    pub mod_policy: String,
+    pub groups: BTreeMap<String, Group>,
+    pub values: BTreeMap<String, ConfigValue>,
+    pub policies: BTreeMap<String, ConfigPolicy>,
+}
+
+impl Configuration {
+    /// The configuration that a configuration block sets, with the name of its channel.
+    pub fn from_block(block: &Block) -> Result<(String, Configuration)> {
+        let data = block.data.as_ref().and_then(|data| data.data.first());
+        let data = data.ok_or_else(|| Error::user("the block has no transaction"))?;
+        let envelope: Envelope = decode(data, "the first transaction of the block")?;
+        let payload: Payload = decode(&envelope.payload, "the payload of the transaction")?;
+        let header = payload.header.unwrap_or_default();
+        let header: ChannelHeader = decode(&header.channel_header, "the channel header")?;
+        if header.r#type() != HeaderType::Config {
+            let number = block.header.as_ref().map_or(0, |header| header.number);
+            return Err(
+                Error::user(format!("block {number} is no configuration block"))
+                    .why("its transaction is of another type"),
+            );
+        }
+        let envelope: ConfigEnvelope = decode(&payload.data, "the configuration of the channel")?;
+        let config = envelope.config.unwrap_or_default();
+        Ok((header.channel_id, Configuration::from_message(config)?))
+    }
+
+    pub fn from_message(config: Config) -> Result<Configuration> {
+        let channel = config.channel_group.ok_or_else(|| {
+            Error::user("cannot read the configuration").why("it has no channel group")
+        })?;
+        Ok(Configuration {
+            sequence: config.sequence,
+            channel: channel.into(),
+        })
+    }
+
+    pub fn to_message(&self) -> Config {
+        Config {
+            sequence: self.sequence,
+            channel_group: Some(self.channel.clone().into()),
+        }
+    }
+
+    /// What `configtxlator proto_decode --type common.Config` prints.
+    pub fn to_json(&self) -> Result<Json> {
+        to_json(&config_json::CONFIG, &self.to_message().encode_to_vec())
+    }
+
+    /// What `configtxlator proto_encode --type common.Config` reads.
+    pub fn from_json(json: &Json) -> Result<Configuration> {
+        let bytes = config_json::from_json(&config_json::CONFIG, json)?;
+        Configuration::from_message(decode(&bytes, "the configuration")?)
+    }
+}
+
+impl Group {
+    /// The group at this path below, such as `["Application", "Org1MSP"]`.
+    pub fn group(&self, path: &[&str]) -> Option<&Group> {
+        path.iter()
+            .try_fold(self, |group, name| group.groups.get(*name))
+    }
+
+    pub fn group_mut(&mut self, path: &[&str]) -> Option<&mut Group> {
+        path.iter()
+            .try_fold(self, |group, name| group.groups.get_mut(*name))
+    }
+
+    /// The message of a value, or `None` if the group does not have the value.
+    pub fn value<M: Message + Default>(&self, key: &str) -> Result<Option<M>> {
+        let value = self.values.get(key);
+        value
+            .map(|value| {
+                decode(
+                    &value.value,
+                    &format!("the value {key} of the configuration"),
+                )
+            })
+            .transpose()
+    }
+
+    /// Sets the message of a value. A new value may be changed by the group's `Admins`.
+    pub fn set_value(&mut self, key: &str, message: &impl Message) {
+        let value = self
+            .values
+            .entry(key.to_owned())
+            .or_insert_with(|| ConfigValue {
+                mod_policy: ADMINS.to_owned(),
+                ..ConfigValue::default()
+            });
+        value.value = message.encode_to_vec();
+    }
+}
+
+/// The policy of a group's administrators, which guards most elements
+/// (`common/channelconfig/util.go`, `AdminsPolicyKey`).
+pub const ADMINS: &str = "Admins";
+
+impl From<ConfigGroup> for Group {
+    /// Of two entries with one key the last counts, as in Go. A missing value is an empty one.
+    fn from(group: ConfigGroup) -> Group {
+        let groups = group.groups.into_iter().map(|entry| {
+            let value = entry.value.unwrap_or_default();
+            (entry.key.unwrap_or_default(), value.into())
+        });
+        let values = group.values.into_iter();
+        let policies = group.policies.into_iter();
+        Group {
+            version: group.version,
+            mod_policy: group.mod_policy,
+            groups: groups.collect(),
+            values: values
+                .map(|entry| {
+                    (
+                        entry.key.unwrap_or_default(),
+                        entry.value.unwrap_or_default(),
+                    )
+                })
+                .collect(),
+            policies: policies
+                .map(|entry| {
+                    (
+                        entry.key.unwrap_or_default(),
+                        entry.value.unwrap_or_default(),
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<Group> for ConfigGroup {
+    fn from(group: Group) -> ConfigGroup {
+        let groups = group.groups.into_iter().map(|(key, value)| GroupEntry {
+            key: Some(key),
+            value: Some(value.into()),
+        });
+        let values = group.values.into_iter().map(|(key, value)| ValueEntry {
+            key: Some(key),
+            value: Some(value),
+        });
+        let policies = group.policies.into_iter().map(|(key, value)| PolicyEntry {
+            key: Some(key),
+            value: Some(value),
+        });
+        ConfigGroup {
+            version: group.version,
+            mod_policy: group.mod_policy,
+            groups: groups.collect(),
+            values: values.collect(),
+            policies: policies.collect(),
+        }
+    }
+}
