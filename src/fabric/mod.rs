@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 
 mod ca;
 mod chaincode;
+pub mod contact;
 mod core;
 mod crypto;
 mod expose;
@@ -34,6 +35,8 @@ mod settings;
 mod tests;
 mod versions;
 
+pub use contact::Contact;
+pub use orderer::{Bootstrap, Consensus};
 pub use organization::Names;
 pub use versions::{LINES, Line};
 
@@ -55,14 +58,21 @@ impl Model {
         ("kafka", Model::Kafka),
     ];
 
+    /// The model of this name; `None` if there is no such model.
+    pub fn named(word: &str) -> Option<Model> {
+        Model::ALL
+            .into_iter()
+            .find_map(|(name, model)| (name == word).then_some(model))
+    }
+
     /// `None` for a chart without the annotation: it gets no `fabric` facts beyond versions and
     /// images.
     pub fn of(chart: &Chart) -> Result<Option<Model>> {
         let Some(word) = chart.metadata.annotations.get(MODEL) else {
             return Ok(None);
         };
-        if let Some((_, model)) = Model::ALL.iter().find(|(name, _)| name == word) {
-            return Ok(Some(*model));
+        if let Some(model) = Model::named(word) {
+            return Ok(Some(model));
         }
         let names = Model::ALL.map(|(name, _)| name);
         let error = Error::user(format!(

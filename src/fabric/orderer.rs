@@ -13,15 +13,16 @@ use serde_json::{Map, Value, json};
 /// The image of this version lacks a folder that its MSP is mounted on (`release_notes/v3.1.3.md`).
 const BROKEN_IMAGE: (u64, u64, u64) = (3, 1, 2);
 
+/// How orderers agree on the order of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consensus {
+pub enum Consensus {
     Raft,
     Kafka,
     Bft,
 }
 
 impl Consensus {
-    fn of(settings: &Settings) -> Consensus {
+    pub(super) fn of(settings: &Settings) -> Consensus {
         Consensus::named(settings.text("/orderers/consensus"))
     }
 
@@ -33,7 +34,8 @@ impl Consensus {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// The name in values and in channel configurations.
+    pub fn name(self) -> &'static str {
         match self {
             Consensus::Raft => "etcdraft",
             Consensus::Kafka => "kafka",
@@ -60,7 +62,7 @@ pub fn quorum(consensus: &str, count: u64) -> u64 {
 
 /// How an orderer comes to its first channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bootstrap {
+pub enum Bootstrap {
     /// It starts with none, and is joined to channels by its admin port.
     Participation,
     /// A genesis block of the system channel, from a Secret.

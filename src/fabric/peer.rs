@@ -34,22 +34,8 @@ impl Peer<'_> {
         Some(format!("{}:{port}", self.names.address(&self.name)))
     }
 
-    /// Where other organizations' peers call this one: as values say, from outside if that is
-    /// advertised, or the Service.
-    fn external_endpoint(&self) -> Option<String> {
-        named_endpoint(self.settings, self.names, &self.name)
-            .or_else(|| self.advertised())
-            .or_else(|| self.endpoint(PEER_PORT))
-    }
-
-    /// The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
-    fn advertised(&self) -> Option<String> {
-        let is_service = self
-            .exposure
-            .host(&self.name)
-            .is_some_and(|host| host == self.names.address(&self.name));
-        (self.settings.flag("/expose/advertise", true) && !is_service)
-            .then(|| self.exposure.endpoint(&self.name, PEER_PORT))?
+    fn external_endpoint(&self) -> String {
+        external_endpoint(self.settings, self.names, self.exposure, &self.name)
     }
 
     /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be
@@ -91,6 +77,26 @@ impl Peer<'_> {
             _ => LEADER_ELECTION.holds(self.images.version),
         }
     }
+}
+
+/// Where other organizations' peers call a peer: as values say, from outside if that is advertised,
+/// or the Service.
+pub fn external_endpoint(
+    settings: &Settings,
+    names: &Names,
+    exposure: &Exposure,
+    node: &str,
+) -> String {
+    let address = names.address(node);
+    // The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
+    let advertised = || {
+        let is_service = exposure.host(node).is_some_and(|host| host == address);
+        (settings.flag("/expose/advertise", true) && !is_service)
+            .then(|| exposure.endpoint(node, PEER_PORT))?
+    };
+    named_endpoint(settings, names, node)
+        .or_else(advertised)
+        .unwrap_or_else(|| format!("{address}:{PEER_PORT}"))
 }
 
 /// `peers.gossip.externalEndpoint` for one node, empty for what is no peer.
@@ -185,7 +191,7 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
         }),
         row("CORE_PEER_GOSSIP_ENDPOINT", |p| p.endpoint(PEER_PORT)),
         row("CORE_PEER_GOSSIP_EXTERNALENDPOINT", |p| {
-            p.external_endpoint()
+            Some(p.external_endpoint())
         }),
         row("CORE_PEER_GOSSIP_USELEADERELECTION", |p| {
             Some(p.elects().to_string())
