@@ -123,9 +123,9 @@ fn an_outage_of_the_server_is_outlived_or_made_up_for() {
                 outage.words,
                 operation.word(),
                 if first.status.success() {
-                    "outlived"
+                    "survived"
                 } else {
-                    "made up for"
+                    "repeated"
                 }
             ));
             if operation == Operation::Install {
