@@ -5,6 +5,7 @@
 //! Of cryptogen's fields only the order of extensions differs, which has no meaning in X.509.
 
 use super::certificate::{Certificate, key_from_pem};
+use super::low_s::{P256_ORDER, low_s};
 use crate::error::{Error, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,
@@ -244,7 +245,7 @@ fn new_key() -> Result<KeyPair> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unmade)
 }
 
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
@@ -278,104 +279,13 @@ impl SigningKey for LowS {
         if *self.0.algorithm() != PKCS_ECDSA_P256_SHA256 {
             return Ok(signature);
         }
-        low_s(&signature).ok_or(rcgen::Error::RingUnspecified)
+        low_s(&signature, &P256_ORDER).ok_or(rcgen::Error::RingUnspecified)
     }
-}
-
-/// The order of P-256 (FIPS 186-4, D.1.2.3), big-endian.
-const ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
-];
-
-/// The same DER signature with S or, where that is smaller, ORDER - S. `None` when it is not a
-/// signature of P-256.
-fn low_s(signature: &[u8]) -> Option<Vec<u8>> {
-    let [0x30, _, body @ ..] = signature else {
-        return None;
-    };
-    let (r, rest) = integer(body)?;
-    let (s, rest) = integer(rest)?;
-    if !rest.is_empty() {
-        return None;
-    }
-    let mirrored = minus(&ORDER, &s);
-    let s = if mirrored < s { mirrored } else { s };
-    let body = [encoded(&r), encoded(&s)].concat();
-    let length = u8::try_from(body.len()).ok()?;
-    Some([&[0x30, length], body.as_slice()].concat())
-}
-
-/// Big-endian subtraction; the caller knows that `other` is not greater.
-fn minus(number: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
-    let mut result = [0; 32];
-    let mut borrow = 0;
-    for i in (0..32).rev() {
-        let difference = i16::from(number[i]) - i16::from(other[i]) - borrow;
-        borrow = i16::from(difference < 0);
-        result[i] = difference.rem_euclid(256) as u8;
-    }
-    result
-}
-
-/// A DER INTEGER of at most 256 bits, and what follows it.
-fn integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
-    let [0x02, length, rest @ ..] = der else {
-        return None;
-    };
-    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
-    let bytes = match bytes {
-        [0, bytes @ ..] => bytes,
-        bytes => bytes,
-    };
-    let mut number = [0; 32];
-    number
-        .get_mut(32_usize.checked_sub(bytes.len())?..)?
-        .copy_from_slice(bytes);
-    Some((number, rest))
-}
-
-fn encoded(number: &[u8; 32]) -> Vec<u8> {
-    let first = number.iter().position(|byte| *byte != 0).unwrap_or(31);
-    let mut bytes = number[first..].to_vec();
-    if bytes[0] >= 0x80 {
-        bytes.insert(0, 0);
-    }
-    [vec![0x02, bytes.len() as u8], bytes].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn signature(s: &[u8]) -> Vec<u8> {
-        let body = [&[0x02, 0x01, 0x05, 0x02, s.len() as u8], s].concat();
-        [&[0x30, body.len() as u8], body.as_slice()].concat()
-    }
-
-    #[test]
-    fn a_high_s_is_mirrored_and_a_low_one_kept() {
-        let mut high = ORDER;
-        high[31] -= 7;
-        let high = [&[0], high.as_slice()].concat();
-        assert_eq!(low_s(&signature(&high)), Some(signature(&[7])));
-        assert_eq!(low_s(&signature(&[7])), Some(signature(&[7])));
-        assert_eq!(low_s(&signature(&[0, 0x80])), Some(signature(&[0, 0x80])));
-    }
-
-    #[test]
-    fn what_is_no_signature_is_refused() {
-        for bytes in [
-            &[][..],
-            &[0x30],
-            &[0x30, 0],
-            &[0x30, 2, 2, 9],
-            &[0x30, 3, 2, 1, 1],
-            &[0x31, 6, 2, 1, 1, 2, 1, 1],
-        ] {
-            assert_eq!(low_s(bytes), None, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn a_leaf_does_not_begin_before_its_authority() {
