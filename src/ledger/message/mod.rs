@@ -9,10 +9,18 @@
 //!   entry that this program makes.
 //! - Bytes that hold another message stay bytes. [`decode`] reads them where they are needed.
 
+pub mod chaincode;
+pub mod collection;
 pub mod common;
 pub mod configuration;
+pub mod event;
+pub mod lifecycle;
+pub mod lscc;
+pub mod msp;
 pub mod msp_configuration;
+pub mod orderer;
 pub mod orderer_configuration;
+pub mod peer;
 pub mod policy;
 
 use crate::error::{Error, Result};
