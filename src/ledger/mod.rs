@@ -6,4 +6,6 @@
 pub mod code;
 pub mod config_json;
 pub mod config_tree;
+pub mod envelope;
 pub mod message;
+pub mod sign;
