@@ -8,4 +8,5 @@ pub mod config_json;
 pub mod config_tree;
 pub mod envelope;
 pub mod message;
+pub mod proposal;
 pub mod sign;
