@@ -3,6 +3,7 @@
 //! The room turns bytes into values and values into bytes. It reaches no node: `node` carries the
 //! bytes, `channel` and `chaincode` decide what to send. Keys, nonces and times come in as values.
 
+pub mod block;
 pub mod code;
 pub mod config_json;
 pub mod config_tree;
