@@ -4,6 +4,7 @@
 //! bytes, `channel` and `chaincode` decide what to send. Keys, nonces and times come in as values.
 
 pub mod block;
+pub mod chaincode_package;
 pub mod code;
 pub mod config_json;
 pub mod config_tree;
