@@ -38,8 +38,9 @@ fuzz: ## every fuzz target for TIME=600 seconds, or TARGET=yaml alone (nightly R
 	$(foreach target,$(TARGET),mkdir -p fuzz/corpus/$(target) && cargo +nightly fuzz run -s none $(target) fuzz/corpus/$(target) \
 	  fuzz/seeds/$(target) -- -max_total_time=$(TIME) -max_len=$(or $(max_len_$(target)),4096) -rss_limit_mb=2048 -timeout=60 && ) true
 
-lint: ## formatting, clippy, dependencies
+lint: ## formatting, wording, clippy, dependencies
 	cargo fmt --check
+	.ci/voice
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 
