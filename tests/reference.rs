@@ -66,34 +66,41 @@ fn the_reference_of_guards_is_current() {
 }
 
 const GUARDS: &str = "\
-# Guards: which upgrades and rollbacks go through
+# Guards: the rules for upgrades and rollbacks
 
-Written by the program from its table (`src/fabric/guard/table.rs`).
+This page is generated from the table in `src/fabric/guard/table.rs`.
 
-Before an upgrade, a rollback or an install over volumes that are there, what runs is compared with what is wanted: the images of live
-pods, or those that the release's records name where a pod is not there or never came to run, with the images and settings of the manifest
-that is to be applied. Every rule that applies is told at once. `diff upgrade`, `diff rollback` and `--dry-run` tell it too, and change
+Before an upgrade, a rollback, or an install over existing volumes, the guards compare the running
+software with the manifest: images and settings. The running images are those of live pods. If a pod
+does not exist or never started, they are those in the release's records. One error reports all
+rules that apply. `diff upgrade`, `diff rollback` and `--dry-run` report them, too, and change
 nothing.
 
-| verdict | what happens |
+| verdict | result |
 |---|---|
-| allow | it goes through |
-| warn | it goes through, and says what to look at |
-| needs action | refused (status 4) until you did by hand what the rule asks for, and say so with `--force RULE` |
-| block | refused (status 4); `--force RULE` goes ahead all the same |
+| allow | the operation continues |
+| warn | the operation continues, and a warning says what to check |
+| needs action | the operation is refused (status 4) until you did the manual work that the rule requires, and confirm it with `--force RULE` |
+| block | the operation is refused (status 4); `--force RULE` overrides it |
 
-`--force` names the rule, may be repeated, and overrides no other rule. The release's record keeps which rules a revision overrode, and
-`history` shows it. A step between two versions that no rule names is refused (U00).
+`--force` names a rule and overrides only that rule. You can repeat it. The release's record lists
+the rules that a revision overrode, and `history` shows them. A step between two versions that no
+rule allows is refused (U00).
 
-Versions are read from tags (`2.5.16`, `x86_64-1.0.0`, `1.4`). An image of another name, or one named by digest alone, tells none: a peer
-or orderer then counts as the Fabric version in the values (`fabricVersion`), with a warning; anything else cannot be judged, and a
-warning says so.
+Versions are read from image tags (`2.5.16`, `x86_64-1.0.0`, `1.4`). An image with another name, or
+with only a digest, has no version. For a peer or orderer, the guards then use the Fabric version in
+the values (`fabricVersion`) and print a warning. Other images cannot be checked, and a warning says
+so.
 
-Values of a live organization are judged likewise: what it is known by (U33 to U37) once a node ran, and members that go, against the
-deployed revision (U38, U39). What pods name and nothing makes is looked up (U40); where it may not be read, a warning says so.
+The guards also check the values of a live organization: its identity, once a node has run (U33 to
+U37), and the removal of members, compared with the deployed revision (U38, U39). They look up
+objects that pods refer to and that the release does not create (U40). If they cannot read these
+objects, a warning says so.
 
-Not seen from outside a node: chaincode, system channels, capability levels of channels, backups. The rules that depend on them ask you.
-Which Fabric wrote to a volume that outlived its release and its records is not known either: an install that finds one warns.
+Some things are not visible from outside a node: chaincode, system channels, capability levels of
+channels, backups. The rules that depend on them ask you. If the release and its records are gone,
+the Fabric version that wrote to a volume is unknown, too. An install over such a volume prints a
+warning.
 
 ## Table
 
