@@ -85,7 +85,7 @@ nothing.
 
 `--force` names a rule and overrides only that rule. You can repeat it. The release's record lists
 the rules that a revision overrode, and `history` shows them. A step between two versions that no
-rule allows is refused (U00).
+rule covers is refused (U00).
 
 Versions are read from image tags (`2.5.16`, `x86_64-1.0.0`, `1.4`). An image with another name, or
 with only a digest, has no version. For a peer or orderer, the guards then use the Fabric version in
