@@ -12,3 +12,6 @@ pub mod envelope;
 pub mod message;
 pub mod proposal;
 pub mod sign;
+
+#[cfg(test)]
+mod tests;
