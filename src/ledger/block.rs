@@ -74,7 +74,7 @@ pub struct Transaction {
 /// A signature of an orderer over a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    pub signer: Signer,
+    pub signed_by: SignedBy,
     /// What is signed: metadata, signer's header and block header.
     pub message: Vec<u8>,
     pub signature: Vec<u8>,
@@ -82,7 +82,7 @@ pub struct Signature {
 
 /// The signer of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signer {
+pub enum SignedBy {
     /// An orderer with its certificate.
     Creator(Box<Creator>),
     /// A consenter of a BFT channel, by its id in the channel's configuration (3.x).
@@ -194,16 +194,19 @@ impl Checked {
         signatures
             .map(|signed| {
                 let by_id = signed.signature_header.is_empty();
-                let (signer, signer_header) = if by_id {
+                let (signed_by, signer_header) = if by_id {
                     let id: IdentifierHeader = decode(&signed.identifier_header, &what)?;
-                    (Signer::Consenter(id.identifier), signed.identifier_header)
+                    (SignedBy::Consenter(id.identifier), signed.identifier_header)
                 } else {
                     let by: SignatureHeader = decode(&signed.signature_header, &what)?;
                     let creator = Creator::from_bytes(&by.creator, "an orderer")?;
-                    (Signer::Creator(Box::new(creator)), signed.signature_header)
+                    (
+                        SignedBy::Creator(Box::new(creator)),
+                        signed.signature_header,
+                    )
                 };
                 Ok(Signature {
-                    signer,
+                    signed_by,
                     message: [&metadata.value[..], &signer_header, &header].concat(),
                     signature: signed.signature,
                 })
@@ -238,19 +241,19 @@ impl Transaction {
 }
 
 impl Signature {
-    /// Checks the signature. A consenter's certificate comes from the channel's configuration;
-    /// whether an orderer's certificate is one of the channel's is for the caller to check.
+    /// Checks the signature. `consenter` finds a certificate in the channel's configuration by the
+    /// consenter's id. The caller checks whether an orderer belongs to the channel.
     ///
     /// # Errors
     ///
-    /// What is wrong, as the end of a sentence about the signature.
+    /// Returns the end of a sentence about the signature: `is wrong`.
     pub fn verify(
         &self,
         consenter: impl Fn(u32) -> Option<Certificate>,
     ) -> Result<(), &'static str> {
-        let certificate = match &self.signer {
-            Signer::Creator(creator) => creator.certificate.clone(),
-            Signer::Consenter(id) => consenter(*id).ok_or("is of an unknown consenter")?,
+        let certificate = match &self.signed_by {
+            SignedBy::Creator(creator) => creator.certificate.clone(),
+            SignedBy::Consenter(id) => consenter(*id).ok_or("is of an unknown consenter")?,
         };
         verify(&certificate, &self.message, &self.signature)
     }

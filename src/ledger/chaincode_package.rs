@@ -4,8 +4,8 @@
 //! A package is a `tar.gz` of `metadata.json` and `code.tar.gz`
 //! (`core/chaincode/persistence/chaincode_package.go`). Its id is its label and its SHA-256, and
 //! organizations approve that id, so a package that changes without its input would need new
-//! approvals. So the files are not compressed (the output of compressors changes with their
-//! version), and they have neither times nor owners.
+//! approvals. Therefore the files are stored without compression, because the output of a compressor
+//! changes with its version, and without times and owners.
 
 use crate::error::{Error, Result};
 use crate::identity::certificate::hex;

@@ -108,7 +108,7 @@ impl TxValidationCode {
     }
 }
 
-/// Describes a validation code from a block, also one of a later Fabric: `MVCC_READ_CONFLICT
+/// Describes a validation code, including those of later Fabric versions: `MVCC_READ_CONFLICT
 /// (11): another transaction changed ...`.
 pub fn describe(code: i32) -> String {
     match TxValidationCode::try_from(code) {

@@ -1,5 +1,5 @@
-//! Chaincode calls: the proposal that endorsers sign, and the transaction that becomes of it
-//! (`protoutil/proputils.go`, `protoutil/txutils.go`).
+//! Chaincode calls, from the proposal to the transaction (`protoutil/proputils.go`,
+//! `protoutil/txutils.go`).
 //!
 //! ```text
 //! Call ─► Proposal ─► peers ─► Answers ─┬─► result    (a query ends here)
@@ -53,7 +53,7 @@ pub struct Call {
     pub chaincode: String,
     /// The function first.
     pub arguments: Vec<Vec<u8>>,
-    /// Data for the endorsing peers alone. No transaction and no block has it.
+    /// Data for the endorsing peers only. No transaction and no block contains it.
     pub transient: BTreeMap<String, Vec<u8>>,
     /// Calls `Init` instead of `Invoke` (since 2.0).
     pub init: bool,
@@ -98,7 +98,7 @@ impl Call {
     }
 }
 
-/// A signed proposal, with what its transaction needs.
+/// A signed proposal, and the parts of it that go into the transaction.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proposal {
     tx_id: TxId,
@@ -174,8 +174,8 @@ impl Proposal {
     }
 
     /// Checks the answers of all endorsers: each is positive, about this proposal and signed by its
-    /// endorser, and all are the same. Whether they satisfy the endorsement policy, the peers
-    /// check when they commit the transaction.
+    /// endorser, and all are the same. The endorsement policy is checked by the peers that commit
+    /// the transaction.
     pub fn endorsed(&self, answers: &[Answer]) -> Result<Endorsed, Unendorsed> {
         let first = answers.first().ok_or(Unendorsed::NoAnswer)?;
         let mut endorsements: Vec<Endorsement> = Vec::new();
@@ -234,8 +234,7 @@ impl Proposal {
 }
 
 impl Answer {
-    /// Returns the result of a query: what the chaincode returned, which nothing proves but the
-    /// connection to the peer.
+    /// Returns the result of a query. Only the connection to the peer proves that it is true.
     pub fn result(&self) -> Result<&Response, Unendorsed> {
         match &self.response.response {
             // Fabric's limit between success and failure (protoutil.CreateSignedTx).
@@ -293,7 +292,7 @@ impl Endorsed {
             .filter(|_| !events.is_empty())
     }
 
-    /// Who endorsed.
+    /// The endorsers, each once.
     pub fn endorsers(&self) -> Result<Vec<Creator>> {
         let endorsers = self.endorsements.iter();
         endorsers
@@ -302,7 +301,7 @@ impl Endorsed {
     }
 }
 
-/// Why answers make no transaction. Callers read `status` and `message`, because some refusals are
+/// Why the answers do not make a transaction. Callers read `status` and `message`, because some refusals are
 /// states: already joined, already installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unendorsed {
@@ -317,7 +316,7 @@ pub enum Unendorsed {
     },
     /// Two peers computed different results.
     Different { peers: [String; 2] },
-    /// The answer is not one of a peer that works as Fabric does.
+    /// A peer of Fabric does not answer so: a wrong signature, another proposal.
     Invalid { peer: String, why: String },
 }
 

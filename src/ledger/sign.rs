@@ -1,8 +1,8 @@
 //! Signatures as Fabric's MSP makes and verifies them (`msp/identities.go`, `bccsp/sw/ecdsa.go`):
 //! ECDSA over SHA-256 with a low S, on every curve, or Ed25519 over the message (since 3.0).
 //!
-//! [`Identity`] signs, with a [`Signer`] that hides where the key is. [`Creator`] is the same from
-//! the other side: whoever signed a message that came from elsewhere.
+//! An [`Identity`] signs with a [`Signer`], which hides where the key is. A [`Creator`] is the signer
+//! of a message from elsewhere.
 
 use super::message::decode;
 use super::message::msp::SerializedIdentity;
@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Makes signatures, wherever the key is.
+/// Signs messages. The key may be in memory or elsewhere.
 pub trait Signer: Send + Sync {
     /// Signs a message as Fabric's MSP verifies it: see the module.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
@@ -75,7 +75,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity whose key is wherever `signer` says.
+    /// Creates an identity with any signer.
     pub fn new(msp_id: &str, certificate: Certificate, signer: Arc<dyn Signer>) -> Identity {
         Identity {
             msp_id: msp_id.to_owned(),
@@ -161,7 +161,7 @@ impl Creator {
     ///
     /// # Errors
     ///
-    /// What is wrong, as the end of a sentence about the signature.
+    /// Returns the end of a sentence about the signature: `is wrong`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), &'static str> {
         verify(&self.certificate, message, signature)
     }
@@ -177,7 +177,7 @@ impl fmt::Display for Creator {
 ///
 /// # Errors
 ///
-/// What is wrong, as the end of a sentence about the signature.
+/// Returns the end of a sentence about the signature: `is wrong`.
 pub fn verify(
     certificate: &Certificate,
     message: &[u8],

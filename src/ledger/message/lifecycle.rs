@@ -124,7 +124,7 @@ pub struct ChaincodeDefinitionArgs {
     pub collections: Option<CollectionConfigPackage>,
     #[prost(bool, tag = "8")]
     pub init_required: bool,
-    /// Set in `ApproveChaincodeDefinitionForMyOrgArgs` alone.
+    /// Only in `ApproveChaincodeDefinitionForMyOrgArgs`.
     #[prost(message, optional, tag = "9")]
     pub source: Option<ChaincodeSource>,
 }
@@ -139,7 +139,7 @@ pub struct ChaincodeSource {
 /// The `Type` of a [`ChaincodeSource`].
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 pub enum ChaincodeSourceType {
-    /// The organization approves, and endorses nothing.
+    /// The organization approves the definition and runs no chaincode.
     #[prost(message, tag = "1")]
     Unavailable(Unavailable),
     #[prost(message, tag = "2")]

@@ -42,7 +42,7 @@ pub struct ChaincodeProposalPayload {
     /// A `ChaincodeInvocationSpec`.
     #[prost(bytes = "vec", tag = "1")]
     pub input: Vec<u8>,
-    /// For the endorsing peers alone: no transaction has it.
+    /// Only for the endorsing peers: no transaction contains it.
     #[prost(message, repeated, tag = "2")]
     pub transient_map: Vec<BytesEntry>,
 }
@@ -71,7 +71,7 @@ pub struct ChaincodeAction {
     pub chaincode_id: Option<ChaincodeId>,
 }
 
-/// `protos.ProposalResponse`. Field 7, `interest`, serves the gateway alone and is not read.
+/// `protos.ProposalResponse`. Field 7, `interest`, is for the gateway and is not read.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ProposalResponse {
     #[prost(int32, tag = "1")]
