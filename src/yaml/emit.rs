@@ -1,26 +1,28 @@
-//! Writing YAML that every reader reads back as the same value: block style, keys in their order.
+//! Writes YAML that every reader reads back as the same value. Maps and lists are in block style,
+//! and keys keep their order.
 
 use super::scalar;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Longest key that is written without `? `: YAML readers look for the `:` of a simple key within
-/// 1024 characters.
+/// Longest key that is written without `? `.
+///
+/// YAML readers look for the `:` of a simple key only within 1024 characters.
 const MAX_SIMPLE_KEY: usize = 1000;
 
-/// Writes a value as block YAML with a final newline, keys in their order.
+/// Writes a value as block YAML with a final newline. Keys keep their order.
 ///
-/// Lists stand at the indentation of their key, as kubectl writes them. Strings are plain where
-/// every YAML 1.1 and 1.2 reader takes them for strings, literal blocks where they have lines, and
-/// in double quotes otherwise.
+/// A list is indented like its key, as kubectl writes it. A string is plain if every YAML 1.1 and
+/// 1.2 reader takes it for a string, a literal block if it has several lines, and double-quoted
+/// otherwise.
 pub fn emit(value: &Value) -> String {
     let mut out = String::new();
     emit_to(&mut out, value);
     out
 }
 
-/// Like [`emit`], behind what is there.
+/// Like [`emit`], but appends to `out`.
 pub fn emit_to(out: &mut String, value: &Value) {
     match value {
         Value::Object(map) if !map.is_empty() => write_map(out, map, 0, false),
@@ -32,7 +34,7 @@ pub fn emit_to(out: &mut String, value: &Value) {
     }
 }
 
-/// `inline` means that the first entry follows a `- ` on the same line.
+/// Writes the entries of a map. With `inline`, the first entry follows a `- ` on the same line.
 fn write_map(out: &mut String, map: &Map<String, Value>, depth: usize, mut inline: bool) {
     for (key, value) in map {
         if !std::mem::take(&mut inline) {
@@ -81,7 +83,7 @@ fn write_list(out: &mut String, list: &[Value], depth: usize, mut inline: bool) 
     }
 }
 
-/// Writes what stands behind a `: ` or a `- `; `depth` is that of the lines of a block.
+/// Writes a value after a `: ` or a `- `. `depth` is the depth of the lines of a block.
 fn write_inline(out: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Null => out.push_str("null"),
@@ -116,8 +118,9 @@ fn write_string(out: &mut String, text: &str, depth: usize, key: bool) {
     }
 }
 
-/// True if every reader takes the bare text for this string. What merely could be a number, a date
-/// or a time counts as one.
+/// Returns true if every reader takes the unquoted text for this string.
+///
+/// Text that could be a number, a date or a time is not plain.
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else {
         return false;
@@ -146,8 +149,8 @@ fn is_plain(text: &str) -> bool {
             )
     };
     let starts_well = first.is_alphanumeric() || matches!(first, '/' | '_' | '.' | '(' | '+' | '$' | '^' | ';' | '\\')
-        // A dash before a letter is an argument (`--flag`), before anything else it could be a list
-        // or a document.
+        // A dash before a letter starts an argument (`--flag`). Before anything else it could start
+        // a list or a document.
         || first == '-' && text.trim_start_matches('-').starts_with(|c: char| c.is_alphabetic());
     // Three dots at the start of a line end a document.
     starts_well
@@ -159,7 +162,7 @@ fn is_plain(text: &str) -> bool {
         && is_plain_inside(text)
 }
 
-/// Whether nothing within a text ends a plain scalar or is not to be seen.
+/// Returns true if no character inside the text is invisible or ends a plain scalar.
 fn is_plain_inside(text: &str) -> bool {
     let is_ordinary = |byte: u8| matches!(byte, b'!'..=b'~' if byte != b'#' && byte != b':');
     let bytes = text.as_bytes();
@@ -183,14 +186,14 @@ fn is_plain_inside(text: &str) -> bool {
     true
 }
 
-/// Words that some reader takes for a boolean, a null or a number, in whatever case.
+/// Words that some reader takes for a boolean, a null or a number, in lower case or upper case.
 const WORDS: [&str; 15] = [
     "y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "nan", "inf",
     "+.inf", "-.inf",
 ];
 
-/// JSON as a reader of YAML takes it: characters are escaped that JSON lets stand in strings, and
-/// YAML refuses or takes for the end of a line.
+/// Escapes the characters that JSON allows in strings, but that YAML refuses or takes for a line
+/// break.
 pub fn json_for_yaml(json: &str) -> Cow<'_, str> {
     if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) || json.chars().all(is_visible) {
         return Cow::Borrowed(json);
@@ -207,14 +210,16 @@ pub fn json_for_yaml(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Characters that turn the direction of writing, so that a text looks like another (Unicode
+/// Characters that change the direction of writing, so that text looks like other text (Unicode
 /// Standard Annex 9, table 1).
 pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Printable to every reader, and no line break to any: YAML 1.1 breaks lines at U+0085, U+2028 and
-/// U+2029. Nothing that steers a terminal or turns the text.
+/// Returns true if a character is printable and never a line break.
+///
+/// YAML 1.1 breaks lines at U+0085, U+2028 and U+2029. Terminal control characters and characters
+/// that change the direction of writing are not visible either.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, ' '..='~');
@@ -228,8 +233,8 @@ fn is_visible(c: char) -> bool {
         || turns_text(c))
 }
 
-/// True if a literal block shows the text as it is: more than one line, no blanks at the ends of
-/// lines, nothing to escape.
+/// Returns true if a literal block can hold the text: it has several lines, no blanks at the ends
+/// of lines, and no character to escape.
 fn is_block(text: &str) -> bool {
     text.contains('\n')
         && text.contains(|c| c != '\n')
@@ -240,7 +245,8 @@ fn is_block(text: &str) -> bool {
 
 fn write_block(out: &mut String, text: &str, depth: usize) {
     out.push('|');
-    // The reader takes the indentation of the first line for that of the block, unless it is told.
+    // Without an indicator, the reader takes the indentation of the first line for that of the
+    // block.
     if text.starts_with([' ', '\t', '\n']) {
         out.push('2');
     }
@@ -257,7 +263,7 @@ fn write_block(out: &mut String, text: &str, depth: usize) {
             out.push_str(line);
         }
     }
-    // The caller ends the last line.
+    // The caller writes the last line break.
     for _ in 1..text.len() - body.len() {
         out.push('\n');
     }

@@ -1,5 +1,5 @@
-//! A walk over the events of one document: where nodes stand, how scalars are quoted, and what is
-//! wrong with either.
+//! Walks the parser's events of one document. Finds the positions of nodes, how scalars are quoted,
+//! and errors with their exact places.
 
 use super::{
     MAX_DEPTH, Positions, in_an_anchor,
@@ -12,28 +12,29 @@ use std::{
     ops::Range,
 };
 
-/// What a walk learns.
+/// The results of a walk.
 #[derive(Default)]
 pub struct Walk {
     pub positions: Positions,
-    /// Parts of the text, in their order, with words that mean to any reader what those parts mean
-    /// to kubectl.
+    /// Parts of the text, in order, each with a replacement that every reader understands as
+    /// kubectl understands the part.
     pub rewrites: Vec<(Range<usize>, String)>,
 }
 
-/// What is wrong with a document, and where.
+/// An error in a document, with its position.
 #[derive(Debug)]
 pub struct Fault {
     pub what: String,
     pub hint: &'static str,
     pub line: usize,
     pub column: usize,
-    /// The text is not YAML, as opposed to YAML that is refused.
+    /// True if the text is not YAML, false if it is YAML that this program refuses.
     pub syntax: bool,
 }
 
-/// Walks the one document of `text`, which starts on the 1-based line `first` of a stream;
-/// positions are collected on demand.
+/// Walks the only document of `text`, which starts on the 1-based line `first` of a stream.
+///
+/// Collects positions only if `with_positions` is set.
 pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Fault> {
     let mut options = Options::default();
     options.set_emit_comments(false);
@@ -63,28 +64,28 @@ pub fn walk(text: &str, first: usize, with_positions: bool) -> Result<Walk, Faul
     Ok(walker.walk)
 }
 
-/// A list or a map that is being walked.
+/// A list or a map that the walk is in.
 struct Open {
     /// Length of the path before this list or map.
     path: usize,
-    /// Keys already seen with their lines, and the length of the path before the present key; none
+    /// Keys seen so far with their lines, and the length of the path before the current key. `None`
     /// for a list.
     keys: Option<HashMap<String, usize>>,
-    /// Items seen, or for a map: whether the next node is a value.
+    /// Number of items seen. For a map: whether the next node is a value.
     items: usize,
     at_value: bool,
 }
 
 struct Walker<'t> {
     text: &'t str,
-    /// Lines of the stream above this text.
+    /// Number of lines of the stream above this text.
     above: usize,
     with_positions: bool,
     walk: Walk,
-    /// JSON pointer of the present node.
+    /// JSON pointer of the current node.
     path: String,
     open: Vec<Open>,
-    /// Texts of anchored scalars, for aliases that stand as keys.
+    /// Texts of anchored scalars, for aliases that are used as keys.
     anchors: HashMap<usize, String>,
 }
 
@@ -142,7 +143,7 @@ impl Walker<'_> {
             .is_some_and(|open| open.keys.is_some() && !open.at_value)
     }
 
-    /// Notes where a node that is not a key begins.
+    /// Records the position of a node that is not a key.
     fn begin(&mut self, span: &Span) {
         let in_map = self.open.last().is_some_and(|open| open.keys.is_some());
         if let Some(Open {
@@ -158,7 +159,7 @@ impl Walker<'_> {
                 self.path.push_str(&items.to_string());
             }
         }
-        // A value in a map stands where its key stands.
+        // The position of a value in a map is that of its key.
         if self.with_positions && !in_map {
             self.walk
                 .positions
@@ -166,7 +167,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Moves on behind a node that is not a key.
+    /// Advances after a node that is not a key.
     fn end(&mut self) {
         if let Some(open) = self.open.last_mut() {
             open.items += 1;
@@ -200,7 +201,7 @@ impl Walker<'_> {
 
     fn scalar(&mut self, text: &str, plain: bool, span: &Span) -> Result<(), Fault> {
         self.begin(span);
-        // A value that is not written at all comes as `~` of no length.
+        // A missing value arrives as `~` with an empty span.
         if plain && !span.is_empty() {
             let meaning = scalar::resolve(text);
             match meaning {
@@ -289,8 +290,9 @@ impl Walker<'_> {
         }
     }
 
-    /// Tags choose types of the reader's language; the core's own (`!!str`) are harmless, all
-    /// others are refused.
+    /// Accepts the tags of YAML's core schema (`!!str`) and refuses all others.
+    ///
+    /// Other tags choose types of the reader's programming language.
     fn check_tag(&self, tag: Option<&Tag>, span: &Span) -> Result<(), Fault> {
         match tag {
             Some(tag) if tag.core_suffix().is_none() => {

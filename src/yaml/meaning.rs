@@ -1,7 +1,6 @@
-//! The meaning of one document's text, read by `serde_yaml` straight into JSON values.
+//! Reads the text of one document into JSON values with `serde_yaml`.
 //!
-//! A visitor of our own, because reading into `serde_json::Value` directly would let the last of
-//! two equal keys win in silence.
+//! Has its own visitor, because `serde_json::Value` silently keeps the last of two equal keys.
 
 use super::{MAX_DEPTH, scalar};
 use scalar::Scalar;
@@ -12,21 +11,25 @@ use serde_json::{Map, Number, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// The key that the event walk writes for an unquoted `<<`. A quoted `"<<"` is a key like any
-/// other, and only events tell them apart, so the reader looks for this private character instead.
+/// The key that the event walk writes for an unquoted `<<`.
+///
+/// A quoted `"<<"` is an ordinary key, and only the events tell the two apart. This private
+/// character marks the merge key for the reader.
 pub const MERGE_KEY: &str = "\u{f8ff}<<";
 
-/// How far aliases may blow a text up: nodes and bytes of scalars beyond twice the length of the
+/// Limit on the expansion of aliases: nodes and bytes of scalars beyond twice the length of the
 /// text.
 const MAX_EXPANSION: usize = 4 << 20;
 
-/// Reads the one document of `text`. The second part is true if something in it has a meaning that
-/// hangs on how it is written, which this reader cannot see: a text or key that would mean
-/// something else to kubectl were it not quoted, or a very large number.
+/// Reads the only document of `text`.
+///
+/// The second part of the result is true if the meaning may depend on the spelling, which this
+/// reader cannot see: text or a key that would mean something else to kubectl without quotes, or a
+/// very large number.
 pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     let mut documents = read_stream(text);
     let first = documents.next().unwrap_or(Ok((Value::Null, false)))?;
-    // What follows a document that has ended, as in `[1]]`, is seen only by going on.
+    // The parser finds content after the end of a document, as in `[1]]`, only when it continues.
     match documents.next().transpose()? {
         None => Ok(first),
         Some(_) => Err(serde_yaml::Error::custom(
@@ -52,8 +55,8 @@ fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bo
     })
 }
 
-/// The reader's message in the words of someone who writes values, and what to do. `at` is the
-/// character at which it stopped.
+/// Translates a message of the parser for the author of a values file, and adds a hint. `at` is the
+/// character at which the parser stopped.
 pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str) {
     let is = |part| message.contains(part);
     if is("cannot start any token") && at == Some('\t') {
@@ -111,7 +114,7 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
             "put the value in quotes if it only begins with `*`",
         )
     } else if is("invalid value: ") || is("invalid type: ") {
-        // The message goes on with the value.
+        // The message continues with the value, which may be secret.
         (
             "this value does not fit its tag".into(),
             "remove the tag, such as `!!int`, or put it right",
@@ -127,8 +130,7 @@ const DEPTH: &str = "nested deeper than 100 levels";
 struct State {
     doubtful: Cell<bool>,
     left: Cell<usize>,
-    /// The entries and items of all maps and lists that are being read, innermost last: how many
-    /// one has is known when it ends, and it is made with room for just so many.
+    /// Stack of unfinished maps and lists. Each is allocated with its exact size when it ends.
     entries: RefCell<Vec<(String, Value)>>,
     items: RefCell<Vec<Value>>,
 }
@@ -213,7 +215,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         if let Some(integer) = scalar::whole(value) {
             return Ok(integer.into());
         }
-        // An integer beyond 128 bits arrives as a float; only its text tells it from `1e40`.
+        // An integer beyond 128 bits arrives as a float. Only its text distinguishes it from
+        // `1e40`.
         if value.abs() >= i128::MAX as f64 {
             self.state.doubtful.set(true);
         }
@@ -276,7 +279,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(Value::Object(map))
     }
 
-    /// Tags other than those of YAML's own types arrive as enums.
+    /// Tags other than those of YAML's core schema arrive as enums.
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
         Err(A::Error::custom("a tag"))
     }
@@ -296,7 +299,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        // As a string: whatever the key looks like, its text is wanted.
+        // Reads the key's text, even if it looks like a number or a boolean.
         deserializer.deserialize_str(self)
     }
 }

@@ -1,15 +1,14 @@
-//! YAML in and out: the only room that knows a YAML library.
+//! Reads and writes YAML. No other room uses a YAML library.
 //!
-//! Reading is as strict as the meaning of a document demands (duplicate keys, tags and non-scalar
-//! keys are errors with a position); writing quotes whatever any YAML 1.1 or 1.2 reader would not
-//! read back as the same string.
+//! Reading is strict: duplicate keys, tags and non-scalar keys are errors with a position. Writing
+//! quotes every string that some YAML 1.1 or 1.2 reader would read back as something else.
 //!
-//! What charts render to is nearly always of a simple form, which [`simple`] reads in one pass. All
-//! else, and whatever is wrong, is read by `serde_yaml`, which reads the meaning. It cannot say
-//! where a node stands or whether a scalar was quoted, so a second walk over the events of the same
-//! text ([`events`]) answers that, and only when someone asks: for positions, for the exact place
-//! of an error, and for the few plain scalars that kubectl and Helm read otherwise than YAML 1.2
-//! (`on`, `0777`, `1_000`; see [`scalar`]).
+//! Charts nearly always render to a simple form of YAML, which [`simple`] reads in one pass.
+//! `serde_yaml` reads everything else, and reports errors. It does not know the positions of nodes
+//! or whether a scalar was quoted. A second walk over the events of the same text ([`events`])
+//! finds these. It runs only for positions, for the exact place of an error, and for the few plain
+//! scalars that kubectl and Helm read differently from YAML 1.2 (`on`, `0777`, `1_000`; see
+//! [`scalar`]).
 
 mod emit;
 mod events;
@@ -23,39 +22,42 @@ use crate::error::{Error, Place, Result};
 use serde_json::Value;
 use std::ops::Range;
 
-/// Positions of a document's nodes: path as a JSON pointer (`/peers/count`) to 1-based line and
-/// column of the key or item. Nodes that come by an alias or a merge key have none of their own.
+/// Positions of a document's nodes: from a JSON pointer (`/peers/count`) to the 1-based line and
+/// column of the key or item.
+///
+/// Nodes that come from an alias or a merge key have no position.
 pub type Positions = std::collections::BTreeMap<String, (usize, usize)>;
 
-/// The longest text that is read. Far above any values file or rendered chart (1,000 objects are
-/// 0.4 MiB), and below what could make a laptop swap: a text costs up to some sixty times its
-/// length while it is read.
+/// The longest text that is read.
+///
+/// Far above any values file or rendered chart (1,000 objects are 0.4 MiB). Reading takes up to 60
+/// times the length of the text in memory, so longer texts could make a laptop swap.
 const MAX_BYTES: usize = 16 << 20;
 
-/// What readers of YAML disagree about: NEL, LS and PS, which YAML 1.2 took out of the breaks of a
-/// line, and byte order marks.
+/// Characters that YAML readers treat differently: byte order marks, and NEL, LS and PS, which are
+/// line breaks in YAML 1.1 only.
 const DOUBTFUL_SIGNS: [char; 4] = ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'];
 
-/// The deepest nesting that is read: below what the reader refuses (128), above what any Kubernetes
-/// object holds.
+/// The deepest nesting that is read: below the parser's limit (128), above the depth of any
+/// Kubernetes object.
 pub const MAX_DEPTH: usize = 100;
 
 /// One document of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub value: Value,
-    /// Where the document stands in the stream, in bytes: from its first line of content on.
+    /// Byte range of the document in the stream, from its first line of content.
     pub range: Range<usize>,
 }
 
-/// Reads one text of any number of documents; empty documents are left out. `subject` names the
-/// text in errors.
+/// Reads a text with any number of documents, and skips empty documents. `subject` names the text
+/// in errors.
 ///
 /// # Errors
 ///
-/// One error with its place when the text is not YAML, is longer than 16 MiB, holds control
-/// characters, a key twice, a tag, a key that is not a plain word, a number that would lose digits,
-/// or nests deeper than 100 levels.
+/// Fails with the position if the text is not YAML, is longer than 16 MiB, or nests deeper than 100
+/// levels. Also refuses control characters, duplicate keys, tags, keys that are not plain words,
+/// and numbers that would lose digits.
 pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     let read = documents(text, subject)?.map(|unread| {
         Ok(Document {
@@ -75,31 +77,31 @@ pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
     .collect()
 }
 
-/// The documents of one text, each to be read when it is wanted. Those which hold comments only are
-/// left out.
+/// Splits a text into documents that the caller reads later. Skips documents that contain only
+/// comments.
 ///
 /// # Errors
 ///
-/// What [`parse_stream`] says of a text as a whole.
+/// Fails for the same reasons as [`parse_stream`], as far as they concern the text as a whole.
 pub fn documents<'t>(text: &'t str, subject: &'t str) -> Result<impl Iterator<Item = Unread<'t>>> {
     let source = Source { text, subject };
     source.check()?;
     Ok(source.pieces().map(move |piece| Unread { source, piece }))
 }
 
-/// A document of a stream that was found and not yet read.
+/// A document of a stream that is not read yet.
 pub struct Unread<'t> {
     source: Source<'t>,
     piece: Piece<'t>,
 }
 
 impl Unread<'_> {
-    /// Where the document stands in the stream, in bytes: from its first line of content on.
+    /// Returns the byte range of the document in the stream, from its first line of content.
     pub fn range(&self) -> Range<usize> {
         self.piece.range.clone()
     }
 
-    /// Reads the document; places of errors are those in the stream.
+    /// Reads the document. Errors have positions in the stream.
     pub fn read(&self) -> Result<Value> {
         match simple::read(self.piece.text) {
             Some(value) => Ok(value),
@@ -108,7 +110,7 @@ impl Unread<'_> {
     }
 }
 
-/// Reads one document, `null` when there is none. An error when there is more than one.
+/// Reads one document. Returns `null` if there is none, and an error if there are several.
 pub fn parse(text: &str, subject: &str) -> Result<Value> {
     let mut documents = parse_stream(text, subject)?.into_iter();
     let first = documents
@@ -137,8 +139,8 @@ pub fn parse_with_positions(text: &str, subject: &str) -> Result<(Value, Positio
     }
 }
 
-/// Reads one text of any number of documents with the position of each node; empty documents are
-/// left out.
+/// Reads a text with any number of documents, with the position of each node. Skips empty
+/// documents.
 pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Value, Positions)>> {
     let source = Source { text, subject };
     source.check()?;
@@ -153,8 +155,7 @@ pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Val
         .collect()
 }
 
-/// Makes integers of all floats that stand for one (`1.0`, `1e3`), as every reader here does and as
-/// Go writes them into JSON.
+/// Turns floats with an integer value (`1.0`, `1e3`) into integers, as Go does when it writes JSON.
 pub fn whole_floats_as_integers(mut value: Value) -> Value {
     fn visit(value: &mut Value) {
         match value {
@@ -180,7 +181,7 @@ fn second_document(subject: &str, line: usize) -> Error {
         .hint("remove the `---` between them, or split the text into several files")
 }
 
-/// A text with the name that errors give it.
+/// A text and its name in errors.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     text: &'a str,
@@ -192,7 +193,7 @@ struct Piece<'a> {
     text: &'a str,
     /// 1-based line of the stream on which `text` starts.
     first: usize,
-    /// Where the content stands in the stream, from its first line on.
+    /// Byte range of the content in the stream, from its first line.
     range: Range<usize>,
 }
 
@@ -256,17 +257,18 @@ impl<'a> Source<'a> {
         self.error(line, column, what)
     }
 
-    /// The text behind byte order marks: all of them, because the reader would take one more from
-    /// each piece that begins with it.
+    /// Returns the text after all leading byte order marks.
+    ///
+    /// The parser would skip another one in each piece that begins with it.
     fn content(&self) -> &'a str {
         self.text.trim_start_matches('\u{feff}')
     }
 
-    /// The documents that hold more than comments.
+    /// Returns the documents that contain more than comments.
     ///
-    /// A line that begins with `---` or `...` ends a document wherever it stands, even inside a
-    /// block or quoted scalar, so documents can be told apart by their lines alone. Each then knows
-    /// where it starts, which the reader cannot tell.
+    /// A line that begins with `---` or `...` always ends a document, even inside a block or quoted
+    /// scalar. Documents can therefore be split by lines, and each knows its first line, which the
+    /// parser does not report.
     fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
         let text = self.content();
         let mark = self.text.len() - text.len();
@@ -322,13 +324,13 @@ impl<'a> Source<'a> {
             true => value,
             false => self.read_again(piece, &walk.rewrites)?,
         };
-        // What is written out below a merge key is no node where it is written.
+        // The content of a merge key has no position, because its nodes belong to the merged map.
         walk.positions
             .retain(|pointer, _| value.pointer(pointer).is_some());
         Ok((value, walk.positions))
     }
 
-    /// Reads a document with other words in some places.
+    /// Reads a document again with some of its words replaced.
     fn read_again(&self, piece: &Piece<'_>, rewrites: &[(Range<usize>, String)]) -> Result<Value> {
         let mut text = String::with_capacity(piece.text.len() + 16);
         let mut copied = 0;
@@ -342,8 +344,8 @@ impl<'a> Source<'a> {
         Ok(value)
     }
 
-    /// The reader's failure in words. What the event walk finds wrong is told first, because it
-    /// knows the exact place.
+    /// Translates an error of the parser. Prefers an error that the event walk finds, which has the
+    /// exact position.
     fn problem(&self, piece: &Piece<'_>, error: &serde_yaml::Error) -> Error {
         if let Err(fault) = events::walk(piece.text, piece.first, false)
             && !fault.syntax
@@ -387,9 +389,12 @@ impl<'a> Source<'a> {
     }
 }
 
-/// True if the reader might not refuse what the walk refuses at once. Its time grows with the
-/// square of the depth before it looks at that; a tag of a key, or one that looks like YAML's own
-/// (`!!x`), is nothing to it; and it ends the name of an anchor where YAML 1.2 goes on.
+/// Returns true if the parser might accept text that the event walk refuses, or take very long to
+/// refuse it.
+///
+/// The parser takes time quadratic in the depth before it checks the depth. It ignores tags on keys
+/// and tags that look like YAML's own (`!!x`). It also ends the name of an anchor earlier than YAML
+/// 1.2 does.
 fn wants_a_look(text: &str) -> bool {
     let begins_a_word = |at: usize| {
         at == 0
@@ -402,17 +407,18 @@ fn wants_a_look(text: &str) -> bool {
         let behind = text[at + 1..].trim_start_matches(in_an_anchor);
         text.as_bytes()[at] == b'!' || behind.starts_with(['?', ':', '%', '@', '`'])
     };
-    // One sign after the other: a search for one is many times quicker than one for either.
+    // Two searches for one character each are much faster than one search for either.
     let mut signs = text.match_indices('!').chain(text.match_indices('&'));
     looks_deep(text) || signs.any(|(at, _)| begins_a_word(at) && is_odd(at))
 }
 
-/// The characters of an anchor's name to the reader, as to kubectl; to YAML 1.2 nearly all are.
+/// Characters of an anchor's name to this parser and to kubectl. YAML 1.2 allows nearly all
+/// characters.
 fn in_an_anchor(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
-/// True if brackets might nest deeper than any document does; those inside texts are counted too.
+/// Returns true if brackets might nest too deep. Also counts brackets inside strings.
 fn looks_deep(text: &str) -> bool {
     let mut depth = 0_usize;
     text.bytes().any(|byte| {
@@ -430,8 +436,9 @@ fn is_marker(row: &str, marker: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
-/// What may be shown of a line: its indentation, its dashes and its key. What follows may be a
-/// secret, and a line without a key may be the inside of one.
+/// Returns the part of a line that errors may show: its indentation, dashes and key.
+///
+/// The value may be a secret. A line without a key may be part of a secret.
 fn excerpt(line: &str) -> Option<String> {
     let body = line.trim_start_matches([' ', '\t', '-']);
     let key = body.split_once(':').filter(|(key, rest)| {

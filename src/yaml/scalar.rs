@@ -1,10 +1,10 @@
-//! What a plain (unquoted) scalar means to kubectl, Helm and Fabric, which all read YAML by Go's
+//! The meaning of a plain (unquoted) scalar to kubectl, Helm and Fabric, which all use Go's
 //! yaml.v2.
 //!
-//! Values files come from Helm users and rendered text goes to kubectl, so their reading is ours.
-//! It differs from YAML 1.2 in the words of YAML 1.1 (`on`, `no`, `y`), in octal numbers (`0777`)
-//! and in underscores (`1_000`). Chosen differences from Go: a number that would lose digits and a
-//! number that JSON cannot hold are told apart, so that the reader can refuse them.
+//! Helm users write the values files, and kubectl reads the rendered text, so this program follows
+//! yaml.v2. It differs from YAML 1.2 in the words of YAML 1.1 (`on`, `no`, `y`), octal numbers
+//! (`0777`) and underscores (`1_000`). Unlike Go, this module distinguishes numbers that would lose
+//! digits and numbers that JSON cannot hold, so that the reader can refuse them.
 
 /// The meaning of a plain scalar.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,14 +19,15 @@ pub enum Scalar {
     TooLarge,
     /// `.inf` and `.nan`.
     NotFinite,
-    /// `<<`, which merges a map when it stands as a key.
+    /// `<<`, which merges a map when it is used as a key.
     Merge,
     Text,
 }
 
 impl Scalar {
-    /// The spelling that every YAML reader takes for this meaning; `None` for texts and for what
-    /// cannot be spelled.
+    /// Returns the spelling that every YAML reader understands the same way.
+    ///
+    /// Returns `None` for strings and for values without such a spelling.
     pub fn canonical(&self) -> Option<String> {
         match self {
             Scalar::Null => Some("null".into()),
@@ -39,8 +40,8 @@ impl Scalar {
     }
 }
 
-/// A finite float in the only form that YAML 1.1 and 1.2 both read as a float: with a point, its
-/// exponent with a sign.
+/// Writes a finite float in the only form that YAML 1.1 and 1.2 both read as a float: with a point,
+/// and with a sign in the exponent.
 pub fn float(value: f64) -> String {
     let text = serde_json::to_string(&value).expect("a float is JSON or null");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, ""));
@@ -52,13 +53,14 @@ pub fn float(value: f64) -> String {
     }
 }
 
-/// The integer that a float stands for: Go writes 1.0 and 1e3 into JSON as 1 and 1000. From 2^53 on
-/// a float no longer stands for one integer alone.
+/// Returns the integer value of a float, as Go writes 1.0 and 1e3 into JSON as 1 and 1000.
+///
+/// From 2^53 on, a float can stand for several integers and is not converted.
 pub fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
 }
 
-/// The meaning of a plain scalar.
+/// Returns the meaning of a plain scalar.
 pub fn resolve(text: &str) -> Scalar {
     let Some(first) = text.bytes().next() else {
         return Scalar::Null;
@@ -72,9 +74,10 @@ pub fn resolve(text: &str) -> Scalar {
     }
 }
 
-/// True if a text that `serde_yaml` gave as a text must have stood in quotes: it reads these plain
-/// words as something else, as Go does. For all others (`on`, `0777`) only the events of the text
-/// tell.
+/// Returns true if a string from `serde_yaml` must have been quoted.
+///
+/// `serde_yaml` and Go read these plain words as something other than a string. For all other words
+/// (`on`, `0777`) only the events tell whether they were quoted.
 pub fn was_quoted(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let whole =
@@ -90,8 +93,9 @@ pub fn was_quoted(text: &str) -> bool {
     }
 }
 
-/// True if a plain key keeps its text when kubectl makes a JSON object of its map. Go reads the key
-/// `on` as the boolean `true` and `0x10` as 16, and writes that as the key.
+/// Returns true if a plain key keeps its text when kubectl converts its map to JSON.
+///
+/// Go reads the key `on` as the boolean `true` and `0x10` as 16, and writes that as the key.
 pub fn keeps_its_text_as_key(text: &str) -> bool {
     match resolve(text) {
         Scalar::Text => true,
@@ -119,7 +123,7 @@ fn word(text: &str) -> Scalar {
 }
 
 fn number(text: &str) -> Scalar {
-    // Most are a few digits, and no base is told by the first.
+    // Fast path: most numbers are a few digits without a base prefix.
     if text.len() < 19
         && !text.starts_with('0')
         && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -132,7 +136,7 @@ fn number(text: &str) -> Scalar {
     {
         return Scalar::NotFinite;
     }
-    // Go drops underscores from what begins with a digit or a sign, not from what begins with a
+    // Go drops underscores if the number begins with a digit or a sign, but not if it begins with a
     // point.
     let plain = if text.starts_with('.') {
         text.to_owned()
@@ -146,8 +150,8 @@ fn number(text: &str) -> Scalar {
         return Scalar::Text;
     }
     match plain.strip_prefix('+').unwrap_or(&plain).parse::<f64>() {
-        // Digits only: an integer beyond 64 bits. Those with a leading zero that are not octal
-        // (`08`) are floats to Go.
+        // Only digits: an integer beyond 64 bits. Go reads numbers with a leading zero that are not
+        // octal (`08`) as floats.
         Ok(value)
             if value.abs() >= 9e18
                 && plain
@@ -161,7 +165,7 @@ fn number(text: &str) -> Scalar {
     }
 }
 
-/// An integer by Go's rules: `0x`, `0o`, `0b` and a bare leading zero choose the base.
+/// Parses an integer by Go's rules: `0x`, `0o`, `0b` or a leading zero choose the base.
 fn integer(text: &str) -> Option<Scalar> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -191,7 +195,7 @@ fn integer(text: &str) -> Option<Scalar> {
     })
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, the floats of Go's yaml.
+/// Matches the floats of Go's yaml: `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
 fn is_float(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {

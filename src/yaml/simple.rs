@@ -1,12 +1,12 @@
-//! YAML in the form that charts render to, read in one pass; many times quicker than by a reader of
+//! Reads the simple form of YAML that charts render to, in one pass. Much faster than a reader of
 //! all of YAML.
 //!
-//! The form: block maps and lists, one entry a line; plain scalars of one line; texts in quotes and
-//! flow maps and lists (`{a: [1, 2]}`) that end on their line; literal blocks (`|`); comments.
-//! Whatever is not surely of this form, be it valid or not, is left to the whole reader
-//! ([`super::meaning`], [`super::events`]), which also says what is wrong. So this reader refuses
-//! too much rather than too little, and what it reads the whole reader reads as the same value: a
-//! property test and a fuzz target hold one against the other.
+//! The simple form has block maps and lists with one entry per line, plain scalars of one line,
+//! quoted strings and flow maps and lists (`{a: [1, 2]}`) that end on their line, literal blocks
+//! (`|`), and comments. This reader leaves any other text, valid or not, to the complete reader
+//! ([`super::meaning`], [`super::events`]), which also reports errors. If in doubt, it declines.
+//! What it reads, the complete reader reads as the same value: a property test and a fuzz target
+//! compare the two.
 
 use super::{
     MAX_DEPTH, Positions,
@@ -14,16 +14,16 @@ use super::{
 };
 use serde_json::{Map, Number, Value};
 
-/// A key is found only where its `:` stands within 1024 characters of its beginning (YAML 1.2,
-/// 7.4): longer ones are not simple.
+/// Longest key of the simple form. YAML finds a key only if its `:` is within 1024 characters of
+/// its beginning (YAML 1.2, 7.4).
 const LONGEST_KEY: usize = 1000;
 
-/// Reads the one document of `text`; `None` when it is not of the simple form.
+/// Reads the only document of `text`. Returns `None` if it is not in the simple form.
 pub fn read(text: &str) -> Option<Value> {
     Reader::new(text, 1).document()
 }
 
-/// Like [`read`], with the positions of all nodes; `text` starts on the 1-based line `first` of a
+/// Like [`read`], with the positions of all nodes. `text` starts on the 1-based line `first` of a
 /// stream.
 pub fn read_with_positions(text: &str, first: usize) -> Option<(Value, Positions)> {
     let mut reader = Reader {
@@ -37,26 +37,25 @@ pub fn read_with_positions(text: &str, first: usize) -> Option<(Value, Positions
 struct Reader<'t> {
     text: &'t str,
     bytes: &'t [u8],
-    /// The byte that is read next.
+    /// Index of the next byte to read.
     at: usize,
-    /// Its line in the stream, from 1 on, and where that begins.
+    /// 1-based line of that byte in the stream, and the index at which the line begins.
     line: usize,
     line_begins: usize,
-    /// Where the present line's content, or that of its innermost entry, begins, counted in spaces;
-    /// `None` at the end of the text.
+    /// Column at which the content of the current line, or of its innermost entry, begins. `None`
+    /// at the end of the text.
     column: Option<usize>,
-    /// The entries and items of all maps and lists that are being read, innermost last: how many
-    /// one has is known when it ends, and it is made with room for just so many.
+    /// Stack of unfinished maps and lists. Each is allocated with its exact size when it ends.
     entries: Vec<(String, Value)>,
     items: Vec<Value>,
-    /// Only where positions are asked for.
+    /// Present only if positions are requested.
     path: Option<Path>,
 }
 
-/// Where the reader is in the document.
+/// The current place of the reader in the document.
 #[derive(Default)]
 struct Path {
-    /// JSON pointer of the present node.
+    /// JSON pointer of the current node.
     pointer: String,
     positions: Positions,
 }
@@ -92,7 +91,7 @@ impl<'t> Reader<'t> {
         self.column.is_none().then_some(value)
     }
 
-    /// Notes that the present node stands at this byte of the present line.
+    /// Records that the current node begins at this byte of the current line.
     fn note(&mut self, at: usize) {
         if let Some(path) = &mut self.path {
             let column = self.text[self.line_begins..at].chars().count() + 1;
@@ -101,7 +100,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads what is below the present node: `step` is its key or index.
+    /// Reads a child of the current node. `step` writes its key or index.
     fn below<T>(
         &mut self,
         step: impl FnOnce(&mut String),
@@ -124,7 +123,7 @@ impl<'t> Reader<'t> {
         self.byte(0)
     }
 
-    /// The byte so far ahead; a line's end behind the end of the text.
+    /// Returns the byte `ahead` positions further on. After the end of the text it is a line break.
     fn byte(&self, ahead: usize) -> u8 {
         self.bytes.get(self.at + ahead).copied().unwrap_or(b'\n')
     }
@@ -135,8 +134,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// From behind a value over spaces and a comment, before which there is one, to the end of its
-    /// line.
+    /// Skips from the end of a value to the end of its line. Only spaces, and a comment after a
+    /// space, may follow.
     fn end_of_line(&mut self) -> Option<()> {
         self.skip_spaces();
         match self.peek() {
@@ -156,10 +155,10 @@ impl<'t> Reader<'t> {
         comment.iter().all(|byte| is_in_text(*byte)).then_some(())
     }
 
-    /// From the end of a line to the content of the next one that has any.
+    /// Skips from the end of a line to the content of the next line that has any.
     fn next_line(&mut self) -> Option<()> {
         while self.at < self.bytes.len() {
-            // At the very beginning there is no line to end.
+            // At the beginning of the text there is no line to end.
             if self.peek() == b'\n' {
                 self.at += 1;
                 self.line += 1;
@@ -179,7 +178,7 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
-    /// A map or list in block form that begins here.
+    /// Reads a block map or list that begins here.
     fn block(&mut self, depth: usize) -> Option<Value> {
         if depth == MAX_DEPTH {
             return None;
@@ -191,7 +190,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Whether a `-` stands here that begins an item.
+    /// Returns true if a `-` that begins an item is next.
     fn is_at_item(&self) -> bool {
         self.peek() == b'-' && matches!(self.byte(1), b' ' | b'\n')
     }
@@ -207,7 +206,7 @@ impl<'t> Reader<'t> {
             )?;
             self.items.push(item);
         }
-        // A line that stands further in belongs to no item.
+        // A line that is indented further belongs to no item.
         (self.column <= column).then(|| Value::Array(self.items.drain(first..).collect()))
     }
 
@@ -219,7 +218,7 @@ impl<'t> Reader<'t> {
             self.end_of_line()?;
             self.next_line()?;
             let is_below = self.column > Some(column);
-            // An item of nothing stands nowhere.
+            // An empty item has no position.
             if !is_below {
                 return self.path.is_none().then_some(Value::Null);
             }
@@ -262,14 +261,15 @@ impl<'t> Reader<'t> {
         }
         self.end_of_line()?;
         self.next_line()?;
-        // Items of a key's list may stand at the column of the key.
+        // The items of a key's list may have the same column as the key.
         match self.column > Some(column) || self.column == Some(column) && self.is_at_item() {
             true => self.block(depth + 1),
             false => Some(Value::Null),
         }
     }
 
-    /// A value that begins on this line, up to the next line. It is in a map or list at `column`.
+    /// Reads a value that begins on this line, and skips to the next line. The map or list that
+    /// contains it is at `column`.
     fn value_on_line(&mut self, column: usize, depth: usize) -> Option<Value> {
         let value = match self.peek() {
             b'{' | b'[' | b'"' | b'\'' => self.flow(depth + 1)?,
@@ -281,14 +281,14 @@ impl<'t> Reader<'t> {
         Some(value)
     }
 
-    /// A literal block, up to the line behind it.
+    /// Reads a literal block, including its last line.
     fn literal(&mut self, column: usize) -> Option<Value> {
         self.at += 1;
         let keep = self.peek();
         self.at += usize::from(matches!(keep, b'-' | b'+'));
         self.end_of_line()?;
         let (mut text, mut indent) = (String::new(), None);
-        // Line breaks are added when something follows them.
+        // Line breaks are added only if text follows them.
         let mut breaks = 0;
         loop {
             let line = self.bytes.get(self.at + 1..)?;
@@ -299,8 +299,8 @@ impl<'t> Reader<'t> {
                 .unwrap_or(line.len());
             let is_blank = length == Some(blanks) || blanks == line.len();
             match indent {
-                // How far in the block stands is told by its first line; blank lines before it
-                // might contradict.
+                // The first line sets the indentation of the block. Blank lines before it might
+                // contradict it.
                 None if is_blank && blanks > 0 => return None,
                 None if !is_blank && blanks <= column => return None,
                 None if !is_blank => indent = Some(blanks),
@@ -341,8 +341,7 @@ impl<'t> Reader<'t> {
         Some(Value::String(text))
     }
 
-    /// Whether a key begins here, so that this is a map. What merely looks like one is found out
-    /// when it is read.
+    /// Returns true if a key seems to begin here, so that this is a map. Reading the key checks it.
     fn is_at_key(&self) -> bool {
         let rest = &self.bytes[self.at..];
         let end = match rest.first() {
@@ -357,7 +356,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// A key and its `:`, behind which a space or the line's end stands.
+    /// Reads a key and its `:`. A space or the end of the line follows.
     fn key(&mut self) -> Option<String> {
         let start = self.at;
         let key = match self.peek() {
@@ -367,7 +366,7 @@ impl<'t> Reader<'t> {
                     self.at += 1;
                 }
                 let key = &self.text[start..self.at];
-                // Dots alone might be those that end a document.
+                // A key that begins with dots might end a document.
                 if key.starts_with("..") || !scalar::keeps_its_text_as_key(key) {
                     return None;
                 }
@@ -382,7 +381,7 @@ impl<'t> Reader<'t> {
         is_key.then_some(key)
     }
 
-    /// A plain scalar in block form: all up to a comment or the end of the line.
+    /// Reads a plain scalar in block form: everything up to a comment or the end of the line.
     fn plain(&mut self) -> Option<Value> {
         let start = self.at;
         let begins_well = match self.peek() {
@@ -397,7 +396,7 @@ impl<'t> Reader<'t> {
                 b'\n' => break,
                 b' ' if self.byte(1) == b'#' => break,
                 b':' if matches!(self.byte(1), b' ' | b'\n') => return None,
-                // What might be a tag or an anchor is looked at once more by the whole reader.
+                // The complete reader looks at everything that might be a tag or an anchor.
                 b'!' | b'&' => return None,
                 b' '..=b'~' => self.at += 1,
                 _ => return None,
@@ -406,7 +405,7 @@ impl<'t> Reader<'t> {
         meaning_of(self.text[start..self.at].trim_end_matches(' '))
     }
 
-    /// A text in quotes, a map or list in flow form, or a plain scalar in one.
+    /// Reads a quoted string, a flow map or list, or a plain scalar inside one.
     fn flow(&mut self, depth: usize) -> Option<Value> {
         match self.peek() {
             b'"' | b'\'' => self.quoted().map(Value::String),
@@ -455,7 +454,8 @@ impl<'t> Reader<'t> {
         self.map(first)
     }
 
-    /// Over the bracket that begins a map or list. Whether anything is in it: if not, over its end.
+    /// Skips the opening bracket of a map or list. Returns false, and skips the closing bracket, if
+    /// it is empty.
     fn begins_flow(&mut self, end: u8) -> bool {
         self.at += 1;
         self.skip_spaces();
@@ -464,7 +464,7 @@ impl<'t> Reader<'t> {
         !is_empty
     }
 
-    /// Over a comma or the bracket that ends a map or list: whether another entry follows.
+    /// Skips a comma or a closing bracket. Returns true if another entry follows.
     fn goes_on(&mut self, end: u8) -> Option<bool> {
         self.skip_spaces();
         let sign = self.peek();
@@ -496,7 +496,7 @@ impl<'t> Reader<'t> {
         meaning_of(text)
     }
 
-    /// A text in quotes that ends on its line.
+    /// Reads a quoted string that ends on its line.
     fn quoted(&mut self) -> Option<String> {
         let quote = self.peek();
         self.at += 1;
@@ -509,7 +509,7 @@ impl<'t> Reader<'t> {
                     text.push(self.escaped()?);
                     copied = self.at;
                 }
-                // Two of them are one.
+                // Two single quotes are an escaped quote.
                 b'\'' if quote == byte && self.byte(1) == byte => return None,
                 _ if byte == quote => break,
                 byte if is_in_text(byte) => self.at += 1,
@@ -525,7 +525,7 @@ impl<'t> Reader<'t> {
         Some(text)
     }
 
-    /// What JSON escapes, but for characters in two halves.
+    /// Reads a character that JSON escapes, except for surrogate pairs.
     fn escaped(&mut self) -> Option<char> {
         let sign = self.byte(1);
         self.at += 2;
@@ -557,7 +557,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Adds a key as a step of a JSON pointer (RFC 6901, section 3).
+/// Appends a key to a JSON pointer (RFC 6901, section 3).
 fn escape(key: &str, pointer: &mut String) {
     match key.contains(['~', '/']) {
         true => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
@@ -569,13 +569,15 @@ fn is_in_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
 }
 
-/// Whether a byte may stand in a comment or in quotes: ASCII that can be seen, or a part of a
-/// character of U+00C0 to U+DFFF or above U+FFFF, all of which are the same to every reader.
+/// Returns true if a byte may be part of a comment or a quoted string.
+///
+/// Allows visible ASCII, and bytes of the characters from U+00C0 to U+DFFF and above U+FFFF. All
+/// readers treat these the same way.
 fn is_in_text(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | 0x80..=0xbf | 0xc3..=0xed | 0xf0..=0xf4)
 }
 
-/// What a plain scalar means; `None` for what has no meaning.
+/// Returns the meaning of a plain scalar, or `None` if it has none in JSON.
 fn meaning_of(text: &str) -> Option<Value> {
     match scalar::resolve(text) {
         Scalar::Text => Some(Value::String(text.to_owned())),

@@ -68,7 +68,7 @@ fn documents_of_a_stream_know_where_they_stand_and_empty_ones_are_left_out() {
         ("--- |\n  text\n", json!("text\n")),
     ];
     assert_eq!(found, wanted);
-    // All documents are read in one go where none is empty, and what one of them needs is not lost.
+    // A rewrite that one document needs is kept when all documents are read in one go.
     let found: Vec<_> = parse_stream("a: 1\n---\nb: on\n---\nc: \"on\"\n", "a.yaml").unwrap();
     let found: Vec<_> = found.into_iter().map(|document| document.value).collect();
     assert_eq!(
@@ -335,7 +335,7 @@ fn a_manifest_is_written_as_kubectl_writes_it() {
     assert_eq!(emit(&json!("a\nb\n")), "|\n  a\n  b\n");
 }
 
-/// What the whole reader makes of a text, document by document.
+/// Reads each document of a text with the complete reader.
 fn read_whole(text: &str) -> Result<Vec<Value>> {
     let source = Source {
         text,
@@ -503,7 +503,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// All JSON pointers of a tree.
+/// Collects all JSON pointers of a tree.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
