@@ -1,9 +1,9 @@
-//! Templates that were written for Helm: the same folder, another language.
+//! Recognizes Go templates, which Helm charts use in the same folder.
 
-/// What to do with one.
+/// Advice for a Go template.
 pub const WAY_OUT: &str = "templates here are written in Jinja (docs/charts.md), so it has to be rewritten or installed by helm";
 
-/// How an action of a Go template begins that no expression of Jinja can begin with.
+/// Beginnings of Go template actions that no Jinja expression can have.
 const BEGINNINGS: [&str; 13] = [
     "/*",
     "$",
@@ -20,14 +20,15 @@ const BEGINNINGS: [&str; 13] = [
     "with ",
 ];
 
-/// The number of the first line that holds an action of a Go template.
+/// Returns the number of the first line that contains an action of a Go template.
 pub fn first_line(text: &str) -> Option<usize> {
     text.lines()
         .position(|line| line.split("{{").skip(1).any(is_go_action))
         .map(|index| index + 1)
 }
 
-/// Whether this stands after `{{` in Go: `.Values.name }}`, `- range .Values.peers }}`, `end }}`.
+/// Returns true if the text after `{{` is a Go action: `.Values.name }}`,
+/// `- range .Values.peers }}`, `end }}`.
 fn is_go_action(after: &str) -> bool {
     let action = after.strip_prefix('-').unwrap_or(after).trim_start();
     let is_field = action
@@ -37,7 +38,7 @@ fn is_go_action(after: &str) -> bool {
         || BEGINNINGS
             .iter()
             .any(|beginning| match action.strip_prefix(beginning) {
-                // A variable of Jinja may be called `ending`.
+                // A Jinja variable may have a name such as `ending`.
                 Some(rest) if matches!(*beginning, "else" | "end") => {
                     rest.trim_start_matches([' ', '-']).starts_with("}}")
                         || rest.starts_with(" if ")

@@ -1,8 +1,7 @@
-//! What is wrong with a chart: Helm's rules that apply here, and the mistakes that only show in
-//! what it renders to.
+//! Checks a chart: Helm's rules that apply here, and mistakes that only the rendered objects show.
 //!
-//! What keeps a chart from being read or rendered at all is an error of those rooms; this one turns
-//! it into a finding and looks further where it can.
+//! Other rooms report errors that prevent reading or rendering a chart. This room turns such an
+//! error into a finding and continues its checks where it can.
 
 use super::{Chart, helm};
 use crate::error::{Error, nearest};
@@ -11,23 +10,23 @@ use crate::render::Output;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// How wrong something is, in Helm's words.
+/// Severity of a finding, in Helm's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
-    /// Could be better.
+    /// Could be improved.
     Info,
-    /// Likely a mistake.
+    /// Probably a mistake.
     Warning,
-    /// Keeps the chart from being installed, or what it makes from working.
+    /// Prevents the chart from being installed, or its objects from working.
     Error,
 }
 
-/// One thing that is wrong.
+/// A problem in a chart.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// The file below the chart's top: `templates/peers.yaml`.
+    /// Path of the file in the chart: `templates/peers.yaml`.
     pub path: String,
     pub message: String,
     /// 1-based.
@@ -56,8 +55,8 @@ const CHART_FIELDS: [&str; 17] = [
     "version",
 ];
 
-/// API versions that no supported Kubernetes serves, with the version that stopped.
-/// <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>
+/// API versions that no supported Kubernetes serves, each with the Kubernetes version that removed
+/// it. <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>
 const REMOVED: [(&str, &str); 21] = [
     ("extensions/v1beta1", "1.22"),
     ("apps/v1beta1", "1.16"),
@@ -82,13 +81,13 @@ const REMOVED: [(&str, &str); 21] = [
     ("flowcontrol.apiserver.k8s.io/v1beta3", "1.32"),
 ];
 
-/// Files that hold other files. They are read, kept and sent with the chart, and no template can
-/// use what is in them.
+/// Extensions of archives. A chart carries and stores such files, but no template can use their
+/// contents.
 const ARCHIVES: [&str; 8] = [
     ".tgz", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z",
 ];
 
-/// Folders of Helm's charts, with what to do instead.
+/// Folders that only Helm uses, each with an alternative.
 const FOLDERS: [(&str, &str); 2] = [
     (
         "crds/",
@@ -100,13 +99,14 @@ const FOLDERS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What came of a chart: what it rendered to, or the error, with the file that is to blame when the
-/// error names none of the chart's.
+/// The rendered chart, or the error with the file that it concerns if the error itself names no
+/// file of the chart.
 pub type Rendered<'a> = Result<&'a Output, (&'static str, &'a Error)>;
 
-/// Everything there is to say about a chart and what it rendered to, in the order of its files. A
-/// finding that concerns several objects of one template line is said once. `warnings` are those of
-/// merging the values.
+/// Returns all findings about a chart and its rendered objects, in the order of its files.
+///
+/// A finding that concerns several objects from one template line appears once. `warnings` are the
+/// warnings from merging the values.
 pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Finding> {
     let mut findings = chart_yaml(chart);
     findings.extend(values_yaml(chart));
@@ -119,7 +119,7 @@ pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Findi
     let of_helm = go_templates(chart);
     match rendered {
         Ok(output) => findings.extend(manifest(output)),
-        // Reading another language fails somewhere, and where says nothing.
+        // Rendering a Go template fails at an arbitrary place, which does not help.
         Err(_) if !of_helm.is_empty() => {}
         Err((path, error)) => findings.push(of_error(chart, error, path)),
     }
@@ -131,7 +131,7 @@ pub fn lint(chart: &Chart, warnings: &[String], rendered: Rendered) -> Vec<Findi
     findings
 }
 
-/// The one thing to say about what cannot be read as a chart.
+/// Returns the only finding for a chart that cannot be read.
 pub fn unreadable(error: &Error) -> Finding {
     finding(Severity::Error, "Chart.yaml", error.to_string())
 }
@@ -145,7 +145,7 @@ fn finding(severity: Severity, path: &str, message: impl Into<String>) -> Findin
     }
 }
 
-/// An error as a finding, at the file of the chart that it names first.
+/// Turns an error into a finding at the first file of the chart that the error names.
 fn of_error(chart: &Chart, error: &Error, path: &str) -> Finding {
     let top = format!("{}/", chart.metadata.name);
     let place = error.places().iter().find_map(|place| {
@@ -260,7 +260,7 @@ fn files(chart: &Chart) -> Vec<Finding> {
     findings
 }
 
-/// Templates in Helm's language, each at the first line that shows it.
+/// Returns a finding for each Go template, at the first line that shows it.
 fn go_templates(chart: &Chart) -> Vec<Finding> {
     let templates = chart
         .files

@@ -1,6 +1,6 @@
-//! Chart.yaml and the other files of a chart whose form matters before anything is rendered.
+//! Reads Chart.yaml and the other files of a chart that are parsed before rendering.
 //!
-//! Strict about what this program acts on; fields that it does not know are left to `lint`.
+//! Strict about fields that this program uses. `lint` checks unknown fields.
 
 use super::{Files, Metadata, Range};
 use crate::error::{Error, Place, Result};
@@ -8,7 +8,7 @@ use crate::yaml::{self, Positions};
 use semver::Version;
 use serde_json::Value;
 
-/// A file's text, `None` if there is no such file.
+/// Returns the text of a file, or `None` if the file does not exist.
 pub(super) fn text<'a>(files: &'a Files, name: &str, subject: &str) -> Result<Option<&'a str>> {
     let Some(bytes) = files.get(name) else {
         return Ok(None);
@@ -25,12 +25,12 @@ pub(super) fn text<'a>(files: &'a Files, name: &str, subject: &str) -> Result<Op
     Ok(Some(text))
 }
 
-/// `peer-org/values.yaml`: how errors name a chart's file.
+/// Returns the path of a chart's file in errors: `peer-org/values.yaml`.
 fn path(subject: &str, name: &str) -> String {
     format!("{}/{name}", subject.trim_end_matches('/'))
 }
 
-/// values.schema.json, `None` if there is none.
+/// Reads values.schema.json. Returns `None` if it does not exist.
 pub(super) fn schema(files: &Files, subject: &str) -> Result<Option<Value>> {
     let name = "values.schema.json";
     let Some(text) = text(files, name, subject)? else {
@@ -147,7 +147,8 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     })
 }
 
-/// Whether a name may be a chart's: it becomes a label's value and part of file names.
+/// Returns true if a chart may have this name, which becomes a label value and a part of file
+/// names.
 fn is_chart_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 63
@@ -156,7 +157,7 @@ fn is_chart_name(name: &str) -> bool {
         && name.chars().all(|c| plain(c) || c == '-')
 }
 
-/// Takes fields out of Chart.yaml and collects everything that is wrong.
+/// Takes fields out of Chart.yaml and collects all errors.
 struct Reader<'a> {
     raw: &'a Value,
     positions: &'a Positions,

@@ -1,7 +1,7 @@
-//! Charts: what one is made of, and where charts come from.
+//! Charts: their contents and their sources.
 //!
-//! A chart is a map of file names to bytes, however it arrived (embedded, folder, archive, a stored
-//! copy), read into a [`Chart`] once.
+//! A chart is a map of file names to bytes, from the program itself, a folder, an archive or a
+//! stored copy. It is parsed into a [`Chart`] once.
 
 use crate::error::Result;
 use semver::Version;
@@ -18,11 +18,10 @@ pub mod repository;
 pub use digest::{belongs, digest};
 pub use range::{Range, parse_kube_version, parse_version};
 
-/// The files of a chart by their path below its top, `Chart.yaml` and `templates/peers.yaml` among
-/// them.
+/// The files of a chart by their path in it, such as `Chart.yaml` and `templates/peers.yaml`.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Chart.yaml, Helm's fields as far as they mean something here.
+/// Chart.yaml: the fields of Helm that have a meaning here.
 #[derive(Clone, Debug)]
 pub struct Metadata {
     pub name: String,
@@ -33,28 +32,28 @@ pub struct Metadata {
     pub description: String,
     pub deprecated: bool,
     pub annotations: BTreeMap<String, String>,
-    /// The whole of Chart.yaml, for `charts show` and for templates (`chart.name`).
+    /// All of Chart.yaml, for `charts show` and for templates (`chart.name`).
     pub raw: Value,
 }
 
-/// Where a chart came from.
+/// The source of a chart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Embedded,
-    /// A folder or archive on this machine, as the user named it.
+    /// A folder or archive on this machine, as the user wrote its path.
     Path(String),
-    /// Kept by the cluster beside the release's records, because the chart came from outside.
+    /// Stored in the cluster with the release's records, because the chart came from outside.
     Stored,
 }
 
 #[derive(Clone, Debug)]
 pub struct Chart {
     pub metadata: Metadata,
-    /// Text of values.yaml, empty if there is none.
+    /// Text of values.yaml. Empty if the file does not exist.
     pub values: String,
-    /// values.schema.json, if there is one.
+    /// Content of values.schema.json, if the file exists.
     pub schema: Option<Value>,
-    /// Every file, the above included.
+    /// All files, including those above.
     pub files: Files,
     /// SHA-256, lower-case hex, over names and contents of all files (see [`digest`](fn@digest)).
     pub digest: String,
@@ -62,12 +61,12 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// Reads a chart from its files. Errors name the file and position within `subject`.
+    /// Reads a chart from its files. Errors name the file and position in `subject`.
     ///
     /// # Errors
     ///
-    /// Chart.yaml is missing, is no YAML, or says something that cannot be (all such things at
-    /// once); values.yaml or a template is not UTF-8; values.schema.json is no JSON object.
+    /// Fails if Chart.yaml is missing, not YAML or invalid (reports all invalid fields at once), if
+    /// values.yaml or a template is not UTF-8, or if values.schema.json is not a JSON object.
     pub fn from_files(files: Files, origin: Origin, subject: &str) -> Result<Chart> {
         let metadata = metadata::read(&files, subject)?;
         let values = metadata::text(&files, "values.yaml", subject)?
@@ -88,13 +87,14 @@ impl Chart {
         })
     }
 
-    /// Name and version as Helm's CHART column shows them: `peer-org-0.1.0`.
+    /// Returns name and version in the form of Helm's CHART column: `peer-org-0.1.0`.
     pub fn name_version(&self) -> String {
         format!("{}-{}", self.metadata.name, self.metadata.version)
     }
 
-    /// A file's text, `None` if there is no such file or it is not UTF-8 (which
-    /// [`Chart::from_files`] allows outside templates only).
+    /// Returns the text of a file, or `None` if it does not exist or is not UTF-8.
+    ///
+    /// [`Chart::from_files`] accepts other encodings only outside templates.
     pub fn text(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(name)?).ok()
     }

@@ -1,16 +1,16 @@
-//! Ranges of versions as Helm takes them (Masterminds/semver): `^0.1 || ~1.2`, `0.1.x`,
-//! `>=0.1 <0.2`, `1.2 - 1.4`.
+//! Version ranges in Helm's syntax (Masterminds/semver): `^0.1 || ~1.2`, `0.1.x`, `>=0.1 <0.2`,
+//! `1.2 - 1.4`.
 //!
-//! The `semver` crate's own requirements are Cargo's: there a bare `1.2` means `^1.2`, here it
-//! means `1.2.x`.
+//! The `semver` crate's requirements follow Cargo, where a bare `1.2` means `^1.2`. Here it means
+//! `1.2.x`.
 
 use crate::error::{Error, Result};
 use semver::Version;
 
-/// Versions that a user or a chart asks for.
+/// A range of versions that a user or a chart requires.
 #[derive(Clone, Debug)]
 pub struct Range {
-    /// One of these must match; within one, every part must.
+    /// One alternative must match, with all of its parts.
     alternatives: Vec<Vec<Comparator>>,
 }
 
@@ -26,17 +26,17 @@ enum Operator {
     Caret,
 }
 
-/// An operator with a version whose last numbers may be missing (`1`, `1.2`, `1.x`).
+/// An operator with a version that may lack its last numbers (`1`, `1.2`, `1.x`).
 #[derive(Clone, Debug)]
 struct Comparator {
     operator: Operator,
-    /// Missing numbers are 0 here.
+    /// Missing numbers are 0.
     version: Version,
-    /// How many numbers were given: 0 for `*`, 3 for a whole version.
+    /// Number of numbers in the text: 0 for `*`, 3 for a complete version.
     given: usize,
 }
 
-/// The longest first, so that none is cut short. Helm takes `=>` and `=<` too.
+/// Operators, longest first, so that no prefix matches instead. Helm accepts `=>` and `=<` too.
 const OPERATORS: [(&str, Operator); 11] = [
     ("!=", Operator::Not),
     (">=", Operator::GreaterOrEqual),
@@ -52,9 +52,11 @@ const OPERATORS: [(&str, Operator); 11] = [
 ];
 
 impl Range {
+    /// Parses a range.
+    ///
     /// # Errors
     ///
-    /// A part that is no version, with the part.
+    /// Fails if a part is not a version. The error is that part.
     pub fn parse(text: &str) -> Result<Range> {
         let alternatives = text
             .split("||")
@@ -63,8 +65,9 @@ impl Range {
         Ok(Range { alternatives })
     }
 
-    /// Whether a version is in the range. A pre-release is only where the range itself names a
-    /// pre-release, as in Helm.
+    /// Returns true if a version is in the range.
+    ///
+    /// As in Helm, a pre-release matches only if the range itself names a pre-release.
     pub fn matches(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|all| {
             let names_pre_release = all
@@ -76,13 +79,13 @@ impl Range {
     }
 }
 
-/// A version as people write it: a leading `v` is no part of it, missing numbers are 0.
+/// Parses a version as people write it: with an optional `v`, and 0 for missing numbers.
 pub fn parse_version(text: &str) -> Option<Version> {
     let comparator = parse_partial(text.trim(), Operator::Exact)?;
     (comparator.given > 0).then_some(comparator.version)
 }
 
-/// A Kubernetes version without what its provider adds: `v1.33.4-gke.1` is 1.33.4.
+/// Parses a Kubernetes version without the provider's suffix: `v1.33.4-gke.1` is 1.33.4.
 pub fn parse_kube_version(text: &str) -> Option<Version> {
     parse_version(text).map(|version| Version::new(version.major, version.minor, version.patch))
 }
@@ -151,7 +154,7 @@ fn parse_partial(text: &str, operator: Operator) -> Option<Comparator> {
     }
     let mut version = Version::new(numbers[0], numbers[1], numbers[2]);
     if !suffix.is_empty() {
-        // The crate checks the rules of the suffix; the numbers before it do not matter for them.
+        // The crate checks the syntax of the suffix, for which the numbers do not matter.
         let parsed = Version::parse(&format!("0.0.0{suffix}")).ok()?;
         (version.pre, version.build) = (parsed.pre, parsed.build);
     }
@@ -164,14 +167,14 @@ fn parse_partial(text: &str, operator: Operator) -> Option<Comparator> {
 
 impl Comparator {
     fn matches(&self, version: &Version) -> bool {
-        // Build metadata (`+k3s1`) has no part in precedence.
+        // Precedence ignores build metadata (`+k3s1`).
         let at_least = version.cmp_precedence(&self.version).is_ge();
         match self.operator {
             Operator::Exact => at_least && self.below_next(version, self.given),
             Operator::Not => !(at_least && self.below_next(version, self.given)),
             Operator::GreaterOrEqual => at_least,
             Operator::Less => !at_least,
-            // Helm reads `>1.2` as "later than every 1.2.x", and `<=1.2` as "up to the last 1.2.x".
+            // Helm reads `>1.2` as "later than all 1.2.x", and `<=1.2` as "at most the last 1.2.x".
             Operator::Greater => at_least && !self.below_next(version, self.given),
             Operator::LessOrEqual => !at_least || self.below_next(version, self.given),
             Operator::Tilde => at_least && self.below_next(version, self.given.min(2)),
@@ -179,8 +182,8 @@ impl Comparator {
         }
     }
 
-    /// Whether `version` is below the version in which the last of the first `numbers` numbers is
-    /// one higher.
+    /// Returns true if `version` is below the next version at the given precision, which adds 1 to
+    /// the last of the first `numbers` numbers.
     fn below_next(&self, version: &Version, numbers: usize) -> bool {
         let bound = &self.version;
         match numbers {
@@ -191,7 +194,7 @@ impl Comparator {
         }
     }
 
-    /// `^1.2.3` may change what follows the first number that is not 0.
+    /// Returns the number of fixed numbers of a caret range: up to the first that is not 0.
     fn caret_numbers(&self) -> usize {
         let bound = &self.version;
         let first = if bound.major > 0 {
