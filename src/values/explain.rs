@@ -1,4 +1,4 @@
-//! Where a value comes from.
+//! Explains values: what a value is and which source set it.
 
 use super::{
     Origin, Values,
@@ -7,37 +7,37 @@ use super::{
 use crate::error::{Error, Place, Result, nearest};
 use serde_json::Value;
 
-/// What stands in place of a secret where nothing is to tell two of them apart; elsewhere a digest
-/// stands behind the word.
+/// Replaces a secret where secrets need not be told apart. Elsewhere a digest follows the word.
 pub const SECRET: &str = "(secret)";
 
 /// A value and its history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The path in the grammar of `--set`.
+    /// The path in the syntax of `--set`.
     pub path: String,
-    /// The value with its secrets masked; none if null removed it.
+    /// The value with its secrets masked. `None` if null removed it.
     pub value: Option<Value>,
-    /// What set the value, or removed it.
+    /// The source that set or removed the value.
     pub origin: Option<Origin>,
-    /// What set it before, the latest first.
+    /// Earlier sources that set it, latest first.
     pub shadowed: Vec<Origin>,
 }
 
-/// Tells what a value is and where it comes from. `path` follows the grammar of `--set`
-/// (`peers.count`, `a[0].b`), empty for all values; `secret_paths` are JSON pointers, from
-/// [`secret_paths`](super::secret_paths).
+/// Explains what a value is and where it comes from.
+///
+/// `path` has the syntax of `--set` (`peers.count`, `a[0].b`). An empty path means all values.
+/// `secret_paths` are JSON pointers from [`secret_paths`](super::secret_paths).
 ///
 /// # Errors
 ///
-/// When there is no such value: with the nearest key that there is.
+/// Fails if the value does not exist, and suggests the nearest existing key.
 pub fn explain(values: &Values, path: &str, secret_paths: &[String]) -> Result<Explanation> {
     let steps = path::parse(path)?;
     let mut pointer = String::new();
     for (index, step) in steps.iter().enumerate() {
         let parent = pointer.clone();
         pointer = path::below(&pointer, step);
-        // What null removed is no longer in the tree, but it has a history.
+        // A value that null removed is not in the tree, but has a history.
         let removed = index + 1 == steps.len() && values.origins.contains_key(&pointer);
         if values.tree.pointer(&pointer).is_none() && !removed {
             return Err(unknown(values, &parent, step));
@@ -58,8 +58,7 @@ pub fn explain(values: &Values, path: &str, secret_paths: &[String]) -> Result<E
     })
 }
 
-/// A copy of the value at `pointer` in which every value at or below one of the secret paths is
-/// masked.
+/// Returns a copy of the value at `pointer` with all values at or below a secret path masked.
 pub fn masked(value: &Value, pointer: &str, secret_paths: &[String]) -> Value {
     if secret_paths
         .iter()

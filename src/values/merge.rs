@@ -1,7 +1,6 @@
-//! Trees over trees: what one source says on top of what others said, and the user's values over a
-//! chart's defaults.
+//! Merges trees of values: one source over another, and the user's values over a chart's defaults.
 //!
-//! Maps are merged key by key, everything else is replaced whole. Origins follow their nodes.
+//! Maps are merged key by key, everything else is replaced. Origins follow their nodes.
 
 use super::{Origin, Values, path};
 use serde_json::{Map, Value};
@@ -9,7 +8,8 @@ use std::collections::BTreeMap;
 
 type Origins = BTreeMap<String, Vec<Origin>>;
 
-/// `over` on top of `under`, both the user's (null is kept as a wish to remove).
+/// Merges two of the user's trees, `over` on top of `under`. Keeps null, which removes a default
+/// later.
 pub fn merge(mut under: Values, over: Values) -> Values {
     if under.origins.is_empty() && under.tree.as_object().is_some_and(Map::is_empty) {
         return over;
@@ -45,13 +45,14 @@ fn merge_node(under: &mut Value, over: Value, pointer: &str, known: &mut Origins
     }
 }
 
-/// What templates see: the user's values over the defaults. A null of the user's takes back what
-/// was said of its key: the default applies, which may itself be null, or the key is gone where
-/// there is none. The second part holds warnings for the user (a map that something else replaces,
-/// and the other way round).
+/// Merges the user's values over the defaults, into the values that templates see.
 ///
-/// A null keeps its origin beside that of the default, so that errors and `values explain` can say
-/// who wrote it.
+/// A null in the user's values undoes earlier settings of its key. The default applies, which may
+/// itself be null. Without a default, the key is removed. The second part of the result has
+/// warnings for the user: a map that replaces something else, and the other way round.
+///
+/// A null keeps its origin next to that of the default, so that errors and `values explain` can
+/// name its source.
 pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
     let mut work = Coalesce {
         user,
@@ -114,8 +115,7 @@ pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
     stored
 }
 
-/// Removes the keys that are null from the user's values: what they take back is taken back, and
-/// there is nothing more to remember.
+/// Removes null keys from the user's values, once their effect is in the result.
 pub fn without_nulls(mut user: Values) -> Values {
     fn drop_nulls(map: &mut Map<String, Value>) {
         map.retain(|_, value| !value.is_null());
@@ -127,7 +127,7 @@ pub fn without_nulls(mut user: Values) -> Values {
     user
 }
 
-/// Work on the defaults, in their place: what the user does not speak of is not touched.
+/// Merges into the defaults in place. Does not touch what the user does not set.
 struct Coalesce<'v> {
     user: &'v Values,
     origins: Origins,
@@ -170,7 +170,7 @@ impl Coalesce<'_> {
         *default = self.one(own, pointer).unwrap_or_default();
     }
 
-    /// A value of the user's: as it is, without the keys that are null.
+    /// Returns one of the user's values without its null keys.
     fn one(&mut self, value: &Value, pointer: &str) -> Option<Value> {
         match value {
             Value::Object(map) => Some(Value::Object(self.one_map(map, pointer))),
@@ -213,7 +213,7 @@ impl Coalesce<'_> {
         if let Some(last) = origins.last_mut() {
             *last = Origin::Null(Box::new(last.clone()));
         }
-        // Without an origin of its own the default has that of the nearest node above.
+        // A default without its own origin has that of the nearest node above it.
         let default = self.origins.entry(pointer.to_owned()).or_default();
         origins.append(default);
         *default = origins;
@@ -232,7 +232,7 @@ impl Coalesce<'_> {
     }
 }
 
-/// Entries strictly below a pointer.
+/// Returns the entries strictly below a pointer.
 fn below<'o>(
     origins: &'o Origins,
     pointer: &str,
@@ -249,7 +249,7 @@ fn take_origins(known: &mut Origins, new: &Origins, pointer: &str) {
     known.extend(below(new, pointer).map(|(pointer, origins)| (pointer.clone(), origins.clone())));
 }
 
-/// Drops the origins of all nodes below a pointer, whose value is replaced.
+/// Removes the origins of all nodes below a pointer, because its value is replaced.
 pub(super) fn forget_below(origins: &mut Origins, pointer: &str) {
     let gone: Vec<String> = below(origins, pointer)
         .map(|(pointer, _)| pointer.clone())

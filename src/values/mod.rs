@@ -1,8 +1,8 @@
-//! Values: a chart's defaults under what the user says, with the origin of each.
+//! Values: a chart's defaults and the user's settings, with the origin of each.
 //!
-//! Order, merge, null and the `--set` grammar are Helm's; docs/values.md lists the chosen
-//! differences. This room reads no files: the edge hands it texts. It leaves the meaning of values
-//! to `fabric` and their use to `render`.
+//! Order, merging, null and the `--set` syntax follow Helm. docs/values.md lists the deliberate
+//! differences. This room reads no files: the edge passes their texts. The meaning of values is in
+//! `fabric`, their use in `render`.
 
 mod explain;
 mod merge;
@@ -23,11 +23,11 @@ use serde_json::{Map, Value};
 use set::Reading;
 use std::{collections::BTreeMap, fmt};
 
-/// One thing that sets values, in the order of precedence that [`from_sources`] applies (Helm's: by
-/// kind, then left to right).
+/// A source of values, in the order of precedence that [`from_sources`] applies: by kind, then from
+/// left to right, as in Helm.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A text of values: `-f FILE`; several documents in one file are merged in turn.
+    /// The text of a `-f FILE`. Several documents in one file are merged in order.
     File {
         name: String,
         text: String,
@@ -35,8 +35,8 @@ pub enum Source {
     SetJson(String),
     Set(String),
     SetString(String),
-    /// `--set-file key=path`, split by [`file_settings`]: the edge has read the file; `content` is
-    /// taken verbatim.
+    /// A pair `key=path` of `--set-file`, split by [`file_settings`]. The edge has read the file.
+    /// `content` is used verbatim.
     SetFile {
         key: String,
         path: String,
@@ -45,7 +45,7 @@ pub enum Source {
     SetLiteral(String),
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Default {
@@ -60,32 +60,33 @@ pub enum Origin {
     },
     /// The flag as the user wrote it, without its value: `--set peers.count`.
     Flag(String),
-    /// Taken over from an earlier revision of the release.
+    /// Comes from an earlier revision of the release.
     Stored { revision: u32 },
-    /// Worked out by the program, such as by `--fabric-version`.
+    /// Set by the program, for example because of `--fabric-version`.
     Program(String),
-    /// A null, which takes back what was said before it.
+    /// A null, which undoes earlier settings.
     Null(Box<Origin>),
 }
 
-/// A tree of values (always a map at its root) with the origins of its nodes.
+/// A tree of values (with a map at its root) and the origins of its nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     pub tree: Value,
-    /// JSON pointer of a node to the origins that set it, the winner last, those before it
-    /// shadowed. A map has an origin for each source that named it; a key that null takes back
-    /// keeps its origins; a node without any has those of the nearest above.
+    /// Maps the JSON pointer of a node to its origins. The last origin wins and shadows the others.
+    /// A map has an origin for each source that names it. A key that null removes keeps its
+    /// origins. A node without origins has those of the nearest node above it.
     pub origins: BTreeMap<String, Vec<Origin>>,
 }
 
-/// The user's values: all sources merged by Helm's precedence, null kept as null.
+/// Merges the user's values from all sources, with Helm's precedence. Null stays null.
 ///
 /// # Errors
 ///
-/// When a text is not YAML or not a map, or an argument does not follow the grammar of its flag. No
-/// error shows a value.
+/// Fails if a text is not YAML or not a map, or if an argument has a syntax error. Errors show no
+/// values.
 pub fn from_sources(mut sources: Vec<Source>) -> Result<Values> {
-    // By kind, whatever their order on the command line; within a kind from left to right.
+    // Sorted by kind, regardless of the order on the command line. The sort is stable, so flags of
+    // one kind apply from left to right.
     sources.sort_by_key(|source| match source {
         Source::File { .. } => 0,
         Source::SetJson(_) => 1,
@@ -120,18 +121,19 @@ pub fn from_sources(mut sources: Vec<Source>) -> Result<Values> {
     Ok(values)
 }
 
-/// A values tree from a stored revision or from the program itself: every node has this one origin.
+/// Returns a tree in which each node has this origin, for values of a stored revision or of the
+/// program.
 pub fn with_origin(tree: Value, origin: Origin) -> Values {
     let mut origins = BTreeMap::from([(String::new(), vec![origin.clone()])]);
     spread(&tree, "", &origin, &mut origins);
     Values { tree, origins }
 }
 
-/// The chart's defaults from its values.yaml.
+/// Reads the chart's defaults from its values.yaml.
 ///
 /// # Errors
 ///
-/// When the text is not YAML or not a map.
+/// Fails if the text is not YAML or not a map.
 pub fn defaults(text: &str, file: &str) -> Result<Values> {
     let values = Values {
         tree: Value::Object(Map::new()),
@@ -144,7 +146,7 @@ pub fn defaults(text: &str, file: &str) -> Result<Values> {
     })
 }
 
-/// The documents of a text over `values`, each over those before it.
+/// Merges the documents of a text over `values`, in order.
 fn from_documents(
     mut values: Values,
     text: &str,
@@ -182,8 +184,7 @@ fn nodes(tree: &Value) -> usize {
     }
 }
 
-/// Gives a node that has no origin (it came by an alias), and all such below it, that of the
-/// nearest node above.
+/// Gives nodes without an origin (they came from an alias) the origin of the nearest node above.
 fn fill(node: &Value, pointer: &str, above: &Origin, origins: &mut BTreeMap<String, Vec<Origin>>) {
     let own = origins
         .entry(pointer.to_owned())
@@ -194,7 +195,7 @@ fn fill(node: &Value, pointer: &str, above: &Origin, origins: &mut BTreeMap<Stri
     });
 }
 
-/// Gives all nodes below a node one origin.
+/// Gives a node and all nodes below it the same origin.
 fn spread(
     node: &Value,
     pointer: &str,
@@ -221,7 +222,7 @@ fn each_child(node: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) 
 }
 
 impl Values {
-    /// The origin that gave a node its value: its own, or that of the nearest node above it.
+    /// Returns the origin that gave a node its value: its own, or that of the nearest node above.
     pub fn origin(&self, pointer: &str) -> Option<&Origin> {
         let mut pointer = pointer;
         loop {
@@ -233,7 +234,7 @@ impl Values {
     }
 }
 
-/// The paths of all texts that are `text`, in the grammar of `--set`.
+/// Returns the paths of all strings equal to `text`, in the syntax of `--set`.
 pub fn paths_of(tree: &Value, text: &str) -> Vec<String> {
     fn find(node: &Value, text: &str, pointer: &str, found: &mut Vec<String>) {
         if node.as_str() == Some(text) {
@@ -252,7 +253,7 @@ pub fn paths_of(tree: &Value, text: &str) -> Vec<String> {
 }
 
 impl Origin {
-    /// The spot to show in an error.
+    /// Returns the place to show in an error.
     pub fn place(&self) -> Place {
         match self {
             Origin::Default {

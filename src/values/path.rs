@@ -1,22 +1,22 @@
-//! Paths to values as users write them (`peers.count`, `a[0].b`, the grammar of `--set`) and as the
-//! program keeps them (JSON pointers).
+//! Converts between paths in the syntax of `--set` (`peers.count`, `a[0].b`), which users write,
+//! and JSON pointers, which the program uses.
 
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
 
-/// One step from a node to a node below it.
+/// A step from a node to one of its children.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Key(String),
     Index(usize),
 }
 
-/// The steps of a path in the grammar of `--set`: keys joined by `.`, items as `[0]`, a backslash
+/// Parses a path in the syntax of `--set`: keys joined by `.`, items as `[0]`, and a backslash
 /// before a `.` or `[` that is part of a key.
 ///
 /// # Errors
 ///
-/// When a key is empty, an index is no number or a bracket stays open.
+/// Fails if a key is empty, an index is not a number, or a bracket is not closed.
 pub fn parse(path: &str) -> Result<Vec<Step>> {
     let wrong = |at: usize, what: &str| {
         Error::user(format!("\"{path}\" is not a path to a value"))
@@ -44,7 +44,7 @@ pub fn parse(path: &str) -> Result<Vec<Step>> {
             }
         } else {
             if !steps.is_empty() {
-                at += 1; // the `.` that ended the step before
+                at += 1; // The `.` that ended the previous step.
             }
             let mut key = String::new();
             let start = at;
@@ -65,7 +65,7 @@ pub fn parse(path: &str) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The JSON pointer of a node below `pointer`.
+/// Returns the JSON pointer of a child of `pointer`.
 pub fn below(pointer: &str, step: &Step) -> String {
     match step {
         Step::Key(key) => key_below(pointer, key),
@@ -73,13 +73,15 @@ pub fn below(pointer: &str, step: &Step) -> String {
     }
 }
 
-/// The JSON pointer of a key below `pointer`.
+/// Returns the JSON pointer of a key below `pointer`.
 pub fn key_below(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// A JSON pointer in the words of `--set`. `tree` tells lists from maps with keys of digits; what
-/// it does not hold is taken for an item if its name is a number.
+/// Writes a JSON pointer in the syntax of `--set`.
+///
+/// `tree` tells lists from maps with numeric keys. A step that is not in `tree` is taken for an
+/// index if it is a number.
 pub fn display(pointer: &str, tree: &Value) -> String {
     let mut shown = String::new();
     let mut node = Some(tree);
@@ -112,7 +114,7 @@ pub fn display(pointer: &str, tree: &Value) -> String {
     shown
 }
 
-/// True if `pointer` is `ancestor` or below it.
+/// Returns true if `pointer` is equal to `ancestor` or below it.
 pub fn is_within(pointer: &str, ancestor: &str) -> bool {
     pointer
         .strip_prefix(ancestor)

@@ -1,8 +1,8 @@
-//! Values against a chart's `values.schema.json`: every violation at once, in the words of someone
-//! who writes values.
+//! Validates values against a chart's `values.schema.json`. Reports all violations at once, in
+//! words for the author of the values.
 //!
-//! The schema is JSON Schema with one word of our own: `x-secret: true` marks a value that is never
-//! shown. References are resolved inside the schema only; nothing is fetched.
+//! The schema is JSON Schema with one extension: `x-secret: true` marks a value that is never
+//! shown. References are resolved only inside the schema. Nothing is fetched.
 
 use super::{Origin, Values, path};
 use crate::error::{Error, Place, Result, nearest};
@@ -13,17 +13,18 @@ use jsonschema::{
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 
-/// The longest text that is repeated to the user as a typing mistake.
+/// Longest text that is repeated to the user as a possible typing error.
 const MAX_SHOWN: usize = 40;
 
-/// Checks values against a chart's schema: every violation at once, each with its origin, unknown
-/// keys with the nearest name. Never shows a value at one of the `secrets` (JSON pointers) or at a
-/// path that the schema marks `x-secret: true`, and of others only a short text that an `enum`
-/// refuses.
+/// Validates values against a chart's schema.
+///
+/// Reports all violations with their origins, and the nearest name for an unknown key. Never shows
+/// a value at one of the `secrets` (JSON pointers) or at a path with `x-secret: true`. Of other
+/// values, shows only short texts that an `enum` refuses.
 ///
 /// # Errors
 ///
-/// One error with a place per violation; or one that says that the schema itself is wrong.
+/// Returns one error with a place for each violation, or an error about the schema itself.
 pub fn validate(
     schema: &Value,
     values: &Values,
@@ -84,8 +85,9 @@ pub fn validate(
     Err(error)
 }
 
-/// Where a violation is to be mended. What is missing is best written where a file names the map
-/// that lacks it, even if a flag names that map too.
+/// Returns the place at which the user should fix a violation.
+///
+/// For a missing key, prefers a file that names the parent map, even if a flag names it too.
 fn place(values: &Values, pointer: &str) -> Place {
     let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
     let in_file = |origin: &&Origin| matches!(origin, Origin::File { .. });
@@ -96,11 +98,10 @@ fn place(values: &Values, pointer: &str) -> Place {
     origin.map_or_else(|| Place::new("values"), Origin::place)
 }
 
-/// JSON pointers of all values that the schema marks `x-secret: true` and that are present in
-/// `tree`.
+/// Returns the JSON pointers of all values in `tree` that the schema marks `x-secret: true`.
 ///
-/// Every branch of the schema counts, also one that the values do not take: what may be a secret is
-/// treated as one.
+/// Follows all branches of the schema, even those that do not apply to the values: a value that may
+/// be a secret is treated as one.
 pub fn secret_paths(schema: &Value, tree: &Value) -> Vec<String> {
     let mut search = Search {
         root: schema,
@@ -113,7 +114,8 @@ pub fn secret_paths(schema: &Value, tree: &Value) -> Vec<String> {
 
 struct Search<'s> {
     root: &'s Value,
-    /// Schemas, by their address, that have looked at a value: a schema may refer to itself.
+    /// Schemas (by address) and nodes already visited together, because a schema may refer to
+    /// itself.
     seen: HashSet<(*const Value, String)>,
     found: BTreeSet<String>,
 }
@@ -140,7 +142,7 @@ impl<'s> Search<'s> {
                 for (key, value) in map {
                     let pointer = path::key_below(pointer, key);
                     let known = named.and_then(|named| named.get(key));
-                    // Which pattern takes a key is the validator's matter; here all of them may.
+                    // Does not check which pattern matches the key: all of them may.
                     let other = ["additionalProperties", "unevaluatedProperties"]
                         .map(|keyword| keywords.get(keyword));
                     let other = other.into_iter().flatten().filter(|_| known.is_none());
@@ -174,7 +176,7 @@ impl<'s> Search<'s> {
     }
 }
 
-/// The schemas that speak of the same value as `schema`: what it refers to, its alternatives and
+/// Returns the schemas that apply to the same value as `schema`: references, alternatives and
 /// conditions.
 fn branches<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     let target = schema
@@ -209,11 +211,11 @@ fn branches<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     found
 }
 
-/// One thing that is wrong.
+/// A violation of the schema.
 struct Violation {
     pointer: String,
     what: String,
-    /// What the user may have meant.
+    /// The name that the user probably meant.
     near: Option<String>,
 }
 
@@ -379,9 +381,11 @@ impl Reader<'_> {
         }
     }
 
-    /// What is wrong with the alternative that the user most likely meant: the one whose mistakes
-    /// lie deepest, of those the one with the fewest. If all fail at the value itself because of
-    /// its type, the types are told together.
+    /// Reports the violations of the alternative that the user most likely meant.
+    ///
+    /// This is the one whose violations are deepest. If several are equally deep, it is the one
+    /// with the fewest violations. If all fail because of the value's type, reports all types
+    /// together.
     fn alternatives(
         &self,
         error: &ValidationError<'_>,
@@ -424,7 +428,8 @@ impl Reader<'_> {
             })
         };
         let chosen = context.iter().filter(fits_by_type).min_by_key(|branch| {
-            // A wrong `const` or `enum` one level down is the mark of another alternative.
+            // A wrong `const` or `enum` one level down indicates that the user meant another
+            // alternative.
             let other_kind = branch
                 .iter()
                 .filter(|error| matches!(error.kind(), Wrong::Constant { .. } | Wrong::Enum { .. }))
@@ -450,13 +455,13 @@ impl Reader<'_> {
             .any(|secret| path::is_within(pointer, secret))
     }
 
-    /// The schema that holds the keyword which failed.
+    /// Returns the schema that contains the violated keyword.
     fn schema_of(&self, error: &ValidationError<'_>) -> Option<&Value> {
         let keyword = error.schema_path().as_str();
         self.schema.pointer(&keyword[..keyword.rfind('/')?])
     }
 
-    /// The schema's own word on what is wanted.
+    /// Returns the schema's own description of the expected value.
     fn description(&self, error: &ValidationError<'_>) -> Option<String> {
         let text = self.schema_of(error)?.get("description")?.as_str()?.trim();
         let sentence = text.split(['\n']).next()?.trim_end_matches('.');
@@ -471,7 +476,7 @@ impl Reader<'_> {
     }
 }
 
-/// The names of all keys that a schema knows for a map, in whatever branch.
+/// Returns the names of all keys that a schema knows for a map, in all branches.
 fn known_keys<'s>(root: &'s Value, schema: &'s Value) -> BTreeSet<&'s str> {
     let (mut keys, mut seen, mut open) = (BTreeSet::new(), HashSet::new(), vec![schema]);
     while let Some(schema) = open.pop() {
@@ -520,7 +525,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A value of the schema as the user would write it.
+/// Formats a value of the schema as the user would write it.
 fn quoted(value: &Value) -> String {
     value.to_string()
 }
@@ -533,7 +538,7 @@ fn count(number: u64, thing: &str) -> String {
     }
 }
 
-/// `a, b or c`.
+/// Joins items as in `a, b or c`.
 fn words(items: impl Iterator<Item = String>, last: &str) -> String {
     let items: Vec<String> = items.collect();
     match items.as_slice() {

@@ -1,28 +1,28 @@
-//! What is secret among values although the chart's schema does not say so: what was secret in an
-//! earlier revision, and what looks like a credential.
+//! Finds secrets among values that the chart's schema does not mark: secrets of earlier revisions,
+//! and texts that look like credentials.
 
 use super::path;
 use crate::error::without_passwords;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Shorter texts are secret where they stand, but are not looked for elsewhere: "no" is in too many
-/// words.
+/// Minimum length of secrets that are searched for elsewhere. Shorter texts, such as "no", occur in
+/// too many words, and are secret only at their own path.
 pub const SHORTEST_SOUGHT: usize = 4;
 
-/// The secrets of a release's earlier revisions. A later chart or schema may not know them any
-/// more; they stay secret.
+/// The secrets of a release's earlier revisions. They stay secret even if a later chart or schema
+/// does not mark them.
 #[derive(Clone, Debug, Default)]
 pub struct StoredSecrets {
-    /// JSON pointers of the values that were secret.
+    /// JSON pointers of the secret values.
     pub paths: BTreeSet<String>,
-    /// The secrets themselves, as text: a value may have moved to another key.
+    /// The secrets as text, because a value may have moved to another key.
     pub texts: BTreeSet<String>,
 }
 
 impl StoredSecrets {
-    /// JSON pointers of what is secret in any of `trees`: at a stored path, or because it holds a
-    /// stored secret.
+    /// Returns the JSON pointers of all secrets in `trees`: nodes at a stored path, and texts that
+    /// contain a stored secret.
     pub fn paths_in(&self, trees: &[&Value]) -> BTreeSet<String> {
         let is_there = |path: &&String| {
             trees
@@ -57,14 +57,14 @@ impl StoredSecrets {
     }
 }
 
-/// JSON pointers of the texts that look like credentials: environment variables with such a name,
-/// URLs with a password, private keys.
+/// Returns the JSON pointers of texts that look like credentials: environment variables with such a
+/// name, URLs with a password, and private keys.
 pub fn credentials(tree: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     each_leaf(tree, "", &mut |pointer, leaf| {
         let Value::String(text) = leaf else { return };
         let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
-        // A variable is a key of a map, or `value` beside a `name` as in a container.
+        // A variable is a key of a map, or a `value` next to a `name`, as in a container.
         let name = match pointer.rsplit('/').next() {
             Some("value") => tree
                 .pointer(&format!("{parent}/name"))
@@ -81,8 +81,10 @@ pub fn credentials(tree: &Value) -> BTreeSet<String> {
     found
 }
 
-/// Whether an environment variable of this name holds a credential: one of its words says so, and
-/// it is no place or name of one.
+/// Returns true if an environment variable of this name contains a credential.
+///
+/// One word of the name must say so, and the name must not indicate a path or the name of a
+/// credential.
 fn names_a_credential(name: &str) -> bool {
     const WORDS: [&str; 12] = [
         "PASSWORD",
@@ -111,8 +113,7 @@ fn names_a_credential(name: &str) -> bool {
         && !words.next_back().is_some_and(|last| ABOUT.contains(&last))
 }
 
-/// Whether a text may be a secret by its form: neither empty, nor a switch, nor a number, nor a
-/// path.
+/// Returns true if a text may be a secret: not empty, a boolean, a number or a path.
 fn is_opaque(text: &str) -> bool {
     !text.is_empty()
         && !matches!(text, "true" | "false")
@@ -128,7 +129,7 @@ fn is_private_key(text: &str) -> bool {
     })
 }
 
-/// `valueFrom`: where a secret is, and not the secret.
+/// Matches `valueFrom`, which refers to a secret and does not contain it.
 fn is_reference(value: &Value) -> bool {
     value
         .as_object()

@@ -1,34 +1,36 @@
-//! The grammar of `--set` and its sisters, as Helm's `strvals` reads it; docs/values.md tells it in
-//! words.
+//! The syntax of `--set` and its variants, as Helm's `strvals` parses it. docs/values.md describes
+//! it.
 //!
-//! Settings change the tree in place, one after the other, so a later part of an argument sees what
-//! an earlier one did. Errors never repeat what stands after a `=`, nor a text without one: it may
-//! be the rest of a password that holds a comma.
+//! Settings change the tree in place and in order, so a later part of an argument sees the effect
+//! of an earlier one. Errors never repeat the text after a `=`, or a text without `=`, which may be
+//! the end of a password that contains a comma.
 
 use super::{Origin, Values, merge, path};
 use crate::error::{Error, Place, Result};
 use crate::yaml;
 use serde_json::{Map, Value};
 
-/// The highest index of a list: `strvals.MaxIndex` of Helm, so that a typo cannot fill the memory.
+/// Highest index of a list: `strvals.MaxIndex` of Helm. Prevents a typing error from filling the
+/// memory.
 const MAX_INDEX: usize = 65536;
 
-/// The most steps below a key: `strvals.MaxNestedNameLevel` of Helm. Here it counts indices as
-/// well.
+/// Maximum number of steps below a key: `strvals.MaxNestedNameLevel` of Helm. Here it counts
+/// indices as well.
 const MAX_STEPS: usize = 30;
 
-/// What the text after a `=` becomes.
+/// How the text after a `=` is read.
 #[derive(Clone, Copy)]
 pub(super) enum Reading<'a> {
-    /// `--set`: a boolean, null, an integer or a text; `{a,b}` is a list of them.
+    /// `--set`: a boolean, null, an integer or a string. `{a,b}` is a list.
     Typed,
-    /// `--set-string`: a text, or a list of texts.
+    /// `--set-string`: a string, or a list of strings.
     Text,
-    /// `--set-json`: JSON, nothing is null.
+    /// `--set-json`: JSON. An empty text is null.
     Json,
-    /// `--set-file`: the content of the file that the edge has read, whatever stands after the `=`.
+    /// `--set-file`: the content of the file, which the edge has read. Ignores the text after the
+    /// `=`.
     File(&'a str),
-    /// `--set-literal`: all that follows, to the end.
+    /// `--set-literal`: everything up to the end.
     Literal,
 }
 
@@ -70,7 +72,7 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
     Ok(())
 }
 
-/// `--set-json '{...}'`: one object, merged like a file.
+/// Applies `--set-json '{...}'`: one object, merged like a file.
 fn apply_object(values: &mut Values, text: &str) -> Result<()> {
     let tree: Value = serde_json::from_str(text).map_err(|error| {
         Error::user("`--set-json` does not hold a JSON object").at(Place::new("--set-json")
@@ -92,13 +94,14 @@ fn apply_object(values: &mut Values, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The pairs of a `--set-file` argument, `key=path,key=path`: keys as written, paths without their
-/// escapes. The edge reads the files and hands each over as a
-/// [`Source::SetFile`](super::Source::SetFile).
+/// Splits a `--set-file` argument `key=path,key=path` into pairs. Keys stay as written, paths lose
+/// their escapes.
+///
+/// The edge reads the files and passes each as a [`Source::SetFile`](super::Source::SetFile).
 ///
 /// # Errors
 ///
-/// When a pair has no key or no path.
+/// Fails if a pair has no key or no path.
 pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
     let mut parser = Parser {
         text: argument.chars().collect(),
@@ -143,7 +146,7 @@ const NO_KEY: &str = "a key is empty";
 const BRACE: &str =
     "`{` begins a list, as in {a,b}; a text that begins with a brace is written `\\{`";
 
-/// What is wrong with an argument, and at which character.
+/// An error in an argument, with the position of the character.
 struct Fault {
     at: usize,
     what: String,
@@ -151,8 +154,8 @@ struct Fault {
 
 impl Fault {
     fn report(self, flag: &str, argument: &str) -> Error {
-        // Of several such flags it is the one that begins so. A name that a `=`, dot or bracket
-        // follows is a key and no secret.
+        // Identifies the flag among several by its beginning. A name before a `=`, dot or bracket
+        // is a key and not a secret.
         let subject = match argument.find(['=', '[', '.', ',']) {
             Some(end) if !argument[end..].starts_with(',') && argument.contains('=') => {
                 format!("{flag} {}…", &argument[..end])
@@ -172,14 +175,13 @@ struct Parser<'a> {
     text: Vec<char>,
     at: usize,
     reading: Reading<'a>,
-    /// The steps from the root to what is being set.
+    /// The steps from the root to the current key.
     steps: Vec<path::Step>,
-    /// Where a list began and ended that no comma follows.
+    /// Beginning and end of a list without a comma after it.
     list: Option<(usize, usize)>,
 }
 
-/// What was set, for the origins: nothing (a list was only named), or a value in place of what was
-/// there.
+/// The effect of a setting, for the origins: none (it only named a list), or a new value.
 #[derive(PartialEq)]
 enum Set {
     Named,
@@ -194,8 +196,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A fault where a key should be. Right after a list, the brace that began it was meant as
-    /// text.
+    /// Returns the error for a missing key. Right after a list, the likely cause is a brace that
+    /// was meant as text.
     fn key_fault(&self, at: usize, what: &str) -> Fault {
         match self.list {
             Some((start, end)) if end == at => self.fault(start, BRACE),
@@ -203,8 +205,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads up to one of the `stops`, which is consumed, or to the end. A backslash takes the next
-    /// character as it is.
+    /// Reads up to one of the `stops`, which it consumes, or to the end. A backslash escapes the
+    /// next character.
     fn until(&mut self, stops: &[char]) -> (String, Option<char>) {
         let mut read = String::new();
         while let Some(c) = self.text.get(self.at).copied() {
@@ -230,7 +232,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `key=value`, `key.rest` or `key[index]rest` into a map.
+    /// Reads `key=value`, `key.rest` or `key[index]rest` into a map.
     fn key(&mut self, map: &mut Map<String, Value>) -> Result<Set, Fault> {
         let start = self.at;
         let stops: &[char] = if matches!(self.reading, Reading::Literal) {
@@ -265,7 +267,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `index]=value`, `index].rest` or `index][index]rest` into a list.
+    /// Reads `index]=value`, `index].rest` or `index][index]rest` into a list.
     fn item(&mut self, list: &mut Vec<Value>) -> Result<Set, Fault> {
         let start = self.at;
         let (index, stop) = self.until(&[']']);
@@ -287,7 +289,7 @@ impl Parser<'_> {
             return Err(self.fault(after, "`=`, `.` or `[` is wanted after an index"));
         }
         if stop.is_none() {
-            // Helm: `a[0]` alone names the list, and makes an empty one.
+            // In Helm, `a[0]` alone creates an empty list.
             return Ok(Set::Named);
         }
         self.step(path::Step::Index(index), start)?;
@@ -339,7 +341,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `{a,b}`, and the comma after it.
+    /// Reads `{a,b}` and the comma after it.
     fn list(&mut self) -> Result<Value, Fault> {
         let start = self.at;
         self.at += 1;
@@ -372,8 +374,8 @@ impl Parser<'_> {
             "false" => false.into(),
             "null" => Value::Null,
             "0" => 0.into(),
-            // What begins with a zero (`007`) or has a point (`1.5`) stays a text, so that versions
-            // and codes keep their digits.
+            // Text that begins with a zero (`007`) or has a point (`1.5`) stays a string, so that
+            // versions and codes keep their digits.
             _ if text.starts_with('0') => text.into(),
             _ => text
                 .parse::<i64>()
@@ -381,7 +383,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A JSON value and the comma after it; null if there is none.
+    /// Reads a JSON value and the comma after it. Without a value, returns null.
     fn json(&mut self) -> Result<Value, Fault> {
         if self.blank() {
             return Ok(Value::Null);
@@ -406,7 +408,7 @@ impl Parser<'_> {
         Ok(yaml::whole_floats_as_integers(value))
     }
 
-    /// Skips white space and one comma. True if there was nothing before the comma or the end.
+    /// Skips white space and one comma. Returns true if nothing precedes the comma or the end.
     fn blank(&mut self) -> bool {
         while let Some(c) = self.text.get(self.at) {
             if !c.is_whitespace() && *c != ',' {
@@ -421,8 +423,10 @@ impl Parser<'_> {
     }
 }
 
-/// How many lists and maps stand in each other. As deep as a file may be, values still fit into a
-/// record, whose reader has a limit too.
+/// Returns the depth of nested lists and maps.
+///
+/// Limited like the depth of a file, so that values fit into a record, whose reader has a limit
+/// too.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
@@ -435,7 +439,7 @@ fn too_deep() -> String {
     format!("nested deeper than {} levels", yaml::MAX_DEPTH)
 }
 
-/// The parser's own words name no value, but they are in its language.
+/// Translates the message of the JSON parser, which shows no value but uses the parser's terms.
 fn json_words(error: &serde_json::Error) -> String {
     if error.is_eof() {
         "the JSON value ends too early"
@@ -445,8 +449,8 @@ fn json_words(error: &serde_json::Error) -> String {
     .into()
 }
 
-/// Gives what was set its origin: the node, all below it, and the maps and lists above, which the
-/// flag names as well.
+/// Records the origin of a new value, of all nodes below it, and of the maps and lists above it,
+/// which the flag names as well.
 fn note(values: &mut Values, steps: &[path::Step], set: Set, flag: &str) {
     let mut pointers = vec![String::new()];
     for step in steps {

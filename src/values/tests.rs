@@ -49,7 +49,7 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
     assert_eq!(shown(&values, "/peers/db"), ["peer-org/values.yaml:3"]);
     assert_eq!(shown(&values, "/list/0/x"), ["b.yaml:3", "--set list[0].x"]);
     assert_eq!(shown(&values, "/list/0/w/z"), ["b.yaml:4"]);
-    // By an alias: the line of the alias.
+    // The origin of an alias is the line of the alias.
     assert_eq!(shown(&values, "/list/1/z"), ["b.yaml:5"]);
     assert_eq!(values.origin("/peers/nobody"), values.origin("/peers"));
 }
@@ -507,9 +507,9 @@ fn json_is_as_deep_as_a_file_may_be_at_most() {
     }
 }
 
-/// Trees in which a key tells whether it holds a map (`a` to `c`) or not (`x` to `z`), as in the
-/// values of one schema. Between maps and others the laws do not hold: a text in the middle wipes
-/// out the map under it.
+/// Trees in which the key determines whether its value is a map (`a` to `c`) or not (`x` to `z`),
+/// as in values of one schema. The laws do not hold if maps and other values mix: a string in the
+/// middle source deletes the map below it.
 fn trees() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -539,8 +539,8 @@ fn trees() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Trees that `--set` can write: keys and texts of any characters, whole numbers, booleans, lists
-/// that are not empty, maps.
+/// Trees that `--set` can write: keys and strings of any characters, integers, booleans, non-empty
+/// lists, and maps.
 fn settable() -> impl Strategy<Value = Value> {
     let text = || {
         prop_oneof![
@@ -566,7 +566,7 @@ fn settable() -> impl Strategy<Value = Value> {
         .prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
-/// An argument per leaf of a tree, as docs/values.md tells to write them.
+/// Returns one argument for each leaf of a tree, as docs/values.md describes.
 fn as_arguments(value: &Value, path: &str, into: &mut Vec<Source>) {
     let escaped = |text: &str, special: &str| -> String {
         text.chars()
@@ -596,8 +596,8 @@ fn as_arguments(value: &Value, path: &str, into: &mut Vec<Source>) {
     }
 }
 
-/// Numbers, characters and keys that readers disagree about, in each way in: read as they are, or
-/// refused without being shown.
+/// Numbers, characters and keys that readers treat differently, from each kind of source. Each is
+/// read unchanged, or refused without being shown.
 #[test]
 fn hostile_values_are_read_as_they_are_or_refused() {
     let in_file = |text: &str| from_sources(vec![file("a.yaml", text)]).map(|values| values.tree);
@@ -629,13 +629,13 @@ fn hostile_values_are_read_as_they_are_or_refused() {
             "{text}\n{error}"
         );
     }
-    // No reader of YAML takes it for a number, so it is a text there.
+    // No YAML reader takes this for a number, so it is a string in a file.
     assert_eq!(in_file("a: 1e999\n").unwrap(), json!({"a": "1e999"}));
     assert_eq!(
         user([Source::Set(format!("a=1e999,b={huge},c=\u{feff}\u{202e}x"))]).tree,
         json!({"a": "1e999", "b": huge, "c": "\u{feff}\u{202e}x"})
     );
-    // Two keys that look alike are two keys, as they are to Kubernetes.
+    // Keys that look alike are different keys, as in Kubernetes.
     let alike = json!({"\u{e9}": 1, "e\u{301}": 2, "a\u{202e}b": 3});
     assert_eq!(
         in_file("\u{feff}\u{e9}: 1\ne\u{301}: 2\na\u{202e}b: 3\n").unwrap(),
@@ -671,7 +671,7 @@ proptest! {
         let merged = merge(values(&a), values(&b));
         for pointer in values(&b).origins.keys() {
             let said = b.pointer(pointer).unwrap();
-            // Lists are replaced whole, as numbers and texts are.
+            // Lists are replaced like numbers and strings.
             if !said.is_object() {
                 prop_assert_eq!(merged.tree.pointer(pointer), Some(said));
             }
@@ -701,7 +701,7 @@ proptest! {
             }
         }
         prop_assert_eq!(&coalesce(chart.clone(), &without_nulls(own.clone())).0.tree, &values.tree);
-        // Coalescing its own outcome changes nothing more.
+        // Coalescing the result again changes nothing.
         prop_assert_eq!(&coalesce(chart, &merge(own.clone(), own)).0.tree, &values.tree);
     }
 
