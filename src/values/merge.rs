@@ -83,8 +83,8 @@ pub fn coalesce(defaults: Values, user: &Values) -> (Values, Vec<String>) {
     )
 }
 
-/// Values that stand in the place of a chart's defaults, with those that `user` takes back by null
-/// as the chart has them.
+/// Returns stored values that replace a chart's defaults. Values that `user` sets to null come from
+/// the chart instead.
 pub fn taken_back(mut stored: Values, user: &Values, chart: &Values) -> Values {
     fn take_back(stored: &mut Values, own: &Map<String, Value>, chart: &Values, pointer: &str) {
         for (key, value) in own {
