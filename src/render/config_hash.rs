@@ -1,10 +1,10 @@
-//! Pods that read a ConfigMap or Secret of the same manifest get a hash of its data, so that a
-//! change of data rolls exactly its readers: Kubernetes itself restarts nothing. Jobs are left out:
-//! their template cannot change, and they read their data once.
+//! Annotates pods that read a ConfigMap or Secret of the same manifest with a hash of its data. A
+//! change of data then restarts exactly the pods that read it, which Kubernetes does not do by
+//! itself. Jobs are excluded: their template is immutable, and they read their data once.
 //!
-//! The annotation can be read by users who may not read Secrets, so the data of Secrets is hashed
-//! with the release's key: a plain hash would let them try out passwords. Without a key, as in
-//! `template`, it is not part of the hash at all.
+//! Users without access to Secrets may be able to read the annotation, and could test passwords
+//! against a plain hash. The hash therefore uses the release's key for the data of Secrets. Without
+//! a key, as in `template`, the hash excludes Secrets.
 
 use crate::manifest::{Object, ObjectKey, WORKLOADS, references};
 use ring::hmac;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(super) const ANNOTATION: &str = "kubectl-fabric.io/config-hash";
 
-/// What pods read.
+/// Kinds whose data pods read.
 pub(super) const DATA_KINDS: [&str; 2] = ["ConfigMap", "Secret"];
 
 /// Kind, namespace and name of a ConfigMap or Secret.
@@ -23,19 +23,19 @@ type Reference<'a> = (&'a str, &'a str, &'a str);
 
 type Digest = [u8; 32];
 
-/// How what pods read is hashed.
+/// Settings of the hashes.
 #[derive(Clone, Default)]
 pub struct Hashing {
-    /// For the data of Secrets.
+    /// The key for the data of Secrets.
     key: Option<hmac::Key>,
-    /// Workloads, and a hash that is recorded of each. One that 0.1.0 made before it had a key
-    /// stays as long as the data does: a new one would roll pods that have nothing new to read.
+    /// Workloads with their recorded hashes. Version 0.1.0 used no key. Its hash stays until the
+    /// data changes, because a new hash would restart pods without new data.
     recorded: Arc<BTreeSet<(ObjectKey, String)>>,
 }
 
 impl Hashing {
-    /// `key` is the key of the release's masks; another one is derived from it, so that the hash
-    /// tells nothing about a mask.
+    /// Derives the key for hashes from `key`, the key of the release's masks, so that a hash
+    /// reveals nothing about a mask.
     pub fn new(key: Option<&str>, recorded: Arc<BTreeSet<(ObjectKey, String)>>) -> Hashing {
         let derived = |key: &str| {
             let tag = hmac::sign(
@@ -50,7 +50,7 @@ impl Hashing {
         }
     }
 
-    /// The digests of a ConfigMap or Secret; `None` for all others.
+    /// Returns the digests of a ConfigMap or Secret, and `None` for other kinds.
     pub(super) fn data(&self, object: &Object) -> Option<Data> {
         if !object.key.group.is_empty() || !DATA_KINDS.contains(&object.key.kind.as_str()) {
             return None;
@@ -58,7 +58,7 @@ impl Hashing {
         let mut bytes = Vec::new();
         for field in ["data", "binaryData", "stringData"] {
             bytes.extend(field.as_bytes());
-            // Sorted: the order of keys means nothing to the readers.
+            // Sorted, because the order of keys has no meaning.
             let map: BTreeMap<&String, &Value> = object
                 .body
                 .get(field)
@@ -89,24 +89,24 @@ impl Hashing {
     }
 }
 
-/// The digests of the data of a ConfigMap or Secret.
+/// The digests of a ConfigMap's or Secret's data.
 pub(super) struct Data {
-    /// Of a Secret, this is made with the key.
+    /// Made with the key if the object is a Secret.
     digest: Digest,
-    /// Never shown: only to be compared with what is recorded.
+    /// Digest without the key. Only compared with a recorded hash, never shown.
     unkeyed: Digest,
 }
 
 /// The digests of a manifest's ConfigMaps and Secrets.
 pub(super) struct Digests<'a> {
     digests: BTreeMap<Reference<'a>, &'a Data>,
-    /// That of objects which name none.
+    /// Namespace of objects that name none.
     namespace: &'a str,
     recorded: &'a BTreeSet<(ObjectKey, String)>,
 }
 
 impl<'a> Digests<'a> {
-    /// Of objects with what [`Hashing::data`] says of them.
+    /// Collects digests from objects and their [`Hashing::data`].
     pub(super) fn of(
         data: impl Iterator<Item = &'a (ObjectKey, Data)>,
         namespace: &'a str,
@@ -126,7 +126,7 @@ impl<'a> Digests<'a> {
         }
     }
 
-    /// Annotates the pod template of a workload, if its pods read anything of this manifest.
+    /// Annotates the pod template of a workload if its pods read data of this manifest.
     pub(super) fn annotate(&self, workload: &mut Object) {
         let namespace = namespace_of(&workload.key, self.namespace);
         let Some(template) = workload
@@ -162,8 +162,8 @@ impl<'a> Digests<'a> {
             None
         };
         let metadata = &mut template["metadata"];
-        // Indexing makes the maps that are not there; something else in their place is left for the
-        // API server to refuse.
+        // Indexing creates missing maps. If the field has another type, the API server reports the
+        // error.
         if metadata.is_null() || metadata.is_object() {
             let annotations = &mut metadata["annotations"];
             if annotations.is_null() || annotations.is_object() {
@@ -172,7 +172,8 @@ impl<'a> Digests<'a> {
         }
     }
 
-    /// The hash of what a pod reads, `None` when it reads nothing of this manifest.
+    /// Returns the hash of the data that a pod reads, or `None` if it reads no data of this
+    /// manifest.
     fn hash(
         &self,
         references: &BTreeSet<Reference>,
@@ -187,7 +188,7 @@ impl<'a> Digests<'a> {
                 hash.update(digest(data));
             }
         }
-        // Half of the digest is enough to see a change.
+        // Half of the digest is enough to detect a change.
         any.then(|| {
             hash.finalize()
                 .iter()
@@ -198,7 +199,7 @@ impl<'a> Digests<'a> {
     }
 }
 
-/// The hash that a recorded workload's pods were given.
+/// Returns the hash in a recorded workload's pod template.
 pub fn recorded(object: &Object) -> Option<&str> {
     object
         .body
@@ -207,7 +208,7 @@ pub fn recorded(object: &Object) -> Option<&str> {
         .as_str()
 }
 
-/// Whether an object is a workload, whose pods might read something.
+/// Returns true if an object is a workload, whose pods may read data.
 pub fn is_workload(object: &Object) -> bool {
     object.key.group == "apps" && WORKLOADS.contains(&object.key.kind.as_str())
 }
@@ -216,7 +217,7 @@ fn namespace_of<'a>(key: &'a ObjectKey, namespace: &'a str) -> &'a str {
     key.namespace.as_deref().unwrap_or(namespace)
 }
 
-/// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
+/// Returns the ConfigMaps and Secrets that a pod reads as volumes or environment variables.
 fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>> {
     references::data(pod)
         .into_iter()
@@ -309,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_recorded_hash_without_a_key_stays_until_the_data_changes() {
-        // As version 0.1.0 made it before the hash had a key.
+        // The hash of version 0.1.0, which had no key.
         let before = "a4c3d2220680d071cee744a245eb96d0";
         let key = ObjectKey {
             group: "apps".into(),

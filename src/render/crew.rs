@@ -1,14 +1,15 @@
-//! A few threads that do one job after the other together.
+//! A small pool of threads that work on one job at a time.
 
 use std::sync::mpsc;
 use std::thread::{Builder, Scope, available_parallelism, scope};
 
-/// What any thread may do, and several at once.
+/// A job, which several threads may run at once.
 pub(super) type Job<'a> = &'a (dyn Fn() + Sync);
 
-/// The thread that calls and its helpers. These wait between jobs rather than end: a thread that is
-/// woken begins at once on a processor that is free, a new one often shares its maker's for a
-/// while.
+/// The calling thread and its helpers.
+///
+/// Helpers wait between jobs instead of ending. A waiting thread starts at once on a free
+/// processor, while a new thread often shares its creator's processor at first.
 pub(super) struct Crew<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     helpers: Vec<Helper<'env>>,
@@ -20,7 +21,8 @@ struct Helper<'env> {
 }
 
 impl<'env> Crew<'_, 'env> {
-    /// Leads a crew whose first helper has so large a stack, if so much address space is to be had.
+    /// Runs `work` with a crew. The first helper has a stack of this size if enough address space
+    /// is available.
     pub(super) fn lead(stack_size: usize, work: impl for<'s> FnOnce(Crew<'s, 'env>)) {
         scope(|scope| {
             let mut crew = Crew {
@@ -32,7 +34,7 @@ impl<'env> Crew<'_, 'env> {
         });
     }
 
-    /// One thread more; fewer do the same work.
+    /// Starts another thread. If it cannot start, the others do its work.
     fn add(&mut self, builder: Builder) {
         let (jobs, next) = mpsc::channel::<Job<'env>>();
         let (finished, done) = mpsc::channel();
@@ -49,7 +51,7 @@ impl<'env> Crew<'_, 'env> {
         }
     }
 
-    /// Has the first helper do a job, and waits for it.
+    /// Runs a job on the first helper, and waits for it.
     pub(super) fn have_done(&self, job: Job<'env>) {
         match self.helpers.first() {
             Some(helper) => {
@@ -60,7 +62,7 @@ impl<'env> Crew<'_, 'env> {
         }
     }
 
-    /// Does a job with as many threads as have a processor, and find something to do.
+    /// Runs a job on several threads, at most one per processor and at most `most`.
     pub(super) fn do_together(&mut self, job: Job<'env>, most: usize) {
         let threads = available_parallelism().map_or(1, usize::from).min(most);
         for _ in self.helpers.len() + 1..threads {
@@ -75,7 +77,7 @@ impl<'env> Crew<'_, 'env> {
 
 impl<'env> Helper<'env> {
     fn start(&self, job: Job<'env>) {
-        // One that panicked takes no more jobs: its scope tells when it ends.
+        // A helper that panicked takes no more jobs. The scope reports the panic when it ends.
         _ = self.jobs.send(job);
     }
 

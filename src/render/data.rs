@@ -1,8 +1,7 @@
-//! Data on its way into templates and out of them: JSON to template values, template values to
-//! JSON.
+//! Converts data between JSON and template values.
 //!
-//! Maps remember which keys were asked for in vain, so that an error about an undefined value can
-//! name the key that was meant.
+//! Maps record failed lookups of keys, so that an error about an undefined value can suggest the
+//! right key.
 
 use crate::error::nearest;
 use crate::yaml::MAX_DEPTH;
@@ -12,8 +11,10 @@ use serde_json::Value as Json;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
-/// The last keys that were looked up and not there. A template asks for many on purpose (`default`,
-/// `is defined`), and the one that breaks it is among the last.
+/// The last failed lookups of keys.
+///
+/// Templates look up many missing keys on purpose (`default`, `is defined`). The lookup that causes
+/// an error is among the last.
 #[derive(Debug, Default)]
 pub(super) struct Misses(Mutex<VecDeque<(String, Weak<Map>)>>);
 
@@ -31,7 +32,7 @@ impl Misses {
         misses.push_back((key.to_owned(), Arc::downgrade(map)));
     }
 
-    /// The keys that were there when `key` was last looked up in vain.
+    /// Returns the keys of the map in which `key` was last not found.
     pub(super) fn keys_beside(&self, key: &str) -> Option<Vec<String>> {
         let misses = self
             .0
@@ -48,11 +49,11 @@ impl Misses {
     }
 }
 
-/// A map of a chart's data, in its order.
+/// A map of a chart's data, in its original order.
 #[derive(Debug)]
 pub(super) struct Map {
     entries: Vec<(Value, Value)>,
-    /// Indices of `entries` by key.
+    /// Indices of `entries`, sorted by key.
     sorted: Vec<u32>,
     misses: Arc<Misses>,
 }
@@ -96,7 +97,8 @@ impl Object for Map {
     }
 }
 
-/// Converts JSON for templates. Done once per render: what templates see is shared, not copied.
+/// Converts JSON for templates. Done once per render, so that templates share the values without
+/// copies.
 pub(super) fn to_template(json: &Json, misses: &Arc<Misses>) -> Value {
     match json {
         Json::Null => Value::from(()),
@@ -118,7 +120,7 @@ pub(super) fn to_template(json: &Json, misses: &Arc<Misses>) -> Value {
     }
 }
 
-/// A map whose keys are strings.
+/// Returns a map with string keys.
 pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Value {
     let mut map = Map {
         sorted: (0..entries.len() as u32).collect(),
@@ -131,12 +133,13 @@ pub(super) fn map_of(entries: Vec<(Value, Value)>, misses: &Arc<Misses>) -> Valu
     Value::from_object(map)
 }
 
-/// Steps that a node of a tree costs, about as much as its bytes would: a template of a few lines
-/// can make a map that holds another twice, again and again, which is small until it is written
-/// out.
+/// Cost of a node of a tree in steps, similar to its size in bytes.
+///
+/// A short template can put a map twice into another map, many times over. The result is small
+/// until it is written as text.
 const NODE_COST: u64 = 4;
 
-/// Converts what a template made. An undefined value inside is an error, as it is outside.
+/// Converts a template value to JSON. An undefined value inside it is an error.
 pub(super) fn to_json(state: &State, value: &Value) -> Result<Json, Error> {
     within(state, value, MAX_DEPTH)
 }
@@ -152,7 +155,7 @@ fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
         })
     };
     match value.kind() {
-        // Fails always, and only this failure remembers which expression was undefined.
+        // This conversion always fails. Its error names the undefined expression.
         ValueKind::Undefined => f64::try_from(value.clone()).map(|_| Json::Null),
         ValueKind::None => Ok(Json::Null),
         ValueKind::Bool => Ok(Json::Bool(value.is_true())),
@@ -209,8 +212,8 @@ fn number(value: &Value) -> Result<Json, Error> {
         });
     }
     let number = f64::try_from(value.clone())?;
-    // What divides without a remainder is a whole number to Kubernetes too: `replicas: 2.0` would
-    // be refused. Above 2^53 a float does not know its last digits, and stays one.
+    // An integral result of a division must be an integer: Kubernetes refuses `replicas: 2.0`. From
+    // 2^53 on, a float is not exact and stays a float.
     if number.fract() == 0.0
         && number.abs() < 9_007_199_254_740_992.0
         && !(number == 0.0 && number.is_sign_negative())
@@ -227,8 +230,9 @@ fn number(value: &Value) -> Result<Json, Error> {
         })
 }
 
-/// Writes what a template made as [`write_json`] would write its JSON, which is made only of maps
-/// with odd keys.
+/// Writes a template value with the same result as [`write_json`].
+///
+/// Converts only maps with unusual keys to JSON first.
 pub(super) fn write_value(state: &State, value: &Value, out: &mut String) -> Result<(), Error> {
     write_within(state, value, MAX_DEPTH, out)
 }
@@ -257,7 +261,7 @@ fn write_within(state: &State, value: &Value, depth: usize, out: &mut String) ->
             let object = value.as_object().expect("every map is an object");
             for (index, (key, value)) in object.try_iter_pairs().into_iter().flatten().enumerate() {
                 let Some(key) = key.as_str() else {
-                    // Keys may be equal once they are strings.
+                    // Different keys may have the same string form.
                     out.truncate(begins);
                     write_json(
                         &within(state, &Value::from_dyn_object(object.clone()), depth)?,
@@ -280,8 +284,8 @@ fn write_within(state: &State, value: &Value, depth: usize, out: &mut String) ->
     Ok(())
 }
 
-/// Writes JSON on one line, which is YAML too: characters that YAML would fold, or refuse, are
-/// escaped, and no other.
+/// Writes JSON on one line in a form that is also YAML. Escapes only the characters that YAML would
+/// fold or refuse.
 pub(super) fn write_json(json: &Json, out: &mut String) {
     match json {
         Json::Null => out.push_str("null"),
@@ -333,7 +337,8 @@ pub(super) fn write_string(text: &str, out: &mut String) {
             Some('\n') => out.push_str("\\n"),
             Some('\r') => out.push_str("\\r"),
             Some('\t') => out.push_str("\\t"),
-            // Not printable in YAML, or a line break there (NEL, LS, PS), or a byte order mark.
+            // A byte order mark, or a character that YAML does not print or treats as a line break
+            // (NEL, LS, PS).
             Some(
                 c @ ('\0'..='\u{1f}'
                 | '\u{7f}'..='\u{9f}'
@@ -352,7 +357,7 @@ pub(super) fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The key that was meant by `key`, among those that were there when it was looked up.
+/// Returns the existing key that is most similar to `key`.
 pub(super) fn meant(misses: &Misses, key: &str) -> Option<String> {
     let keys = misses.keys_beside(key)?;
     match nearest(key, keys.iter().map(String::as_str)) {

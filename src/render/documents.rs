@@ -1,4 +1,4 @@
-//! Rendered text → objects, each with the line of the template that made it.
+//! Reads rendered text into objects, each with the template line that produced it.
 
 use super::config_hash::{self, DATA_KINDS, Data, Digests, Hashing};
 use super::locate::{Sources, Spot};
@@ -12,21 +12,21 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a template gave.
+/// The output of a template.
 pub(super) struct Rendered<'a> {
     pub template: &'a str,
     pub text: String,
     pub spans: Vec<OutputSpan>,
 }
 
-/// A stretch of a rendered text: one document, or several.
+/// One or more documents of a rendered text.
 #[derive(Clone)]
 struct Passage<'a> {
     rendered: &'a Rendered<'a>,
     range: Range<usize>,
 }
 
-/// An object that was read, and what is said of it where it is no longer a tree.
+/// An object that was read, with the facts that are still needed after it is converted.
 pub(super) struct Parsed<T> {
     pub key: ObjectKey,
     pub stage: i32,
@@ -34,41 +34,44 @@ pub(super) struct Parsed<T> {
     pub made: Made<T>,
 }
 
-/// What became of it.
+/// The result for one object.
 pub(super) enum Made<T> {
     Hook(Box<Hook>),
-    /// It belongs to the release, and is what it was settled as.
+    /// An object of the release, as `settle` converted it.
     Object(T),
 }
 
-/// A thread reads about so much at a time: more than handing it over costs, and little enough that
-/// threads end together even when one of them has to wait for its CPU.
+/// Size of the work that a thread takes at once. Large compared with the cost of scheduling, and
+/// small enough that all threads end at about the same time.
 const SHARE: usize = 48 << 10;
 
-/// Reads the objects of all rendered texts, in order; lists (`kind: ConfigMapList`) as their items.
-/// What can be said of each alone is said here, because several threads read large manifests
-/// together; the result is the same.
+/// Reads the objects of all rendered texts, in order. A list (`kind: ConfigMapList`) is read as its
+/// items.
 ///
-/// They do so in two rounds, because a workload is given the hash of what its pods read: first
-/// ConfigMaps and Secrets are read, then all else, which is settled while it is at hand.
+/// Several threads read large manifests together, so this room checks everything that concerns a
+/// single object. The result does not depend on the number of threads.
+///
+/// Reading takes two rounds, because a workload contains a hash of the data that its pods read. The
+/// first round reads ConfigMaps and Secrets. The second reads all other objects and converts each
+/// at once.
 pub(super) struct Reader<'a, T, S> {
     sources: &'a Sources<'a>,
-    /// That of objects which name none.
+    /// Namespace of objects that name none.
     namespace: &'a str,
     hashing: &'a Hashing,
     settle: &'a S,
     shares: Vec<Share<'a, T>>,
-    /// For each round, the first share that nobody has begun.
+    /// Index of the next free share, for each round.
     next: [AtomicUsize; 2],
 }
 
 struct Share<'a, T> {
     passages: Vec<Passage<'a>>,
-    /// By the thread that looks through it in the first round.
+    /// Set by the thread that processes the share in the first round.
     found: OnceLock<Found<'a, T>>,
 }
 
-/// What is in a share.
+/// The documents of a share.
 struct Found<'a, T> {
     documents: Vec<Document<'a, T>>,
     data: Vec<(ObjectKey, Data)>,
@@ -76,16 +79,16 @@ struct Found<'a, T> {
 
 struct Document<'a, T> {
     passage: Passage<'a>,
-    /// The error where its passage as a whole is no YAML.
+    /// The document, or the error if the passage as a whole is not YAML.
     unread: Result<yaml::Unread<'a>>,
     objects: OnceLock<Result<Vec<Parsed<T>>>>,
 }
 
-/// What a round of reading is for.
+/// The purpose of a round.
 enum Round<'r> {
-    /// To find the data that pods may read.
+    /// Finds the data that pods may read.
     Data(&'r mut Vec<(ObjectKey, Data)>),
-    /// To read all else.
+    /// Reads all other objects.
     Rest(&'r Digests<'r>),
 }
 
@@ -114,19 +117,19 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         }
     }
 
-    /// How many threads find something to do.
+    /// Returns the number of shares, which limits the number of useful threads.
     pub(super) fn shares(&self) -> usize {
         self.shares.len()
     }
 
-    /// The first round. Several threads may be at it.
+    /// Runs the first round. Several threads may call this at once.
     pub(super) fn read_data(&self) {
         self.each_share(0, |share| {
             share.found.get_or_init(|| self.look_through(share));
         });
     }
 
-    /// What the first round found, when all threads are done with it.
+    /// Returns the results of the first round, after all threads have finished it.
     pub(super) fn digests(&self) -> Digests<'_> {
         let data = self
             .shares
@@ -136,7 +139,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         Digests::of(data, self.namespace, self.hashing)
     }
 
-    /// The second round. Several threads may be at it.
+    /// Runs the second round. Several threads may call this at once.
     pub(super) fn read_rest(&self, digests: &Digests) {
         self.each_share(1, |share| {
             for document in share
@@ -153,7 +156,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         });
     }
 
-    /// What was read, when all threads are done.
+    /// Returns all objects, after all threads have finished.
     pub(super) fn finish(self) -> Result<Vec<Parsed<T>>> {
         let found: Vec<_> = self
             .shares
@@ -172,7 +175,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         Ok(objects)
     }
 
-    /// Takes one share after the other until none is left.
+    /// Processes shares until none is left.
     fn each_share(&self, round: usize, work: impl Fn(&Share<'a, T>)) {
         while let index = self.next[round].fetch_add(1, Ordering::Relaxed)
             && let Some(share) = self.shares.get(index)
@@ -211,7 +214,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         found
     }
 
-    /// The objects of a document; `None` where one of them needs what this round is there to find.
+    /// Returns the objects of a document, or `None` if one of them belongs to the other round.
     fn read(&self, document: &Document<'a, T>, mut round: Round) -> Option<Result<Vec<Parsed<T>>>> {
         let value = match document
             .unread
@@ -237,7 +240,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
             .transpose()
     }
 
-    /// Whether all objects could be taken, none of which has to wait for the next round.
+    /// Returns true if it took all objects, and false if one of them belongs to the next round.
     fn take_objects(
         &self,
         value: Value,
@@ -308,14 +311,14 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
 }
 
 impl<'a, T> Document<'a, T> {
-    /// Whether a ConfigMap or Secret may be in it. The word is there if it is, unless it is written
-    /// with an escape.
+    /// Returns true if the document may contain a ConfigMap or Secret. The kind appears as a word,
+    /// unless it contains an escape.
     fn may_hold_data(&self) -> bool {
         let text = self.own_passage().text();
         DATA_KINDS.iter().any(|kind| text.contains(kind)) || text.contains('\\')
     }
 
-    /// The passage that this document alone is.
+    /// Returns the passage of this document only.
     fn own_passage(&self) -> Passage<'a> {
         let Ok(unread) = &self.unread else {
             return self.passage.clone();
@@ -328,7 +331,7 @@ impl<'a, T> Document<'a, T> {
     }
 }
 
-/// Cuts the texts, between documents, into shares of about this size.
+/// Splits the texts at document boundaries into shares of about this size.
 fn share<'a>(rendered: &'a [Rendered<'a>], size: usize) -> Vec<Vec<Passage<'a>>> {
     let mut shares = vec![Vec::new()];
     let mut free = size;
@@ -354,8 +357,8 @@ fn share<'a>(rendered: &'a [Rendered<'a>], size: usize) -> Vec<Vec<Passage<'a>>>
     shares
 }
 
-/// Where the first document starts behind `from`. YAML starts one at every line that begins with
-/// `---`, whatever is around it.
+/// Returns the start of the first document after `from`. A line that begins with `---` always
+/// starts a document.
 fn document_start(text: &str, from: usize) -> usize {
     let bytes = text.as_bytes();
     let mut marks =
@@ -370,7 +373,7 @@ impl<'a> Passage<'a> {
         &self.rendered.text[self.range.clone()]
     }
 
-    /// The template's spot for a spot of the passage.
+    /// Converts a position in the passage to a position in the template.
     fn spot(&self, offset: usize, sources: &Sources) -> Spot {
         sources.spot(
             self.rendered.template,
@@ -394,7 +397,7 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// Where an object begins in its template.
+/// Returns the place at which an object begins in its template.
 pub(super) fn place(source: &Source, sources: &Sources) -> Place {
     sources.place(&Spot {
         template: source.template.clone(),
@@ -403,7 +406,7 @@ pub(super) fn place(source: &Source, sources: &Sources) -> Place {
     })
 }
 
-/// Points to where the annotation is written in the template, or to where the object begins.
+/// Reports an invalid annotation at its line in the template, or at the beginning of the object.
 fn misread(misread: Misread, object: &Object, document: &Passage, sources: &Sources) -> Error {
     let place = match document.text().find(&misread.annotation) {
         Some(offset) => sources.place(&document.spot(offset, sources)),
@@ -417,8 +420,9 @@ fn misread(misread: Misread, object: &Object, document: &Passage, sources: &Sour
     .why(misread.why)
 }
 
-/// The parser points into the rendered text, which nobody sees and which may hold a secret; this
-/// points into the template.
+/// Moves a parser's error from the rendered text to the template.
+///
+/// Users do not see the rendered text, and it may contain a secret.
 fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     let place = error.places().first();
     let (line, column) = place.map_or((1, 1), |place| {
@@ -426,7 +430,7 @@ fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     });
     let spot = passage.spot(passage.offset(line, column), sources);
     let mut note = place.map(|place| place.note.clone()).unwrap_or_default();
-    // "written twice, first on line 6": that line is the template's too.
+    // A note such as "written twice, first on line 6" also needs the template's line.
     if let Some((before, line)) = note.rsplit_once(" line ")
         && let Ok(line) = line.parse()
     {
@@ -447,8 +451,10 @@ fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     })
 }
 
-/// What keeps a document from being a Kubernetes object. The API server knows more; this is what
-/// identity depends on, and the commonest slip of templates (a label that is a number).
+/// Returns the errors in a document that prevent it from being a Kubernetes object.
+///
+/// The API server checks more. This checks the object's identity, and the most frequent mistake in
+/// templates: a label with a number as its value.
 fn problems(body: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     if !body.is_object() {
@@ -529,9 +535,10 @@ fn is_api_version(text: &str) -> bool {
     }
 }
 
-/// Names of RBAC objects may hold anything that fits into a path (`system:node`); all others are
-/// DNS subdomains.
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
+/// Returns true if an object may have this name.
+///
+/// RBAC objects may have any name that is valid in a path (`system:node`). All others have names of
+/// DNS subdomains. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
 fn is_object_name(name: &str, is_rbac: bool) -> bool {
     if is_rbac {
         return !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']);

@@ -1,5 +1,4 @@
-//! The template engine as charts see it: what is escaped how, what is an error, which variables
-//! there are, where it stops.
+//! The template engine as charts use it: escaping, errors, variables and limits.
 
 use super::data::{self, Misses};
 use super::files::Files;
@@ -11,8 +10,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use serde_json::json;
 use std::sync::Arc;
 
-/// The environment of one render: without templates yet, with functions, and the variables of every
-/// template.
+/// Returns the environment of one render, with functions but without templates, and the variables
+/// of all templates.
 pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, Value) {
     let mut env = Environment::new();
     env.set_syntax(
@@ -24,7 +23,7 @@ pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, V
             .expect("the delimiters are the default ones"),
     );
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    // Needed for the places of errors. What else it collects, the values of variables, is never
+    // Required for positions in errors. It also collects the values of variables, which are never
     // read.
     env.set_debug(true);
     env.set_fuel(Some(FUEL));
@@ -36,8 +35,9 @@ pub(super) fn of<'a>(input: &Input, misses: &Arc<Misses>) -> (Environment<'a>, V
     (env, root)
 }
 
-/// Texts are texts, everything else is YAML: also what a `{% include %}` brings into a template
-/// must not break out of its place.
+/// Chooses the escaping. Strings stay strings, and everything else becomes YAML.
+///
+/// Includes are escaped too, so that their text cannot leave its place in a template.
 fn escape_of(name: &str) -> AutoEscape {
     if name.ends_with(".txt") || name == "<tpl>" {
         AutoEscape::None
@@ -95,7 +95,7 @@ fn variables(input: &Input, misses: &Arc<Misses>) -> Value {
     }
 }
 
-/// Chart.yaml, with the names that templates use elsewhere beside Helm's.
+/// Returns Chart.yaml with this program's field names in addition to Helm's.
 fn chart_facts(chart: &Chart) -> serde_json::Value {
     let metadata = &chart.metadata;
     let mut facts = metadata.raw.clone();
@@ -108,7 +108,7 @@ fn chart_facts(chart: &Chart) -> serde_json::Value {
     facts
 }
 
-/// `capabilities`: facts about the cluster, and `has`.
+/// `capabilities`: facts about the cluster, and the method `has`.
 #[derive(Debug)]
 struct Capabilities {
     facts: Value,
@@ -123,7 +123,7 @@ impl Object for Capabilities {
             .filter(|found| !found.is_undefined())
     }
 
-    /// `has("apps/v1")`, `has("networking.k8s.io/v1/Ingress")`
+    /// Evaluates `has("apps/v1")` and `has("networking.k8s.io/v1/Ingress")`.
     fn call_method(
         self: &Arc<Self>,
         _: &mut State<'_, '_>,

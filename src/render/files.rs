@@ -1,4 +1,4 @@
-//! What templates see as `files`: the chart's files that are not templates.
+//! The variable `files` of templates: all files of the chart that are not templates.
 
 use super::data::{Misses, map_of};
 use crate::chart::Chart;
@@ -95,7 +95,8 @@ impl Object for Files {
     }
 }
 
-/// Whether a path matches a pattern: `*` and `?` within one part of the path, `**` across parts.
+/// Returns true if a path matches a pattern. `*` and `?` match within one part of the path, `**`
+/// matches across parts.
 fn matches(pattern: &[u8], path: &[u8]) -> bool {
     match (pattern, path) {
         ([], []) => true,

@@ -1,5 +1,5 @@
-//! The filters and functions that templates have beyond the engine's own. None of them knows chance
-//! or the time.
+//! Filters and functions for templates in addition to the engine's. All are deterministic: no
+//! randomness, no clock.
 
 use super::data::{self, Misses, to_json};
 use super::{FUEL, Lookup, MAX_TEMPLATE};
@@ -15,7 +15,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The names that a chart's author may have meant: ours, and the engine's that charts use.
+/// Names to suggest for unknown filters: those defined here, and those of the engine that charts
+/// use.
 pub(super) const FILTERS: [&str; 40] = [
     "abs",
     "b64decode",
@@ -70,19 +71,20 @@ pub(super) const FUNCTIONS: [&str; 9] = [
     "tpl",
 ];
 
-/// How deep `include` and `tpl` may nest: enough for any sane chart, and far from the end of the
-/// stack.
+/// Maximum depth of nested `include` and `tpl`: enough for real charts, and far below the limit of
+/// the stack.
 const MAX_DEPTH: u32 = 20;
 
-/// Adds everything to an environment. `root` is what templates see, for `include` and `tpl` without
-/// a context of their own.
+/// Adds all filters and functions to an environment. `root` is the default context of `include` and
+/// `tpl`.
 pub(super) fn add(
     env: &mut Environment,
     root: Value,
     misses: &Arc<Misses>,
     lookup: Option<Lookup>,
 ) {
-    // They show values of the environment in a form that no version of the engine promises.
+    // Their output contains the environment's values in a format that the engine does not
+    // guarantee.
     env.remove_global("debug");
     env.remove_filter("pprint");
 
@@ -173,8 +175,8 @@ pub(super) fn add(
     env.set_unknown_method_callback(method);
 }
 
-/// Names in `include(...)`, `{% include %}` and `{% import %}` are below the folder of the template
-/// that says them, or below the chart's top.
+/// Resolves names in `include(...)`, `{% include %}` and `{% import %}`: relative to the template's
+/// folder, or to the top of the chart.
 pub(super) fn join<'s>(name: &'s str, parent: &'s str) -> Cow<'s, str> {
     match parent.rsplit_once('/') {
         Some((folder, _)) if !name.starts_with("templates/") => format!("{folder}/{name}").into(),
@@ -187,13 +189,13 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-/// Marks an error as coming from within, so that the place that took it in is shown as well.
+/// Marks an error as nested, so that the report also shows the place of the include.
 fn taken_in(error: Error) -> Error {
     Error::new(ErrorKind::BadInclude, "").with_source(error)
 }
 
-/// Renders a template to a string inside another, which pays for its steps: it has those that are
-/// left, however deep it is nested.
+/// Renders a nested template to a string. It uses the remaining steps of the outer template, at any
+/// depth.
 fn nested(
     state: &State,
     depth: &AtomicU32,
@@ -214,7 +216,7 @@ fn nested(
     Ok(text)
 }
 
-/// What a nested template gave, and what it cost.
+/// Returns the output of a nested template and its cost.
 fn finished(rendered: Result<minijinja::Captured<'_>, Error>) -> Result<(String, u64), Error> {
     let rendered = rendered.map_err(taken_in)?;
     let (used, _) = rendered.state().fuel_levels().unwrap_or((FUEL, 0));
@@ -232,7 +234,8 @@ fn tojson(state: &mut State, value: &Value, options: Kwargs) -> Result<String, E
     text.map_err(|why| Error::new(ErrorKind::BadSerialization, why.to_string()))
 }
 
-/// A value as text: a string as it is, everything else as JSON (`true`, not the engine's `True`).
+/// Converts a value to text. A string stays as it is, everything else becomes JSON (`true`, not the
+/// engine's `True`).
 pub(super) fn plain(state: &State, value: &Value) -> Result<String, Error> {
     Ok(match to_json(state, value)? {
         Json::String(text) => text,
@@ -257,8 +260,8 @@ fn b64decode(text: &str) -> Result<Value, Error> {
     })
 }
 
-/// The parser's words are left out here and in [`fromjson`]: they may hold a part of the text, and
-/// the text may be secret.
+/// Parses YAML. Like [`fromjson`], omits the parser's message, which may contain a part of a secret
+/// text.
 fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     let parsed = yaml::parse(text, "fromyaml").map_err(|error| {
         let line = error.places().first().and_then(|place| place.line);
@@ -282,7 +285,7 @@ fn fromjson(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     Ok(data::to_template(&parsed, misses))
 }
 
-/// Maps laid over each other, the later over the earlier, at every depth. Lists are replaced.
+/// Merges maps at all depths. Later maps win, and lists are replaced.
 fn merge(
     state: &State,
     first: &Value,
@@ -332,7 +335,7 @@ fn semver_compare(range: &str, version: &str) -> Result<bool, Error> {
     Ok(range.matches(&version))
 }
 
-/// Methods that people know from Jinja, for the values that have none of their own.
+/// Provides Jinja's well-known methods for values that have no methods.
 fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match (value.kind(), method) {
         (ValueKind::Map, "get") => {

@@ -1,5 +1,5 @@
-//! From what went wrong back to the template: file, line, column and the template's own line, never
-//! a rendered one.
+//! Maps errors to the template: file, line, column and the line of the template, never a rendered
+//! line.
 
 use super::data::{self, Misses};
 use super::functions;
@@ -8,7 +8,7 @@ use crate::error::{Error, Place, nearest};
 use minijinja::{ErrorKind, OutputSpan, OutputSpanKind};
 use std::collections::BTreeMap;
 
-/// What is known to every template by name, for "did you mean".
+/// Names of the variables of all templates, for "did you mean".
 pub(super) const VARIABLES: [&str; 6] = [
     "values",
     "release",
@@ -18,7 +18,7 @@ pub(super) const VARIABLES: [&str; 6] = [
     "files",
 ];
 
-/// The texts of a chart's templates, to point into.
+/// The texts of a chart's templates, to which errors refer.
 pub(super) struct Sources<'a> {
     chart: &'a str,
     templates: BTreeMap<&'a str, Source<'a>>,
@@ -26,11 +26,11 @@ pub(super) struct Sources<'a> {
 
 struct Source<'a> {
     text: &'a str,
-    /// The offset at which each line starts.
+    /// The offset of each line.
     lines: Vec<usize>,
 }
 
-/// A spot in a template.
+/// A position in a template.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spot {
     pub template: String,
@@ -53,12 +53,12 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A template's name with its chart: `peer-org/templates/peers.yaml`.
+    /// Returns the name of a template with its chart: `peer-org/templates/peers.yaml`.
     pub(super) fn full_name(&self, template: &str) -> String {
         format!("{}/{template}", self.chart)
     }
 
-    /// The spot of the template that wrote what stands at `offset` of the rendered text.
+    /// Returns the position in the template that produced the text at `offset` of the output.
     pub(super) fn spot(&self, template: &str, spans: &[OutputSpan], offset: usize) -> Spot {
         let after = spans.partition_point(|span| span.output_range().end <= offset);
         let Some(span) = spans.get(after).or(spans.last()) else {
@@ -83,7 +83,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A place for a spot, with the template's line.
+    /// Returns the place of a position, with the template's line.
     pub(super) fn place(&self, spot: &Spot) -> Place {
         let place = Place::new(self.full_name(&spot.template)).at(spot.line, spot.column);
         match self
@@ -96,9 +96,9 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Says in our words what the template engine said about `template`.
+    /// Reports an error of the template engine in this program's words.
     ///
-    /// The engine's own report is not used: it lists the values of all variables nearby.
+    /// Does not use the engine's own report, which lists the values of nearby variables.
     pub(super) fn report(
         &self,
         template: &str,
@@ -116,7 +116,7 @@ impl<'a> Sources<'a> {
             .find(|error| error.kind() != ErrorKind::BadInclude)
             .unwrap_or(&chain[chain.len() - 1]);
         let mut report = self.words(innermost, misses);
-        // The innermost place first, then each template that took it in.
+        // The innermost place comes first, then each template that includes it.
         let mut named = Vec::new();
         for error in chain.iter().rev() {
             let Some(place) = self.place_of(error) else {
@@ -151,7 +151,7 @@ impl<'a> Sources<'a> {
         let Some(source) = self.templates.get(name) else {
             return Some(Place::new(format!("{}: a text given to `tpl`", self.chart)));
         };
-        // A syntax error has a line and, at the end of a file, no range within it.
+        // A syntax error at the end of a file has a line, but no range.
         let (line, column) = match error
             .range()
             .filter(|range| range.start < source.text.len())
@@ -167,8 +167,8 @@ impl<'a> Sources<'a> {
     }
 
     fn words(&self, error: &minijinja::Error, misses: &Misses) -> Error {
-        // An error of ours that went through the engine (a lookup's, such as "forbidden") keeps its
-        // words and its kind.
+        // An error of this program that passed through the engine (a lookup's, such as "forbidden")
+        // keeps its message and kind.
         if let Some(own) =
             std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>())
         {
@@ -176,7 +176,7 @@ impl<'a> Sources<'a> {
         }
         let detail = error.detail().unwrap_or_default();
         match error.kind() {
-            // Whatever was done with the undefined value: printed, called, put into a map.
+            // Any use of an undefined value: printing it, calling it, putting it into a map.
             _ if detail.contains("` is undefined") => undefined(detail, misses),
             ErrorKind::UndefinedError => Error::user(match detail {
                 "" => "a template uses an undefined value".to_owned(),
@@ -194,7 +194,7 @@ impl<'a> Sources<'a> {
             ErrorKind::OutOfFuel => Error::user("a template does not come to an end")
                 .why(format!("it was stopped after {} million steps", super::FUEL / 1_000_000)),
             ErrorKind::InvalidOperation if detail.starts_with("unable to calculate") => {
-                // The engine's sentence holds both values.
+                // The engine's message contains both values.
                 Error::user("a template calculates something that gives no number")
             }
             ErrorKind::InvalidOperation if detail == "recursion limit exceeded" => {
@@ -208,7 +208,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Reads the engine's "filter toYaml is unknown" and "now is unknown".
+/// Parses the engine's "filter toYaml is unknown" and "now is unknown".
 fn unknown(what: &str, detail: &str, known: &[&str]) -> Error {
     let name = detail
         .trim_end_matches(" is unknown")
@@ -222,7 +222,7 @@ fn unknown(what: &str, detail: &str, known: &[&str]) -> Error {
     }
 }
 
-/// Reads the engine's "`values.peers.imgae` is undefined (from line 3)".
+/// Parses the engine's "`values.peers.imgae` is undefined (from line 3)".
 fn undefined(detail: &str, misses: &Misses) -> Error {
     let path = detail.split('`').nth(1).unwrap_or(detail);
     let mut report = Error::user(format!("\"{path}\" is not defined"));
@@ -260,7 +260,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// 1-based line and column of an offset; columns count characters.
+    /// Returns the 1-based line and column of an offset. Columns count characters.
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];

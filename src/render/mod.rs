@@ -1,5 +1,5 @@
-//! Chart + values + facts about the release → objects, hooks and notes. No I/O, no clock, no
-//! randomness: twice the same bytes.
+//! Renders a chart, its values and facts about the release into objects, hooks and notes. No I/O,
+//! no clock, no randomness: equal inputs give equal bytes.
 
 use crate::chart::{Chart, Range, parse_kube_version};
 use crate::error::{Error, Place, Result};
@@ -24,7 +24,7 @@ mod locate;
 
 pub use config_hash::{Hashing, recorded as config_hash_of};
 
-/// What templates see as `release`.
+/// The variable `release` of templates.
 #[derive(Clone, Debug)]
 pub struct Release {
     pub name: String,
@@ -34,17 +34,18 @@ pub struct Release {
     pub is_upgrade: bool,
 }
 
-/// What templates see as `capabilities`: of the live cluster, or assumed when there is none.
+/// The variable `capabilities` of templates: facts about the live cluster, or assumptions without
+/// one.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
     /// `v1.33.0`
     pub kube_version: String,
-    /// `apps/v1`, `networking.k8s.io/v1/Ingress`; empty when unknown.
+    /// Such as `apps/v1` and `networking.k8s.io/v1/Ingress`. Empty if unknown.
     pub api_versions: Vec<String>,
 }
 
-/// Answers `lookup(api_version, kind, namespace, name)`: an object, a list, or an empty map. Shared
-/// with the template engine.
+/// Answers `lookup(api_version, kind, namespace, name)` with an object, a list, or an empty map.
+/// Shared with the template engine.
 pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<Value> + Send + Sync>;
 
 pub struct Input<'a> {
@@ -52,17 +53,17 @@ pub struct Input<'a> {
     pub values: &'a Value,
     pub release: Release,
     pub capabilities: Capabilities,
-    /// What templates see as `fabric`: worked out by `fabric::facts`.
+    /// The variable `fabric` of templates, from `fabric::facts`.
     pub fabric: Value,
-    /// `None` is offline: every lookup is empty.
+    /// `None` means offline: all lookups are empty.
     pub lookup: Option<Lookup>,
-    /// How what pods read is hashed.
+    /// Settings of the hashes of the data that pods read.
     pub hashing: Hashing,
 }
 
 #[derive(Debug)]
 pub struct Output<T = Object> {
-    /// In the order in which they are applied.
+    /// In the order of application.
     pub objects: Vec<T>,
     pub hooks: Vec<Hook>,
     pub notes: String,
@@ -78,41 +79,45 @@ impl<T> Default for Output<T> {
     }
 }
 
-/// A chart may render to no more than this.
+/// Limit on the rendered size of a chart.
 const MAX_RENDERED: usize = 64 << 20;
 
-/// Steps that one template may take; a step is an instruction or 64 bytes of data, so that half a
-/// GiB is the most that it can hold. A thousand objects take about a million.
+/// Limit on the steps of one template.
+///
+/// A step is an instruction or 64 bytes of data, so a template can produce half a GiB at most. A
+/// thousand objects take about a million steps.
 const FUEL: u64 = 8_000_000;
 
-/// A template may be no longer than this: the engine reads a chain of operators (`a.b.c`, `1+1+1`)
-/// by as deep a recursion, for which there is [`STACK`].
+/// Limit on the length of a template. The engine parses a chain of operators (`a.b.c`, `1+1+1`)
+/// with recursion of the same depth, for which [`STACK`] has room.
 const MAX_TEMPLATE: usize = 256 << 10;
 
-/// The template engine reads and drops what is nested by recursion, as deep as the longest template
-/// and its steps allow. It is address space: what is not used costs nothing.
+/// Stack size for rendering.
+///
+/// The template engine parses and drops nested expressions recursively, as deep as the longest
+/// template and its steps allow. Only address space is reserved; unused parts take no memory.
 const STACK: usize = 512 << 20;
 
-/// What a program made of the manifest, as if it were a template.
+/// The template name in errors about the output of a post-renderer.
 const POST_RENDERED: &str = "post-renderer";
 
 const NOTES: &str = "templates/NOTES.txt";
 
-/// Renders every template of the chart.
+/// Renders all templates of the chart.
 ///
 /// # Errors
 ///
-/// The chart wants another Kubernetes. All others point at the template's file, line and column
-/// with the excerpt, and never show a value: broken templates, undefined values (with the nearest
-/// key), text that is not YAML, documents that are no Kubernetes objects, objects named twice,
-/// unknown hooks.
+/// Fails if the chart requires another Kubernetes version. All other errors have the template's
+/// file, line and column with an excerpt, and never show a value: broken templates, undefined
+/// values (with the nearest key), text that is not YAML, documents that are not Kubernetes objects,
+/// duplicate objects, and unknown hooks.
 pub fn render(input: &Input) -> Result<Output> {
     render_into(input, |object| object)
 }
 
-/// Like [`render`], but each object is made into something else as soon as nothing changes it any
-/// more, by whichever thread is at it: all trees together would be the most that an operation
-/// holds.
+/// Like [`render`], but converts each object with `settle` as soon as it is final, on any thread.
+///
+/// Trees of all objects at once would set the peak memory use of an operation.
 pub fn render_into<T: Send + Sync>(
     input: &Input,
     settle: impl Fn(Object) -> T + Sync,
@@ -128,8 +133,7 @@ pub fn render_into<T: Send + Sync>(
     )
 }
 
-/// Reads what a program made of the manifest of a chart, as what templates render to is read. It
-/// has no notes.
+/// Reads the output of a post-renderer like the output of templates. It has no notes.
 pub fn reread<T: Send + Sync>(
     chart: &Chart,
     namespace: &str,
@@ -162,7 +166,7 @@ fn read<'s, T: Send + Sync>(
     render: impl Fn() -> Result<(Vec<Rendered<'s>>, String)> + Sync,
     settle: impl Fn(Object) -> T + Sync,
 ) -> Result<Output<T>> {
-    // Each job hands on to the next.
+    // Each job provides the input of the next.
     let (rendered, reader, digests) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
     let evaluate = || _ = rendered.set(render());
     let read_data = || reader.get().into_iter().for_each(Reader::read_data);
@@ -217,13 +221,13 @@ fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<()> 
         .note(format!("kubeVersion: \"{wanted}\""))))
 }
 
-/// What a file under `templates/` is, by its name.
+/// The role of a file under `templates/`, from its name.
 #[derive(Debug, PartialEq)]
 enum Role {
-    /// Rendered to objects.
+    /// Renders to objects.
     Objects,
     Notes,
-    /// For others to import or include; its name begins with `_`.
+    /// Imported or included by other templates. Its name begins with `_`.
     Shared,
 }
 
@@ -307,7 +311,8 @@ fn render_templates<'a>(
     Ok((rendered, notes))
 }
 
-/// No two objects may be the same one. `namespace` is that of objects which name none.
+/// Fails if two objects have the same identity. `namespace` is the namespace of objects that name
+/// none.
 fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> Result<()> {
     let mut first = HashMap::with_capacity(parsed.len());
     for object in parsed {
@@ -333,7 +338,7 @@ fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> R
     Ok(())
 }
 
-/// Parts hooks from the objects that belong to the release, both in their order.
+/// Separates hooks from the objects of the release. Both keep their order.
 fn sort_out<T>(parsed: Vec<Parsed<T>>) -> (Vec<T>, Vec<Hook>) {
     let (mut hooks, mut rest) = (Vec::new(), Vec::with_capacity(parsed.len()));
     for Parsed {
