@@ -1,20 +1,21 @@
-//! Claim templates of StatefulSets, and the claims that the StatefulSet controller makes from them.
+//! Claim templates of StatefulSets, and the claims that the StatefulSet controller creates from
+//! them.
 
 use super::ObjectKey;
 use serde_json::Value;
 
-/// A StatefulSet, as far as its claims go.
+/// The parts of a StatefulSet that concern its claims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Set {
     pub key: ObjectKey,
     pub templates: Vec<Template>,
-    /// The labels of its selector. The controller gives them to its pods and claims
+    /// The labels of its selector, which the controller also gives to its pods and claims
     /// (`getPersistentVolumeClaims` in `pkg/controller/statefulset/stateful_set_utils.go`).
     labels: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Set {
-    /// `None` for an object of another kind.
+    /// Returns `None` for an object of another kind.
     pub fn of(key: &ObjectKey, body: &Value) -> Option<Set> {
         let is_set = key.kind == "StatefulSet" && key.group == "apps";
         is_set.then(|| {
@@ -36,14 +37,14 @@ impl Set {
         self.templates.iter().find(|template| template.name == name)
     }
 
-    /// Whether a claim has the name of one that the controller makes for this set.
+    /// Returns true if the claim has a name that the controller uses for this set.
     pub fn names(&self, claim: &Value) -> bool {
         self.templates
             .iter()
             .any(|template| template.made(&self.key.name, name(claim)))
     }
 
-    /// Whether a claim or pod has the labels that the controller gives to this set's.
+    /// Returns true if a claim or pod has the labels of this set's claims and pods.
     pub fn selects(&self, body: &Value) -> bool {
         let labels = &body["metadata"]["labels"];
         !self.labels.is_empty()
@@ -54,19 +55,19 @@ impl Set {
     }
 }
 
-/// One of `spec.volumeClaimTemplates`.
+/// An entry of `spec.volumeClaimTemplates`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     pub name: String,
-    /// The storage that its claims request.
+    /// The storage request of its claims.
     size: Option<Box<str>>,
-    /// The spec of its claims, as JSON: a tree takes ten times as much memory, and hardly any is
-    /// looked at.
+    /// The spec of its claims as JSON. A tree takes ten times as much memory, and few specs are
+    /// read.
     spec: Box<str>,
 }
 
 impl Template {
-    /// The claim templates of a StatefulSet.
+    /// Returns the claim templates of a StatefulSet.
     pub fn all(body: &Value) -> Vec<Template> {
         let templates = body["spec"]["volumeClaimTemplates"].as_array();
         let template = |template: &Value| {
@@ -94,19 +95,18 @@ impl Template {
         self.size.as_deref()
     }
 
-    /// The spec of its claims.
+    /// Returns the spec of its claims.
     pub fn spec(&self) -> Value {
         serde_json::from_str(&self.spec).expect("it was written by this program")
     }
 
-    /// Whether the controller made a claim of this name from this template of the StatefulSet
-    /// `set`.
+    /// Returns true if a claim of this name comes from this template of the StatefulSet `set`.
     pub fn made(&self, set: &str, claim: &str) -> bool {
         is_made(&self.name, set, claim)
     }
 }
 
-/// [`Template::made`] by the template's name.
+/// Like [`Template::made`], with the template's name.
 pub fn is_made(template: &str, set: &str, claim: &str) -> bool {
     let ordinal = claim
         .strip_prefix(template)
@@ -117,17 +117,17 @@ pub fn is_made(template: &str, set: &str, claim: &str) -> bool {
         .is_some_and(is_ordinal)
 }
 
-/// The storage that the spec of a claim requests.
+/// Returns the storage request in the spec of a claim.
 pub fn size(spec: &Value) -> Option<&str> {
     spec["resources"]["requests"]["storage"].as_str()
 }
 
-/// The name of an object of kind `PersistentVolumeClaim` or `Pod`.
+/// Returns the name of a `PersistentVolumeClaim` or `Pod`.
 pub fn name(body: &Value) -> &str {
     body["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Whether `pod` is the name of a pod of the StatefulSet `set`.
+/// Returns true if `pod` is the name of a pod of the StatefulSet `set`.
 pub fn is_pod_of(set: &str, pod: &str) -> bool {
     pod.strip_prefix(set)
         .and_then(|rest| rest.strip_prefix('-'))

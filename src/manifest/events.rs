@@ -1,37 +1,39 @@
-//! An event of the cluster → why an object is not ready, where the object's own status does not say
-//! it: pods that are not made, volumes that are not there, images that cannot be pulled.
+//! Finds in events why an object is not ready, where its status does not say: pods that are not
+//! created, missing volumes, images that cannot be pulled.
 //!
-//! Kubernetes says in words alone why it refuses a pod, so these words are what is looked for here.
+//! Kubernetes gives the reason for rejecting a pod only as text, so this room searches in messages.
 
 use super::ObjectKey;
 use super::readiness::text;
 use super::trouble::{Cause, Severity, Trouble, image_cause, registry_words};
 use serde_json::Value;
 
-/// Which events are worth reading, as a field selector: not those of every pod that starts well,
-/// nor those whose message a pod's status has too. It does not go by type: that no volume fits a
-/// claim is a normal event (`FailedBinding`).
+/// Field selector for useful events.
+///
+/// Excludes events of pods that start normally, and events whose message is also in a pod's status.
+/// Does not select by type, because a claim without a fitting volume has a normal event
+/// (`FailedBinding`).
 pub const FIELDS: &str = "reason!=Scheduled,reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Killing,\
     reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet,reason!=BackOff,reason!=Unhealthy,\
     reason!=FailedScheduling,reason!=SuccessfulAttachVolume,reason!=WaitForFirstConsumer,reason!=WaitForPodScheduled,\
     reason!=Provisioning,reason!=ExternalProvisioning,reason!=ProvisioningSucceeded";
 
-/// An event that tells why an object is not ready.
+/// An event that explains why an object is not ready.
 #[derive(Clone, Debug)]
 pub struct Warning {
     pub about: ObjectKey,
-    /// Of the object; empty where the event does not say it.
+    /// UID of the object. Empty if the event has none.
     pub uid: Box<str>,
-    /// When it was seen last, in whole seconds (RFC 3339, in UTC).
+    /// Time of its last occurrence in whole seconds (RFC 3339, UTC).
     pub at: Box<str>,
-    /// Whether it says that a pod could not be made, so that it says nothing once all pods are
-    /// there.
+    /// Whether it reports that a pod could not be created, so that it is obsolete when all pods
+    /// exist.
     pub is_about_missing_pod: bool,
     pub trouble: Trouble,
 }
 
 impl Warning {
-    /// `None` for an event that explains nothing.
+    /// Returns `None` for an event that explains nothing.
     pub fn of(event: &Value) -> Option<Warning> {
         let about = &event["involvedObject"];
         let api_version = text(about, "/apiVersion");
@@ -55,8 +57,8 @@ impl Warning {
         })
     }
 
-    /// The pods that may be waiting for the claim that it is about: a StatefulSet names its claims
-    /// `TEMPLATE-POD`.
+    /// Returns the pods that may be waiting for the claim of this event. A StatefulSet names its
+    /// claims `TEMPLATE-POD`.
     pub fn waiting_pods(&self) -> impl Iterator<Item = ObjectKey> {
         let ends_in_number = |name: &str| {
             name.rsplit_once('-').is_some_and(|(set, number)| {
@@ -82,7 +84,8 @@ impl Warning {
     }
 }
 
-/// In whole seconds: some writers of events count smaller parts, the times of objects do not.
+/// Truncated to whole seconds, because objects have times in seconds, but some events have
+/// fractions.
 fn last_seen(event: &Value) -> String {
     let times = [
         "/series/lastObservedTime",
@@ -104,7 +107,7 @@ fn trouble(kind: &str, reason: &str, message: &str) -> Option<Trouble> {
     let passing = |cause| Trouble::new(Severity::Passing, cause, message.to_owned());
     match (kind, reason) {
         ("Pod", "Failed") => {
-            // Each failed pull has two events: one with the error, and one that says no more than
+            // Each failed pull has two events: one with the reason, and one with only
             // `Error: ErrImagePull`.
             let said = message
                 .strip_prefix("Failed to pull image ")?
@@ -127,8 +130,8 @@ fn trouble(kind: &str, reason: &str, message: &str) -> Option<Trouble> {
             | "NetworkNotReady",
         ) => Some(passing(Cause::Other)),
         ("PersistentVolumeClaim", "ProvisioningFailed") => {
-            // A class that is not there (`storageclass.storage.k8s.io "x" not found`) is not made
-            // by a provisioner.
+            // The message for a missing class is `storageclass.storage.k8s.io "x" not found`. No
+            // provisioner writes it.
             let absent = message.contains("storageclass") && message.contains("not found");
             let severity = if absent {
                 Severity::Refused
@@ -147,22 +150,23 @@ fn trouble(kind: &str, reason: &str, message: &str) -> Option<Trouble> {
     }
 }
 
-/// Why a pod, or a claim of it, is not made, in the words of the API server and its admission
-/// plugins.
+/// Classifies why a pod or its claim is not created, from the message of the API server and its
+/// admission plugins.
 pub(super) fn refusal(message: &str) -> Trouble {
-    // What was tried stands before it: `create Pod peer0-0 in StatefulSet peer0 failed error: ...`.
+    // The attempted action comes first:
+    // `create Pod peer0-0 in StatefulSet peer0 failed error: ...`.
     let message = message
         .split_once(" failed error: ")
         .map_or(message, |(_, why)| why);
     let has = |words: &str| message.contains(words);
     let (severity, cause) = match () {
-        // Quota comes back when other pods end.
+        // Quota becomes available when other pods end.
         () if has("exceeded quota") => (Severity::Passing, Cause::Quota),
         () if has("failed quota") => (Severity::Refused, Cause::Quota),
         () if has("violates PodSecurity") => (Severity::Refused, Cause::PodSecurity),
-        // The account may be made by whatever makes the namespace.
+        // The controller that sets up the namespace may still create the account.
         () if has("serviceaccount") && has("not found") => (Severity::Lasting, Cause::Rule),
-        // A webhook that cannot be reached may be starting.
+        // An unreachable webhook may be starting.
         () if has("failed calling webhook") || has("being terminated") => {
             (Severity::Passing, Cause::Rule)
         }

@@ -1,14 +1,14 @@
-//! Hooks: objects that run before or after the rest instead of belonging to it, picked out by
-//! annotation.
+//! Hooks: objects that run before or after an operation and are not part of the release.
+//! Annotations mark them.
 //!
-//! Helm's annotations are taken with Helm's meaning, so that its charts need no change; ours have
-//! the same words. Where Helm drops a document with an unknown hook, or reads an unknown weight as
-//! 0, this is an error.
+//! Helm's annotations work as in Helm, so that its charts need no change. This program's own
+//! annotations have the same values. Helm drops a document with an unknown hook and reads an
+//! unknown weight as 0. Here, both are errors.
 
 use super::{Annotation, Misread, Object};
 use crate::error::nearest;
 
-/// When a hook runs.
+/// The event at which a hook runs.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -25,7 +25,7 @@ pub enum HookEvent {
     Test,
 }
 
-/// The events by name; `test-success` is Helm 2's name for `test`.
+/// Events by name. `test-success` is Helm 2's name for `test`.
 const EVENTS: [(&str, HookEvent); 10] = [
     ("pre-install", HookEvent::PreInstall),
     ("post-install", HookEvent::PostInstall),
@@ -39,7 +39,7 @@ const EVENTS: [(&str, HookEvent); 10] = [
     ("test-success", HookEvent::Test),
 ];
 
-/// When a hook's object is deleted.
+/// The event at which a hook's object is deleted.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -56,18 +56,18 @@ const DELETE_POLICIES: [(&str, DeletePolicy); 3] = [
     ("hook-failed", DeletePolicy::HookFailed),
 ];
 
-/// An object that runs before or after the rest instead of belonging to it.
+/// An object that runs before or after an operation and is not part of the release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hook {
     pub object: Object,
     pub events: Vec<HookEvent>,
-    /// Ascending; ties by name.
+    /// Hooks run in ascending order of weight, then by name.
     pub weight: i32,
-    /// `before-hook-creation` when the chart says nothing.
+    /// `before-hook-creation` if the chart specifies none.
     pub delete_policies: Vec<DeletePolicy>,
 }
 
-/// What an object's annotations say about it as a hook.
+/// The hook annotations of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Marks {
     events: Vec<HookEvent>,
@@ -76,11 +76,11 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Reads the annotations of a hook, `None` when the object is not one.
+    /// Reads the annotations of a hook. Returns `None` if the object is not a hook.
     ///
     /// # Errors
     ///
-    /// An event, weight or policy that does not exist, with the annotation.
+    /// Fails with the annotation if an event, weight or policy is invalid.
     pub(crate) fn read(object: &Object) -> Result<Option<Marks>, Misread> {
         let Some(events) = Annotation::find(object, "hook")? else {
             return Ok(None);
@@ -110,7 +110,7 @@ impl Marks {
 }
 
 impl Hook {
-    /// Whether it runs to an end that is waited for.
+    /// Returns true if the hook runs to completion, so that the operation waits for it.
     pub fn runs(&self) -> bool {
         matches!(
             (
@@ -141,7 +141,7 @@ impl HookEvent {
     }
 }
 
-/// Sorts hooks as they run: by weight, then by name.
+/// Sorts hooks in the order of execution: by weight, then by name.
 pub fn hook_order(hooks: &mut [Hook]) {
     hooks.sort_by(|a, b| {
         a.weight
@@ -150,7 +150,7 @@ pub fn hook_order(hooks: &mut [Hook]) {
     });
 }
 
-/// The words of a comma list by a table of known ones.
+/// Parses a comma-separated list of words from a table.
 fn words<T: Copy + PartialEq>(
     annotation: &Annotation,
     what: &str,

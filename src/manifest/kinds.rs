@@ -1,16 +1,15 @@
-//! The kinds this program meets, so that no request is needed to learn how they are addressed.
+//! Table of known kinds, so that addressing their objects needs no request.
 //!
-//! A kind that is not here (a custom resource of the user's own chart) is looked up by `cluster` in
-//! the server's discovery.
+//! For other kinds (custom resources in a user's chart), `cluster` queries the server's discovery.
 
-/// How objects of one kind are addressed.
+/// The address data of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindInfo {
     pub api_version: &'static str,
     pub kind: &'static str,
-    /// The name in URLs and in RBAC rules: `statefulsets`.
+    /// The name in URLs and RBAC rules: `statefulsets`.
     pub plural: &'static str,
-    /// Whether each object lives in a namespace; the others belong to the whole cluster.
+    /// False for cluster-scoped kinds.
     pub namespaced: bool,
 }
 
@@ -111,8 +110,7 @@ const KINDS: &[KindInfo] = &[
     cluster_wide("storage.k8s.io/v1", "StorageClass", "storageclasses"),
 ];
 
-/// The row of a kind, `None` for a kind of the user's own or a version that this table does not
-/// know.
+/// Returns the row of a kind, or `None` if the table does not have this kind or version.
 pub fn lookup(api_version: &str, kind: &str) -> Option<KindInfo> {
     KINDS
         .iter()
@@ -120,8 +118,8 @@ pub fn lookup(api_version: &str, kind: &str) -> Option<KindInfo> {
         .copied()
 }
 
-/// Whether only users write the objects of a kind: it has no status, and no controller fills in its
-/// fields.
+/// Returns true if only users write the objects of a kind: it has no status, and no controller
+/// fills in its fields.
 pub fn is_left_alone(group: &str, kind: &str) -> bool {
     match group {
         "" => matches!(
@@ -137,7 +135,7 @@ pub fn is_left_alone(group: &str, kind: &str) -> bool {
     }
 }
 
-/// The row of what a rule names: an API group and a resource.
+/// Returns the row for an API group and a resource, as in an RBAC rule.
 pub fn of_rule(group: &str, plural: &str) -> Option<KindInfo> {
     let group_of = |row: &KindInfo| {
         row.api_version

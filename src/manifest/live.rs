@@ -1,5 +1,5 @@
-//! A live object's body → what a wait keeps of it, judged once. Thousands of objects are waited for
-//! together: their bodies would take ten times the memory, and would be judged again at every look.
+//! Extracts from a live object what a wait needs, and evaluates it once. A wait watches thousands
+//! of objects, whose bodies would take ten times the memory.
 
 use super::ObjectKey;
 use super::events::refusal;
@@ -9,23 +9,23 @@ use super::readiness::{
 use super::trouble::{Restarts, Trouble, pod_troubles, restarts};
 use serde_json::Value;
 
-/// What is known of a live object.
+/// The facts about a live object.
 #[derive(Clone, Debug)]
 pub struct Live {
     pub uid: Box<str>,
     /// `resourceVersion`
     pub version: Box<str>,
-    /// By the server's clock: RFC 3339, in UTC.
+    /// Creation time by the server's clock: RFC 3339, UTC.
     pub created: Box<str>,
     generation: i64,
-    /// Whether it is being deleted.
+    /// Whether the object is being deleted.
     pub is_leaving: bool,
-    /// As far as the object itself tells it.
+    /// Readiness as far as the object itself shows it.
     pub readiness: Readiness,
     pub role: Role,
 }
 
-/// What is known of objects of some kinds only.
+/// Facts about objects of certain kinds.
 #[derive(Clone, Debug)]
 pub enum Role {
     Pod(Box<Pod>),
@@ -33,48 +33,49 @@ pub enum Role {
     Other,
 }
 
-/// What is known of a pod.
+/// The facts about a pod.
 #[derive(Clone, Debug)]
 pub struct Pod {
-    /// Whether its Ready condition holds.
+    /// Whether the pod's Ready condition is true.
     pub is_ready: bool,
     pub has_succeeded: bool,
-    /// What owns it. A ReplicaSet stands for its Deployment as well, whose name it continues.
+    /// The owners of the pod. A ReplicaSet also stands for its Deployment, whose name is a prefix
+    /// of its own.
     pub owners: Vec<ObjectKey>,
-    /// The labels of a pod that nothing owns.
+    /// The labels of a pod without an owner.
     pub labels: Vec<(String, String)>,
-    /// The hash of the template that it was made from.
+    /// Hash of the template from which the pod was created.
     pub template: Box<str>,
-    /// Why it is not ready.
+    /// Reasons why the pod is not ready.
     pub troubles: Vec<Trouble>,
     pub restarts: Restarts,
 }
 
-/// What is known of an object that runs pods.
+/// The facts about an object that runs pods.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// How many of its pods are to serve.
+    /// The desired number of serving pods.
     pub wanted: i64,
     pub newest: Newest,
-    /// A StatefulSet that waits for each of its pods before it goes on to the next one, and
-    /// replaces them when its template changes.
+    /// Whether this is a StatefulSet that waits for each pod before the next, and replaces its pods
+    /// when its template changes.
     pub goes_in_order: bool,
-    /// Why a Deployment or ReplicaSet cannot make its pods: these say it themselves, others in
-    /// events only.
+    /// Why a Deployment or ReplicaSet cannot create its pods. These kinds report it in their
+    /// status, others only in events.
     pub refusal: Option<Box<Trouble>>,
 }
 
-/// Which pods are of a workload's newest template.
+/// Which pods have a workload's newest template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Newest {
-    /// Its controller has not seen the newest template yet.
+    /// The controller has not seen the newest template yet.
     Unknown,
-    /// Jobs and others have one template for ever.
+    /// All pods: the template of Jobs and others never changes.
     All,
-    /// Those of this template.
+    /// The pods of this template.
     Template(Box<str>),
-    /// Those of the template of the pod that was created last: a Deployment does not say which
-    /// ReplicaSet is its newest.
+    /// The pods with the template of the most recently created pod. A Deployment does not report
+    /// which ReplicaSet is its newest.
     LastCreated,
 }
 
@@ -110,15 +111,17 @@ impl Live {
         }
     }
 
-    /// Whether a pod is Ready and stays: one that is being deleted says that it is Ready until its
-    /// containers end.
+    /// Returns true if a pod is Ready and not being deleted. A pod being deleted reports Ready
+    /// until its containers end.
     pub fn serves(&self) -> bool {
         !self.is_leaving && self.pod().is_some_and(|pod| pod.is_ready)
     }
 
-    /// Whether a state of an object is from before another one, be it of the object that had its
-    /// name before: by resourceVersion, which API servers count upwards for all objects of a kind
-    /// (KEP-5504 makes that a promise), else by what else counts. Times do not tell: they are whole
+    /// Returns true if this state precedes another one, also if the other is of a different object
+    /// with the same name.
+    ///
+    /// Compares resourceVersions, which API servers increase for all objects of a kind (guaranteed
+    /// since KEP-5504), and otherwise other counters. Times are useless, because they are whole
     /// seconds.
     pub fn is_older_than(&self, other: &Live) -> bool {
         let version = |live: &Live| live.version.parse::<u64>().ok();
@@ -163,7 +166,7 @@ impl Pod {
 
 impl Workload {
     fn of(kind: &str, body: &Value) -> Workload {
-        // Jobs do not say what they have seen.
+        // Jobs have no observed generation.
         let is_seen = kind == "Job"
             || body.pointer("/status/observedGeneration") == body.pointer("/metadata/generation");
         let newest = match kind {

@@ -1,4 +1,4 @@
-//! Kubernetes objects as the program handles them: identity, labels, order, hooks, readiness.
+//! Kubernetes objects in this program: identity, labels, order, hooks, readiness.
 
 use crate::yaml;
 use serde_json::Value;
@@ -23,10 +23,10 @@ pub use hook::{DeletePolicy, Hook, HookEvent};
 pub use order::install_order;
 pub use sealed::Sealed;
 
-/// The prefix of every label and annotation of ours.
+/// Prefix of all labels and annotations of this program.
 pub const DOMAIN: &str = "kubectl-fabric.io";
 
-/// What charts may say to this program by annotations `kubectl-fabric.io/<name>`.
+/// Annotations `kubectl-fabric.io/<name>` that charts may use.
 pub const ANNOTATIONS: [&str; 8] = [
     "config-hash",
     "hook",
@@ -38,15 +38,16 @@ pub const ANNOTATIONS: [&str; 8] = [
     "stage",
 ];
 
-/// Kinds of the group `apps` that make pods from a template, and replace them when it changes.
+/// Kinds of the group `apps` that create pods from a template, and replace them when it changes.
 pub const WORKLOADS: [&str; 4] = ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"];
 
-/// Where the annotations that Helm has too are looked for.
+/// Prefixes of the annotations that Helm has too.
 const DOMAINS: [&str; 2] = [DOMAIN, "helm.sh"];
 
-/// What an object is, wherever it is: two objects with one identity are the same object. The API
-/// version is not part of it, so that an object keeps its identity when its group serves a newer
-/// version.
+/// The identity of an object. Two objects with equal keys are the same object.
+///
+/// The API version is not part of the key, so that an object keeps its identity when its group
+/// serves a newer version.
 #[derive(
     Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -54,7 +55,7 @@ pub struct ObjectKey {
     /// Empty for the core group.
     pub group: String,
     pub kind: String,
-    /// `None` for objects of the whole cluster.
+    /// `None` for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     pub name: String,
@@ -70,7 +71,7 @@ impl ObjectKey {
         }
     }
 
-    /// The key of an object of the core group in a namespace: a Pod, a Secret.
+    /// Returns the key of a namespaced object of the core group, such as a Pod or Secret.
     pub fn core(
         kind: impl Into<String>,
         namespace: impl Into<String>,
@@ -86,7 +87,7 @@ impl ObjectKey {
 }
 
 impl fmt::Display for ObjectKey {
-    /// `StatefulSet org1/peer0`, `Namespace org1`
+    /// Formats as `StatefulSet org1/peer0` or `Namespace org1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
@@ -95,7 +96,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// The template line that made an object.
+/// The template line that produced an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
     /// `templates/peers.yaml`
@@ -104,7 +105,7 @@ pub struct Source {
     pub line: usize,
 }
 
-/// One object as it is wanted.
+/// An object in its desired state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     pub key: ObjectKey,
@@ -113,8 +114,10 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads an object from its body, `None` when apiVersion, kind or metadata.name are missing.
-    /// The namespace is what the body says.
+    /// Reads an object from its body. Returns `None` if apiVersion, kind or metadata.name is
+    /// missing.
+    ///
+    /// The namespace is that in the body.
     pub fn from_body(body: Value, source: Source) -> Option<Object> {
         let api_version = body.get("apiVersion")?.as_str()?;
         let group = api_version
@@ -156,27 +159,31 @@ impl Object {
             .as_str()
     }
 
-    /// `kubectl-fabric.io/stage`: objects of a lower stage are applied, and ready, before those of
-    /// a higher one. 0 when absent.
+    /// Returns the stage from `kubectl-fabric.io/stage`, 0 by default.
+    ///
+    /// Objects of a lower stage are applied and become ready before those of a higher stage.
     pub fn stage(&self) -> i32 {
         stage(&self.body)
     }
 
-    /// Whether the object stays in the cluster when the release goes, or when the chart no longer
-    /// has it: `kubectl-fabric.io/resource-policy: keep`, or Helm's
+    /// Returns true if the object stays in the cluster when the release is uninstalled or the chart
+    /// no longer has it.
+    ///
+    /// The annotation is `kubectl-fabric.io/resource-policy: keep`, or Helm's
     /// `helm.sh/resource-policy: keep`.
     pub fn is_kept(&self) -> bool {
         is_kept(&self.body)
     }
 
-    /// `kubectl-fabric.io/rollout-group`: running objects of one group change one at a time, each
-    /// while all others are Ready.
+    /// Returns the rollout group from `kubectl-fabric.io/rollout-group`.
+    ///
+    /// Running objects of a group change one at a time, each while all others are Ready.
     pub fn rollout_group(&self) -> Option<&str> {
         rollout_group(&self.body)
     }
 }
 
-/// An annotation of an object's body.
+/// Returns an annotation from an object's body.
 pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get("metadata")?
         .get("annotations")?
@@ -184,19 +191,19 @@ pub fn annotation<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
         .as_str()
 }
 
-/// [`Object::stage`] of a live object.
+/// Like [`Object::stage`], for a live object.
 pub fn stage(body: &Value) -> i32 {
     annotation(body, "kubectl-fabric.io/stage")
         .and_then(|stage| stage.parse().ok())
         .unwrap_or(0)
 }
 
-/// [`Object::rollout_group`] of a live object.
+/// Like [`Object::rollout_group`], for a live object.
 pub fn rollout_group(body: &Value) -> Option<&str> {
     annotation(body, "kubectl-fabric.io/rollout-group")
 }
 
-/// [`Object::is_kept`] of a live object.
+/// Like [`Object::is_kept`], for a live object.
 pub fn is_kept(body: &Value) -> bool {
     DOMAINS.iter().any(|domain| {
         annotation(body, &format!("{domain}/resource-policy"))
@@ -204,14 +211,14 @@ pub fn is_kept(body: &Value) -> bool {
     })
 }
 
-/// An annotation that steers this program, found on an object under our name or Helm's.
+/// An annotation that controls this program, under its own prefix or Helm's.
 pub(crate) struct Annotation<'a> {
-    /// The whole name: `helm.sh/hook`.
+    /// The full name: `helm.sh/hook`.
     name: String,
     value: &'a str,
 }
 
-/// An annotation that does not say what it should.
+/// An annotation with an invalid value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Misread {
     pub annotation: String,
@@ -219,10 +226,10 @@ pub(crate) struct Misread {
 }
 
 impl<'a> Annotation<'a> {
-    /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once would leave open which
-    /// one counts.
+    /// Finds `kubectl-fabric.io/<name>` or `helm.sh/<name>`. Both at once are ambiguous, and an
+    /// error.
     fn find(object: &'a Object, name: &str) -> Result<Option<Annotation<'a>>, Misread> {
-        // Most objects have none: their names need not be put together.
+        // Most objects have no annotations. This avoids building the names for them.
         let annotations = object.body["metadata"]["annotations"].as_object();
         let mut found = DOMAINS.iter().filter_map(|domain| {
             let annotations = annotations?;
@@ -247,7 +254,7 @@ impl<'a> Annotation<'a> {
     }
 }
 
-/// Checks the annotations that steer this program, those of hooks apart (see [`hook::Marks`]).
+/// Checks the annotations that control this program, except those of hooks (see [`hook::Marks`]).
 pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
     if let Some(policy) = Annotation::find(object, "resource-policy")?
         && !policy.value.trim().eq_ignore_ascii_case("keep")
@@ -285,8 +292,9 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
     Ok(())
 }
 
-/// Objects as text, each below the template that made it, the way `template` and `get manifest`
-/// show them. `chart` is the chart's name; objects of no template (an older record) have no such
+/// Writes objects as text, each with its template, as `template` and `get manifest` show them.
+///
+/// `chart` is the chart's name. Objects without a template (from an older record) have no such
 /// line.
 pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object>>) -> String {
     let mut text = String::with_capacity(1 << 10);
@@ -294,8 +302,8 @@ pub fn to_yaml(chart: &str, objects: impl IntoIterator<Item = impl Borrow<Object
         let object = object.borrow();
         text.push_str("---\n");
         if !object.source.template.is_empty() {
-            // A file's name ends no comment: it may hold what some reader takes for the end of a
-            // line.
+            // A file name may contain characters that some YAML reader takes for the end of a line,
+            // and must not end the comment.
             let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
             text.push_str("# Source: ");
             for part in [chart, "/", &object.source.template] {

@@ -1,11 +1,11 @@
-//! The order in which objects are applied and deleted: one table of kinds, walked backwards to
-//! delete.
+//! The order in which kinds are applied. Deletion uses the reverse order.
 
 use std::cmp::Ordering;
 
-/// Kinds in the order in which they are applied: what others need comes first. It is Helm's order
-/// (helm/pkg/release/v1/util/kind_sorter.go), so that a chart behaves as its author knows it from
-/// there.
+/// Kinds in the order of application: objects that others need come first.
+///
+/// This is Helm's order (helm/pkg/release/v1/util/kind_sorter.go), so that charts behave as their
+/// authors expect.
 const KINDS: [&str; 38] = [
     "PriorityClass",
     "Namespace",
@@ -47,9 +47,10 @@ const KINDS: [&str; 38] = [
     "ValidatingWebhookConfiguration",
 ];
 
-/// Kinds whose objects only lie there until a pod or a request looks at them, and need none of each
-/// other. ServiceAccounts are none of them: a Secret with a token is deleted when its account is
-/// not there.
+/// Kinds whose objects are passive until a pod or a request uses them, and that do not need each
+/// other.
+///
+/// ServiceAccounts are not among them: a token Secret without its account is deleted.
 const AT_REST: [&str; 7] = [
     "NetworkPolicy",
     "ResourceQuota",
@@ -60,19 +61,18 @@ const AT_REST: [&str; 7] = [
     "Service",
 ];
 
-/// Whether objects of these kinds, which follow each other in the order, may be applied at the same
-/// time.
+/// Returns true if objects of these kinds, which are adjacent in the order, may be applied at the
+/// same time.
 pub fn may_go_together(one: &str, other: &str) -> bool {
     one == other || (AT_REST.contains(&one) && AT_REST.contains(&other))
 }
 
-/// Compares two kinds by the order in which they are applied; kinds that the table does not have
-/// come last, by name.
+/// Compares two kinds by the order of application. Kinds outside the table come last, by name.
 pub fn compare_kinds(a: &str, b: &str) -> Ordering {
     place(a).cmp(&place(b))
 }
 
-/// A kind's place in the table; those that it does not have are told apart by their names.
+/// Returns a kind's index in the table. Kinds outside the table are compared by name.
 fn place(kind: &str) -> (usize, &str) {
     match KINDS.iter().position(|known| *known == kind) {
         Some(place) => (place, ""),
@@ -80,8 +80,8 @@ fn place(kind: &str) -> (usize, &str) {
     }
 }
 
-/// Sorts objects as they are applied: by stage, then by kind, which `of` tells; objects of one kind
-/// stay in the chart's order.
+/// Sorts objects by stage, then by kind, both of which `of` returns. Objects of one kind keep the
+/// chart's order.
 pub fn install_order<T>(objects: &mut [T], of: impl Fn(&T) -> (i32, &str)) {
     objects.sort_by_cached_key(|object| {
         let (stage, kind) = of(object);
@@ -116,8 +116,8 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
-        /// Whatever order a chart's templates have: the same stages and kinds in the same order,
-        /// one kind's objects as the chart has them.
+        /// The order in the chart's templates does not matter: stages and kinds come out in the
+        /// same order, and objects of one kind keep the chart's order.
         #[test]
         fn the_order_of_stages_and_kinds_does_not_depend_on_the_charts(
             kinds in proptest::collection::vec((proptest::sample::select(&[

@@ -1,20 +1,21 @@
-//! Which parts of a live object's body are kept: those that the rules of [`super::readiness`] look
-//! at.
+//! Reduces a live object's body to the parts that the rules of [`super::readiness`] use.
 
 use super::readiness::is_awaited;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// What the rules of readiness look at of a live object, with its metadata. What was applied is not
-/// kept a second time, nor the server's notes about who set what.
+/// Returns the metadata of a live object and the fields that readiness rules use.
+///
+/// Drops other applied fields and managedFields.
 pub fn outline(body: Value) -> Value {
     outlined(Level::Object, body)
 }
 
-/// The [`outline`] of an object about which nobody asks whose it is: without labels and
-/// annotations, but for the labels of a pod; and of a kind that is always ready nothing but its
-/// UID.
+/// Returns a smaller [`outline`], for an object whose owner does not matter.
+///
+/// Drops labels and annotations, except for the labels of a pod. Of a kind that is always ready,
+/// keeps only the UID.
 pub fn remnant(group: &str, kind: &str, body: Value) -> Value {
     let level = match (group, kind) {
         ("", "Pod") => Level::Pod,
@@ -35,15 +36,15 @@ fn outlined(level: Level, value: Value) -> Value {
             Part::Outline(level) => Some((name, outlined(level, value))),
             Part::Nothing => None,
         });
-    // Made anew rather than emptied: a map that has lost its fields keeps their room, and one that
-    // grows takes more than it needs.
+    // A new map, because a map that loses fields keeps its memory, and one that grows allocates too
+    // much.
     let kept: Vec<_> = kept.collect();
     let mut map = Map::with_capacity(kept.len());
     map.extend(kept);
     Value::Object(map)
 }
 
-/// Reads the [`outline`] of an object from its JSON, without making what it leaves out.
+/// Deserializes the [`outline`] of an object from JSON without building the rest.
 pub struct ReadOutline;
 
 impl<'de> DeserializeSeed<'de> for ReadOutline {
@@ -54,7 +55,7 @@ impl<'de> DeserializeSeed<'de> for ReadOutline {
     }
 }
 
-/// Where in an object: what is kept of its fields depends on it.
+/// The level in an object, which determines the fields to keep.
 #[derive(Clone, Copy)]
 enum Level {
     Object,
@@ -68,7 +69,7 @@ enum Level {
     Uid,
 }
 
-/// How much of a field is kept.
+/// How much of a field to keep.
 enum Part {
     Whole,
     Outline(Level),
@@ -139,7 +140,7 @@ impl<'de> Visitor<'de> for Level {
     }
 }
 
-/// Fields of a spec that the rules of readiness, or a wait, look at.
+/// Fields of a spec that readiness rules or a wait use.
 const LOOKED_AT: [&str; 8] = [
     "loadBalancerClass",
     "podManagementPolicy",

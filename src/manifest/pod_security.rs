@@ -1,19 +1,19 @@
-//! Which Pod Security level the pods of a manifest need their namespace to allow.
+//! Determines the Pod Security level that the pods of a manifest need.
 //!
 //! The rules are those of <https://kubernetes.io/docs/concepts/security/pod-security-standards/>,
-//! as k8s.io/pod-security-admission 0.36 checks them (`policy/check_*.go`). What it lets pass for
-//! pods of Windows or with a user namespace of their own is counted as if it did not, so the level
-//! may come out more permissive than needed, never less.
+//! as k8s.io/pod-security-admission 0.36 checks them (`policy/check_*.go`). Its exceptions for
+//! Windows pods and for pods with user namespaces are ignored. The result may therefore be more
+//! permissive than necessary, but never stricter than needed.
 
 use super::{Object, ObjectKey, annotation};
 use serde_json::Value;
 use std::fmt;
 
-/// The annotation of an object, or of its pods, that need more than can be seen in the manifest:
-/// pods that a program makes by itself, containers that a webhook adds.
+/// Annotation of an object, or of its pods, whose needs exceed what the manifest shows: pods that a
+/// program creates, or containers that a webhook adds.
 pub const ANNOTATION: &str = "kubectl-fabric.io/pod-security";
 
-/// How much a namespace allows its pods.
+/// A Pod Security level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Restricted,
@@ -43,7 +43,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// An object whose pods need more than `restricted`, and why.
+/// An object whose pods need more than `restricted`, with the reasons.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
     pub key: ObjectKey,
@@ -51,7 +51,7 @@ pub struct Need {
     pub why: String,
 }
 
-/// What these objects' pods need, object by object.
+/// Returns the needs of the pods of these objects.
 pub fn needs<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
     let need = |object: &'a Object| {
         let breaks = breaks(&object.body);
@@ -74,7 +74,7 @@ pub fn needs<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
         .collect()
 }
 
-/// The level that allows all of it.
+/// Returns the strictest level that satisfies all needs.
 pub fn level(needs: &[Need]) -> Level {
     needs
         .iter()
@@ -83,7 +83,7 @@ pub fn level(needs: &[Need]) -> Level {
         .unwrap_or(Level::Restricted)
 }
 
-/// The level that one workload's pods need.
+/// Returns the level that a workload's pods need.
 pub fn level_of(body: &Value) -> Level {
     breaks(body)
         .into_iter()
@@ -92,7 +92,7 @@ pub fn level_of(body: &Value) -> Level {
         .unwrap_or(Level::Restricted)
 }
 
-/// The pod template of a workload, or the pod itself.
+/// Returns the pod template of a workload, or the pod itself.
 pub(super) fn template(body: &Value) -> Option<&Value> {
     match body["kind"].as_str()? {
         "Pod" => Some(body),
@@ -104,7 +104,7 @@ pub(super) fn template(body: &Value) -> Option<&Value> {
     }
 }
 
-/// Every rule that the object's pods break, as the level that they need for it.
+/// Returns all rules that the object's pods violate, each with the level that allows it.
 fn breaks(body: &Value) -> Vec<(Level, String)> {
     let template = template(body);
     let said = [Some(body), template]
@@ -149,7 +149,7 @@ fn breaks(body: &Value) -> Vec<(Level, String)> {
     breaks
 }
 
-/// AppArmor profiles as annotations name them.
+/// Returns the AppArmor profiles in annotations.
 fn profiles(template: &Value) -> impl Iterator<Item = &str> {
     let annotations = template["metadata"]["annotations"]
         .as_object()
@@ -161,9 +161,10 @@ fn profiles(template: &Value) -> impl Iterator<Item = &str> {
 }
 
 struct Rule {
-    /// What the namespace must allow for it to be broken.
+    /// The level that allows a violation of the rule.
     level: Level,
-    /// Given the part of the pod, and the pod's spec.
+    /// Returns true if the rule is violated. The arguments are the part of the pod to check, and
+    /// the pod's spec.
     broken: fn(&Value, &Value) -> bool,
     why: &'static str,
 }
@@ -222,7 +223,7 @@ const POD: [Rule; 4] = [
     ),
 ];
 
-/// Rules for a `securityContext`, the pod's or a container's.
+/// Rules for a `securityContext` of a pod or container.
 const CONTEXT: [Rule; 6] = [
     baseline(
         |context, _| context["windowsOptions"]["hostProcess"] == true,
@@ -252,7 +253,7 @@ const CONTEXT: [Rule; 6] = [
     ),
 ];
 
-/// Rules for a container, given the pod's spec for what it takes over from there.
+/// Rules for a container, which inherits settings from the pod's spec.
 const CONTAINER: [Rule; 10] = [
     baseline(
         |container, _| container["securityContext"]["privileged"] == true,
@@ -320,7 +321,7 @@ const CONTAINER: [Rule; 10] = [
     ),
 ];
 
-/// Capabilities that a container runtime gives anyway (`check_capabilities_baseline.go`).
+/// Default capabilities of container runtimes (`check_capabilities_baseline.go`).
 const CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -337,8 +338,9 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// Sysctls that are a pod's own (`check_sysctls.go`). Those that newer releases of Kubernetes added
-/// are left out: older ones refuse them.
+/// Sysctls that affect only the pod (`check_sysctls.go`).
+///
+/// Excludes those that newer releases of Kubernetes added, because older releases refuse them.
 const SYSCTLS: [&str; 5] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -347,7 +349,7 @@ const SYSCTLS: [&str; 5] = [
     "net.ipv4.tcp_syncookies",
 ];
 
-/// Types of a container's process (`check_seLinuxOptions.go`).
+/// Allowed SELinux types of a container's process (`check_seLinuxOptions.go`).
 const SELINUX: [&str; 4] = ["", "container_t", "container_init_t", "container_kvm_t"];
 
 /// Fields of a volume that `restricted` allows (`check_restrictedVolumes.go`).
@@ -375,7 +377,7 @@ fn capabilities<'a>(container: &'a Value, list: &str) -> impl Iterator<Item = &'
     each(&container["securityContext"]["capabilities"][list]).map(text)
 }
 
-/// Whether the container's own setting, or the pod's where it has none, is good.
+/// Checks the container's own setting, or the pod's setting if the container has none.
 fn says(container: &Value, pod: &Value, setting: &str, good: fn(&Value) -> bool) -> bool {
     let own = [container, pod]
         .into_iter()

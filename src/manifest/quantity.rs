@@ -1,6 +1,6 @@
-//! Sizes as Kubernetes writes them: `10Gi`, `500M`, `1.5Ti`, `1e9`.
+//! Parses Kubernetes quantities: `10Gi`, `500M`, `1.5Ti`, `1e9`.
 
-/// In bytes; `None` for what is no quantity, which nothing is smaller than.
+/// Returns the quantity in bytes, or `None` if the text is not a quantity.
 ///
 /// Source: `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 pub fn bytes(text: &str) -> Option<f64> {
@@ -20,8 +20,8 @@ pub fn bytes(text: &str) -> Option<f64> {
         ("E", 1e18),
         ("", 1.0),
     ];
-    // `1E` is an exabyte and `1E3` a thousand: units come first, and the last, empty one takes
-    // exponents.
+    // `1E` is an exabyte, but `1E3` is a thousand. Units are tried first; the empty unit at the end
+    // handles exponents.
     UNITS
         .iter()
         .find_map(|(unit, size)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * size))

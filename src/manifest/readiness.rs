@@ -1,25 +1,26 @@
-//! Live object → ready, waiting (with the reason) or failed: kstatus' rules, a row per kind.
+//! Evaluates whether a live object is ready, waiting (with the reason) or failed. Follows the rules
+//! of kstatus, with one row per kind.
 //!
-//! Kinds without a row are ready as soon as they exist. Why a workload is not ready is found in its
-//! pods: [`super::trouble`].
+//! Kinds without a row are ready as soon as they exist. [`super::trouble`] finds in the pods why a
+//! workload is not ready.
 
 use super::quantity;
 use super::trouble::{Restarts, pod_troubles, worst};
 use serde_json::Value;
 
-/// The state of one live object.
+/// The state of a live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
-    /// Not yet; the reason as far as the object itself tells it.
+    /// Not ready yet, with the reason if the object itself shows it.
     Waiting(String),
-    /// It will not become ready by itself.
+    /// Will not become ready by itself.
     Failed(String),
 }
 
 type Rule = fn(&Value) -> Readiness;
 
-/// Kinds that are waited for: (group, kind, rule).
+/// Kinds with a readiness rule: (group, kind, rule).
 const RULES: &[(&str, &str, Rule)] = &[
     ("apps", "StatefulSet", stateful_set),
     ("apps", "Deployment", deployment),
@@ -44,12 +45,12 @@ fn rule(group: &str, kind: &str) -> Option<Rule> {
         .map(|(_, _, rule)| *rule)
 }
 
-/// Whether objects of this kind can exist without being ready.
+/// Returns true if objects of this kind can exist without being ready.
 pub fn is_awaited(group: &str, kind: &str) -> bool {
     rule(group, kind).is_some()
 }
 
-/// Whether objects of this kind run pods, so that the pods tell why they are not ready.
+/// Returns true if objects of this kind run pods, which show why they are not ready.
 pub fn runs_pods(kind: &str) -> bool {
     matches!(
         kind,
@@ -57,14 +58,14 @@ pub fn runs_pods(kind: &str) -> bool {
     )
 }
 
-/// The state of a live object, whatever its kind.
+/// Returns the state of a live object of any kind.
 pub fn readiness(body: &Value) -> Readiness {
     let api_version = text(body, "/apiVersion");
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     readiness_of(group, text(body, "/kind"), body)
 }
 
-/// The state of a live object of this kind.
+/// Returns the state of a live object of this kind.
 pub fn readiness_of(group: &str, kind: &str, body: &Value) -> Readiness {
     if !body["metadata"]["deletionTimestamp"].is_null() {
         return Readiness::Waiting("it is being deleted".into());
@@ -82,10 +83,10 @@ pub(super) fn number(body: &Value, pointer: &str) -> i64 {
     body.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
-/// What is said of an object between a change and its controller's first look at it.
+/// The reason shown until the controller observes a change.
 pub const UNSEEN: &str = "its controller has not seen the change yet";
 
-/// A controller that has not looked at the newest spec says nothing about it yet.
+/// Returns the waiting state if the controller has not observed the newest spec.
 fn unobserved(body: &Value) -> Option<Readiness> {
     let (wanted, seen) = (
         number(body, "/metadata/generation"),
@@ -228,7 +229,7 @@ fn pod(body: &Value) -> Readiness {
     }
 }
 
-/// How many pods of a workload are to serve.
+/// Returns the desired number of serving pods of a workload.
 pub fn wanted_pods(kind: &str, body: &Value) -> i64 {
     match kind {
         "DaemonSet" => number(body, "/status/desiredNumberScheduled"),
@@ -236,13 +237,15 @@ pub fn wanted_pods(kind: &str, body: &Value) -> i64 {
     }
 }
 
-/// Whether a pod's Ready condition holds.
+/// Returns true if a pod's Ready condition is true.
 pub fn is_pod_ready(body: &Value) -> bool {
     conditions(body).any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// A claim that names its volume is to be bound at once. Any other may have to wait for its first
-/// pod (`WaitForFirstConsumer`), and then the pod says what is missing.
+/// Returns the state of a claim.
+///
+/// A claim that names its volume should be bound at once. Any other claim may have to wait for its
+/// first pod (`WaitForFirstConsumer`), and then the pod shows what is missing.
 fn claim(body: &Value) -> Readiness {
     let named = !text(body, "/spec/volumeName").is_empty()
         || body
@@ -256,9 +259,10 @@ fn claim(body: &Value) -> Readiness {
     }
 }
 
-/// Whether a bound claim has the storage that it requests. The kubelet makes the file system larger
-/// while the pod runs or when the pod starts again, as the driver has it, so nothing waits for
-/// that.
+/// Returns the state of a bound claim: ready when it has the storage that it requests.
+///
+/// Does not wait for the file system. Depending on the driver, the kubelet expands it while the pod
+/// runs or when the pod starts again.
 fn expansion(body: &Value) -> Readiness {
     let (wanted, there) = (
         text(body, "/spec/resources/requests/storage"),
@@ -270,7 +274,7 @@ fn expansion(body: &Value) -> Readiness {
     if !is_behind || condition("FileSystemResizePending").is_some() {
         return Readiness::Ready;
     }
-    // Newer servers say so in the status, older ones in events only.
+    // Newer servers report this in the status, older ones only in events.
     let state = text(body, "/status/allocatedResourceStatuses/storage");
     if state.ends_with("Infeasible") {
         return Readiness::Failed(format!(

@@ -1,4 +1,4 @@
-//! What the pods of an object read that must be there before they start.
+//! Finds the objects that a pod needs before it can start.
 
 use super::pod_security;
 use serde_json::Value;
@@ -9,16 +9,16 @@ use std::collections::BTreeSet;
 pub struct Reference<'a> {
     pub kind: &'static str,
     pub name: &'a str,
-    /// The pod starts without it.
+    /// Whether the pod can start without it.
     pub optional: bool,
 }
 
-/// The pod of a Pod, or of what makes pods from a template.
+/// Returns the pod spec of a Pod or of an object with a pod template.
 pub fn pod_of(body: &Value) -> Option<&Value> {
     pod_security::template(body)?.get("spec")
 }
 
-/// Names of the Secrets that a pod reads, in order and each once.
+/// Returns the names of the Secrets that a pod reads, in order and without duplicates.
 pub fn secrets(pod: &Value) -> BTreeSet<&str> {
     data(pod)
         .into_iter()
@@ -27,7 +27,7 @@ pub fn secrets(pod: &Value) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The ConfigMaps and Secrets that a pod reads, as volumes or as environment.
+/// Returns the ConfigMaps and Secrets that a pod reads as volumes or environment variables.
 pub fn data(pod: &Value) -> Vec<Reference<'_>> {
     let mut found = Vec::new();
     for volume in list(pod, "volumes") {
@@ -59,8 +59,8 @@ pub fn data(pod: &Value) -> Vec<Reference<'_>> {
     found
 }
 
-/// Everything that a pod waits for: what it reads, the credentials for its images, and the claims
-/// that it names itself.
+/// Returns everything that a pod needs: ConfigMaps, Secrets, image pull credentials and volume
+/// claims.
 pub fn awaited(pod: &Value) -> Vec<Reference<'_>> {
     let mut found = data(pod);
     for volume in list(pod, "volumes") {

@@ -1,12 +1,12 @@
-//! An object that is settled, as text.
+//! Final objects, stored as text.
 
 use super::{Object, ObjectKey, Source};
 use bytes::Bytes;
 use serde_json::Value;
 
-/// An object of which nothing changes any more: it is kept as the JSON that is sent and recorded.
-/// As a tree it takes some seven times as much memory, and would be written out anew for each of
-/// both.
+/// An object that no longer changes, stored as the JSON that is sent and recorded.
+///
+/// A tree takes about seven times the memory, and would have to be serialized for each use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sealed {
     pub key: ObjectKey,
@@ -16,7 +16,7 @@ pub struct Sealed {
     pub stage: i32,
     /// [`Object::rollout_group`]
     pub rollout_group: Option<Box<str>>,
-    /// Whether it names the resourceVersion that it is based on.
+    /// Whether the object has a resourceVersion.
     pub is_versioned: bool,
     json: Bytes,
 }
@@ -30,7 +30,7 @@ impl Sealed {
         std::str::from_utf8(&self.json).expect("JSON is UTF-8")
     }
 
-    /// The object's tree, made anew at each call.
+    /// Parses the object's tree. Each call parses again.
     pub fn body(&self) -> Value {
         serde_json::from_slice(&self.json).expect("it was written by this program")
     }

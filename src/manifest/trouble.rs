@@ -1,27 +1,27 @@
-//! A pod's status → why the pod is not ready, and how sure it is that it stays so.
+//! Finds in a pod's status why the pod is not ready, and how likely it is to recover.
 
 use super::readiness::{conditions, number, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How sure it is that a troubled pod will not recover by itself.
+/// How certain it is that a pod will not recover by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It may well pass: starting, pulling, not scheduled yet.
+    /// Likely to pass: starting, pulling, not scheduled yet.
     Passing,
-    /// Final unless it passes within a grace time: an image that cannot be pulled.
+    /// Final unless it passes within a grace period: an image that cannot be pulled.
     Lasting,
-    /// A rule of the cluster forbids the pod. Rules that were just changed reach the API server a
-    /// moment later.
+    /// A rule of the cluster forbids the pod. Changes of rules reach the API server with a short
+    /// delay.
     Refused,
-    /// Nothing but a change will help.
+    /// Needs a change by the user.
     Final,
 }
 
 impl Severity {
-    /// How long a trouble of this severity may last before it is final; `None` for one that may
-    /// last for ever.
+    /// Returns how long a trouble of this severity may last before it is final, or `None` if it may
+    /// last indefinitely.
     pub fn grace(self) -> Option<Duration> {
         match self {
             Severity::Passing => None,
@@ -32,22 +32,22 @@ impl Severity {
     }
 }
 
-/// What kind of trouble it is: which events tell more about it, and what helps.
+/// The kind of trouble, which determines the hint and the events that explain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Cause {
     #[default]
     Other,
-    /// No node was found for the pod.
+    /// No node fits the pod.
     Unscheduled,
-    /// Its volumes and its network are being prepared.
+    /// Its volumes and network are being set up.
     Creating,
-    /// An image cannot be pulled, and the pod's status does not say why.
+    /// An image cannot be pulled, and the pod's status does not give the reason.
     Pull,
-    /// An image cannot be had.
+    /// An image is not available.
     Image,
-    /// The registry wants credentials, or does not take those that it got.
+    /// The registry requires credentials, or rejects those that it got.
     Credentials,
-    /// The pod is beyond a ResourceQuota.
+    /// The pod exceeds a ResourceQuota.
     Quota,
     /// The namespace's Pod Security level forbids the pod.
     PodSecurity,
@@ -56,7 +56,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// What to do about it, where that is more than to mend what the reason names.
+    /// Returns advice, if there is more to say than to fix the reported reason.
     pub fn hint(self) -> Option<&'static str> {
         match self {
             Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
@@ -75,16 +75,16 @@ impl Cause {
     }
 }
 
-/// Why a pod is not ready: the deepest reason that its status knows.
+/// Why a pod is not ready, with the most specific reason in its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub reason: String,
-    /// As far as all restarts of its container count.
+    /// The severity if all restarts of the container count.
     pub severity: Severity,
     pub cause: Cause,
-    /// The container whose log tells more, and whether the log is of its last, ended run.
+    /// The container whose log has details, and whether to read the log of its previous run.
     pub log: Option<(String, bool)>,
-    /// Of a container that crashes: its name, and its restarts so far.
+    /// Name and number of restarts of a crashing container.
     pub crashes: Option<(String, i64)>,
 }
 
@@ -106,7 +106,7 @@ impl Trouble {
         }
     }
 
-    /// How sure it is when only the restarts count that came after `before`.
+    /// Returns the severity if only restarts after `before` count.
     fn severity_since(&self, before: &Restarts) -> Severity {
         let since = |(container, restarts): &(String, i64)| {
             restarts - before.get(container).copied().unwrap_or(0)
@@ -117,8 +117,8 @@ impl Trouble {
     }
 }
 
-/// Restarts after which a crashing container is given up (kubelet's back-off is then 40 s and
-/// more).
+/// Number of restarts after which a crashing container counts as failed. The kubelet's back-off is
+/// then at least 40 s.
 const CRASHES: i64 = 3;
 
 fn given_up_after(restarts: i64) -> Severity {
@@ -129,7 +129,8 @@ fn given_up_after(restarts: i64) -> Severity {
     }
 }
 
-/// How often each container of a pod was restarted, by name. One that never was may be left out.
+/// Number of restarts of each container of a pod, by name. Containers without restarts may be
+/// missing.
 pub type Restarts = BTreeMap<String, i64>;
 
 fn statuses(body: &Value) -> impl Iterator<Item = &Value> {
@@ -139,7 +140,7 @@ fn statuses(body: &Value) -> impl Iterator<Item = &Value> {
         .flatten()
 }
 
-/// The restarts of a pod's containers so far.
+/// Returns the restarts of a pod's containers.
 pub fn restarts(body: &Value) -> Restarts {
     let restarts = |status: &Value| {
         (
@@ -153,7 +154,7 @@ pub fn restarts(body: &Value) -> Restarts {
         .collect()
 }
 
-/// All troubles in a pod's status: of containers, or else of scheduling.
+/// Returns all troubles in a pod's status: of containers, or otherwise of scheduling.
 pub fn pod_troubles(body: &Value) -> Vec<Trouble> {
     let troubles: Vec<Trouble> = statuses(body).filter_map(container_trouble).collect();
     if troubles.is_empty() {
@@ -163,10 +164,10 @@ pub fn pod_troubles(body: &Value) -> Vec<Trouble> {
     }
 }
 
-/// The worst of a pod's troubles.
+/// Returns the worst of a pod's troubles.
 ///
-/// `before` are restarts that say nothing about what a run changed: a container that was crashing
-/// before is given up only when it has crashed as often again.
+/// `before` are restarts from before this run's change. A container that was already crashing
+/// counts as failed only after as many new crashes.
 pub fn worst(troubles: &[Trouble], before: &Restarts) -> Option<Trouble> {
     let severity = |trouble: &Trouble| trouble.severity_since(before);
     let worst = troubles.iter().max_by_key(|trouble| severity(trouble))?;
@@ -284,16 +285,17 @@ fn unscheduled(body: &Value) -> Option<Trouble> {
     ))
 }
 
-/// The registry's own words in what a kubelet says about a pull. While it waits for the next
-/// attempt, older kubelets say no more than that (`Back-off pulling image "x"`), newer ones repeat
-/// the last error (`...: ErrImagePull: ...`).
+/// Extracts the registry's message from a kubelet's message about a pull.
+///
+/// During back-off, older kubelets report only `Back-off pulling image "x"`. Newer ones repeat the
+/// last error (`...: ErrImagePull: ...`).
 pub(super) fn registry_words(message: &str) -> Option<&str> {
     let said = match message.split_once("ErrImagePull: ") {
         Some((_, said)) => said,
         None if message.starts_with("Back-off pulling image") => return None,
         None => message,
     };
-    // gRPC's frame around the container runtime's error: `rpc error: code = NotFound desc = ...`.
+    // gRPC's wrapper of the container runtime's error: `rpc error: code = NotFound desc = ...`.
     let said = said
         .split_once("desc = ")
         .map_or(said, |(_, said)| said)
@@ -301,8 +303,7 @@ pub(super) fn registry_words(message: &str) -> Option<&str> {
     (!said.is_empty()).then_some(said)
 }
 
-/// What is wrong with an image, by the registry's words (containerd and CRI-O pass on what the
-/// registry answered).
+/// Classifies an image error by the registry's message, which containerd and CRI-O pass on.
 pub(super) fn image_cause(said: &str) -> Cause {
     let said = said.to_ascii_lowercase();
     let wants_credentials = [
