@@ -1,26 +1,25 @@
-//! Would applying this object change it? Compares what is wanted with what is live and with the
-//! fields that we own.
+//! Predicts whether applying an object would change it, from the desired object, the live object
+//! and the fields that this program owns.
 //!
-//! Server-side apply changes an object when a wanted field is not as it is live, or when a field
-//! that we own is no longer wanted. Both can be told from the live object. Where the server writes
-//! a value in a form of its own (`1000m` becomes `1`), the answer here is a cautious "maybe", and a
-//! dry-run decides.
+//! Server-side apply changes an object if a desired field differs from the live field, or if this
+//! program owns a field that is no longer desired. The live object shows both. Where the server
+//! normalizes a value (`1000m` becomes `1`), the prediction is a cautious "maybe", and a dry run
+//! decides.
 
 use super::defaults::is_servers;
 use serde_json::{Map, Value};
 
-/// Our name as a field manager.
+/// The field manager name of this program.
 pub const FIELD_MANAGER: &str = "kubectl-fabric";
 
-/// Whether the live object already is what applying `wanted` would make it. False means: perhaps
-/// not.
+/// Returns true if applying `wanted` would not change the live object. False means that it might.
 pub fn is_settled(wanted: &Value, live: &Value) -> bool {
     let Some(owned) = owned_fields(live) else {
         return false;
     };
     let ours = Ours::Of(owned);
     let is_so = fields(wanted).all(|(name, value)| match name.as_str() {
-        // Nobody is the manager of what an object is called.
+        // The fields that identify an object have no manager.
         "apiVersion" | "kind" => live[name] == *value,
         "metadata" => fields(value)
             .filter(|(name, _)| !matches!(name.as_str(), "name" | "namespace"))
@@ -40,19 +39,19 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// Whether `live` holds all that `wanted` says of one field.
+/// Returns true if `live` contains everything that `wanted` sets in a field.
 pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Ours::Unasked)
 }
 
-/// Whether `live` holds all that `wanted` says of one field, and nothing else but the server's
-/// defaults.
+/// Returns true if `live` contains everything that `wanted` sets in a field, and otherwise only the
+/// server's defaults.
 pub fn is_all_of(wanted: &Value, live: &Value) -> bool {
     holds(wanted, live, Ours::All)
 }
 
-/// Our fields in an object's managedFields (fieldsV1 of our Apply entry); `None` when we never
-/// applied it.
+/// Returns this program's fields from an object's managedFields (fieldsV1 of its Apply entry), or
+/// `None` if it never applied the object.
 pub fn owned_fields(live: &Value) -> Option<&Value> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
     entries
@@ -67,8 +66,8 @@ pub fn is_applied_by_us(entry: &Value) -> bool {
         && entry["subresource"].is_null()
 }
 
-/// What we applied of a live object, without what the server and others added; all of it when we
-/// never applied it.
+/// Returns the parts of a live object that this program applied, without additions by the server
+/// and others. Returns the whole object if this program never applied it.
 pub fn applied(live: &Value) -> Value {
     let Some(owned) = owned_fields(live) else {
         return live.clone();
@@ -107,14 +106,14 @@ fn kept(live: &Value, owned: &Value) -> Value {
     }
 }
 
-/// Drops the server's notes about who set which field.
+/// Removes managedFields.
 pub fn forget_managed_fields(body: &mut Value) {
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
     }
 }
 
-/// Whether two states of an object are the same but for what the server keeps about writing it.
+/// Returns true if two states of an object differ only in the server's bookkeeping.
 pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
     fn stripped(body: &Value) -> Value {
         let mut body = body.clone();
@@ -138,16 +137,16 @@ pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
     stripped(one) == stripped(other)
 }
 
-/// What of a value is ours.
+/// The parts of a value that this program owns.
 #[derive(Clone, Copy)]
 enum Ours<'a> {
-    /// It does not matter.
+    /// Ownership does not matter.
     Unasked,
     /// These entries of fieldsV1.
     Of(&'a Value),
-    /// All of it: a map or list that is written as a whole, or a part of one.
+    /// All of it: an atomic map or list, or a part of one.
     All,
-    /// Nothing: somebody else wrote it last.
+    /// None: another manager wrote it last.
     Lost,
 }
 
@@ -159,7 +158,7 @@ impl<'a> Ours<'a> {
         }
     }
 
-    /// Of an item of a list that has neither keys nor a set's values.
+    /// Returns the ownership of an item of a list that has neither keys nor set values.
     fn item(self) -> Ours<'a> {
         match self {
             Ours::Of(_) => Ours::Unasked,
@@ -176,14 +175,16 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// Whether `live` holds everything that `wanted` says. Fields that only the server or others set do
-/// not matter, but where a map or list is written as a whole: there, more is different.
+/// Returns true if `live` contains everything that `wanted` sets.
+///
+/// Ignores fields that only the server or others set, except in atomic maps and lists, where an
+/// additional entry is a difference.
 fn holds(wanted: &Value, live: &Value, ours: Ours) -> bool {
     match (wanted, live) {
         (Value::Object(wanted), live) if wanted.values().all(Value::is_null) && live.is_null() => {
             true
         }
-        // Be it equal, it is to be ours, too: if not, it would stay when it is no longer wanted.
+        // An equal field must also be owned. Otherwise it would stay when it is no longer desired.
         _ if matches!(ours, Ours::Lost) => is_empty(wanted) && is_empty(live),
         (Value::Object(wanted), Value::Object(live)) => {
             let more = || {
@@ -228,7 +229,8 @@ fn holds(wanted: &Value, live: &Value, ours: Ours) -> bool {
     }
 }
 
-/// The server does not keep empty maps and lists of most fields: wanting one is wanting none.
+/// Returns true for empty maps and lists, which the server drops in most fields. Desiring one is
+/// the same as desiring none.
 pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -238,8 +240,8 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Our items of a list whose items are told apart by some fields
-/// (`k:{"containerPort":7051,"protocol":"TCP"}`), if it is such a list.
+/// Returns the owned items of a list whose items have key fields
+/// (`k:{"containerPort":7051,"protocol":"TCP"}`). Empty for other lists.
 fn owned_items(owned: &Value) -> Vec<(Map<String, Value>, &Value)> {
     owned
         .as_object()
@@ -259,20 +261,22 @@ fn is_set(owned: &Value) -> bool {
         .is_some_and(|entries| entries.keys().any(|name| name.starts_with("v:")))
 }
 
-/// Two items are one when a key field is equal, or left to its default by the wanted one.
+/// Returns true if a key field is equal in both items, or missing in the desired one, which then
+/// has the default.
 fn matches(wanted: &Value, live: &Value, key: &str) -> bool {
     wanted
         .get(key)
         .is_none_or(|value| live.get(key) == Some(value))
 }
 
-/// Whether a wanted item is the one of this key: equal, or left to its default.
+/// Returns true if a desired item has this key. A missing key field has its default.
 pub(super) fn is_named(item: &Value, key: &Map<String, Value>) -> bool {
     key.iter()
         .all(|(field, value)| item.get(field).is_none_or(|wanted| wanted == value))
 }
 
-/// Whether we own a field that is no longer wanted, so that applying would remove it.
+/// Returns true if this program owns a field that is no longer desired, so that applying would
+/// remove it.
 fn owns_unwanted(owned: &Value, wanted: &Value) -> bool {
     let Some(entries) = owned.as_object() else {
         return false;
@@ -303,7 +307,7 @@ fn owns_unwanted(owned: &Value, wanted: &Value) -> bool {
                 .as_array()
                 .is_some_and(|items| items.contains(&value));
         }
-        // `i:` names an item of an atomic list by its place; the list was compared as a whole.
+        // `i:` is the index of an item in an atomic list, which was compared as a whole.
         false
     })
 }

@@ -1,10 +1,10 @@
-//! How far an operation reaches: what stands in the cluster is data of the release's namespace, not
-//! an order with the caller's rights.
+//! Limits the reach of an operation. Data in the release's namespace must not direct the caller's
+//! rights elsewhere.
 //!
-//! Whoever may write ConfigMaps and Secrets in a namespace can write records, kept charts and
-//! stored values there. A manifest that comes from them may touch objects in the release's own
-//! namespace, and objects elsewhere that are this release's; the rest needs `--allow-outside`. A
-//! manifest that the caller gives in full is not limited.
+//! Users with write access to ConfigMaps and Secrets in a namespace can write records, kept charts
+//! and stored values there. A manifest made from these may change objects in the release's own
+//! namespace, and this release's objects elsewhere. Other objects need `--allow-outside`. A
+//! manifest that the caller provides in full has no limit.
 
 use super::ownership::{self, Owner};
 use super::{Action, Plan};
@@ -15,34 +15,35 @@ use crate::release::{InventoryItem, Record, Signature};
 use serde_json::Value;
 use std::fmt;
 
-/// Where an operation's manifest comes from.
+/// The origin of an operation's manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {
     pub manifest: ManifestOrigin,
-    /// What the signature says of the record that takes part; of no meaning when none does.
+    /// Result of checking the signature of the record that takes part. Meaningless without a
+    /// record.
     pub signature: Signature,
 }
 
-/// What the manifest is made from.
+/// The sources of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestOrigin {
     /// Rendered by this run.
     Rendered { chart: Origin, values: ValuesOrigin },
-    /// Taken from the record of this revision: rollback, uninstall, test.
+    /// From the record of this revision, as in rollback, uninstall and test.
     Recorded { revision: u32 },
 }
 
-/// Where the values of a manifest come from.
+/// The sources of a manifest's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValuesOrigin {
-    /// All from the caller and the chart.
+    /// Only the caller and the chart.
     Given,
-    /// Some from the record of this revision.
+    /// Partly the record of this revision.
     Stored { revision: u32 },
 }
 
 impl Provenance {
-    /// That of a recorded manifest.
+    /// Returns the origin of a recorded manifest.
     pub fn recorded(record: &Record) -> Provenance {
         let manifest = ManifestOrigin::Recorded {
             revision: record.summary.revision,
@@ -53,7 +54,7 @@ impl Provenance {
         }
     }
 
-    /// What stands in the cluster and takes part, in words; `None` when the caller gives
+    /// Describes the data from the cluster that takes part. Returns `None` if the caller provides
     /// everything.
     pub fn stored(&self) -> Option<String> {
         match &self.manifest {
@@ -75,7 +76,7 @@ impl Provenance {
         }
     }
 
-    /// Where the chart came from, when one was rendered.
+    /// Returns the chart's source if a chart was rendered.
     pub fn chart(&self) -> Option<&Origin> {
         match &self.manifest {
             ManifestOrigin::Rendered { chart, .. } => Some(chart),
@@ -84,7 +85,7 @@ impl Provenance {
     }
 }
 
-/// An object that `--allow-outside` names: `KIND/NAME`, or `KIND/NAMESPACE/NAME`.
+/// An object given to `--allow-outside`: `KIND/NAME` or `KIND/NAMESPACE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     kind: String,
@@ -93,7 +94,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads what the user wrote.
+    /// Parses the user's text.
     pub fn parse(text: &str) -> Result<Named, String> {
         let parts: Vec<&str> = text.split('/').collect();
         let (kind, namespace, name) = match parts[..] {
@@ -111,7 +112,7 @@ impl Named {
         })
     }
 
-    /// The name of an object.
+    /// Returns the name of an object.
     pub fn of(key: &ObjectKey) -> Named {
         Named {
             kind: key.kind.clone(),
@@ -136,32 +137,34 @@ impl fmt::Display for Named {
     }
 }
 
-/// Whether the user named the object.
+/// Returns true if the user named the object.
 pub fn is_allowed(allowed: &[Named], key: &ObjectKey) -> bool {
     allowed.iter().any(|named| named.names(key))
 }
 
-/// What the decision is about.
+/// Inputs of the decision.
 pub struct Reach<'a> {
     pub owner: &'a Owner,
     pub provenance: &'a Provenance,
     pub plan: &'a Plan,
-    /// Those that run.
+    /// The hooks that run.
     pub hooks: &'a [&'a Hook],
-    /// What earlier revisions recorded.
+    /// The recorded inventory of earlier revisions.
     pub inventory: &'a [InventoryItem],
     pub allowed: &'a [Named],
 }
 
-/// Whether an object is elsewhere than in the release's namespace.
+/// Returns true if an object is outside of the release's namespace.
 pub fn is_outside(owner: &Owner, key: &ObjectKey, api_version: &str) -> bool {
-    // A record can name a namespace for an object that has none.
+    // A record can contain a namespace for a cluster-scoped object.
     let has_none = kinds::lookup(api_version, &key.kind).is_some_and(|kind| !kind.namespaced);
     has_none || key.namespace.as_deref() != Some(&owner.namespace)
 }
 
-/// The objects that the operation may not touch on the word of the cluster alone, with the reason.
-/// Deletions are not among them: only an object with this release's marks and the recorded UID is
+/// Returns the objects that the operation may not change because only data from the cluster
+/// requests it, with the reason.
+///
+/// Deletions are not included: only an object with this release's marks and the recorded UID is
 /// ever deleted (see [`super::make`]).
 pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
     if reach.provenance.stored().is_none() {
@@ -194,7 +197,7 @@ pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
     of_plan.chain(of_hooks).collect()
 }
 
-/// Why a change of a live object elsewhere needs to be allowed, if it does.
+/// Returns why a change of a live object outside needs permission, or `None` if it does not.
 fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String> {
     if !reach.owner.owns(live) {
         return Some(ownership::owner_of(live));
@@ -218,8 +221,10 @@ fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String>
         .then(|| "the record cannot be verified".to_owned())
 }
 
-/// Kinds whose content is worth more than the object: to change one is to act with the caller's
-/// rights elsewhere, and a user who may read the release's Secrets can sign a record that does.
+/// Returns true for kinds whose content gives access to more than the object.
+///
+/// Changing such an object uses the caller's rights elsewhere. A user with read access to the
+/// release's Secrets can sign a record that does so.
 fn lends_rights(key: &ObjectKey) -> bool {
     const GROUPS: [&str; 4] = [
         "rbac.authorization.k8s.io",
@@ -241,7 +246,7 @@ fn lends_rights(key: &ObjectKey) -> bool {
         || key.kind == "CronJob"
 }
 
-/// The refusal of what is beyond the reach, `None` when nothing is.
+/// Returns the error about objects out of reach, or `None` if there are none.
 pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
     let stored = reach.provenance.stored()?;
     let Owner { release, namespace } = reach.owner;
@@ -275,8 +280,10 @@ pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
     )
 }
 
-/// The refusal of hooks whose secrets are gone: what masks them must not be applied in their place,
-/// and without the companion Secret nothing tells whether they are the recorded ones.
+/// Returns the error about hooks whose secrets are missing.
+///
+/// Their masks must not be applied in place of the secrets. Without the companion Secret, it is
+/// also unknown whether the hooks are the recorded ones.
 pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
     let ManifestOrigin::Recorded { revision } = reach.provenance.manifest else {
         return None;
@@ -296,8 +303,8 @@ pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
     )
 }
 
-/// Marks in the plan what happens outside of the release's namespace on the word of the cluster, so
-/// that it is seen.
+/// Marks steps outside of the release's namespace that data from the cluster requests, so that the
+/// plan shows them.
 pub fn point_out(plan: &mut Plan, owner: &Owner, provenance: &Provenance) {
     if provenance.stored().is_none() {
         return;
@@ -443,7 +450,7 @@ mod tests {
         let unsigned = recorded(Signature::Unsigned);
         let role = marked(object("rbac.authorization.k8s.io/v1", "ClusterRole", None));
         let deployment = marked(object("apps/v1", "Deployment", Some("kube-system")));
-        // A namespace that is said of an object that has none.
+        // A cluster-scoped object with a namespace.
         let disguised = object("rbac.authorization.k8s.io/v1", "ClusterRole", Some("org1"));
         for (action, object, provenance, uid, why) in [
             (Action::Create, there("org1"), &VERIFIED, None, None),

@@ -1,11 +1,12 @@
-//! What the API server writes into objects by itself, and no manager owns.
+//! Defaults that the API server writes into objects, without a field manager.
 
 use super::compare::is_empty;
 use serde_json::{Value, json};
 
-/// Fields with the value that the server gives them when a manifest leaves them out
-/// (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the schemas of Gateway API). None of these
-/// values means anything else elsewhere.
+/// Fields with the server's defaults (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go`, and the
+/// schemas of Gateway API).
+///
+/// None of these values has another meaning elsewhere.
 const TEXTS: [(&str, &[&str]); 32] = [
     ("apiGroup", &["rbac.authorization.k8s.io"]),
     ("apiVersion", &["v1"]),
@@ -66,7 +67,7 @@ const SWITCHES: [(&str, bool); 5] = [
     ("suspend", false),
 ];
 
-/// Whether a field says no more than its absence.
+/// Returns true if a field with this value means the same as no field.
 pub fn is_default(name: &str, value: &Value) -> bool {
     if is_empty(value) {
         return true;
@@ -84,8 +85,8 @@ pub fn is_default(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether a part of a list or map that is written as a whole was added by the server: a default,
-/// or the state of a claim template.
+/// Returns true if the server added this part of an atomic list or map: a default, or the status of
+/// a claim template.
 pub fn is_servers(name: &str, value: &Value) -> bool {
     is_default(name, value) || (name == "status" && *value == json!({"phase": "Pending"}))
 }

@@ -1,4 +1,5 @@
-//! What a plan changes, as text: a unified diff of YAML per object, secrets masked.
+//! Shows the changes of a plan as text: a unified diff of YAML for each object, with masked
+//! secrets.
 
 use super::mask::Masker;
 use super::{Action, Step, compare};
@@ -6,7 +7,7 @@ use crate::yaml;
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
-/// What the server keeps about writing an object.
+/// Fields of the server's bookkeeping.
 const KEPT: [&str; 6] = [
     "managedFields",
     "resourceVersion",
@@ -16,7 +17,7 @@ const KEPT: [&str; 6] = [
     "selfLink",
 ];
 
-/// The diff of one step; empty for what stays as it is.
+/// Returns the diff of a step. Empty if the object does not change.
 ///
 /// `context` is the number of unchanged lines around a change.
 pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
@@ -28,7 +29,7 @@ pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
             step.after.clone().or_else(|| expected(step)),
         ),
         Action::Recreate => (step.live.clone(), expected(step)),
-        // As it was applied: the server adds as much again.
+        // Only the applied fields: the server adds as many again.
         Action::Prune => (step.live.as_ref().map(compare::applied), None),
     };
     text_diff(
@@ -38,7 +39,7 @@ pub fn unified(step: &Step, context: usize, masker: &Masker) -> String {
     )
 }
 
-/// What others did to an object that this step puts right: from what was applied to what is there.
+/// Returns the diff of the drift that this step corrects: from the applied to the live object.
 pub fn unified_drift(step: &Step, context: usize, masker: &Masker) -> String {
     let (applied, there) = match step.action {
         Action::Unchanged | Action::Keep => return String::new(),
@@ -55,8 +56,8 @@ pub fn unified_drift(step: &Step, context: usize, masker: &Masker) -> String {
     )
 }
 
-/// The JSON merge patch (RFC 7396) from one state of an object to another, without what the server
-/// keeps about writing it; `None` when there is no difference.
+/// Returns the JSON merge patch (RFC 7396) from one state of an object to another, without the
+/// server's bookkeeping. Returns `None` if there is no difference.
 pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
     fn between(
         from: &Map<String, Value>,
@@ -99,8 +100,8 @@ fn text_diff(before: &str, after: &str, context: usize) -> String {
         .to_string()
 }
 
-/// The live object with the wanted fields laid over it: what a change without a dry-run is expected
-/// to give.
+/// Returns the live object with the desired fields merged in: the expected result of a change
+/// without a dry run.
 fn expected(step: &Step) -> Option<Value> {
     let mut body = step.live.clone()?;
     overlay(&mut body, &step.wanted.as_ref()?.body());
@@ -124,7 +125,7 @@ fn overlay(under: &mut Value, over: &Value) {
     }
 }
 
-/// An object as a reader wants to compare it: masked, without what the server keeps for itself.
+/// Returns an object in the form for diffs: masked, without the server's bookkeeping.
 fn shown(body: Option<&Value>, masker: &Masker) -> String {
     let Some(body) = body else {
         return String::new();

@@ -1,9 +1,9 @@
-//! What others set in our objects, as the server's notes about field managers (`managedFields`)
-//! tell it.
+//! Finds fields that other managers set in this program's objects, from `managedFields`.
 //!
-//! Applying removes only what we alone set. What somebody else set beside us, or added, stays until
-//! it is made ours ([`claim`]): then the next apply, which does not want it, removes it. What an
-//! admission webhook injects has no manager, and is not told.
+//! Applying removes only fields that this program alone owns. Fields that others added, or own as
+//! well, stay until this program takes them over ([`claim`]). The next apply, which does not set
+//! them, then removes them. Fields that an admission webhook injects have no manager and are not
+//! reported.
 
 use super::compare::{
     FIELD_MANAGER, is_applied_by_us, is_named, is_part_of, owned_fields, parse_key,
@@ -12,18 +12,18 @@ use super::defaults::is_default;
 use serde_json::{Map, Value, json};
 use std::fmt::{self, Display, Formatter};
 
-/// What a field of another manager is to us.
+/// How a field of another manager relates to the desired object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// We do not want it.
+    /// The field is not desired.
     Added,
-    /// We want it otherwise.
+    /// The field is desired with another value.
     Changed,
-    /// We do not want it, and it is not ours to decide (see [`ALLOWED`]).
+    /// The field is not desired, but may belong to others (see [`ALLOWED`]).
     Allowed,
 }
 
-/// A field that another manager set.
+/// A field of another manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     pub field: Field,
@@ -31,12 +31,12 @@ pub struct Foreign {
     pub standing: Standing,
 }
 
-/// The place of a field or of an item in a list: entries of fieldsV1, `f:spec`, `f:ports`,
+/// The path of a field or of an item in a list, as entries of fieldsV1: `f:spec`, `f:ports`,
 /// `k:{"port":22,"protocol":"TCP"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field(Vec<String>);
 
-/// As the server writes it in a conflict, without the leading dot.
+/// Formats the path as the server does in conflicts, without the leading dot.
 impl Display for Field {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (index, entry) in self.0.iter().enumerate() {
@@ -59,9 +59,10 @@ impl Display for Field {
     }
 }
 
-/// Fields that others may own: the state that controllers keep in an object, and what is handed
-/// over to an autoscaler by not saying it. An empty list of kinds is every kind; `*` is any entry;
-/// a row allows all below it.
+/// Fields that others may own: state that controllers keep in an object, and fields left to an
+/// autoscaler.
+///
+/// An empty list of kinds means all kinds. `*` is any entry. A row allows all fields below it.
 const ALLOWED: [(&[&str], &[&str]); 14] = [
     (&[], &["f:status"]),
     (&[], &["f:metadata", "f:finalizers"]),
@@ -85,8 +86,8 @@ const ALLOWED: [(&[&str], &[&str]); 14] = [
     ),
 ];
 
-/// Annotations in which controllers and kubectl keep notes, by the beginning of their names; of an
-/// object and of its pods. They are not told.
+/// Prefixes of annotations in which controllers and kubectl keep notes, on an object or its pods.
+/// They are not reported.
 const NOTES: [&str; 8] = [
     "autoscaling.alpha.kubernetes.io/",
     "cloud.google.com/neg",
@@ -113,7 +114,7 @@ impl Field {
             .any(|(kinds, row)| (kinds.is_empty() || kinds.contains(&kind)) && begins(row))
     }
 
-    /// Whether it is an annotation in which a tool keeps notes of its own.
+    /// Returns true if this is an annotation in which a tool keeps its notes.
     fn is_note(&self) -> bool {
         let [.., metadata, annotations, name] = self.0.as_slice() else {
             return false;
@@ -133,7 +134,7 @@ impl Field {
             .is_some()
     }
 
-    /// Takes the field out of an object; what is empty then goes with it.
+    /// Removes the field from an object, and its parents if they become empty.
     pub fn remove(&self, body: &mut Value) {
         remove(&self.0, body);
     }
@@ -169,8 +170,8 @@ fn remove(path: &[String], body: &mut Value) {
     }
 }
 
-/// Where an item of a list is that an entry of fieldsV1 names. A wanted item may leave a key to its
-/// default.
+/// Returns the index of the list item that an entry of fieldsV1 names. A desired item may omit a
+/// key that has a default.
 fn position(items: &[Value], entry: &str) -> Option<usize> {
     if let Some(keys) = parse_key(entry) {
         return items.iter().position(|item| is_named(item, &keys));
@@ -179,7 +180,8 @@ fn position(items: &[Value], entry: &str) -> Option<usize> {
     items.iter().position(|item| *item == value)
 }
 
-/// The fields of others in a live object of ours that we do not want, or want otherwise.
+/// Returns the fields of other managers in a live object that are not desired, or desired with
+/// another value.
 pub fn find(wanted: &Value, live: &Value) -> Vec<Foreign> {
     let entries = live
         .pointer("/metadata/managedFields")
@@ -212,7 +214,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Looks at the fields of a map, or at the items of a list.
+    /// Visits the fields of a map, or the items of a list.
     fn map(&mut self, fields: &Value, wanted: Option<&Value>, live: &Value) {
         for (entry, below) in fields.as_object().into_iter().flatten() {
             let (name, live, wanted) = match (entry.strip_prefix("f:"), live) {
@@ -275,8 +277,8 @@ impl Walk<'_> {
     }
 }
 
-/// The additions of others that an apply is to remove. Not `forced`, only what we set, too: it was
-/// wanted once, and is no longer.
+/// Returns the additions that an apply should remove. Unless `forced`, these are only the fields
+/// that this program owns too: they were desired before and no longer are.
 pub fn to_remove(found: Vec<Foreign>, live: &Value, forced: bool) -> Vec<Foreign> {
     let ours = owned_fields(live);
     let is_ours = |foreign: &Foreign| ours.is_some_and(|ours| foreign.field.is_in(ours));
@@ -286,8 +288,8 @@ pub fn to_remove(found: Vec<Foreign>, live: &Value, forced: bool) -> Vec<Foreign
         .collect()
 }
 
-/// The notes about field managers of a live object, with these fields ours alone; `None` when no
-/// other manager has one of them.
+/// Returns managedFields in which this program alone owns these fields, or `None` if no other
+/// manager owns one of them.
 pub fn claim(live: &Value, api_version: &str, fields: &[Foreign]) -> Option<Value> {
     let mut entries = live.pointer("/metadata/managedFields")?.as_array()?.clone();
     let mut ours = json!({});
@@ -319,7 +321,7 @@ pub fn claim(live: &Value, api_version: &str, fields: &[Foreign]) -> Option<Valu
     Some(Value::Array(entries))
 }
 
-/// Takes what is below a path out of fieldsV1.
+/// Removes a path and everything below it from fieldsV1.
 fn take(fields: &mut Value, path: &[String]) -> Option<Value> {
     let (entry, below) = path.split_first()?;
     let fields = fields.as_object_mut()?;

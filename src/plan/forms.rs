@@ -1,35 +1,34 @@
-//! The forms in which a secret stands in other texts: as it is, and as JSON, base64 and URLs write
-//! it.
+//! The encodings of a secret in other texts: plain, JSON, base64 and URL encoding.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// One form of one secret.
+/// An encoding of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
     pub text: String,
     /// Index of the secret.
     pub of: usize,
-    /// Its surroundings hold bits of the secret's first and last bytes.
+    /// Whether the characters around it contain bits of the secret's first and last bytes.
     pub is_base64: bool,
 }
 
-/// RFC 3986's unreserved characters, which Go's `url.QueryEscape` and Python's `quote` leave as
-/// they are.
+/// Encodes all but RFC 3986's unreserved characters, like Go's `url.QueryEscape` and Python's
+/// `quote`.
 const ALL_RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// What `encodeURIComponent` of JavaScript leaves as it is.
+/// Encodes like JavaScript's `encodeURIComponent`.
 const COMPONENT: &AsciiSet = &ALL_RESERVED
     .remove(b'!')
     .remove(b'*')
     .remove(b'\'')
     .remove(b'(')
     .remove(b')');
-/// What Go's `url.UserPassword` leaves as it is.
+/// Encodes like Go's `url.UserPassword`.
 const USER_INFO: &AsciiSet = &ALL_RESERVED
     .remove(b'$')
     .remove(b'&')
@@ -38,8 +37,8 @@ const USER_INFO: &AsciiSet = &ALL_RESERVED
     .remove(b';')
     .remove(b'=');
 
-/// All forms of the secrets, the longest first, so that a secret that contains another is found
-/// whole.
+/// Returns all encodings of the secrets, longest first, so that a secret that contains another is
+/// found as a whole.
 pub fn forms(secrets: &[String]) -> Vec<Form> {
     let mut forms = Vec::new();
     for (of, secret) in secrets.iter().enumerate() {
@@ -64,7 +63,7 @@ pub fn forms(secrets: &[String]) -> Vec<Form> {
             }
         }
     }
-    // Of equal texts the plain one stays.
+    // The plain form wins over an equal encoding.
     forms.sort_by(|a, b| {
         b.text
             .len()
@@ -76,18 +75,18 @@ pub fn forms(secrets: &[String]) -> Vec<Form> {
     forms
 }
 
-/// A text as it stands in a string of JSON.
+/// Returns a text as it appears inside a JSON string.
 pub fn inside_json(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     json[1..json.len() - 1].to_owned()
 }
 
-/// The characters of base64 that a secret alone decides when `before` bytes (modulo 3) stand before
-/// it.
+/// Returns the base64 characters that depend only on the secret when `before` bytes (modulo 3)
+/// precede it.
 fn within_base64(engine: &impl Engine, secret: &str, before: usize) -> String {
     let bytes = [&[0; 2][..before], secret.as_bytes()].concat();
     let encoded = engine.encode(&bytes);
-    // Six bits each.
+    // Each base64 character holds six bits.
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     encoded[first..end].to_owned()
 }

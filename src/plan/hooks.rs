@@ -1,7 +1,7 @@
-//! What the hooks of an operation do to the objects that are there.
+//! Plans how the hooks of an operation change existing objects.
 //!
-//! A hook is an object like any other: whose it is, is asked before anything of its name is deleted
-//! or changed.
+//! Hooks follow the same ownership rules as other objects: the plan checks the owner before it
+//! deletes or changes an object of the same name.
 
 use super::{Action, Live, Seen, Step};
 use crate::manifest::{DeletePolicy, Hook, HookEvent, ObjectKey};
@@ -12,14 +12,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct HookStep {
     pub hook: Hook,
-    /// Those of its events that the operation has.
+    /// Events of the hook that are part of the operation.
     pub events: Vec<HookEvent>,
-    /// Create, change, or recreate: a forerunner is deleted first.
+    /// Create, change or recreate. Recreating deletes an existing object first.
     pub step: Step,
 }
 
 impl HookStep {
-    /// Compares a hook with what is there under its name. `None` when it has none of these events.
+    /// Compares a hook with the live object of its name. Returns `None` if the hook has none of
+    /// these events.
     pub(super) fn new(hook: &Hook, events: &[HookEvent], live: &mut Live) -> Option<HookStep> {
         let events: Vec<HookEvent> = events
             .iter()
@@ -60,7 +61,7 @@ impl HookStep {
         })
     }
 
-    /// `pre-install, post-install`
+    /// Formats the events as in `pre-install, post-install`.
     pub fn events_in_words(&self) -> String {
         self.events
             .iter()
@@ -69,15 +70,15 @@ impl HookStep {
             .join(", ")
     }
 
-    /// Whether an object of an earlier run is deleted before this one is created.
+    /// Returns true if an object of an earlier run is deleted before this one is created.
     pub fn replaces(&self) -> bool {
         self.step.action != Action::Change
             && replaces(&self.hook)
             && holds_data(&self.step.key, &Value::Null).is_none()
     }
 
-    /// Whether its object goes when a policy says so. What holds data goes only with the run that
-    /// created it.
+    /// Returns true if a deletion policy applies to the hook's object. An object that holds data is
+    /// deleted only by the run that created it.
     pub fn deletes(&self, policy: DeletePolicy) -> bool {
         let is_safe = self.step.action == Action::Create
             || self
@@ -89,8 +90,10 @@ impl HookStep {
     }
 }
 
-/// Whether a forerunner is deleted first. One that runs is, whatever its policy: it ran for an
-/// earlier operation, not for this one.
+/// Returns true if an existing object is deleted first.
+///
+/// Always true for a hook that runs to completion, because the existing object ran for an earlier
+/// operation.
 fn replaces(hook: &Hook) -> bool {
     hook.runs()
         || hook
@@ -98,7 +101,7 @@ fn replaces(hook: &Hook) -> bool {
             .contains(&DeletePolicy::BeforeHookCreation)
 }
 
-/// What an object holds that would be lost with it.
+/// Returns the kind of data that would be lost with an object.
 fn holds_data(key: &ObjectKey, live: &Value) -> Option<&'static str> {
     match (key.group.as_str(), key.kind.as_str()) {
         ("", "PersistentVolumeClaim" | "PersistentVolume") => Some("it holds data"),
@@ -110,7 +113,7 @@ fn holds_data(key: &ObjectKey, live: &Value) -> Option<&'static str> {
     }
 }
 
-/// Whether an object is a Secret with the keys or passwords of a node.
+/// Returns true if an object is a Secret with the keys or passwords of a node.
 pub(super) fn holds_identity(live: &Value) -> bool {
     !live["metadata"]["labels"][crate::identity::LABEL].is_null()
 }

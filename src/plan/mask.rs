@@ -1,9 +1,9 @@
-//! Hides secrets: the data of Secrets, what annotations of Secrets copy of it, and every string
-//! that holds a value which the chart's schema marks secret, in any of its [`forms`].
+//! Masks secrets: the data of Secrets, copies of it in annotations, and all strings that contain a
+//! value that the chart's schema marks secret, in any of its [`forms`].
 //!
-//! A mask shows that there is something, and two masks of one masker show whether it is the same;
-//! it never shows what it is. What `storage` writes and what `terminal` prints both pass through
-//! here.
+//! A mask shows that a value exists, and equal masks of one masker show equal values. It never
+//! reveals the value. Everything that `storage` writes and `terminal` prints passes through this
+//! module.
 
 use super::forms::{Form, forms, inside_json};
 use crate::manifest::ObjectKey;
@@ -14,27 +14,26 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Replaces secrets by keyed digests (HMAC-SHA256, shortened), so that a change is seen and the
-/// value is not.
+/// Replaces secrets by keyed digests (shortened HMAC-SHA256), which show changes but not values.
 #[derive(Clone)]
 pub struct Masker {
     key: hmac::Key,
-    /// Secret values that must not show inside any string.
+    /// Secret values to mask inside all strings.
     sought: Vec<String>,
-    /// All forms of them, the longest first.
+    /// All their encodings, longest first.
     forms: Vec<Form>,
-    /// The same as they stand inside a string of JSON.
+    /// The encodings as they appear inside a JSON string.
     escaped: Vec<String>,
 }
 
 impl Masker {
-    /// `key` decides the digests: the same key gives the same masks.
+    /// Creates a masker. The same `key` gives the same masks.
     pub fn new(key: &[u8], secrets: impl IntoIterator<Item = String>) -> Masker {
         let mut sought: Vec<String> = secrets
             .into_iter()
             .filter(|secret| secret.len() >= SHORTEST_SOUGHT)
             .collect();
-        // The longest first, so that a secret that contains another is masked whole.
+        // Longest first, so that a secret that contains another is masked as a whole.
         sought.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         sought.dedup();
         let forms = forms(&sought);
@@ -47,8 +46,7 @@ impl Masker {
         }
     }
 
-    /// The secret strings at `pointers` of a values tree: what [`Masker::new`] is to look for
-    /// elsewhere.
+    /// Returns the secret strings at `pointers` of a values tree, for [`Masker::new`].
     pub fn secrets_of(tree: &Value, pointers: &[String]) -> Vec<String> {
         fn strings(value: &Value, into: &mut Vec<String>) {
             match value {
@@ -67,8 +65,8 @@ impl Masker {
         found
     }
 
-    /// The secret strings of a record's values. A record that lacks its secrets holds only their
-    /// masks, and gives none.
+    /// Returns the secret strings of a record's values. Returns none if the record has only masks
+    /// because its Secret is missing.
     pub fn secrets_in(record: &Record) -> Vec<String> {
         if record.lacks_secrets() {
             return Vec::new();
@@ -80,7 +78,7 @@ impl Masker {
             .collect()
     }
 
-    /// What stands in place of a secret.
+    /// Returns the replacement of a secret.
     pub fn mask(&self, secret: &Value) -> Value {
         let text = match secret {
             Value::String(text) => text.clone(),
@@ -96,7 +94,7 @@ impl Masker {
         Value::String(format!("(secret {digest})"))
     }
 
-    /// A text without the secrets it holds; `None` when it holds none.
+    /// Returns a text with its secrets masked, or `None` if it contains none.
     pub fn text(&self, text: &str) -> Option<String> {
         let mut masked = None;
         for form in &self.forms {
@@ -116,13 +114,12 @@ impl Masker {
         masked
     }
 
-    /// Whether a text of JSON, as this program writes it, holds none of the secrets that are
-    /// sought.
+    /// Returns true if JSON text that this program wrote contains none of the secrets.
     pub fn is_free(&self, json: &str) -> bool {
         !self.escaped.iter().any(|form| json.contains(form.as_str()))
     }
 
-    /// An object for eyes: a Secret's data masked, secret values masked wherever they stand.
+    /// Returns an object for display, with a Secret's data and all secret values masked.
     pub fn object(&self, body: &Value) -> Value {
         let mut masked = body.clone();
         self.take(
@@ -134,9 +131,11 @@ impl Masker {
         masked
     }
 
-    /// Masks the values at `pointers` and every string that holds a secret, and moves what stood
-    /// there to `taken`, by pointer. The tree may be a part of a larger one: then `at` points to it
-    /// from there, and so do the pointers of what is taken.
+    /// Masks the values at `pointers` and all strings that contain a secret, and moves the
+    /// originals to `taken`, by pointer.
+    ///
+    /// The tree may be a part of a larger tree. `at` is then its pointer there, and a prefix of the
+    /// pointers in `taken`.
     pub fn take(
         &self,
         tree: &mut Value,
@@ -145,7 +144,7 @@ impl Masker {
         taken: &mut BTreeMap<String, Value>,
     ) {
         for pointer in pointers {
-            // Named twice, a secret is taken once: what stands there then is its mask.
+            // If a pointer occurs twice, the second finds only the mask.
             if let Entry::Vacant(place) = taken.entry(format!("{at}{pointer}"))
                 && let Some(value) = tree.pointer_mut(pointer)
             {
@@ -166,7 +165,7 @@ impl Masker {
     ) {
         match value {
             Value::String(text) => {
-                // What was masked by its place already holds nothing to look for.
+                // A string that was masked by its pointer contains nothing to search for.
                 if let Some(masked) = self.text(text) {
                     taken
                         .entry(pointer.clone())
@@ -196,8 +195,8 @@ impl Masker {
     }
 }
 
-/// Puts `mask` in place of a form. What stands around it in base64 goes, too: it holds bits of the
-/// secret.
+/// Replaces an encoding by `mask`. Also removes adjacent base64 characters, which contain bits of
+/// the secret.
 fn replace(text: &str, form: &Form, mask: &str) -> String {
     let is_base64 =
         |character: char| character.is_ascii_alphanumeric() || "+/-_=".contains(character);
@@ -218,7 +217,7 @@ fn replace(text: &str, form: &Form, mask: &str) -> String {
     masked
 }
 
-/// Puts back what [`Masker::take`] took.
+/// Restores what [`Masker::take`] removed.
 pub fn restore(tree: &mut Value, taken: &BTreeMap<String, Value>) {
     for (pointer, value) in taken {
         if let Some(place) = tree.pointer_mut(pointer) {
@@ -227,12 +226,13 @@ pub fn restore(tree: &mut Value, taken: &BTreeMap<String, Value>) {
     }
 }
 
-/// Whether all data of an object is secret by its kind.
+/// Returns true if all data of an object is secret because of its kind.
 pub fn is_secret(key: &ObjectKey) -> bool {
     key.kind == "Secret" && key.group.is_empty()
 }
 
-/// Annotations in which other tools keep a copy of the object that they applied, its data included.
+/// Annotations in which other tools keep a copy of the object that they applied, including its
+/// data.
 const COPIES: [&str; 4] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "kapp.k14s.io/original",
@@ -240,8 +240,8 @@ const COPIES: [&str; 4] = [
     "banzaicloud.com/last-applied",
 ];
 
-/// Pointers to what is secret in an object by its kind: every entry of a Secret's data, and
-/// annotations that hold a copy of it.
+/// Returns pointers to the parts of an object that are secret because of its kind: all entries of a
+/// Secret's data, and annotations with a copy of them.
 pub fn object_pointers(body: &Value) -> Vec<String> {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
         return Vec::new();
@@ -260,7 +260,7 @@ pub fn object_pointers(body: &Value) -> Vec<String> {
         .as_object()
         .into_iter()
         .flatten();
-    // A copy by a tool that is not known here is JSON, too.
+    // A copy by an unknown tool is JSON as well.
     let copies = annotations.filter(|(name, value)| {
         COPIES.contains(&name.as_str())
             || value
@@ -273,7 +273,7 @@ pub fn object_pointers(body: &Value) -> Vec<String> {
     [entries("data"), entries("stringData"), copies].concat()
 }
 
-/// A name as a step of a JSON pointer (RFC 6901, section 3).
+/// Escapes a name as a step of a JSON pointer (RFC 6901, section 3).
 pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

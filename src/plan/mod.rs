@@ -1,5 +1,5 @@
-//! Wanted + recorded + live → what will change, as data one can print and test. Decides everything;
-//! writes nothing.
+//! Compares desired, recorded and live objects, and decides what will change. The plan is data that
+//! can be printed and tested. Writes nothing.
 
 pub mod compare;
 pub mod confine;
@@ -24,18 +24,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use volumes::Volumes;
 
-/// What happens to one object.
+/// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     Create,
     Change,
-    /// An immutable field changes: the object is deleted (its pods and volumes stay) and made anew.
+    /// An immutable field changes: delete the object (its pods and volumes stay) and create it
+    /// again.
     Recreate,
     Unchanged,
-    /// No longer wanted, and ours: deleted.
+    /// No longer desired, and owned by the release: delete it.
     Prune,
-    /// No longer wanted, but kept: `why` says the reason.
+    /// No longer desired, but kept. `why` has the reason.
     Keep,
 }
 
@@ -44,30 +45,30 @@ pub struct Step {
     pub key: ObjectKey,
     pub api_version: String,
     pub action: Action,
-    /// Absent for prune and keep.
+    /// `None` for prune and keep.
     pub wanted: Option<Arc<Sealed>>,
-    /// The object as it is in the cluster; of one that is unchanged, and of one that leaves unseen,
-    /// what is left of it (see [`Seen`]).
+    /// The live object. If it is unchanged, or deleted without being shown, only a part of it (see
+    /// [`Seen`]).
     pub live: Option<Value>,
-    /// The object as the server would have it after the change, when it was asked.
+    /// The object after the change, from a dry run if there was one.
     pub after: Option<Value>,
-    /// For keep: why. For recreate: the field.
+    /// For keep, the reason. For recreate, the field.
     pub why: String,
-    /// What its claims and pods need before it is created, of a StatefulSet.
+    /// For a StatefulSet, what its claims and pods need before it is created.
     pub volumes: Option<Box<Volumes>>,
-    /// What others set in it: what the change removes, or to `drift` all of it.
+    /// Fields of other managers: those that the change removes, or for `drift` all of them.
     pub theirs: Vec<Foreign>,
 }
 
 impl Step {
-    /// What others added, and is to go.
+    /// Returns the fields that others added and that the change removes.
     pub fn added(&self) -> impl Iterator<Item = &Foreign> {
         self.theirs
             .iter()
             .filter(|foreign| foreign.standing == Standing::Added)
     }
 
-    /// The UID of the live object.
+    /// Returns the UID of the live object.
     pub fn uid(&self) -> Option<String> {
         self.live
             .as_ref()?
@@ -76,7 +77,7 @@ impl Step {
             .map(str::to_owned)
     }
 
-    /// The version in which the plan saw the live object.
+    /// Returns the resourceVersion of the live object when the plan was made.
     pub fn resource_version(&self) -> Option<&str> {
         self.live
             .as_ref()?
@@ -85,11 +86,12 @@ impl Step {
     }
 }
 
-/// In the order of application; prunes and keeps last.
+/// The steps, in the order of application. Prunes and keeps come last.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// The hooks that run, in their order. A hook is no difference: it runs if the operation does.
+    /// The hooks that run, in order. Hooks do not count as differences: they run if the operation
+    /// does.
     pub hooks: Vec<HookStep>,
 }
 
@@ -101,7 +103,7 @@ impl Plan {
             .count()
     }
 
-    /// Whether nothing but the record would be written.
+    /// Returns true if the operation would write nothing but the record.
     pub fn is_empty(&self) -> bool {
         self.steps
             .iter()
@@ -113,39 +115,40 @@ impl Plan {
     }
 }
 
-/// A live object, as far as a plan needs it.
+/// The parts of a live object that a plan needs.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub body: Value,
-    /// Whether applying what is wanted of it would change nothing.
+    /// Whether applying the desired object would change nothing.
     settled: bool,
     theirs: Vec<Foreign>,
 }
 
-/// What is looked at in live objects, beside whether they are as wanted.
+/// What to extract from live objects in addition to the comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Whether somebody wants to see what leaves.
+    /// Whether the output shows objects that are deleted.
     pub shown: bool,
     pub additions: Additions,
 }
 
-/// What becomes of what others added to objects.
+/// How to handle fields that others added to objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Additions {
-    /// It stays, but for what we once wanted, too.
+    /// Keep them, except fields that this program also set before.
     #[default]
     Stay,
-    /// It goes.
+    /// Remove them.
     Go,
-    /// It is told, with everything else that others set.
+    /// Report them, with all other fields that others set.
     Told,
 }
 
 impl Seen {
-    /// Compares a live object with what is wanted of it, if anything. What is settled is nearly all
-    /// of a large release: of it only a remnant stays, so that the whole cluster is never held at
-    /// once; and the outline of what leaves, unless that is shown.
+    /// Compares a live object with the desired one, if there is one.
+    ///
+    /// Most objects of a large release are unchanged. To avoid holding the whole cluster in memory,
+    /// keeps only a remnant of these, and the outline of objects to delete unless they are shown.
     pub fn new(wanted: Option<&Sealed>, body: Value, look: Look) -> Seen {
         let Some(wanted) = wanted else {
             let body = if look.shown {
@@ -190,34 +193,34 @@ impl Seen {
     }
 }
 
-/// What is in the cluster, by identity.
+/// The live objects by key.
 pub type Live = HashMap<ObjectKey, Seen>;
 
-/// What a plan is made from.
+/// The inputs of a plan.
 pub struct Inputs<'a> {
-    /// In the order of application, marked as the owner's, each with its namespace.
+    /// In the order of application, with the owner's marks and a namespace each.
     pub wanted: Vec<Arc<Sealed>>,
     pub live: Live,
-    /// What earlier attempts wrote or meant to write, failed ones included.
+    /// Objects that earlier attempts wrote or may have written, including failed ones.
     pub inventory: &'a [InventoryItem],
-    /// Hooks of the wanted revision: neither applied with its objects nor pruned.
+    /// Hooks of the desired revision, which are neither applied with its objects nor pruned.
     pub hooks: Vec<&'a Hook>,
-    /// The events of the operation: hooks that have one of them run.
+    /// The events of the operation. Hooks with one of these events run.
     pub events: &'a [HookEvent],
-    /// Hooks that are beyond the operation's reach ([`confine::beyond`]), which is told instead of
-    /// whose they are.
+    /// Hooks out of the operation's reach ([`confine::beyond`]). For these, the refusal does not
+    /// report the owner.
     pub confined: &'a [ObjectKey],
     pub owner: &'a Owner,
     pub take_ownership: bool,
 }
 
-/// Compares what is wanted with what is live and decides a step for each object. What the server
-/// writes in a form of its own may come out as a change that is none; a dry-run settles that
-/// ([`settle`]).
+/// Compares desired and live objects and decides a step for each.
+///
+/// A value that the server normalizes may appear as a change. A dry run corrects this ([`settle`]).
 ///
 /// # Errors
 ///
-/// Objects that exist and belong to others: all of them at once.
+/// Fails if existing objects belong to others, and lists all of them.
 pub fn make(inputs: Inputs) -> Result<Plan> {
     let refused = refuse_foreign(&inputs);
     let Inputs {
@@ -282,7 +285,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
             })
         })
         .collect();
-    // The reverse of how they were applied: late stages first.
+    // Reverse order of application: late stages first.
     let stage = |step: &Step| step.live.as_ref().map_or(0, manifest::stage);
     leaving.sort_by(|a, b| {
         let kinds = manifest::order::compare_kinds(&b.key.kind, &a.key.kind);
@@ -300,8 +303,8 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     Ok(Plan { steps, hooks })
 }
 
-/// Refuses objects and hooks whose names are taken by objects of others, and hooks that would
-/// delete an object of the release.
+/// Refuses objects and hooks whose names belong to objects of others, and hooks that would delete
+/// an object of the release.
 fn refuse_foreign(inputs: &Inputs) -> Result<()> {
     let Inputs {
         wanted,
@@ -315,7 +318,7 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
     } = inputs;
     let whose = |key: &ObjectKey| {
         let Seen { body, settled, .. } = live.get(key)?;
-        // What is settled has our marks: they are wanted of it, too.
+        // An unchanged object has this release's marks, because the desired one has them.
         let is_ours = *settled || owner.owns(body);
         let identity = hooks::holds_identity(body)
             .then(|| "it holds an identity, which is never taken over".to_owned());
@@ -367,17 +370,17 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
     .hint("choose another name or namespace, or take the objects over with --take-ownership"))
 }
 
-/// Why an object with the policy `keep` stays.
+/// The reason why an object with the policy `keep` stays.
 pub const SAYS_KEEP: &str = "its resource policy says keep";
 
-/// Whether an object that is no longer wanted goes or stays, and why.
+/// Decides whether an object that is no longer desired is deleted or kept, with the reason.
 fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) {
     let keep = |why: &str| (Action::Keep, why.to_owned());
     if !owner.owns(body) {
         return keep("it belongs to another by now");
     }
-    // Marks can be copied. Of what was interrupted before it recorded its UIDs, the marks alone
-    // tell.
+    // Marks can be copied, so the UID must match as well. An interrupted operation may not have
+    // recorded UIDs; then only the marks count.
     if item.uid.is_some() && item.uid.as_deref() != body["metadata"]["uid"].as_str() {
         return keep("it is not the object that was recorded: it was deleted and created again");
     }
@@ -399,14 +402,13 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
     }
 }
 
-/// What a dry-run said about a change: the object as it would be. A change that changes nothing is
-/// none.
+/// Updates a step with the result of a dry run. A change without an effect becomes no change.
 pub fn settle(step: &mut Step, mut after: Value) {
     let same = step
         .live
         .as_ref()
         .is_some_and(|live| compare::same_but_for_bookkeeping(live, &after));
-    // What another manager set is applied even if it is equal, so that it becomes ours.
+    // A field of another manager is applied even if it is equal, so that this program owns it.
     let owned = step.live.as_ref().and_then(compare::owned_fields);
     let ours = owned.is_some() && owned == compare::owned_fields(&after);
     if step.action == Action::Change && same && step.added().next().is_none() {
@@ -417,7 +419,7 @@ pub fn settle(step: &mut Step, mut after: Value) {
     }
     step.added()
         .for_each(|foreign| foreign.field.remove(&mut after));
-    // They have told what they can, and are as large as the rest.
+    // managedFields are no longer needed, and are as large as the object itself.
     step.live
         .iter_mut()
         .chain([&mut after])

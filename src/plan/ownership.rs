@@ -1,4 +1,4 @@
-//! Whose object is it? The marks of ours, and how others mark theirs.
+//! Determines the owner of an object, by this program's marks or by those of other tools.
 
 use crate::manifest::annotation;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const RELEASE: &str = "kubectl-fabric.io/release";
 pub const RELEASE_NAMESPACE: &str = "kubectl-fabric.io/release-namespace";
 
-/// The label selector of what this program manages.
+/// Label selector of objects that this program manages.
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=kubectl-fabric";
 
-/// A release, as its objects are marked.
+/// A release, as it appears in the marks of its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub release: String,
@@ -18,20 +18,21 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Marks a wanted object as this release's.
+    /// Adds this release's marks to a desired object.
     pub fn mark(&self, body: &mut Value) {
         body["metadata"]["labels"][MANAGED_BY] = json!("kubectl-fabric");
         body["metadata"]["annotations"][RELEASE] = json!(self.release);
         body["metadata"]["annotations"][RELEASE_NAMESPACE] = json!(self.namespace);
     }
 
-    /// The marks of data that no manifest has: a volume claim that a StatefulSet made.
+    /// Returns the marks for data that is in no manifest: a volume claim that a StatefulSet
+    /// created.
     pub fn marks(&self) -> Value {
         json!({RELEASE: self.release, RELEASE_NAMESPACE: self.namespace})
     }
 
-    /// Whether the marks of data say that it is this release's; `None` without marks, or with those
-    /// of another namespace.
+    /// Returns whether the marks of data name this release, or `None` if there are no marks or
+    /// those of another namespace.
     pub fn has(&self, body: &Value) -> Option<bool> {
         let release = annotation(body, RELEASE)?;
         let is_here =
@@ -43,7 +44,7 @@ impl Owner {
         }
     }
 
-    /// Whether a live object is this release's.
+    /// Returns true if a live object belongs to this release.
     pub fn owns(&self, body: &Value) -> bool {
         body["metadata"]["labels"][MANAGED_BY] == "kubectl-fabric"
             && annotation(body, RELEASE) == Some(&self.release)
@@ -51,7 +52,7 @@ impl Owner {
     }
 }
 
-/// Whose a live object is that is not ours, in words.
+/// Describes the owner of a live object that does not belong to this release.
 pub fn owner_of(body: &Value) -> String {
     if let Some(release) = annotation(body, RELEASE) {
         let namespace = annotation(body, RELEASE_NAMESPACE).unwrap_or("?");

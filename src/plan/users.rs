@@ -1,22 +1,24 @@
-//! What uses a volume claim or a Secret: data goes with a release only when nothing of another
-//! owner uses it.
+//! Finds users of a volume claim or Secret. Data is deleted with a release only if no object of
+//! another owner uses it.
 
 use super::ownership::{self, Owner};
 use crate::manifest::claims::{self, Set, Template};
 use crate::manifest::{ObjectKey, annotation, references};
 use serde_json::Value;
 
-/// Owners above a pod: a CronJob's Job, a Deployment's ReplicaSet, and a few more of kinds of
-/// others.
+/// Maximum number of owners above a pod: a CronJob's Job, a Deployment's ReplicaSet, and a few
+/// custom kinds.
 const MOST_OWNERS: usize = 8;
 
-/// The workloads and pods of a namespace, as far as they may be listed.
+/// The workloads and pods of a namespace that the user may list.
 #[derive(Default)]
 pub struct Workloads(pub Vec<Value>);
 
 impl Workloads {
-    /// The workload or pod of another owner that uses a volume claim or a Secret, in words. `sets`
-    /// are those that the release made: a pod whose StatefulSet is gone is theirs.
+    /// Describes a workload or pod of another owner that uses a volume claim or Secret.
+    ///
+    /// `sets` are the StatefulSets that the release created. A pod whose StatefulSet is deleted
+    /// still belongs to them.
     pub fn of_others(&self, owner: &Owner, sets: &[&Set], data: &ObjectKey) -> Option<String> {
         let uses = |body: &&Value| !is_leaving(body) && uses(body, data);
         let other = self
@@ -40,7 +42,7 @@ impl Workloads {
         if text(&top["kind"]) != "Pod" && text(&top["kind"]) != "ReplicaSet" {
             return false;
         }
-        // Its workload is gone or may not be listed.
+        // Its workload is deleted, or the user may not list it.
         let of_set =
             |set: &&&Set| claims::is_pod_of(&set.key.name, claims::name(top)) && set.selects(top);
         let is_selecting = |workload: &&Value| owner.owns(workload) && selects(workload, top);
@@ -48,7 +50,7 @@ impl Workloads {
             || (controller(top).is_some() && self.0.iter().any(|it| is_selecting(&it)))
     }
 
-    /// The workload at the top of the owners, as far as they are known.
+    /// Returns the topmost known owner.
     fn above<'a>(&'a self, body: &'a Value) -> &'a Value {
         let mut top = body;
         for _ in 0..MOST_OWNERS {
@@ -81,7 +83,8 @@ fn uses(body: &Value, data: &ObjectKey) -> bool {
     }
 }
 
-/// A pod that is being deleted; what made it is in the list if it goes on.
+/// Returns true for a pod that is being deleted. If its controller will replace it, the list
+/// contains the controller.
 fn is_leaving(body: &Value) -> bool {
     body["kind"] == "Pod" && !body["metadata"]["deletionTimestamp"].is_null()
 }
@@ -184,7 +187,7 @@ mod tests {
                     Some("Pod web uses it, which is not this release's"),
                 ),
                 (
-                    // A pod by its ReplicaSet's Deployment.
+                    // A pod of a Deployment, through its ReplicaSet.
                     vec![
                         object("Pod", "web-x-y", None, Some("ReplicaSet-web-x"), pod_spec()),
                         object(
@@ -199,7 +202,7 @@ mod tests {
                     Some("Deployment web of release \"b\" uses it"),
                 ),
                 (
-                    // ReplicaSets may not be listed.
+                    // The user may not list ReplicaSets.
                     vec![
                         object("Pod", "web", None, Some("ReplicaSet-web-x"), pod_spec()),
                         object("Deployment", "web", Some("a"), None, template()),
@@ -207,7 +210,7 @@ mod tests {
                     None,
                 ),
                 (
-                    // The same, and no workload of the release's selects it.
+                    // The same, but no workload of the release selects it.
                     vec![
                         object("Pod", "job", None, Some("ReplicaSet-web-x"), pod_spec()),
                         object("Deployment", "web", Some("a"), None, template()),
@@ -215,7 +218,7 @@ mod tests {
                     Some("Pod job uses it, which is not this release's"),
                 ),
                 (
-                    // Owners in a circle.
+                    // Circular owners.
                     vec![object("Pod", "web", None, Some("Pod-web"), pod_spec())],
                     Some("Pod web uses it, which is not this release's"),
                 ),

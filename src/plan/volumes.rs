@@ -1,33 +1,33 @@
-//! What becomes of a StatefulSet's claims when its claim templates change. Kubernetes changes
-//! nothing of them by itself.
+//! Decides what happens to a StatefulSet's claims when its claim templates change. Kubernetes
+//! itself never updates the claims.
 //!
-//! | the template says | of a claim that is bound | of one that was never bound |
+//! | change of the template | claim is bound | claim was never bound |
 //! |---|---|---|
-//! | more storage | it is expanded | it is made again |
-//! | less storage | refused | it is made again |
-//! | another class, access mode or volume mode | refused | it is made again |
-//! | no class any more | the claim keeps its class | likewise |
+//! | more storage | expanded | recreated |
+//! | less storage | refused | recreated |
+//! | another class, access mode or volume mode | refused | recreated |
+//! | class removed | claim keeps its class | claim keeps its class |
 //!
-//! A pod that lacks the claim of a new template is deleted before the new StatefulSet is there: the
-//! controller would try to add the volume to the running pod, which no pod allows, and never get
-//! past it (kubernetes/kubernetes#141876).
+//! A pod that lacks the claim of a new template is deleted before the new StatefulSet is created.
+//! Otherwise the controller tries to add the volume to the running pod, which is not possible, and
+//! never continues (kubernetes/kubernetes#141876).
 
 use crate::manifest::claims::{self, Set, Template};
 use crate::manifest::{ObjectKey, quantity};
 use serde_json::Value;
 use std::fmt;
 
-/// What is done to claims and pods before a StatefulSet is created from its new templates.
+/// Changes of claims and pods before a StatefulSet is created from its new templates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Volumes {
     pub expand: Vec<Expansion>,
-    /// Claims that were never bound: they hold no data, and the controller makes them again.
+    /// Claims that were never bound. They hold no data, and the controller creates them again.
     pub remake: Vec<Held>,
     /// Pods that lack a claim.
     pub restart: Vec<Held>,
 }
 
-/// A claim that gets more storage.
+/// A claim to expand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expansion {
     pub claim: ObjectKey,
@@ -36,7 +36,7 @@ pub struct Expansion {
     pub to: String,
 }
 
-/// An object that is deleted, if it is still as the plan saw it.
+/// An object to delete if it has not changed since the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
     pub key: ObjectKey,
@@ -60,7 +60,7 @@ impl Held {
     }
 }
 
-/// What claims cannot follow.
+/// A change that existing claims cannot follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     Smaller {
@@ -110,7 +110,7 @@ impl Volumes {
         self.expand.is_empty() && self.remake.is_empty() && self.restart.is_empty()
     }
 
-    /// `ledger-peer0-0 10Gi → 20Gi`
+    /// Formats the expansion as in `ledger-peer0-0 10Gi → 20Gi`.
     pub fn words(&self) -> String {
         let expanded = self
             .expand
@@ -132,12 +132,12 @@ impl Volumes {
     }
 }
 
-/// Decides what the claims and pods of a wanted StatefulSet need. `claims` and `pods` are all of
-/// its namespace.
+/// Decides how to change the claims and pods of a desired StatefulSet. `claims` and `pods` are all
+/// those of its namespace.
 ///
 /// # Errors
 ///
-/// Everything that its claims cannot follow.
+/// Fails with all changes that the claims cannot follow.
 pub fn plan(set: &Set, claims: &[Value], pods: &[Value]) -> Result<Volumes, Vec<Obstacle>> {
     let (mut volumes, mut obstacles) = (Volumes::default(), Vec::new());
     for template in &set.templates {
@@ -244,8 +244,8 @@ fn has_volume(pod: &Value, template: &str, claim: &str) -> bool {
     })
 }
 
-/// The size that claims of a template have already, if it is more than the template says: volumes
-/// do not shrink.
+/// Returns the size of the existing claims of a template if it exceeds the template's size, because
+/// volumes do not shrink.
 pub fn larger<'c>(template: &Template, set: &str, claims: &'c [Value]) -> Option<&'c str> {
     let wanted = quantity::bytes(template.size()?)?;
     let sizes = claims
