@@ -84,8 +84,9 @@ impl Warning {
     }
 }
 
-/// Truncated to whole seconds, because objects have times in seconds, but some events have
-/// fractions.
+/// Returns the time of the last occurrence in whole seconds.
+///
+/// Objects have times in whole seconds, but some events have fractions.
 fn last_seen(event: &Value) -> String {
     let times = [
         "/series/lastObservedTime",
