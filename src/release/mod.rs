@@ -1,4 +1,4 @@
-//! Releases, their revisions, statuses and allowed moves; which revision a rollback goes to. No
+//! Releases, their revisions, statuses and status transitions, and the target of a rollback. No
 //! I/O.
 
 use crate::error::{Error, Result};
@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The last revision of a release. No release gets so far: a record of a higher number was written
-/// by hand, and is not read.
+/// The highest valid revision. No release reaches it, so a record with a higher number was written
+/// by hand and is ignored.
 pub const LAST_REVISION: u32 = 999_999_999;
 
-/// Helm's nine statuses, with Helm's words.
+/// Helm's nine statuses, with Helm's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -62,7 +62,7 @@ impl Status {
             .find(|status| status.as_str() == word)
     }
 
-    /// Whether an operation was under way when this was written.
+    /// Returns true if an operation was in progress when this was written.
     pub fn is_pending(self) -> bool {
         matches!(
             self,
@@ -80,8 +80,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// A release's name: a DNS label of at most 53 characters (Helm's limit, so that names derived from
-/// it fit in 63).
+/// The name of a release: a DNS label of at most 53 characters. This is Helm's limit, so that
+/// derived names fit in 63 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ReleaseName(String);
 
@@ -106,7 +106,7 @@ impl ReleaseName {
     }
 }
 
-/// Checks the name of a namespace: a DNS label of at most 63 characters (Kubernetes' rule).
+/// Checks the name of a namespace: a DNS label of at most 63 characters, as Kubernetes requires.
 pub fn check_namespace(name: &str) -> Result<()> {
     let why = if name.len() > 63 {
         format!("it has {} characters, the most is 63", name.len())
@@ -118,7 +118,7 @@ pub fn check_namespace(name: &str) -> Result<()> {
     Err(Error::user(format!("\"{name}\" cannot be the name of a namespace")).why(why))
 }
 
-/// Checks the name of a network, which ends the names of its namespaces: `dev` of `org1-dev`.
+/// Checks the name of a network, which is the suffix of its namespaces: `dev` in `org1-dev`.
 pub fn check_network(name: &str) -> Result<()> {
     if is_label(name) {
         return Ok(());
@@ -138,8 +138,8 @@ fn is_label(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// A command about a release as the user would type it: with its namespace where that is not the
-/// release's name.
+/// Returns a command about a release as the user would type it. Includes the namespace if it
+/// differs from the release name.
 pub fn command(verb: &str, release: &str, namespace: &str) -> String {
     let flag = if namespace == release {
         String::new()
@@ -155,33 +155,33 @@ impl fmt::Display for ReleaseName {
     }
 }
 
-/// What `list`, `history` and `status` show of a revision: all of it is metadata of the record,
-/// nothing is unpacked.
+/// The facts about a revision that `list`, `history` and `status` show. All come from the record's
+/// metadata; nothing is unpacked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub release: String,
     pub namespace: String,
     pub revision: u32,
     pub status: Status,
-    /// When the release was first deployed.
+    /// Time of the release's first deployment.
     pub first_deployed: Timestamp,
-    /// When this revision was last written.
+    /// Time of this revision's last update.
     pub updated: Timestamp,
     pub chart: String,
     pub chart_version: String,
-    /// The Fabric version that the release runs, Helm's "app version".
+    /// The Fabric version that the release runs: Helm's "app version".
     pub app_version: String,
     pub description: String,
-    /// Who did it, as the API server knows them.
+    /// The user who ran the operation, as the API server knows them.
     pub user: String,
     pub plugin_version: String,
-    /// For a rollback: the revision whose manifest this is.
+    /// For a rollback, the revision whose manifest was restored.
     pub rollback_to: Option<u32>,
-    /// The user's own, by key.
+    /// The user's own labels, by key.
     pub labels: BTreeMap<String, String>,
 }
 
-/// A record's place in a history: read, or there but not readable.
+/// A record in a history, which may be unreadable.
 #[derive(Clone, Debug)]
 pub enum Entry {
     Readable(Summary),
@@ -209,83 +209,82 @@ impl Entry {
     }
 }
 
-/// An object that an attempt meant to write or wrote, known before the first write.
+/// An object that an attempt wrote or was about to write. Recorded before the first write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InventoryItem {
     #[serde(flatten)]
     pub key: ObjectKey,
     pub api_version: String,
-    /// Set once the object exists.
+    /// Set when the object exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
 
-/// The chart a revision was made from.
+/// The chart of a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChartReference {
     pub name: String,
     pub version: String,
     pub digest: String,
-    /// A chart that is not embedded is kept in the cluster, once per digest.
+    /// False if the chart is stored in the cluster, once per digest.
     pub embedded: bool,
-    /// The program of the user's that changed what the chart rendered to.
+    /// The user's program that changed the rendered manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_renderer: Option<String>,
 }
 
-/// One revision, whole. Secret values and the data of Secrets are in it in memory only; `storage`
-/// keeps them apart.
+/// A complete revision. It has secret values and the data of Secrets only in memory; `storage`
+/// stores them separately.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub summary: Summary,
     pub chart: ChartReference,
-    /// What the user said, merged.
+    /// The user's merged values.
     pub user_values: Value,
-    /// What templates saw.
+    /// The values that templates used.
     pub computed_values: Value,
-    /// JSON pointers into both trees of values that are secret (`x-secret` in the chart's schema).
+    /// JSON pointers, for both trees, of secret values (`x-secret` in the chart's schema).
     pub secret_paths: Vec<String>,
     /// The manifest, in the order of application.
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
     pub notes: String,
     pub inventory: Vec<InventoryItem>,
-    /// How many objects were created, changed and pruned, and how long it took; absent while
-    /// pending.
+    /// Numbers of created, changed and pruned objects, and the duration. `None` while pending.
     pub outcome: Option<OutcomeFacts>,
-    /// Facts for Fabric's guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
+    /// Facts for the guards: `fabricVersion`, `consensus`, ... (`fabric::guard::Facts`).
     pub guard: Value,
-    /// Key of the masks that stand for secrets, the same for all revisions of a release; empty
-    /// until there is one.
+    /// Key of the masks that replace secrets, the same for all revisions of a release. Empty until
+    /// there is one.
     pub mask_key: String,
-    /// Key of the records' signatures, the same for all revisions of a release; empty until there
+    /// Key of the records' signatures, the same for all revisions of a release. Empty until there
     /// is one.
     pub signing_key: String,
     pub signature: Signature,
 }
 
-/// What the signature of a record says: whether it is as this program wrote it.
+/// Result of checking a record's signature: whether the record is as this program wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
     Verified,
-    /// It does not fit: someone without the key changed the record.
+    /// The signature does not match: someone without the key changed the record.
     Broken,
     /// The record was written before records were signed.
     Unsigned,
-    /// The companion Secret, which holds the key, was not asked for, or is gone or damaged.
+    /// The companion Secret, which contains the key, was not read, is missing or is damaged.
     Unchecked,
-    /// The companion Secret may not be read.
+    /// The user may not read the companion Secret.
     Denied,
 }
 
 impl Record {
-    /// Whether what the masks took is missing: it was not asked for, or its Secret is gone or
+    /// Returns true if the masked secrets are missing: not read, or their Secret is missing or
     /// damaged.
     pub fn lacks_secrets(&self) -> bool {
         self.mask_key.is_empty()
     }
 
-    /// What to say of a record whose signature does not fit, or says nothing.
+    /// Returns a warning if the record's signature does not match or could not be checked.
     pub fn signature_warning(&self) -> Option<String> {
         let Summary {
             release, revision, ..
@@ -318,7 +317,8 @@ pub struct OutcomeFacts {
     pub seconds: f64,
 }
 
-/// The revision that an upgrade starts from: the deployed one, or the newest when none is deployed.
+/// Returns the revision from which an upgrade starts: the deployed one, or the newest if none is
+/// deployed.
 pub fn baseline(history: &[Entry]) -> Option<&Summary> {
     let deployed = history
         .iter()
@@ -328,9 +328,11 @@ pub fn baseline(history: &[Entry]) -> Option<&Summary> {
     deployed.or_else(|| history.last()?.summary())
 }
 
-/// The revision that `rollback` without a number goes back to: the newest one before the current
-/// that was ever deployed. After a rollback that did not come to its end it is the one that it was
-/// going to: the same command again means the same.
+/// Returns the target of a `rollback` without a number: the newest revision before the current one
+/// that was ever deployed.
+///
+/// After an incomplete rollback it is that rollback's target, so that running the command again has
+/// the same meaning.
 pub fn rollback_target(history: &[Entry]) -> Option<u32> {
     let current = history.iter().map(Entry::revision).max()?;
     let summaries = || history.iter().filter_map(Entry::summary);
