@@ -131,6 +131,18 @@ impl Certificate {
         to_pem(CERTIFICATE, &self.der)
     }
 
+    /// The organizational units of the subject, by which an MSP tells roles.
+    pub fn organizational_units(&self) -> Vec<String> {
+        let Ok((_, own)) = X509Certificate::from_der(&self.der) else {
+            return Vec::new();
+        };
+        let units = own.subject().iter_organizational_unit();
+        units
+            .filter_map(|unit| unit.as_str().ok())
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Whether the private key belongs to this certificate.
     pub fn fits(&self, key: &KeyPair) -> bool {
         key.der_bytes() == self.public_key

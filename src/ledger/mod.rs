@@ -10,6 +10,8 @@ pub mod config_json;
 pub mod config_tree;
 pub mod envelope;
 pub mod message;
+pub mod msp;
+pub mod policy;
 pub mod proposal;
 pub mod sign;
 
