@@ -8,12 +8,14 @@ pub mod chaincode_package;
 pub mod code;
 pub mod config_json;
 pub mod config_tree;
+pub mod describe;
 pub mod envelope;
 pub mod message;
 pub mod msp;
 pub mod policy;
 pub mod proposal;
 pub mod sign;
+pub mod update;
 
 #[cfg(test)]
 mod tests;

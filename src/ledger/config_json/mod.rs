@@ -18,6 +18,8 @@ pub use schema::{
 };
 
 use crate::error::{Error, Place, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use schema::Kind;
 use serde_json::Value;
 
@@ -44,6 +46,17 @@ pub fn group_to_json(group: &'static Group, bytes: &[u8]) -> Result<Value> {
 pub fn group_from_json(group: &'static Group, json: &Value) -> Result<Vec<u8>> {
     write::message(&schema::CONFIG_GROUP, Context::group(group), json)
         .map_err(|fault| fault.error("cannot read the JSON of a group of the configuration"))
+}
+
+/// The JSON of a value of the configuration tree: `BatchSize` in the group `["Orderer"]`.
+pub fn value_to_json(path: &[&str], key: &str, bytes: &[u8]) -> Result<Value> {
+    let group = path
+        .iter()
+        .fold(&schema::CHANNEL_GROUP, |group, name| group.below(name));
+    match group.value(key) {
+        Some(message) => to_json(message, bytes),
+        None => Ok(STANDARD.encode(bytes).into()),
+    }
 }
 
 /// How deep messages may be nested: prost's limit, for messages inside bytes too.
