@@ -672,6 +672,15 @@ const LEVELS: &[(&str, &str, (u64, u64, u64))] = &[
     ("application", "V2_5", (2, 5, 0)),
 ];
 
+/// The highest level of a group that a version knows. The table is in ascending order.
+pub fn highest_level(group: &str, version: &Version) -> Option<&'static str> {
+    let known = |since: (u64, u64, u64)| since <= (version.major, version.minor, version.patch);
+    let row = LEVELS
+        .iter()
+        .rfind(|(its, _, since)| *its == group && known(*since))?;
+    Some(row.1)
+}
+
 pub fn knows(group: &str, level: &str) -> Option<Version> {
     let row = LEVELS
         .iter()

@@ -1,0 +1,89 @@
+use super::*;
+use crate::ledger::config_tree::Configuration;
+use crate::ledger::message::common::Block;
+use serde_json::json;
+
+fn group(path: &[&str]) -> Group {
+    let block = include_bytes!("../../../tests/fixtures/v2.5.16/mychannel.block");
+    let block: Block = decode(block, "the block").unwrap();
+    let channel = Configuration::from_block(&block).unwrap().1.channel;
+    channel.group(path).unwrap().clone()
+}
+
+/// What `configtxgen -printOrg` of 2.5.16 prints of an organization in the fixtures.
+const PRINTED: [(&str, &[&str], Part); 2] = [
+    (
+        include_str!("../../../tests/fixtures/v2.5.16/Org1MSP.json"),
+        &["Application", "Org1MSP"],
+        Part::Application,
+    ),
+    (
+        include_str!("../../../tests/fixtures/v2.5.16/Orgorderer1MSP.json"),
+        &["Orderer", "Orgorderer1MSP"],
+        Part::Orderer,
+    ),
+];
+
+#[test]
+fn json_is_what_configtxgen_prints_both_ways() {
+    for (text, path, part) in PRINTED {
+        let printed: Value = serde_json::from_str(text).unwrap();
+        let organization = Organization::from_json(&printed).unwrap();
+        assert_eq!(
+            organization.to_json().unwrap().to_string(),
+            printed.to_string()
+        );
+        // It is the organization of the channel, whose anchor peers 2.5 does not print.
+        let known = Organization::from_group(path[1], &group(path)).unwrap();
+        assert_eq!(known.group(part), group(path));
+        let (msp, policies) = (&organization.msp, &organization.policies);
+        assert_eq!((msp, policies), (&known.msp, &known.policies));
+        assert_eq!(organization.endpoints, known.endpoints);
+        // 3.x prints the anchor peers, too.
+        assert_eq!(
+            Organization::from_json(&known.to_json().unwrap()).unwrap(),
+            known
+        );
+    }
+}
+
+#[test]
+fn default_policies_are_those_of_the_samples() {
+    for (text, _, part) in PRINTED {
+        let printed = Organization::from_json(&serde_json::from_str(text).unwrap()).unwrap();
+        let (msp, endpoints) = (printed.msp.clone(), printed.endpoints.clone());
+        let made = match part {
+            Part::Orderer => Organization::of_orderers(msp, endpoints),
+            _ => Organization::of_peers(msp),
+        };
+        assert_eq!(made.policies, printed.policies);
+    }
+}
+
+#[test]
+fn without_units_every_member_may_what_peers_and_clients_may() {
+    let organization = Organization::of_peers(Msp::new("A_B"));
+    let words = |name: &str| organization.policies[name].to_string();
+    assert_eq!(words("Readers"), "OR('A_B.member')");
+    assert_eq!(words("Endorsement"), "OR('A_B.member')");
+    assert_eq!(words("Admins"), "OR('A_B.admin')");
+}
+
+#[test]
+fn a_file_that_is_no_organization_is_an_error() {
+    for (json, why) in [
+        (json!({"values": {}}), "it has no MSP"),
+        (
+            json!({"groups": {}, "name": "Org1"}),
+            "ConfigGroup has no field \"name\"",
+        ),
+        (
+            json!({"values": {"MSP": {"value": {"type": 1, "config": "AA=="}}}}),
+            "idemix",
+        ),
+        (json!([]), "expected an object"),
+    ] {
+        let error = Organization::from_json(&json).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
