@@ -84,6 +84,43 @@ impl Configuration {
         let bytes = config_json::from_json(&config_json::CONFIG, json)?;
         Configuration::from_message(decode(&bytes, "the configuration")?)
     }
+
+    /// This configuration as JSON that was edited.
+    ///
+    /// What was not edited keeps its bytes: JSON shows neither the order of a map nor fields that
+    /// are not known, and an update must not change a value because of them.
+    pub fn edited(&self, json: &Json) -> Result<Configuration> {
+        let unedited = Configuration::from_json(&self.to_json()?)?;
+        let mut edited = Configuration::from_json(json)?;
+        keep_bytes(&self.channel, &unedited.channel, &mut edited.channel);
+        Ok(edited)
+    }
+}
+
+fn keep_bytes(original: &Group, unedited: &Group, edited: &mut Group) {
+    for (key, value) in &mut edited.values {
+        if let (Some(original), Some(unedited)) =
+            (original.values.get(key), unedited.values.get(key))
+            && unedited.value == value.value
+        {
+            value.value.clone_from(&original.value);
+        }
+    }
+    for (key, policy) in &mut edited.policies {
+        if let (Some(original), Some(unedited)) =
+            (original.policies.get(key), unedited.policies.get(key))
+            && unedited.policy == policy.policy
+        {
+            policy.policy.clone_from(&original.policy);
+        }
+    }
+    for (key, group) in &mut edited.groups {
+        if let (Some(original), Some(unedited)) =
+            (original.groups.get(key), unedited.groups.get(key))
+        {
+            keep_bytes(original, unedited, group);
+        }
+    }
 }
 
 impl Group {
@@ -182,5 +219,41 @@ impl From<Group> for ConfigGroup {
             values: values.collect(),
             policies: policies.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::message::configuration::{Capabilities, Capability, CapabilityEntry};
+    use crate::ledger::update;
+
+    #[test]
+    fn what_was_not_edited_keeps_its_bytes() {
+        let block = include_bytes!("../../tests/fixtures/v2.5.16/mychannel.block");
+        let block: Block = decode(block, "the block").unwrap();
+        let (_, mut live) = Configuration::from_block(&block).unwrap();
+        // As Go may write it: a map out of order, and a field that is not known.
+        let entry = |level: &str| CapabilityEntry {
+            key: Some(level.to_owned()),
+            value: Some(Capability {}),
+        };
+        let capabilities = vec![entry("V3_0"), entry("V2_0")];
+        live.channel
+            .set_value("Capabilities", &Capabilities { capabilities });
+        let orderer = live.channel.group_mut(&["Orderer"]).unwrap();
+        let timeout = orderer.values.get_mut("BatchTimeout").unwrap();
+        timeout.value.extend([0x50, 7]);
+
+        let mut json = live.to_json().unwrap();
+        assert_eq!(live.edited(&json).unwrap(), live);
+        let path = "/channel_group/groups/Orderer/values/BatchSize/value/max_message_count";
+        *json.pointer_mut(path).unwrap() = 10.into();
+        let edited = live.edited(&json).unwrap();
+        let update = update::compute("mychannel", &live.channel, &edited.channel).unwrap();
+        let write = Group::from(update.write_set.unwrap());
+        assert!(write.values.is_empty());
+        let written = &write.groups["Orderer"].values;
+        assert_eq!(written.keys().collect::<Vec<_>>(), ["BatchSize"]);
     }
 }
