@@ -1,4 +1,4 @@
-//! Charts from outside, kept beside the records once per digest.
+//! Stores charts from outside next to the records, once per digest.
 
 use super::codec::{self, CHUNK};
 use super::part_name;
@@ -21,8 +21,8 @@ fn chart_name(release: &str, digest: &str) -> String {
     )
 }
 
-/// Keeps a chart from outside beside the records, once per digest, so that an upgrade finds it
-/// again. `is_there` says that an earlier revision has kept it.
+/// Stores a chart from outside, once per digest, so that a later upgrade can use it. `is_there`
+/// says that an earlier revision has stored it.
 pub async fn keep_chart(
     cluster: &Cluster,
     summary: &Summary,
@@ -51,7 +51,7 @@ pub async fn keep_chart(
     Ok(())
 }
 
-/// Reads a chart that [`keep_chart`] kept. `None` when there is none of this digest.
+/// Reads a chart that [`keep_chart`] stored. Returns `None` if there is none with this digest.
 pub async fn kept_chart(
     cluster: &Cluster,
     namespace: &str,

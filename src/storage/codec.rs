@@ -1,11 +1,11 @@
-//! A record as bytes: JSON, gzip, chunks; secrets apart. Pure.
+//! Converts between records and bytes: JSON, gzip, chunks, with secrets separate. Pure.
 //!
 //! ```text
-//! Record ─┬─ labels and annotations ── Summary (all that list and history read)
-//!         ├─ payload    values, manifest, hooks, notes: masked, gzip, cut into chunks; never changes once written
-//!         ├─ state      inventory and outcome: gzip; rewritten with the outcome
-//!         └─ secrets    what the masks took, by JSON pointer into the payload; the keys of masks and signature: gzip, for the companion
-//!                       Secret
+//! Record ─┬─ labels and annotations ── Summary (the only part that list and history read)
+//!       ├─ payload    values, manifest, hooks, notes: masked, gzip, split into chunks; immutable
+//!       ├─ state      inventory and outcome: gzip; rewritten with the outcome
+//!       └─ secrets    the masked values, by JSON pointer into the payload, and the keys of masks and
+//!                     signature: gzip, for the companion Secret
 //! ```
 
 use crate::error::{Error, Result};
@@ -23,23 +23,23 @@ use std::fmt;
 use std::io::{BufWriter, Read, Write};
 use std::sync::Arc;
 
-/// The version of the payload that this program writes. It reads no newer one.
+/// The payload version that this program writes, and the newest that it reads.
 pub const SCHEMA: u64 = 1;
 
-/// Most bytes that one ConfigMap or Secret carries: the API server refuses more than 1 MiB of data,
-/// of which names and labels need some.
+/// Maximum size of the data in one ConfigMap or Secret. The API server allows 1 MiB in total, of
+/// which names and labels need a part.
 pub const CHUNK: usize = 900 * 1024;
 
-/// What is unpacked is at most this much: a guard against a record that was tampered with. A chart
-/// of 64 MiB, the largest that is kept, is 86 MiB in base64.
+/// Limit on the unpacked size, in case a record was manipulated. The largest stored chart has 64
+/// MiB, which is 86 MiB in base64.
 const LARGEST_PAYLOAD: u64 = 128 << 20;
 
-/// And holds at most so many values, each of which takes 2 bytes of a text and 100 of the memory.
-/// 1,000 objects are 0.4 MiB of text, which cannot hold a tenth of so many.
+/// Limit on the number of values. A value takes at least 2 bytes of text, but 100 bytes of memory.
+/// The 0.4 MiB of text of 1,000 objects cannot contain a tenth of this number.
 const MOST_VALUES: usize = 4_000_000;
 
-/// The most parts that a record can have: more are a number that was tampered with, not worth as
-/// many requests.
+/// Limit on the number of parts of a record, so that a manipulated number does not cause many
+/// requests.
 pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
 
 /// The part of a record that changes with the outcome.
@@ -50,7 +50,7 @@ pub struct State {
     pub outcome: Option<OutcomeFacts>,
 }
 
-/// [`State`] as it is written.
+/// [`State`] in the form for writing.
 #[derive(Serialize)]
 pub struct StateOf<'a> {
     pub inventory: &'a [InventoryItem],
@@ -58,24 +58,23 @@ pub struct StateOf<'a> {
     pub outcome: &'a Option<OutcomeFacts>,
 }
 
-/// What goes to the companion Secret.
+/// The content of the companion Secret.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Secrets {
-    /// Key of the masks, hex; taken over from revision to revision, so that masks can be compared.
+    /// Key of the masks in hex. Copied from revision to revision, so that masks can be compared.
     pub key: String,
-    /// Key of the records' signatures, hex; taken over likewise. Empty when the record is not
-    /// signed.
+    /// Key of the records' signatures in hex. Also copied. Empty if the record is not signed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signing_key: String,
-    /// What was taken out of the payload, by JSON pointer.
+    /// The values that masks replace in the payload, by JSON pointer.
     pub taken: BTreeMap<String, Value>,
 }
 
-/// The payload without secrets, and the secrets.
+/// Returns the payload with its secrets masked, and the secrets.
 ///
 /// # Errors
 ///
-/// The record is larger than what [`unpack`] takes.
+/// Fails if the record exceeds the limits of [`unpack`].
 pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     let secrets = Masker::secrets_of(&record.computed_values, &record.secret_paths)
         .into_iter()
@@ -148,7 +147,7 @@ pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     ))
 }
 
-/// A payload being written, object by object: the manifest is not held a second time.
+/// A payload that is written object by object, so that memory does not hold the manifest twice.
 struct Writing {
     out: GzEncoder<Vec<u8>>,
     masker: Masker,
@@ -172,13 +171,13 @@ impl Writing {
         self.plain(name, value);
     }
 
-    /// What no secret can stand in, and what has to be read without the secrets: a mask in it would
-    /// make it mean nothing.
+    /// Writes data that contains no secrets and that must be readable without them. A mask would
+    /// make it useless.
     fn plain(&mut self, name: &str, value: Value) {
         self.text(&format!(",\"{name}\":{value}"));
     }
 
-    /// A list whose items write themselves.
+    /// Writes a list whose items write themselves.
     fn list<T>(
         &mut self,
         name: &str,
@@ -195,7 +194,7 @@ impl Writing {
         self.text("]");
     }
 
-    /// An object; `at` points to it. Nearly every one goes in as the text that it is.
+    /// Writes an object with the JSON pointer `at`. Nearly all objects are copied as text.
     fn object(&mut self, object: &Sealed, at: &str) {
         let source = json!(object.source).to_string();
         if mask::is_secret(&object.key)
@@ -212,7 +211,7 @@ impl Writing {
         self.text("}");
     }
 
-    /// An object with marks, which stay as they are.
+    /// Writes an object with additional fields, which are not masked.
     fn item(&mut self, object: &Object, at: &str, marks: Map<String, Value>) {
         let secret: Vec<String> = mask::object_pointers(&object.body)
             .iter()
@@ -227,8 +226,9 @@ impl Writing {
     }
 }
 
-/// Reads a payload back; `secrets` puts back what was taken, where the caller may and needs to see
-/// it. The objects are handed to `take` one by one, with the record, which does not hold them: all
+/// Decodes a payload. With `secrets`, restores the masked values.
+///
+/// Passes the objects to `take` one at a time, with the record, which does not contain them:
 /// together they are as large as the release.
 pub fn decode(
     summary: Summary,
@@ -305,7 +305,7 @@ pub fn decode(
             }
         }
         index += 1;
-        // The body is moved: to read it as a whole with its source would make it anew.
+        // Moves the body. Deserializing it together with its source would copy it.
         let body = stored.get_mut("body").map(Value::take).unwrap_or_default();
         let source = stored
             .get_mut("source")
@@ -323,7 +323,7 @@ pub fn decode(
     outcome.map(|()| record)
 }
 
-/// Like [`decode`], with the objects in the record, sealed.
+/// Like [`decode`], but returns the objects sealed in the record.
 pub fn decode_whole(
     summary: Summary,
     payload: &[u8],
@@ -347,11 +347,11 @@ fn damaged(error: serde_json::Error) -> Error {
     Error::user("the record is damaged").why(error.to_string())
 }
 
-/// What is wanted of the fields of a payload.
+/// The fields of a payload to read.
 enum Walk<'a> {
-    /// All but the objects.
+    /// All fields but the objects.
     Rest(&'a mut Map<String, Value>),
-    /// The objects alone, one after the other.
+    /// Only the objects, one at a time.
     Objects(&'a mut dyn FnMut(Value)),
 }
 
@@ -381,7 +381,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
     }
 }
 
-/// A list, item by item.
+/// A list that is read item by item.
 struct Each<'a>(&'a mut dyn FnMut(Value));
 
 impl<'de> DeserializeSeed<'de> for Each<'_> {
@@ -429,7 +429,7 @@ struct StoredHook {
     delete_policies: Vec<crate::manifest::DeletePolicy>,
 }
 
-/// JSON, compressed.
+/// Serializes a value to compressed JSON.
 pub fn pack(value: &impl Serialize) -> Vec<u8> {
     let mut encoder = BufWriter::new(GzEncoder::new(Vec::new(), Compression::new(6)));
     serde_json::to_writer(&mut encoder, value).expect("plain data has a JSON form");
@@ -437,7 +437,7 @@ pub fn pack(value: &impl Serialize) -> Vec<u8> {
     encoder.finish().expect("memory takes every byte")
 }
 
-/// The reverse of [`pack`].
+/// Reverses [`pack`].
 pub fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(&unpack_text(bytes)?).map_err(damaged)
 }
@@ -462,8 +462,8 @@ fn is_readable(size: u64, values: usize) -> bool {
     size <= LARGEST_PAYLOAD && values <= MOST_VALUES
 }
 
-/// Values in a text of JSON, or some more: each stands behind the beginning of a list or map, a
-/// comma or a key.
+/// Returns an upper bound of the number of values in JSON text. Each value follows the beginning of
+/// a list or map, a comma or a key.
 fn values_in(json: &[u8]) -> usize {
     let (mut values, mut quoted, mut bytes) = (0, false, json.iter());
     while let Some(byte) = bytes.next() {
@@ -477,14 +477,14 @@ fn values_in(json: &[u8]) -> usize {
     values
 }
 
-/// Cuts bytes into chunks: the first of at most `first` bytes, the others of at most [`CHUNK`].
-/// Always at least one.
+/// Splits bytes into at least one chunk: the first of at most `first` bytes, the others of at most
+/// [`CHUNK`].
 pub fn chunks(bytes: &[u8], first: usize) -> Vec<&[u8]> {
     let (head, rest) = bytes.split_at(first.min(bytes.len()));
     std::iter::once(head).chain(rest.chunks(CHUNK)).collect()
 }
 
-/// SHA-256, lower-case hex.
+/// Returns the SHA-256 digest in lower-case hex.
 pub fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes)

@@ -1,9 +1,9 @@
-//! Release records in the cluster: ConfigMaps with companion Secrets. Names, labels, splitting,
-//! reading; reaches the cluster through `cluster`.
+//! Stores release records in the cluster, as ConfigMaps with companion Secrets. Handles names,
+//! labels, splitting and reading. Accesses the cluster through `cluster`.
 //!
-//! `kubectl-fabric.v1.<release>.v<revision>` in the release's namespace. A payload too large for
-//! one object goes on in `….part2` and so on, which are written before the record that counts them.
-//! Every update carries the resourceVersion it was read at.
+//! A record has the name `kubectl-fabric.v1.<release>.v<revision>`, in the release's namespace. A
+//! payload too large for one object continues in `….part2` and so on. The parts are written before
+//! the record that counts them. Every update has the resourceVersion of the last read.
 
 mod chart;
 #[doc(hidden)]
@@ -30,21 +30,22 @@ use crate::cluster::Kind;
 use crate::manifest::DOMAIN;
 use serde_json::Value;
 
-/// What an object of ours is: `release`, `part`, `secrets`, `chart`. Objects with this label are no
-/// part of any manifest.
+/// Label with the role of a stored object: `release`, `part`, `secrets`, `chart`. Objects with this
+/// label belong to no manifest.
 pub const RECORD_LABEL: &str = "kubectl-fabric.io/record";
 
 const RELEASE_LABEL: &str = "kubectl-fabric.io/release";
 
-/// The annotation of a newest record whose release's records are being deleted; it is deleted last.
+/// Annotation of the newest record while an uninstall deletes the release's records. This record is
+/// deleted last.
 const PURGED: &str = "purged";
 
-/// The name of a revision's record, and of its companion Secret.
+/// Returns the name of a revision's record and of its companion Secret.
 pub fn record_name(release: &str, revision: u32) -> String {
     format!("{DOMAIN_PREFIX}.{release}.v{revision}")
 }
 
-/// Whether an object's metadata say that it is a record, or a part of one, of this release.
+/// Returns true if an object's metadata marks it as a record of this release, or as a part of one.
 pub fn is_record_of(body: &Value, release: &str) -> bool {
     let labels = &body["metadata"]["labels"];
     !labels[RECORD_LABEL].is_null() && labels[RELEASE_LABEL] == release

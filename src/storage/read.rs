@@ -1,4 +1,4 @@
-//! Reading: many releases by metadata, one revision whole.
+//! Reads records: many releases by their metadata, or one complete revision.
 
 use super::codec::{self, Secrets, State};
 use super::sign;
@@ -14,7 +14,7 @@ use futures::future::{join_all, try_join_all};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Newest revision of every release, in one namespace or in all; metadata only.
+/// Returns the newest revision of each release in one namespace or in all. Reads only metadata.
 pub async fn list(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Entry>> {
     Ok(list_in(cluster, namespace).await?)
 }
@@ -52,22 +52,22 @@ async fn list_in(cluster: &Cluster, namespace: Option<&str>) -> ApiResult<Vec<En
     Ok(newest.into_values().collect())
 }
 
-/// The releases of all namespaces, as far as they may be read.
+/// The releases of all namespaces that the user may read.
 pub struct Readable {
     pub entries: Vec<Entry>,
-    /// How many namespaces were read one by one, 0 when all could be read at once; and how many
-    /// refused.
+    /// Number of namespaces that were read separately (0 if all could be read at once), and number
+    /// that refused.
     pub read: usize,
     pub denied: usize,
 }
 
-/// Newest revision of every release that the user may read: of all namespaces at once, or, where
-/// that is not allowed, of each by itself.
+/// Returns the newest revision of each release that the user may read. Reads all namespaces at once
+/// or, if that is forbidden, each one separately.
 ///
 /// # Errors
 ///
-/// When neither all ConfigMaps nor the names of the namespaces may be read, or no namespace may; it
-/// tells to name one.
+/// Fails if the user may read neither all ConfigMaps nor the names of the namespaces, or may read
+/// no namespace. The hint is to name one.
 pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
     let all = match list_in(cluster, None).await {
         Ok(entries) => {
@@ -116,7 +116,7 @@ pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
     }
 }
 
-/// All revisions of one release, oldest first; metadata only. Empty when there is none.
+/// Returns all revisions of one release, oldest first, or none if it has none. Reads only metadata.
 pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
     let records = cluster
@@ -127,13 +127,13 @@ pub async fn history(cluster: &Cluster, namespace: &str, release: &str) -> Resul
     Ok(entries)
 }
 
-/// One revision, whole, with its secrets masked; the newest when none is named. No Secret is read,
-/// so it is not verified.
+/// Reads one complete revision, by default the newest, with its secrets masked. Reads no Secret, so
+/// the signature is not checked.
 ///
 /// # Errors
 ///
-/// An unknown release (with the nearest name), an unknown revision (with those there are), a record
-/// that cannot be read.
+/// Fails if the release is unknown (suggests the nearest name), the revision is unknown (lists the
+/// existing ones), or the record is unreadable.
 pub async fn read(
     cluster: &Cluster,
     namespace: &str,
@@ -152,7 +152,8 @@ pub async fn read(
     .await
 }
 
-/// Like [`read`], and verified if its companion may be read: its signature says what came of it.
+/// Like [`read`], but checks the signature if the user may read the companion Secret. The record's
+/// signature field has the result.
 pub async fn read_to_show(
     cluster: &Cluster,
     namespace: &str,
@@ -166,8 +167,8 @@ pub async fn read_to_show(
     load(cluster, namespace, release, revision, Purpose::Show, masked).await
 }
 
-/// Like [`read_to_show`], of the revision that an upgrade starts from; and the newest revision,
-/// which may be another one.
+/// Like [`read_to_show`], for the revision from which an upgrade starts. Also returns the newest
+/// revision, which may be a different one.
 pub async fn read_baseline_to_show(
     cluster: &Cluster,
     namespace: &str,
@@ -188,12 +189,12 @@ pub async fn read_baseline_to_show(
     ))
 }
 
-/// Like [`read`], with the secrets in their places: to apply it again.
+/// Like [`read`], with the secrets restored, so that the record can be applied again.
 ///
 /// # Errors
 ///
-/// Those of [`read`], and secrets that cannot be read: what masks them must not be applied in their
-/// place.
+/// Fails like [`read`], and if the secrets cannot be read, because masks must not be applied in
+/// their place.
 pub async fn read_with_secrets(
     cluster: &Cluster,
     namespace: &str,
@@ -216,8 +217,10 @@ pub async fn read_with_secrets(
     }
 }
 
-/// Like [`read`], with the secrets in their places if they can be read: what the revision wrote is
-/// known without them. Its objects are not held, but handed to `take` one by one.
+/// Like [`read`], with the secrets restored if they can be read.
+///
+/// The objects that the revision wrote are known without them. Passes the objects to `take` one at
+/// a time.
 pub async fn read_past(
     cluster: &Cluster,
     namespace: &str,
@@ -231,14 +234,14 @@ pub async fn read_past(
     load(cluster, namespace, release, revision, Purpose::Act, decode).await
 }
 
-/// The error for what would believe a record whose companion is gone, and with it the key that
-/// tells who wrote it.
+/// Returns the error for using a record that cannot be verified, because its companion Secret with
+/// the key is missing.
 pub fn unverified(record: &Record) -> Error {
     without_secrets(record)
         .why("it holds the key that tells whether the record is as kubectl-fabric wrote it")
 }
 
-/// The error for what needs the secrets of a record that has lost them.
+/// Returns the error for using the secrets of a record that has lost them.
 pub fn without_secrets(record: &Record) -> Error {
     let Summary {
         release,
@@ -256,7 +259,7 @@ pub fn without_secrets(record: &Record) -> Error {
     .now("nothing was changed")
 }
 
-/// The history of a release that has one.
+/// Returns the history of a release. Fails if it has none.
 async fn known_history(cluster: &Cluster, namespace: &str, release: &str) -> Result<Vec<Entry>> {
     let history = history(cluster, namespace, release).await?;
     if history.is_empty() {
@@ -290,12 +293,12 @@ async fn find(
     }
 }
 
-/// The error for a release that is not there: with the nearest name of those that are.
+/// Returns the error for an unknown release, with the nearest existing name.
 pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) -> Error {
     let error = Error::user(format!(
         "release \"{release}\" not found in namespace \"{namespace}\""
     ));
-    // What else there is helps, but not being allowed to look is no reason for another error.
+    // Other releases help the user, but a failure to list them must not replace the error.
     let others = list(cluster, None).await.unwrap_or_default();
     let names: Vec<(String, String)> = others
         .iter()
@@ -311,7 +314,7 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
             "it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"
         ));
     }
-    // org8 is another organization than org1, and no typo of it.
+    // org8 is another organization than org1, not a typing error.
     let letters = |name: &str| {
         name.chars()
             .filter(|letter| !letter.is_ascii_digit())
@@ -327,14 +330,14 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
     }
 }
 
-/// What a record is read for.
+/// The purpose of reading a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// To look at it without reading Secrets.
+    /// Look at it without reading Secrets.
     Look,
-    /// To show it; whatever its signature says, that is shown with it.
+    /// Show it, together with the result of the signature check.
     Show,
-    /// To act on what it says: it must be as it was signed.
+    /// Act on its content, so the signature must match.
     Act,
 }
 
@@ -422,8 +425,9 @@ async fn load(
     }
 }
 
-/// Over how many objects it is spread. One that was tampered with could name so many that asking
-/// for them never ends.
+/// Returns the number of objects that contain the record.
+///
+/// Limits the number, because a manipulated record could cause endless requests.
 fn parts(body: &Value) -> Result<usize> {
     let parts = annotation(body, "parts")
         .and_then(|parts| parts.parse().ok())
@@ -447,7 +451,7 @@ async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) 
     binary(&body, "release")
 }
 
-/// What goes on in other objects after `body`, which counts them.
+/// Reads the parts that continue `body`, which counts them.
 pub(super) async fn other_parts(
     cluster: &Cluster,
     of: &str,
@@ -461,7 +465,7 @@ pub(super) async fn other_parts(
     Ok(rest.await?.concat())
 }
 
-/// `None` when the companion Secret, or a part of it, is gone or damaged.
+/// Returns `None` if the companion Secret or a part of it is missing or damaged.
 pub(super) async fn read_secrets(
     cluster: &Cluster,
     namespace: &str,

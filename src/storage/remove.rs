@@ -1,4 +1,4 @@
-//! Deleting records: what the history no longer holds, or all of a release.
+//! Deletes records: those beyond the history limit, or all of a release.
 
 use super::read::read_secrets;
 use super::summary::read_entry;
@@ -11,9 +11,10 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Deletes all that is kept of a release: every revision, part, companion and stored chart. The
-/// newest revision goes last, because it says most, and its companion before it, because that tells
-/// whether it is to be believed.
+/// Deletes everything stored for a release: all revisions, parts, companion Secrets and charts.
+///
+/// The newest revision is deleted last, because it contains the most information. Its companion
+/// Secret comes just before, because it verifies that record.
 pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<()> {
     let selector = format!("{RECORD_LABEL}=release,{RELEASE_LABEL}={release}");
     let mut records = cluster
@@ -54,7 +55,7 @@ pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResu
             .map(|body| delete(cluster, "ConfigMap", namespace, body)),
     )
     .await?;
-    // Its parts are of no use without it.
+    // The parts are useless without the first Secret.
     let (first, parts): (Vec<&Value>, Vec<&Value>) =
         companion.iter().partition(|body| is_whole(body));
     for companion in [first, parts] {
@@ -71,9 +72,11 @@ pub async fn purge(cluster: &Cluster, namespace: &str, release: &str) -> ApiResu
     Ok(())
 }
 
-/// Whether an uninstall has begun to delete these records of a release: the newest says so, and its
-/// companion that no one else wrote that. Without a companion it is believed if it is the last of
-/// everything: who may write ConfigMaps cannot delete a Secret.
+/// Returns true if an uninstall has begun to delete these records of a release.
+///
+/// The newest record shows this, and its companion Secret proves who wrote it. Without a companion,
+/// the record counts only if nothing else is left, because users with write access to ConfigMaps
+/// cannot delete a Secret.
 pub async fn is_purged(
     cluster: &Cluster,
     namespace: &str,
@@ -117,7 +120,7 @@ pub async fn is_purged(
     }
 }
 
-/// Whether an object is no part of another: the first that is written, and that counts the parts.
+/// Returns true if an object is the first of its record, which counts the parts.
 fn is_whole(body: &Value) -> bool {
     !body["metadata"]["name"]
         .as_str()
@@ -125,7 +128,7 @@ fn is_whole(body: &Value) -> bool {
         .contains(".part")
 }
 
-/// Deletes one that was listed. With another UID it is another's, and this one is gone.
+/// Deletes a listed object. If the UID differs, the listed object is gone and another has its name.
 async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> ApiResult<()> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
     let how = Delete {
@@ -141,7 +144,7 @@ async fn delete(cluster: &Cluster, of: &str, namespace: &str, body: &Value) -> A
     }
 }
 
-/// Whether anything is recorded of a release, be it only parts that an interrupted run left.
+/// Returns true if anything is recorded for a release, even only parts from an interrupted run.
 pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiResult<bool> {
     let selector = format!("{RECORD_LABEL},{RELEASE_LABEL}={release}");
     for of in ["ConfigMap", "Secret"] {
@@ -156,10 +159,11 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiR
     Ok(false)
 }
 
-/// Keeps the newest `max` revisions, and the last deployed one whatever its age. 0 keeps all.
+/// Deletes old revisions. Keeps the newest `max`, and the last deployed one regardless of its age.
+/// 0 keeps all.
 ///
-/// Records go first, so that what is left of an interrupted deletion names nothing; then parts and
-/// companions without a record, those that an earlier run left among them.
+/// Deletes records first, so that an interrupted deletion leaves no record without its parts. Then
+/// deletes parts and companion Secrets without a record, including those from an earlier run.
 pub async fn trim(
     cluster: &Cluster,
     namespace: &str,

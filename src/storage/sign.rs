@@ -1,11 +1,10 @@
-//! The signature of a record: a keyed digest over everything in the record that this program
-//! believes. Pure.
+//! Signs records: a keyed digest over everything in the record that this program trusts. Pure.
 //!
-//! The key is in the companion Secret, so a user who may write ConfigMaps and not read Secrets
-//! cannot change a record unseen. The signature covers the ConfigMap's name and namespace, the
-//! labels and annotations of this program (status, description, chart, the digest of the payload,
-//! the number of parts), and the state. It does not tell an earlier version of the same record from
-//! the latest one.
+//! The key is in the companion Secret. A user who may write ConfigMaps but not read Secrets cannot
+//! change a record undetected. The signature covers the ConfigMap's name and namespace, this
+//! program's labels and annotations (status, description, chart, digest of the payload, number of
+//! parts), and the state. It does not detect that an earlier version of the same record was
+//! restored.
 
 use super::codec;
 use crate::manifest::DOMAIN;
@@ -14,24 +13,24 @@ use ring::hmac;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Begins what is signed, so that the key signs nothing else.
+/// Prefix of the signed data, so that the key signs nothing else.
 const PURPOSE: &str = "kubectl-fabric record v1";
 
 fn annotation() -> String {
     format!("{DOMAIN}/signature")
 }
 
-/// Writes the signature of a record into its annotations. Without a key there is none.
+/// Writes the signature of a record into its annotations. Does nothing without a key.
 pub fn sign(body: &mut Value, key: &str) {
     if !key.is_empty() {
         body["metadata"]["annotations"][annotation()] = json!(signature(body, key));
     }
 }
 
-/// Checks a record against the key that its companion Secret holds: `None` when there is no
-/// companion, empty when it says that the record is not signed.
+/// Checks a record against the key in its companion Secret. `None` means that there is no
+/// companion; an empty key means that the record is not signed.
 ///
-/// Once a companion holds a key, a record without a signature does not fit it.
+/// If the companion has a key, a record without a signature does not match.
 pub fn verify(body: &Value, key: Option<&str>) -> Signature {
     match key {
         None => Signature::Unchecked,
@@ -63,7 +62,7 @@ fn hmac_key(key: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())
 }
 
-/// What is signed, as JSON: no two records have the same.
+/// Returns the signed data as JSON, which is different for any two records.
 fn content(body: &Value) -> Vec<u8> {
     let metadata = &body["metadata"];
     let ours = |field: &str| -> BTreeMap<&str, &Value> {

@@ -1,4 +1,4 @@
-//! A record's metadata ↔ what `list`, `history` and `status` show of it.
+//! Converts between a record's metadata and the facts that `list`, `history` and `status` show.
 
 use super::{DOMAIN_PREFIX, RECORD_LABEL, RELEASE_LABEL, annotation};
 use crate::manifest::DOMAIN;
@@ -6,11 +6,11 @@ use crate::release::{Entry, LAST_REVISION, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The annotation with the user's labels: only what it says is signed, and others may label a
-/// record, too.
+/// Annotation with the user's labels. Only the annotation is signed, because other users may label
+/// a record too.
 const LABELS: &str = "labels";
 
-/// A record's metadata as an entry of a history.
+/// Reads a record's metadata into an entry of a history.
 pub fn read_entry(body: &Value) -> Entry {
     let metadata = &body["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn read_entry(body: &Value) -> Entry {
                 .parse::<u32>()
                 .ok()
                 .filter(|number| *number <= LAST_REVISION)?;
-            // Another spelling of a number names no record.
+            // Only the canonical spelling of the number names a record.
             (number.to_string() == revision).then(|| (release.to_owned(), number))
         })
         .unwrap_or_else(|| (name.to_owned(), 0));
@@ -77,7 +77,7 @@ pub fn read_entry(body: &Value) -> Entry {
     }
 }
 
-/// Labels that a value may not be: cut down to what Kubernetes allows in one.
+/// Shortens text to a valid label value.
 fn label_value(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let text: String = text

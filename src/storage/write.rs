@@ -1,4 +1,4 @@
-//! Writing a revision: pending first, its outcome later.
+//! Writes a revision: first as pending, later with its outcome.
 
 use super::codec::{self, CHUNK};
 use super::read::read_secrets;
@@ -14,14 +14,14 @@ use base64::prelude::BASE64_STANDARD;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-/// A record that this run writes: what was sent last, so that the next update is based on it.
+/// A record that this run writes, as last sent, which is the basis of the next update.
 pub struct Written {
     body: Value,
     signing_key: String,
 }
 
 impl Written {
-    /// When the server took it in, by the server's clock.
+    /// Returns the creation time by the server's clock.
     pub fn created(&self) -> &str {
         self.body["metadata"]["creationTimestamp"]
             .as_str()
@@ -36,8 +36,9 @@ pub struct Packed {
     signing_key: String,
 }
 
-/// Packs a record, its secrets masked with its key. It takes its time when the manifest is large,
-/// so it is done before a lock has to be renewed.
+/// Packs a record and masks its secrets with its key.
+///
+/// Takes time for a large manifest, so it is done before the lock needs renewals.
 pub fn pack(record: &Record) -> Result<Packed> {
     let (payload, mut secrets) = codec::encode(record, &record.mask_key)?;
     if secrets.signing_key.is_empty() {
@@ -50,7 +51,7 @@ pub fn pack(record: &Record) -> Result<Packed> {
     })
 }
 
-/// A key for the masks, or the signatures, of a release that has none yet.
+/// Generates a key for the masks or signatures of a release that has none.
 pub fn new_key() -> Result<String> {
     let mut bytes = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
@@ -58,11 +59,11 @@ pub fn new_key() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Writes a new revision: parts and companion first, the record that names them last.
+/// Writes a new revision: parts and companion Secret first, then the record that refers to them.
 ///
 /// # Errors
 ///
-/// `AlreadyExists` when another run took this revision's number.
+/// Returns `AlreadyExists` if another run took this revision's number.
 pub async fn create(
     cluster: &Cluster,
     record: &Record,
@@ -76,8 +77,8 @@ pub async fn create(
         signing_key,
     } = packed;
     let state = state_of(record);
-    // An inventory grows by its UIDs once the objects exist: about 24 bytes each, compressed, and
-    // as much again for safety.
+    // UIDs are added to the inventory when the objects exist: about 24 bytes each when compressed.
+    // Reserve twice as much.
     let reserve = state.len() + 48 * record.inventory.len() + 1024;
     let parts = codec::chunks(payload, CHUNK.saturating_sub(reserve));
     let mut writes = Vec::new();
@@ -123,7 +124,8 @@ pub async fn create(
     };
     match cluster.create(&body).await {
         Ok(body) => Ok(written(body)),
-        // It may be ours, sent twice because its first answer was lost: then its content is.
+        // This may be our own record, if the request was retried because the first response was
+        // lost. Then the content is the same.
         Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
             match cluster
                 .get(
@@ -140,12 +142,14 @@ pub async fn create(
     }
 }
 
-/// Creates an object of the records' own, or writes over one of this release, such as an
-/// interrupted attempt leaves. `is_there` says that there probably is one, which saves a request.
+/// Creates a stored object, or overwrites one of this release, such as one from an interrupted
+/// attempt.
+///
+/// `is_there` says that one probably exists, which saves a request.
 ///
 /// # Errors
 ///
-/// `AlreadyExists` when an object of this name is not one of the release's records.
+/// Returns `AlreadyExists` if an object of this name is not a record of the release.
 pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Result<(), ApiError> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
     let key = ObjectKey::core(
@@ -183,7 +187,8 @@ pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Resu
             ..Apply::default()
         };
         match cluster.apply(body, how).await {
-            // It may be ours, sent twice because its first answer was lost.
+            // This may be our own object, if the request was retried because the first response was
+            // lost.
             Err(error) if error.kind == ApiErrorKind::Replaced => {
                 let now = cluster.get("v1", &key).await?;
                 if now.as_ref().map(uid_of) == there.as_ref().map(uid_of) {
@@ -205,7 +210,7 @@ fn uid_of(body: &Value) -> &Value {
     &body["metadata"]["uid"]
 }
 
-/// Whether two objects are of the same kind of record of the same release.
+/// Returns true if two objects have the same role in the same release.
 fn is_alike(one: &Value, other: &Value) -> bool {
     let label = |body: &Value, name: &str| body["metadata"]["labels"][name].clone();
     [RECORD_LABEL, RELEASE_LABEL]
@@ -253,8 +258,9 @@ pub(super) fn holder(
     body
 }
 
-/// Writes a revision's outcome: its status, description, inventory. Based on what was written
-/// before, so that a change by another is seen.
+/// Writes a revision's outcome: its status, description and inventory.
+///
+/// Based on the last write of this run, so that a change by another writer is detected.
 pub async fn update(
     cluster: &Cluster,
     written: &mut Written,
@@ -272,8 +278,8 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
             written.body = body;
             Ok(())
         }
-        // The change may be ours, sent twice because its first answer was lost: then what is there
-        // is what we sent.
+        // This may be our own change, if the request was retried because the first response was
+        // lost. Then the live object is what we sent.
         Err(error) if error.kind == ApiErrorKind::Conflict => {
             let name = written.body["metadata"]["name"]
                 .as_str()
@@ -299,12 +305,12 @@ async fn replace(cluster: &Cluster, written: &mut Written) -> Result<(), ApiErro
     }
 }
 
-/// A revision whose status is to change.
+/// A revision whose status changes.
 pub struct Restated<'a> {
     pub namespace: &'a str,
     pub release: &'a str,
     pub revision: u32,
-    /// The key of the release's signatures, empty if it is not known.
+    /// Key of the release's signatures. Empty if unknown.
     pub signing_key: &'a str,
 }
 
@@ -324,8 +330,7 @@ pub async fn set_status(
     restate(cluster, restated, change).await
 }
 
-/// Says of the newest revision that the release is uninstalled, and that all its records are
-/// deleted from now on.
+/// Marks the newest revision as uninstalled, before all records of the release are deleted.
 pub async fn begin_purge(
     cluster: &Cluster,
     restated: Restated<'_>,
@@ -340,9 +345,10 @@ pub async fn begin_purge(
     restate(cluster, restated, change).await
 }
 
-/// Changes an earlier revision. It is signed again only if it is as it was signed before: a record
-/// that someone changed is not vouched for. The key is the release's, or another that the record's
-/// own companion holds.
+/// Changes an earlier revision.
+///
+/// Signs it again only if its old signature matches, so as not to confirm a change by someone else.
+/// The key is the release's, or another from the record's own companion Secret.
 async fn restate(
     cluster: &Cluster,
     Restated {
@@ -398,7 +404,7 @@ mod tests {
         Reply::status(409, reason, "something is there")
     }
 
-    /// The body of the last request that had one.
+    /// Returns the body of the last request that had one.
     fn sent(server: &Scripted) -> Value {
         let bodies = server
             .seen()
@@ -420,7 +426,7 @@ mod tests {
 
     type Change = fn(&mut Value);
 
-    /// What is there is what was sent, or was changed in one of these ways.
+    /// Changes to the record that make it differ from what was sent.
     const OTHERS: [Change; 3] = [
         |there| there["binaryData"]["release"] = json!("b3RoZXI="),
         |there| there["binaryData"]["state"] = json!("b3RoZXI="),
@@ -434,7 +440,7 @@ mod tests {
     async fn a_record_that_is_there_is_ours_only_if_it_is_what_was_sent() {
         let record = record();
         let packed = pack(&record).unwrap();
-        // What is sent, without the companion, which comes first.
+        // What is sent, without the companion Secret, which comes first.
         let (server, there) = cluster([Reply::ok("{}"), Reply::ok("{}")]).await;
         create(&there, &record, &packed).await.unwrap();
         let mut sent = sent(&server);
@@ -536,13 +542,13 @@ mod tests {
         let (taken, exists) = (Some(ApiErrorKind::AlreadyExists), conflict("Conflict"));
         let cases = [
             (vec![Reply::ok("{}")], None),
-            // Ours, whose first answer was lost.
+            // Our own object, created by a request whose response was lost.
             (vec![exists.clone(), with(|_| {})], None),
-            // What an interrupted attempt left.
+            // An object from an interrupted attempt.
             (vec![exists.clone(), with(older), Reply::ok("{}")], None),
             (vec![exists.clone(), with(others)], taken),
             (vec![exists.clone(), with(kinds)], taken),
-            // Gone again: it is not tried for ever.
+            // The object is gone again. There is no endless retry.
             (
                 vec![exists, Reply::status(404, "NotFound", "gone")],
                 Some(ApiErrorKind::Replaced),
