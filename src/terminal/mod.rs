@@ -1,11 +1,11 @@
-//! The only room that prints. stdout carries the result of a command; stderr its progress, warnings
+//! The only room that prints. stdout has the result of a command; stderr has its progress, warnings
 //! and errors.
 //!
-//! Whatever is printed is escaped here ([`Text`]), so that no command can forget it: nothing from a
-//! record, an object, a log or a file name steers the reader's terminal.
+//! All output is escaped here ([`Text`]), so that no command can forget it. Text from a record, an
+//! object, a log or a file name cannot control the user's terminal.
 //!
-//! A reader that goes away (`| head -1`) is no failure: what was left to print is dropped, and the
-//! command ends as it would have.
+//! If the reader of stdout exits (`| head -1`), the remaining output is dropped, and the command
+//! ends normally.
 
 mod progress;
 mod report;
@@ -40,22 +40,21 @@ pub const GREEN: Style = AnsiColor::Green.on_default();
 pub const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// Where a command prints. Colours are written always and taken out where they do not belong (no
-/// terminal, NO_COLOR).
+/// The output of a command. Always writes colours, which are removed for pipes and with NO_COLOR.
 #[derive(Debug, Default)]
 pub struct Terminal {
-    /// The reader of stdout is gone.
+    /// Whether the reader of stdout has exited.
     closed: AtomicBool,
-    /// `--events json`: stderr carries JSON lines only.
+    /// `--events json`: stderr has only lines of JSON.
     events: AtomicBool,
-    /// `-o json`: an error is JSON.
+    /// `-o json`: errors are JSON.
     json: bool,
     clock: Clock,
-    /// What moves on stderr, if anything does: lines go above it.
+    /// The moving view on stderr, if there is one. Lines are printed above it.
     screen: Mutex<Option<(MultiProgress, progress::Screen)>>,
 }
 
-/// The clock enters once, in `main.rs`; what is later is counted from there.
+/// The clock. `main.rs` reads it once, and later times are computed from the time elapsed since.
 #[derive(Clone, Copy, Debug, Default)]
 struct Clock(Option<(Timestamp, Instant)>);
 
@@ -68,7 +67,7 @@ impl Clock {
 }
 
 impl Terminal {
-    /// The terminal of a command that began at this time and prints in this format.
+    /// Returns the terminal of a command with this start time and output format.
     pub fn new(now: Timestamp, format: Format) -> Terminal {
         Terminal {
             json: format.is_json(),
@@ -77,7 +76,7 @@ impl Terminal {
         }
     }
 
-    /// From now on stderr carries one JSON object per line.
+    /// Switches stderr to one JSON object per line.
     pub fn stream_events(&self) {
         self.events.store(true, Ordering::Relaxed);
     }
@@ -86,22 +85,22 @@ impl Terminal {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Prints a result that may be styled.
+    /// Prints a result that may have styles.
     pub fn print(&self, text: impl Into<Text>) -> Result<()> {
         self.write(anstream::stdout().lock(), text.into().as_styled())
     }
 
-    /// Prints a result without styles: manifests, notes, scripts. What is harmless is printed byte
-    /// for byte.
+    /// Prints a result without styles: manifests, notes, scripts. Harmless text is printed byte for
+    /// byte.
     pub fn print_plain(&self, text: &str) -> Result<()> {
         self.write(io::stdout().lock(), &harmless(text))
     }
 
-    /// Prints a document: JSON as one line, as Helm does, YAML, or what a template takes of it.
+    /// Prints a document: JSON on one line, as Helm does, or YAML, or the output of a template.
     ///
     /// # Errors
     ///
-    /// `-o name`: the document has no names.
+    /// Fails for `-o name`, because the document has no names.
     pub fn print_document(&self, format: Format, document: &Value) -> Result<()> {
         match format {
             Format::Yaml => self.print_plain(&yaml::emit(document)),
@@ -116,7 +115,7 @@ impl Terminal {
         }
     }
 
-    /// Prints a document of things that have names.
+    /// Prints a document that lists named objects.
     pub fn print_named(&self, format: Format, document: &Value) -> Result<()> {
         match format {
             Format::Name => self.print_plain(
@@ -148,7 +147,7 @@ impl Terminal {
         }
     }
 
-    /// Tells something beside the result.
+    /// Prints a note on stderr, in addition to the result.
     pub fn note(&self, text: &str) {
         if self.streams_events() {
             stderr_event(self.clock, json!({ "event": "note", "message": text }));
@@ -157,7 +156,7 @@ impl Terminal {
         }
     }
 
-    /// One line on stderr, above whatever moves there.
+    /// Prints a line on stderr, above the moving view.
     fn line(&self, text: &Text) {
         match &*self.screen.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((screen, _)) => screen.suspend(|| stderr_line(text)),
@@ -165,7 +164,7 @@ impl Terminal {
         }
     }
 
-    /// Takes away what moves: nothing draws any more.
+    /// Removes the moving view. Nothing draws after that.
     pub fn stand_still(&self) {
         if let Some((_, screen)) = self
             .screen
@@ -185,7 +184,7 @@ impl Terminal {
         }
     }
 
-    /// Reports a failure.
+    /// Reports an error.
     pub fn fail(&self, error: &Error) {
         if self.streams_events() || self.json {
             stderr_event(self.clock, report::event(error));
@@ -194,8 +193,8 @@ impl Terminal {
         }
     }
 
-    /// The progress of an operation: a moving view on a terminal, lines in a pipe, JSON with
-    /// `--events json`.
+    /// Returns the progress output of an operation: a moving view on a terminal, lines in a pipe,
+    /// or JSON with `--events json`.
     pub fn progress(&self) -> Box<dyn Progress> {
         if self.streams_events() {
             Box::new(progress::Stream(self.clock))
@@ -208,12 +207,12 @@ impl Terminal {
         }
     }
 
-    /// Whether there is somebody to ask.
+    /// Returns true if the terminal is interactive.
     pub fn can_ask(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal() && !self.streams_events()
     }
 
-    /// Asks on the terminal; true when the answer is exactly `expected`.
+    /// Asks a question on the terminal. Returns true if the answer is exactly `expected`.
     pub fn ask(&self, question: &str, expected: &str) -> Result<bool> {
         let mut stderr = anstream::stderr().lock();
         let mut answer = String::new();
@@ -225,8 +224,8 @@ impl Terminal {
     }
 }
 
-/// One line on stderr, written at once: other programs may write there, too. Nothing can be done,
-/// or told, when stderr is gone.
+/// Writes a line to stderr in one write, because other programs may write there too. Ignores
+/// errors, which could not be reported.
 fn stderr_line(text: &Text) {
     let stderr = io::stderr();
     let mut line = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
@@ -234,8 +233,8 @@ fn stderr_line(text: &Text) {
         .and_then(|()| stderr.lock().write_all(&line.into_inner()));
 }
 
-/// One line of JSON on stderr, with its time, written at once: piece by piece, each bracket and
-/// comma would be a write.
+/// Writes an event with its time to stderr as a line of JSON, in one write instead of one per
+/// token.
 fn stderr_event(clock: Clock, event: Value) {
     let event = match (event, clock.now()) {
         (Value::Object(fields), Some(now)) => {
@@ -250,7 +249,7 @@ fn stderr_event(clock: Clock, event: Value) {
     );
 }
 
-/// `warning: ...`, the label in its colour, in lines that fit.
+/// Returns `warning: ...` with a coloured label, in lines that fit.
 fn labelled(style: Style, label: &str, text: &str) -> Text {
     let whole = width::fit_stderr(&format!("{label} {text}"));
     let mut line = Text::default();
@@ -259,7 +258,7 @@ fn labelled(style: Style, label: &str, text: &str) -> Text {
     line
 }
 
-/// The names in a document: of releases, of revisions, or of objects as kubectl names them
+/// Returns the names in a document: of releases, of revisions, or of objects in kubectl's form
 /// (`statefulset.apps/peer0`).
 fn names(document: &Value) -> Vec<String> {
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
@@ -293,7 +292,8 @@ fn names(document: &Value) -> Vec<String> {
     }
 }
 
-/// Prints what the argument parser has to say: help and versions are results, the rest is an error.
+/// Prints a message of the argument parser. Help and versions are results, everything else is an
+/// error.
 pub fn print_usage(error: &clap::Error) -> Result<()> {
     let text = error.render();
     match error.kind() {
@@ -303,8 +303,8 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
             Terminal::default().write(anstream::stdout().lock(), &text.ansi().to_string())
         }
         _ => {
-            // It repeats arguments, in which an escape sequence could not be told from the parser's
-            // own styles: without styles then.
+            // The message repeats arguments. An escape sequence in one looks like the parser's own
+            // styles, so print without styles.
             let _ = match std::env::args_os()
                 .any(|argument| argument.to_string_lossy().contains(is_harmful))
             {
@@ -324,7 +324,7 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
     }
 }
 
-/// A panic is a mistake of ours: it says so in one line and ends the run with status 1.
+/// Reports a panic, which is a bug in this program, in one line, and exits with status 1.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let report = crash_report(panic.payload(), panic.location());
@@ -333,8 +333,10 @@ pub fn report_panics() {
     }));
 }
 
-/// What is said of a panic. Only a text that stands in the source is repeated: one that was put
-/// together may hold a part of a value, as that of an index inside a character does.
+/// Returns the report of a panic.
+///
+/// Repeats only literal messages. A formatted message may contain a part of a value, such as the
+/// message about an index inside a character.
 fn crash_report(payload: &dyn Any, place: Option<&Location>) -> String {
     let message = payload
         .downcast_ref::<&str>()
@@ -351,7 +353,7 @@ fn crash_report(payload: &dyn Any, place: Option<&Location>) -> String {
     )
 }
 
-/// `-v LEVEL`: what requests do, on stderr. Bodies are never shown: they may be Secrets.
+/// `-v LEVEL`: traces requests on stderr. Never shows bodies, which may be Secrets.
 pub fn trace(level: u8) {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::prelude::*;
@@ -363,8 +365,8 @@ pub fn trace(level: u8) {
         _ => LevelFilter::TRACE,
     };
     let mut ours = Targets::new().with_target("kubectl_fabric", level);
-    // The client library speaks in its own terms of what we tell in ours; it is worth hearing when
-    // everything is.
+    // The client library logs mostly what this program logs itself, so it is included only at the
+    // highest level.
     if level == LevelFilter::TRACE {
         ours = ours.with_target("kube_client", LevelFilter::DEBUG);
     }
@@ -378,7 +380,7 @@ pub fn trace(level: u8) {
         .init();
 }
 
-/// stderr for traces, which come line by line: the client library names URLs as they are.
+/// stderr for traces, line by line, with escaping: the client library prints URLs unchanged.
 struct Trace;
 
 impl Write for Trace {

@@ -1,12 +1,12 @@
-//! An error as the user reads it, and as `--events json` streams it.
+//! Formats errors for the user and for `--events json`.
 
 use super::width::fit_stderr;
 use super::{CYAN, RED, Text, YELLOW};
 use crate::error::{Error, Kind, Place};
 use serde_json::{Value, json};
 
-/// The report with its labels coloured, in lines that fit: `error: ` and what [`Error`]'s Display
-/// says.
+/// Returns the report: `error: ` and the Display of [`Error`], with coloured labels and in lines
+/// that fit.
 pub fn text(error: &Error) -> Text {
     let report = fit_stderr(&format!("error: {error}"));
     let mut text = Text::default();
@@ -34,7 +34,7 @@ pub fn text(error: &Error) -> Text {
     text
 }
 
-/// The last line of `--events json` after a failure, and the error of `-o json`.
+/// Returns the last event of `--events json` after a failure, which is also the error of `-o json`.
 pub fn event(error: &Error) -> Value {
     let kind = match error.kind() {
         Kind::User => "user",

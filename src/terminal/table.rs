@@ -1,22 +1,22 @@
-//! Tables as kubectl prints them: columns to the left, three spaces apart, no borders. On a
-//! terminal that is too narrow, the last column is broken between words.
+//! Tables in kubectl's style: left-aligned columns, three spaces apart, no borders. On a narrow
+//! terminal, the last column wraps between words.
 
 use super::text::one_line;
 use super::width::{self, wrapped};
 use super::{BOLD, Text};
 use anstyle::Style;
 
-/// The narrowest last column that is broken.
+/// Minimum width of a wrapped last column.
 const NARROWEST: usize = 20;
 
-/// Rows of cells under headers.
+/// Rows of cells with headers.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headers: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }
 
-/// One cell. Text from the cluster cannot carry control characters into the terminal.
+/// A cell. Its text cannot send control characters to the terminal.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     text: String,
@@ -58,7 +58,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table with its headers.
+    /// Returns the table with its headers.
     pub fn text(&self) -> Text {
         let headers = self
             .headers
@@ -68,7 +68,7 @@ impl Table {
         self.lines(std::iter::once(&headers), width::of_stdout())
     }
 
-    /// The rows alone, for `--no-headers`.
+    /// Returns only the rows, for `--no-headers`.
     pub fn text_without_headers(&self) -> Text {
         self.lines(std::iter::empty(), width::of_stdout())
     }
@@ -86,13 +86,13 @@ impl Table {
         }
         let last = widths.len().saturating_sub(1);
         let before: usize = widths.iter().take(last).map(|width| width + 3).sum();
-        // Too narrow a column is harder to read than what the terminal makes of it.
+        // A very narrow column is harder to read than the terminal's own wrapping.
         let room = room
             .map(|room| room.saturating_sub(before))
             .filter(|room| *room >= NARROWEST);
         let mut lines = Text::default();
         for row in headers.chain(&self.rows) {
-            // Nothing trails: neither padding nor cells that are empty.
+            // Lines end without padding and without empty cells.
             let filled = row
                 .iter()
                 .rposition(|cell| !cell.text.trim().is_empty())

@@ -1,6 +1,6 @@
-//! Text on its way to a terminal. What it takes in comes from anywhere (records, objects, logs,
-//! file names, errors) and is escaped as it is taken in, so that only this program styles, and
-//! nothing else steers the reader's terminal.
+//! Text for the terminal. All text from outside (records, objects, logs, file names, errors) is
+//! escaped when it is added, so that only this program sets styles, and nothing else controls the
+//! user's terminal.
 
 use crate::yaml::turns_text;
 use anstyle::Style;
@@ -12,7 +12,7 @@ use std::fmt::Write;
 pub struct Text(String);
 
 impl Text {
-    /// Adds text as it is read, its control characters made visible.
+    /// Adds text, with its control characters made visible.
     pub fn push(&mut self, text: impl AsRef<str>) {
         self.0.push_str(&harmless(text.as_ref()));
     }
@@ -33,12 +33,12 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// The text without its styles.
+    /// Returns the text without styles.
     pub fn plain(&self) -> String {
         anstream::adapter::strip_str(&self.0).to_string()
     }
 
-    /// The text with its styles, for the stream alone that takes them out where they do not belong.
+    /// Returns the text with styles, only for streams that remove styles where necessary.
     pub(super) fn as_styled(&self) -> &str {
         &self.0
     }
@@ -50,9 +50,10 @@ impl<T: AsRef<str>> From<T> for Text {
     }
 }
 
-/// Text from outside with its control characters made visible: those that steer a terminal (C0 but
-/// for line feed and tab, DEL, C1), and those that turn the direction of writing, which let a name
-/// look like another. Lines that end as on Windows end in a line feed.
+/// Makes the control characters in outside text visible.
+///
+/// These are C0 except for line feed and tab, DEL, C1, and characters that change the direction of
+/// writing, so that a name looks like another. Windows line ends become line feeds.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if is_clean_ascii(text.as_bytes()) || !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -71,13 +72,13 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// [`harmless`] on one line.
+/// Like [`harmless`], on one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 
-/// JSON with the control characters escaped that JSON lets stand in strings (DEL, C1, those that
-/// turn the text): it means the same.
+/// Escapes control characters that JSON allows in strings (DEL, C1, changes of the direction of
+/// writing). The meaning stays the same.
 pub fn harmless_json(json: &str) -> Cow<'_, str> {
     if is_clean_ascii(json.as_bytes()) || !json.contains(is_harmful) {
         return Cow::Borrowed(json);
@@ -96,8 +97,9 @@ pub fn is_harmful(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || turns_text(c)
 }
 
-/// Whether the text is ASCII, without control characters other than line feed and tab. Most is, so
-/// 16 bytes are looked at together.
+/// Returns true if text is ASCII without control characters other than line feed and tab.
+///
+/// Most text is, so this checks 16 bytes at a time.
 fn is_clean_ascii(bytes: &[u8]) -> bool {
     const EACH: u128 = u128::MAX / 0xff;
     const HIGHEST: u128 = 0x80 * EACH;
@@ -108,8 +110,8 @@ fn is_clean_ascii(bytes: &[u8]) -> bool {
 
     let (words, rest) = bytes.as_chunks::<16>();
     for word in words {
-        // The highest bit of each byte answers. Where it was not set, no sum reaches into the next
-        // byte.
+        // The highest bit of each byte is the result. If it was not set before, no sum carries into
+        // the next byte.
         let word = u128::from_ne_bytes(*word);
         if word & HIGHEST != 0 {
             return false;

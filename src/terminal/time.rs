@@ -1,20 +1,20 @@
-//! Times as people read them. All are UTC: a cluster's operators sit in several time zones.
+//! Formats times. All are UTC, because the operators of a cluster may be in several time zones.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// For people: `2026-11-22 19:46:05 UTC`.
+/// Formats for people: `2026-11-22 19:46:05 UTC`.
 pub fn utc(time: Timestamp) -> String {
     civil(time).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// For programs: `2026-11-22T19:46:05Z` (RFC 3339), as Kubernetes writes times.
+/// Formats for programs: `2026-11-22T19:46:05Z` (RFC 3339), as Kubernetes does.
 pub fn rfc3339(time: Timestamp) -> String {
     civil(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long ago, in kubectl's short form: `45s`, `12m`, `5h`, `3d`.
+/// Returns the age in kubectl's short form: `45s`, `12m`, `5h`, `3d`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = (now.as_second() - since.as_second()).max(0);
     match seconds {
@@ -29,9 +29,8 @@ fn civil(time: Timestamp) -> DateTime {
     TimeZone::UTC.to_datetime(time)
 }
 
-/// Elements of a Go layout (the reference time `Mon Jan 2 15:04:05 MST 2006`) and what they are for
-/// strftime; of two that begin alike the longer stands first.
-/// <https://pkg.go.dev/time#pkg-constants>
+/// Elements of a Go layout (the reference time `Mon Jan 2 15:04:05 MST 2006`) and their strftime
+/// equivalents. Longer elements come before their prefixes. <https://pkg.go.dev/time#pkg-constants>
 const LAYOUT: [(&str, &str); 28] = [
     ("January", "%B"),
     ("Jan", "%b"),
@@ -63,7 +62,7 @@ const LAYOUT: [(&str, &str); 28] = [
     ("3", "%-I"),
 ];
 
-/// `--time-format`: a layout as Go has them, such as `2006-01-02 15:04`.
+/// Formats for `--time-format` with a Go layout, such as `2006-01-02 15:04`.
 pub fn layout(time: Timestamp, layout: &str) -> String {
     let civil = civil(time);
     let mut text = String::new();

@@ -1,23 +1,23 @@
-//! Lines that fit the terminal: broken between words and indented, where the terminal would break
-//! them anywhere.
+//! Wraps lines to the terminal's width, between words and with indentation. The terminal itself
+//! would wrap them anywhere.
 //!
-//! Only what is printed on a terminal is broken. What stands in backticks is a command to copy, and
-//! stays in one piece.
+//! Only output to a terminal is wrapped. Commands in backticks stay on one line so that they can be
+//! copied.
 
 use std::io;
 use terminal_size::{Width, terminal_size_of};
 
-/// Narrower columns than this are left to the terminal.
+/// Minimum width for wrapping.
 const NARROWEST: usize = 24;
 
-/// The columns of the terminal that stdout is, if it is one.
+/// Returns the terminal width of stdout, if it is a terminal.
 pub fn of_stdout() -> Option<usize> {
     terminal_size_of(io::stdout())
         .map(|(Width(columns), _)| usize::from(columns))
         .filter(|columns| *columns > NARROWEST)
 }
 
-/// A text for stderr, fitted to the terminal that it is, if it is one.
+/// Wraps a text for stderr, if it is a terminal.
 pub fn fit_stderr(text: &str) -> String {
     match terminal_size_of(io::stderr()) {
         Some((Width(columns), _)) => fit(text, usize::from(columns)),
@@ -25,8 +25,8 @@ pub fn fit_stderr(text: &str) -> String {
     }
 }
 
-/// The text in lines of at most `width` characters. A line goes on below its text: behind its label
-/// (`why: `) or its indentation. Lines that quote something (`   |  `) stay whole.
+/// Wraps a text to at most `width` characters. Continuation lines are aligned with the text: after
+/// the label (`why: `) or the indentation. Quoting lines (`   |  `) are not wrapped.
 pub fn fit(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| {
         let indent = indent_of(line);
@@ -48,7 +48,7 @@ pub fn fit(text: &str, width: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Where the text of a line begins, in characters.
+/// Returns the column at which the text of a line begins, in characters.
 fn indent_of(line: &str) -> usize {
     let labels = ["error: ", "warning: ", "why: ", "now: ", "hint: ", "  --> "];
     match labels.iter().find(|label| line.starts_with(**label)) {
@@ -57,8 +57,7 @@ fn indent_of(line: &str) -> usize {
     }
 }
 
-/// The words of a text in lines of at most `width` characters; a word that is longer has a line of
-/// its own.
+/// Wraps a text to lines of at most `width` characters. A longer word has its own line.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -79,7 +78,7 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The words of a text, each with the blanks after it; what stands in backticks is one.
+/// Returns the words of a text, each with the blanks after it. Text in backticks is one word.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

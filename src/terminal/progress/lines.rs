@@ -1,4 +1,4 @@
-//! Progress in a pipe: a line for each change, and one every ten seconds while nothing changes.
+//! Progress in a pipe: a line for each change, and one every ten seconds if nothing changes.
 
 use super::lasting;
 use crate::deploy::{Event, Progress};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A log that is silent for longer looks dead.
+/// Longest silence in a log. A longer one looks like a hang.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub struct Lines {
@@ -28,7 +28,7 @@ struct Log {
     stop: bool,
 }
 
-/// How an object that is waited for is.
+/// State of an object that the operation waits for.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Ready,
@@ -36,7 +36,7 @@ enum State {
     Troubled,
 }
 
-/// What is waited for: the reason of each object that is not ready, as it was last told.
+/// The objects that are not ready, each with the reason printed last.
 #[derive(Default)]
 struct Waiting {
     reasons: BTreeMap<String, String>,
@@ -45,9 +45,10 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes an event in; returns the line to print if it is news: the first reason of an object,
-    /// and after it only troubles. That one pod after the other comes up is what waiting is about,
-    /// and the heartbeat tells it.
+    /// Handles an event. Returns a line to print for the first reason of an object, and after that
+    /// only for troubles.
+    ///
+    /// The heartbeat reports normal progress, such as one pod after the other becoming ready.
     fn take(
         &mut self,
         object: &str,

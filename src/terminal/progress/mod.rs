@@ -1,5 +1,5 @@
-//! What an operation tells while it runs, in three forms: a moving view, lines, a stream of JSON.
-//! All go to stderr.
+//! Shows the progress of an operation on stderr in one of three forms: a moving view, lines, or a
+//! stream of JSON.
 
 mod lines;
 mod screen;
@@ -12,7 +12,7 @@ pub use view::View;
 use super::{BOLD, Clock, Text, YELLOW, labelled, stderr_event};
 use crate::deploy::{Event, Progress};
 
-/// `--events json`: every event, one object per line.
+/// `--events json`: every event as one object per line.
 pub struct Stream(pub(super) Clock);
 
 impl Progress for Stream {
@@ -23,7 +23,7 @@ impl Progress for Stream {
     }
 }
 
-/// `12 to create, 1 to change, 30 unchanged`
+/// Returns a summary such as `12 to create, 1 to change, 30 unchanged`.
 fn plan_in_words(
     create: usize,
     change: usize,
@@ -50,7 +50,8 @@ fn plan_in_words(
     }
 }
 
-/// What stays on the screen after the event has passed: the same words in a view and in lines.
+/// Returns the text that stays on the screen after an event, the same for the moving view and for
+/// lines.
 fn lasting(event: &Event) -> Option<Text> {
     match event {
         Event::Planned {

@@ -1,8 +1,8 @@
-//! Where the moving view is drawn: on stderr, frame by frame, with room to the right of each line.
+//! Draws the moving view on stderr, frame by frame, and leaves room to the right of each line.
 //!
-//! indicatif fills its lines up to the right edge and lets the terminal break them there. What is
-//! echoed then (`^C`) stands in a line of its own, and the next frame clears one line too few. Here
-//! a line ends with its text, and the next one begins with a line feed.
+//! indicatif pads its lines to the right edge and lets the terminal wrap them. If the terminal then
+//! echoes `^C` on a line of its own, the next frame clears one line too few. Here, a line ends with
+//! its text and a line feed.
 
 use indicatif::TermLike;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use terminal_size::{Height, Width, terminal_size_of};
 
-/// Room for `^C`, twice.
+/// Room for `^C` twice.
 const ROOM: u16 = 5;
 
 #[derive(Clone)]
@@ -24,12 +24,12 @@ struct Shared {
     out: Box<Out>,
 }
 
-/// The frame that is being made, and what is on the screen.
+/// The next frame and the one on the screen.
 #[derive(Default)]
 struct Frame {
     text: String,
     lines: usize,
-    /// The next text is what fills a line up.
+    /// Whether the next text is padding.
     is_filler: bool,
     shown: usize,
     is_over: bool,
@@ -57,7 +57,7 @@ impl Screen {
         }))
     }
 
-    /// Takes away what is shown. Nothing is drawn after that.
+    /// Removes the view. Nothing is drawn after that.
     pub fn end(&self) {
         let mut frame = self.frame();
         if !std::mem::replace(&mut frame.is_over, true) && frame.shown > 0 {
@@ -122,7 +122,7 @@ impl TermLike for Screen {
         self.add(&format!("{text}\r\n"))
     }
 
-    /// A line of the frame, or what fills it up: they come in turns.
+    /// Receives a line of the frame or its padding, in turns.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let mut frame = self.frame();
         if std::mem::replace(&mut frame.is_filler, false) {
@@ -160,14 +160,14 @@ mod tests {
 
     const WIDTH: usize = 30;
 
-    /// What a terminal shows of this: lines, the cursor's line and column.
+    /// Returns the text on the screen of a terminal, by tracking the line and column of its cursor.
     fn shown(text: &str) -> Vec<String> {
         let (mut lines, mut row, mut column) = (vec![Vec::new()], 0, 0);
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             match character {
                 '\r' => column = 0,
-                // As the terminal's driver turns it into both.
+                // The terminal's driver converts it to both.
                 '\n' => (row, column) = (row + 1, 0),
                 '\x1b' => {
                     let mut number = String::new();

@@ -1,5 +1,5 @@
-//! Progress on a terminal: one moving headline, and below it the objects that are not ready with
-//! their reasons.
+//! Progress on a terminal: a moving headline, and below it the objects that are not ready, with
+//! reasons.
 
 use super::{Screen, lasting};
 use crate::deploy::{Event, Progress};
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
-/// The most frames in a second.
+/// Maximum number of frames per second.
 const FRAMES: u8 = 20;
 
-/// More objects than this are counted rather than shown.
+/// Maximum number of objects in the view. Further ones are only counted.
 const SHOWN: usize = 8;
 
 pub struct View {
     screen: MultiProgress,
-    /// Where it is drawn.
+    /// The screen to draw on.
     on: Screen,
     state: Mutex<State>,
 }
@@ -27,7 +27,7 @@ pub struct View {
 struct State {
     headline: ProgressBar,
     applied: usize,
-    /// Objects that are not ready, with their reason.
+    /// Objects that are not ready, with reasons.
     waiting: BTreeMap<String, String>,
     lines: Vec<ProgressBar>,
 }
@@ -54,19 +54,19 @@ impl View {
         }
     }
 
-    /// What moves, for others who have a line to print, and where it is drawn.
+    /// Returns the moving view and its screen, for code that prints lines above it.
     pub fn screen(&self) -> (MultiProgress, Screen) {
         (self.screen.clone(), self.on.clone())
     }
 }
 
-/// The templates are constants of this file.
+/// Parses a template, which is a constant in this file.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 impl State {
-    /// Draws the objects that are not ready, as many lines as are needed now.
+    /// Draws the objects that are not ready, with as many lines as needed.
     fn draw(&mut self, screen: &MultiProgress) {
         let mut texts: Vec<String> = self
             .waiting
