@@ -1,6 +1,6 @@
-//! Embeds the charts: each folder `charts/<name>/<version>/` becomes one compressed archive and a
-//! row of a table with its name, version and digest, so that the program lists charts without
-//! unpacking any.
+//! Embeds the charts. Each folder `charts/<name>/<version>/` becomes a compressed archive and a row
+//! of a table with its name, version and digest, so that the program can list charts without
+//! unpacking them.
 
 #[path = "src/chart/digest.rs"]
 mod digest;
@@ -57,12 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Links a release so that less of it is in memory: 7 % of what an install takes, a quarter at start.
+/// Links a release build so that it uses less memory: 7 % less in an install, a quarter less at
+/// start.
 ///
-/// Functions with the same machine code, of which generic code makes many, are kept once. Only lld
-/// can do that; it is Rust's linker on this target. And the program has a fixed address, as
-/// programs in Go have by default (kubectl, Helm): otherwise the loader reads and rewrites 800 KiB
-/// of addresses at each start.
+/// Identical machine code, which generic functions produce often, is kept once. Only lld can do
+/// this; it is Rust's default linker for this target. The program also has a fixed address, as Go
+/// programs have by default (kubectl, Helm). Otherwise the loader rewrites 800 KiB of addresses at
+/// each start.
 fn link_compactly() {
     let is = |name, value| std::env::var(name).is_ok_and(|set| set == value);
     if is("TARGET", "x86_64-unknown-linux-gnu") && is("PROFILE", "release") {
@@ -71,7 +72,7 @@ fn link_compactly() {
     }
 }
 
-/// The names of the folders in `path`, sorted; none if there is no such folder.
+/// Returns the sorted names of the folders in `path`, or none if `path` does not exist.
 fn folders(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut names = Vec::new();
     if !path.exists() {
@@ -88,7 +89,7 @@ fn folders(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(names)
 }
 
-/// Reads a folder's files, and those of the folders below, by their path with slashes.
+/// Reads the files of a folder and its subfolders, by their path with slashes.
 fn read(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -113,8 +114,8 @@ fn utf8(entry: &fs::DirEntry) -> Result<String, Box<dyn Error>> {
         .map_err(|name| format!("{name:?}: a chart's file names must be UTF-8").into())
 }
 
-/// The same shape as an archive of the user's: gzip of tar with one top folder. No times, no
-/// owners: same files, same bytes.
+/// Packs a chart like a user's archive: gzip of tar with one top folder. Contains no times or
+/// owners, so that the same files give the same bytes.
 fn pack(name: &str, files: &Files) -> Result<Vec<u8>, Box<dyn Error>> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let mut archive = tar::Builder::new(gzip);
