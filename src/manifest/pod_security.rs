@@ -3,7 +3,7 @@
 //! The rules are those of <https://kubernetes.io/docs/concepts/security/pod-security-standards/>,
 //! as k8s.io/pod-security-admission 0.36 checks them (`policy/check_*.go`). Its exceptions for
 //! Windows pods and for pods with user namespaces are ignored. The result may therefore be more
-//! permissive than necessary, but never stricter than needed.
+//! permissive than necessary, but never too strict.
 
 use super::{Object, ObjectKey, annotation};
 use serde_json::Value;
