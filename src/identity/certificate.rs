@@ -1,7 +1,8 @@
-//! Reading certificates and keys: what a check asks of them, and nothing that could show a key.
+//! Reads certificates and keys. Returns the facts that checks need, and nothing that could reveal a
+//! key.
 //!
-//! Keys are read in every form that Fabric reads: PKCS#8, and what `openssl ecparam`,
-//! `fabric-ca-client` and cert-manager write (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
+//! Reads keys in all formats that Fabric reads: PKCS#8, and those of `openssl ecparam`,
+//! `fabric-ca-client` and cert-manager (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
 
 use crate::error::{Error, Result};
 use base64::Engine;
@@ -14,31 +15,31 @@ use x509_parser::prelude::{
     CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Name,
 };
 
-/// The labels of PEM blocks that hold nothing secret.
+/// Labels of PEM blocks without secrets.
 pub const CERTIFICATE: &str = "CERTIFICATE";
 pub const REVOCATIONS: &str = "X509 CRL";
 
-/// A certificate as text, with what checks and annotations need of it.
+/// A certificate with the facts that checks and annotations need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The first certificate of the text, as DER.
+    /// The first certificate of the text in DER.
     der: Vec<u8>,
     pub not_before: jiff::Timestamp,
     pub not_after: jiff::Timestamp,
     /// DNS names and IP addresses of the subject alternative name, as text.
     pub hosts: Vec<String>,
     public_key: Vec<u8>,
-    /// Common names of the subject and of the issuer, as errors show them.
+    /// Common names of subject and issuer, for errors.
     pub subject: String,
     pub issuer: String,
     serial: Vec<u8>,
     pub is_authority: bool,
-    /// Whether it has a subject key identifier, by which Fabric's MSP tells authorities apart.
+    /// Whether it has a subject key identifier, by which Fabric's MSP distinguishes authorities.
     pub has_identifier: bool,
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM text; `subject` names the text in errors.
+    /// Reads the first certificate of a PEM text. `subject` names the text in errors.
     pub fn from_pem(pem: &[u8], subject: &str) -> Result<Certificate> {
         let unreadable =
             |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
@@ -50,7 +51,7 @@ impl Certificate {
         Certificate::from_der(pem.contents, subject)
     }
 
-    /// Reads a certificate from its DER form.
+    /// Reads a certificate from DER.
     pub fn from_der(der: Vec<u8>, subject: &str) -> Result<Certificate> {
         let unreadable =
             |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
@@ -90,19 +91,20 @@ impl Certificate {
         &self.der
     }
 
-    /// SHA-256 of the DER form, lower-case hex: what `openssl x509 -fingerprint -sha256` shows,
-    /// without its colons.
+    /// Returns the SHA-256 digest of the DER form in lower-case hex, like
+    /// `openssl x509 -fingerprint -sha256` without colons.
     pub fn fingerprint(&self) -> String {
         hex(&Sha256::digest(&self.der))
     }
 
-    /// SHA-256 of the public key, lower-case hex: the same for two certificates of one key.
+    /// Returns the SHA-256 digest of the public key in lower-case hex. Equal for all certificates
+    /// of one key.
     pub fn key_fingerprint(&self) -> String {
         hex(&Sha256::digest(&self.public_key))
     }
 
-    /// Whether both are the same authority: one name, one key. Its certificate may have been
-    /// renewed.
+    /// Returns true if both are certificates of the same authority: same name and same key. One may
+    /// be a renewal of the other.
     pub fn is_same_authority(&self, other: &Certificate) -> bool {
         let subject = |of: &Certificate| {
             X509Certificate::from_der(&of.der)
@@ -112,7 +114,7 @@ impl Certificate {
         self.public_key == other.public_key && subject(self) == subject(other)
     }
 
-    /// Whether a list of its issuer's revokes it.
+    /// Returns true if this revocation list of its issuer contains the certificate.
     pub fn is_revoked_by(&self, list: &[u8]) -> bool {
         let (Ok((_, own)), Ok((_, list))) = (
             X509Certificate::from_der(&self.der),
@@ -126,12 +128,12 @@ impl Certificate {
                 .any(|revoked| revoked.raw_serial() == self.serial)
     }
 
-    /// The certificate as a PEM block of its own.
+    /// Returns the certificate as a PEM block.
     pub fn to_pem(&self) -> String {
         to_pem(CERTIFICATE, &self.der)
     }
 
-    /// The organizational units of the subject, by which an MSP tells roles.
+    /// Returns true if the private key belongs to this certificate.
     pub fn organizational_units(&self) -> Vec<String> {
         let Ok((_, own)) = X509Certificate::from_der(&self.der) else {
             return Vec::new();
@@ -148,7 +150,8 @@ impl Certificate {
         key.der_bytes() == self.public_key
     }
 
-    /// Whether `authority` signed this certificate and is named as its issuer.
+    /// Returns true if the subject alternative name covers the host, ignoring case. A wildcard
+    /// stands for one label, as in Go's TLS.
     pub fn is_signed_by(&self, authority: &Certificate) -> bool {
         let (Ok((_, own)), Ok((_, ca))) = (
             X509Certificate::from_der(&self.der),
@@ -286,7 +289,7 @@ pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
         .map_err(|why| Error::user(format!("{subject} cannot be used")).why(format!("it {why}")))
 }
 
-/// AlgorithmIdentifiers of keys (RFC 5480, 2.1.1; RFC 8017, A.1).
+/// Wraps a SEC1 or PKCS#1 key in PKCS#8 (RFC 5208, 5).
 const P256: &[u8] = &[
     0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
     3, 1, 7,

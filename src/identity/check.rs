@@ -1,9 +1,9 @@
-//! What Fabric asks of an identity's files. One set of rules for a crypto-config folder, for
-//! Secrets that the user keeps, and for files on a volume: each source brings its files as
-//! [`MspParts`] and [`TlsParts`], and all of them are judged here.
+//! Checks that an identity's files satisfy Fabric. The same rules apply to a crypto-config folder,
+//! Secrets that the user keeps, and files on a volume. Each source provides its files as
+//! [`MspParts`] and [`TlsParts`].
 //!
-//! Sources: `msp/configbuilder.go` and `msp/mspimplsetup.go`. Every problem is collected; no
-//! message shows what a key holds.
+//! Sources: `msp/configbuilder.go` and `msp/mspimplsetup.go`. Collects all problems. No message
+//! shows a key's content.
 
 use super::certificate::{self, Certificate, Key, REVOCATIONS, blocks, chain_from_pem, read_key};
 use super::profile::Pair;
@@ -14,19 +14,19 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::cell::RefCell;
 
-/// One file, or one entry of a Secret.
+/// A file, or an entry of a Secret.
 #[derive(Clone)]
 pub struct Item {
-    /// `crypto-config/peerOrganizations/...`, or `Secret org1/peer0-tls`.
+    /// Such as `crypto-config/peerOrganizations/...` or `Secret org1/peer0-tls`.
     pub subject: String,
-    /// What stands before a note: the entry of a Secret.
+    /// Prefix of notes about it: the entry of a Secret.
     pub prefix: String,
-    /// Its path below the MSP folder, by which `config.yaml` names it: `cacerts/ca.org1-cert.pem`.
+    /// Path below the MSP folder, as in `config.yaml`: `cacerts/ca.org1-cert.pem`.
     pub path: String,
     pub bytes: Vec<u8>,
 }
 
-/// The files of an MSP, as they were found.
+/// The files of an MSP, as found.
 #[derive(Default)]
 pub struct MspParts {
     pub certificate: Option<Item>,
@@ -40,27 +40,27 @@ pub struct MspParts {
     pub config: Option<Item>,
 }
 
-/// The files of a TLS identity, as they were found.
+/// The files of a TLS identity, as found.
 #[derive(Default)]
 pub struct TlsParts {
-    /// The certificate, with what is between it and its authority.
+    /// The certificate, and any intermediates.
     pub certificate: Option<Item>,
     pub keys: Vec<Item>,
     pub roots: Vec<Item>,
     pub intermediates: Vec<Item>,
 }
 
-/// Judges the identities of one organization.
+/// Checks the identities of one organization.
 pub struct Checker<'a> {
     pub domain: &'a str,
     pub now: Timestamp,
     problems: RefCell<Vec<Place>>,
     warnings: RefCell<Vec<String>>,
-    /// Names that certificates lack, by the node that needs them.
+    /// Names that certificates lack, for each node that needs them.
     absent: RefCell<Vec<(String, Vec<String>)>>,
 }
 
-/// How long before its end a certificate is spoken of.
+/// How long before its expiry a certificate causes a warning.
 pub const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
 impl<'a> Checker<'a> {
@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Problems so far, each once.
+    /// Returns the problems found so far, without duplicates.
     pub fn problems(&self) -> Vec<Place> {
         let mut problems: Vec<Place> = Vec::new();
         for place in self.problems.take() {
@@ -95,7 +95,8 @@ impl<'a> Checker<'a> {
         warnings
     }
 
-    /// What to do about names that certificates lack: which to reissue, with which names.
+    /// Returns advice about names that certificates lack: which certificates to reissue, with which
+    /// names.
     pub fn reissue_hint(&self) -> Option<String> {
         let absent = self.absent.take();
         let each = absent
@@ -129,11 +130,10 @@ impl<'a> Checker<'a> {
         ));
     }
 
-    /// Judges an MSP. `None` when it lacks a part, or holds one that cannot be read; the problems
-    /// say which.
+    /// Checks an MSP. Returns `None`, and records problems, if a part is missing or unreadable.
     pub fn msp(&self, parts: &MspParts) -> Option<Msp> {
         let item = parts.certificate.as_ref();
-        // Fabric reads the first certificate of a file, and no other.
+        // Fabric reads only the first certificate of a file.
         let leaf = item
             .and_then(|item| self.certificates(item))
             .map(|mut chain| chain.swap_remove(0));
@@ -193,8 +193,8 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Judges a TLS identity. `hosts` are the names and addresses that it has to be valid for,
-    /// `node` whose it is.
+    /// Checks a TLS identity of `node`. It must be valid for `hosts`, which are names and
+    /// addresses.
     pub fn tls(&self, parts: &TlsParts, node: &str, hosts: &[String]) -> Option<Tls> {
         let item = parts.certificate.as_ref();
         let chain = item.and_then(|item| self.certificates(item));
@@ -202,7 +202,7 @@ impl<'a> Checker<'a> {
             (Some(item), Some(chain)) => self.key(item, &chain[0], &parts.keys),
             _ => None,
         };
-        // A file of authorities may hold several: Go reads them all.
+        // Go reads all certificates in a file of authorities.
         let mut roots: Vec<(&Item, Certificate)> = Vec::new();
         for item in &parts.roots {
             roots.extend(
@@ -254,7 +254,7 @@ impl<'a> Checker<'a> {
         }
         let signed_by = signer.unwrap_or(0);
         let mut certificate = whole(item, leaf);
-        // A client that trusts the root alone needs the intermediates: Go sends them if they follow
+        // A client that trusts only the root needs the intermediates. Go sends them if they follow
         // the certificate.
         for (_, more) in between.iter().skip(own) {
             certificate.push_str(&more.to_pem());
@@ -283,8 +283,8 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Every certificate of a file; `None`, and a problem, when there is none or one cannot be
-    /// read.
+    /// Returns all certificates of a file. Returns `None`, and records a problem, if there is none
+    /// or one is unreadable.
     pub fn certificates(&self, item: &Item) -> Option<Vec<Certificate>> {
         let chain = chain_from_pem(&item.bytes, &item.subject).ok();
         if chain.is_none() {
@@ -293,7 +293,7 @@ impl<'a> Checker<'a> {
         chain
     }
 
-    /// The first certificate of each file.
+    /// Returns the first certificate of each file.
     fn all<'i>(&self, items: &'i [Item]) -> Vec<(&'i Item, Certificate)> {
         items
             .iter()
@@ -301,7 +301,7 @@ impl<'a> Checker<'a> {
             .collect()
     }
 
-    /// The certificates of authorities. An MSP takes the first of each file.
+    /// Returns the certificates of authorities. An MSP uses only the first of each file.
     fn authorities<'i>(&self, items: &'i [Item], of_msp: bool) -> Vec<(&'i Item, Certificate)> {
         let mut found: Vec<(&Item, Certificate)> = Vec::new();
         for item in items {
@@ -335,7 +335,7 @@ impl<'a> Checker<'a> {
         found
     }
 
-    /// The key that belongs to a certificate, or why there is none.
+    /// Returns the key of a certificate, or records why there is none.
     pub fn key(&self, item: &Item, certificate: &Certificate, keys: &[Item]) -> Option<Key> {
         let mut others = Vec::new();
         for key in keys {
@@ -366,8 +366,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether signatures lead from a leaf to an authority, over those between. Returns the
-    /// authority's index.
+    /// Verifies the chain of signatures from a leaf through intermediates to an authority. Returns
+    /// the authority's index.
     fn check_chain(
         &self,
         item: &Item,
@@ -428,9 +428,10 @@ impl<'a> Checker<'a> {
         Some(lists)
     }
 
-    /// An MSP's `config.yaml`, with the paths of authorities as nodes will have them. Fabric wants
-    /// to know who administers: by the unit of a certificate (NodeOUs), or by certificates in
-    /// `admincerts` (`msp/mspimplsetup.go`, `setupAdminsV142`).
+    /// Returns an MSP's `config.yaml` with the paths of authorities on the nodes.
+    ///
+    /// Fabric must be able to recognize administrators, either by the unit in a certificate
+    /// (NodeOUs) or by certificates in `admincerts` (`msp/mspimplsetup.go`, `setupAdminsV142`).
     fn config(
         &self,
         parts: &MspParts,
@@ -517,14 +518,14 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// An MSP's `config.yaml`, and which authorities it names: the path, the index among roots or
-/// intermediates, whether it is a root.
+/// An MSP's `config.yaml` and the authorities that it names: the path, the index among roots or
+/// intermediates, and whether it is a root.
 pub struct MspConfig {
     pub text: String,
     pub names: Vec<(String, usize, bool)>,
 }
 
-/// A certificate's text as it was found, so that what is unchanged stays so byte for byte.
+/// Returns a certificate's text as found, so that an unchanged certificate keeps its bytes.
 fn whole(item: &Item, leaf: &Certificate) -> String {
     String::from_utf8(item.bytes.clone()).unwrap_or_else(|_| leaf.to_pem())
 }

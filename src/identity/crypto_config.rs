@@ -1,10 +1,10 @@
-//! A crypto-config folder: as cryptogen writes it (`internal/cryptogen/msp/msp.go`), or as
-//! `fabric-ca-client` does (`tls/signcerts`, `cacerts/localhost-7054-ca-org1.pem`). Finds the
-//! files; [`check`](super::check) judges them.
+//! Finds an organization's files in a crypto-config folder, in the layout of cryptogen
+//! (`internal/cryptogen/msp/msp.go`) or of `fabric-ca-client` (`tls/signcerts`,
+//! `cacerts/localhost-7054-ca-org1.pem`). [`check`](super::check) checks them.
 //!
-//! Keys are found by fitting their certificate, so that `priv_sk` (2.x), `<ski>_sk` (1.x) and any
-//! other name are the same. Every problem of the organization's part is reported at once; no
-//! message shows what a file holds.
+//! Keys are found because they match their certificate, so that `priv_sk` (2.x), `<ski>_sk` (1.x)
+//! and any other name work. All problems in the organization's part are reported at once. No
+//! message shows a file's content.
 
 use super::certificate::{Certificate, chain_from_pem, read_key};
 use super::check::{Checker, Item, MspParts, TlsParts};
@@ -17,15 +17,15 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// The part of a crypto-config folder that belongs to one organization.
+/// The part of a crypto-config folder for one organization.
 pub struct Folder<'a> {
     organization: &'a Organization,
     name: &'a str,
     files: BTreeMap<&'a str, &'a Vec<u8>>,
-    /// `peerOrganizations/org1/`, with whatever folders lie above it.
+    /// `peerOrganizations/org1/`, with any folders above it.
     base: String,
     check: Checker<'a>,
-    /// Whether a node was not found, so that the error says where its name comes from.
+    /// Whether a node was not found, so that the error explains the origin of its name.
     lacks_member: Cell<bool>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// The authority that signs identities.
+    /// Returns the certificate of the authority that signs identities.
     pub fn ca(&self) -> Option<String> {
         self.authority("ca", "cacerts", "intermediatecerts")
     }
@@ -89,14 +89,15 @@ impl<'a> Folder<'a> {
         self.authority("tlsca", "tlscacerts", "tlsintermediatecerts")
     }
 
-    /// The key of `ca` or `tlsca`, if the folder has it: an organization may keep it elsewhere.
+    /// Returns the key of `ca` or `tlsca`, if the folder has it. An organization may keep it
+    /// elsewhere.
     pub fn authority_key(&self, which: &str, certificate: &str) -> Option<String> {
         let certificate = Certificate::from_pem(certificate.as_bytes(), which).ok()?;
         self.keys(which)
             .find_map(|key| certificate.fits(&key.pair).then_some(key.pem))
     }
 
-    /// The TLS authority with its key, if the folder has both.
+    /// Returns the TLS authority's certificate and key, if the folder has both.
     pub fn tls_pair(&self) -> Option<Pair> {
         let certificate = self.tls_ca()?;
         let key = self.authority_key("tlsca", &certificate)?;
@@ -156,8 +157,8 @@ impl<'a> Folder<'a> {
             self.item(&folder, &format!("{role}.crt")),
             self.item(&folder, &format!("{role}.key")),
         );
-        // fabric-ca-client lays TLS out as an MSP, and names the certificate of an administrator
-        // like a node's.
+        // fabric-ca-client writes TLS identities in the layout of an MSP, and uses a node's file
+        // names for an administrator's certificate.
         let certificate = match certificate {
             Some(certificate) => Some(certificate),
             None if self.below(&format!("{folder}signcerts/")).next().is_some() => {
@@ -191,7 +192,7 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// Every problem met so far, as one error; if there is none, what the user should know.
+    /// Returns all problems found so far as one error, or otherwise the warnings for the user.
     pub fn finish(&self) -> Result<Vec<String>> {
         let problems = self.check.problems();
         if problems.is_empty() {
@@ -216,12 +217,12 @@ impl<'a> Folder<'a> {
         Err(error)
     }
 
-    /// The certificate of `ca/` that a key beside it fits; else the first that lies there, or in
-    /// the organization's MSP.
+    /// Returns the certificate in `ca/` that has its key next to it, or otherwise the first one
+    /// there or in the organization's MSP.
     fn authority(&self, which: &str, roots: &str, intermediates: &str) -> Option<String> {
         let msp = format!("{}msp/", self.base);
         let mut items: Vec<Item> = self.items(&self.base, which);
-        // Keys lie there too.
+        // The folder contains keys too.
         items.retain(|item| chain_from_pem(&item.bytes, "").is_ok());
         items.extend(self.items(&msp, roots));
         items.extend(self.items(&msp, intermediates));
@@ -252,8 +253,8 @@ impl<'a> Folder<'a> {
             .filter_map(|item| read_key(&item.bytes).ok())
     }
 
-    /// `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` where a tree leaves the
-    /// domain out, as the article's does.
+    /// Returns `peerOrganizations/org1/peers/peer0.org1/`, or `.../peers/peer0/` in a tree without
+    /// domains, such as the article's.
     fn member(&self, member: &Member) -> Option<String> {
         let name = common_name(member, &self.organization.domain);
         let short = match member {
@@ -292,7 +293,7 @@ impl<'a> Folder<'a> {
         None
     }
 
-    /// The one certificate of `signcerts/`: the first, as Fabric takes it.
+    /// Returns the certificate in `signcerts/`: the first one, which Fabric uses.
     fn certificate(&self, folder: &str, kind: &str) -> Option<Item> {
         let found = self.items(folder, kind).into_iter().next();
         if found.is_none() {
@@ -301,7 +302,7 @@ impl<'a> Folder<'a> {
         found
     }
 
-    /// The files in a folder below another, in the order of their names.
+    /// Returns the files of a subfolder, ordered by name.
     fn items(&self, folder: &str, kind: &str) -> Vec<Item> {
         let folder = format!("{folder}{kind}/");
         let found = self
@@ -343,7 +344,7 @@ impl<'a> Folder<'a> {
         self.check.problem(format!("{}/{path}", self.name), note);
     }
 
-    /// A problem of the organization's own folder: `ca/`.
+    /// Records that the organization's `ca/` or `tlsca/` folder lacks a key.
     pub fn lacks_authority_key(&self, which: &str) {
         self.problem(
             &format!("{}{which}/", self.base),
@@ -355,13 +356,14 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// What macOS adds to folders and archives.
+/// Matches files that macOS adds to folders and archives.
 fn is_of_macos(path: &str) -> bool {
     path.split('/')
         .any(|part| part.starts_with("._") || part == ".DS_Store" || part == "__MACOSX")
 }
 
-/// The folders that organizations of a role may lie in: cryptogen's, and the article's.
+/// Returns the possible parent folders of an organization with this role: cryptogen's, and the
+/// article's.
 fn kinds(role: NodeRole) -> [&'static str; 2] {
     match role {
         NodeRole::Peer => ["peerOrganizations", "PeerOrganization"],
@@ -369,8 +371,7 @@ fn kinds(role: NodeRole) -> [&'static str; 2] {
     }
 }
 
-/// What lies above a folder of this name, and below it: `a/peerOrganizations/org1/x` → (`a/`,
-/// `org1/x`).
+/// Splits a path at a folder: `a/peerOrganizations/org1/x` → (`a/`, `org1/x`).
 fn split_at_folder<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
     let at = path.match_indices(folder).map(|(at, _)| at).find(|at| {
         (*at == 0 || path.as_bytes()[at - 1] == b'/')

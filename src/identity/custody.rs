@@ -1,5 +1,5 @@
-//! Identities that the user keeps: nothing of them is made here, and what nodes are to mount is
-//! checked before a node needs it.
+//! Handles identities that the user keeps. Creates no part of them, and checks the files that nodes
+//! mount before any node needs them.
 
 use super::certificate::blocks;
 use super::check::{Checker, Item, MspParts, TlsParts};
@@ -10,30 +10,30 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who keeps the keys and certificates of nodes and users. Passwords that this program makes stay
-/// its own.
+/// Who keeps the keys and certificates of nodes and users. This program always keeps the passwords
+/// that it generates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Custody {
-    /// This program, in Secrets: what is missing is made.
+    /// This program keeps them in Secrets and generates missing ones.
     #[default]
     Program,
-    /// The user, in Secrets.
+    /// The user keeps them in Secrets.
     User {
-        /// The user's name of a Secret by the usual one, where they differ.
+        /// The user's names of Secrets, by their default names, where they differ.
         names: BTreeMap<String, String>,
-        /// Usual names of the Secrets that pods mount; the others are not asked for.
+        /// Default names of the Secrets that pods mount. The others are not required.
         mounted: BTreeSet<String>,
     },
-    /// The user, as files on a volume.
+    /// The user keeps them as files on a volume.
     Volume {
-        /// Usual names of the Secrets in whose place pods mount files.
+        /// Default names of the Secrets that files on the volume replace.
         mounted: BTreeSet<String>,
     },
 }
 
 impl Custody {
-    /// Narrows the Secrets of an organization to those that are made or mounted, under the names
-    /// that they have.
+    /// Selects the Secrets of an organization that are generated or mounted, under their actual
+    /// names.
     pub fn narrow(&self, all: Vec<Wanted>) -> Vec<Wanted> {
         let credentials = |wanted: &Wanted| matches!(wanted.content, Content::Credentials { .. });
         match self {
@@ -56,8 +56,8 @@ impl Custody {
     }
 }
 
-/// Checks the user's Secrets, all of them before anything is said: that each is there with every
-/// key that a pod mounts, and whatever [`check`](super::check) asks of an identity.
+/// Checks all of the user's Secrets before it reports problems: that each exists with all keys that
+/// a pod mounts, and satisfies [`check`](super::check).
 pub fn check_secrets(
     organization: &Organization,
     wanted: &[Wanted],
@@ -97,7 +97,7 @@ pub fn check_secrets(
     })
 }
 
-/// Checks a copy of what lies on the volume, if one is named.
+/// Checks a local copy of the volume's files, if the user named one.
 pub fn check_volume(
     organization: &Organization,
     mounted: &BTreeSet<String>,
@@ -135,7 +135,7 @@ pub fn check_volume(
     folder.finish()
 }
 
-/// The user's Secrets, brought to the checker as files.
+/// Presents the user's Secrets to the checker as files.
 struct Secrets<'a> {
     organization: &'a Organization,
     check: Checker<'a>,
@@ -181,7 +181,8 @@ impl Secrets<'_> {
                     admins: each("admincert"),
                     config: one("config.yaml"),
                 };
-                // A folder's keys are written again; these are mounted as they are.
+                // Keys from a folder are rewritten without this block, but these are mounted
+                // unchanged.
                 if let Some(key) = parts.keys.first()
                     && blocks(&key.bytes)
                         .first()

@@ -1,4 +1,4 @@
-//! Identities made here: an organization's two authorities, and what they sign.
+//! Generates identities: an organization's two authorities and the certificates that they sign.
 
 use super::certificate::Certificate;
 use super::check::MspConfig;
@@ -9,8 +9,8 @@ use crate::error::{Error, Place, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The authorities of an organization: read from their Secrets, or new if nothing that they could
-/// have signed exists.
+/// The authorities of an organization: from their Secrets, or new ones if no certificate exists
+/// that they could have signed.
 pub struct Generator<'a> {
     organization: &'a Organization,
     pub ca: Authority,
@@ -96,8 +96,11 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// Also for what a crypto-config does not hold: the TLS certificate of the CA server. With `key`
-/// the certificate is for a key that exists: ordering services know their members by it.
+/// Signs a TLS certificate.
+///
+/// Also used for the TLS certificate of the CA server, which a crypto-config does not contain. With
+/// `key`, the certificate is for that existing key, because ordering services identify their
+/// members by it.
 pub fn sign_tls(
     authority: &Authority,
     member: &Member,
@@ -116,7 +119,7 @@ pub fn sign_tls(
     })
 }
 
-/// cryptogen's names: `peer0.org1`, `Admin@org1`.
+/// Returns the name that cryptogen uses: `peer0.org1`, `Admin@org1`.
 pub fn common_name(member: &Member, domain: &str) -> String {
     match member {
         Member::Node(node) | Member::CaServer(node) => format!("{}.{domain}", node.name),

@@ -1,10 +1,10 @@
-//! Which certificates run. A pod reads its certificates when it starts, so the pod template of each
-//! workload says which ones it is for: when they change, so does the template, and the cluster
-//! replaces the pod.
+//! Tracks the certificates that run. A pod reads its certificates at its start, so the pod template
+//! of each workload has a mark with their digests. If the certificates change, the template
+//! changes, and the cluster replaces the pod.
 //!
-//! The mark is made of certificates, revocation lists and NodeOUs, never of a key; for a Secret
-//! without certificates it is keyed. It stands in the workload and, as [`Known`], in the release's
-//! record.
+//! The mark covers certificates, revocation lists and NodeOUs, never a key. For a Secret without
+//! certificates, the digest is keyed. The mark is in the workload and, as [`Known`], in the
+//! release's record.
 
 use super::certificate::{CERTIFICATE, Certificate, REVOCATIONS, blocks, hex};
 use super::secrets::entry;
@@ -15,30 +15,33 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// On pod templates: Secrets with the digest of the certificates in each,
+/// Annotation on pod templates: Secrets with the digest of the certificates in each,
 /// `peer0-msp:0123456789abcdef,peer0-tls:...`.
 pub const MARK: &str = "kubectl-fabric.io/identities";
 
-/// The certificates of a release's Secrets at one revision.
+/// The certificates in a release's Secrets at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Known {
     /// Digests by the name of the Secret.
     pub secrets: BTreeMap<String, String>,
-    /// What ordering services know their members by, by the usual name of the Secret.
+    /// The certificates by which ordering services identify their members, by the default name of
+    /// the Secret.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pins: BTreeMap<String, Pin>,
-    /// Workloads that an earlier version of this program made, without a mark.
+    /// Workloads that an earlier version of this program created without a mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmarked: Option<Unmarked>,
-    /// When certificates end, by the digest of their Secret: also of the revision before, with
-    /// which pods may still run.
+    /// Expiry of certificates, by the digest of their Secret. Includes the previous revision, whose
+    /// pods may still run.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<String, Timestamp>,
 }
 
-/// Workloads without a mark, and the certificates with which they run so. As long as these are
-/// theirs they get none: a new version of this program restarts nothing.
+/// Workloads without a mark, and their certificates.
+///
+/// They get no mark while they use these certificates, so that a new version of this program
+/// restarts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Unmarked {
     /// `StatefulSet/peer0`
@@ -46,7 +49,7 @@ pub struct Unmarked {
     pub secrets: BTreeMap<String, String>,
 }
 
-/// A certificate of an orderer, as channel configurations hold it.
+/// A certificate of an orderer that channel configurations contain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub certificate: String,
@@ -64,8 +67,8 @@ impl Pin {
 }
 
 impl Known {
-    /// With the certificates that its Secrets hold now. A Secret that is gone is no newer
-    /// certificate.
+    /// Adds the certificates that the Secrets contain now. A missing Secret does not count as a
+    /// newer certificate.
     pub fn with_current(mut self, now: &BTreeMap<String, String>) -> Known {
         for (name, digest) in &mut self.secrets {
             if let Some(now) = now.get(name) {
@@ -75,8 +78,8 @@ impl Known {
         self
     }
 
-    /// The mark of a workload's pod template, `None` when its pods read no certificate, or run
-    /// without a mark.
+    /// Returns the mark of a workload's pod template, or `None` if its pods read no certificate or
+    /// run without a mark.
     pub fn mark<'a>(
         &self,
         workload: &str,
@@ -92,7 +95,7 @@ impl Known {
     }
 }
 
-/// Secrets whose digest differs between two marks; a workload without a mark names none.
+/// Returns the Secrets whose digests differ between two marks. Empty if a workload has no mark.
 pub fn changed(from: &str, to: &str) -> Vec<String> {
     let from: BTreeMap<&str, &str> = parts(from).collect();
     parts(to)
@@ -101,7 +104,7 @@ pub fn changed(from: &str, to: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a pod template says of the certificates in these Secrets; `None` when none holds any.
+/// Returns the mark for the certificates in these Secrets, or `None` if they contain none.
 pub fn mark<'a>(
     digests: &BTreeMap<String, String>,
     reads: impl Iterator<Item = &'a str>,
@@ -114,8 +117,10 @@ pub fn mark<'a>(
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// The digest of a Secret without certificates, such as a password: made with the key of the
-/// release's masks, so that it tells nothing to who may not read Secrets.
+/// Returns the digest of a Secret without certificates, such as a password.
+///
+/// Made with the key of the release's masks, so that it reveals nothing to users who cannot read
+/// Secrets.
 pub fn keyed_digest(secret: &Value, key: &[u8]) -> String {
     let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), MARK.as_bytes());
     let entries: BTreeMap<&String, &Value> =
@@ -124,14 +129,15 @@ pub fn keyed_digest(secret: &Value, key: &[u8]) -> String {
     hex(&hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()), &bytes).as_ref()[..8])
 }
 
-/// Secrets and digests of a mark.
+/// Returns the Secrets and digests of a mark.
 pub fn parts(mark: &str) -> impl Iterator<Item = (&str, &str)> {
     mark.split(',').filter_map(|part| part.split_once(':'))
 }
 
-/// When the first certificate of a Secret ends that a node shows to others; of a Secret that holds
-/// authorities alone, when the first of them ends. Administrators' certificates do not count: no
-/// node uses them.
+/// Returns the earliest expiry of the certificates in a Secret that a node presents, or of the
+/// authorities if the Secret has only these.
+///
+/// Ignores administrators' certificates, which no node uses.
 pub fn end(secret: &Value) -> Option<Timestamp> {
     let (mut own, mut authority) = (None, None);
     let keys = secret["data"]
@@ -160,7 +166,7 @@ pub fn end(secret: &Value) -> Option<Timestamp> {
     own.or(authority)
 }
 
-/// The digest of what is public in a Secret; `None` when there is no certificate in it.
+/// Returns the digest of the public parts of a Secret, or `None` if it contains no certificate.
 pub fn digest(secret: &Value) -> Option<String> {
     let mut hash = Sha256::new();
     let mut any = false;

@@ -1,6 +1,6 @@
-//! ECDSA signatures of low S, the only ones that Fabric's MSP accepts (`bccsp/sw/ecdsa.go`).
+//! Converts ECDSA signatures to low S, which Fabric's MSP requires (`bccsp/sw/ecdsa.go`).
 //!
-//! If S makes a valid signature, so does order − S. Fabric accepts the smaller one only, so that a
+//! If S makes a valid signature, so does order − S. Fabric accepts only the smaller one, so that a
 //! signed message has one form.
 
 /// The order of P-256 (FIPS 186-4, D.1.2.3), big-endian.
@@ -16,7 +16,7 @@ pub const P384_ORDER: [u8; 48] = [
     0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
-/// The same DER signature with S or, where that is smaller, order − S. `None` if it is not a
+/// Returns the DER signature with the smaller of S and order − S, or `None` if it is not a
 /// signature of the curve with this order.
 pub fn low_s<const N: usize>(signature: &[u8], order: &[u8; N]) -> Option<Vec<u8>> {
     let [0x30, length, body @ ..] = signature else {
@@ -34,7 +34,7 @@ pub fn low_s<const N: usize>(signature: &[u8], order: &[u8; N]) -> Option<Vec<u8
     Some([&[0x30, length], body.as_slice()].concat())
 }
 
-/// Big-endian subtraction; the caller knows that `other` is not greater.
+/// Subtracts big-endian numbers. `other` must not be greater.
 fn minus<const N: usize>(number: &[u8; N], other: &[u8; N]) -> [u8; N] {
     let mut result = [0; N];
     let mut borrow = 0;
@@ -46,7 +46,7 @@ fn minus<const N: usize>(number: &[u8; N], other: &[u8; N]) -> [u8; N] {
     result
 }
 
-/// A DER INTEGER of at most N bytes, and what follows it.
+/// Parses a DER INTEGER of at most N bytes. Returns it and the remaining bytes.
 fn integer<const N: usize>(der: &[u8]) -> Option<([u8; N], &[u8])> {
     let [0x02, length, rest @ ..] = der else {
         return None;

@@ -1,9 +1,9 @@
-//! Identities: keys and certificates of an organization's nodes and users, as Secrets. They are
-//! made once; their certificates may be renewed by the same authority, and the pods that read them
-//! are marked with which ones they run.
+//! Identities: Secrets with keys and certificates of an organization's nodes and users. They are
+//! created once. The same authority may renew their certificates, and the pods that read them have
+//! a mark that shows which ones they run.
 //!
-//! Also the other Secrets that are made once and kept (administrator of the CA server and of
-//! CouchDB). Pure but for the randomness of keys; the clock enters as an argument.
+//! Also handles the other Secrets that are created once and kept (administrators of the CA server
+//! and of CouchDB). Pure except for the randomness of keys; the clock is an argument.
 
 use crate::error::{Error, Place, Result};
 use crate::manifest::Object;
@@ -35,20 +35,20 @@ pub use renewal::{Renewal, of_orderers};
 use secrets::{Content, Maker, Member, Wanted, certificate_key, entry};
 pub use secrets::{FINGERPRINT, NOT_AFTER, SOURCE};
 
-/// An organization as its certificates see it.
+/// The facts about an organization that its certificates need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    /// The release; it stands in labels of the Secrets.
+    /// The release, as in the labels of the Secrets.
     pub release: String,
     pub namespace: String,
-    /// `org1`: also the namespace, so that `peer0.org1` is an address.
+    /// Such as `org1`. Also the namespace, so that `peer0.org1` is an address.
     pub domain: String,
     pub msp_id: String,
     pub role: NodeRole,
     pub nodes: Vec<Node>,
-    /// Secrets with a user name and a random password: (Secret's name, user name).
+    /// Secrets with a user name and a random password: (name of the Secret, user name).
     pub credentials: Vec<(String, String)>,
-    /// The CA server, if one runs: it gets a TLS certificate of its own.
+    /// The CA server, if there is one. It has its own TLS certificate.
     pub ca_server: Option<Node>,
     pub custody: Custody,
 }
@@ -63,61 +63,60 @@ pub enum NodeRole {
 pub struct Node {
     /// `peer0`
     pub name: String,
-    /// Every name and address for its TLS certificate, the node's own address first: `peer0.org1`,
+    /// All names and addresses for its TLS certificate, the node's own address first: `peer0.org1`,
     /// `peer0`, `peer0.org1.svc`, ...
     pub hosts: Vec<String>,
-    /// Those that others call it by, and those that values add: every source's certificate must be
+    /// The names that clients use, and those that values add. Certificates from all sources must be
     /// valid for them.
     pub advertised: Vec<String>,
 }
 
-/// Where keys and certificates come from.
+/// The source of keys and certificates.
 pub enum Source {
-    /// Made here, with cryptogen's certificate profile. For development.
+    /// Generated with cryptogen's certificate profile. For development.
     Generate,
-    /// A crypto-config folder's files by path below it, as the edge has read them.
+    /// The files of a crypto-config folder by their path in it, which the edge has read.
     CryptoConfig {
         folder: String,
         files: BTreeMap<String, Vec<u8>>,
     },
 }
 
-/// The outcome of [`plan`].
+/// The result of [`plan`].
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Secrets to create, complete with labels, authorities first: create them in this order, so
-    /// that what an interruption leaves can be added to. Those that exist already are not among
-    /// them.
+    /// Secrets to create, complete with labels. Authorities come first: an interruption in this
+    /// order leaves an organization that can be extended. Excludes existing Secrets.
     pub create: Vec<Object>,
-    /// Secrets that exist, with certificates of the same authority in place of theirs, complete.
-    /// Each names the UID that was seen.
+    /// Complete Secrets that replace existing ones, with new certificates of the same authority.
+    /// Each has the UID of the existing Secret.
     pub renew: Vec<Object>,
-    /// Names of identity Secrets that exist and stay as they are.
+    /// Names of identity Secrets that exist and do not change.
     pub keep: Vec<String>,
-    /// Those of them that another release made: they become this one's.
+    /// Kept Secrets that another release created, and that this release adopts.
     pub take_up: Vec<TakenUp>,
-    /// What pods will read: digests of the certificates in every Secret of the namespace.
+    /// Digests of the certificates in all Secrets of the namespace that pods will read.
     pub digests: BTreeMap<String, String>,
-    /// The same before anything is written.
+    /// The same before any change.
     pub digests_before: BTreeMap<String, String>,
-    /// When these certificates end, by digest.
+    /// Expiry of these certificates, by digest.
     pub ends: BTreeMap<String, jiff::Timestamp>,
-    /// What ordering services know their members by.
+    /// The certificates by which ordering services identify their members.
     pub pins: BTreeMap<String, Pin>,
-    /// The same before anything is written.
+    /// The same before any change.
     pub pins_before: BTreeMap<String, Pin>,
-    /// Entries of MSP Secrets that the chart mounts only where there are any, with their paths.
+    /// Optional entries of MSP Secrets that exist, with their mount paths.
     pub items: BTreeMap<String, String>,
-    /// Whether anything of `create` is a key generated here, so that the output says that it is for
+    /// Whether `create` contains a generated key, so that the output says that it is for
     /// development.
     pub generated: bool,
-    /// What the user should know of Secrets that stay: near their end, or without a host that is
-    /// wanted now.
+    /// Warnings about Secrets that do not change: close to expiry, or without a host that is now
+    /// required.
     pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// The names of the Secrets that are there once the plan is carried out.
+    /// Returns the names of all Secrets after the plan is carried out.
     pub fn names(&self) -> BTreeSet<&str> {
         let written = self
             .create
@@ -128,14 +127,14 @@ impl Plan {
     }
 }
 
-/// A Secret that another release made.
+/// A Secret that another release created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenUp {
     pub name: String,
     pub uid: String,
 }
 
-/// The names of all Secrets that the organization needs: those which [`plan`] wants to know of.
+/// Returns the names of all Secrets that the organization needs, which [`plan`] takes as input.
 pub fn secret_names(organization: &Organization) -> Vec<String> {
     secrets::wanted(organization)
         .into_iter()
@@ -143,15 +142,16 @@ pub fn secret_names(organization: &Organization) -> Vec<String> {
         .collect()
 }
 
-/// Compares what the organization needs with the Secrets that exist (by name, as fetched), makes
-/// what is missing, and renews what a source has other certificates for.
+/// Compares the Secrets that the organization needs with the existing ones (by name, as fetched).
+/// Plans missing Secrets, and renews those for which the source has other certificates.
 ///
 /// # Errors
 ///
-/// A crypto-config without a node, with a key that does not fit its certificate, with a certificate
-/// that is not valid for the node's address, that is expired or does not chain to its CA; an
-/// existing Secret of another authority than the crypto-config's; an organization to extend whose
-/// CA key is not there; Secrets or files of the user's own that a node could not use.
+/// Fails for a crypto-config that lacks a node, or that has a key that does not match its
+/// certificate, an expired certificate, or one that is not valid for the node's address or does not
+/// chain to its CA. Also fails if an existing Secret is of another authority than the
+/// crypto-config, if the CA key is missing when the organization grows, and if the user's own
+/// Secrets or files would not work for a node.
 pub fn plan(
     organization: &Organization,
     existing: &BTreeMap<String, Value>,
@@ -358,7 +358,7 @@ fn generate(
     Ok(())
 }
 
-/// What a folder has for each Secret that it can fill, whether the Secret exists or not.
+/// Returns the folder's content for each Secret that it can fill, even for Secrets that exist.
 fn import(
     organization: &Organization,
     folder: &Folder,
@@ -392,8 +392,8 @@ fn import(
                 maker.authority(name, &certificate, key.as_deref())
             }),
             Content::Msp(member) => folder.msp(member).map(|msp| maker.msp(name, &msp)),
-            // cryptogen makes no certificate for a CA server: the organization's own TLS authority
-            // signs it, once.
+            // cryptogen makes no certificate for a CA server, so the organization's own TLS
+            // authority signs one, once.
             Content::Tls(Member::CaServer(_)) if existing.contains_key(name) => None,
             Content::Tls(member @ Member::CaServer(_)) => match folder.tls_pair() {
                 Some(pair) => {
@@ -416,7 +416,7 @@ fn import(
             Content::Credentials { .. } if existing.contains_key(name) => None,
             Content::Credentials { user } => Some(maker.credentials(name, user)),
         };
-        // `None` is a problem that the folder remembers: all of them are reported at once.
+        // `None` is a problem that the folder has recorded. All of them are reported at once.
         if let Some(secret) = secret {
             offered.push(secret?);
         }
@@ -495,16 +495,16 @@ fn is_own(organization: &Organization, secret: &Value) -> bool {
     maker(secret) == Some(&organization.release)
 }
 
-/// The release whose identity a Secret is.
+/// Returns the release that created an identity Secret.
 fn maker(secret: &Value) -> Option<&str> {
     secret["metadata"]["labels"][LABEL].as_str()
 }
 
-/// The label that every identity Secret bears: `kubectl-fabric.io/identity: <release>`.
+/// Label of all identity Secrets: `kubectl-fabric.io/identity: <release>`.
 pub const LABEL: &str = "kubectl-fabric.io/identity";
 
-/// Whether a Secret is a certificate authority's: it has a certificate, and none of an authority
-/// above it.
+/// Returns true if a Secret is of a certificate authority: it has a certificate, but no authority's
+/// certificate besides.
 pub fn is_authority(secret: &Object) -> bool {
     let data = &secret.body["data"];
     !data["cert.pem"].is_null() && data["cacert.pem"].is_null()

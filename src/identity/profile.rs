@@ -1,8 +1,8 @@
-//! The certificates that cryptogen makes, field by field.
+//! Issues certificates with the same fields as cryptogen's.
 //!
-//! Source of every choice: Fabric's `internal/cryptogen/ca/ca.go` and
-//! `internal/cryptogen/csp/csp.go` (the same since 1.1). Keys are ECDSA P-256, written as PKCS#8.
-//! Of cryptogen's fields only the order of extensions differs, which has no meaning in X.509.
+//! Source of all choices: Fabric's `internal/cryptogen/ca/ca.go` and
+//! `internal/cryptogen/csp/csp.go` (unchanged since 1.1). Keys are ECDSA P-256 in PKCS#8. Only the
+//! order of extensions differs from cryptogen, which has no meaning in X.509.
 
 use super::certificate::{Certificate, key_from_pem};
 use super::low_s::{P256_ORDER, low_s};
@@ -16,8 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// Subject fields that cryptogen fills in when crypto-config.yaml says nothing
-/// (`cmd/cryptogen/main.go`, `CASpec`).
+/// cryptogen's defaults for subject fields (`cmd/cryptogen/main.go`, `CASpec`).
 const PLACE: [(DnType, &str); 3] = [
     (DnType::CountryName, "US"),
     (DnType::StateOrProvinceName, "California"),
@@ -27,15 +26,15 @@ const PLACE: [(DnType, &str); 3] = [
 /// Ten years of 365 days (`ca.go`, `x509Template`).
 const VALIDITY: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// A certificate and its private key, both PEM. It has no `Debug`, so that a key cannot slip into
-/// an output.
+/// A certificate and its private key in PEM. Has no `Debug`, so that output never contains a key by
+/// mistake.
 #[derive(Clone)]
 pub struct Pair {
     pub certificate: String,
     pub key: String,
 }
 
-/// A certificate authority that can sign.
+/// A certificate authority with its key.
 pub struct Authority {
     pub pair: Pair,
     issuer: Issuer<'static, LowS>,
@@ -43,7 +42,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a self-signed authority: `ca.<domain>` for identities, `tlsca.<domain>` for TLS.
+    /// Generates a self-signed authority: `ca.<domain>` for identities, `tlsca.<domain>` for TLS.
     pub fn generate(common_name: &str, domain: &str, now: jiff::Timestamp) -> Result<Authority> {
         let key = new_key()?;
         let mut params = template(now)?;
@@ -73,8 +72,8 @@ impl Authority {
         )
     }
 
-    /// Reads an authority back, as it is kept in its Secret or lies in a crypto-config folder;
-    /// `subject` names it in errors.
+    /// Loads an authority from its Secret or from a crypto-config folder. `subject` names it in
+    /// errors.
     pub fn from_pair(pair: Pair, subject: &str) -> Result<Authority> {
         let certificate = Certificate::from_pem(
             pair.certificate.as_bytes(),
@@ -99,7 +98,7 @@ impl Authority {
         })
     }
 
-    /// Signs an identity: what a node or user signs with. `unit` is its role in NodeOUs: `peer`,
+    /// Issues an identity with which a node or user signs. `unit` is its role in NodeOUs: `peer`,
     /// `orderer`, `admin` or `client`.
     pub fn sign_identity(
         &self,
@@ -116,8 +115,8 @@ impl Authority {
         self.sign(params)
     }
 
-    /// Signs a TLS certificate for a node (with its hosts) or a user (without any).
-    /// The key is a new one unless one is given, in PEM.
+    /// Issues a TLS certificate for a node (with hosts) or a user (without hosts). Generates a key
+    /// unless one is given in PEM.
     pub fn sign_tls(
         &self,
         common_name: &str,
@@ -160,9 +159,9 @@ impl Authority {
     }
 
     fn certify(&self, mut params: CertificateParams, key: &KeyPair) -> Result<String> {
-        // Fabric verifies a chain at the moment at which its leaf begins (msp/mspimplsetup.go,
-        // getValidityOptsForCert), so an authority that begins later, by another machine's clock,
-        // would not be accepted.
+        // Fabric verifies a chain at the time at which its leaf becomes valid (msp/mspimplsetup.go,
+        // getValidityOptsForCert). It rejects a leaf that begins before its authority, which can
+        // happen if another machine's clock made the authority.
         if params.not_before.unix_timestamp() < self.not_before.as_second() {
             begin(&mut params, self.not_before)?;
         }
@@ -170,8 +169,8 @@ impl Authority {
     }
 }
 
-/// Validity and serial number, the same for every certificate: from five minutes before the minute
-/// nearest to now.
+/// Sets validity and serial number, the same way for all certificates. Validity begins five minutes
+/// before now, in whole minutes.
 fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
     let minute = (now.as_second() + 30).div_euclid(60) * 60;
     let begins = jiff::Timestamp::from_second(minute - 5 * 60).unwrap_or(now);
@@ -191,16 +190,16 @@ fn begin(params: &mut CertificateParams, time: jiff::Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Leaves bear `CA:FALSE` and the authority's key identifier, and no key identifier of their own.
+/// Leaves have `CA:FALSE` and the authority's key identifier, but no subject key identifier.
 fn leaf(now: jiff::Timestamp) -> Result<CertificateParams> {
-    /// An empty SEQUENCE: BasicConstraints with its default, cA FALSE (RFC 5280, 4.2.1.9).
+    /// Empty SEQUENCE: BasicConstraints with the default cA FALSE (RFC 5280, 4.2.1.9).
     const NOT_A_CA: [u8; 2] = [0x30, 0x00];
     /// 2.5.29.19, id-ce-basicConstraints.
     const BASIC_CONSTRAINTS: [u64; 4] = [2, 5, 29, 19];
 
     let mut params = template(now)?;
     params.use_authority_key_identifier_extension = true;
-    // rcgen's own ExplicitNoCa would add a subject key identifier.
+    // rcgen's ExplicitNoCa would also add a subject key identifier.
     params.is_ca = IsCa::NoCa;
     let mut constraints = CustomExtension::from_oid_content(&BASIC_CONSTRAINTS, NOT_A_CA.to_vec());
     constraints.set_criticality(true);
@@ -216,8 +215,8 @@ fn subject(fields: &[(DnType, &str)]) -> DistinguishedName {
     name
 }
 
-/// Go writes a PrintableString where the alphabet allows it, else UTF-8 (`encoding/asn1`);
-/// `Admin@org1` needs UTF-8.
+/// Encodes as Go does (`encoding/asn1`): a PrintableString if the alphabet allows it, otherwise
+/// UTF-8. `Admin@org1` needs UTF-8.
 fn printable(value: &str) -> DnValue {
     match value.try_into() {
         Ok(text) => DnValue::PrintableString(text),
@@ -235,8 +234,8 @@ fn alternative_name(host: &str) -> Result<SanType> {
     Ok(SanType::DnsName(name))
 }
 
-/// Fabric finds a private key by the SHA-256 of the uncompressed public point (`bccsp`'s SKI), all
-/// 32 bytes of it.
+/// Returns all 32 bytes of the SHA-256 digest of the uncompressed public point (`bccsp`'s SKI), by
+/// which Fabric finds a private key.
 fn subject_key_identifier(key: &KeyPair) -> Vec<u8> {
     Sha256::digest(key.der_bytes()).to_vec()
 }
@@ -253,14 +252,15 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// rcgen's errors speak of encodings, never of key material.
+/// rcgen's errors describe encodings and contain no key material.
 fn unmade(error: rcgen::Error) -> Error {
     Error::internal(format!("a certificate could not be made: {error}"))
 }
 
-/// An authority's key whose ECDSA P-256 signatures are of low S, as `csp.ECDSASigner` makes them.
-/// Fabric's MSP refuses transaction signatures of high S; for certificates it is cryptogen's habit,
-/// and kept.
+/// An authority's key that makes ECDSA P-256 signatures with low S, as `csp.ECDSASigner` does.
+///
+/// Fabric's MSP requires low S only for transaction signatures. cryptogen uses it for certificates
+/// too, so this does the same.
 struct LowS(KeyPair);
 
 impl PublicKeyData for LowS {
@@ -291,7 +291,7 @@ mod tests {
     fn a_leaf_does_not_begin_before_its_authority() {
         let now: jiff::Timestamp = "2026-11-22T18:40:00Z".parse().unwrap();
         let ca = Authority::generate("ca.org1", "org1", now).unwrap();
-        // By the clock of another machine.
+        // The clock of another machine.
         let earlier = now - jiff::SignedDuration::from_mins(2);
         let key = ca.pair.key.as_str();
         let (new, same) = (

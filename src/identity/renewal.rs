@@ -1,6 +1,6 @@
-//! Certificates that change in a release's life: a source offers others of the same authority, or
-//! values ask for names that a certificate is not valid for yet. Another authority is another
-//! organization to every channel, and is refused.
+//! Changes of certificates during a release's life. A source may have other certificates of the
+//! same authority, or values may require names that a certificate lacks. A change of the authority
+//! is refused, because to every channel it is another organization.
 
 use super::certificate::{Certificate, chain_from_pem, key_from_pem};
 use super::generate::{kept_authority, sign_tls};
@@ -13,17 +13,18 @@ use crate::manifest::Object;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// An orderer's certificate that changes.
+/// A changed certificate of an orderer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
     /// `orderer0`
     pub node: String,
-    /// Its TLS certificate, or the one it signs with.
+    /// True for its TLS certificate, false for its signing certificate.
     pub is_tls: bool,
     pub same_key: bool,
 }
 
-/// Certificates of orderers that differ from those that channels know, as far as these are known.
+/// Returns orderers' certificates that differ from those in the channels, as far as these are
+/// known.
 pub fn of_orderers(before: &BTreeMap<String, Pin>, after: &BTreeMap<String, Pin>) -> Vec<Renewal> {
     let changed = after
         .iter()
@@ -40,8 +41,8 @@ pub fn of_orderers(before: &BTreeMap<String, Pin>, after: &BTreeMap<String, Pin>
     changed.filter_map(renewal).collect()
 }
 
-/// The key of an authority's Secret, if it still fits the authority's certificate: a source may
-/// have a new certificate and no key.
+/// Returns the key in an authority's Secret, if it matches the authority's certificate. A source
+/// may have a new certificate without the key.
 pub fn kept_key(secret: &Value, certificate: &str) -> Option<String> {
     let pem = entry(secret, "key.pem")?;
     let certificate = Certificate::from_pem(certificate.as_bytes(), "the authority").ok()?;
@@ -49,12 +50,12 @@ pub fn kept_key(secret: &Value, certificate: &str) -> Option<String> {
     fits.then(|| String::from_utf8(pem).ok())?
 }
 
-/// Sorts what a source offers: new Secrets, Secrets with other certificates of the same authority,
-/// and those that are as they were.
+/// Sorts the Secrets from a source: new, with other certificates of the same authority, and
+/// unchanged.
 ///
 /// # Errors
 ///
-/// Certificates of another authority, and Secrets of others.
+/// Fails for certificates of another authority, and for Secrets that belong to others.
 pub fn renew(
     organization: &Organization,
     offered: Vec<Object>,
@@ -113,12 +114,12 @@ pub fn renew(
     Ok(())
 }
 
-/// Reissues TLS certificates that lack a name that is wanted now, for the same keys, by the
-/// authority in its Secret (or by `signer`).
+/// Reissues TLS certificates that lack a required name, for the same keys. The authority in its
+/// Secret (or `signer`) signs them.
 ///
 /// # Errors
 ///
-/// A certificate that lacks a name, and an authority whose key is not here.
+/// Fails if a certificate lacks a name and the authority's key is not available.
 pub fn with_new_names(
     organization: &Organization,
     present: &[&Wanted],
@@ -140,8 +141,8 @@ pub fn with_new_names(
         let Some(certificate) = leaf(secret) else {
             continue;
         };
-        // A certificate made elsewhere has the names that its maker chose; it must be valid for
-        // those by which others call the node.
+        // A certificate from elsewhere may have any names. It must be valid for those that clients
+        // of the node use.
         let made_here = secret["metadata"]["annotations"][SOURCE] == "generate"
             || matches!(member, Member::CaServer(_));
         let hosts = if made_here && is_own(organization, secret) {
@@ -221,7 +222,7 @@ pub fn with_new_names(
         )))
 }
 
-/// The certificate of a Secret's own, whatever kind of identity it is.
+/// Returns the certificate of a Secret with any kind of identity.
 fn leaf(secret: &Value) -> Option<Certificate> {
     let pem = ["cert.pem", "tls.crt", "ca.crt"]
         .iter()
@@ -229,8 +230,8 @@ fn leaf(secret: &Value) -> Option<Certificate> {
     Certificate::from_pem(&pem, "the certificate").ok()
 }
 
-/// Whether what is offered leads to an authority that the Secret trusts already; an authority
-/// itself keeps name and key.
+/// Returns true if the offered certificate chains to an authority that the Secret already trusts.
+/// An authority itself must keep its name and key.
 fn is_of_same_authority(before: &Value, offered: &Object) -> bool {
     let (Some(old), Some(new)) = (leaf(before), leaf(&offered.body)) else {
         return false;
@@ -276,7 +277,7 @@ fn is_of_same_authority(before: &Value, offered: &Object) -> bool {
     false
 }
 
-/// A change of the very Secret that was seen.
+/// Binds a change to the Secret that was read.
 fn bind(secret: &mut Object, seen: &Value) {
     if let Some(uid) = seen["metadata"]["uid"].as_str() {
         secret.body["metadata"]["uid"] = json!(uid);

@@ -1,13 +1,13 @@
-//! The Secrets that nodes mount: one mapping, whatever the source of what stands in them.
+//! The Secrets that nodes mount. Their format is the same for all sources.
 //!
 //! | Secret | keys | mounted by |
 //! |---|---|---|
-//! | `<node>-msp` | cert.pem, key.pem, cacert.pem, tlscacert.pem, and as the source has them config.yaml, admincert.pem, intermediatecert.pem, tlsintermediatecert.pem, crl.pem; further ones of a kind are counted: cacert2.pem | the node |
+//! | `<node>-msp` | cert.pem, key.pem, cacert.pem, tlscacert.pem; if the source has them, config.yaml, admincert.pem, intermediatecert.pem, tlsintermediatecert.pem, crl.pem; further ones of a kind are numbered: cacert2.pem | the node |
 //! | `<node>-tls` | tls.crt, tls.key, ca.crt | the node |
-//! | `ca-tls` | likewise | the CA server |
+//! | `ca-tls` | the same | the CA server |
 //! | `<release>-ca`, `<release>-tlsca` | cert.pem, key.pem if the source has it | the CA server; read to extend the organization |
-//! | `<release>-admin-msp`, `<release>-admin-tls` | as a node's | the CLI pod, never a node |
-//! | `<release>-admin-clientca` | ca.crt | orderers: whose clients may use the admin port |
+//! | `<release>-admin-msp`, `<release>-admin-tls` | as for a node | the CLI pod, never a node |
+//! | `<release>-admin-clientca` | ca.crt | orderers: the authority of clients that may use the admin port |
 //! | credentials | username, password | the server and its client |
 
 use super::certificate::{Certificate, hex};
@@ -32,7 +32,7 @@ pub enum Content {
     TlsCa,
     Msp(Member),
     Tls(Member),
-    /// The authority whose TLS clients may administer orderers.
+    /// The authority of TLS clients that may administer orderers.
     AdminClientCa,
     Credentials {
         user: String,
@@ -40,7 +40,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The usual name of a node's Secret, whatever the user calls it.
+    /// Returns the default name of a node's Secret, regardless of the user's name for it.
     pub fn usual_name(&self) -> Option<String> {
         match self {
             Content::Msp(Member::Node(node)) => Some(format!("{}-msp", node.name)),
@@ -50,7 +50,7 @@ impl Content {
     }
 }
 
-/// Whom an identity is for.
+/// The owner of an identity.
 #[derive(Clone)]
 pub enum Member {
     Node(Node),
@@ -58,36 +58,37 @@ pub enum Member {
     CaServer(Node),
 }
 
-/// What a member signs with, and whom it trusts. All of it is PEM.
+/// A member's signing identity and trusted authorities, all in PEM.
 pub struct Msp {
     pub pair: Pair,
     pub roots: Vec<String>,
-    /// Index of the root that the certificate leads to.
+    /// Index of the root to which the certificate chains.
     pub signer: usize,
     pub intermediates: Vec<String>,
     pub tls_roots: Vec<String>,
     pub tls_intermediates: Vec<String>,
     pub revocations: Vec<String>,
-    /// NodeOUs: which unit of a certificate's subject means which role.
+    /// NodeOUs: maps units of a certificate's subject to roles.
     pub config: Option<MspConfig>,
-    /// Administrators' certificates, where NodeOUs do not tell who is one.
+    /// Administrators' certificates, if NodeOUs do not identify administrators.
     pub admins: Vec<String>,
 }
 
 pub struct Tls {
-    /// The certificate may hold a chain.
+    /// The certificate, which may be a chain, and its key.
     pub pair: Pair,
-    /// The authorities, in one text.
+    /// The authorities in one text.
     pub ca: String,
 }
 
-/// The Secrets of the organization that are made here, or that the user keeps and pods mount.
+/// Returns the organization's Secrets that this program creates, or that the user keeps and pods
+/// mount.
 pub fn wanted(organization: &Organization) -> Vec<Wanted> {
     organization.custody.narrow(all(organization))
 }
 
-/// Every Secret of the organization in the order of creation: authorities first, so that whatever
-/// they signed can be added to later.
+/// Returns all Secrets of the organization in the order of creation: authorities first, so that an
+/// organization that is only partly created can be extended later.
 pub fn all(organization: &Organization) -> Vec<Wanted> {
     let release = &organization.release;
     let mut all = vec![
@@ -139,9 +140,10 @@ pub fn all(organization: &Organization) -> Vec<Wanted> {
     all
 }
 
-/// The MSP's `config.yaml` that cryptogen writes with `EnableNodeOUs`
-/// (`internal/cryptogen/msp/msp.go`, `exportConfig`). The file it names is where nodes mount
-/// `cacert.pem`.
+/// Returns the MSP's `config.yaml` that cryptogen writes with `EnableNodeOUs`
+/// (`internal/cryptogen/msp/msp.go`, `exportConfig`).
+///
+/// It names the file at which nodes mount `cacert.pem`.
 pub fn node_ous(domain: &str) -> String {
     let mut text = String::from("NodeOUs:\n  Enable: true\n");
     for (role, unit) in [
@@ -158,15 +160,16 @@ pub fn node_ous(domain: &str) -> String {
     text
 }
 
-/// The path below an MSP folder where the authority's certificate lies, in cryptogen's trees and in
-/// our mounts.
+/// Returns the path of the authority's certificate in an MSP folder, in cryptogen's trees and in
+/// this program's mounts.
 pub fn ca_file(domain: &str) -> String {
     format!("cacerts/ca.{domain}-cert.pem")
 }
 
-/// What an MSP's Secret may hold, and where the chart mounts it. Fabric reads one certificate a
-/// file, so further ones of a kind have entries and files of their own: `cacert2.pem` is
-/// `cacerts/cacert2.pem`.
+/// Possible entries of an MSP's Secret, and where the chart mounts them.
+///
+/// Fabric reads one certificate per file, so further ones of a kind have their own entries and
+/// files: `cacert2.pem` is mounted as `cacerts/cacert2.pem`.
 const FOLDERS: [(&str, &str, bool); 6] = [
     ("cacert", "cacerts", true),
     ("tlscacert", "tlscacerts", true),
@@ -176,7 +179,7 @@ const FOLDERS: [(&str, &str, bool); 6] = [
     ("crl", "crls", false),
 ];
 
-/// The entry of the nth file of a kind, counted from 0.
+/// Returns the name of the nth entry of a kind, counted from 0.
 fn entry_name(stem: &str, index: usize) -> String {
     if index == 0 {
         format!("{stem}.pem")
@@ -185,8 +188,8 @@ fn entry_name(stem: &str, index: usize) -> String {
     }
 }
 
-/// Where an entry of an MSP's Secret is mounted beside those that the chart names itself. `None`
-/// for those, and for what no MSP has.
+/// Returns the mount path of an entry of an MSP's Secret that the chart does not name itself, or
+/// `None` for other entries.
 fn further_path(entry: &str) -> Option<String> {
     let name = entry.strip_suffix(".pem")?;
     let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
@@ -200,7 +203,7 @@ fn further_path(entry: &str) -> Option<String> {
     counts.then(|| format!("{folder}/{entry}"))
 }
 
-/// Every entry that an MSP's Secret has of a kind, the first first.
+/// Returns all entries of a kind in an MSP's Secret, in order.
 pub fn entries_of(secret: &Value, stem: &str) -> Vec<String> {
     let data = secret["data"].as_object();
     let named = |index: &usize| {
@@ -212,7 +215,7 @@ pub fn entries_of(secret: &Value, stem: &str) -> Vec<String> {
     found
 }
 
-/// Where an entry of an MSP's Secret lies below the MSP folder.
+/// Returns the path of an entry of an MSP's Secret in the MSP folder.
 pub fn mounted_path(entry: &str, domain: &str) -> String {
     match entry {
         "cacert.pem" => ca_file(domain),
@@ -221,7 +224,7 @@ pub fn mounted_path(entry: &str, domain: &str) -> String {
     }
 }
 
-/// Entry and path of everything in MSP Secrets that the chart does not mount by itself.
+/// Returns entry and path of everything in MSP Secrets that the chart does not mount by default.
 pub fn further_items<'a>(secrets: impl Iterator<Item = &'a Value>) -> BTreeMap<String, String> {
     let entries = secrets
         .filter_map(|secret| secret["data"].as_object())
@@ -284,10 +287,10 @@ fn msp_entries(msp: &Msp, domain: &str) -> Vec<(String, String)> {
     data
 }
 
-/// Builds Secrets of one organization.
+/// Builds the Secrets of one organization.
 pub struct Maker<'a> {
     pub organization: &'a Organization,
-    /// `generate` or `cryptogen`.
+    /// Either `generate` or `cryptogen`.
     pub source: &'static str,
 }
 
@@ -325,8 +328,8 @@ impl Maker<'_> {
         self.secret(name, "Opaque", &[("ca.crt", tls_ca)], Some(tls_ca))
     }
 
-    /// A random password of 128 bits, in hexadecimal: it needs no quoting in a URL, an argument or
-    /// an ini file.
+    /// Generates a random password of 128 bits in hexadecimal, which needs no quoting in a URL, an
+    /// argument or an ini file.
     pub fn credentials(&self, name: &str, user: &str) -> Result<Object> {
         let password = hex(&random::<16>()?);
         self.secret(
@@ -386,14 +389,14 @@ impl Maker<'_> {
     }
 }
 
-/// Where an identity came from: `generate` or `cryptogen`.
+/// Annotation: the source of an identity, `generate` or `cryptogen`.
 pub const SOURCE: &str = "kubectl-fabric.io/identity-source";
-/// SHA-256 of its certificate, lower-case hex.
+/// Annotation: SHA-256 digest of its certificate in lower-case hex.
 pub const FINGERPRINT: &str = "kubectl-fabric.io/fingerprint";
-/// When its certificate ends, RFC 3339.
+/// Annotation: expiry of its certificate (RFC 3339).
 pub const NOT_AFTER: &str = "kubectl-fabric.io/not-after";
 
-/// The key of a Secret under which its certificate stands, `None` for credentials.
+/// Returns the key of a Secret that contains its certificate, or `None` for credentials.
 pub fn certificate_key(content: &Content) -> Option<&'static str> {
     match content {
         Content::Ca | Content::TlsCa | Content::Msp(_) => Some("cert.pem"),
@@ -403,7 +406,7 @@ pub fn certificate_key(content: &Content) -> Option<&'static str> {
     }
 }
 
-/// One entry of a Secret as the API server gave it.
+/// Returns an entry of a Secret from the API server.
 pub fn entry(secret: &Value, key: &str) -> Option<Vec<u8>> {
     STANDARD
         .decode(secret.get("data")?.get(key)?.as_str()?)

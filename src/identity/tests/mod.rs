@@ -139,8 +139,8 @@ fn openssl(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What `openssl x509 -text` says, with serial, key, times, signature and key identifiers replaced,
-/// and extensions in order of name.
+/// Returns the output of `openssl x509 -text` with serial, key, times, signature and key
+/// identifiers replaced, and extensions sorted by name.
 fn profile_of(pem: &Path) -> Vec<String> {
     let text = openssl(&[
         "x509",
@@ -161,8 +161,7 @@ fn profile_of(pem: &Path) -> Vec<String> {
         .filter(|line| *line != "X509v3 extensions:")
     {
         match lines.last_mut() {
-            // A heading of an extension takes the value below it, so that sorting keeps them
-            // together.
+            // Joins the heading of an extension and its value, so that sorting keeps them together.
             Some(last)
                 if last.starts_with("X509v3") && last.ends_with(':')
                     || last.ends_with(": critical") =>
@@ -334,8 +333,8 @@ fn what_an_authority_signs_is_of_low_s() {
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
         let signature = pem.parse_x509().unwrap().signature_value.data.to_vec();
         let s = &signature[4 + usize::from(signature[3]) + 2..];
-        // The order's half begins with 7f ff ff ff 80; 33 bytes are a padded number with its first
-        // bit set.
+        // Half of the order begins with 7f ff ff ff 80. 33 bytes are a padded number whose first
+        // bit is set.
         assert!(
             s.len() < 32 || s.len() == 32 && s[..5] <= [0x7f, 0xff, 0xff, 0xff, 0x80][..],
             "{}: {s:02x?}",
@@ -480,7 +479,7 @@ fn every_layout_of_cryptogen_is_read() {
             )
             .unwrap();
             assert!(again.create.is_empty(), "{version}: {:?}", names(&again));
-            // Also when the next run does not name the folder.
+            // Also if the next run does not name the folder.
             assert!(
                 plan(&organization, &as_existing(&made), &Source::Generate, now())
                     .unwrap()
@@ -705,7 +704,7 @@ fn what_stays_is_warned_about() {
     );
 }
 
-/// `org1` with one peer and its CA server, whose identities the user keeps in Secrets, one of them
+/// `org1` with one peer and its CA server. The user keeps its identities in Secrets, one of them
 /// under another name.
 fn kept_by_the_user() -> Organization {
     let mounted = ["peer0-msp", "peer0-tls", "ca-tls", "org1-ca"]
@@ -718,7 +717,7 @@ fn kept_by_the_user() -> Organization {
     }
 }
 
-/// Secrets of that user's, made here for want of another hand.
+/// Secrets of that user, which this program generates for the test.
 fn users_secrets() -> BTreeMap<String, Value> {
     let mut secrets =
         as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
@@ -808,7 +807,7 @@ fn identities_of_the_user_are_not_said_twice() {
     );
 }
 
-/// An authority that an authority signed, and a certificate of its, as openssl makes them.
+/// openssl makes an authority that an authority signed, and a certificate of it.
 #[test]
 fn a_chain_leads_over_what_stands_between() {
     let folder = tempfile::tempdir().unwrap();
@@ -943,7 +942,7 @@ fn files_on_a_volume_are_checked_by_a_copy_of_them() {
             .to_string()
             .contains("tls/server.crt   has no private key beside it")
     );
-    // What no pod mounts may be missing.
+    // Files that no pod mounts may be missing.
     plan_of(&changed("v2.5.16", |files| {
         files.retain(|path, _| !path.contains("/users/"))
     }))

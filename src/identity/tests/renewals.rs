@@ -1,4 +1,4 @@
-//! Certificates that change in a release's life.
+//! Changes of certificates during a release's life.
 
 use super::*;
 use crate::identity::known::{Known, Unmarked, changed as changed_marks};
@@ -19,7 +19,7 @@ fn tls_authority(files: &BTreeMap<String, Vec<u8>>) -> Authority {
     .unwrap()
 }
 
-/// Renews the TLS certificate of peer0, for its own key or for another.
+/// Renews the TLS certificate of peer0, for its own key or another.
 fn renew_tls(files: &mut BTreeMap<String, Vec<u8>>, same_key: bool, now: jiff::Timestamp) {
     let path = |file: &str| format!("{ORG1}peers/peer0.org1/tls/{file}");
     let key = String::from_utf8(files[&path("server.key")].clone()).unwrap();
@@ -38,7 +38,7 @@ fn renewed(plan: &Plan) -> Vec<&str> {
         .collect()
 }
 
-/// Secrets as the API server has them: with UIDs.
+/// Returns Secrets as the API server has them, with UIDs.
 fn stored(plan: &Plan) -> BTreeMap<String, Value> {
     let mut existing = as_existing(plan);
     for (name, secret) in &mut existing {
@@ -77,8 +77,7 @@ fn certificates_that_the_same_authority_renewed_are_taken() {
             renewal.digests_before["peer1-tls"]
         );
 
-        // Written, and the same command again: nothing is left to do, with the folder or without
-        // it.
+        // Running the same command again changes nothing, with or without the folder.
         let mut written = existing.clone();
         written.insert("peer0-tls".to_owned(), secret.clone());
         for source in [source, Source::Generate] {
@@ -86,7 +85,7 @@ fn certificates_that_the_same_authority_renewed_are_taken() {
             assert_eq!((names(&again), renewed(&again)), (vec![], vec![]));
             assert_eq!(again.digests, renewal.digests);
         }
-        // Taken back: the earlier folder is the same authority's, too.
+        // The earlier folder works too, because it is of the same authority.
         let back = plan(&org1(2), &written, &crypto_config("v2.5.16"), now()).unwrap();
         assert_eq!(renewed(&back), ["peer0-tls"]);
         assert_eq!(back.digests, renewal.digests_before);
@@ -153,7 +152,7 @@ fn no_refusal_proposes_to_delete_anything() {
     );
 }
 
-/// `org1` with a name that was added to peer0's certificate.
+/// Returns `org1` with an additional name for peer0's certificate.
 fn with_a_further_name() -> Organization {
     let mut organization = org1(1);
     let Node {

@@ -1,10 +1,10 @@
-//! What Fabric takes, every source takes; what Fabric refuses is refused before a pod starts.
+//! Every source accepts what Fabric accepts. What Fabric rejects is refused before a pod starts.
 
 use super::*;
 
 const ORG1: &str = "peerOrganizations/org1/";
 
-/// Without a CA server, whose key an enrolled tree has not.
+/// Without a CA server, because an enrolled tree does not contain its key.
 fn enrolled(peers: usize) -> Organization {
     Organization {
         ca_server: None,
@@ -34,7 +34,7 @@ fn run_openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     std::fs::read(to).unwrap()
 }
 
-/// The same Secrets, as a user would keep them: only what pods mount.
+/// Returns the same Secrets as a user would keep them: only those that pods mount.
 fn as_users(organization: &Organization, secrets: &BTreeMap<String, Value>) -> Organization {
     let mounted = secrets
         .keys()
@@ -68,7 +68,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
             *key = sec1(key);
             assert!(key.starts_with(b"-----BEGIN EC PRIVATE KEY-----"), "{path}");
         }
-        // As `openssl ecparam -genkey` writes it; Fabric's MSP would stop at the first block.
+        // The output of `openssl ecparam -genkey`. Fabric's MSP would stop at the first block.
         let key = files
             .get_mut(&format!("{ORG1}peers/peer0.org1/msp/keystore/priv_sk"))
             .unwrap();
@@ -81,7 +81,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
     let made = as_existing(&plan(&org1(2), &BTreeMap::new(), &source, now()).unwrap());
     assert!(text(&made["peer0-msp"], "key.pem").starts_with("-----BEGIN EC PRIVATE KEY-----"));
     assert!(text(&made["org1-tlsca"], "key.pem").starts_with("-----BEGIN EC PRIVATE KEY-----"));
-    // The authority signs with it.
+    // The authority signs with this key.
     let more = plan(&org1(3), &made, &Source::Generate, now()).unwrap();
     assert_eq!(names(&more), ["peer2-msp", "peer2-tls"]);
 
@@ -113,7 +113,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("begins with EC PARAMETERS"), "{error}");
-    // cert-manager's default form.
+    // cert-manager's default format.
     let rsa = run_openssl(
         &["rsa", "-traditional"],
         openssl(&["genrsa", "2048"]).as_bytes(),
@@ -168,8 +168,8 @@ fn what_macos_adds_is_passed_over() {
     assert_eq!(data_of(&made), data_of(&clean));
 }
 
-/// The tree that `fabric-ca-client enroll` leaves: TLS as an MSP, the authority named by its
-/// address, no key of an authority.
+/// Converts a tree to the layout of `fabric-ca-client enroll`: TLS as an MSP, the authority named
+/// by its address, no key of an authority.
 fn as_fabric_ca_client_lays_out(files: &mut BTreeMap<String, Vec<u8>>) {
     for (path, bytes) in std::mem::take(files) {
         let path = path.replace(
@@ -329,7 +329,7 @@ fn an_msp_that_does_not_say_who_administers_is_refused_before_a_pod_starts() {
     plan(&users, &secrets, &Source::Generate, now()).unwrap();
 }
 
-/// Authorities and a revocation list, as openssl makes them.
+/// Authorities and a revocation list, made with openssl.
 struct Hierarchy {
     folder: tempfile::TempDir,
 }
@@ -343,8 +343,8 @@ impl Hierarchy {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    /// `root`, `other` beside it, `between` below `root`; a peer's identity below `between`, and a
-    /// list that revokes it.
+    /// Makes the authorities `root`, `other` and `between` (signed by `root`), a peer's identity
+    /// signed by `between`, and a list that revokes it.
     fn new() -> Hierarchy {
         let made = Hierarchy {
             folder: tempfile::tempdir().unwrap(),
@@ -419,7 +419,7 @@ impl Hierarchy {
         made
     }
 
-    /// A tree whose peer and administrator have this identity.
+    /// Returns a tree whose peer and administrator have this identity.
     fn tree(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let config = "NodeOUs:\n  Enable: true\n  AdminOUIdentifier:\n    Certificate: intermediatecerts/between.crt\n    \
