@@ -22,6 +22,7 @@ pub mod compose;
 pub mod manifest;
 pub mod plan;
 pub mod release;
+pub mod network;
 
 // The edge: files, the API server, the terminal.
 #[allow(

@@ -8,6 +8,7 @@ use clap::Command;
 use kubectl_fabric::chart::{Chart, repository};
 use kubectl_fabric::commands;
 use kubectl_fabric::fabric::guard::RULES;
+use kubectl_fabric::network;
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
@@ -63,6 +64,13 @@ fn the_reference_of_guards_is_current() {
         write!(text, "\nSource: {}\n", rule.source).unwrap();
     }
     is_current("docs/reference/guards.md", &text);
+}
+
+#[test]
+fn the_reference_of_network_files_is_current() {
+    is_current("docs/reference/network.md", &network::reference::page());
+    let schema = serde_json::to_string_pretty(&network::reference::schema()).unwrap();
+    is_current("docs/reference/network.schema.json", &(schema + "\n"));
 }
 
 const GUARDS: &str = "\

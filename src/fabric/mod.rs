@@ -38,7 +38,9 @@ mod versions;
 pub use contact::Contact;
 pub use orderer::{Bootstrap, Consensus};
 pub use organization::Names;
-pub use versions::{LINES, Line};
+pub use versions::{
+    BFT, CCAAS_BUILDER, CHANNEL_PARTICIPATION, K8S_BUILDER, LINES, Line, SYSTEM_CHANNEL, Span,
+};
 
 /// What kind of thing a chart models; a chart says it by its annotation `kubectl-fabric.io/model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

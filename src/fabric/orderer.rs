@@ -26,7 +26,8 @@ impl Consensus {
         Consensus::named(settings.text("/orderers/consensus"))
     }
 
-    fn named(name: &str) -> Consensus {
+    /// The consensus that values name; Raft if they name none.
+    pub fn named(name: &str) -> Consensus {
         match name {
             "kafka" => Consensus::Kafka,
             "BFT" => Consensus::Bft,

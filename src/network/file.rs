@@ -1,0 +1,158 @@
+//! What a network file asks for, as the other rooms take it: every default filled in, everything
+//! checked. [`super::read`] makes it of a text.
+
+use super::document::{Capabilities, Collection, Named, Policies};
+use super::member::Member;
+use crate::values::Values;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// The name of a network whose file does not say one.
+pub const DEFAULT_NAME: &str = "fabric";
+
+/// What a network file asks for: every default filled in, everything checked.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub name: String,
+    /// `dev` for a copy made with `--network dev`.
+    pub suffix: Option<String>,
+    pub organizations: Named<Organization>,
+    /// Kafka clusters by release name.
+    pub kafka: Named<Installation>,
+    pub channels: Named<Channel>,
+    pub chaincodes: Named<Chaincode>,
+    /// What is allowed and worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// A release as the file wants it.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub release: String,
+    pub namespace: String,
+    /// The chart as the file names it; `None` if it follows from the release name.
+    pub chart: Option<String>,
+    pub chart_version: Option<String>,
+    /// The user's values over those that follow from the file, with the Fabric version among them.
+    pub values: Values,
+    /// Where the release stands in the file, as a JSON pointer.
+    pub pointer: String,
+}
+
+/// A peer or orderer organization.
+#[derive(Clone, Debug)]
+pub struct Organization {
+    pub installation: Installation,
+    pub member: Member,
+    pub crypto_config: Option<String>,
+    pub definition: Option<String>,
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Channel {
+    pub name: String,
+    pub orderers: Named<OrdererMember>,
+    pub organizations: Named<ChannelMember>,
+    pub batch_timeout: Duration,
+    pub batch_size: BatchSize,
+    /// All three levels are set.
+    pub capabilities: Capabilities,
+    /// The policies that the file sets; all others are Fabric's defaults.
+    pub policies: Policies,
+    pub acls: Named<String>,
+    /// Options of the consensus that the file sets, by their name in the file.
+    pub options: Map<String, Value>,
+    /// Set if the channel is created through the orderers' system channel.
+    pub system: Option<SystemChannel>,
+}
+
+/// The channel through which orderers of Kafka, and those before 2.3, create all others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SystemChannel {
+    pub name: String,
+    pub consortium: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrdererMember {
+    pub consenters: Vec<String>,
+    pub policies: Named<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelMember {
+    pub anchors: Vec<String>,
+    pub peers: Vec<String>,
+    pub policies: Named<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSize {
+    pub max_messages: u32,
+    pub absolute_max_bytes: u64,
+    pub preferred_max_bytes: u64,
+}
+
+/// How peers run a chaincode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChaincodeType {
+    /// As a service, a release of chart `chaincode`.
+    Service,
+    /// By fabric-builder-k8s.
+    Kubernetes,
+    /// Built by Docker from source in this language.
+    Docker(&'static str),
+}
+
+#[derive(Clone, Debug)]
+pub struct Chaincode {
+    pub name: String,
+    pub kind: ChaincodeType,
+    pub channels: Vec<String>,
+    /// The image of a service or of the k8s builder.
+    pub image: Option<String>,
+    /// The folder of the source that Docker builds.
+    pub path: Option<String>,
+    pub version: String,
+    pub label: String,
+    /// Those that run and approve it, by channel.
+    pub organizations: Named<Vec<String>>,
+    /// A signature policy, or the path of a channel policy; `None` takes the channel's.
+    pub policy: Option<String>,
+    pub init_required: bool,
+    pub init: Vec<String>,
+    pub collections: Vec<Collection>,
+    pub indexes: Option<String>,
+    pub endorsement_plugin: Option<String>,
+    pub validation_plugin: Option<String>,
+    pub depends_on: Vec<String>,
+    /// Name of the release that runs the service.
+    pub release: String,
+    pub chart_version: Option<String>,
+    /// The user's values for chart `chaincode`.
+    pub values: Values,
+}
+
+impl Channel {
+    /// Whether its peers have the chaincode lifecycle of Fabric 1.4, `lscc`, which they have below
+    /// application level V2_0.
+    pub fn is_legacy(&self) -> bool {
+        let level = self.capabilities.application.as_deref();
+        level.is_some_and(|level| level.starts_with("V1_"))
+    }
+}
+
+impl Network {
+    /// Every release of an organization or a Kafka cluster.
+    pub fn installations(&self) -> impl Iterator<Item = &Installation> {
+        let organizations = self.organizations.values().map(|it| &it.installation);
+        self.kafka.values().chain(organizations)
+    }
+
+    /// The namespace of an organization's release.
+    pub fn namespace(&self, release: &str) -> Option<&str> {
+        let organization = self.organizations.get(release)?;
+        Some(&organization.installation.namespace)
+    }
+}

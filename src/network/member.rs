@@ -1,0 +1,33 @@
+//! What an organization's chart and values say about it, as far as others need to know.
+
+use semver::Version;
+
+pub use crate::fabric::Consensus;
+
+/// What runs in a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Peers,
+    Orderers,
+    Kafka,
+}
+
+/// A release as the others of its network see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub role: Role,
+    /// The peers or orderers, `peer0` first.
+    pub nodes: Vec<String>,
+    pub msp_id: String,
+    pub version: Version,
+    /// Of orderers.
+    pub consensus: Option<Consensus>,
+    /// Orderers that start from a genesis block of a system channel.
+    pub system_channel: bool,
+    /// Whether the user provides the genesis block of the system channel by a path on a volume.
+    pub genesis_on_volume: bool,
+    /// Where peers keep their state.
+    pub state_database: String,
+    /// Port on which chaincode services of the organization listen.
+    pub chaincode_port: u64,
+}
