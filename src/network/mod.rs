@@ -1,14 +1,20 @@
-//! Networks as a file: what `network.yaml` wants.
+//! Networks as a file: what `network.yaml` wants, what is missing, in which order it is done.
 //!
 //! ```text
-//! network.yaml ─► read (+ charts, values) ─► Network ─► derive: values that name other releases
+//! network.yaml ─► read ─► Network ─┬─► plan ─► steps, parallel where independent
+//!                (+ charts, values) │     ▲
+//!                                   │     └── state: what the edge read of cluster and ledgers
+//!                                   └─► derive: values that name other releases
 //! ```
 //!
-//! The room is pure. It leaves to others what a release renders to (`compose`), and reading files.
+//! The room is pure. It leaves to others what a release renders to (`compose`), what a channel's
+//! configuration or a package is (`ledger`), how a node is reached (`node`), and carrying the steps
+//! out. Digests and package ids come in as texts that it only compares.
 //!
 //! `fields` is the one description of the file; the reader, the editor schema and the reference
 //! page follow it.
 
+mod build;
 mod capability;
 mod check;
 pub mod derive;
@@ -17,6 +23,7 @@ pub mod document;
 mod fields;
 pub mod file;
 pub mod member;
+mod plan;
 mod policy;
 mod problem;
 mod quantity;
@@ -24,9 +31,15 @@ mod read;
 mod read_channel;
 pub mod reference;
 mod shape;
+mod show;
+pub mod state;
+pub mod step;
 #[cfg(test)]
 mod tests;
 
 pub use describe::{describe, describe_embedded};
 pub use file::Network;
+pub use plan::{Held, Part, Plan, Removal, Unknown, Wait, members, plan};
 pub use read::{Draft, Given};
+pub use state::{Known, Observed, Wanted};
+pub use step::{Action, Step};

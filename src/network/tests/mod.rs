@@ -1,2 +1,5 @@
+mod cluster;
 mod file;
+mod part;
+mod plan;
 mod wrong;
