@@ -133,7 +133,7 @@ impl Certificate {
         to_pem(CERTIFICATE, &self.der)
     }
 
-    /// Returns true if the private key belongs to this certificate.
+    /// Returns the organizational units of the subject, by which an MSP recognizes roles.
     pub fn organizational_units(&self) -> Vec<String> {
         let Ok((_, own)) = X509Certificate::from_der(&self.der) else {
             return Vec::new();
@@ -145,13 +145,12 @@ impl Certificate {
             .collect()
     }
 
-    /// Whether the private key belongs to this certificate.
+    /// Returns true if the private key belongs to this certificate.
     pub fn fits(&self, key: &KeyPair) -> bool {
         key.der_bytes() == self.public_key
     }
 
-    /// Returns true if the subject alternative name covers the host, ignoring case. A wildcard
-    /// stands for one label, as in Go's TLS.
+    /// Returns true if `authority` is the issuer and signed this certificate.
     pub fn is_signed_by(&self, authority: &Certificate) -> bool {
         let (Ok((_, own)), Ok((_, ca))) = (
             X509Certificate::from_der(&self.der),
@@ -163,8 +162,8 @@ impl Certificate {
             && own.verify_signature(Some(ca.public_key())).is_ok()
     }
 
-    /// Whether the subject alternative name covers the host, letter case aside. A wildcard stands
-    /// for one label, as for Go's TLS.
+    /// Returns true if the subject alternative name covers the host, ignoring case. A wildcard
+    /// stands for one label, as in Go's TLS.
     pub fn bears(&self, host: &str) -> bool {
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         self.hosts.iter().any(|own| {
@@ -198,7 +197,7 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Label and content of every PEM block of a text, in order. What is no block is passed over.
+/// Returns label and content of each PEM block of a text, in order. Ignores text outside of blocks.
 pub fn blocks(pem: &[u8]) -> Vec<(String, Vec<u8>)> {
     Pem::iter_from_buffer(pem)
         .map_while(Result::ok)
@@ -219,8 +218,8 @@ pub fn to_pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// Every certificate of a PEM text, at least one: a leaf and what is between it and its authority,
-/// or several authorities.
+/// Reads all certificates of a PEM text, at least one: a leaf and its intermediates, or several
+/// authorities.
 pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
     let text = std::str::from_utf8(pem).unwrap_or_default();
     let blocks = text
@@ -236,8 +235,8 @@ pub fn chain_from_pem(pem: &[u8], subject: &str) -> Result<Vec<Certificate>> {
     }
 }
 
-/// A private key that was read, and its PEM block alone: without the `EC PARAMETERS` that
-/// `openssl ecparam` writes above it, at which Fabric's MSP stops.
+/// A private key with its PEM block, without the `EC PARAMETERS` block that `openssl ecparam`
+/// writes first. Fabric's MSP fails on that block.
 pub struct Key {
     pub pair: KeyPair,
     pub pem: String,
@@ -247,7 +246,7 @@ pub struct Key {
 ///
 /// # Errors
 ///
-/// Why it cannot be read, and never what stands in it.
+/// Returns the reason why the key is unreadable, without any of its content.
 pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
     let text = std::str::from_utf8(pem).map_err(|_| "is not text")?;
     if text.contains("ENCRYPTED") {
@@ -282,14 +281,14 @@ pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
     })
 }
 
-/// Reads a private key. The error says which text, and never what stands in it.
+/// Reads a private key. The error names the text and shows none of its content.
 pub fn key_from_pem(pem: &[u8], subject: &str) -> Result<KeyPair> {
     read_key(pem)
         .map(|key| key.pair)
         .map_err(|why| Error::user(format!("{subject} cannot be used")).why(format!("it {why}")))
 }
 
-/// Wraps a SEC1 or PKCS#1 key in PKCS#8 (RFC 5208, 5).
+/// AlgorithmIdentifiers of keys (RFC 5480, 2.1.1; RFC 8017, A.1).
 const P256: &[u8] = &[
     0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
     3, 1, 7,
@@ -301,7 +300,7 @@ const RSA: &[u8] = &[
     0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0,
 ];
 
-/// A key of SEC1 or PKCS#1 in the frame of PKCS#8 (RFC 5208, 5).
+/// Wraps a SEC1 or PKCS#1 key in PKCS#8 (RFC 5208, 5).
 fn pkcs8(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
     let framed = |tag: u8, content: &[u8]| {
         let length = content.len().to_be_bytes();
