@@ -1104,12 +1104,25 @@ fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
 }
 
 fn show(case: &Case, outcome: &Outcome) -> String {
-    assert!(outcome.output.hooks.is_empty(), "no chart has hooks");
     format!(
         "{}{}",
-        to_yaml(&case.chart, &outcome.output.objects),
+        to_yaml(&case.chart, objects(case, outcome)),
         notes(outcome)
     )
+}
+
+/// The objects of the manifest, and its hooks in the case that is about them: they are the same nearly everywhere.
+fn objects<'a>(case: &Case, outcome: &'a Outcome) -> impl Iterator<Item = &'a Object> {
+    let hooks = outcome
+        .output
+        .hooks
+        .iter()
+        .filter(|_| case.folder.ends_with("tests"));
+    outcome
+        .output
+        .objects
+        .iter()
+        .chain(hooks.map(|hook| &hook.object))
 }
 
 fn notes(outcome: &Outcome) -> String {
@@ -1123,9 +1136,8 @@ fn notes(outcome: &Outcome) -> String {
 /// What differs between two cases, object by object.
 fn differences((base, of_base): (&Case, &Outcome), (case, outcome): (&Case, &Outcome)) -> String {
     let parts = |case: &Case, outcome: &Outcome| -> Vec<(String, String)> {
-        let objects = outcome.output.objects.iter();
-        let objects =
-            objects.map(|object| (object.key.to_string(), to_yaml(&case.chart, [object])));
+        let objects = objects(case, outcome)
+            .map(|object| (object.key.to_string(), to_yaml(&case.chart, [object])));
         objects
             .chain([("Notes".to_owned(), notes(outcome))])
             .collect()

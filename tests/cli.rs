@@ -276,7 +276,7 @@ mod streams {
         let output = with_small_files(home.path(), &["template", "org1", "--output-dir", "out"]);
         assert_eq!(output.status.code(), Some(1));
         assert!(
-            stderr(&output).contains("1 of 4 files were written below \"out\""),
+            stderr(&output).contains("1 of 5 files were written below \"out\""),
             "{}",
             stderr(&output)
         );

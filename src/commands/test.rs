@@ -22,7 +22,7 @@ use std::process::ExitCode;
 Examples:
   kubectl fabric test org1
   kubectl fabric test org1 --logs
-  kubectl fabric test org1 --filter name=peer-health     one test; --filter '!name=slow' leaves one out")]
+  kubectl fabric test org1 --filter name=test-peers     one test; --filter '!name=test-peers' leaves it out")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]

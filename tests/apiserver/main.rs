@@ -29,6 +29,7 @@ mod ownership;
 mod pod_security;
 mod post_renderer;
 mod reasons;
+mod release_tests;
 mod rights;
 mod secrets;
 mod status;

@@ -436,6 +436,12 @@ fn the_role_for_values_is_enough_for_them() {
     );
     operator.grant(&namespace, &operator.example("values.yaml"));
     operator.run(&namespace, &install).success();
+    let tested = operator.run(&namespace, &["test", "--logs"]).success();
+    assert!(
+        tested.stdout.contains("POD LOGS: test-peers (test)"),
+        "{}",
+        tested.told()
+    );
     operator.run(&namespace, &["uninstall"]).success();
 }
 

@@ -8,6 +8,7 @@ mod chaincode;
 mod guides;
 mod network;
 mod node;
+mod release_test;
 mod rollout;
 mod share;
 

@@ -292,16 +292,17 @@ fn world() -> Vec<Release> {
         .expect("world.yaml");
     let world = yaml::parse(&text, "world.yaml").expect("YAML");
     let word = |value: &Value| value.as_str().expect("a text").to_owned();
-    let release = |entry: &Value| Release {
-        name: word(&entry["release"]),
-        namespace: word(&entry["namespace"]),
-        with: entry["with"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(word)
-            .collect(),
-        sets: entry["sets"].clone(),
+    let release = |entry: &Value| {
+        let name = word(&entry["release"]);
+        let with = entry["with"].as_array().expect("a list");
+        let is_peer_org = name.starts_with("org") && !name.starts_with("orgorderer");
+        let chart = is_peer_org.then(|| "peer-org".to_owned());
+        Release {
+            name,
+            namespace: word(&entry["namespace"]),
+            with: with.iter().map(word).chain(chart).collect(),
+            sets: entry["sets"].clone(),
+        }
     };
     world
         .as_array()
@@ -324,7 +325,12 @@ fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
                 policies.push(object);
                 continue;
             }
-            let Some(labels) = object.pointer("/spec/template/metadata/labels") else {
+            // A test is a pod; everything else that runs has a template.
+            let labels = match object["kind"] == "Pod" {
+                true => object.pointer("/metadata/labels"),
+                false => object.pointer("/spec/template/metadata/labels"),
+            };
+            let Some(labels) = labels else {
                 continue;
             };
             let role = labels["app.kubernetes.io/component"]
