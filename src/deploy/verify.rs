@@ -10,7 +10,7 @@ use super::{Context, Options, Past, Writer, hooks, identities, volumes};
 use crate::cluster::{ApiErrorKind, Apply};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::claims::Set;
-use crate::manifest::{DeletePolicy, Hook, HookEvent, Object, Sealed};
+use crate::manifest::{DeletePolicy, Hook, HookEvent, Object, ObjectKey, Sealed};
 use crate::plan::compare::same_but_for_bookkeeping;
 use crate::plan::confine::{self, Provenance, Reach};
 use crate::plan::hooks::HookStep;
@@ -226,10 +226,16 @@ pub async fn test(
         options,
         lock: &lock,
     };
+    let began = Instant::now();
     let work = async {
         let mut runs = Vec::new();
-        for hook in &plan_tests(&held, &tests).await?.hooks {
-            runs.push(run_test(&writer, hook, logs).await?);
+        let plan = plan_tests(&held, &tests).await?;
+        for hook in &plan.hooks {
+            let run = run_test(&writer, hook, began, logs).await;
+            let (ended, all) = (runs.len(), plan.hooks.len());
+            runs.push(
+                run.map_err(|error| error.now(format!("{ended} of {all} tests have ended")))?,
+            );
         }
         Ok(runs)
     };
@@ -269,34 +275,31 @@ async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
     plan::make(inputs).map_err(|error| error.now("nothing was changed"))
 }
 
-/// A test that fails is an answer; an error is that there is none.
-async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<TestRun> {
+/// A test that fails is an answer; an error is that there is none. `began` is when the run of all
+/// tests began.
+async fn run_test(
+    writer: &Writer<'_>,
+    hook: &HookStep,
+    began: Instant,
+    logs: bool,
+) -> Result<TestRun> {
     let context = writer.context;
-    let began = Instant::now();
     let mut monitor = Monitor::new(
         context.cluster,
         context.progress,
         context.interrupted.clone(),
     );
-    let started = context.now;
+    let started = super::later(context.now, began.elapsed());
     // The logs are read before the hook's policy may delete its pod.
     let mut kept = hook.clone();
     kept.hook.delete_policies = vec![DeletePolicy::BeforeHookCreation];
     let mut made = hooks::Made::new();
     let ran = hooks::run_one(writer, &kept, &mut monitor, &mut made).await;
     let key = &hook.step.key;
-    let mut texts = Vec::new();
-    if logs {
-        for pod in hooks::pods(context, key).await? {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
-            texts.extend(
-                containers
-                    .into_iter()
-                    .map(|(container, log)| (format!("{name} ({container})"), log)),
-            );
-        }
-    }
+    let texts = match logs {
+        true => logs_of(context, key).await,
+        false => Vec::new(),
+    };
     let policy = if ran.is_ok() {
         DeletePolicy::HookSucceeded
     } else {
@@ -325,6 +328,31 @@ async fn run_test(writer: &Writer<'_>, hook: &HookStep, logs: bool) -> Result<Te
         Err(error) if error.kind() == Kind::NotReady => Ok(run(false, error.to_string())),
         Err(error) => Err(error),
     }
+}
+
+/// Pod and container of a test with their log. A log that cannot be read is a warning, because the
+/// outcome of the test is known without it.
+async fn logs_of(context: &Context<'_>, key: &ObjectKey) -> Vec<(String, String)> {
+    let read = async {
+        let mut texts = Vec::new();
+        for pod in hooks::pods(context, key).await? {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let containers = super::wait::container_logs(context.cluster, &pod, 1000).await?;
+            texts.extend(
+                containers
+                    .into_iter()
+                    .map(|(container, log)| (format!("{name} ({container})"), log)),
+            );
+        }
+        Ok(texts)
+    };
+    read.await.unwrap_or_else(|error: Error| {
+        context.warn(&format!(
+            "the log of test \"{}\" is missing: {error}",
+            key.name
+        ));
+        Vec::new()
+    })
 }
 
 /// Helm's filter: with any `name=`, only those; without, all but the `!name=`.

@@ -446,6 +446,45 @@ fn the_role_for_values_is_enough_for_them() {
 }
 
 #[test]
+fn a_test_without_its_rights_names_them_and_a_log_is_not_needed() {
+    let Some(operator) = Operator::new() else {
+        return;
+    };
+    let namespace = operator.cluster.create_namespace("org1");
+    let without_logs = |mut objects: Vec<Value>| {
+        for rules in objects
+            .iter_mut()
+            .filter_map(|it| it["rules"].as_array_mut())
+        {
+            rules.retain(|rule| rule["resources"] != json!(["pods/log"]));
+        }
+        objects
+    };
+    operator.grant(&namespace, &without_logs(operator.example("release.yaml")));
+    operator.run(&namespace, &INSTALL).success();
+    let told = operator.run(&namespace, &["test"]).exits(1).stderr;
+    for words in [
+        "hook Pod ",
+        "no right to patch pods in namespace",
+        "now: 0 of 2 tests have ended",
+    ] {
+        assert!(told.contains(words), "{words} is missing:\n{told}");
+    }
+    operator.grant(&namespace, &operator.example("values.yaml"));
+    let output = operator.run(&namespace, &["test", "--logs"]).success();
+    for words in [
+        "warning: the log of test \"test-peers\" is missing",
+        "no right to get pods/log",
+    ] {
+        assert!(
+            output.stderr.contains(words),
+            "{words} is missing:\n{}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
 fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
     let Some(operator) = Operator::new() else {
         return;
