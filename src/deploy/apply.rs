@@ -280,6 +280,7 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     writer.context.progress.event(&Event::Applied {
         action: action.to_owned(),
         object: step.key.to_string(),
+        nodes: None,
     });
     Ok(body)
 }
@@ -492,6 +493,7 @@ async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
         Ok(true) => context.progress.event(&Event::Applied {
             action: "deleted".to_owned(),
             object: step.key.to_string(),
+            nodes: None,
         }),
         Ok(false) => {}
         Err(error) => return Err(Error::from(error).context(format!("cannot delete {}", step.key))),

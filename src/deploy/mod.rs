@@ -5,6 +5,7 @@
 mod account;
 mod apply;
 mod check;
+mod course;
 mod guard;
 mod hooks;
 mod identities;
@@ -36,6 +37,7 @@ mod verify;
 mod volumes;
 mod wait;
 
+pub use course::{Nodes, TimeLeft};
 pub use intent::{ChartChoice, DryRun, Intent, Options, Reuse, Wanted};
 pub use post_renderer::PostRenderer;
 pub use progress::{Event, Progress};
@@ -55,6 +57,7 @@ use crate::plan::{self, Action, Additions, Inputs, Look, Plan, Step};
 use crate::release::{self, Entry, OutcomeFacts, Record, ReleaseName, Status, Summary};
 use crate::storage;
 use apply::Uids;
+use course::Counted;
 use identities::write_identities;
 use intent::Operation;
 use jiff::Timestamp;
@@ -573,6 +576,12 @@ async fn locked(
         unchanged: prepared.plan.count(Action::Unchanged),
         prune: prepared.plan.count(Action::Prune),
     });
+    let counted = Counted::of(&prepared.plan, context.progress);
+    let context = &Context {
+        progress: &counted,
+        ..context.clone()
+    };
+    let writer = Writer { context, ..writer };
     match (intent, prepared.draft.take()) {
         (Intent::Uninstall { keep_history, .. }, _) => {
             uninstall::run(&writer, prepared, *keep_history).await

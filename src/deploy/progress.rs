@@ -1,12 +1,18 @@
 //! What an operation tells while it runs.
 
+use super::course::Nodes;
 use crate::cluster::Cluster;
+use crate::manifest::ObjectKey;
 use crate::plan::mask::Masker;
 
 /// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or
 /// as JSON.
 pub trait Progress: Send + Sync {
     fn event(&self, event: &Event);
+
+    /// An object is ready, or gone. Unlike an event, it is called for each object that is waited
+    /// for, also if there was nothing to wait.
+    fn done(&self, _key: &ObjectKey) {}
 }
 
 /// Passes on what the server has warned of since the last time: before the first write and before
@@ -67,6 +73,9 @@ pub enum Event {
     Applied {
         action: String,
         object: String,
+        /// If the object is a node: how far the operation is with its nodes, this one included.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nodes: Option<Nodes>,
     },
     /// An object's state while it is waited for; `ready` when it is done.
     Waiting {
@@ -78,6 +87,9 @@ pub enum Event {
         reason: String,
         done: usize,
         total: usize,
+        /// How far the operation is with its nodes, if it has any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nodes: Option<Nodes>,
     },
     /// The wait has ended although not all is ready: nothing is waited for any more.
     WaitOver,

@@ -470,6 +470,7 @@ pub(super) async fn expand(
         context.progress.event(&Event::Applied {
             action,
             object: expansion.claim.to_string(),
+            nodes: None,
         });
     }
     if options.wait {
@@ -510,6 +511,7 @@ pub(super) async fn vacate(
         writer.context.progress.event(&Event::Applied {
             action: "deleted, to be made again".to_owned(),
             object,
+            nodes: None,
         });
     }
     Ok(())

@@ -578,6 +578,58 @@ fn an_immutable_change_is_refused_and_made_anew_when_asked_with_pods_and_volumes
 }
 
 #[test]
+fn events_of_a_rolling_upgrade_say_how_far_it_is() {
+    let Some(release) = Release::new() else {
+        return;
+    };
+    release.install(&["--set", "nodes=3"]).success();
+    let upgrade = ["--set", "image=registry.example/node:2", "--events", "json"];
+    let output = release.upgrade(&upgrade).success();
+    let events = output.stderr.lines();
+    let events: Vec<Value> = events
+        .map(|it| serde_json::from_str(it).expect("JSON"))
+        .collect();
+    let of = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
+    let counts = |event: &Value| {
+        let nodes = &event["nodes"];
+        ["begun", "done", "of"].map(|field| nodes[field].as_u64().expect("a number"))
+    };
+    let is_node = |event: &&Value| event["object"].as_str().expect("text").contains("/node");
+    let changed: Vec<&Value> = of("applied").filter(is_node).collect();
+    assert_eq!(
+        changed.iter().map(|it| counts(it)).collect::<Vec<_>>(),
+        [[1, 0, 3], [2, 1, 3], [3, 2, 3]]
+    );
+    assert_eq!(
+        changed[0]["nodes"]["left"],
+        Value::Null,
+        "none is done: {}",
+        changed[0]
+    );
+    for later in &changed[1..] {
+        let left = &later["nodes"]["left"];
+        assert!(
+            left["least"].as_u64() <= left["most"].as_u64() && left["most"].is_u64(),
+            "{later}"
+        );
+    }
+    let last = of("waiting").last().expect("nodes are waited for");
+    assert_eq!(counts(last)[2], 3, "{last}");
+
+    let lines = release
+        .upgrade(&["--set", "image=registry.example/node:3"])
+        .success()
+        .stderr;
+    for words in [
+        "node0 changed (node 1 of 3)\n",
+        "node1 changed (node 2 of 3",
+        "node2 changed (node 3 of 3",
+    ] {
+        assert!(lines.contains(words), "{words}: {lines}");
+    }
+}
+
+#[test]
 fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
     let Some(release) = Release::new() else {
         return;

@@ -179,6 +179,7 @@ impl<'a> Monitor<'a> {
             .iter()
             .all(|one| self.state(one) == Readiness::Ready)
         {
+            awaited.iter().for_each(|one| self.progress.done(&one.key));
             return Ok(());
         }
         self.until_done(&awaited, Instant::now(), timeout, |_, round| {
@@ -261,7 +262,13 @@ impl<'a> Monitor<'a> {
     /// Judges again what something has happened to, tells what is new, and replaces pods that hold
     /// up their StatefulSets.
     async fn look_at_changes(&mut self, awaited: &[&Awaited], round: &mut Round<'_>) -> Result<()> {
-        let affected = round.affected(self.objects.take_changed());
+        let changed = self.objects.take_changed();
+        for key in changed.objects.iter() {
+            if readiness::runs_pods(&key.kind) && self.objects.is_ready(key) {
+                self.progress.done(key);
+            }
+        }
+        let affected = round.affected(changed);
         for place in &affected {
             self.revive(awaited[*place]).await?;
         }
@@ -310,6 +317,7 @@ impl<'a> Monitor<'a> {
                 there.is_some_and(|body| uid.is_none_or(|uid| body["metadata"]["uid"] == uid));
             if !same {
                 self.objects.remove(&one.key);
+                self.progress.done(&one.key);
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -464,6 +472,7 @@ impl<'a> Monitor<'a> {
             reason,
             done,
             total,
+            nodes: None,
         });
         self.told.insert(key.clone(), state);
     }

@@ -174,6 +174,12 @@ impl Objects {
         self.free.remove(key);
     }
 
+    /// Whether an object is ready by its own status.
+    pub fn is_ready(&self, key: &ObjectKey) -> bool {
+        let live = self.live.get(key);
+        live.is_some_and(|live| live.readiness == Readiness::Ready)
+    }
+
     /// How an object is, its pods included.
     pub fn state(&self, one: &Awaited) -> Readiness {
         // A Job may be deleted as soon as it has ended well (`ttlSecondsAfterFinished`).

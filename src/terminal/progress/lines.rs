@@ -1,6 +1,6 @@
 //! Progress in a pipe: a line for each change, and one every ten seconds if nothing changes.
 
-use super::lasting;
+use super::{lasting, left_in_words};
 use crate::deploy::{Event, Progress};
 use crate::terminal::{Text, stderr_line};
 use std::collections::BTreeMap;
@@ -144,6 +144,7 @@ impl Progress for Lines {
                 reason,
                 done,
                 total,
+                ..
             } => {
                 let how = match (ready, trouble) {
                     (true, _) => State::Ready,
@@ -159,7 +160,18 @@ impl Progress for Lines {
                 state.waiting = Waiting::default();
                 None
             }
-            Event::Applied { action, object } => Some(format!("{object} {action}").into()),
+            Event::Applied {
+                action,
+                object,
+                nodes,
+            } => {
+                let place = nodes.as_ref().filter(|nodes| nodes.of > 1).map(|nodes| {
+                    let left = nodes.left.as_ref().and_then(left_in_words);
+                    let left = left.map(|left| format!(", {left}")).unwrap_or_default();
+                    format!(" (node {} of {}{left})", nodes.begun, nodes.of)
+                });
+                Some(format!("{object} {action}{}", place.unwrap_or_default()).into())
+            }
             other => lasting(other),
         };
         if let Some(line) = line {

@@ -10,7 +10,8 @@ pub use screen::Screen;
 pub use view::View;
 
 use super::{BOLD, Clock, Text, YELLOW, labelled, stderr_event};
-use crate::deploy::{Event, Progress};
+use crate::deploy::{Event, Nodes, Progress, TimeLeft};
+use std::time::Duration;
 
 /// `--events json`: every event as one object per line.
 pub struct Stream(pub(super) Clock);
@@ -50,6 +51,44 @@ fn plan_in_words(
     }
 }
 
+/// `node 2 of 12`, or how many are done while several are under way. None: one node is no progress.
+fn nodes_in_words(nodes: &Nodes) -> Option<String> {
+    let Nodes {
+        begun, done, of, ..
+    } = *nodes;
+    if of < 2 || begun == 0 {
+        return None;
+    }
+    Some(match begun - done {
+        _ if done == of => format!("{of} of {of} nodes done"),
+        0 | 1 => format!("node {begun} of {of}"),
+        _ => format!("{done} of {of} nodes done"),
+    })
+}
+
+/// `about 3m left`, or `40s to 2m left` if the turns so far differ.
+fn left_in_words(left: &TimeLeft) -> Option<String> {
+    let [least, most] = [left.least, left.most].map(rounded);
+    if left.most < Duration::from_secs(1) {
+        None
+    } else if left.least < Duration::from_secs(1) {
+        Some(format!("up to {most} left"))
+    } else if left.most <= left.least * 3 / 2 {
+        Some(format!("about {most} left"))
+    } else {
+        Some(format!("{least} to {most} left"))
+    }
+}
+
+/// A time as exact as an estimate is: to 5 seconds, from 90 seconds on to a minute.
+fn rounded(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds < 90.0 {
+        true => format!("{}s", (seconds / 5.0).ceil() * 5.0),
+        false => format!("{}m", (seconds / 60.0).round()),
+    }
+}
+
 /// Returns the text that stays on the screen after an event, the same for the moving view and for
 /// lines.
 fn lasting(event: &Event) -> Option<Text> {
@@ -75,6 +114,45 @@ fn lasting(event: &Event) -> Option<Text> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_node_at_a_time_is_named_and_several_are_counted() {
+        let words = |begun, done, of| {
+            nodes_in_words(&Nodes {
+                begun,
+                done,
+                of,
+                elapsed: Duration::ZERO,
+                left: None,
+            })
+        };
+        for (begun, done, of, expected) in [
+            (0, 0, 12, None),
+            (1, 0, 1, None),
+            (2, 1, 12, Some("node 2 of 12")),
+            (2, 2, 12, Some("node 2 of 12")),
+            (12, 3, 12, Some("3 of 12 nodes done")),
+            (12, 12, 12, Some("12 of 12 nodes done")),
+        ] {
+            assert_eq!(words(begun, done, of).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn an_estimate_is_as_exact_as_the_turns_so_far() {
+        for (least, most, expected) in [
+            (0, 0, None),
+            (0, 38, Some("up to 40s left")),
+            (33, 36, Some("about 40s left")),
+            (170, 185, Some("about 3m left")),
+            (36, 130, Some("40s to 2m left")),
+        ] {
+            let [least, most] = [least, most].map(Duration::from_secs);
+            let holds = Duration::ZERO;
+            let words = left_in_words(&TimeLeft { least, most, holds });
+            assert_eq!(words.as_deref(), expected);
+        }
+    }
 
     #[test]
     fn a_plan_in_words_leaves_out_what_is_not() {

@@ -1,18 +1,24 @@
 //! Progress on a terminal: a moving headline, and below it the objects that are not ready, with
-//! reasons.
+//! reasons. The headline starts with the progress of the whole operation.
 
-use super::{Screen, lasting};
-use crate::deploy::{Event, Progress};
+use super::{Screen, lasting, left_in_words, nodes_in_words};
+use crate::deploy::{Event, Nodes, Progress};
 use crate::terminal::text::one_line;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike,
+};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 /// Maximum number of frames per second.
 const FRAMES: u8 = 20;
+
+/// Columns of the headline that the spinner and the time take.
+const BESIDE: usize = 8;
 
 /// Maximum number of objects in the view. Further ones are only counted.
 const SHOWN: usize = 8;
@@ -26,10 +32,42 @@ pub struct View {
 
 struct State {
     headline: ProgressBar,
+    nodes: Told,
     applied: usize,
     /// Objects that are not ready, with reasons.
     waiting: BTreeMap<String, String>,
     lines: Vec<ProgressBar>,
+}
+
+/// How far the operation was, and when it was told. It is drawn between events, too.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Option<(Nodes, Instant)>>>);
+
+impl Told {
+    fn set(&self, nodes: Option<Nodes>) {
+        if let Some(nodes) = nodes {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((nodes, Instant::now()));
+        }
+    }
+
+    /// As much of it as a line of this width has room for beside the spinner and the time.
+    fn fit(&self, width: usize, now: Instant) -> String {
+        let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((nodes, at)) = told else {
+            return String::new();
+        };
+        let Some(words) = nodes_in_words(&nodes) else {
+            return String::new();
+        };
+        let left = nodes.left.and_then(|left| left.after(now - at));
+        let all = match left.as_ref().and_then(left_in_words) {
+            Some(left) => format!("{words}, {left}  "),
+            None => format!("{words}  "),
+        };
+        let choices = [all, format!("{words}  ")];
+        let fits = |text: &String| text.len() + BESIDE <= width;
+        choices.into_iter().find(fits).unwrap_or_default()
+    }
 }
 
 impl View {
@@ -40,13 +78,22 @@ impl View {
             FRAMES,
         ));
         let headline = screen.add(ProgressBar::new_spinner());
-        headline.set_style(style("{spinner} {elapsed:.dim} {wide_msg}"));
+        let nodes = Told::default();
+        headline.set_style(
+            style("{spinner} {elapsed:.dim} {nodes}{wide_msg}").with_key("nodes", {
+                let (nodes, on) = (nodes.clone(), on.clone());
+                move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                    let _ = out.write_str(&nodes.fit(on.width().into(), Instant::now()));
+                }
+            }),
+        );
         headline.enable_steady_tick(Duration::from_millis(120));
         View {
             screen,
             on,
             state: Mutex::new(State {
                 headline,
+                nodes,
                 applied: 0,
                 waiting: BTreeMap::new(),
                 lines: Vec::new(),
@@ -99,7 +146,12 @@ impl Progress for View {
     fn event(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Applied { action, object } => {
+            Event::Applied {
+                action,
+                object,
+                nodes,
+            } => {
+                state.nodes.set(*nodes);
                 state.applied += 1;
                 state.headline.set_message(one_line(&format!(
                     "{} done: {object} {action}",
@@ -112,8 +164,10 @@ impl Progress for View {
                 reason,
                 done,
                 total,
+                nodes,
                 ..
             } => {
+                state.nodes.set(*nodes);
                 if *ready {
                     state.waiting.remove(object);
                 } else {
@@ -147,5 +201,36 @@ impl Drop for View {
         for line in &state.lines {
             line.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::TimeLeft;
+
+    #[test]
+    fn a_headline_drops_what_no_longer_holds_or_has_no_room() {
+        let (told, s) = (Told::default(), Duration::from_secs);
+        let at = Instant::now();
+        assert_eq!(told.fit(80, at), "");
+        let left = TimeLeft {
+            least: s(30),
+            most: s(40),
+            holds: s(10),
+        };
+        let nodes = Nodes {
+            begun: 2,
+            done: 1,
+            of: 12,
+            elapsed: s(60),
+            left: Some(left),
+        };
+        *told.0.lock().unwrap() = Some((nodes, at));
+        assert_eq!(told.fit(80, at), "node 2 of 12, about 40s left  ");
+        assert_eq!(told.fit(80, at + s(10)), "node 2 of 12, about 30s left  ");
+        assert_eq!(told.fit(80, at + s(11)), "node 2 of 12  ");
+        assert_eq!(told.fit(30, at), "node 2 of 12  ");
+        assert_eq!(told.fit(15, at), "");
     }
 }
