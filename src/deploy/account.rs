@@ -1,6 +1,6 @@
-//! A namespace that has no ServiceAccount `default` yet. Every pod needs one, so the server forbids
-//! all pods until the controller manager has made it: a moment after the namespace, or as soon as
-//! the controller manager is back.
+//! Handles a namespace that has no ServiceAccount `default` yet. Every pod needs one, so the server
+//! forbids all pods until the controller manager has created it. This takes a moment after the
+//! namespace's creation, or until the controller manager runs again.
 
 use super::wait::{interrupt, interrupted};
 use super::{Context, Options};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Sends a request about an object. If that is a pod which is forbidden for the lack of the
-/// ServiceAccount, it is sent again, for up to `--timeout`.
+/// Sends a request about an object. If a pod is forbidden because the ServiceAccount is missing,
+/// retries for up to `--timeout`.
 ///
 /// # Errors
 ///
-/// The user interrupts.
+/// Fails if the user interrupts.
 pub(super) async fn until_there<T>(
     context: &Context<'_>,
     options: &Options,
@@ -49,15 +49,15 @@ pub(super) async fn until_there<T>(
     }
 }
 
-/// The words are those of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which is
-/// asked before Pod Security. There is no reason code for it.
+/// Matches the message of Kubernetes' `plugin/pkg/admission/serviceaccount/admission.go`, which
+/// runs before Pod Security. There is no reason code for it.
 fn is_missing(error: &ApiError) -> bool {
     error.kind == ApiErrorKind::Forbidden
         && error.message.contains("error looking up service account")
 }
 
-/// Whether an object is a pod that names no other ServiceAccount: one of the user's own will not
-/// come by itself.
+/// Returns true if an object is a pod with the default ServiceAccount. Another account will not
+/// appear by itself.
 fn uses_default(wanted: &Sealed) -> bool {
     let named = |body: &serde_json::Value| {
         ["serviceAccountName", "serviceAccount"]

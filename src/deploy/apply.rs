@@ -1,6 +1,6 @@
-//! Carrying out a plan: stage after stage, in a stage kind after kind, in a kind all at once,
-//! except running objects of one rollout group. Kinds that only lie there until a pod looks at them
-//! count as one.
+//! Carries out a plan in order of stages and kinds. Objects of one kind are applied concurrently,
+//! except running objects of a rollout group. Kinds that are passive until a pod uses them count as
+//! one kind.
 
 use super::turns::Groups;
 use super::volumes;
@@ -19,18 +19,18 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::HashMap;
 
-/// Writes begun at once, of as many requests as the cluster room lets be under way. Were all begun
-/// at once, the renewal of the lock would stand in the queue behind them, and the lock be lost.
+/// Maximum number of concurrent writes, equal to the limit of the cluster room. More would queue in
+/// front of the lock's renewal, and the lock would be lost.
 pub const IN_FLIGHT: usize = 32;
 
-/// How often fields are taken over of an object that changes meanwhile.
+/// Number of attempts to take over fields of an object that changes at the same time.
 const CLAIMS: usize = 10;
 
-/// UIDs of what was written, for the inventory.
+/// UIDs of written objects, for the inventory.
 pub type Uids<'p> = HashMap<&'p ObjectKey, String>;
 
-/// Applies what the plan creates, changes and makes anew. `uids` holds what was written so far,
-/// also when it fails.
+/// Applies the objects that the plan creates, changes and recreates. `uids` has the objects written
+/// so far, even after a failure.
 pub async fn apply<'p>(
     writer: &Writer<'_>,
     plan: &'p Plan,
@@ -68,8 +68,7 @@ pub async fn apply<'p>(
             .unwrap_or(rest.len());
         let (now, later) = rest.split_at(end);
         apply_stage(writer, now, groups, &mut seen).await?;
-        // The next stage builds on this one; it is waited for even with --wait=false, if there is
-        // anything to do there.
+        // The next stage depends on this one. If it has changes, wait even with --wait=false.
         if later.iter().any(|step| step.action != Action::Unchanged) {
             seen.monitor
                 .until_ready(&awaited(now.iter().copied()), writer.options.timeout)
@@ -80,11 +79,11 @@ pub async fn apply<'p>(
     Ok(())
 }
 
-/// What is known of the objects as they are.
+/// The known state of the objects.
 struct Seen<'a, 'c, 'p> {
     uids: &'a mut Uids<'p>,
     monitor: &'a mut Monitor<'c>,
-    /// Whether anything is waited for: if not, how an object is need not be known.
+    /// Whether the operation waits for anything. If not, the state of an object is not needed.
     waits: bool,
 }
 
@@ -103,7 +102,7 @@ fn stage_of(step: &Step) -> i32 {
     step.wanted.as_ref().map_or(0, |wanted| wanted.stage)
 }
 
-/// The steps' objects as things to wait for.
+/// Returns the steps' objects in the form for waiting.
 pub fn awaited<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Awaited> {
     steps
         .map(|step| Awaited::ready(&step.key, &step.api_version))
@@ -139,9 +138,10 @@ async fn apply_stage<'p>(
     Ok(())
 }
 
-/// Members that are down come first and together: there is nothing to take from them, and the
-/// change may be what they need. The others follow one by one, each while all others of its group
-/// are ready.
+/// Applies members of a rollout group.
+///
+/// Members that are down come first, all together: they have nothing to lose, and the change may
+/// repair them. The others follow one at a time, each while all others of its group are ready.
 async fn apply_in_turn<'p>(
     writer: &Writer<'_>,
     mut left: Vec<&'p Step>,
@@ -200,8 +200,8 @@ async fn apply_at_once<'p>(
     while let Some(written) = writes.next().await {
         match written {
             Some((step, Ok(body))) => seen.take_in(step, &body),
-            // The writes under way are let finish, so that what is recorded is what is there; no
-            // other is begun.
+            // Writes in progress may finish, so that the record matches the cluster. No further
+            // write begins.
             Some((_, Err(error))) => {
                 failed.set(true);
                 failure = failure.or(Some(error));
@@ -221,14 +221,14 @@ async fn apply_at_once<'p>(
 }
 
 async fn write(writer: &Writer<'_>, step: &Step, monitor: &mut Monitor<'_>) -> Result<Value> {
-    // The claims come first: until they are as the new templates say, the old templates stand and
-    // tell the next run what is left to do.
+    // Claims come first. Until they match the new templates, the old templates stay and show the
+    // next run what is left to do.
     if let Some(volumes) = &step.volumes {
         volumes::expand(writer, volumes, monitor).await?;
     }
     if step.action == Action::Recreate {
         writer.check()?;
-        // Pods and volumes of a StatefulSet outlive it and are adopted by the new one.
+        // Pods and volumes of a StatefulSet stay without it, and the new StatefulSet adopts them.
         let orphan = step.key.kind == "StatefulSet";
         let uid = step.uid();
         let how = Delete {
@@ -258,8 +258,8 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
         .as_ref()
         .expect("only what is wanted is applied");
     let uid = step.uid();
-    // The version of an object with a status is hardly ever the one that the plan saw: each such
-    // change would take two requests.
+    // An object with a status almost always has a newer version than in the plan. Binding to the
+    // version would cost an additional request for each change.
     let version = step
         .resource_version()
         .filter(|_| kinds::is_left_alone(&step.key.group, &step.key.kind));
@@ -285,9 +285,11 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     Ok(body)
 }
 
-/// Makes what others added ours alone, so that the apply that follows removes it: an apply leaves
-/// what another manager set, too. Ended in between, the next run finds fields of ours that are not
-/// wanted, and applies.
+/// Makes this program the only owner of fields that others added, so that the following apply
+/// removes them. An apply alone keeps fields that another manager owns as well.
+///
+/// If a run ends between the two, the next run finds owned fields that are not desired, and
+/// applies.
 async fn claim(writer: &Writer<'_>, step: &Step) -> Result<()> {
     let cluster = writer.context.cluster;
     let failed = |error: ApiError| {
@@ -298,7 +300,7 @@ async fn claim(writer: &Writer<'_>, step: &Step) -> Result<()> {
             .get(&step.api_version, &step.key)
             .await
             .map_err(failed)?;
-        // Another object, or none: the apply says so.
+        // The object is missing or another one. The apply reports this.
         let Some(live) =
             live.filter(|live| live["metadata"]["uid"].as_str() == step.uid().as_deref())
         else {
@@ -315,7 +317,7 @@ async fn claim(writer: &Writer<'_>, step: &Step) -> Result<()> {
             .await
         {
             Ok(_) => return Ok(()),
-            // A controller wrote its status in between.
+            // A controller wrote its status at the same time.
             Err(error) if error.kind == ApiErrorKind::Conflict && attempt < CLAIMS => {}
             Err(error) => return Err(failed(error)),
         }
@@ -323,15 +325,15 @@ async fn claim(writer: &Writer<'_>, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Writes an object if what is there is what the plan saw: nothing, or the object of this UID.
-/// Returns its outline.
+/// Writes an object if the cluster still has what the plan saw: no object, or the one with this
+/// UID. Returns its outline.
 ///
-/// Bound to a version, a write that reaches the server late changes nothing that another run wrote
-/// meanwhile.
+/// A write that is bound to a version and reaches the server late cannot overwrite a change of
+/// another run.
 ///
 /// # Errors
 ///
-/// Somebody else created or deleted an object of this name meanwhile.
+/// Fails if someone else created or deleted an object of this name.
 pub(super) async fn put(
     writer: &Writer<'_>,
     wanted: &Sealed,
@@ -353,9 +355,9 @@ pub(super) async fn put(
         .await
     };
     let mut written = send(expects).await?;
-    // Something was written since the plan was made: a label, our own attempt whose answer was
-    // lost; or this write is late, and another run has taken the lock over. Then the fence before
-    // the next attempt says so. Otherwise whose field it is decides.
+    // The object changed since the plan: a label, or our own attempt whose response was lost. Or
+    // this write is late, and another run has taken over the lock; then the fence before the next
+    // attempt reports it. Otherwise the owner of the field decides.
     if let Expects::Version { uid, .. } = expects
         && written
             .as_ref()
@@ -363,7 +365,7 @@ pub(super) async fn put(
     {
         written = send(Expects::Uid(uid)).await?;
     }
-    // A write whose answer was lost is sent again and finds its own object, which has our marks and
+    // A retried write whose first response was lost finds its own object, which has our marks and
     // our field manager.
     if expects == Expects::Absent && is_replaced(&written) {
         let there = context
@@ -411,8 +413,9 @@ fn is_replaced<T>(written: &ApiResult<T>) -> bool {
         .is_err_and(|error| error.kind == ApiErrorKind::Replaced)
 }
 
-/// Deletes what the plan prunes: only the very objects that the plan saw. Members of a rollout
-/// group in which others stay go one by one.
+/// Deletes the objects that the plan prunes, and only those that the plan saw.
+///
+/// If other members of a rollout group stay, its members are deleted one at a time.
 pub async fn prune<'p>(
     writer: &Writer<'_>,
     plan: &'p Plan,
@@ -454,7 +457,7 @@ pub async fn prune<'p>(
     Ok(())
 }
 
-/// Takes a member out of its group.
+/// Deletes a member of a rollout group.
 async fn remove(
     writer: &Writer<'_>,
     step: &Step,
@@ -483,7 +486,7 @@ async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
         .delete(&step.api_version, &step.key, how)
         .await;
     match deleted {
-        // With another UID it is not the object that the plan saw, which is gone.
+        // Another UID means that the object of the plan is gone.
         Err(error) if error.kind == ApiErrorKind::Replaced => {
             context.warn(&format!(
                 "{} stays: it was deleted, and created again by someone else, meanwhile",
@@ -529,7 +532,7 @@ mod tests {
         }
     }
 
-    /// A recreation that began with the deletion alone would leave less than was there.
+    /// Recreating an object must not stop after the deletion, which would leave less than before.
     #[tokio::test]
     async fn a_run_that_is_to_stop_or_lost_its_lock_begins_no_write() {
         for (interrupted, loss) in [(true, None), (false, Some("someone took it"))] {

@@ -1,5 +1,5 @@
-//! Everything checkable, before the first write: server-side dry-runs of what changes and of what
-//! is new. All problems at once.
+//! Checks everything possible before the first write, with server-side dry runs of changed and new
+//! objects. Reports all problems at once.
 
 use super::apply::IN_FLIGHT;
 use super::past::Past;
@@ -15,18 +15,19 @@ use crate::release::InventoryItem;
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
-/// New objects that are all tried; beyond it one per template document and kind, because the rest
-/// have the same shape, and whatever claims a port of the machines.
+/// Number of new objects that are all checked. Beyond it, checks one per template document and
+/// kind, because the others have the same structure, and all objects that claim node ports.
 const TRIED_CREATES: usize = 100;
 
-/// Tries every change and the new objects by dry-run. Changes that change nothing become unchanged;
-/// changes of immutable fields become recreations where the object may be deleted and created
-/// again. `sets` are the StatefulSets of the wanted manifest.
+/// Checks all changes and new objects by dry run.
+///
+/// A change without effect becomes unchanged. A change of an immutable field becomes a recreation
+/// if the object may be recreated. `sets` are the StatefulSets of the desired manifest.
 ///
 /// # Errors
 ///
-/// One report of all problems: fields of other managers, immutable fields, what admission, quota or
-/// validation refuse, missing rights.
+/// Reports all problems in one error: fields of other managers, immutable fields, rejections by
+/// admission, quota or validation, missing rights.
 pub async fn check(
     context: &Context<'_>,
     past: &Past,
@@ -63,7 +64,7 @@ pub async fn check(
             )
         })
         .collect();
-    // In the order of the plan, so that problems are told in it.
+    // In the order of the plan, so that problems are reported in that order.
     let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
     let mut problems: Vec<Problem> = Vec::new();
     let roles_to_come = roles_to_come(plan);
@@ -71,7 +72,7 @@ pub async fn check(
         let step = &mut plan.steps[index];
         match answer? {
             Ok(after) => plan::settle(step, after),
-            // Seen, not refused: what an upgrade needs for it.
+            // Shown instead of refused, with the flag that an upgrade needs.
             Err(error) if error.kind == ApiErrorKind::Conflict && options.tell_refusals => {
                 let conflicts: Vec<String> = Problem::of(step, error)
                     .places()
@@ -92,7 +93,7 @@ pub async fn check(
             }
             Err(error)
                 if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
-            // When it is in no version, that was told when the object was looked for.
+            // If no version of the kind exists, this was reported when the object was read.
             Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {
                 step.why = if step.live.is_some() {
                     error.message
@@ -137,8 +138,9 @@ pub async fn check(
     Err(volumes::report(error, &troubles))
 }
 
-/// Tries the removal of what others added. It is no part of what an apply tries: these fields
-/// become ours first.
+/// Checks the removal of fields that others added.
+///
+/// Not part of the dry run of an apply, because this program must own these fields first.
 async fn try_removals(context: &Context<'_>, plan: &mut Plan) -> Vec<Problem> {
     let mut problems = Vec::new();
     for step in plan
@@ -167,8 +169,8 @@ async fn try_removals(context: &Context<'_>, plan: &mut Plan) -> Vec<Problem> {
     problems
 }
 
-/// Tries the hooks. Of one whose forerunner is deleted first, the creation is tried: that the name
-/// is taken comes last among what the server checks.
+/// Checks the hooks. If an existing object is deleted first, checks the creation: the server
+/// rejects an existing name only after its other checks.
 async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Vec<Problem> {
     let tries = hooks.iter().map(|hook| async move {
         let step = &hook.step;
@@ -207,8 +209,10 @@ async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Ve
         .await
 }
 
-/// Whether a refusal stands when the hook runs. By then the operation has made what a hook needs: a
-/// pod its service account and room in the quota, a binding its role, a custom resource its kind.
+/// Returns true if the rejection will still apply when the hook runs.
+///
+/// By then the operation has created what a hook may need: a service account and quota for a pod, a
+/// role for a binding, a kind for a custom resource.
 fn tells_of_a_hook(step: &Step, error: &ApiError) -> bool {
     match error.kind {
         ApiErrorKind::NotFound | ApiErrorKind::UnknownKind | ApiErrorKind::AlreadyExists => false,
@@ -221,7 +225,7 @@ fn tells_of_a_hook(step: &Step, error: &ApiError) -> bool {
     }
 }
 
-/// Indices of the steps that are tried.
+/// Returns the indices of the steps to check.
 fn chosen(plan: &Plan) -> Vec<usize> {
     let many = plan.count(Action::Create) > TRIED_CREATES;
     let mut shapes = BTreeSet::new();
@@ -244,7 +248,8 @@ fn chosen(plan: &Plan) -> Vec<usize> {
         .collect()
 }
 
-/// NodePorts are the whole cluster's: that one is free says nothing of the next.
+/// Returns true if an object claims node ports, which are shared by the whole cluster. A free port
+/// says nothing about the next one.
 fn claims_ports(step: &Step) -> bool {
     let service = step
         .wanted
@@ -260,9 +265,9 @@ fn claims_ports(step: &Step) -> bool {
         .any(|port| port["nodePort"].is_u64())
 }
 
-/// Whether the server refuses a change because a field may not change once the object exists.
+/// Returns true if the server rejects a change because of an immutable field.
 pub(super) fn is_immutable(error: &ApiError) -> bool {
-    // Kubernetes has no reason code for it: these are the words of apimachinery's
+    // Kubernetes has no reason code for this. These are messages of apimachinery's
     // ValidateImmutableField and of StatefulSet's validation.
     let says = |text: &str| {
         text.contains("field is immutable")
@@ -273,7 +278,7 @@ pub(super) fn is_immutable(error: &ApiError) -> bool {
         && error.causes.iter().all(|cause| says(&cause.message))
 }
 
-/// Kind and name of the Roles that this plan makes.
+/// Returns kind and name of the Roles that this plan creates.
 fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
     let roles = plan
         .with(Action::Create)
@@ -283,9 +288,11 @@ fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Whether a binding waits for one of these Roles: who may not `bind` every Role may bind none that
-/// is not there, even in a dry-run (Kubernetes' prevention of privilege escalation). Once the Role
-/// is there it is judged by what it grants.
+/// Returns true if this binding refers to a Role that the plan creates.
+///
+/// Without the `bind` verb, the server rejects a binding to a missing Role, even in a dry run
+/// (Kubernetes' prevention of privilege escalation). When the Role exists, the server checks what
+/// it grants.
 fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
     let binding = step.wanted.as_ref().map(|wanted| wanted.body());
     let role = binding.as_ref().map(|binding| &binding["roleRef"]);
@@ -298,10 +305,12 @@ fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
     named.is_some_and(|role| roles.contains(&role))
 }
 
+/// Checks the arguments of `--recreate`.
+///
 /// # Errors
 ///
-/// `--recreate` names an object that neither the manifest nor a record has, or one that is never
-/// recreated.
+/// Fails if `--recreate` names an object that is neither in the manifest nor in a record, or one
+/// that is never recreated.
 pub(super) fn check_recreate(
     plan: &Plan,
     inventory: &[InventoryItem],
@@ -331,7 +340,7 @@ pub(super) fn check_recreate(
     Ok(())
 }
 
-/// The error for a `--recreate` that fits no object, with the nearest that can be named.
+/// Returns the error for a `--recreate` that matches no object, with the nearest name.
 fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
     let names: Vec<String> = known
         .iter()
@@ -341,7 +350,7 @@ fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
     let error = Error::user(format!(
         "--recreate names \"{asked}\", and the release has no such object"
     ));
-    // A short name of a kind, as kubectl takes them, is far from the kind: `sts/peer0`.
+    // kubectl's short name of a kind, as in `sts/peer0`, is not similar to the kind.
     let same_name = || {
         names
             .iter()
@@ -358,8 +367,10 @@ fn kind_and_name(key: &ObjectKey) -> String {
     format!("{}/{}", key.kind, key.name)
 }
 
-/// Making a Job anew loses nothing. Other objects are made anew only when asked by name; those that
-/// hold data never.
+/// Returns true if a step may recreate its object.
+///
+/// Recreating a Job loses nothing. Other objects need the user's permission. Objects that hold data
+/// are never recreated.
 pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     let asked = || {
         let name = kind_and_name(&step.key);
@@ -375,7 +386,7 @@ pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
     }
 }
 
-/// Whether data or other objects would be lost with an object.
+/// Returns true if deleting an object would also delete data or other objects.
 fn holds_more(key: &ObjectKey) -> bool {
     matches!(
         key.kind.as_str(),
@@ -383,20 +394,20 @@ fn holds_more(key: &ObjectKey) -> bool {
     )
 }
 
-/// One object that the server does not accept.
+/// An object that the server rejects.
 struct Problem {
     key: ObjectKey,
-    /// The object, as it is named to the user.
+    /// The name of the object for the user.
     subject: String,
     error: ApiError,
-    /// The fields that may not change and would, when that is what is wrong.
+    /// The immutable fields that would change, if that is the problem.
     fixed: Vec<String>,
-    /// Whether `--recreate` helps.
+    /// Whether `--recreate` solves the problem.
     recreatable: bool,
 }
 
-/// Fields of a StatefulSet's spec that may change (apps `ValidateStatefulSetUpdate`); its answer
-/// names these, not the one at fault.
+/// Mutable fields of a StatefulSet's spec (apps `ValidateStatefulSetUpdate`). The server's message
+/// lists these instead of the field in question.
 const MAY_CHANGE: [&str; 7] = [
     "replicas",
     "ordinals",
@@ -482,7 +493,7 @@ impl Problem {
 }
 
 fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
-    // An API server that is away says nothing about the objects.
+    // If the API server is unreachable, the objects are not the problem.
     if let Some(problem) = problems.iter().find(|problem| {
         matches!(
             problem.error.kind,
@@ -574,8 +585,7 @@ mod tests {
             (ApiErrorKind::Invalid, &[set, fixed], true),
             (ApiErrorKind::Invalid, &[fixed, "Required value"], false),
             (ApiErrorKind::Invalid, &["Required value"], false),
-            // As a webhook, or a body that is too large, is answered: nothing says which fields are
-            // meant.
+            // Responses of webhooks, and to bodies that are too large, do not name fields.
             (ApiErrorKind::Invalid, &[], false),
             (ApiErrorKind::Conflict, &[fixed], false),
         ];

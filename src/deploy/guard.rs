@@ -1,5 +1,4 @@
-//! Fabric's rules on the way from what runs to what is wanted. Gathers what `fabric::guard` judges
-//! by; reads only.
+//! Collects the facts that `fabric::guard` checks, about what runs and what is desired. Reads only.
 
 use super::intent::Operation;
 use super::observe;
@@ -19,12 +18,12 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Judges a release of Fabric's. Returns what the user should know, and leaves in the target what
-/// is to be recorded.
+/// Checks a Fabric release. Returns warnings for the user, and stores the facts to record in the
+/// target.
 ///
 /// # Errors
 ///
-/// What the table refuses and `--force` does not override, all at once.
+/// Reports all rules that refuse and that `--force` does not override.
 pub async fn guard(
     context: &Context<'_>,
     past: &Past,
@@ -65,7 +64,7 @@ pub async fn guard(
         false => Vec::new(),
     };
     let is_rollback = target.operation == Operation::Rollback;
-    // A rollback applies what once ran with all that it names.
+    // A rollback applies a manifest that has already run with everything that it refers to.
     let missing = match is_rollback {
         true => Vec::new(),
         false => missing(context, target, &mut warnings).await?,
@@ -81,7 +80,7 @@ pub async fn guard(
         strangers,
         renewals,
     };
-    // Channels keep their capability levels, whichever manifest is applied.
+    // Channels keep their capability levels, regardless of the applied manifest.
     wanted
         .facts
         .capabilities
@@ -105,13 +104,14 @@ pub async fn guard(
     Ok(warnings)
 }
 
-/// A policy of the manifest that selects every pod of the namespace, unless the release has it
-/// already.
+/// Returns a network policy in the manifest that selects all pods of the namespace, unless the
+/// release already has it.
 fn new_denial<'t>(past: &Past, target: &'t Target) -> Option<&'t ObjectKey> {
     target.manifest.denials.iter().find(|key| !past.lists(key))
 }
 
-/// The running pods of the namespace that are neither this release's nor made by its workloads.
+/// Returns the running pods of the namespace that neither belong to this release nor to its
+/// workloads.
 fn strangers(
     context: &Context<'_>,
     past: &Past,
@@ -142,14 +142,16 @@ fn strangers(
     (!names.is_empty()).then(|| (denial.to_string(), names))
 }
 
-/// What pods wait for, and neither the manifest nor an identity will be, nor the namespace has.
-/// Usually everything is in the manifest, and the server is not asked.
+/// Returns the objects that pods need and that are not in the manifest, the identities or the
+/// namespace.
+///
+/// Usually the manifest has everything, and this needs no request.
 async fn missing(
     context: &Context<'_>,
     target: &Target,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<(String, String)>> {
-    // The cluster puts it into every namespace.
+    // The cluster creates this in each namespace.
     const CLUSTER_CA: &str = "kube-root-ca.crt";
     let identities = target.identities.names();
     let objects = target.manifest.objects.iter().map(|object| &object.key);
@@ -163,7 +165,7 @@ async fn missing(
         .filter_map(|((kind, name), by)| {
             let key = ObjectKey::core(*kind, &context.namespace, name);
             let is_secret = *kind == "Secret";
-            // Where Secrets may not be listed, that is refused for itself.
+            // If Secrets may not be listed, another error reports it.
             let is_made = made.contains(&key)
                 || is_secret
                     && (target.unlisted_identities.is_some() || identities.contains(name.as_str()))
@@ -194,8 +196,8 @@ async fn missing(
     Ok(missing)
 }
 
-/// The key of the values that names an object. Other keys may have the same text by chance: the one
-/// that speaks of the kind is meant.
+/// Returns the key in the values that names an object. Another key may have the same text by
+/// chance, so prefers one that mentions the kind.
 fn key_that_names(values: &Value, object: &ObjectKey) -> Option<String> {
     let mut paths = values::paths_of(values, &object.name);
     if paths.len() > 1 {
@@ -209,8 +211,8 @@ fn key_that_names(values: &Value, object: &ObjectKey) -> Option<String> {
     paths.pop().filter(|_| paths.is_empty())
 }
 
-/// Certificates of orderers that change: against those that the deployed revision runs with, or
-/// else those in Secrets now.
+/// Returns the changes of orderers' certificates, compared with those of the deployed revision, or
+/// otherwise with those in Secrets.
 fn renewals(past: &Past, target: &Target) -> Vec<Renewal> {
     let recorded = past
         .baseline
@@ -223,7 +225,7 @@ fn renewals(past: &Past, target: &Target) -> Vec<Renewal> {
     identity::of_orderers(before.as_ref().unwrap_or(&plan.pins_before), &plan.pins)
 }
 
-/// What runs. Pods are asked first; claims and records only where no pod answers.
+/// Collects what runs. Reads pods first, and claims and records only if no pod shows it.
 async fn evidence(
     context: &Context<'_>,
     past: &Past,
@@ -271,7 +273,8 @@ async fn evidence(
     Ok(evidence)
 }
 
-/// Of the cluster's machines. Who may not see machines is not told about them.
+/// Returns the CPU architectures of the cluster's machines. Returns none if the user may not list
+/// nodes.
 async fn architectures(context: &Context<'_>) -> BTreeSet<String> {
     let kind = Kind {
         api_version: "v1".to_owned(),
@@ -289,8 +292,8 @@ async fn architectures(context: &Context<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ordering organizations that the values name, with the Fabric version of each. Who may not
-/// see them is not told about them.
+/// Returns the ordering organizations that the values name, with their Fabric versions. Omits those
+/// that the user may not read.
 async fn orderers(context: &Context<'_>, values: &Value) -> Vec<(String, Version)> {
     let mut orderers = Vec::new();
     for namespace in guard::orderers_named(context.release.as_str(), &context.namespace, values) {

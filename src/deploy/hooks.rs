@@ -1,5 +1,5 @@
-//! Hooks: objects that run before or after the rest, one at a time, by weight and name. Helm's
-//! rules.
+//! Runs hooks: objects that run before or after an operation, one at a time, by weight and name, as
+//! in Helm.
 
 use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Writer, apply};
@@ -11,15 +11,15 @@ use crate::plan::hooks::HookStep;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// UIDs of the hooks that this operation has created; `None` once they are deleted again.
+/// UIDs of the hooks that this operation created. `None` after the hook is deleted.
 pub type Made<'p> = HashMap<&'p ObjectKey, Option<String>>;
 
-/// Runs the hooks of one event; the first that fails ends it.
+/// Runs the hooks of an event, and stops at the first failure.
 ///
 /// # Errors
 ///
-/// Names the hook, why it failed and the last lines of its pod. A failed hook stays for inspection
-/// unless its policy says otherwise.
+/// Names the hook, the reason, and the last lines of its pod's log. A failed hook stays for
+/// inspection unless its policy deletes it.
 pub async fn run<'p>(
     writer: &Writer<'_>,
     plan: &'p Plan,
@@ -37,7 +37,8 @@ pub async fn run<'p>(
     Ok(())
 }
 
-/// Runs one hook: away with its forerunner, create, wait, clean up by policy.
+/// Runs a hook: deletes an existing object if necessary, creates the hook, waits, and deletes it if
+/// its policy says so.
 pub async fn run_one<'p>(
     writer: &Writer<'_>,
     hook: &'p HookStep,
@@ -107,8 +108,8 @@ pub async fn run_one<'p>(
     }
 }
 
-/// Deletes a hook's object, and waits until it is gone. One of another UID is somebody else's, and
-/// the hook's own is gone.
+/// Deletes a hook's object, and waits until it is gone. An object with another UID belongs to
+/// someone else, and the hook's own is gone.
 pub async fn delete(
     writer: &Writer<'_>,
     one: &Awaited,
@@ -144,7 +145,7 @@ pub async fn delete(
     }
 }
 
-/// The pods that a hook's object ran: itself, or those of its Job.
+/// Returns the pods of a hook: the hook itself, or the pods of its Job.
 pub async fn pods(context: &Context<'_>, key: &ObjectKey) -> Result<Vec<Value>> {
     let pods = Kind {
         api_version: "v1".into(),

@@ -1,6 +1,6 @@
-//! The identities of an organization's nodes: compared with the Secrets that exist, made where they
-//! are missing, renewed where they changed. The pods that read them are marked with their
-//! certificates, so that a change rolls exactly the nodes that it concerns.
+//! Compares the identities that an organization's nodes need with the existing Secrets. Creates
+//! missing ones and renews changed ones. Marks the pods that read them with their certificates, so
+//! that a change restarts exactly the affected nodes.
 
 use super::past::Past;
 use super::{Context, Wanted, Writer};
@@ -29,8 +29,10 @@ fn not_of_records() -> String {
     format!("!{}", storage::RECORD_LABEL)
 }
 
-/// Compares the identities that the nodes need with those that exist. The second is the API
-/// server's refusal to list Secrets, which is reported with everything else that may not be read.
+/// Compares the identities that the nodes need with the existing ones.
+///
+/// The second part of the result is the API server's refusal to list Secrets, which is reported
+/// together with other missing rights.
 pub(super) async fn plan_identities(
     context: &Context<'_>,
     wanted: &Wanted,
@@ -85,7 +87,7 @@ pub(super) async fn plan_identities(
             plan.digests.entry(name).or_insert(digest);
         }
     }
-    // A change of the release's own objects is seen by the hash of its configuration.
+    // A change of the release's own objects already changes the hash of its configuration.
     let is_own = |name: &String| {
         let annotations = existing
             .get(name)
@@ -98,14 +100,16 @@ pub(super) async fn plan_identities(
     Ok((plan, None))
 }
 
-/// The nodes' clocks may differ by so much: every certificate is valid from five minutes before it
-/// is made.
+/// Tolerated difference between clocks. Every certificate is valid from five minutes before its
+/// creation.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The time by which certificates are judged and made, and in words how this machine's clock
-/// differs from it. The nodes that use them run in the cluster, so where the two clocks differ, the
-/// server's counts: by a clock that is ahead, a new certificate would not be valid yet, and by one
-/// that is far behind it would end too early, or before its authority begins.
+/// Returns the time for checking and issuing certificates, and a description of its difference from
+/// this machine's clock.
+///
+/// The nodes that use the certificates run in the cluster, so the server's clock counts if the two
+/// differ. If this machine's clock is fast, a new certificate would not be valid yet. If it is far
+/// behind, a certificate would expire too early, or begin before its authority's.
 fn server_time(now: Timestamp, difference: Option<SignedDuration>) -> (Timestamp, Option<String>) {
     let difference = difference.unwrap_or_default();
     let Some(server) = now
@@ -136,7 +140,7 @@ fn server_time(now: Timestamp, difference: Option<SignedDuration>) -> (Timestamp
     )
 }
 
-/// What the record of this revision will know of the certificates, and the pods be marked with.
+/// Returns the certificates for the record of this revision and for the marks of its pods.
 pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Known {
     let newest = past.records().last().filter(|_| is_upgrade);
     let before = newest.and_then(|record| Facts::read(&record.guard).identities);
@@ -173,8 +177,8 @@ pub(super) fn known(plan: &identity::Plan, past: &Past, is_upgrade: bool) -> Kno
     }
 }
 
-/// Says on a workload's pod template which certificates its pods read, or that it runs without a
-/// mark.
+/// Marks a workload's pod template with the certificates that its pods read, unless it runs without
+/// a mark.
 pub(super) fn mark(workload: &mut Object, known: &Known) {
     if !render::is_workload(workload) {
         return;
@@ -194,7 +198,7 @@ pub(super) fn mark(workload: &mut Object, known: &Known) {
     match mark {
         Some(mark) => {
             let metadata = &mut template["metadata"];
-            // Something else in the place of a map is left for the API server to refuse.
+            // If the field is not a map, the API server reports the error.
             if metadata.is_null() {
                 *metadata = Value::Object(Map::new());
             }
@@ -215,7 +219,7 @@ pub(super) fn mark(workload: &mut Object, known: &Known) {
     }
 }
 
-/// Digests of the certificates that the namespace's Secrets hold now.
+/// Returns digests of the certificates in the namespace's Secrets.
 pub(super) async fn digests(context: &Context<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     let add = |digests: &mut BTreeMap<String, String>, secret: Value| {
         if let (Some(name), Some(digest)) =
@@ -236,8 +240,8 @@ pub(super) async fn digests(context: &Context<'_>) -> Result<BTreeMap<String, St
         .await
 }
 
-/// Marks recorded objects with the certificates that Secrets hold now. Returns the nodes that run
-/// with others.
+/// Marks recorded objects with the certificates that Secrets contain now. Returns the nodes that
+/// run with other certificates.
 pub(super) async fn mark_with_current(
     context: &Context<'_>,
     guard: &Value,
@@ -266,8 +270,10 @@ pub(super) async fn mark_with_current(
     Ok(outdated)
 }
 
-/// Writes the identities that are missing, then those that changed. Authorities come first: a
-/// node's certificate without its authority could not be extended.
+/// Creates missing identities, then updates changed ones.
+///
+/// Authorities come first, because an organization with a node's certificate but without its
+/// authority could not be extended.
 pub(super) async fn write_identities(
     writer: &Writer<'_>,
     identities: &identity::Plan,
@@ -307,7 +313,7 @@ pub(super) async fn write_identities(
                 writer.check()?;
                 let written = match are_new {
                     true => create(context, secret).await,
-                    // It names the UID that the plan saw.
+                    // The Secret has the UID that the plan saw.
                     false => context
                         .cluster
                         .apply(&secret.body, Apply::default())
@@ -324,8 +330,8 @@ pub(super) async fn write_identities(
     Ok(())
 }
 
-/// Creates a Secret that was not there. If there is one now, it is this one, sent twice because the
-/// first answer was lost, or it is somebody else's: keys are random, so no other has the same.
+/// Creates a Secret that did not exist. If one exists now, compares its keys, which are random:
+/// either this run created it and the response was lost, or it belongs to someone else.
 async fn create(context: &Context<'_>, secret: &Object) -> ApiResult<()> {
     let how = Apply {
         expects: Expects::Absent,

@@ -1,4 +1,4 @@
-//! What the user asks for: the operation, the chart and values it wants, and how to go about it.
+//! The user's request: the operation, its chart and values, and its options.
 
 use super::PostRenderer;
 use crate::chart::Chart;
@@ -9,12 +9,12 @@ use crate::release::Status;
 use crate::values::Values;
 use std::time::Duration;
 
-/// Which chart the user asked for.
+/// The chart that the user requested.
 #[derive(Clone, Debug, Default)]
 pub enum ChartChoice {
-    /// An upgrade keeps the release's chart (its newest embedded version, or the stored copy of a
-    /// chart from outside); an install takes the chart that the release's name stands for.
-    /// `version` narrows it down.
+    /// An upgrade uses the release's chart: its newest embedded version, or the stored copy of a
+    /// chart from outside. An install uses the default chart for the release name. `version`
+    /// selects a version.
     #[default]
     ByRelease,
     ByReleaseVersion(String),
@@ -22,27 +22,27 @@ pub enum ChartChoice {
         name: String,
         version: Option<String>,
     },
-    /// From a folder or archive; the edge has read it.
+    /// A folder or archive that the edge has read.
     Loaded(Box<Chart>),
 }
 
-/// What an upgrade does with the values of the revision before.
+/// How an upgrade uses the values of the previous revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reuse {
-    /// New defaults, the stored user values, then this run's flags (Helm's
-    /// `--reset-then-reuse-values`): our default.
+    /// The new defaults, the stored user values, then this run's flags (Helm's
+    /// `--reset-then-reuse-values`). This is the default.
     #[default]
     ResetThenReuse,
-    /// New defaults and this run's flags only: `--reset-values`.
+    /// Only the new defaults and this run's flags: `--reset-values`.
     Reset,
     /// The stored computed values and this run's flags: `--reuse-values`.
     Reuse,
 }
 
-/// What the user wants deployed.
+/// What the user wants to deploy.
 pub struct Wanted {
     pub chart: ChartChoice,
-    /// What the user said in this run.
+    /// The values that the user sets in this run.
     pub values: Values,
     pub reuse: Reuse,
     /// `--fabric-version`: sets the value `fabricVersion`.
@@ -50,15 +50,14 @@ pub struct Wanted {
     pub identities: identity::Source,
     pub skip_schema_validation: bool,
     pub post_renderer: Option<PostRenderer>,
-    /// Labels of the release; none where an upgrade removes one.
+    /// Labels of the release. `None` removes one in an upgrade.
     pub labels: Vec<(String, Option<String>)>,
 }
 
-/// The operation, and where its manifest comes from.
+/// The operation and the source of its manifest.
 pub enum Intent {
     Install(Wanted),
-    /// With `install`, a release that does not exist (or whose first attempts all failed) is
-    /// installed.
+    /// With `install`, installs the release if it does not exist or if all its attempts failed.
     Upgrade {
         wanted: Wanted,
         install: bool,
@@ -73,7 +72,7 @@ pub enum Intent {
     },
 }
 
-/// Which of the verbs is running; decides hooks, statuses and words.
+/// The kind of operation, which determines hooks, statuses and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Install,
@@ -92,7 +91,7 @@ impl Operation {
         }
     }
 
-    /// The events of the hooks that run before and after it.
+    /// Returns the events of the hooks that run before and after the operation.
     pub fn events(self) -> [HookEvent; 2] {
         match self {
             Operation::Install => [HookEvent::PreInstall, HookEvent::PostInstall],
@@ -121,9 +120,9 @@ impl Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
     No,
-    /// Renders and plans from what is live; sends nothing that writes.
+    /// Renders, and plans from live objects. Sends no write requests.
     Client,
-    /// Adds the server-side dry-runs of every object.
+    /// Also sends server-side dry runs of all objects.
     Server,
 }
 
@@ -138,25 +137,25 @@ pub struct Options {
     pub create_namespace: bool,
     pub take_ownership: bool,
     pub force_conflicts: bool,
-    /// `KIND/NAME` of objects that may be deleted and made anew when an immutable field changes.
+    /// `KIND/NAME` of objects that may be recreated if an immutable field changes.
     pub recreate: Vec<String>,
     /// `KIND/NAME` of members of rollout groups that may be down while others change.
     pub allow_down: Vec<String>,
     pub no_hooks: bool,
     /// Objects outside of the release's namespace that a record, a kept chart or stored values may
-    /// touch.
+    /// change.
     pub allow_outside: Vec<Named>,
-    /// Rules of `fabric::guard` that are overridden, by id.
+    /// IDs of rules of `fabric::guard` to override.
     pub force: Vec<&'static str>,
-    /// Rules that refuse are told as warnings: for `diff`, which does nothing anyway.
+    /// Shows refusals as warnings, for `diff`, which changes nothing.
     pub tell_refusals: bool,
     pub description: Option<String>,
-    /// 0 keeps all.
+    /// 0 keeps all revisions.
     pub history_max: usize,
 }
 
 impl Default for Options {
-    /// The flags' defaults.
+    /// The defaults of the flags.
     fn default() -> Options {
         Options {
             dry_run: DryRun::No,

@@ -1,5 +1,5 @@
-//! Data that stays behind: whose it is, and what wrote it. The StatefulSets of volumes are gone or
-//! will be, and later the records.
+//! Determines the owner of data that stays in the cluster, and what wrote it. Its StatefulSet, and
+//! later the records, may no longer exist.
 
 use super::past::Past;
 use super::volumes::Claims;
@@ -14,21 +14,22 @@ use crate::plan::ownership::Owner;
 use crate::plan::{Action, Plan, Step};
 use serde_json::{Value, json};
 
-/// Why a claim of the release stays that the user did not ask to delete.
+/// Reason for keeping a claim of the release if the user did not ask to delete it.
 pub(super) const HOLDS_DATA: &str = "it holds data";
-/// Why an identity stays.
+/// Reason for keeping an identity.
 pub(super) const HOLDS_IDENTITY: &str = "it holds an identity";
 
-/// Whose a volume claim is.
+/// The owner of a volume claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     Ours,
-    /// It has the name of one of ours, and more does not speak for it.
+    /// The name matches one of this release's claims, but nothing else indicates that it belongs to
+    /// the release.
     Unknown(&'static str),
     Others,
 }
 
-/// What tells whose data is.
+/// Inputs for determining the owner of data.
 #[derive(Clone, Copy)]
 pub(super) struct Judge<'a> {
     pub past: &'a Past,
@@ -45,9 +46,11 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Tells this release's claims by their marks, which an uninstall and a release that takes them
-    /// up leave; by the labels of a node; or by name and labels, if the release made the
-    /// StatefulSet that makes such claims.
+    /// Returns the owner of a claim.
+    ///
+    /// A claim belongs to this release because of its marks, which an uninstall or an adopting
+    /// release sets; because of a node's labels; or because of its name and labels, if the release
+    /// created the matching StatefulSet.
     pub fn whose(self, claim: &Value) -> Whose {
         if let Some(ours) = self.owner.has(claim) {
             return if ours { Whose::Ours } else { Whose::Others };
@@ -74,7 +77,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The StatefulSets that the release made.
+    /// Returns the StatefulSets that the release created.
     pub fn sets(self) -> Vec<&'a Set> {
         self.past
             .sets
@@ -83,8 +86,10 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    /// Whether a verified record says that the StatefulSet was made, or it is there and the
-    /// release's. A record from before the first write names what others may have made since.
+    /// Returns true if a verified record shows that the release created the StatefulSet, or if it
+    /// exists and belongs to the release.
+    ///
+    /// A record from before the first write lists objects that someone else may have created since.
     fn made(self, set: &Set) -> bool {
         self.past.made(&set.key) || self.steps(set).any(|step| step.action == Action::Prune)
     }
@@ -105,8 +110,8 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether labels and name say that a claim was made for a node of the release by one of this
-/// program's charts.
+/// Returns true if labels and name show that one of this program's charts created the claim for a
+/// node of the release.
 fn is_of_a_node(owner: &Owner, claim: &Value) -> bool {
     let label = |name: &str| {
         claim["metadata"]["labels"][name]
@@ -122,7 +127,7 @@ fn is_of_a_node(owner: &Owner, claim: &Value) -> bool {
         && claims::is_made(volume, node, claims::name(claim))
 }
 
-/// The volume claims of the namespace, and the Secrets with identities of this release.
+/// Returns the volume claims of the namespace, and the Secrets with identities of this release.
 pub(super) async fn data(cluster: &Cluster, owner: &Owner) -> Result<(Vec<Value>, Vec<Value>)> {
     let list = |kind: &'static str, selector: String| async move {
         cluster
@@ -141,7 +146,7 @@ pub(super) async fn data(cluster: &Cluster, owner: &Owner) -> Result<(Vec<Value>
     Ok(futures::try_join!(claims, identities)?)
 }
 
-/// Whether an uninstall left data of this release, which has no records any more.
+/// Returns true if an uninstall kept data of this release, which no longer has records.
 pub(super) async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
     let owner = Owner {
         release: release.to_owned(),
@@ -156,8 +161,8 @@ pub(super) async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -
     Ok(!identities.is_empty() || claims.iter().any(|claim| judge.whose(claim) == Whose::Ours))
 }
 
-/// Before nodes are pruned for which no record will speak: notes on their claims whose they are and
-/// what wrote them.
+/// Records owner and writer on the claims of nodes before they are pruned, because no later record
+/// will describe them.
 pub(super) async fn note_leaving(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
     let leaves = |key: &ObjectKey| {
         prepared
@@ -183,10 +188,12 @@ pub(super) async fn note_leaving(writer: &Writer<'_>, prepared: &Prepared) -> Re
     note(writer, prepared, left).await
 }
 
-/// Before an uninstall deletes the records: notes on the claims that stay what wrote them and whose
-/// they are. Where no node is known there is nothing to note, and whose it is would cost a request
-/// per claim; so that is noted only on claims that were to go and are in use, and on those that go,
-/// if it is only their StatefulSet that tells: this run may end before they are gone.
+/// Records owner and writer on kept claims before an uninstall deletes the records.
+///
+/// For nodes that are unknown there is nothing to record about the writer. Recording only the owner
+/// would cost a request per claim. It is done for claims that the user asked to delete but that are
+/// in use, and for claims to be deleted whose owner only their StatefulSet shows: this run may end
+/// before they are gone.
 pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
     let claims = || {
         prepared
@@ -225,8 +232,8 @@ pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Resul
     Ok(())
 }
 
-/// The claims that a StatefulSet takes up which is created, or taken over from another owner, and
-/// that are not marked as this release's. `sets` are those of the wanted manifest.
+/// Returns the claims without this release's marks that a StatefulSet will adopt because it is
+/// created or taken over from another owner. `sets` are those of the desired manifest.
 pub(super) async fn taken_up(
     context: &Context<'_>,
     owner: &Owner,
@@ -240,7 +247,7 @@ pub(super) async fn taken_up(
         Action::Change | Action::Recreate => {
             take_ownership && step.live.as_ref().is_some_and(|live| !owner.owns(live))
         }
-        // What is unchanged has our marks.
+        // An unchanged object already has our marks.
         Action::Unchanged | Action::Prune | Action::Keep => false,
     };
     let set = |step: &Step| {
@@ -270,7 +277,7 @@ pub(super) async fn taken_up(
     Ok(claims.iter().filter(takes_up).cloned().collect())
 }
 
-/// Whether the StatefulSet of a step has a pod of the claim's number.
+/// Returns true if the StatefulSet of a step has a pod with the claim's number.
 fn has_pod_for(step: &Step, claim: &Value) -> bool {
     let Some(body) = step.wanted.as_ref().map(|wanted| wanted.body()) else {
         return false;
@@ -283,8 +290,8 @@ fn has_pod_for(step: &Step, claim: &Value) -> bool {
     number.is_some_and(|number| number >= first && number - first < count)
 }
 
-/// Marks the claims that this release takes up as its own: an earlier release's uninstall knows
-/// them as another's then.
+/// Marks the adopted claims as this release's, so that an uninstall of an earlier release does not
+/// treat them as its own.
 pub(super) async fn take_up(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
     for claim in &prepared.taken_up {
         writer.check()?;
@@ -293,7 +300,7 @@ pub(super) async fn take_up(writer: &Writer<'_>, prepared: &Prepared) -> Result<
     Ok(())
 }
 
-/// Facts of a release of Fabric's.
+/// Returns the recorded facts of a Fabric release.
 fn facts(past: &Past) -> Option<Facts> {
     past.baseline
         .as_ref()
@@ -315,7 +322,7 @@ async fn note(
                 .any(|volume| claims::is_made(volume, &node.name, claims::name(claim)))
         };
         let mut nodes = past.nodes.values().flatten().filter(is_its).peekable();
-        // A node that left earlier was noted then.
+        // A node that left earlier was recorded then.
         let written = facts.as_ref().filter(|_| nodes.peek().is_some());
         let written = written.map(|facts| Written::of(nodes, facts).to_text());
         let written = written.filter(|text| annotation(claim, WRITTEN_BY) != Some(text.as_str()));
@@ -328,7 +335,7 @@ async fn note(
     Ok(())
 }
 
-/// A note is a help to a later run, and no reason to fail.
+/// Adds notes to a claim. They only help later runs, so a failure is not an error.
 async fn put(context: &Context<'_>, claim: &Value, notes: Value) {
     let key = ObjectKey::core(
         "PersistentVolumeClaim",
@@ -360,7 +367,7 @@ mod tests {
         Set::of(&key, &body).into_iter().collect()
     }
 
-    /// The StatefulSet is there, and this release's.
+    /// The StatefulSet exists and belongs to this release.
     fn live(release: &str) -> Plan {
         let mut body = json!({"metadata": {"name": "db"}});
         Owner {

@@ -1,4 +1,4 @@
-//! Renders the chart of an operation, with what its templates look up in the cluster.
+//! Renders the chart of an operation with the results of its templates' lookups in the cluster.
 
 use super::Context;
 use super::intent::Operation;
@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex};
 type Question = (String, String, String, String);
 type Answers = BTreeMap<Question, Value>;
 
-/// Renders, and again with the answers when templates looked something up: rendering itself does no
-/// I/O.
+/// Renders, and renders again with the results if templates looked something up. Rendering itself
+/// does no I/O.
 ///
 /// # Errors
 ///
-/// Those of rendering, and a kept chart that looks outside of the release's namespace.
+/// Fails if rendering fails, or if a kept chart looks up objects outside of the release's
+/// namespace.
 pub async fn render_chart<T: Send + Sync>(
     context: &Context<'_>,
     chart: &Chart,
@@ -44,8 +45,8 @@ pub async fn render_chart<T: Send + Sync>(
         Vec::new()
     };
     let answers: Arc<Mutex<Answers>> = Arc::default();
-    // Each round can bring up questions that depend on the answers of the one before; more than a
-    // few rounds is a chart gone wrong.
+    // Each round may add lookups that depend on previous results. A chart that needs many rounds is
+    // broken.
     for _ in 0..10 {
         let asked: Arc<Mutex<BTreeSet<Question>>> = Arc::default();
         let lookup = {
@@ -107,8 +108,10 @@ pub async fn render_chart<T: Send + Sync>(
     )))
 }
 
-/// A kept chart was written by whoever may write in the release's namespace, so it sees no more
-/// than that namespace: else its author reads with the caller's rights.
+/// Limits a kept chart's lookups to the release's namespace.
+///
+/// Users with write access to the namespace can change the chart, and would otherwise read with the
+/// caller's rights.
 async fn confine(
     context: &Context<'_>,
     chart: &Chart,

@@ -1,6 +1,6 @@
-//! The story of an operation, for install, upgrade, rollback and uninstall alike: resolve, render,
-//! guard, observe, plan, lock, record, apply, wait, prune, record. They differ in where the wanted
-//! manifest comes from.
+//! The sequence of an operation, shared by install, upgrade, rollback and uninstall: resolve,
+//! render, guard, observe, plan, lock, record, apply, wait, prune, record. Operations differ only
+//! in the source of the desired manifest.
 
 mod account;
 mod apply;
@@ -81,30 +81,30 @@ use wait::Monitor;
 pub struct Outcome {
     pub summary: Summary,
     pub plan: Plan,
-    /// Where the chart came from, when one was rendered.
+    /// Source of the chart, if one was rendered.
     pub chart_origin: Option<Origin>,
     pub notes: String,
-    /// Objects that stay although they are no longer part of the release, with the reason.
+    /// Objects that stay although they are no longer part of the release, with the reasons.
     pub kept: Vec<String>,
     pub warnings: Vec<String>,
-    /// Names of the values that differ from those of the revision before.
+    /// Names of the values that differ from the previous revision.
     pub changed_values: Vec<String>,
-    /// How many Secrets with keys, certificates or passwords are new.
+    /// Number of new Secrets with keys, certificates or passwords.
     pub new_identities: usize,
-    /// How many Secrets get other certificates of the same authority.
+    /// Number of Secrets that get other certificates of the same authority.
     pub renewed_identities: usize,
-    /// Whether keys were generated: the output says that they are for development.
+    /// Whether keys were generated, so that the output says that they are for development.
     pub generated_identities: bool,
-    /// Hides this release's secrets in whatever is shown of the plan and the objects.
+    /// Masks this release's secrets in the output.
     pub masker: Masker,
     pub dry_run: bool,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
-    /// UID of the namespace whose deletion has begun.
+    /// UID of the namespace that is being deleted.
     leaving: Option<String>,
 }
 
-/// Everything an operation is given from outside.
+/// Everything that an operation gets from outside.
 #[derive(Clone)]
 pub struct Context<'a> {
     pub cluster: &'a Cluster,
@@ -117,7 +117,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// `kubectl fabric VERB` about this release, as the user would type it.
+    /// Returns the command `kubectl fabric VERB` for this release, as the user would type it.
     fn command(&self, verb: &str) -> String {
         release::command(verb, self.release.as_str(), &self.namespace)
     }
@@ -135,7 +135,7 @@ impl Context<'_> {
     }
 }
 
-/// Who writes: an operation that holds the lock.
+/// An operation that holds the lock and may write.
 pub struct Writer<'a> {
     context: &'a Context<'a>,
     options: &'a Options,
@@ -143,9 +143,10 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Stands before every step that writes: the lock is not lost, and nobody asked to stop. That
-    /// it is surely held is asked once more before each request, by the fence of
-    /// [`Context::cluster`].
+    /// Fails if the lock is lost or the user interrupted. Called before each step that writes.
+    ///
+    /// The fence in [`Context::cluster`] checks again before each request that the lock is
+    /// certainly held.
     pub fn check(&self) -> Result<()> {
         self.lock.check()?;
         if *self.context.interrupted.borrow() {
@@ -156,19 +157,19 @@ impl Writer<'_> {
     }
 }
 
-/// What is wanted, compared with what is there: decided, and nothing of it done yet.
+/// The plan and its inputs, before any change.
 struct Prepared {
     past: Past,
     target: Target,
     plan: Plan,
     namespace: Namespace,
     owner: Owner,
-    /// Hides the release's secrets in whatever is told.
+    /// Masks the release's secrets in messages.
     masker: Masker,
     warnings: Vec<String>,
-    /// Volume claims of before that become this release's.
+    /// Existing volume claims that this release adopts.
     taken_up: Vec<Value>,
-    /// None when nothing new will be recorded.
+    /// `None` if the operation records nothing new.
     draft: Option<Draft>,
 }
 
@@ -198,7 +199,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         inner: context.progress,
         masker: prepared.masker.clone(),
     };
-    // A run that waited for the lock starts after the run before it.
+    // A run that waited for the lock starts after the previous run.
     let now = later(context.now, began.elapsed());
     let held = Context {
         cluster: &cluster,
@@ -222,13 +223,15 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
     Ok(outcome)
 }
 
-/// Whether `--rollback-on-failure` undoes an operation that ends like this.
+/// Returns true if `--rollback-on-failure` undoes an operation with this error.
 fn is_undone(options: &Options, error: &Error) -> bool {
     options.rollback_on_failure && !matches!(error.kind(), Kind::Interrupted | Kind::Refused)
 }
 
-/// Whether there is anything of a release that an uninstall would delete, be it only what an
-/// interrupted run left; with its data, what an earlier uninstall kept.
+/// Returns true if there is anything that an uninstall of this release would delete.
+///
+/// Includes parts from an interrupted run and, with `delete_data`, data that an earlier uninstall
+/// kept.
 pub async fn is_known(
     cluster: &Cluster,
     namespace: &str,
@@ -240,7 +243,7 @@ pub async fn is_known(
         || (delete_data && kept::is_left(cluster, namespace, release).await?))
 }
 
-/// Makes the plan and stops: for `diff` and for dry runs. Nothing is written, not even a namespace.
+/// Makes the plan and stops, for `diff` and dry runs. Writes nothing, not even a namespace.
 pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -> Result<Outcome> {
     let options = Options {
         dry_run: if options.dry_run == DryRun::No {
@@ -259,8 +262,8 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
     Ok(outcome(prepared, record, true))
 }
 
-/// The state after a failure before the first write of the operation: the namespace may have been
-/// made, because nothing in it can be checked without it.
+/// Adds the state after a failure before the operation's first write to the error. The namespace
+/// may have been created, because checks inside it need it.
 fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
     match made.get() {
         true => error.replace_now(format!(
@@ -271,8 +274,8 @@ fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
     }
 }
 
-/// Resolve, render, guard, observe, plan, check. Writes nothing but a namespace that is not there,
-/// and that after everything that can be checked without it.
+/// Resolves, renders, guards, observes, plans and checks. Writes nothing but a missing namespace,
+/// after all checks that do not need it.
 async fn prepare(
     context: &Context<'_>,
     intent: &Intent,
@@ -293,7 +296,7 @@ async fn prepare(
     compared.map_err(|error| error.masked(|text| masker.text(text)))
 }
 
-/// Guard, observe, plan, check.
+/// Guards, observes, plans and checks.
 async fn compare(
     context: &Context<'_>,
     intent: &Intent,
@@ -460,7 +463,7 @@ async fn compare(
             &mut claims,
         );
         let (allowed, accepted) = futures::join!(rights::check(context, operation, needs), checked);
-        // Who may not write is told that, and not what came of trying it.
+        // Missing rights are reported instead of the errors that they cause.
         allowed.and(accepted)?;
         if options.dry_run == DryRun::No {
             rights::check(context, operation, rights::needs_of_volumes(&plan, options)).await?;
@@ -515,8 +518,8 @@ async fn compare(
     })
 }
 
-/// Under the lock: if another run wrote a record since the plan was made, the plan is made again;
-/// then everything is done.
+/// Completes the operation under the lock. Makes the plan again first if another run wrote a record
+/// since.
 async fn locked(
     context: &Context<'_>,
     intent: &Intent,
@@ -595,7 +598,8 @@ async fn locked(
     }
 }
 
-/// Install, upgrade and rollback: record, identities, hooks, apply, wait, prune, record.
+/// Carries out an install, upgrade or rollback: record, identities, hooks, apply, wait, prune,
+/// record.
 async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Result<Outcome> {
     let Writer {
         context, options, ..
@@ -654,7 +658,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     });
     record.summary.updated = later(context.now, began.elapsed());
     if let Err(error) = done.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
-        // A run that lost its lock has nothing to say any more.
+        // A run that lost its lock reports only that.
         writer.lock.check()?;
         let short = format!(
             "{} \"{release}\" failed: {}",
@@ -709,7 +713,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
             false => "mend the cause and run the same command again: it goes on from what is there",
         };
         let back = match (operation, prepared.past.deployed()) {
-            // What is undone next needs no way back.
+            // An operation that is undone next needs no hint to go back.
             _ if is_undone(options, &error) => None,
             (Operation::Rollback, Some(deployed)) => Some(format!(
                 "{} {}",
@@ -745,7 +749,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
                 "run the same command again: it finds everything as it is to be, and records that",
             )
     };
-    // First the old, then the new: at no moment are two revisions deployed.
+    // First the old revision, then the new one, so that there are never two deployed revisions.
     let superseded = prepared
         .past
         .entries
@@ -777,7 +781,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     Ok(outcome(prepared, record, false))
 }
 
-/// The writes of an operation, in their order.
+/// Performs the writes of an operation in order.
 async fn steps<'p>(
     writer: &Writer<'_>,
     prepared: &'p Prepared,

@@ -1,5 +1,5 @@
-//! Releases that the values name: a name with a typo opens the network policies to nothing, and no
-//! error ever tells it.
+//! Warns about releases in the values that do not exist. If such a name has a typing error, the
+//! network policies allow the wrong namespace, and nothing else reports it.
 
 use super::Context;
 use super::intent::Operation;
@@ -10,8 +10,10 @@ use crate::release::Entry;
 use crate::storage;
 use futures::future::join_all;
 
-/// A warning for each release that does not exist. Only names that the revision before did not have
-/// are looked for, so usually nothing is asked; a namespace that may not be read gives no warning.
+/// Returns a warning for each release that does not exist.
+///
+/// Checks only names that the previous revision did not have, so it usually sends no request. A
+/// namespace that the user may not read gives no warning.
 pub(super) async fn absent(context: &Context<'_>, past: &Past, target: &Target) -> Vec<String> {
     let is_fabric = Facts::read(&target.guard).model.is_some();
     if !is_fabric || !matches!(target.operation, Operation::Install | Operation::Upgrade) {

@@ -1,4 +1,4 @@
-//! The release's namespace: made when it is not there, removed when asked and empty.
+//! The release's namespace: creates it if it is missing, deletes it if requested and empty.
 
 use super::others::{self, Ours, key};
 use super::pod_security::{self, Relabel, Wish};
@@ -11,20 +11,20 @@ use crate::manifest::pod_security::level;
 use crate::plan::{Plan, compare};
 use std::cell::Cell;
 
-/// The release's namespace, as an operation finds or makes it.
+/// The release's namespace, found or created by an operation.
 #[derive(Default)]
 pub(super) struct Namespace {
-    /// False: it is not there, and this is only a preview.
+    /// False if it does not exist and this is only a preview.
     pub is_there: bool,
     pub relabel: Option<Relabel>,
-    /// With `--delete-namespace`.
+    /// Set with `--delete-namespace`.
     pub removal: Option<Removal>,
-    /// What keeps it from being known which Pod Security level it enforces.
+    /// Why the Pod Security level that it enforces is unknown.
     pub doubt: Option<Doubt>,
 }
 
-/// Makes the release's namespace when it is not there, for pods that need this; when it is there,
-/// looks whether it allows them.
+/// Creates the release's namespace with the Pod Security level that the pods need, or checks the
+/// level of an existing one.
 pub(super) async fn ensure_namespace(
     context: &Context<'_>,
     options: &Options,
@@ -50,7 +50,7 @@ pub(super) async fn ensure_namespace(
                 ..there
             })
         }
-        // Who may not read namespaces may still be allowed to work in one.
+        // Users without read access to namespaces may still have rights in one.
         Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(Namespace {
             doubt: Some(Doubt::Unreadable),
             ..there
@@ -71,7 +71,8 @@ pub(super) async fn ensure_namespace(
                 ..Apply::default()
             };
             match context.cluster.apply(&body, how).await {
-                // Another made it meanwhile, or the first answer to this request was lost.
+                // Someone else created it at the same time, or the first response to this request
+                // was lost.
                 Err(error) if error.kind == ApiErrorKind::Replaced => {
                     let there = context.cluster.get("v1", &key(context)).await?;
                     let Some(there) = there else {
@@ -98,8 +99,8 @@ pub(super) async fn ensure_namespace(
     }
 }
 
-/// `--delete-namespace`, before the first deletion: what goes with the release, and why the
-/// namespace stays if it does.
+/// Plans `--delete-namespace` before the first deletion: collects what belongs to the release, and
+/// why the namespace may have to stay.
 pub(super) async fn plan_removal(
     context: &Context<'_>,
     plan: &Plan,
@@ -113,14 +114,14 @@ pub(super) async fn plan_removal(
     Ok(Removal { ours, stays })
 }
 
-/// What is known of the namespace before the release is uninstalled.
+/// Facts about the namespace before the release is uninstalled.
 pub(super) struct Removal {
     ours: Ours,
     pub stays: Option<String>,
 }
 
-/// Deletes the namespace if still nothing speaks against it; returns its UID when its deletion has
-/// begun.
+/// Deletes the namespace if there is still no reason to keep it. Returns its UID if the deletion
+/// has begun.
 pub(super) async fn remove_namespace(
     writer: &Writer<'_>,
     plan: &Plan,
@@ -152,7 +153,7 @@ pub(super) async fn remove_namespace(
     let Err(error) = context.cluster.delete("v1", &key, how).await else {
         return Ok(text("uid"));
     };
-    // Whether a deletion without an answer was heard is seen by looking.
+    // If the response to the deletion was lost, read the namespace to see whether it succeeded.
     let there = context.cluster.get("v1", &key).await?;
     match there.filter(|there| there["metadata"]["uid"] == body["metadata"]["uid"]) {
         None => Ok(None),
@@ -169,7 +170,7 @@ pub(super) fn stays(context: &Context<'_>, why: &str) -> String {
     format!("namespace \"{}\" stays: {why}", context.namespace)
 }
 
-/// Waits until the namespace is gone. Its lock is gone before it, so this holds none.
+/// Waits until the namespace is gone. Its Lease is deleted with it, so this needs no lock.
 pub(super) async fn until_gone(context: &Context<'_>, options: &Options, uid: &str) -> Result<()> {
     let mut monitor = Monitor::new(
         context.cluster,

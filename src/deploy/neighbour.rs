@@ -1,17 +1,17 @@
-//! A second organization in a namespace: what it meets are objects, pods and identities of the
-//! first, and none of these is the reason.
+//! Explains errors that a second organization in a namespace causes. The errors mention objects,
+//! pods and identities of the first, which are not the actual reason.
 
 use super::Context;
 use crate::error::{Error, Kind, Result};
 use crate::release::{Entry, Status, command};
 use crate::storage;
 
-/// The charts of which a namespace holds one release: names, addresses and network policies of the
-/// nodes are the namespace's.
+/// Charts of which a namespace can hold only one release, because the names, addresses and network
+/// policies of nodes are unique in a namespace.
 const ORGANIZATIONS: [&str; 3] = ["peer-org", "orderer-org", "kafka"];
 
-/// Gives the true reason where a first revision of an organization is refused. The namespace is
-/// only looked at after a refusal.
+/// Replaces the error of an organization's first revision by the actual reason. Reads the namespace
+/// only after an error.
 pub(super) async fn explain<T>(
     context: &Context<'_>,
     history: &[Entry],

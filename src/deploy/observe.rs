@@ -1,4 +1,5 @@
-//! What is live: one LIST per kind and namespace of everything that is wanted or was ever written.
+//! Reads the live objects, with one LIST for each kind and namespace of desired and recorded
+//! objects.
 
 use super::settle::Manifest;
 use super::{Context, rights};
@@ -13,31 +14,30 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Group, kind and namespace: what one LIST reads.
+/// Group, kind and namespace of a LIST.
 type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 
-/// What one LIST is to find, each with what is wanted of it: nothing, when it only stands in a
+/// The objects to find in a LIST, with the desired objects. `None` for one that is only in a
 /// record.
 type Sought = BTreeMap<ObjectKey, Option<Arc<Sealed>>>;
 
-/// What becomes of wanted objects of a kind that the server does not serve, as when its
+/// How to handle desired objects of a kind that the server does not serve, for example because its
 /// CustomResourceDefinition was deleted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
-    /// They are to be written: refused.
+    /// Refuse, because they would have to be written.
     Refused,
-    /// They are only looked at: missing, with a warning.
+    /// Treat them as missing, with a warning, because they are only read.
     Missing,
 }
 
-/// Live objects of these identities, and warnings about kinds that the server does not serve.
+/// Returns the live objects of these keys, and warnings about kinds that the server does not serve.
 ///
-/// Cluster-wide objects are read one by one: a LIST would bring everyone's.
+/// Reads cluster-scoped objects one by one, because a LIST would return everyone's.
 ///
 /// # Errors
 ///
-/// Names every wanted object of a kind that is not served, unless these are to be taken for
-/// missing.
+/// Names all desired objects of kinds that are not served, unless these count as missing.
 pub async fn observe<'a>(
     context: &Context<'_>,
     wanted: &'a [Arc<Sealed>],
@@ -92,7 +92,7 @@ pub async fn observe<'a>(
                     unwritable.extend(wanted);
                 }
             }
-            // All that may not be read is told at once.
+            // All missing rights are reported together.
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
                 denied = Some(match (denied, error.denial()) {
                     (Some(others), Some((why, _))) => others.why(why),
@@ -120,7 +120,7 @@ pub async fn observe<'a>(
     Ok((live, warnings))
 }
 
-/// The objects of a kind of the core group in the release's namespace; `None` when the user may not
+/// Returns the objects of a core kind in the release's namespace, or `None` if the user may not
 /// list them.
 pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option<Vec<Value>>> {
     match list(context, kind).await {
@@ -130,7 +130,7 @@ pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option
     }
 }
 
-/// The same for a user who needs them.
+/// Like [`list_if_allowed`], but missing rights are an error.
 pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
     let kind = Kind {
         api_version: "v1".to_owned(),
@@ -142,9 +142,11 @@ pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
         .await
 }
 
+/// Refuses hooks that would run and whose kinds are not served.
+///
 /// # Errors
 ///
-/// Names the hooks that would run and are of kinds that are not served.
+/// Names these hooks.
 pub fn refuse_unserved_hooks(
     context: &Context<'_>,
     manifest: &Manifest,
@@ -164,9 +166,11 @@ pub fn refuse_unserved_hooks(
     )
 }
 
+/// Refuses objects whose kinds are not served.
+///
 /// # Errors
 ///
-/// There are such objects: they cannot be written.
+/// Fails if there are such objects, because they cannot be written.
 fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) -> Result<()> {
     if unserved.is_empty() {
         return Ok(());
@@ -192,7 +196,7 @@ fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) ->
         .hint("install the CustomResourceDefinitions of these kinds again, or leave the objects out of the release"))
 }
 
-/// Names the objects, up to a few.
+/// Names a few of the objects.
 fn no_longer_served(kind: &Kind, sought: &Sought) -> String {
     const NAMED: usize = 10;
     let mut names: Vec<String> = sought.keys().take(NAMED).map(ToString::to_string).collect();
@@ -229,7 +233,7 @@ async fn read(
         let Some(name) = body["metadata"]["name"].as_str() else {
             return;
         };
-        // All of one place differ in their names alone.
+        // All objects of a place differ only in their names.
         let key = ObjectKey {
             name: name.to_owned(),
             ..first.clone()

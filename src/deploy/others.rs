@@ -1,5 +1,5 @@
-//! What others have in the release's namespace: `--delete-namespace` deletes it only when that is
-//! nothing, of any kind that the server knows.
+//! Finds other objects in the release's namespace, of all kinds that the server knows.
+//! `--delete-namespace` deletes the namespace only if there are none.
 
 use super::Context;
 use super::kept::{HOLDS_DATA, HOLDS_IDENTITY};
@@ -12,17 +12,17 @@ use crate::storage;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// More of them than this are counted rather than named.
+/// Maximum number of objects to name. Further ones are only counted.
 const NAMED: usize = 3;
 
-/// What goes with the release.
+/// Objects that are deleted with the release.
 #[derive(Debug, Default)]
 pub(super) struct Ours {
     release: String,
     uids: HashSet<String>,
-    /// Endpoints have no owner but a name.
+    /// Names of Services. Endpoints have the same name, but no owner.
     services: HashSet<String>,
-    /// Records that are kept stand in the namespace's way.
+    /// Kept records prevent the deletion of the namespace.
     keep_history: bool,
 }
 
@@ -43,8 +43,8 @@ impl Ours {
         }
     }
 
-    /// Takes in what belongs to objects of ours, such as the pods of a StatefulSet, and returns the
-    /// others, in words.
+    /// Adds the dependents of this release's objects, such as the pods of a StatefulSet, and
+    /// returns descriptions of all others.
     fn tell_apart(&mut self, objects: &[Value]) -> Vec<String> {
         loop {
             let before = self.uids.len();
@@ -69,7 +69,8 @@ impl Ours {
             .collect()
     }
 
-    /// Whether all its owners are ours: then it is collected with them.
+    /// Returns true if all owners belong to this release, so that the object is garbage-collected
+    /// with them.
     fn is_owned(&self, body: &Value) -> bool {
         let owners = body["metadata"]["ownerReferences"]
             .as_array()
@@ -81,7 +82,7 @@ impl Ours {
     }
 
     fn goes(&self, body: &Value) -> bool {
-        // What has no UID is computed and not stored, as the metrics of pods are.
+        // An object without a UID is computed and not stored, such as the metrics of pods.
         let Some(uid) = uid(body) else { return true };
         let name = text(&body["metadata"]["name"]);
         let record = storage::is_record_of(body, &self.release);
@@ -95,7 +96,7 @@ impl Ours {
     }
 }
 
-/// What Kubernetes itself puts into every namespace.
+/// Returns true for objects that Kubernetes creates in each namespace.
 fn is_of_every_namespace(body: &Value) -> bool {
     let (kind, name) = (text(&body["kind"]), text(&body["metadata"]["name"]));
     match text(&body["apiVersion"]) {
@@ -119,7 +120,7 @@ pub(super) fn key(context: &Context<'_>) -> ObjectKey {
     ObjectKey::of_namespace(context.namespace.as_str())
 }
 
-/// Why the namespace is not deleted with the release; `None` when nothing speaks against it.
+/// Returns why the namespace is not deleted with the release, or `None` if it can be deleted.
 pub(super) async fn why_it_stays(
     context: &Context<'_>,
     namespace: &Value,
@@ -159,8 +160,8 @@ pub(super) async fn why_it_stays(
     })
 }
 
-/// What is kept, by reason. Data stays because nothing else was asked for, so the flag that deletes
-/// it is named.
+/// Describes kept objects by reason. Data is kept by default, so this names the flag that deletes
+/// it.
 fn kept_in_words(kept: &[&Step]) -> String {
     let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for step in kept {
@@ -230,7 +231,7 @@ mod tests {
             json!({"apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": {"name": "pod"}}),
         ];
         assert_eq!(ours.tell_apart(&objects), Vec::<String>::new());
-        // The ReplicaSet is gone already, its pod not yet.
+        // The ReplicaSet is already gone, but its pod is not.
         assert_eq!(ours.tell_apart(&objects[..1]), Vec::<String>::new());
         let others = [
             object("v1", "ConfigMap", "default", None),

@@ -1,4 +1,4 @@
-//! A release's past, as its records tell it: at most two of them are read.
+//! The history of a release. Reads at most two records completely.
 
 use super::Context;
 use crate::error::{Error, Kind, Place, Result};
@@ -15,41 +15,40 @@ use crate::values::StoredSecrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A release's past, as far as an operation needs it.
+/// The parts of a release's history that an operation needs.
 #[derive(Default)]
 pub struct Past {
     pub entries: Vec<Entry>,
-    /// Without its objects. What the operation starts from: the last deployed revision, or the
-    /// newest when none is deployed.
+    /// The start of the operation: the last deployed revision, or the newest if none is deployed.
+    /// Without its objects.
     pub baseline: Option<Record>,
-    /// Without its objects. The newest attempt after the baseline. Its inventory holds what the
-    /// attempts before it left, too.
+    /// The newest attempt after the baseline, whose inventory includes what earlier attempts left.
+    /// Without its objects.
     pub attempt: Option<Record>,
-    /// Without its objects. The newest record that is verified, when neither of these two is: it
-    /// tells what they may leave out.
+    /// The newest verified record, if neither of these two is verified, because they may omit
+    /// objects. Without its objects.
     pub verified: Option<Record>,
-    /// What the manifests of these records ran, by revision. They themselves are not kept: they are
-    /// as large as the one that an operation is about to make.
+    /// The nodes in these records' manifests, by revision. The manifests themselves are dropped,
+    /// because each is as large as the one that an operation renders.
     pub nodes: BTreeMap<u32, Vec<guard::Node>>,
-    /// The StatefulSets of these records; what both have, twice.
+    /// The StatefulSets of these records. One in both records appears twice.
     pub sets: Vec<Set>,
-    /// The key of the release's masks: the recorded one, or a new one for the first record.
+    /// The key of the release's masks: the recorded key, or a new one for the first record.
     pub key: String,
-    /// Whether the key is recorded, or will be by this operation: what is rendered may depend on
-    /// it.
+    /// Whether the key is recorded, or will be by this operation, so that rendering may use it.
     pub keeps_key: bool,
-    /// The hashes that the pods of workloads were given, of what they read.
+    /// The recorded hashes of the data that the workloads' pods read.
     pub config_hashes: Arc<BTreeSet<(ObjectKey, String)>>,
     pub warnings: Vec<String>,
-    /// Why there is no baseline although there is a revision for it.
+    /// Why there is no baseline although the revision exists.
     pub unreadable: Option<Error>,
-    /// Whether an uninstall has begun to delete the records: there is nothing to know from what is
-    /// left of them.
+    /// Whether an uninstall has begun to delete the records. The remaining ones have no meaning
+    /// then.
     pub is_purged: bool,
 }
 
 impl Past {
-    /// What is known of the past without reading a record.
+    /// Returns the facts that need no record.
     pub fn of(entries: Vec<Entry>) -> Past {
         Past {
             entries,
@@ -57,7 +56,7 @@ impl Past {
         }
     }
 
-    /// The records whose objects may still be there.
+    /// Returns the records whose objects may still exist.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.verified
             .iter()
@@ -65,8 +64,8 @@ impl Past {
             .chain(&self.attempt)
     }
 
-    /// Why the status of the newest record is not to be believed: it is not as this program wrote
-    /// it, or nothing tells.
+    /// Returns why the newest record's status cannot be trusted: it was changed, or could not be
+    /// verified.
     pub fn doubt(&self, context: &Context<'_>) -> Option<Error> {
         match &self.baseline {
             None if self.unreadable.is_some() => Some(self.cannot_go_on(context)),
@@ -75,11 +74,11 @@ impl Past {
         }
     }
 
-    /// The number of the next revision.
+    /// Returns the number of the next revision.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// Fails if the numbers are used up.
     pub fn next_revision(&self, context: &Context<'_>) -> Result<u32> {
         let newest = self.newest().unwrap_or(0);
         if newest < LAST_REVISION {
@@ -97,13 +96,13 @@ impl Past {
             )))
     }
 
-    /// Whether a record names this object, made or not.
+    /// Returns true if a record lists this object, whether or not it was created.
     pub fn lists(&self, key: &ObjectKey) -> bool {
         self.records()
             .any(|record| record.inventory.iter().any(|item| item.key == *key))
     }
 
-    /// Whether a verified record says that the release made this object.
+    /// Returns true if a verified record shows that the release created this object.
     pub fn made(&self, key: &ObjectKey) -> bool {
         let verified = self
             .records()
@@ -113,7 +112,7 @@ impl Past {
             .any(|item| item.key == *key && item.uid.is_some())
     }
 
-    /// What was secret in them.
+    /// Returns the secrets of the records.
     pub fn secrets(&self) -> StoredSecrets {
         StoredSecrets {
             paths: self
@@ -124,7 +123,7 @@ impl Past {
         }
     }
 
-    /// How what pods read is hashed.
+    /// Returns the settings for hashing the data that pods read.
     pub fn hashing(&self) -> Hashing {
         Hashing::new(
             self.keeps_key.then_some(self.key.as_str()),
@@ -148,7 +147,7 @@ impl Past {
             .find(|summary| summary.status == Status::Deployed)
     }
 
-    /// The key of the release's signatures: that of its newest record that is signed, or empty.
+    /// Returns the key of the release's signatures from its newest signed record, or an empty key.
     pub fn signing_key(&self) -> &str {
         self.records()
             .map(|record| record.signing_key.as_str())
@@ -157,7 +156,7 @@ impl Past {
             .unwrap_or_default()
     }
 
-    /// A revision of this release, to change its status.
+    /// Returns a revision of this release in the form for changing its status.
     pub fn restated<'a>(&'a self, context: &'a Context<'_>, revision: u32) -> Restated<'a> {
         let (namespace, release) = (context.namespace.as_str(), context.release.as_str());
         Restated {
@@ -168,7 +167,7 @@ impl Past {
         }
     }
 
-    /// What changes when another run wrote a record meanwhile.
+    /// Returns a value that changes if another run writes a record.
     pub fn fingerprint(&self) -> Vec<(u32, Option<Status>)> {
         self.entries
             .iter()
@@ -181,7 +180,7 @@ impl Past {
             .collect()
     }
 
-    /// The error for what needs the record that cannot be read, with the way back to one that can.
+    /// Returns the error for using an unreadable record, with the way back to a readable one.
     pub fn cannot_go_on(&self, context: &Context<'_>) -> Error {
         let error = self.unreadable.clone().unwrap_or_else(|| {
             Error::user(format!("no record of \"{}\" can be read", context.release))
@@ -196,8 +195,7 @@ impl Past {
         }
     }
 
-    /// Reads the records that matter: two at most. `records` is whether the operation will write
-    /// one.
+    /// Reads the relevant records, at most two. `records` is whether the operation will write one.
     pub async fn read(context: &Context<'_>, records: bool) -> Result<Past> {
         let (cluster, namespace, release) = (
             context.cluster,
@@ -246,7 +244,8 @@ impl Past {
             match storage::read_past(cluster, namespace, release, revision, take).await {
                 Ok(record) if !matters && record.signature != Signature::Verified => {}
                 Ok(record) => {
-                    // A record of before signatures is the word of a user who may write Secrets.
+                    // Only users with write access to Secrets can have written a record from before
+                    // signatures.
                     is_vouched |=
                         matches!(record.signature, Signature::Verified | Signature::Unsigned);
                     past.warnings.extend(record.signature_warning());

@@ -1,6 +1,6 @@
-//! The Pod Security level that the release's namespace enforces: as strict as the release's pods
-//! allow, in a namespace that was made for the release. Labels that somebody else set, or took
-//! away, are left as they are.
+//! Manages the Pod Security level of the release's namespace. A namespace that was created for the
+//! release gets the strictest level that its pods allow. Labels that someone else set or removed
+//! stay as they are.
 
 use super::resolve::{Target, level_asked_for};
 use super::{Context, DryRun, Intent, Options, Past, Writer};
@@ -15,15 +15,15 @@ use crate::release::{Entry, Status, Summary};
 use crate::storage;
 use serde_json::{Value, json};
 
-/// The annotation of a namespace that this program made, with the release that it made it for.
+/// Annotation with the release for which this program created the namespace.
 pub(super) const CREATED_FOR: &str = "kubectl-fabric.io/created-for";
 
-/// Labels of the Pod Security admission controller: the first refuses pods, the second tells
-/// whoever applies a workload of such pods.
+/// Labels of the Pod Security admission controller: the first rejects pods, the second warns users
+/// who apply workloads with such pods.
 pub(super) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const WARN: &str = "pod-security.kubernetes.io/warn";
 
-/// The release's namespace as it is made.
+/// Returns the release's namespace for creation.
 pub(super) fn namespace(context: &Context<'_>, level: Level) -> Value {
     json!({
         "apiVersion": "v1",
@@ -36,16 +36,16 @@ pub(super) fn namespace(context: &Context<'_>, level: Level) -> Value {
     })
 }
 
-/// The namespace goes from one level to another.
+/// A change of the namespace's level.
 pub(super) struct Relabel {
     from: Level,
     to: Level,
-    /// Of the namespace that was seen.
+    /// UID of the namespace that was read.
     uid: String,
 }
 
 impl Relabel {
-    /// Before the first pod: what the new pods need is allowed.
+    /// Before the first pod: allows what the new pods need.
     pub(super) async fn loosen(&self, writer: &Writer<'_>) -> Result<()> {
         if self.to < self.from {
             return Ok(());
@@ -54,9 +54,10 @@ impl Relabel {
         self.apply(writer.context, false).await
     }
 
-    /// When all pods are the new ones: what only the old ones needed is forbidden again. Pods of
-    /// before, if not all were waited for, could not be made anew; so then it is left to the next
-    /// run.
+    /// After the rollout: forbids what only the old pods needed.
+    ///
+    /// If the operation did not wait for all pods, old pods could not be created again, so this is
+    /// left to the next run.
     pub(super) async fn tighten(&self, writer: &Writer<'_>) -> Result<()> {
         if self.to > self.from || !writer.options.wait {
             return Ok(());
@@ -90,7 +91,7 @@ impl Relabel {
     }
 }
 
-/// What the pods need, and who wants them.
+/// The needs of the pods, and their origin.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
     pub intent: &'a Intent,
@@ -98,13 +99,13 @@ pub(super) struct Wish<'a> {
     pub target: &'a Target,
 }
 
-/// Compares what the namespace enforces with what the pods need. A namespace without a level of its
-/// own is left without one.
+/// Compares the level that the namespace enforces with the needs of the pods. A namespace without a
+/// level stays without one.
 ///
 /// # Errors
 ///
-/// The namespace is too strict, and not this release's to change; or only what stands in the
-/// cluster asks for a more permissive one.
+/// Fails if the namespace is too strict and this release may not change it, or if only data from
+/// the cluster requires a more permissive level.
 pub(super) async fn settle(
     context: &Context<'_>,
     options: &Options,
@@ -162,7 +163,7 @@ pub(super) async fn settle(
     }
 }
 
-/// Why the namespace's level is not this release's to change, if it is not.
+/// Returns why this release may not change the namespace's level, or `None` if it may.
 async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
     if annotation(live, CREATED_FOR) != Some(context.release.as_str()) {
         return Ok(Some("it was not made for this release".to_owned()));
@@ -183,8 +184,10 @@ async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
     Ok(other.map(|other| format!("release \"{other}\" lives in it, too")))
 }
 
-/// The refusal of a level that only a record, a kept chart or stored values ask for: whoever may
-/// write in the namespace can write those, and is whom the level is to hold.
+/// Refuses a level that only a record, a kept chart or stored values require.
+///
+/// Users with write access to the namespace can change these, and the level is meant to restrict
+/// such users.
 async fn unasked(
     context: &Context<'_>,
     options: &Options,
@@ -265,7 +268,7 @@ pub(super) fn by_hand(context: &Context<'_>, level: Level) -> String {
     )
 }
 
-/// What needs more than this level, a phrase each.
+/// Describes the needs above this level, a phrase each.
 fn told(needs: &[Need], than: Level) -> impl Iterator<Item = String> {
     needs
         .iter()

@@ -1,5 +1,5 @@
-//! A pod on trial: whether the release's namespace allows pods of a level, where its labels do not
-//! tell it.
+//! Checks with a dry run of a pod whether the release's namespace allows a Pod Security level, if
+//! its labels do not show it.
 
 use super::pod_security::{ENFORCE, by_hand};
 use super::settle::Manifest;
@@ -12,12 +12,12 @@ use crate::plan::{Action, Plan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Why the labels of a namespace do not tell which level it enforces.
+/// Why the labels of a namespace do not show which level it enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// The namespace may not be read.
+    /// The user may not read the namespace.
     Unreadable,
-    /// It has no level of its own: the cluster's default holds, which only pods are measured by.
+    /// It has no label, so the cluster's default applies, which only a pod reveals.
     Unlabelled,
 }
 
@@ -28,9 +28,10 @@ pub(super) fn is_unlabelled(live: &Value) -> bool {
         .is_none()
 }
 
-/// What the pods need by which this plan replaces others: were they forbidden, a member would be
-/// gone. A new pod that is forbidden is missing, and nothing else. Where only the cluster's default
-/// is in doubt, pods that run show what it allows.
+/// Returns the needs of new pods that replace existing ones.
+///
+/// If these were forbidden, a member would be lost. Another new pod that is forbidden would only be
+/// missing. If only the cluster's default is in doubt, running pods show what it allows.
 pub(super) fn at_stake(manifest: &Manifest, plan: &Plan, doubt: Doubt) -> Vec<Need> {
     let replaced = plan
         .steps
@@ -58,13 +59,15 @@ pub(super) fn at_stake(manifest: &Manifest, plan: &Plan, doubt: Doubt) -> Vec<Ne
         .collect()
 }
 
-/// Asks the server whether the namespace allows such pods, by the dry run of a pod that needs as
-/// much: labels do not tell it. Of a workload the server says nothing but warnings, by another
-/// label, and a member whose new pod is then forbidden is gone.
+/// Checks with a dry run of a pod with the same needs whether the namespace allows them.
+///
+/// For a workload the server returns only warnings, which depend on another label. If its new pod
+/// is then forbidden, the member is lost.
 ///
 /// # Errors
 ///
-/// It does not, or that cannot be found out of a namespace that may not be read.
+/// Fails if the namespace does not allow the needs, or if the user may not read the namespace and
+/// the dry run gives no answer.
 pub(super) async fn try_pod(
     context: &Context<'_>,
     options: &Options,
@@ -91,8 +94,8 @@ pub(super) async fn try_pod(
         .iter()
         .map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
     let error = match answer.message.as_str() {
-        // The words of k8s.io/pod-security-admission, `admission.go`. There is no reason code for
-        // it.
+        // This is the message of k8s.io/pod-security-admission, `admission.go`. There is no reason
+        // code for it.
         message if message.contains("violates PodSecurity") => {
             let what =
                 format!("namespace \"{namespace}\" does not allow Pod Security level {needed}");
@@ -107,8 +110,8 @@ pub(super) async fn try_pod(
                 by_hand(context, needed)
             ))
         }
-        // Quotas are asked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`): the
-        // level is allowed.
+        // Quotas are checked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`), so
+        // the level is allowed.
         message if message.contains("exceeded quota") || message.contains("failed quota") => {
             return Ok(());
         }
@@ -144,7 +147,7 @@ pub(super) async fn try_pod(
     Ok(())
 }
 
-/// A pod that needs this level, and nothing else of its namespace.
+/// Returns a pod that needs this level, and nothing else in its namespace.
 fn probe(namespace: &str, level: Level) -> Sealed {
     let context = match level {
         Level::Privileged => json!({"privileged": true}),

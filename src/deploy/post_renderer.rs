@@ -1,5 +1,5 @@
-//! `--post-renderer`: a program of the user's that changes the rendered manifest before it is
-//! compared and applied, as in Helm 3.
+//! `--post-renderer`: a program that changes the rendered manifest before it is compared and
+//! applied, as in Helm 3.
 
 use crate::error::{Error, Result};
 use crate::manifest::{self, Object};
@@ -17,19 +17,20 @@ pub struct PostRenderer {
     pub arguments: Vec<String>,
 }
 
-/// What it may print: as much as a chart may render to.
+/// Limit on its output, equal to that of a chart.
 const MOST: usize = 64 << 20;
 
-/// Lines of its stderr that an error shows.
+/// Number of lines of its stderr in an error.
 const LAST_LINES: usize = 10;
 
 impl PostRenderer {
-    /// Runs it on the manifest of a chart. Dropped, it is ended. What it says of a failure is shown
-    /// without these secrets and those in the manifest.
+    /// Runs it on the manifest of a chart. Dropping the future ends the program. Its error messages
+    /// are shown with these secrets and those in the manifest masked.
     ///
     /// # Errors
     ///
-    /// It cannot be started, fails (with the last lines of its stderr), or prints nothing.
+    /// Fails if the program cannot be started, fails (with the last lines of its stderr), or prints
+    /// nothing.
     pub async fn run(
         &self,
         chart: &str,
@@ -40,7 +41,7 @@ impl PostRenderer {
         let in_objects = objects.iter().flat_map(|object| {
             Masker::secrets_of(&object.body, &mask::object_pointers(&object.body))
         });
-        // A new key: nobody can try out what a mask stands for.
+        // A new key, so that masks cannot be tested against guesses.
         let masker = Masker::new(
             storage::new_key()?.as_bytes(),
             secrets.into_iter().chain(in_objects),
@@ -68,7 +69,7 @@ impl PostRenderer {
             }
         })?;
         let mut stdin = child.stdin.take();
-        // One that ends without reading all of it may.
+        // A program may end without reading all input.
         let feed = async move {
             if let Some(stdin) = &mut stdin {
                 let _ = stdin.write_all(manifest.as_bytes()).await;

@@ -1,9 +1,10 @@
-//! Asks the orderers of a rollout group whether the consensus groups of their channels are whole.
+//! Asks the orderers of a rollout group whether the consensus groups of their channels are
+//! complete.
 //!
-//! A pod is Ready before its orderer's Raft group has it back ([`crate::fabric::quorum`]). So
-//! readiness says whether a node runs, and the orderers' metrics say whether another one may be
-//! touched. They are read through the API server, and where they cannot be, the rollout relies on
-//! readiness alone, and says so once.
+//! A pod becomes Ready before its orderer has rejoined its Raft groups ([`crate::fabric::quorum`]).
+//! Readiness shows that a node runs; the orderers' metrics show whether another one may be changed.
+//! They are read through the API server. If that fails, the rollout relies on readiness alone and
+//! reports this once.
 
 use super::Context;
 use super::wait::{Awaited, Monitor};
@@ -18,48 +19,50 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long one orderer may take to answer. One that starts is busy.
+/// Timeout for one orderer. A starting orderer is busy.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How often orderers are asked that have never answered, before readiness has to do.
+/// Number of attempts to reach orderers that have never answered, before the rollout relies on
+/// readiness.
 const TRIES: u32 = 3;
-/// Between two rounds of questions. A leader sends its count to its followers every four ticks: 2
-/// s, as a channel has them by default.
+/// Interval of queries. By default, a leader sends its count to its followers every four ticks: 2
+/// s.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// The orderers of one rollout group. There are none in a group of other nodes.
+/// The orderers of one rollout group. Empty for groups of other nodes.
 #[derive(Default)]
 pub struct Quorum {
     orderers: Vec<Orderer>,
     /// The channels that each has served since the rollout began.
     served: BTreeMap<String, BTreeSet<String>>,
-    /// While they are waited for: the blocks that there were at the last look.
+    /// While waiting: the block heights at the last query.
     reached: Heights,
     /// Whether any has answered.
     heard: bool,
-    /// Whether it has been said that readiness has to do.
+    /// Whether the fallback to readiness has been reported.
     given_up: bool,
 }
 
 struct Orderer {
     awaited: Awaited,
-    /// Where its operations service listens: as it is, as it will be.
+    /// Ports of its operations service: the current and the desired one.
     ports: Vec<u64>,
     may_be_down: bool,
 }
 
-/// What the orderers say.
+/// The result of a query.
 pub enum Answer {
-    /// All are in their groups, as far as they can be asked; these lead one.
+    /// All reachable orderers are in their groups. These lead one.
     Whole {
         leaders: BTreeSet<ObjectKey>,
     },
     Missing(Vec<Missing>),
-    /// All but this one are in their groups: a change takes nothing from it.
+    /// All but this one are in their groups, so a change of it loses nothing.
     Alone(ObjectKey, Vec<Missing>),
 }
 
 impl Quorum {
-    /// The orderers among members of a group: with each its step, and whether it may be down.
+    /// Selects the orderers among the members of a group, given as step, object and whether it may
+    /// be down.
     pub fn of<'m>(members: impl Iterator<Item = (&'m Step, &'m Awaited, bool)>) -> Quorum {
         let mut orderers: Vec<Orderer> = Vec::new();
         let mut leaving = Vec::new();
@@ -72,8 +75,8 @@ impl Quorum {
                 .collect();
             ports.dedup();
             match wanted {
-                // Of one that leaves there is no more to see than that it does: it listens where
-                // the others do.
+                // An orderer that is removed has no desired object. It listens on the same port as
+                // the others.
                 None => leaving.push((awaited, may_be_down)),
                 Some(_) if ports.is_empty() => {}
                 Some(_) => orderers.push(Orderer {
@@ -97,12 +100,13 @@ impl Quorum {
         }
     }
 
-    /// Asks a member no more.
+    /// Stops querying a member.
     pub fn forget(&mut self, key: &ObjectKey) {
         self.orderers.retain(|orderer| orderer.awaited.key != *key);
     }
 
-    /// Asks all of them. One that does not answer is missing, unless none has ever answered.
+    /// Queries all orderers. One that does not answer counts as missing, unless none has ever
+    /// answered.
     pub async fn ask(
         &mut self,
         context: &Context<'_>,
@@ -228,7 +232,7 @@ impl Quorum {
     }
 }
 
-/// Where the operations service of an orderer listens, as its workload says; `None` for what is no
+/// Returns the port of an orderer's operations service from its workload, or `None` if it is not an
 /// orderer.
 fn operations_port(body: &Value) -> Option<u64> {
     let object = Object::from_body(body.clone(), Source::default())?;
@@ -251,7 +255,7 @@ fn operations_port(body: &Value) -> Option<u64> {
 #[derive(Default)]
 struct Unheard {
     why: String,
-    /// Whether it would be the same at once: it is forbidden, or there are no metrics.
+    /// Whether a retry is useless: access is forbidden, or there are no metrics.
     is_final: bool,
 }
 
@@ -295,7 +299,7 @@ async fn ask(
     Err(unheard)
 }
 
-/// What is said of those that are missing.
+/// Describes the missing orderers.
 pub fn words(missing: &[Missing]) -> String {
     let one = |it: &Missing| match it.channel.as_str() {
         "" => it.why.clone(),
@@ -304,7 +308,7 @@ pub fn words(missing: &[Missing]) -> String {
     missing.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// A rollout that stops because a group is not whole.
+/// Returns the error for a rollout that stops because a group is incomplete.
 pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
     let places = missing.iter().map(|it| match it.channel.as_str() {
         "" => Place::new(it.orderer.clone()).note(it.why.clone()),

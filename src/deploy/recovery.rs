@@ -1,4 +1,4 @@
-//! After a failure: runs that died, attempts that are cleaned up or undone.
+//! Recovers from failures: marks interrupted runs, and cleans up or undoes attempts.
 
 use super::{
     Context, Intent, Lock, Operation, Options, Outcome, Past, Writer, capitalized, locked, prepare,
@@ -11,7 +11,7 @@ use crate::release::{Entry, Status};
 use crate::storage;
 use std::cell::Cell;
 
-/// We hold the lock, so whatever is still pending was interrupted.
+/// Marks pending revisions as failed. This run holds the lock, so their runs were interrupted.
 pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
     for summary in past
         .entries
@@ -39,7 +39,8 @@ pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<
     Ok(())
 }
 
-/// What the history says of a run that did not come to its end. The revision's own time says when.
+/// Returns the description of an interrupted run for the history. The revision's own time shows
+/// when it ran.
 pub(super) fn interrupted(operation: Operation, release: &str) -> String {
     format!(
         "{} \"{release}\" was interrupted",
@@ -47,7 +48,7 @@ pub(super) fn interrupted(operation: Operation, release: &str) -> String {
     )
 }
 
-/// The operation that leaves a revision in this state.
+/// Returns the operation that leaves a revision with this status.
 fn operation_of(status: Status) -> Option<Operation> {
     [
         Operation::Install,
@@ -59,7 +60,7 @@ fn operation_of(status: Status) -> Option<Operation> {
     .find(|operation| operation.pending() == status)
 }
 
-/// `--cleanup-on-fail`: the objects that this attempt created go, each by its UID.
+/// `--cleanup-on-fail`: deletes the objects that this attempt created, by UID.
 pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
     let context = writer.context;
     for (step, uid) in created {
@@ -80,7 +81,7 @@ pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
             .delete(&step.api_version, &step.key, how)
             .await
         {
-            // With another UID it is not what this attempt created.
+            // Another UID means that the object is not from this attempt.
             Err(left) if left.kind != ApiErrorKind::Replaced => {
                 context.warn(&format!(
                     "{} could not be cleaned up: {}",
@@ -92,8 +93,10 @@ pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
     }
 }
 
-/// `--rollback-on-failure`: back to the revision before, or away with a first install. Under the
-/// lock of the operation that failed, so that no other run's work is undone.
+/// `--rollback-on-failure`: restores the previous revision, or uninstalls after a failed first
+/// install.
+///
+/// Runs under the lock of the failed operation, so that it undoes no other run's work.
 pub(super) async fn undo(
     context: &Context<'_>,
     intent: &Intent,

@@ -1,5 +1,5 @@
-//! What an operation wants: its chart, values and rendered manifest, or a recorded manifest. Reads
-//! from the cluster, writes nothing.
+//! Resolves what an operation should deploy: its chart, values and rendered manifest, or a recorded
+//! manifest. Reads from the cluster, writes nothing.
 
 use super::identities::{self, plan_identities};
 use super::lookup::render_chart;
@@ -26,12 +26,12 @@ use crate::values::{self, Origin, Values};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is wanted, before it is compared with what is there.
+/// The desired state, before the comparison with the cluster.
 pub struct Target {
     pub operation: Operation,
     pub provenance: Provenance,
     pub chart: ChartReference,
-    /// A chart from outside, to be kept beside the records unless it comes from there.
+    /// A chart from outside to store with the records, unless it comes from there.
     pub keep_chart: Option<Chart>,
     pub app_version: String,
     pub user_values: Value,
@@ -41,19 +41,19 @@ pub struct Target {
     pub notes: String,
     pub guard: Value,
     pub identities: identity::Plan,
-    /// The refusal to let Secrets be listed: `identities` is empty then.
+    /// The error if Secrets may not be listed. `identities` is empty then.
     pub unlisted_identities: Option<Error>,
     pub rollback_to: Option<u32>,
     pub warnings: Vec<String>,
-    /// Names of values that differ from those of the revision before.
+    /// Names of the values that differ from the previous revision.
     pub changed_values: Vec<String>,
     /// The user's labels of the release.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Target {
-    /// Hides the secrets of this revision, and of those before it: what they kept secret may still
-    /// be live.
+    /// Returns a masker for the secrets of this revision and of earlier ones, which may still be in
+    /// live objects.
     pub fn masker(&self, past: &Past) -> Masker {
         let own = [&self.computed_values, &self.user_values]
             .map(|tree| Masker::secrets_of(tree, &self.secret_paths))
@@ -64,8 +64,8 @@ impl Target {
         )
     }
 
-    /// For an uninstall of what has no objects: only records, parts of them or a lock are left to
-    /// be deleted.
+    /// Returns the target of an uninstall without objects, when only records, parts of them or a
+    /// lock are left.
     fn of_nothing(past: &Past) -> Target {
         let newest = past.entries.last().and_then(Entry::summary);
         let text = |of: fn(&Summary) -> &String| newest.map(of).cloned().unwrap_or_default();
@@ -108,7 +108,7 @@ impl Target {
     }
 }
 
-/// Works out what the intent wants, given the release's past.
+/// Resolves the desired state from the user's request and the release's history.
 pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Target> {
     let release = context.release.as_str();
     match intent {
@@ -139,7 +139,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     past.newest_status(),
                     Some(Status::Uninstalled | Status::Uninstalling)
                 );
-            // Every user with the right to write ConfigMaps can write a status.
+            // All users with write access to ConfigMaps can change a status.
             let doubt = past.doubt(context).filter(|_| gone);
             if let Some(doubt) = doubt.filter(|_| wanted.reuse != Reuse::Reset) {
                 return Err(doubt
@@ -227,7 +227,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
     }
 }
 
-/// The way out where no record can be believed.
+/// Returns the hint for a release without a trustworthy record.
 fn sound_record(context: &Context<'_>) -> String {
     format!(
         "`{} --reset-values` with the chart and all values writes a sound record",
@@ -235,7 +235,7 @@ fn sound_record(context: &Context<'_>) -> String {
     )
 }
 
-/// The way out where only records are left.
+/// Returns the hint for a release of which only records are left.
 fn forget(context: &Context<'_>, past: &Past) -> String {
     let record = storage::record_name(context.release.as_str(), past.newest().unwrap_or_default());
     format!(
@@ -244,10 +244,10 @@ fn forget(context: &Context<'_>, past: &Past) -> String {
     )
 }
 
-/// The error for a release that is not there; it may have left data.
+/// Returns the error for a release that does not exist. It may have left data.
 pub async fn not_found(cluster: &Cluster, namespace: &str, release: &str) -> Error {
     let error = storage::unknown_release(cluster, namespace, release).await;
-    // Not being allowed to look is no reason for another error.
+    // A failure to look for data must not replace the error.
     match super::kept::is_left(cluster, namespace, release).await {
         Ok(true) => error
             .why("it is uninstalled, and its volumes and identities are still there")
@@ -264,7 +264,7 @@ fn uninstalled(context: &Context<'_>) -> Error {
         .hint(format!("`{}` makes it anew", context.command("install")))
 }
 
-/// A recorded manifest, to be applied again: it is not rendered anew.
+/// Returns a recorded manifest, which is applied again without rendering.
 async fn recorded_target(
     context: &Context<'_>,
     revision: Option<u32>,
@@ -302,7 +302,7 @@ async fn recorded_target(
         .iter()
         .any(|entry| entry.revision() == revision)
     {
-        // The error lists what there is.
+        // The error lists the existing revisions.
         storage::read(context.cluster, namespace, release, Some(revision)).await?;
     }
     let record = storage::read_with_secrets(context.cluster, namespace, release, revision).await?;
@@ -313,12 +313,12 @@ async fn recorded_target(
     let is_read = past.records().any(|read| read.summary.revision == revision);
     warnings.extend(record.signature_warning().filter(|_| !is_read));
     let provenance = Provenance::recorded(&record);
-    // What only a later revision called secret is secret in this one, too.
+    // A value that only a later revision marks secret is secret in this one too.
     let mut secrets = past
         .secrets()
         .paths_in(&[&record.user_values, &record.computed_values]);
     secrets.extend(record.secret_paths);
-    // Certificates are not rolled back, so pods stay marked with those that are there.
+    // Certificates are not rolled back, so pods keep the marks of the current ones.
     let newest_known = past
         .records()
         .last()
@@ -357,8 +357,8 @@ async fn recorded_target(
     })
 }
 
-/// Whether a rollback without a number may pass over the revisions after the one that it goes to:
-/// their records say that they were never deployed.
+/// Checks that a rollback without a number may skip the revisions after its target: their records
+/// show that they were never deployed.
 async fn skipped(context: &Context<'_>, past: &Past, target: u32) -> Result<()> {
     let later = past
         .entries
@@ -440,7 +440,8 @@ async fn render_target(
         let anew = "or give all values anew, with the chart and --reset-values";
         match baseline {
             None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
-            // Even one without values: nothing tells that the release has none.
+            // This includes a record without values, because it is unknown whether the release had
+            // any.
             Some(record) if record.lacks_secrets() => {
                 return Err(storage::unverified(record).hint(anew));
             }
@@ -563,7 +564,7 @@ async fn render_target(
     })
 }
 
-/// The labels of the revision before, under those of this one.
+/// Merges the labels of the previous revision with those of this one.
 fn labels(wanted: &Wanted, baseline: Option<&Record>) -> BTreeMap<String, String> {
     let mut labels = baseline
         .map(|record| record.summary.labels.clone())
@@ -577,7 +578,7 @@ fn labels(wanted: &Wanted, baseline: Option<&Record>) -> BTreeMap<String, String
     labels
 }
 
-/// Whether values of the record take part.
+/// Returns true if values of the record are used.
 fn takes_values(wanted: &Wanted, record: &Record) -> bool {
     let has_some = record
         .user_values
@@ -615,9 +616,10 @@ fn provenance(
     }
 }
 
-/// The Pod Security level that the chart and values of this command ask for by themselves; the
-/// strictest when they make no manifest without the stored values, or when the chart is the kept
-/// one.
+/// Returns the Pod Security level that the chart and values of this command alone require.
+///
+/// Returns the strictest level if they do not render without the stored values, or if the chart is
+/// a kept one.
 pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past) -> Result<Level> {
     let (Intent::Install(wanted) | Intent::Upgrade { wanted, .. }) = intent else {
         return Ok(Level::Restricted);
@@ -656,8 +658,8 @@ pub async fn level_asked_for(context: &Context<'_>, intent: &Intent, past: &Past
     }))
 }
 
-/// The user's values over those of the revision before, and what stands in the place of the chart's
-/// defaults.
+/// Returns the user's values merged over those of the previous revision, and the values that
+/// replace the chart's defaults.
 fn layers(wanted: &Wanted, baseline: Option<&Record>) -> (Values, Option<Values>) {
     let Some(baseline) = baseline else {
         return (wanted.values.clone(), None);
@@ -677,7 +679,7 @@ fn layers(wanted: &Wanted, baseline: Option<&Record>) -> (Values, Option<Values>
     (user, defaults)
 }
 
-/// Names of the values that differ between the revision before and now.
+/// Returns the names of the values that differ from the previous revision.
 fn changes(past: &Past, now: &Value) -> Vec<String> {
     fn compare(before: &Value, now: &Value, path: &str, into: &mut Vec<String>) {
         match (before, now) {

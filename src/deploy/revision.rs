@@ -1,4 +1,4 @@
-//! An operation as a revision: its record, packed and in words.
+//! Creates the record of an operation and its description.
 
 use super::settle::Manifest;
 use super::{Context, Operation, Past, Prepared, Target};
@@ -14,14 +14,13 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// A revision as it will be recorded, packed before the lock is taken.
+/// The record of a revision, packed before the lock is taken.
 pub(super) struct Draft {
     pub record: Record,
     pub packed: storage::Packed,
 }
 
-/// A revision that is being packed, on a thread of its own: what is packed is known before the
-/// cluster is asked what is there.
+/// A record that is being packed on another thread. Packing can start before the cluster is read.
 pub(super) struct Packing(JoinHandle<Result<Draft>>);
 
 impl Packing {
@@ -38,7 +37,7 @@ impl Packing {
         })))
     }
 
-    /// Waits for it, and adds what only the plan knows.
+    /// Waits for the packing, and adds the facts that only the plan provides.
     pub async fn end(self, plan: &Plan, owner: &Owner) -> Result<Draft> {
         let packed = self
             .0
@@ -50,7 +49,7 @@ impl Packing {
     }
 }
 
-/// The record of an operation that is only looked at, or deletes its record.
+/// Returns the record of an operation that is only a preview, or that deletes its record.
 pub(super) fn record_of(
     context: &Context<'_>,
     prepared: &Prepared,
@@ -78,7 +77,8 @@ pub(super) fn item(key: &ObjectKey, api_version: &str, uid: Option<String>) -> I
     }
 }
 
-/// What is no longer wanted remains known: until it is pruned, and for as long as it is kept.
+/// Returns the objects that are no longer desired. They stay in the inventory until they are
+/// pruned, or as long as they are kept.
 fn leaving(plan: &Plan, owner: &Owner) -> impl Iterator<Item = InventoryItem> {
     let leaving = plan.steps.iter().filter(|step| step.wanted.is_none());
     let ours = leaving.filter(|step| step.live.as_ref().is_some_and(|live| owner.owns(live)));
@@ -158,10 +158,10 @@ pub(super) fn complete(operation: Operation, rollback_to: Option<u32>) -> String
     }
 }
 
-/// Who works, before the cluster was asked.
+/// The user before the cluster was asked.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// What the history says of rules that a revision overrode.
+/// Returns the history's note about overridden rules.
 pub(super) fn forced(guard: &Value) -> String {
     match &Facts::read(guard).forced[..] {
         [] => String::new(),
@@ -169,7 +169,8 @@ pub(super) fn forced(guard: &Value) -> String {
     }
 }
 
-/// The clock enters once; what is later is counted from there.
+/// Returns the current time. The clock is read once, and later times are computed from the elapsed
+/// time.
 pub(super) fn later(now: Timestamp, elapsed: Duration) -> Timestamp {
     jiff::SignedDuration::try_from(elapsed)
         .ok()

@@ -1,8 +1,8 @@
-//! What the user may do, before the first write: every right that the operation will need, and
-//! every one that is missing told at once.
+//! Checks before the first write that the user has all rights that the operation needs. Reports all
+//! missing rights at once.
 //!
-//! A dry-run asks about one write. It says nothing of the lock, the records, the watch, or what is
-//! deleted at the end.
+//! A dry run checks a single write. It does not cover the lock, the records, the watches, and the
+//! deletions at the end.
 
 use super::intent::Operation;
 use super::{Context, Options, check};
@@ -16,8 +16,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What every operation does in the release's namespace: the lock; records, with what is secret in
-/// them, and identities. Old ones go.
+/// Rights in the release's namespace that every operation needs: for the lock, the records with
+/// their secrets, and identities. Old records are deleted.
 const ALWAYS: [(&str, &str, &[&str]); 3] = [
     (
         "coordination.k8s.io/v1",
@@ -36,9 +36,11 @@ const ALWAYS: [(&str, &str, &[&str]); 3] = [
     ),
 ];
 
+/// Checks the needs of an operation.
+///
 /// # Errors
 ///
-/// Names each kind of object with the verbs that are missing, and where.
+/// Lists the missing verbs for each kind of object and namespace.
 pub(super) async fn check(
     context: &Context<'_>,
     operation: Operation,
@@ -100,10 +102,11 @@ fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]
     ))
 }
 
-/// Where some kinds may not even be read, there is no plan yet. What is surely needed is asked for
-/// all the same, so that all that is missing is told at once: the rights that every operation
-/// needs, and those to read and to make the objects of these kinds. `denied` is the error of a
-/// read, for a server that does not tell.
+/// Returns the error for kinds that the user may not read. There is no plan yet.
+///
+/// To report all missing rights at once, also checks the rights that every operation needs, and
+/// those to read and create the objects of these kinds. `denied` is the error of a read, for a
+/// server that does not answer such checks.
 pub(super) async fn of_unread<'a>(
     context: &Context<'_>,
     unread: impl IntoIterator<Item = (&'a ObjectKey, &'a Option<Arc<Sealed>>)>,
@@ -112,7 +115,7 @@ pub(super) async fn of_unread<'a>(
     let mut needs = Needs::default();
     needs.always(&context.namespace);
     for (key, wanted) in unread {
-        // Of what only stands in a record, the version is not known here, and nothing is made.
+        // For an object that is only in a record, the version is unknown, and it is not created.
         let Some(wanted) = wanted else { continue };
         let (read, name): (&'static [&'static str], _) = match &key.namespace {
             Some(_) => (&["list"], None),
@@ -135,7 +138,7 @@ pub(super) async fn of_unread<'a>(
     }
 }
 
-/// What the operation will do.
+/// Returns the rights that the operation needs.
 pub(super) fn needs(
     context: &Context<'_>,
     plan: &Plan,
@@ -168,7 +171,7 @@ pub(super) fn needs(
     needs.0
 }
 
-/// What the operation will do because volumes follow the values: known when the plan has been
+/// Returns the rights needed for changes of volumes, which are known when the plan has been
 /// checked.
 pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need> {
     let mut needs = Needs::default();
@@ -201,8 +204,10 @@ impl Needs {
         }
     }
 
-    /// What a Role of the release grants: a user can grant only what they have. Not a reason to
-    /// refuse: a user who may `escalate` needs none of it.
+    /// Adds the rights that a Role of the release grants, because a user can grant only rights that
+    /// they have.
+    ///
+    /// Missing ones are no reason to refuse: a user with the verb `escalate` needs none of them.
     fn grants(&mut self, key: &ObjectKey, wanted: &Sealed) {
         const VERBS: [&[&str]; 8] = [
             &["create"],
@@ -276,8 +281,8 @@ impl Needs {
     }
 
     fn object(&mut self, key: &ObjectKey, api_version: &str, verbs: &'static [&'static str]) {
-        // A Role cannot let somebody create objects of one name: no request to create names its
-        // object.
+        // A Role cannot limit creation to a name, because requests to create do not contain the
+        // name.
         let (create, others): (&'static [&'static str], _) = match verbs {
             ["create", others @ ..] => (&["create"], others),
             others => (&[], others),
@@ -311,13 +316,13 @@ impl Needs {
                     self.object(key, api_version, &["create", "delete", "get"]);
                 }
                 if key.kind == "StatefulSet" {
-                    // A pod that never became ready stands in the way of its successor.
+                    // A pod that never became ready blocks its replacement.
                     self.add("v1", "Pod", key.namespace.as_deref(), None, &["delete"]);
                 }
             }
             Action::Prune => {
                 self.object(key, api_version, &["delete", "get"]);
-                // A member of a rollout group leaves while the others are watched.
+                // Removing a member of a rollout group needs a watch of the others.
                 let in_turn = !uninstall
                     && step
                         .live

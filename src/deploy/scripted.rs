@@ -1,5 +1,5 @@
-//! An operation of release `org1` against a server that answers what it is told to
-//! ([`crate::cluster::scripted`]), for tests.
+//! For tests: the context of an operation on release `org1` with a scripted server
+//! ([`crate::cluster::scripted`]).
 
 use super::{Context, Event, Progress};
 use crate::cluster::Cluster;
@@ -13,7 +13,7 @@ impl Progress for Silent {
     fn event(&self, _: &Event) {}
 }
 
-/// `interrupted`: whether the user has asked to stop.
+/// `interrupted` is whether the user has asked to stop.
 pub(crate) fn context(cluster: &Cluster, interrupted: bool) -> Context<'_> {
     Context {
         cluster,

@@ -1,4 +1,5 @@
-//! Objects made fit to apply and to record: in their namespace, marked as the release's, as text.
+//! Prepares objects for applying and recording: sets their namespace and the release's marks, and
+//! converts them to text.
 
 use super::{Context, identities};
 use crate::cluster::{ApiErrorKind, Kind};
@@ -15,40 +16,39 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Objects and hooks as they are applied and recorded.
+/// Objects and hooks in the form in which they are applied and recorded.
 #[derive(Default)]
 pub struct Manifest {
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
-    /// What the objects run.
+    /// The nodes that the objects run.
     pub nodes: Vec<guard::Node>,
     /// The StatefulSets among the objects.
     pub sets: Vec<Set>,
-    /// What the pods of objects and hooks need.
+    /// Pod Security needs of the pods of objects and hooks.
     pub pod_needs: Vec<pod_security::Need>,
     /// Hooks of kinds that the server does not serve.
     pub unserved_hooks: Vec<ObjectKey>,
-    /// ConfigMaps, Secrets and claims of the release's namespace that pods wait for, by kind and
-    /// name, each with the first object that names it.
+    /// ConfigMaps, Secrets and claims of the release's namespace that pods need, by kind and name,
+    /// each with the first object that refers to it.
     pub awaited: BTreeMap<(&'static str, String), ObjectKey>,
-    /// The policies that select every pod of the release's namespace.
+    /// Network policies that select all pods of the release's namespace.
     pub denials: Vec<ObjectKey>,
 }
 
-/// What objects are made fit for.
+/// Settings for preparing objects.
 pub struct Terms {
     owner: Owner,
-    /// The Fabric version that the values name.
+    /// The Fabric version in the values.
     version: Option<Version>,
-    /// The objects come from a record, so each is in its namespace already.
+    /// Whether the objects come from a record and already have their namespace.
     recorded: bool,
-    /// The certificates that pods read, by which their templates are marked.
+    /// The certificates that pods read, with which their templates are marked.
     known: Option<Known>,
 }
 
 impl Terms {
-    /// `guard` are the facts of the revision: its version, and the certificates that it is rolled
-    /// out with.
+    /// `guard` are the facts of the revision: its version, and the certificates of its rollout.
     pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
         let owner = Owner {
             release: context.release.as_str().to_owned(),
@@ -63,7 +63,7 @@ impl Terms {
         }
     }
 
-    /// Terms for objects of a record.
+    /// Returns the settings for objects of a record.
     pub fn recorded(context: &Context<'_>, guard: &Value) -> Terms {
         Terms {
             recorded: true,
@@ -71,7 +71,7 @@ impl Terms {
         }
     }
 
-    /// Makes an object of a known kind fit to apply, wherever it is made: this asks nobody.
+    /// Prepares an object of a known kind, on any thread, without requests.
     pub fn settle(&self, mut object: Object) -> MaybeSettled {
         match kinds::lookup(object.api_version(), &object.key.kind) {
             Some(kind) => {
@@ -114,9 +114,10 @@ impl Terms {
         }
     }
 
-    /// Makes an object fit to apply, and asks the server about its kind if that is not known.
-    /// False: the kind is not served, and the object is taken for one of a namespace unless its
-    /// record says otherwise. What to make of that depends on what is done with it.
+    /// Prepares an object, and asks the server about its kind if it is unknown.
+    ///
+    /// Returns false if the kind is not served. The object then counts as namespaced unless its
+    /// record says otherwise, and the caller decides how to handle it.
     async fn prepare(&self, context: &Context<'_>, object: &mut Object) -> Result<bool> {
         let kind = Kind {
             api_version: object.api_version().to_owned(),
@@ -131,8 +132,8 @@ impl Terms {
         let (namespaced, served) = match found.await {
             Ok((namespaced, version)) => {
                 let is_served = version == kind.api_version;
-                // What is recorded is tracked in the version that the server has by now. What is
-                // rendered says which it means.
+                // A recorded object moves to the version that the server has now. A rendered object
+                // names its version on purpose.
                 if !is_served && self.recorded {
                     object.body["apiVersion"] = json!(version);
                 }
@@ -155,8 +156,10 @@ impl Terms {
         Ok(served)
     }
 
-    /// In its namespace, marked as the release's, without nulls, a Secret in its stored form. A UID
-    /// is the server's to give: which object is meant, the plan says.
+    /// Sets the namespace and the release's marks, removes nulls, and converts a Secret to its
+    /// stored form.
+    ///
+    /// Removes the UID as well: the server assigns it, and the plan identifies the object.
     fn fit(&self, object: &mut Object, namespaced: bool) {
         if let Some(metadata) = object.body["metadata"].as_object_mut() {
             metadata.shift_remove("uid");
@@ -187,22 +190,21 @@ impl Terms {
     }
 }
 
-/// An object that is fit to apply; as it came, where the server is to be asked about its kind
-/// first.
+/// A prepared object, or the original if the server must be asked about its kind first.
 pub type MaybeSettled = Result<Settled, Box<Object>>;
 
-/// An object that is fit to apply, as text, and what only its tree tells.
+/// A prepared object as text, with facts that need its tree.
 pub struct Settled {
     object: Arc<Sealed>,
     nodes: Vec<guard::Node>,
-    /// Boxed, because few objects are one and all are held at once.
+    /// Boxed, because few objects are StatefulSets, and all are in memory at once.
     set: Option<Box<Set>>,
     pod_needs: Vec<pod_security::Need>,
     awaited: Vec<(&'static str, String)>,
     denies: bool,
 }
 
-/// Whether a selector has no condition.
+/// Returns true if a selector has no conditions.
 fn selects_every_pod(selector: &Value) -> bool {
     let conditions = [
         selector["matchLabels"].as_object().map(Map::len),
@@ -223,8 +225,7 @@ impl Manifest {
             let settled = match object {
                 Ok(settled) => settled,
                 Err(mut object) => {
-                    // Whether its kind is served is asked again when it is looked for among what is
-                    // live.
+                    // Whether the kind is served is checked again when the live objects are read.
                     terms.prepare(context, &mut object).await?;
                     terms.seal(*object)
                 }
@@ -252,8 +253,8 @@ impl Manifest {
     }
 }
 
-/// Gives recorded objects the versions in which the server serves their kinds by now. One of a kind
-/// that it does not serve stays as it is.
+/// Changes recorded objects to the API versions that the server serves now. Objects of kinds that
+/// are not served stay unchanged.
 pub async fn in_served_versions(context: &Context<'_>, objects: &mut [Arc<Sealed>]) -> Result<()> {
     for object in objects
         .iter_mut()
@@ -288,8 +289,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// The server stores `stringData` as `data`: sent as `data`, it can be compared and its fields stay
-/// ours.
+/// Converts `stringData` to `data`, as the server stores it, so that it can be compared and this
+/// program owns its fields.
 fn encode_string_data(body: &mut Value) {
     if body["kind"] != "Secret" || body["apiVersion"] != "v1" {
         return;

@@ -1,10 +1,9 @@
-//! Rollout groups: whose turn it is, so that no more than one member of a group is down at any
-//! moment, whoever took it down.
+//! Rollout groups: decides which member changes next, so that at most one member of a group is down
+//! at any time, for any reason.
 //!
-//! Before a member is touched, all others of its group are ready as the cluster reports it now.
-//! What counts is the state of the group, not what this run has done: a run before it may have been
-//! interrupted, and others restart members, too. Of orderers, their own metrics are asked as well
-//! ([`super::quorum`]).
+//! A member is changed only while all others of its group are ready in the cluster's current state.
+//! This run's own actions do not count, because an earlier run may have been interrupted, and
+//! others restart members too. For orderers, their metrics are checked as well ([`super::quorum`]).
 
 use super::quorum::{self, Answer, PAUSE, Quorum};
 use super::wait::{self, Awaited, Monitor, Standing};
@@ -19,11 +18,11 @@ use std::time::Instant;
 
 /// The rollout groups of a release.
 pub struct Groups<'p> {
-    /// All their members: those that change, those that do not, and those that leave.
+    /// All members: changing, unchanged and leaving.
     members: BTreeMap<&'p str, Vec<Member<'p>>>,
-    /// Where each is in its group.
+    /// The index of each member in its group.
     places: HashMap<&'p ObjectKey, usize>,
-    /// Of groups of which a member has been touched: what its orderers have said.
+    /// The orderers' answers, for groups of which a member has been changed.
     quorums: BTreeMap<&'p str, Quorum>,
     /// `--allow-down Channel/NAME`
     unwatched: BTreeSet<String>,
@@ -32,13 +31,15 @@ pub struct Groups<'p> {
 struct Member<'p> {
     step: &'p Step,
     awaited: Awaited,
-    /// `--allow-down` names it.
+    /// Named by `--allow-down`.
     may_be_down: bool,
 }
 
+/// Checks the arguments of `--allow-down`.
+///
 /// # Errors
 ///
-/// `--allow-down` names what is no member of a rollout group.
+/// Fails if one is not a member of a rollout group.
 pub fn check(plan: &Plan, options: &Options) -> Result<()> {
     if options.allow_down.is_empty() {
         return Ok(());
@@ -131,7 +132,7 @@ impl<'p> Groups<'p> {
             .filter(|member| member.step.key == step.key)
     }
 
-    /// Brings what is known of the groups of these steps up to now.
+    /// Updates the known state of the groups of these steps.
     pub async fn look(&self, steps: &[&Step], monitor: &mut Monitor<'_>) -> Result<()> {
         let names: BTreeSet<&str> = steps.iter().filter_map(|step| group_of(step)).collect();
         let members = names
@@ -146,14 +147,16 @@ impl<'p> Groups<'p> {
         }
     }
 
-    /// Whether a step writes a member.
+    /// Returns true if a step writes a member.
     pub fn writes(&self, step: &Step) -> bool {
         step.action != Action::Unchanged && !self.group(step).is_empty()
     }
 
-    /// Whether a step touches a member that runs. A new one has nothing to lose and starts together
-    /// with the others, unless pods of its name run already: their StatefulSet was deleted alone,
-    /// and the new one adopts and replaces them.
+    /// Returns true if a step changes a running member.
+    ///
+    /// A new member has nothing to lose and starts together with the others. If pods of its name
+    /// run because their StatefulSet was deleted without them, the new StatefulSet adopts and
+    /// replaces them, and the step counts as a change.
     pub fn takes_turns(&self, step: &Step, monitor: &Monitor<'_>) -> bool {
         self.member(step).is_some_and(|member| match step.action {
             Action::Change | Action::Recreate => true,
@@ -162,7 +165,7 @@ impl<'p> Groups<'p> {
         })
     }
 
-    /// Whether a member leaves a group in which others stay.
+    /// Returns true if a member leaves a group in which others stay.
     pub fn leaves_others(&self, step: &Step) -> bool {
         let stays = |member: &Member| member.step.action != Action::Prune;
         step.action == Action::Prune
@@ -170,7 +173,7 @@ impl<'p> Groups<'p> {
             && self.group(step).iter().any(stays)
     }
 
-    /// Forgets a member that is gone.
+    /// Removes a deleted member.
     pub fn forget(&mut self, step: &Step) {
         let Some(group) = group_of(step) else { return };
         if let Some(members) = self.members.get_mut(group) {
@@ -183,8 +186,10 @@ impl<'p> Groups<'p> {
         }
     }
 
-    /// Members of these steps' groups that leave and are down: to take them away at once takes
-    /// nothing from their groups, and the others need not wait for what will not come back.
+    /// Returns leaving members of these steps' groups that are down.
+    ///
+    /// Deleting them at once does not affect their groups, and the others need not wait for members
+    /// that will not come back.
     pub fn down_and_leaving(&self, steps: &[&Step], monitor: &Monitor<'_>) -> Vec<&'p Step> {
         let groups: BTreeSet<&str> = steps.iter().filter_map(|step| group_of(step)).collect();
         let members = groups
@@ -198,8 +203,8 @@ impl<'p> Groups<'p> {
             .collect()
     }
 
-    /// A step of these that takes nothing away: its member is down already, and the step may be
-    /// what it needs.
+    /// Returns a step whose member is already down. The step takes nothing away, and may repair the
+    /// member.
     pub fn down<'s>(&self, steps: &[&'s Step], monitor: &Monitor<'_>) -> Option<&'s Step> {
         let is_down = |step: &&Step| {
             self.member(step)
@@ -208,14 +213,15 @@ impl<'p> Groups<'p> {
         steps.iter().copied().find(|step| is_down(step))
     }
 
-    /// Waits for the turn of one of the steps of the first one's group, and returns it: all others
-    /// of the group are ready, or it is down. Orderers are in their channels' groups as well, and
-    /// those that lead one come last.
+    /// Waits until one of the steps in the first step's group may proceed, and returns it. All
+    /// others of the group are ready then, or its member is down.
+    ///
+    /// Orderers must also be in their channels' consensus groups. Leaders come last.
     ///
     /// # Errors
     ///
-    /// The group is not whole in time, or will not be: names the members that are down, why, and
-    /// how to go on.
+    /// Fails if the group does not become complete in time, or cannot. Names the members that are
+    /// down, the reasons, and how to continue.
     pub async fn turn<'s>(
         &mut self,
         writer: &Writer<'_>,
@@ -237,7 +243,7 @@ impl<'p> Groups<'p> {
             }
             match self.ask(writer, group, monitor).await {
                 Answer::Whole { leaders } => {
-                    // While they were asked, time went by.
+                    // Time has passed during the query.
                     self.look(&steps, monitor).await?;
                     if let Some(step) = self.choose(&steps, monitor) {
                         let follows = steps
@@ -265,11 +271,12 @@ impl<'p> Groups<'p> {
         }
     }
 
-    /// Waits until the orderers of every group that was touched are back in their channels' groups.
+    /// Waits until the orderers of all changed groups have rejoined their channels' consensus
+    /// groups.
     ///
     /// # Errors
     ///
-    /// They are not in time.
+    /// Fails if this takes too long.
     pub async fn settle(&mut self, writer: &Writer<'_>, monitor: &mut Monitor<'_>) -> Result<()> {
         let groups: Vec<&'p str> = self.quorums.keys().copied().collect();
         for group in groups {
@@ -323,7 +330,7 @@ impl<'p> Groups<'p> {
         monitor.pause(PAUSE).await
     }
 
-    /// Members whose state the others depend on.
+    /// Returns the members whose state the others depend on.
     fn counted<'g>(
         &'g self,
         step: &Step,
@@ -343,14 +350,15 @@ impl<'p> Groups<'p> {
             .all(|member| monitor.standing(&member.awaited) == Standing::Up)
     }
 
-    /// The step whose turn it is by the readiness of its group, if it is one's.
+    /// Returns the step that may proceed by the readiness of its group, or `None`.
     fn choose<'s>(&self, steps: &[&'s Step], monitor: &Monitor<'_>) -> Option<&'s Step> {
         let mut missing = self
             .counted(steps[0], monitor)
             .filter(|member| monitor.standing(&member.awaited) != Standing::Up);
         match (missing.next(), missing.next()) {
             (None, _) => steps.first().copied(),
-            // One is not ready: its own turn is the only one that leaves the others as they are.
+            // If one member is not ready, only that member may change, because the others are
+            // unaffected.
             (Some(one), None) if steps.iter().any(|step| step.key == one.step.key) => {
                 steps.iter().copied().find(|step| step.key == one.step.key)
             }
@@ -427,8 +435,8 @@ fn places<'p>(members: &[Member<'p>]) -> impl Iterator<Item = (&'p ObjectKey, us
         .map(|(place, member)| (&member.step.key, place))
 }
 
-/// The group of an object as it is wanted, or else as it is: a change that takes an object out of
-/// its group is the last to keep the group's rule.
+/// Returns the group of the desired object, or otherwise of the live one. A change that removes an
+/// object from its group still follows the group's rule.
 fn group_of(step: &Step) -> Option<&str> {
     let wanted = step
         .wanted
@@ -441,7 +449,7 @@ fn group_of(step: &Step) -> Option<&str> {
         .filter(|group| !group.is_empty())
 }
 
-/// The channel that `Channel/NAME` names.
+/// Returns the channel in `Channel/NAME`.
 fn channel(named: &str) -> Option<&str> {
     named
         .split_once('/')

@@ -1,5 +1,5 @@
-//! Uninstalling: everything that any attempt wrote goes, but data and identities stay unless they
-//! are asked for by name.
+//! Uninstalls a release: deletes all objects that any attempt wrote. Data and identities stay
+//! unless the user asks to delete them.
 
 use super::hooks::Made;
 use super::kept::{self, HOLDS_DATA, HOLDS_IDENTITY, Judge, Whose};
@@ -23,7 +23,8 @@ use crate::storage;
 use futures::future::try_join_all;
 use std::collections::BTreeSet;
 
-/// Hooks, prune, hooks; then the records go too, or say that the release is uninstalled.
+/// Runs hooks, deletes the objects, and runs hooks. Then deletes the records, or marks the release
+/// as uninstalled.
 pub async fn run(
     writer: &Writer<'_>,
     mut prepared: Prepared,
@@ -37,8 +38,7 @@ pub async fn run(
         context.namespace.as_str(),
         context.release.as_str(),
     );
-    // Without a record there is nothing of which a status could be told: what is left are parts of
-    // one.
+    // Without a record there is no status to set. Only parts of a record are left.
     let newest = prepared.past.newest().unwrap_or(0);
     let past = &prepared.past;
     let set_status = |revision, status, description| async move {
@@ -91,10 +91,10 @@ pub async fn run(
     }
     .await;
     if let Err(error) = removed.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
-        // A run that lost its lock has nothing to say any more.
+        // A run that lost its lock reports only that.
         writer.lock.check()?;
         let description = format!("Uninstall failed: {}", error.what());
-        // If even this cannot be written, the next run finds the revision uninstalling and goes on.
+        // If this write fails too, the next run finds the status uninstalling and continues.
         let _ = set_status(newest, Status::Failed, Some(&description)).await;
         return Err(error
             .now(format!(
@@ -125,9 +125,8 @@ pub async fn run(
             .unwrap_or_else(|| record.summary.description.clone());
         set_status(newest, Status::Uninstalled, Some(&description)).await?;
     } else {
-        // Its objects are gone, so from here on it does not matter whether a record can still be
-        // read. If this run ends before all records are deleted, the next one finishes that, an
-        // install as well.
+        // The objects are gone, so the records are no longer needed. If this run ends before it has
+        // deleted all of them, the next one continues, even an install.
         storage::begin_purge(
             cluster,
             past.restated(context, newest),
@@ -163,7 +162,7 @@ pub async fn run(
     })
 }
 
-/// The hooks that it has run were made after the plan; they go by the same rules.
+/// Deletes the hooks that this uninstall ran, by the same rules. They were created after the plan.
 async fn prune_hooks(
     writer: &Writer<'_>,
     prepared: &Prepared,
@@ -209,9 +208,10 @@ async fn prune_hooks(
     apply::prune(writer, &plan, Groups::of(&plan, writer.options), monitor).await
 }
 
-/// The volumes that the release's StatefulSets made, and its identities: no manifest has them. They
-/// stay, with a word about it, or with `--delete-data` they go, and so does whatever else was kept
-/// because it holds data. What others use stays.
+/// Plans the release's data, which is in no manifest: volumes of its StatefulSets, and identities.
+///
+/// By default they stay, with a message. With `--delete-data` they are deleted, together with other
+/// objects that are kept only because they hold data. Data that others use stays.
 pub async fn plan_data(
     context: &Context<'_>,
     past: &Past,
@@ -224,7 +224,7 @@ pub async fn plan_data(
         .iter_mut()
         .filter(|step| delete && step.action == Action::Keep)
     {
-        // What stays for another reason, as its policy, stays.
+        // Objects that are kept for another reason, such as their policy, stay.
         let data = matches!(
             step.key.kind.as_str(),
             "PersistentVolumeClaim" | "PersistentVolume"
@@ -274,7 +274,7 @@ pub async fn plan_data(
     }
 }
 
-/// Keeps the data that something of another owner uses, whatever the records and the marks say.
+/// Keeps data that objects of another owner use, regardless of records and marks.
 async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Plan) -> Result<()> {
     if !plan.with(Action::Prune).any(holds_data) {
         return Ok(());
@@ -336,7 +336,7 @@ fn holds_data(step: &Step) -> bool {
         }
 }
 
-/// Kinds whose pods may use data. Of those that the user may not list, the pods tell.
+/// Kinds whose pods may use data. For kinds that the user may not list, the pods show it.
 const WORKLOADS: [(&str, &str); 6] = [
     ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),

@@ -1,4 +1,4 @@
-//! Looking without changing: `drift` compares what is recorded with what is live, `test` runs the
+//! Read-only comparisons and tests: `drift` compares recorded with live objects, `test` runs the
 //! release's test hooks.
 
 use super::lock;
@@ -24,8 +24,8 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What others did since the last operation: objects that differ from the deployed manifest, have
-/// more than it says, or are gone. The plan is what puts them right; nothing is written.
+/// Finds drift since the last operation: objects that differ from the deployed manifest, have
+/// additional fields, or are missing. The plan would correct them. Writes nothing.
 pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let (cluster, namespace, release) = (
         context.cluster,
@@ -36,7 +36,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     let Some(deployed) = past.deployed() else {
         return Err(match past.newest() {
             None => storage::unknown_release(cluster, namespace, release).await,
-            // A status that someone changed is told as that.
+            // A status that someone changed is reported as such.
             Some(newest) => {
                 match storage::read_past(cluster, namespace, release, newest, |_, _| ()).await {
                     Err(error) => error,
@@ -87,7 +87,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
         owner: &owner,
         take_ownership: true,
     })?;
-    // With force: what another manager changed is the very thing to be seen.
+    // With force, to see the fields that another manager changed.
     let how = Apply {
         dry_run: true,
         force: true,
@@ -112,8 +112,8 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
             Ok(after) => {
                 let step = &mut plan.steps[index];
                 plan::settle(step, after);
-                // Whether we are noted as the manager of what is as it was applied is no
-                // difference.
+                // A missing entry in managedFields is no difference if the object is as it was
+                // applied.
                 let same = step
                     .live
                     .iter()
@@ -123,7 +123,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
                     step.action = Action::Unchanged;
                 }
             }
-            // A drifted field that cannot be set back is drift all the same.
+            // A drifted field that cannot be corrected is still drift.
             Err(error) if error.kind == ApiErrorKind::Invalid => {
                 plan.steps[index].why = error.message
             }
@@ -142,7 +142,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     ))
 }
 
-/// One test of a release.
+/// A test of a release.
 #[derive(Clone, Debug)]
 pub struct TestRun {
     pub name: String,
@@ -151,19 +151,19 @@ pub struct TestRun {
     pub succeeded: bool,
     /// Why it failed.
     pub reason: String,
-    /// Pod and container with their log, when logs were asked for.
+    /// Pod, container and log, if logs were requested.
     pub logs: Vec<(String, String)>,
 }
 
-/// What the tests said.
+/// The results of the tests.
 #[derive(Clone, Debug)]
 pub struct TestOutcome {
     pub summary: Summary,
     pub runs: Vec<TestRun>,
 }
 
-/// Runs the `test` hooks of the newest revision, one after the other. `filter` holds `name=x` and
-/// `!name=x`, as Helm's.
+/// Runs the `test` hooks of the newest revision one at a time. `filter` contains `name=x` and
+/// `!name=x`, as in Helm.
 pub async fn test(
     context: Context<'_>,
     filter: &[String],
@@ -247,9 +247,11 @@ pub async fn test(
     })
 }
 
+/// Plans the test hooks.
+///
 /// # Errors
 ///
-/// Names of tests that objects of others have.
+/// Fails if the names of tests belong to objects of others.
 async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
     let owner = Owner {
         release: context.release.as_str().to_owned(),
@@ -355,7 +357,7 @@ async fn logs_of(context: &Context<'_>, key: &ObjectKey) -> Vec<(String, String)
     })
 }
 
-/// Helm's filter: with any `name=`, only those; without, all but the `!name=`.
+/// Helm's filter: if there is any `name=x`, only those tests run, otherwise all but `!name=x`.
 fn is_chosen(name: &str, filter: &[String]) -> bool {
     let excluded = filter
         .iter()

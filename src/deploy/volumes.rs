@@ -1,7 +1,7 @@
-//! Volumes follow the values: what a changed claim template means for claims that exist is decided
-//! here before the first write, and carried out before the StatefulSet is created from its new
-//! templates. So a run that is interrupted leaves either the old templates, and the next run finds
-//! the change, or no StatefulSet, and the next run creates it.
+//! Adapts volumes to changed values. Decides before the first write what a changed claim template
+//! means for existing claims, and changes them before the StatefulSet is created from its new
+//! templates. An interrupted run leaves either the old templates, so that the next run finds the
+//! change, or no StatefulSet, so that the next run creates it.
 
 use super::apply::IN_FLIGHT;
 use super::check::{is_immutable, may_be_recreated};
@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The volume claims of the release's namespace: read once, and only when something asks.
+/// The volume claims of the release's namespace, read once on first use.
 #[derive(Default)]
 pub struct Claims(Option<Option<Vec<Value>>>);
 
 impl Claims {
-    /// `None` when they may not be listed.
+    /// Returns `None` if the user may not list them.
     pub async fn read(&mut self, context: &Context<'_>) -> Result<Option<&[Value]>> {
         if self.0.is_none() {
             self.0 = Some(list_if_allowed(context, "PersistentVolumeClaim").await?);
@@ -36,9 +36,10 @@ impl Claims {
     }
 }
 
-/// Whether all that differs between a live StatefulSet and the wanted one, among what cannot
-/// change, are the specs of its claim templates: then it is deleted alone and created again, and
-/// its pods run on.
+/// Returns true if the specs of the claim templates are the only immutable difference between the
+/// live StatefulSet and the desired one.
+///
+/// The StatefulSet is then deleted without its pods and created again.
 pub(super) fn follows(step: &Step, fixed: &[String]) -> bool {
     let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else {
         return false;
@@ -53,8 +54,7 @@ fn names(set: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Before a rollback: a volume that has grown since keeps its size, because it cannot shrink and
-/// does no harm.
+/// Before a rollback: keeps the size of volumes that have grown, because they cannot shrink.
 pub(super) async fn keep_sizes(
     context: &Context<'_>,
     past: &Past,
@@ -143,7 +143,7 @@ fn resize(target: &mut Target, key: &ObjectKey, volume: &str, size: &str) {
     }
 }
 
-/// What a plan cannot do with volumes.
+/// A change of volumes that is not possible.
 pub(super) enum Trouble {
     Obstacle(Obstacle),
     /// The server does not expand it.
@@ -152,13 +152,14 @@ pub(super) enum Trouble {
         class: Option<String>,
         error: ApiError,
     },
-    /// The rest of the StatefulSet's change, of the step at this index.
+    /// Another change of the StatefulSet, with the index of its step.
     Set(usize, ApiError),
 }
 
-/// Decides what the claims need of the StatefulSets that are created, or created again because
-/// their templates changed, and tries it by server-side dry runs. `sets` are those of the wanted
-/// manifest; in a namespace that was just made there is no claim.
+/// Plans changes of claims for StatefulSets that are created, or recreated because their templates
+/// changed, and checks them by server-side dry runs.
+///
+/// `sets` are those of the desired manifest. A namespace that was just created has no claims.
 pub(super) async fn plan(
     context: &Context<'_>,
     past: &Past,
@@ -188,7 +189,8 @@ pub(super) async fn plan(
         return Ok(Vec::new());
     }
     let Some(claims) = claims.read(context).await? else {
-        // A first install creates its claims. To change claims, the user must be able to list them.
+        // A first install creates its claims. Changing existing claims needs the right to list
+        // them.
         let changes = candidates
             .iter()
             .any(|(index, _)| plan.steps[*index].action != Action::Create);
@@ -286,8 +288,8 @@ fn differ(templates: &[Template], live: &Value) -> bool {
     templates.len() != live.len() || !templates.iter().all(is_same)
 }
 
-/// Says which claims keep a storage class that the values name no more. The server is not asked for
-/// it: neither claims nor templates change.
+/// Reports claims that keep a storage class that is no longer in the values. Needs no request,
+/// because neither claims nor templates change.
 fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
     let mut kept: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for set in sets {
@@ -295,7 +297,7 @@ fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
             continue;
         };
         for template in &set.templates {
-            // Of one that is as before nothing is read.
+            // An unchanged template is not parsed.
             let Some(before) = before
                 .template(&template.name)
                 .filter(|before| *before != template)
@@ -321,8 +323,8 @@ fn tell_classes(context: &Context<'_>, past: &Past, sets: &[Set]) {
     }
 }
 
-/// Tries what else changes of StatefulSets whose templates keep their names. What else cannot
-/// change was asked for with `--recreate`.
+/// Checks the other changes of StatefulSets whose templates keep their names. `--recreate` has
+/// permitted other immutable changes.
 async fn try_rests(
     context: &Context<'_>,
     plan: &Plan,
@@ -382,7 +384,7 @@ pub(super) fn refusal(context: &Context<'_>, troubles: &[Trouble]) -> Error {
     .now("nothing was changed: every claim was looked at before the first write")
 }
 
-/// Adds to an error what volumes cannot do.
+/// Adds the problems with volumes to an error.
 pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
     let mut error = error;
     for trouble in troubles {
@@ -442,7 +444,7 @@ pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
     error
 }
 
-/// Expands the claims and, if the operation waits, waits until their volumes have the size.
+/// Expands the claims. If the operation waits, waits until their volumes have the size.
 pub(super) async fn expand(
     writer: &Writer<'_>,
     volumes: &Volumes,
@@ -480,15 +482,15 @@ pub(super) async fn expand(
     }
 }
 
-/// Deletes the pods that lack a claim, and the claims that were never bound. It runs while there is
-/// no StatefulSet.
+/// Deletes the pods that lack a claim, and the claims that were never bound, while there is no
+/// StatefulSet.
 pub(super) async fn vacate(
     writer: &Writer<'_>,
     volumes: &Volumes,
     monitor: &mut Monitor<'_>,
 ) -> Result<()> {
     let pods = volumes.restart.iter().map(|pod| (pod, None));
-    // A claim that was bound meanwhile may hold data: it has another version.
+    // A claim that was bound in the meantime has another version, and may hold data.
     let claims = volumes
         .remake
         .iter()
@@ -517,7 +519,7 @@ pub(super) async fn vacate(
     Ok(())
 }
 
-/// Adds to a plan of `drift` the claims that are not as their templates say.
+/// Adds claims that differ from their templates to a plan of `drift`.
 pub(super) async fn drift(context: &Context<'_>, sets: &[Set], plan: &mut Plan) -> Result<()> {
     if sets.iter().all(|set| set.templates.is_empty()) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The Lease of a release: what it says of its holder, and whose it is when it is read back.
+//! The Lease of a release: its content, and how to recognize one's own writes when reading it.
 
 use super::run_file::random_run;
 use super::vigil::Version;
@@ -10,19 +10,19 @@ pub const API_VERSION: &str = "coordination.k8s.io/v1";
 const RUN: &str = "kubectl-fabric.io/run";
 const OPERATION: &str = "kubectl-fabric.io/operation";
 
-/// This run, as a Lease names its holder.
+/// This run as the holder in a Lease.
 #[derive(Clone, Debug)]
 pub struct Holder {
     pub user: String,
     pub host: String,
     pub pid: u32,
     pub operation: String,
-    /// No other run has it. It is the name of the run's file, where there is one.
+    /// Unique among all runs. Also the name of the run's file, if there is one.
     pub run: String,
 }
 
 impl Holder {
-    /// `run` is that of the run's file, if it has one.
+    /// `run` is the name of the run's file, if there is one.
     pub fn this_process(user: &str, operation: &str, run: Option<&str>) -> Holder {
         Holder {
             user: user.to_owned(),
@@ -62,7 +62,8 @@ pub fn key(namespace: &str, release: &str) -> ObjectKey {
     }
 }
 
-/// The duration is for the reader: no run reads it, because anyone may have written it.
+/// Returns a Lease. Its duration is only for people: no run uses it, because anyone may have
+/// written it.
 pub fn body(key: &ObjectKey, release: &str, holder: &Holder, now: Timestamp) -> Value {
     json!({
         "apiVersion": API_VERSION,
@@ -82,7 +83,7 @@ pub fn body(key: &ObjectKey, release: &str, holder: &Holder, now: Timestamp) -> 
     })
 }
 
-/// Kubernetes' MicroTime: RFC 3339 with six digits.
+/// Formats a time as Kubernetes' MicroTime: RFC 3339 with six digits.
 pub fn micro_time(time: Timestamp) -> String {
     format!("{time:.6}")
 }
@@ -111,11 +112,11 @@ pub fn version(lease: &Value) -> Version {
     (text("uid"), text("resourceVersion"))
 }
 
-/// What a holder has written of its Lease, to tell its own writes from those of others.
+/// A holder's writes of its Lease, to distinguish them from others' writes.
 pub struct Written {
-    /// The Lease as its last known version.
+    /// The last known version of the Lease.
     pub lease: Value,
-    /// The renewTime of that version, and of each renewal since whose answer was lost.
+    /// The renewTime of that version, and of all later renewals whose response was lost.
     times: Vec<String>,
 }
 
@@ -125,18 +126,18 @@ impl Written {
         Written { lease, times }
     }
 
-    /// Dates the Lease for the renewal that is sent next.
+    /// Sets the time of the next renewal.
     pub fn date(&mut self, time: String) {
         self.lease["spec"]["renewTime"] = time.clone().into();
         self.times.push(time);
     }
 
-    /// Takes in the Lease as the server has it after a write that did not succeed.
+    /// Compares with the Lease on the server after a failed write.
     ///
     /// # Errors
     ///
-    /// Says how the lock was lost, if someone else has written the Lease. A change of its metadata
-    /// alone is none: labels are anyone's.
+    /// Returns how the lock was lost if someone else has written the Lease. A change of metadata,
+    /// such as labels, is not a loss.
     pub fn read_back(&mut self, there: Option<Value>) -> Result<(), String> {
         let Some(there) = there else {
             return Err("someone deleted its Lease".to_owned());
@@ -233,7 +234,7 @@ mod tests {
         ];
         for (index, (change, expected)) in cases.into_iter().enumerate() {
             let mut written = Written::new(lease());
-            // A renewal whose answer was lost.
+            // A renewal whose response was lost.
             written.date("2026-01-01T00:00:03.000000Z".to_owned());
             let mut there = lease();
             there["metadata"]["resourceVersion"] = "2".into();

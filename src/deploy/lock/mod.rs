@@ -1,10 +1,11 @@
-//! One operation at a time per release: a Lease, renewed while the operation runs.
+//! Allows one operation at a time per release, with a Lease that is renewed while the operation
+//! runs.
 //!
-//! A lock is taken over only from a holder that is surely dead ([`run_file`]), or when its Lease
-//! did not change for 10 s of the observer's own clock ([`vigil`]). A run that lost its lock stops
-//! writing: [`Lock::fence`] stands before every attempt of every write. A holder that could not
-//! renew in time does not know whether it still holds the lock, and writes nothing until it does.
-//! Success is reported only after the Lease was deleted in the version that this run wrote last
+//! A lock is taken over only if its holder is certainly dead ([`run_file`]), or if its Lease did
+//! not change for 10 s by the observer's clock ([`vigil`]). A run that lost its lock stops writing:
+//! each attempt of each write passes [`Lock::fence`]. A holder that could not renew in time does
+//! not know whether it still holds the lock, and writes nothing until it knows. An operation
+//! reports success only after it has deleted the Lease in the version that it last wrote
 //! ([`Lock::conclude`]).
 
 mod lease;
@@ -27,31 +28,30 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use vigil::{Decision, Look, Run, Vigil};
 
-/// A lock whose Lease did not change for so long is taken over.
+/// A lock is taken over if its Lease does not change for this time.
 const EXPIRY: Duration = Duration::from_secs(10);
-/// For so long after a renewal its holder writes. The rest of the expiry is for the write that is
-/// on its way.
+/// How long after a renewal the holder may write. The difference to the expiry is for writes in
+/// transit.
 const TENURE: Duration = Duration::from_secs(8);
-/// Two tries fit into the tenure.
+/// Interval of renewals. Two attempts fit into the tenure.
 const RENEWAL: Duration = Duration::from_secs(3);
-/// Between two looks at a lock that another run holds.
+/// Interval of reads of a lock that another run holds.
 const LOOK: Duration = Duration::from_millis(500);
-/// A renewal without an answer for so long has stalled. Not sooner: on a server that is only slow,
-/// none would ever be answered in time.
+/// Timeout of a renewal. A shorter one would prevent every renewal on a slow server.
 const STALL: Duration = EXPIRY;
-/// A server that stays away for so long is not waited for any more.
+/// How long to wait for a server that is unreachable.
 const ABSENCE: Duration = Duration::from_secs(120);
-/// Writes of a Lease that others may write at the same time.
+/// Number of attempts to write a Lease that others write at the same time.
 const ATTEMPTS: usize = 5;
 
-/// A held lock. Given back by [`Lock::conclude`]; a lock that is only dropped expires.
+/// A held lock. [`Lock::conclude`] releases it. A dropped lock expires.
 pub struct Lock {
     cluster: Cluster,
     key: ObjectKey,
     tenure: watch::Receiver<Tenure>,
     renewal: Option<Renewal>,
     run_file: Option<RunFile>,
-    /// The Lease is deleted with its namespace, at the end of this run.
+    /// The Lease is deleted with its namespace at the end of this run.
     ends_with_namespace: Cell<bool>,
 }
 
@@ -60,11 +60,11 @@ struct Renewal {
     task: tokio::task::JoinHandle<Written>,
 }
 
-/// For how long a lock is surely ours.
+/// The time for which this run certainly holds the lock.
 #[derive(Clone)]
 struct Tenure {
-    /// When the last renewal that succeeded was sent, by both clocks: the first stands still while
-    /// a machine sleeps, the second may be set.
+    /// Start of the last successful renewal by both clocks. The monotonic clock stops while a
+    /// machine sleeps, and the wall clock may be set.
     renewed: Instant,
     dated: Timestamp,
     /// How the lock was lost.
@@ -86,8 +86,8 @@ impl Tenure {
     }
 }
 
-/// The wall clock: a Lease is dated for its readers, and a machine that slept is found out. No
-/// clock makes a lock last longer.
+/// Reads the wall clock, to date a Lease for people and to detect that the machine slept. No clock
+/// extends the tenure.
 #[allow(
     clippy::disallowed_methods,
     reason = "a renewal is dated with the time at which it is sent"
@@ -96,12 +96,12 @@ fn clock() -> Timestamp {
     Timestamp::now()
 }
 
-/// Takes the lock of the context's release for an operation of `user`.
+/// Acquires the lock of the context's release for an operation of `user`.
 ///
 /// # Errors
 ///
-/// Refused when another run holds it; interrupted while it waits for the lock to expire; whatever
-/// the API server answers otherwise.
+/// Refuses if another run holds the lock. Fails if it is interrupted while it waits for the lock to
+/// expire, and for other errors of the API server.
 pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Result<Lock> {
     let run_file = RunFile::create();
     let holder = Holder::this_process(user, operation, run_file.as_ref().map(RunFile::run));
@@ -109,8 +109,8 @@ pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Resu
     match take(context, &key, &holder, run_file.as_ref()).await {
         Ok((lease, tenure)) => Ok(hold(context.cluster, key, lease, tenure, run_file)),
         Err(error) => {
-            // After any other error there may be a Lease of this run: that of a write whose answer
-            // was lost.
+            // After any other error, a write whose response was lost may have created a Lease of
+            // this run.
             if matches!(error.kind(), Kind::Refused | Kind::Interrupted) {
                 run_file.into_iter().for_each(RunFile::remove);
             }
@@ -174,7 +174,8 @@ async fn take(
         let Some(there) = there else { continue };
         let tenure = Tenure::begin();
         let mut taken = lease::body(key, release, holder, tenure.dated);
-        // Only this very Lease: the server would create one that was deleted meanwhile.
+        // Binds to this Lease. Otherwise the server would create one that was deleted in the
+        // meantime.
         for field in ["uid", "resourceVersion"] {
             taken["metadata"][field] = there["metadata"][field].clone();
         }
@@ -216,12 +217,12 @@ fn refusal(release: &str, lease: &Value) -> Error {
     ))
 }
 
-/// The name of a release's Lease.
+/// Returns the name of a release's Lease.
 pub fn lease_name(release: &str) -> String {
     lease::key("", release).name
 }
 
-/// Whether there is a lock, whoever holds it.
+/// Returns true if there is a lock, regardless of its holder.
 pub async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool, ApiError> {
     Ok(cluster
         .get(API_VERSION, &lease::key(namespace, release))
@@ -255,8 +256,10 @@ fn hold(
     }
 }
 
-/// Renews the lock until it is lost or `stop` says so. A renewal is based on the version that the
-/// one before made: if it succeeds, no one else held the lock in between, however long that was.
+/// Renews the lock until it is lost or `stop` is signalled.
+///
+/// A renewal is bound to the version of the previous one. If it succeeds, no other run held the
+/// lock in between, regardless of the time.
 async fn renew(
     cluster: Cluster,
     key: ObjectKey,
@@ -287,13 +290,13 @@ async fn renew(
             {
                 if let Ok(Ok(there)) = timeout(STALL, cluster.get(API_VERSION, &key)).await {
                     match written.read_back(there) {
-                        // Our own renewal, whose answer was lost.
+                        // This is our own renewal, whose response was lost.
                         Ok(()) => pause = Duration::ZERO,
                         Err(loss) => break loss,
                     }
                 }
             }
-            // The API server is away.
+            // The API server is unreachable.
             _ => {}
         }
     };
@@ -301,7 +304,7 @@ async fn renew(
     written
 }
 
-/// Waits until the lock is known to be held.
+/// Waits until it is certain that this run holds the lock.
 async fn held(mut tenure: watch::Receiver<Tenure>) -> Result<(), String> {
     loop {
         let now = tenure.borrow_and_update().clone();
@@ -319,16 +322,16 @@ async fn held(mut tenure: watch::Receiver<Tenure>) -> Result<(), String> {
 
 const NOT_RENEWED: &str = "it was not renewed in time, so another run may have taken it over";
 
-/// How a lock ended.
+/// The end of a lock.
 enum End {
     Released,
     Lost(String),
-    /// Whether it is still held is not known, for this reason; it expires.
+    /// It is unknown whether the lock is still held, for this reason. It expires.
     Left(String),
 }
 
 impl Lock {
-    /// An error when the lock is not held any more.
+    /// Fails if the lock is lost.
     pub fn check(&self) -> Result<()> {
         match &self.tenure.borrow().lost {
             Some(loss) => Err(self.loss(loss)),
@@ -336,8 +339,8 @@ impl Lock {
         }
     }
 
-    /// Does this work for as long as the lock is held. What it waits for may never come once
-    /// another run works on it.
+    /// Runs this work while the lock is held. If another run works on the release, events that the
+    /// work waits for may never occur.
     pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -347,7 +350,7 @@ impl Lock {
     }
 
     async fn lost(&self) -> Error {
-        // Without a renewal there is no one left who could tell, so it is lost, too.
+        // If the renewal task is gone, nothing can renew the lock, so it is lost as well.
         let loss = match self
             .tenure
             .clone()
@@ -373,7 +376,7 @@ impl Lock {
             .hint("run the command again; it goes on from what is there")
     }
 
-    /// For the writes that the lock allows.
+    /// Returns the fence for writes under this lock.
     pub fn fence(&self) -> Fence {
         let (tenure, now) = (self.tenure.clone(), self.tenure.clone());
         Fence {
@@ -382,13 +385,16 @@ impl Lock {
         }
     }
 
-    /// Tells that the namespace, and the Lease in it, are deleted now: the Lease's end is no loss.
+    /// Declares that the namespace is now deleted with the Lease, so that the Lease's deletion is
+    /// not a loss.
     pub fn ends_with_namespace(&self) {
         self.ends_with_namespace.set(true);
     }
 
-    /// Gives the lock back at the end of an operation. Work that was done although the lock was
-    /// lost is no success: another run may have worked on the same objects at the same time.
+    /// Releases the lock at the end of an operation.
+    ///
+    /// Work is not successful if the lock was lost: another run may have worked on the same objects
+    /// at the same time.
     pub async fn conclude<T>(mut self, outcome: Result<T>, context: &Context<'_>) -> Result<T> {
         let is_done = outcome.is_ok();
         let end = self.end(is_done).await;
@@ -413,8 +419,8 @@ impl Lock {
         }
     }
 
-    /// Ends the renewals and deletes the Lease, only in the version that this run wrote last.
-    /// `surely`: waits until it is known whether the lock is still held.
+    /// Stops the renewals and deletes the Lease, but only in the version that this run last wrote.
+    /// With `surely`, waits until it is known whether the lock is still held.
     async fn end(&mut self, surely: bool) -> End {
         let ends_with_namespace = self.ends_with_namespace.get();
         let lost = |loss: String| {
@@ -435,8 +441,7 @@ impl Lock {
         let Some(Renewal { stop, task }) = self.renewal.take() else {
             return unknown();
         };
-        // A renewal that is on its way comes to its end first, so that the version to delete is
-        // known.
+        // A renewal in progress finishes first, so that the version to delete is known.
         let _ = stop.send(());
         let Ok(mut written) = task.await else {
             return unknown();
@@ -456,7 +461,7 @@ impl Lock {
                 Ok(false) => return lost("someone deleted its Lease".to_owned()),
                 Err(error) => error,
             };
-            // Whether a deletion without an answer was heard is seen by looking.
+            // If the response to the deletion was lost, read the Lease to see whether it succeeded.
             let there = match self.cluster.get(API_VERSION, &self.key).await {
                 Ok(None)
                     if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) =>
@@ -486,7 +491,7 @@ impl Lock {
 
 #[cfg(test)]
 impl Lock {
-    /// A lock that nothing renews: held, or lost in this way.
+    /// Returns a lock without renewals, held or lost with this reason.
     pub(super) fn scripted(cluster: &Cluster, loss: Option<&str>) -> Lock {
         let tenure = Tenure {
             lost: loss.map(str::to_owned),
@@ -558,14 +563,14 @@ mod tests {
             (vec![conflict.clone(), Reply::ok(&ours), done.clone()], true),
             (vec![conflict.clone(), Reply::ok(&others)], false),
             (vec![conflict, gone.clone()], false),
-            // The answer to the deletion was lost: after the server did it, and before.
+            // The response to the deletion was lost, after or before the server carried it out.
             (vec![Reply::Close, gone], true),
             (vec![Reply::Close, Reply::ok(&ours), done], true),
             (vec![Reply::Close, Reply::ok(&others)], false),
         ];
         for (index, (replies, released)) in cases.into_iter().enumerate() {
             let count = replies.len();
-            // The first answer shows that the server is there.
+            // The first response shows that the server is reachable.
             let server = Scripted::start([vec![Reply::ok("{}")], replies].concat()).await;
             let cluster = server.cluster(impatient()).await;
             cluster.version().await.unwrap();
@@ -606,16 +611,16 @@ mod tests {
         };
         let exists = || Reply::status(409, "AlreadyExists", "it exists");
         let conflict = || Reply::status(409, "Conflict", "changed");
-        // The Lease names this run, whose first answer was lost: it is taken over at once.
+        // The Lease names this run, whose first response was lost, so it takes it over at once.
         let begin = || vec![exists(), lease(&ours, "1")];
         let cases = [
             (vec![lease(&ours, "2")], Some("1")),
-            // Another run was quicker, and renews.
+            // Another run was faster and renews.
             (
                 vec![conflict(), exists(), lease(&other, "2"), lease(&other, "3")],
                 None,
             ),
-            // It was quicker, and is done.
+            // Another run was faster and is finished.
             (vec![conflict(), lease(&ours, "4")], Some("1")),
             (
                 vec![

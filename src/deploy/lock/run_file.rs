@@ -1,11 +1,11 @@
-//! A file of this machine that shows whether a run is alive.
+//! A local file that shows whether a run is alive.
 //!
-//! Each run holds an operating system's lock on a file of its own for its whole life. The kernel
-//! drops that lock when the process ends, however it ends. Whoever can lock the file of a run knows
-//! that the run is dead. Everything else proves nothing: no file, another machine, another user, an
-//! error. Then the holder of a lock is in doubt, and its Lease has to expire.
+//! Each run holds an operating system lock on its own file for its whole life. The kernel releases
+//! the lock when the process ends for any reason. If another process can lock the file of a run,
+//! that run is dead. Nothing else proves this: not a missing file, another machine, another user,
+//! or an error. In these cases the holder is in doubt, and its Lease must expire.
 //!
-//! The file's name holds the boot of the machine, because a home folder may be shared between
+//! The file name contains the machine's boot ID, because a home folder may be shared between
 //! machines that do not see each other's locks.
 
 use std::fs::{self, File, Metadata};
@@ -13,11 +13,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Files that dead runs left are removed after this time. Until then the next run needs them, to
-/// know at once that a holder is dead.
+/// Age at which files of dead runs are removed. Until then, the next run needs them to recognize a
+/// dead holder at once.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The file of this run. Dropped, it stays, without its lock.
+/// The file of this run. When dropped, the file stays without its lock.
 pub struct RunFile {
     folder: PathBuf,
     machine: String,
@@ -26,7 +26,7 @@ pub struct RunFile {
     file: File,
 }
 
-/// A name that no other run has.
+/// Returns a unique name for a run.
 pub fn random_run() -> String {
     format!(
         "{:016x}{:016x}",
@@ -36,7 +36,7 @@ pub fn random_run() -> String {
 }
 
 impl RunFile {
-    /// Creates and locks the file of this run. `None` where that is not possible.
+    /// Creates and locks the file of this run. Returns `None` if that is not possible.
     pub fn create() -> Option<RunFile> {
         let folders = [dirs::runtime_dir(), dirs::cache_dir()]
             .into_iter()
@@ -53,8 +53,8 @@ impl RunFile {
         let path = path(folder, machine, &run);
         let file = options().write(true).create_new(true).open(&path).ok()?;
         let metadata = file.metadata().ok()?;
-        // Another run that cleans up may have the file, or the file system has no locks: then no
-        // Lease may name it.
+        // Another run's cleanup may hold the file, or the file system may lack locks. Then no Lease
+        // may name the file.
         if !is_private(folder, &metadata) || file.try_lock().is_err() {
             let _ = fs::remove_file(&path);
             return None;
@@ -73,9 +73,9 @@ impl RunFile {
         &self.run
     }
 
-    /// Whether the process of this run has surely ended.
+    /// Returns true if the process of this run has certainly ended.
     pub fn is_dead(&self, run: &str) -> bool {
-        // It comes from the cluster, and becomes part of a path.
+        // The name comes from the cluster and becomes a part of a path.
         let is_name =
             run.len() == self.run.len() && run.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_name || run == self.run {
@@ -98,12 +98,12 @@ impl RunFile {
         }
     }
 
-    /// Removes the file of this run: no Lease names it.
+    /// Removes the file of this run, which no Lease names.
     pub fn remove(self) {
         let _ = fs::remove_file(path(&self.folder, &self.machine, &self.run));
     }
 
-    /// Ages are compared with the new file, so that they are of one clock.
+    /// Compares ages with the new file, so that they come from the same clock.
     fn remove_old(&self, new: &Metadata) {
         let (Ok(now), Ok(entries)) = (new.modified(), fs::read_dir(&self.folder)) else {
             return;
@@ -141,8 +141,8 @@ fn create_private(folder: &Path) -> Option<()> {
     builder.create(folder).ok()
 }
 
-/// Whether nobody else can put a file into the folder: one that is not locked would make a live run
-/// look dead. `ours` is of a file that this process created.
+/// Returns true if no other user can put a file into the folder. A file without a lock would make a
+/// live run look dead. `ours` is the metadata of a file that this process created.
 #[cfg(unix)]
 fn is_private(folder: &Path, ours: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -151,13 +151,14 @@ fn is_private(folder: &Path, ours: &Metadata) -> bool {
     })
 }
 
-/// On Windows the local application data of a user is private already.
+/// On Windows, a user's local application data is already private.
 #[cfg(not(unix))]
 fn is_private(_folder: &Path, _ours: &Metadata) -> bool {
     true
 }
 
-/// What tells this machine, since its last start, from all that may see the same files.
+/// Returns an ID of this machine and its current boot, unique among all machines that may share the
+/// files.
 fn machine() -> Option<String> {
     let name = boot()?.trim().to_owned();
     let is_name = !name.is_empty()

@@ -1,17 +1,16 @@
-//! Whether a lock that another run holds is taken over, refused or watched further. Pure: looks at
-//! a Lease, on the observer's own clock.
+//! Decides whether to take over a lock of another run, to refuse, or to keep watching. Pure: takes
+//! reads of the Lease with times of the observer's clock.
 //!
-//! The rule is that of client-go's leader election: a Lease has expired when the observer saw no
-//! change of it for the expiry, measured by the observer's monotonic clock. What the Lease says of
-//! times and durations is never read, because its writer's clock may be wrong and its writer
-//! hostile.
+//! Follows client-go's leader election: a Lease has expired if the observer saw no change of it for
+//! the expiry, by the observer's monotonic clock. Ignores times and durations in the Lease, because
+//! its writer may have a wrong clock or be hostile.
 
 use std::time::Duration;
 
-/// What this machine knows of the run that a Lease names.
+/// What this machine knows about the run in a Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// This very run: the answer to its write was lost.
+    /// This run, whose write succeeded but whose response was lost.
     Ours,
     /// Its process has ended.
     Dead,
@@ -19,10 +18,10 @@ pub enum Run {
     InDoubt,
 }
 
-/// UID and resourceVersion of a Lease: every write changes one of them.
+/// UID and resourceVersion of a Lease. Each write changes one of them.
 pub type Version = (String, String);
 
-/// One look at a Lease. Times count from any fixed moment of a monotonic clock.
+/// A read of a Lease. Times count from a fixed point of a monotonic clock.
 pub struct Look {
     pub sent: Duration,
     pub answered: Duration,
@@ -37,10 +36,10 @@ pub enum Decision {
     Watch,
 }
 
-/// The looks of one observer at one lock.
+/// One observer's reads of a lock.
 pub struct Vigil {
     expiry: Duration,
-    /// The version that was seen first, and when its answer came.
+    /// The first version seen, and when its response arrived.
     first: Option<(Version, Duration)>,
 }
 
@@ -61,10 +60,10 @@ impl Vigil {
                 self.first = Some((look.version, look.answered));
                 Decision::Watch
             }
-            // Someone wrote it, so its holder lives, or another run was quicker.
+            // The Lease was written, so its holder is alive, or another run was faster.
             Some((first, _)) if *first != look.version => Decision::Refuse,
-            // From the first answer to this request: what is surely between two states of the
-            // server.
+            // From the first response to this request: the time that certainly passed between two
+            // states of the server.
             Some((_, since)) if look.sent.saturating_sub(*since) >= self.expiry => {
                 Decision::TakeOver
             }
@@ -78,8 +77,8 @@ mod tests {
     use super::Decision::{Refuse, TakeOver, Watch};
     use super::*;
 
-    /// (second of the request, second of the answer, version, run) of each look, and the decision
-    /// after it.
+    /// For each read: (second of the request, second of the response, version, run) and the
+    /// resulting decision.
     type Story<'a> = &'a [(f64, f64, &'a str, Run, Decision)];
 
     #[test]
@@ -112,7 +111,7 @@ mod tests {
                     (99.0, 99.1, "8", Run::InDoubt, Refuse),
                 ],
             ),
-            // The first answer may be as new as its arrival, the last as old as its request.
+            // The first response may be as recent as its arrival, the last as old as its request.
             (
                 "slow answers do not count as time that passed",
                 &[

@@ -1,5 +1,4 @@
-//! Events of the cluster, for a wait that takes longer than a moment: reasons that no object's own
-//! status tells.
+//! Listens to events during longer waits, for reasons that no object's status shows.
 
 use super::Monitor;
 use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, WatchEvent};
@@ -10,21 +9,22 @@ use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
-/// How long a wait goes on without events: one in which all is well is over by then and costs no
-/// request more.
+/// How long a wait continues without events. A normal wait is often over by then, and saves the
+/// request.
 pub(super) const AFTER: Duration = Duration::from_secs(4);
 
-/// Hears events of some namespaces, from when it is first told to until the end of the operation.
+/// Receives events of some namespaces, from the first call of `listen` until the end of the
+/// operation.
 #[derive(Default)]
 pub(super) struct Listener {
     namespaces: BTreeSet<String>,
     streams: SelectAll<BoxStream<'static, ApiResult<WatchEvent<Option<Warning>>>>>,
-    /// Why events could not be read: reasons are a help, no duty.
+    /// Why events could not be read. Events are optional.
     pub unheard: Option<ApiError>,
 }
 
 impl Listener {
-    /// Listens in a namespace, too.
+    /// Also listens in this namespace.
     pub fn listen(&mut self, cluster: &Cluster, namespace: &str) {
         if self.namespaces.insert(namespace.to_owned()) {
             self.streams
@@ -32,7 +32,7 @@ impl Listener {
         }
     }
 
-    /// The next event that explains something; waits for ever where none comes.
+    /// Returns the next event that explains something. Never resolves if there is none.
     pub async fn next(&mut self) -> Warning {
         while let Some(event) = self.streams.next().await {
             match event {
@@ -46,7 +46,7 @@ impl Listener {
 }
 
 impl Monitor<'_> {
-    /// In words for an error, why it may not know the reason.
+    /// Returns a note for an error that reasons may be missing because events could not be read.
     pub(super) fn deafness(&self) -> Option<String> {
         let error = self.listener.unheard.as_ref()?;
         Some(match error.kind {

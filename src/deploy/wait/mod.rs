@@ -1,8 +1,8 @@
-//! Waiting until objects are ready, gone or done: one watch per kind for the whole operation, with
-//! the deepest reason known for each object that is not ready.
+//! Waits until objects are ready, deleted or finished. Uses one watch per kind for the whole
+//! operation, and finds the most specific reason for each object that is not ready.
 //!
-//! What it costs follows what happens, not how much is waited for: an object is judged when it, or
-//! a pod of it, has changed.
+//! The cost depends on the number of changes, not of objects: an object is evaluated only when it
+//! or one of its pods has changed.
 
 mod listener;
 mod snapshot;
@@ -32,10 +32,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often the time is looked at when nothing happens.
+/// Interval of checks of the time if nothing happens.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What became of a wait.
+/// The end of a wait.
 enum End<T> {
     Done(T),
     /// These objects will not become ready.
@@ -43,17 +43,17 @@ enum End<T> {
     TimedOut,
 }
 
-/// What one kind's watch tells.
+/// The events of one kind's watch.
 type Events = BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Told>>)>;
 
-/// Waits for objects, whose kinds are watched from the first wait to the end of the operation.
+/// Waits for objects. Their kinds are watched from the first wait to the end of the operation.
 pub struct Monitor<'a> {
     cluster: &'a Cluster,
     progress: &'a dyn Progress,
     interrupted: watch::Receiver<bool>,
     streams: SelectAll<Events>,
     watched: BTreeSet<Arc<Watched>>,
-    /// Those whose first list is complete: what is not in `objects` is not there.
+    /// Kinds whose first list is complete, so that objects missing in `objects` do not exist.
     listed: BTreeSet<Arc<Watched>>,
     objects: Objects,
     listener: Listener,
@@ -61,10 +61,10 @@ pub struct Monitor<'a> {
     told: BTreeMap<ObjectKey, Readiness>,
 }
 
-/// An object that a watch tells of.
+/// An object from a watch.
 type Told = (ObjectKey, Live);
 
-/// A kind in a namespace, or in all of the cluster.
+/// A kind in a namespace, or in the whole cluster.
 type Watched = (Kind, Option<String>);
 
 /// An object to wait for.
@@ -72,13 +72,12 @@ type Watched = (Kind, Option<String>);
 pub struct Awaited {
     pub key: ObjectKey,
     pub api_version: String,
-    /// A pod that is to run to its end, as a hook's; to be ready is not enough.
+    /// A pod that must run to completion, such as a hook's. Being ready is not enough.
     pub to_its_end: bool,
-    /// A member of a rollout group: its pods are counted themselves, because its status tells of
-    /// them a moment later.
+    /// A member of a rollout group. Its pods are counted directly, because its status lags behind.
     pub serves: bool,
-    /// The labels of a member's pods, which outlive a workload that was deleted alone and are
-    /// adopted by its successor.
+    /// The labels of a member's pods. The pods stay if the workload is deleted without them, and
+    /// its successor adopts them.
     pub selector: Value,
 }
 
@@ -110,14 +109,14 @@ impl Awaited {
     }
 }
 
-/// How a member of a rollout group is at this moment.
+/// The current state of a member of a rollout group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Ready, and all its pods serve.
     Up,
-    /// Something is missing or about to change, and a pod serves.
+    /// At least one pod serves, but something is missing or about to change.
     Unsettled,
-    /// No pod serves: a change takes nothing from it.
+    /// No pod serves, so a change takes nothing away.
     Down,
 }
 
@@ -141,7 +140,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// A monitor of a run that began to write at this time of the server (RFC 3339, in UTC).
+    /// Sets the time at which the run began to write, by the server's clock (RFC 3339, UTC).
     pub fn since(self, began: &str) -> Monitor<'a> {
         Monitor {
             objects: Objects::since(began),
@@ -149,13 +148,12 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Whether anything is to be known of an object like this.
+    /// Returns true if objects like this are watched.
     pub fn looks_at(key: &ObjectKey) -> bool {
         readiness::is_awaited(&key.group, &key.kind)
     }
 
-    /// Takes in the state of an object as a read or write returned it. States older than it are
-    /// ignored from then on.
+    /// Adds the state of an object from a read or write. Older states are ignored from then on.
     pub fn note(&mut self, key: &ObjectKey, body: &Value) {
         if Monitor::looks_at(key) {
             self.objects.note(key, Live::of(key, body));
@@ -166,10 +164,10 @@ impl<'a> Monitor<'a> {
     ///
     /// # Errors
     ///
-    /// Not ready in time, failed for good (early), interrupted; each object with its reason, and
-    /// the last lines of a crashed container.
+    /// Fails on timeout, on interruption, or early if an object has failed permanently. Lists each
+    /// object with its reason, and the last lines of a crashed container.
     pub async fn until_ready(&mut self, awaited: &[Awaited], timeout: Duration) -> Result<()> {
-        // Of Services only those that wait for a load balancer are worth counting.
+        // Only Services that wait for a load balancer are worth counting.
         let counts = |one: &&Awaited| {
             Monitor::looks_at(&one.key)
                 && (one.key.kind != "Service" || self.state(one) != Readiness::Ready)
@@ -188,12 +186,12 @@ impl<'a> Monitor<'a> {
         .await
     }
 
-    /// Waits until `choose` finds something, for as long as it depends on these; the time for it
-    /// began earlier.
+    /// Waits until `choose` returns a result, which depends on these objects. The timeout counts
+    /// from `began`.
     ///
     /// # Errors
     ///
-    /// As of [`Monitor::until_ready`].
+    /// Fails like [`Monitor::until_ready`].
     pub async fn until<T>(
         &mut self,
         awaited: &[Awaited],
@@ -259,8 +257,8 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Judges again what something has happened to, tells what is new, and replaces pods that hold
-    /// up their StatefulSets.
+    /// Evaluates changed objects again, reports news, and replaces pods that block their
+    /// StatefulSets.
     async fn look_at_changes(&mut self, awaited: &[&Awaited], round: &mut Round<'_>) -> Result<()> {
         let changed = self.objects.take_changed();
         for key in changed.objects.iter() {
@@ -279,7 +277,7 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    /// Takes in whatever has arrived.
+    /// Processes all events that have arrived.
     fn take_what_came(&mut self) -> Result<()> {
         while let Some(Some(event)) = self.streams.next().now_or_never() {
             self.take(Some(event))?;
@@ -290,7 +288,7 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    /// Hears events of the namespaces in which something runs pods.
+    /// Listens to events in the namespaces of objects that run pods.
     fn listen(&mut self, awaited: &[&Awaited]) {
         let with_pods = awaited
             .iter()
@@ -303,7 +301,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Waits until an object of this UID is gone.
+    /// Waits until an object with this UID is gone.
     pub async fn until_gone(
         &mut self,
         one: &Awaited,
@@ -331,9 +329,10 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Makes sure that what is known of these is what the cluster reports now: watches are open,
-    /// listed to their end, and read as far as they have come. It costs two requests for each kind
-    /// and namespace, once in an operation.
+    /// Updates the known state of these objects to the cluster's current state: opens watches,
+    /// completes their lists, and processes all arrived events.
+    ///
+    /// Costs two requests for each kind and namespace, once per operation.
     pub async fn look(&mut self, awaited: &[&Awaited]) -> Result<()> {
         self.watch(awaited);
         while self.listed.len() < self.watched.len() {
@@ -342,12 +341,12 @@ impl<'a> Monitor<'a> {
                 () = interrupt(&mut self.interrupted) => return Err(interrupted()),
             }
         }
-        // What has arrived meanwhile is read by the runtime when this task gives way.
+        // Yields, so that the runtime reads what has arrived.
         tokio::task::yield_now().await;
         self.take_what_came()
     }
 
-    /// Lets time pass, unless the user interrupts.
+    /// Waits for some time, unless the user interrupts.
     pub async fn pause(&mut self, time: Duration) -> Result<()> {
         tokio::select! {
             () = tokio::time::sleep(time) => Ok(()),
@@ -355,17 +354,17 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// How a member of a rollout group is, as far as the watches have come.
+    /// Returns the state of a member of a rollout group, as known from the watches.
     pub fn standing(&self, one: &Awaited) -> Standing {
         self.objects.standing(one)
     }
 
-    /// Whether there is anything of a member: itself, or pods that it left.
+    /// Returns true if a member exists, or pods that it left.
     pub fn is_there(&self, one: &Awaited) -> bool {
         self.objects.is_there(one)
     }
 
-    /// The pods of a member.
+    /// Returns the names of a member's pods.
     pub fn pod_names(&self, one: &Awaited) -> Vec<String> {
         self.objects
             .pods(one)
@@ -443,7 +442,7 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    /// Tells how an object is, if that is news.
+    /// Reports the state of an object if it has changed.
     fn tell(&mut self, verdict: Verdict<'_>, total: usize) {
         let Verdict {
             key,
@@ -453,10 +452,10 @@ impl<'a> Monitor<'a> {
         } = verdict;
         if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD)
         {
-            // Gone within a moment: not worth a word of its own.
+            // It was gone within a moment, which is not worth a message.
             return;
         }
-        // What never made anyone wait is not worth a word.
+        // An object that was ready at once is not worth a message.
         let before = self.told.get(key);
         if before == Some(&state) || (before.is_none() && state == Readiness::Ready) {
             return;
@@ -477,9 +476,11 @@ impl<'a> Monitor<'a> {
         self.told.insert(key.clone(), state);
     }
 
-    /// A StatefulSet whose pods start in order does not replace a pod that never became ready, even
-    /// when its template is mended (kubernetes/kubernetes#67250). The rollout would delete such a
-    /// pod of an older template anyway; here it is done. Its volumes stay.
+    /// Deletes pods that block an ordered StatefulSet.
+    ///
+    /// A StatefulSet that starts its pods in order does not replace a pod that never became ready,
+    /// even if its template is fixed (kubernetes/kubernetes#67250). The rollout would delete this
+    /// pod of an older template anyway. Its volumes stay.
     async fn revive(&mut self, one: &Awaited) -> Result<()> {
         let stuck = self.objects.stuck_pods(one).into_iter();
         let stuck: Vec<_> = stuck
@@ -492,8 +493,8 @@ impl<'a> Monitor<'a> {
                 ..Delete::default()
             };
             match self.cluster.delete("v1", &key, how).await {
-                // It has changed since, and may be ready by now, or the answer is lost: it is
-                // looked at again with what the watch has told by then.
+                // It has changed and may be ready now, or the response was lost. It is evaluated
+                // again with the next event.
                 Err(error)
                     if matches!(
                         error.kind,
@@ -512,7 +513,7 @@ impl<'a> Monitor<'a> {
     }
 }
 
-/// Of an object of this kind, its identity and what is kept of it.
+/// Returns the key and the facts of an object of this kind.
 fn told(kind: &ObjectKey, body: &Value) -> Told {
     let metadata = |name: &str| body["metadata"][name].as_str().map(str::to_owned);
     let key = ObjectKey {
@@ -539,7 +540,7 @@ pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
         .await
         .is_err()
     {
-        // Nobody can interrupt any more.
+        // The sender is gone, so no interruption can arrive.
         std::future::pending::<()>().await;
     }
 }

@@ -1,5 +1,5 @@
-//! What the watches have told so far: the objects of the kinds that are waited for, whose pods are
-//! whose, and how each member stands.
+//! The objects known from the watches: their states, the owners of pods, and the state of each
+//! member.
 
 use super::{Awaited, Standing};
 use crate::manifest::ObjectKey;
@@ -10,42 +10,44 @@ use crate::manifest::trouble::{Cause, Restarts, Severity, Trouble, worst};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Told of a member whose status is ahead of its pods.
+/// Reason for a member whose status is ahead of its pods.
 pub(super) const UNTOLD: &str = "not all of its pods are ready";
 
-/// Live objects of the kinds that are waited for.
+/// Live objects of the watched kinds.
 #[derive(Default)]
 pub struct Objects {
     live: BTreeMap<Arc<ObjectKey>, Live>,
-    /// Those that were deleted while they were watched, as they were last.
+    /// Last states of objects that were deleted during the watch.
     deleted: BTreeMap<ObjectKey, Live>,
-    /// Pods by what owns them.
+    /// Pods by owner.
     owned: BTreeMap<ObjectKey, Vec<Arc<ObjectKey>>>,
-    /// Pods that nothing owns.
+    /// Pods without an owner.
     free: BTreeSet<Arc<ObjectKey>>,
-    /// When this run began to write, by the server's clock; empty for one that has no record.
+    /// Time at which this run began to write, by the server's clock. Empty for a run without a
+    /// record.
     began: String,
-    /// Of pods that are older than the run: their restarts when they were first seen, by UID.
+    /// For pods older than the run: their restarts when first seen, by UID.
     restarts: BTreeMap<Box<str>, Restarts>,
-    /// The newest event that explains something, by what it is about.
+    /// The newest useful event about each object.
     warnings: BTreeMap<ObjectKey, Arc<Warning>>,
-    /// The same of volume claims, by the pods that may wait for them.
+    /// The newest useful event about volume claims, by the pods that may wait for them.
     claims: BTreeMap<ObjectKey, Arc<Warning>>,
-    /// What has changed since it was last asked.
+    /// Changes since they were last taken.
     changed: Changed,
 }
 
-/// Objects about which something new is known.
+/// Objects with changes.
 #[derive(Default)]
 pub struct Changed {
-    /// Themselves, or pods of theirs.
+    /// Changed objects, and the owners of changed pods.
     pub objects: BTreeSet<ObjectKey>,
-    /// Whether a pod that nothing owns is among them.
+    /// Whether a pod without an owner is among them.
     pub free_pods: bool,
 }
 
 impl Objects {
-    /// For a run that began to write at this time of the server (RFC 3339, in UTC).
+    /// Creates an empty set for a run that began to write at this time, by the server's clock (RFC
+    /// 3339, UTC).
     pub fn since(began: &str) -> Objects {
         Objects {
             began: began.to_owned(),
@@ -53,7 +55,7 @@ impl Objects {
         }
     }
 
-    /// Takes in the state of an object, unless a newer one is known.
+    /// Adds the state of an object, unless a newer one is known.
     pub fn note(&mut self, key: &ObjectKey, mut live: Live) {
         let known = self.live.get_key_value(key);
         if known.is_some_and(|(_, known)| live.is_older_than(known)) {
@@ -62,7 +64,7 @@ impl Objects {
         let known_key = known.map(|(key, _)| Arc::clone(key));
         if let Role::Pod(pod) = &mut live.role {
             let restarts = std::mem::take(&mut pod.restarts);
-            // Times of one format and one clock are in order as texts.
+            // Times of the same format and clock can be compared as text.
             if !live.created.is_empty() && *live.created < *self.began {
                 self.restarts.entry(live.uid.clone()).or_insert(restarts);
             }
@@ -84,7 +86,7 @@ impl Objects {
             .insert(known_key.unwrap_or_else(|| Arc::new(key.clone())), live);
     }
 
-    /// Takes in an event, unless a newer one about the same object is known.
+    /// Adds an event, unless a newer one about the same object is known.
     pub fn note_warning(&mut self, warning: Warning) {
         if self
             .warnings
@@ -102,8 +104,8 @@ impl Objects {
         self.warnings.insert(warning.about.clone(), warning);
     }
 
-    /// Takes in that an object was deleted, with its last state if that is told. Of two objects of
-    /// one name only the older one can have been deleted.
+    /// Records that an object was deleted, with its last state if known. If two objects have the
+    /// same name, only the older one can have been deleted.
     pub fn note_deleted(&mut self, key: &ObjectKey, uid: &str, last: Option<Live>) {
         if self.live.get(key).is_some_and(|known| *known.uid == *uid)
             && let Some(known) = self.remove(key)
@@ -112,7 +114,7 @@ impl Objects {
         }
     }
 
-    /// Forgets an object that is gone.
+    /// Removes an object that is gone.
     pub fn remove(&mut self, key: &ObjectKey) -> Option<Live> {
         self.disown(key);
         let live = self.live.remove(key)?;
@@ -120,12 +122,12 @@ impl Objects {
         Some(live)
     }
 
-    /// What has changed since the last call.
+    /// Returns the changes since the last call.
     pub fn take_changed(&mut self) -> Changed {
         std::mem::take(&mut self.changed)
     }
 
-    /// Has an object looked at again.
+    /// Marks an object for another evaluation.
     pub fn look_again(&mut self, key: &ObjectKey) {
         self.changed.objects.insert(key.clone());
     }
@@ -157,7 +159,7 @@ impl Objects {
         }
     }
 
-    /// Takes a pod from those who own it, as it is known.
+    /// Removes a pod from its known owners.
     fn disown(&mut self, key: &ObjectKey) {
         let Some(pod) = self.live.get(key).and_then(Live::pod) else {
             return;
@@ -180,12 +182,12 @@ impl Objects {
         live.is_some_and(|live| live.readiness == Readiness::Ready)
     }
 
-    /// How an object is, its pods included.
+    /// Returns the state of an object, including its pods.
     pub fn state(&self, one: &Awaited) -> Readiness {
-        // A Job may be deleted as soon as it has ended well (`ttlSecondsAfterFinished`).
+        // A finished Job may be deleted at once (`ttlSecondsAfterFinished`).
         let deleted = self.deleted.get(&one.key).filter(|_| one.to_its_end);
         let Some(live) = self.live.get(&one.key).or(deleted) else {
-            // A member's pods may run on without it.
+            // A member's pods may continue to run without it.
             let runs_on = one.serves && self.serving(one) > 0;
             return if runs_on {
                 Readiness::Ready
@@ -215,7 +217,7 @@ impl Objects {
         }
     }
 
-    /// How a member of a rollout group is.
+    /// Returns the state of a member of a rollout group.
     pub fn standing(&self, one: &Awaited) -> Standing {
         if self.state(one) == Readiness::Ready {
             Standing::Up
@@ -226,12 +228,12 @@ impl Objects {
         }
     }
 
-    /// Whether there is anything of a member: itself, or pods that it left.
+    /// Returns true if a member exists, or pods that it left.
     pub fn is_there(&self, one: &Awaited) -> bool {
         self.live.contains_key(&one.key) || self.serving(one) > 0
     }
 
-    /// How many pods of a member serve.
+    /// Returns the number of a member's serving pods.
     fn serving(&self, one: &Awaited) -> i64 {
         self.pods(one)
             .filter(|(_, pod)| pod.serves())
@@ -239,7 +241,7 @@ impl Objects {
             .sum()
     }
 
-    /// The pods of a workload; a pod is its own.
+    /// Returns the pods of a workload. For a pod, returns the pod itself.
     pub fn pods<'m>(&'m self, one: &'m Awaited) -> impl Iterator<Item = (&'m ObjectKey, &'m Live)> {
         let itself = (one.key.kind == "Pod").then_some(&one.key);
         let owned = self
@@ -255,7 +257,7 @@ impl Objects {
         pods.chain(self.left_pods(one))
     }
 
-    /// The pods that a workload left when it was deleted without them: nothing owns them until its
+    /// Returns the pods of a workload that was deleted without them. They have no owner until its
     /// successor adopts them.
     fn left_pods<'m>(
         &'m self,
@@ -285,7 +287,7 @@ impl Objects {
         })
     }
 
-    /// Why a pod is not ready. Restarts that are older than this run do not count.
+    /// Returns why a pod is not ready. Ignores restarts from before this run.
     pub fn trouble(&self, pod: &Live) -> Option<Trouble> {
         static NONE: Restarts = Restarts::new();
         worst(
@@ -294,8 +296,10 @@ impl Objects {
         )
     }
 
-    /// The worst trouble of a workload: among its pods, those of an older template left aside (they
-    /// are on their way out), and of the pods that cannot be made.
+    /// Returns the worst trouble of a workload, among its existing pods and those that cannot be
+    /// created.
+    ///
+    /// Ignores pods of an older template, which will be replaced.
     pub fn deepest(&self, one: &Awaited) -> Option<Trouble> {
         let is_current = self.is_current(one);
         let unready = self.pods(one).filter(|(_, live)| {
@@ -314,7 +318,7 @@ impl Objects {
             .max_by_key(|trouble| trouble.severity)
     }
 
-    /// Why a pod is not ready, by its status and by what events add to it.
+    /// Returns why a pod is not ready, from its status and from events.
     fn explained(&self, key: &ObjectKey, live: &Live) -> Option<Trouble> {
         let own = || {
             self.warnings
@@ -354,7 +358,7 @@ impl Objects {
         })
     }
 
-    /// Why a pod is not ready, where it is not.
+    /// Returns why a pod is not ready, or `None` if it is ready.
     pub fn why_unready(&self, key: &ObjectKey) -> Option<String> {
         let live = self
             .live
@@ -369,7 +373,7 @@ impl Objects {
             .or_else(own)
     }
 
-    /// Why a workload's pods cannot be made.
+    /// Returns why a workload's pods cannot be created.
     pub fn refusal(&self, one: &Awaited) -> Option<Trouble> {
         let live = self.live.get(&one.key)?;
         let workload = live.workload()?;
@@ -387,8 +391,10 @@ impl Objects {
         (!warning.is_about_missing_pod || is_missing()).then(|| self.weighed(warning))
     }
 
-    /// What an event tells, as far as it is of this run: what was before may have been mended
-    /// since, and a controller that was refused often tries again only after minutes.
+    /// Returns the trouble in an event, with its severity in this run.
+    ///
+    /// The cause of an earlier event may have been fixed since. A rejected controller often retries
+    /// only after minutes.
     fn weighed(&self, warning: &Warning) -> Trouble {
         let trouble = warning.trouble.clone();
         if *warning.at >= *self.began {
@@ -402,7 +408,7 @@ impl Objects {
         }
     }
 
-    /// How to tell the pods of a workload's newest template.
+    /// Returns a function that recognizes pods of a workload's newest template.
     fn is_current(&self, one: &Awaited) -> impl Fn(&Pod) -> bool {
         let newest = match self.live.get(&one.key).map(|live| &live.role) {
             None => Newest::Unknown,
@@ -427,7 +433,7 @@ impl Objects {
         }
     }
 
-    /// The pods of an older template for which a StatefulSet that goes in order waits in vain.
+    /// Returns the pods of an older template that block an ordered StatefulSet.
     pub fn stuck_pods<'m>(&'m self, one: &'m Awaited) -> Vec<(&'m ObjectKey, &'m Live)> {
         let set = self.live.get(&one.key).and_then(Live::workload);
         let Some(_) = set.filter(|set| set.goes_in_order && set.newest != Newest::Unknown) else {

@@ -1,5 +1,5 @@
-//! A wait in vain, as an error: each object with its reason, what a troubled container said last,
-//! and what helps.
+//! Builds the error for a failed wait: each object with its reason, the last log lines of a
+//! troubled container, and hints.
 
 use super::{Awaited, Monitor, seconds};
 use crate::cluster::{ApiError, Cluster};
@@ -9,11 +9,12 @@ use crate::manifest::trouble::Severity;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Log lines of a troubled container that an error shows.
+/// Number of log lines of a troubled container in an error.
 const LOG_LINES: u32 = 10;
 
 impl Monitor<'_> {
-    /// `timeout` is the time that has passed, if the wait did not end because it was in vain.
+    /// `timeout` is the time that has passed, or `None` if the wait ended because of a permanent
+    /// failure.
     pub(super) async fn report(&self, awaited: &[&Awaited], timeout: Option<Duration>) -> Error {
         let what = match timeout {
             Some(timeout) => format!("did not become ready within {}", seconds(timeout)),
@@ -66,7 +67,7 @@ impl Monitor<'_> {
             .fold(error, |error, hint| error.hint(hint))
     }
 
-    /// The last lines of a troubled container's log, when there are any to be had.
+    /// Returns the last lines of a troubled container's log, if available.
     async fn last_words(&self, one: &Awaited) -> Option<String> {
         let pods = self
             .objects
@@ -79,7 +80,7 @@ impl Monitor<'_> {
                 continue;
             };
             let (namespace, name) = (key.namespace.as_deref().unwrap_or_default(), &key.name);
-            // Logs are a help, not a duty: a kubelet that is away must not hide the reason.
+            // Logs are optional. An unreachable kubelet must not hide the reason.
             let log = self
                 .cluster
                 .logs(namespace, name, &container, LOG_LINES, previous)
@@ -101,7 +102,7 @@ impl Monitor<'_> {
     }
 }
 
-/// The last lines of each container of a pod.
+/// Returns the last lines of each container of a pod.
 pub async fn container_logs(
     cluster: &Cluster,
     pod: &Value,

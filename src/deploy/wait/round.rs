@@ -1,5 +1,4 @@
-//! One wait: each object is judged when it begins, and again when something about it has changed,
-//! never all of them for one change.
+//! One wait. Evaluates each object at the start, and again only if it has changed.
 
 use super::Awaited;
 use super::objects::{Changed, Objects};
@@ -8,33 +7,33 @@ use crate::manifest::readiness::Readiness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// When a trouble of an object that must not last was first seen.
+/// When a trouble that must not last was first seen, by object.
 pub type Troubled = BTreeMap<ObjectKey, Instant>;
 
-/// How the objects are that one wait is about, by their place among them.
+/// The states of the objects of one wait, by index.
 pub struct Round<'r> {
     awaited: &'r [&'r Awaited],
     places: BTreeSet<(&'r ObjectKey, usize)>,
-    /// Those that may have left pods behind that nothing owns.
+    /// Objects that may have left pods without an owner.
     may_have_left: Vec<usize>,
     begun: bool,
     judged: bool,
     waiting: BTreeSet<usize>,
     failed: BTreeSet<usize>,
-    /// Those in a trouble that must not last, by when it is final, the first one first.
+    /// Objects with a trouble that must not last, ordered by the time at which it becomes final.
     troubled: BTreeSet<(Instant, usize)>,
-    /// The same by their place.
+    /// The same by index.
     ends: Vec<Option<Instant>>,
 }
 
-/// What there is to tell of an object.
+/// The news about an object.
 pub struct Verdict<'r> {
     pub key: &'r ObjectKey,
-    /// With the deepest reason that is known.
+    /// The state, with the most specific known reason.
     pub state: Readiness,
-    /// Whether the reason is a pod's, or final.
+    /// Whether the reason comes from a pod, or is final.
     pub trouble: bool,
-    /// How many are ready, with this one.
+    /// Number of ready objects, including this one.
     pub done: usize,
 }
 
@@ -60,7 +59,7 @@ impl<'r> Round<'r> {
         }
     }
 
-    /// Those to look at: all in the beginning, and then those about which something has changed.
+    /// Returns the objects to evaluate: all at the start, then only changed ones.
     pub fn affected(&mut self, changed: Changed) -> BTreeSet<usize> {
         if !std::mem::replace(&mut self.begun, true) {
             return (0..self.awaited.len()).collect();
@@ -79,8 +78,7 @@ impl<'r> Round<'r> {
         affected
     }
 
-    /// Judges those at these places as they are now, one after the other, so that each is counted
-    /// by itself.
+    /// Evaluates these objects one after the other, so that each changes the count.
     pub fn judge_all(
         &mut self,
         places: BTreeSet<usize>,
@@ -94,14 +92,14 @@ impl<'r> Round<'r> {
             .map(|place| self.judge(place, objects, troubled, now))
             .collect();
         if is_first {
-            // Those that were not judged yet counted as ready.
+            // Objects that were not evaluated yet counted as ready.
             let done = self.done();
             verdicts.iter_mut().for_each(|verdict| verdict.done = done);
         }
         verdicts
     }
 
-    /// Judges one object as it is now.
+    /// Evaluates one object.
     pub fn judge(
         &mut self,
         place: usize,
@@ -150,17 +148,18 @@ impl<'r> Round<'r> {
         }
     }
 
-    /// How many are ready.
+    /// Returns the number of ready objects.
     pub fn done(&self) -> usize {
         self.awaited.len() - self.waiting.len()
     }
 
-    /// Whether all are ready.
+    /// Returns true if all objects are ready.
     pub fn is_over(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether one will not become ready: it says so itself, or its pods are in trouble for good.
+    /// Returns true if an object will not become ready: it reports so itself, or its pods have a
+    /// permanent trouble.
     pub fn has_failed(&self, now: Instant) -> bool {
         !self.failed.is_empty() || self.troubled.first().is_some_and(|(ends, _)| now >= *ends)
     }
@@ -227,8 +226,7 @@ mod tests {
         json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
     }
 
-    /// What the watches tell while this many StatefulSets start, as it comes: set after set makes
-    /// its next step.
+    /// Returns the events while this many StatefulSets start, each taking its next step in turn.
     fn start(sets: usize) -> Vec<(ObjectKey, Value)> {
         let all = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
                          "currentRevision": "a", "updateRevision": "a"});
@@ -264,8 +262,8 @@ mod tests {
         events.collect()
     }
 
-    /// Waits for this many StatefulSets with a look after every single event; returns how often one
-    /// was judged.
+    /// Waits for this many StatefulSets and evaluates after each event. Returns the number of
+    /// evaluations.
     fn wait(sets: usize, events: &[(ObjectKey, Value)]) -> usize {
         let awaited: Vec<Awaited> = (0..sets)
             .map(|number| Awaited::ready(&set(&format!("peer{number}")), "apps/v1"))

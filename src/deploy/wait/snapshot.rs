@@ -1,4 +1,4 @@
-//! Workloads and their pods at one moment, judged as a wait judges them: for `status`.
+//! Evaluates workloads and pods at one moment by the rules of a wait, for `status`.
 
 use super::Awaited;
 use super::objects::Objects;
@@ -8,7 +8,7 @@ use crate::manifest::live::Live;
 use crate::manifest::readiness::Readiness;
 use serde_json::Value;
 
-/// Objects as they were read, and the events about them.
+/// Objects as read, and the events about them.
 #[derive(Default)]
 pub struct Snapshot(Objects);
 
@@ -21,23 +21,23 @@ impl Snapshot {
         self.0.note_warning(warning);
     }
 
-    /// How an object is.
+    /// Returns the state of an object.
     pub fn state(&self, key: &ObjectKey) -> Readiness {
         self.0.state(&Awaited::ready(key, ""))
     }
 
-    /// The pods of a workload; a pod is its own.
+    /// Returns the pods of a workload. For a pod, returns the pod itself.
     pub fn pods(&self, key: &ObjectKey) -> Vec<ObjectKey> {
         let one = Awaited::ready(key, "");
         self.0.pods(&one).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Why a pod is not ready, where it is not.
+    /// Returns why a pod is not ready, or `None` if it is ready.
     pub fn why_unready(&self, pod: &ObjectKey) -> Option<String> {
         self.0.why_unready(pod)
     }
 
-    /// Why a workload's pods cannot be made.
+    /// Returns why a workload's pods cannot be created.
     pub fn why_unmade(&self, key: &ObjectKey) -> Option<String> {
         Some(self.0.refusal(&Awaited::ready(key, ""))?.reason)
     }
