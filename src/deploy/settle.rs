@@ -277,7 +277,8 @@ pub async fn in_served_versions(context: &Context<'_>, objects: &mut [Arc<Sealed
     Ok(())
 }
 
-/// A null field in a manifest means "none": sent as it is, it would be owned as a null.
+/// Removes null fields, which mean "none" in a manifest. If they were sent, this program would own
+/// them as nulls.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
