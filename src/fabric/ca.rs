@@ -1,4 +1,4 @@
-//! The organization's CA server and its CLI pod: what they are told by their environment.
+//! The organization's CA server and its CLI pod: their environments.
 
 use super::crypto::{Crypto, Source};
 use super::images::Images;
@@ -8,7 +8,7 @@ use super::settings::{Settings, variable};
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
 
-/// The Secret with the CA server's administrator, and whether it is ours to make.
+/// Returns the Secret with the CA server's administrator, and whether this program creates it.
 pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
     match settings.text("/ca/existingSecret") {
         "" => ("ca-admin", true),
@@ -16,15 +16,17 @@ pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
     }
 }
 
-/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca; a variable overrides a key by
-/// `FABRIC_CA_SERVER_` and its path in capitals. The home is a volume, because the server writes
-/// its configuration and database there; the operations service listens on loopback unless told
-/// otherwise.
+/// Returns the facts for the CA server's templates.
 ///
-/// On a volume there is no TLS certificate for it, as cryptogen makes none: then the server has its
-/// own authority sign one, with `hosts` (`lib/server.go`, `autoGenerateTLSCertificateKey`). It
-/// makes one only where there is none and never renews it, so the file is the pod's: each pod has a
-/// new one, with the hosts of its day.
+/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca. The variable of a key is
+/// `FABRIC_CA_SERVER_` with the key's path in capitals. The home is a volume, because the server
+/// writes its configuration and database there. The operations service listens on loopback by
+/// default.
+///
+/// A tree on a volume contains no TLS certificate for the server, because cryptogen makes none. The
+/// server's own authority then signs one with `hosts` (`lib/server.go`,
+/// `autoGenerateTLSCertificateKey`). It does so only if there is none, and never renews it, so the
+/// file belongs to the pod: each pod has a new certificate with the current hosts.
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -122,9 +124,11 @@ pub fn facts(
     facts
 }
 
-/// Refuses a database that the server could not reach. Sources: `docs/source/users-guide.rst` of
-/// hyperledger/fabric-ca, "Configuring PostgreSQL" and "Configuring MySQL" (`parseTime`). No
-/// message shows the data source, which holds a password.
+/// Refuses a database that the server cannot reach.
+///
+/// Sources: `docs/source/users-guide.rst` of hyperledger/fabric-ca, "Configuring PostgreSQL" and
+/// "Configuring MySQL" (`parseTime`). Messages never show the data source, which contains a
+/// password.
 pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
     let (source, secret) = (
         settings.text("/ca/database/dataSource"),
@@ -168,8 +172,10 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
     }
 }
 
-/// The pod from which an administrator calls `peer`, talking to the first peer unless told
-/// otherwise. From 3.0 on Fabric publishes no image of its tools, so the user names one.
+/// Returns the facts for the pod in which an administrator runs `peer`. By default it talks to the
+/// first peer.
+///
+/// From 3.0 on, Fabric publishes no image of its tools, so the user must set one.
 pub fn cli(
     settings: &Settings,
     names: &Names,

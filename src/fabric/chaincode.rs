@@ -1,4 +1,4 @@
-//! How peers launch chaincode: which ways a line has, and what each needs.
+//! How peers run chaincode: the modes of each line, and their requirements.
 
 use super::Breaks;
 use super::settings::Settings;
@@ -6,20 +6,20 @@ use super::versions::{CCAAS_BUILDER, EXTERNAL_BUILDERS, K8S_BUILDER};
 use semver::Version;
 use serde_json::{Value, json};
 
-/// How a peer comes to run chaincode.
+/// How a peer runs chaincode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chaincode {
-    /// As a service, by the builder in the peer's image.
+    /// As a service, with the builder in the peer's image.
     Ccaas,
-    /// By hyperledger-labs/fabric-builder-k8s, as Jobs of the peer's namespace.
+    /// With hyperledger-labs/fabric-builder-k8s, as Jobs in the peer's namespace.
     K8s,
-    /// By a Docker host that the peer reaches over TCP.
+    /// On a Docker host that the peer reaches over TCP.
     DockerTcp,
-    /// By the Docker daemon of the machine that the peer is on.
+    /// With the Docker daemon of the peer's machine.
     DockerSock,
-    /// By a Docker daemon in the peer's pod.
+    /// With a Docker daemon in the peer's pod.
     Dind,
-    /// By external builders of the user's own.
+    /// With the user's own external builders.
     External,
     /// Not at all: the peer keeps the ledger and does not endorse.
     None,
@@ -45,7 +45,7 @@ impl Chaincode {
         )
     }
 
-    /// How a version runs chaincode, for those whose peers run none.
+    /// Describes how a version can run chaincode, for users whose peers run none.
     pub fn ways(version: &Version) -> &'static str {
         if CCAAS_BUILDER.holds(version) {
             "as a service (chaincode.mode=ccaas), among other ways"
@@ -56,7 +56,7 @@ impl Chaincode {
         }
     }
 
-    /// What the peer is told of its Docker daemon.
+    /// Returns the address of the Docker daemon in the peer's configuration.
     pub fn endpoint(self, settings: &Settings) -> String {
         match self {
             Chaincode::DockerTcp => settings.text("/chaincode/dockerEndpoint").to_owned(),
@@ -68,11 +68,10 @@ impl Chaincode {
         }
     }
 
-    /// The mode that values ask for, checked against the version.
+    /// Returns the mode that the values select, after checking it against the version.
     ///
     /// Source: `chaincode.externalBuilders` and `vm.endpoint` in `sampleconfig/core.yaml` of each
-    /// line. A Docker daemon's socket is not there on a Kubernetes node that runs containerd, so
-    /// `auto` never means one.
+    /// line. Machines with containerd have no Docker socket, so `auto` never selects one.
     pub fn choose(settings: &Settings, version: &Version, breaks: &mut Breaks) -> Chaincode {
         let endpoint = settings.text("/chaincode/dockerEndpoint");
         let builders = settings
@@ -153,7 +152,7 @@ impl Chaincode {
         mode
     }
 
-    /// Refuses settings that this mode does not read.
+    /// Refuses settings that this mode ignores.
     fn check(self, settings: &Settings, breaks: &mut Breaks) {
         let given = |path: &str| {
             let value = settings.get(&format!("/{}", path.replace('.', "/")));
@@ -194,7 +193,7 @@ impl Chaincode {
     }
 }
 
-/// The port of `tcp://HOST:PORT`.
+/// Returns the port of `tcp://HOST:PORT`.
 pub fn docker_port(endpoint: &str) -> Option<u16> {
     let (host, port) = endpoint.strip_prefix("tcp://")?.rsplit_once(':')?;
     port.parse()
@@ -202,9 +201,10 @@ pub fn docker_port(endpoint: &str) -> Option<u16> {
         .filter(|port| *port != 0 && !host.is_empty())
 }
 
-/// The peer's external builders. One that does nothing stands in where there is neither a builder
-/// nor a Docker host, because a peer of 2.0 to 2.4.0 ends itself when it has none of both
-/// (`internal/peer/node/start.go`).
+/// Returns the peer's external builders.
+///
+/// Adds a builder without function if there is neither a builder nor a Docker host: without both, a
+/// peer of 2.0 to 2.4.0 exits (`internal/peer/node/start.go`).
 pub fn builders(settings: &Settings, version: &Version, chaincode: Chaincode) -> Vec<Value> {
     let mut builders = Vec::new();
     if CCAAS_BUILDER.holds(version) {

@@ -4,11 +4,11 @@ use super::chaincode::Chaincode;
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-/// core.yaml for the lines that cannot do without: viper of before 3.0 takes an empty variable for
-/// an unset one, so only a file without `vm.endpoint` keeps a peer from asking for a Docker daemon.
+/// Returns core.yaml for the lines that need one. Before 3.0, viper treats an empty variable as
+/// unset, so only a file without `vm.endpoint` prevents a peer from contacting a Docker daemon.
 ///
-/// It holds the keys of `sampleconfig/core.yaml` for which the program has no default of its own,
-/// with that file's values, and leaves to the environment what differs from node to node.
+/// Contains the keys of `sampleconfig/core.yaml` that have no default in the program, with that
+/// file's values. Settings that differ between nodes are in the environment.
 pub fn yaml(version: &Version, chaincode: Chaincode, builders: Vec<Value>) -> Value {
     let two = version.major >= 2;
     let since = |minor: u64| (version.major, version.minor) >= (2, minor);

@@ -1,5 +1,5 @@
-//! Where nodes find their keys and certificates: Secrets that this program makes, Secrets of the
-//! user's, or a volume with the tree that cryptogen wrote, as in "Deploy Fabric on Kubernetes as
+//! Where nodes find their keys and certificates: in Secrets that this program creates, in the
+//! user's own Secrets, or on a volume with cryptogen's tree, as in "Deploy Fabric on Kubernetes as
 //! BaaS".
 
 use super::Breaks;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Secrets that are made here: generated, or taken from a crypto-config.
+    /// Secrets that this program creates, generated or from a crypto-config.
     Program,
     /// Secrets that the user keeps.
     Secret,
@@ -19,7 +19,7 @@ pub enum Source {
     Nfs,
 }
 
-/// The part of values under `crypto`, with what it means for this release.
+/// The values under `crypto`, interpreted for this release.
 pub struct Crypto<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
@@ -27,7 +27,7 @@ pub struct Crypto<'a> {
     pub source: Source,
 }
 
-/// What one pod mounts: Secrets by name, or folders below the volume's root.
+/// The mounts of one pod: Secrets by name, or folders below the volume's root.
 pub struct Mounts {
     pub msp: String,
     pub tls: String,
@@ -48,7 +48,7 @@ impl<'a> Crypto<'a> {
         }
     }
 
-    /// The name of a Secret by its usual one.
+    /// Returns the actual name of a Secret with this default name.
     pub fn secret(&self, usual: &str) -> String {
         let own = self
             .settings
@@ -60,7 +60,7 @@ impl<'a> Crypto<'a> {
             .to_owned()
     }
 
-    /// `role` is the folder of nodes of its kind: `peers`, `orderers`.
+    /// `role` is the folder of this kind of node: `peers`, `orderers`.
     pub fn node(&self, name: &str, role: &str) -> Mounts {
         if self.source == Source::Nfs {
             let node = self.names.fill(
@@ -93,7 +93,7 @@ impl<'a> Crypto<'a> {
         }
     }
 
-    /// The Secret with the authority of the TLS clients that may administer orderers.
+    /// Returns the Secret with the authority of TLS clients that may administer orderers.
     pub fn admin_client_ca(&self) -> String {
         self.secret(&format!("{}-admin-clientca", self.release))
     }
@@ -112,7 +112,8 @@ impl<'a> Crypto<'a> {
         }
     }
 
-    /// Usual names of the Secrets that pods mount. TLS material is mounted only where TLS is on.
+    /// Returns the default names of the Secrets that pods mount. TLS Secrets are mounted only if
+    /// TLS is on.
     pub fn mounted(
         &self,
         nodes: &[String],
@@ -140,12 +141,12 @@ impl<'a> Crypto<'a> {
         mounted
     }
 
-    /// What templates know: `source`, `groups` that may read the files, `items` of MSP Secrets
-    /// beside those that every one has, and for a volume its `claim`, and `volume` if it is made
-    /// here. Refuses what no pod could mount.
+    /// Returns the facts for templates: `source`, `groups` that may read the files, additional
+    /// `items` of MSP Secrets, and for a volume its `claim`, and `volume` if this program creates
+    /// it. Refuses settings with which no pod could mount the files.
     ///
-    /// The pair of volume and claim is bound by name from both sides: a claim with no class and no
-    /// name would take any volume of its size, and with a default class an empty one
+    /// Volume and claim refer to each other by name. Without a class and a name, a claim would bind
+    /// to any volume of its size, and with a default class to an empty one
     /// (kubernetes/examples#432).
     pub fn facts(&self, kind: &str, mounted: &BTreeSet<String>, breaks: &mut Breaks) -> Value {
         let own = self.settings.map("/crypto/secrets");
@@ -189,7 +190,7 @@ impl<'a> Crypto<'a> {
             }
             return json!({"source": if self.source == Source::Secret { "secret" } else { "program" }, "groups": [], "items": []});
         }
-        // The kubelet gives no files on NFS to a pod's group.
+        // The kubelet does not change the group of files on NFS.
         let groups: Vec<u64> = Some(self.settings.number("/crypto/nfs/group", 0))
             .into_iter()
             .filter(|group| *group != 0)
@@ -226,7 +227,7 @@ impl<'a> Crypto<'a> {
             "claim": "crypto",
             "groups": groups,
             "volume": {
-                // Volumes are the whole cluster's.
+                // Volumes are cluster-scoped.
                 "name": format!("{}-crypto", self.names.namespace),
                 "server": server,
                 "path": format!("{}/{}", path.trim_end_matches('/'), folder.trim_matches('/')),

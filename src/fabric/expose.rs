@@ -1,9 +1,9 @@
-//! How nodes are reached from outside of the cluster: ports on every machine, load balancers, or
-//! TLS passed through by the server name that a client asks for.
+//! Exposes nodes outside of the cluster: with NodePorts, load balancers, or TLS passthrough by
+//! server name.
 //!
-//! Fabric's clients and nodes speak gRPC in TLS that ends at the node itself, because certificates
-//! of both sides are part of Fabric's rules. So nothing on the way may end TLS, and a path in a URL
-//! means nothing: what routes must route by port or by name.
+//! Fabric's clients and nodes use gRPC over TLS that ends at the node, because Fabric's rules use
+//! the certificates of both sides. No proxy in between may terminate TLS or route by URL path.
+//! Routing is possible only by port or server name.
 
 use super::Breaks;
 use super::organization::Names;
@@ -21,33 +21,32 @@ pub enum Kind {
     Gateway,
 }
 
-/// One port of a node that is exposed.
+/// An exposed port of a node.
 struct Port {
     name: &'static str,
     port: u64,
-    /// The port of every machine that leads there, if the type is NodePort.
+    /// The NodePort, if the type is NodePort.
     node_port: u64,
 }
 
-/// The part of values under `expose`, with what it means for this release.
+/// The values under `expose`, interpreted for this release.
 pub struct Exposure<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
     pub kind: Kind,
 }
 
-/// How many NodePorts an organization has to itself.
+/// Number of NodePorts reserved for each organization.
 const BLOCK: u64 = 100;
-/// Where an orderer's port for other orderers begins in its organization's block, if it has one of
-/// its own.
+/// Offset, in the organization's block, of orderers' separate ports for other orderers.
 const CLUSTER_OFFSET: u64 = 50;
-/// The article's first NodePorts of peer and orderer organizations.
+/// First NodePorts of peer and orderer organizations, as in the article.
 const PEER_BASE: u64 = 30_000;
 const ORDERER_BASE: u64 = 32_000;
-/// The last port of Kubernetes' default `--service-node-port-range`.
+/// Last port of Kubernetes' default `--service-node-port-range`.
 const LAST_NODE_PORT: u64 = 32_767;
 
-/// What tells an ingress controller to leave TLS alone, by a word in the class's name.
+/// Annotations with which an ingress controller passes TLS through, by a word in the class's name.
 ///
 /// Sources: kubernetes/ingress-nginx `docs/user-guide/nginx-configuration/annotations.md`;
 /// haproxytech/kubernetes-ingress `documentation/annotations.md`; jcmoraisjr/haproxy-ingress
@@ -79,7 +78,7 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    /// The name or address by which a node is called from outside, if one is said.
+    /// Returns a node's name or address outside of the cluster, if the values set one.
     pub fn host(&self, node: &str) -> Option<String> {
         if self.kind == Kind::ClusterIp {
             return None;
@@ -93,7 +92,7 @@ impl<'a> Exposure<'a> {
         (!pattern.is_empty()).then(|| self.names.fill(pattern, node))
     }
 
-    /// Where a node is called from outside: `None` without a host.
+    /// Returns a node's endpoint outside of the cluster, or `None` without a host.
     pub fn endpoint(&self, node: &str, port: u64) -> Option<String> {
         let outside = match self.kind {
             Kind::ClusterIp => return None,
@@ -109,15 +108,15 @@ impl<'a> Exposure<'a> {
         Some(format!("{}:{outside}", self.host(node)?))
     }
 
-    /// Where chaincode that runs outside of the cluster calls a peer. Only a port leads there: its
-    /// server name is the peer's.
+    /// Returns the endpoint at which chaincode outside of the cluster reaches a peer. Only a port
+    /// can be used, because the server name is already the peer's.
     pub fn chaincode_endpoint(&self, peer: &str) -> Option<String> {
         matches!(self.kind, Kind::NodePort | Kind::LoadBalancer)
             .then(|| self.endpoint(peer, CHAINCODE_PORT))?
     }
 
-    /// `1` for `org1` and `orgorderer1`, unless values say it; `None` if the release's name ends in
-    /// no number.
+    /// Returns the organization's number: `1` for `org1` and `orgorderer1`, unless values set it.
+    /// `None` if the release's name does not end in a number.
     fn organization(&self) -> Option<u64> {
         match self.settings.number("/expose/organization", 0) {
             0 => self.names.number,
@@ -125,9 +124,11 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    /// The article's numbering: each organization has a block of a hundred. A peer organization's
-    /// CA server has the first, its peer i the two after 2i, for the peer and for chaincode that
-    /// calls it; orderer i has the i-th of its block.
+    /// Returns a node's ports in the article's numbering, in which each organization has a block of
+    /// a hundred.
+    ///
+    /// A peer organization's CA server has the first port. Peer i has the two ports after 2i, for
+    /// itself and for chaincode. Orderer i has the i-th port of its block.
     fn ports(&self, node: &str) -> Vec<Port> {
         let ordinal = |role: &str| {
             node.strip_prefix(role)
@@ -176,9 +177,11 @@ impl<'a> Exposure<'a> {
         }]
     }
 
-    /// What templates know: `exposed`, a list of nodes with `name`, `component`, `ports` and, if it
-    /// is said, `host` and `endpoint`; and `expose_annotations`. `nodes` are (name, component);
-    /// peers' ports for chaincode are exposed if chaincode calls from outside.
+    /// Returns the facts for templates: `exposed`, a list of nodes with `name`, `component`,
+    /// `ports` and optionally `host` and `endpoint`; and `expose_annotations`.
+    ///
+    /// `nodes` are pairs (name, component). Peers' chaincode ports are exposed if chaincode runs
+    /// outside.
     pub fn facts(
         &self,
         nodes: &[(String, &str)],
@@ -210,7 +213,7 @@ impl<'a> Exposure<'a> {
         facts
     }
 
-    /// Refuses what cannot work, and gives the annotations of what is made.
+    /// Refuses settings that cannot work, and returns the annotations.
     fn check(&self, nodes: &[(String, &str)], breaks: &mut Breaks) -> Map<String, Value> {
         let mut annotations = self
             .settings
@@ -343,8 +346,8 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    /// One port serves all nodes, told apart by the server name in TLS: each node needs one, which
-    /// is a name, and nobody else's.
+    /// Checks that each node has its own server name in DNS form: one port serves all nodes and
+    /// distinguishes them by the server name in TLS.
     fn check_server_names(&self, nodes: &[(String, &str)], breaks: &mut Breaks) {
         if !self.settings.flag("/tls/enabled", true) {
             breaks.add(
@@ -381,7 +384,7 @@ impl<'a> Exposure<'a> {
     }
 }
 
-/// A DNS name that is no IP address: what TLS accepts as a server name.
+/// Returns true for a DNS name that is not an IP address, which TLS accepts as a server name.
 fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

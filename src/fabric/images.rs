@@ -1,17 +1,17 @@
-//! Container images: which registry a version is in, and which CA, CouchDB, Kafka and ZooKeeper
-//! belong to it.
+//! Container images: the registry of each version, and the matching versions of CA, CouchDB, Kafka
+//! and ZooKeeper.
 
 use super::versions::{Span, TOOLS_IMAGE};
 use semver::Version;
 
-/// Which CA and CouchDB a version was released with: the row with the highest version that is not
+/// The CA and CouchDB released with each version: the row with the highest version that is not
 /// above it.
 ///
 /// Source: `CA_VERSION` in `scripts/bootstrap.sh` or `scripts/install-fabric.sh`, and `COUCHDB_VER`
-/// in the Makefile, at every tag of hyperledger/fabric; for 1.4 `THIRDPARTY_IMAGE_VERSION` of its
-/// last patch, and the last CA of that line. The Makefile of 2.2.0 to 2.2.5 says only `3.1` for
-/// CouchDB: its last patch stands here. The last patches of the lines that Fabric maintains get the
-/// newest CA.
+/// in the Makefile, at each tag of hyperledger/fabric. For 1.4: `THIRDPARTY_IMAGE_VERSION` of its
+/// last patch, and the last CA of that line. The Makefile of 2.2.0 to 2.2.5 has only `3.1` for
+/// CouchDB, so the table has its last patch. The last patches of maintained lines get the newest
+/// CA.
 const PAIRS: [((u64, u64, u64), &str, &str); 31] = [
     ((1, 4, 0), "1.4.9", "0.4.22"),
     ((2, 2, 0), "1.4.7", "3.1.1"),
@@ -46,16 +46,16 @@ const PAIRS: [((u64, u64, u64), &str, &str); 31] = [
     ((3, 1, 5), NEWEST_CA, "3.4.2"),
 ];
 
-/// The newest CA server, which has the security fixes since: `release_notes/v1.5.22.md` of
+/// The newest CA server, which has the later security fixes: `release_notes/v1.5.22.md` of
 /// hyperledger/fabric-ca.
 const NEWEST_CA: &str = "1.5.22";
 
 /// The last `fabric-couchdb`, `fabric-kafka` and `fabric-zookeeper` (CouchDB 2.3.1, Kafka 1.0.2,
-/// ZooKeeper 3.4.14): fabric-baseimage's last release; `release_notes/v2.5.0.md` of Fabric says
-/// that there will be no other.
+/// ZooKeeper 3.4.14), from fabric-baseimage's last release. `release_notes/v2.5.0.md` of Fabric
+/// announces that there will be no other.
 const THIRD_PARTY: &str = "0.4.22";
 
-/// `hyperledger/*` of these versions is on Docker Hub, of newer ones on GitHub's registry:
+/// Versions whose `hyperledger/*` images are on Docker Hub. Newer ones are on GitHub's registry:
 /// `dockerFabricRegistry` in Fabric's `scripts/install-fabric.sh`.
 const ON_DOCKER_HUB: [Span; 2] = [
     Span::ALWAYS.before(2, 5, 11),
@@ -64,12 +64,12 @@ const ON_DOCKER_HUB: [Span; 2] = [
 /// The same for the CA's own versions: `dockerCARegistry`.
 const CA_ON_DOCKER_HUB: Span = Span::ALWAYS.before(1, 5, 15);
 
-/// Names images of one Fabric version; a mirror takes the place of the registry's host and leaves
-/// the path.
+/// Returns image names for a Fabric version. A mirror replaces the registry's host and keeps the
+/// path.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
     pub version: &'a Version,
-    /// `registry.example.com/mirror`, empty for the public registries.
+    /// Such as `registry.example.com/mirror`. Empty for the public registries.
     pub mirror: &'a str,
 }
 
@@ -82,7 +82,7 @@ impl Images<'_> {
         self.fabric("orderer")
     }
 
-    /// The command line tools, `None` where Fabric publishes no such image any more.
+    /// Returns the image of the command line tools, or `None` if Fabric no longer publishes one.
     pub fn tools(&self) -> Option<String> {
         TOOLS_IMAGE
             .holds(self.version)
@@ -115,13 +115,15 @@ impl Images<'_> {
         self.name("docker.io", "hyperledger/fabric-zookeeper", THIRD_PARTY)
     }
 
-    /// A Docker daemon to run in a pod. Docker 29 refuses what peers before 2.5.15 and 3.1.4 ask
-    /// (hyperledger/fabric#5350).
+    /// Returns the image of a Docker daemon that runs in a pod.
+    ///
+    /// Docker 29 rejects the requests of peers before 2.5.15 and 3.1.4 (hyperledger/fabric#5350).
     pub fn docker(&self) -> String {
         self.name("docker.io", "library/docker", "28.5.1-dind")
     }
 
-    /// The peer of hyperledger-labs/fabric-builder-k8s, which only its builder is taken from.
+    /// Returns the peer image of hyperledger-labs/fabric-builder-k8s, of which only the builder is
+    /// used.
     pub fn k8s_builder(&self) -> String {
         self.name(
             "ghcr.io",
@@ -130,15 +132,17 @@ impl Images<'_> {
         )
     }
 
-    /// The image that builds Go chaincode on a Docker host; its tag is the line's (`core.yaml`,
-    /// `chaincode.builder`).
+    /// Returns the image that builds Go chaincode on a Docker host. Its tag is that of the line
+    /// (`core.yaml`, `chaincode.builder`).
     pub fn chaincode_builder(&self) -> String {
         self.two_digit("ccenv", self.version.major, self.version.minor)
     }
 
-    /// The images in which chaincode of Go, Java and Node runs on a Docker host, as (`core.yaml`'s
-    /// key, image). 1.4 takes Go's and Node's from fabric-baseimage; 3.x takes Java's and Node's
-    /// from 2.5.
+    /// Returns the images in which Go, Java and Node chaincode runs on a Docker host, as (key in
+    /// `core.yaml`, image).
+    ///
+    /// 1.4 takes the images for Go and Node from fabric-baseimage. 3.x takes those for Java and
+    /// Node from 2.5.
     pub fn chaincode_runtimes(&self) -> [(&'static str, String); 3] {
         let Version { major, minor, .. } = *self.version;
         let base = |image: &str| {

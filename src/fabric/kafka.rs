@@ -1,9 +1,9 @@
-//! Kafka and ZooKeeper under orderers of Fabric 1.4 to 2.5: the arithmetic that keeps ordered
-//! blocks, and the servers' configuration.
+//! Kafka and ZooKeeper for orderers of Fabric 1.4 to 2.5: the rules that protect ordered blocks,
+//! and the servers' configuration.
 //!
 //! With K brokers, replication factor N, M in-sync replicas and blocks of at most A bytes,
-//! `docs/source/kafka.rst` of Fabric 1.4 asks for 1 < M < N < K, so that a channel can still be
-//! made and written to while a broker is away. `dev` waives it, on the user's word.
+//! `docs/source/kafka.rst` of Fabric 1.4 requires 1 < M < N < K, so that channels can be created
+//! and written to while a broker is down. The user can disable the rule with `dev`.
 
 use super::images::Images;
 use super::ports::{KAFKA_PORT, ZOOKEEPER_PORT};
@@ -13,10 +13,10 @@ use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
 
 const MIB: u64 = 1024 * 1024;
-/// `socket.request.max.bytes`, Kafka's default: no message may be as large.
+/// `socket.request.max.bytes`, Kafka's default. All messages must be smaller.
 const SOCKET_REQUEST: u64 = 100 * MIB;
 
-/// Server properties that say who a broker is and where its data lies: not for values to change.
+/// Server properties with a broker's identity and data folder, which values may not change.
 const OWN: [&str; 5] = [
     "broker.id",
     "listeners",
@@ -25,7 +25,8 @@ const OWN: [&str; 5] = [
     "log.dirs",
 ];
 
-/// What templates know: `zookeepers` and `brokers`, each with its configuration as text.
+/// Returns the facts for templates: `zookeepers` and `brokers`, each with its configuration as
+/// text.
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -78,8 +79,8 @@ pub fn facts(
                     format!("PLAINTEXT://{address}:{KAFKA_PORT}").into(),
                 );
                 own.insert("zookeeper.connect".to_owned(), connect.clone().into());
-                // Below the volume's top, where some file systems keep a `lost+found` that Kafka
-                // takes for a broken partition.
+                // A subfolder, because some file systems have a `lost+found` at the volume's root,
+                // which Kafka takes for a broken partition.
                 own.insert("log.dirs".to_owned(), "/var/lib/kafka/data".into());
                 json!({
                     "name": name,
@@ -90,7 +91,8 @@ pub fn facts(
             })
             .collect(),
     );
-    // A write needs M replicas, and N of K brokers hold each channel: N - M of them may be away.
+    // A write needs M replicas, and each channel is on N of K brokers, so N - M of them may be
+    // down.
     let spare = number(&properties, "default.replication.factor")
         .saturating_sub(number(&properties, "min.insync.replicas"));
     facts.insert("broker_max_unavailable".to_owned(), spare.max(1).into());
@@ -101,7 +103,7 @@ pub fn facts(
     facts
 }
 
-/// The settings that all brokers share: those that follow from the rules, then the user's.
+/// Returns the settings that all brokers share: those required by the rules, then the user's.
 fn properties(settings: &Settings) -> Map<String, Value> {
     let dev = settings.flag("/kafka/dev", false);
     let at_most = |wanted: u64, most: u64| if dev { wanted.min(most.max(1)) } else { wanted };
@@ -110,7 +112,7 @@ fn properties(settings: &Settings) -> Map<String, Value> {
         settings.number("/kafka/brokers", 4),
     );
     let replicas = at_most(settings.number("/kafka/minInsyncReplicas", 2), factor);
-    // Kafka's own overhead on a block is counted as 1 MiB (kafka.rst).
+    // kafka.rst reserves 1 MiB for Kafka's own overhead on a block.
     let message = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
     let mut properties = Map::new();
     let mut set = |name: &str, value: Value| {
@@ -119,9 +121,9 @@ fn properties(settings: &Settings) -> Map<String, Value> {
     set("default.replication.factor", factor.into());
     set("min.insync.replicas", replicas.into());
     set("offsets.topic.replication.factor", factor.into());
-    // A replica that lags must not lead: acknowledged blocks would be lost (kafka.rst).
+    // A replica that lags must not lead, because acknowledged blocks would be lost (kafka.rst).
     set("unclean.leader.election.enable", false.into());
-    // The log is the ledger's order for all time: nothing in it ever expires (kafka.rst).
+    // The log is the permanent order of the ledger, so it never expires (kafka.rst).
     set("log.retention.ms", Value::from(-1));
     set("message.max.bytes", message.into());
     set("replica.fetch.max.bytes", message.into());
@@ -251,8 +253,8 @@ fn text<'a>(properties: impl Iterator<Item = (&'a String, &'a Value)>) -> String
         .collect()
 }
 
-/// One server's zoo.cfg; its own entry says 0.0.0.0, because its Service's address is not one of
-/// its interfaces. A single server is no ensemble and names none.
+/// Returns a server's zoo.cfg. Its own entry is 0.0.0.0, because its Service's address is not on
+/// its interfaces. A single server has no ensemble.
 fn zoo_cfg(ensemble: &[String], own: u64) -> String {
     let mut text = format!(
         "clientPort={ZOOKEEPER_PORT}\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\

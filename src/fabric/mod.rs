@@ -1,9 +1,9 @@
-//! Hyperledger Fabric's rules: versions and images, names and addresses, settings per line,
-//! arithmetic of Kafka and quorums.
+//! Hyperledger Fabric's rules: versions and images, names and addresses, settings per line, rules
+//! for Kafka and quorums.
 //!
-//! A template places values; what needs knowledge of Fabric is worked out here and given to
-//! templates as `fabric`. Sources are named beside each rule: files without a repository are
-//! hyperledger/fabric's, at the tag of the version in question.
+//! Templates only place values. Everything that needs knowledge of Fabric is computed here and
+//! passed to templates as `fabric`. Each rule names its source. Files without a repository are
+//! hyperledger/fabric's, at the tag of the version.
 
 use crate::chart::Chart;
 use crate::error::{Error, Place, Result, nearest};
@@ -42,7 +42,7 @@ pub use versions::{
     BFT, CCAAS_BUILDER, CHANNEL_PARTICIPATION, K8S_BUILDER, LINES, Line, SYSTEM_CHANNEL, Span,
 };
 
-/// What kind of thing a chart models; a chart says it by its annotation `kubectl-fabric.io/model`.
+/// What a chart models, from its annotation `kubectl-fabric.io/model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     PeerOrganization,
@@ -50,7 +50,7 @@ pub enum Model {
     Kafka,
 }
 
-/// The annotation of Chart.yaml that says which [`Model`] it is.
+/// Annotation of Chart.yaml with the [`Model`].
 pub const MODEL: &str = "kubectl-fabric.io/model";
 
 impl Model {
@@ -60,15 +60,15 @@ impl Model {
         ("kafka", Model::Kafka),
     ];
 
-    /// The model of this name; `None` if there is no such model.
+    /// Returns the model of this name, or `None` if there is no such model.
     pub fn named(word: &str) -> Option<Model> {
         Model::ALL
             .into_iter()
             .find_map(|(name, model)| (name == word).then_some(model))
     }
 
-    /// `None` for a chart without the annotation: it gets no `fabric` facts beyond versions and
-    /// images.
+    /// Returns `None` for a chart without the annotation. Its `fabric` facts contain only versions
+    /// and images.
     pub fn of(chart: &Chart) -> Result<Option<Model>> {
         let Some(word) = chart.metadata.annotations.get(MODEL) else {
             return Ok(None);
@@ -92,8 +92,8 @@ impl Model {
         })
     }
 
-    /// What a chart of this model installs when nobody says a version: the long-term line, and for
-    /// Kafka the last line that grew up with it.
+    /// Returns the default Fabric version of a model: the long-term line, or for Kafka the last
+    /// line in which Fabric developed it.
     fn default_version(self) -> &'static str {
         match self {
             Model::PeerOrganization | Model::OrdererOrganization => "2.5.16",
@@ -102,13 +102,13 @@ impl Model {
     }
 }
 
-/// What one release's rendering and identities are derived from.
+/// Inputs for rendering a release and its identities.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     pub model: Option<Model>,
     pub release: &'a str,
     pub namespace: &'a str,
-    /// Coalesced values.
+    /// The merged values, including defaults.
     pub values: &'a Value,
 }
 
@@ -126,11 +126,11 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Rules of Fabric that values break; all of them are told at once.
+/// Violations of Fabric's rules in the values, which are reported together.
 #[derive(Default)]
 struct Breaks {
     places: Vec<Place>,
-    /// What is allowed, and worth knowing.
+    /// Warnings about permitted settings.
     warnings: Vec<String>,
 }
 
@@ -156,20 +156,20 @@ impl Breaks {
     }
 }
 
-/// The `fabric` variable of templates. Breaks of Fabric's own rules (Kafka's arithmetic, versions
-/// that do not exist, consensus that a line does not have) are errors, all at once, with the
-/// reason.
+/// Returns the variable `fabric` of templates. Reports all violations of Fabric's rules in one
+/// error with the reasons (Kafka's rules, unknown versions, consensus types that a line does not
+/// have).
 ///
-/// | key | model | holds |
+/// | key | model | content |
 /// |---|---|---|
 /// | `version`, `line`, `images` | all | `2.5.16`, `2.5`, image references by program |
 /// | `domain`, `msp_id`, `network` | all | see [`Names`] |
 /// | `peers[]`, `chaincode`, `core`, `couchdb`, `ca`, `cli` | peer-org | nodes with `name`, `address`, `endpoint`, `env` and names of Secrets |
-/// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | likewise |
+/// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | the same |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
-/// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are reached from outside |
-/// | `warnings` | all | what the user should know: see [`warnings`] |
-/// | `allowed` | all | namespaces that network policies let in or out, by kind |
+/// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are exposed outside of the cluster |
+/// | `warnings` | all | warnings for the user: see [`warnings`] |
+/// | `allowed` | all | namespaces that network policies allow, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
     let settings = subject.settings();
     let mut facts = Map::new();
@@ -275,8 +275,8 @@ pub fn facts(subject: Subject) -> Result<Value> {
     Ok(Value::Object(facts))
 }
 
-/// Whether a namespace is the cluster's own, or everybody's: Kubernetes keeps the prefix `kube-`
-/// for itself, its distributions and add-ons take `openshift` and names that end in `-system`.
+/// Returns true if a namespace belongs to the cluster or is shared. Kubernetes reserves the prefix
+/// `kube-`; distributions and add-ons use `openshift` and names that end in `-system`.
 fn is_shared(namespace: &str) -> bool {
     let is_openshift = namespace
         .strip_prefix("openshift")
@@ -287,7 +287,7 @@ fn is_shared(namespace: &str) -> bool {
         || is_openshift
 }
 
-/// What is allowed and worth knowing, out of [`facts`].
+/// Returns the warnings in the result of [`facts`].
 pub fn warnings(facts: &Value) -> Vec<String> {
     Settings::new(facts)
         .texts("/warnings")
@@ -307,7 +307,7 @@ fn programs(settings: &Settings, images: Images) -> Value {
     })
 }
 
-/// Namespaces of the releases that values name, inside this release's network.
+/// Returns the namespaces of the releases in the values, within this release's network.
 fn allowed(settings: &Settings, names: &Names) -> Value {
     let namespaces = |path: &str| {
         settings
@@ -323,7 +323,7 @@ fn allowed(settings: &Settings, names: &Names) -> Value {
     })
 }
 
-/// The organization whose nodes need identities, `None` when the chart has none (kafka).
+/// Returns the organization whose nodes need identities, or `None` if the chart has none (kafka).
 pub fn organization(subject: Subject) -> Result<Option<Organization>> {
     let settings = subject.settings();
     let names = Names::of(subject.release, subject.namespace, &settings);
@@ -368,7 +368,7 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
     }))
 }
 
-/// A node with the hosts of its certificate.
+/// Returns a node with the hosts of its certificate.
 fn certified(settings: &Settings, names: &Names, exposure: &Exposure, node: &str) -> Node {
     let mut outside: Vec<String> = exposure.host(node).into_iter().collect();
     outside.extend(
@@ -378,7 +378,7 @@ fn certified(settings: &Settings, names: &Names, exposure: &Exposure, node: &str
     names.node(node, &outside, &settings.texts("/tls/extraSans"))
 }
 
-/// The usual names of the Secrets that this release's pods mount.
+/// Returns the default names of the Secrets that this release's pods mount.
 fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
     let settings = subject.settings();
     let nodes = |kind: &str, path: &str| {
@@ -411,7 +411,7 @@ fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
     }
 }
 
-/// Reads a Fabric version, and makes sure that it was released: the error lists what there is, and
+/// Parses a Fabric version and checks that it was released. The error lists existing versions, and
 /// the nearest.
 pub fn checked_version(version: &str) -> Result<Version> {
     versions::checked(version)

@@ -1,4 +1,5 @@
-//! Orderers: their environment, which consensus a line has, and how it comes to its first channel.
+//! Orderers: their environment, the consensus types of each line, and how they join their first
+//! channel.
 
 use super::crypto::{Crypto, Source};
 use super::expose::Exposure;
@@ -10,7 +11,7 @@ use super::{Breaks, Names};
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-/// The image of this version lacks a folder that its MSP is mounted on (`release_notes/v3.1.3.md`).
+/// In this version's image, a folder for mounting the MSP is missing (`release_notes/v3.1.3.md`).
 const BROKEN_IMAGE: (u64, u64, u64) = (3, 1, 2);
 
 /// How orderers agree on the order of blocks.
@@ -35,7 +36,7 @@ impl Consensus {
         }
     }
 
-    /// The name in values and in channel configurations.
+    /// Returns the name in values and channel configurations.
     pub fn name(self) -> &'static str {
         match self {
             Consensus::Raft => "etcdraft",
@@ -44,8 +45,8 @@ impl Consensus {
         }
     }
 
-    /// How many of `count` nodes must run for the network to order: a majority under Raft
-    /// (`raft_configuration.md`), all but f of 3f+1 under BFT (`bft_configuration.md`), any one on
+    /// Returns how many of `count` nodes must run so that the network can order: a majority for
+    /// Raft (`raft_configuration.md`), all but f of 3f+1 for BFT (`bft_configuration.md`), one for
     /// Kafka.
     fn quorum(self, count: u64) -> u64 {
         match self {
@@ -56,17 +57,17 @@ impl Consensus {
     }
 }
 
-/// How many of `count` orderers must run under this consensus.
+/// Returns how many of `count` orderers must run with this consensus type.
 pub fn quorum(consensus: &str, count: u64) -> u64 {
     Consensus::named(consensus).quorum(count)
 }
 
-/// How an orderer comes to its first channel.
+/// How an orderer joins its first channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bootstrap {
-    /// It starts with none, and is joined to channels by its admin port.
+    /// It starts without channels and joins them through its admin port.
     Participation,
-    /// A genesis block of the system channel, from a Secret.
+    /// With a genesis block of the system channel, from a Secret.
     Genesis,
 }
 
@@ -92,8 +93,8 @@ impl Orderer<'_> {
         (self.bootstrap == Bootstrap::Participation).then(|| value.to_owned())
     }
 
-    /// The listener of other orderers, if it is one of its own: then all four settings are wanted,
-    /// else none (`main.go`, `reuseListener`).
+    /// Returns a setting of the separate listener for other orderers, if there is one. All four
+    /// settings are needed then, otherwise none (`main.go`, `reuseListener`).
     fn cluster(&self, value: impl FnOnce(u64) -> String) -> Option<String> {
         match self.settings.number("/orderers/cluster/port", 0) {
             0 => None,
@@ -121,10 +122,12 @@ const fn during<'a>(
     Variable { name, span, value }
 }
 
-/// Source: the keys of `sampleconfig/orderer.yaml`, which a variable overrides by `ORDERER_` and
-/// its path in capitals, and `orderer/common/localconfig/config.go`. Every listen address defaults
-/// to loopback. 2.0 renamed GENESISMETHOD and GENESISFILE; 1.4's default method, `provisional`,
-/// makes up a network of its own and is never wanted.
+/// Returns the table of an orderer's environment variables.
+///
+/// Source: the keys of `sampleconfig/orderer.yaml`, and `orderer/common/localconfig/config.go`. The
+/// variable of a key is `ORDERER_` with the key's path in capitals. All listen addresses default to
+/// loopback. 2.0 renamed GENESISMETHOD and GENESISFILE. 1.4's default method, `provisional`,
+/// creates its own network and is never useful here.
 fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     const CERTIFICATE: &str = "/etc/hyperledger/tls/server.crt";
     const KEY: &str = "/etc/hyperledger/tls/server.key";
@@ -230,7 +233,8 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
             CHANNEL_PARTICIPATION,
             "ORDERER_ADMIN_TLS_CLIENTROOTCAS",
             |o| {
-                // On a volume the same authority stands beside the node's own certificate.
+                // On a volume, the same authority's certificate is next to the node's own
+                // certificate.
                 o.participation(match o.crypto {
                     Source::Nfs => "[/etc/hyperledger/tls/ca.crt]",
                     Source::Program | Source::Secret => "[/etc/hyperledger/admin-clientca/ca.crt]",
@@ -259,8 +263,8 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
     ]
 }
 
-/// What templates know of the release's orderers: `orderers`, `consensus`, `bootstrap`,
-/// `min_available`, and what [`Exposure::facts`] gives.
+/// Returns the facts about orderers for templates: `orderers`, `consensus`, `bootstrap`,
+/// `min_available`, and those of [`Exposure::facts`].
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -308,7 +312,7 @@ pub fn facts(
     if crypto.source != Source::Nfs {
         facts.insert("admin_clientca".to_owned(), crypto.admin_client_ca().into());
     }
-    // A budget that allows no eviction at all would keep a machine from ever being drained.
+    // A budget without any allowed eviction would prevent draining a machine.
     facts.insert(
         "min_available".to_owned(),
         consensus.quorum(count).min(count.saturating_sub(1)).into(),
@@ -316,7 +320,7 @@ pub fn facts(
     facts
 }
 
-/// Whether orderers wait to be joined to channels by their admin port.
+/// Returns true if orderers join channels through their admin port.
 pub fn participates(settings: &Settings, version: &Version) -> bool {
     let genesis = ["secret", "path"].iter().any(|key| {
         !settings

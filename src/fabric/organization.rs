@@ -1,4 +1,4 @@
-//! Names: from a release and its namespace to domains, MSP ids, addresses and the hosts of
+//! Derives names from a release and its namespace: domains, MSP IDs, addresses, and hosts of
 //! certificates.
 //!
 //! | | `org1` | `org1` in namespace `org1-dev` |
@@ -8,26 +8,26 @@
 //! | MSP id | `Org1MSP` | `Org1MSP` |
 //! | address of its first peer | `peer0.org1` | `peer0.org1-dev` |
 //!
-//! A node's name is that of its Service, and its namespace the Service's: `peer0.org1` resolves in
-//! every pod of the cluster through the search list `svc.cluster.local`, and it is the node's name
-//! in its certificates, because cryptogen joins hostname and domain.
+//! A node has the name and namespace of its Service. `peer0.org1` resolves in every pod of the
+//! cluster through the search list `svc.cluster.local`, and it is the name in the node's
+//! certificates, because cryptogen joins hostname and domain.
 
 use super::settings::Settings;
 use crate::identity::Node;
 
-/// The CA server's name, as a node's.
+/// The node name of the CA server.
 pub const CA: &str = "ca";
 
-/// What a release is called, on the network and in certificates.
+/// The names of a release, in the network and in certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     pub namespace: String,
     pub domain: String,
     pub msp_id: String,
-    /// The suffix that namespaces of one network share, without its dash; empty for a network of
-    /// its own.
+    /// The common suffix of the namespaces of one network, without its dash. Empty if there is
+    /// none.
     pub network: String,
-    /// The number at the end of the release's own name: 1 for `org1`.
+    /// The number at the end of the release name: 1 for `org1`.
     pub number: Option<u64>,
 }
 
@@ -51,8 +51,8 @@ impl Names {
         }
     }
 
-    /// A pattern of values for one node: `{node}`, `{domain}` and `{namespace}` stand for its
-    /// names.
+    /// Fills in a pattern from the values for one node, with `{node}`, `{domain}` and
+    /// `{namespace}`.
     pub fn fill(&self, pattern: &str, node: &str) -> String {
         pattern
             .replace("{node}", node)
@@ -60,14 +60,16 @@ impl Names {
             .replace("{namespace}", &self.namespace)
     }
 
-    /// `peer0.org1`
+    /// Returns a node's address, such as `peer0.org1`.
     pub fn address(&self, node: &str) -> String {
         format!("{node}.{}", self.namespace)
     }
 
-    /// A node with the hosts of its TLS certificate: cryptogen's `[CN, Hostname] + SANS`, the
-    /// Service's longer names, and the user's. `localhost` is for what runs in the node's own pod.
-    /// `outside` are those that others call it by from outside of the cluster.
+    /// Returns a node with the hosts of its TLS certificate: cryptogen's `[CN, Hostname] + SANS`,
+    /// the Service's longer names, and the user's.
+    ///
+    /// `localhost` is for programs in the node's own pod. `outside` are the names outside of the
+    /// cluster.
     pub fn node(&self, name: &str, outside: &[String], extra_hosts: &[&str]) -> Node {
         let address = self.address(name);
         let own = [
@@ -105,8 +107,8 @@ impl Names {
         }
     }
 
-    /// The namespace of another release of the same network: `org2` is `org2-dev` on the network
-    /// `dev`.
+    /// Returns the namespace of another release of the same network: `org2` is in `org2-dev` in the
+    /// network `dev`.
     pub fn sibling(&self, release: &str) -> String {
         match self.network.as_str() {
             "" => release.to_owned(),
@@ -116,8 +118,8 @@ impl Names {
     }
 }
 
-/// The release's own name and its network: from a namespace that is the release and a suffix, or
-/// from a name of ours that has one.
+/// Returns the base name of a release and its network: from a namespace that consists of the
+/// release name and a suffix, or from a default name with a suffix.
 fn network<'a>(release: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
     if let Some(suffix) = namespace
         .strip_prefix(release)
@@ -131,7 +133,7 @@ fn network<'a>(release: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// `org1`, `orgorderer1`, `kafka`: the names that stand for a chart.
+/// Returns true for the names with a default chart: `org1`, `orgorderer1`, `kafka`.
 fn is_usual(name: &str) -> bool {
     let number = name
         .strip_prefix("orgorderer")
@@ -142,7 +144,7 @@ fn is_usual(name: &str) -> bool {
         })
 }
 
-/// `org1` → `Org1MSP`, as the article's tools name MSPs.
+/// Returns the MSP ID in the article's style: `org1` → `Org1MSP`.
 fn msp_id(name: &str) -> String {
     let mut letters = name.chars();
     match letters.next() {

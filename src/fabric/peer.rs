@@ -1,4 +1,4 @@
-//! Peers: their environment, and what templates know of them.
+//! Peers: their environment, and the facts for templates.
 
 use super::chaincode::{Chaincode, builders, docker_port};
 use super::core;
@@ -12,10 +12,10 @@ use super::versions::{CCAAS_BUILDER, EMPTY_ENV_COUNTS, LEADER_ELECTION, Span};
 use super::{Breaks, Names};
 use serde_json::{Map, Value, json};
 
-/// How many peers a peer meets first: two, so that one may be away.
+/// Number of bootstrap peers: two, so that one may be down.
 const BOOTSTRAP_PEERS: usize = 2;
 
-/// What the rows of the table know of a peer.
+/// A peer in the form that the rows of the table use.
 struct Peer<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
@@ -38,8 +38,8 @@ impl Peer<'_> {
         external_endpoint(self.settings, self.names, self.exposure, &self.name)
     }
 
-    /// Where chaincode calls this peer: from a Docker host outside of the cluster no Service can be
-    /// reached.
+    /// Returns the address at which chaincode reaches this peer. A Docker host outside of the
+    /// cluster cannot reach a Service.
     fn chaincode_endpoint(&self) -> Option<String> {
         let outside = (self.chaincode == Chaincode::DockerTcp)
             .then(|| self.exposure.chaincode_endpoint(&self.name));
@@ -57,7 +57,7 @@ impl Peer<'_> {
         (self.chaincode.is_docker() && !text.is_empty()).then(|| text.to_owned())
     }
 
-    /// A list as viper reads one from a variable: words between blanks.
+    /// Returns a list in viper's format for variables: words separated by blanks.
     fn docker_list(&self, path: &str) -> Option<String> {
         let texts = self.settings.texts(path);
         (self.chaincode.is_docker() && !texts.is_empty()).then(|| texts.join(" "))
@@ -68,8 +68,8 @@ impl Peer<'_> {
             .map(|_| value.to_owned())
     }
 
-    /// Exactly one of leader election and being the leader is on: the peer ends itself when both
-    /// are (`core.yaml`, `peer.gossip`).
+    /// Returns whether the peer uses leader election. Otherwise it is a static leader: the peer
+    /// exits if both are on (`core.yaml`, `peer.gossip`).
     fn elects(&self) -> bool {
         match self.settings.text_or("/peers/gossip/leader", "auto") {
             "election" => true,
@@ -79,8 +79,8 @@ impl Peer<'_> {
     }
 }
 
-/// Where other organizations' peers call a peer: as values say, from outside if that is advertised,
-/// or the Service.
+/// Returns the address at which other organizations' peers reach a peer: the one in the values, the
+/// exposed one if it is advertised, or the Service.
 pub fn external_endpoint(
     settings: &Settings,
     names: &Names,
@@ -88,7 +88,8 @@ pub fn external_endpoint(
     node: &str,
 ) -> String {
     let address = names.address(node);
-    // The endpoint outside, unless it bears the Service's name: that has the Service's port alone.
+    // The endpoint outside, unless it has the Service's name, which is only valid with the
+    // Service's port.
     let advertised = || {
         let is_service = exposure.host(node).is_some_and(|host| host == address);
         (settings.flag("/expose/advertise", true) && !is_service)
@@ -99,20 +100,22 @@ pub fn external_endpoint(
         .unwrap_or_else(|| format!("{address}:{PEER_PORT}"))
 }
 
-/// `peers.gossip.externalEndpoint` for one node, empty for what is no peer.
+/// Returns `peers.gossip.externalEndpoint` for one node. Empty if it is not a peer.
 pub fn named_endpoint(settings: &Settings, names: &Names, node: &str) -> Option<String> {
     let pattern = settings.text("/peers/gossip/externalEndpoint");
     (node.starts_with("peer") && !pattern.is_empty()).then(|| names.fill(pattern, node))
 }
 
-/// Whether chaincode is told the pod's address: a daemon on the pod's machine gives it the
-/// machine's DNS, which knows no name of the cluster, unless values say otherwise. The peer makes
-/// its containers anew when it starts, so the address is always that of today.
+/// Returns whether chaincode gets the pod's address.
+///
+/// A daemon on the pod's machine gives containers the machine's DNS, which cannot resolve names of
+/// the cluster, unless the values change this. The peer creates its containers again at each start,
+/// so the address is always current.
 fn is_told_pod(settings: &Settings, chaincode: Chaincode) -> bool {
     chaincode == Chaincode::DockerSock && settings.texts("/chaincode/dockerDns").is_empty()
 }
 
-/// Tells of what is allowed and will not work as it stands.
+/// Warns about permitted settings that do not work by themselves.
 fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: &mut Breaks) {
     if chaincode == Chaincode::DockerTcp
         && settings.texts("/chaincode/dockerDns").is_empty()
@@ -162,10 +165,12 @@ const fn since<'a>(
     Variable { name, span, value }
 }
 
-/// Source: the keys of `sampleconfig/core.yaml`, which a variable overrides by `CORE_` and its path
-/// in capitals. Listen addresses of the operations service default to loopback, where a probe does
-/// not reach them. `CHAINCODEADDRESS` is what chaincode dials: left out, the peer takes the pod's
-/// address, which does not outlive the pod.
+/// Returns the table of a peer's environment variables.
+///
+/// Source: the keys of `sampleconfig/core.yaml`. The variable of a key is `CORE_` with the key's
+/// path in capitals. The operations service listens on loopback by default, where probes cannot
+/// reach it. `CHAINCODEADDRESS` is the address that chaincode dials. Without it, the peer uses the
+/// pod's address, which changes with the pod.
 fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
     vec![
         row("FABRIC_LOGGING_SPEC", |p| {
@@ -291,8 +296,8 @@ fn variables<'a>() -> Vec<Variable<Peer<'a>>> {
     ]
 }
 
-/// What templates know of the release's peers: `peers`, `chaincode`, `peer_healthz`, and what
-/// [`Exposure::facts`] gives.
+/// Returns the facts about peers for templates: `peers`, `chaincode`, `peer_healthz`, and those of
+/// [`Exposure::facts`].
 pub fn facts(
     settings: &Settings,
     names: &Names,
@@ -412,9 +417,9 @@ pub fn facts(
     if let Some(port) = docker_port(settings.text("/chaincode/dockerEndpoint")) {
         facts.insert("docker_port".to_owned(), port.into());
     }
-    // From 1.4 to the end of the line a peer asks its Docker daemon whenever it is asked for its
-    // health; without one it never is well (`peer/node/start.go` of 1.4 registers the checker
-    // unconditionally, later lines only when `vm.endpoint` is set).
+    // A peer of 1.4 contacts its Docker daemon at each health check, and without one it is never
+    // healthy. `peer/node/start.go` of 1.4 registers the checker unconditionally, later lines only
+    // if `vm.endpoint` is set.
     facts.insert(
         "peer_healthz".to_owned(),
         (version.major > 1 || chaincode.is_docker()).into(),
@@ -427,8 +432,8 @@ pub fn facts(
             "couchdb".to_owned(),
             json!({
                 "image": settings.text_or("/couchdb/image", &images.couchdb()),
-                // The entry point of fabric-couchdb gives its files to `couchdb` and becomes that
-                // user: it must begin as root.
+                // The entry point of fabric-couchdb changes the owner of its files to `couchdb` and
+                // switches to that user, so it must start as root.
                 "root": version.major == 1,
             }),
         );
@@ -436,12 +441,13 @@ pub fn facts(
     facts
 }
 
-/// Whom a peer meets first: the first two of the peers before it, so that peers which come or go
-/// after it never change its environment, and it is not restarted for them. The first peer waits to
-/// be called, as it would if it named itself.
+/// Returns the bootstrap peers of a peer: the first two of the peers before it.
 ///
-/// One that answers is enough: a peer learns of all others from it, and calls those that it
-/// bootstraps from again for as long as it runs (`gossip/discovery/discovery_impl.go`).
+/// Adding or removing later peers therefore never changes its environment, and it is not restarted.
+/// The first peer has none and waits for others, as it would if it named itself.
+///
+/// One reachable bootstrap peer is enough. A peer learns about all others from it, and keeps
+/// calling its bootstrap peers while it runs (`gossip/discovery/discovery_impl.go`).
 fn bootstrap(all: &[String], name: &str, names: &Names) -> Vec<String> {
     let before = all
         .iter()
@@ -464,7 +470,7 @@ fn docker(peer: &Peer, env: &mut Map<String, Value>) {
             host.into(),
         );
     }
-    // The Docker host pulls these; without a mirror the program's own defaults are right.
+    // The Docker host pulls these. Without a mirror, the peer's defaults are right.
     if !peer.images.mirror.is_empty() {
         env.insert(
             "CORE_CHAINCODE_BUILDER".to_owned(),

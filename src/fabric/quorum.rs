@@ -1,16 +1,16 @@
-//! Whether orderers are in their channels' consensus groups again, as their own metrics tell.
+//! Determines from orderers' metrics whether they have rejoined their channels' consensus groups.
 //!
-//! An orderer answers `/healthz` before its Raft group has it back: 2 to 36 s before, as seen with
-//! 2.5.16. The leader has to connect to it again, and gRPC's client leaves more time between its
-//! attempts the longer an orderer is away (1 s, times 1.6 each, up to 120 s). An attempt that meets
-//! the address of the pod that is just gone takes 20 s to fail. Fabric has no setting for either
+//! An orderer answers `/healthz` before it has rejoined its Raft groups: 2 to 36 s earlier, as
+//! measured with 2.5.16. The leader has to connect to it again, and the longer an orderer is down,
+//! the longer gRPC's client waits between attempts (1 s, multiplied by 1.6 each time, up to 120 s).
+//! An attempt to reach the old pod's address takes 20 s to fail. Fabric has no setting for either
 //! (`internal/pkg/comm/config.go`).
 //!
-//! The group counts an orderer as soon as the leader hears from it, and tells its count to each
-//! follower every four ticks (`orderer/consensus/etcdraft/tracker.go`): an orderer that reports all
-//! of its channel's nodes as active hears the leader, and the leader hears everyone. That it is
-//! heard does not mean that it has all blocks, and without them the group cannot order with it. So
-//! blocks are compared as well.
+//! The group counts an orderer as active as soon as the leader hears from it. The leader sends this
+//! count to each follower every four ticks (`orderer/consensus/etcdraft/tracker.go`). If an orderer
+//! reports all nodes of its channel as active, it hears the leader, and the leader hears all nodes.
+//! An active orderer may still lack blocks, and the group cannot order with it until it has them.
+//! Therefore blocks are compared as well.
 //!
 //! | metric | 1.4 | 2.x | 3.x |
 //! |---|---|---|---|
@@ -22,40 +22,40 @@
 //!
 //! Sources: `orderer/consensus/etcdraft/metrics.go` of 1.4.12, 2.2.15, 2.5.16 and 3.1.5,
 //! `orderer/consensus/smartbft/metrics.go` of 3.1.5, `orderer/common/cluster/metrics.go` of all
-//! four. Blocks that come with a snapshot count in the ledger's height at once, in the consensus'
-//! number only with the next block (`catchUp` in `orderer/consensus/etcdraft/chain.go`).
+//! four. Blocks from a snapshot count in the ledger's height at once, but in the consensus' number
+//! only with the next block (`catchUp` in `orderer/consensus/etcdraft/chain.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one orderer reports of itself.
+/// The metrics of one orderer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// By channel, those for whose blocks it is a consenter.
+    /// The channels for which it is a consenter.
     channels: BTreeMap<String, Consenter>,
-    /// Open streams from other orderers.
+    /// Number of open streams from other orderers.
     streams: Option<u64>,
-    /// Whether it orders with Kafka, of whose brokers it reports nothing that counts.
+    /// Whether it orders with Kafka. It reports nothing useful about its brokers.
     kafka: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Consenter {
     nodes: u64,
-    /// Raft from 2.0 on.
+    /// Raft since 2.0: number of active nodes.
     active: Option<u64>,
     leads: bool,
-    /// BFT: the leader that it follows.
+    /// BFT: ID of the leader that it follows.
     leader: Option<u64>,
-    /// The number of its last block.
+    /// Number of its last block.
     committed: u64,
-    /// How many blocks its ledger has.
+    /// Number of blocks in its ledger.
     ledger: Option<u64>,
 }
 
-/// How many blocks each channel has.
+/// Number of blocks of each channel.
 pub type Heights = BTreeMap<String, u64>;
 
-/// An orderer that its group has not got back, and why.
+/// An orderer that has not rejoined its group, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     pub orderer: String,
@@ -64,7 +64,7 @@ pub struct Missing {
 }
 
 impl Report {
-    /// Reads metrics in Prometheus' text format. Lines that are something else are skipped.
+    /// Parses metrics in Prometheus' text format, and skips other lines.
     pub fn parse(text: &str) -> Report {
         let mut report = Report::default();
         for line in text.lines() {
@@ -107,14 +107,14 @@ impl Report {
         self.channels.keys().map(String::as_str)
     }
 
-    /// Whether it leads a channel that others serve, too.
+    /// Returns true if it leads a channel that has other consenters.
     pub fn leads(&self) -> bool {
         self.channels
             .values()
             .any(|consenter| consenter.leads && consenter.nodes > 1)
     }
 
-    /// Whether it serves channels with others and hears none of them.
+    /// Returns true if it shares channels with others and hears none of them.
     pub fn is_alone(&self) -> bool {
         let hears_nobody = |consenter: &Consenter| {
             let silent = consenter
@@ -125,18 +125,18 @@ impl Report {
         self.channels.values().any(hears_nobody)
     }
 
-    /// Whether its metrics say nothing about its group.
+    /// Returns true if its metrics do not describe its group.
     pub fn is_kafka(&self) -> bool {
         self.kafka && self.channels.is_empty()
     }
 }
 
-/// Orderers of one release that are not in the group of a channel that they serve, by their own and
-/// each other's word.
+/// Returns the orderers of one release that are not in the group of a channel that they serve,
+/// according to all of their metrics.
 ///
-/// `served` are the channels that each served before, `reached` is what [`heights`] told a moment
-/// ago, `excused` is how many nodes may be missing, and `unwatched` are channels that may be
-/// incomplete.
+/// `served` are the channels that each served before, `reached` is the result of [`heights`] a
+/// moment ago, `excused` is the number of nodes that may be missing, and `unwatched` are channels
+/// that may be incomplete.
 pub fn missing(
     reports: &BTreeMap<String, Report>,
     served: &BTreeMap<String, BTreeSet<String>>,
@@ -178,7 +178,7 @@ pub fn missing(
     missing
 }
 
-/// How many blocks the orderer with the most has, by channel.
+/// Returns the largest number of blocks at any orderer, by channel.
 pub fn heights<'r>(reports: impl Iterator<Item = &'r Report>) -> Heights {
     let mut heights = Heights::new();
     for (channel, consenter) in reports.flat_map(|report| &report.channels) {
@@ -193,9 +193,10 @@ impl Consenter {
         self.ledger.unwrap_or(self.committed + 1)
     }
 
-    /// Whether it lacks blocks: those that another one had a moment ago. Where that is not known it
-    /// may lack one, because blocks go on while the orderers are asked, and a follower learns from
-    /// the next message that a block is committed.
+    /// Returns a reason if it lacks blocks that another orderer had a moment ago.
+    ///
+    /// If that number is unknown, one missing block is tolerated, because ordering continues during
+    /// the query, and a follower learns with the next message that a block is committed.
     fn late(&self, highest: u64, reached: Option<u64>) -> Option<String> {
         let blocks = self.blocks();
         let late = blocks + 1 < highest && reached.is_none_or(|reached| blocks < reached);
@@ -231,8 +232,9 @@ impl Consenter {
                 .any(differs)
                 .then(|| "the orderers follow different leaders".to_owned());
         }
-        // Raft: one leads, which is of this release where all consenters are. One that has lost its
-        // lead says so late, and its count of active consenters is as old.
+        // Raft: exactly one consenter leads. It belongs to this release if all consenters do. A
+        // former leader reports the change late, and its count of active consenters is outdated
+        // until then.
         let leaders = all.clone().filter(|consenter| consenter.leads).count();
         let all_are_known = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
         (leaders > 1 || all_are_known && leaders == 0)
@@ -240,8 +242,8 @@ impl Consenter {
     }
 }
 
-/// Name, channel and value of a line `name{channel="x",...} 1`. Counts and numbers are whole and
-/// fit into f64 exactly.
+/// Parses name, channel and value of a line `name{channel="x",...} 1`. All values are integers that
+/// f64 represents exactly.
 fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
     let end = line.find(['{', ' '])?;
     let (name, rest) = line.split_at(end);
@@ -259,7 +261,7 @@ fn sample(line: &str) -> Option<(&str, Option<String>, u64)> {
     counts.then_some((name, labels, value as u64))
 }
 
-/// The value of label `channel`, and what follows the labels.
+/// Returns the value of label `channel`, and the text after the labels.
 fn labels(mut rest: &str) -> Option<(Option<String>, &str)> {
     let mut channel = None;
     loop {
@@ -493,12 +495,12 @@ mod tests {
                 "orderer1 ch: it has 9 blocks, another orderer 900"
             ]
         );
-        // Under load: it has what the others had a moment ago, and those have more by now.
+        // Under load: it has the blocks that the others had a moment ago, and they have more now.
         assert_eq!(
             judge([900, 880, 870], &[("ch", 875)]),
             ["orderer2 ch: it has 870 blocks, another orderer 900"]
         );
-        // A snapshot brought its blocks, and no block came since.
+        // Blocks came with a snapshot, and no block has followed yet.
         let restored = format!(
             "{}consensus_etcdraft_committed_block_number{{channel=\"ch\"}} 3\n",
             with(900)

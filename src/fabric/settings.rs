@@ -1,11 +1,11 @@
-//! Values as Fabric's rules read them, and the tables by which settings become an environment.
+//! Reads values for Fabric's rules, and builds environments from tables of settings.
 
 use super::versions::Span;
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-/// Coalesced values, read by JSON pointer. The schema has checked types already; a user's own chart
-/// may leave keys out.
+/// Merged values, read by JSON pointer. The schema has checked their types, but a user's own chart
+/// may omit keys.
 pub struct Settings<'a>(&'a Value);
 
 impl<'a> Settings<'a> {
@@ -36,7 +36,7 @@ impl<'a> Settings<'a> {
         self.get(path).and_then(Value::as_bool).unwrap_or(default)
     }
 
-    /// Whether network policies let pods call nothing but what the chart knows of.
+    /// Returns true if network policies limit egress to the destinations that the chart knows.
     pub fn egress_is_closed(&self) -> bool {
         self.flag("/networkPolicy/enabled", false)
             && self
@@ -58,17 +58,19 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// One environment variable: its name, the versions that read it, and its value for a node, `None`
-/// to leave it out.
+/// An environment variable: its name, the versions that read it, and its value for a node. `None`
+/// omits it.
 ///
-/// Leaving out matters: from 3.0 on, an empty variable overrides the default with nothing.
+/// From 3.0 on, an empty variable is not the same as no variable: it overrides the default with
+/// nothing.
 pub struct Variable<T> {
     pub name: &'static str,
     pub span: Span,
     pub value: fn(&T) -> Option<String>,
 }
 
-/// The environment of one node: the table's rows for this version, then the user's own.
+/// Returns the environment of one node: the table's rows for this version, then the user's
+/// variables.
 pub fn environment<T>(
     table: &[Variable<T>],
     version: &Version,
@@ -88,7 +90,7 @@ pub fn environment<T>(
     variables
 }
 
-/// A variable as the user gives it: a text, or `valueFrom`, which the pod resolves.
+/// Returns a variable from the values: a text, or a `valueFrom`, which the pod resolves.
 pub fn variable(value: &Value) -> Value {
     match value {
         Value::String(_) | Value::Object(_) => value.clone(),

@@ -13,7 +13,7 @@ fn facts_of(model: Model, release: &str, values: Value) -> Value {
     facts(subject(model, release, &values)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Which keys of values are refused.
+/// Returns the keys of values that are refused.
 fn refused(model: Model, values: Value) -> Vec<String> {
     match facts(subject(model, "test1", &values)) {
         Ok(_) => Vec::new(),
@@ -602,7 +602,7 @@ fn references_stay_inside_the_network() {
     assert_eq!(facts["peers"][0]["env"]["CORE_PEER_NETWORKID"], "dev");
 }
 
-/// The ports of every machine by which a node is reached.
+/// Returns the NodePorts of each node.
 fn node_ports(model: Model, release: &str, values: Value) -> Vec<(String, Vec<u64>)> {
     let facts = facts_of(model, release, values);
     let ports = |node: &Value| {

@@ -1,10 +1,10 @@
-//! Which Fabric versions exist, and what differs from line to line.
+//! The existing Fabric versions, and the differences between lines.
 
 use crate::error::{Error, Result, nearest};
 use semver::Version;
 use std::fmt;
 
-/// A line of Fabric (`2.5`) with its last patch; patches are numbered from 0 without a gap.
+/// A line of Fabric (`2.5`) with its last patch. Patches are numbered from 0 without gaps.
 ///
 /// Source: the tags of hyperledger/fabric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Line {
     }
 }
 
-/// Reads a version and makes sure that Fabric has released it.
+/// Parses a version and checks that Fabric has released it.
 pub fn checked(version: &str) -> Result<Version> {
     let known = Version::parse(version).ok().filter(|version| {
         version.pre.is_empty()
@@ -91,7 +91,7 @@ fn unknown(version: &str) -> Error {
         "there is no Fabric {version:?} that can be installed"
     ))
     .why(format!("these versions can: {}", ranges.join(", ")));
-    // A line alone, or a patch beyond its last one, means the line's last patch.
+    // For a line alone, or a patch beyond the last one, suggest the line's last patch.
     let of_line = LINES
         .iter()
         .find(|line| version == line.name() || version.starts_with(&format!("{}.", line.name())));
@@ -108,12 +108,12 @@ fn unknown(version: &str) -> Error {
     }
 }
 
-/// The name of a version's line: `2.5`.
+/// Returns the name of a version's line: `2.5`.
 pub fn line(version: &Version) -> String {
     format!("{}.{}", version.major, version.minor)
 }
 
-/// Since when, and until before when, a setting or a way of working exists.
+/// The versions in which a setting or feature exists.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     since: (u64, u64, u64),
@@ -147,7 +147,7 @@ impl Span {
 }
 
 impl fmt::Display for Span {
-    /// `any`, `2.5.11 and later`, `before 2.0`, `2.x`, `1.4`, `2.2 to before 3.0`
+    /// Formats as `any`, `2.5.11 and later`, `before 2.0`, `2.x`, `1.4` or `2.2 to before 3.0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |(major, minor, patch)| match patch {
             0 => format!("{major}.{minor}"),
@@ -172,29 +172,29 @@ impl fmt::Display for Span {
     }
 }
 
-/// Chaincode as a service: its builder is in the peer's image (`release_notes/v2.4.1.md`).
+/// Chaincode as a service: the builder is in the peer's image (`release_notes/v2.4.1.md`).
 pub const CCAAS_BUILDER: Span = Span::since(2, 4, 1);
-/// The builder fabric-builder-k8s, whose programs are linked with the C library of Ubuntu 22.04 or
-/// later: the peer's image has that since then (`UBUNTU_VER` in the Makefile).
+/// The builder fabric-builder-k8s. Its programs need the C library of Ubuntu 22.04 or later, which
+/// the peer's image has since then (`UBUNTU_VER` in the Makefile).
 pub const K8S_BUILDER: Span = Span::since(2, 5, 11);
-/// External builders of one's own (`core.yaml`, `chaincode.externalBuilders`).
+/// External builders (`core.yaml`, `chaincode.externalBuilders`).
 pub const EXTERNAL_BUILDERS: Span = Span::since(2, 0, 0);
 /// An empty environment variable counts as set (`cmd/peer/main.go`, `AllowEmptyEnv`), so
 /// `CORE_VM_ENDPOINT=` clears the default.
 pub const EMPTY_ENV_COUNTS: Span = Span::since(3, 0, 0);
-/// Channels without a system channel, joined by the orderer's admin port
+/// Channels without a system channel, joined through the orderer's admin port
 /// (`release_notes/v2.3.0.md`).
 pub const CHANNEL_PARTICIPATION: Span = Span::since(2, 3, 0);
-/// A system channel, its genesis block, and ordering on Kafka (`release_notes/v3.0.0.md` removes
-/// them).
+/// The system channel, its genesis block, and ordering with Kafka (`release_notes/v3.0.0.md`
+/// removes them).
 pub const SYSTEM_CHANNEL: Span = Span::ALWAYS.before(3, 0, 0);
-/// Ordering by Raft (`release_notes/v1.4.1.md`).
+/// Ordering with Raft (`release_notes/v1.4.1.md`).
 pub const RAFT: Span = Span::since(1, 4, 1);
-/// Ordering that withstands nodes which lie (`release_notes/v3.0.0.md`).
+/// Byzantine fault tolerant ordering (`release_notes/v3.0.0.md`).
 pub const BFT: Span = Span::since(3, 0, 0);
-/// The image fabric-tools is published (`release_notes/v3.0.0.md` ends it).
+/// Fabric publishes the image fabric-tools (`release_notes/v3.0.0.md` ends it).
 pub const TOOLS_IMAGE: Span = Span::ALWAYS.before(3, 0, 0);
-/// Peers elect the one that pulls blocks (`core.yaml`, `peer.gossip.useLeaderElection`, true by
+/// Peers elect the leader that pulls blocks (`core.yaml`, `peer.gossip.useLeaderElection`, true by
 /// default before 2.2).
 pub const LEADER_ELECTION: Span = Span::ALWAYS.before(2, 2, 0);
 

@@ -1,28 +1,27 @@
-//! From what the table says to what happens: refused with everything at once, or gone through with
-//! what the user should know.
+//! Turns findings into a decision: an error with all refusals, or permission with warnings.
 
 use super::{Finding, Judgement, Verdict, by_rule};
 use crate::error::{Error, Place, Result};
 use std::collections::BTreeMap;
 
-/// More places of one rule than this are counted in a warning.
+/// Maximum number of places of one rule in a warning. Further ones are only counted.
 const LISTED: usize = 3;
 
-/// It goes through.
+/// Permission to proceed.
 #[derive(Debug, Default, PartialEq)]
 pub struct Decision {
     pub warnings: Vec<String>,
-    /// Rules that would have refused it and were overridden, each once.
+    /// Rules that refused and were overridden, without duplicates.
     pub forced: Vec<&'static str>,
 }
 
 impl Judgement {
-    /// Lets through what nothing speaks against, and what is `forced`. `operation` is the verb:
-    /// `upgrade`.
+    /// Passes if no rule refuses, or if every refusing rule is forced. `operation` is the verb,
+    /// such as `upgrade`.
     ///
     /// # Errors
     ///
-    /// Every rule that refuses and is not forced, in one report.
+    /// Lists all refusing rules that are not forced, in one error.
     pub fn decide(
         self,
         operation: &str,
@@ -45,7 +44,7 @@ impl Judgement {
         Ok(self.tell(forced))
     }
 
-    /// Everything that is worth telling, as warnings: for a preview that is not to be refused.
+    /// Returns all findings as warnings, for a preview that should not be refused.
     pub fn tell(self, forced: &[&'static str]) -> Decision {
         let mut decision = Decision {
             warnings: self.notes,
@@ -87,7 +86,7 @@ impl Judgement {
     }
 }
 
-/// `peer 2.5.16 → 2.5.15 (StatefulSet org1/peer0, StatefulSet org1/peer1)`
+/// Formats places as in `peer 2.5.16 → 2.5.15 (StatefulSet org1/peer0, StatefulSet org1/peer1)`.
 fn places(findings: &[&Finding]) -> String {
     let mut by_case: Vec<(&str, Vec<&str>)> = Vec::new();
     for finding in findings {

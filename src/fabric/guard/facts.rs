@@ -1,5 +1,4 @@
-//! What a record remembers for the guards: what a ledger was written by, and what was done that
-//! cannot be undone.
+//! The facts for the guards in a record: what wrote a ledger, and which steps cannot be undone.
 
 use super::Setting;
 use crate::chart::Chart;
@@ -10,41 +9,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The job that makes a 1.4 peer's databases ready for 2.x.
+/// The job that prepares a 1.4 peer's databases for 2.x.
 pub const UPGRADE_DBS: &str = "upgrade-dbs";
 
-/// Guard facts of one revision.
+/// The guard facts of a revision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Facts {
-    /// What the chart models; nothing is guarded without it.
+    /// The model of the chart. Without a model there are no guards.
     pub model: Option<String>,
     pub fabric_version: Option<String>,
-    /// `etcdraft`, `kafka` or `BFT`, of an ordering organization.
+    /// For an ordering organization: `etcdraft`, `kafka` or `BFT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consensus: Option<String>,
-    /// `goleveldb` or `CouchDB`, of a peer organization.
+    /// For a peer organization: `goleveldb` or `CouchDB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_database: Option<String>,
-    /// What the organization is called, and whom its nodes trust; none for Kafka.
+    /// The organization's MSP ID. `None` for Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub msp_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<bool>,
-    /// Where keys and certificates come from: `program`, `secret`, `nfs`.
+    /// Source of keys and certificates: `program`, `secret`, `nfs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crypto: Option<String>,
-    /// Of a peer's databases: `""` for 1.x, `"2.0"` since
+    /// Format of a peer's databases: `""` for 1.x, `"2.0"` since
     /// (`common/ledger/dataformat/dataformats.go`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format: Option<String>,
-    /// Highest capability level of any channel, by group (`channel`, `orderer`, `application`), as
-    /// far as known.
+    /// Highest known capability level of any channel, by group (`channel`, `orderer`,
+    /// `application`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capabilities: BTreeMap<String, String>,
-    /// One-shot jobs that the release has behind it.
+    /// One-time jobs that have been done for the release.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<String>,
     /// Rules that this revision overrode.
@@ -56,7 +55,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Facts of a release as it is rendered; `rendered` are the facts that its templates saw.
+    /// Returns the facts of a release at rendering. `rendered` are the facts that its templates
+    /// used.
     pub fn of(chart: &Chart, subject: Subject, rendered: &Value) -> Facts {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let version = text(&rendered["version"]);
@@ -84,7 +84,7 @@ impl Facts {
         }
     }
 
-    /// Reads facts from a record. A record without any has none.
+    /// Reads the facts from a record, or empty facts if it has none.
     pub fn read(recorded: &Value) -> Facts {
         serde_json::from_value(recorded.clone()).unwrap_or_default()
     }
@@ -97,8 +97,7 @@ impl Facts {
         Version::parse(self.fabric_version.as_deref()?).ok()
     }
 
-    /// The values that these facts came from, where `wanted` came from others: as `--set` takes
-    /// them.
+    /// Returns the values of these facts that `wanted` changes, in the syntax of `--set`.
     pub fn offer(&self, wanted: &Facts) -> Option<String> {
         let values = [
             (
@@ -129,7 +128,7 @@ impl Facts {
         (!values.is_empty()).then(|| values.join(","))
     }
 
-    /// What stays although a rollback to `target` takes the manifests back.
+    /// Returns what a rollback to `target` cannot undo.
     pub fn stays(&self, target: &Facts) -> Vec<String> {
         let mut stays: Vec<String> = self
             .done
@@ -154,11 +153,11 @@ impl Facts {
         stays
     }
 
-    /// What is to be recorded when `self` follows `before`, with these rules overridden: what was
-    /// done stays done.
+    /// Returns the facts to record when `self` follows `before` with these rules overridden.
+    /// Completed steps stay completed.
     pub fn following(mut self, before: &Facts, forced: &[&str]) -> Facts {
-        // Who overrides these rules says that the databases are made ready by hand; a 2.x peer does
-        // not start otherwise.
+        // Overriding these rules means that the user has prepared the databases by hand. Otherwise
+        // a 2.x peer does not start.
         let by_hand = forced
             .iter()
             .any(|rule| matches!(*rule, "U04" | "U05"))

@@ -1,4 +1,4 @@
-//! An image's name and tag: which program it is, and of which version.
+//! Recognizes programs and versions by the name and tag of an image.
 
 use crate::fabric::versions::LINES;
 use semver::Version;
@@ -17,8 +17,8 @@ pub enum Component {
 }
 
 impl Component {
-    /// Last part of an image's name, label `app.kubernetes.io/component` of our charts, and the
-    /// word for it.
+    /// Rows: last part of the image's name, the charts' label `app.kubernetes.io/component`, and
+    /// the component.
     const ALL: [(&'static str, &'static str, Component); 8] = [
         ("fabric-peer", "peer", Component::Peer),
         ("fabric-orderer", "orderer", Component::Orderer),
@@ -44,7 +44,7 @@ impl Component {
             .map(|(.., component)| *component)
     }
 
-    /// Its label `app.kubernetes.io/component`.
+    /// Returns its label `app.kubernetes.io/component`.
     pub fn label(self) -> &'static str {
         Component::ALL
             .iter()
@@ -52,7 +52,7 @@ impl Component {
             .map_or("", |(_, label, _)| label)
     }
 
-    /// Whether its image has the version of Fabric itself.
+    /// Returns true if the program's images have the version of Fabric itself.
     pub fn has_fabric_s_version(self) -> bool {
         matches!(
             self,
@@ -75,13 +75,14 @@ impl fmt::Display for Component {
     }
 }
 
-/// A reference such as `ghcr.io/hyperledger/fabric-peer:2.5.16@sha256:...`, taken apart.
+/// An image reference such as `ghcr.io/hyperledger/fabric-peer:2.5.16@sha256:...`, split into its
+/// parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference<'a> {
     pub host: &'a str,
     /// `hyperledger/fabric-peer`
     pub path: &'a str,
-    /// Empty when there is none.
+    /// Empty if the reference has none.
     pub tag: &'a str,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Reference<'a> {
     pub fn parse(image: &'a str) -> Reference<'a> {
         let image = image.split_once('@').map_or(image, |(image, _)| image);
         let (name, tag) = match image.rsplit_once(':') {
-            // A port of the registry is no tag.
+            // A colon may also precede the registry's port.
             Some((name, tag)) if !tag.contains('/') => (name, tag),
             _ => (image, ""),
         };
@@ -105,17 +106,17 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// The last part of the path: `fabric-peer`
+    /// Returns the last part of the path: `fabric-peer`.
     pub fn name(&self) -> &'a str {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
 
-    /// The version that name and tag tell, of an image that is known by its name: `2.5.16`,
-    /// `x86_64-1.0.0` (as before 1.2), or `1.4`, which is the last patch of its line.
+    /// Returns the version in the tag of a known image: `2.5.16`, `x86_64-1.0.0` (before 1.2), or
+    /// `1.4`, which means the last patch of its line.
     ///
-    /// `fabric-couchdb` bears a version of its own: 0.4.22 has CouchDB 2.3.1 in it
-    /// (`images/couchdb/Dockerfile` of hyperledger/fabric-baseimage), and every other one an
-    /// earlier CouchDB 2.
+    /// `fabric-couchdb` has its own version numbers: 0.4.22 contains CouchDB 2.3.1
+    /// (`images/couchdb/Dockerfile` of hyperledger/fabric-baseimage), and earlier ones contain
+    /// earlier versions of CouchDB 2.
     pub fn version(&self) -> Option<Version> {
         let component = Component::of_image(self.name())?;
         let version = parse_tag(self.tag, component)?;

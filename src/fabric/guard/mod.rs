@@ -1,10 +1,9 @@
-//! What may become of a release that runs: the table of upgrades and rollbacks, and the judgement
-//! by it.
+//! Guards running releases: the table of upgrades and rollbacks, and its evaluation.
 //!
-//! The judgement compares what runs (images of live pods, or the records of earlier revisions where
-//! no pod ran) with what is wanted (a rendered or a recorded manifest). [`RULES`] is the table; a
-//! step between two versions that no row allows is refused. Images are judged by their tags; an
-//! image whose tag says nothing counts as the Fabric version that the release's values name.
+//! Compares what runs (images of live pods, or earlier records where no pod ran) with what is
+//! desired (a rendered or recorded manifest). [`RULES`] is the table. A step between two versions
+//! without a row is refused. Versions come from the tags of images. If a tag shows no version, the
+//! Fabric version in the release's values counts.
 
 mod decision;
 mod facts;
@@ -36,13 +35,13 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What a rule says of the case it is about.
+/// The result of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Allow,
-    /// It goes through, and the user is told.
+    /// Permitted, with a warning.
     Warn,
-    /// Something has to be done by hand first; refused until the user says that it is done.
+    /// Refused until the user confirms that a manual step is done.
     NeedsAction,
     Block,
 }
@@ -64,13 +63,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Which way a version moves.
+/// The direction of a version change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Any,
-    /// The same line, the same patch or a later one.
+    /// Same line, same or later patch.
     PatchUp,
-    /// The same line, an earlier patch.
+    /// Same line, earlier patch.
     PatchDown,
     /// A later line.
     LineUp,
@@ -104,19 +103,19 @@ impl Way {
     }
 }
 
-/// What else must hold for a step's rule to apply.
+/// An additional condition of a rule for a step.
 #[derive(Clone, Copy, Debug)]
 pub enum Given {
     Always,
-    /// The ordering service's consensus is one of these.
+    /// The ordering service uses one of these consensus types.
     Consensus(&'static [&'static str]),
-    /// It is none of these.
+    /// It uses none of these.
     NoConsensus(&'static [&'static str]),
-    /// The wanted program's environment does not say this variable.
+    /// The desired program's environment does not set this variable.
     Unsaid(&'static str),
 }
 
-/// What an organization is known by, and cannot simply exchange while its nodes run.
+/// A property of an organization that cannot simply change while its nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     MspId,
@@ -135,7 +134,7 @@ impl Setting {
         Setting::Crypto,
     ];
 
-    /// The value that says it.
+    /// Returns the key of the value that sets it.
     fn key(self) -> &'static str {
         match self {
             Setting::MspId => "org.mspID",
@@ -146,7 +145,7 @@ impl Setting {
         }
     }
 
-    /// What facts say of it; nothing in a record that is older than the fact.
+    /// Returns its value in the facts, or `None` in a record from before the fact existed.
     fn of(self, facts: &Facts) -> Option<String> {
         match self {
             Setting::MspId => facts.msp_id.clone(),
@@ -158,71 +157,70 @@ impl Setting {
     }
 }
 
-/// The case that a rule is about.
+/// The case to which a rule applies.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
-    /// A program goes from one version to another.
+    /// A program changes from one version to another.
     Step {
         from: Span,
         to: Span,
         way: Way,
         given: Given,
     },
-    /// A version is wanted, wherever it comes from.
+    /// A version is desired, whatever runs before.
     Wanted(Span),
-    /// Fabric's own tools image of such a version is wanted.
+    /// Fabric's own tools image of such a version is desired.
     OwnImage(Span),
-    /// Every machine of the cluster is an arm64 one, and a version is wanted that has no image for
-    /// it.
+    /// All machines of the cluster are arm64, and a desired version has no image for it.
     NoArm64(Span),
     /// The image comes from another registry than before.
     Registry,
-    /// An image of another family, with another name.
+    /// The image is from another family, with another name.
     ImageFamily,
-    /// Peers go to a later line than orderers of the same network run.
+    /// Peers change to a later line than the orderers of their network.
     OrderersBehind,
     StateDatabase,
-    /// A claim for a volume gets smaller.
+    /// A volume claim becomes smaller.
     SmallerVolume,
-    /// A claim for a volume goes.
+    /// A volume claim is removed.
     NoVolume,
-    /// Something of a live organization becomes something else.
+    /// A property of a live organization changes.
     Changed(Setting),
-    /// Members of a deployed revision are no longer wanted, of which a quorum stays.
+    /// Members of a deployed revision are removed, but a quorum stays.
     Fewer(Component),
-    /// Fewer orderers are wanted than the quorum of those that were deployed.
+    /// The remaining orderers are fewer than the quorum of the deployed ones.
     QuorumLost,
-    /// A pod waits for what is not there.
+    /// A pod needs an object that does not exist.
     Missing,
-    /// A policy that denies by default would meet pods that are not the release's.
+    /// A default-deny policy would affect pods of others.
     Strangers,
-    /// A channel's capability level is not known to the wanted version.
+    /// The desired version does not know a channel's capability level.
     Capability,
-    /// A rollback to before something that cannot be undone.
+    /// A rollback to a revision from before a step that cannot be undone.
     History,
-    /// An orderer's certificate changes that channels know it by: its TLS certificate, or the one
-    /// that it signs with.
+    /// A certificate of an orderer that is in channel configurations changes: its TLS certificate
+    /// or its signing certificate.
     Renewed {
         is_tls: bool,
         same_key: bool,
         orderer: Span,
         consensus: &'static [&'static str],
     },
-    /// No row knows the step between two versions.
+    /// No row covers the step between two versions.
     Unlisted,
 }
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub struct Rule {
-    /// `U05`. Rows of one id differ in what they are given.
+    /// Such as `U05`. Rows with the same ID have different conditions.
     pub id: &'static str,
-    /// Empty is any.
+    /// Empty means any.
     pub components: &'static [Component],
     pub when: When,
     pub verdict: Verdict,
     pub reason: &'static str,
-    /// What the user can do; empty where nothing needs to be done.
+    /// What the user can do. Empty if nothing needs to be done.
     pub way_out: &'static str,
     pub source: &'static str,
 }
@@ -232,7 +230,7 @@ impl Rule {
         self.components.is_empty() || self.components.contains(&component)
     }
 
-    /// The case in words, as (component, from, to).
+    /// Describes the case as (component, from, to).
     pub fn words(&self) -> (String, String, String) {
         let components: Vec<_> = self.components.iter().map(ToString::to_string).collect();
         let components = if components.is_empty() {
@@ -337,47 +335,47 @@ impl Rule {
     }
 }
 
-/// A rule that applies, and where.
+/// A rule that applies, and its place.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub rule: &'static Rule,
-    /// `StatefulSet org1/peer0`
+    /// Such as `StatefulSet org1/peer0`.
     pub place: String,
-    /// `peer 1.4.12 → 2.5.16`
+    /// Such as `peer 1.4.12 → 2.5.16`.
     pub what: String,
 }
 
-/// What is wanted.
+/// The desired state.
 #[derive(Debug, Default)]
 pub struct Wanted {
     pub nodes: Vec<Node>,
     pub facts: Facts,
     pub is_rollback: bool,
-    /// Of the cluster's machines, as far as known: `amd64`, `arm64`.
+    /// Known architectures of the cluster's machines: `amd64`, `arm64`.
     pub architectures: BTreeSet<String>,
-    /// Releases of the orderers that values name, with the Fabric version of each, as far as known.
+    /// Releases of the orderers in the values, with their Fabric versions if known.
     pub orderers: Vec<(String, Version)>,
-    /// What pods wait for and is not there, with the object that names it:
+    /// Missing objects that pods need, each with the object that refers to it:
     /// `StatefulSet org1/peer0`, `Secret login`.
     pub missing: Vec<(String, String)>,
-    /// Pods of others in the namespace, where a policy will deny them by default: the policy, and
-    /// their names.
+    /// Names of others' pods in the namespace that a default-deny policy would affect, with that
+    /// policy.
     pub strangers: Option<(String, Vec<String>)>,
-    /// Certificates of orderers that change.
+    /// Orderers' certificates that change.
     pub renewals: Vec<Renewal>,
 }
 
-/// Everything that the table says of a step, allowances included.
+/// All findings of the table, including permissions.
 #[derive(Debug, Default)]
 pub struct Judgement {
     pub findings: Vec<Finding>,
-    /// What could not be judged, and why.
+    /// What could not be evaluated, with reasons.
     pub notes: Vec<String>,
-    /// The values that volumes were written with, where others are wanted.
+    /// The values with which volumes were written, if other values are desired.
     pub offer: Option<String>,
 }
 
-/// Judges every node, and the release as a whole.
+/// Evaluates all nodes, and the release as a whole.
 pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
     let offer = running
         .written
@@ -507,10 +505,10 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
     judgement
 }
 
-/// More pods of others than this are counted.
+/// Maximum number of others' pods in a message. Further ones are only counted.
 const LISTED: usize = 10;
 
-/// The organization as a whole: what it is known by, and how many members it has.
+/// Evaluates the organization as a whole: its properties and its number of members.
 fn organization(
     running: &Running,
     wanted: &Wanted,
@@ -519,9 +517,9 @@ fn organization(
     judgement: &mut Judgement,
 ) {
     let place = format!("release {release}");
-    // Where no node ever ran, nothing was told to anybody.
+    // If no node ever ran, no other program knows the organization.
     let lives = running.nodes.iter().any(|node| !node.programs.is_empty());
-    // A rollback over another consensus is what U26 is about.
+    // U26 covers a rollback to another consensus type.
     let judged = |it: &Setting| lives && !(wanted.is_rollback && *it == Setting::Consensus);
     for changed in Setting::ALL.into_iter().filter(judged) {
         if let (Some(before), Some(after)) = (changed.of(&running.facts), changed.of(&wanted.facts))
@@ -573,7 +571,7 @@ impl Judgement {
     }
 }
 
-/// A certificate that channels know an orderer by.
+/// Evaluates a changed certificate that channel configurations contain.
 fn renewed(renewal: &Renewal, wanted: &Wanted, consensus: &str, judgement: &mut Judgement) {
     let node = wanted
         .nodes
@@ -616,7 +614,7 @@ fn renewed(renewal: &Renewal, wanted: &Wanted, consensus: &str, judgement: &mut 
     );
 }
 
-/// What is wanted, wherever it comes from.
+/// Evaluates what is desired, regardless of what runs before.
 fn wants(node: &Node, program: &Program, wanted: &Wanted, judgement: &mut Judgement) {
     let Some(version) = &program.version else {
         return;
@@ -649,7 +647,7 @@ fn wants(node: &Node, program: &Program, wanted: &Wanted, judgement: &mut Judgem
     }
 }
 
-/// One program's step from what ran to what is wanted.
+/// Evaluates a program's step from the running to the desired version.
 fn step(
     node: &Node,
     before: &Program,
@@ -705,7 +703,7 @@ fn step(
     };
     let listed: Vec<&Rule> = RULES.iter().filter(|rule| applies(rule)).collect();
     let worst = listed.iter().map(|rule| rule.verdict).max();
-    // An allowance says nothing against a rule that knows more.
+    // A permission does not outweigh a more specific rule.
     match worst {
         None => judgement.find(|rule| matches!(rule.when, When::Unlisted), place, what),
         Some(Verdict::Allow) => judgement.find(applies, place, what),
@@ -728,11 +726,11 @@ fn line(version: &Version) -> (u64, u64) {
     (version.major, version.minor)
 }
 
-/// Reads the name of a rule, as `--force` takes it.
+/// Parses the ID of a rule for `--force`.
 ///
 /// # Errors
 ///
-/// There is no such rule: the sentence lists those there are.
+/// Fails if there is no such rule, and lists the existing ones.
 pub fn parse_rule(text: &str) -> Result<&'static str, String> {
     if let Some(rule) = RULES.iter().find(|rule| rule.id.eq_ignore_ascii_case(text)) {
         return Ok(rule.id);
@@ -748,7 +746,8 @@ pub fn parse_rule(text: &str) -> Result<&'static str, String> {
     ))
 }
 
-/// Whether what is wanted lacks images for arm64, so that the machines' architecture matters.
+/// Returns true if a desired image may not exist for arm64, so that the machines' architecture
+/// matters.
 pub fn asks_for_architectures(wanted: &[Node]) -> bool {
     wanted
         .iter()
@@ -764,7 +763,7 @@ pub fn asks_for_architectures(wanted: &[Node]) -> bool {
         })
 }
 
-/// Whether peers go to a later line, so that the orderers of their network matter.
+/// Returns true if peers change to a later line, so that the orderers' versions matter.
 pub fn asks_for_orderers(running: &Running, wanted: &[Node]) -> bool {
     wanted.iter().any(|node| {
         node.programs.get(&Component::Peer).is_some_and(|peer| {
@@ -775,7 +774,7 @@ pub fn asks_for_orderers(running: &Running, wanted: &[Node]) -> bool {
     })
 }
 
-/// Namespaces of the orderers that a release's values name.
+/// Returns the namespaces of the orderers in a release's values.
 pub fn orderers_named(release: &str, namespace: &str, values: &Value) -> Vec<String> {
     let settings = Settings::new(values);
     let names = Names::of(release, namespace, &settings);
@@ -786,7 +785,7 @@ pub fn orderers_named(release: &str, namespace: &str, values: &Value) -> Vec<Str
         .collect()
 }
 
-/// The organizations that a release's values name: the key, the release, and its namespace.
+/// Returns the organizations in a release's values: the key, the release, and its namespace.
 pub fn releases_named(
     release: &str,
     namespace: &str,
@@ -809,7 +808,7 @@ pub fn releases_named(
         .collect()
 }
 
-/// Findings by rule, in the table's order.
+/// Groups findings by rule, in the table's order.
 fn by_rule<'a>(
     findings: impl Iterator<Item = &'a Finding>,
 ) -> BTreeMap<(&'static str, Verdict), Vec<&'a Finding>> {

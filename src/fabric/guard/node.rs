@@ -1,4 +1,4 @@
-//! Nodes of a network as manifests and live pods show them.
+//! Reads the nodes of a network from manifests and live pods.
 
 use super::image::{Component, Reference};
 use crate::manifest::{Object, ObjectKey};
@@ -6,22 +6,23 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One program of a node, with its image.
+/// A program of a node, with its image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     pub component: Component,
     pub image: String,
-    /// `None`: neither the image nor the release's values tell.
+    /// `None` if neither the image nor the release's values show it.
     pub version: Option<Version>,
-    /// The version is what the values say (`fabricVersion`), because the image does not tell.
+    /// Whether the version comes from the values (`fabricVersion`), because the image does not show
+    /// it.
     pub claimed: bool,
-    /// Names of the variables of its environment.
+    /// Names of its environment variables.
     pub variables: BTreeSet<String>,
 }
 
 impl Program {
-    /// `None` for a container that is no program of Fabric's: it has another image, and is not the
-    /// one named after the node.
+    /// Returns `None` for a container that is not a Fabric program: it has another image and is not
+    /// named after the node.
     fn of(container: &Value, labels: &Value, claimed: Option<&Version>) -> Option<Program> {
         let image = container["image"].as_str()?;
         let name = container["name"].as_str().unwrap_or_default();
@@ -70,32 +71,32 @@ impl Program {
         Reference::parse(&self.image).host
     }
 
-    /// Whether the image is named as Fabric publishes it, from wherever it comes: others make
-    /// images of the same last name.
+    /// Returns true if the image has a name under which Fabric publishes it, in any registry.
+    /// Others publish images with the same last name.
     pub fn is_fabric_s_own(&self) -> bool {
         let path = Reference::parse(&self.image).path;
         path == format!("hyperledger/{}", self.name())
             || path.ends_with(&format!("/hyperledger/{}", self.name()))
     }
 
-    /// Whether it keeps anything that a later or earlier version must be able to read.
+    /// Returns true if it keeps data that later or earlier versions must be able to read.
     pub fn keeps_data(&self) -> bool {
         self.component != Component::Tools
     }
 }
 
-/// What runs together under one name.
+/// Programs that run together under one name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
     /// `StatefulSet org1/peer0`
     pub place: String,
     /// `peer0`
     pub name: String,
-    /// Boxed, because a map of one entry has room for eleven.
+    /// Boxed, because a map with one entry allocates space for eleven.
     pub programs: BTreeMap<Component, Box<Program>>,
-    /// `goleveldb` or `CouchDB`, of a peer.
+    /// For a peer: `goleveldb` or `CouchDB`.
     pub state_database: Option<String>,
-    /// Sizes that it claims, by name of the claim's template.
+    /// Sizes of its volume claims, by name of the claim template.
     pub volumes: BTreeMap<String, String>,
 }
 
@@ -122,7 +123,7 @@ impl Node {
         Some(node)
     }
 
-    /// A live pod's node, with those of its programs that ever ran.
+    /// Returns a live pod's node, with those of its programs that have ever run.
     pub fn of_live(pod: &Value, claimed: Option<&Version>) -> Option<Node> {
         let statuses = pod["status"]["containerStatuses"].as_array();
         let ran = |name: &str| {
@@ -141,7 +142,7 @@ impl Node {
         Node::of_pod(&owner(pod)?, pod, claimed, ran)
     }
 
-    /// A live pod's node, with those of its programs that never ran.
+    /// Returns a live pod's node, with those of its programs that have never run.
     pub fn of_waiting(pod: &Value) -> Option<Node> {
         let ran = Node::of_live(pod, None)?;
         let mut all = Node::of_pod(&owner(pod)?, pod, None, |_| true)?;
@@ -184,7 +185,7 @@ impl Node {
     }
 }
 
-/// The nodes of a manifest. `claimed` is the Fabric version that its values name.
+/// Returns the nodes of a manifest. `claimed` is the Fabric version in its values.
 pub fn nodes<'a>(
     objects: impl IntoIterator<Item = &'a Object>,
     claimed: Option<&Version>,
@@ -195,7 +196,7 @@ pub fn nodes<'a>(
     nodes.filter(|node| !node.programs.is_empty()).collect()
 }
 
-/// What a pod was made from: its StatefulSet, or the Deployment of its ReplicaSet.
+/// Returns the workload of a pod: its StatefulSet, or the Deployment of its ReplicaSet.
 pub fn owner(pod: &Value) -> Option<ObjectKey> {
     let namespace = pod["metadata"]["namespace"].as_str().map(str::to_owned);
     let key = |group: &str, kind: &str, name: &str| ObjectKey {

@@ -1,5 +1,5 @@
-//! What runs, or ran last: images of live pods, and of records where a pod is not there or never
-//! came to run.
+//! Determines what runs, or ran last: from the images of live pods, or from records where a pod is
+//! missing or never ran.
 
 use super::facts::Facts;
 use super::image::Component;
@@ -9,39 +9,39 @@ use crate::manifest::{claims, quantity};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the judgement starts from.
+/// The state before the operation.
 #[derive(Debug, Default)]
 pub struct Running {
-    /// By place; one place can have several, when it is not known which of them ran last.
+    /// Nodes by place. A place has several if it is unknown which of them ran last.
     pub nodes: Vec<Node>,
-    /// Sizes that each place claimed so far, by name of the claim's template.
+    /// Sizes of volumes at each place, by name of the claim template.
     pub volumes: BTreeMap<String, BTreeMap<String, String>>,
-    /// Nodes of the deployed revision, also those that are no longer wanted.
+    /// Nodes of the deployed revision, including those that are no longer desired.
     pub deployed: Vec<Node>,
     pub facts: Facts,
     pub notes: Vec<String>,
-    /// What claims say of the past, where no record does.
+    /// Facts from notes on claims, if there is no record.
     pub written: Option<Facts>,
 }
 
-/// What is known of the past and the present.
+/// The known facts about past and present.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    /// Live pods of the release's namespace; `None` when they may not be read.
+    /// Live pods of the release's namespace, or `None` if the user may not read them.
     pub pods: Option<Vec<Value>>,
-    /// The volume claims of the namespace; `None` when they were not or may not be read.
+    /// Volume claims of the namespace, or `None` if they were not or may not be read.
     pub claims: Option<Vec<Value>>,
     /// Nodes of the deployed revision.
     pub deployed: Vec<Node>,
-    /// Nodes of every attempt since.
+    /// Nodes of all attempts since.
     pub attempted: Vec<Node>,
-    /// Of what the operation starts from.
+    /// Facts of the revision from which the operation starts.
     pub facts: Facts,
 }
 
 impl Evidence {
-    /// Whether the pods leave a question open that claims and records answer: a node that is wanted
-    /// does not run.
+    /// Returns true if the pods are not sufficient, so that claims and records are needed: a
+    /// desired node does not run.
     pub fn is_open(&self, wanted: &[Node]) -> bool {
         let live = self.live();
         let runs = |node: &Node, component| {
@@ -55,8 +55,8 @@ impl Evidence {
         })
     }
 
-    /// Whether a node wants less of a volume than a record says, so that the claims answer how
-    /// large it is.
+    /// Returns true if a node's volume becomes smaller than in a record, so that the claims are
+    /// needed for its actual size.
     pub fn shrinks(&self, wanted: &[Node]) -> bool {
         let recorded = || self.deployed.iter().chain(&self.attempted);
         wanted.iter().any(|node| {
@@ -71,8 +71,8 @@ impl Evidence {
         })
     }
 
-    /// The volumes of a node and their sizes: as its claims have them; as the first record has
-    /// them, when claims are not known.
+    /// Returns the volumes of a node and their sizes: from its claims, or otherwise from the first
+    /// record that has them.
     fn volumes(&self, node: &Node) -> BTreeMap<String, String> {
         let recorded = self
             .deployed
@@ -117,7 +117,7 @@ impl Evidence {
             .collect()
     }
 
-    /// What runs, or ran last, on each node that is wanted.
+    /// Returns what runs, or ran last, on each desired node.
     pub fn running(self, wanted: &[Node]) -> Running {
         let live = self.live();
         let waiting: Vec<Node> = self
@@ -151,8 +151,7 @@ impl Evidence {
             if missing.is_empty() || leftover.as_deref() == Some("") {
                 continue;
             }
-            // The image of a pod that never came to run has written nothing, unless it was deployed
-            // before.
+            // The image of a pod that never ran has written nothing, unless it was deployed before.
             let never_ran = |program: &Program| {
                 waiting.iter().any(|it| {
                     it.place == node.place
@@ -206,7 +205,7 @@ impl Evidence {
         running
     }
 
-    /// What a claim of a node's says of what wrote it.
+    /// Returns the note on a node's claim about what wrote it.
     fn written(&self, node: &Node) -> Option<Written> {
         let is_its = |claim: &&Value| {
             node.volumes
@@ -220,8 +219,7 @@ impl Evidence {
             .find_map(Written::read)
     }
 
-    /// A claim of a node's that is there already; empty when there is none for sure, `None` when it
-    /// is not known.
+    /// Returns an existing claim of a node. Empty if there is certainly none, `None` if unknown.
     fn leftover(&self, node: &Node) -> Option<String> {
         let claims = self.claims.as_ref()?;
         let is_its = |claim: &&Value| {
@@ -248,7 +246,7 @@ fn is_less(size: &str, other: &str) -> bool {
 }
 
 impl Running {
-    /// What ran of a program at a place.
+    /// Returns the program versions that ran at a place.
     pub fn programs<'a>(
         &'a self,
         place: &'a str,

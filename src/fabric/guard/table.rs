@@ -1,16 +1,16 @@
-//! The table: every rule with its case, verdict, reason and way out. `docs/reference/guards.md` is
-//! made from it.
+//! The table: all rules with case, verdict, reason and advice. `docs/reference/guards.md` is
+//! generated from it.
 //!
-//! U01 to U30 are numbered as they were collected from Fabric's documentation and code; U00 is what
-//! happens when none speaks, and U31 and later were added since. Files without a repository are
-//! hyperledger/fabric's.
+//! U01 to U30 have the numbers with which they were collected from Fabric's documentation and code.
+//! U00 applies if no other rule does. U31 and later were added since. Files without a repository
+//! are hyperledger/fabric's.
 
 use super::image::Component::{self, Ca, CouchDb, Kafka, Orderer, Peer, Tools, ZooKeeper};
 use super::{Given, Rule, Setting, Verdict, Way, When};
 use crate::fabric::versions::Span;
 use semver::Version;
 
-/// The rule that speaks when no other does.
+/// The rule that applies if no other does.
 pub const UNLISTED: &str = "U00";
 
 const ANY: Span = Span::ALWAYS;
@@ -22,10 +22,10 @@ const LINES_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
 const SINCE_2: Span = Span::since(2, 0, 0);
 const LINES_2_TO_2_4: Span = Span::since(2, 0, 0).before(2, 5, 0);
 const SINCE_2_5: Span = Span::since(2, 5, 0);
-/// CouchDB counts its own versions.
+/// CouchDB has its own version numbers.
 const COUCHDB_2: Span = Span::since(2, 0, 0).before(3, 0, 0);
 const COUCHDB_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
-/// So does the CA.
+/// The CA has its own version numbers too.
 const CA_TOKENS: Span = Span::since(1, 5, 14);
 
 const SNAPSHOTS_AND_LEVELS: &str = "a peer ends at a capability level that it does not know and never gets past it, and cannot go on from a \
@@ -34,7 +34,7 @@ const LEVELS_ARE_KNOWN: &str = "see that no channel's capability levels are abov
                                 restore the ledger's backup";
 const BEFORE_1_4_9: Span = Span::ALWAYS.before(1, 4, 9);
 
-/// Where each channel's configuration holds the orderers' certificates.
+/// Consensus types whose channel configurations contain the orderers' certificates.
 const PINNED: &[&str] = &["etcdraft", "BFT"];
 const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and they reject an orderer with another key: \
                          two such orderers of three stop the channel";
@@ -649,8 +649,7 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// Since which version a capability level of a group is known; `None` for names that are not in the
-/// table.
+/// The first version that knows a capability level of a group. `None` for names outside the table.
 ///
 /// Source: `common/capabilities/{channel,orderer,application}.go` of v1.4.12, v2.2.15, v2.5.16 and
 /// v3.1.5.

@@ -1,11 +1,11 @@
-//! Each row of the table with a case that it speaks in and one that it does not, and what becomes
-//! of what it says.
+//! Each row of the table with a case in which it applies and one in which it does not, and the
+//! resulting decisions.
 
 use super::*;
 use crate::manifest::{Object, Source};
 use serde_json::json;
 
-/// A node's object: `peer0` with the containers of these images.
+/// Returns the object of a node with containers of these images.
 fn object(name: &str, containers: &[(&str, &str, Value)], volume: Option<&str>) -> Object {
     let containers: Vec<Value> = containers
         .iter()
@@ -25,7 +25,7 @@ fn object(name: &str, containers: &[(&str, &str, Value)], volume: Option<&str>) 
     Object::from_body(body, Source::default()).unwrap()
 }
 
-/// A node with one program.
+/// Returns a node with one program.
 fn node(image: &str) -> Vec<Node> {
     nodes(
         &[object("peer0", &[("peer0", image, json!([]))], None)],
@@ -50,7 +50,7 @@ fn ids(judgement: &Judgement) -> Vec<Said> {
     ids
 }
 
-/// What the table says of a step between two images of one node.
+/// Returns the table's findings for a change of one node's image.
 fn images(from: &str, to: &str, consensus: &str) -> Vec<Said> {
     let running = Running {
         nodes: node(from),
@@ -71,15 +71,15 @@ const CA: &str = "hyperledger/fabric-ca:";
 const COUCHDB: &str = "couchdb:";
 const OLD_COUCHDB: &str = "hyperledger/fabric-couchdb:";
 
-/// A rule that speaks, with its verdict.
+/// A rule that applies, with its verdict.
 type Said = (&'static str, Verdict);
 
-/// Steps by versions, with the rules that speak.
+/// Steps between versions, with the rules that apply.
 #[test]
 fn steps_between_versions_are_judged_by_the_table() {
     use Verdict::{Allow, Block, NeedsAction, Warn};
     let cases: &[(&str, &str, &str, &[Said])] = &[
-        // A step that no row names.
+        // A step without a row.
         (ORDERER, "2.5.16", "2.2.15", &[("U00", Block)]),
         (ORDERER, "2.2.15", "1.4.12", &[("U00", Block)]),
         (PEER, "1.0.0", "1.3.0", &[("U00", Block)]),
@@ -372,7 +372,7 @@ fn volumes_do_not_get_smaller() {
             "{to:?}"
         );
     }
-    // How large a volume is, its claim says, whatever a record wanted.
+    // The claim determines the size of a volume, regardless of the recorded size.
     let judged = |claims: Option<&[(&str, &str)]>, to| {
         let claim = |(name, size): &(&str, &str)| json!({"metadata": {"name": name}, "spec": {"resources": {"requests": {"storage": size}}}});
         let claims = claims.map(|claims| claims.iter().map(claim).collect());
@@ -486,7 +486,7 @@ fn peers_before_their_orderers_are_warned_about() {
     assert!(orderers_named("org1", "org1", &json!({})).is_empty());
 }
 
-/// Facts of an organization that runs.
+/// Returns the facts of a running organization.
 fn organization() -> Facts {
     Facts {
         msp_id: Some("Org1MSP".into()),
@@ -626,7 +626,7 @@ fn members_go_when_their_channels_do_without_them() {
         (3, 2, "etcdraft", vec![("U38", NeedsAction)]),
         (7, 4, "BFT", vec![("U38", Block)]),
         (5, 4, "BFT", vec![("U38", NeedsAction)]),
-        // Orderers on Kafka are no consenters.
+        // Orderers with Kafka are not consenters.
         (3, 1, "kafka", vec![]),
         (3, 3, "etcdraft", vec![]),
         (3, 5, "etcdraft", vec![]),
@@ -874,7 +874,7 @@ fn an_image_that_tells_nothing_counts_as_what_the_values_say() {
     );
     assert_eq!(ids(&judgement), [("U05", Verdict::NeedsAction)]);
     assert_eq!(judgement.notes.len(), 2, "{:?}", judgement.notes);
-    // The same name can be another image, too.
+    // The same name can also be another image.
     let judgement = judge(
         &running,
         &Wanted {
@@ -902,7 +902,7 @@ fn an_image_that_tells_nothing_counts_as_what_the_values_say() {
     );
 }
 
-/// A pod of `peer0`; `ran` is the state of its container.
+/// Returns a pod of `peer0`. `ran` is the state of its container.
 fn pod(image: &str, state: Value) -> Value {
     let labels = json!({"kubectl-fabric.io/node": "peer0", "app.kubernetes.io/component": "peer"});
     json!({
@@ -940,7 +940,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
     let waits = json!({"waiting": {"reason": "ImagePullBackOff"}});
     let live =
         |version: &str, state: &Value| Some(vec![pod(&format!("{PEER}{version}"), state.clone())]);
-    // A pod that runs is the truth, whatever is recorded.
+    // A running pod overrides the records.
     let evidence = || Evidence {
         claims: claims(),
         deployed: peer("1.4.12"),
@@ -960,7 +960,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
         }
         .is_open(&peer("2.5.16"))
     );
-    // One that never ran has written nothing.
+    // A pod that never ran has written nothing.
     let attempted = || Evidence {
         pods: live("2.2.15", &waits),
         attempted: peer("2.2.15"),
@@ -968,7 +968,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
     };
     assert!(attempted().is_open(&peer("2.5.16")));
     assert_eq!(ran(attempted()), ["1.4.12"]);
-    // Without a pod, each attempt may have.
+    // Without a pod, each attempt may have written.
     assert_eq!(
         ran(Evidence {
             pods: None,
@@ -976,7 +976,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
         }),
         ["1.4.12", "2.2.15"]
     );
-    // The deployed one ran before, although its pod waits now.
+    // The deployed version ran before, although its pod is waiting now.
     assert_eq!(
         ran(Evidence {
             pods: live("1.4.12", &waits),
@@ -984,7 +984,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
         }),
         ["1.4.12"]
     );
-    // Without a volume there is nothing that anybody could have written.
+    // Without a volume, nothing can have been written.
     assert_eq!(
         ran(Evidence {
             claims: Some(vec![]),
@@ -992,7 +992,7 @@ fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
         }),
         Vec::<String>::new()
     );
-    // A volume that no record knows is told.
+    // A volume without a record is reported.
     let running = Evidence {
         claims: claims(),
         ..Evidence::default()
@@ -1055,13 +1055,13 @@ fn what_no_record_tells_a_claim_does() {
         text.contains("hint: the volumes that are there were written with other values: `--set fabricVersion=2.5.16`"),
         "{text}"
     );
-    // An image that tells nothing counts as the version of its time.
+    // An image without a version counts as the version in the values of its time.
     let own = Written::of(&peer("registry.example/fabric-peer:latest"), &facts).to_text();
     assert_eq!(
         ids(&judged(&own, "hyperledger/fabric-peer:1.4.12")),
         [("U15", Verdict::Block)]
     );
-    // Each of two that may have run last is judged.
+    // If two may have run last, both are evaluated.
     let both = Written::of(first.iter().chain(&second), &facts).to_text();
     assert_eq!(
         judged(&both, "hyperledger/fabric-peer:1.4.12")

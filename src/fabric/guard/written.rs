@@ -1,5 +1,5 @@
-//! What wrote a volume, noted on its claim when no record will tell any more: the node leaves, or
-//! the release is uninstalled.
+//! A note on a volume claim about what wrote the volume. Added when no later record will describe
+//! it: the node leaves, or the release is uninstalled.
 
 use super::facts::Facts;
 use super::image::{Component, Reference};
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The annotation of a claim. Every user with the right to write claims can write it, so it decides
-/// only whether a guard speaks.
+/// Annotation of a claim. All users with write access to claims can change it, so it only affects
+/// whether a guard applies.
 pub const WRITTEN_BY: &str = "kubectl-fabric.io/written-by";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Written {
-    /// Several, when it is not known which of them ran last.
+    /// Several, if it is unknown which of them ran last.
     nodes: Vec<Ran>,
     pub facts: Facts,
 }
@@ -31,7 +31,7 @@ struct Ran {
 }
 
 impl Written {
-    /// `nodes` are one node as several records have it.
+    /// `nodes` are the versions of one node in several records.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>, facts: &Facts) -> Written {
         let mut written = Written {
             nodes: Vec::new(),
@@ -56,7 +56,7 @@ impl Written {
         written
     }
 
-    /// What a claim says; `None` when it says nothing that can be read.
+    /// Reads the note of a claim. Returns `None` if there is no readable one.
     pub fn read(claim: &Value) -> Option<Written> {
         serde_json::from_str(annotation(claim, WRITTEN_BY)?)
             .ok()
@@ -67,7 +67,7 @@ impl Written {
         serde_json::to_string(self).expect("plain data has a JSON form")
     }
 
-    /// The node as it ran.
+    /// Returns the node as it ran.
     pub fn nodes(&self, place: &str, name: &str) -> Vec<Node> {
         let claimed = self.facts.version();
         let program = |(label, image): (&String, &String)| {
