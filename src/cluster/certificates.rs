@@ -1,12 +1,12 @@
-//! The certificates and keys of a connection: found, read and checked before any request, so that
-//! what is wrong has a name.
+//! Loads and checks the certificates and keys of a connection before any request, so that errors
+//! name the faulty one.
 
 use crate::error::{Error, Place, Result};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use kube::config::{AuthInfo, Cluster};
 
-/// Reads the files that the entries name, so that what is missing or broken is said with its name,
+/// Reads the files that the kubeconfig entries name. An error names the missing or invalid file,
 /// before any connection.
 pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) -> Result<()> {
     let authority = Pem {
@@ -36,7 +36,7 @@ pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) 
         user.client_certificate_data.take().as_deref(),
         user.client_certificate.take(),
     )?;
-    // Inline key data stays as it is: the TLS library reads it, and says so if it cannot.
+    // Inline key data stays unchanged. The TLS library parses it and reports errors.
     if user.client_key_data.is_none() {
         let key = Pem {
             what: "the client key",
@@ -65,7 +65,7 @@ struct Pem<'a> {
 }
 
 impl Pem<'_> {
-    /// The base64 of the PEM, from inline data (which wins, as in kubectl) or from a file.
+    /// Returns the PEM in base64, from inline data (preferred, as in kubectl) or from a file.
     fn load(&self, data: Option<&str>, path: Option<String>) -> Result<Option<String>> {
         let Pem { what, of, flag } = self;
         let (pem, place) = match (
@@ -102,7 +102,8 @@ impl Pem<'_> {
     }
 }
 
-/// The certificates of a PEM, which [`load`] has already found to be base64 and to look like PEM.
+/// Returns the certificates of a PEM. [`load`] has already checked that it is base64 and looks like
+/// PEM.
 pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(data) = data else { return Ok(None) };
     let wrong =
@@ -124,7 +125,7 @@ pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>
     }
 }
 
-/// When the first certificate of a PEM ends; `None` when it cannot be read.
+/// Returns the expiry of the first certificate of a PEM, or `None` if it is unreadable.
 pub(super) fn end(data: &str) -> Option<Timestamp> {
     let pem = BASE64.decode(data).ok()?;
     let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;

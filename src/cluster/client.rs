@@ -1,5 +1,5 @@
-//! The HTTP client. It is kube's own stack but for what that cannot be told: its connections do
-//! without Nagle's algorithm, and trust is decided as kubectl decides it.
+//! The HTTP client. Same as kube's default stack, plus `TCP_NODELAY`, which kube has no option for,
+//! and kubectl's rules for trust.
 
 use super::{gate::Gated, trust};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -21,20 +21,20 @@ use std::time::Duration;
 use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
 
-/// A server that does not accept a connection within this time is taken for unreachable.
+/// Timeout for a connection, after which a server counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Makes the client that a configuration describes, with its proxy, certificates and credentials.
+/// Builds the client for a configuration, with its proxy, certificates and credentials.
 ///
 /// # Errors
 ///
-/// When a certificate, key, token or password is not one that can be used.
+/// Fails if a certificate, key, token or password is invalid.
 pub(super) fn build(config: Config) -> Result<Client, Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // A handshake ends with two small pieces, and the first request is a third. Nagle's algorithm
-    // holds each back until the one before is acknowledged, and the other side puts that off for 40
-    // ms: once for every connection.
+    // A handshake ends with two small packets, and the first request is a third. Nagle's algorithm
+    // delays each until the previous one is acknowledged, and the other side delays the
+    // acknowledgement by 40 ms. This would affect every connection.
     tcp.set_nodelay(true);
     match config.proxy_url.clone() {
         None => over(tcp, config),
@@ -48,7 +48,7 @@ pub(super) fn build(config: Config) -> Result<Client, Error> {
     }
 }
 
-/// A way through an HTTP proxy by CONNECT, with the user and password of its URL.
+/// Connects through an HTTP proxy with CONNECT, using the user and password in its URL.
 fn tunnel<C>(proxy: Uri, connector: C) -> Tunnel<C> {
     let user = proxy
         .authority()
@@ -92,8 +92,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What a client says first to a proxy of this scheme and user; the proxy answers `greeting` to
-    /// its first words.
+    /// Returns the first bytes that a client sends to a proxy with this scheme and user. The proxy
+    /// answers the client's first message with `greeting`.
     async fn said_to_proxy(scheme: &str, user: &str, greeting: &[u8]) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = Config::new("http://cluster.example:6443".parse().unwrap());
@@ -142,7 +142,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_socks_proxy_resolves_the_name_of_the_server() {
-        // RFC 1928: version 5, one way to log in (none); then connect (1) to a name (3).
+        // RFC 1928: version 5 with one authentication method (none), then connect (1) to a name
+        // (3).
         let said = said_to_proxy("socks5", "", &[5, 0]).await;
         let (greeting, request) = said.split_at(3);
         assert_eq!(greeting, [5, 1, 0]);

@@ -1,11 +1,12 @@
-//! The API server's clock, as its answers date themselves (RFC 9110, 6.6.1): no request asks for
-//! it.
+//! Reads the API server's clock from the dates of its responses (RFC 9110, 6.6.1), without
+//! additional requests.
 
 use http::{HeaderMap, header};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// How far the server's clock is surely ahead of ours, negative where it is behind. An answer is
-/// dated, in whole seconds, at some moment between its request and its arrival.
+/// Returns how far the server's clock is at least ahead of ours. Negative if it is behind.
+///
+/// A response has a date in whole seconds, from some time between the request and its arrival.
 pub(super) fn difference(
     headers: &HeaderMap,
     sent: Timestamp,

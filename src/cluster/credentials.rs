@@ -1,9 +1,9 @@
-//! Credentials from outside the kubeconfig: a token file, or a plugin, a program that prints a
-//! token or a client certificate.
+//! Credentials from outside the kubeconfig: from a token file, or from a plugin, which is a program
+//! that prints a token or a client certificate.
 //!
 //! The client library would run a plugin three times per connection and let it read standard input
-//! unasked; so it is run here, once, and its answer is handed on as if it had been in the
-//! kubeconfig. The contract is client-go's
+//! without the user's request. Therefore this module runs it once, and passes its output on as if
+//! it were in the kubeconfig. The protocol is client-go's
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 
 use super::headers;
@@ -29,31 +29,32 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The extension of a cluster entry whose content is passed to plugins (client-go `clientcmd/api`).
+/// The cluster entry's extension that is passed to plugins (client-go `clientcmd/api`).
 const CLUSTER_EXTENSION: &str = "client.authentication.k8s.io/exec";
 const VERSIONS: [&str; 2] = [
     "client.authentication.k8s.io/v1",
     "client.authentication.k8s.io/v1beta1",
 ];
-/// After this time what a plugin says on stderr is passed on at once: it may be asking the user to
-/// do something.
+/// After this time, a plugin's stderr is shown immediately, because the plugin may be asking the
+/// user to do something.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So long is waited for the last words of a plugin that has ended.
+/// How long to wait for remaining output of a plugin that has ended.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Where the credentials come from that the kubeconfig does not itself hold.
+/// The source of credentials that are not in the kubeconfig itself.
 pub(super) enum Source {
-    /// The kubeconfig, or nowhere: there is nothing to ask again.
+    /// The kubeconfig, or none. There is nothing to read again.
     Kubeconfig,
-    /// A file that someone keeps fresh, as the kubelet does for a pod's service account.
+    /// A file that is kept up to date, such as the token of a pod's service account.
     TokenFile(PathBuf),
     Plugin(Box<Plugin>),
 }
 
 impl Source {
-    /// The source of a user's credentials, in client-go's order: a token file, a token or password,
-    /// a plugin. What is asked for here is taken from the user, so that the client library does not
-    /// ask again.
+    /// Returns the source of a user's credentials, in client-go's order: a token file, a token or
+    /// password, a plugin.
+    ///
+    /// Removes the source from the user, so that the client library does not use it as well.
     pub fn of(
         user: &mut AuthInfo,
         user_name: &str,
@@ -77,7 +78,7 @@ impl Source {
         }
     }
 
-    /// Asks for credentials; `None` when those of the kubeconfig are all there are.
+    /// Reads the credentials. Returns `None` if only those in the kubeconfig exist.
     pub async fn ask(&self) -> Result<Option<Credential>> {
         match self {
             Source::Kubeconfig => Ok(None),
@@ -86,7 +87,7 @@ impl Source {
                     Error::user("cannot read the token file")
                         .at(Place::new(path.display().to_string()).note(error.to_string()))
                 })?;
-                // A line break at the end is the editor's, not the token's.
+                // An editor adds a line break, which is not part of the token.
                 let token = token.trim().to_owned();
                 let place = || Place::new(path.display().to_string());
                 if token.is_empty() {
@@ -106,7 +107,7 @@ impl Source {
     }
 }
 
-/// A plugin, ready to be run.
+/// A plugin, ready to run.
 pub(super) struct Plugin {
     exec: ExecConfig,
     user_name: String,
@@ -114,16 +115,16 @@ pub(super) struct Plugin {
     stdin_in_use: bool,
 }
 
-/// What a file or a plugin gave. Not `Debug`: it is a secret.
+/// Credentials from a file or plugin. Not `Debug`, because they are secret.
 pub(super) struct Credential {
     token: Option<String>,
-    /// PEM.
+    /// In PEM.
     certificate_and_key: Option<(String, String)>,
     pub expires: Option<Timestamp>,
 }
 
 impl Credential {
-    /// Puts the credential where the kubeconfig could have had it.
+    /// Writes the credentials into the fields of the kubeconfig's user.
     pub fn put_into(&self, user: &mut AuthInfo) {
         user.token = self.token.clone().map(Into::into);
         if let Some((certificate, key)) = &self.certificate_and_key {
@@ -134,8 +135,7 @@ impl Credential {
 }
 
 impl Plugin {
-    /// Runs the plugin and reads its answer. Ends early only when the caller drops it, which ends
-    /// the plugin too.
+    /// Runs the plugin and parses its output. Dropping the future ends the plugin.
     async fn run(&self) -> Result<Credential> {
         let command = self
             .exec
@@ -174,7 +174,7 @@ impl Plugin {
         } else {
             Stdio::null()
         });
-        // A plugin that talks with the user needs the terminal itself.
+        // An interactive plugin needs the terminal itself.
         child.stderr(if interactive {
             Stdio::inherit()
         } else {
@@ -203,7 +203,7 @@ impl Plugin {
         let status = {
             let listening = listen(stderr, &mut said);
             match select(pin!(ended), pin!(listening)).await {
-                // A process that the plugin left behind may hold stderr for ever.
+                // A process that the plugin started may keep stderr open forever.
                 Either::Left((status, listening)) => {
                     let _ = timeout(GRACE, listening).await;
                     status
@@ -234,7 +234,7 @@ impl Plugin {
         read_answer(&output, version).map_err(|why| self.fails(why))
     }
 
-    /// Whether the plugin may ask the user something, as client-go decides it.
+    /// Returns true if the plugin may interact with the user, by client-go's rules.
     fn interactive(&self) -> Result<bool> {
         let free = !self.stdin_in_use && io::stdin().is_terminal();
         match self.exec.interactive_mode {
@@ -288,9 +288,10 @@ impl Plugin {
     }
 }
 
-/// Where a command is: a path as it stands (the kubeconfig's folder was put before a relative one),
-/// a bare name in the folders of our own PATH, whatever PATH the entry gives the plugin. What a
-/// relative folder of PATH holds is refused, as Go's `exec.LookPath` does for kubectl.
+/// Finds a command: a path as given (the kubeconfig's folder already precedes a relative one), or a
+/// bare name in this process' PATH, even if the entry sets another PATH for the plugin.
+///
+/// Refuses a program in a relative folder of PATH, as Go's `exec.LookPath` does for kubectl.
 #[cfg(unix)]
 fn find(command: &str, path: Option<OsString>) -> io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
@@ -310,14 +311,14 @@ fn find(command: &str, path: Option<OsString>) -> io::Result<PathBuf> {
     }
 }
 
-/// Elsewhere the system knows best which endings a program may have; it looks in PATH, and not in
-/// the current folder.
+/// On other systems, the system itself finds the program in PATH. It knows the valid extensions,
+/// and does not search the current folder.
 #[cfg(not(unix))]
 fn find(command: &str, _: Option<OsString>) -> io::Result<PathBuf> {
     Ok(command.into())
 }
 
-/// What a plugin said on stderr, and whether the user has seen it.
+/// A plugin's output on stderr, and whether the user has seen it.
 struct Said {
     text: Vec<u8>,
     shown: bool,
@@ -347,11 +348,11 @@ impl Said {
     }
 }
 
-/// A plugin speaks to the user over our head, as it does under kubectl, so its words are not
-/// `terminal`'s to format.
+/// Prints a plugin's output. As in kubectl, plugins talk to the user directly, so `terminal` does
+/// not format it.
 async fn show(text: &[u8]) {
     let mut stderr = tokio::io::stderr();
-    // Nobody can be told that stderr is closed.
+    // If stderr is closed, the error cannot be reported.
     let _ = stderr.write_all(text).await;
     let _ = stderr.flush().await;
 }
@@ -379,7 +380,8 @@ async fn listen(stderr: Option<ChildStderr>, said: &mut Said) {
     }
 }
 
-/// What `provideClusterInfo` asks to be passed on (client-go `clientauthentication.Cluster`).
+/// Returns the cluster for a plugin with `provideClusterInfo` (client-go
+/// `clientauthentication.Cluster`).
 fn describe(cluster: &Cluster) -> Value {
     let mut info = serde_json::Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -423,7 +425,7 @@ fn describe(cluster: &Cluster) -> Value {
     Value::Object(info)
 }
 
-/// JSON, or YAML, which client-go takes as well.
+/// Parses JSON or YAML, both of which client-go accepts.
 fn document(output: &[u8]) -> std::result::Result<Value, String> {
     if let Ok(answer) = serde_json::from_slice(output) {
         return Ok(answer);
@@ -431,7 +433,7 @@ fn document(output: &[u8]) -> std::result::Result<Value, String> {
     let text = std::str::from_utf8(output)
         .map_err(|_| "what it printed is not text in UTF-8".to_owned())?;
     yaml::parse(text, "the answer").map_err(|error| {
-        // The reader's own words may quote the text.
+        // The parser's message may quote the text.
         let place = error
             .places()
             .first()
@@ -443,7 +445,8 @@ fn document(output: &[u8]) -> std::result::Result<Value, String> {
     })
 }
 
-/// The reasons never quote the answer: it may hold a token even when it is not what it should be.
+/// Parses a plugin's output. Errors never quote it, because even invalid output may contain a
+/// token.
 fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, String> {
     if output.iter().all(u8::is_ascii_whitespace) {
         return Err("it printed nothing".to_owned());
@@ -476,7 +479,7 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
     if !status.is_object() {
         return Err("its answer has no status".to_owned());
     }
-    // A plugin that prints with `echo` ends its token with a line break.
+    // A plugin that uses `echo` adds a line break to its token.
     let token = text(&status["token"])
         .map(|token| token.trim().to_owned())
         .filter(|token| !token.is_empty());
@@ -685,8 +688,8 @@ mod tests {
             io::ErrorKind::NotFound
         );
         assert_eq!(find("./sh", None).unwrap(), PathBuf::from("./sh"));
-        // A program in the folder that tests run in, which is the repository's: any file of it that
-        // may be run.
+        // A program in the folder in which tests run, the top of the repository: any executable
+        // file there.
         let program = "tests/cluster/cluster".rsplit_once('/').unwrap();
         for path in [format!("{}:/bin", program.0), format!("./{}", program.0)] {
             let error = find(program.1, Some(path.into())).unwrap_err();

@@ -1,5 +1,5 @@
-//! How a kind is addressed: the static table, else what the server says of its group and version,
-//! asked once per run.
+//! Finds how to address a kind: in the static table, or otherwise in the server's discovery for its
+//! group and version, which is read once per run.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Kind,
@@ -11,25 +11,25 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Mutex;
 
-/// One document with all kinds, in the forms that servers know (v2 since 1.30, v2beta1 since 1.26),
-/// else the old list.
+/// Accepts one document with all kinds, in the formats of servers (v2 since 1.30, v2beta1 since
+/// 1.26), or otherwise the old list.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                           application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resource {
-    /// The version that is served.
+    /// The version that the server serves.
     pub api_version: String,
     pub plural: String,
     pub namespaced: bool,
-    /// Whether the server lists its objects. Reviews and bindings are only ever created.
+    /// Whether the server can list its objects. Reviews and bindings can only be created.
     pub listable: bool,
 }
 
-/// What the server said of one group and version, by kind.
+/// The kinds of one group and version.
 type Served = BTreeMap<String, Resource>;
 
-/// What the server has said so far.
+/// The discovery results so far.
 #[derive(Default)]
 pub(super) struct Discovery {
     groups: Mutex<BTreeMap<String, Served>>,
@@ -37,9 +37,10 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// How objects of a kind are addressed: in the version named, or, when the server does not
-    /// serve the kind in it any more, in another of its group. A kind that is not served is asked
-    /// for once more: it may have been defined since.
+    /// Returns how to address objects of a kind: in the named version or, if the server no longer
+    /// serves the kind in it, in another version of its group.
+    ///
+    /// Asks again about a kind that was not served, because it may have been defined since.
     pub async fn resource(&self, transport: &Transport, kind: &Kind) -> ApiResult<Resource> {
         if let Some(row) = kinds::lookup(&kind.api_version, &kind.kind) {
             let (api_version, plural) = (kind.api_version.clone(), row.plural.to_owned());
@@ -50,7 +51,7 @@ impl Discovery {
                 listable: true,
             });
         }
-        // Held while asking, so that of many objects of one group only the first asks.
+        // Held during the request, so that several tasks send only one request for a group.
         let mut groups = self.groups.lock().await;
         if let Some(resource) = groups
             .get(&kind.api_version)
@@ -68,7 +69,7 @@ impl Discovery {
                 let served = fetch_group(transport, &version).await?;
                 groups.insert(version.clone(), served);
             }
-            // One that stands for another version was found for that one.
+            // A resource that stands for another version was found for that one.
             let found = groups[&version]
                 .get(&kind.kind)
                 .filter(|resource| resource.api_version == version)
@@ -84,7 +85,7 @@ impl Discovery {
         Err(unknown(kind, String::new()))
     }
 
-    /// Every `group/version` and `group/version/Kind` that is served, sorted.
+    /// Returns all served `group/version` and `group/version/Kind`, sorted.
     pub async fn api_versions(&self, transport: &Transport) -> ApiResult<Vec<String>> {
         let mut everything = self.everything.lock().await;
         if let Some(known) = &*everything {
@@ -102,8 +103,8 @@ impl Discovery {
         Ok(names)
     }
 
-    /// Every kind in namespaces that can be listed, in one version each, as the server knows them
-    /// now; and the groups of which it does not know the kinds.
+    /// Returns all namespaced kinds that can currently be listed, each in one version, and the
+    /// groups whose kinds the server does not know.
     pub async fn listable(&self, transport: &Transport) -> ApiResult<(Vec<Kind>, Vec<String>)> {
         let ((core, mut stale), (groups, more)) =
             futures::try_join!(fetch_all(transport, "/api"), fetch_all(transport, "/apis"))?;
@@ -119,7 +120,7 @@ impl Discovery {
                 .iter()
                 .filter(|(_, resource)| resource.namespaced && resource.listable)
             {
-                // Whatever the version, a list has all objects.
+                // A list has all objects in any version.
                 let one = || Kind {
                     api_version: api_version.clone(),
                     kind: kind.clone(),
@@ -143,7 +144,8 @@ fn call(path: String, accept: &'static str) -> Call {
     .accept(accept)
 }
 
-/// The error for a kind that is not served in the version named; `instead` says in which it is.
+/// Returns the error for a kind that is not served in the named version. `instead` names the
+/// versions that are.
 pub(super) fn unknown(kind: &Kind, instead: String) -> ApiError {
     let Kind { api_version, kind } = kind;
     let words = format!("find the kind {kind} of {api_version}");
@@ -154,8 +156,7 @@ pub(super) fn unknown(kind: &Kind, instead: String) -> ApiError {
     )
 }
 
-/// The versions in which the server serves the group of one, that one left out, in the server's
-/// order.
+/// Returns the other versions in which the server serves a group, in the server's order.
 async fn fetch_versions(transport: &Transport, api_version: &str) -> ApiResult<Vec<String>> {
     let Some((group, _)) = api_version.split_once('/') else {
         return Ok(Vec::new());
@@ -183,7 +184,7 @@ fn root(api_version: &str) -> String {
     )
 }
 
-/// The kinds of one group and version; none when the server does not serve it.
+/// Returns the kinds of one group and version, or none if the server does not serve it.
 async fn fetch_group(transport: &Transport, api_version: &str) -> ApiResult<Served> {
     match transport.json(&call(root(api_version), JSON)).await {
         Ok(list) => Ok(read_group(api_version, &list)),
@@ -197,7 +198,7 @@ fn read_group(api_version: &str, list: &Value) -> Served {
     resources
         .filter_map(|resource| {
             let plural = resource["name"].as_str()?;
-            // `pods/log` is a part of a kind, not a kind.
+            // `pods/log` is a subresource, not a kind.
             let namespaced = resource["namespaced"].as_bool()?;
             (!plural.contains('/')).then(|| {
                 let kind = resource["kind"].as_str().unwrap_or_default().to_owned();
@@ -215,7 +216,8 @@ fn read_group(api_version: &str, list: &Value) -> Served {
         .collect()
 }
 
-/// By group and version; and those of which the server does not know the kinds.
+/// Returns the kinds by group and version, and the groups and versions whose kinds the server does
+/// not know.
 async fn fetch_all(
     transport: &Transport,
     path: &str,
@@ -224,7 +226,7 @@ async fn fetch_all(
     if answer["kind"] == "APIGroupDiscoveryList" {
         return Ok((read_aggregated(&answer), stale(&answer)));
     }
-    // A server before 1.26 names its versions only; each is then asked, all at once.
+    // A server before 1.26 lists only versions. All of them are then requested concurrently.
     let core = answer["versions"]
         .as_array()
         .into_iter()
@@ -246,8 +248,8 @@ fn lists(resource: &Value) -> bool {
         .is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"))
 }
 
-/// Groups and versions of which the API server does not know the kinds: an aggregated server is
-/// away.
+/// Returns groups and versions whose kinds the API server does not know, because an aggregated
+/// server is unavailable.
 fn stale(list: &Value) -> Vec<String> {
     let groups = list["items"].as_array().into_iter().flatten();
     let versions = groups.flat_map(|group| {

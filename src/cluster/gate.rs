@@ -1,9 +1,9 @@
-//! The last look at a write's [`Fence`](super::Fence): at the moment that its connection takes the
-//! body, a few microseconds before the bytes leave.
+//! The last check of a write's [`Fence`](super::Fence): when its connection takes the body, a few
+//! microseconds before the bytes are sent.
 //!
-//! The fence is waited for before a request is begun. After it come the login, the pool and perhaps
-//! a handshake, and a process can be stopped anywhere in between. A request whose body is refused
-//! here is never heard: the connection is closed without it.
+//! The fence is awaited before a request begins. Authentication, the connection pool and perhaps a
+//! handshake follow, and the process may be suspended at any point. If the gate refuses the body,
+//! the connection is closed and the server never processes the request.
 
 use bytes::Bytes;
 use http::Request;
@@ -15,11 +15,11 @@ use std::task::{Context, Poll};
 use std::{error, fmt};
 use tower::BoxError;
 
-/// Whether a write may leave now. Travels in the extensions of its request.
+/// Whether a write may be sent now. Stored in the extensions of its request.
 #[derive(Clone)]
 pub(super) struct Gate(pub Arc<dyn Fn() -> bool + Send + Sync>);
 
-/// The body of a request, behind its gate.
+/// The body of a request behind its gate.
 pub(super) struct Gated {
     body: Body,
     gate: Option<Gate>,

@@ -1,12 +1,12 @@
-//! Credentials travel in the headers of requests, which cannot carry every character. What they
-//! cannot is found before any request, and told with its place, never with its text.
+//! Checks credentials before any request: they are sent in headers, which cannot contain all
+//! characters. Errors name the place of an invalid character, never the text.
 
 use super::Connection;
 use crate::error::{Error, Place, Result};
 use http::HeaderValue;
 use kube::config::AuthInfo;
 
-/// Why a header cannot carry a text: what it has in it.
+/// Returns the reason why a header cannot contain a text, or `None`.
 pub(super) fn fault(text: &str) -> Option<&'static str> {
     match HeaderValue::from_str(text) {
         Ok(_) => None,
@@ -15,9 +15,11 @@ pub(super) fn fault(text: &str) -> Option<&'static str> {
     }
 }
 
+/// Checks that a header can contain a text.
+///
 /// # Errors
 ///
-/// Names `what` and its place, if a header cannot carry the text.
+/// Names `what` and its place.
 pub(super) fn check(what: &str, text: &str, place: impl FnOnce() -> Place) -> Result<()> {
     let Some(why) = fault(text) else {
         return Ok(());
@@ -27,7 +29,7 @@ pub(super) fn check(what: &str, text: &str, place: impl FnOnce() -> Place) -> Re
         .why(format!("it {why}, which a request cannot carry")))
 }
 
-/// Checks what the flags and the kubeconfig say of the user.
+/// Checks the user in the flags and the kubeconfig.
 ///
 /// # Errors
 ///
@@ -37,7 +39,7 @@ pub(super) fn check_user(user: &AuthInfo, user_name: &str, flags: &Connection) -
         true => Place::new(flag),
         false => Place::new("kubeconfig").note(format!("user \"{user_name}\": {field}")),
     };
-    // The client library shows a token only as a part of a kubeconfig.
+    // The client library exposes a token only when it serializes the kubeconfig.
     let written = serde_json::to_value(user).unwrap_or_default();
     if let Some(token) = written["token"].as_str() {
         check("the token", token, || {

@@ -1,9 +1,9 @@
-//! Which cluster, as whom, in which namespace: the kubeconfig files and the flags over them, with
-//! kubectl's meaning.
+//! Selects cluster, user and namespace from the kubeconfig files and the flags, with kubectl's
+//! rules.
 //!
-//! The files are kubectl's: `--kubeconfig`, else the list in `KUBECONFIG` (missing files skipped,
-//! the first to name a thing wins), else `~/.kube/config`, else the service account of the pod this
-//! runs in.
+//! The files are those of kubectl: `--kubeconfig`, or the list in `KUBECONFIG` (skips missing
+//! files; the first file with an entry wins), or `~/.kube/config`, or the service account of the
+//! current pod.
 
 use super::{Connection, certificates, overrides};
 use crate::error::{Error, Place, Result, nearest};
@@ -14,23 +14,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The environment, as far as a connection reads it.
+/// Reads environment variables.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// One cluster and one user of it, with certificates and keys already read from their files.
+/// A cluster and its user, with certificates and keys loaded from their files.
 pub(super) struct Target {
     pub cluster: Cluster,
     pub server: http::Uri,
     pub user: AuthInfo,
-    /// For errors: the user's name in the kubeconfig.
+    /// The user's name in the kubeconfig, for errors.
     pub user_name: String,
     pub namespace: Option<String>,
 }
 
-/// Where Kubernetes mounts the service account of a pod.
+/// Mount path of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Finds the cluster and the user that flags, files and environment name.
+/// Finds the cluster and the user from flags, files and environment.
 pub(super) fn resolve(flags: &Connection, environment: Environment) -> Result<Target> {
     if flags.insecure_skip_tls_verify && flags.certificate_authority.is_some() {
         return Err(Error::user("--insecure-skip-tls-verify and --certificate-authority contradict each other")
@@ -39,7 +39,7 @@ pub(super) fn resolve(flags: &Connection, environment: Environment) -> Result<Ta
     }
     let files = Files::read(flags, environment)?;
     let found = match files.is_empty() && flags.server.is_none() {
-        // What is asked for by name can only be in a file.
+        // A name in a flag can only refer to an entry in a file.
         true if flags.context.is_some() || flags.cluster.is_some() || flags.user.is_some() => {
             return Err(files.nothing(flags));
         }
@@ -77,7 +77,7 @@ struct Found {
     namespace: Option<String>,
 }
 
-/// The merged kubeconfig, and the files it came from.
+/// The merged kubeconfig and its files.
 struct Files {
     config: Kubeconfig,
     read: Vec<PathBuf>,
@@ -137,7 +137,7 @@ impl Files {
             && self.config.auth_infos.is_empty()
     }
 
-    /// Puts the files into an error about what they lack.
+    /// Returns the files as places, for errors about missing entries.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
         self.read
             .iter()
@@ -164,7 +164,7 @@ impl Files {
         .hint("give one with --kubeconfig or KUBECONFIG, or put it at ~/.kube/config")
     }
 
-    /// Context, cluster and user as the flags and the current context name them.
+    /// Selects context, cluster and user from the flags and the current context.
     fn pick(&self, flags: &Connection) -> Result<Found> {
         let contexts: Vec<&str> = self
             .config
@@ -308,7 +308,8 @@ fn home(environment: Environment) -> Option<PathBuf> {
         .or_else(dirs::home_dir)
 }
 
-/// `None` when there is no such file. Relative paths in the file are made relative to its folder.
+/// Reads a file, or returns `None` if it does not exist. Paths in the file are relative to its
+/// folder.
 fn read(path: &Path) -> Result<Option<Kubeconfig>> {
     match Kubeconfig::read_from(path) {
         Ok(config) => Ok(Some(config)),
@@ -325,7 +326,7 @@ fn not_readable(path: &Path, error: KubeconfigError) -> Error {
         KubeconfigError::ReadConfig(error, _) => {
             Error::user("cannot read the kubeconfig").at(place.note(error.to_string()))
         }
-        // The excerpt that the parser offers may hold a token, so the line is named and not shown.
+        // The parser's excerpt may contain a token, so the error shows only the line number.
         KubeconfigError::Parse(error) => {
             let place = match error.location() {
                 Some(at) => place.at(at.line() as usize, at.column() as usize),
@@ -348,8 +349,8 @@ fn not_readable(path: &Path, error: KubeconfigError) -> Error {
     }
 }
 
-/// The service account of the pod this runs in, `None` outside of a pod. The variables are those
-/// that Kubernetes sets in every pod.
+/// Returns the service account of the current pod, or `None` outside of a pod. Kubernetes sets
+/// these variables in every pod.
 fn in_cluster(environment: Environment) -> Option<Found> {
     let text = |name| {
         environment(name)
@@ -396,7 +397,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A home folder with `.kube/config` and other files, and no environment but what a test says.
+    /// A home folder with `.kube/config` and other files. Its environment has only what a test
+    /// sets.
     struct Home(tempfile::TempDir);
 
     impl Home {

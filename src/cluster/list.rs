@@ -1,4 +1,4 @@
-//! Every object of a kind, page by page.
+//! Lists all objects of a kind, page by page.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Inner, Kind,
@@ -13,39 +13,39 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// An answer of so many bytes is read on a thread of its own. A smaller one is read sooner than a
-/// thread is made.
+/// Minimum size of a response to parse on a separate thread. A smaller one is parsed faster than a
+/// thread starts.
 const LARGE: usize = 64 << 10;
 
-/// How much of each object a list brings.
+/// How much of each object to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Whole,
-    /// PartialObjectMetadata, under the object's own apiVersion and kind.
+    /// PartialObjectMetadata, with the object's own apiVersion and kind.
     Metadata,
 }
 
-/// What to list.
+/// A list request.
 pub(super) struct List {
     pub inner: Arc<Inner>,
     pub kind: Kind,
     pub namespace: Option<String>,
     pub selector: String,
-    /// A field selector; empty is all.
+    /// A field selector. Empty means all.
     pub fields: String,
-    /// PartialObjectMetadata instead of whole objects.
+    /// Complete objects or only metadata.
     pub extent: Extent,
-    /// Whether this program alone wants to know, so that it is no news for the user that a kind is
-    /// deprecated.
+    /// Suppresses warnings, such as about deprecated kinds, because the user did not request this
+    /// list.
     pub quiet: bool,
 }
 
-/// One page.
+/// A page of a list.
 pub(super) struct Page<T> {
     pub items: T,
-    /// Where the next one begins; empty after the last one.
+    /// Token of the next page. Empty after the last one.
     pub next: String,
-    /// Where a watch goes on.
+    /// The version from which a watch continues.
     pub version: String,
 }
 
@@ -54,7 +54,7 @@ impl List {
         &self.inner.transport
     }
 
-    /// The path to list or watch, the words for it, and the version that is served.
+    /// Returns the path to list or watch, the request in words, and the served version.
     pub async fn target(&self) -> ApiResult<(String, String, String)> {
         let resource = self
             .inner
@@ -78,8 +78,10 @@ impl List {
         Ok(self.fold(Vec::push).await?.0)
     }
 
-    /// Reads all pages, item by item into one whole, and where a watch goes on. A list that takes
-    /// longer than the server keeps its version (410) is begun once more.
+    /// Reads all pages, adding each item to one result. Also returns the version from which a watch
+    /// continues.
+    ///
+    /// If the list takes longer than the server keeps its version (410), starts again once.
     pub async fn fold<T, F>(&self, add: F) -> ApiResult<(T, String)>
     where
         T: Default + Send + 'static,
@@ -99,8 +101,8 @@ impl List {
         }
     }
 
-    /// Reads one page of at most so many items: for who does not want to hold more of a large list
-    /// at once. It begins where the page before says.
+    /// Reads one page of at most `limit` items, which starts where the previous page ended. For
+    /// callers that do not want to hold a large list in memory.
     pub async fn page<T: Default>(
         &self,
         limit: usize,
@@ -151,7 +153,7 @@ impl List {
         }
     }
 
-    /// While one page is read, the next one is on its way.
+    /// Requests the next page while one is parsed.
     async fn pages<T, F>(&self, path: &str, words: &str, add: &Arc<F>) -> ApiResult<(T, String)>
     where
         T: Default + Send + 'static,
@@ -196,14 +198,14 @@ impl List {
                     reading = Some(begun);
                 }
                 Ok(Metadata { version, .. }) => return Ok((whole(begun).await?, version)),
-                // It ended without a word of the page, be it that it is not JSON.
+                // It ended without metadata, for example because it is not JSON.
                 Err(_) => return Ok((whole(begun).await?, String::new())),
             }
         }
     }
 }
 
-/// Items of a list come without their kind, or with that of the form they were asked in.
+/// Sets an item's kind, because items of a list have none, or that of the requested format.
 fn with_kind(mut item: Value, kind: &Kind) -> Value {
     if let Value::Object(fields) = &mut item {
         fields.shift_insert(0, "apiVersion".to_owned(), kind.api_version.clone().into());
@@ -212,14 +214,14 @@ fn with_kind(mut item: Value, kind: &Kind) -> Value {
     item
 }
 
-/// Reads one page, handing over each item as it comes: as values, a page takes ten times the memory
-/// of its text. What it says beside its items stands before them.
+/// Parses one page and passes on each item as it is parsed. As values, a page takes ten times the
+/// memory of its text. Its metadata comes before its items.
 struct Pages<F> {
     add: F,
     tell: Option<oneshot::Sender<Metadata>>,
 }
 
-/// What a page says beside its items.
+/// The metadata of a page.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Metadata {
@@ -251,7 +253,7 @@ impl<'de, F: FnMut(Value)> Visitor<'de> for Pages<F> {
                 "metadata" => {
                     let metadata = map.next_value()?;
                     if let Some(tell) = self.tell.take() {
-                        // Who asked may have stopped meanwhile.
+                        // The receiver may have stopped.
                         let _ = tell.send(metadata);
                     }
                 }
@@ -281,7 +283,7 @@ impl<'de, F: FnMut(Value)> Visitor<'de> for Items<'_, F> {
         f.write_str("objects")
     }
 
-    /// No items at all: some servers say null.
+    /// No items: some servers send null.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }

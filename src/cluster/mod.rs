@@ -1,8 +1,8 @@
 //! The only room that calls the API server: connection, discovery, read, apply, delete, watch,
 //! logs.
 //!
-//! Objects travel as `serde_json::Value`, as the server and the manifest have them. Every request
-//! is counted by verb.
+//! Objects are `serde_json::Value`, as in the server and the manifest. All requests are counted by
+//! verb.
 
 mod certificates;
 mod client;
@@ -46,7 +46,7 @@ use session::Session;
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use transport::Transport;
 
-/// How to reach a cluster: kubectl's connection flags under kubectl's names. All optional.
+/// How to connect to a cluster: kubectl's connection flags with kubectl's names. All are optional.
 #[derive(Clone, Default)]
 pub struct Connection {
     pub kubeconfig: Option<std::path::PathBuf>,
@@ -64,16 +64,16 @@ pub struct Connection {
     pub client_key: Option<std::path::PathBuf>,
     pub insecure_skip_tls_verify: bool,
     pub tls_server_name: Option<String>,
-    /// None is no limit, as kubectl's "0".
+    /// `None` means no limit, like kubectl's "0".
     pub request_timeout: Option<Duration>,
     pub disable_compression: bool,
-    /// Whether standard input already carries something (`-f -`), so that a credential plugin must
-    /// not read it.
+    /// Whether standard input is already in use (`-f -`), so that a credential plugin must not read
+    /// it.
     pub stdin_in_use: bool,
 }
 
 impl fmt::Debug for Connection {
-    /// Without the token.
+    /// Omits the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("kubeconfig", &self.kubeconfig)
@@ -84,25 +84,25 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What the API server (or the way to it) answered, for callers who must tell failures apart.
+/// A failed request, with the details that callers need to distinguish errors.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     pub kind: ApiErrorKind,
-    /// HTTP code, 0 when there was no answer.
+    /// HTTP status code. 0 if there was no response.
     pub code: u16,
     /// The server's message, or the innermost cause of a failed connection.
     pub message: String,
-    /// The request in words: `patch StatefulSet org1/peer0`.
+    /// The request in words, such as `patch StatefulSet org1/peer0`.
     pub request: String,
     /// `details.causes` of the Status: field conflicts, invalid fields.
     pub causes: Vec<Cause>,
-    /// What an operator should read beside the message (whom to ask for rights, what to check).
+    /// Advice for the user: whom to ask for rights, what to check.
     pub hint: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// `FieldManagerConflict`, `FieldValueInvalid`, ...
+    /// Such as `FieldManagerConflict` or `FieldValueInvalid`.
     pub reason: String,
     pub field: String,
     pub message: String,
@@ -112,61 +112,61 @@ pub struct Cause {
 pub enum ApiErrorKind {
     NotFound,
     AlreadyExists,
-    /// 409: field manager conflict (causes say which) or a resourceVersion that is not the latest.
+    /// 409: a field manager conflict (see the causes), or an outdated resourceVersion.
     Conflict,
-    /// 422 or 400: the server does not accept the object.
+    /// 422 or 400: the server rejects the object.
     Invalid,
     Forbidden,
     Unauthorized,
     /// The namespace is being deleted.
     Terminating,
-    /// 429, 500, 503, 504, still so after retries.
+    /// 429, 500, 503 or 504, even after retries.
     Unavailable,
-    /// No answer: refused, reset, name not found, TLS.
+    /// No response: connection refused or reset, host name not found, TLS error.
     Unreachable,
     Timeout,
     /// The server does not know this kind.
     UnknownKind,
     /// 410: the watch or list has expired.
     Expired,
-    /// Something else is there than what [`Apply::expects`] or [`Delete::uid`] says, or nothing.
+    /// The live object is not what [`Apply::expects`] or [`Delete::uid`] requires, or is missing.
     Replaced,
-    /// Not sent: the [`Fence`] was closed.
+    /// Not sent, because the [`Fence`] was closed.
     FencedOff,
-    /// Anything else.
+    /// Any other error.
     Other,
 }
 
 pub type ApiResult<T> = std::result::Result<T, ApiError>;
 
-/// How an object is applied.
+/// Options for applying an object.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Apply<'a> {
     pub dry_run: bool,
-    /// Takes fields over from other managers.
+    /// Takes over fields from other managers.
     pub force: bool,
-    /// Anything else that is there is left alone, with the error `Replaced`.
+    /// The required live object. Any other state is left alone, and the error is `Replaced`.
     pub expects: Expects<'a>,
 }
 
-/// What is in a namespace.
+/// The contents of a namespace.
 #[derive(Debug, Default)]
 pub struct Everything {
-    /// PartialObjectMetadata, under the objects' own apiVersion and kind.
+    /// PartialObjectMetadata, with the objects' own apiVersion and kind.
     pub objects: Vec<Value>,
-    /// Kinds that this user may not list, and groups whose server is away.
+    /// Kinds that this user may not list, and groups whose server is unavailable.
     pub unread: Vec<String>,
 }
 
-/// How an object is deleted.
+/// Options for deleting an object.
 #[derive(Clone, Debug, Default)]
 pub struct Delete {
-    /// Only if the object still has this UID.
+    /// Deletes only the object with this UID.
     pub uid: Option<String>,
-    /// Only in this version. Such a deletion is not sent again when its answer is lost, so "not
-    /// found" is never its own doing.
+    /// Deletes only this version. Such a request is not retried if its response is lost, so that
+    /// "not found" never results from its own first attempt.
     pub resource_version: Option<String>,
-    /// Leaves the object's dependents (a StatefulSet's pods) alive.
+    /// Keeps the object's dependents, such as a StatefulSet's pods.
     pub orphan: bool,
     pub foreground: bool,
     pub dry_run: bool,
@@ -181,48 +181,48 @@ pub struct Kind {
     pub kind: String,
 }
 
-/// One event of a watch, with what the watch reads of each object.
+/// An event of a watch, with the result of reading the object.
 #[derive(Clone, Debug)]
 pub enum WatchEvent<T> {
     /// Added or modified.
     Present(T),
-    /// With its last state.
+    /// Deleted, with its last state.
     Deleted(T),
-    /// Deleted during an interruption: of its last state, only the identity is known (name,
-    /// namespace, UID, resourceVersion).
+    /// Deleted during an interruption. Has only the identity (name, namespace, UID,
+    /// resourceVersion) of its last state.
     Vanished(T),
-    /// A list has been read to its end: all that it had was reported before.
+    /// A list is complete, and all its objects have been reported.
     Listed,
 }
 
-/// The server's answer about the user: for `description` and for errors.
+/// The server's response about the user, for `description` and for errors.
 #[derive(Clone, Debug, Default)]
 pub struct Whoami {
     pub username: String,
 }
 
-/// Something that a user may or may not do.
+/// A right that an operation needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     pub verb: &'static str,
     pub kind: Kind,
-    /// `None`: in the whole cluster.
+    /// `None` means the whole cluster.
     pub namespace: Option<String>,
-    /// `None`: whatever the object's name is.
+    /// `None` means all names.
     pub name: Option<String>,
 }
 
-/// A right in RBAC's words.
+/// A right in the words of RBAC.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     pub verb: &'static str,
-    /// `statefulsets.apps`
+    /// Such as `statefulsets.apps`.
     pub resource: String,
     pub namespace: Option<String>,
 }
 
-/// One connection to one cluster. Cheap to clone. At most 32 requests are under way at once,
-/// however many are started.
+/// A connection to a cluster. Cheap to clone. Sends at most 32 requests at once, regardless of how
+/// many are started.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -230,17 +230,17 @@ pub struct Cluster {
     urgent: bool,
 }
 
-/// Stands before every attempt of a write, so also before one that is sent again.
+/// Checked before each attempt of a write, including retries.
 #[derive(Clone)]
 pub struct Fence {
-    /// Waits until writing is allowed, or says why it is not any more.
+    /// Waits until writing is allowed, or returns why it is no longer allowed.
     pub wait: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
-    /// Whether writing is allowed now: asked when the connection takes the write.
+    /// Returns whether writing is allowed now. Called when the connection takes the write.
     pub is_open: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Cluster {
-    /// The address alone: the rest is credentials.
+    /// Shows only the address, because all other fields are credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cluster({})", self.inner.transport.route())
     }
@@ -252,8 +252,8 @@ struct Inner {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig (flag, `KUBECONFIG` list, home, in-cluster), runs a credential plugin
-    /// once, builds the client. No request yet.
+    /// Reads the kubeconfig (flag, `KUBECONFIG`, home, in-cluster), runs a credential plugin once,
+    /// and builds the client. Sends no request.
     pub async fn connect(connection: &Connection) -> crate::error::Result<Cluster> {
         let session = Session::open(connection, &|name| std::env::var_os(name)).await?;
         Ok(Cluster::over(Transport::new(
@@ -274,7 +274,7 @@ impl Cluster {
         }
     }
 
-    /// The same connection, with a fence before its writes.
+    /// Returns the same connection with a fence before its writes.
     pub fn fenced(&self, fence: Fence) -> Cluster {
         Cluster {
             fence: Some(fence),
@@ -282,7 +282,7 @@ impl Cluster {
         }
     }
 
-    /// The same connection, for requests that do not queue up behind the others.
+    /// Returns the same connection for requests that do not queue behind others.
     pub fn urgent(&self) -> Cluster {
         Cluster {
             urgent: true,
@@ -290,7 +290,7 @@ impl Cluster {
         }
     }
 
-    /// A request in the manner of this handle.
+    /// Applies the settings of this handle to a request.
     fn own(&self, call: Call) -> Call {
         let fence = self.fence.clone().filter(|_| call.method != Method::GET);
         Call {
@@ -300,36 +300,37 @@ impl Cluster {
         }
     }
 
-    /// The namespace of the flags or of the kubeconfig's context, `None` when neither says one.
+    /// Returns the namespace of the flags or of the kubeconfig's context, or `None` if neither sets
+    /// one.
     pub fn namespace(&self) -> Option<&str> {
         self.inner.transport.namespace()
     }
 
-    /// Requests sent so far, retries included, by verb (get, list, watch, apply, dry-run, create,
-    /// replace, patch, delete, review, discover), for `--verbose` and for tests.
+    /// Returns the number of requests so far, including retries, by verb (get, list, watch, apply,
+    /// dry-run, create, replace, patch, delete, review, discover). For `--verbose` and tests.
     pub fn requests(&self) -> std::collections::BTreeMap<&'static str, u64> {
         self.inner.transport.requests()
     }
 
-    /// From now on, tells when requests have to be sent again and again: once for each time that
-    /// the server is away or busy.
+    /// Sets a callback for repeated retries. It is called once each time the server becomes
+    /// unreachable or overloaded.
     pub fn tell(&self, teller: impl Fn(&str) + Send + Sync + 'static) {
         self.inner.transport.tell(Box::new(teller));
     }
 
-    /// How far the server's clock is ahead of ours (negative: behind), by its answers so far;
-    /// `None` when none has said.
+    /// Returns how far the server's clock is ahead of ours (negative: behind), or `None` if no
+    /// response had a date.
     pub fn clock_difference(&self) -> Option<jiff::SignedDuration> {
         self.inner.transport.clock_difference()
     }
 
-    /// What the server has warned of since the last call (deprecated versions, unknown fields),
-    /// each text once, with the first object that it is about.
+    /// Returns the server's warnings since the last call (deprecated versions, unknown fields),
+    /// without duplicates, each with the first object that it concerns.
     pub fn take_warnings(&self) -> Vec<String> {
         self.inner.transport.take_warnings()
     }
 
-    /// `v1.36.3`
+    /// Returns the server's version, such as `v1.36.3`.
     pub async fn version(&self) -> ApiResult<String> {
         let call = Call::get(
             "get",
@@ -343,8 +344,8 @@ impl Cluster {
             .to_owned())
     }
 
-    /// Every `group/version` and `group/version/Kind` that is served (aggregated discovery: two
-    /// requests, remembered for the run).
+    /// Returns all served `group/version` and `group/version/Kind`. Aggregated discovery needs two
+    /// requests; the result is cached for the run.
     pub async fn api_versions(&self) -> ApiResult<Vec<String>> {
         self.inner
             .discovery
@@ -352,8 +353,7 @@ impl Cluster {
             .await
     }
 
-    /// Whether objects of this kind live in namespaces. No request for the kinds of the static
-    /// table.
+    /// Returns true if a kind is namespaced. Needs no request for kinds in the static table.
     pub async fn is_namespaced(&self, kind: &Kind) -> ApiResult<bool> {
         Ok(self
             .resource(&kind.api_version, &kind.kind)
@@ -361,8 +361,8 @@ impl Cluster {
             .namespaced)
     }
 
-    /// The version in which the server serves a kind: the one named if it does, else another of its
-    /// group.
+    /// Returns the version in which the server serves a kind: the named one if possible, otherwise
+    /// another of its group.
     pub async fn served_version(&self, kind: &Kind) -> ApiResult<String> {
         Ok(self
             .resource(&kind.api_version, &kind.kind)
@@ -370,13 +370,13 @@ impl Cluster {
             .api_version)
     }
 
-    /// Who the server takes us for; an empty name when it does not tell (before Kubernetes 1.28, or
-    /// forbidden).
+    /// Returns the user as the server knows them. The name is empty if the server does not report
+    /// it (before Kubernetes 1.28, or forbidden).
     pub async fn whoami(&self) -> ApiResult<Whoami> {
         reviews::whoami(&self.inner.transport).await
     }
 
-    /// Whether this user may do something:
+    /// Returns true if this user has a right:
     /// `can_i("create", "apps", "statefulsets", Some("org1"), None)`.
     pub async fn can_i(
         &self,
@@ -397,9 +397,11 @@ impl Cluster {
         .await
     }
 
-    /// Those of `needs` that this user may not do: one request while nothing is missing in
-    /// `namespace`, and one more for each that the user's rules there do not show. Kinds that are
-    /// not served are left aside, and so is what the server will not say.
+    /// Returns those of `needs` for which this user lacks the right.
+    ///
+    /// Sends one request if the user's rules in `namespace` show all rights, and one more for each
+    /// right that they do not show. Ignores kinds that are not served, and rights about which the
+    /// server gives no answer.
     pub async fn missing(
         &self,
         namespace: &str,
@@ -421,8 +423,8 @@ impl Cluster {
         reviews::missing(&self.inner.transport, namespace, asked).await
     }
 
-    /// `None` when there is no such object; an error when that could not be found out, or when the
-    /// server does not know the kind. `api_version` is the version to read it in.
+    /// Returns an object, or `None` if it does not exist. Fails if the request fails or the server
+    /// does not know the kind. `api_version` is the version to read.
     pub async fn get(&self, api_version: &str, key: &ObjectKey) -> ApiResult<Option<Value>> {
         let words = format!("get {key}");
         let path = self.path(api_version, key, &words).await?;
@@ -438,8 +440,8 @@ impl Cluster {
         }
     }
 
-    /// Every object of a kind, page by page (500), in one namespace or (`None`) in all, by label
-    /// selector (empty is all). Each has its apiVersion and kind.
+    /// Lists all objects of a kind in pages of 500, in one namespace or in all (`None`), by label
+    /// selector (empty means all). Each object has its apiVersion and kind.
     pub async fn list(
         &self,
         kind: &Kind,
@@ -451,13 +453,13 @@ impl Cluster {
             .await
     }
 
-    /// A namespace's events, by field selector.
+    /// Lists a namespace's events by field selector.
     pub async fn list_events(&self, namespace: &str, fields: &str) -> ApiResult<Vec<Value>> {
         self.events(namespace, fields).fetch().await
     }
 
-    /// Like `list` or `list_metadata`, but each object is taken in as it is read, so that they need
-    /// not all be held: by `add`, which starts from nothing.
+    /// Like `list` or `list_metadata`, but passes each object to `add` as it is read, so that not
+    /// all of them are in memory. The result starts with its default.
     pub async fn list_into<T: Default + Send + 'static>(
         &self,
         kind: &Kind,
@@ -473,8 +475,8 @@ impl Cluster {
             .0)
     }
 
-    /// Like `list`, but metadata only (PartialObjectMetadata, under the object's own apiVersion and
-    /// kind).
+    /// Like `list`, but returns only metadata (PartialObjectMetadata, with the object's own
+    /// apiVersion and kind).
     pub async fn list_metadata(
         &self,
         kind: &Kind,
@@ -486,7 +488,7 @@ impl Cluster {
             .await
     }
 
-    /// Metadata of everything in a namespace, of every kind that the server knows.
+    /// Lists the metadata of all objects in a namespace, of all kinds that the server knows.
     pub async fn list_everything(&self, namespace: &str) -> ApiResult<Everything> {
         let (kinds, unread) = self.inner.discovery.listable(&self.inner.transport).await?;
         let mut everything = Everything {
@@ -503,7 +505,7 @@ impl Cluster {
         for (kind, read) in kinds.iter().zip(futures::future::join_all(reads).await) {
             match read {
                 Ok(objects) => everything.objects.extend(objects),
-                // Its definition is gone by now, and its objects with it.
+                // Its definition was just deleted, together with its objects.
                 Err(error) if error.code == 404 => {}
                 Err(error) if error.kind == ApiErrorKind::Forbidden || error.code == 405 => {
                     everything.unread.push(kind.kind.clone())
@@ -514,13 +516,13 @@ impl Cluster {
         Ok(everything)
     }
 
-    /// Server-side apply as field manager `kubectl-fabric`, strict validation. Returns the object
-    /// as the server has it now.
+    /// Applies an object with server-side apply, as field manager `kubectl-fabric` and with strict
+    /// validation. Returns the live object.
     pub async fn apply(&self, object: impl Into<Applied<'_>>, how: Apply<'_>) -> ApiResult<Value> {
         self.apply_into(object, how, PhantomData).await
     }
 
-    /// Like `apply`, but of the object as the server has it now only what `seed` reads is made.
+    /// Like `apply`, but deserializes the live object with `seed`.
     pub async fn apply_into<T>(
         &self,
         object: impl Into<Applied<'_>>,
@@ -546,7 +548,7 @@ impl Cluster {
         );
         let verb = if how.dry_run { "dry-run" } else { "apply" };
         let expects = match how.expects {
-            // It names a version itself.
+            // The object has its own resourceVersion.
             Expects::Absent if object.is_versioned() => Expects::Anything,
             Expects::Version { uid, .. } if object.is_versioned() => Expects::Uid(uid),
             expects => expects,
@@ -558,8 +560,8 @@ impl Cluster {
                 "it lacks metadata",
             ));
         };
-        // The server takes JSON under this name too, and reads it faster than YAML. It has a YAML
-        // reader's eyes for it all the same.
+        // The server accepts JSON with this content type too, and parses it faster than YAML. The
+        // parser's rules are still those of YAML.
         let text = requests::for_yaml(text);
         let call = Call::write_text(
             verb,
@@ -582,8 +584,10 @@ impl Cluster {
         transport::read_json(&call.words, &answer, seed)
     }
 
-    /// Creates an object. It is sent again when its answer is lost, so what exists already may be
-    /// one's own: read back to know.
+    /// Creates an object.
+    ///
+    /// The request is retried if its response is lost, so an existing object may be its own result:
+    /// read it to find out.
     pub async fn create(&self, body: &Value) -> ApiResult<Value> {
         let address = Address::of("create", body)?;
         let words = address.words("create");
@@ -602,8 +606,8 @@ impl Cluster {
             .await
     }
 
-    /// Asks by a dry run whether an object could be created if nothing had its name: admission and
-    /// validation come before that check.
+    /// Checks with a dry run whether an object could be created if its name were free. The server
+    /// checks the name after admission and validation.
     pub async fn try_create(&self, object: &Sealed) -> ApiResult<()> {
         let applied = Applied::from(object);
         let address = applied.address()?;
@@ -636,9 +640,11 @@ impl Cluster {
         }
     }
 
-    /// Replaces an object; `body` carries the resourceVersion it was read at, so that a change in
-    /// between is a Conflict. It is sent again when its answer is lost, so the change may be one's
-    /// own: read back to know.
+    /// Replaces an object. `body` has the resourceVersion of the last read, so a change in between
+    /// is a Conflict.
+    ///
+    /// The request is retried if its response is lost, so the change may be its own: read the
+    /// object to find out.
     pub async fn replace(&self, body: &Value) -> ApiResult<Value> {
         let address = Address::of("replace", body)?;
         let words = address.words("replace");
@@ -657,7 +663,7 @@ impl Cluster {
             .await
     }
 
-    /// JSON merge patch of an object's metadata or spec.
+    /// Sends a JSON merge patch of an object's metadata or spec.
     pub async fn merge_patch(
         &self,
         api_version: &str,
@@ -667,7 +673,7 @@ impl Cluster {
         self.patch(api_version, key, patch, false).await
     }
 
-    /// [`Cluster::merge_patch`] as a server-side dry run.
+    /// Like [`Cluster::merge_patch`], as a server-side dry run.
     pub async fn try_merge_patch(
         &self,
         api_version: &str,
@@ -708,8 +714,8 @@ impl Cluster {
             .await
     }
 
-    /// False when there was nothing to delete (any more); an object with another UID than the
-    /// wanted one is `Replaced`.
+    /// Deletes an object. Returns false if it did not exist (any more). If the UID differs, the
+    /// error is `Replaced`.
     pub async fn delete(&self, api_version: &str, key: &ObjectKey, how: Delete) -> ApiResult<bool> {
         let words = format!("delete {key}");
         let path = self.path(api_version, key, &words).await?;
@@ -731,7 +737,8 @@ impl Cluster {
         }
         let verb = if how.dry_run { "dry-run" } else { "delete" };
         let call = Call::write(verb, Method::DELETE, path, requests::JSON, &options, words);
-        // By name alone, a second request could meet an object that someone made after the first.
+        // A retry by name alone could delete an object that someone created after the first
+        // attempt.
         let harmless = (how.uid.is_some() && how.resource_version.is_none()) || how.dry_run;
         let repeat = if harmless {
             Repeat::Harmless
@@ -758,10 +765,12 @@ impl Cluster {
         }
     }
 
-    /// Lists, then watches a kind for ever, over dropped connections and expired versions: first
-    /// every object there is as `Present`, then `Listed`, then each change. Each object is told as
-    /// what `read` makes of it, as soon as it has come: thousands are listed at once. Ends only
-    /// with an error that retrying cannot mend, or when the server has been away for a minute.
+    /// Lists, then watches a kind indefinitely, across dropped connections and expired versions.
+    ///
+    /// Reports all existing objects as `Present`, then `Listed`, then each change. Passes each
+    /// object through `read` as soon as it arrives, because there may be thousands. Ends only with
+    /// an error for which retrying is useless, or when the server has been unreachable for a
+    /// minute.
     pub fn watch<T: Send + 'static>(
         &self,
         kind: Kind,
@@ -773,7 +782,7 @@ impl Cluster {
         watching(list, read, watch::Times::default())
     }
 
-    /// [`Cluster::watch`] of a namespace's events, by field selector.
+    /// Like [`Cluster::watch`], for a namespace's events, by field selector.
     pub fn watch_events<T: Send + 'static>(
         &self,
         namespace: &str,
@@ -787,7 +796,7 @@ impl Cluster {
         )
     }
 
-    /// The last lines of a container's log, of its run before (`previous`) or of this one.
+    /// Returns the last lines of a container's log, of its current or `previous` run.
     pub async fn logs(
         &self,
         namespace: &str,
@@ -819,8 +828,8 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
-    /// What a pod answers on a port of its own, asked through the API server. The network policies
-    /// that protect the pod may keep the server out.
+    /// Sends a request to a port of a pod through the API server, and returns the response. Network
+    /// policies of the pod may block the server.
     pub async fn ask_pod(
         &self,
         namespace: &str,
@@ -839,7 +848,7 @@ impl Cluster {
             format!("{target}/proxy/{path}"),
             format!("ask Pod {namespace}/{pod} for its {path}"),
         );
-        // A 503 says that the pod cannot be reached: who asks decides whether to ask again.
+        // A 503 means that the pod is unreachable. The caller decides whether to retry.
         let answer = self
             .inner
             .transport
@@ -882,7 +891,7 @@ impl Cluster {
         }
     }
 
-    /// The path of an object, in a version that is served: one is as good as another to name it.
+    /// Returns the path of an object in any served version, all of which name the same object.
     async fn path(&self, api_version: &str, key: &ObjectKey, words: &str) -> ApiResult<String> {
         let address = Address {
             api_version,
@@ -894,8 +903,7 @@ impl Cluster {
         path_of(&address, &resource, words, true)
     }
 
-    /// The path of an object that is sent, or (for create) of its kind: in the version that the
-    /// object has.
+    /// Returns the path of an object to send or, for create, of its kind, in the object's version.
     async fn address_path(
         &self,
         address: &Address<'_>,
@@ -951,15 +959,15 @@ fn path_of(
     ))
 }
 
-/// Words of apiserver's `BeforeDelete` and of its storage's `Preconditions.Check`: the answer has
-/// no reason of its own.
+/// Matches messages of apiserver's `BeforeDelete` and of its storage's `Preconditions.Check`. The
+/// response has no reason code.
 fn is_about_the_uid(message: &str) -> bool {
     ["UID in the precondition", "UID in precondition"]
         .iter()
         .any(|words| message.contains(words))
 }
 
-/// With a resourceVersion a second attempt would meet the version that the first one made.
+/// With a resourceVersion, a retry would conflict with the version that the first attempt created.
 fn repeat(is_versioned: bool) -> Repeat {
     if is_versioned {
         Repeat::IfUnheard

@@ -1,23 +1,21 @@
-//! Why a request got no answer, found at the bottom of the client library's errors and said
-//! plainly.
+//! Explains why a request got no response, from the innermost of the client library's errors.
 
 use super::{ApiErrorKind, gate};
 use std::{error::Error, io};
 
-/// Why there was no answer.
+/// The reason for a missing response.
 pub(super) struct NoAnswer {
     pub kind: ApiErrorKind,
-    /// Whether the connection was never made, so that the server cannot have seen the request.
+    /// Whether there was no connection, so that the server cannot have received the request.
     pub unsent: bool,
-    /// Whether the next attempt is bound to fail too: a certificate does not become valid by asking
-    /// again.
+    /// Whether retrying is useless, for example because of an invalid certificate.
     pub lasting: bool,
     pub message: String,
     pub hint: Option<String>,
 }
 
-/// Finds the innermost reason of a failed connection and says it plainly. `route` is the server's
-/// URL and the proxy, if any.
+/// Finds the innermost reason of a failed connection and describes it. `route` is the server's URL
+/// and the proxy, if any.
 pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
     let mut found = NoAnswer {
         kind: ApiErrorKind::Unreachable,
@@ -53,8 +51,8 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
                 found.kind = ApiErrorKind::Timeout;
             }
         } else if error.to_string() == "dns error" {
-            // hyper's resolver keeps the type of this error to itself; its text is all that tells
-            // it from others.
+            // hyper's resolver does not expose the type of this error, so only its text identifies
+            // it.
             found.message = format!(
                 "cannot reach {route}: the name of the server is not known here ({})",
                 innermost(error)
@@ -69,7 +67,7 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
     found
 }
 
-/// The next reason below. An `io::Error` made from another error hides it from `source`.
+/// Returns the source of an error. An `io::Error` made from another error hides it from `source`.
 fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
@@ -188,8 +186,8 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
     }
 }
 
-/// The name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, as the TLS library writes the names
-/// of a certificate.
+/// Returns the name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, the TLS library's format
+/// for the names of a certificate.
 fn bare(name: &str) -> &str {
     let inner = name
         .split_once('(')

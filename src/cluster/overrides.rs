@@ -1,13 +1,14 @@
-//! The flags over what the kubeconfig says, with kubectl's precedence (client-go
+//! Overrides the kubeconfig with flags, with kubectl's precedence (client-go
 //! `clientcmd.DirectClientConfig`).
 
 use super::Connection;
 use crate::error::{Error, Result, public_url};
 use kube::config::{AuthInfo, Cluster};
 
-/// The flags about the cluster.
+/// Applies the flags about the cluster.
 pub(super) fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
-    // What is trusted is overridden as a whole: neither flag is to be mixed with the file's own.
+    // The settings for trust are overridden together, so that flags are not combined with the
+    // file's settings.
     if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
         cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
         cluster.certificate_authority = flags
@@ -18,7 +19,7 @@ pub(super) fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
     }
     if let Some(server) = &flags.server {
         cluster.server = Some(server.clone());
-        // The name in the file is that of another server.
+        // The name in the file belongs to another server.
         cluster.tls_server_name = None;
     }
     if let Some(name) = &flags.tls_server_name {
@@ -29,7 +30,7 @@ pub(super) fn override_cluster(cluster: &mut Cluster, flags: &Connection) {
     }
 }
 
-/// The flags about the user.
+/// Applies the flags about the user.
 pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<()> {
     if let Some(token) = &flags.token {
         *user = AuthInfo {
@@ -44,7 +45,7 @@ pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<(
     if let Some(path) = &flags.client_certificate {
         user.client_certificate = Some(path.to_string_lossy().into_owned());
         user.client_certificate_data = None;
-        // A certificate named on the command line is who the user wants to be.
+        // A client certificate in the flags selects the identity, so a plugin is not used.
         user.exec = None;
         user.auth_provider = None;
     }
@@ -72,8 +73,8 @@ pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<(
     Ok(())
 }
 
-/// The server's URL. An address without a scheme is https when anything about TLS is configured,
-/// else http, as in client-go (`rest.DefaultServerURL`).
+/// Returns the server's URL. An address without a scheme means https if TLS is configured in any
+/// way, otherwise http, as in client-go (`rest.DefaultServerURL`).
 pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri> {
     let Some(server) = cluster
         .server
@@ -112,8 +113,8 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
     }
 }
 
-/// Why the port of a URL cannot be used. The URL's reader takes one that is too large for none, and
-/// the default would be asked instead.
+/// Returns why the port of a URL is invalid. The URL parser ignores a port that is too large, and
+/// the default would be used instead.
 pub(super) fn wrong_port(uri: &http::Uri) -> Option<String> {
     let address = uri.authority()?.as_str().rsplit('@').next()?;
     let port = address.strip_prefix(uri.host()?)?.strip_prefix(':')?;

@@ -1,16 +1,15 @@
-//! The proxy on the way to the API server: the cluster's own, else the environment's, unless that
-//! is told to leave this host out.
+//! Selects the proxy for the API server: the cluster's own, or the environment's unless it excludes
+//! this host.
 //!
-//! The rules are those of Go's `net/http` (golang.org/x/net/http/httpproxy), because that is what
-//! kubectl follows.
+//! The rules are those of Go's `net/http` (golang.org/x/net/http/httpproxy), which kubectl uses.
 
 use super::{kubeconfig::Environment, overrides::wrong_port};
 use crate::error::{Error, Place, Result};
 use http::Uri;
 use std::net::IpAddr;
 
-/// The proxy to use for `server`, in a form that the client library knows. `proxy_url` is the
-/// kubeconfig cluster's `proxy-url`, which counts whatever NO_PROXY says.
+/// Returns the proxy for `server`, in a form that the client library supports. `proxy_url` is the
+/// `proxy-url` of the kubeconfig's cluster, which applies regardless of NO_PROXY.
 pub(super) fn choose(
     proxy_url: Option<&str>,
     server: &Uri,
@@ -65,8 +64,8 @@ fn parse(url: &str, place: Place) -> Result<Uri> {
     } else {
         format!("http://{url}")
     };
-    // The client library resolves names at the proxy for both, as socks5h says, and knows only the
-    // one word.
+    // The client library resolves names at the proxy for both schemes, as socks5h requires, but
+    // knows only socks5.
     let with_scheme = with_scheme.replacen("socks5h://", "socks5://", 1);
     let wrong = |why: String| {
         Error::user("the proxy to the cluster is not a URL that can be used")
@@ -92,7 +91,7 @@ fn parse(url: &str, place: Place) -> Result<Uri> {
     }
 }
 
-/// This computer is never reached through a proxy of the environment.
+/// Returns true for this computer, which is never reached through the environment's proxy.
 fn is_local(host: &str) -> bool {
     host == "localhost"
         || host
@@ -100,8 +99,8 @@ fn is_local(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Whether NO_PROXY names this host: `*`, an address, a CIDR, or a domain with (unless it begins
-/// with a dot) its subdomains; each but the CIDR with a port, if only that port is meant.
+/// Returns true if NO_PROXY contains this host: as `*`, an address, a CIDR, or a domain, which
+/// includes its subdomains (only these if it begins with a dot). All but a CIDR may have a port.
 fn leaves_out(list: &str, host: &str, port: u16) -> bool {
     let host = host.trim_end_matches('.').to_lowercase();
     let address: Option<IpAddr> = host.parse().ok();
@@ -142,7 +141,7 @@ fn leaves_out(list: &str, host: &str, port: u16) -> bool {
         })
 }
 
-/// `host:port`, `[::1]:port`; a bare IPv6 address has colons but no port.
+/// Splits `host:port` and `[::1]:port`. A bare IPv6 address has colons but no port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => match port.parse() {

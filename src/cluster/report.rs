@@ -1,10 +1,10 @@
-//! What the user reads of a failed request: an [`ApiError`] as an [`Error`].
+//! Converts an [`ApiError`] of a failed request to an [`Error`] for the user.
 
 use super::{ApiError, ApiErrorKind, Cause};
 use crate::error::{Error, Place};
 
 impl ApiError {
-    /// An error that no server sent.
+    /// Returns an error that does not come from a server.
     pub(super) fn local(kind: ApiErrorKind, request: &str, message: impl Into<String>) -> ApiError {
         ApiError {
             kind,
@@ -17,14 +17,14 @@ impl ApiError {
     }
 }
 
-/// Where an operator finds what to ask for.
+/// Where a cluster administrator finds the required rights.
 pub const ROLES: &str = "docs/guides/rights.md has Roles that are enough";
 
 impl ApiError {
-    /// Who lacks which right where, and how to go about it; `None` when something else than a
-    /// missing right forbids it.
+    /// Returns which right is missing and how to get it, or `None` if the request is forbidden for
+    /// another reason.
     pub fn denial(&self) -> Option<(String, String)> {
-        // Words of apiserver's `rbac.ConfirmNoEscalation`.
+        // This is the message of apiserver's `rbac.ConfirmNoEscalation`.
         if let Some((_, granted)) = self
             .message
             .split_once("attempting to grant RBAC permissions not currently held")
@@ -61,7 +61,7 @@ impl ApiError {
 }
 
 impl Cause {
-    /// Who set the field that a conflict is about: `kubectl-edit` of
+    /// Returns the manager of a conflicting field: `kubectl-edit` in
     /// `conflict with "kubectl-edit" using apps/v1 at ...`.
     pub fn manager(&self) -> Option<&str> {
         let (manager, _) = self
@@ -72,8 +72,8 @@ impl Cause {
     }
 }
 
-/// `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`, taken apart.
-/// RBAC puts these facts nowhere else in its answer.
+/// The parts of `User "bob" cannot get resource "pods" in API group "" in the namespace "org1"`.
+/// RBAC gives these facts only in its message.
 #[derive(Debug, PartialEq, Eq)]
 struct Denied {
     user: String,
@@ -94,7 +94,7 @@ fn denied(message: &str) -> Option<Denied> {
         .map(|(name, _)| name.to_owned());
     let resource = match group {
         "" => resource.to_owned(),
-        // `statefulsets/scale` of a group is `statefulsets.apps/scale` for kubectl.
+        // `statefulsets/scale` of a group is `statefulsets.apps/scale` in kubectl.
         group => match resource.split_once('/') {
             Some((resource, sub)) => format!("{resource}.{group}/{sub}"),
             None => format!("{resource}.{group}"),
@@ -120,7 +120,7 @@ impl From<ApiError> for Error {
             },
             ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
                 .why(match error.message.as_str() {
-                    // All that the API server ever says: it does not help whoever guesses.
+                    // The API server never says more, so as not to help an attacker.
                     "Unauthorized" => "it does not say why".to_owned(),
                     message => message.to_owned(),
                 })

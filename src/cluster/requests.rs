@@ -1,4 +1,4 @@
-//! What is sent: method, URL, body and the words for errors. Built here, sent by `transport`.
+//! Builds requests: method, URL, body and a description for errors. `transport` sends them.
 
 use super::{ApiError, ApiErrorKind, ApiResult, Fence, retry::Repeat};
 use crate::manifest::Sealed;
@@ -8,19 +8,18 @@ use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The field manager of everything that is written (design: one manager for the program, whatever
-/// the release).
+/// The field manager of all writes. The same for all releases.
 pub(super) const FIELD_MANAGER: &str = "kubectl-fabric";
-/// Objects in one page of a list: what kubectl asks for (`--chunk-size`).
+/// Number of objects in a page of a list, as in kubectl (`--chunk-size`).
 pub(super) const PAGE: u32 = 500;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const METADATA_LIST: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
-/// One request, as often as it must be sent.
+/// A request that can be sent several times.
 pub(super) struct Call {
-    /// Under this name it is counted.
+    /// The name under which it is counted.
     pub verb: &'static str,
     pub method: Method,
     /// Path and query.
@@ -28,15 +27,15 @@ pub(super) struct Call {
     /// Content type and bytes.
     pub body: Option<(&'static str, Bytes)>,
     pub accept: &'static str,
-    /// For errors: `get Pod org1/peer0-0`.
+    /// Description for errors: `get Pod org1/peer0-0`.
     pub words: String,
     /// The object that it writes: `Pod org1/peer0-0`.
     pub object: Option<String>,
     pub repeat: Repeat,
     pub fence: Option<Fence>,
-    /// Whether it is sent however many are under way.
+    /// Whether it is sent even if the limit of concurrent requests is reached.
     pub urgent: bool,
-    /// Whether what the server warns of in its answer says nothing to the user.
+    /// Whether to ignore warnings in the response.
     pub quiet: bool,
 }
 
@@ -108,7 +107,7 @@ impl Call {
     }
 }
 
-/// JSON whose reader is one of YAML.
+/// Returns JSON that is safe for a YAML parser.
 pub(super) fn for_yaml(json: Bytes) -> Bytes {
     let escaped = match std::str::from_utf8(&json).map(yaml::json_for_yaml) {
         Ok(Cow::Owned(escaped)) => escaped,
@@ -117,7 +116,7 @@ pub(super) fn for_yaml(json: Bytes) -> Bytes {
     escaped.into()
 }
 
-/// The path of a kind or, with a name, of an object.
+/// Returns the path of a kind or, with a name, of an object.
 pub(super) fn path(
     api_version: &str,
     plural: &str,
@@ -140,7 +139,7 @@ pub(super) fn path(
     path
 }
 
-/// Adds a query; empty values are left out.
+/// Adds a query, without empty parameters.
 pub(super) fn query(path: String, parameters: &[(&str, &str)]) -> String {
     let mut path = path;
     let mut separator = '?';
@@ -151,8 +150,8 @@ pub(super) fn query(path: String, parameters: &[(&str, &str)]) -> String {
     path
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters and the colon, which names of roles
-/// have (`system:node`).
+/// Percent-encodes all characters but RFC 3986's unreserved ones and the colon, which occurs in
+/// names of roles (`system:node`).
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -166,7 +165,7 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// What an object's body says about where it goes.
+/// The fields of an object's body that determine its path.
 pub(super) struct Address<'a> {
     pub api_version: &'a str,
     pub kind: &'a str,
@@ -175,8 +174,8 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// An object that lacks what every object has is a mistake of whoever made it, told as the
-    /// server would.
+    /// Reads the fields. An incomplete object is a bug in its creator, reported in the form of a
+    /// server's error.
     pub fn of(verb: &str, body: &'a Value) -> ApiResult<Address<'a>> {
         let text = |value: &'a Value| value.as_str().filter(|text| !text.is_empty());
         let metadata = &body["metadata"];
@@ -199,7 +198,7 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// `StatefulSet org1/peer0`, `Namespace org1`
+    /// Returns `StatefulSet org1/peer0` or `Namespace org1`.
     fn name_in_words(&self) -> String {
         match self.namespace {
             Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
@@ -207,13 +206,13 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// `apply StatefulSet org1/peer0`
+    /// Returns a description such as `apply StatefulSet org1/peer0`.
     pub fn words(&self, verb: &str) -> String {
         format!("{verb} {}", self.name_in_words())
     }
 }
 
-/// What is applied: a tree, or an object as the text that was made of it.
+/// An object to apply, as a tree or as text.
 #[derive(Clone, Copy)]
 pub enum Applied<'a> {
     Tree(&'a Value),
@@ -254,7 +253,7 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// Whether it names the resourceVersion that it is based on.
+    /// Returns true if the object has a resourceVersion.
     pub(super) fn is_versioned(self) -> bool {
         match self {
             Applied::Tree(body) => is_versioned(body),
@@ -263,32 +262,34 @@ impl<'a> Applied<'a> {
     }
 }
 
-/// What must be there when an object is applied. The server compares it within the write, so
-/// nothing comes between a look and the write, and it costs no request.
+/// The live object that an apply requires.
+///
+/// The server compares it as part of the write, so nothing can change in between, and no additional
+/// request is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expects<'a> {
-    /// The object is created or changed, whichever it takes.
+    /// Creates or changes the object.
     #[default]
     Anything,
-    /// No object: it is created.
+    /// Creates the object, which must not exist.
     Absent,
-    /// The object with this UID: it is changed.
+    /// Changes the object, which must have this UID.
     Uid(&'a str),
-    /// The object with this UID, and nothing has written it since this resourceVersion: it is
-    /// changed.
+    /// Changes the object, which must have this UID and this resourceVersion.
     Version { uid: &'a str, version: &'a str },
 }
 
 impl Expects<'_> {
-    /// Adds the expectation to the metadata of an object's JSON, which this program wrote: compact.
+    /// Adds the requirement to the metadata of an object's JSON, which this program wrote in
+    /// compact form.
     pub(super) fn state_in(self, text: Bytes) -> Option<Bytes> {
         let field = match self {
             Expects::Anything => return Some(text),
-            // Revision 1 of etcd is the empty store, so no object has it: the server creates, and
-            // answers 409 when there is something to change. It is not stored.
+            // Revision 1 of etcd is the empty store, so no object has it. The server creates the
+            // object, and returns 409 if it exists. The value is not stored.
             Expects::Absent => "\"resourceVersion\":\"1\",".to_owned(),
-            // The UID of an object never changes: the server answers 422 for another one and 409
-            // when there is no object. Apply keeps no manager for it.
+            // An object's UID never changes. The server returns 422 for another UID, and 409 if
+            // there is no object. Apply records no manager for the UID.
             Expects::Uid(uid) => format!("\"uid\":{},", Value::from(uid)),
             Expects::Version { uid, version } => {
                 format!(
@@ -306,17 +307,17 @@ impl Expects<'_> {
         Some(stated.into())
     }
 
-    /// Tells the answer that something else is there from other refusals.
+    /// Distinguishes errors about another live object from other errors.
     pub(super) fn judge(self, error: ApiError) -> ApiError {
         let unexpected = match (self, error.kind) {
             (Expects::Anything, _) => false,
-            // Be it a conflict of versions or of fields: there is an object.
+            // Any conflict, of versions or fields, means that the object exists.
             (Expects::Absent, kind) => kind == ApiErrorKind::Conflict,
             (Expects::Uid(_) | Expects::Version { .. }, ApiErrorKind::Invalid) => error
                 .causes
                 .iter()
                 .any(|cause| cause.field == "metadata.uid"),
-            // Words of apiserver's `applyPatch`: the answer has no reason of its own.
+            // This is a message of apiserver's `applyPatch`. The response has no reason code.
             (Expects::Uid(_) | Expects::Version { .. }, kind) => {
                 kind == ApiErrorKind::Conflict && error.message.contains("uid mismatch")
             }
@@ -332,7 +333,7 @@ impl Expects<'_> {
     }
 }
 
-/// Where the fields of an object's own metadata begin.
+/// Returns the start of the fields in an object's own metadata.
 fn inside_metadata(json: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"\"metadata\":{";
     let (mut depth, mut at) = (0_usize, 0);

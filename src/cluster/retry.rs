@@ -1,27 +1,27 @@
-//! Whether and when a failed request is sent again. No I/O: the transport says what happened and
-//! how long it has tried.
+//! Decides whether and when to retry a failed request. No I/O: the transport passes the failure and
+//! the time spent so far.
 
 use std::time::Duration;
 
-/// The limits of trying. The defaults are what a person at a terminal bears: short hiccups pass
-/// unseen, a dead server is told soon.
+/// Limits for retries. The defaults suit a person at a terminal: short failures pass unnoticed, and
+/// an unreachable server is reported soon.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// Before the second attempt; doubled before each further one.
+    /// Pause before the second attempt. Doubles with each attempt.
     pub first: Duration,
-    /// No pause is longer, but for what `Retry-After` says.
+    /// Longest pause, except with `Retry-After`.
     pub longest: Duration,
-    /// No attempt starts later than this after the first.
+    /// Time after the first attempt in which further attempts may start.
     pub total: Duration,
-    /// The same while the server has never answered: a wrong address should not take long to tell.
+    /// The same if the server has never answered, so that a wrong address is reported soon.
     pub total_unreached: Duration,
-    /// An attempt without a complete answer after this time has stalled.
+    /// Timeout of an attempt, after which it has stalled.
     pub attempt: Duration,
     /// The same for a server that has never answered.
     pub first_attempt: Duration,
-    /// A server that was away is taken for recovering so long after.
+    /// How long a server counts as recovering after it was unreachable.
     pub recovery: Duration,
-    /// A stalled request is sent again so many times.
+    /// Number of retries of a stalled request.
     pub stalls: u32,
 }
 
@@ -40,51 +40,51 @@ impl Default for Policy {
     }
 }
 
-/// What sending a request twice would do.
+/// The effect of sending a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// The same as sending it once.
     Harmless,
-    /// Something else if the first one was heard, as a deletion by name alone. Such a request is
-    /// sent again only when it was surely not.
+    /// Different if the first one arrived, as for a deletion by name. The request is retried only
+    /// if it certainly did not arrive.
     IfUnheard,
 }
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The server answered so.
+    /// The server returned this response.
     Answer {
         code: u16,
         retry_after: Option<Duration>,
         etcd: bool,
     },
-    /// No connection was made.
+    /// There was no connection.
     Unsent,
-    /// The connection broke after the request was sent, or within the answer.
+    /// The connection broke after the request was sent, or during the response.
     Lost,
-    /// No complete answer within the limit of an attempt.
+    /// No complete response within the timeout of an attempt.
     Stalled,
-    /// The server refused, and was away just before.
+    /// The server refused, and was unreachable just before.
     Recovering,
-    /// Trying again cannot help.
+    /// Retrying is useless.
     Lasting,
 }
 
-/// What the transport has seen of this request and this server.
+/// The history of this request and this server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// Attempts made of this request, at least 1.
+    /// Number of attempts of this request, at least 1.
     pub attempts: u32,
-    /// How many of them stalled.
+    /// Number of attempts that stalled.
     pub stalls: u32,
     pub elapsed: Duration,
     /// Whether the server has ever answered in this run.
     pub reached: bool,
 }
 
-/// The pause before the next attempt, `None` to give up. `chance` in 0..1 spreads the clients that
-/// failed together.
+/// Returns the pause before the next attempt, or `None` to give up. `chance` in 0..1 spreads
+/// clients that failed at the same time.
 pub(super) fn pause(
     policy: &Policy,
     repeat: Repeat,
@@ -95,8 +95,8 @@ pub(super) fn pause(
     let harmless = repeat == Repeat::Harmless;
     let again = match failure {
         Failure::Answer { code: 429, .. } => true,
-        // With Retry-After it is the API server that was too busy to begin; without, it may be a
-        // load balancer that lost the server in the middle of the request.
+        // With Retry-After, the API server was too busy to start. Without it, a load balancer may
+        // have lost the server during the request.
         Failure::Answer {
             code: 503,
             retry_after,
@@ -113,7 +113,7 @@ pub(super) fn pause(
         Failure::Answer { .. } | Failure::Lasting => false,
         Failure::Unsent | Failure::Recovering => true,
         Failure::Lost => harmless,
-        // One that has never answered is told at once.
+        // A server that has never answered is reported at once.
         Failure::Stalled => {
             return (harmless && progress.reached && progress.stalls <= policy.stalls)
                 .then_some(policy.first);
@@ -139,9 +139,11 @@ pub(super) fn pause(
     (again && progress.elapsed + pause <= total).then_some(pause)
 }
 
-/// Whether a 500's message is etcd's word that it did not do a write, or does not know whether it
-/// did, while its leader changes. The messages are etcd's (`server/etcdserver/errors`); the API
-/// server passes them on without a reason of their own.
+/// Returns true if a 500's message means that etcd did not do a write, or does not know whether it
+/// did, during a change of its leader.
+///
+/// The messages are etcd's (`server/etcdserver/errors`). The API server passes them on without a
+/// reason code.
 pub(super) fn etcd_hiccup(message: &str) -> bool {
     [
         "etcdserver: leader changed",
@@ -153,8 +155,8 @@ pub(super) fn etcd_hiccup(message: &str) -> bool {
     .any(|known| message.contains(known))
 }
 
-/// The pause that a `Retry-After` header asks for. The API server sends seconds; the other form, a
-/// date, is left unread.
+/// Returns the pause in a `Retry-After` header. The API server sends seconds. The other format, a
+/// date, is ignored.
 pub(super) fn retry_after(header: Option<&http::HeaderValue>) -> Option<Duration> {
     header?
         .to_str()
@@ -165,7 +167,7 @@ pub(super) fn retry_after(header: Option<&http::HeaderValue>) -> Option<Duration
         .map(Duration::from_secs)
 }
 
-/// A number in 0..1, good enough to spread pauses.
+/// Returns a number in 0..1, random enough to spread pauses.
 pub(super) fn chance() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();

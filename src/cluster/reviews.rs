@@ -1,4 +1,4 @@
-//! What the server thinks of us: who we are, what we may do.
+//! Asks the server about the user's identity and rights.
 
 use super::{
     ApiErrorKind, ApiResult, Need, Right, Whoami,
@@ -63,7 +63,7 @@ pub(super) async fn can_i(
     Ok(review["status"]["allowed"] == true)
 }
 
-/// A need with the words of its kind in URLs and rules.
+/// A need with the name of its kind in URLs and rules.
 pub(super) struct Question {
     need: Need,
     group: String,
@@ -73,7 +73,8 @@ pub(super) struct Question {
 impl Question {
     pub fn new(mut need: Need, resource: Resource) -> Question {
         if !resource.namespaced {
-            // A request about a namespace counts as one in it, so that a Role there can allow it.
+            // A request about a namespace counts as a request in it, so that a Role there can allow
+            // it.
             need.namespace = need
                 .name
                 .clone()
@@ -92,7 +93,7 @@ impl Question {
         }
     }
 
-    /// Whether one rule of a SelfSubjectRulesReview grants it.
+    /// Returns true if a rule of a SelfSubjectRulesReview grants the right.
     fn is_granted(&self, rule: &Value) -> bool {
         let holds = |field: &str, wanted: &str| {
             let words = rule[field].as_array().into_iter().flatten();
@@ -129,8 +130,10 @@ impl Question {
     }
 }
 
-/// The questions that the server answers with no. What the user's rules grant is not asked again;
-/// rules can be incomplete (a webhook decides), so the others are.
+/// Returns the rights that the user lacks.
+///
+/// Rights that the user's rules grant need no further request. Rules may be incomplete (with a
+/// webhook authorizer), so all others are requested.
 pub(super) async fn missing(
     transport: &Transport,
     namespace: &str,
@@ -192,7 +195,7 @@ pub(super) async fn missing(
         .collect())
 }
 
-/// A review is a question in the form of a create; it leaves nothing behind.
+/// Returns a review: a query in the form of a create, which stores nothing.
 fn review(version: &str, plural: &str, body: &Value, words: &str) -> Call {
     let path = requests::path(version, plural, None, None);
     Call::write(

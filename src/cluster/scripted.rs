@@ -1,5 +1,5 @@
-//! A server for tests that answers what it is told to, in order: the faults that a real API server
-//! cannot be asked for.
+//! A test server with scripted responses in order, for faults that a real API server cannot produce
+//! on demand.
 
 use super::{Cluster, Connection, retry::Policy, session::Session, transport::Transport};
 use std::{
@@ -12,18 +12,18 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What the server does with one request.
+/// The server's reaction to one request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// A whole answer: code, further headers, body.
+    /// A complete response: status code, additional headers, body.
     Answer(u16, Vec<(&'static str, String)>, String),
-    /// The connection is closed without an answer.
+    /// Closes the connection without a response.
     Close,
-    /// The connection is kept and nothing is said.
+    /// Keeps the connection open without a response.
     Stall,
-    /// The head of an answer and half of its body, then the end.
+    /// Sends the head of a response and half of its body, then closes.
     Cut,
-    /// A watch: these lines, then the end of the connection's answer, or silence.
+    /// A watch: sends these lines, then ends the response or stays silent.
     Watch(Vec<String>, After),
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Scripted {
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-/// Short times, so that a test of patience needs none.
+/// Returns a policy with short times, so that tests of timeouts are fast.
 pub(crate) fn impatient() -> Policy {
     Policy {
         first: Duration::from_millis(1),
@@ -75,8 +75,8 @@ pub(crate) fn impatient() -> Policy {
 }
 
 impl Scripted {
-    /// Serves the replies in order, one per request on whatever connection; after the last,
-    /// connections are closed.
+    /// Serves the replies in order, one per request on any connection. After the last one, closes
+    /// connections.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -99,7 +99,8 @@ impl Scripted {
         Scripted { url, seen }
     }
 
-    /// The requests so far: `GET /path?query`, then the headers, an empty line and the body.
+    /// Returns the requests so far: `GET /path?query`, then the headers, an empty line and the
+    /// body.
     pub fn seen(&self) -> Vec<String> {
         self.seen
             .lock()
@@ -107,7 +108,7 @@ impl Scripted {
             .clone()
     }
 
-    /// The first lines of the requests so far.
+    /// Returns the first lines of the requests so far.
     pub fn lines(&self) -> Vec<String> {
         let line = |request: &String| {
             request

@@ -1,4 +1,4 @@
-//! The client that requests go through, and its renewal when the credentials of a plugin run out.
+//! The client for requests, and its renewal when the credentials of a plugin expire.
 
 use super::{
     Connection, certificates, client,
@@ -15,10 +15,10 @@ use kube::{
 };
 use tokio::sync::RwLock;
 
-/// A credential that ends within this time is renewed before it is used.
+/// Credentials that expire within this time are renewed before use.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// How to make a client, as often as the credentials need it.
+/// How to build a client, again whenever credentials change.
 pub(super) struct Session {
     config: Config,
     source: Source,
@@ -31,7 +31,7 @@ pub(super) struct Session {
 
 struct Current {
     client: Client,
-    /// Counts renewals, so that of many requests that meet the same expired token only the first
+    /// Number of renewals, so that only the first of several requests with the same expired token
     /// renews it.
     generation: u64,
     expires: Option<Timestamp>,
@@ -94,7 +94,7 @@ impl Session {
         })
     }
 
-    /// The client to use now, and the generation of its credentials.
+    /// Returns the current client and the generation of its credentials.
     pub async fn client(&self) -> Result<(Client, u64)> {
         let current = self.current.read().await;
         match current.expires {
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// What is known to be wrong with the credentials that the server did not accept.
+    /// Returns what is known to be wrong with credentials that the server rejected.
     pub fn doubt(&self) -> Option<String> {
         let ends = certificates::end(self.config.auth_info.client_certificate_data.as_deref()?)?;
         (ends < Timestamp::now()).then(|| {
@@ -120,8 +120,8 @@ impl Session {
         })
     }
 
-    /// Asks for credentials again, unless someone has done so since `generation`. False when there
-    /// is nobody to ask.
+    /// Renews the credentials, unless another task has done so since `generation`. Returns false if
+    /// they have no source.
     pub async fn renew(&self, generation: u64) -> Result<bool> {
         if matches!(self.source, Source::Kubeconfig) {
             return Ok(false);
@@ -129,8 +129,8 @@ impl Session {
         let mut current = self.current.write().await;
         if current.generation == generation {
             let (client, expires) = log_in(&self.config, &self.source, &self.user_name).await?;
-            // A plugin that keeps giving what has already ended is not asked at every request; the
-            // server will say 401.
+            // If a plugin returns expired credentials, it is not run for each request; the server
+            // will return 401.
             let expires = expires.filter(|expires| Timestamp::now() + MARGIN < *expires);
             *current = Current {
                 client,
@@ -163,8 +163,7 @@ async fn log_in(
     Ok((client, expires))
 }
 
-/// Words for what the client library finds wrong before any request. None of its errors quotes a
-/// secret.
+/// Describes errors that the client library finds before any request. None of them quotes a secret.
 fn not_built(error: kube::Error, user_name: &str) -> Error {
     let place = Place::new("kubeconfig").note(format!("user \"{user_name}\""));
     match error {
@@ -202,7 +201,8 @@ mod tests {
         connection: Connection,
     }
 
-    /// A kubeconfig whose user has a plugin that notes its runs and gives `token-1`, `token-2`, ...
+    /// Returns a kubeconfig whose user has a plugin that logs its runs and returns `token-1`,
+    /// `token-2`, ...
     fn plugged(status: &str) -> Plugged {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);

@@ -1,10 +1,9 @@
-//! What the server answered when it did not do what was asked: its Status, or whatever else came
-//! instead.
+//! Parses the server's response to a failed request: its Status, or anything else.
 
 use super::{ApiError, ApiErrorKind, Cause};
 use serde_json::Value;
 
-/// Reads an answer whose code says failure.
+/// Parses a response with the status code of a failure.
 pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
     match serde_json::from_slice::<Value>(body) {
         Ok(status) if status["kind"] == "Status" => from_status(request, code, &status),
@@ -18,7 +17,7 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
             message: without_status(code, body),
             request: request.to_owned(),
             causes: Vec::new(),
-            // Go's own answer to plain HTTP on a TLS port (net/http).
+            // Go's own response to plain HTTP on a TLS port (net/http).
             hint: (code == 400
                 && body.starts_with(b"Client sent an HTTP request to an HTTPS server"))
             .then(|| "write the server's address with https://".to_owned()),
@@ -26,8 +25,8 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
     }
 }
 
-/// Reads a `Status` object: the body of a failed request, or the object of an `ERROR` event in a
-/// watch, whose code is its own.
+/// Parses a `Status` object: the body of a failed request, or the object of an `ERROR` event in a
+/// watch, which has its own code.
 pub(super) fn from_status(request: &str, code: u16, status: &Value) -> ApiError {
     let details = &status["details"];
     let mut causes: Vec<Cause> = details["causes"]
@@ -38,7 +37,7 @@ pub(super) fn from_status(request: &str, code: u16, status: &Value) -> ApiError 
         .collect();
     let reason = text(&status["reason"]);
     let mut kind = match kind(code, &reason, &causes) {
-        // A missing object is named in the details; a missing kind has nothing to name.
+        // The details name a missing object. For a missing kind they have no name.
         ApiErrorKind::NotFound if text(&details["name"]).is_empty() => ApiErrorKind::UnknownKind,
         kind => kind,
     };
@@ -72,8 +71,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The kind of a failure from its HTTP code and the `reason` of its Status, as
-/// k8s.io/apimachinery's `StatusReason` lists them.
+/// Returns the kind of a failure from its HTTP code and the `reason` of its Status
+/// (k8s.io/apimachinery's `StatusReason`).
 fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
     if causes
         .iter()
@@ -86,7 +85,7 @@ fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
         (409, _) => ApiErrorKind::Conflict,
         (404, _) => ApiErrorKind::NotFound,
         (410, _) => ApiErrorKind::Expired,
-        // 413 is an object that the server finds too large.
+        // 413 means that the object is too large for the server.
         (400 | 413 | 422, _) => ApiErrorKind::Invalid,
         (401, _) => ApiErrorKind::Unauthorized,
         (403, _) => ApiErrorKind::Forbidden,
@@ -96,9 +95,11 @@ fn kind(code: u16, reason: &str, causes: &[Cause]) -> ApiErrorKind {
     }
 }
 
-/// Server-side apply of an object that does not fit its schema ends in a 500 without a reason,
-/// which the text alone tells from a failure of the server (structured-merge-diff's errors, passed
-/// on by apiserver's `fieldmanager`).
+/// Recognizes objects that do not match their schema.
+///
+/// Server-side apply returns a 500 without a reason code for them. Only the message, an error of
+/// structured-merge-diff that apiserver's `fieldmanager` passes on, distinguishes it from a failure
+/// of the server.
 fn not_of_the_schema(code: u16, message: &str) -> Option<Vec<Cause>> {
     let (_, fields) = message
         .strip_prefix("failed to create typed patch object (")
@@ -122,8 +123,8 @@ fn not_of_the_schema(code: u16, message: &str) -> Option<Vec<Cause>> {
     )
 }
 
-/// Words for an answer that is not a Status: a load balancer, a proxy or a login page spoke instead
-/// of the API server.
+/// Describes a response that is not a Status: it came from a load balancer, a proxy or a login page
+/// instead of the API server.
 fn without_status(code: u16, body: &[u8]) -> String {
     let name = http::StatusCode::from_u16(code)
         .ok()

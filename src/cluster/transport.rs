@@ -1,5 +1,5 @@
-//! Sends requests: bounds how many are under way, times and counts them, retries, renews
-//! credentials, keeps warnings.
+//! Sends requests. Limits concurrency, sets timeouts, counts, retries, renews credentials, and
+//! collects warnings.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, clock,
@@ -30,41 +30,42 @@ use std::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-/// Requests under way at once. Over HTTP/1.1 each has a connection of its own; from 8 to 32 an API
-/// server answers a thousand applies about equally fast, and more only wait in its queues.
+/// Maximum number of concurrent requests. With HTTP/1.1, each has its own connection. Between 8 and
+/// 32, an API server needs about the same time for a thousand applies; more requests only wait in
+/// its queues.
 const AT_ONCE: usize = 32;
 
 pub(super) struct Transport {
     session: Session,
     policy: Policy,
-    /// `--request-timeout`: for one request with all its attempts.
+    /// `--request-timeout`: limit for one request with all its attempts.
     request_timeout: Option<Duration>,
     slots: Semaphore,
     reached: AtomicBool,
-    /// When the server was last found away or not able to answer.
+    /// When the server was last unreachable or unable to respond.
     shaken: Mutex<Option<Instant>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
-    /// Hears of requests that have to be sent again for longer than a moment.
+    /// Callback for retries that take longer than a moment.
     teller: OnceLock<Teller>,
-    /// Whether it has heard since the server last answered well.
+    /// Whether the callback was called since the server's last successful response.
     told: AtomicBool,
-    /// In the order of arrival, each text once.
+    /// In order of arrival, without duplicates.
     warnings: Mutex<Vec<Warned>>,
-    /// Of the first answer that is dated: how far the server's clock is ahead.
+    /// How far the server's clock is ahead, from the first response with a date.
     clock_difference: OnceLock<SignedDuration>,
 }
 
 /// A warning of the server.
 struct Warned {
     text: String,
-    /// The objects that it was about, as far as it was about any.
+    /// The objects that it concerns, if any.
     objects: BTreeSet<String>,
-    /// Whether it was taken before.
+    /// Whether it was returned before.
     taken: bool,
 }
 
 impl Warned {
-    /// With the first object that it is about.
+    /// Returns the warning with the first object that it concerns.
     fn words(&self) -> String {
         match (self.objects.first(), self.objects.len()) {
             (None, _) => self.text.clone(),
@@ -74,15 +75,15 @@ impl Warned {
     }
 }
 
-/// The body of an answer as it comes.
+/// The body of a response as it arrives.
 pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> + Send>>;
 
 pub(super) type Teller = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Repeating for this long is worth a word.
+/// Retries for longer than this are reported.
 const MOMENT: Duration = Duration::from_secs(2);
 
-/// Reads the answer to a request as JSON, in a way of its own.
+/// Parses the response to a request as JSON with `seed`.
 pub(super) fn read_json<T>(
     words: &str,
     body: &[u8],
@@ -107,7 +108,7 @@ pub(super) fn read_json<T>(
     })
 }
 
-/// How one attempt ended, short of success.
+/// A failed attempt.
 struct Miss {
     failure: Failure,
     error: ApiError,
@@ -131,7 +132,7 @@ impl Transport {
     }
 
     pub fn tell(&self, teller: Teller) {
-        // Who came first is told.
+        // The first callback stays.
         let _ = self.teller.set(teller);
     }
 
@@ -139,12 +140,12 @@ impl Transport {
         self.session.namespace.as_deref()
     }
 
-    /// The server's URL, and the proxy on the way.
+    /// Returns the server's URL, and the proxy if there is one.
     pub fn route(&self) -> &str {
         &self.session.route
     }
 
-    /// Whether the server has ever answered.
+    /// Returns true if the server has ever answered.
     pub fn reached(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
     }
@@ -167,12 +168,12 @@ impl Transport {
         self.clock_difference.get().copied()
     }
 
-    /// Sends a request until it is answered for good, and reads the answer as JSON.
+    /// Sends a request with retries, and parses the response as JSON.
     pub async fn json(&self, call: &Call) -> ApiResult<Value> {
         read_json(&call.words, &self.send(call).await?, PhantomData)
     }
 
-    /// Sends a request until it is answered for good.
+    /// Sends a request with retries.
     pub async fn send(&self, call: &Call) -> ApiResult<Bytes> {
         let _slot = if call.urgent {
             None
@@ -220,7 +221,7 @@ impl Transport {
                     error: self.stalled(call, limit),
                 },
             };
-            // It was not sent. The fence is waited for, or says why.
+            // The request was not sent. The fence is awaited again, or returns the reason.
             if miss.error.kind == ApiErrorKind::FencedOff {
                 continue;
             }
@@ -258,8 +259,8 @@ impl Transport {
         }
     }
 
-    /// How long an attempt may take. A server that has never answered is not waited for as long as
-    /// one that is known to be there, unless the user says how long.
+    /// Returns the timeout of an attempt. It is shorter for a server that has never answered,
+    /// unless the user sets one.
     fn patience(&self) -> Duration {
         match self.reached() || self.request_timeout.is_some() {
             true => self.policy.attempt,
@@ -278,8 +279,8 @@ impl Transport {
         }
     }
 
-    /// A server that has just come back may refuse everyone for a moment, until it has read its own
-    /// roles and tokens.
+    /// Reclassifies a refusal by a server that has just become reachable. It may refuse all
+    /// requests until it has loaded its roles and tokens.
     fn judge(&self, failure: Failure, kind: ApiErrorKind) -> Failure {
         let mut shaken = lock(&self.shaken);
         match kind {
@@ -296,8 +297,8 @@ impl Transport {
         failure
     }
 
-    /// Opens a stream (a watch) with one attempt; who reads it knows how to go on. It takes no
-    /// slot: it may last for ever.
+    /// Opens a stream (a watch) with a single attempt, because its reader can continue by itself.
+    /// Does not count in the limit of concurrent requests, because it may stay open forever.
     pub async fn open(&self, call: &Call) -> ApiResult<Chunks> {
         let mut renewed = false;
         loop {
@@ -318,8 +319,8 @@ impl Transport {
         }
     }
 
-    /// The client to send through. Outside of any attempt's time: a plugin may be waiting for the
-    /// user.
+    /// Returns the client for a request. Not subject to an attempt's timeout, because a plugin may
+    /// be waiting for the user.
     async fn client(&self, call: &Call) -> ApiResult<(Client, u64)> {
         self.session
             .client()
@@ -349,16 +350,17 @@ impl Transport {
         }
     }
 
-    /// One request and its whole answer.
+    /// Sends a request once and returns the complete response.
     async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
         let response = self.open_once(client, call).await?;
-        // The answer has begun, so whatever breaks now, the server has heard the request.
+        // The response has begun, so the server has processed the request even if the connection
+        // breaks now.
         whole(response.into_body())
             .await
             .map_err(|error| self.lost(call, &error, true))
     }
 
-    /// One request, up to the head of a successful answer.
+    /// Sends a request once and returns when the head of a successful response arrives.
     async fn open_once(&self, client: &Client, call: &Call) -> Result<Response<Body>, Miss> {
         let request = build(call).map_err(|error| Miss {
             failure: Failure::Lasting,
@@ -383,7 +385,7 @@ impl Transport {
             return Ok(response);
         }
         let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
-        // What cannot be read of a failure's body leaves its code to speak.
+        // If the body of a failure is unreadable, the status code alone counts.
         let body = whole(response.into_body()).await.unwrap_or_default();
         let mut error = status::from_answer(&call.words, code, &body);
         if error.kind == ApiErrorKind::Unauthorized {
@@ -448,7 +450,8 @@ impl Transport {
     }
 }
 
-/// A thread that panicked while it counted has left nothing half done.
+/// Locks a mutex, even if a thread panicked while holding it. Its updates are single steps, so the
+/// data is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -476,7 +479,7 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
     Ok(request)
 }
 
-/// The report of a credential plugin, as the reason of a request that could not be sent for it.
+/// Returns the error of a credential plugin as the reason why a request could not be sent.
 fn not_logged_in(call: &Call, error: &crate::error::Error) -> ApiError {
     let report = error.to_string();
     let (hints, reasons): (Vec<&str>, Vec<&str>) =
@@ -498,8 +501,8 @@ fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
 
-/// The text of a header like `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"` (RFC 7234,
-/// 5.5), the form the API server sends.
+/// Returns the text of a header such as `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"`
+/// (RFC 7234, 5.5), which is the API server's format.
 fn warning_text(header: &str) -> Option<String> {
     let rest = header.strip_prefix("299 ")?;
     let (_, quoted) = rest.split_once(" \"")?;
@@ -515,8 +518,8 @@ fn warning_text(header: &str) -> Option<String> {
     None
 }
 
-/// A body in one piece. Each chunk is copied as it comes: to collect the chunks first would need
-/// the memory twice.
+/// Reads a complete body. Copies each chunk as it arrives, because collecting the chunks first
+/// would take twice the memory.
 async fn whole(mut body: Body) -> Result<Bytes, kube::Error> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -650,11 +653,11 @@ mod tests {
         assert_eq!(server.lines().len(), 3, "what was refused was not sent");
     }
 
-    /// As when the process was stopped after the fence let it pass.
+    /// As if the process was suspended after it passed the fence.
     #[tokio::test]
     async fn a_fence_that_has_closed_when_the_connection_takes_a_write_keeps_it_back() {
-        // The first write finds it closed once, and waits again; a deletion that is not repeated
-        // when it may have been heard, too.
+        // The first write finds the gate closed once, and waits again. The same for a deletion that
+        // may not be repeated.
         let server = Scripted::start([Reply::ok("{}"), Reply::ok("{}"), Reply::ok("{}")]).await;
         let (waits, looks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, looked) = (waits.clone(), looks.clone());

@@ -1,4 +1,4 @@
-//! Whether a server's certificate is trusted, as kubectl decides it.
+//! Decides whether to trust a server's certificate, by kubectl's rules.
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use kube::{
@@ -18,11 +18,11 @@ use rustls::{
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Wraps a connector in TLS, for a configuration whose server's name and certificates are these.
+/// Wraps a connector in TLS, with the server name and certificates of a configuration.
 ///
 /// # Errors
 ///
-/// When a certificate, a key or the server's name is not one that can be used.
+/// Fails if a certificate, a key or the server's name is invalid.
 pub(super) fn connector<C>(config: &Config, connector: C) -> Result<HttpsConnector<C>, Error> {
     let mut tls = config.rustls_client_config()?;
     if let Some(certificates) = config
@@ -60,12 +60,13 @@ fn unusable(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::RustlsTls(RustlsTlsError::AddRootCertificate(error))
 }
 
-/// Trusts a certificate that a given authority signed, and one that is itself among those given.
+/// Trusts certificates signed by a given authority, and certificates that are themselves among the
+/// given ones.
 ///
-/// The TLS library takes what is given for authorities only: a server's own certificate does for it
-/// neither as authority nor, when it says that it is one, as the server's. Go, and so kubectl,
-/// takes a given certificate as it is (`crypto/x509`, `Verify`: "if opts.Roots.contains(c)"), after
-/// the checks that every server's certificate has to stand.
+/// The TLS library accepts given certificates only as authorities. It accepts a server's own
+/// certificate neither as an authority nor, if it claims to be one, as the server's. Go, and so
+/// kubectl, trusts a given certificate itself (`crypto/x509`, `Verify`: "if
+/// opts.Roots.contains(c)"), after the usual checks of a server's certificate.
 #[derive(Debug)]
 struct Verifier {
     chains: Arc<WebPkiServerVerifier>,
@@ -115,8 +116,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What Go checks of a certificate that is its own authority: its time, its name, that it is for
-/// servers. Reading it refuses critical extensions that are not understood.
+/// Checks a certificate that is its own authority as Go does: validity, name, and use for servers.
+/// Parsing rejects unknown critical extensions.
 fn verify_given(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,
@@ -163,7 +164,7 @@ mod tests {
         KeyPair, date_time_ymd,
     };
 
-    /// Certificates of a server named `cluster.example`, each with what it is.
+    /// Returns the parameters of certificates for a server named `cluster.example`.
     fn params() -> CertificateParams {
         CertificateParams::new(vec!["cluster.example".to_owned()]).unwrap()
     }
@@ -178,8 +179,8 @@ mod tests {
             .clone()
     }
 
-    /// Whether a client to which `given` is the authority trusts a server that shows `shown` under
-    /// this name.
+    /// Returns the result of verifying a server that presents `shown` under this name, if the
+    /// client trusts `given`.
     fn verify(
         given: &CertificateDer<'_>,
         shown: &CertificateDer<'_>,

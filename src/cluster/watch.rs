@@ -1,8 +1,9 @@
-//! A list that stays true: LIST, then WATCH from there, over cut connections, expired versions and
-//! servers that restart.
+//! Keeps a list up to date: LIST, then WATCH from there, across dropped connections, expired
+//! versions and server restarts.
 //!
-//! The caller sees objects come and go and never learns of an interruption, but for the change it
-//! missed. It ends when trying again cannot help, or when the server has been away for too long.
+//! The caller sees objects appear and disappear, and no interruptions, except that it may miss
+//! intermediate states. Ends if retrying is useless, or if the server has been unreachable for too
+//! long.
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, Kind, WatchEvent,
@@ -21,24 +22,24 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long the server keeps a watch open, as kube-rs and client-go ask (they choose 5 to 10
+/// How long the server keeps a watch open. kube-rs and client-go request similar times (5 to 10
 /// minutes).
 const SERVER_TIMEOUT: &str = "290";
 
-/// Items of a page. A watch reads a list page by page, each when the one before is taken: what
-/// thousands of objects say takes far more memory than what is kept of them.
+/// Number of items in a page. Each page is read when the previous one is processed, because
+/// thousands of complete objects take much more memory than the parts that are kept.
 const PAGE: usize = 100;
 
-/// The times of a watch.
+/// Timeouts of a watch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// A watch that says nothing for so long is taken for dead and opened again from where it was.
+    /// A watch that is silent for this time counts as dead and is opened again at its last version.
     /// The server sends a bookmark about once a minute (apiserver's `cacher`,
-    /// `defaultBookmarkFrequency`), so a living one is not silent for longer.
+    /// `defaultBookmarkFrequency`), so a live one is never silent for longer.
     pub silence: Duration,
-    /// A server that cannot be reached for so long ends the watch.
+    /// A server that is unreachable for this time ends the watch.
     pub away: Duration,
-    /// Between attempts: doubled from the first up to the longest.
+    /// First and longest pause between attempts. It doubles each time.
     pub first: Duration,
     pub longest: Duration,
 }
@@ -56,25 +57,25 @@ impl Default for Times {
 
 pub(super) struct Watcher<T> {
     list: List,
-    /// What the caller keeps of an object.
+    /// Extracts what the caller keeps of an object.
     keep: Arc<dyn Fn(Value) -> T + Send + Sync>,
     times: Times,
-    /// What the caller has not yet taken.
+    /// Events that the caller has not taken yet.
     ready: VecDeque<WatchEvent<T>>,
-    /// Every object as the caller knows it: to tell which vanished.
+    /// All objects as the caller knows them, to find those that disappeared.
     known: HashMap<Name, Version>,
-    /// While a list is read: those that the caller knows and no page has had yet.
+    /// While listing: known objects that no page has contained yet.
     unseen: HashMap<Name, Version>,
     state: State,
     failures: u32,
-    /// Since when the server has not been heard.
+    /// Time since which the server has been unreachable.
     away_since: Option<Instant>,
 }
 
-/// Namespace (empty for objects of the whole cluster) and name.
+/// Namespace (empty for cluster-scoped objects) and name.
 type Name = (Box<str>, Box<str>);
 
-/// Which object it is, and in which version.
+/// UID and version of an object.
 #[derive(Clone, PartialEq)]
 struct Version {
     uid: Box<str>,
@@ -82,13 +83,13 @@ struct Version {
 }
 
 enum State {
-    /// Nothing is known, or what was known has expired.
+    /// Nothing is known, or the known version has expired.
     Unlisted,
-    /// A list is read, and this is where its next page begins.
+    /// Listing. The next page begins here.
     Listing(String),
-    /// Known up to a version; a watch from there is to be opened.
+    /// Known up to this version, at which to open a watch.
     At(String),
-    /// A watch is open, with the bytes of a line that has not come to its end.
+    /// A watch is open, with the bytes of an incomplete line.
     Open {
         version: String,
         chunks: Chunks,
@@ -98,7 +99,7 @@ enum State {
     Ended,
 }
 
-/// What a line of a watch means for the watch itself.
+/// The effect of a line on the watch itself.
 enum Step {
     Go,
     Relist,
@@ -124,7 +125,7 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    /// The next change, `None` after an error.
+    /// Returns the next event, or `None` after an error.
     pub async fn next(&mut self) -> Option<ApiResult<WatchEvent<T>>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -151,8 +152,7 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    /// Lists one page, and tells what differs in it between what the caller knows and what there
-    /// is.
+    /// Lists one page, and reports the differences from the objects that the caller knows.
     async fn list(&mut self, next: String) -> ApiResult<()> {
         let keep = Arc::clone(&self.keep);
         let add = move |items: &mut Vec<_>, item: Value| {
@@ -175,7 +175,7 @@ impl<T: Send + 'static> Watcher<T> {
                 };
                 Ok(())
             }
-            // It took longer than the server keeps the version of a list.
+            // Listing took longer than the server keeps the version of a list.
             Err(error) if error.kind == ApiErrorKind::Expired && !next.is_empty() => {
                 self.sleep().await;
                 self.state = State::Unlisted;
@@ -198,7 +198,7 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    /// What no page had has vanished.
+    /// Objects that were on no page have disappeared.
     fn end_list(&mut self) {
         let (keep, kind) = (&self.keep, &self.list.kind);
         let vanished = self.unseen.drain();
@@ -243,7 +243,7 @@ impl<T: Send + 'static> Watcher<T> {
         }
     }
 
-    /// Reads on until there is something to tell, or the watch is over.
+    /// Reads until there is an event to report, or the watch ends.
     async fn read(
         &mut self,
         mut version: String,
@@ -253,11 +253,11 @@ impl<T: Send + 'static> Watcher<T> {
     ) -> ApiResult<()> {
         let chunk = match timeout(self.times.silence, chunks.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
-            // The server's time is over, the connection broke, or nobody is there any more: go on
-            // from the last version. What was read of an unfinished line comes again.
+            // The server's timeout passed, the connection broke, or the server is gone: continue
+            // from the last version. An incomplete line will be sent again.
             Ok(None | Some(Err(_))) | Err(_) => {
                 self.state = State::At(version);
-                // A server that closes at once must not be asked in a circle.
+                // Avoid a busy loop if the server closes at once.
                 if opened.elapsed() < Duration::from_secs(1) {
                     self.sleep().await;
                 }
@@ -292,7 +292,7 @@ impl<T: Send + 'static> Watcher<T> {
 
     fn take_in(&mut self, line: &[u8], seen: &mut String) -> Step {
         let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
-            // Not a watch's line: a proxy cut in. Nothing is lost by beginning again.
+            // Not a line of a watch, for example from a proxy. Starting again loses nothing.
             return Step::Relist;
         };
         let object = event["object"].take();
@@ -325,7 +325,7 @@ impl<T: Send + 'static> Watcher<T> {
                 self.ready
                     .push_back(WatchEvent::Deleted((self.keep)(object)));
             }
-            // BOOKMARK: only the version moves on.
+            // BOOKMARK: only the version changes.
             _ => {}
         }
         Step::Go
@@ -336,7 +336,7 @@ impl<T: Send + 'static> Watcher<T> {
         self.away_since = None;
     }
 
-    /// After a failure: waits and lets `state` be tried again, or ends when that is of no use.
+    /// Handles a failure: pauses so that `state` can be tried again, or ends if that is useless.
     async fn rest(&mut self, state: State, error: ApiError) -> ApiResult<()> {
         let passing = matches!(
             error.kind,
@@ -387,7 +387,7 @@ impl Version {
     }
 }
 
-/// An object of which only this is known.
+/// Returns an object with only its identity.
 fn identity(kind: &Kind, (namespace, name): &Name, version: &Version) -> Value {
     let mut metadata =
         json!({"name": name, "uid": version.uid, "resourceVersion": version.version});
@@ -474,7 +474,7 @@ mod tests {
         }
     }
 
-    /// Where each watch began, and when lists were made.
+    /// Returns the versions at which watches began, and when lists were made.
     fn story(server: &Scripted) -> Vec<String> {
         let version = |line: &str| {
             line.split_once("resourceVersion=")
