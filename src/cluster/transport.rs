@@ -353,7 +353,7 @@ impl Transport {
     /// Sends a request once and returns the complete response.
     async fn attempt(&self, client: &Client, call: &Call) -> Result<Bytes, Miss> {
         let response = self.open_once(client, call).await?;
-        // The response has begun, so the server has processed the request even if the connection
+        // The response has begun, so the server has received the request even if the connection
         // breaks now.
         whole(response.into_body())
             .await

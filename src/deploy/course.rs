@@ -1,12 +1,13 @@
-//! How far an operation is: which of its nodes are done, and how long the others will take.
+//! Tracks the progress of an operation: which of its nodes are done, and how long the others will
+//! take.
 //!
-//! A node is a workload that the operation creates, changes, makes anew or deletes. It begins when
-//! it is written, and is done when it is ready, or gone.
+//! A node is a workload that the operation creates, changes, recreates or deletes. It begins when
+//! it is written, and is done when it is ready or gone.
 //!
-//! Time left is judged by what this operation has seen. Nodes of a rollout group take turns, so the
-//! shortest and the longest turn so far bound the turns to come. There is no estimate before the
-//! first turn of a group is over, while nodes are under way together, or once a turn takes longer
-//! than every turn before.
+//! The estimate is based on this operation only. Nodes of a rollout group take turns, so the
+//! shortest and the longest turn so far bound the remaining turns. There is no estimate until a
+//! group's first turn is over, while several nodes are in progress, or if a turn takes longer than
+//! all turns before it.
 
 use super::{Event, Progress};
 use crate::manifest::{ObjectKey, readiness};
@@ -15,10 +16,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How far an operation is with its nodes.
+/// Progress of an operation in nodes.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Nodes {
-    /// Nodes that were written, those that are done included.
+    /// Number of nodes that were written, including those that are done.
     pub begun: usize,
     pub done: usize,
     pub of: usize,
@@ -29,14 +30,15 @@ pub struct Nodes {
     pub left: Option<TimeLeft>,
 }
 
-/// Bounds of the time that the nodes which are not done will take.
+/// Bounds of the time that the remaining nodes will take.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct TimeLeft {
     #[serde(serialize_with = "in_seconds")]
     pub least: Duration,
     #[serde(serialize_with = "in_seconds")]
     pub most: Duration,
-    /// How long this holds without news: until the turn under way is longer than all before.
+    /// How long the estimate holds without events: until the current turn is longer than all turns
+    /// before it.
     #[serde(skip)]
     pub holds: Duration,
 }
@@ -46,7 +48,7 @@ fn in_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S:
 }
 
 impl TimeLeft {
-    /// The same, this much later. None: it no longer holds.
+    /// Returns the estimate after this time, or `None` if it no longer holds.
     pub fn after(self, time: Duration) -> Option<TimeLeft> {
         Some(TimeLeft {
             least: self.least.saturating_sub(time),
@@ -56,13 +58,13 @@ impl TimeLeft {
     }
 }
 
-/// The nodes of an operation. Times are counted from its beginning.
+/// The nodes of an operation. Times count from its beginning.
 #[derive(Debug, Default)]
 struct Course {
     nodes: BTreeMap<String, Node>,
     begun: usize,
     done: usize,
-    /// Nodes ahead that take turns, and nodes whose turn it is.
+    /// Number of nodes that still have to take their turn, and of nodes whose turn it is.
     turns_ahead: usize,
     turns_under_way: usize,
     turns: BTreeMap<String, Turns>,
@@ -70,7 +72,7 @@ struct Course {
 
 #[derive(Debug)]
 struct Node {
-    /// The rollout group in which it takes its turn.
+    /// The rollout group in which the node takes its turn.
     group: Option<String>,
     state: State,
 }
@@ -85,7 +87,7 @@ enum State {
 /// The turns of a rollout group.
 #[derive(Debug, Default)]
 struct Turns {
-    /// Nodes whose turn has not begun.
+    /// Number of nodes whose turn has not begun.
     ahead: usize,
     /// When the last turn began, and when its node was done.
     last: Option<(Duration, Option<Duration>)>,
@@ -95,7 +97,7 @@ struct Turns {
 
 impl Turns {
     fn begin(&mut self, now: Duration) {
-        // The turn before ends here: orderers are waited for beyond their readiness.
+        // The previous turn ends here, because an orderer's turn does not end with its readiness.
         if let Some((began, _)) = self.last.replace((now, None)) {
             self.measure(now.saturating_sub(began));
         }
@@ -113,7 +115,7 @@ impl Turns {
         self.longest = self.longest.max(turn);
     }
 
-    /// What is left of the turn under way and the turns ahead. None: not known.
+    /// Returns the time left for the current and the remaining turns, or `None` if it is unknown.
     fn left(&self, now: Duration) -> Option<TimeLeft> {
         let (began, done) = self.last?;
         let own = done.map(|done| done.saturating_sub(began));
@@ -158,7 +160,7 @@ impl Course {
         self.nodes.insert(node, Node { group, state });
     }
 
-    /// A node was written. False: this is no node, or has begun before.
+    /// Records that a node was written. Returns false if it is not a node or has already begun.
     fn begin(&mut self, node: &str, now: Duration) -> bool {
         let node = self.nodes.get_mut(node);
         let Some(node) = node.filter(|node| node.state == State::Ahead) else {
@@ -174,7 +176,7 @@ impl Course {
         true
     }
 
-    /// A node is ready, or gone. Before it is written, that says nothing.
+    /// Records that a node is ready or gone. Ignored before the node is written.
     fn end(&mut self, node: &str, now: Duration) {
         let node = self.nodes.get_mut(node);
         let Some(node) = node.filter(|node| node.state == State::Begun) else {
@@ -188,7 +190,7 @@ impl Course {
         }
     }
 
-    /// None: the operation has no nodes.
+    /// Returns the progress, or `None` if the operation has no nodes.
     fn nodes(&self, now: Duration) -> Option<Nodes> {
         (!self.nodes.is_empty()).then(|| Nodes {
             begun: self.begun,
@@ -225,7 +227,7 @@ impl Course {
     }
 }
 
-/// Whether a step writes or deletes a workload that stays until it is told to go.
+/// Returns true if a step writes or deletes a workload other than a Job.
 fn is_node(step: &Step) -> bool {
     let writes = matches!(
         step.action,
@@ -234,7 +236,7 @@ fn is_node(step: &Step) -> bool {
     writes && readiness::runs_pods(&step.key.kind) && step.key.kind != "Job"
 }
 
-/// Adds to events how far the operation is.
+/// Adds the progress in nodes to events.
 pub(super) struct Counted<'a> {
     inner: &'a dyn Progress,
     began: Instant,

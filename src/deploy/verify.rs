@@ -277,8 +277,9 @@ async fn plan_tests(context: &Context<'_>, tests: &[Hook]) -> Result<Plan> {
     plan::make(inputs).map_err(|error| error.now("nothing was changed"))
 }
 
-/// A test that fails is an answer; an error is that there is none. `began` is when the run of all
-/// tests began.
+/// Runs a test. A failed test is a result; an error means that there is no result.
+///
+/// `began` is the start of the whole test run.
 async fn run_test(
     writer: &Writer<'_>,
     hook: &HookStep,
@@ -332,8 +333,8 @@ async fn run_test(
     }
 }
 
-/// Pod and container of a test with their log. A log that cannot be read is a warning, because the
-/// outcome of the test is known without it.
+/// Returns pod, container and log of a test. An unreadable log is only a warning, because the
+/// result of the test is known without it.
 async fn logs_of(context: &Context<'_>, key: &ObjectKey) -> Vec<(String, String)> {
     let read = async {
         let mut texts = Vec::new();

@@ -27,7 +27,7 @@ impl Consensus {
         Consensus::named(settings.text("/orderers/consensus"))
     }
 
-    /// The consensus that values name; Raft if they name none.
+    /// Returns the consensus type in the values. Raft is the default.
     pub fn named(name: &str) -> Consensus {
         match name {
             "kafka" => Consensus::Kafka,

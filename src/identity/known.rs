@@ -67,8 +67,8 @@ impl Pin {
 }
 
 impl Known {
-    /// Adds the certificates that the Secrets contain now. A missing Secret does not count as a
-    /// newer certificate.
+    /// Updates the digests to the certificates that the Secrets contain now. A missing Secret keeps
+    /// its digest.
     pub fn with_current(mut self, now: &BTreeMap<String, String>) -> Known {
         for (name, digest) in &mut self.secrets {
             if let Some(now) = now.get(name) {

@@ -4,8 +4,8 @@
 //! Record ─┬─ labels and annotations ── Summary (the only part that list and history read)
 //!       ├─ payload    values, manifest, hooks, notes: masked, gzip, split into chunks; immutable
 //!       ├─ state      inventory and outcome: gzip; rewritten with the outcome
-//!       └─ secrets    the masked values, by JSON pointer into the payload, and the keys of masks and
-//!                     signature: gzip, for the companion Secret
+//!       └─ secrets    the masked values, by JSON pointer into the payload, and the keys of masks
+//!                     and signature: gzip, for the companion Secret
 //! ```
 
 use crate::error::{Error, Result};

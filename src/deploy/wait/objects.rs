@@ -176,7 +176,7 @@ impl Objects {
         self.free.remove(key);
     }
 
-    /// Whether an object is ready by its own status.
+    /// Returns true if an object's own status shows that it is ready.
     pub fn is_ready(&self, key: &ObjectKey) -> bool {
         let live = self.live.get(key);
         live.is_some_and(|live| live.readiness == Readiness::Ready)

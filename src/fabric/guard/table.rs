@@ -671,7 +671,7 @@ const LEVELS: &[(&str, &str, (u64, u64, u64))] = &[
     ("application", "V2_5", (2, 5, 0)),
 ];
 
-/// The highest level of a group that a version knows. The table is in ascending order.
+/// Returns the highest level of a group that a version knows. The table is in ascending order.
 pub fn highest_level(group: &str, version: &Version) -> Option<&'static str> {
     let known = |since: (u64, u64, u64)| since <= (version.major, version.minor, version.patch);
     let row = LEVELS

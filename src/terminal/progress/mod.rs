@@ -51,7 +51,8 @@ fn plan_in_words(
     }
 }
 
-/// `node 2 of 12`, or how many are done while several are under way. None: one node is no progress.
+/// Returns `node 2 of 12`, or the number of finished nodes if several are in progress. `None` for a
+/// single node.
 fn nodes_in_words(nodes: &Nodes) -> Option<String> {
     let Nodes {
         begun, done, of, ..
@@ -66,7 +67,7 @@ fn nodes_in_words(nodes: &Nodes) -> Option<String> {
     })
 }
 
-/// `about 3m left`, or `40s to 2m left` if the turns so far differ.
+/// Returns `about 3m left`, or `40s to 2m left` if the turns so far differ.
 fn left_in_words(left: &TimeLeft) -> Option<String> {
     let [least, most] = [left.least, left.most].map(rounded);
     if left.most < Duration::from_secs(1) {
@@ -80,7 +81,7 @@ fn left_in_words(left: &TimeLeft) -> Option<String> {
     }
 }
 
-/// A time as exact as an estimate is: to 5 seconds, from 90 seconds on to a minute.
+/// Formats an estimated time: rounded to 5 seconds below 90 seconds, otherwise to a minute.
 fn rounded(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds < 90.0 {

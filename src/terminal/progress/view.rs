@@ -17,7 +17,7 @@ const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 /// Maximum number of frames per second.
 const FRAMES: u8 = 20;
 
-/// Columns of the headline that the spinner and the time take.
+/// Columns of the headline for the spinner and the time.
 const BESIDE: usize = 8;
 
 /// Maximum number of objects in the view. Further ones are only counted.
@@ -39,7 +39,7 @@ struct State {
     lines: Vec<ProgressBar>,
 }
 
-/// How far the operation was, and when it was told. It is drawn between events, too.
+/// The last reported progress, and when it was reported. It is also drawn between events.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Option<(Nodes, Instant)>>>);
 
@@ -50,7 +50,8 @@ impl Told {
         }
     }
 
-    /// As much of it as a line of this width has room for beside the spinner and the time.
+    /// Returns as much of the progress as fits into a line of this width, next to the spinner and
+    /// the time.
     fn fit(&self, width: usize, now: Instant) -> String {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((nodes, at)) = told else {
