@@ -361,7 +361,19 @@ async fn compare(
         .map(|(key, _)| key)
         .collect();
     let mut warnings = target.warnings.clone();
-    let sought = inventory.iter().chain(&run);
+    // A hook that stays and does not run now is not touched, so its live object is of no interest.
+    // Listing its kind would need a permission, and for tests that is to list pods.
+    let idle: BTreeSet<&ObjectKey> = match uninstall {
+        true => BTreeSet::new(),
+        false => target
+            .manifest
+            .hooks
+            .iter()
+            .map(|it| &it.object.key)
+            .collect(),
+    };
+    let recorded = inventory.iter().filter(|item| !idle.contains(&item.key));
+    let sought = recorded.chain(&run);
     let unserved = if options.tell_refusals {
         Unserved::Missing
     } else {
