@@ -36,7 +36,7 @@ use futures::stream::BoxStream;
 use http::Method;
 pub use list::Extent;
 use list::List;
-pub use report::ROLES;
+pub use report::{ROLES, can_i};
 use requests::{Address, Call, FIELD_MANAGER};
 pub use requests::{Applied, Expects};
 use retry::{Policy, Repeat};

@@ -20,6 +20,17 @@ impl ApiError {
 /// Where a cluster administrator finds the required rights.
 pub const ROLES: &str = "docs/guides/rights.md has Roles that are enough";
 
+/// The command that tells whether a user has a right. For kubectl, what follows a slash is the name
+/// of an object, so a subresource has a flag of its own.
+pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, format!(" --subresource={subresource}")),
+        None => (resource, String::new()),
+    };
+    let flag = namespace.map_or(String::new(), |namespace| format!(" -n {namespace}"));
+    format!("kubectl auth can-i {verb} {resource}{subresource}{flag}")
+}
+
 impl ApiError {
     /// Returns which right is missing and how to get it, or `None` if the request is forbidden for
     /// another reason.
@@ -46,16 +57,14 @@ impl ApiError {
             resource,
             namespace,
         } = denied(&self.message).filter(|_| self.kind == ApiErrorKind::Forbidden)?;
-        let (place, flag) = match &namespace {
-            Some(namespace) => (
-                format!(" in namespace \"{namespace}\""),
-                format!(" -n {namespace}"),
-            ),
-            None => (" in the whole cluster".to_owned(), String::new()),
+        let place = match &namespace {
+            Some(namespace) => format!(" in namespace \"{namespace}\""),
+            None => " in the whole cluster".to_owned(),
         };
+        let check = can_i(&verb, &resource, namespace.as_deref());
         Some((
             format!("user \"{user}\" has no right to {verb} {resource}{place}"),
-            format!("ask for that right; check with `kubectl auth can-i {verb} {resource}{flag}`"),
+            format!("ask for that right; check with `{check}`"),
         ))
     }
 }
@@ -215,6 +224,13 @@ mod tests {
         assert!(
             error.contains("in the whole cluster")
                 && error.contains("`kubectl auth can-i list nodes`"),
+            "{error}"
+        );
+        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \"pods/log\" in API group \"\" in the \
+                       namespace \"org1\"";
+        let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
+        assert!(
+            error.contains("`kubectl auth can-i get pods --subresource=log -n org1`"),
             "{error}"
         );
         let error = Error::from(status(

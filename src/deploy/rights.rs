@@ -6,7 +6,7 @@
 
 use super::intent::Operation;
 use super::{Context, Options, check};
-use crate::cluster::{Kind, Need, ROLES, Right};
+use crate::cluster::{Kind, Need, ROLES, Right, can_i};
 use crate::error::{Error, Place, Result};
 use crate::manifest::kinds::of_rule;
 use crate::manifest::{self, ObjectKey, Sealed, readiness};
@@ -93,13 +93,8 @@ fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]
         resource,
         namespace,
     } = &missing[0];
-    let flag = namespace
-        .as_ref()
-        .map(|namespace| format!(" -n {namespace}"))
-        .unwrap_or_default();
-    error.hint(format!(
-        "ask for them; check with `kubectl auth can-i {verb} {resource}{flag}`. {ROLES}"
-    ))
+    let check = can_i(verb, resource, namespace.as_deref());
+    error.hint(format!("ask for them; check with `{check}`. {ROLES}"))
 }
 
 /// Returns the error for kinds that the user may not read. There is no plan yet.
