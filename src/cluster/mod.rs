@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod credentials;
 mod discovery;
+mod forward;
 mod gate;
 mod headers;
 mod kubeconfig;
@@ -30,6 +31,9 @@ mod watch;
 
 use crate::manifest::{ObjectKey, Sealed};
 use discovery::{Discovery, Resource};
+#[cfg(test)]
+pub(crate) use forward::kubelet;
+pub use forward::{Forward, ForwardEnded, Target};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;

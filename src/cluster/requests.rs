@@ -4,7 +4,7 @@ use super::{ApiError, ApiErrorKind, ApiResult, Fence, retry::Repeat};
 use crate::manifest::Sealed;
 use crate::yaml;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub urgent: bool,
     /// Whether to ignore warnings in the response.
     pub quiet: bool,
+    /// Headers beyond those of every request.
+    pub headers: HeaderMap,
 }
 
 impl Call {
@@ -53,6 +55,7 @@ impl Call {
             fence: None,
             urgent: false,
             quiet: false,
+            headers: HeaderMap::new(),
         }
     }
 
@@ -88,6 +91,7 @@ impl Call {
             fence: None,
             urgent: false,
             quiet: false,
+            headers: HeaderMap::new(),
         }
     }
 

@@ -12,8 +12,9 @@ use super::{
 };
 use bytes::Bytes;
 use futures::Stream;
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use hyper::upgrade::Upgraded;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Client, client::Body};
 use serde::de::DeserializeSeed;
@@ -300,12 +301,39 @@ impl Transport {
     /// Opens a stream (a watch) with a single attempt, because its reader can continue by itself.
     /// Does not count in the limit of concurrent requests, because it may stay open forever.
     pub async fn open(&self, call: &Call) -> ApiResult<Chunks> {
+        let response = self.begin(call).await?;
+        Ok(Box::pin(response.into_body().into_data_stream()))
+    }
+
+    /// Asks the server with one attempt to speak another protocol on the connection, and returns
+    /// its answer and the connection. Takes no slot, as [`Transport::open`].
+    pub async fn upgrade(&self, call: &Call) -> ApiResult<(HeaderMap, Upgraded)> {
+        let mut response = self.begin(call).await?;
+        let upgrade = hyper::upgrade::on(&mut response);
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let message = format!("{} does not switch the protocol", self.session.route);
+            return Err(ApiError {
+                code: response.status().as_u16(),
+                hint: Some("is there a proxy without WebSocket before the API server?".to_owned()),
+                ..ApiError::local(ApiErrorKind::Other, &call.words, message)
+            });
+        }
+        let upgraded = upgrade.await.map_err(|error| {
+            let message = format!("the connection to {} was lost", self.session.route);
+            tracing::debug!(request = call.words, %error, "not upgraded");
+            ApiError::local(ApiErrorKind::Unreachable, &call.words, message)
+        })?;
+        Ok((std::mem::take(response.headers_mut()), upgraded))
+    }
+
+    /// The head of a successful answer, with one attempt and another one for new credentials.
+    async fn begin(&self, call: &Call) -> ApiResult<Response<Body>> {
         let mut renewed = false;
         loop {
             let (client, generation) = self.client(call).await?;
             let limit = self.patience();
             let error = match timeout(limit, self.open_once(&client, call)).await {
-                Ok(Ok(response)) => return Ok(Box::pin(response.into_body().into_data_stream())),
+                Ok(Ok(response)) => return Ok(response),
                 Ok(Err(miss)) => miss.error,
                 Err(_) => self.stalled(call, limit),
             };
@@ -381,7 +409,8 @@ impl Transport {
             self.keep_warnings(call, &response);
         }
         self.keep_clock(&response, dated);
-        if response.status().is_success() {
+        let status = response.status();
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         let retry_after = retry::retry_after(response.headers().get(header::RETRY_AFTER));
@@ -473,6 +502,7 @@ fn build(call: &Call) -> http::Result<Request<Body>> {
         None => Body::empty(),
     };
     let mut request = request.body(body)?;
+    request.headers_mut().extend(call.headers.clone());
     if let Some(fence) = &call.fence {
         request.extensions_mut().insert(Gate(fence.is_open.clone()));
     }
