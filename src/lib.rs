@@ -31,6 +31,7 @@ pub mod network;
     reason = "the room of the API client, its credentials and their expiry"
 )]
 pub mod cluster;
+pub mod node;
 pub mod storage;
 pub mod deploy;
 pub mod terminal;

@@ -68,7 +68,7 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
 }
 
 /// Returns the source of an error. An `io::Error` made from another error hides it from `source`.
-fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+pub(crate) fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
@@ -78,7 +78,8 @@ fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-fn innermost(mut error: &(dyn Error + 'static)) -> String {
+/// The words of the lowest reason.
+pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(inner) = below(error) {
         error = inner;
     }

@@ -1,0 +1,37 @@
+//! How to reach a Fabric node, and how to call it: gRPC, and the REST services of orderers, CAs
+//! and the operations ports.
+//!
+//! Generic over the messages: what a call is for is the business of the rooms that make it.
+//! Everything is closed when it is dropped, so a run that is interrupted leaves no connection.
+//!
+//! Links send no keep-alive pings, because Fabric's servers end a connection that pings more often
+//! than once a minute. Without pings a silent link never fails by itself, so each call has a
+//! deadline, and a link whose call missed it is not used again.
+
+mod fault;
+mod grpc;
+mod link;
+mod participation;
+mod rest;
+mod route;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use fault::{Broken, Cause, Fault, Heard, Refusal, Retry, Status};
+pub use grpc::{Exchange, Grpc, MAX_MESSAGE};
+pub use participation::{ChannelInfo, ChannelList, ChannelName};
+pub use rest::Rest;
+pub use route::{Address, Route};
+pub use session::{Limits, Session};
+pub use tls::{ClientCertificate, Security, Tls};
+
+/// A port of a node: how to reach it and how to know it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// For errors: `peer0.org1`.
+    pub name: String,
+    pub route: Route,
+    pub security: Security,
+}

@@ -1,0 +1,170 @@
+//! A group of calls on one connection to a node.
+//!
+//! The connection is made by the first call and shared by all, also at the same time. After a
+//! deadline or a fault the next call makes another one. A call is sent again by itself in one case
+//! only: it met a connection that had ended unnoticed between two calls, and was surely not sent.
+
+use super::Node;
+use super::fault::{Cause, Fault, Heard};
+use super::link::{Failure, Link, connect};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For the connection: the pod is looked up, the port forwarded, TLS negotiated.
+    pub connect: Duration,
+    /// For a call on it, or one message of a stream.
+    pub call: Duration,
+}
+
+impl Default for Limits {
+    /// 10 s and 30 s. A peer gives a chaincode 30 s to execute (`chaincode.executetimeout`).
+    fn default() -> Limits {
+        Limits {
+            connect: Duration::from_secs(10),
+            call: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Calls to one port of a node. Cheap to clone; clones share the connection.
+#[derive(Debug)]
+pub struct Session<L> {
+    shared: Arc<Shared<L>>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct Shared<L> {
+    node: Node,
+    current: Mutex<Option<Arc<L>>>,
+    /// Held while a connection is made, so that calls which start together make one.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl<L> Clone for Session<L> {
+    fn clone(&self) -> Session<L> {
+        Session {
+            shared: Arc::clone(&self.shared),
+            limits: self.limits,
+        }
+    }
+}
+
+impl<L: Link> Session<L> {
+    /// Calls to a node, with the default [`Limits`]. Connects with the first call.
+    pub fn new(node: Node) -> Session<L> {
+        Session {
+            shared: Arc::new(Shared {
+                node,
+                current: Mutex::default(),
+                connecting: tokio::sync::Mutex::default(),
+            }),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The same connection with other limits.
+    pub fn within(&self, limits: Limits) -> Session<L> {
+        Session {
+            limits,
+            ..self.clone()
+        }
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Makes a call on the connection, within the limits.
+    pub(super) async fn call<T, W>(
+        &self,
+        call: &str,
+        mut work: impl FnMut(Arc<L>) -> W,
+    ) -> Result<T, Fault>
+    where
+        W: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            let (link, used) = self.link(call).await?;
+            let done = timeout(self.limits.call, work(Arc::clone(&link))).await;
+            let failure = match done {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failure)) => failure,
+                Err(_) => self.late(),
+            };
+            let unsent = used && failure.heard == Heard::No;
+            let fault = self.failed(&link, call, failure);
+            // A link that is new is none that ended unnoticed, so this ends.
+            if !(unsent && matches!(&fault.cause, Cause::Connection(broken) if !broken.lasting)) {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// The failure of a call that missed the deadline.
+    pub(super) fn late(&self) -> Failure {
+        Failure {
+            cause: Cause::Deadline(self.limits.call),
+            heard: Heard::Maybe,
+        }
+    }
+
+    /// The fault of a call that failed on a link. Unless the node answered, no other call begins
+    /// on that link.
+    pub(super) fn failed(&self, link: &Arc<L>, call: &str, failure: Failure) -> Fault {
+        if !matches!(failure.cause, Cause::Refused(_) | Cause::TooLarge(_)) {
+            let mut current = self.current();
+            if current
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, link))
+            {
+                *current = None;
+            }
+        }
+        failure.of(&self.shared.node.name, call)
+    }
+
+    /// A link that is open as far as is known, and whether it was used before.
+    async fn link(&self, call: &str) -> Result<(Arc<L>, bool), Fault> {
+        if let Some(link) = self.open_link() {
+            return Ok((link, true));
+        }
+        let connected = timeout(self.limits.connect, async {
+            let _turn = self.shared.connecting.lock().await;
+            match self.open_link() {
+                Some(link) => Ok((link, true)),
+                None => Ok((Arc::new(connect(&self.shared.node).await?), false)),
+            }
+        });
+        let (link, used) = match connected.await {
+            Ok(connected) => connected,
+            Err(_) => Err(Failure::unheard(Cause::Deadline(self.limits.connect))),
+        }
+        .map_err(|failure| failure.of(&self.shared.node.name, call))?;
+        if !used {
+            *self.current() = Some(Arc::clone(&link));
+        }
+        Ok((link, used))
+    }
+
+    fn open_link(&self) -> Option<Arc<L>> {
+        self.current().clone().filter(|link| link.is_open())
+    }
+
+    /// A thread that panicked with the link in hand has left nothing half done.
+    fn current(&self) -> MutexGuard<'_, Option<Arc<L>>> {
+        self.shared
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
