@@ -16,6 +16,7 @@ mod data;
 mod drift;
 mod empty_keys;
 mod fabric;
+mod forwards;
 mod guards;
 mod harness;
 mod hostile;
