@@ -76,6 +76,10 @@ pub struct Orderer {
 
 /// How the orderers agree.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each channel that is made"
+)]
 pub enum Consensus {
     /// One orderer (1.4).
     Solo,

@@ -14,7 +14,7 @@ impl Builder<'_> {
         while !left.is_empty() {
             let waits = |chaincode: &Chaincode| {
                 let on = |other: &&Chaincode| chaincode.depends_on.contains(&other.name);
-                left.iter().any(|other| on(other))
+                left.iter().any(on)
             };
             // A checked file has no cycle, so one of them waits for no other.
             let index = left
