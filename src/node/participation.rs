@@ -93,6 +93,10 @@ fn path(channel: &str) -> String {
     format!("{CHANNELS}/{}", utf8_percent_encode(channel, NAME))
 }
 
+#[allow(
+    clippy::result_large_err,
+    reason = "a fault ends a call of milliseconds"
+)]
 fn found<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match answer {
         Ok(found) => Ok(Some(found)),

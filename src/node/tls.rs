@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// How the connection to a node is protected.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each connection"
+)]
 pub enum Security {
     /// Not at all: TLS is disabled on the node.
     Plain,
