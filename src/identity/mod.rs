@@ -18,8 +18,9 @@ mod generate;
 pub mod known;
 pub mod low_s;
 mod profile;
+pub mod public;
 mod renewal;
-mod secrets;
+pub mod secrets;
 #[cfg(test)]
 mod tests;
 

@@ -170,7 +170,7 @@ pub fn ca_file(domain: &str) -> String {
 ///
 /// Fabric reads one certificate per file, so further ones of a kind have their own entries and
 /// files: `cacert2.pem` is mounted as `cacerts/cacert2.pem`.
-const FOLDERS: [(&str, &str, bool); 6] = [
+pub const FOLDERS: [(&str, &str, bool); 6] = [
     ("cacert", "cacerts", true),
     ("tlscacert", "tlscacerts", true),
     ("intermediatecert", "intermediatecerts", true),

@@ -4,6 +4,7 @@
 //! `configtxgen -printOrg` ([`super::organization`]). [`membership`] tells which principals a
 //! certificate satisfies.
 
+mod files;
 mod membership;
 
 pub use membership::Rules;
