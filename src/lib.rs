@@ -33,6 +33,7 @@ pub mod network;
 pub mod cluster;
 pub mod node;
 pub mod storage;
+pub mod member;
 pub mod deploy;
 pub mod terminal;
 #[allow(

@@ -153,6 +153,10 @@ impl From<ApiError> for Error {
                 Error::cluster(format!("cannot {request}: fields are set by someone else")).why(error.message)
             }
             ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it has changed meanwhile")).why(error.message),
+            // Found without an answer that said so: a Service without a pod that is ready.
+            ApiErrorKind::Unavailable if error.code == 0 => {
+                Error::cluster(format!("cannot {request}")).why(error.message)
+            }
             ApiErrorKind::Unavailable => {
                 Error::cluster(format!("cannot {request}: the API server is not able to answer ({})", error.code))
                     .why(error.message)

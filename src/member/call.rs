@@ -1,0 +1,221 @@
+//! Calls that members make to peers and orderers: queries of system chaincodes, blocks, broadcasts.
+
+use super::Member;
+use crate::error::Error;
+use crate::ledger::block::Checked;
+use crate::ledger::envelope::Seek;
+use crate::ledger::message::common::{Block, Envelope, Status};
+use crate::ledger::message::orderer::{BroadcastResponse, DeliverResponse, DeliverResponseType};
+use crate::ledger::message::peer::{
+    BlockchainInfo, ChannelQueryResponse, ProposalResponse, SignedProposal,
+};
+use crate::ledger::proposal::{Answer, Call, Proposal, Unendorsed};
+use crate::node::{Exchange, Fault, Grpc, Refusal};
+use prost::Message;
+
+const PROCESS: &str = "/protos.Endorser/ProcessProposal";
+const BROADCAST: &str = "/orderer.AtomicBroadcast/Broadcast";
+const DELIVER: &str = "/orderer.AtomicBroadcast/Deliver";
+
+/// Why a call did not do what it was made for.
+#[derive(Clone, Debug)]
+pub enum Failed {
+    /// The node could not be called, or declined.
+    Fault(Fault),
+    /// The peer answered the proposal with a failure.
+    Refused(Unendorsed),
+    /// A message could not be made or read.
+    Message(Error),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Failed {
+        Failed::Fault(fault)
+    }
+}
+
+impl From<Unendorsed> for Failed {
+    fn from(refused: Unendorsed) -> Failed {
+        Failed::Refused(refused)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Message(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Error {
+        match failed {
+            Failed::Fault(fault) => fault.into(),
+            Failed::Refused(refused) => refused.into(),
+            Failed::Message(error) => error,
+        }
+    }
+}
+
+type Result<T, E = Failed> = std::result::Result<T, E>;
+
+/// A peer, called as a member.
+pub struct Peer<'a> {
+    member: &'a Member,
+    grpc: Grpc,
+}
+
+impl<'a> Peer<'a> {
+    pub(super) fn new(member: &'a Member, grpc: Grpc) -> Peer<'a> {
+        Peer { member, grpc }
+    }
+
+    /// `peer0.org1`
+    pub fn name(&self) -> &str {
+        &self.grpc.node().name
+    }
+
+    pub fn grpc(&self) -> &Grpc {
+        &self.grpc
+    }
+
+    /// Has the peer process a proposal.
+    pub async fn propose(&self, proposal: &SignedProposal) -> Result<Answer, Fault> {
+        let response: ProposalResponse = self.grpc.unary(PROCESS, proposal).await?;
+        Ok(Answer {
+            peer: self.name().to_owned(),
+            response,
+        })
+    }
+
+    /// Calls a function that answers without a transaction: of a system chaincode, or a query.
+    pub async fn query(&self, call: &Call) -> Result<Vec<u8>> {
+        let proposal = Proposal::new(call, &self.member.identity, &self.member.stamp()?)?;
+        let answer = self.propose(proposal.signed()).await?;
+        Ok(answer.result()?.payload.clone())
+    }
+
+    async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A> {
+        let answer = self.query(call).await?;
+        A::decode(&answer[..]).map_err(|error| {
+            let what = format!(
+                "the answer of {} to {} cannot be read",
+                self.name(),
+                call.chaincode
+            );
+            Failed::Message(Error::cluster(what).why(error.to_string()))
+        })
+    }
+
+    /// The channels that the peer has joined.
+    pub async fn channels(&self) -> Result<Vec<String>> {
+        let call = Call::new("", "cscc", "GetChannels", Vec::new());
+        let answer: ChannelQueryResponse = self.ask(&call).await?;
+        Ok(answer
+            .channels
+            .into_iter()
+            .map(|channel| channel.channel_id)
+            .collect())
+    }
+
+    /// Height and newest hash of a channel that the peer has joined.
+    pub async fn chain(&self, channel: &str) -> Result<BlockchainInfo> {
+        let arguments = vec![channel.as_bytes().to_vec()];
+        self.ask(&Call::new(channel, "qscc", "GetChainInfo", arguments))
+            .await
+    }
+
+    /// A block of a channel that the peer has joined.
+    pub async fn block(&self, channel: &str, number: u64) -> Result<Block> {
+        let arguments = vec![channel.as_bytes().to_vec(), number.to_string().into_bytes()];
+        self.ask(&Call::new(channel, "qscc", "GetBlockByNumber", arguments))
+            .await
+    }
+
+    /// The newest configuration block of a channel that the peer has joined. Lines from 3.0 on have
+    /// it in the ledger alone.
+    pub async fn config_block(&self, channel: &str) -> Result<Block> {
+        let newest = self.chain(channel).await?.height.saturating_sub(1);
+        let newest = Checked::new(self.block(channel, newest).await?, "the newest block")?;
+        match newest.last_config()? {
+            number if number == newest.number() => Ok(newest.into_block()),
+            number => self.block(channel, number).await,
+        }
+    }
+
+    /// Joins the peer to a channel by its genesis block.
+    pub async fn join(&self, genesis: &Block) -> Result<()> {
+        let call = Call::new("", "cscc", "JoinChain", vec![genesis.encode_to_vec()]);
+        self.query(&call).await.map(|_| ())
+    }
+}
+
+/// An orderer, called as a member.
+pub struct Orderer<'a> {
+    member: &'a Member,
+    grpc: Grpc,
+}
+
+impl<'a> Orderer<'a> {
+    pub(super) fn new(member: &'a Member, grpc: Grpc) -> Orderer<'a> {
+        Orderer { member, grpc }
+    }
+
+    /// `orderer0.orgorderer1`
+    pub fn name(&self) -> &str {
+        &self.grpc.node().name
+    }
+
+    pub fn grpc(&self) -> &Grpc {
+        &self.grpc
+    }
+
+    /// The block that a request for one block leads to.
+    ///
+    /// # Errors
+    ///
+    /// Any status that is not success is a [`Refusal`]: 404 without the channel or the block, 403
+    /// if the channel's policy does not let the member read.
+    pub async fn block(&self, channel: &str, seek: &Seek) -> Result<Block> {
+        let envelope = seek.envelope(channel, &self.member.identity, &self.member.stamp()?)?;
+        let mut stream: Exchange<Envelope, DeliverResponse> = self.grpc.open(DELIVER).await?;
+        stream.send(&envelope).await?;
+        stream.finish();
+        match stream.next().await?.and_then(|answer| answer.r#type) {
+            Some(DeliverResponseType::Block(block)) => Ok(block),
+            Some(DeliverResponseType::Status(status)) => {
+                Err(self.refused(DELIVER, status, String::new()).into())
+            }
+            None => Err(self
+                .refused(
+                    DELIVER,
+                    Status::InternalServerError as i32,
+                    "no answer".to_owned(),
+                )
+                .into()),
+        }
+    }
+
+    /// Has the orderer take a transaction or a configuration update.
+    ///
+    /// # Errors
+    ///
+    /// Any status that is not success is a [`Refusal`] with the orderer's words.
+    pub async fn broadcast(&self, envelope: &Envelope) -> Result<(), Fault> {
+        let mut stream: Exchange<Envelope, BroadcastResponse> = self.grpc.open(BROADCAST).await?;
+        stream.send(envelope).await?;
+        let answer = stream.next().await?.unwrap_or_default();
+        match answer.status == Status::Success as i32 {
+            true => Ok(()),
+            false => Err(self.refused(BROADCAST, answer.status, answer.info)),
+        }
+    }
+
+    fn refused(&self, path: &'static str, status: i32, message: String) -> Fault {
+        Fault {
+            node: self.name().to_owned(),
+            call: path.trim_start_matches('/').to_owned(),
+            cause: crate::node::Cause::Refused(Refusal::fabric(status, message)),
+            heard: crate::node::Heard::Yes,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! An organization that takes part in a network: its contact, its administrator's signature, and
+//! connections to its nodes.
+//!
+//! What a release's record says is believed only if the record is verified, because it decides
+//! where the administrator's signature goes (docs/concepts/trust.md). Keys stay in memory.
+
+mod administrator;
+mod call;
+mod connect;
+mod directory;
+mod organization;
+
+pub use administrator::{Folder, Signing};
+pub use call::{Failed, Orderer, Peer};
+pub use connect::Trust;
+pub use directory::{Directory, directory};
+pub use organization::{Certificates, Participant, contact};
+
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::fabric::contact::{Contact, Node};
+use crate::identity::public::MspFiles;
+use crate::ledger::envelope::Stamp;
+use crate::ledger::sign::Identity;
+use administrator::Administrator;
+use jiff::{SignedDuration, Timestamp};
+use std::time::Instant;
+
+/// An organization with its administrator.
+pub struct Member {
+    pub contact: Contact,
+    /// The administrator.
+    pub identity: Identity,
+    /// The public half of the organization's MSP.
+    pub msp: MspFiles,
+    trust: Trust,
+    cluster: Cluster,
+    clock: Clock,
+}
+
+impl Member {
+    /// Loads a release's contact and its administrator.
+    ///
+    /// # Errors
+    ///
+    /// A release that does not exist, is no organization, or whose record is not verified; an
+    /// administrator that cannot be read, has expired, or is of another authority.
+    pub async fn load(
+        cluster: &Cluster,
+        namespace: &str,
+        release: &str,
+        signing: &Signing,
+        now: Timestamp,
+    ) -> Result<Member> {
+        let contact = contact(cluster, namespace, release).await?;
+        Member::of(cluster, contact, signing, now).await
+    }
+
+    /// Loads the administrator of a contact.
+    pub async fn of(
+        cluster: &Cluster,
+        contact: Contact,
+        signing: &Signing,
+        now: Timestamp,
+    ) -> Result<Member> {
+        let clock = Clock::new(cluster, now);
+        let administrator = Administrator::load(cluster, &contact, signing, clock.now()).await?;
+        let Administrator { identity, msp, tls } = administrator;
+        Ok(Member {
+            trust: Trust::new(&msp, tls),
+            contact,
+            identity,
+            msp,
+            cluster: cluster.clone(),
+            clock,
+        })
+    }
+
+    /// The gRPC services of one of its peers.
+    pub fn peer(&self, node: &Node) -> Result<Peer<'_>> {
+        let grpc = connect::grpc(&self.cluster, &self.contact, node, &self.trust)?;
+        Ok(Peer::new(self, grpc))
+    }
+
+    /// The gRPC services of one of its orderers.
+    pub fn orderer(&self, node: &Node) -> Result<Orderer<'_>> {
+        let grpc = connect::grpc(&self.cluster, &self.contact, node, &self.trust)?;
+        Ok(Orderer::new(self, grpc))
+    }
+
+    /// The gRPC services of an orderer of any organization, by its address in a channel's
+    /// configuration and that organization's TLS authorities (PEM).
+    pub fn orderer_at(&self, address: &str, authorities: &str) -> Result<Orderer<'_>> {
+        let grpc = connect::grpc_at(&self.cluster, address, authorities, &self.trust)?;
+        Ok(Orderer::new(self, grpc))
+    }
+
+    /// The gRPC services of a peer of any organization, as [`Member::orderer_at`].
+    pub fn peer_at(&self, address: &str, authorities: &str) -> Result<Peer<'_>> {
+        let grpc = connect::grpc_at(&self.cluster, address, authorities, &self.trust)?;
+        Ok(Peer::new(self, grpc))
+    }
+
+    /// Channel participation of one of its orderers.
+    pub fn participation(&self, node: &Node) -> Result<crate::node::Rest> {
+        connect::participation(&self.cluster, &self.contact, node, &self.trust)
+    }
+
+    /// A stamp for a new message, bound to the TLS certificate that the member shows.
+    pub fn stamp(&self) -> Result<Stamp> {
+        Ok(Stamp::new(self.clock.now())?.bound_to(self.trust.certificate_hash()))
+    }
+}
+
+/// The time, counted from the command's start. Fabric refuses messages that are 15 minutes off, so
+/// the API server's clock counts where this machine's differs much.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: Timestamp,
+    began: Instant,
+}
+
+impl Clock {
+    fn new(cluster: &Cluster, now: Timestamp) -> Clock {
+        const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+        let difference = cluster
+            .clock_difference()
+            .filter(|difference| difference.abs() > TOLERANCE)
+            .unwrap_or_default();
+        Clock {
+            start: now.checked_add(difference).unwrap_or(now),
+            began: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
+        self.start.checked_add(elapsed).unwrap_or(self.start)
+    }
+}
