@@ -34,6 +34,7 @@ pub mod cluster;
 pub mod node;
 pub mod storage;
 pub mod member;
+pub mod channel;
 pub mod deploy;
 pub mod terminal;
 #[allow(

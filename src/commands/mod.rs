@@ -12,6 +12,7 @@ mod release_document;
 mod rendering;
 mod selector;
 
+mod channel;
 mod charts;
 mod completion;
 mod diff;
@@ -150,6 +151,7 @@ verbs! {
     Diff(diff) "diff", [];
     Drift(drift) "drift", [];
     Test(test) "test", [];
+    Channel(channel) "channel", [];
     Template(template) "template", [];
     Lint(lint) "lint", [];
     Values(values) "values", [];

@@ -9,6 +9,7 @@ mod agreement;
 mod answers;
 mod bad_input;
 mod cases;
+mod channels;
 mod client;
 mod confined;
 mod counts;

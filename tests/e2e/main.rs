@@ -5,6 +5,7 @@
 mod support;
 
 mod chaincode;
+mod channel;
 mod guides;
 mod network;
 mod node;
@@ -611,4 +612,22 @@ fn chaincode_in_jobs_is_invoked() {
     network.use_chaincode(&package);
     let jobs = node.cluster.list("job", "org1");
     assert_eq!(jobs.len(), 2, "one for each peer: {jobs:#?}");
+}
+
+#[test]
+fn a_channel_is_created_by_the_plugin_alone_while_an_orderer_is_down_and_again() {
+    if let Some(node) = Node::with(&[ORDERER, PEER]) {
+        channel::raft(&node);
+    }
+}
+
+#[test]
+fn a_bft_channel_is_created_by_the_plugin_alone() {
+    let images = [
+        "ghcr.io/hyperledger/fabric-orderer:3.1.5",
+        "ghcr.io/hyperledger/fabric-peer:3.1.5",
+    ];
+    if let Some(node) = Node::with(&images) {
+        channel::bft(&node);
+    }
 }

@@ -8,6 +8,7 @@ pub mod labels;
 pub mod operation;
 pub mod output;
 pub mod revision;
+pub mod signing;
 pub mod values;
 
 pub use chart::ChartArguments;
@@ -15,6 +16,7 @@ pub use connection::ConnectionArguments;
 pub use jsonpath::JsonPath;
 pub use operation::{ApplyArguments, DryRunChoice, PostRendererArguments};
 pub use output::{FORMATS, Format, OutputArguments};
+pub use signing::{Signers, SigningArguments};
 pub use values::ValuesArguments;
 
 /// The heading of the flags that say which chart and which values.

@@ -4,6 +4,7 @@
 use super::unreadable;
 use crate::chart::Files;
 use crate::error::{Error, Place, Result};
+use crate::member::Folder;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -22,6 +23,44 @@ pub fn crypto_config(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             .hint("cryptogen writes peerOrganizations and ordererOrganizations into it: name the folder that holds these"));
     }
     Ok(files)
+}
+
+/// Reads the folder of an identity: a user's, with `msp` and `tls` in it, or an MSP folder, with
+/// `tls` beside it.
+pub fn identity(path: &Path) -> Result<Folder> {
+    let files = read(path, "identity folder")?;
+    let below = |files: &Files, folder: &str| -> Files {
+        let inside = files.iter();
+        inside
+            .filter_map(|(path, bytes)| {
+                Some((path.strip_prefix(folder)?.to_owned(), bytes.clone()))
+            })
+            .collect()
+    };
+    let name = path.display().to_string();
+    let user = below(&files, "msp/");
+    if !user.is_empty() {
+        return Ok(Folder {
+            name: format!("{}/msp", name.trim_end_matches('/')),
+            msp: user,
+            tls: below(&files, "tls/"),
+        });
+    }
+    if !files.keys().any(|path| path.starts_with("signcerts/")) {
+        return Err(Error::user(format!("\"{name}\" is no folder of an identity"))
+            .why("it has neither msp nor signcerts in it")
+            .hint("cryptogen writes identities to users/Admin@org1, fabric-ca-client to the folder that -M names"));
+    }
+    let beside = path.join("../tls");
+    let tls = match path.ends_with("msp") && beside.is_dir() {
+        true => read(&beside, "identity folder")?,
+        false => Files::new(),
+    };
+    Ok(Folder {
+        name,
+        msp: files,
+        tls,
+    })
 }
 
 /// Every regular file below `path`. Version control's own folders are not part of it.

@@ -5,11 +5,11 @@ mod charts;
 mod folder;
 
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
-pub use folder::{crypto_config, export, write_files};
+pub use folder::{crypto_config, export, identity, write_files};
 
 use crate::error::{Error, Place, Result, public_url};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// A values file larger than this is a mistake; refused by its size, before it is read.
@@ -62,6 +62,33 @@ pub fn set_file(key: &str, path: &str) -> Result<String> {
 }
 
 fn text_file(path: &Path, what: &str) -> Result<String> {
+    utf8(whole_file(path, what)?, &path.display().to_string())
+}
+
+/// Reads a block from a file.
+pub fn block(path: &Path) -> Result<Vec<u8>> {
+    whole_file(path, "block")
+}
+
+/// Writes a result to a file, as a whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(|error: std::io::Error| {
+        Error::user(format!("cannot write \"{}\"", path.display()))
+            .why(error.to_string())
+            .now("nothing was written")
+    })
+}
+
+fn whole_file(path: &Path, what: &str) -> Result<Vec<u8>> {
     let shown = path.display().to_string();
     let file = File::open(path).map_err(|error| unreadable(what, &shown, &error))?;
     let metadata = file
@@ -75,7 +102,7 @@ fn text_file(path: &Path, what: &str) -> Result<String> {
     if metadata.is_file() && metadata.len() > VALUES_LIMIT {
         return Err(too_large(what, &shown, Some(metadata.len())));
     }
-    utf8(read_capped(file, &shown)?, &shown)
+    read_capped(file, &shown)
 }
 
 /// Reads to the end, or to the limit: a pipe does not tell its size.

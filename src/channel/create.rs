@@ -1,0 +1,269 @@
+//! The creation of a channel through channel participation (Fabric 2.3 and later): every orderer
+//! gets the same genesis block, then the peers join.
+
+use super::genesis::genesis;
+use super::join::{self, Join};
+use super::outcome::{Did, Outcome, Step};
+use super::patience::{self, until};
+use super::read::{self, Position, Source};
+use super::wanted::{Settings, Wanted};
+use crate::error::{Error, Place, Result};
+use crate::fabric::contact::Node;
+
+use crate::ledger::config_tree::Configuration;
+use crate::ledger::describe::describe;
+use crate::ledger::envelope::{self, Seek};
+use crate::ledger::message::common::Block;
+use crate::member::{Failed, Member, Participant};
+use crate::node::{ChannelInfo, Fault, Rest, Status};
+use futures::future::join_all;
+use prost::Message;
+use std::time::Duration;
+
+/// What to create, and who does it.
+pub struct Create<'a> {
+    pub name: &'a str,
+    /// The public half of every organization with orderers, and its administrator, in one order.
+    pub orderers: &'a [Participant],
+    pub ordering: &'a [Member],
+    /// The public half of every organization with peers.
+    pub organizations: &'a [Participant],
+    /// Those of them whose peers join.
+    pub joining: &'a [Member],
+    pub settings: &'a Settings,
+    /// How long to wait until the orderers have a leader.
+    pub timeout: Duration,
+}
+
+/// An orderer with what it says of the channel.
+struct Seen<'a> {
+    member: &'a Member,
+    node: &'a Node,
+    rest: Rest,
+    state: Result<Option<ChannelInfo>>,
+}
+
+/// Creates a channel, or does what is missing of it.
+///
+/// # Errors
+///
+/// A channel that cannot be, or that exists with another configuration; nothing was changed then.
+/// What failed at single nodes is in the outcome.
+pub async fn create(create: &Create<'_>) -> Result<Outcome> {
+    let Create { name, .. } = *create;
+    let wanted = Wanted {
+        name,
+        orderers: create.orderers,
+        organizations: create.organizations,
+        settings: create.settings,
+    };
+    let configuration = wanted.channel()?.configuration()?;
+    let certificates = create.orderers.iter().flat_map(|it| &it.certificates);
+    let certificates: Vec<&[u8]> = certificates.map(|it| it.tls.as_slice()).collect();
+    let own = genesis(name, &configuration, &certificates)?;
+    let seen = look(create).await?;
+    let block = match seen.iter().any(|it| matches!(it.state, Ok(Some(_)))) {
+        true => existing(create, &configuration, &own, &seen).await?,
+        false => {
+            refuse_leftover(create, &seen).await?;
+            own
+        }
+    };
+    let encoded = block.encode_to_vec();
+    let orderers = join_all(seen.iter().map(|it| join_orderer(it, name, &encoded))).await;
+    let mut outcome = Outcome { steps: orderers };
+    let has_orderer = outcome
+        .steps
+        .iter()
+        .any(|step| !matches!(step.did, Did::Failed(_)));
+    let peers = join::join(Join {
+        name,
+        genesis: &block,
+        members: create.joining,
+    });
+    let leader = async {
+        match has_orderer {
+            true => await_leader(create).await,
+            false => Ok(()),
+        }
+    };
+    let (peers, leader) = futures::join!(peers, leader);
+    outcome.steps.extend(peers.steps);
+    if outcome.error("").is_none() {
+        leader?;
+    }
+    Ok(outcome)
+}
+
+/// Asks every orderer for the channel.
+async fn look<'a>(create: &'a Create<'_>) -> Result<Vec<Seen<'a>>> {
+    let name = create.name;
+    let nodes = create
+        .ordering
+        .iter()
+        .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)));
+    let nodes: Vec<_> = nodes
+        .map(|(member, node)| Ok((member, node, member.participation(node)?)))
+        .collect::<Result<_>>()?;
+    let ask = nodes.into_iter().map(async |(member, node, rest)| Seen {
+        state: patience::reach(async || Ok(rest.channel(name).await?)).await,
+        member,
+        node,
+        rest,
+    });
+    Ok(join_all(ask).await)
+}
+
+/// The genesis block of a channel that some orderers have, if it is the channel that is wanted.
+async fn existing(
+    create: &Create<'_>,
+    wanted: &Configuration,
+    own: &Block,
+    seen: &[Seen<'_>],
+) -> Result<Block> {
+    let name = create.name;
+    let having = seen.iter().filter(|it| matches!(it.state, Ok(Some(_))));
+    let sources: Vec<Source<'_>> = having
+        .map(|it| Source {
+            member: it.member,
+            node: it.node,
+        })
+        .collect();
+    let first = read::from_any(&sources, name, Position::Oldest).await?;
+    if first.header == own.header {
+        return Ok(first);
+    }
+    let (_, begun) = Configuration::from_block(&first)?;
+    let newest = read::from_any(&sources, name, Position::Config).await?;
+    let (_, current) = Configuration::from_block(&newest)?;
+    let mut changes = Vec::new();
+    for there in [&begun, &current] {
+        changes = describe(&there.channel, &wanted.channel)?;
+        if changes.is_empty() {
+            return Ok(first);
+        }
+    }
+    let places = changes
+        .into_iter()
+        .map(|change| Place::new(name).note(change));
+    Err(Error::user(format!(
+        "channel \"{name}\" exists with another configuration"
+    ))
+    .at_all(places)
+    .why("what is listed would have to change for it to be the channel that was asked for")
+    .now("nothing was changed")
+    .hint(format!(
+        "see what it is: `kubectl fabric channel show {name}`"
+    )))
+}
+
+/// Refuses to begin where a peer has the ledger of a channel that no orderer knows: it could never
+/// follow the new one. And where no orderer can be asked.
+async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
+    let name = create.name;
+    let failed = |it: &Seen<'_>| {
+        let error = it.state.as_ref().err()?;
+        Some(Place::new(it.node.host.clone()).note(format!(
+            "{}: {}",
+            error.what(),
+            error.reasons().join(": ")
+        )))
+    };
+    if seen.iter().all(|it| it.state.is_err()) {
+        let places = seen.iter().filter_map(failed);
+        let error = Error::cluster(format!(
+            "channel \"{name}\" cannot be created: no orderer answers"
+        ));
+        let hints = seen.iter().find_map(|it| it.state.as_ref().err());
+        let hints = hints.map(Error::hints).unwrap_or_default();
+        let error = error.at_all(places).now("nothing was changed");
+        return Err(hints
+            .iter()
+            .fold(error, |error, hint| error.hint(hint.clone())));
+    }
+    let leftover = join::having(create.joining, name).await;
+    if leftover.is_empty() {
+        return Ok(());
+    }
+    let places = leftover
+        .iter()
+        .map(|node| Place::new(node.clone()).note("it has joined a channel of this name"));
+    Err(Error::refused(format!("channel \"{name}\" cannot be created"))
+        .at_all(places)
+        .why("no orderer that answers has the channel, so these peers have the ledger of an earlier one, and could not follow the new one")
+        .now("nothing was changed")
+        .hint("choose another name for the channel, or bring back the orderers that have it"))
+}
+
+async fn join_orderer(seen: &Seen<'_>, name: &str, block: &[u8]) -> Step {
+    let organization = &seen.member.contact.release;
+    let step = |did: Did| Step::new(organization, &seen.node.host, did);
+    let state = match &seen.state {
+        Err(error) => return step(Did::Failed(error.clone())),
+        Ok(Some(info)) => return step(consents(info, Did::Unchanged)),
+        Ok(None) => seen.rest.join(block).await,
+    };
+    match state {
+        Ok(info) => step(consents(&info, Did::Joined)),
+        // Another run was faster, or the answer was lost.
+        Err(fault) => match seen.rest.channel(name).await {
+            Ok(Some(info)) => step(consents(&info, joined_by(&fault))),
+            _ => step(Did::Failed(fault.into())),
+        },
+    }
+}
+
+/// HTTP 405 says that the orderer has had the channel before.
+fn joined_by(fault: &Fault) -> Did {
+    match fault.refusal().map(|refusal| refusal.status) {
+        Some(Status::Http(405)) => Did::Unchanged,
+        _ => Did::Joined,
+    }
+}
+
+/// An orderer that joined and is no consenter follows the others and orders nothing.
+fn consents(info: &ChannelInfo, did: Did) -> Did {
+    if info.consensus_relation == "consenter" {
+        return did;
+    }
+    Did::Failed(
+        Error::user(format!(
+            "it is no consenter of the channel, but {:?}",
+            info.consensus_relation
+        ))
+        .why("its certificate is none of those in the channel's configuration")
+        .hint(format!(
+            "`kubectl fabric channel show {}` shows the consenters and their certificates",
+            info.name
+        )),
+    )
+}
+
+/// Waits until an orderer has a leader: before, it delivers nothing and takes no transaction.
+async fn await_leader(create: &Create<'_>) -> Result<()> {
+    let seek = Seek::one(envelope::Position::Newest);
+    let passes = |fault: &Fault| {
+        let refusal = fault.refusal();
+        refusal.is_some_and(|it| it.is_not_found() || it.is_unavailable())
+    };
+    let mut last = Error::internal("a channel without orderers");
+    for member in create.ordering {
+        for node in &member.contact.nodes {
+            let orderer = member.orderer(node)?;
+            let first = async || orderer.block(create.name, &seek).await;
+            match until(create.timeout, passes, first).await {
+                Ok(_) => return Ok(()),
+                Err(failed @ Failed::Fault(_)) => last = failed.into(),
+                Err(failed) => return Err(failed.into()),
+            }
+        }
+    }
+    Err(Error::not_ready(format!(
+        "the orderers of channel \"{}\" have no leader yet",
+        create.name
+    ))
+    .why(last.what())
+    .why(last.reasons().join(": "))
+    .now("the channel exists, and its orderers and peers have joined")
+    .hint("see why in the logs of the orderers; the same command again waits for them"))
+}

@@ -1,0 +1,87 @@
+//! Peers join a channel by its genesis block.
+
+use super::outcome::{Did, Outcome, Step};
+use super::patience;
+use crate::error::{Error, Result};
+use crate::fabric::contact::Node;
+use crate::ledger::message::common::Block;
+use crate::member::{Failed, Member, Peer};
+use futures::future::join_all;
+
+/// Which channel, and whose peers.
+pub struct Join<'a> {
+    pub name: &'a str,
+    pub genesis: &'a Block,
+    /// All their peers join.
+    pub members: &'a [Member],
+}
+
+/// Has every peer join that has not.
+pub async fn join(join: Join<'_>) -> Outcome {
+    let Join { name, genesis, .. } = join;
+    let peers = peers(join.members);
+    let steps = peers.map(async |(member, node)| {
+        let did = one(member, node, name, genesis).await;
+        Step::new(
+            &member.contact.release,
+            &node.host,
+            did.unwrap_or_else(Did::Failed),
+        )
+    });
+    Outcome {
+        steps: join_all(steps).await,
+    }
+}
+
+/// Names of the peers that have joined a channel of this name, as far as they answer.
+pub async fn having(members: &[Member], name: &str) -> Vec<String> {
+    let ask = peers(members).map(async |(member, node)| {
+        let channels = member.peer(node).ok()?.channels().await.ok()?;
+        channels
+            .iter()
+            .any(|it| it == name)
+            .then(|| node.host.clone())
+    });
+    join_all(ask).await.into_iter().flatten().collect()
+}
+
+fn peers(members: &[Member]) -> impl Iterator<Item = (&Member, &Node)> {
+    members
+        .iter()
+        .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)))
+}
+
+async fn one(member: &Member, node: &Node, name: &str, genesis: &Block) -> Result<Did> {
+    let peer = member.peer(node)?;
+    let has = async || {
+        let channels = patience::reach(async || peer.channels().await).await?;
+        Ok::<bool, Error>(channels.iter().any(|it| it == name))
+    };
+    if has().await? {
+        return same_ledger(&peer, name, genesis).await;
+    }
+    match peer.join(genesis).await {
+        Ok(()) => Ok(Did::Joined),
+        // Another run was faster, or the answer was lost: the peer says which.
+        Err(failed) => match has().await {
+            Ok(true) => Ok(Did::Joined),
+            _ => Err(failed.into()),
+        },
+    }
+}
+
+/// A peer that has joined a channel of the same name and another genesis block never gets its
+/// blocks.
+async fn same_ledger(peer: &Peer<'_>, name: &str, genesis: &Block) -> Result<Did> {
+    match peer.block(name, 0).await {
+        Ok(first) if first.header == genesis.header => Ok(Did::Unchanged),
+        Ok(_) => Err(Error::user("it has joined another channel of this name")
+            .why("its ledger begins with another genesis block, so it never gets this channel's blocks")
+            .hint(format!(
+                "choose another name for the channel; or remove it from the peer, with its ledger: stop the peer, then `peer node unjoin -c {name}`"
+            ))),
+        // A peer that joined by a snapshot does not have the first blocks.
+        Err(Failed::Refused(_)) => Ok(Did::Unchanged),
+        Err(failed) => Err(failed.into()),
+    }
+}

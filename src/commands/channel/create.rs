@@ -1,0 +1,233 @@
+//! `channel create`.
+
+use super::{change, contacts, document, members, steps};
+use crate::channel::{self, Create, Settings};
+use crate::commands::arguments::{OutputArguments, SigningArguments, duration};
+use crate::commands::{Edge, complete};
+use crate::error::{Error, Result};
+use crate::fabric::contact::Contact;
+use crate::ledger::genesis::check_name;
+use crate::member::Participant;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use futures::future::try_join_all;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The heading of the flags that say what the channel is like.
+const CONFIGURATION: &str = "Configuration";
+
+/// Create a channel: its orderers and peers join it
+///
+/// Makes the genesis block from the organizations as they are installed, joins every orderer
+/// through its admin port, waits for a leader, and joins every peer. The same command again does
+/// what is missing, and changes nothing if all is there.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric channel create mychannel --orderers orgorderer1 --organizations org1,org2
+  kubectl fabric channel create fast --orderers orgorderer1 --organizations org1 \\
+    --batch-timeout 200ms
+  kubectl fabric channel create audited --orderers orgorderer1 --organizations org1,org2 \\
+    --policy \"Application/Endorsement=ALL Endorsement\"")]
+pub struct Arguments {
+    /// Name of the channel
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
+    pub name: String,
+
+    /// Organizations whose orderers serve the channel, by release
+    #[arg(long, value_name = "ORG,...", required = true, value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
+    pub orderers: Vec<String>,
+
+    /// Organizations whose peers join the channel, by release
+    #[arg(long, value_name = "ORG,...", required = true, value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
+    pub organizations: Vec<String>,
+
+    /// Join the peers of the organizations; with --join=false, only the orderers join
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub join: bool,
+
+    /// Anchor peer, as org1/peer0; may be repeated [default: the first peer of each organization]
+    #[arg(long, value_name = "ORG/PEER", help_heading = CONFIGURATION, value_parser = pair('/'))]
+    pub anchor: Vec<(String, String)>,
+
+    /// Longest time until a block is cut [default: 2s]
+    #[arg(long, value_name = "DURATION", help_heading = CONFIGURATION, value_parser = duration::parse)]
+    pub batch_timeout: Option<Duration>,
+
+    /// Most transactions in a block [default: 500]
+    #[arg(long, value_name = "N", help_heading = CONFIGURATION)]
+    pub max_message_count: Option<u32>,
+
+    /// Most bytes in a block, such as 10Mi [default: 10Mi]
+    #[arg(long, value_name = "SIZE", help_heading = CONFIGURATION, value_parser = size)]
+    pub absolute_max_bytes: Option<u32>,
+
+    /// Bytes at which a block is cut, such as 2Mi [default: 2Mi]
+    #[arg(long, value_name = "SIZE", help_heading = CONFIGURATION, value_parser = size)]
+    pub preferred_max_bytes: Option<u32>,
+
+    /// Capability level of a group (channel, orderer or application), as application=V2_0
+    /// [default: the highest that all nodes know]
+    #[arg(long, value_name = "GROUP=LEVEL", help_heading = CONFIGURATION, value_parser = pair('='))]
+    pub capability: Vec<(String, String)>,
+
+    /// Policy by its path, as "Application/Endorsement=ALL Endorsement" [default: Fabric's]
+    ///
+    /// The rule is ANY, ALL or MAJORITY of a policy of the groups below, or a signature policy such
+    /// as "OR('Org1MSP.admin')".
+    #[arg(long, value_name = "PATH=RULE", help_heading = CONFIGURATION, value_parser = pair('='))]
+    pub policy: Vec<(String, String)>,
+
+    /// Longest time to wait until the orderers have a leader
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    pub timeout: Duration,
+
+    #[command(flatten)]
+    pub signing: SigningArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Reads two words around a separator.
+fn pair(
+    separator: char,
+) -> impl Fn(&str) -> Result<(String, String), String> + Clone + Send + Sync {
+    move |text| match text.split_once(separator) {
+        Some((one, other)) if !one.is_empty() && !other.is_empty() => {
+            Ok((one.to_owned(), other.to_owned()))
+        }
+        _ => Err(format!("expected two words around \"{separator}\"")),
+    }
+}
+
+/// Reads a size: `10Mi`, `512Ki`, `1000000`.
+fn size(text: &str) -> Result<u32, String> {
+    const EXPECTED: &str = "a size looks like 10Mi, 512Ki or 1000000, and is below 4Gi";
+    let bytes = crate::manifest::quantity::bytes(text).ok_or(EXPECTED)?;
+    match bytes >= 1.0 && bytes.fract() == 0.0 && bytes <= f64::from(u32::MAX) {
+        true => Ok(bytes as u32),
+        false => Err(EXPECTED.to_owned()),
+    }
+}
+
+impl Arguments {
+    fn settings(&self) -> Result<Settings> {
+        let mut anchors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (release, peer) in &self.anchor {
+            anchors
+                .entry(release.clone())
+                .or_default()
+                .push(peer.clone());
+        }
+        for (group, _) in &self.capability {
+            if !["channel", "orderer", "application"].contains(&group.as_str()) {
+                return Err(
+                    Error::user(format!("--capability: there is no group \"{group}\""))
+                        .why("the groups are channel, orderer and application"),
+                );
+            }
+        }
+        Ok(Settings {
+            batch_timeout: self.batch_timeout,
+            max_message_count: self.max_message_count,
+            absolute_max_bytes: self.absolute_max_bytes,
+            preferred_max_bytes: self.preferred_max_bytes,
+            anchors,
+            capabilities: self.capability.iter().cloned().collect(),
+            policies: self.policy.iter().cloned().collect(),
+        })
+    }
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    let name = &arguments.name;
+    check_name(name)?;
+    let settings = arguments.settings()?;
+    let signers = arguments.signing.load()?;
+    // The same channel, in whatever order its organizations are named.
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    let (orderers, organizations) = (
+        sorted(&arguments.orderers),
+        sorted(&arguments.organizations),
+    );
+    let outcome = change(edge, async |cluster| {
+        let (orderers, organizations) = futures::try_join!(
+            contacts(edge, cluster, &orderers),
+            contacts(edge, cluster, &organizations)
+        )?;
+        let public = async |of: &[Contact]| {
+            try_join_all(of.iter().map(|it| Participant::load(cluster, it.clone()))).await
+        };
+        let joining = match arguments.join {
+            true => organizations.clone(),
+            false => Vec::new(),
+        };
+        let (orderers, organizations, ordering, joining) = futures::try_join!(
+            public(&orderers),
+            public(&organizations),
+            members(edge, cluster, orderers.clone(), &signers),
+            members(edge, cluster, joining, &signers)
+        )?;
+        channel::create(&Create {
+            name,
+            orderers: &orderers,
+            ordering: &ordering,
+            organizations: &organizations,
+            joining: &joining,
+            settings: &settings,
+            timeout: arguments.timeout,
+        })
+        .await
+    })?;
+    let failed = outcome.error(&format!("channel \"{name}\" is not complete"));
+    match arguments.output.output {
+        format if format.is_table() => {
+            let head = match (&failed, outcome.changed()) {
+                (Some(_), _) => String::new(),
+                (None, true) => format!("Channel \"{name}\" has been created.\n"),
+                (None, false) => format!("Channel \"{name}\" is unchanged.\n"),
+            };
+            edge.terminal.print(head)?;
+            edge.terminal.print(steps(&outcome))?;
+        }
+        format => edge
+            .terminal
+            .print_named(format, &document(name, &outcome))?,
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_bytes_that_fabric_can_hold() {
+        assert_eq!((size("10Mi"), size("1000")), (Ok(10 << 20), Ok(1000)));
+        for wrong in ["", "0", "-1", "1.5", "4Gi", "10 MB", "x"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pairs_have_two_words() {
+        let org = pair('/');
+        assert_eq!(
+            org("org1/peer0"),
+            Ok(("org1".to_owned(), "peer0".to_owned()))
+        );
+        for wrong in ["org1", "/peer0", "org1/"] {
+            assert!(org(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `channel`: channels of installed organizations.
+
+mod create;
+mod fetch;
+mod history;
+mod join;
+mod list;
+mod show;
+
+use super::Edge;
+use super::arguments::Signers;
+use crate::channel::{Did, Outcome, Step};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::fabric::contact::Contact;
+use crate::member::{self, Member};
+use crate::terminal::{GREEN, RED, Table, Text, table::Cell};
+use clap::{Args, Subcommand};
+use futures::future::{join_all, try_join_all};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use tokio::sync::watch;
+
+/// Create channels of installed organizations, join their peers, look at them
+///
+/// The program talks to the orderers and peers itself, through the API server, and signs as the
+/// administrator of each organization. No program of Fabric is needed, here or in the cluster.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples:
+  kubectl fabric channel create mychannel --orderers orgorderer1 --organizations org1,org2
+  kubectl fabric channel list                            which node has which channel
+  kubectl fabric channel join mychannel org1             peers that an upgrade added
+  kubectl fabric channel show mychannel                  its configuration in words
+  kubectl fabric channel show mychannel -o json          as configtxlator prints it
+  kubectl fabric channel fetch mychannel newest          a block, to a file"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Create(create::Arguments),
+    Join(join::Arguments),
+    #[command(visible_alias = "ls")]
+    List(list::Arguments),
+    Show(show::Arguments),
+    #[command(visible_alias = "hist")]
+    History(history::Arguments),
+    Fetch(fetch::Arguments),
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    match arguments.verb {
+        Verb::Create(arguments) => create::run(arguments, edge),
+        Verb::Join(arguments) => join::run(arguments, edge),
+        Verb::List(arguments) => list::run(arguments, edge),
+        Verb::Show(arguments) => show::run(arguments, edge),
+        Verb::History(arguments) => history::run(arguments, edge),
+        Verb::Fetch(arguments) => fetch::run(arguments, edge),
+    }
+}
+
+/// Runs what changes nodes. A signal ends it between two answers: whatever was done stays, and is
+/// found by the next run.
+fn change<T>(edge: &Edge, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
+    edge.operate(
+        false,
+        async |cluster, mut interrupted: watch::Receiver<bool>| {
+            tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|stop| *stop) => Err(Error::interrupted("interrupted")
+                    .now("nodes that have joined stay joined")
+                    .hint("run the same command again: it does what is missing")),
+                result = story(cluster) => result,
+            }
+        },
+    )
+}
+
+/// The contacts of releases by name.
+async fn contacts(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
+    let each = releases.iter().map(async |release| {
+        let namespace = edge.connection.namespace_of(release)?;
+        member::contact(cluster, &namespace, release).await
+    });
+    try_join_all(each).await
+}
+
+/// The organizations that are named, or all that can be found.
+async fn chosen(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
+    if !releases.is_empty() {
+        return contacts(edge, cluster, releases).await;
+    }
+    edge.connection.check()?;
+    let (namespace, network) = (&edge.connection.namespace, &edge.connection.network);
+    let found = member::directory(cluster, namespace.as_deref(), network.as_deref()).await?;
+    for (release, error) in &found.unread {
+        edge.terminal.warn(&format!(
+            "release \"{release}\" is left out: {}: {}",
+            error.what(),
+            error.reasons().join(": ")
+        ));
+    }
+    Ok(found.contacts)
+}
+
+/// The administrators of contacts. All of them must be there.
+async fn members(
+    edge: &Edge,
+    cluster: &Cluster,
+    contacts: impl IntoIterator<Item = Contact>,
+    signers: &Signers,
+) -> Result<Vec<Member>> {
+    let each = contacts.into_iter().map(async |contact| {
+        let signing = signers.of(&contact.release);
+        Member::of(cluster, contact, &signing, edge.now).await
+    });
+    try_join_all(each).await
+}
+
+/// The administrators that can be had; of the others a warning tells why not.
+async fn members_found(
+    edge: &Edge,
+    cluster: &Cluster,
+    contacts: Vec<Contact>,
+    signers: &Signers,
+) -> Vec<Member> {
+    let each = contacts.into_iter().map(async |contact| {
+        let signing = signers.of(&contact.release);
+        Member::of(cluster, contact, &signing, edge.now).await
+    });
+    let mut members = Vec::new();
+    for member in join_all(each).await {
+        match member {
+            Ok(member) => members.push(member),
+            Err(error) => {
+                edge.terminal
+                    .warn(&format!("{}: {}", error.what(), error.reasons().join(": ")))
+            }
+        }
+    }
+    members
+}
+
+/// The nodes of the organizations that are named, or of all that can be found.
+async fn readers(
+    edge: &Edge,
+    cluster: &Cluster,
+    releases: &[String],
+    signers: &Signers,
+) -> Result<Vec<Member>> {
+    let contacts = chosen(edge, cluster, releases).await?;
+    match releases.is_empty() {
+        true => Ok(members_found(edge, cluster, contacts, signers).await),
+        false => members(edge, cluster, contacts, signers).await,
+    }
+}
+
+/// One line for each node.
+fn steps(outcome: &Outcome) -> Text {
+    let mut table = Table::new(["NODE", "ORGANIZATION", "CHANNEL"]);
+    for Step {
+        organization,
+        node,
+        did,
+    } in &outcome.steps
+    {
+        let did = match did {
+            Did::Joined => Cell::styled("joined", GREEN),
+            Did::Unchanged => "unchanged".into(),
+            Did::Failed(_) => Cell::styled("failed", RED),
+        };
+        table.row([node.into(), organization.into(), did]);
+    }
+    table.text()
+}
+
+fn document(name: &str, outcome: &Outcome) -> Value {
+    let step = |step: &Step| {
+        let did = match &step.did {
+            Did::Joined => "joined",
+            Did::Unchanged => "unchanged",
+            Did::Failed(_) => "failed",
+        };
+        json!({"node": step.node, "organization": step.organization, "channel": did})
+    };
+    json!({
+        "name": name,
+        "changed": outcome.changed(),
+        "nodes": outcome.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
