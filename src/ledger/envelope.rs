@@ -298,7 +298,7 @@ pub(super) mod tests {
         assert_eq!(channel.r#type(), HeaderType::ConfigUpdate);
         let read: ConfigUpdateEnvelope = decode(&data, "it").unwrap();
         assert_eq!(read.config_update, update);
-        assert_eq!(read.signatures, [signature.clone()]);
+        assert_eq!(read.signatures, std::slice::from_ref(&signature));
 
         let error = config_signer(b"another update", &signature).unwrap_err();
         let expected = "the signature of peer0.org1 of Org1MSP is wrong";

@@ -613,7 +613,7 @@ fn events_of_a_rolling_upgrade_say_how_far_it_is() {
             "{later}"
         );
     }
-    let last = of("waiting").last().expect("nodes are waited for");
+    let last = of("waiting").next_back().expect("nodes are waited for");
     assert_eq!(counts(last)[2], 3, "{last}");
 
     let lines = release

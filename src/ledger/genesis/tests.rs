@@ -147,7 +147,8 @@ fn kafka() -> Channel {
     }
 }
 
-const CHANNELS: [(fn() -> Channel, &str); 3] = [
+type Made = fn() -> Channel;
+const CHANNELS: [(Made, &str); 3] = [
     (raft, "v2.5.16/mychannel.block"),
     (bft, "v3.1.5/mychannel.block"),
     (kafka, "v1.4.12/genesis.block"),

@@ -1,8 +1,13 @@
 use super::file::{SMALL, parse};
 
-/// A change of [`SMALL`], and the lines of its error from the second on; the last lines are always
-/// the same.
-const WRONG: &[(&str, &[(&str, &str)], &[&str])] = &[
+/// A name, what is replaced in [`SMALL`], and the lines of the error from the second on; the last
+/// lines are always the same.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+const WRONG: &[Case] = &[
     (
         "an unknown key",
         &[("kind: Network\n", "kind: Network\nchanels: {}\n")],
