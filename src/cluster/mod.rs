@@ -40,7 +40,7 @@ use futures::stream::BoxStream;
 use http::Method;
 pub use list::Extent;
 use list::List;
-pub(crate) use no_answer::{below, innermost};
+pub(crate) use no_answer::{bare, below, innermost};
 pub use report::{ROLES, can_i};
 use requests::{Address, Call, FIELD_MANAGER};
 pub use requests::{Applied, Expects};

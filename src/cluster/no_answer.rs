@@ -189,7 +189,7 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
 
 /// Returns the name in `DnsName("localhost")` or `IpAddress(10.0.0.1)`, the TLS library's format
 /// for the names of a certificate.
-fn bare(name: &str) -> &str {
+pub(crate) fn bare(name: &str) -> &str {
     let inner = name
         .split_once('(')
         .and_then(|(_, rest)| rest.strip_suffix(')'))

@@ -4,7 +4,7 @@
 //! Fabric reports most of its refusals as gRPC status `Unknown`, as other clients report broken
 //! connections. Here the two never mix: a [`Refusal`] is always the node's own answer.
 
-use crate::cluster::{ApiError, ApiErrorKind, ForwardEnded, below, innermost};
+use crate::cluster::{ApiError, ApiErrorKind, ForwardEnded, bare, below, innermost};
 use crate::error::Error;
 use std::time::Duration;
 use std::{error, fmt, io};
@@ -379,14 +379,14 @@ fn tls(error: &rustls::Error) -> Broken {
             CertificateError::NotValidForNameContext {
                 expected,
                 presented,
-            } => (
-                format!(
-                    "the node's certificate is not for \"{}\" (it is for {})",
-                    expected.to_str(),
-                    presented.join(", ")
-                ),
-                None,
-            ),
+            } => {
+                let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+                let (expected, names) = (expected.to_str(), names.join(", "));
+                (
+                    format!("the node's certificate is not for \"{expected}\" (it is for {names})"),
+                    None,
+                )
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
                 "the node's certificate has expired".to_owned(),
                 Some("renew the node's TLS certificate; check this computer's clock"),
