@@ -16,6 +16,7 @@ pub mod msp;
 pub mod organization;
 pub mod policy;
 pub mod proposal;
+pub mod rwset;
 pub mod sign;
 pub mod update;
 

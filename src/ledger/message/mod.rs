@@ -22,6 +22,7 @@ pub mod orderer;
 pub mod orderer_configuration;
 pub mod peer;
 pub mod policy;
+pub mod rwset;
 
 use crate::error::{Error, Result};
 
