@@ -3,16 +3,19 @@
 use super::Member;
 use crate::error::Error;
 use crate::ledger::block::Checked;
-use crate::ledger::envelope::Seek;
-use crate::ledger::message::common::{Block, Envelope, Status};
+use crate::ledger::envelope::{Position, Seek};
+use crate::ledger::message::common::{self, Block, Envelope, Status};
+use crate::ledger::message::event::{self, FilteredBlock};
 use crate::ledger::message::orderer::{BroadcastResponse, DeliverResponse, DeliverResponseType};
 use crate::ledger::message::peer::{
     BlockchainInfo, ChannelQueryResponse, ProposalResponse, SignedProposal,
 };
 use crate::ledger::proposal::{Answer, Call, Proposal, Unendorsed};
-use crate::node::{Exchange, Fault, Grpc, Refusal};
+use crate::node::{Cause, Exchange, Fault, Grpc, Heard, Limits, Refusal};
 use prost::Message;
+use std::time::Duration;
 
+const FILTERED: &str = "/protos.Deliver/DeliverFiltered";
 const PROCESS: &str = "/protos.Endorser/ProcessProposal";
 const BROADCAST: &str = "/orderer.AtomicBroadcast/Broadcast";
 const DELIVER: &str = "/orderer.AtomicBroadcast/Deliver";
@@ -94,7 +97,8 @@ impl<'a> Peer<'a> {
         Ok(answer.result()?.payload.clone())
     }
 
-    async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A> {
+    /// [`Peer::query`] of a function that answers with a message.
+    pub async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A> {
         let answer = self.query(call).await?;
         A::decode(&answer[..]).map_err(|error| {
             let what = format!(
@@ -146,6 +150,58 @@ impl<'a> Peer<'a> {
     pub async fn join(&self, genesis: &Block) -> Result<()> {
         let call = Call::new("", "cscc", "JoinChain", vec![genesis.encode_to_vec()]);
         self.query(&call).await.map(|_| ())
+    }
+}
+
+/// The blocks of a channel as a peer commits them, without the content of their transactions.
+pub struct Commits {
+    peer: String,
+    stream: Exchange<Envelope, event::DeliverResponse>,
+}
+
+impl Peer<'_> {
+    /// Follows a channel from its newest block on. `silence` is the longest time without a block.
+    pub async fn follow(&self, channel: &str, silence: Duration) -> Result<Commits> {
+        let seek = Seek::follow(Position::Newest);
+        let envelope = seek.envelope(channel, &self.member.identity, &self.member.stamp()?)?;
+        let mut stream: Exchange<Envelope, event::DeliverResponse> =
+            self.grpc.open(FILTERED).await?;
+        stream.send(&envelope).await?;
+        let limits = Limits {
+            call: silence,
+            ..self.grpc.limits()
+        };
+        Ok(Commits {
+            peer: self.name().to_owned(),
+            stream: stream.within(limits),
+        })
+    }
+
+    /// The block that has a transaction, with its validation codes; `None` if the peer has not
+    /// committed the transaction.
+    pub async fn block_of(&self, channel: &str, tx_id: &str) -> Result<Option<Block>> {
+        let arguments = vec![channel.as_bytes().to_vec(), tx_id.as_bytes().to_vec()];
+        let call = Call::new(channel, "qscc", "GetBlockByTxID", arguments);
+        match self.ask(&call).await {
+            Ok(block) => Ok(Some(block)),
+            // The peer reads the channel for this member, so what it refuses is the id.
+            Err(Failed::Refused(Unendorsed::Refused { .. })) => Ok(None),
+            Err(failed) => Err(failed),
+        }
+    }
+}
+
+impl Commits {
+    /// The next block, as soon as it is committed.
+    pub async fn next(&mut self) -> Result<FilteredBlock, Fault> {
+        use event::DeliverResponseType::{Block, FilteredBlock, Status};
+        let answer = self.stream.next().await?.and_then(|answer| answer.r#type);
+        let (status, why) = match answer {
+            Some(FilteredBlock(block)) => return Ok(block),
+            Some(Status(status)) => (status, ""),
+            Some(Block(_)) | None => (common::Status::InternalServerError as i32, "no block"),
+        };
+        Err(refused(&self.peer, FILTERED, status, why.to_owned()))
     }
 }
 
@@ -211,11 +267,15 @@ impl<'a> Orderer<'a> {
     }
 
     fn refused(&self, path: &'static str, status: i32, message: String) -> Fault {
-        Fault {
-            node: self.name().to_owned(),
-            call: path.trim_start_matches('/').to_owned(),
-            cause: crate::node::Cause::Refused(Refusal::fabric(status, message)),
-            heard: crate::node::Heard::Yes,
-        }
+        refused(self.name(), path, status, message)
+    }
+}
+
+fn refused(node: &str, path: &'static str, status: i32, message: String) -> Fault {
+    Fault {
+        node: node.to_owned(),
+        call: path.trim_start_matches('/').to_owned(),
+        cause: Cause::Refused(Refusal::fabric(status, message)),
+        heard: Heard::Yes,
     }
 }

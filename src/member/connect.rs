@@ -79,8 +79,19 @@ pub fn grpc(
     node: &contact::Node,
     trust: &Trust,
 ) -> Result<Grpc> {
+    grpc_of(cluster, contact, node, &trust.authorities, trust)
+}
+
+/// The gRPC port of a node of another organization, with that organization's TLS authorities (PEM).
+pub fn grpc_of(
+    cluster: &Cluster,
+    contact: &Contact,
+    node: &contact::Node,
+    authorities: &str,
+    trust: &Trust,
+) -> Result<Grpc> {
     let security = match contact.tls {
-        true => Security::Tls(Tls::new(&trust.authorities, &node.host, trust.shown())?),
+        true => Security::Tls(Tls::new(authorities, &node.host, trust.shown())?),
         false => Security::Plain,
     };
     Ok(Grpc::new(Node {

@@ -11,7 +11,7 @@ mod directory;
 mod organization;
 
 pub use administrator::{Folder, Signing};
-pub use call::{Failed, Orderer, Peer};
+pub use call::{Commits, Failed, Orderer, Peer};
 pub use connect::Trust;
 pub use directory::{Directory, directory};
 pub use organization::{Certificates, Participant, contact};
@@ -22,8 +22,11 @@ use crate::fabric::contact::{Contact, Node};
 use crate::identity::public::MspFiles;
 use crate::ledger::envelope::Stamp;
 use crate::ledger::sign::Identity;
+use crate::node::Grpc;
 use administrator::Administrator;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// An organization with its administrator.
@@ -36,6 +39,8 @@ pub struct Member {
     trust: Trust,
     cluster: Cluster,
     clock: Clock,
+    /// By address. Calls to one node share a connection.
+    sessions: Mutex<BTreeMap<String, Grpc>>,
 }
 
 impl Member {
@@ -73,32 +78,68 @@ impl Member {
             msp,
             cluster: cluster.clone(),
             clock,
+            sessions: Mutex::default(),
         })
     }
 
     /// The gRPC services of one of its peers.
     pub fn peer(&self, node: &Node) -> Result<Peer<'_>> {
-        let grpc = connect::grpc(&self.cluster, &self.contact, node, &self.trust)?;
-        Ok(Peer::new(self, grpc))
+        Ok(Peer::new(self, self.own(node)?))
     }
 
     /// The gRPC services of one of its orderers.
     pub fn orderer(&self, node: &Node) -> Result<Orderer<'_>> {
-        let grpc = connect::grpc(&self.cluster, &self.contact, node, &self.trust)?;
-        Ok(Orderer::new(self, grpc))
+        Ok(Orderer::new(self, self.own(node)?))
     }
 
     /// The gRPC services of an orderer of any organization, by its address in a channel's
     /// configuration and that organization's TLS authorities (PEM).
     pub fn orderer_at(&self, address: &str, authorities: &str) -> Result<Orderer<'_>> {
-        let grpc = connect::grpc_at(&self.cluster, address, authorities, &self.trust)?;
-        Ok(Orderer::new(self, grpc))
+        let grpc = self.session(address, authorities, || {
+            connect::grpc_at(&self.cluster, address, authorities, &self.trust)
+        });
+        Ok(Orderer::new(self, grpc?))
     }
 
     /// The gRPC services of a peer of any organization, as [`Member::orderer_at`].
     pub fn peer_at(&self, address: &str, authorities: &str) -> Result<Peer<'_>> {
-        let grpc = connect::grpc_at(&self.cluster, address, authorities, &self.trust)?;
-        Ok(Peer::new(self, grpc))
+        let grpc = self.session(address, authorities, || {
+            connect::grpc_at(&self.cluster, address, authorities, &self.trust)
+        });
+        Ok(Peer::new(self, grpc?))
+    }
+
+    /// The gRPC services of a peer of another organization that is installed in the cluster, with
+    /// the TLS authorities (PEM) that a channel's configuration has for it.
+    pub fn peer_of(&self, contact: &Contact, node: &Node, authorities: &str) -> Result<Peer<'_>> {
+        let address = format!("{}/{}", contact.namespace, node.host);
+        let grpc = self.session(&address, authorities, || {
+            connect::grpc_of(&self.cluster, contact, node, authorities, &self.trust)
+        });
+        Ok(Peer::new(self, grpc?))
+    }
+
+    fn own(&self, node: &Node) -> Result<Grpc> {
+        self.session(&node.host, "", || {
+            connect::grpc(&self.cluster, &self.contact, node, &self.trust)
+        })
+    }
+
+    /// The session with a node: one for each address and set of authorities.
+    fn session(
+        &self,
+        address: &str,
+        authorities: &str,
+        make: impl FnOnce() -> Result<Grpc>,
+    ) -> Result<Grpc> {
+        let key = format!("{address} {authorities}");
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = sessions.get(&key) {
+            return Ok(session.clone());
+        }
+        let session = make()?;
+        sessions.insert(key, session.clone());
+        Ok(session)
     }
 
     /// Channel participation of one of its orderers.
