@@ -169,7 +169,10 @@ fn chart_yaml(chart: &Chart) -> Vec<Finding> {
             "a description is recommended".to_owned(),
         ));
     }
-    if metadata.app_version.is_empty() {
+    // A chaincode server is of no version of Fabric.
+    let has_version =
+        metadata.annotations.get("kubectl-fabric.io/model") != Some(&"chaincode".to_owned());
+    if has_version && metadata.app_version.is_empty() {
         findings.push(about(
             Severity::Info,
             "appVersion, the version of Fabric, is recommended".to_owned(),

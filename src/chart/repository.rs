@@ -206,7 +206,7 @@ pub fn chart_for_release(release: &str) -> Result<&'static str> {
     BEGINNINGS.iter().find(|(beginning, _)| release.starts_with(beginning)).map(|(_, chart)| *chart).ok_or_else(|| {
         Error::user(format!("which chart is release \"{release}\" made of?"))
             .why("a chart follows from names like \"org1\" (peer-org), \"orgorderer1\" (orderer-org) and \"kafka\" (kafka)")
-            .hint("name the chart with `--chart`: `--chart peer-org`")
+            .hint("name the chart after the release: `install acme peer-org`, or `install basic chaincode -n org1` for the server of a chaincode")
     })
 }
 
@@ -275,12 +275,11 @@ mod tests {
         ] {
             assert_eq!(chart_for_release(release), Ok(chart));
         }
-        assert!(
-            chart_for_release("peers")
-                .unwrap_err()
-                .to_string()
-                .contains("--chart")
-        );
+        // Chaincode is called anything, so its chart is always named.
+        for release in ["peers", "basic", "chaincode", "my-org1"] {
+            let error = chart_for_release(release).unwrap_err().to_string();
+            assert!(error.contains("basic chaincode -n org1"), "{error}");
+        }
     }
 
     fn archive(fill: impl FnOnce(&mut tar::Builder<flate2::write::GzEncoder<Vec<u8>>>)) -> Vec<u8> {

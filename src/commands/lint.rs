@@ -122,11 +122,11 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
         Ok(chart) => chart,
         Err(error) => return vec![lint::unreadable(&error)],
     };
-    let name = release_name(&chart);
+    let (release, namespace) = release_name(&chart);
     let given = Given {
         chart: &chart,
-        release: name,
-        namespace: name,
+        release,
+        namespace,
         user_values: user_values.clone(),
         defaults: None,
         fabric_version: None,
@@ -149,12 +149,14 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
     )
 }
 
-/// A name that fits the chart's model, so that names and addresses come out as they would.
-fn release_name(chart: &Chart) -> &'static str {
+/// A name and a namespace that fit the chart's model, so that names and addresses come out as they
+/// would.
+fn release_name(chart: &Chart) -> (&'static str, &'static str) {
     match Model::of(chart) {
-        Ok(Some(Model::PeerOrganization)) => "org1",
-        Ok(Some(Model::OrdererOrganization)) => "orgorderer1",
-        Ok(Some(Model::Kafka)) => "kafka",
-        Ok(None) | Err(_) => "release-name",
+        Ok(Some(Model::PeerOrganization)) => ("org1", "org1"),
+        Ok(Some(Model::OrdererOrganization)) => ("orgorderer1", "orgorderer1"),
+        Ok(Some(Model::Kafka)) => ("kafka", "kafka"),
+        Ok(Some(Model::Chaincode)) => ("basic", "org1"),
+        Ok(None) | Err(_) => ("release-name", "release-name"),
     }
 }

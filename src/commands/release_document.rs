@@ -32,11 +32,17 @@ pub fn status_block(summary: &Summary) -> Text {
     ));
     text.push_styled(style(summary.status), summary.status.as_str());
     text.push(format!(
-        "\nREVISION: {}\nCHART: {}\nFABRIC VERSION: {}\nDESCRIPTION: {}\n",
+        "\nREVISION: {}\nCHART: {}\n",
         summary.revision,
         chart(summary),
-        summary.app_version,
-        summary.description.replace('\n', " "),
+    ));
+    // Chaincode has none.
+    if !summary.app_version.is_empty() {
+        text.push(format!("FABRIC VERSION: {}\n", summary.app_version));
+    }
+    text.push(format!(
+        "DESCRIPTION: {}\n",
+        summary.description.replace('\n', " ")
     ));
     text
 }

@@ -109,6 +109,9 @@ impl Contact {
                 (NodeRole::Orderer, "orderer", "orderers", "/orderers/count")
             }
             Some(Model::Kafka) => return Err(no_organization(release, "it is a Kafka cluster")),
+            Some(Model::Chaincode) => {
+                return Err(no_organization(release, "it is a chaincode server"));
+            }
             None => return Err(no_organization(release, "its chart models no organization")),
         };
         let version = subject
@@ -365,7 +368,11 @@ mod tests {
 
     #[test]
     fn what_is_no_organization_is_refused() {
-        for (model, why) in [(Some(Model::Kafka), "a Kafka cluster"), (None, "models no")] {
+        for (model, why) in [
+            (Some(Model::Kafka), "a Kafka cluster"),
+            (Some(Model::Chaincode), "a chaincode server"),
+            (None, "models no"),
+        ] {
             let values = json!({});
             let subject = Subject {
                 model,

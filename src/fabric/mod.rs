@@ -30,6 +30,7 @@ mod organization;
 mod peer;
 mod ports;
 pub mod quorum;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -48,16 +49,19 @@ pub enum Model {
     PeerOrganization,
     OrdererOrganization,
     Kafka,
+    /// The server of one chaincode.
+    Chaincode,
 }
 
 /// Annotation of Chart.yaml with the [`Model`].
 pub const MODEL: &str = "kubectl-fabric.io/model";
 
 impl Model {
-    const ALL: [(&'static str, Model); 3] = [
+    const ALL: [(&'static str, Model); 4] = [
         ("peer-org", Model::PeerOrganization),
         ("orderer-org", Model::OrdererOrganization),
         ("kafka", Model::Kafka),
+        ("chaincode", Model::Chaincode),
     ];
 
     /// Returns the model of this name, or `None` if there is no such model.
@@ -93,11 +97,12 @@ impl Model {
     }
 
     /// Returns the default Fabric version of a model: the long-term line, or for Kafka the last
-    /// line in which Fabric developed it.
+    /// line in which Fabric developed it. A chaincode server has no Fabric version.
     fn default_version(self) -> &'static str {
         match self {
             Model::PeerOrganization | Model::OrdererOrganization => "2.5.16",
             Model::Kafka => "1.4.12",
+            Model::Chaincode => "",
         }
     }
 }
@@ -167,11 +172,15 @@ impl Breaks {
 /// | `peers[]`, `chaincode`, `core`, `couchdb`, `ca`, `cli` | peer-org | nodes with `name`, `address`, `endpoint`, `env` and names of Secrets |
 /// | `orderers[]`, `consensus`, `bootstrap`, `min_available` | orderer-org | the same |
 /// | `zookeepers[]`, `brokers[]` | kafka | nodes with `name`, `address` and `config` |
+/// | `image`, `env`, `endpoint` | chaincode | these alone |
 /// | `exposed[]`, `expose_annotations` | peer-org, orderer-org | nodes that are exposed outside of the cluster |
 /// | `warnings` | all | warnings for the user: see [`warnings`] |
 /// | `allowed` | all | namespaces that network policies allow, by kind |
 pub fn facts(subject: Subject) -> Result<Value> {
     let settings = subject.settings();
+    if subject.model == Some(Model::Chaincode) {
+        return chaincode_service(&subject, &settings);
+    }
     let mut facts = Map::new();
     let Some(version) = subject.version()? else {
         return Ok(Value::Object(facts));
@@ -247,7 +256,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
             );
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
-        None => {}
+        Some(Model::Chaincode) | None => {}
     }
     if settings.flag("/networkPolicy/enabled", false) && is_shared(subject.namespace) {
         breaks.add(
@@ -271,6 +280,14 @@ pub fn facts(subject: Subject) -> Result<Value> {
         "warnings".to_owned(),
         std::mem::take(&mut breaks.warnings).into(),
     );
+    breaks.into_result(subject.release)?;
+    Ok(Value::Object(facts))
+}
+
+/// Returns the facts of a chaincode server, which has no Fabric version.
+fn chaincode_service(subject: &Subject, settings: &Settings) -> Result<Value> {
+    let mut breaks = Breaks::default();
+    let facts = service::facts(settings, subject.release, subject.namespace, &mut breaks);
     breaks.into_result(subject.release)?;
     Ok(Value::Object(facts))
 }
@@ -336,7 +353,7 @@ pub fn organization(subject: Subject) -> Result<Option<Organization>> {
             settings.number("/orderers/count", 1),
             "orderer",
         ),
-        Some(Model::Kafka) | None => return Ok(None),
+        Some(Model::Kafka | Model::Chaincode) | None => return Ok(None),
     };
     let exposure = Exposure::of(&settings, &names);
     let crypto = Crypto::of(&settings, &names, subject.release);
@@ -407,7 +424,7 @@ fn mounted(subject: &Subject, crypto: &Crypto) -> BTreeSet<String> {
                 participation,
             )
         }
-        Some(Model::Kafka) | None => BTreeSet::new(),
+        Some(Model::Kafka | Model::Chaincode) | None => BTreeSet::new(),
     }
 }
 

@@ -61,10 +61,10 @@ impl Cause {
         match self {
             Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
             Cause::Pull | Cause::Image => Some(
-                "check the image's name and tag; the value `image.registry` names the registry of all images",
+                "check the image's name and tag, and its registry: the value `image.registry`, in chart chaincode `image.repository`",
             ),
             Cause::Credentials => Some(
-                "check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`",
+                "check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`, in chart chaincode `image.repository`",
             ),
             Cause::Quota => Some("ask for less in the values, or have the ResourceQuota raised"),
             Cause::PodSecurity => Some(

@@ -19,14 +19,20 @@ use serde_json::{Value, json};
 /// Values that do not fit the chart or break Fabric's rules, all at once, with their place in the
 /// network file or in a file of values; a chart that models neither an organization nor Kafka.
 pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
-    let Some(model) = Model::of(chart)? else {
-        let what = format!("chart {} models no organization", chart.name_version());
-        return Err(Error::user(what)
-            .why("a network is made of charts whose annotation kubectl-fabric.io/model says what they are"));
+    let model = Model::of(chart)?;
+    let (role, nodes) = match model {
+        Some(Model::PeerOrganization) => (Role::Peers, "/peers"),
+        Some(Model::OrdererOrganization) => (Role::Orderers, "/orderers"),
+        Some(Model::Kafka) => (Role::Kafka, "/brokers"),
+        Some(Model::Chaincode) | None => {
+            let what = format!("chart {} models no organization", chart.name_version());
+            return Err(Error::user(what)
+                .why("a network is made of charts whose annotation kubectl-fabric.io/model says what they are"));
+        }
     };
     let all = coalesced(chart, installation)?;
     let subject = Subject {
-        model: Some(model),
+        model,
         release: &installation.release,
         namespace: &installation.namespace,
         values: &all.tree,
@@ -40,11 +46,6 @@ pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
     };
     let version = Version::parse(text("/version"));
     let version = version.map_err(|error| Error::user(format!("no Fabric version: {error}")))?;
-    let (role, nodes) = match model {
-        Model::PeerOrganization => (Role::Peers, "/peers"),
-        Model::OrdererOrganization => (Role::Orderers, "/orderers"),
-        Model::Kafka => (Role::Kafka, "/brokers"),
-    };
     let nodes = facts
         .pointer(nodes)
         .and_then(Value::as_array)

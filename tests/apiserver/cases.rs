@@ -62,6 +62,7 @@ impl Case {
         let release = match chart.as_str() {
             "peer-org" => "org1",
             "orderer-org" => "orgorderer1",
+            "chaincode" => "basic",
             other => other,
         };
         let values = fs::read_to_string(folder.join("values.yaml")).expect("its values");
@@ -126,6 +127,7 @@ impl Case {
         let install = cluster.fabric().args([
             "install",
             &self.release,
+            &self.chart,
             "-n",
             namespace,
             "--timeout",

@@ -38,14 +38,22 @@ fn an_upgrade_with_empty_keys_plans_no_change() {
     let Some(cluster) = support::cluster() else {
         return;
     };
-    for (release, chart) in [
-        ("org1", "peer-org"),
-        ("orgorderer1", "orderer-org"),
-        ("kafka", "kafka"),
+    let server = json!({
+        "image": {"repository": "registry.example.com/basic", "tag": "1.0"},
+        "packageID": format!("basic_1.0:{}", "0".repeat(64)),
+    });
+    for (release, chart, needed) in [
+        ("org1", "peer-org", json!({})),
+        ("orgorderer1", "orderer-org", json!({})),
+        ("kafka", "kafka", json!({})),
+        ("basic", "chaincode", server),
     ] {
+        let file = cluster.folder().join(format!("{chart}.yaml"));
+        fs::write(&file, needed.to_string()).unwrap();
+        let needed = file.to_str().unwrap();
         let namespace = cluster.namespace(release);
         let fabric = |args: &[&str]| cluster.fabric().args(args).args(["-n", &namespace]).run();
-        fabric(&["install", release, chart]).success();
+        fabric(&["install", release, chart, "-f", needed]).success();
         let defaults = values::defaults(
             &repository::find(chart, None).unwrap().values,
             "values.yaml",
@@ -55,9 +63,21 @@ fn an_upgrade_with_empty_keys_plans_no_change() {
             let file = cluster.folder().join(format!("{chart}-{depth}.yaml"));
             fs::write(&file, empty.to_string()).unwrap();
             let file = file.to_str().unwrap();
-            let diff = fabric(&["diff", "upgrade", release, "--exit-code", "-f", file]).exits(0);
+            let diff = fabric(&[
+                "diff",
+                "upgrade",
+                release,
+                "--exit-code",
+                "-f",
+                file,
+                "-f",
+                needed,
+            ])
+            .exits(0);
             assert!(
-                !diff.stdout.contains("StatefulSet"),
+                !["StatefulSet", "Deployment"]
+                    .iter()
+                    .any(|kind| diff.stdout.contains(kind)),
                 "{chart}, depth {depth}:\n{}",
                 diff.stdout
             );

@@ -10,6 +10,7 @@ mod answers;
 mod bad_input;
 mod cases;
 mod channels;
+mod chaincode;
 mod client;
 mod confined;
 mod counts;

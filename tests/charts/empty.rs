@@ -1,12 +1,12 @@
 //! Keys that are left empty: each key of each chart, alone and with all others of its depth. None
 //! of them changes anything.
 
-use super::Case;
+use super::{Case, merged};
 use kubectl_fabric::values::{self, Origin, Values};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const CHARTS: [&str; 3] = ["peer-org", "orderer-org", "kafka"];
+const CHARTS: [&str; 4] = ["peer-org", "orderer-org", "kafka", "chaincode"];
 
 /// The keys of every map of a tree, by depth, as paths.
 fn keys(tree: &Value) -> BTreeMap<usize, Vec<Vec<String>>> {
@@ -68,9 +68,10 @@ fn an_empty_key_leaves_the_default_of_every_chart_as_it_is() {
 fn empty_keys_of_one_depth_render_what_the_defaults_do() {
     for name in CHARTS {
         let case = Case::of(name);
-        let rendered = |text: String| {
+        let rendered = |values: Value| {
+            let values = merged(values, &case.least());
             let outcome = case
-                .outcome_of(text)
+                .outcome_of(values.to_string())
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             let objects: Vec<Value> = outcome
                 .output
@@ -81,9 +82,9 @@ fn empty_keys_of_one_depth_render_what_the_defaults_do() {
             (objects, outcome.output.notes, outcome.organization)
         };
         let defaults = values::defaults(&case.chart().values, "values.yaml").unwrap();
-        let as_it_is = rendered("{}".to_owned());
+        let as_it_is = rendered(json!({}));
         for (depth, paths) in keys(&defaults.tree) {
-            let empty = rendered(nulls(&paths).to_string());
+            let empty = rendered(nulls(&paths));
             assert!(empty == as_it_is, "{name}: keys of depth {depth}");
         }
     }

@@ -16,8 +16,8 @@ pub struct ChartArguments {
     /// A plain word is looked for among the embedded charts first, then among those that you keep,
     /// then as a folder here; with a slash (./peer-org) it is always a path. When no chart is
     /// named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a
-    /// kafka; an upgrade keeps the release's chart. `kubectl fabric charts list` shows what there
-    /// is.
+    /// kafka. Chaincode has any name, so name its chart: `install basic chaincode -n org1`. An
+    /// upgrade keeps the release's chart. `kubectl fabric charts list` shows what there is.
     #[arg(value_name = "CHART", help_heading = None, value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
     pub chart: Option<String>,
 

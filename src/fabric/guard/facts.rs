@@ -2,7 +2,7 @@
 
 use super::Setting;
 use crate::chart::Chart;
-use crate::fabric::{MODEL, Subject};
+use crate::fabric::{MODEL, Model, Subject};
 use crate::identity::known::Known;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,13 @@ impl Facts {
         let is_organization = is_peer || rendered["orderers"].is_array();
         let format = |version: &str| if version.starts_with("1.") { "" } else { "2.0" };
         Facts {
-            model: chart.metadata.annotations.get(MODEL).cloned(),
+            // A chaincode server is no node of Fabric's: it has no version, ledger or identity.
+            model: chart
+                .metadata
+                .annotations
+                .get(MODEL)
+                .filter(|_| subject.model != Some(Model::Chaincode))
+                .cloned(),
             consensus: text(&rendered["consensus"]),
             msp_id: text(&rendered["msp_id"]).filter(|_| is_organization),
             domain: text(&rendered["domain"]).filter(|_| is_organization),

@@ -1,0 +1,209 @@
+//! Chaincode servers as releases in the namespaces of the organizations that call them.
+
+use crate::support::{self, Cluster, Output, until};
+use serde_json::{Value, json};
+use std::fs;
+
+const IMAGE: &str = "registry.example.com/asset-transfer-basic";
+const SMALL: [&str; 2] = ["--set", "ca.enabled=false,peers.count=1"];
+
+/// The namespace of a peer organization, with the server `basic` in it.
+struct Organization<'c> {
+    cluster: &'c Cluster,
+    release: &'static str,
+    namespace: String,
+}
+
+impl<'c> Organization<'c> {
+    fn new(cluster: &'c Cluster, release: &'static str) -> Organization<'c> {
+        Organization {
+            cluster,
+            release,
+            namespace: cluster.namespace(release),
+        }
+    }
+
+    fn run(&self, verb: &str, release: &str, args: &[&str]) -> Output {
+        let fabric = self.cluster.fabric().args(verb.split(' '));
+        fabric
+            .args([release, "-n", &self.namespace])
+            .args(args)
+            .run()
+    }
+
+    /// `kubectl fabric VERB ORGANIZATION`
+    fn peers(&self, verb: &str, args: &[&str]) -> Output {
+        self.run(verb, self.release, args)
+    }
+
+    /// `kubectl fabric VERB basic`
+    fn server(&self, verb: &str, args: &[&str]) -> Output {
+        self.run(verb, "basic", args)
+    }
+
+    fn install_server(&self, tag: &str, package: &str) {
+        let values = format!("image.repository={IMAGE},image.tag={tag},packageID={package}");
+        self.server("install", &["--chart", "chaincode", "--set", &values])
+            .success();
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        self.cluster.get(kind, name, Some(&self.namespace))
+    }
+
+    fn deployment(&self) -> Value {
+        self.get("deployment", "basic").expect("the server")
+    }
+
+    /// Tag of the image and the package that its server is told, as the Deployment has them.
+    fn runs(&self) -> (String, String) {
+        let image = container(&self.deployment())["image"].clone();
+        let image = image.as_str().expect("an image");
+        let (_, tag) = image.rsplit_once(':').expect("a tag");
+        let package = self.variable("CHAINCODE_ID").expect("the package");
+        assert_eq!(
+            self.variable("CORE_CHAINCODE_ID_NAME").as_ref(),
+            Some(&package)
+        );
+        (tag.to_owned(), package)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let deployment = self.deployment();
+        let env = container(&deployment)["env"].as_array()?;
+        let variable = env.iter().find(|variable| variable["name"] == name)?;
+        Some(variable["value"].as_str()?.to_owned())
+    }
+
+    /// What serves behind the Service: the images of its ready pods.
+    fn serving(&self) -> Vec<Value> {
+        let pods = self.cluster.list("pod", &self.namespace);
+        let serves = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+            pod["metadata"]["labels"]["app.kubernetes.io/instance"] == "basic"
+                && pod["metadata"]["deletionTimestamp"].is_null()
+                && conditions
+                    .into_iter()
+                    .any(|it| it["type"] == "Ready" && it["status"] == "True")
+        };
+        pods.iter()
+            .filter(serves)
+            .map(|pod| pod["spec"]["containers"][0]["image"].clone())
+            .collect()
+    }
+}
+
+fn container(deployment: &Value) -> &Value {
+    &deployment["spec"]["template"]["spec"]["containers"][0]
+}
+
+fn package(label: &str, digit: &str) -> String {
+    format!("{label}:{}", digit.repeat(64))
+}
+
+#[test]
+fn servers_of_one_name_live_beside_the_peers_of_two_organizations() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let (org1, org2) = (
+        Organization::new(&cluster, "org1"),
+        Organization::new(&cluster, "org2"),
+    );
+    let (first, other, next) = (
+        package("basic_1.0", "1"),
+        package("basic_1.0", "2"),
+        package("basic_1.1", "3"),
+    );
+    for (organization, package) in [(&org1, &first), (&org2, &other)] {
+        organization.peers("install", &SMALL).success();
+        organization.install_server("1.0", package);
+    }
+    assert_eq!(org1.runs(), ("1.0".to_owned(), first.clone()));
+    assert_eq!(org2.runs(), ("1.0".to_owned(), other.clone()));
+    assert_eq!(org1.serving(), [json!(format!("{IMAGE}:1.0"))]);
+    let untouched = org2.deployment()["metadata"]["resourceVersion"].clone();
+    let peer = org1.get("statefulset", "peer0").expect("its peer")["metadata"]["uid"].clone();
+
+    // Another image, another package, and a variable.
+    let values = format!("image.tag=1.1,packageID={next},env.WORKERS=2");
+    org1.server("upgrade", &["--set", &values]).success();
+    assert_eq!(org1.runs(), ("1.1".to_owned(), next.clone()));
+    assert_eq!(org1.variable("WORKERS").as_deref(), Some("2"));
+    assert_eq!(org1.serving(), [json!(format!("{IMAGE}:1.1"))]);
+
+    // A key that is emptied takes its value back; one that the server needs is asked for.
+    let file = cluster.folder().join("empty.yaml");
+    fs::write(&file, "env:\n  # WORKERS: 2\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    org1.server("upgrade", &["-f", file]).success();
+    assert_eq!(org1.variable("WORKERS"), None);
+    assert_eq!(org1.runs(), ("1.1".to_owned(), next.clone()));
+    let mut said = None;
+    let requests = cluster.requests(|| {
+        let taken = ["--set", "image.tag=null,packageID=null"];
+        said = Some(org1.server("upgrade", &taken).exits(1).stderr);
+    });
+    let said = said.expect("it ran");
+    assert!(
+        said.contains("--> image.tag") && said.contains("--> packageID"),
+        "{said}"
+    );
+    assert!(requests.iter().all(|request| !request.writes()));
+
+    // The chart is the release's: nothing has to name it, and nothing else takes its name.
+    org1.server("rollback", &["1"]).success();
+    assert_eq!(org1.runs(), ("1.0".to_owned(), first.clone()));
+    org1.server("drift", &[]).success();
+    let status = org1.server("status", &[]).success().stdout;
+    assert!(
+        status.contains("CHART: chaincode-0.1.0") && !status.contains("FABRIC VERSION"),
+        "{status}"
+    );
+    let history = org1.server("history", &["-o", "json"]).success().json();
+    assert_eq!(history.as_array().map(Vec::len), Some(4));
+
+    org1.server("uninstall", &[]).success();
+    for (kind, name) in [
+        ("deployment", "basic"),
+        ("service", "basic"),
+        ("serviceaccount", "basic"),
+        ("poddisruptionbudget", "basic"),
+        ("networkpolicy", "chaincode-basic"),
+    ] {
+        until("it to be gone", || {
+            org1.get(kind, name).is_none().then_some(())
+        });
+    }
+    let left = org1.get("statefulset", "peer0").expect("the peer stays");
+    assert_eq!(left["metadata"]["uid"], peer);
+    org1.peers("status", &[]).success();
+    assert_eq!(org2.deployment()["metadata"]["resourceVersion"], untouched);
+    org1.install_server("1.1", &next);
+    assert_eq!(org1.runs(), ("1.1".to_owned(), next));
+}
+
+#[test]
+fn a_server_that_does_not_come_up_leaves_the_old_one_serving() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let org1 = Organization::new(&cluster, "org1");
+    let package = package("basic_1.0", "1");
+    org1.install_server("1.0", &package);
+    let broken = r"image.tag=1.1,podAnnotations.sim\.kubectl-fabric\.io/state=image-pull-error";
+    let said = org1
+        .server("upgrade", &["--set", broken, "--timeout", "60s"])
+        .exits(3)
+        .stderr;
+    let which = format!("Deployment {}/basic will not become ready", org1.namespace);
+    assert!(said.contains(&which), "{said}");
+    let old = [json!(format!("{IMAGE}:1.0"))];
+    assert_eq!(org1.serving(), old);
+    let mended = ["--set", "image.tag=1.2,podAnnotations=null"];
+    org1.server("upgrade", &mended).success();
+    assert_eq!(org1.serving(), [json!(format!("{IMAGE}:1.2"))]);
+    // Servers that are added begin beside those that run.
+    org1.server("upgrade", &["--set", "replicas=3"]).success();
+    assert_eq!(org1.serving().len(), 3);
+}
