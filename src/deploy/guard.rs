@@ -49,8 +49,9 @@ pub async fn guard(
         &mut warnings,
     )
     .await?;
-    let strangers =
-        denial.and_then(|denial| strangers(context, past, &evidence, denial, &mut warnings));
+    let selections = &target.manifest.selections;
+    let strangers = denial
+        .and_then(|denial| strangers(context, past, &evidence, denial, selections, &mut warnings));
     let running = match is_fabric {
         true => evidence.running(&nodes),
         false => guard::Running::default(),
@@ -112,11 +113,15 @@ fn new_denial<'t>(past: &Past, target: &'t Target) -> Option<&'t ObjectKey> {
 
 /// Returns the running pods of the namespace that neither belong to this release nor to its
 /// workloads.
+///
+/// Pods that another policy of the manifest selects are left out: the chart is made for them. A
+/// peer organization has such a policy for chaincode.
 fn strangers(
     context: &Context<'_>,
     past: &Past,
     evidence: &Evidence,
     denial: &ObjectKey,
+    selections: &[Value],
     warnings: &mut Vec<String>,
 ) -> Option<(String, Vec<String>)> {
     let Some(pods) = &evidence.pods else {
@@ -127,6 +132,7 @@ fn strangers(
         let labels = &pod["metadata"]["labels"];
         labels["app.kubernetes.io/instance"] == context.release.as_str()
             || guard::owner(pod).is_some_and(|key| past.lists(&key))
+            || selections.iter().any(|wanted| has_labels(labels, wanted))
     };
     let runs = |pod: &&Value| {
         !matches!(
@@ -140,6 +146,11 @@ fn strangers(
         .collect();
     names.sort();
     (!names.is_empty()).then(|| (denial.to_string(), names))
+}
+
+fn has_labels(labels: &Value, wanted: &Value) -> bool {
+    let mut wanted = wanted.as_object().into_iter().flatten();
+    wanted.all(|(name, value)| labels.get(name) == Some(value))
 }
 
 /// Returns the objects that pods need and that are not in the manifest, the identities or the

@@ -34,6 +34,8 @@ pub struct Manifest {
     pub awaited: BTreeMap<(&'static str, String), ObjectKey>,
     /// Network policies that select all pods of the release's namespace.
     pub denials: Vec<ObjectKey>,
+    /// The labels by which its other policies select pods there.
+    pub selections: Vec<Value>,
 }
 
 /// Settings for preparing objects.
@@ -93,9 +95,12 @@ impl Terms {
             .into_iter()
             .map(|reference| (reference.kind, reference.name.to_owned()))
             .collect();
-        let denies = is_here
-            && object.key.kind == "NetworkPolicy"
-            && selects_every_pod(&object.body["spec"]["podSelector"]);
+        let selector = (is_here && object.key.kind == "NetworkPolicy")
+            .then(|| &object.body["spec"]["podSelector"]);
+        let denies = selector.is_some_and(selects_every_pod);
+        let selection = selector
+            .filter(|selector| !denies && selector["matchExpressions"].is_null())
+            .map(|selector| selector["matchLabels"].clone());
         let set = Set::of(&object.key, &object.body).map(Box::new);
         Settled {
             nodes,
@@ -103,6 +108,7 @@ impl Terms {
             pod_needs: self.pod_needs(&object),
             awaited,
             denies,
+            selection,
             object: Arc::new(object.into()),
         }
     }
@@ -202,6 +208,7 @@ pub struct Settled {
     pod_needs: Vec<pod_security::Need>,
     awaited: Vec<(&'static str, String)>,
     denies: bool,
+    selection: Option<Value>,
 }
 
 /// Returns true if a selector has no conditions.
@@ -241,6 +248,7 @@ impl Manifest {
                     .or_insert_with(|| key.clone());
             }
             manifest.denials.extend(settled.denies.then(|| key.clone()));
+            manifest.selections.extend(settled.selection);
             manifest.objects.push(settled.object);
         }
         for hook in &mut hooks {

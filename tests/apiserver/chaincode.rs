@@ -207,3 +207,36 @@ fn a_server_that_does_not_come_up_leaves_the_old_one_serving() {
     org1.server("upgrade", &["--set", "replicas=3"]).success();
     assert_eq!(org1.serving().len(), 3);
 }
+
+#[test]
+fn an_organization_is_installed_beside_its_chaincode() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let org1 = Organization::new(&cluster, "org1");
+    org1.install_server("1.0", &package("basic_1.0", "1"));
+    let web = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  automountServiceAccountToken: false\n  \
+               securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}\n  containers:\n  \
+               - {name: a, image: 'nginx:1', securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}\n";
+    cluster.apply(&org1.namespace, web);
+    // The policy of the organization is made for chaincode, and for no other pod.
+    let said = org1.peers("install", &SMALL).exits(4).stderr;
+    assert!(
+        said.contains("meets pod web, U41") && !said.contains("basic"),
+        "{said}"
+    );
+    cluster
+        .kubectl()
+        .args(["delete", "pod", "web", "-n", &org1.namespace])
+        .run()
+        .success();
+    org1.peers("install", &SMALL).success();
+    org1.peers("uninstall", &[]).success();
+    assert_eq!(org1.serving().len(), 1);
+    org1.peers("install", &SMALL).success();
+    // Peers that call no chaincode have no policy for it.
+    org1.peers("uninstall", &[]).success();
+    let none = [&SMALL[..], &["--set", "chaincode.mode=none"]].concat();
+    let said = org1.peers("install", &none).exits(4).stderr;
+    assert!(said.contains("U41") && said.contains("basic-"), "{said}");
+}
