@@ -386,6 +386,51 @@ fn without_the_right_to_read_events_a_failure_says_that_they_are_not_shown() {
     );
 }
 
+const SERVER: [&str; 4] = [
+    "install",
+    "chaincode",
+    "--set",
+    "image.repository=registry.example.com/basic,image.tag=1.0,packageID=basic:0000000000000000000000000000000000000000000000000000000000000000",
+];
+
+/// The life of a chaincode server, as this user.
+fn serve_chaincode(operator: &Operator, namespace: &str) {
+    for command in [
+        &SERVER[..],
+        &["upgrade", "--set", "image.tag=1.1"],
+        &["status"],
+        &["rollback"],
+        &["drift"],
+        &["uninstall"],
+    ] {
+        run_server(operator, namespace, command).success();
+    }
+}
+
+fn run_server(operator: &Operator, namespace: &str, command: &[&str]) -> Output {
+    let place = ["basic", "-n", namespace, "--as", &operator.user];
+    let fabric = operator.cluster.fabric().args(&command[..1]);
+    // The chart is the second name, so flags come last.
+    fabric
+        .args(&place[..1])
+        .args(&command[1..])
+        .args(&place[1..])
+        .run()
+}
+
+#[test]
+fn the_roles_are_enough_for_a_chaincode_server() {
+    let Some(operator) = Operator::new() else {
+        return;
+    };
+    let namespace = operator.cluster.create_namespace("org1");
+    operator.grant(&namespace, &operator.example("release.yaml"));
+    let said = run_server(&operator, &namespace, &SERVER).exits(1).stderr;
+    assert!(said.contains("deployments.apps"), "{said}");
+    operator.grant(&namespace, &operator.example("values.yaml"));
+    serve_chaincode(&operator, &namespace);
+}
+
 #[test]
 fn the_role_for_values_is_enough_for_them() {
     let Some(operator) = Operator::new() else {
@@ -538,6 +583,7 @@ fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
                 .success();
         }
     }
+    serve_chaincode(&operator, &org1);
     // Others have releases here as well, and `list` ends at 256.
     let list = cluster
         .fabric()
