@@ -44,6 +44,8 @@ const BYSTANDERS: [(&str, &str, &str, &str); 8] = [
 /// One line of world.yaml.
 struct Release {
     name: String,
+    /// The chart, where the name does not tell it.
+    chart: Option<String>,
     namespace: String,
     with: Vec<String>,
     sets: Value,
@@ -51,7 +53,7 @@ struct Release {
 
 impl Release {
     fn network(&self) -> &str {
-        &self.namespace[self.name.len()..]
+        self.namespace.strip_prefix(&self.name).unwrap_or_default()
     }
 
     fn policy(&self, key: &str) -> &Value {
@@ -299,6 +301,7 @@ fn world() -> Vec<Release> {
         let chart = is_peer_org.then(|| "peer-org".to_owned());
         Release {
             name,
+            chart: entry["chart"].as_str().map(str::to_owned),
             namespace: word(&entry["namespace"]),
             with: with.iter().map(word).chain(chart).collect(),
             sets: entry["sets"].clone(),
@@ -343,6 +346,9 @@ fn render(releases: &[Release]) -> (Vec<Value>, Vec<Peer<'_>>) {
                 let name = object["metadata"]["name"].as_str().expect("a name");
                 peers.push(Peer::of(release, name, &role, labels.clone()));
             }
+        }
+        if release.chart.is_some() {
+            continue; // It is in the namespace of another, which has strangers.
         }
         let mut strangers = vec![("stranger", json!({"app": "stranger"}))];
         if per_role.contains_key("peer") {
@@ -391,15 +397,9 @@ fn objects(release: &Release) -> Vec<Value> {
     fs::write(&values, release.sets.to_string()).expect("a file");
     let mut plugin = support::isolated(env!("CARGO_BIN_EXE_kubectl-fabric"), folder.path());
     plugin
-        .args([
-            "template",
-            &release.name,
-            "-n",
-            &release.namespace,
-            "-o",
-            "json",
-            "-f",
-        ])
+        .args(["template", &release.name])
+        .args(&release.chart)
+        .args(["-n", &release.namespace, "-o", "json", "-f"])
         .arg(&values);
     let output = plugin.output().expect("the plugin runs");
     assert!(
