@@ -569,10 +569,14 @@ fn invoke_service(network: &Network) {
         "basic",
         &[("connection.json", connection)],
     ));
-    let service = include_str!("chaincode.yaml")
-        .replace("IMAGE", SERVICE)
-        .replace("PACKAGE", &package);
-    network.node.cluster.apply("org1", &service);
+    let (image, tag) = SERVICE.rsplit_once(':').expect("a tag");
+    let values = format!("image.repository={image},image.tag={tag},packageID={package}");
+    let fabric = network.node.cluster.fabric();
+    fabric
+        .args(["install", "basic", "chaincode", "-n", "org1"])
+        .args(["--set", &values])
+        .run()
+        .success();
     network.use_chaincode(&package);
 }
 
