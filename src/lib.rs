@@ -36,6 +36,7 @@ pub mod storage;
 pub mod member;
 pub mod channel;
 pub mod deploy;
+pub mod chaincode;
 pub mod terminal;
 #[allow(
     clippy::disallowed_methods,

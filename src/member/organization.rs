@@ -36,7 +36,7 @@ pub(super) async fn contact_if_organization(
         Some(Model::PeerOrganization | Model::OrdererOrganization) => {
             Contact::of(subject(&record, model)).map(Some)
         }
-        Some(Model::Kafka) | None => Ok(None),
+        Some(Model::Kafka | Model::Chaincode) | None => Ok(None),
     }
 }
 

@@ -1,0 +1,78 @@
+//! A transaction on its way to the orderers.
+
+use super::endorse::place;
+use super::view::{Address, View};
+use crate::error::{Error, Result};
+use crate::ledger::message::common::Envelope;
+use crate::member::Member;
+use crate::node::{Fault, Retry};
+use futures::StreamExt;
+use futures::stream;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Has as many orderers take a transaction as are needed for one of them to pass it on. Orderers
+/// without a leader are tried until the deadline. Sending again what was taken is safe: the second
+/// copy becomes invalid.
+pub async fn broadcast(
+    member: &Member,
+    view: &View,
+    envelope: &Envelope,
+    deadline: Instant,
+) -> Result<()> {
+    if view.orderers.is_empty() {
+        return Err(Error::cluster(format!(
+            "channel \"{}\" names no address of an orderer",
+            view.name
+        )));
+    }
+    loop {
+        let mut sent = stream::iter(&view.orderers)
+            .map(async |orderer| (orderer, send(member, orderer, envelope).await))
+            .buffer_unordered(view.takers);
+        let (mut taken, mut places, mut may_pass) = (0, Vec::new(), false);
+        while let Some((orderer, result)) = sent.next().await {
+            match result {
+                Ok(()) => taken += 1,
+                Err(Refused::Fault(fault)) => {
+                    may_pass |= fault.retry() != Retry::No;
+                    places.push(place(&orderer.address, &fault.into()));
+                }
+                Err(Refused::Unusable(error)) => places.push(place(&orderer.address, &error)),
+            }
+            if taken == view.takers {
+                return Ok(());
+            }
+        }
+        // Fewer than are needed in a BFT channel: those that took it may be honest.
+        if taken > 0 {
+            return Ok(());
+        }
+        if !may_pass || Instant::now() + PAUSE >= deadline {
+            return Err(Error::cluster(format!(
+                "no orderer of channel \"{}\" takes the transaction",
+                view.name
+            ))
+            .at_all(places));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+enum Refused {
+    Fault(Fault),
+    Unusable(Error),
+}
+
+async fn send(member: &Member, orderer: &Address, envelope: &Envelope) -> Result<(), Refused> {
+    let Address {
+        address,
+        authorities,
+    } = orderer;
+    let orderer = member
+        .orderer_at(address, authorities)
+        .map_err(Refused::Unusable)?;
+    orderer.broadcast(envelope).await.map_err(Refused::Fault)
+}

@@ -1,0 +1,102 @@
+//! What becomes of a transaction that was sent: the block that has it, and the code of the peers.
+
+use crate::error::Error;
+use crate::ledger::block::Checked;
+use crate::member::{Commits, Failed, Member, Peer};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// A transaction in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub block: u64,
+    /// A `TxValidationCode`.
+    pub code: i32,
+}
+
+/// A peer that tells what it commits.
+pub struct Watch<'a> {
+    peer: Peer<'a>,
+    commits: Option<Commits>,
+}
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl<'a> Watch<'a> {
+    /// Begins to follow the channel, at the first peer of the member's that lets it.
+    ///
+    /// # Errors
+    ///
+    /// Of the last peer.
+    pub async fn begin(
+        member: &'a Member,
+        channel: &str,
+        silence: Duration,
+    ) -> Result<Watch<'a>, Error> {
+        let mut last = Error::cluster(format!(
+            "organization \"{}\" has no peers",
+            member.contact.release
+        ));
+        for node in &member.contact.nodes {
+            let peer = member.peer(node)?;
+            let begun = async {
+                let mut commits = peer.follow(channel, silence).await?;
+                // The newest block comes at once. From now on no block is missed.
+                commits.next().await?;
+                Ok::<Commits, Failed>(commits)
+            };
+            match begun.await {
+                Ok(commits) => {
+                    return Ok(Watch {
+                        peer,
+                        commits: Some(commits),
+                    });
+                }
+                Err(failed) => last = failed.into(),
+            }
+        }
+        Err(last)
+    }
+
+    pub fn peer(&self) -> &Peer<'a> {
+        &self.peer
+    }
+
+    /// Waits for a transaction; `None` if the peer has not committed it by the deadline.
+    pub async fn wait(&mut self, channel: &str, tx_id: &str, deadline: Instant) -> Option<Outcome> {
+        while let Some(commits) = &mut self.commits {
+            match timeout_at(deadline, commits.next()).await {
+                Ok(Ok(block)) => {
+                    // If an id is in a block twice, the first one counts.
+                    let all = &block.filtered_transactions;
+                    if let Some(found) = all.iter().find(|it| it.txid == tx_id) {
+                        return Some(Outcome {
+                            block: block.number,
+                            code: found.tx_validation_code,
+                        });
+                    }
+                }
+                // The connection broke, or it is late: the ledger tells.
+                Ok(Err(_)) | Err(_) => self.commits = None,
+            }
+        }
+        loop {
+            if let Some(outcome) = self.look_up(channel, tx_id).await {
+                return Some(outcome);
+            }
+            if Instant::now() + PAUSE >= deadline {
+                return None;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn look_up(&self, channel: &str, tx_id: &str) -> Option<Outcome> {
+        let block = self.peer.block_of(channel, tx_id).await.ok()??;
+        let block = Checked::new(block, "the block of the transaction").ok()?;
+        Some(Outcome {
+            block: block.number(),
+            code: block.transaction(tx_id)?.validation_code,
+        })
+    }
+}

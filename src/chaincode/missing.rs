@@ -1,0 +1,177 @@
+//! What is missing until a chaincode is as it is wanted. Pure.
+
+use super::definition::Definition;
+use super::lifecycle::{Approved, Chaincodes, Committed};
+
+/// The chaincode that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub name: String,
+    pub definition: Definition,
+    /// `basic:2f1a...`
+    pub package: String,
+}
+
+/// The steps to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Of the definition that is wanted: the committed one's, or the next one.
+    pub sequence: i64,
+    /// Names of peers that lack the package.
+    pub install: Vec<String>,
+    /// Releases of the organizations that have to approve.
+    pub approve: Vec<String>,
+    pub commit: bool,
+}
+
+impl Missing {
+    /// Compares what is wanted with what the peers of the organizations have.
+    pub fn of(wanted: &Wanted, committed: Option<&Committed>, there: &[Chaincodes]) -> Missing {
+        let current = committed.map_or(0, |it| it.sequence);
+        let is_committed = committed.is_some_and(|it| it.definition == wanted.definition);
+        let sequence = match is_committed {
+            true => current,
+            false => current + 1,
+        };
+        let lacks = |it: &&Chaincodes| {
+            let approved = it.approved.iter();
+            !approved.clone().any(|approved| {
+                let Approved {
+                    sequence: of,
+                    definition,
+                    package,
+                } = approved;
+                *of == sequence
+                    && *definition == wanted.definition
+                    && package.as_deref() == Some(&wanted.package)
+            })
+        };
+        let peers = there.iter().flat_map(|it| &it.installed);
+        Missing {
+            sequence,
+            install: peers
+                .filter(|(_, packages)| {
+                    packages
+                        .as_ref()
+                        .is_ok_and(|packages| !packages.contains(&wanted.package))
+                })
+                .map(|(peer, _)| peer.clone())
+                .collect(),
+            approve: there
+                .iter()
+                .filter(lacks)
+                .map(|it| it.organization.clone())
+                .collect(),
+            commit: !is_committed,
+        }
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.install.is_empty() && self.approve.is_empty() && !self.commit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(version: &str) -> Wanted {
+        Wanted {
+            name: "basic".to_owned(),
+            definition: definition(version),
+            package: "basic:1".to_owned(),
+        }
+    }
+
+    fn definition(version: &str) -> Definition {
+        Definition {
+            version: version.to_owned(),
+            ..Definition::default()
+        }
+    }
+
+    fn committed(sequence: i64, version: &str) -> Committed {
+        Committed {
+            name: "basic".to_owned(),
+            sequence,
+            definition: definition(version),
+        }
+    }
+
+    fn there(organization: &str, packages: &[&str], approved: &[(i64, &str, &str)]) -> Chaincodes {
+        let packages = packages.iter().map(|it| (*it).to_owned()).collect();
+        Chaincodes {
+            organization: organization.to_owned(),
+            installed: vec![(format!("peer0.{organization}"), Ok(packages))],
+            approved: approved
+                .iter()
+                .map(|(sequence, version, package)| Approved {
+                    sequence: *sequence,
+                    definition: definition(version),
+                    package: Some((*package).to_owned()),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_missing_is_done() {
+        let all = |of: &[&str]| of.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let both = ["org1", "org2"];
+        for (case, committed, state, expected) in [
+            (
+                "nothing is there",
+                None,
+                both.map(|it| there(it, &[], &[])),
+                (1, all(&["peer0.org1", "peer0.org2"]), all(&both), true),
+            ),
+            (
+                "interrupted after an approval",
+                None,
+                [
+                    there("org1", &["basic:1"], &[(1, "1", "basic:1")]),
+                    there("org2", &["basic:1"], &[]),
+                ],
+                (1, all(&[]), all(&["org2"]), true),
+            ),
+            (
+                "approved otherwise",
+                None,
+                both.map(|it| there(it, &["basic:1"], &[(1, "0", "basic:1")])),
+                (1, all(&[]), all(&both), true),
+            ),
+            (
+                "done",
+                Some(committed(4, "1")),
+                both.map(|it| there(it, &["basic:1"], &[(4, "1", "basic:1")])),
+                (4, all(&[]), all(&[]), false),
+            ),
+            (
+                "another version is wanted",
+                Some(committed(4, "0")),
+                both.map(|it| there(it, &["basic:1"], &[(4, "0", "basic:1")])),
+                (5, all(&[]), all(&both), true),
+            ),
+            (
+                "an organization runs another package",
+                Some(committed(4, "1")),
+                [
+                    there("org1", &["basic:1"], &[(4, "1", "basic:1")]),
+                    there("org2", &["basic:0"], &[(4, "1", "basic:0")]),
+                ],
+                (4, all(&["peer0.org2"]), all(&["org2"]), false),
+            ),
+        ] {
+            let missing = Missing::of(&wanted("1"), committed.as_ref(), &state);
+            let is_nothing = expected.1.is_empty() && expected.2.is_empty() && !expected.3;
+            assert_eq!(missing.is_nothing(), is_nothing, "{case}");
+            let Missing {
+                sequence,
+                install,
+                approve,
+                commit,
+            } = missing;
+            assert_eq!((sequence, install, approve, commit), expected, "{case}");
+        }
+    }
+}

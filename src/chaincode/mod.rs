@@ -1,0 +1,37 @@
+//! Chaincodes: calls and transactions, and the way from an image to a committed definition.
+//!
+//! ```text
+//! Input ─► Call ─► peers of the organizations ─► endorsed ─► orderers ─► committed, or why not
+//!
+//! Wanted ──────────────────────┐
+//! packages, approvals, ────────┴─► Missing ─► install, approve, commit
+//! definition as peers have them
+//! ```
+//!
+//! The ledger is the state: what is missing is counted from what peers answer, so a repeated command
+//! does only that. A call of a user's is a new transaction each time.
+
+mod broadcast;
+mod collections;
+mod commit;
+mod definition;
+mod deploy;
+mod endorse;
+mod explain;
+mod input;
+mod lifecycle;
+mod list;
+mod missing;
+mod submit;
+mod view;
+
+pub use collections::collections;
+pub use definition::{DEFAULT_POLICY, Definition, endorsement_policy, policy_words};
+pub use deploy::{Deploy, Done as Deployed, committed, deploy};
+pub use endorse::{Endorsers, query};
+pub use input::{arguments, transient};
+pub use lifecycle::{Approvals, Approved, Chaincodes, Committed, Lifecycle};
+pub use list::{Listed, listed};
+pub use missing::{Missing, Wanted};
+pub use submit::{Done, Submission, submit, words};
+pub use view::View;

@@ -1,0 +1,187 @@
+//! A transaction, from the call to the block that has it.
+
+use super::broadcast::broadcast;
+use super::commit::{Outcome, Watch};
+use super::definition::judge;
+use super::endorse::{Answers, Endorsers, LIST, endorse};
+use super::explain::explain;
+use super::view::View;
+use crate::error::{Error, Place, Result};
+use crate::ledger::code::TxValidationCode;
+use crate::ledger::message::collection::ApplicationPolicy;
+use crate::ledger::proposal::{Call, Endorsed, Proposal, TxId};
+use crate::member::Member;
+use futures::future::join_all;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What to send, through whom.
+pub struct Submission<'a> {
+    /// Who signs, and whose peer tells of the commit.
+    pub member: &'a Member,
+    pub view: &'a View,
+    pub endorsers: &'a [Endorsers<'a>],
+    pub call: &'a Call,
+    /// The endorsement policy, if it is known.
+    pub policy: Option<&'a ApplicationPolicy>,
+    /// Whether to send the transaction although the endorsements do not satisfy the policy: a
+    /// policy of its keys may ask for less.
+    pub send_anyway: bool,
+    /// Further organizations whose peers are waited for.
+    pub others: &'a [&'a Member],
+    pub timeout: Duration,
+}
+
+/// A valid transaction.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub tx_id: TxId,
+    pub block: u64,
+    /// What the chaincode returned.
+    pub result: Vec<u8>,
+    /// The name of the event that it sets, if it sets one.
+    pub event: Option<String>,
+    pub endorsed_by: Vec<String>,
+    /// Peers that did not endorse, where the others were enough.
+    pub passed_over: Vec<String>,
+}
+
+/// Has a transaction endorsed, ordered and committed.
+///
+/// # Errors
+///
+/// Says whether the transaction was sent, and what became of it.
+pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
+    let Submission {
+        member,
+        view,
+        call,
+        timeout,
+        ..
+    } = *submission;
+    let proposal = Proposal::new(call, &member.identity, &member.stamp()?)?;
+    let watched = std::iter::once(member).chain(submission.others.iter().copied());
+    let watches = join_all(watched.map(|it| Watch::begin(it, &view.name, timeout)));
+    let (watches, answers) = futures::join!(watches, endorse(submission.endorsers, &proposal));
+    let unsent = |error: Error| error.now("no transaction was sent to the orderers");
+    let endorsed = endorsed(submission, &proposal, &answers).map_err(unsent)?;
+    let mut watches: Vec<Watch<'_>> = watches.into_iter().collect::<Result<_>>().map_err(unsent)?;
+    let envelope = proposal.transaction(&endorsed, &member.identity)?;
+    let deadline = Instant::now() + timeout;
+    let tx_id = proposal.tx_id();
+    broadcast(member, view, &envelope, deadline)
+        .await
+        .map_err(|error| {
+            error.now(format!(
+                "transaction {tx_id} may be in none of the channel's blocks"
+            ))
+        })?;
+    let waits = watches
+        .iter_mut()
+        .map(|watch| watch.wait(&view.name, tx_id.as_str(), deadline));
+    let outcomes = join_all(waits).await;
+    let Some(outcome) = outcomes[0] else {
+        return Err(unknown(tx_id, view, timeout));
+    };
+    let Outcome { block, code } = outcome;
+    if code != TxValidationCode::Valid as i32 {
+        let watch = &watches[0];
+        return Err(explain(submission, watch.peer(), tx_id, outcome, &endorsed).await);
+    }
+    Ok(Done {
+        tx_id: tx_id.clone(),
+        block,
+        result: endorsed.result().to_vec(),
+        event: endorsed.event().map(|event| event.event_name),
+        endorsed_by: answers.answers.iter().map(|it| it.peer.clone()).collect(),
+        passed_over: answers.failed.iter().map(words).collect(),
+    })
+}
+
+/// `peer0.org2: no pod of it runs`
+pub fn words(place: &Place) -> String {
+    format!("{}: {}", place.subject, place.note)
+}
+
+/// The endorsements, if they make a transaction that can become valid.
+fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> Result<Endorsed> {
+    let chaincode = &submission.call.chaincode;
+    if all.answers.is_empty() {
+        return Err(refused(chaincode, all));
+    }
+    let endorsed = proposal.endorsed(&all.answers)?;
+    let Some(policy) = submission.policy.filter(|_| !submission.send_anyway) else {
+        return Ok(endorsed);
+    };
+    let verdict = judge(submission.view, chaincode, policy, &endorsed.endorsers()?)?;
+    if verdict.is_satisfied {
+        return Ok(endorsed);
+    }
+    let peers: Vec<&str> = all.answers.iter().map(|it| it.peer.as_str()).collect();
+    Err(Error::cluster(format!(
+        "the endorsements for \"{chaincode}\" are not enough"
+    ))
+    .at_all(all.failed.clone())
+    .why(verdict.to_string())
+    .why(format!("endorsed by {}", peers.join(", ")))
+    .hint("--organizations names whose peers are asked, and sends what they endorse in any case")
+    .hint(LIST))
+}
+
+/// Why no peer endorsed. What all of them say in the same words is the chaincode's own answer.
+fn refused(chaincode: &str, all: &Answers) -> Error {
+    let notes: BTreeSet<&str> = all.failed.iter().map(|place| place.note.as_str()).collect();
+    let error = Error::cluster(format!("no peer endorsed the call of \"{chaincode}\""));
+    match (all.failed.len(), notes.first()) {
+        (2.., Some(note)) if notes.len() == 1 => {
+            let peers: Vec<&str> = all.failed.iter().map(|it| it.subject.as_str()).collect();
+            error
+                .at(Place::new(peers.join(", ")).note("all answered the same"))
+                .why((*note).to_owned())
+        }
+        _ => error.at_all(all.failed.clone()).hint(LIST),
+    }
+}
+
+fn unknown(tx_id: &TxId, view: &View, timeout: Duration) -> Error {
+    Error::not_ready(format!(
+        "transaction {tx_id} was sent and is in no block yet"
+    ))
+    .why(format!(
+        "the peer committed no block of channel \"{}\" with it within {} s",
+        view.name,
+        timeout.as_secs_f64()
+    ))
+    .now("an orderer took the transaction, so it may still be committed")
+    .hint("before you send it again, look whether it took effect: `kubectl fabric chaincode query`")
+    .hint("`kubectl fabric channel list` shows whether peers and orderers have the same height")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(notes: &[(&str, &str)]) -> Answers {
+        let failed = notes
+            .iter()
+            .map(|(peer, note)| Place::new(*peer).note(*note));
+        Answers {
+            answers: Vec::new(),
+            failed: failed.collect(),
+        }
+    }
+
+    #[test]
+    fn what_all_peers_refuse_in_the_same_words_is_told_once() {
+        let same = [("peer0.org1", "it exists"), ("peer0.org2", "it exists")];
+        assert_eq!(
+            refused("basic", &answers(&same)).to_string(),
+            "no peer endorsed the call of \"basic\"\n  --> peer0.org1, peer0.org2   all answered the same\nwhy: it exists"
+        );
+        let others = [("peer0.org1", "it exists"), ("peer0.org2", "no pod")];
+        let text = refused("basic", &answers(&others)).to_string();
+        assert!(text.contains("--> peer0.org2   no pod"), "{text}");
+        assert!(text.contains("chaincode list"), "{text}");
+    }
+}
