@@ -12,6 +12,7 @@ mod release_document;
 mod rendering;
 mod selector;
 
+mod chaincode;
 mod channel;
 mod charts;
 mod completion;
@@ -152,6 +153,7 @@ verbs! {
     Drift(drift) "drift", [];
     Test(test) "test", [];
     Channel(channel) "channel", [];
+    Chaincode(chaincode) "chaincode", ["cc"];
     Template(template) "template", [];
     Lint(lint) "lint", [];
     Values(values) "values", [];

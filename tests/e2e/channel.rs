@@ -18,7 +18,7 @@ const CREATE: [&str; 7] = [
 
 /// Installs an ordering organization, org1 with two peers and org2 with one, all with identities
 /// made on the way.
-fn install<'a>(node: &'a Node, consensus: &'static Consensus, version: &str) -> Network<'a> {
+pub fn install<'a>(node: &'a Node, consensus: &'static Consensus, version: &str) -> Network<'a> {
     let fabric = |release: &str, values: &str| {
         node.fabric(&[
             "install",

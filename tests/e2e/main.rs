@@ -6,6 +6,7 @@ mod support;
 
 mod chaincode;
 mod channel;
+mod deploy;
 mod guides;
 mod network;
 mod node;
@@ -45,6 +46,14 @@ fn a_network_orders_commits_and_finds_its_ledgers_after_its_nodes_are_killed() {
     network.kill(&network.leader(), "peer0-0");
     network.commit("after");
     network.assert_stays();
+}
+
+#[test]
+fn a_chaincode_is_deployed_and_called_without_any_program_of_fabric() {
+    let Some(node) = Node::with(&[ORDERER, PEER, "example.com/asset-transfer-basic:1.0"]) else {
+        return;
+    };
+    deploy::deploy_and_call(&node);
 }
 
 #[test]

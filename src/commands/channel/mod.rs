@@ -83,7 +83,11 @@ fn change<T>(edge: &Edge, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Res
 }
 
 /// The contacts of releases by name.
-async fn contacts(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
+pub(super) async fn contacts(
+    edge: &Edge,
+    cluster: &Cluster,
+    releases: &[String],
+) -> Result<Vec<Contact>> {
     let each = releases.iter().map(async |release| {
         let namespace = edge.connection.namespace_of(release)?;
         member::contact(cluster, &namespace, release).await
@@ -92,7 +96,11 @@ async fn contacts(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result
 }
 
 /// The organizations that are named, or all that can be found.
-async fn chosen(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
+pub(super) async fn chosen(
+    edge: &Edge,
+    cluster: &Cluster,
+    releases: &[String],
+) -> Result<Vec<Contact>> {
     if !releases.is_empty() {
         return contacts(edge, cluster, releases).await;
     }
@@ -110,7 +118,7 @@ async fn chosen(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<V
 }
 
 /// The administrators of contacts. All of them must be there.
-async fn members(
+pub(super) async fn members(
     edge: &Edge,
     cluster: &Cluster,
     contacts: impl IntoIterator<Item = Contact>,
@@ -124,7 +132,7 @@ async fn members(
 }
 
 /// The administrators that can be had; of the others a warning tells why not.
-async fn members_found(
+pub(super) async fn members_found(
     edge: &Edge,
     cluster: &Cluster,
     contacts: Vec<Contact>,

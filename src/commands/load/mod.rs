@@ -65,6 +65,11 @@ fn text_file(path: &Path, what: &str) -> Result<String> {
     utf8(whole_file(path, what)?, &path.display().to_string())
 }
 
+/// Reads a text file of the user's. `what` names its kind in errors.
+pub fn text(path: &Path, what: &str) -> Result<String> {
+    text_file(path, what)
+}
+
 /// Reads a block from a file.
 pub fn block(path: &Path) -> Result<Vec<u8>> {
     whole_file(path, "block")

@@ -1,0 +1,162 @@
+//! `chaincode`: chaincodes of installed organizations.
+
+mod call;
+mod deploy;
+mod list;
+mod server;
+
+use super::Edge;
+use super::arguments::Signers;
+use super::channel::{chosen, contacts};
+use crate::chaincode::View;
+use crate::channel::{self, Position, Source};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::fabric::contact::Contact;
+use crate::identity::NodeRole;
+use crate::member::Member;
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+use tokio::sync::watch;
+
+/// Deploy chaincodes, call them, list them
+///
+/// The program talks to the peers and orderers itself, through the API server, and signs as the
+/// administrator of an organization. No program of Fabric is needed, here or in the cluster.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples:
+  kubectl fabric chaincode deploy basic --image registry.example.com/basic:1.0 --channel mychannel
+  kubectl fabric chaincode invoke basic -c '[\"CreateAsset\",\"a1\",\"blue\",\"5\",\"Tom\",\"100\"]'
+  kubectl fabric chaincode query basic -c '[\"ReadAsset\",\"a1\"]' --org org2
+  kubectl fabric chaincode list"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Deploy(deploy::Arguments),
+    Invoke(call::InvokeArguments),
+    Query(call::QueryArguments),
+    #[command(visible_alias = "ls")]
+    List(list::Arguments),
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    match arguments.verb {
+        Verb::Deploy(arguments) => deploy::run(arguments, edge),
+        Verb::Invoke(arguments) => call::invoke(arguments, edge),
+        Verb::Query(arguments) => call::query(arguments, edge),
+        Verb::List(arguments) => list::run(arguments, edge),
+    }
+}
+
+/// The peer organizations that are named, or all that can be found.
+async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
+    let mut found = chosen(edge, cluster, releases).await?;
+    if let Some(other) = found
+        .iter()
+        .find(|it| it.role != NodeRole::Peer && releases.contains(&it.release))
+    {
+        return Err(Error::user(format!(
+            "organization \"{}\" has orderers, and no peers that run chaincode",
+            other.release
+        )));
+    }
+    found.retain(|it| it.role == NodeRole::Peer);
+    found.sort_by(|one, other| one.release.cmp(&other.release));
+    match found.is_empty() {
+        false => Ok(found),
+        true => Err(Error::user("no organization with peers was found")
+            .hint("`kubectl fabric list` shows the releases there are")),
+    }
+}
+
+/// The administrator of the organization that is named, or of the first that can be found.
+async fn caller(
+    edge: &Edge,
+    cluster: &Cluster,
+    organization: Option<&str>,
+    signers: &Signers,
+) -> Result<Member> {
+    let named: Vec<String> = organization.map(str::to_owned).into_iter().collect();
+    let found = match named.is_empty() {
+        true => peers(edge, cluster, &[]).await?,
+        false => contacts(edge, cluster, &named).await?,
+    };
+    first_member(edge, cluster, &found, signers).await
+}
+
+/// The administrator of the first contact that has one which can be used.
+async fn first_member(
+    edge: &Edge,
+    cluster: &Cluster,
+    contacts: &[Contact],
+    signers: &Signers,
+) -> Result<Member> {
+    let mut failed = None;
+    for contact in contacts {
+        let signing = signers.of(&contact.release);
+        match Member::of(cluster, contact.clone(), &signing, edge.now).await {
+            Ok(member) => return Ok(member),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Error::user("no organization with peers was found")))
+}
+
+/// The channel that is named, or the only one that the organization's peers have joined.
+async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
+    if let Some(name) = named {
+        return Ok(name.to_owned());
+    }
+    let organization = &member.contact.release;
+    let mut last = Error::user(format!("organization \"{organization}\" has no peers"));
+    for node in &member.contact.nodes {
+        let channels = match member.peer(node)?.channels().await {
+            Ok(channels) => channels,
+            Err(failed) => {
+                last = failed.into();
+                continue;
+            }
+        };
+        return match &channels[..] {
+            [only] => Ok(only.clone()),
+            [] => Err(Error::user(format!("{} has joined no channel", node.host))
+                .hint("`kubectl fabric channel join` joins the peers of an organization")),
+            _ => Err(
+                Error::user(format!("{} has joined several channels", node.host))
+                    .why(format!("they are {}", channels.join(", ")))
+                    .hint(format!("say which: --channel {}", channels[0])),
+            ),
+        };
+    }
+    Err(last)
+}
+
+/// What a peer of the member's says of the channel's configuration.
+async fn view(member: &Member, channel: &str) -> Result<View> {
+    let nodes = member.contact.nodes.iter();
+    let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
+    let block = channel::fetch(&sources, channel, Position::Config).await?;
+    View::of(channel, &block.into_block())
+}
+
+/// Runs what changes the ledger. A signal ends it between two answers; `now` says what then holds.
+fn change<T>(edge: &Edge, now: &str, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
+    edge.operate(
+        false,
+        async |cluster, mut interrupted: watch::Receiver<bool>| {
+            tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|stop| *stop) => Err(Error::interrupted("interrupted").now(now)),
+                result = story(cluster) => result,
+            }
+        },
+    )
+}
