@@ -48,7 +48,7 @@ fn owner(node: &Node, asset: &str, organization: &str) -> Value {
 }
 
 pub fn deploy_and_call(node: &Node) {
-    let network = install(node, RAFT, "2.5.16");
+    install(node, RAFT, "2.5.16");
     let create = [
         "channel",
         "create",
@@ -65,7 +65,6 @@ pub fn deploy_and_call(node: &Node) {
     call(node);
     explain(node);
     with_a_peer_down(node);
-    drop(network);
 }
 
 /// What is there is left alone, and a changed definition is the next sequence.

@@ -39,9 +39,9 @@ const DEFINITION: &str = "Definition";
 #[command(after_long_help = "\
 Examples:
   kubectl fabric chaincode deploy basic --image registry.example.com/basic:1.0 --channel mychannel
-  kubectl fabric chaincode deploy basic --image registry.example.com/basic:1.1     another server, the same definition
+  kubectl fabric chaincode deploy basic --image registry.example.com/basic:1.1     a new server
   kubectl fabric chaincode deploy basic --version 2.0 --policy \"AND('Org1MSP.peer','Org2MSP.peer')\"
-  kubectl fabric chaincode deploy private --image registry.example.com/private:1.0 --collections collections.json")]
+  kubectl fabric chaincode deploy basic --version 3.0 --collections collections.json")]
 pub struct Arguments {
     /// Name of the chaincode
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]

@@ -27,10 +27,7 @@ const CONFIGURATION: &str = "Configuration";
 #[command(after_long_help = "\
 Examples:
   kubectl fabric channel create mychannel --orderers orgorderer1 --organizations org1,org2
-  kubectl fabric channel create fast --orderers orgorderer1 --organizations org1 \\
-    --batch-timeout 200ms
-  kubectl fabric channel create audited --orderers orgorderer1 --organizations org1,org2 \\
-    --policy \"Application/Endorsement=ALL Endorsement\"")]
+  kubectl fabric channel create private --orderers orgorderer1 --organizations org1 --join=false")]
 pub struct Arguments {
     /// Name of the channel
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
