@@ -1,9 +1,10 @@
-//! Forwarded ports on a real API server, whose simulated nodes have no kubelet: how its refusals
-//! are told apart.
+//! Forwarded ports on a real API server, whose simulated nodes forward none: how refusals are told
+//! apart.
 
 use kubectl_fabric::cluster::{ApiErrorKind, Cluster, Connection, Target};
 use kubectl_fabric::error::Error;
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 use crate::support::{self, until};
 
@@ -68,12 +69,12 @@ fn a_forward_says_what_is_missing_on_the_way() {
         };
         assert_eq!((target.pod.as_str(), target.port), ("peer0-0", 7051));
 
-        // The kubelet's place is taken by a program that says so, in its own words.
-        let error = admin.forward(&namespace, &target).await.unwrap_err();
-        assert_eq!(error.code, 405, "{error}");
+        // The simulated kubelet forwards no port: the words with which it ends the stream arrive.
+        let mut forward = admin.forward(&namespace, &target).await.unwrap();
+        let ended = forward.read_u8().await.unwrap_err();
         assert!(
-            error.message.contains("Debug endpoints are disabled"),
-            "{error}"
+            ended.to_string().contains("no forward found for port 7051"),
+            "{ended}"
         );
 
         let gone = Target {
