@@ -68,6 +68,21 @@ impl Edge {
         })
     }
 
+    /// Runs an operation that a signal may end between any two answers, with `end` as its error.
+    pub fn change<T>(
+        &self,
+        end: Error,
+        story: impl AsyncFnOnce(&Cluster) -> Result<T>,
+    ) -> Result<T> {
+        self.operate(false, async |cluster, mut interrupted| {
+            tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|stop| *stop) => Err(end),
+                result = story(cluster) => result,
+            }
+        })
+    }
+
     /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said
     /// looks like a program that hangs.
     fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {

@@ -1,6 +1,6 @@
 //! `chaincode invoke` and `chaincode query`.
 
-use super::{caller, change, channel_of, first_member, peers, view};
+use super::{caller, channel_of, first_member, peers, view};
 use crate::chaincode::{self, Definition, Done, Endorsers, Lifecycle, Submission};
 use crate::commands::arguments::{Format, OutputArguments, SigningArguments, duration};
 use crate::commands::{Edge, complete};
@@ -134,49 +134,52 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
     };
     let signers = arguments.call.signing.load()?;
     let now = "the transaction may have been sent, and may still be committed";
-    let done = change(edge, now, async |cluster| {
-        let named = &arguments.organizations;
-        let found = peers(edge, cluster, named).await?;
-        let member = match &arguments.call.org {
-            None => first_member(edge, cluster, &found, &signers).await?,
-            org => caller(edge, cluster, org.as_deref(), &signers).await?,
-        };
-        call.channel = channel_of(&member, arguments.call.channel.as_deref()).await?;
-        let (view, definitions) = futures::join!(
-            view(&member, &call.channel),
-            definitions(&member, &call.channel)
-        );
-        let view = view?;
-        // Transient data is for the organizations that the user names.
-        let is_private = !call.transient.is_empty();
-        let asked = |it: &&Contact| match (named.is_empty(), is_private) {
-            (false, _) => true,
-            (true, true) => it.msp_id == member.contact.msp_id,
-            (true, false) => view.organizations.contains_key(&it.msp_id),
-        };
-        let endorsers = found.iter().filter(asked);
-        let endorsers: Vec<Endorsers<'_>> = endorsers
-            .map(|contact| Endorsers::new(&member, &view, contact))
-            .collect::<Result<_>>()?;
-        let definition = definitions
-            .iter()
-            .flatten()
-            .find(|(name, _)| *name == call.chaincode);
-        let submission = Submission {
-            member: &member,
-            view: &view,
-            endorsers: &endorsers,
-            call: &call,
-            policy: definition.map(|(_, definition)| &definition.policy),
-            send_anyway: !named.is_empty(),
-            others: &[],
-            timeout: arguments.timeout,
-        };
-        match chaincode::submit(&submission).await {
-            Ok(done) => Ok(done),
-            Err(error) => Err(absence(&member, &call, definitions, error).await),
-        }
-    })?;
+    let done = edge.change(
+        Error::interrupted("interrupted").now(now),
+        async |cluster| {
+            let named = &arguments.organizations;
+            let found = peers(edge, cluster, named).await?;
+            let member = match &arguments.call.org {
+                None => first_member(edge, cluster, &found, &signers).await?,
+                org => caller(edge, cluster, org.as_deref(), &signers).await?,
+            };
+            call.channel = channel_of(&member, arguments.call.channel.as_deref()).await?;
+            let (view, definitions) = futures::join!(
+                view(&member, &call.channel),
+                definitions(&member, &call.channel)
+            );
+            let view = view?;
+            // Transient data is for the organizations that the user names.
+            let is_private = !call.transient.is_empty();
+            let asked = |it: &&Contact| match (named.is_empty(), is_private) {
+                (false, _) => true,
+                (true, true) => it.msp_id == member.contact.msp_id,
+                (true, false) => view.organizations.contains_key(&it.msp_id),
+            };
+            let endorsers = found.iter().filter(asked);
+            let endorsers: Vec<Endorsers<'_>> = endorsers
+                .map(|contact| Endorsers::new(&member, &view, contact))
+                .collect::<Result<_>>()?;
+            let definition = definitions
+                .iter()
+                .flatten()
+                .find(|(name, _)| *name == call.chaincode);
+            let submission = Submission {
+                member: &member,
+                view: &view,
+                endorsers: &endorsers,
+                call: &call,
+                policy: definition.map(|(_, definition)| &definition.policy),
+                send_anyway: !named.is_empty(),
+                others: &[],
+                timeout: arguments.timeout,
+            };
+            match chaincode::submit(&submission).await {
+                Ok(done) => Ok(done),
+                Err(error) => Err(absence(&member, &call, definitions, error).await),
+            }
+        },
+    )?;
     print(edge, &call, &done, arguments.call.output.output)?;
     Ok(ExitCode::SUCCESS)
 }

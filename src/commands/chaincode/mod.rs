@@ -17,7 +17,6 @@ use crate::identity::NodeRole;
 use crate::member::Member;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
-use tokio::sync::watch;
 
 /// Deploy chaincodes, call them, list them
 ///
@@ -145,18 +144,4 @@ async fn view(member: &Member, channel: &str) -> Result<View> {
     let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
     let block = channel::fetch(&sources, channel, Position::Config).await?;
     View::of(channel, &block.into_block())
-}
-
-/// Runs what changes the ledger. A signal ends it between two answers; `now` says what then holds.
-fn change<T>(edge: &Edge, now: &str, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
-    edge.operate(
-        false,
-        async |cluster, mut interrupted: watch::Receiver<bool>| {
-            tokio::select! {
-                biased;
-                _ = interrupted.wait_for(|stop| *stop) => Err(Error::interrupted("interrupted").now(now)),
-                result = story(cluster) => result,
-            }
-        },
-    )
 }

@@ -1,6 +1,6 @@
 //! `channel create`.
 
-use super::{change, contacts, document, members, steps};
+use super::{contacts, document, interrupted, members, steps};
 use crate::channel::{self, Create, Settings};
 use crate::commands::arguments::{OutputArguments, SigningArguments, duration};
 use crate::commands::{Edge, complete};
@@ -154,7 +154,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         sorted(&arguments.orderers),
         sorted(&arguments.organizations),
     );
-    let outcome = change(edge, async |cluster| {
+    let outcome = edge.change(interrupted(), async |cluster| {
         let (orderers, organizations) = futures::try_join!(
             contacts(edge, cluster, &orderers),
             contacts(edge, cluster, &organizations)

@@ -1,6 +1,6 @@
 //! `channel join`.
 
-use super::{change, chosen, document, members, members_found, steps};
+use super::{chosen, document, interrupted, members, members_found, steps};
 use crate::channel::{self, Join, Position, Source};
 use crate::commands::arguments::{OutputArguments, SigningArguments};
 use crate::commands::{Edge, complete, load};
@@ -58,7 +58,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         )?),
         None => None,
     };
-    let outcome = change(edge, async |cluster| {
+    let outcome = edge.change(interrupted(), async |cluster| {
         let named = &arguments.organizations;
         let wanted = chosen(edge, cluster, named).await?;
         let joining: Vec<Contact> = wanted

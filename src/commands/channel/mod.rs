@@ -19,7 +19,6 @@ use clap::{Args, Subcommand};
 use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tokio::sync::watch;
 
 /// Create channels of installed organizations, join their peers, look at them
 ///
@@ -65,21 +64,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// Runs what changes nodes. A signal ends it between two answers: whatever was done stays, and is
-/// found by the next run.
-fn change<T>(edge: &Edge, story: impl AsyncFnOnce(&Cluster) -> Result<T>) -> Result<T> {
-    edge.operate(
-        false,
-        async |cluster, mut interrupted: watch::Receiver<bool>| {
-            tokio::select! {
-                biased;
-                _ = interrupted.wait_for(|stop| *stop) => Err(Error::interrupted("interrupted")
-                    .now("nodes that have joined stay joined")
-                    .hint("run the same command again: it does what is missing")),
-                result = story(cluster) => result,
-            }
-        },
-    )
+/// The error of a change that a signal ended: what was done stays, and the next run finds it.
+fn interrupted() -> Error {
+    Error::interrupted("interrupted")
+        .now("nodes that have joined stay joined")
+        .hint("run the same command again: it does what is missing")
 }
 
 /// The contacts of releases by name.
