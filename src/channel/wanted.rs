@@ -8,10 +8,9 @@ use crate::identity::certificate::Certificate;
 use crate::ledger::genesis::{self, Application, Channel, Orderer};
 use crate::ledger::message::configuration::{AnchorPeer, Consenter};
 use crate::ledger::message::orderer_configuration::{BatchSize, RaftConsenter};
-use crate::ledger::msp::Msp;
 use crate::ledger::organization::{Organization, Policies};
 use crate::ledger::policy::Policy;
-use crate::member::{Certificates, Participant};
+use crate::member::{Certificates, Participant, definition};
 use crate::node::Address;
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +66,7 @@ impl Wanted<'_> {
                 organizations: self
                     .orderers
                     .iter()
-                    .map(orderer_organization)
+                    .map(|it| definition(&it.contact, &it.msp))
                     .collect::<Result<_>>()?,
                 policies: genesis::orderer_policies(),
                 capabilities: self.levels("orderer", &orderers),
@@ -250,7 +249,7 @@ impl Wanted<'_> {
             };
             Ok(Organization {
                 anchor_peers: anchors.into_iter().map(anchor).collect::<Result<_>>()?,
-                ..Organization::of_peers(Msp::from_files(&it.contact.msp_id, &it.msp)?)
+                ..definition(&it.contact, &it.msp)?
             })
         };
         self.organizations.iter().map(one).collect()
@@ -306,12 +305,6 @@ fn policies_of<'c>(channel: &'c mut Channel, group: &str) -> Option<&'c mut Poli
         ("Orderer", name) => organization(&mut channel.orderer.as_mut()?.organizations, name),
         _ => None,
     }
-}
-
-fn orderer_organization(it: &Participant) -> Result<Organization> {
-    let endpoints = it.contact.nodes.iter().map(|node| node.endpoint.clone());
-    let msp = Msp::from_files(&it.contact.msp_id, &it.msp)?;
-    Ok(Organization::of_orderers(msp, endpoints.collect()))
 }
 
 /// The first certificate of a text that may hold a chain: orderers compare that one.

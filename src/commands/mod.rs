@@ -20,6 +20,7 @@ mod diff;
 mod drift;
 mod get;
 mod history;
+mod identity;
 mod install;
 mod lint;
 mod list;
@@ -154,6 +155,7 @@ verbs! {
     Test(test) "test", [];
     Channel(channel) "channel", [];
     Chaincode(chaincode) "chaincode", ["cc"];
+    Identity(identity) "identity", [];
     Template(template) "template", [];
     Lint(lint) "lint", [];
     Values(values) "values", [];

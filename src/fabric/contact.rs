@@ -4,11 +4,13 @@
 //! Computed from the same values as the nodes' own settings, by the same rules ([`Names`],
 //! [`Crypto`], [`Exposure`]), so that a client and a node never disagree about a name.
 
+use super::ca;
 use super::crypto::{Crypto, Source};
 use super::expose::Exposure;
 use super::orderer::{self, Bootstrap, Consensus};
+use super::organization::CA;
 use super::peer;
-use super::ports::{ORDERER_PORT, PEER_PORT};
+use super::ports::{CA_PORT, ORDERER_PORT, PEER_PORT};
 use super::settings::Settings;
 use super::{Model, Names, Subject};
 use crate::error::{Error, Result};
@@ -35,7 +37,27 @@ pub struct Contact {
     /// Whether its nodes require a client certificate on their gRPC port. Admin ports always do.
     pub client_authentication: bool,
     pub nodes: Vec<Node>,
+    /// Its CA server, if it has one.
+    pub ca: Option<CaServer>,
     pub identities: Identities,
+}
+
+/// The CA server of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaServer {
+    /// `ca`: also the name of its Service.
+    pub name: String,
+    /// `ca.org1`: its address in the cluster, and a name in its TLS certificate.
+    pub host: String,
+    pub port: u16,
+    /// Where it is exposed outside of the cluster, `HOST:PORT`.
+    pub exposed: Option<String>,
+    /// The name of the authority in the server.
+    pub ca_name: String,
+    /// The Secret with its TLS certificate and the authorities of that.
+    pub tls_secret: String,
+    /// The Secret with the name and password of its administrator.
+    pub credentials: String,
 }
 
 /// What all orderers of an organization have in common.
@@ -134,6 +156,8 @@ impl Contact {
                 }
             }
         };
+        let has_ca = role == NodeRole::Peer && settings.flag("/ca/enabled", false);
+        let ca = has_ca.then(|| CaServer::of(&settings, &names, &exposure, &crypto));
         Ok(Contact {
             release: release.to_owned(),
             namespace: namespace.to_owned(),
@@ -144,6 +168,7 @@ impl Contact {
             version,
             role,
             ordering,
+            ca,
             tls: settings.flag("/tls/enabled", true),
             client_authentication: settings.flag("/tls/clientAuthRequired", false),
             identities,
@@ -167,6 +192,25 @@ impl Contact {
                 ))
                 .why(format!("it has {}", all.join(", ")))
             })
+    }
+}
+
+impl CaServer {
+    fn of(settings: &Settings, names: &Names, exposure: &Exposure, crypto: &Crypto) -> CaServer {
+        // The user's variables override the chart's.
+        let own_name = settings
+            .map("/ca/env")
+            .and_then(|env| env.get("FABRIC_CA_SERVER_CA_NAME"))
+            .and_then(|name| name.as_str());
+        CaServer {
+            name: CA.to_owned(),
+            host: names.address(CA),
+            port: port(CA_PORT),
+            exposed: exposure.endpoint(CA, CA_PORT),
+            ca_name: own_name.map_or_else(|| format!("{CA}.{}", names.domain), str::to_owned),
+            tls_secret: crypto.secret(&format!("{CA}-tls")),
+            credentials: ca::credentials(settings).0.to_owned(),
+        }
     }
 }
 
@@ -344,6 +388,45 @@ mod tests {
             org1.nodes[0].exposed.as_deref(),
             Some("peer0.example.com:7051")
         );
+    }
+
+    #[test]
+    fn a_ca_server_is_found_as_the_chart_configures_it() {
+        let values = json!({
+            "ca": {
+                "enabled": true,
+                "existingSecret": "mine",
+                "env": {"FABRIC_CA_SERVER_CA_NAME": "acme-ca"},
+            },
+            "crypto": {"source": "secret", "secrets": {"ca-tls": "own-tls"}},
+            "expose": {"type": "NodePort", "host": "10.0.0.1"},
+        });
+        let org1 = contact(Model::PeerOrganization, "org1", "org1", values);
+        assert_eq!(
+            org1.ca.unwrap(),
+            CaServer {
+                name: "ca".to_owned(),
+                host: "ca.org1".to_owned(),
+                port: 7054,
+                exposed: Some("10.0.0.1:30000".to_owned()),
+                ca_name: "acme-ca".to_owned(),
+                tls_secret: "own-tls".to_owned(),
+                credentials: "mine".to_owned(),
+            }
+        );
+        let org1 = contact(
+            Model::PeerOrganization,
+            "org1",
+            "org1",
+            json!({"ca": {"enabled": true}, "org": {"domain": "org1.example.com"}}),
+        );
+        let ca = org1.ca.unwrap();
+        assert_eq!(
+            (&*ca.ca_name, &*ca.tls_secret, &*ca.credentials),
+            ("ca.org1.example.com", "ca-tls", "ca-admin")
+        );
+        let without = contact(Model::PeerOrganization, "org1", "org1", json!({}));
+        assert_eq!(without.ca, None);
     }
 
     #[test]

@@ -364,7 +364,7 @@ fn is_of_macos(path: &str) -> bool {
 
 /// Returns the possible parent folders of an organization with this role: cryptogen's, and the
 /// article's.
-fn kinds(role: NodeRole) -> [&'static str; 2] {
+pub(super) fn kinds(role: NodeRole) -> [&'static str; 2] {
     match role {
         NodeRole::Peer => ["peerOrganizations", "PeerOrganization"],
         NodeRole::Orderer => ["ordererOrganizations", "OrdererOrganization"],

@@ -217,14 +217,14 @@ fn subject(fields: &[(DnType, &str)]) -> DistinguishedName {
 
 /// Encodes as Go does (`encoding/asn1`): a PrintableString if the alphabet allows it, otherwise
 /// UTF-8. `Admin@org1` needs UTF-8.
-fn printable(value: &str) -> DnValue {
+pub(super) fn printable(value: &str) -> DnValue {
     match value.try_into() {
         Ok(text) => DnValue::PrintableString(text),
         Err(_) => DnValue::Utf8String(value.to_owned()),
     }
 }
 
-fn alternative_name(host: &str) -> Result<SanType> {
+pub(super) fn alternative_name(host: &str) -> Result<SanType> {
     if let Ok(address) = host.parse() {
         return Ok(SanType::IpAddress(address));
     }
@@ -240,7 +240,7 @@ fn subject_key_identifier(key: &KeyPair) -> Vec<u8> {
     Sha256::digest(key.der_bytes()).to_vec()
 }
 
-fn new_key() -> Result<KeyPair> {
+pub(super) fn new_key() -> Result<KeyPair> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unmade)
 }
 
@@ -253,7 +253,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// rcgen's errors describe encodings and contain no key material.
-fn unmade(error: rcgen::Error) -> Error {
+pub(super) fn unmade(error: rcgen::Error) -> Error {
     Error::internal(format!("a certificate could not be made: {error}"))
 }
 

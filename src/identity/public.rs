@@ -13,10 +13,12 @@ pub fn of_secret(secret: &Value, domain: &str) -> MspFiles {
     let mut files = MspFiles::new();
     for (stem, folder, _) in FOLDERS {
         for name in entries_of(secret, stem) {
-            // `config.yaml` names authorities by the paths at which nodes mount them.
-            let path = match mounted_path(&name, domain) {
-                path if path.contains('/') => path,
-                _ => format!("{folder}/{name}"),
+            let path = match name.as_str() {
+                // The names that cryptogen has.
+                "tlscacert.pem" => format!("{folder}/tlsca.{domain}-cert.pem"),
+                "admincert.pem" => format!("{folder}/Admin@{domain}-cert.pem"),
+                // `config.yaml` names authorities by the paths at which nodes mount them.
+                name => mounted_path(name, domain),
             };
             files.extend(entry(secret, &name).map(|bytes| (path, bytes)));
         }
@@ -83,7 +85,7 @@ mod tests {
                 "cacerts/cacert2.pem",
                 "config.yaml",
                 "crls/crl.pem",
-                "tlscacerts/tlscacert.pem"
+                "tlscacerts/tlsca.org1-cert.pem"
             ]
         );
         assert_eq!(certificates(&files, "cacerts"), "cacert.pem\ncacert2.pem\n");

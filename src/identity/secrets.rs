@@ -290,7 +290,7 @@ fn msp_entries(msp: &Msp, domain: &str) -> Vec<(String, String)> {
 /// Builds the Secrets of one organization.
 pub struct Maker<'a> {
     pub organization: &'a Organization,
-    /// Either `generate` or `cryptogen`.
+    /// `generate`, `cryptogen` or `enroll`.
     pub source: &'static str,
 }
 
@@ -338,6 +338,21 @@ impl Maker<'_> {
             &[("username", user), ("password", &password)],
             None,
         )
+    }
+
+    /// Makes a Secret of a user, with any entries.
+    pub fn of_user(
+        &self,
+        name: &str,
+        kind: &str,
+        data: &[(String, String)],
+        certificate: &str,
+    ) -> Result<Object> {
+        let data: Vec<(&str, &str)> = data
+            .iter()
+            .map(|(key, text)| (key.as_str(), text.as_str()))
+            .collect();
+        self.secret(name, kind, &data, Some(certificate))
     }
 
     fn secret(
@@ -389,7 +404,7 @@ impl Maker<'_> {
     }
 }
 
-/// Annotation: the source of an identity, `generate` or `cryptogen`.
+/// Annotation: the source of an identity, `generate`, `cryptogen` or `enroll`.
 pub const SOURCE: &str = "kubectl-fabric.io/identity-source";
 /// Annotation: SHA-256 digest of its certificate in lower-case hex.
 pub const FINGERPRINT: &str = "kubectl-fabric.io/fingerprint";

@@ -154,6 +154,11 @@ impl Organization {
         group_to_json(schema, &ConfigGroup::from(self.group(part)).encode_to_vec())
     }
 
+    /// The same as text, byte for byte.
+    pub fn print(&self) -> Result<String> {
+        Ok(config_json::print(&self.to_json()?))
+    }
+
     /// Reads what `configtxgen -printOrg` prints. Its name is not in there: it is the MSP id.
     pub fn from_json(json: &Value) -> Result<Organization> {
         let is_orderer = json.pointer("/values/Endpoints").is_some();

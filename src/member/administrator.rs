@@ -42,6 +42,34 @@ impl fmt::Debug for Folder {
     }
 }
 
+impl Folder {
+    /// The certificate and the key that it signs with.
+    ///
+    /// # Errors
+    ///
+    /// A folder that does not have exactly one of each.
+    pub fn signing_files(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let one = |path: &str| {
+            let prefix = format!("{path}/");
+            let mut files = self
+                .msp
+                .iter()
+                .filter(|(file, _)| file.starts_with(&prefix));
+            match (files.next(), files.next()) {
+                (Some((_, bytes)), None) => Ok(bytes.clone()),
+                (None, _) => Err("it has no file"),
+                (Some(_), Some(_)) => Err("it has more than one file"),
+            }
+            .map_err(|why| {
+                Error::user(format!("\"{}\" is no identity that can sign", self.name))
+                    .at(Place::new(format!("{}/{path}", self.name)).note(why))
+                    .hint("an identity's folder has signcerts with one certificate and keystore with its key")
+            })
+        };
+        Ok((one("signcerts")?, one("keystore")?))
+    }
+}
+
 /// What [`Signing`] leads to.
 pub struct Administrator {
     pub identity: Identity,
@@ -105,24 +133,8 @@ fn of_secrets(
 
 /// The organization's own MSP says whom it trusts, where it can be read; else the folder does.
 async fn of_folder(cluster: &Cluster, contact: &Contact, folder: &Folder) -> Result<Administrator> {
-    let one = |path: &str| -> Result<&[u8]> {
-        let prefix = format!("{path}/");
-        let mut files = folder
-            .msp
-            .iter()
-            .filter(|(file, _)| file.starts_with(&prefix));
-        match (files.next(), files.next()) {
-            (Some((_, bytes)), None) => Ok(bytes.as_slice()),
-            (None, _) => Err("it has no file"),
-            (Some(_), Some(_)) => Err("it has more than one file"),
-        }
-        .map_err(|why| {
-            Error::user(format!("\"{}\" is no identity that can sign", folder.name))
-                .at(Place::new(format!("{}/{path}", folder.name)).note(why))
-                .hint("an identity's folder has signcerts with one certificate and keystore with its key")
-        })
-    };
-    let identity = identity(contact, one("signcerts")?, one("keystore")?)?;
+    let (certificate, key) = folder.signing_files()?;
+    let identity = identity(contact, &certificate, &key)?;
     let own = match &contact.identities {
         Identities::Secrets { nodes, .. } => match nodes.first() {
             Some(pair) => secret(cluster, contact, pair.msp.clone()).await.ok(),

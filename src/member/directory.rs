@@ -1,16 +1,15 @@
 //! The organizations that can be found in the cluster.
 
-use super::organization::contact_if_organization;
+use super::organization::{Installed, installed_if_organization};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::fabric::contact::Contact;
 use crate::release::Entry;
 use crate::storage;
 use futures::future::join_all;
 
 /// What was found, and what could not be read.
 pub struct Directory {
-    pub contacts: Vec<Contact>,
+    pub organizations: Vec<Installed>,
     /// Releases that may be organizations, with the reason why their records are not believed.
     pub unread: Vec<(String, Error)>,
 }
@@ -35,21 +34,21 @@ pub async fn directory(
     let read = releases.map(async |(release, namespace)| {
         (
             release,
-            contact_if_organization(cluster, namespace, release).await,
+            installed_if_organization(cluster, namespace, release).await,
         )
     });
     let mut directory = Directory {
-        contacts: Vec::new(),
+        organizations: Vec::new(),
         unread: Vec::new(),
     };
-    for (release, contact) in join_all(read).await {
-        match contact {
-            Ok(contact) => directory.contacts.extend(contact),
+    for (release, found) in join_all(read).await {
+        match found {
+            Ok(found) => directory.organizations.extend(found),
             Err(error) => directory.unread.push((release.clone(), error)),
         }
     }
     let network = network.unwrap_or_default();
-    let is_here = |contact: &Contact| namespace.is_some() || contact.network == network;
-    directory.contacts.retain(is_here);
+    let is_here = |it: &Installed| namespace.is_some() || it.contact.network == network;
+    directory.organizations.retain(is_here);
     Ok(directory)
 }

@@ -5,6 +5,7 @@
 //! where the administrator's signature goes (docs/concepts/trust.md). Keys stay in memory.
 
 mod administrator;
+pub mod ca;
 mod call;
 mod connect;
 mod directory;
@@ -14,7 +15,9 @@ pub use administrator::{Folder, Signing};
 pub use call::{Commits, Failed, Orderer, Peer};
 pub use connect::Trust;
 pub use directory::{Directory, directory};
-pub use organization::{Certificates, Participant, contact};
+pub use organization::{
+    Certificates, Installed, Participant, ca_authorities, contact, definition, public_msp,
+};
 
 use crate::cluster::Cluster;
 use crate::error::Result;

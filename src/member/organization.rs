@@ -1,18 +1,22 @@
 //! What can be known of an organization without its administrator: its contact, from the release's
 //! record, and the public parts of its identities.
 
-use crate::cluster::{ApiErrorKind, Cluster};
+use crate::cluster::{ApiErrorKind, Cluster, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fabric::contact::{Contact, Identities};
 use crate::fabric::guard::Facts;
-use crate::fabric::{Model, Subject};
+use crate::fabric::{self, Model, Subject};
 use crate::identity::public::{self, MspFiles};
 use crate::identity::secrets::entry;
+use crate::identity::{self, NodeRole};
+use crate::ledger::msp::Msp;
+use crate::ledger::organization::Organization;
 use crate::manifest::ObjectKey;
 use crate::release::{Entry, Record, baseline};
 use crate::storage;
 use futures::future::try_join_all;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Reads the contact of a release from its record: the deployed revision, or the newest if none is.
 ///
@@ -25,16 +29,16 @@ pub async fn contact(cluster: &Cluster, namespace: &str, release: &str) -> Resul
     Contact::of(subject(&record, model))
 }
 
-/// Like [`contact`]; `None` for a release that is no organization.
-pub(super) async fn contact_if_organization(
+/// Like [`Installed::load`]; `None` for a release that is no organization.
+pub(super) async fn installed_if_organization(
     cluster: &Cluster,
     namespace: &str,
     release: &str,
-) -> Result<Option<Contact>> {
+) -> Result<Option<Installed>> {
     let (record, model) = record(cluster, namespace, release).await?;
     match model {
         Some(Model::PeerOrganization | Model::OrdererOrganization) => {
-            Contact::of(subject(&record, model)).map(Some)
+            Installed::of(subject(&record, model)).map(Some)
         }
         Some(Model::Kafka | Model::Chaincode) | None => Ok(None),
     }
@@ -71,6 +75,130 @@ fn subject(record: &Record, model: Option<Model>) -> Subject<'_> {
         namespace: &record.summary.namespace,
         values: &record.computed_values,
     }
+}
+
+/// An installed organization: how it is reached, and which identities it needs.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub contact: Contact,
+    pub organization: identity::Organization,
+}
+
+impl Installed {
+    /// Reads a release's record, as [`contact`] does.
+    pub async fn load(cluster: &Cluster, namespace: &str, release: &str) -> Result<Installed> {
+        let (record, model) = record(cluster, namespace, release).await?;
+        Installed::of(subject(&record, model))
+    }
+
+    fn of(subject: Subject) -> Result<Installed> {
+        let contact = Contact::of(subject)?;
+        let organization = fabric::organization(subject)?.ok_or_else(|| {
+            Error::internal(format!("release \"{}\" has no identities", contact.release))
+        })?;
+        Ok(Installed {
+            contact,
+            organization,
+        })
+    }
+
+    /// Lists the Secrets of its namespace by name, without those of records.
+    ///
+    /// # Errors
+    ///
+    /// Identities on a volume; a missing right to list Secrets.
+    pub async fn secrets(&self, cluster: &Cluster) -> Result<BTreeMap<String, Value>> {
+        self.check_readable()?;
+        let kind = Kind {
+            api_version: "v1".to_owned(),
+            kind: "Secret".to_owned(),
+        };
+        let namespace = Some(self.contact.namespace.as_str());
+        let selector = format!("!{}", storage::RECORD_LABEL);
+        let listed = cluster.list(&kind, namespace, &selector).await;
+        let listed = listed.map_err(|error| self.unread(error.into()))?;
+        let named = listed
+            .into_iter()
+            .filter_map(|secret| Some((secret["metadata"]["name"].as_str()?.to_owned(), secret)));
+        Ok(named.collect())
+    }
+
+    /// Reads those of these Secrets that exist.
+    ///
+    /// # Errors
+    ///
+    /// Identities on a volume; a missing right to read one of the Secrets.
+    pub async fn secrets_named(
+        &self,
+        cluster: &Cluster,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Value>> {
+        self.check_readable()?;
+        let read = names.iter().map(async |name| {
+            let key = ObjectKey::core("Secret", self.contact.namespace.as_str(), name.as_str());
+            match cluster.get("v1", &key).await {
+                Ok(secret) => Ok(secret.map(|secret| (name.clone(), secret))),
+                Err(error) => Err(self.unread(error.into())),
+            }
+        });
+        Ok(try_join_all(read).await?.into_iter().flatten().collect())
+    }
+
+    fn check_readable(&self) -> Result<()> {
+        match self.contact.identities {
+            Identities::Secrets { .. } => Ok(()),
+            Identities::Volume => Err(self.unreadable()),
+        }
+    }
+
+    /// The error for identities on a volume.
+    pub fn unreadable(&self) -> Error {
+        on_volume(&self.contact, "its identities cannot be read")
+    }
+
+    fn unread(&self, error: Error) -> Error {
+        error.context(format!(
+            "the identities of \"{}\" cannot be read",
+            self.contact.release
+        ))
+    }
+}
+
+/// Reads the public half of an organization's MSP from the Secret of its first node.
+pub async fn public_msp(cluster: &Cluster, contact: &Contact) -> Result<MspFiles> {
+    let Identities::Secrets { nodes, .. } = &contact.identities else {
+        return Err(on_volume(contact, "its public certificates cannot be read"));
+    };
+    let first = nodes.first().ok_or_else(|| without_nodes(contact))?;
+    let secret = secret(cluster, contact, first.msp.clone()).await?;
+    Ok(public::of_secret(&secret, &contact.domain))
+}
+
+/// Reads the TLS authorities of an organization's CA server from its Secret, PEM. Empty without a
+/// CA server, or without TLS.
+pub async fn ca_authorities(cluster: &Cluster, contact: &Contact) -> Result<String> {
+    let Some(ca) = contact.ca.as_ref().filter(|_| contact.tls) else {
+        return Ok(String::new());
+    };
+    let secret = secret(cluster, contact, ca.tls_secret.clone()).await?;
+    let bytes = entry_of(contact, &ca.tls_secret, &secret, "ca.crt")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Describes an organization as a channel holds it, with the default policies.
+pub fn definition(contact: &Contact, msp: &MspFiles) -> Result<Organization> {
+    let msp = Msp::from_files(&contact.msp_id, msp)?;
+    Ok(match contact.role {
+        NodeRole::Peer => Organization::of_peers(msp),
+        NodeRole::Orderer => {
+            let endpoints = contact.nodes.iter().map(|node| node.endpoint.clone());
+            Organization::of_orderers(msp, endpoints.collect())
+        }
+    })
+}
+
+fn without_nodes(contact: &Contact) -> Error {
+    Error::user(format!("organization \"{}\" has no nodes", contact.release))
 }
 
 /// The public certificates of one orderer, as a channel's configuration names a consenter.
@@ -114,9 +242,7 @@ impl Participant {
             }
         };
         let (msps, tls) = futures::try_join!(msps, tls)?;
-        let first = msps.first().ok_or_else(|| {
-            Error::user(format!("organization \"{}\" has no nodes", contact.release))
-        })?;
+        let first = msps.first().ok_or_else(|| without_nodes(&contact))?;
         let msp = public::of_secret(first, &contact.domain);
         let certificates = msps.iter().enumerate().map(|(index, msp)| {
             let tls = match tls.get(index) {

@@ -16,7 +16,7 @@ mod rest;
 mod route;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 pub use fault::{Broken, Cause, Fault, Heard, Refusal, Retry, Status};

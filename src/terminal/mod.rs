@@ -27,6 +27,7 @@ use indicatif::MultiProgress;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,14 +129,31 @@ impl Terminal {
         }
     }
 
-    fn write(&self, mut stdout: impl Write, text: &str) -> Result<()> {
+    /// Prints files as a tar archive, for other programs. Their times are 1970, and only the user
+    /// can read them once they are unpacked.
+    ///
+    /// # Errors
+    ///
+    /// Fails if stdout is a terminal.
+    pub fn print_archive(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        if io::stdout().is_terminal() {
+            return Err(Error::user("an archive is not written to a terminal")
+                .hint("write it to a file or a program: `... --to - | tar x`"));
+        }
+        let archive = archive(files)
+            .map_err(|error| Error::internal(format!("the archive could not be made: {error}")))?;
+        self.write_bytes(io::stdout().lock(), &archive)
+    }
+
+    fn write(&self, stdout: impl Write, text: &str) -> Result<()> {
+        self.write_bytes(stdout, text.as_bytes())
+    }
+
+    fn write_bytes(&self, mut stdout: impl Write, bytes: &[u8]) -> Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.closed.store(true, Ordering::Relaxed);
                 Ok(())
@@ -222,6 +240,17 @@ impl Terminal {
             .map_err(|error| Error::user(format!("cannot ask on the terminal: {error}")))?;
         Ok(answer.trim() == expected)
     }
+}
+
+fn archive(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o600);
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, path, content.as_slice())?;
+    }
+    archive.into_inner()
 }
 
 /// Writes a line to stderr in one write, because other programs may write there too. Ignores

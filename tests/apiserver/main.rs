@@ -22,6 +22,7 @@ mod forwards;
 mod guards;
 mod harness;
 mod hostile;
+mod identities;
 mod interruptions;
 mod labels;
 mod locks;

@@ -542,8 +542,77 @@ fn the_ca_server_enrols_members_and_knows_them_after_a_kill() {
         "org1",
         "CORE_PEER_MSPCONFIGPATH=/tmp/alice peer channel list",
     );
+    enrols_without_a_program_of_fabric(&node);
     node.assert_stays(&["org1"]);
     node.assert_steady(&["org1"]);
+}
+
+/// Registers, enrolls and renews a user with the plugin alone. The peers take the user, too.
+fn enrols_without_a_program_of_fabric(node: &Node) {
+    let folder = node.cluster.folder().join("bob");
+    let to = folder.display().to_string();
+    let enroll = |args: &[&str]| {
+        let enroll = ["identity", "enroll", "org1", "bob", "--to", &to];
+        node.cluster.fabric().args(enroll).args(args).run()
+    };
+    let secret = node.cluster.folder().join("secret");
+    std::fs::write(&secret, "looking glass\n").expect("a file");
+    let secret = secret.display().to_string();
+    let sales = ["--affiliation", "org1.sales"];
+    let register = [&["--register", "--secret", &secret][..], &sales].concat();
+    let unknown = enroll(&register).exits(1);
+    assert!(
+        unknown.stderr.contains("--create-affiliation"),
+        "{}",
+        unknown.stderr
+    );
+    let attribute = ["--create-affiliation", "--attribute", "role=buyer:ecert"];
+    let enrolled = enroll(&[&register[..], &attribute].concat()).success();
+    assert!(
+        enrolled.stdout.contains("Fabric CA 1.5.15"),
+        "{}",
+        enrolled.stdout
+    );
+    assert!(!enrolled.told().contains("looking glass"));
+    let again = enroll(&[&register[..], &["--overwrite"]].concat()).exits(1);
+    assert!(
+        again.stderr.contains("already registered"),
+        "{}",
+        again.stderr
+    );
+    std::fs::write(&secret, "guessed").expect("a file");
+    let guessed = enroll(&["--secret", &secret, "--overwrite"]).exits(1);
+    assert!(
+        guessed.stderr.contains("check the name and the secret"),
+        "{}",
+        guessed.stderr
+    );
+    enroll(&["--renew", "--identity", &to, "--overwrite"]).success();
+    for file in [
+        "signcerts/bob-cert.pem",
+        "keystore/priv_sk",
+        "cacerts/ca.org1-cert.pem",
+        "config.yaml",
+    ] {
+        let text = std::fs::read_to_string(folder.join("msp").join(file)).expect("a file");
+        node.copy_to_cli("org1", &text, &format!("/tmp/bob/{file}"));
+    }
+    node.cli("org1", "CORE_PEER_MSPCONFIGPATH=/tmp/bob peer channel list");
+    let to_secret = ["--register", "--to-secret"];
+    let enroll = ["identity", "enroll", "org1", "carol"];
+    node.cluster
+        .fabric()
+        .args(enroll)
+        .args(to_secret)
+        .run()
+        .success();
+    let show = ["identity", "show", "org1", "carol"];
+    let shown = node.cluster.fabric().args(show).run().success();
+    assert!(
+        shown.stdout.contains("IDENTITY: carol (user)"),
+        "{}",
+        shown.stdout
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::channel::{Did, Outcome, Step};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
-use crate::member::{self, Member};
+use crate::member::{self, Installed, Member};
 use crate::terminal::{GREEN, RED, Table, Text, table::Cell};
 use clap::{Args, Subcommand};
 use futures::future::{join_all, try_join_all};
@@ -93,6 +93,12 @@ pub(super) async fn chosen(
     if !releases.is_empty() {
         return contacts(edge, cluster, releases).await;
     }
+    let found = organizations(edge, cluster).await?;
+    Ok(found.into_iter().map(|it| it.contact).collect())
+}
+
+/// All organizations that can be found. A warning names releases that cannot be read.
+pub(super) async fn organizations(edge: &Edge, cluster: &Cluster) -> Result<Vec<Installed>> {
     edge.connection.check()?;
     let (namespace, network) = (&edge.connection.namespace, &edge.connection.network);
     let found = member::directory(cluster, namespace.as_deref(), network.as_deref()).await?;
@@ -103,7 +109,7 @@ pub(super) async fn chosen(
             error.reasons().join(": ")
         ));
     }
-    Ok(found.contacts)
+    Ok(found.organizations)
 }
 
 /// The administrators of contacts. All of them must be there.

@@ -189,6 +189,42 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
     })
 }
 
+/// Writes identities below a folder, as [`write_files`] does. Refuses to replace files that have
+/// other content, unless `overwrite` is set.
+pub fn write_identities(files: &Files, folder: &Path, overwrite: bool) -> Result<()> {
+    let differs = |(name, content): (&String, &Vec<u8>)| {
+        let path = folder.join(name);
+        let note = match fs::symlink_metadata(&path) {
+            Err(_) => return None,
+            Ok(there) if there.is_symlink() => "it is a link",
+            Ok(there) if !there.is_file() => "it is no file",
+            Ok(_) if fs::read(&path).is_ok_and(|there| there == *content) => return None,
+            Ok(_) => "it has other content",
+        };
+        Some(Place::new(path.display().to_string()).note(note))
+    };
+    let different: Vec<Place> = match overwrite {
+        true => Vec::new(),
+        false => files.iter().filter_map(differs).collect(),
+    };
+    if different.is_empty() {
+        return write_files(files, folder);
+    }
+    Err(Error::refused(format!(
+        "\"{}\" has other files of these names",
+        folder.display()
+    ))
+    .at_all(different)
+    .now("nothing was written")
+    .hint("write to another folder, or replace the files with --overwrite"))
+}
+
+/// Whether a folder has an entry of another name.
+pub fn others_in(folder: &Path, name: &str) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.flatten().any(|entry| entry.file_name() != name)
+}
+
 /// Writes files below a folder that may be there; files of the same names are replaced. They may
 /// hold secrets, so only the user can read them (0600), and no link decides where they go: a link
 /// to a folder is refused, a link in the place of a file is replaced.
@@ -218,9 +254,7 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
             .components()
             .any(|part| !matches!(part, Component::Normal(_)))
         {
-            return Err(Error::internal(format!(
-                "a chart's file is named \"{name}\""
-            )));
+            return Err(Error::internal(format!("a file is named \"{name}\"")));
         }
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
@@ -362,6 +396,48 @@ mod tests {
                 .is_none()
         );
         assert!(!path("nowhere").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_export_replaces_nothing_unless_it_is_told_to() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        let files = |key: &[u8]| {
+            Files::from([
+                ("keystore/priv_sk".to_owned(), key.to_vec()),
+                ("signcerts/cert.pem".to_owned(), b"certificate".to_vec()),
+            ])
+        };
+        let folder = path("msp");
+        write_identities(&files(b"one"), &folder, false).unwrap();
+        write_identities(&files(b"one"), &folder, false).unwrap();
+        let key = folder.join("keystore/priv_sk");
+        fs::remove_file(folder.join("signcerts/cert.pem")).unwrap();
+        let error = write_identities(&files(b"two"), &folder, false).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Refused);
+        assert!(error.to_string().contains("keystore/priv_sk"), "{error}");
+        assert!(error.to_string().contains("--overwrite"), "{error}");
+        // Nothing at all was written.
+        assert_eq!(fs::read(&key).unwrap(), b"one");
+        assert!(!folder.join("signcerts/cert.pem").exists());
+
+        // A link in the place of a key is refused, and replaced on request. It is never followed.
+        fs::write(path("theirs"), "theirs").unwrap();
+        fs::remove_file(&key).unwrap();
+        symlink(path("theirs"), &key).unwrap();
+        let error = write_identities(&files(b"two"), &folder, false).unwrap_err();
+        assert!(error.to_string().contains("it is a link"), "{error}");
+        write_identities(&files(b"two"), &folder, true).unwrap();
+        assert_eq!(fs::read(path("theirs")).unwrap(), b"theirs");
+        let mode = fs::symlink_metadata(&key).unwrap().permissions().mode();
+        assert_eq!(
+            (fs::read(&key).unwrap(), mode & 0o777),
+            (b"two".to_vec(), 0o600)
+        );
+        // No file of another name is left.
+        assert_eq!(fs::read_dir(folder.join("keystore")).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

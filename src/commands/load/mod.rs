@@ -5,7 +5,7 @@ mod charts;
 mod folder;
 
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
-pub use folder::{crypto_config, export, identity, write_files};
+pub use folder::{crypto_config, export, identity, others_in, write_files, write_identities};
 
 use crate::error::{Error, Place, Result, public_url};
 use std::fs::File;
@@ -68,6 +68,21 @@ fn text_file(path: &Path, what: &str) -> Result<String> {
 /// Reads a text file of the user's. `what` names its kind in errors.
 pub fn text(path: &Path, what: &str) -> Result<String> {
     text_file(path, what)
+}
+
+/// Reads a secret from the first line of a file, `-` being standard input.
+pub fn secret(argument: &str) -> Result<String> {
+    let text = match argument {
+        "-" => utf8(
+            read_capped(std::io::stdin().lock(), "standard input")?,
+            "standard input",
+        )?,
+        path => text_file(Path::new(path), "secret")?,
+    };
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(Error::user("the secret is empty").at(Place::new(argument))),
+    }
 }
 
 /// Reads a block from a file.

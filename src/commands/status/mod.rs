@@ -1,7 +1,7 @@
 //! `status`: the nodes of a release as they are now, then its other objects; without a name, all
 //! releases.
 
-mod certificates;
+pub(super) mod certificates;
 mod nodes;
 mod objects;
 mod overview;

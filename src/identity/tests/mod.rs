@@ -1,3 +1,4 @@
+mod inventory;
 mod renewals;
 mod sources;
 

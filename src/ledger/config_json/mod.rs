@@ -21,7 +21,9 @@ use crate::error::{Error, Place, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schema::Kind;
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
 
 /// The JSON of an encoded message.
 pub fn to_json(message: &'static Message, bytes: &[u8]) -> Result<Value> {
@@ -57,6 +59,24 @@ pub fn value_to_json(path: &[&str], key: &str, bytes: &[u8]) -> Result<Value> {
         Some(message) => to_json(message, bytes),
         None => Ok(STANDARD.encode(bytes).into()),
     }
+}
+
+/// The text of a JSON as Fabric's tools print it (`protolator/json.go`): indented by tabs, with the
+/// characters escaped that Go's `encoding/json` escapes for HTML.
+pub fn print(json: &Value) -> String {
+    let mut bytes = Vec::new();
+    let mut writer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"\t"));
+    json.serialize(&mut writer)
+        .expect("a JSON value is always written to memory");
+    let mut text = String::from_utf8(bytes).expect("JSON is written in UTF-8");
+    // All of them are inside strings.
+    for character in ['<', '>', '&', '\u{2028}', '\u{2029}'] {
+        if text.contains(character) {
+            text = text.replace(character, &format!("\\u{:04x}", u32::from(character)));
+        }
+    }
+    text.push('\n');
+    text
 }
 
 /// How deep messages may be nested: prost's limit, for messages inside bytes too.

@@ -1,7 +1,9 @@
 use super::*;
+use crate::identity::public::MspFiles;
 use crate::ledger::config_tree::Configuration;
 use crate::ledger::message::common::Block;
 use serde_json::json;
+use std::path::Path;
 
 fn group(path: &[&str]) -> Group {
     let block = include_bytes!("../../../tests/fixtures/v2.5.16/mychannel.block");
@@ -45,6 +47,40 @@ fn json_is_what_configtxgen_prints_both_ways() {
             known
         );
     }
+}
+
+/// The public half of an organization in the fixtures.
+fn msp_folder(path: &str) -> MspFiles {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2.5.16");
+    let folder = fixtures.join("crypto-config").join(path).join("msp");
+    let mut files = MspFiles::new();
+    for kind in ["", "cacerts", "tlscacerts"] {
+        for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                let name = file.strip_prefix(&folder).unwrap().to_str().unwrap();
+                files.insert(name.to_owned(), std::fs::read(&file).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn an_msp_folder_is_printed_byte_for_byte_as_configtxgen_prints_it() {
+    let msp = |id: &str, path: &str| Msp::from_files(id, &msp_folder(path)).unwrap();
+    let org1 = Organization::of_peers(msp("Org1MSP", "peerOrganizations/org1"));
+    assert_eq!(org1.print().unwrap(), PRINTED[0].0);
+    let endpoints = (0..3).map(|i| format!("orderer{i}.orgorderer1:7050"));
+    let orderers = msp("Orgorderer1MSP", "ordererOrganizations/orgorderer1");
+    let orderers = Organization::of_orderers(orderers, endpoints.collect());
+    assert_eq!(orderers.print().unwrap(), PRINTED[1].0);
+    // Go escapes what would be read as HTML.
+    let odd = Organization::of_orderers(Msp::new("<A&B>"), Vec::new());
+    let printed = odd.print().unwrap();
+    assert!(printed.contains("\"\\u003cA\\u0026B\\u003e\""), "{printed}");
+    let read: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(Organization::from_json(&read).unwrap().msp.id, "<A&B>");
 }
 
 #[test]

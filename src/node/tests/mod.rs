@@ -1,7 +1,7 @@
 //! Calls over real TLS, HTTP/2 and HTTP/1.1, and each way in which they fail.
 
 mod rest;
-mod served;
+pub(crate) mod served;
 mod trust;
 
 use super::*;

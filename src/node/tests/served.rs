@@ -86,6 +86,25 @@ impl Authority {
         config
     }
 
+    /// The terms of a server with the name [`NAME`] that takes any client.
+    pub fn open_server(&self) -> ServerConfig {
+        let (certificate, key) = self.sign(NAME);
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap()
+    }
+
+    /// The terms of a client that trusts this authority and has no certificate.
+    pub fn stranger(&self) -> Security {
+        Security::Tls(Tls::new(&self.pem, NAME, None).unwrap())
+    }
+
     /// The terms of a client that trusts this authority and shows a certificate of it.
     pub fn client(&self) -> Security {
         let (certificate, key) = self.sign("client");

@@ -1,0 +1,400 @@
+//! A client of a Fabric CA's REST service (`lib/client.go`, `lib/identity.go` of
+//! hyperledger/fabric-ca, 1.4 to 1.5): registers, enrolls and re-enrolls identities.
+//!
+//! An identity enrolls with its name and secret, by basic authentication. All other calls have a
+//! token: the caller's certificate, and its signature over the request (`util/util.go`,
+//! `GenECDSAToken`). No error or log shows a secret, a token or a key.
+
+use crate::error::{Error, Result};
+use crate::identity::Pair;
+use crate::identity::request::SigningRequest;
+use crate::ledger::sign::Identity;
+use crate::node::{Cause, Fault, Node, Rest, Status};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// Where the service is below the server's root, for servers that no proxy is in front of.
+pub const PATH: &str = "/api/v1";
+
+/// What may stand in a query as it is.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+/// An authority of a Fabric CA server.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    rest: Rest,
+    /// The path of the service, without a slash at its end.
+    path: String,
+    /// The authority, if the server has several.
+    name: Option<String>,
+}
+
+/// What a server says of an authority (`api.CAInfoResponseNet`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    pub name: String,
+    /// The certificates of the authority and of those above it, PEM.
+    pub chain: String,
+    /// Of the server.
+    pub version: String,
+}
+
+/// What a certificate is for (`api.EnrollmentRequestNet`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Name of a signing profile, such as `tls`; the default if empty.
+    pub profile: String,
+    pub hosts: Vec<String>,
+    /// Attributes that the certificate has, and whether each may be missing. If empty, it has those
+    /// that are registered for certificates.
+    pub attributes: Vec<(String, bool)>,
+}
+
+/// A new identity (`api.RegistrationRequest`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registration {
+    pub name: String,
+    /// `client`, `peer`, `orderer` or `admin`.
+    pub kind: String,
+    pub affiliation: String,
+    pub attributes: Vec<Attribute>,
+    /// The CA's default if `None`.
+    pub max_enrollments: Option<i64>,
+}
+
+/// An attribute of an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pub name: String,
+    pub value: String,
+    /// Whether certificates have it without being asked.
+    pub in_certificates: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    result: T,
+}
+
+#[derive(Deserialize)]
+struct InfoAnswer {
+    #[serde(rename = "CAName", default)]
+    name: String,
+    #[serde(rename = "CAChain")]
+    chain: String,
+    #[serde(rename = "Version", default)]
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Enrollment {
+    #[serde(rename = "Cert")]
+    certificate: String,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    secret: String,
+}
+
+impl Ca {
+    /// An authority of the server at a node. `path` is where its URL leads to; empty for a server
+    /// that no proxy is in front of.
+    pub fn new(node: Node, path: &str, name: Option<String>) -> Ca {
+        let path = match path.trim_end_matches('/') {
+            "" => PATH,
+            path => path,
+        };
+        Ca {
+            rest: Rest::new(node),
+            path: path.to_owned(),
+            name,
+        }
+    }
+
+    /// The server, for messages: `ca.org1`.
+    pub fn place(&self) -> &str {
+        &self.rest.node().name
+    }
+
+    /// What the server says of the authority, without a proof of who asks.
+    pub async fn info(&self) -> Result<Info> {
+        let mut path = format!("{}/cainfo", self.path);
+        if let Some(name) = &self.name {
+            path.push_str(&format!("?ca={}", utf8_percent_encode(name, QUERY)));
+        }
+        let request = request(Method::GET, &path, Bytes::new())?;
+        let what = || format!("the CA server {} cannot be used", self.place());
+        let answer: InfoAnswer = self.ask(request, what, no_hint).await?;
+        Ok(Info {
+            name: answer.name,
+            chain: self.decoded(&answer.chain, "the authority's certificate")?,
+            version: answer.version,
+        })
+    }
+
+    /// Gets a certificate for a name with its secret.
+    pub async fn enroll(
+        &self,
+        user: &str,
+        secret: &str,
+        terms: &Terms,
+        signing: SigningRequest,
+    ) -> Result<Pair> {
+        let body = self.signing_body(terms, &signing);
+        let mut request = self.post("enroll", &body)?;
+        let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")));
+        authorize(&mut request, &basic)?;
+        let what = || format!("the CA server {} does not enroll \"{user}\"", self.place());
+        let hint = |status| {
+            matches!(status, Status::Http(401 | 403)).then(|| {
+                "check the name and the secret. A secret may be used up, and a CA locks an identity \
+                 after several wrong ones"
+                    .to_owned()
+            })
+        };
+        let answer: Enrollment = self.ask(request, what, hint).await?;
+        signing.issued(&self.decoded(&answer.certificate, "the certificate")?)
+    }
+
+    /// Gets another certificate for an identity, which proves itself by its present one.
+    pub async fn reenroll(
+        &self,
+        by: &Identity,
+        terms: &Terms,
+        signing: SigningRequest,
+    ) -> Result<Pair> {
+        let body = self.signing_body(terms, &signing);
+        let request = self.signed("reenroll", &body, by)?;
+        let user = &by.certificate().subject;
+        let what = || format!("the CA server {} does not renew \"{user}\"", self.place());
+        let hint = |status| {
+            matches!(status, Status::Http(401 | 403)).then(|| {
+                "a CA renews certificates that it issued itself, and that are neither expired nor \
+                 revoked; enroll again with a secret otherwise"
+                    .to_owned()
+            })
+        };
+        let answer: Enrollment = self.ask(request, what, hint).await?;
+        signing.issued(&self.decoded(&answer.certificate, "the certificate")?)
+    }
+
+    /// Registers an identity, and returns its secret. The server makes one if none is given.
+    pub async fn register(
+        &self,
+        by: &Identity,
+        registration: &Registration,
+        secret: Option<&str>,
+    ) -> Result<String> {
+        let Registration {
+            name,
+            kind,
+            affiliation,
+            attributes,
+            max_enrollments,
+        } = registration;
+        let attribute = |it: &Attribute| {
+            let mut attribute = json!({"name": it.name, "value": it.value});
+            if it.in_certificates {
+                attribute["ecert"] = json!(true);
+            }
+            attribute
+        };
+        let mut body = self.body();
+        body.insert("id".to_owned(), json!(name));
+        body.insert("type".to_owned(), json!(kind));
+        body.insert("affiliation".to_owned(), json!(affiliation));
+        if let Some(secret) = secret {
+            body.insert("secret".to_owned(), json!(secret));
+        }
+        if let Some(most) = max_enrollments {
+            body.insert("max_enrollments".to_owned(), json!(most));
+        }
+        if !attributes.is_empty() {
+            body.insert(
+                "attrs".to_owned(),
+                attributes.iter().map(attribute).collect(),
+            );
+        }
+        let request = self.signed("register", &body, by)?;
+        let what = || {
+            format!(
+                "the CA server {} does not register \"{name}\"",
+                self.place()
+            )
+        };
+        // `lib/serverregister.go`: 403 for all that the registrar may not do, without a reason.
+        let hint = |status| {
+            match status {
+            Status::Http(401 | 403) => Some(
+                "a registrar needs the attributes hf.Registrar.Roles and hf.Registrar.Attributes for \
+                 what it registers, and an affiliation at or above the new one, which must exist: \
+                 --create-affiliation creates it"
+                    .to_owned(),
+            ),
+            Status::Http(_) => Some(
+                "an identity that is registered enrolls without --register, with its secret in --secret"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+        };
+        let answer: Registered = self.ask(request, what, hint).await?;
+        Ok(answer.secret)
+    }
+
+    /// Creates an affiliation, with those above it. False if it exists.
+    pub async fn create_affiliation(&self, by: &Identity, name: &str) -> Result<bool> {
+        let mut body = self.body();
+        body.insert("name".to_owned(), json!(name));
+        let request = self.signed("affiliations?force=true", &body, by)?;
+        match self.rest.ask(request).await {
+            Ok(_) => Ok(true),
+            // `lib/serveraffiliations.go`, `addAffiliation`.
+            Err(fault)
+                if fault
+                    .refusal()
+                    .is_some_and(|it| it.status == Status::Http(409)) =>
+            {
+                Ok(false)
+            }
+            Err(fault) => {
+                let what = format!(
+                    "the CA server {} does not create affiliation \"{name}\"",
+                    self.place()
+                );
+                Err(declined(fault, what, |status| {
+                    matches!(status, Status::Http(401 | 403))
+                        .then(|| "a registrar needs the attribute hf.AffiliationMgr".to_owned())
+                }))
+            }
+        }
+    }
+
+    /// The fields of all bodies.
+    fn body(&self) -> Map<String, Value> {
+        let name = self.name.iter();
+        name.map(|name| ("caname".to_owned(), json!(name)))
+            .collect()
+    }
+
+    fn signing_body(&self, terms: &Terms, signing: &SigningRequest) -> Map<String, Value> {
+        let mut body = self.body();
+        body.insert("hosts".to_owned(), json!(terms.hosts));
+        body.insert("certificate_request".to_owned(), json!(signing.pem));
+        body.insert("profile".to_owned(), json!(terms.profile));
+        body.insert("label".to_owned(), json!(""));
+        if !terms.attributes.is_empty() {
+            let attributes = terms.attributes.iter();
+            let each =
+                attributes.map(|(name, optional)| json!({"name": name, "optional": optional}));
+            body.insert("attr_reqs".to_owned(), each.collect());
+        }
+        body
+    }
+
+    fn post(&self, endpoint: &str, body: &Map<String, Value>) -> Result<Request<Bytes>> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::internal(error.to_string()))?;
+        request(
+            Method::POST,
+            &format!("{}/{endpoint}", self.path),
+            body.into(),
+        )
+    }
+
+    /// A request with a token.
+    fn signed(
+        &self,
+        endpoint: &str,
+        body: &Map<String, Value>,
+        by: &Identity,
+    ) -> Result<Request<Bytes>> {
+        let mut request = self.post(endpoint, body)?;
+        let uri = request.uri().to_string();
+        let token = token(by, request.method(), &uri, request.body())?;
+        authorize(&mut request, &token)?;
+        Ok(request)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Request<Bytes>,
+        what: impl FnOnce() -> String,
+        hint: impl FnOnce(Status) -> Option<String>,
+    ) -> Result<T> {
+        let answer: Result<Answer<T>, Fault> = self.rest.json(request).await;
+        answer
+            .map(|answer| answer.result)
+            .map_err(|fault| declined(fault, what(), hint))
+    }
+
+    fn decoded(&self, text: &str, what: &str) -> Result<String> {
+        let bytes = STANDARD.decode(text).ok();
+        let pem = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        pem.ok_or_else(|| {
+            Error::cluster(format!(
+                "the answer of the CA server {} cannot be read",
+                self.place()
+            ))
+            .why(format!("{what} is not PEM in base64"))
+        })
+    }
+}
+
+fn no_hint(_: Status) -> Option<String> {
+    None
+}
+
+/// The error of a call. Hints for refusals come from the caller.
+fn declined(fault: Fault, what: String, hint: impl FnOnce(Status) -> Option<String>) -> Error {
+    let hint = match &fault.cause {
+        Cause::Refused(refusal) => hint(refusal.status),
+        // The server does not prove its name.
+        Cause::Connection(broken) if broken.lasting => {
+            Some("--tls-root FILE names the authority of its TLS certificate".to_owned())
+        }
+        _ => None,
+    };
+    let error = Error::from(fault).context(what);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The token of a request (`GenECDSAToken`): the certificate, and a signature over method, URI,
+/// body and certificate, each in base64.
+fn token(by: &Identity, method: &Method, uri: &str, body: &[u8]) -> Result<String> {
+    let certificate = STANDARD.encode(by.certificate().to_pem());
+    let (uri, body) = (STANDARD.encode(uri), STANDARD.encode(body));
+    let signed = format!("{method}.{uri}.{body}.{certificate}");
+    let signature = by.sign(signed.as_bytes())?;
+    Ok(format!("{certificate}.{}", STANDARD.encode(signature)))
+}
+
+fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>> {
+    let wrong = |_| Error::user(format!("\"{path}\" is not the path of a CA server"));
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().map_err(wrong)?;
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(request)
+}
+
+fn authorize(request: &mut Request<Bytes>, value: &str) -> Result<()> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| Error::internal("a header in base64 could not be made"))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(header::AUTHORIZATION, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
