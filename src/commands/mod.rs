@@ -24,6 +24,7 @@ mod identity;
 mod install;
 mod lint;
 mod list;
+mod profile;
 mod rollback;
 mod status;
 mod template;
@@ -156,6 +157,7 @@ verbs! {
     Channel(channel) "channel", [];
     Chaincode(chaincode) "chaincode", ["cc"];
     Identity(identity) "identity", [];
+    Profile(profile) "profile", [];
     Template(template) "template", [];
     Lint(lint) "lint", [];
     Values(values) "values", [];

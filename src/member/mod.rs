@@ -10,6 +10,7 @@ mod call;
 mod connect;
 mod directory;
 mod organization;
+pub mod profile;
 
 pub use administrator::{Folder, Signing};
 pub use call::{Commits, Failed, Orderer, Peer};

@@ -1,4 +1,4 @@
-//! `identity` on Secrets of the API server: what they show, what they write, which
+//! `identity` and `profile` on Secrets of the API server: what they show, what they write, which
 //! rights they need, and that no key leaves its Secret unasked.
 
 use crate::support::{self, Cluster, Output};
@@ -367,6 +367,7 @@ fn a_missing_right_is_named() {
             ],
             "get secrets",
         ),
+        (&["profile", "org1"], "get secrets"),
     ] {
         let denied = run(&cluster, &[args, &["--as", &user]].concat()).exits(1);
         let told = &denied.stderr;
@@ -378,6 +379,38 @@ fn a_missing_right_is_named() {
         );
     }
     assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn a_profile_names_peers_and_authorities_and_no_key() {
+    let values = "peers.count=2,expose.type=LoadBalancer,expose.host=\\{node}.example.com";
+    let Some((cluster, namespace)) = organization("org1", values) else {
+        return;
+    };
+    let entries = entries(&cluster, &namespace);
+    let profile = run(&cluster, &["profile", "org1", "-o", "json", "-v", "8"]).success();
+    assert_clean("profile", profile.told().as_bytes(), &entries);
+    let document: Value = serde_json::from_str(&profile.stdout).expect("JSON");
+    let peer = &document["peers"][format!("peer1.{namespace}")];
+    assert_eq!(peer["url"], format!("grpcs://peer1.{namespace}:7051"));
+    let root = String::from_utf8_lossy(&entries["org1-tlsca/cert.pem"]).into_owned();
+    assert_eq!(peer["tlsCACerts"]["pem"], root);
+    let ca = &document["certificateAuthorities"][format!("ca.{namespace}")];
+    assert_eq!(ca["tlsCACerts"]["pem"], json!([root]));
+    assert_eq!(document["organizations"]["org1"]["mspid"], "Org1MSP");
+
+    let exposed = run(&cluster, &["profile", "org1", "--exposed", "-o", "json"]).success();
+    let exposed: Value = serde_json::from_str(&exposed.stdout).expect("JSON");
+    let url = &exposed["peers"][format!("peer0.{namespace}")]["url"];
+    assert_eq!(url, "grpcs://peer0.example.com:7051");
+
+    // The ConfigMap is one that the API server takes.
+    let map = run(&cluster, &["profile", "org1", "-o", "configmap"]).success();
+    cluster.apply(&namespace, &map.stdout);
+    let map = cluster.get("configmap", "org1-connection-profile", Some(&namespace));
+    let text = map.expect("a ConfigMap")["data"]["connection-profile.json"].clone();
+    let again: Value = serde_json::from_str(text.as_str().expect("a text")).expect("JSON");
+    assert_eq!(again, document);
 }
 
 #[test]

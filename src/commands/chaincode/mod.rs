@@ -139,7 +139,7 @@ async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
 }
 
 /// What a peer of the member's says of the channel's configuration.
-async fn view(member: &Member, channel: &str) -> Result<View> {
+pub(super) async fn view(member: &Member, channel: &str) -> Result<View> {
     let nodes = member.contact.nodes.iter();
     let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
     let block = channel::fetch(&sources, channel, Position::Config).await?;
