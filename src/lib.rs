@@ -38,6 +38,7 @@ pub mod channel;
 pub mod deploy;
 pub mod chaincode;
 pub mod terminal;
+pub mod up;
 #[allow(
     clippy::disallowed_methods,
     reason = "what the user names on the command line is read here"

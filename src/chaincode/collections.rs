@@ -1,7 +1,7 @@
 //! The file of private data collections, as `peer` reads it
 //! (`internal/peer/chaincode/common.go`, `getCollectionConfigFromBytes`). Pure.
 
-use super::definition::endorsement_policy;
+use super::definition::{endorsement_policy, policy_words, read_policy};
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::ledger::message::collection::{
@@ -35,8 +35,29 @@ struct Endorsement {
     channel_config_policy: Option<String>,
 }
 
-/// Reads the file. `file` names it in errors.
+/// Reads the file, and asks whether the channel has the organizations that its policies name.
+/// `file` names it in errors.
 pub fn collections(text: &str, file: &str, view: &View) -> Result<CollectionConfigPackage> {
+    let read = read_collections(text, file)?;
+    let all = read
+        .config
+        .iter()
+        .filter_map(|it| it.static_collection_config.as_ref());
+    for collection in all {
+        let members = collection.member_orgs_policy.as_ref();
+        if let Some(policy) = members.and_then(|it| it.signature_policy.clone()) {
+            let of = format!("of collection {:?}", collection.name);
+            Policy::Signature(policy).check_organizations(&of, &view.msp_ids())?;
+        }
+        if let Some(policy) = &collection.endorsement_policy {
+            endorsement_policy(&policy_words(policy), view)?;
+        }
+    }
+    Ok(read)
+}
+
+/// Reads the file alone. `file` names it in errors.
+pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackage> {
     let invalid = |why: String| {
         Error::user(format!(
             "\"{file}\" has no valid collections of private data"
@@ -53,8 +74,6 @@ pub fn collections(text: &str, file: &str, view: &View) -> Result<CollectionConf
                 "the policy of collection {name:?} is no expression such as OR('Org1MSP.member')"
             )));
         };
-        Policy::Signature(policy.clone())
-            .check_organizations(&format!("of collection {name:?}"), &view.msp_ids())?;
         let (least, most) = (collection.required_peer_count, collection.max_peer_count);
         if least < 0 || most < least {
             return Err(invalid(format!(
@@ -70,7 +89,7 @@ pub fn collections(text: &str, file: &str, view: &View) -> Result<CollectionConf
             | Some(Endorsement {
                 signature_policy: None,
                 channel_config_policy: Some(text),
-            }) => Some(endorsement_policy(&text, view)?),
+            }) => Some(read_policy(&text)?),
             Some(_) => {
                 return Err(invalid(format!(
                     "the endorsementPolicy of collection {name:?} has either signaturePolicy or channelConfigPolicy"

@@ -2,6 +2,7 @@
 
 use super::view::View;
 use crate::error::{Error, Result};
+use crate::identity::certificate::hex;
 use crate::ledger::message::collection::{
     ApplicationPolicy, ApplicationPolicyType, CollectionConfigPackage,
 };
@@ -13,6 +14,7 @@ use crate::ledger::message::lifecycle::{
 use crate::ledger::policy::{self, Policy, Verdict, evaluate_signature_policy};
 use crate::ledger::sign::Creator;
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 /// The endorsement policy of a chaincode that names none
 /// (`core/chaincode/lifecycle/lifecycle.go`, `DefaultEndorsementPolicyRef`).
@@ -44,6 +46,11 @@ impl Default for Definition {
 }
 
 impl Definition {
+    /// SHA-256 of everything that it says, in hex: equal for equal definitions.
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.arguments("", 0).encode_to_vec()))
+    }
+
     /// Of an answer of `QueryChaincodeDefinitions`.
     pub fn committed(message: &ChaincodeDefinition) -> Result<Definition> {
         Ok(Definition {
@@ -145,26 +152,21 @@ fn read(parameter: &[u8]) -> Result<ApplicationPolicy> {
 /// Reads an endorsement policy: an expression such as `OR('Org1MSP.peer', 'Org2MSP.peer')`, or the
 /// path of a policy of the channel, `/Channel/Application/Endorsement`.
 pub fn endorsement_policy(text: &str, view: &View) -> Result<ApplicationPolicy> {
+    let policy = read_policy(text)?;
+    match &policy.r#type {
+        Some(ApplicationPolicyType::SignaturePolicy(envelope)) => {
+            Policy::Signature(envelope.clone())
+                .check_organizations("of the chaincode", &view.msp_ids())?;
+        }
+        _ => check_path(text, view)?,
+    }
+    Ok(policy)
+}
+
+/// Reads an endorsement policy without asking whether the channel has what it names.
+pub fn read_policy(text: &str) -> Result<ApplicationPolicy> {
     if text.starts_with('/') {
-        let names: Vec<&str> = text.split('/').skip(1).collect();
-        let is_there = match &names[..] {
-            ["Channel", groups @ .., name] => view
-                .channel
-                .group(groups)
-                .is_some_and(|group| group.policies.contains_key(*name)),
-            _ => false,
-        };
-        return match is_there {
-            true => Ok(reference(text)),
-            false => Err(
-                Error::user(format!("channel \"{}\" has no policy {text}", view.name)).hint(
-                    format!(
-                        "`kubectl fabric channel show {}` lists its policies",
-                        view.name
-                    ),
-                ),
-            ),
-        };
+        return Ok(reference(text));
     }
     match Policy::parse(text)? {
         Policy::ImplicitMeta(..) => Err(Error::user(format!(
@@ -172,15 +174,29 @@ pub fn endorsement_policy(text: &str, view: &View) -> Result<ApplicationPolicy> 
         ))
         .why("ANY, ALL and MAJORITY count the organizations of a channel's group, and so stand in its configuration alone")
         .hint("name a policy of the channel by its path: /Channel/Application/Endorsement")),
-        policy @ Policy::Signature(_) => {
-            policy.check_organizations("of the chaincode", &view.msp_ids())?;
-            let Policy::Signature(envelope) = policy else {
-                unreachable!("matched just now")
-            };
-            Ok(ApplicationPolicy {
-                r#type: Some(ApplicationPolicyType::SignaturePolicy(envelope)),
-            })
-        }
+        Policy::Signature(envelope) => Ok(ApplicationPolicy {
+            r#type: Some(ApplicationPolicyType::SignaturePolicy(envelope)),
+        }),
+    }
+}
+
+fn check_path(text: &str, view: &View) -> Result<()> {
+    let names: Vec<&str> = text.split('/').skip(1).collect();
+    let is_there = match &names[..] {
+        ["Channel", groups @ .., name] => view
+            .channel
+            .group(groups)
+            .is_some_and(|group| group.policies.contains_key(*name)),
+        _ => false,
+    };
+    match is_there {
+        true => Ok(()),
+        false => Err(
+            Error::user(format!("channel \"{}\" has no policy {text}", view.name)).hint(format!(
+                "`kubectl fabric channel show {}` lists its policies",
+                view.name
+            )),
+        ),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::ledger::envelope::{self, Seek};
 use crate::ledger::message::common::Block;
 use crate::member::{Failed, Member, Participant};
 use crate::node::{ChannelInfo, Fault, Rest, Status};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use prost::Message;
 use std::time::Duration;
 
@@ -57,10 +57,7 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
         organizations: create.organizations,
         settings: create.settings,
     };
-    let configuration = wanted.channel()?.configuration()?;
-    let certificates = create.orderers.iter().flat_map(|it| &it.certificates);
-    let certificates: Vec<&[u8]> = certificates.map(|it| it.tls.as_slice()).collect();
-    let own = genesis(name, &configuration, &certificates)?;
+    let (configuration, own) = first_block(&wanted)?;
     let seen = look(create).await?;
     let block = match seen.iter().any(|it| matches!(it.state, Ok(Some(_)))) {
         true => existing(create, &configuration, &own, &seen).await?,
@@ -70,7 +67,11 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
         }
     };
     let encoded = block.encode_to_vec();
-    let orderers = join_all(seen.iter().map(|it| join_orderer(it, name, &encoded))).await;
+    let orderers = join_all(seen.iter().map(async |it| {
+        let did = join_seen(it, name, &encoded).await;
+        Step::new(&it.member.contact.release, &it.node.host, did)
+    }))
+    .await;
     let mut outcome = Outcome { steps: orderers };
     let has_orderer = outcome
         .steps
@@ -83,7 +84,7 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
     });
     let leader = async {
         match has_orderer {
-            true => await_leader(create).await,
+            true => await_leader(create.ordering, name, create.timeout).await,
             false => Ok(()),
         }
     };
@@ -95,23 +96,22 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// The first configuration of a channel, and the genesis block that has it.
+pub fn first_block(wanted: &Wanted<'_>) -> Result<(Configuration, Block)> {
+    let configuration = wanted.channel()?.configuration()?;
+    let certificates = wanted.orderers.iter().flat_map(|it| &it.certificates);
+    let certificates: Vec<&[u8]> = certificates.map(|it| it.tls.as_slice()).collect();
+    let block = genesis(wanted.name, &configuration, &certificates)?;
+    Ok((configuration, block))
+}
+
 /// Asks every orderer for the channel.
 async fn look<'a>(create: &'a Create<'_>) -> Result<Vec<Seen<'a>>> {
-    let name = create.name;
     let nodes = create
         .ordering
         .iter()
         .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)));
-    let nodes: Vec<_> = nodes
-        .map(|(member, node)| Ok((member, node, member.participation(node)?)))
-        .collect::<Result<_>>()?;
-    let ask = nodes.into_iter().map(async |(member, node, rest)| Seen {
-        state: patience::reach(async || Ok(rest.channel(name).await?)).await,
-        member,
-        node,
-        rest,
-    });
-    Ok(join_all(ask).await)
+    try_join_all(nodes.map(|(member, node)| see(member, node, create.name))).await
 }
 
 /// The genesis block of a channel that some orderers have, if it is the channel that is wanted.
@@ -195,20 +195,37 @@ async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
         .hint("choose another name for the channel, or bring back the orderers that have it"))
 }
 
-async fn join_orderer(seen: &Seen<'_>, name: &str, block: &[u8]) -> Step {
-    let organization = &seen.member.contact.release;
-    let step = |did: Did| Step::new(organization, &seen.node.host, did);
+/// Joins an orderer by a configuration block, unless it has the channel.
+pub async fn join_orderer(member: &Member, node: &Node, name: &str, block: &Block) -> Result<Did> {
+    let seen = see(member, node, name).await?;
+    match join_seen(&seen, name, &block.encode_to_vec()).await {
+        Did::Failed(error) => Err(error),
+        did => Ok(did),
+    }
+}
+
+async fn see<'a>(member: &'a Member, node: &'a Node, name: &str) -> Result<Seen<'a>> {
+    let rest = member.participation(node)?;
+    Ok(Seen {
+        state: patience::reach(async || Ok(rest.channel(name).await?)).await,
+        member,
+        node,
+        rest,
+    })
+}
+
+async fn join_seen(seen: &Seen<'_>, name: &str, block: &[u8]) -> Did {
     let state = match &seen.state {
-        Err(error) => return step(Did::Failed(error.clone())),
-        Ok(Some(info)) => return step(consents(info, Did::Unchanged)),
+        Err(error) => return Did::Failed(error.clone()),
+        Ok(Some(info)) => return consents(info, Did::Unchanged),
         Ok(None) => seen.rest.join(block).await,
     };
     match state {
-        Ok(info) => step(consents(&info, Did::Joined)),
+        Ok(info) => consents(&info, Did::Joined),
         // Another run was faster, or the answer was lost.
         Err(fault) => match seen.rest.channel(name).await {
-            Ok(Some(info)) => step(consents(&info, joined_by(&fault))),
-            _ => step(Did::Failed(fault.into())),
+            Ok(Some(info)) => consents(&info, joined_by(&fault)),
+            _ => Did::Failed(fault.into()),
         },
     }
 }
@@ -240,18 +257,22 @@ fn consents(info: &ChannelInfo, did: Did) -> Did {
 }
 
 /// Waits until an orderer has a leader: before, it delivers nothing and takes no transaction.
-async fn await_leader(create: &Create<'_>) -> Result<()> {
+pub async fn await_leader<'a>(
+    ordering: impl IntoIterator<Item = &'a Member>,
+    name: &str,
+    timeout: Duration,
+) -> Result<()> {
     let seek = Seek::one(envelope::Position::Newest);
     let passes = |fault: &Fault| {
         let refusal = fault.refusal();
         refusal.is_some_and(|it| it.is_not_found() || it.is_unavailable())
     };
     let mut last = Error::internal("a channel without orderers");
-    for member in create.ordering {
+    for member in ordering {
         for node in &member.contact.nodes {
             let orderer = member.orderer(node)?;
-            let first = async || orderer.block(create.name, &seek).await;
-            match until(create.timeout, passes, first).await {
+            let first = async || orderer.block(name, &seek).await;
+            match until(timeout, passes, first).await {
                 Ok(_) => return Ok(()),
                 Err(failed @ Failed::Fault(_)) => last = failed.into(),
                 Err(failed) => return Err(failed.into()),
@@ -259,8 +280,7 @@ async fn await_leader(create: &Create<'_>) -> Result<()> {
         }
     }
     Err(Error::not_ready(format!(
-        "the orderers of channel \"{}\" have no leader yet",
-        create.name
+        "the orderers of channel \"{name}\" have no leader yet"
     ))
     .why(last.what())
     .why(last.reasons().join(": "))

@@ -21,7 +21,7 @@ pub async fn join(join: Join<'_>) -> Outcome {
     let Join { name, genesis, .. } = join;
     let peers = peers(join.members);
     let steps = peers.map(async |(member, node)| {
-        let did = one(member, node, name, genesis).await;
+        let did = join_peer(member, node, name, genesis).await;
         Step::new(
             &member.contact.release,
             &node.host,
@@ -51,7 +51,12 @@ fn peers(members: &[Member]) -> impl Iterator<Item = (&Member, &Node)> {
         .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)))
 }
 
-async fn one(member: &Member, node: &Node, name: &str, genesis: &Block) -> Result<Did> {
+/// Joins a peer by the genesis block, unless it has the channel.
+///
+/// # Errors
+///
+/// A peer that has a channel of the same name with another genesis block.
+pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block) -> Result<Did> {
     let peer = member.peer(node)?;
     let has = async || {
         let channels = patience::reach(async || peer.channels().await).await?;

@@ -1,5 +1,6 @@
 //! The channel that a user wants, from the organizations as they are installed. Pure.
 
+use super::options;
 use crate::error::{Error, Place, Result, nearest};
 use crate::fabric::contact::{Contact, Node};
 use crate::fabric::{Bootstrap, Consensus};
@@ -13,6 +14,7 @@ use crate::ledger::policy::Policy;
 use crate::member::{Certificates, Participant, definition};
 use crate::node::Address;
 use semver::Version;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -39,6 +41,10 @@ pub struct Settings {
     pub capabilities: BTreeMap<String, String>,
     /// Policies by path below the channel: `Application/Endorsement`, `Application/Org1MSP/Admins`.
     pub policies: BTreeMap<String, String>,
+    /// The policy of each resource whose default is not wanted.
+    pub acls: BTreeMap<String, String>,
+    /// Options of the consensus by their name in network files: `electionTick`.
+    pub options: Map<String, Value>,
 }
 
 impl Wanted<'_> {
@@ -77,7 +83,7 @@ impl Wanted<'_> {
                 organizations: self.peer_organizations()?,
                 policies: genesis::application_policies(&peers),
                 capabilities: self.levels("application", &peers),
-                acls: BTreeMap::new(),
+                acls: settings.acls.clone(),
             }),
             ..Channel::default()
         };
@@ -192,14 +198,14 @@ impl Wanted<'_> {
         match self.orderers.first().and_then(of) {
             Some(Consensus::Bft) => Ok(genesis::Consensus::Bft {
                 consenters: nodes().zip(1..).map(bft_consenter).collect::<Result<_>>()?,
-                options: genesis::bft_options(),
+                options: options::bft(&self.settings.options)?,
             }),
             Some(Consensus::Kafka) | None => Err(self
                 .cannot()
                 .why("Kafka orderers take channels from a system channel")),
             Some(Consensus::Raft) => Ok(genesis::Consensus::Raft {
                 consenters: nodes().map(raft_consenter).collect::<Result<_>>()?,
-                options: genesis::raft_options(),
+                options: options::raft(&self.settings.options)?,
             }),
         }
     }

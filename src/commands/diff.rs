@@ -3,6 +3,7 @@
 use super::arguments::{Format, OUTPUT, OutputArguments, PostRendererArguments, revision};
 use super::install::WantedArguments;
 use super::release_document::{changes, chart_source, chart_source_document, hook_changes};
+use super::up::plan::{self, PlanArguments};
 use super::upgrade::ReuseArguments;
 use super::{DIFFERENT, Edge, complete};
 use crate::chart::Origin;
@@ -30,16 +31,23 @@ use std::sync::Arc;
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    override_usage = "kubectl fabric diff [OPTIONS] [COMMAND]",
     after_long_help = "\
 Examples:
   kubectl fabric diff upgrade org1 --fabric-version 2.5.16
   kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 when something would change
   kubectl fabric diff rollback org1 2
-  kubectl fabric diff revision org1 2 3                       what revision 3 changed"
+  kubectl fabric diff revision org1 2 3                       what revision 3 changed
+  kubectl fabric diff -f network.yaml                         what is missing of a network
+  kubectl fabric diff -f network.yaml -o markdown             the same, for a review"
 )]
 pub struct Arguments {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+
+    #[command(flatten)]
+    plan: PlanArguments,
 }
 
 #[derive(Subcommand, Debug)]
@@ -134,7 +142,10 @@ pub struct Shown {
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    match arguments.what {
+    let Some(what) = arguments.what else {
+        return plan::diff(&arguments.plan, edge);
+    };
+    match what {
         What::Upgrade {
             release,
             wanted,

@@ -17,6 +17,7 @@ mod channel;
 mod charts;
 mod completion;
 mod diff;
+mod down;
 mod drift;
 mod get;
 mod history;
@@ -30,6 +31,7 @@ mod status;
 mod template;
 mod test;
 mod uninstall;
+mod up;
 mod upgrade;
 mod usage;
 mod values;
@@ -72,6 +74,7 @@ pub const DIFFERENT: u8 = 2;
     disable_help_subcommand = false,
     after_long_help = "\
 Examples:
+  kubectl fabric up -f network.yaml                     a network: organizations, channels, chaincode
   kubectl fabric install org1                           an organization with peers, ready to use
   kubectl fabric upgrade org1 --fabric-version 2.5.16   checked first, then node by node
   kubectl fabric diff upgrade org1 -f org1.yaml         what an upgrade would change
@@ -143,6 +146,8 @@ macro_rules! verbs {
 }
 
 verbs! {
+    Up(up) "up", [];
+    Down(down) "down", [];
     Install(install) "install", [];
     Upgrade(upgrade) "upgrade", [];
     Rollback(rollback) "rollback", [];

@@ -7,6 +7,7 @@ use crate::manifest::{Hook, HookEvent};
 use crate::plan::confine::Named;
 use crate::release::Status;
 use crate::values::Values;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The chart that the user requested.
@@ -147,6 +148,9 @@ pub struct Options {
     pub allow_outside: Vec<Named>,
     /// IDs of rules of `fabric::guard` to override.
     pub force: Vec<&'static str>,
+    /// Releases that the same run brings up, by release and namespace: values may name them before
+    /// they exist.
+    pub expected: BTreeSet<(String, String)>,
     /// Shows refusals as warnings, for `diff`, which changes nothing.
     pub tell_refusals: bool,
     pub description: Option<String>,
@@ -172,6 +176,7 @@ impl Default for Options {
             no_hooks: false,
             allow_outside: Vec::new(),
             force: Vec::new(),
+            expected: BTreeSet::new(),
             tell_refusals: false,
             description: None,
             history_max: 10,

@@ -316,7 +316,7 @@ async fn compare(
     target.warnings.extend(told);
     target
         .warnings
-        .extend(named::absent(context, &past, &target).await);
+        .extend(named::absent(context, &past, &target, &options.expected).await);
     let unlisted = target.unlisted_identities.take();
     let uninstall = matches!(intent, Intent::Uninstall { .. });
     if !options.no_hooks && !options.tell_refusals {

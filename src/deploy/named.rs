@@ -9,12 +9,18 @@ use crate::fabric::guard::{self, Facts};
 use crate::release::Entry;
 use crate::storage;
 use futures::future::join_all;
+use std::collections::BTreeSet;
 
 /// Returns a warning for each release that does not exist.
 ///
 /// Checks only names that the previous revision did not have, so it usually sends no request. A
 /// namespace that the user may not read gives no warning.
-pub(super) async fn absent(context: &Context<'_>, past: &Past, target: &Target) -> Vec<String> {
+pub(super) async fn absent(
+    context: &Context<'_>,
+    past: &Past,
+    target: &Target,
+    expected: &BTreeSet<(String, String)>,
+) -> Vec<String> {
     let is_fabric = Facts::read(&target.guard).model.is_some();
     if !is_fabric || !matches!(target.operation, Operation::Install | Operation::Upgrade) {
         return Vec::new();
@@ -28,7 +34,10 @@ pub(super) async fn absent(context: &Context<'_>, past: &Past, target: &Target) 
         .unwrap_or_default();
     let new = named(&target.computed_values)
         .into_iter()
-        .filter(|name| !before.contains(name));
+        .filter(|name| !before.contains(name))
+        .filter(|(_, release, namespace)| {
+            !expected.contains(&(release.clone(), namespace.clone()))
+        });
     let answers = new.map(|(key, release, namespace)| async move {
         let entries = storage::list(context.cluster, Some(&namespace)).await.ok()?;
         let is_there = entries.iter().filter_map(Entry::summary).any(|summary| summary.release == release);

@@ -77,6 +77,7 @@ pub struct Node {
 }
 
 /// The source of keys and certificates.
+#[derive(Clone)]
 pub enum Source {
     /// Generated with cryptogen's certificate profile. For development.
     Generate,

@@ -30,21 +30,22 @@ use crate::node::Grpc;
 use administrator::Administrator;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// An organization with its administrator.
+/// An organization with its administrator. Clones share their connections.
+#[derive(Clone)]
 pub struct Member {
     pub contact: Contact,
     /// The administrator.
     pub identity: Identity,
     /// The public half of the organization's MSP.
     pub msp: MspFiles,
-    trust: Trust,
+    trust: Arc<Trust>,
     cluster: Cluster,
     clock: Clock,
     /// By address. Calls to one node share a connection.
-    sessions: Mutex<BTreeMap<String, Grpc>>,
+    sessions: Arc<Mutex<BTreeMap<String, Grpc>>>,
 }
 
 impl Member {
@@ -76,13 +77,13 @@ impl Member {
         let administrator = Administrator::load(cluster, &contact, signing, clock.now()).await?;
         let Administrator { identity, msp, tls } = administrator;
         Ok(Member {
-            trust: Trust::new(&msp, tls),
+            trust: Arc::new(Trust::new(&msp, tls)),
             contact,
             identity,
             msp,
             cluster: cluster.clone(),
             clock,
-            sessions: Mutex::default(),
+            sessions: Arc::default(),
         })
     }
 

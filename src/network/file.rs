@@ -58,6 +58,8 @@ pub struct Channel {
     pub batch_size: BatchSize,
     /// All three levels are set.
     pub capabilities: Capabilities,
+    /// The levels that the file sets.
+    pub set_capabilities: Capabilities,
     /// The policies that the file sets; all others are Fabric's defaults.
     pub policies: Policies,
     pub acls: Named<String>,

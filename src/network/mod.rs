@@ -40,6 +40,7 @@ mod tests;
 pub use describe::{describe, describe_embedded};
 pub use file::Network;
 pub use plan::{Held, Part, Plan, Removal, Unknown, Wait, members, plan};
+pub use quantity::bytes;
 pub use read::{Draft, Given};
 pub use state::{Known, Observed, Wanted};
 pub use step::{Action, Step};

@@ -266,22 +266,25 @@ impl Draft {
                 chaincode.organizations.clone().unwrap_or(all),
             )
         };
+        let kind = match chaincode.kind.as_deref() {
+            Some("k8s") => ChaincodeType::Kubernetes,
+            Some("golang") => ChaincodeType::Docker("golang"),
+            Some("node") => ChaincodeType::Docker("node"),
+            Some("java") => ChaincodeType::Docker("java"),
+            _ => ChaincodeType::Service,
+        };
         Chaincode {
             name: name.to_owned(),
-            kind: match chaincode.kind.as_deref() {
-                Some("k8s") => ChaincodeType::Kubernetes,
-                Some("golang") => ChaincodeType::Docker("golang"),
-                Some("node") => ChaincodeType::Docker("node"),
-                Some("java") => ChaincodeType::Docker("java"),
-                _ => ChaincodeType::Service,
-            },
+            kind,
             channels: chaincode.channel.clone(),
             image: chaincode.image.clone(),
             path: chaincode.path.clone(),
-            label: chaincode
-                .label
-                .clone()
-                .unwrap_or_else(|| format!("{name}_{version}")),
+            label: chaincode.label.clone().unwrap_or_else(|| match kind {
+                // Where the server is does not change with the version, so neither does the
+                // package.
+                ChaincodeType::Service => name.to_owned(),
+                _ => format!("{name}_{version}"),
+            }),
             version,
             organizations: chaincode.channel.iter().map(members).collect(),
             policy: chaincode.policy.clone(),

@@ -33,6 +33,7 @@ pub fn channel(name: &str, written: &document::Channel, network: &Network) -> Ch
         batch_timeout: timeout.unwrap_or(Duration::from_secs(2)),
         batch_size: batch_size(&written.batch_size),
         capabilities: capability::levels(&written.capabilities, &orderers, &peers),
+        set_capabilities: written.capabilities.clone(),
         policies: written.policies.clone(),
         acls: written.acls.clone(),
         options: options

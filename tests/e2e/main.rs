@@ -13,6 +13,7 @@ mod node;
 mod release_test;
 mod rollout;
 mod share;
+mod up;
 
 use chaincode::Package;
 use network::{BFT, KAFKA, Network, RAFT, decoded, orderer};
@@ -46,6 +47,43 @@ fn a_network_orders_commits_and_finds_its_ledgers_after_its_nodes_are_killed() {
     network.kill(&network.leader(), "peer0-0");
     network.commit("after");
     network.assert_stays();
+}
+
+/// The images of a network with a chaincode, of one line of Fabric.
+fn images(line: &str) -> [String; 4] {
+    [
+        format!("ghcr.io/hyperledger/fabric-orderer:{line}"),
+        format!("ghcr.io/hyperledger/fabric-peer:{line}"),
+        "ghcr.io/hyperledger/fabric-ca:1.5.22".to_owned(),
+        CHAINCODE.to_owned(),
+    ]
+}
+
+/// The chaincode of the examples.
+const CHAINCODE: &str = "registry.example.com/asset-transfer-basic:1.0";
+
+#[test]
+fn a_network_comes_up_from_its_file_however_often_it_is_killed() {
+    let Some(node) = Node::with(&images("2.5.16").each_ref().map(String::as_str)) else {
+        return;
+    };
+    up::up_and_down(&node, &["-f", "examples/network.yaml"]);
+}
+
+#[test]
+fn a_bft_network_comes_up_from_its_file_by_two_runs_at_once() {
+    let Some(node) = Node::with(&images("3.1.5").each_ref().map(String::as_str)) else {
+        return;
+    };
+    up::two_at_once(&node, &["-f", "examples/network-bft.yaml"]);
+}
+
+#[test]
+fn a_development_network_needs_no_file() {
+    let Some(node) = Node::with(&images("2.5.16").each_ref().map(String::as_str)) else {
+        return;
+    };
+    up::up_and_down(&node, &["--dev", "--image", CHAINCODE]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::fabric::guard;
 use crate::plan::confine::Named;
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `--dry-run`, with Helm's words.
@@ -252,6 +253,7 @@ impl ApplyArguments {
             no_hooks: self.no_hooks,
             allow_outside: self.run.allow_outside.clone(),
             force: self.force.clone(),
+            expected: BTreeSet::new(),
             tell_refusals: false,
             description: self.description.clone(),
             history_max: self.history_max,

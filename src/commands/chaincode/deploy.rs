@@ -13,7 +13,7 @@ use crate::commands::channel::members;
 use crate::commands::{Edge, complete, load};
 use crate::error::{Error, Kind, Place, Result};
 use crate::fabric::contact::Contact;
-use crate::ledger::chaincode_package::{Code, Connection, Package};
+use crate::ledger::chaincode_package::Package;
 use crate::member::Member;
 use crate::release::ReleaseName;
 use crate::terminal::{GREEN, Table, Text, table::Cell};
@@ -22,6 +22,7 @@ use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -105,7 +106,7 @@ pub fn run(mut arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     };
     let port = port(&arguments.values.load()?);
     let address = format!("{release}:{port}");
-    let package = package(&arguments.name, &address)?;
+    let package = chaincode::package(&arguments.name, &address, &BTreeMap::new())?;
     arguments
         .values
         .set_json
@@ -233,21 +234,6 @@ fn port(values: &Values) -> u64 {
     port.unwrap_or(DEFAULT)
 }
 
-/// The package is the same for every organization and image, because each one has a Service of
-/// the same name beside its peers. So a new image needs no new approval.
-fn package(name: &str, address: &str) -> Result<Package> {
-    let connection = Connection {
-        address: address.to_owned(),
-        dial_timeout: "10s".to_owned(),
-        tls_required: false,
-        client_auth_required: false,
-        client_key: String::new(),
-        client_cert: String::new(),
-        root_cert: String::new(),
-    };
-    Package::new(name, &Code::Ccaas(connection), &Default::default())
-}
-
 /// Values of the server that follow from the arguments.
 fn settings(arguments: &Arguments, package: &Package) -> Vec<String> {
     let mut settings = vec![json!({ "packageID": package.id() }).to_string()];
@@ -367,7 +353,7 @@ mod tests {
 
     #[test]
     fn an_image_is_split_into_what_the_chart_takes() {
-        let package = package("basic", "basic:9999").unwrap();
+        let package = chaincode::package("basic", "basic:9999", &BTreeMap::new()).unwrap();
         for (image, repository, tag, digest) in [
             ("basic:1.0", "basic", "1.0", ""),
             ("registry:5000/a/basic", "registry:5000/a/basic", "", ""),
@@ -404,7 +390,10 @@ mod tests {
 
     #[test]
     fn the_package_depends_on_nothing_but_the_server_s_address() {
-        let id = |address: &str| package("basic", address).unwrap().id();
+        let id = |address: &str| {
+            let package = chaincode::package("basic", address, &BTreeMap::new());
+            package.unwrap().id()
+        };
         assert_eq!(id("basic:9999"), id("basic:9999"));
         assert_ne!(id("basic:9999"), id("basic:7052"));
         let values = parsed(&["basic", "--set", "port=7052"])

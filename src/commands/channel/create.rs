@@ -135,6 +135,7 @@ impl Arguments {
             anchors,
             capabilities: self.capability.iter().cloned().collect(),
             policies: self.policy.iter().cloned().collect(),
+            ..Settings::default()
         })
     }
 }

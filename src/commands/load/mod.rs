@@ -3,9 +3,11 @@
 
 mod charts;
 mod folder;
+mod network;
 
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use folder::{crypto_config, export, identity, others_in, write_files, write_identities};
+pub use network::{NetworkFile, network_file, network_text};
 
 use crate::error::{Error, Place, Result, public_url};
 use std::fs::File;

@@ -8,8 +8,9 @@ mod overview;
 mod resources;
 mod watch;
 
-use super::arguments::{Format, OutputArguments, revision};
+use super::arguments::{Format, NetworkArguments, OutputArguments, revision};
 use super::release_document as document;
+use super::up::plan;
 use super::{Edge, complete};
 use crate::cluster::{ApiError, Cluster};
 use crate::error::{Error, Result};
@@ -39,10 +40,11 @@ Examples:
   kubectl fabric status org1 -w                    the same, and each change from then on
   kubectl fabric status                            all releases by network
   kubectl fabric status org1 --revision 2          an earlier revision
+  kubectl fabric status -f network.yaml            a network: releases, channels, chaincodes
   kubectl fabric status org1 -o json | jq -r .info.status")]
 pub struct Arguments {
     /// Name of the release [default: an overview of all]
-    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
+    #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases), conflicts_with = "file")]
     pub release: Option<String>,
 
     /// Revision to show [default: the newest]
@@ -54,10 +56,16 @@ pub struct Arguments {
     pub watch: bool,
 
     #[command(flatten)]
+    pub network: NetworkArguments,
+
+    #[command(flatten)]
     pub output: OutputArguments,
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    if arguments.network.file.is_some() {
+        return plan::status(&arguments.network, arguments.output.output, edge);
+    }
     let Some(release) = &arguments.release else {
         return overview::run(edge, arguments.output.output);
     };

@@ -253,6 +253,12 @@ impl Builder<'_> {
             after.push(format!("commit/{other}/{name}"));
             after.push(format!("init/{other}/{name}"));
         }
+        // Nothing is committed that no server runs.
+        let network = self.network();
+        let namespaces = organizations
+            .iter()
+            .filter_map(|name| network.namespace(name));
+        after.extend(namespaces.map(|namespace| release_id(&chaincode.release, namespace)));
         let (sequence, is_done) = self.sequence(chaincode, channel, state);
         let (cc, version) = (chaincode.name.clone(), chaincode.version.clone());
         if !is_done {

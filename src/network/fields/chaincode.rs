@@ -42,7 +42,7 @@ pub const CHAINCODE: &[Field] = &[
     field(
         "label",
         Shape::Text,
-        "`NAME_VERSION`",
+        "the name; `NAME_VERSION` unless it is a service",
         "basic_1.0",
         "Label of the package.",
     ),

@@ -114,7 +114,7 @@ fn a_small_file_is_filled_with_defaults() {
     assert_eq!(basic.organizations["mychannel"], ["org1", "org2"]);
     assert_eq!(
         (basic.label.as_str(), basic.release.as_str()),
-        ("basic_1.0", "basic")
+        ("basic", "basic")
     );
     assert_eq!(basic.kind, ChaincodeType::Service);
 }

@@ -26,6 +26,7 @@ waits for: org2: approve basic 1.0 on mychannel for org2, sequence 1
     orgorderer1: join orderer1 of orgorderer1 to mychannel
     orgorderer1: join orderer2 of orgorderer1 to mychannel
     org2: install the package of basic on peer0 of org2
+    org2: install basic in namespace org2
 "
     );
     // Whoever approves last commits.

@@ -335,8 +335,18 @@ fn a_changed_organization_changes_its_release_and_its_nodes() {
 
 #[test]
 fn a_changed_chaincode_is_approved_before_its_services_change() {
+    // The package of a service says where it is, so it does not change with the version.
     assert_eq!(
         steps(&format!("{SMALL}    version: \"1.1\"\n"), &|_| {}),
+        "\
+1.  approve basic 1.1 on mychannel for org1, sequence 2
+    approve basic 1.1 on mychannel for org2, sequence 2
+2.  commit basic 1.1 on mychannel, sequence 2
+"
+    );
+    let label = "    version: \"1.1\"\n    label: basic_1.1\n";
+    assert_eq!(
+        steps(&format!("{SMALL}{label}"), &|_| {}),
         "\
 1.  install the package of basic on peer0 of org1
     install the package of basic on peer1 of org1
@@ -345,7 +355,7 @@ fn a_changed_chaincode_is_approved_before_its_services_change() {
     approve basic 1.1 on mychannel for org2, sequence 2
 3.  upgrade basic in namespace org1
     upgrade basic in namespace org2
-    commit basic 1.1 on mychannel, sequence 2
+4.  commit basic 1.1 on mychannel, sequence 2
 "
     );
     // Another image behind the same package.

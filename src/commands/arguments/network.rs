@@ -1,0 +1,71 @@
+//! `-f network.yaml`, of the verbs that work on a whole network.
+
+use super::SigningArguments;
+use crate::commands::load::{self, NetworkFile};
+use crate::commands::{Edge, complete};
+use crate::error::{Error, Result};
+use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
+
+/// Which network, and who signs.
+#[derive(Args, Clone, Debug)]
+pub struct NetworkArguments {
+    /// Network file; - is standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<String>,
+
+    /// The organization whose part is done, with its rights alone [default: all organizations]
+    #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::nothing))]
+    pub org: Option<String>,
+
+    #[command(flatten)]
+    pub signing: SigningArguments,
+}
+
+impl NetworkArguments {
+    /// Reads the file and everything that it names.
+    ///
+    /// # Errors
+    ///
+    /// No file; what is wrong in it; an organization that is not in it.
+    pub fn load(&self, edge: &Edge) -> Result<NetworkFile> {
+        let Some(file) = &self.file else {
+            return Err(Error::user("no network file is named")
+                .hint("name it: -f network.yaml; docs/reference/network.md describes it"));
+        };
+        let suffix = suffix(edge)?;
+        self.check(load::network_file(file, suffix)?, edge)
+    }
+
+    /// Checks `--org` against the file, and passes on the file's warnings.
+    pub fn check(&self, loaded: NetworkFile, edge: &Edge) -> Result<NetworkFile> {
+        let organizations = &loaded.network.organizations;
+        if let Some(org) = &self.org
+            && !organizations.contains_key(org)
+        {
+            let names: Vec<&str> = organizations.keys().map(String::as_str).collect();
+            let what = format!("the network file has no organization \"{org}\"");
+            return Err(Error::user(what).why(format!("it has {}", names.join(", "))));
+        }
+        for warning in &loaded.network.warnings {
+            edge.terminal.warn(warning);
+        }
+        Ok(loaded)
+    }
+
+    /// Whether standard input is read.
+    pub fn uses_stdin(&self) -> bool {
+        self.file.as_deref() == Some("-")
+    }
+}
+
+/// `--network`. The file says which namespaces there are, so `-n` has no meaning.
+pub fn suffix(edge: &Edge) -> Result<Option<&str>> {
+    edge.connection.check()?;
+    match &edge.connection.namespace {
+        Some(_) => Err(Error::user("-n has no meaning for a whole network")
+            .why("the network file says in which namespaces its releases are")
+            .hint("--network NAME makes a second copy, in namespaces with that suffix")),
+        None => Ok(edge.connection.network.as_deref()),
+    }
+}

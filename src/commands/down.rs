@@ -1,0 +1,135 @@
+//! `down`: the releases of a network go; ledgers and identities only when asked for.
+
+use super::Edge;
+use super::arguments::operation::RunArguments;
+use super::arguments::{NetworkArguments, OPERATION, OutputArguments};
+use super::up::Asked;
+use crate::deploy::Options;
+use crate::error::{Error, Result};
+use crate::network::state::ReleaseKey;
+use crate::up::{self, Down, compose};
+use clap::Args;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Take a network down; ledgers and identities stay unless asked for
+///
+/// Uninstalls every release that the network file names, chaincodes first. Volumes and identities
+/// stay, so that `kubectl fabric up` brings the network back with its ledgers. --delete-data deletes
+/// these too.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric down -f network.yaml                    ledgers and identities stay
+  kubectl fabric down -f network.yaml --dry-run          what would go
+  kubectl fabric down -f network.yaml --org org1         org1's releases alone
+  kubectl fabric down -f network.yaml --delete-data --delete-namespace --yes")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub network: NetworkArguments,
+
+    /// Delete volumes and identities too: ledgers and keys cannot be brought back
+    #[arg(long, help_heading = OPERATION)]
+    pub delete_data: bool,
+
+    /// Delete the namespaces too that this program made and that hold nothing else
+    #[arg(long, help_heading = OPERATION)]
+    pub delete_namespace: bool,
+
+    /// Do not ask before deleting data
+    #[arg(short, long, help_heading = OPERATION)]
+    pub yes: bool,
+
+    /// Show what would go, and do nothing
+    #[arg(long, help_heading = OPERATION)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub run: RunArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    if arguments.run.events.is_some() {
+        edge.terminal.stream_events();
+    }
+    let loaded = arguments.network.load(edge)?;
+    let composed = compose(&loaded.network, &loaded.inputs)?;
+    confirm(&arguments, &loaded.network.name, edge)?;
+    let asked = Asked {
+        edge,
+        loaded: &loaded,
+        composed: &composed,
+        network: &arguments.network,
+        options: Options {
+            timeout: arguments.run.timeout,
+            allow_outside: arguments.run.allow_outside.clone(),
+            ..Options::default()
+        },
+    };
+    let down = Down {
+        delete_data: arguments.delete_data,
+        delete_namespace: arguments.delete_namespace,
+        dry_run: arguments.dry_run,
+    };
+    let gone = asked.operate(async |site| up::down(site, down).await)?;
+    print(&arguments, &loaded.network.name, &gone, edge)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Deleting data is asked for twice: by the flag, and on the terminal or by --yes.
+fn confirm(arguments: &Arguments, name: &str, edge: &Edge) -> Result<()> {
+    if !arguments.delete_data || arguments.yes || arguments.dry_run {
+        return Ok(());
+    }
+    let what = format!("--delete-data deletes the ledgers and keys of network \"{name}\"");
+    if !edge.terminal.can_ask() {
+        return Err(Error::refused(what)
+            .now("nothing was deleted")
+            .hint("add --yes if that is what you want"));
+    }
+    match edge
+        .terminal
+        .ask(&format!("{what}. Type \"{name}\" to go on:"), name)?
+    {
+        true => Ok(()),
+        false => Err(Error::refused("not confirmed").now("nothing was deleted")),
+    }
+}
+
+fn print(arguments: &Arguments, name: &str, gone: &[ReleaseKey], edge: &Edge) -> Result<()> {
+    let format = arguments.output.output;
+    if !format.is_table() {
+        let release = |key: &ReleaseKey| -> Value {
+            json!({"name": key.release, "namespace": key.namespace})
+        };
+        let document = json!({
+            "name": name,
+            "dryRun": arguments.dry_run,
+            "releases": gone.iter().map(release).collect::<Vec<_>>(),
+        });
+        return edge.terminal.print_named(format, &document);
+    }
+    let releases: Vec<String> = gone
+        .iter()
+        .map(|key| match key.release == key.namespace {
+            true => key.release.clone(),
+            false => format!("{} in namespace {}", key.release, key.namespace),
+        })
+        .collect();
+    let releases = releases.join(", ");
+    edge.terminal
+        .print(match (gone.is_empty(), arguments.dry_run) {
+            (true, _) => format!("Nothing of network \"{name}\" is installed.\n"),
+            (false, true) => format!("Would be uninstalled: {releases}\n"),
+            (false, false) => format!("Network \"{name}\" is down; uninstalled: {releases}\n"),
+        })?;
+    if !gone.is_empty() && !arguments.dry_run && !arguments.delete_data {
+        edge.terminal.note(
+            "ledgers and identities stay; `kubectl fabric up` brings the network back with them",
+        );
+    }
+    Ok(())
+}

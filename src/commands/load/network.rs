@@ -1,0 +1,112 @@
+//! A network file and everything that it names.
+
+use super::folder;
+use super::{chart_choice, crypto_config, text_file, values_file};
+use crate::chart::repository;
+use crate::deploy::ChartChoice;
+use crate::error::{Error, Result};
+use crate::identity::Source;
+use crate::network::file::Installation;
+use crate::network::member::Member;
+use crate::network::{Draft, Given, Network, describe, describe_embedded};
+use crate::up::Inputs;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Indexes lie here in a package (`core/chaincode/platforms/ccmetadata/validators.go`).
+const INDEXES: &str = "META-INF/statedb/couchdb";
+
+/// A network with the files that it names.
+pub struct NetworkFile {
+    pub network: Network,
+    pub inputs: Inputs,
+}
+
+/// Reads a network file, `-` being standard input. `suffix` is `--network`.
+///
+/// # Errors
+///
+/// All problems of the file at once, and files that it names and that cannot be read.
+pub fn network_file(argument: &str, suffix: Option<&str>) -> Result<NetworkFile> {
+    let (name, text) = values_file(argument)?;
+    let folder = match argument {
+        "-" => PathBuf::new(),
+        path => Path::new(path).parent().unwrap_or(Path::new("")).to_owned(),
+    };
+    network_text(&text, &name, &folder, suffix)
+}
+
+/// Reads the text of a network file. `folder` is where the paths in it begin.
+pub fn network_text(
+    text: &str,
+    name: &str,
+    folder: &Path,
+    suffix: Option<&str>,
+) -> Result<NetworkFile> {
+    let draft = Draft::read(text, name)?;
+    let read = |file: &str| text_file(&folder.join(file), "values file");
+    let files = draft.files();
+    let files = files.into_iter().map(|file| (file.to_owned(), read(file)));
+    let given = Given {
+        files: files.collect(),
+        suffix,
+        describe: &|installation| describe_any(installation, folder),
+    };
+    let network = draft.finish(&given)?;
+    let inputs = inputs(&network, folder)?;
+    Ok(NetworkFile { network, inputs })
+}
+
+/// The chart that the file names: an embedded or kept one by its name, any other by its path.
+fn chart(installation: &Installation, folder: &Path) -> Result<Option<ChartChoice>> {
+    let version = installation.chart_version.as_deref();
+    let Some(name) = &installation.chart else {
+        return Ok(version.map(|version| ChartChoice::ByReleaseVersion(version.to_owned())));
+    };
+    let is_path = name.contains('/') || repository::is_archive(name) || name.starts_with('.');
+    let name = match is_path {
+        true => folder.join(name).display().to_string(),
+        false => name.clone(),
+    };
+    chart_choice(&name, version).map(Some)
+}
+
+fn describe_any(installation: &Installation, folder: &Path) -> Result<Member> {
+    match chart(installation, folder)? {
+        Some(ChartChoice::Loaded(chart)) => describe(&chart, installation),
+        _ => describe_embedded(installation),
+    }
+}
+
+fn inputs(network: &Network, folder: &Path) -> Result<Inputs> {
+    let mut inputs = Inputs::default();
+    for installation in network.installations() {
+        if let Some(chart) = chart(installation, folder)? {
+            inputs.charts.insert(installation.release.clone(), chart);
+        }
+    }
+    for (name, organization) in &network.organizations {
+        if let Some(path) = &organization.crypto_config {
+            let path = folder.join(path);
+            let source = Source::CryptoConfig {
+                folder: path.display().to_string(),
+                files: crypto_config(&path)?,
+            };
+            inputs.identities.insert(name.clone(), source);
+        }
+    }
+    for (name, chaincode) in &network.chaincodes {
+        if let Some(path) = &chaincode.indexes {
+            let files = folder::read(&folder.join(path), "folder of indexes")?;
+            if files.is_empty() {
+                let what = format!("the folder of indexes of chaincode \"{name}\" is empty");
+                return Err(Error::user(what));
+            }
+            let files = files.into_iter();
+            let files = files.map(|(file, bytes)| (format!("{INDEXES}/{file}"), bytes));
+            let files: BTreeMap<String, Vec<u8>> = files.collect();
+            inputs.indexes.insert(name.clone(), files);
+        }
+    }
+    Ok(inputs)
+}

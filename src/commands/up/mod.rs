@@ -1,0 +1,295 @@
+//! `up`: a network from its file.
+
+pub mod plan;
+mod report;
+
+pub use report::Lines;
+
+use super::arguments::network::suffix;
+use super::arguments::operation::RunArguments;
+use super::arguments::{NetworkArguments, OPERATION, OutputArguments};
+use super::load::{self, NetworkFile};
+use super::{Edge, complete};
+use crate::cluster::Cluster;
+use crate::deploy::Options;
+use crate::error::Result;
+use crate::fabric::guard;
+use crate::member::Signing;
+use crate::network::Removal;
+use crate::up::{self, Composed, Done, Ended, Outside, Report, Site, compose};
+use clap::{ArgAction, Args};
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The network of `--dev`.
+const DEV: &str = include_str!("dev.yaml");
+
+/// Bring up a network: its organizations, channels and chaincodes
+///
+/// Reads the network file, looks at the cluster and the ledgers, and does what is missing: installs
+/// and upgrades releases, creates channels and joins nodes, deploys chaincodes. Independent steps
+/// run at the same time. The same command again continues where a run was interrupted, and does
+/// nothing when nothing is missing. `kubectl fabric diff -f FILE` shows the steps first.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  kubectl fabric up -f network.yaml                   the whole network
+  kubectl fabric up -f network.yaml --dry-run         what is missing
+  kubectl fabric up -f network.yaml --org org1        org1's part, with org1's rights
+  kubectl fabric up -f network.yaml --network dev     a second copy, in namespaces org1-dev, ...
+  kubectl fabric up --dev --image basic:1.0           a small network to develop a chaincode on")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub network: NetworkArguments,
+
+    /// A small network for development instead of a file: one orderer, two organizations with one
+    /// peer each, and a channel, mychannel
+    #[arg(long, conflicts_with_all = ["file", "org"], help_heading = OPERATION)]
+    pub dev: bool,
+
+    /// Image of a chaincode server, which --dev deploys as chaincode basic
+    #[arg(long, value_name = "IMAGE", requires = "dev", add = ArgValueCompleter::new(complete::nothing), help_heading = OPERATION)]
+    pub image: Option<String>,
+
+    /// Show the missing steps, and do nothing
+    #[arg(long, help_heading = OPERATION)]
+    pub dry_run: bool,
+
+    /// Uninstall releases of the network that the file no longer names; volumes and identities stay
+    #[arg(long, help_heading = OPERATION)]
+    pub prune: bool,
+
+    /// Rule of Fabric's upgrade table to override, such as U05; takes a list, may be repeated
+    #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',', action = ArgAction::Append, add = ArgValueCompleter::new(complete::rules), help_heading = OPERATION)]
+    pub force: Vec<&'static str>,
+
+    #[command(flatten)]
+    pub run: RunArguments,
+
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+impl Arguments {
+    fn load(&self, edge: &Edge) -> Result<NetworkFile> {
+        match self.dev {
+            false => self.network.load(edge),
+            true => {
+                let text = dev(self.image.as_deref());
+                let suffix = suffix(edge)?;
+                load::network_text(&text, "the network of --dev", Path::new(""), suffix)
+            }
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            timeout: self.run.timeout,
+            allow_outside: self.run.allow_outside.clone(),
+            force: self.force.clone(),
+            ..Options::default()
+        }
+    }
+
+    fn removal(&self) -> Removal {
+        match self.prune {
+            true => Removal::Remove,
+            false => Removal::Keep,
+        }
+    }
+}
+
+/// The text of the development network.
+fn dev(image: Option<&str>) -> String {
+    let chaincode = |image: &str| {
+        let image = json!(image);
+        format!("\nchaincodes:\n  basic: {{channel: mychannel, image: {image}}}\n")
+    };
+    format!("{DEV}{}", image.map(chaincode).unwrap_or_default())
+}
+
+pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    if arguments.run.events.is_some() {
+        edge.terminal.stream_events();
+    }
+    let loaded = arguments.load(edge)?;
+    up::check(&loaded.network)?;
+    let composed = compose(&loaded.network, &loaded.inputs)?;
+    let format = arguments.output.output;
+    let removal = arguments.removal();
+    let asked = Asked {
+        edge,
+        loaded: &loaded,
+        composed: &composed,
+        network: &arguments.network,
+        options: arguments.options(),
+    };
+    if arguments.dry_run {
+        let missing = asked.read(async |site| site.plan(removal).await)?;
+        plan::print(edge, &missing, asked.organization(), format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let began = Instant::now();
+    let done = asked.operate(async |site| up::up(site, removal).await)?;
+    print(&asked, &done, began.elapsed(), format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the arguments of a verb come to.
+pub struct Asked<'a> {
+    pub edge: &'a Edge,
+    pub loaded: &'a NetworkFile,
+    pub composed: &'a Composed<'a>,
+    pub network: &'a NetworkArguments,
+    pub options: Options,
+}
+
+impl Asked<'_> {
+    pub fn organization(&self) -> Option<&str> {
+        self.network.org.as_deref()
+    }
+
+    /// Runs what only reads.
+    pub fn read<T>(&self, story: impl AsyncFnOnce(&Site<'_>) -> Result<T>) -> Result<T> {
+        let (_keep, never) = watch::channel(false);
+        self.edge.read(self.network.uses_stdin(), async |cluster| {
+            self.at(cluster, never, story).await
+        })
+    }
+
+    /// Runs what changes the network.
+    pub fn operate<T>(&self, story: impl AsyncFnOnce(&Site<'_>) -> Result<T>) -> Result<T> {
+        let stdin = self.network.uses_stdin();
+        self.edge.operate(stdin, async |cluster, interrupted| {
+            self.at(cluster, interrupted, story).await
+        })
+    }
+
+    async fn at<T>(
+        &self,
+        cluster: &Cluster,
+        interrupted: watch::Receiver<bool>,
+        story: impl AsyncFnOnce(&Site<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let signers = self.network.signing.load()?;
+        let signing = |release: &str| -> Signing { signers.of(release) };
+        let lines = Lines::new(&self.edge.terminal);
+        let report: &dyn Report = &lines;
+        let site = Site::new(Outside {
+            cluster,
+            composed: self.composed,
+            inputs: &self.loaded.inputs,
+            signing: &signing,
+            now: self.edge.now,
+            report,
+            interrupted,
+            options: self.options.clone(),
+            organization: self.organization(),
+        });
+        story(&site).await
+    }
+}
+
+fn print(
+    asked: &Asked<'_>,
+    done: &Done,
+    took: Duration,
+    format: super::arguments::Format,
+) -> Result<()> {
+    let network = &asked.loaded.network;
+    let terminal = &asked.edge.terminal;
+    if !format.is_table() {
+        return terminal.print_named(format, &document(asked, done, took));
+    }
+    let name = &network.name;
+    let part = asked.organization().map(|org| done.rest.part_of(org));
+    let waits = part.as_ref().is_some_and(|part| !part.waits.is_empty());
+    terminal.print(match (done.steps.len(), waits) {
+        (0, false) => format!("Network \"{name}\" is as the file asks for it.\n"),
+        (steps, false) => format!(
+            "Network \"{name}\" is up: {steps} steps, {:.1} s.\n",
+            took.as_secs_f64()
+        ),
+        (steps, true) => format!("Network \"{name}\": {steps} steps are done.\n"),
+    })?;
+    if let Some(part) = part.filter(|_| waits) {
+        terminal.print(part.words())?;
+    }
+    for leftover in &done.rest.leftovers {
+        terminal.note(&format!(
+            "no longer in the file, and left as it is: {leftover}"
+        ));
+    }
+    if let Some(next) = next(network).filter(|_| !waits && !done.steps.is_empty()) {
+        terminal.note(&next);
+    }
+    Ok(())
+}
+
+/// The next useful command.
+fn next(network: &crate::network::Network) -> Option<String> {
+    let chaincode = network.chaincodes.keys().next()?;
+    Some(format!(
+        "next: `kubectl fabric chaincode query {chaincode} -c '[\"FUNCTION\",\"ARGUMENT\"]'` calls chaincode \"{chaincode}\""
+    ))
+}
+
+fn document(asked: &Asked<'_>, done: &Done, took: Duration) -> Value {
+    let step = |ended: &Ended| {
+        json!({
+            "id": ended.step.id,
+            "words": ended.step.action.to_string(),
+            "began": ended.began.as_secs_f64(),
+            "seconds": ended.took.as_secs_f64(),
+        })
+    };
+    json!({
+        "name": asked.loaded.network.name,
+        "changed": !done.steps.is_empty(),
+        "seconds": took.as_secs_f64(),
+        "steps": done.steps.iter().map(step).collect::<Vec<_>>(),
+        "leftovers": done.rest.leftovers,
+        "part": asked.organization().map(|org| json!(done.rest.part_of(org))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::check;
+
+    #[test]
+    fn the_development_network_is_one_that_can_be_brought_up() {
+        for (image, chaincodes) in [(None, 0), (Some("registry:5000/basic:1.0"), 1)] {
+            let file = load::network_text(&dev(image), "dev", Path::new(""), None).unwrap();
+            check(&file.network).unwrap();
+            let composed = compose(&file.network, &file.inputs).unwrap();
+            assert_eq!(composed.definitions.len(), chaincodes);
+            // Two organizations run the same package, so one approval is like the other.
+            let packages: std::collections::BTreeSet<&String> =
+                composed.wanted.packages.values().collect();
+            assert_eq!(packages.len(), chaincodes);
+            let chaincode = file.network.chaincodes.get("basic");
+            assert_eq!(chaincode.and_then(|it| it.image.as_deref()), image);
+        }
+    }
+
+    #[test]
+    fn what_a_file_cannot_do_yet_is_refused_before_anything_is_done() {
+        let text = include_str!("../../../examples/network-kafka.yaml");
+        let file = load::network_text(text, "network.yaml", Path::new(""), None).unwrap();
+        let error = check(&file.network).unwrap_err().to_string();
+        for words in [
+            "channels.mychannel",
+            "system channel",
+            "chaincodes.mycc.type",
+            "nothing was changed",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What happens while a network comes up: a line for each step that ends, and for each trouble.
+
+use crate::deploy::Event;
+use crate::terminal::Terminal;
+use crate::up::{Ended, Report};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a pod may take to start before the reason is worth a line.
+const USUAL: Duration = Duration::from_secs(10);
+
+/// An object that is not ready.
+struct Wait {
+    since: Instant,
+    /// Reasons that were told. Each is told once, because they take turns: an image that cannot be
+    /// pulled is tried again and again.
+    told: BTreeSet<String>,
+}
+
+impl Default for Wait {
+    fn default() -> Wait {
+        Wait {
+            since: Instant::now(),
+            told: BTreeSet::new(),
+        }
+    }
+}
+
+pub struct Lines<'a> {
+    terminal: &'a Terminal,
+    /// What was waited for, by namespace and object.
+    waits: Mutex<BTreeMap<(String, String), Wait>>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(terminal: &'a Terminal) -> Lines<'a> {
+        Lines {
+            terminal,
+            waits: Mutex::default(),
+        }
+    }
+}
+
+impl Report for Lines<'_> {
+    fn ended(&self, ended: &Ended) {
+        let action = &ended.step.action;
+        match &ended.result {
+            Ok(()) => {
+                let seconds = ended.took.as_secs_f64();
+                self.terminal.note(&format!("{seconds:6.1}s  {action}"));
+            }
+            Err(_) => self.terminal.note(&format!(" failed  {action}")),
+        }
+    }
+
+    fn release(&self, namespace: &str, event: &Event) {
+        match event {
+            Event::Warning { message } => self
+                .terminal
+                .warn(&format!("namespace {namespace}: {message}")),
+            Event::Waiting {
+                object,
+                trouble: true,
+                reason,
+                ..
+            } => {
+                let key = (namespace.to_owned(), object.clone());
+                let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+                let wait = waits.entry(key).or_default();
+                let is_long = wait.since.elapsed() > USUAL;
+                if is_long && wait.told.insert(reason.clone()) {
+                    self.terminal.note(&format!("         {object}: {reason}"));
+                }
+            }
+            _ => {}
+        }
+    }
+}

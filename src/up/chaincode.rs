@@ -1,0 +1,181 @@
+//! The steps of chaincodes on the ledger.
+
+use super::Site;
+use crate::chaincode::{Deploy, Endorsers, Lifecycle, Submission, View, Wanted, submit};
+use crate::channel::{self, Position, Source};
+use crate::error::{Error, Result};
+use crate::ledger::chaincode_package::Package;
+use crate::ledger::proposal::{Call, Unendorsed};
+use crate::member::{Failed, Member};
+use crate::network::file::Chaincode;
+use crate::network::step::Action;
+use futures::future::join_all;
+
+pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
+    match action {
+        Action::Package {
+            chaincode,
+            organization,
+            node,
+            ..
+        } => {
+            let member = site.member(organization).await?;
+            let node = member.contact.node(node)?;
+            let package = package(site, chaincode, organization);
+            Lifecycle { member: &member }.install(node, package).await
+        }
+        Action::Approve {
+            chaincode,
+            channel,
+            organization,
+            sequence,
+            ..
+        } => {
+            let own = (*site.member(organization).await?).clone();
+            let members = members(site, &site.network.chaincodes[chaincode], channel).await;
+            let on = On::new(site, chaincode, channel, &own).await?;
+            on.deploy(&members).approve(&own, signed(*sequence)?).await
+        }
+        Action::Commit {
+            chaincode,
+            channel,
+            sequence,
+            ..
+        } => {
+            let members = members(site, &site.network.chaincodes[chaincode], channel).await;
+            let first = members.first().ok_or_else(|| absent(chaincode))?;
+            let on = On::new(site, chaincode, channel, first).await?;
+            on.deploy(&members).commit(signed(*sequence)?).await
+        }
+        Action::Initialize { chaincode, channel } => initialize(site, chaincode, channel).await,
+        other => Err(Error::internal(format!("cannot {other}"))),
+    }
+}
+
+fn signed(sequence: u64) -> Result<i64> {
+    i64::try_from(sequence).map_err(|_| Error::internal("a sequence beyond Fabric's"))
+}
+
+fn absent(chaincode: &str) -> Error {
+    Error::cluster(format!(
+        "no organization that runs \"{chaincode}\" has an administrator who can be used"
+    ))
+}
+
+fn package<'a>(site: &Site<'a>, chaincode: &str, organization: &str) -> &'a Package {
+    &site.composed.packages[&(chaincode.to_owned(), organization.to_owned())]
+}
+
+/// The organizations that run a chaincode on a channel, as far as their administrators can be used.
+pub async fn members(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Vec<Member> {
+    let names = chaincode.organizations.get(channel).into_iter().flatten();
+    let each = join_all(names.map(async |name| site.member(name).await));
+    let members = each.await.into_iter().flatten();
+    members.map(|member| (*member).clone()).collect()
+}
+
+/// What a peer of the member says of a channel's configuration.
+pub async fn view(member: &Member, channel: &str) -> Result<View> {
+    let nodes = member.contact.nodes.iter();
+    let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
+    let block = channel::fetch(&sources, channel, Position::Config).await?;
+    View::of(channel, &block.into_block())
+}
+
+/// A chaincode on a channel.
+struct On<'a> {
+    site: &'a Site<'a>,
+    view: View,
+    wanted: Wanted,
+    package: &'a Package,
+}
+
+impl<'a> On<'a> {
+    async fn new(
+        site: &'a Site<'a>,
+        chaincode: &str,
+        channel: &str,
+        member: &Member,
+    ) -> Result<On<'a>> {
+        let package = package(site, chaincode, &member.contact.release);
+        Ok(On {
+            site,
+            view: view(member, channel).await?,
+            wanted: Wanted {
+                name: chaincode.to_owned(),
+                definition: site.composed.definitions[chaincode].clone(),
+                package: package.id(),
+            },
+            package,
+        })
+    }
+
+    fn deploy<'b>(&'b self, members: &'b [Member]) -> Deploy<'b> {
+        Deploy {
+            view: &self.view,
+            members,
+            wanted: &self.wanted,
+            package: self.package,
+            timeout: self.site.options.timeout,
+        }
+    }
+}
+
+/// The call that initializes a chaincode: what the file says, or `Init` without arguments.
+async fn initialize(site: &Site<'_>, name: &str, channel: &str) -> Result<()> {
+    let chaincode = &site.network.chaincodes[name];
+    let members = members(site, chaincode, channel).await;
+    let member = members.first().ok_or_else(|| absent(name))?;
+    let view = view(member, channel).await?;
+    let mut words = chaincode.init.iter();
+    let function = words.next().map_or("Init", String::as_str);
+    let arguments = words.map(|word| word.clone().into_bytes()).collect();
+    let call = Call {
+        init: true,
+        ..Call::new(channel, name, function, arguments)
+    };
+    let endorsers: Vec<Endorsers<'_>> = members
+        .iter()
+        .map(|it| Endorsers::new(member, &view, &it.contact))
+        .collect::<Result<_>>()?;
+    let submission = Submission {
+        member,
+        view: &view,
+        endorsers: &endorsers,
+        call: &call,
+        policy: Some(&site.composed.definitions[name].policy),
+        send_anyway: false,
+        others: &[],
+        timeout: site.options.timeout,
+    };
+    match submit(&submission).await {
+        Ok(_) => Ok(()),
+        // Another run was faster.
+        Err(_) if is_initialized(member, channel, name).await == Some(true) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a chaincode that needs initialization has had it; `None` if no peer tells.
+///
+/// A peer refuses every other call before that (`core/chaincode/chaincode_support.go`,
+/// `CheckInvocation`), and hands it to the chaincode after. What fails on the way there begins with
+/// `error in simulation` (`core/endorser/endorser.go`).
+pub async fn is_initialized(member: &Member, channel: &str, name: &str) -> Option<bool> {
+    let call = Call::new(channel, name, "", Vec::new());
+    for node in &member.contact.nodes {
+        match member.peer(node).ok()?.query(&call).await {
+            Ok(_) => return Some(true),
+            Err(Failed::Refused(Unendorsed::Refused { message, .. })) => {
+                if message.contains("has not been initialized for this version") {
+                    return Some(false);
+                }
+                if !message.starts_with("error in simulation") {
+                    return Some(true);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    None
+}

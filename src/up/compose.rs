@@ -1,0 +1,228 @@
+//! What a network file comes to: releases, packages and definitions.
+
+use crate::chaincode::{self, Definition, read_collections, read_policy};
+use crate::deploy::{ChartChoice, Intent, Reuse, Wanted as Deployed};
+use crate::error::{Error, Place, Result};
+use crate::identity::Source;
+use crate::ledger::chaincode_package::Package;
+use crate::network::derive::chaincode_values;
+use crate::network::file::{Chaincode, ChaincodeType};
+use crate::network::state::{Pair, ReleaseKey};
+use crate::network::{Network, Wanted};
+use crate::values::Values;
+use std::collections::BTreeMap;
+
+/// Files that a network file names, as the edge has read them.
+#[derive(Default)]
+pub struct Inputs {
+    /// By release: where its identities come from, if the file says so.
+    pub identities: BTreeMap<String, Source>,
+    /// By release: its chart, if the file names one.
+    pub charts: BTreeMap<String, ChartChoice>,
+    /// By chaincode: indexes for CouchDB, by their path in the package.
+    pub indexes: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+/// What the file comes to.
+pub struct Composed<'n> {
+    pub wanted: Wanted<'n>,
+    /// By chaincode and organization.
+    pub packages: BTreeMap<Pair, Package>,
+    /// By chaincode.
+    pub definitions: BTreeMap<String, Definition>,
+}
+
+/// The digest of a release that is as the file asks for it. Whether it is, a dry run of the
+/// upgrade tells.
+pub const AS_WANTED: &str = "as the file asks for it";
+
+/// Composes packages and definitions.
+///
+/// # Errors
+///
+/// Policies and collections that cannot be read.
+pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>> {
+    let mut composed = Composed {
+        wanted: Wanted {
+            network,
+            releases: BTreeMap::new(),
+            packages: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+        },
+        packages: BTreeMap::new(),
+        definitions: BTreeMap::new(),
+    };
+    let mut release = |release: &str, namespace: &str| {
+        let key = ReleaseKey::new(release, namespace);
+        composed.wanted.releases.insert(key, AS_WANTED.to_owned());
+    };
+    for installation in network.installations() {
+        release(&installation.release, &installation.namespace);
+    }
+    for chaincode in network.chaincodes.values() {
+        for organization in chaincode.organizations.values().flatten() {
+            if let Some(namespace) = network.namespace(organization) {
+                release(&chaincode.release, namespace);
+            }
+        }
+    }
+    for chaincode in network.chaincodes.values() {
+        let definition = definition(chaincode)?;
+        for channel in &chaincode.channels {
+            let pair = (chaincode.name.clone(), channel.clone());
+            composed
+                .wanted
+                .definitions
+                .insert(pair, definition.digest());
+        }
+        composed
+            .definitions
+            .insert(chaincode.name.clone(), definition);
+        let indexes = inputs.indexes.get(&chaincode.name);
+        for organization in chaincode.organizations.values().flatten() {
+            let pair = (chaincode.name.clone(), organization.clone());
+            let port = port(network, chaincode, organization);
+            let address = format!("{}:{port}", chaincode.release);
+            let none = BTreeMap::new();
+            let package = chaincode::package(&chaincode.label, &address, indexes.unwrap_or(&none))?;
+            composed.wanted.packages.insert(pair.clone(), package.id());
+            composed.packages.insert(pair, package);
+        }
+    }
+    Ok(composed)
+}
+
+/// The port of a chaincode's server, as its values have it.
+fn port(network: &Network, chaincode: &Chaincode, organization: &str) -> u64 {
+    let values = chaincode_values(network, chaincode, organization, "");
+    let port = values.tree.pointer("/port").and_then(|it| it.as_u64());
+    port.unwrap_or(9999)
+}
+
+fn definition(chaincode: &Chaincode) -> Result<Definition> {
+    let mut definition = Definition {
+        version: chaincode.version.clone(),
+        init_required: chaincode.init_required,
+        ..Definition::default()
+    };
+    if let Some(policy) = &chaincode.policy {
+        definition.policy = read_policy(policy)?;
+    }
+    if !chaincode.collections.is_empty() {
+        let text = serde_json::to_string(&chaincode.collections)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let of = format!("chaincodes.{}.collections", chaincode.name);
+        definition.collections = read_collections(&text, &of)?;
+    }
+    if let Some(plugin) = &chaincode.endorsement_plugin {
+        definition.endorsement_plugin.clone_from(plugin);
+    }
+    if let Some(plugin) = &chaincode.validation_plugin {
+        definition.validation_plugin.clone_from(plugin);
+    }
+    Ok(definition)
+}
+
+/// Refuses what this program cannot bring up yet, all of it, before anything is changed.
+pub fn check(network: &Network) -> Result<()> {
+    let mut places = Vec::new();
+    for channel in network.channels.values().filter(|it| it.system.is_some()) {
+        places.push(Place::new(format!("channels.{}", channel.name)).note(
+            "its orderers create channels through a system channel (Kafka, or Fabric before 2.3)",
+        ));
+    }
+    for chaincode in network.chaincodes.values() {
+        if chaincode.kind != ChaincodeType::Service {
+            places.push(
+                Place::new(format!("chaincodes.{}.type", chaincode.name))
+                    .note("only chaincode that runs as a service is deployed by file"),
+            );
+        }
+    }
+    for (name, organization) in &network.organizations {
+        if organization.definition.is_some() {
+            places.push(
+                Place::new(format!("organizations.{name}.definition"))
+                    .note("organizations of other clusters are not added by file"),
+            );
+        }
+    }
+    match places.is_empty() {
+        true => Ok(()),
+        false => Err(Error::user("this network cannot be brought up by file yet")
+            .at_all(places)
+            .now("nothing was changed")
+            .hint("docs/guides/article-network.md brings up a network of Fabric 1.4 step by step")),
+    }
+}
+
+/// The intent to have a release as the file asks for it.
+///
+/// The file says all of a release's values, so values that were set by other means go.
+pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Result<Intent> {
+    let network = composed.wanted.network;
+    let chosen = inputs.charts.get(&key.release).cloned();
+    let (chart, values, identities) = match organization_or_kafka(network, key) {
+        Some((values, name)) => {
+            let identities = inputs.identities.get(name).cloned();
+            (chosen.unwrap_or_default(), values, identities)
+        }
+        None => chaincode_release(composed, key)?,
+    };
+    Ok(Intent::Upgrade {
+        wanted: Deployed {
+            chart,
+            values,
+            reuse: Reuse::Reset,
+            fabric_version: None,
+            identities: identities.unwrap_or(Source::Generate),
+            skip_schema_validation: false,
+            post_renderer: None,
+            labels: vec![(NETWORK_LABEL.to_owned(), Some(label(network)))],
+        },
+        install: true,
+    })
+}
+
+/// The label of releases that says which network they belong to.
+pub const NETWORK_LABEL: &str = "network";
+
+/// Its value: the name of the network, and the suffix of a copy.
+pub fn label(network: &Network) -> String {
+    match &network.suffix {
+        Some(suffix) => format!("{}-{suffix}", network.name),
+        None => network.name.clone(),
+    }
+}
+
+fn organization_or_kafka<'n>(network: &'n Network, key: &ReleaseKey) -> Option<(Values, &'n str)> {
+    let mut all = network.installations();
+    let found = all.find(|it| it.release == key.release && it.namespace == key.namespace)?;
+    Some((found.values.clone(), &found.release))
+}
+
+fn chaincode_release(
+    composed: &Composed<'_>,
+    key: &ReleaseKey,
+) -> Result<(ChartChoice, Values, Option<Source>)> {
+    let network = composed.wanted.network;
+    let of_namespace = |name: &&String| network.namespace(name) == Some(&key.namespace);
+    let found = network.chaincodes.values().find_map(|chaincode| {
+        let mut organizations = chaincode.organizations.values().flatten();
+        let organization = organizations.find(of_namespace)?;
+        (chaincode.release == key.release).then_some((chaincode, organization))
+    });
+    let Some((chaincode, organization)) = found else {
+        let release = &key.release;
+        return Err(Error::internal(format!(
+            "release {release} is of no part of the file"
+        )));
+    };
+    let package = &composed.wanted.packages[&(chaincode.name.clone(), organization.clone())];
+    let chart = ChartChoice::Named {
+        name: "chaincode".to_owned(),
+        version: chaincode.chart_version.clone(),
+    };
+    let values = chaincode_values(network, chaincode, organization, package);
+    Ok((chart, values, None))
+}

@@ -1,0 +1,136 @@
+//! Taking a network down: every release of the file, chaincodes first.
+
+use super::Site;
+use super::release::run;
+use super::run::words;
+use crate::cluster::Kind;
+use crate::deploy::{self, Intent};
+use crate::error::{self, Error, Place, Result};
+use crate::network::state::ReleaseKey;
+use futures::future::join_all;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What goes with the releases.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Down {
+    /// Ledgers, keys and certificates.
+    pub delete_data: bool,
+    /// Namespaces that this program made and that hold nothing of others.
+    pub delete_namespace: bool,
+    /// Only tells what would go.
+    pub dry_run: bool,
+}
+
+/// Uninstalls every release of the file that is there; returns those.
+///
+/// # Errors
+///
+/// The releases that could not be uninstalled. The others are.
+pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
+    let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = keys(site)
+        .into_iter()
+        .partition(|key| is_organization(site, key));
+    let mut gone = Vec::new();
+    let mut failed: Vec<(&ReleaseKey, Error)> = Vec::new();
+    // A namespace is deleted once nothing of others is in it, so chaincodes go first.
+    for round in [chaincodes, organizations] {
+        let each = round.into_iter().map(async |key| {
+            let is_last = is_organization(site, key);
+            (key, one(site, key, down, is_last).await)
+        });
+        for (key, result) in join_all(each).await {
+            match result {
+                Ok(true) => gone.push(key.clone()),
+                Ok(false) => {}
+                Err(error) => failed.push((key, error)),
+            }
+        }
+    }
+    let Some((_, first)) = failed.first() else {
+        return Ok(gone);
+    };
+    let names: Vec<&str> = gone.iter().map(|key| key.release.as_str()).collect();
+    let now = match names.is_empty() {
+        true => "nothing was uninstalled".to_owned(),
+        false => format!("uninstalled: {}", names.join(", ")),
+    };
+    if failed.len() == 1 {
+        return Err(first.clone().now_after(now));
+    }
+    let places = failed
+        .iter()
+        .map(|(key, error)| Place::new(format!("release \"{}\"", key.release)).note(words(error)));
+    let kind = match failed.iter().all(|(_, error)| error.kind() == first.kind()) {
+        true => first.kind(),
+        false => error::Kind::Cluster,
+    };
+    Err(Error::new(
+        kind,
+        format!("{} releases are not uninstalled", failed.len()),
+    )
+    .at_all(places)
+    .now(now)
+    .hint("run the same command again: it does what is missing"))
+}
+
+/// The releases of the file, or those of one organization's namespace.
+fn keys<'a>(site: &'a Site<'_>) -> Vec<&'a ReleaseKey> {
+    let all = site.composed.wanted.releases.keys();
+    let namespace = site
+        .organization
+        .and_then(|name| site.network.namespace(name));
+    all.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
+        .collect()
+}
+
+fn is_organization(site: &Site<'_>, key: &ReleaseKey) -> bool {
+    let mut all = site.network.installations();
+    all.any(|it| it.release == key.release && it.namespace == key.namespace)
+}
+
+/// Waits until a chaincode's pods have ended: their namespace stays as long as they are in it.
+async fn pods_gone(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
+    let kind = Kind {
+        api_version: "v1".into(),
+        kind: "Pod".into(),
+    };
+    let selector = format!("app.kubernetes.io/instance={}", key.release);
+    let end = Instant::now() + site.options.timeout;
+    let mut stop = site.interrupted.clone();
+    loop {
+        let pods = site
+            .cluster
+            .list(&kind, Some(&key.namespace), &selector)
+            .await?;
+        if pods.is_empty() || Instant::now() >= end {
+            return Ok(());
+        }
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            _ = stop.wait_for(|stop| *stop) => return Err(Error::interrupted("interrupted")),
+        }
+    }
+}
+
+/// Whether the release was there.
+async fn one(site: &Site<'_>, key: &ReleaseKey, down: Down, is_last: bool) -> Result<bool> {
+    let ReleaseKey { release, namespace } = key;
+    if !deploy::is_known(site.cluster, namespace, release, down.delete_data).await? {
+        return Ok(false);
+    }
+    if !down.dry_run {
+        let intent = Intent::Uninstall {
+            keep_history: false,
+            delete_data: down.delete_data,
+            delete_namespace: down.delete_namespace && is_last,
+        };
+        run(site, key, intent, site.options.clone()).await?;
+        if down.delete_namespace && !is_last {
+            pods_gone(site, key).await?;
+        }
+    }
+    Ok(true)
+}

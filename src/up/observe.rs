@@ -1,0 +1,284 @@
+//! What is there, read from the cluster and the nodes.
+
+use super::chaincode::{is_initialized, members as those_that_run};
+use super::compose::{NETWORK_LABEL, label};
+use super::release::look;
+use super::run::words;
+use super::{Site, channel};
+use crate::chaincode::{Committed, Lifecycle, installed};
+use crate::error::{Error, Result};
+use crate::fabric::contact::Node;
+use crate::identity::NodeRole;
+use crate::identity::certificate::hex;
+use crate::ledger::block;
+use crate::ledger::envelope::{self, Seek};
+use crate::ledger::message::common::Block;
+use crate::member::{Failed, Member};
+use crate::network::file::Chaincode;
+use crate::network::state::{
+    self, Approval, Definitions, Known, Membership, NodeKey, Observed, Release, ReleaseKey,
+};
+use crate::release::{Entry, Status};
+use crate::storage;
+use futures::future::{join_all, try_join_all};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Reads everything that the plan asks for.
+///
+/// # Errors
+///
+/// Releases that cannot be as the file asks for them. What cannot be read is unknown.
+pub async fn observe(site: &Site<'_>) -> Result<Observed> {
+    let mut observed = Observed::default();
+    let keys = site.composed.wanted.releases.keys();
+    let seen = keys.map(async |key| Ok::<_, Error>((key.clone(), look(site, key).await?)));
+    for (key, seen) in try_join_all(seen).await? {
+        if site.network.namespace(&key.release) == Some(&key.namespace) {
+            let identities = seen.identities;
+            observed.identities.insert(key.release.clone(), identities);
+        }
+        observed.releases.insert(key, seen.release);
+    }
+    for (key, release) in others(site).await {
+        observed.releases.entry(key).or_insert(release);
+    }
+    let present = present(site, &observed);
+    let nodes = join_all(present.iter().map(async |name| nodes(site, name).await));
+    observed.nodes.extend(nodes.await.into_iter().flatten());
+    let channels = site.network.channels.values();
+    let channels = channels.filter(|channel| is_joined(&observed, &channel.name));
+    let channels: Vec<_> = channels.collect();
+    let changes = join_all(channels.iter().map(async |channel| {
+        let changes = channel::changes(site, channel).await;
+        (channel.name.clone(), known(changes))
+    }));
+    let pairs = site.network.chaincodes.values().flat_map(|chaincode| {
+        let on = chaincode.channels.iter();
+        let on = on.filter(|name| channels.iter().any(|channel| channel.name == **name));
+        on.map(move |channel| (chaincode, channel))
+    });
+    let definitions = join_all(pairs.map(async |(chaincode, channel)| {
+        let found = definitions(site, chaincode, channel).await;
+        ((chaincode.name.clone(), channel.clone()), known(found))
+    }));
+    let (changes, definitions) = futures::join!(changes, definitions);
+    observed.channels.extend(changes);
+    observed.definitions.extend(definitions);
+    Ok(observed)
+}
+
+fn known<T>(result: Result<T>) -> Known<T> {
+    match result {
+        Ok(value) => Known::Known(value),
+        Err(error) => Known::Unknown(words(&error)),
+    }
+}
+
+/// Releases that an earlier version of the file brought up. Where they may not be listed, none are
+/// known, and nothing depends on them.
+async fn others(site: &Site<'_>) -> Vec<(ReleaseKey, Known<Release>)> {
+    let Ok(found) = storage::list_readable(site.cluster).await else {
+        return Vec::new();
+    };
+    let own = (NETWORK_LABEL.to_owned(), label(site.network));
+    let entries = found.entries.iter().filter_map(Entry::summary);
+    entries
+        .filter(|it| it.labels.get(&own.0) == Some(&own.1) && it.status != Status::Uninstalled)
+        .map(|it| {
+            let release = Release::Present {
+                digest: String::new(),
+                settled: it.status == Status::Deployed,
+            };
+            let key = ReleaseKey::new(&it.release, &it.namespace);
+            (key, Known::Known(release))
+        })
+        .collect()
+}
+
+/// The organizations of the file that are installed.
+fn present<'a>(site: &'a Site<'_>, observed: &Observed) -> Vec<&'a String> {
+    let is_present = |name: &&String| {
+        let namespace = site.network.namespace(name).unwrap_or_default();
+        let release = observed.releases.get(&ReleaseKey::new(name, namespace));
+        matches!(release, Some(Known::Known(Release::Present { .. })))
+    };
+    site.network
+        .organizations
+        .keys()
+        .filter(is_present)
+        .collect()
+}
+
+fn is_joined(observed: &Observed, channel: &str) -> bool {
+    let known = observed.nodes.values().filter_map(Known::known);
+    known
+        .into_iter()
+        .any(|node| node.channels.contains_key(channel))
+}
+
+/// What the nodes of an organization have.
+async fn nodes(site: &Site<'_>, organization: &str) -> Vec<(NodeKey, Known<state::Node>)> {
+    let wanted = &site.network.organizations[organization].member.nodes;
+    let member = match site.member(organization).await {
+        Ok(member) => member,
+        Err(error) => {
+            let why = words(&error);
+            let unknown = |node: &String| {
+                let key = NodeKey::new(organization, node);
+                (key, Known::Unknown(why.clone()))
+            };
+            return wanted.iter().map(unknown).collect();
+        }
+    };
+    let there = &member.contact.nodes;
+    let new = wanted
+        .iter()
+        .filter(|name| !there.iter().any(|node| node.name == **name));
+    // A node that its release does not have yet has nothing, unless its volume was kept; then it
+    // says so when it joins.
+    let new = new.map(|name| {
+        (
+            NodeKey::new(organization, name),
+            Known::Known(state::Node::default()),
+        )
+    });
+    let asked = join_all(there.iter().map(async |node| {
+        let found = match member.contact.role {
+            NodeRole::Orderer => orderer(site, &member, node).await,
+            NodeRole::Peer => peer(site, &member, node).await,
+        };
+        (NodeKey::new(organization, &node.name), known(found))
+    }));
+    let mut all: Vec<_> = new.collect();
+    all.extend(asked.await);
+    all
+}
+
+async fn orderer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<state::Node> {
+    let rest = member.participation(node)?;
+    let names = rest.channels().await?;
+    let grpc = member.orderer(node)?;
+    let each = names.into_iter().map(async |name| {
+        let info = rest.channel(&name).await?;
+        let seek = Seek {
+            best_effort: true,
+            ..Seek::one(envelope::Position::Oldest)
+        };
+        let genesis = match site.network.channels.contains_key(&name) {
+            true => hash(grpc.block(&name, &seek).await),
+            false => String::new(),
+        };
+        let height = info.map(|info| info.height).unwrap_or_default();
+        Ok::<_, Error>((name, Membership { height, genesis }))
+    });
+    Ok(state::Node {
+        channels: try_join_all(each).await?.into_iter().collect(),
+        packages: BTreeSet::new(),
+    })
+}
+
+async fn peer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<state::Node> {
+    let peer = member.peer(node)?;
+    let channels = async {
+        let names = peer.channels().await?;
+        let each = names.into_iter().map(async |name| {
+            let is_named = site.network.channels.contains_key(&name);
+            let genesis = async {
+                match is_named {
+                    true => hash(peer.block(&name, 0).await),
+                    false => String::new(),
+                }
+            };
+            let (chain, genesis) = futures::join!(peer.chain(&name), genesis);
+            let height = chain?.height;
+            Ok::<_, Failed>((name, Membership { height, genesis }))
+        });
+        try_join_all(each).await
+    };
+    let packages = async {
+        match site.network.chaincodes.is_empty() || member.contact.version.major < 2 {
+            true => Ok(Vec::new()),
+            false => installed(&peer).await,
+        }
+    };
+    let (channels, packages) = futures::join!(channels, packages);
+    Ok(state::Node {
+        channels: channels?.into_iter().collect(),
+        packages: packages?.into_iter().map(|it| it.package_id).collect(),
+    })
+}
+
+/// The hash of a first block, in hex. A peer that joined by a snapshot, and an orderer that still
+/// fetches the channel, do not have it.
+fn hash(block: Result<Block, Failed>) -> String {
+    let header = block.ok().and_then(|block| block.header);
+    header
+        .map(|header| hex(&block::hash(&header)))
+        .unwrap_or_default()
+}
+
+/// What a channel has of a chaincode.
+async fn definitions(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Result<Definitions> {
+    let name = &chaincode.name;
+    let members = those_that_run(site, chaincode, channel).await;
+    let committed = async { committed(&members, channel, name).await };
+    let committed = committed.await?;
+    let wanted = site.composed.definitions[name].digest();
+    let sequence = match &committed {
+        None => 1,
+        Some(it) if it.definition.digest() == wanted => it.sequence,
+        Some(it) => it.sequence + 1,
+    };
+    let organizations = chaincode.organizations.get(channel).into_iter().flatten();
+    let approvals = join_all(organizations.map(async |organization| {
+        let approval = approval(site, organization, channel, name, sequence).await;
+        (organization.clone(), known(approval))
+    }));
+    let initialized = async {
+        match (&committed, members.first()) {
+            (Some(_), Some(member)) if chaincode.init_required => {
+                is_initialized(member, channel, name).await.unwrap_or(false)
+            }
+            _ => false,
+        }
+    };
+    let (approvals, initialized) = futures::join!(approvals, initialized);
+    Ok(Definitions {
+        committed: committed.map(|it| state::Committed {
+            sequence: u64::try_from(it.sequence).unwrap_or_default(),
+            digest: it.definition.digest(),
+        }),
+        approvals: approvals.into_iter().collect::<BTreeMap<_, _>>(),
+        initialized,
+    })
+}
+
+/// Of the first organization that tells.
+async fn committed(members: &[Member], channel: &str, name: &str) -> Result<Option<Committed>> {
+    let mut last = Ok(None);
+    for member in members {
+        match (Lifecycle { member }).committed(channel).await {
+            Ok(all) => return Ok(all.into_iter().find(|it| it.name == name)),
+            Err(error) => last = Err(error),
+        }
+    }
+    last
+}
+
+async fn approval(
+    site: &Site<'_>,
+    organization: &str,
+    channel: &str,
+    name: &str,
+    sequence: i64,
+) -> Result<Option<Approval>> {
+    let member = site.member(organization).await?;
+    let lifecycle = Lifecycle { member: &member };
+    let found = lifecycle.approved(channel, name, sequence).await?;
+    Ok(found.map(|it| Approval {
+        sequence: u64::try_from(it.sequence).unwrap_or_default(),
+        digest: it.definition.digest(),
+        package: it.package.unwrap_or_default(),
+    }))
+}

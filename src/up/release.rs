@@ -1,0 +1,183 @@
+//! Releases of the network: whether one is as the file asks for it, and making it so.
+
+use super::Site;
+use super::compose::intent;
+use super::run::Report;
+use crate::deploy::{self, Context, DryRun, Event, Intent, Options, Outcome, Progress};
+use crate::error::{Error, Kind, Result};
+use crate::network::state::{Known, Release, ReleaseKey};
+use crate::network::step::Action;
+use crate::release::{Entry, ReleaseName, Status};
+use crate::storage;
+use std::collections::BTreeSet;
+use tokio::sync::watch;
+
+/// A release as it is.
+pub struct Seen {
+    pub release: Known<Release>,
+    /// Whether the identities of its nodes exist.
+    pub identities: Known<bool>,
+}
+
+/// Looks at a release. A dry run of its upgrade tells whether it is as the file asks for it.
+///
+/// # Errors
+///
+/// What the file asks for cannot be: nothing is to be changed then.
+pub async fn look(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
+    match state(site, key).await {
+        Ok(seen) => Ok(seen),
+        Err(error) if matches!(error.kind(), Kind::User | Kind::Refused) => {
+            Err(of_release(error, key).replace_now("nothing was changed"))
+        }
+        Err(error) => {
+            let why = super::run::words(&error);
+            Ok(Seen {
+                release: Known::Unknown(why.clone()),
+                identities: Known::Unknown(why),
+            })
+        }
+    }
+}
+
+async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
+    let ReleaseKey { release, namespace } = key;
+    let history = async { Ok(storage::history(site.cluster, namespace, release).await?) };
+    let (history, planned) = futures::try_join!(history, preview(site, key))?;
+    let settled = match history.last() {
+        Some(Entry::Readable(summary)) => Some(summary.status == Status::Deployed),
+        Some(Entry::Unreadable { .. }) => Some(false),
+        None => None,
+    };
+    let is_same = planned.plan.is_empty()
+        && planned.changed_values.is_empty()
+        && planned.new_identities + planned.renewed_identities == 0;
+    let found = match settled {
+        Some(settled) => Release::Present {
+            digest: match is_same {
+                true => super::compose::AS_WANTED,
+                false => "another",
+            }
+            .to_owned(),
+            settled,
+        },
+        None => Release::Absent {
+            data: deploy::is_known(site.cluster, namespace, release, true).await?,
+        },
+    };
+    Ok(Seen {
+        release: Known::Known(found),
+        identities: Known::Known(planned.new_identities == 0),
+    })
+}
+
+async fn preview(site: &Site<'_>, key: &ReleaseKey) -> Result<Outcome> {
+    let intent = intent(site.composed, site.inputs, key)?;
+    let options = Options {
+        dry_run: DryRun::Client,
+        ..site.options.clone()
+    };
+    let relay = Relay {
+        report: &Quiet,
+        key,
+        applied: None,
+    };
+    deploy::preview(&context(site, key, &relay)?, intent, &options).await
+}
+
+/// Installs or upgrades a release.
+pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
+    let options = Options {
+        create_namespace: !is_chaincode(site, key),
+        ..site.options.clone()
+    };
+    run(site, key, intent(site.composed, site.inputs, key)?, options).await?;
+    if site.network.namespace(&key.release) == Some(&key.namespace) {
+        site.members.forget(&key.release);
+    }
+    Ok(())
+}
+
+/// The namespace of a chaincode's server is that of its organization.
+fn is_chaincode(site: &Site<'_>, key: &ReleaseKey) -> bool {
+    let mut all = site.network.installations();
+    !all.any(|it| it.release == key.release && it.namespace == key.namespace)
+}
+
+/// Runs one operation on a release.
+pub async fn run(
+    site: &Site<'_>,
+    key: &ReleaseKey,
+    intent: Intent,
+    options: Options,
+) -> Result<Outcome> {
+    let relay = Relay {
+        report: site.report,
+        key,
+        applied: Some(&site.applied),
+    };
+    let done = deploy::run(context(site, key, &relay)?, intent, options).await;
+    done.map_err(|error| of_release(error, key))
+}
+
+fn context<'a>(
+    site: &Site<'a>,
+    key: &ReleaseKey,
+    progress: &'a dyn Progress,
+) -> Result<Context<'a>> {
+    Ok(Context {
+        cluster: site.cluster,
+        release: ReleaseName::parse(&key.release)?,
+        namespace: key.namespace.clone(),
+        now: site.now,
+        progress,
+        interrupted: site.interrupted.clone(),
+    })
+}
+
+fn of_release(error: Error, key: &ReleaseKey) -> Error {
+    let ReleaseKey { release, namespace } = key;
+    let place = match release == namespace {
+        true => format!("release \"{release}\""),
+        false => format!("release \"{release}\" in namespace \"{namespace}\""),
+    };
+    match error.what().contains(&format!("\"{release}\"")) {
+        true => error,
+        false => error.context(format!("{place} is not as the file asks for it")),
+    }
+}
+
+/// The key of a step that concerns a release.
+pub fn key(action: &Action) -> Option<ReleaseKey> {
+    match action {
+        Action::Install { release, namespace }
+        | Action::Upgrade { release, namespace }
+        | Action::Uninstall { release, namespace } => Some(ReleaseKey::new(release, namespace)),
+        _ => None,
+    }
+}
+
+/// Tells what goes wrong with releases that are applied at the same time.
+struct Relay<'a> {
+    report: &'a dyn Report,
+    key: &'a ReleaseKey,
+    applied: Option<&'a watch::Sender<BTreeSet<String>>>,
+}
+
+impl Progress for Relay<'_> {
+    fn event(&self, event: &Event) {
+        if let (Event::Waiting { .. }, Some(applied)) = (event, self.applied) {
+            // Objects are waited for when all are applied.
+            applied.send_if_modified(|applied| applied.insert(self.key.release.clone()));
+        }
+        self.report.release(&self.key.namespace, event);
+    }
+}
+
+/// Tells nothing: a preview's warnings come again when it is carried out.
+struct Quiet;
+
+impl Report for Quiet {
+    fn ended(&self, _ended: &super::Ended) {}
+    fn release(&self, _namespace: &str, _event: &Event) {}
+}

@@ -1,0 +1,106 @@
+//! Networks from their files.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::node::Node;
+use crate::support::Output;
+
+fn run(node: &Node, args: &[&str]) -> Output {
+    node.cluster.fabric().args(args).run()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|_| panic!("JSON: {}{}", output.stdout, output.stderr))
+}
+
+/// The same command again and again, killed a little later each time, then not at all; the network
+/// is the same as if it had not been killed.
+pub fn up_and_down(node: &Node, network: &[&str]) {
+    let up = [&["up"], network].concat();
+    for milliseconds in [300, 2_000, 9_000, 13_000] {
+        node.cluster.fabric().args(&up).run_as(|process| {
+            std::thread::spawn(move || {
+                sleep(Duration::from_millis(milliseconds));
+                // It may have ended by itself.
+                Command::new("kill")
+                    .args(["-KILL", &process.to_string()])
+                    .output()
+            });
+        });
+    }
+    let up = [&up[..], &["-o", "json"]].concat();
+    node.fabric(&up);
+    let again = json(&node.fabric(&up));
+    assert_eq!(again["changed"], false, "{again}");
+    transact(node);
+    let status = ["status", "-o", "json"];
+    if let ["-f", file] = network {
+        let status = json(&node.fabric(&[&status[..], &["-f", file]].concat()));
+        assert_eq!(status["missing"], serde_json::json!([]), "{status}");
+        let compare = node.fabric(&["diff", "-f", file, "--exit-code", "-o", "markdown"]);
+        assert_eq!(compare.stdout, "Nothing to do.\n");
+        come_back(node, file);
+    }
+}
+
+/// Invoked through one organization, read through the other.
+fn transact(node: &Node) {
+    let create = r#"["CreateAsset","a1","blue","5","Tom","100"]"#;
+    node.fabric(&[
+        "chaincode",
+        "invoke",
+        "basic",
+        "-c",
+        create,
+        "--org",
+        "org1",
+    ]);
+    assert_eq!(owner(node), "Tom");
+}
+
+fn owner(node: &Node) -> Value {
+    let read = r#"["ReadAsset","a1"]"#;
+    let query = ["chaincode", "query", "basic", "-c", read, "--org", "org2"];
+    let asset: Value = serde_json::from_str(&node.fabric(&query).stdout).expect("an asset");
+    asset["owner"].clone()
+}
+
+/// What `down` leaves is enough for `up`.
+fn come_back(node: &Node, file: &str) {
+    node.fabric(&["down", "-f", file]);
+    let back = json(&node.fabric(&["up", "-f", file, "-o", "json"]));
+    let steps = back["steps"].as_array().expect("steps");
+    for step in steps {
+        let id = step["id"].as_str().expect("an id");
+        assert!(id.starts_with("release/"), "{id}: the ledgers were kept");
+    }
+    assert_eq!(owner(node), "Tom");
+}
+
+/// Of two runs at once, one does everything and the other is refused or finds nothing to do.
+pub fn two_at_once(node: &Node, network: &[&str]) {
+    let up = [&["up"], network].concat();
+    let ends: Vec<Output> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| run(node, &up))).collect();
+        runs.into_iter()
+            .map(|it| it.join().expect("a run"))
+            .collect()
+    });
+    assert!(
+        ends.iter().any(|it| it.status == Some(0)),
+        "{}{}",
+        ends[0].stderr,
+        ends[1].stderr
+    );
+    for it in ends.iter().filter(|it| it.status != Some(0)) {
+        assert!(it.stderr.contains("holds the lock"), "{}", it.stderr);
+    }
+    let again = json(&node.fabric(&[&up[..], &["-o", "json"]].concat()));
+    assert_eq!(again["changed"], false, "{again}");
+    transact(node);
+}
