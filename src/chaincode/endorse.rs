@@ -1,5 +1,7 @@
 //! Calls of peers: one of each organization, another of the same if the first one fails.
 
+pub(super) use crate::channel::place;
+
 use super::view::View;
 use crate::error::{Error, Place, Result};
 use crate::fabric::contact::Contact;
@@ -70,15 +72,6 @@ impl<'a> Endorsers<'a> {
         }
         Err(places)
     }
-}
-
-/// What an error says, beside the node that it is about.
-pub(super) fn place(node: &str, error: &Error) -> Place {
-    let reasons = error.reasons().join(": ");
-    Place::new(node).note(match reasons.is_empty() {
-        true => error.what().to_owned(),
-        false => reasons,
-    })
 }
 
 /// What the organizations answered.

@@ -11,7 +11,6 @@
 //! The ledger is the state: what is missing is counted from what peers answer, so a repeated command
 //! does only that. A call of a user's is a new transaction each time.
 
-mod broadcast;
 mod collections;
 mod commit;
 mod definition;
@@ -24,7 +23,10 @@ mod list;
 mod missing;
 mod server;
 mod submit;
-mod view;
+
+pub use crate::channel::View;
+
+use crate::channel::view;
 
 pub use collections::{collections, read_collections};
 pub use definition::{DEFAULT_POLICY, Definition, endorsement_policy, policy_words, read_policy};
@@ -36,4 +38,3 @@ pub use list::{Listed, listed};
 pub use missing::{Missing, Wanted};
 pub use server::package;
 pub use submit::{Done, Submission, submit, words};
-pub use view::View;

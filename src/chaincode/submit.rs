@@ -1,11 +1,11 @@
 //! A transaction, from the call to the block that has it.
 
-use super::broadcast::broadcast;
 use super::commit::{Outcome, Watch};
 use super::definition::judge;
 use super::endorse::{Answers, Endorsers, LIST, endorse};
 use super::explain::explain;
 use super::view::View;
+use crate::channel::broadcast;
 use crate::error::{Error, Place, Result};
 use crate::ledger::code::TxValidationCode;
 use crate::ledger::message::collection::ApplicationPolicy;

@@ -1,14 +1,12 @@
 //! What changed a channel's configuration, block by block, and who signed it.
 
-use super::read::{self, Position, Source};
+use super::live;
+use super::read::Source;
 use crate::error::Result;
 use crate::ledger::block::Checked;
 use crate::ledger::config_tree::Configuration;
 use crate::ledger::describe::describe;
 use crate::ledger::envelope::config_signer;
-use crate::ledger::message::common::{ConfigUpdateEnvelope, Payload};
-use crate::ledger::message::configuration::ConfigEnvelope;
-use crate::ledger::message::decode;
 use jiff::Timestamp;
 
 /// A configuration block.
@@ -27,20 +25,7 @@ pub struct Entry {
 
 /// The configuration blocks of a channel, oldest first.
 pub async fn history(sources: &[Source<'_>], channel: &str) -> Result<Vec<Entry>> {
-    let mut blocks = vec![read::fetch(sources, channel, Position::Config).await?];
-    // A block names the newest configuration block up to itself, so the block before one leads to
-    // the one before.
-    while let Some(before) = blocks
-        .last()
-        .and_then(|block| block.number().checked_sub(1))
-    {
-        let before = read::fetch(sources, channel, Position::Number(before)).await?;
-        let number = before.last_config()?;
-        blocks.push(match number == before.number() {
-            true => before,
-            false => read::fetch(sources, channel, Position::Number(number)).await?,
-        });
-    }
+    let blocks = live::config_blocks(sources, channel, None).await?;
     let mut entries = Vec::new();
     let mut before: Option<Configuration> = None;
     for block in blocks.into_iter().rev() {
@@ -62,12 +47,8 @@ pub fn entry(
         .as_ref()
         .and_then(|it| it.channel_header.timestamp.as_ref())
         .and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
-    let data = transaction.map(|it| it.data).unwrap_or_default();
-    let envelope: ConfigEnvelope = decode(&data, "the configuration of the channel")?;
     let mut signers = Vec::new();
-    if let Some(update) = envelope.last_update {
-        let payload: Payload = decode(&update.payload, "the update")?;
-        let update: ConfigUpdateEnvelope = decode(&payload.data, "the update")?;
+    if let Some(update) = live::last_update(block)? {
         for signature in &update.signatures {
             signers.push(match config_signer(&update.config_update, signature) {
                 Ok(signer) => signer.to_string(),

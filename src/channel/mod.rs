@@ -1,34 +1,54 @@
-//! Channels: from installed organizations to a channel with its orderers and peers.
+//! Channels: from installed organizations to a channel with its orderers and peers, and from one
+//! configuration to the next.
 //!
 //! ```text
 //! contacts, public identities ─► wanted ─► genesis block ─┐
 //!                                                         ├─► steps ─► orderers, peers join
 //! what orderers and peers have ──────────────► states ────┘
+//!
+//! present configuration ─► change, check ─► update ─► signatures ─► submit ─► its block
+//!                                                └─► proposal file ◄─► other organizations
 //! ```
 //!
 //! The orderers and peers are the state: each step asks a node first, so a repeated command does
 //! only what is missing. A node that cannot be asked is unknown, never one that lacks the channel.
 
+mod broadcast;
+mod change;
 mod create;
 mod genesis;
 mod history;
 mod join;
+mod live;
 mod options;
+mod ordering;
 mod outcome;
 mod patience;
+mod proposal_file;
 mod read;
 mod states;
+mod submit;
 #[cfg(test)]
 mod tests;
+pub mod view;
 mod wanted;
 mod words;
 
+pub use broadcast::{broadcast, place};
+pub use change::{
+    BatchLimits, Change, Changed, Consenter, Joining, change, check, check_nodes, raised_levels,
+};
 pub use create::{Create, await_leader, create, first_block, join_orderer};
 pub use genesis::genesis;
 pub use history::{Entry, history};
 pub use join::{Join, join, join_peer};
+pub use live::{Current, compare, current};
+pub use ordering::prepare_consenters;
 pub use outcome::{Did, Outcome, Step};
+pub use proposal_file::{Explanation, ProposalFile};
 pub use read::{Position, Source, fetch};
 pub use states::{Held, State, states};
-pub use wanted::{Settings, Wanted};
+pub use submit::{Signed, Submission, missing, sign, submit};
+pub use view::View;
+pub use wanted::{Settings, Wanted, anchor, consenter, organization};
 pub use words::words;

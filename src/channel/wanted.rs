@@ -1,5 +1,6 @@
 //! The channel that a user wants, from the organizations as they are installed. Pure.
 
+use super::change::Consenter;
 use super::options;
 use crate::error::{Error, Place, Result, nearest};
 use crate::fabric::contact::{Contact, Node};
@@ -7,9 +8,9 @@ use crate::fabric::{Bootstrap, Consensus};
 use crate::identity::NodeRole;
 use crate::identity::certificate::Certificate;
 use crate::ledger::genesis::{self, Application, Channel, Orderer};
-use crate::ledger::message::configuration::{AnchorPeer, Consenter};
-use crate::ledger::message::orderer_configuration::{BatchSize, RaftConsenter};
-use crate::ledger::organization::{Organization, Policies};
+use crate::ledger::message::configuration::AnchorPeer;
+use crate::ledger::message::orderer_configuration::BatchSize;
+use crate::ledger::organization::{Organization, Part, Policies};
 use crate::ledger::policy::Policy;
 use crate::member::{Certificates, Participant, definition};
 use crate::node::Address;
@@ -189,22 +190,25 @@ impl Wanted<'_> {
                 .why("all orderers of a channel agree by the same protocol")
                 .now("nothing was sent to any node"));
         }
-        let nodes = || {
-            self.orderers.iter().flat_map(|it| {
-                let nodes = it.contact.nodes.iter().zip(&it.certificates);
-                nodes.map(move |(node, certificates)| (&it.contact, node, certificates))
-            })
-        };
+        let consenters = self.orderers.iter().flat_map(|it| {
+            let nodes = it.contact.nodes.iter().zip(&it.certificates);
+            nodes.map(move |(node, certificates)| consenter_of(&it.contact, node, certificates))
+        });
+        let consenters: Vec<Consenter> = consenters.collect::<Result<_>>()?;
         match self.orderers.first().and_then(of) {
             Some(Consensus::Bft) => Ok(genesis::Consensus::Bft {
-                consenters: nodes().zip(1..).map(bft_consenter).collect::<Result<_>>()?,
+                consenters: consenters
+                    .iter()
+                    .zip(1..)
+                    .map(|(it, id)| it.bft(id))
+                    .collect(),
                 options: options::bft(&self.settings.options)?,
             }),
             Some(Consensus::Kafka) | None => Err(self
                 .cannot()
                 .why("Kafka orderers take channels from a system channel")),
             Some(Consensus::Raft) => Ok(genesis::Consensus::Raft {
-                consenters: nodes().map(raft_consenter).collect::<Result<_>>()?,
+                consenters: consenters.iter().map(Consenter::raft).collect(),
                 options: options::raft(&self.settings.options)?,
             }),
         }
@@ -237,27 +241,8 @@ impl Wanted<'_> {
     }
 
     fn peer_organizations(&self) -> Result<Vec<Organization>> {
-        let one = |it: &Participant| {
-            let Contact { release, nodes, .. } = &it.contact;
-            let anchors: Vec<&Node> = match self.settings.anchors.get(release) {
-                Some(names) => names
-                    .iter()
-                    .map(|name| it.contact.node(name))
-                    .collect::<Result<_>>()?,
-                None => nodes.first().into_iter().collect(),
-            };
-            let anchor = |node: &Node| {
-                let address: Address = node.endpoint.parse()?;
-                Ok(AnchorPeer {
-                    host: address.host,
-                    port: address.port.into(),
-                })
-            };
-            Ok(Organization {
-                anchor_peers: anchors.into_iter().map(anchor).collect::<Result<_>>()?,
-                ..definition(&it.contact, &it.msp)?
-            })
-        };
+        let anchors = |it: &Participant| self.settings.anchors.get(&it.contact.release);
+        let one = |it: &Participant| peer_organization(it, anchors(it).map(Vec::as_slice));
         self.organizations.iter().map(one).collect()
     }
 
@@ -313,6 +298,49 @@ fn policies_of<'c>(channel: &'c mut Channel, group: &str) -> Option<&'c mut Poli
     }
 }
 
+/// An organization with peers. `anchors` are names of its peers; the first peer is one by default.
+fn peer_organization(it: &Participant, anchors: Option<&[String]>) -> Result<Organization> {
+    let nodes = &it.contact.nodes;
+    let anchors: Vec<&Node> = match anchors {
+        Some(names) => names
+            .iter()
+            .map(|name| it.contact.node(name))
+            .collect::<Result<_>>()?,
+        None => nodes.first().into_iter().collect(),
+    };
+    Ok(Organization {
+        anchor_peers: anchors.into_iter().map(anchor).collect::<Result<_>>()?,
+        ..definition(&it.contact, &it.msp)?
+    })
+}
+
+/// A peer as other organizations find it.
+pub fn anchor(node: &Node) -> Result<AnchorPeer> {
+    let address: Address = node.endpoint.parse()?;
+    Ok(AnchorPeer {
+        host: address.host,
+        port: address.port.into(),
+    })
+}
+
+/// An installed organization as a channel has it: its public half, with the default policies.
+pub fn organization(it: &Participant) -> Result<(Organization, Part)> {
+    Ok(match it.contact.role {
+        NodeRole::Peer => (peer_organization(it, None)?, Part::Application),
+        NodeRole::Orderer => (definition(&it.contact, &it.msp)?, Part::Orderer),
+    })
+}
+
+/// An installed orderer as a channel has it.
+pub fn consenter(it: &Participant, name: &str) -> Result<Consenter> {
+    let node = it.contact.node(name)?;
+    let nodes = it.contact.nodes.iter().zip(&it.certificates);
+    let certificates = nodes.into_iter().find(|(of, _)| of.name == node.name);
+    let (_, certificates) = certificates
+        .ok_or_else(|| Error::internal(format!("{} without certificates", node.host)))?;
+    consenter_of(&it.contact, node, certificates)
+}
+
 /// The first certificate of a text that may hold a chain: orderers compare that one.
 fn leaf(pem: &[u8], node: &Node) -> Result<Vec<u8>> {
     if pem.is_empty() {
@@ -322,27 +350,13 @@ fn leaf(pem: &[u8], node: &Node) -> Result<Vec<u8>> {
     Ok(certificate.to_pem().into_bytes())
 }
 
-fn raft_consenter((_, node, of): (&Contact, &Node, &Certificates)) -> Result<RaftConsenter> {
-    let tls = leaf(&of.tls, node)?;
-    Ok(RaftConsenter {
-        host: node.host.clone(),
-        port: node.cluster_port.into(),
-        client_tls_cert: tls.clone(),
-        server_tls_cert: tls,
-    })
-}
-
-fn bft_consenter(
-    ((contact, node, of), id): ((&Contact, &Node, &Certificates), u32),
-) -> Result<Consenter> {
-    let tls = leaf(&of.tls, node)?;
+fn consenter_of(contact: &Contact, node: &Node, of: &Certificates) -> Result<Consenter> {
     Ok(Consenter {
-        id,
-        host: node.host.clone(),
-        port: node.cluster_port.into(),
         msp_id: contact.msp_id.clone(),
+        host: node.host.clone(),
+        port: node.cluster_port,
+        endpoint: node.endpoint.clone(),
         identity: leaf(&of.identity, node)?,
-        client_tls_cert: tls.clone(),
-        server_tls_cert: tls,
+        tls: leaf(&of.tls, node)?,
     })
 }

@@ -202,7 +202,7 @@ fn added_organization(lines: &mut Vec<String>, path: &[&str], group: &Group) -> 
     for (key, policy) in &group.policies {
         let read = policy.policy.as_ref().map(Policy::from_message);
         let own = BTreeSet::from([msp.id.clone()]);
-        let is_own = matches!(&read, Some(Ok(read)) if read.organizations() == own);
+        let is_own = matches!(&read, Some(Ok(read)) if read.organizations() == own && !read.needs_no_signature());
         if !is_own {
             self::policy(
                 lines,

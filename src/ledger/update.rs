@@ -4,6 +4,10 @@
 //! it changes with the next versions (write set). [`compute`] makes the same update as
 //! `configtxlator compute_update`; [`apply`] and [`needed`] are what an orderer does with one.
 
+mod written;
+
+pub use written::{contents, repeats};
+
 use super::config_tree::{Configuration, Group};
 use super::message::configuration::{ConfigGroup, ConfigPolicy, ConfigUpdate, ConfigValue};
 use super::policy::{Verdict, evaluate};

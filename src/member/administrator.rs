@@ -43,6 +43,18 @@ impl fmt::Debug for Folder {
 }
 
 impl Folder {
+    /// Reads the identity, as a member of this organization. `subject` names it in errors.
+    pub fn identity(&self, msp_id: &str, subject: &str) -> Result<Identity> {
+        let (certificate, key) = self.signing_files()?;
+        Identity::from_pem(msp_id, &certificate, &key, subject)
+    }
+
+    /// Reads the certificate of the identity.
+    pub fn certificate(&self) -> Result<Certificate> {
+        let what = format!("the certificate in \"{}\"", self.name);
+        Certificate::from_pem(&self.signing_files()?.0, &what)
+    }
+
     /// The certificate and the key that it signs with.
     ///
     /// # Errors
@@ -133,8 +145,7 @@ fn of_secrets(
 
 /// The organization's own MSP says whom it trusts, where it can be read; else the folder does.
 async fn of_folder(cluster: &Cluster, contact: &Contact, folder: &Folder) -> Result<Administrator> {
-    let (certificate, key) = folder.signing_files()?;
-    let identity = identity(contact, &certificate, &key)?;
+    let identity = folder.identity(&contact.msp_id, &subject(contact))?;
     let own = match &contact.identities {
         Identities::Secrets { nodes, .. } => match nodes.first() {
             Some(pair) => secret(cluster, contact, pair.msp.clone()).await.ok(),
@@ -155,8 +166,11 @@ async fn of_folder(cluster: &Cluster, contact: &Contact, folder: &Folder) -> Res
 }
 
 fn identity(contact: &Contact, certificate: &[u8], key: &[u8]) -> Result<Identity> {
-    let subject = format!("the administrator of \"{}\"", contact.release);
-    Identity::from_pem(&contact.msp_id, certificate, key, &subject)
+    Identity::from_pem(&contact.msp_id, certificate, key, &subject(contact))
+}
+
+fn subject(contact: &Contact) -> String {
+    format!("the administrator of \"{}\"", contact.release)
 }
 
 /// What every node of Fabric would answer "access denied" to, without a reason.

@@ -19,6 +19,7 @@ mod drift;
 mod empty_keys;
 mod fabric;
 mod forwards;
+mod governance;
 mod guards;
 mod harness;
 mod hostile;

@@ -7,6 +7,7 @@ mod support;
 mod chaincode;
 mod channel;
 mod deploy;
+mod governance;
 mod guides;
 mod network;
 mod node;
@@ -749,5 +750,20 @@ fn a_bft_channel_is_created_by_the_plugin_alone() {
     ];
     if let Some(node) = Node::with(&images) {
         channel::bft(&node);
+    }
+}
+
+#[test]
+fn an_organization_joins_a_running_channel_by_files_between_kubeconfigs() {
+    if let Some(node) = Node::with(&[ORDERER, PEER]) {
+        governance::an_organization_joins(&node);
+        governance::a_channel_changes(&node);
+    }
+}
+
+#[test]
+fn the_guide_to_an_organization_that_joins_works_as_it_is_written() {
+    if let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA]) {
+        guides::follow(&node, "add-organization.md", TOOLS);
     }
 }

@@ -59,6 +59,21 @@ impl SigningArguments {
 }
 
 impl Signers {
+    /// The folder that signs where no organization is installed.
+    ///
+    /// # Errors
+    ///
+    /// A folder that was named for a release.
+    pub fn folder(&self) -> Result<Option<Folder>> {
+        match self.named.keys().next() {
+            None => Ok(self.all.clone()),
+            Some(release) => Err(Error::user(format!(
+                "--identity names release \"{release}\", and the command does not"
+            ))
+            .hint("name the release as an argument too, or write --identity FOLDER")),
+        }
+    }
+
     /// Who signs for this release.
     pub fn of(&self, release: &str) -> Signing {
         match self.named.get(release).or(self.all.as_ref()) {

@@ -89,7 +89,7 @@ pub struct Arguments {
 }
 
 /// Reads two words around a separator.
-fn pair(
+pub fn pair(
     separator: char,
 ) -> impl Fn(&str) -> Result<(String, String), String> + Clone + Send + Sync {
     move |text| match text.split_once(separator) {
@@ -101,7 +101,7 @@ fn pair(
 }
 
 /// Reads a size: `10Mi`, `512Ki`, `1000000`.
-fn size(text: &str) -> Result<u32, String> {
+pub fn size(text: &str) -> Result<u32, String> {
     const EXPECTED: &str = "a size looks like 10Mi, 512Ki or 1000000, and is below 4Gi";
     let bytes = crate::manifest::quantity::bytes(text).ok_or(EXPECTED)?;
     match bytes >= 1.0 && bytes.fract() == 0.0 && bytes <= f64::from(u32::MAX) {

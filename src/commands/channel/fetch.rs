@@ -1,13 +1,10 @@
 //! `channel fetch`.
 
-use super::readers;
+use super::target::ChannelArguments;
 use crate::channel::{self, Position, Source};
-use crate::commands::arguments::SigningArguments;
-use crate::commands::{Edge, complete, load};
+use crate::commands::{Edge, load};
 use crate::error::Result;
-use crate::ledger::genesis::check_name;
 use clap::{Args, ValueHint};
-use clap_complete::ArgValueCompleter;
 use prost::Message;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,32 +17,24 @@ Examples:
   kubectl fabric channel fetch mychannel config config.block    the newest configuration block
   kubectl fabric channel fetch mychannel 7                      block 7, to mychannel_7.block")]
 pub struct Arguments {
-    /// Name of the channel
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
-    pub name: String,
-
     /// Block to fetch: newest, oldest, config or a number
-    #[arg(value_name = "BLOCK", value_parser = Position::parse)]
+    #[arg(index = 2, value_name = "BLOCK", value_parser = Position::parse)]
     pub block: Position,
 
     /// File to write [default: NAME_BLOCK.block]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(index = 3, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 
-    /// Organization to ask, by release; may be repeated [default: all that can be found]
-    #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
-    pub org: Vec<String>,
-
     #[command(flatten)]
-    pub signing: SigningArguments,
+    pub channel: ChannelArguments,
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let name = &arguments.name;
-    check_name(name)?;
-    let signers = arguments.signing.load()?;
+    let target = &arguments.channel;
+    let name = &target.name;
+    let signers = target.load()?;
     let block = edge.read(false, async |cluster| {
-        let members = readers(edge, cluster, &arguments.org, &signers).await?;
+        let members = target.members(edge, cluster, &signers).await?;
         channel::fetch(&Source::all(&members), name, arguments.block).await
     })?;
     let word = match arguments.block {

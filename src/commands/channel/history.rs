@@ -1,14 +1,12 @@
 //! `channel history`.
 
-use super::readers;
+use super::target::ChannelArguments;
 use crate::channel::{self, Entry, Source};
-use crate::commands::arguments::{OutputArguments, SigningArguments};
-use crate::commands::{Edge, complete};
+use crate::commands::Edge;
+use crate::commands::arguments::OutputArguments;
 use crate::error::Result;
-use crate::ledger::genesis::check_name;
 use crate::terminal::{Table, Text, time};
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -19,28 +17,19 @@ Examples:
   kubectl fabric channel history mychannel
   kubectl fabric channel history mychannel -o json")]
 pub struct Arguments {
-    /// Name of the channel
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
-    pub name: String,
-
-    /// Organization to ask, by release; may be repeated [default: all that can be found]
-    #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
-    pub org: Vec<String>,
-
     #[command(flatten)]
-    pub signing: SigningArguments,
+    pub channel: ChannelArguments,
 
     #[command(flatten)]
     pub output: OutputArguments,
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    let name = &arguments.name;
-    check_name(name)?;
-    let signers = arguments.signing.load()?;
+    let target = &arguments.channel;
+    let signers = target.load()?;
     let entries = edge.read(false, async |cluster| {
-        let members = readers(edge, cluster, &arguments.org, &signers).await?;
-        channel::history(&Source::all(&members), name).await
+        let members = target.members(edge, cluster, &signers).await?;
+        channel::history(&Source::all(&members), &target.name).await
     })?;
     match arguments.output.output {
         format if format.is_table() => edge.terminal.print(table(&entries))?,

@@ -1,11 +1,20 @@
 //! `channel`: channels of installed organizations.
 
+mod confirm;
 mod create;
+mod diff;
 mod fetch;
 mod history;
 mod join;
 mod list;
+mod proposal;
+mod report;
+mod request;
 mod show;
+mod sign;
+mod submit;
+mod target;
+mod update;
 
 use super::Edge;
 use super::arguments::Signers;
@@ -20,7 +29,7 @@ use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Create channels of installed organizations, join their peers, look at them
+/// Create channels of installed organizations, join their peers, show and change them
 ///
 /// The program talks to the orderers and peers itself, through the API server, and signs as the
 /// administrator of each organization. No program of Fabric is needed, here or in the cluster.
@@ -34,7 +43,9 @@ Examples:
   kubectl fabric channel join mychannel org1             peers that an upgrade added
   kubectl fabric channel show mychannel                  its configuration in words
   kubectl fabric channel show mychannel -o json          as configtxlator prints it
-  kubectl fabric channel fetch mychannel newest          a block, to a file"
+  kubectl fabric channel fetch mychannel newest          a block, to a file
+  kubectl fabric channel update mychannel --add-org org3 a change of its configuration
+  kubectl fabric channel sign change.json org2           a change that others propose"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -50,7 +61,11 @@ enum Verb {
     Show(show::Arguments),
     #[command(visible_alias = "hist")]
     History(history::Arguments),
+    Diff(diff::Arguments),
     Fetch(fetch::Arguments),
+    Update(update::Arguments),
+    Sign(sign::Arguments),
+    Submit(submit::Arguments),
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
@@ -60,7 +75,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Verb::List(arguments) => list::run(arguments, edge),
         Verb::Show(arguments) => show::run(arguments, edge),
         Verb::History(arguments) => history::run(arguments, edge),
+        Verb::Diff(arguments) => diff::run(arguments, edge),
         Verb::Fetch(arguments) => fetch::run(arguments, edge),
+        Verb::Update(arguments) => update::run(arguments, edge),
+        Verb::Sign(arguments) => sign::run(arguments, edge),
+        Verb::Submit(arguments) => submit::run(arguments, edge),
     }
 }
 

@@ -87,13 +87,31 @@ pub fn secret(argument: &str) -> Result<String> {
     }
 }
 
+/// Reads a file of the user's with JSON. `what` names its kind in errors.
+pub fn json(path: &Path, what: &str) -> Result<serde_json::Value> {
+    let text = text_file(path, what)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let shown = path.display().to_string();
+        Error::user(format!("cannot read {what} \"{shown}\""))
+            .at(Place::new(shown).at(error.line(), error.column()))
+            .why(format!("it is not JSON: {error}"))
+    })
+}
+
 /// Reads a block from a file.
 pub fn block(path: &Path) -> Result<Vec<u8>> {
     whole_file(path, "block")
 }
 
-/// Writes a result to a file, as a whole or not at all.
+/// Writes a result to a file, as a whole or not at all. A link in its place is refused: it could
+/// lead anywhere, and would be replaced.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
+        return Err(Error::user(format!("cannot write \"{}\"", path.display()))
+            .why("it is a link, and links are not followed")
+            .now("nothing was written")
+            .hint("name the file that it leads to, or remove the link"));
+    }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -177,6 +195,21 @@ fn unreadable(what: &str, subject: &str, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_result_is_not_written_through_a_link_or_in_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("file"), home.path().join("link"));
+        std::fs::write(&file, "theirs").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let error = write_file(&link, b"ours").unwrap_err().to_string();
+        assert!(error.contains("links are not followed"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"theirs");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        write_file(&file, b"ours").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"ours");
+    }
 
     #[test]
     fn text_that_is_no_utf8_is_told_with_its_place() {

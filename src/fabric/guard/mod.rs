@@ -20,7 +20,7 @@ pub use facts::Facts;
 pub use image::Component;
 pub use node::{Node, Program, nodes, owner};
 pub use running::{Evidence, Running};
-pub use table::{RULES, UNLISTED, highest_level, knows};
+pub use table::{RULES, UNLISTED, highest_level, knows, levels};
 pub use written::{WRITTEN_BY, Written};
 
 use super::orderer;

@@ -680,6 +680,12 @@ pub fn highest_level(group: &str, version: &Version) -> Option<&'static str> {
     Some(row.1)
 }
 
+/// Returns the levels of a group, lowest first.
+pub fn levels(group: &str) -> Vec<&'static str> {
+    let rows = LEVELS.iter().filter(|(its, ..)| *its == group);
+    rows.map(|(_, level, _)| *level).collect()
+}
+
 pub fn knows(group: &str, level: &str) -> Option<Version> {
     let row = LEVELS
         .iter()

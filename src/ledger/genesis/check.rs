@@ -386,7 +386,7 @@ struct Node<'a> {
 }
 
 /// Whether Go reads the text as a duration of more than 0: `1m30s`, `1.5s`.
-fn is_duration(text: &str) -> bool {
+pub fn is_duration(text: &str) -> bool {
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');

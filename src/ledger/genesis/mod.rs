@@ -9,7 +9,7 @@
 mod check;
 mod defaults;
 
-pub use check::check_name;
+pub use check::{check_name, is_duration};
 pub use defaults::{
     application_policies, batch_size, bft_options, channel_policies, go_duration, levels,
     orderer_policies, raft_options,

@@ -3,6 +3,7 @@
 
 use super::{Policy, principal_words};
 use crate::error::Result;
+use crate::identity::certificate::Certificate;
 use crate::ledger::config_tree::Group;
 use crate::ledger::message::configuration::ConfigPolicy;
 use crate::ledger::message::msp_configuration::MspConfig;
@@ -55,6 +56,14 @@ pub fn evaluate_signature_policy(
     signers: &[Creator],
 ) -> Result<Verdict> {
     Ok(Scope::new(channel, signers)?.signatures(name.to_owned(), policy))
+}
+
+/// The MSP ids of a channel's organizations that take a certificate for their own.
+pub fn organizations_of(channel: &Group, certificate: &Certificate) -> Result<Vec<String>> {
+    let scope = Scope::new(channel, &[])?;
+    let own = scope.msps.iter();
+    let own = own.filter(|(_, msp)| msp.validate(certificate, scope.rules).is_ok());
+    Ok(own.map(|(id, _)| id.clone()).collect())
 }
 
 /// The MSPs of a channel, and the signers that they take for their own.

@@ -7,7 +7,7 @@
 mod evaluate;
 mod parse;
 
-pub use evaluate::{Verdict, evaluate, evaluate_signature_policy};
+pub use evaluate::{Verdict, evaluate, evaluate_signature_policy, organizations_of};
 
 use super::message::decode;
 use super::message::msp::SerializedIdentity;
@@ -99,6 +99,23 @@ impl Policy {
                 let identities = policy.identities.iter();
                 identities.filter_map(|it| organization(it).ok()).collect()
             }
+        }
+    }
+
+    /// Whether no signature at all satisfies the policy, such as `OutOf(0, ...)`.
+    pub fn needs_no_signature(&self) -> bool {
+        fn holds(rule: &SignaturePolicy) -> bool {
+            match &rule.r#type {
+                Some(Rule::NOutOf(gate)) => {
+                    let satisfied = gate.rules.iter().filter(|rule| holds(rule)).count();
+                    i32::try_from(satisfied).is_ok_and(|count| count >= gate.n)
+                }
+                Some(Rule::SignedBy(_)) | None => false,
+            }
+        }
+        match self {
+            Policy::ImplicitMeta(..) => false,
+            Policy::Signature(policy) => policy.rule.as_ref().is_some_and(holds),
         }
     }
 

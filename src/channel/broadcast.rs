@@ -1,8 +1,7 @@
 //! A transaction on its way to the orderers.
 
-use super::endorse::place;
 use super::view::{Address, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::ledger::message::common::Envelope;
 use crate::member::Member;
 use crate::node::{Fault, Retry};
@@ -10,6 +9,15 @@ use futures::StreamExt;
 use futures::stream;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// What an error says, beside the node that it is about.
+pub fn place(node: &str, error: &Error) -> Place {
+    let reasons = error.reasons().join(": ");
+    Place::new(node).note(match reasons.is_empty() {
+        true => error.what().to_owned(),
+        false => reasons,
+    })
+}
 
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -1,0 +1,133 @@
+//! The present configuration of a channel, and what became of a proposal since it was made.
+
+use super::proposal_file::ProposalFile;
+use super::read::{self, Position, Source};
+use crate::error::{Error, Result};
+use crate::ledger::block::Checked;
+use crate::ledger::config_tree::Configuration;
+use crate::ledger::message::common::{ConfigUpdateEnvelope, Payload};
+use crate::ledger::message::configuration::ConfigEnvelope;
+use crate::ledger::message::decode;
+use crate::ledger::update;
+
+/// The newest configuration of a channel, and the block that set it.
+#[derive(Clone, Debug)]
+pub struct Current {
+    pub block: Checked,
+    pub configuration: Configuration,
+}
+
+/// Reads the newest configuration.
+///
+/// # Errors
+///
+/// What each node answered, if none gives it; a block of another channel.
+pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
+    let block = read::fetch(sources, channel, Position::Config).await?;
+    let (of, configuration) = Configuration::from_block(&block.clone().into_block())?;
+    if of != channel {
+        return Err(Error::cluster(format!(
+            "the configuration of channel \"{channel}\" cannot be read"
+        ))
+        .why(format!("the node sent one of channel \"{of}\"")));
+    }
+    Ok(Current {
+        block,
+        configuration,
+    })
+}
+
+/// The configuration blocks of a channel, newest first, down to the first one or to those after
+/// block `after`.
+pub async fn config_blocks(
+    sources: &[Source<'_>],
+    channel: &str,
+    after: Option<u64>,
+) -> Result<Vec<Checked>> {
+    let is_wanted = |number: u64| after.is_none_or(|after| number > after);
+    let mut blocks = Vec::new();
+    let mut block = read::fetch(sources, channel, Position::Config).await?;
+    // A block names the newest configuration block up to itself, so the block before one leads to
+    // the one before.
+    while is_wanted(block.number()) {
+        let before = block.number().checked_sub(1);
+        blocks.push(block);
+        let Some(before) = before.filter(|it| is_wanted(*it)) else {
+            break;
+        };
+        let before = read::fetch(sources, channel, Position::Number(before)).await?;
+        let number = before.last_config()?;
+        block = match number == before.number() {
+            true => before,
+            false => read::fetch(sources, channel, Position::Number(number)).await?,
+        };
+    }
+    Ok(blocks)
+}
+
+/// The update that a configuration block carries, with its signatures. The genesis block has none.
+pub fn last_update(block: &Checked) -> Result<Option<ConfigUpdateEnvelope>> {
+    let transaction = block.transactions()?.into_iter().next();
+    let data = transaction.map(|it| it.data).unwrap_or_default();
+    let envelope: ConfigEnvelope = decode(&data, "the configuration of the channel")?;
+    let Some(update) = envelope.last_update else {
+        return Ok(None);
+    };
+    let payload: Payload = decode(&update.payload, "the update")?;
+    decode(&payload.data, "the update").map(Some)
+}
+
+/// Whether a configuration block carries this update.
+pub fn carries(block: &Checked, update: &[u8]) -> Result<bool> {
+    Ok(last_update(block)?.is_some_and(|it| it.config_update == update))
+}
+
+/// Compares a proposal with its channel, and returns the channel's present configuration, which the
+/// update fits.
+///
+/// # Errors
+///
+/// A proposal of another network, one that was submitted already, and one that other updates have
+/// overtaken.
+pub async fn compare(file: &ProposalFile, sources: &[Source<'_>]) -> Result<Current> {
+    let channel = file.channel.as_str();
+    let current = current(sources, channel).await?;
+    let (base, newest) = (file.base.number(), current.block.number());
+    if file.base.hash() == current.block.hash() {
+        return Ok(current);
+    }
+    if base > newest {
+        return Err(Error::user(format!(
+            "the proposal was not made from channel \"{channel}\" as it is here"
+        ))
+        .why(format!(
+            "its configuration is of block {base}, and the newest one here is of block {newest}"
+        ))
+        .now("nothing was signed or sent")
+        .hint("is it of another network? If not, wait until the nodes here have all blocks: `kubectl fabric channel list`"));
+    }
+    let here = read::fetch(sources, channel, Position::Number(base)).await?;
+    if here.hash() != file.base.hash() {
+        return Err(Error::user(format!(
+            "the proposal is of another network, which has a channel \"{channel}\" too"
+        ))
+        .why(format!("block {base} there is not block {base} here"))
+        .now("nothing was signed or sent"));
+    }
+    for block in config_blocks(sources, channel, Some(base)).await? {
+        if carries(&block, &file.encoded)? {
+            return Err(Error::user("the proposal was submitted already")
+                .why(format!(
+                    "block {} of channel \"{channel}\" has it",
+                    block.number()
+                ))
+                .now("nothing was signed or sent")
+                .hint(format!(
+                    "see what it changed: `kubectl fabric channel history {channel}`"
+                )));
+        }
+    }
+    update::apply(&current.configuration, &file.update)
+        .map_err(|error| error.now("nothing was signed or sent"))?;
+    Ok(current)
+}

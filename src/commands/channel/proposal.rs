@@ -1,0 +1,46 @@
+//! Proposal files on this machine.
+
+use crate::channel::ProposalFile;
+use crate::commands::load;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// Reads and verifies a proposal file.
+pub fn read(path: &Path) -> Result<ProposalFile> {
+    let text = load::text(path, "proposal file")?;
+    ProposalFile::read(&text, &path.display().to_string())
+}
+
+pub fn write(path: &Path, file: &ProposalFile) -> Result<()> {
+    load::write_file(path, file.to_text().as_bytes())
+}
+
+/// Writes a new proposal. If the file has the same one, its signatures stay.
+///
+/// # Errors
+///
+/// A file with anything else: it may be the only copy of a proposal that others have signed.
+pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
+    if path.exists() {
+        let shown = path.display().to_string();
+        let other = |error: Error| {
+            error
+                .context(format!("\"{shown}\" is there already, with something else"))
+                .replace_now("nothing was written")
+                .hint("name another file, or remove this one")
+        };
+        let there = read(path).map_err(other)?;
+        file.unite(&there, &shown).map_err(other)?;
+    }
+    write(path, file)
+}
+
+/// What to do with a proposal file next.
+pub fn next_step(file: &str, is_satisfied: bool) -> String {
+    match is_satisfied {
+        true => {
+            format!("All policies are satisfied: `kubectl fabric channel submit {file}` sends it.")
+        }
+        false => format!("Other organizations sign it with `kubectl fabric channel sign {file}`."),
+    }
+}
