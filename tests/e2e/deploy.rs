@@ -64,6 +64,7 @@ pub fn deploy_and_call(node: &Node) {
     deploy(node);
     call(node);
     explain(node);
+    crate::application::calls(node);
     with_a_peer_down(node);
 }
 
