@@ -192,58 +192,15 @@ impl Ca {
         registration: &Registration,
         secret: Option<&str>,
     ) -> Result<String> {
-        let Registration {
-            name,
-            kind,
-            affiliation,
-            attributes,
-            max_enrollments,
-        } = registration;
-        let attribute = |it: &Attribute| {
-            let mut attribute = json!({"name": it.name, "value": it.value});
-            if it.in_certificates {
-                attribute["ecert"] = json!(true);
-            }
-            attribute
-        };
-        let mut body = self.body();
-        body.insert("id".to_owned(), json!(name));
-        body.insert("type".to_owned(), json!(kind));
-        body.insert("affiliation".to_owned(), json!(affiliation));
-        if let Some(secret) = secret {
-            body.insert("secret".to_owned(), json!(secret));
-        }
-        if let Some(most) = max_enrollments {
-            body.insert("max_enrollments".to_owned(), json!(most));
-        }
-        if !attributes.is_empty() {
-            body.insert(
-                "attrs".to_owned(),
-                attributes.iter().map(attribute).collect(),
-            );
-        }
+        let body = self.registration_body(registration, secret);
         let request = self.signed("register", &body, by)?;
-        let what = || {
-            format!(
-                "the CA server {} does not register \"{name}\"",
-                self.place()
-            )
-        };
+        let (place, name) = (self.place(), &registration.name);
+        let what = || format!("the CA server {place} does not register \"{name}\"");
         // `lib/serverregister.go`: 403 for all that the registrar may not do, without a reason.
-        let hint = |status| {
-            match status {
-            Status::Http(401 | 403) => Some(
-                "a registrar needs the attributes hf.Registrar.Roles and hf.Registrar.Attributes for \
-                 what it registers, and an affiliation at or above the new one, which must exist: \
-                 --create-affiliation creates it"
-                    .to_owned(),
-            ),
-            Status::Http(_) => Some(
-                "an identity that is registered enrolls without --register, with its secret in --secret"
-                    .to_owned(),
-            ),
+        let hint = |status| match status {
+            Status::Http(401 | 403) => Some(REGISTRAR.to_owned()),
+            Status::Http(_) => Some(REGISTERED.to_owned()),
             _ => None,
-        }
         };
         let answer: Registered = self.ask(request, what, hint).await?;
         Ok(answer.secret)
@@ -282,6 +239,44 @@ impl Ca {
         let name = self.name.iter();
         name.map(|name| ("caname".to_owned(), json!(name)))
             .collect()
+    }
+
+    fn registration_body(
+        &self,
+        registration: &Registration,
+        secret: Option<&str>,
+    ) -> Map<String, Value> {
+        let Registration {
+            name,
+            kind,
+            affiliation,
+            attributes,
+            max_enrollments,
+        } = registration;
+        let attribute = |it: &Attribute| {
+            let mut attribute = json!({"name": it.name, "value": it.value});
+            if it.in_certificates {
+                attribute["ecert"] = json!(true);
+            }
+            attribute
+        };
+        let mut body = self.body();
+        body.insert("id".to_owned(), json!(name));
+        body.insert("type".to_owned(), json!(kind));
+        body.insert("affiliation".to_owned(), json!(affiliation));
+        if let Some(secret) = secret {
+            body.insert("secret".to_owned(), json!(secret));
+        }
+        if let Some(most) = max_enrollments {
+            body.insert("max_enrollments".to_owned(), json!(most));
+        }
+        if !attributes.is_empty() {
+            body.insert(
+                "attrs".to_owned(),
+                attributes.iter().map(attribute).collect(),
+            );
+        }
+        body
     }
 
     fn signing_body(&self, terms: &Terms, signing: &SigningRequest) -> Map<String, Value> {
@@ -350,6 +345,12 @@ impl Ca {
 fn no_hint(_: Status) -> Option<String> {
     None
 }
+
+const REGISTRAR: &str = "a registrar needs the attributes hf.Registrar.Roles and \
+     hf.Registrar.Attributes for what it registers, and an affiliation at or above the new one, which \
+     must exist: --create-affiliation creates it";
+const REGISTERED: &str =
+    "an identity that is registered enrolls without --register, with its secret in --secret";
 
 /// The error of a call. Hints for refusals come from the caller.
 fn declined(fault: Fault, what: String, hint: impl FnOnce(Status) -> Option<String>) -> Error {

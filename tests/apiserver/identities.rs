@@ -175,8 +175,13 @@ fn identities_are_listed_and_shown_without_their_keys() {
         "{}",
         path.stderr
     );
+}
 
-    // A node that is gone, and a Secret that is missing.
+#[test]
+fn removed_nodes_and_missing_secrets_are_listed() {
+    let Some((cluster, namespace)) = organization("org1", "peers.count=2") else {
+        return;
+    };
     let upgrade = [
         "upgrade",
         "org1",

@@ -10,12 +10,13 @@ use crate::error::{Error, Result};
 use crate::fabric::contact::Identities;
 use crate::identity::certificate::Certificate;
 use crate::identity::inventory::Kind;
+use crate::identity::public::{self, MspFiles};
 use crate::identity::request::SigningRequest;
 use crate::identity::secrets::entry;
-use crate::identity::{Pair, enrolled, public};
+use crate::identity::{Pair, enrolled};
 use crate::ledger::sign::Identity;
 use crate::member::Installed;
-use crate::member::ca::Terms;
+use crate::member::ca::{Info, Terms};
 use crate::terminal::time;
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
@@ -147,17 +148,13 @@ async fn enroll(
         .await?;
     let info = reached.ca.info().await.map_err(unsent)?;
     let mut warnings = reached.warnings.clone();
-    match kind {
-        Kind::Tls if enrolled::issues_tls(&msp, &info.chain) => {}
-        Kind::Tls => warnings.push(format!(
-            "the nodes of \"{}\" trust another TLS authority: they do not accept this certificate",
-            arguments.release
-        )),
-        Kind::Msp | Kind::Authority => {
-            let place = reached.ca.place();
-            enrolled::check_authority(&installed.organization, &msp, &info.chain, place)?;
-        }
-    }
+    warnings.extend(check_authority(
+        kind,
+        &installed,
+        &msp,
+        &info,
+        reached.ca.place(),
+    )?);
     let pair = certify(arguments, cluster, &installed, &reached, &secrets, secret).await?;
     let made = match kind {
         Kind::Tls => enrolled::tls_secret(&installed.organization, name, &pair, &info.chain),
@@ -179,6 +176,28 @@ async fn enroll(
         })?,
         warnings,
     })
+}
+
+/// Refuses a CA whose identities the organization's nodes do not accept. For TLS, returns a
+/// warning: a certificate may be for other servers.
+fn check_authority(
+    kind: Kind,
+    installed: &Installed,
+    msp: &MspFiles,
+    info: &Info,
+    place: &str,
+) -> Result<Option<String>> {
+    let organization = &installed.organization;
+    match kind {
+        Kind::Tls if enrolled::issues_tls(msp, &info.chain) => Ok(None),
+        Kind::Tls => Ok(Some(format!(
+            "the nodes of \"{}\" trust another TLS authority: they do not accept this certificate",
+            organization.release
+        ))),
+        Kind::Msp | Kind::Authority => {
+            enrolled::check_authority(organization, msp, &info.chain, place).map(|()| None)
+        }
+    }
 }
 
 fn unsent(error: Error) -> Error {
