@@ -1,4 +1,4 @@
-//! What becomes of a transaction that was sent: the block that has it, and the code of the peers.
+//! Waits for the commit of a transaction: its block and its validation code.
 
 use crate::error::Error;
 use crate::ledger::block::Checked;
@@ -14,7 +14,7 @@ pub struct Outcome {
     pub code: i32,
 }
 
-/// A peer that tells what it commits.
+/// The stream of blocks that a peer commits.
 pub struct Watch<'a> {
     peer: Peer<'a>,
     commits: Option<Commits>,
@@ -23,11 +23,11 @@ pub struct Watch<'a> {
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl<'a> Watch<'a> {
-    /// Begins to follow the channel, at the first peer of the member's that lets it.
+    /// Starts to follow the channel at the first peer of the member that allows it.
     ///
     /// # Errors
     ///
-    /// Of the last peer.
+    /// The error of the last peer.
     pub async fn begin(
         member: &'a Member,
         channel: &str,
@@ -41,7 +41,7 @@ impl<'a> Watch<'a> {
             let peer = member.peer(node)?;
             let begun = async {
                 let mut commits = peer.follow(channel, silence).await?;
-                // The newest block comes at once. From now on no block is missed.
+                // The newest block arrives at once. From now on, no block is missed.
                 commits.next().await?;
                 Ok::<Commits, Failed>(commits)
             };
@@ -76,7 +76,7 @@ impl<'a> Watch<'a> {
                         });
                     }
                 }
-                // The connection broke, or it is late: the ledger tells.
+                // The connection broke, or the block is late: look into the ledger.
                 Ok(Err(_)) | Err(_) => self.commits = None,
             }
         }

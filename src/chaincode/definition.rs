@@ -1,4 +1,4 @@
-//! Definitions of chaincodes: what organizations approve and a channel commits. Pure.
+//! Definitions of chaincodes, which organizations approve and a channel commits. Pure.
 
 use super::view::View;
 use crate::error::{Error, Result};
@@ -16,11 +16,11 @@ use crate::ledger::sign::Creator;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-/// The endorsement policy of a chaincode that names none
-/// (`core/chaincode/lifecycle/lifecycle.go`, `DefaultEndorsementPolicyRef`).
+/// The default endorsement policy of a chaincode (`core/chaincode/lifecycle/lifecycle.go`,
+/// `DefaultEndorsementPolicyRef`).
 pub const DEFAULT_POLICY: &str = "/Channel/Application/Endorsement";
 
-/// What a definition says, besides its sequence.
+/// The content of a definition, without its sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
     pub version: String,
@@ -32,7 +32,7 @@ pub struct Definition {
 }
 
 impl Default for Definition {
-    /// Version 1.0 under the channel's policy, with the plugins that peers have.
+    /// Version 1.0 with the channel's policy and the built-in plugins of peers.
     fn default() -> Definition {
         Definition {
             version: "1.0".to_owned(),
@@ -51,7 +51,7 @@ impl Definition {
         hex(&Sha256::digest(self.arguments("", 0).encode_to_vec()))
     }
 
-    /// Of an answer of `QueryChaincodeDefinitions`.
+    /// From a response of `QueryChaincodeDefinitions`.
     pub fn committed(message: &ChaincodeDefinition) -> Result<Definition> {
         Ok(Definition {
             version: message.version.clone(),
@@ -63,7 +63,7 @@ impl Definition {
         })
     }
 
-    /// Of an answer of `QueryApprovedChaincodeDefinition`.
+    /// From a response of `QueryApprovedChaincodeDefinition`.
     pub fn approved(message: &QueryApprovedChaincodeDefinitionResult) -> Result<Definition> {
         Ok(Definition {
             version: message.version.clone(),
@@ -90,7 +90,7 @@ impl Definition {
         }
     }
 
-    /// The same with the package that the approving organization runs.
+    /// The same with the package of the approving organization.
     pub fn approval(&self, name: &str, sequence: i64, package: &str) -> ChaincodeDefinitionArgs {
         let package = LocalPackage {
             package_id: package.to_owned(),
@@ -103,7 +103,7 @@ impl Definition {
         }
     }
 
-    /// How another definition differs, one line each.
+    /// The differences of another definition, one per line.
     pub fn differences(&self, other: &Definition) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = |what: &str, one: String, another: String| {
@@ -200,7 +200,7 @@ fn check_path(text: &str, view: &View) -> Result<()> {
     }
 }
 
-/// The policy as a user types it.
+/// The policy in the syntax of users.
 pub fn policy_words(policy: &ApplicationPolicy) -> String {
     match &policy.r#type {
         Some(ApplicationPolicyType::SignaturePolicy(envelope)) => {
@@ -211,7 +211,7 @@ pub fn policy_words(policy: &ApplicationPolicy) -> String {
     }
 }
 
-/// Which endorsements a policy has and lacks.
+/// The endorsements that a policy has and lacks.
 pub fn judge(
     view: &View,
     chaincode: &str,

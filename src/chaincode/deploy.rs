@@ -23,10 +23,10 @@ pub struct Deploy<'a> {
     pub timeout: Duration,
 }
 
-/// What was there, and what is left to do.
+/// The previous state and the missing steps.
 pub struct Done {
     pub missing: Missing,
-    /// How the committed definition changes, one line each; empty for the first one.
+    /// The changes of the committed definition, one per line. Empty for the first one.
     pub changes: Vec<String>,
 }
 
@@ -34,11 +34,11 @@ pub struct Done {
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 
 impl Deploy<'_> {
-    /// Asks the peers what they have.
+    /// Reads the state of the peers.
     ///
     /// # Errors
     ///
-    /// Peers that cannot be asked do not fail it, as long as one of each organization answers.
+    /// Fails if no peer of an organization responds.
     pub async fn look(&self) -> Result<(Missing, Vec<Chaincodes>, Option<Committed>)> {
         let committed = self.committed().await?;
         let current = committed.as_ref().map_or(0, |it| it.sequence);
@@ -57,11 +57,12 @@ impl Deploy<'_> {
         committed(self.members, &self.view.name, &self.wanted.name).await
     }
 
-    /// Installs the package on the peers that lack it, then has the organizations approve.
+    /// Installs the package on the peers that lack it, then approves the definition for each
+    /// organization.
     ///
     /// # Errors
     ///
-    /// Each peer and organization that failed. The others are done.
+    /// Lists each peer and organization that failed. The others are complete.
     pub async fn prepare(&self, missing: &Missing, there: &[Chaincodes]) -> Result<()> {
         let mut failed: Vec<Place> = there
             .iter()
@@ -104,7 +105,7 @@ impl Deploy<'_> {
         }
     }
 
-    /// Has an organization approve the definition with its package.
+    /// Approves the definition with its package for an organization.
     pub async fn approve(&self, member: &Member, sequence: i64) -> Result<()> {
         let Wanted {
             name,
@@ -133,7 +134,7 @@ impl Deploy<'_> {
     ///
     /// # Errors
     ///
-    /// Names the organizations whose approval is missing.
+    /// Lists the organizations whose approval is missing.
     pub async fn commit(&self, sequence: i64) -> Result<()> {
         let Wanted {
             name, definition, ..
@@ -185,8 +186,8 @@ impl Deploy<'_> {
         }
     }
 
-    /// Sends a transaction of the lifecycle, and waits until all organizations that take part have
-    /// it: the next step is endorsed by their peers.
+    /// Sends a transaction of the lifecycle, and waits until all participating organizations have
+    /// it, because their peers endorse the next step.
     async fn send(
         &self,
         member: &Member,
@@ -223,11 +224,11 @@ pub async fn committed(members: &[Member], channel: &str, name: &str) -> Result<
     Ok(all.into_iter().find(|it| it.name == name))
 }
 
-/// Does on the ledger what is missing, while `server` brings the chaincode's servers up.
+/// Performs the missing steps on the ledger, while `server` starts the chaincode's servers.
 ///
 /// # Errors
 ///
-/// Nothing is committed unless all is approved and every server is ready.
+/// Commits nothing unless every organization has approved and every server is ready.
 pub async fn deploy(deploy: &Deploy<'_>, server: impl Future<Output = Result<()>>) -> Result<Done> {
     let (missing, there, committed) = deploy.look().await?;
     let changes = match &committed {

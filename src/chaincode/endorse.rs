@@ -1,4 +1,4 @@
-//! Calls of peers: one of each organization, another of the same if the first one fails.
+//! Calls one peer of each organization, or another one if the first fails.
 
 pub(super) use crate::channel::place;
 
@@ -23,7 +23,7 @@ impl<'a> Endorsers<'a> {
     ///
     /// # Errors
     ///
-    /// The organization is not in the channel: whom to trust in TLS is not known then.
+    /// The organization is not in the channel, so its TLS authorities are unknown.
     pub fn new(member: &'a Member, view: &View, contact: &Contact) -> Result<Endorsers<'a>> {
         let Some(authorities) = view.organizations.get(&contact.msp_id) else {
             let ids: Vec<&str> = view.organizations.keys().map(String::as_str).collect();
@@ -53,11 +53,11 @@ impl<'a> Endorsers<'a> {
         })
     }
 
-    /// Has the first peer that can endorse do so.
+    /// Gets the endorsement of the first peer that can endorse.
     ///
     /// # Errors
     ///
-    /// What each peer answered.
+    /// The response of each peer.
     async fn endorse(&self, proposal: &SignedProposal) -> Result<Answer, Vec<Place>> {
         let mut places = Vec::new();
         for peer in &self.peers {
@@ -74,14 +74,14 @@ impl<'a> Endorsers<'a> {
     }
 }
 
-/// What the organizations answered.
+/// The responses of the organizations.
 pub(super) struct Answers {
     pub answers: Vec<Answer>,
     /// Peers of organizations that did not endorse.
     pub failed: Vec<Place>,
 }
 
-/// Has one peer of each organization endorse.
+/// Gets the endorsement of one peer of each organization.
 pub(super) async fn endorse(endorsers: &[Endorsers<'_>], proposal: &Proposal) -> Answers {
     let asked = endorsers.iter().map(|it| it.endorse(proposal.signed()));
     let mut all = Answers {
@@ -97,7 +97,7 @@ pub(super) async fn endorse(endorsers: &[Endorsers<'_>], proposal: &Proposal) ->
     all
 }
 
-/// Calls a function that changes nothing, at the first peer of the member's that answers.
+/// Calls a read-only function at the first peer of the member that responds.
 pub async fn query(member: &Member, call: &Call) -> Result<Vec<u8>> {
     let mut places = Vec::new();
     for node in &member.contact.nodes {

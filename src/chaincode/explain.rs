@@ -1,4 +1,4 @@
-//! Why a transaction was committed as invalid.
+//! Explains why a transaction was committed as invalid.
 
 use super::commit::Outcome;
 use super::definition::judge;
@@ -10,11 +10,11 @@ use crate::ledger::proposal::{Endorsed, TxId};
 use crate::ledger::rwset::{Access, Conflict};
 use crate::member::Peer;
 
-/// How many blocks are searched for the transaction that came first. A version that was read is
-/// rarely older, as it is read when the transaction is endorsed.
+/// Number of blocks to search for the conflicting transaction. The version that a transaction has
+/// read is rarely older, because it is read at the endorsement.
 const SEARCHED: u64 = 50;
 
-/// The error of an invalid transaction, with what can be found out about it.
+/// The error for an invalid transaction, with all that is known about the cause.
 pub async fn explain(
     submission: &Submission<'_>,
     peer: &Peer<'_>,

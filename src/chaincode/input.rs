@@ -1,10 +1,10 @@
-//! What a user types after `-c` and `--transient`. Pure.
+//! Parses the arguments of `-c` and `--transient`. Pure.
 
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Reads the function and its arguments: `["CreateAsset","a1"]`, or as `peer` takes them:
+/// Parses the function and its arguments: `["CreateAsset","a1"]`, or the formats of `peer`:
 /// `{"Args":["CreateAsset","a1"]}`, `{"function":"CreateAsset","Args":["a1"]}`.
 pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
     let refuse = |why: String| {
@@ -21,7 +21,7 @@ pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
         Value::Object(map) => {
             let (mut function, mut words) = (None, Vec::new());
             for (key, value) in map {
-                // Go reads keys in any case.
+                // Go ignores the case of keys.
                 match (key.to_ascii_lowercase().as_str(), value) {
                     ("function", Value::String(name)) => function = Some(Value::String(name)),
                     ("args", Value::Array(args)) => words = args,

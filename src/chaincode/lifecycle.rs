@@ -1,4 +1,4 @@
-//! What peers have of chaincodes, by their system chaincode `_lifecycle` (since 2.0).
+//! The chaincodes of peers, from their system chaincode `_lifecycle` (since 2.0).
 
 use super::definition::Definition;
 use super::view::View;
@@ -21,7 +21,7 @@ use futures::future::join_all;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An organization, as the one that runs its peers sees it.
+/// An organization, seen by its own member.
 pub struct Lifecycle<'a> {
     pub member: &'a Member,
 }
@@ -39,16 +39,16 @@ pub struct Committed {
 pub struct Approved {
     pub sequence: i64,
     pub definition: Definition,
-    /// The package that it runs; `None` if it runs none.
+    /// Its package; `None` if it runs none.
     pub package: Option<String>,
 }
 
-/// What an organization has of a chaincode.
+/// The state of a chaincode in an organization.
 #[derive(Clone, Debug)]
 pub struct Chaincodes {
     /// The release.
     pub organization: String,
-    /// Identifiers of the packages that each peer has, or why it could not be asked.
+    /// The package ids of each peer, or the error.
     pub installed: Vec<(String, Result<BTreeSet<String>>)>,
     /// For the committed sequence and the next one.
     pub approved: Vec<Approved>,
@@ -62,7 +62,7 @@ fn call(channel: &str, function: &str, argument: &impl Message) -> Call {
 }
 
 impl Lifecycle<'_> {
-    /// Asks the first peer that answers.
+    /// Asks the first peer that responds.
     async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A, Failed> {
         let mut last = Failed::Message(Error::cluster(format!(
             "organization \"{}\" has no peers",
@@ -106,7 +106,7 @@ impl Lifecycle<'_> {
         let call = call(channel, QUERY_APPROVED_CHAINCODE_DEFINITION, &arguments);
         let answer: QueryApprovedChaincodeDefinitionResult = match self.ask(&call).await {
             Ok(answer) => answer,
-            // The peer has no other way to say that there is none.
+            // The peer has no other response for a missing definition.
             Err(Failed::Refused(_)) => return Ok(None),
             Err(failed) => return Err(failed.into()),
         };
@@ -135,7 +135,7 @@ impl Lifecycle<'_> {
         Ok(by_organization(answer.approvals))
     }
 
-    /// Which organizations approved the definition that is committed.
+    /// The organizations that approved the committed definition.
     pub async fn approvals_of(&self, channel: &str, name: &str) -> Result<Approvals> {
         let arguments = QueryChaincodeDefinitionArgs {
             name: name.to_owned(),
@@ -145,7 +145,7 @@ impl Lifecycle<'_> {
         Ok(by_organization(answer.approvals))
     }
 
-    /// What the organization has of a chaincode whose committed sequence is `current`.
+    /// The state of a chaincode with the committed sequence `current`.
     pub async fn chaincodes(&self, view: &View, name: &str, current: i64) -> Result<Chaincodes> {
         let nodes = &self.member.contact.nodes;
         let installed = join_all(nodes.iter().map(async |node| {
@@ -169,7 +169,7 @@ impl Lifecycle<'_> {
         })
     }
 
-    /// Installs a package on a peer. A package that another run installed meanwhile is there.
+    /// Installs a package on a peer. Succeeds if another run has installed it in the meantime.
     pub async fn install(&self, node: &Node, package: &Package) -> Result<()> {
         let peer = self.member.peer(node)?;
         let arguments = InstallChaincodeArgs {
@@ -185,7 +185,7 @@ impl Lifecycle<'_> {
         }
     }
 
-    /// The call by which the organization approves a definition and names its package.
+    /// The call that approves a definition with the organization's package.
     pub fn approval(view: &View, name: &str, of: (i64, &Definition), package: &str) -> Call {
         let arguments = of.1.approval(name, of.0, package);
         call(

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// A chaincode of a channel, or a package that no channel uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Of the chaincode; of a package that no chaincode uses, its label.
+    /// The name of the chaincode, or the label of an unused package.
     pub name: String,
     pub channel: Option<String>,
     pub version: Option<String>,
@@ -21,20 +21,20 @@ pub struct Listed {
     /// MSP ids.
     pub approved_by: Vec<String>,
     pub not_approved_by: Vec<String>,
-    /// Peers that have the package that their organization approved.
+    /// Peers with the approved package of their organization.
     pub installed_on: Vec<String>,
-    /// Identifiers of these packages.
+    /// Ids of these packages.
     pub packages: Vec<String>,
 }
 
-/// What a peer has.
+/// The state of a peer.
 struct Seen {
     peer: String,
     channels: Vec<String>,
     packages: Vec<InstalledChaincode>,
 }
 
-/// What the peers of these members have, and the peers that could not be asked.
+/// The chaincodes of the peers of these members, and the peers that could not be asked.
 pub async fn listed(members: &[Member]) -> (Vec<Listed>, Vec<Place>) {
     let (mut seen, mut failed) = (Vec::new(), Vec::new());
     let mut asked: Vec<(&Member, String)> = Vec::new();
@@ -43,7 +43,7 @@ pub async fn listed(members: &[Member]) -> (Vec<Listed>, Vec<Place>) {
             match peer {
                 Ok(peer) => {
                     for channel in &peer.channels {
-                        // The first organization that has joined a channel tells of it.
+                        // Each channel is read from the first organization that has joined it.
                         if !asked.iter().any(|(_, name)| name == channel) {
                             asked.push((member, channel.clone()));
                         }
@@ -134,7 +134,7 @@ fn add_packages(it: &mut Listed, seen: &[Seen]) {
     it.packages = packages.into_iter().collect();
 }
 
-/// Packages that no chaincode of any peer uses.
+/// The packages that no chaincode uses.
 fn unused(seen: &[Seen]) -> Vec<Listed> {
     let mut all: Vec<Listed> = Vec::new();
     let packages = seen

@@ -1,9 +1,9 @@
-//! What is missing until a chaincode is as it is wanted. Pure.
+//! Computes the missing steps of a deployment. Pure.
 
 use super::definition::Definition;
 use super::lifecycle::{Approved, Chaincodes, Committed};
 
-/// The chaincode that is wanted.
+/// The desired chaincode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub name: String,
@@ -12,10 +12,10 @@ pub struct Wanted {
     pub package: String,
 }
 
-/// The steps to it.
+/// The missing steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
-    /// Of the definition that is wanted: the committed one's, or the next one.
+    /// The sequence of the desired definition: the committed one, or the next one.
     pub sequence: i64,
     /// Names of peers that lack the package.
     pub install: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// Compares what is wanted with what the peers of the organizations have.
+    /// Compares the desired chaincode with the state of the organizations' peers.
     pub fn of(wanted: &Wanted, committed: Option<&Committed>, there: &[Chaincodes]) -> Missing {
         let current = committed.map_or(0, |it| it.sequence);
         let is_committed = committed.is_some_and(|it| it.definition == wanted.definition);

@@ -8,8 +8,8 @@
 //! definition as peers have them
 //! ```
 //!
-//! The ledger is the state: what is missing is counted from what peers answer, so a repeated command
-//! does only that. A call of a user's is a new transaction each time.
+//! The ledger is the state: each run computes the missing steps from the responses of peers, so a
+//! repeated command only completes them. Each call of a user is a new transaction.
 
 mod collections;
 mod commit;

@@ -1,4 +1,4 @@
-//! A transaction, from the call to the block that has it.
+//! A transaction, from the call to its block.
 
 use super::commit::{Outcome, Watch};
 use super::definition::judge;
@@ -18,17 +18,17 @@ use tokio::time::Instant;
 
 /// What to send, through whom.
 pub struct Submission<'a> {
-    /// Who signs, and whose peer tells of the commit.
+    /// The signer, whose peer also reports the commit.
     pub member: &'a Member,
     pub view: &'a View,
     pub endorsers: &'a [Endorsers<'a>],
     pub call: &'a Call,
     /// The endorsement policy, if it is known.
     pub policy: Option<&'a ApplicationPolicy>,
-    /// Whether to send the transaction although the endorsements do not satisfy the policy: a
-    /// policy of its keys may ask for less.
+    /// Whether to send the transaction although the endorsements do not satisfy the policy. A
+    /// policy of its keys may require less.
     pub send_anyway: bool,
-    /// Further organizations whose peers are waited for.
+    /// Other organizations whose peers must have committed it.
     pub others: &'a [&'a Member],
     pub timeout: Duration,
 }
@@ -38,20 +38,20 @@ pub struct Submission<'a> {
 pub struct Done {
     pub tx_id: TxId,
     pub block: u64,
-    /// What the chaincode returned.
+    /// The result of the chaincode.
     pub result: Vec<u8>,
-    /// The name of the event that it sets, if it sets one.
+    /// The name of the chaincode event, if any.
     pub event: Option<String>,
     pub endorsed_by: Vec<String>,
-    /// Peers that did not endorse, where the others were enough.
+    /// Peers that did not endorse, if the others were sufficient.
     pub passed_over: Vec<String>,
 }
 
-/// Has a transaction endorsed, ordered and committed.
+/// Endorses, sends and commits a transaction.
 ///
 /// # Errors
 ///
-/// Says whether the transaction was sent, and what became of it.
+/// States whether the transaction was sent, and its outcome.
 pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     let Submission {
         member,
@@ -129,7 +129,7 @@ fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> 
     .hint(LIST))
 }
 
-/// Why no peer endorsed. What all of them say in the same words is the chaincode's own answer.
+/// The error if no peer endorsed. The same response from all of them comes from the chaincode.
 fn refused(chaincode: &str, all: &Answers) -> Error {
     let notes: BTreeSet<&str> = all.failed.iter().map(|place| place.note.as_str()).collect();
     let error = Error::cluster(format!("no peer endorsed the call of \"{chaincode}\""));

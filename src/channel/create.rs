@@ -20,22 +20,22 @@ use futures::future::{join_all, try_join_all};
 use prost::Message;
 use std::time::Duration;
 
-/// What to create, and who does it.
+/// The channel to create, and the identities that create it.
 pub struct Create<'a> {
     pub name: &'a str,
-    /// The public half of every organization with orderers, and its administrator, in one order.
+    /// Every organization with orderers (public part) and its administrator, in the same order.
     pub orderers: &'a [Participant],
     pub ordering: &'a [Member],
-    /// The public half of every organization with peers.
+    /// The public part of every organization with peers.
     pub organizations: &'a [Participant],
-    /// Those of them whose peers join.
+    /// The organizations whose peers join.
     pub joining: &'a [Member],
     pub settings: &'a Settings,
     /// How long to wait until the orderers have a leader.
     pub timeout: Duration,
 }
 
-/// An orderer with what it says of the channel.
+/// An orderer and its state of the channel.
 struct Seen<'a> {
     member: &'a Member,
     node: &'a Node,
@@ -43,12 +43,12 @@ struct Seen<'a> {
     state: Result<Option<ChannelInfo>>,
 }
 
-/// Creates a channel, or does what is missing of it.
+/// Creates or completes a channel.
 ///
 /// # Errors
 ///
-/// A channel that cannot be, or that exists with another configuration; nothing was changed then.
-/// What failed at single nodes is in the outcome.
+/// An invalid channel, or one that exists with another configuration; then nothing was changed. The
+/// outcome has the errors of single nodes.
 pub async fn create(create: &Create<'_>) -> Result<Outcome> {
     let Create { name, .. } = *create;
     let wanted = Wanted {
@@ -114,7 +114,7 @@ async fn look<'a>(create: &'a Create<'_>) -> Result<Vec<Seen<'a>>> {
     try_join_all(nodes.map(|(member, node)| see(member, node, create.name))).await
 }
 
-/// The genesis block of a channel that some orderers have, if it is the channel that is wanted.
+/// The genesis block from an orderer that has the channel, if it is the desired channel.
 async fn existing(
     create: &Create<'_>,
     wanted: &Configuration,
@@ -157,8 +157,8 @@ async fn existing(
     )))
 }
 
-/// Refuses to begin where a peer has the ledger of a channel that no orderer knows: it could never
-/// follow the new one. And where no orderer can be asked.
+/// Refuses if no orderer responds, or if a peer has a ledger of this name although no orderer has
+/// the channel: such a peer could never join the new channel.
 async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
     let name = create.name;
     let failed = |it: &Seen<'_>| {
@@ -222,7 +222,7 @@ async fn join_seen(seen: &Seen<'_>, name: &str, block: &[u8]) -> Did {
     };
     match state {
         Ok(info) => consents(&info, Did::Joined),
-        // Another run was faster, or the answer was lost.
+        // Another run was faster, or the response was lost.
         Err(fault) => match seen.rest.channel(name).await {
             Ok(Some(info)) => consents(&info, joined_by(&fault)),
             _ => Did::Failed(fault.into()),
@@ -230,7 +230,7 @@ async fn join_seen(seen: &Seen<'_>, name: &str, block: &[u8]) -> Did {
     }
 }
 
-/// HTTP 405 says that the orderer has had the channel before.
+/// HTTP 405 means that the orderer already has the channel.
 fn joined_by(fault: &Fault) -> Did {
     match fault.refusal().map(|refusal| refusal.status) {
         Some(Status::Http(405)) => Did::Unchanged,
@@ -238,7 +238,7 @@ fn joined_by(fault: &Fault) -> Did {
     }
 }
 
-/// An orderer that joined and is no consenter follows the others and orders nothing.
+/// An orderer that is not a consenter follows the others and orders nothing.
 fn consents(info: &ChannelInfo, did: Did) -> Did {
     if info.consensus_relation == "consenter" {
         return did;
@@ -256,7 +256,8 @@ fn consents(info: &ChannelInfo, did: Did) -> Did {
     )
 }
 
-/// Waits until an orderer has a leader: before, it delivers nothing and takes no transaction.
+/// Waits until an orderer has a leader. Without one, it delivers nothing and accepts no
+/// transactions.
 pub async fn await_leader<'a>(
     ordering: impl IntoIterator<Item = &'a Member>,
     name: &str,

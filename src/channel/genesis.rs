@@ -1,8 +1,8 @@
 //! The genesis block of a channel, the same for the same configuration.
 //!
 //! Two runs that create the same channel at once, or one that is interrupted and repeated, must not
-//! give orderers different first blocks: such orderers could never agree. So time and nonce, of
-//! which Fabric asks nothing in a genesis block, follow from the configuration.
+//! give orderers different first blocks: such orderers could never agree. So time and nonce, which
+//! Fabric does not check in a genesis block, are derived from the configuration.
 
 use crate::error::Result;
 use crate::identity::certificate::{Certificate, blocks};
@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-/// Makes the genesis block. `certificates` are those of the channel's orderers, PEM: the block is
-/// dated by the newest of them.
+/// Creates the genesis block. `certificates` are those of the channel's orderers (PEM); the newest
+/// one determines the time of the block.
 pub fn genesis(name: &str, configuration: &Configuration, certificates: &[&[u8]]) -> Result<Block> {
     let encoded = configuration.to_message().encode_to_vec();
     let digest = Sha256::new()

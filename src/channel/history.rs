@@ -1,4 +1,4 @@
-//! What changed a channel's configuration, block by block, and who signed it.
+//! The configuration updates of a channel, block by block, with their signers.
 
 use super::live;
 use super::read::Source;
@@ -19,7 +19,7 @@ pub struct Entry {
     /// The administrators that signed the update, as `Admin@org1 of Org1MSP`; none signs the
     /// genesis block. A signature that is wrong is told as such.
     pub signers: Vec<String>,
-    /// What it changed, in words. The genesis block has none.
+    /// Its changes as text. The genesis block has none.
     pub changes: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub async fn history(sources: &[Source<'_>], channel: &str) -> Result<Vec<Entry>
     Ok(entries)
 }
 
-/// What one block did to the configuration before it.
+/// The changes of one block to the previous configuration.
 pub fn entry(
     block: &Checked,
     configuration: &Configuration,

@@ -8,7 +8,7 @@ use crate::ledger::message::common::Block;
 use crate::member::{Failed, Member, Peer};
 use futures::future::join_all;
 
-/// Which channel, and whose peers.
+/// The channel and the organizations to join.
 pub struct Join<'a> {
     pub name: &'a str,
     pub genesis: &'a Block,
@@ -16,7 +16,7 @@ pub struct Join<'a> {
     pub members: &'a [Member],
 }
 
-/// Has every peer join that has not.
+/// Joins every peer that has not joined yet.
 pub async fn join(join: Join<'_>) -> Outcome {
     let Join { name, genesis, .. } = join;
     let peers = peers(join.members);
@@ -67,7 +67,7 @@ pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block
     }
     match peer.join(genesis).await {
         Ok(()) => Ok(Did::Joined),
-        // Another run was faster, or the answer was lost: the peer says which.
+        // Another run was faster, or the response was lost. Ask the peer.
         Err(failed) => match has().await {
             Ok(true) => Ok(Did::Joined),
             _ => Err(failed.into()),
@@ -75,7 +75,7 @@ pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block
     }
 }
 
-/// A peer that has joined a channel of the same name and another genesis block never gets its
+/// A peer that has joined a channel of the same name with another genesis block never receives its
 /// blocks.
 async fn same_ledger(peer: &Peer<'_>, name: &str, genesis: &Block) -> Result<Did> {
     match peer.block(name, 0).await {

@@ -10,8 +10,9 @@
 //!                                                └─► proposal file ◄─► other organizations
 //! ```
 //!
-//! The orderers and peers are the state: each step asks a node first, so a repeated command does
-//! only what is missing. A node that cannot be asked is unknown, never one that lacks the channel.
+//! The orderers and peers are the state: each step asks a node first, so a repeated command
+//! performs only the missing steps. A node that cannot be asked is unknown, which is not the same
+//! as lacking the channel.
 
 mod broadcast;
 mod change;

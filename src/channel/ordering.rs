@@ -105,7 +105,7 @@ async fn join(at: &At<'_>, name: &str, current: &Current) -> Result<()> {
     let rest = at.member.participation(at.node)?;
     match rest.join(&block).await {
         Ok(_) => Ok(()),
-        // Another run was faster, or the answer was lost.
+        // Another run was faster, or the response was lost.
         Err(fault) => match rest.channel(name).await {
             Ok(Some(_)) => Ok(()),
             _ => Err(fault.into()),

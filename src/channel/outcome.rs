@@ -1,8 +1,8 @@
-//! What a command did at each node.
+//! The result of a command at each node.
 
 use crate::error::{Error, Kind, Place};
 
-/// One node's part.
+/// The result at one node.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The release.
@@ -14,14 +14,14 @@ pub struct Step {
 
 #[derive(Clone, Debug)]
 pub enum Did {
-    /// It joined the channel now.
+    /// It has joined the channel in this run.
     Joined,
     /// It had joined before.
     Unchanged,
     Failed(Error),
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub steps: Vec<Step>,
@@ -44,8 +44,8 @@ impl Outcome {
             .any(|step| matches!(step.did, Did::Joined))
     }
 
-    /// The nodes that failed, as one error; `None` if all is well. `what` is the sentence that is
-    /// true of the whole: `channel "mychannel" is not complete`.
+    /// The nodes that failed as one error; `None` without failures. `what` is the summary, such as
+    /// `channel "mychannel" is not complete`.
     pub fn error(&self, what: &str) -> Option<Error> {
         let failed = |step: &Step| match &step.did {
             Did::Failed(error) => Some((step.node.clone(), error.clone())),

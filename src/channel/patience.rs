@@ -1,4 +1,4 @@
-//! How long calls are repeated that may pass: a pod that starts, an orderer without a leader.
+//! Retries of calls that fail for a while: a pod that starts, an orderer without a leader.
 
 use crate::error::Error;
 use crate::member::Failed;
@@ -6,14 +6,14 @@ use crate::node::{Fault, Retry};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a node that cannot be reached is tried.
+/// How long to retry a node that cannot be reached.
 pub const REACH: Duration = Duration::from_secs(10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Repeats a call that only reads, or that is refused if it was carried out, until it answers.
-/// `passes` says which refusals may pass.
+/// Retries a call until it succeeds. The call must only read, or be refused the second time.
+/// `passes` selects the temporary refusals.
 pub async fn until<T, F>(
     patience: Duration,
     passes: impl Fn(&Fault) -> bool,
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// Repeats a call while the node cannot be reached.
+/// Retries a call while the node cannot be reached.
 pub async fn reach<T, F>(call: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Failed>>,

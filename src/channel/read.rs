@@ -1,4 +1,4 @@
-//! Blocks of a channel, from whichever node has them.
+//! Reads blocks of a channel from any node that has them.
 
 use crate::error::{Error, Place, Result};
 use crate::fabric::contact::Node;
@@ -43,7 +43,7 @@ pub enum Position {
 }
 
 impl Position {
-    /// Reads `newest`, `oldest`, `config` or a number.
+    /// Parses `newest`, `oldest`, `config` or a number.
     pub fn parse(text: &str) -> Result<Position, String> {
         match text {
             "newest" => Ok(Position::Newest),
@@ -57,11 +57,11 @@ impl Position {
     }
 }
 
-/// Fetches a block of a channel from the first node that gives it, checked against its own hashes.
+/// Fetches a block of a channel from the first node that returns it, and checks its hashes.
 ///
 /// # Errors
 ///
-/// What each node answered, if none gives it.
+/// The response of each node, if none returns it.
 pub async fn fetch(sources: &[Source<'_>], channel: &str, position: Position) -> Result<Checked> {
     let block = from_any(sources, channel, position).await?;
     Checked::new(block, &format!("a block of channel \"{channel}\""))
@@ -113,7 +113,7 @@ async fn from_one(source: &Source<'_>, channel: &str, position: Position) -> Res
         NodeRole::Orderer => {
             let orderer = member.orderer(node)?;
             let deliver = async |position| {
-                // Blocks that are there are delivered without a leader, too.
+                // Existing blocks are delivered even without a leader.
                 let seek = Seek {
                     best_effort: true,
                     ..Seek::one(position)

@@ -1,4 +1,4 @@
-//! Which node has which channel, and how far it is.
+//! The channels of each node, with their heights.
 
 use crate::error::Result;
 use crate::fabric::contact::Node;
@@ -19,21 +19,21 @@ pub struct State {
     pub channel: Result<Option<Held>>,
 }
 
-/// A channel as a node has it.
+/// A channel at a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub name: String,
-    /// How many blocks it has.
+    /// The number of blocks.
     pub height: u64,
-    /// Of its newest block's header, as peers tell it.
+    /// The hash of its newest block, from peers.
     pub hash: Option<String>,
-    /// What an orderer says: `active`, `onboarding`, `inactive`, `failed`.
+    /// The status from an orderer: `active`, `onboarding`, `inactive`, `failed`.
     pub status: Option<String>,
     /// `consenter`, `follower`
     pub relation: Option<String>,
 }
 
-/// What all nodes of these members have.
+/// The channels of all nodes of these members.
 pub async fn states(members: &[Member]) -> Vec<State> {
     let nodes = members
         .iter()

@@ -1,4 +1,4 @@
-//! The channel that a user wants, from the organizations as they are installed. Pure.
+//! The desired channel, from the installed organizations. Pure.
 
 use super::change::Consenter;
 use super::options;
@@ -19,24 +19,24 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A channel as the user asks for it.
+/// The requested channel.
 pub struct Wanted<'a> {
     pub name: &'a str,
-    /// Those whose orderers serve the channel.
+    /// The organizations whose orderers serve the channel.
     pub orderers: &'a [Participant],
-    /// Those whose peers join the channel.
+    /// The organizations whose peers join the channel.
     pub organizations: &'a [Participant],
     pub settings: &'a Settings,
 }
 
-/// What may be set of a channel; what is not set has Fabric's default.
+/// The settings of a channel. A missing one has Fabric's default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     pub batch_timeout: Option<Duration>,
     pub max_message_count: Option<u32>,
     pub absolute_max_bytes: Option<u32>,
     pub preferred_max_bytes: Option<u32>,
-    /// Anchor peers by release; the first peer of an organization that is not named.
+    /// Anchor peers by release. Default: the first peer of an organization.
     pub anchors: BTreeMap<String, Vec<String>>,
     /// Capability levels by group: `channel`, `orderer`, `application`.
     pub capabilities: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ impl Wanted<'_> {
     ///
     /// # Errors
     ///
-    /// Organizations that cannot serve this channel together, settings of what is not in it.
+    /// Organizations that cannot share this channel, and settings of members that it does not have.
     pub fn channel(&self) -> Result<Channel> {
         genesis::check_name(self.name)?;
         self.check_roles()?;
@@ -96,7 +96,7 @@ impl Wanted<'_> {
         Error::user(format!("channel \"{}\" cannot be created", self.name))
     }
 
-    /// Who is given for what, and that no MSP id stands for two.
+    /// Checks the roles of the organizations, and that their MSP ids are unique.
     fn check_roles(&self) -> Result<()> {
         let mut problems = Vec::new();
         if self.orderers.is_empty() {
@@ -246,7 +246,7 @@ impl Wanted<'_> {
         self.organizations.iter().map(one).collect()
     }
 
-    /// Puts the user's policies in place of the defaults.
+    /// Replaces default policies with those of the user.
     fn set_policies(&self, channel: &mut Channel) -> Result<()> {
         for (path, text) in &self.settings.policies {
             let policy = Policy::parse(text)
@@ -279,7 +279,7 @@ impl Wanted<'_> {
     }
 }
 
-/// The policies of a group by its path; the channel's own for the empty one.
+/// The policies of a group by its path. The empty path is the channel.
 fn policies_of<'c>(channel: &'c mut Channel, group: &str) -> Option<&'c mut Policies> {
     let organization = |of: &'c mut [Organization], name: &str| {
         of.iter_mut()
@@ -341,7 +341,7 @@ pub fn consenter(it: &Participant, name: &str) -> Result<Consenter> {
     consenter_of(&it.contact, node, certificates)
 }
 
-/// The first certificate of a text that may hold a chain: orderers compare that one.
+/// The first certificate of a chain, which orderers compare.
 fn leaf(pem: &[u8], node: &Node) -> Result<Vec<u8>> {
     if pem.is_empty() {
         return Ok(Vec::new());

@@ -13,7 +13,7 @@ use crate::ledger::message::orderer_configuration::{
 use crate::ledger::organization::Organization;
 use crate::ledger::policy::Policy;
 
-/// The configuration that block `number` set, for people.
+/// The configuration of block `number` as text.
 pub fn words(name: &str, number: u64, configuration: &Configuration) -> Result<String> {
     let channel = &configuration.channel;
     let empty = Group::default();

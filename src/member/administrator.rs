@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Whose signature a command uses.
+/// The source of the signing identity.
 #[derive(Clone, Debug)]
 pub enum Signing {
     /// The administrator in the organization's Secrets.
@@ -24,19 +24,19 @@ pub enum Signing {
     Folder(Folder),
 }
 
-/// The files of a user, as the edge has read them.
+/// The files of a user, already read.
 #[derive(Clone)]
 pub struct Folder {
     /// The folder as the user named it.
     pub name: String,
-    /// Of the MSP folder, by path below it.
+    /// The files of the MSP folder, by relative path.
     pub msp: BTreeMap<String, Vec<u8>>,
-    /// Of the folder `tls` beside it, if there is one.
+    /// The files of the folder `tls` next to it, if it exists.
     pub tls: BTreeMap<String, Vec<u8>>,
 }
 
 impl fmt::Debug for Folder {
-    /// The name alone: the files hold keys.
+    /// Only the name, because the files contain keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Folder({:?})", self.name)
     }
@@ -82,7 +82,7 @@ impl Folder {
     }
 }
 
-/// What [`Signing`] leads to.
+/// The identity of a [`Signing`].
 pub struct Administrator {
     pub identity: Identity,
     pub msp: MspFiles,
@@ -113,7 +113,7 @@ impl Administrator {
                 let msp = msp.map_err(|error| error.hint(OWN))?;
                 let tls = match (contact.tls, tls) {
                     (true, Ok(tls)) => Some(tls),
-                    // Nodes that ask for no certificate get along without one.
+                    // Some nodes require no client certificate.
                     _ => None,
                 };
                 let place = format!("Secret {}/{}", contact.namespace, admin.msp);
@@ -143,7 +143,8 @@ fn of_secrets(
     })
 }
 
-/// The organization's own MSP says whom it trusts, where it can be read; else the folder does.
+/// The organization's MSP defines the trusted authorities if it can be read, otherwise the folder
+/// does.
 async fn of_folder(cluster: &Cluster, contact: &Contact, folder: &Folder) -> Result<Administrator> {
     let identity = folder.identity(&contact.msp_id, &subject(contact))?;
     let own = match &contact.identities {
@@ -173,7 +174,7 @@ fn subject(contact: &Contact) -> String {
     format!("the administrator of \"{}\"", contact.release)
 }
 
-/// What every node of Fabric would answer "access denied" to, without a reason.
+/// Checks for which a Fabric node would only respond "access denied", without a reason.
 fn check(
     contact: &Contact,
     administrator: &Administrator,

@@ -20,14 +20,14 @@ const PROCESS: &str = "/protos.Endorser/ProcessProposal";
 const BROADCAST: &str = "/orderer.AtomicBroadcast/Broadcast";
 const DELIVER: &str = "/orderer.AtomicBroadcast/Deliver";
 
-/// Why a call did not do what it was made for.
+/// The failure of a call.
 #[derive(Clone, Debug)]
 pub enum Failed {
-    /// The node could not be called, or declined.
+    /// The node could not be called, or rejected the call.
     Fault(Fault),
-    /// The peer answered the proposal with a failure.
+    /// The peer responded to the proposal with a failure.
     Refused(Unendorsed),
-    /// A message could not be made or read.
+    /// A message could not be encoded or decoded.
     Message(Error),
 }
 
@@ -81,7 +81,7 @@ impl<'a> Peer<'a> {
         &self.grpc
     }
 
-    /// Has the peer process a proposal.
+    /// Sends a proposal to the peer.
     pub async fn propose(&self, proposal: &SignedProposal) -> Result<Answer, Fault> {
         let response: ProposalResponse = self.grpc.unary(PROCESS, proposal).await?;
         Ok(Answer {
@@ -90,14 +90,14 @@ impl<'a> Peer<'a> {
         })
     }
 
-    /// Calls a function that answers without a transaction: of a system chaincode, or a query.
+    /// Calls a function without a transaction: of a system chaincode, or a query.
     pub async fn query(&self, call: &Call) -> Result<Vec<u8>> {
         let proposal = Proposal::new(call, &self.member.identity, &self.member.stamp()?)?;
         let answer = self.propose(proposal.signed()).await?;
         Ok(answer.result()?.payload.clone())
     }
 
-    /// [`Peer::query`] of a function that answers with a message.
+    /// [`Peer::query`] for a function that returns a message.
     pub async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A> {
         let answer = self.query(call).await?;
         A::decode(&answer[..]).map_err(|error| {
@@ -135,8 +135,8 @@ impl<'a> Peer<'a> {
             .await
     }
 
-    /// The newest configuration block of a channel that the peer has joined. Lines from 3.0 on have
-    /// it in the ledger alone.
+    /// The newest configuration block of a channel that the peer has joined. Since 3.0, only the
+    /// ledger has it.
     pub async fn config_block(&self, channel: &str) -> Result<Block> {
         let newest = self.chain(channel).await?.height.saturating_sub(1);
         let newest = Checked::new(self.block(channel, newest).await?, "the newest block")?;
@@ -160,7 +160,7 @@ pub struct Commits {
 }
 
 impl Peer<'_> {
-    /// Follows a channel from its newest block on. `silence` is the longest time without a block.
+    /// Follows a channel from its newest block. `silence` is the maximum time without a block.
     pub async fn follow(&self, channel: &str, silence: Duration) -> Result<Commits> {
         let seek = Seek::follow(Position::Newest);
         let envelope = seek.envelope(channel, &self.member.identity, &self.member.stamp()?)?;
@@ -184,7 +184,7 @@ impl Peer<'_> {
         let call = Call::new(channel, "qscc", "GetBlockByTxID", arguments);
         match self.ask(&call).await {
             Ok(block) => Ok(Some(block)),
-            // The peer reads the channel for this member, so what it refuses is the id.
+            // This member may read the channel, so the peer refuses the transaction id.
             Err(Failed::Refused(Unendorsed::Refused { .. })) => Ok(None),
             Err(failed) => Err(failed),
         }
@@ -229,8 +229,8 @@ impl<'a> Orderer<'a> {
     ///
     /// # Errors
     ///
-    /// Any status that is not success is a [`Refusal`]: 404 without the channel or the block, 403
-    /// if the channel's policy does not let the member read.
+    /// Returns a [`Refusal`] for any status but success: 404 without the channel or the block, 403
+    /// if the channel's policy does not allow the member to read.
     pub async fn block(&self, channel: &str, seek: &Seek) -> Result<Block> {
         let envelope = seek.envelope(channel, &self.member.identity, &self.member.stamp()?)?;
         let mut stream: Exchange<Envelope, DeliverResponse> = self.grpc.open(DELIVER).await?;
@@ -251,11 +251,11 @@ impl<'a> Orderer<'a> {
         }
     }
 
-    /// Has the orderer take a transaction or a configuration update.
+    /// Sends a transaction or a configuration update to the orderer.
     ///
     /// # Errors
     ///
-    /// Any status that is not success is a [`Refusal`] with the orderer's words.
+    /// Returns a [`Refusal`] with the orderer's message for any status but success.
     pub async fn broadcast(&self, envelope: &Envelope) -> Result<(), Fault> {
         let mut stream: Exchange<Envelope, BroadcastResponse> = self.grpc.open(BROADCAST).await?;
         stream.send(envelope).await?;

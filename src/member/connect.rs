@@ -1,4 +1,4 @@
-//! Connections to nodes: which port, whom to trust, what to show.
+//! Connections to nodes: the port, the trusted authorities and the client certificate.
 //!
 //! A node is reached through the API server, so wherever `kubectl` works. Its certificate must be
 //! of the organization's own TLS authority and for the node's own name: neither a Service that was
@@ -13,7 +13,7 @@ use crate::node::{Address, ClientCertificate, Grpc, Node, Rest, Route, Security,
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Whom a member trusts in TLS, and what it shows.
+/// The TLS authorities that a member trusts, and its client certificate.
 pub struct Trust {
     /// The organization's own TLS authorities, PEM.
     authorities: String,
@@ -62,7 +62,7 @@ impl Trust {
         }
     }
 
-    /// The SHA-256 of the certificate that is shown.
+    /// The SHA-256 of the client certificate.
     pub fn certificate_hash(&self) -> Option<[u8; 32]> {
         self.client.as_ref().map(|client| client.hash)
     }
@@ -157,7 +157,7 @@ fn forward(cluster: &Cluster, namespace: &str, service: &str, port: u16) -> Rout
     }
 }
 
-/// Service and namespace of a name that resolves in the cluster alone: `peer0.org1`,
+/// Service and namespace of a name that only resolves in the cluster: `peer0.org1`,
 /// `peer0.org1.svc`, `peer0.org1.svc.cluster.local`.
 fn service(host: &str) -> Option<(&str, &str)> {
     let short = host.strip_suffix(".svc.cluster.local");

@@ -1,4 +1,4 @@
-//! The organizations that can be found in the cluster.
+//! Finds the organizations in the cluster.
 
 use super::organization::{Installed, installed_if_organization};
 use crate::cluster::Cluster;
@@ -10,12 +10,12 @@ use futures::future::join_all;
 /// What was found, and what could not be read.
 pub struct Directory {
     pub organizations: Vec<Installed>,
-    /// Releases that may be organizations, with the reason why their records are not believed.
+    /// Releases that may be organizations, with the reason why their records are not trusted.
     pub unread: Vec<(String, Error)>,
 }
 
-/// Finds the organizations of one namespace, or of all that may be read. `network` is the suffix of
-/// their namespaces: other networks of the cluster are left out.
+/// Finds the organizations of one namespace, or of all readable ones. `network` is the suffix of
+/// their namespaces; other networks are left out.
 pub async fn directory(
     cluster: &Cluster,
     namespace: Option<&str>,

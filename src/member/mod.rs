@@ -1,8 +1,8 @@
 //! An organization that takes part in a network: its contact, its administrator's signature, and
 //! connections to its nodes.
 //!
-//! What a release's record says is believed only if the record is verified, because it decides
-//! where the administrator's signature goes (docs/concepts/trust.md). Keys stay in memory.
+//! A release's record is used only if it is verified, because it decides where the administrator's
+//! signature goes (docs/concepts/trust.md). Keys stay in memory.
 
 mod administrator;
 pub mod ca;
@@ -53,8 +53,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// A release that does not exist, is no organization, or whose record is not verified; an
-    /// administrator that cannot be read, has expired, or is of another authority.
+    /// A release that does not exist, is not an organization, or has an unverified record. An
+    /// administrator that cannot be read, has expired, or is from another authority.
     pub async fn load(
         cluster: &Cluster,
         namespace: &str,
@@ -158,8 +158,8 @@ impl Member {
     }
 }
 
-/// The time, counted from the command's start. Fabric refuses messages that are 15 minutes off, so
-/// the API server's clock counts where this machine's differs much.
+/// The time since the command's start. Fabric rejects messages that are 15 minutes off, so the API
+/// server's clock is used if this machine's clock differs much.
 #[derive(Clone, Copy)]
 struct Clock {
     start: Timestamp,

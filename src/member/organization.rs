@@ -1,5 +1,5 @@
-//! What can be known of an organization without its administrator: its contact, from the release's
-//! record, and the public parts of its identities.
+//! An organization without its administrator: its contact from the release's record, and the public
+//! parts of its identities.
 
 use crate::cluster::{ApiErrorKind, Cluster, Kind};
 use crate::error::{Error, Place, Result};
@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 ///
-/// An unknown release, one that is no organization, and a record that cannot be read or verified:
-/// it decides which nodes are called.
+/// An unknown release, one that is not an organization, or a record that cannot be read or
+/// verified, because the record decides which nodes are called.
 pub async fn contact(cluster: &Cluster, namespace: &str, release: &str) -> Result<Contact> {
     let (record, model) = record(cluster, namespace, release).await?;
     Contact::of(subject(&record, model))
@@ -204,13 +204,13 @@ fn without_nodes(contact: &Contact) -> Error {
 /// The public certificates of one orderer, as a channel's configuration names a consenter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
-    /// PEM: what it signs blocks with.
+    /// PEM: its certificate for signing blocks.
     pub identity: Vec<u8>,
-    /// PEM: what it shows to other orderers, as server and as client.
+    /// PEM: its TLS certificate for other orderers, as server and as client.
     pub tls: Vec<u8>,
 }
 
-/// An organization as a channel's configuration has it.
+/// An organization for a channel's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
     pub contact: Contact,
@@ -221,11 +221,11 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// Reads an organization's public half from its nodes' Secrets.
+    /// Reads the public part of an organization from its nodes' Secrets.
     ///
     /// # Errors
     ///
-    /// A Secret that is missing or may not be read; identities on a volume.
+    /// A Secret that is missing or cannot be read, and identities on a volume.
     pub async fn load(cluster: &Cluster, contact: Contact) -> Result<Participant> {
         let Identities::Secrets { nodes, .. } = &contact.identities else {
             return Err(on_volume(
@@ -278,7 +278,7 @@ pub(super) async fn secret(cluster: &Cluster, contact: &Contact, name: String) -
     }
 }
 
-/// One entry of a Secret that must have it.
+/// A required entry of a Secret.
 pub(super) fn entry_of(
     contact: &Contact,
     name: &str,
@@ -295,7 +295,7 @@ pub(super) fn entry_of(
     })
 }
 
-/// The error where identities are files that only pods can read.
+/// The error for identities that are files which only pods can read.
 pub(super) fn on_volume(contact: &Contact, what: &str) -> Error {
     Error::user(format!("organization \"{}\": {what}", contact.release))
         .why("its identities are files on a volume (crypto.source nfs), which only its pods read")

@@ -31,40 +31,39 @@ pub enum Heard {
 
 #[derive(Clone, Debug)]
 pub enum Cause {
-    /// The user lacks a right of Kubernetes on the way to the node.
+    /// The user lacks a Kubernetes permission for the connection to the node.
     Forbidden(ApiError),
-    /// The API server did not open the way for another reason.
+    /// The API server did not open the connection for another reason.
     Forward(ApiError),
-    /// There is no connection, or it broke.
+    /// No connection, or it broke.
     Connection(Broken),
-    /// The node answered, and declined.
+    /// The node responded with a refusal.
     Refused(Refusal),
-    /// No whole answer within this time.
+    /// No complete response within this time.
     Deadline(Duration),
-    /// The answer is not what the protocol has, or is too large.
+    /// The response violates the protocol, or is too large.
     Unreadable(String),
     /// The request is too large to be sent.
     TooLarge(String),
 }
 
-/// A connection that could not be made, or broke.
+/// A connection that could not be established, or broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     pub why: String,
     pub hint: Option<&'static str>,
-    /// Whether the next attempt is bound to fail too: a certificate does not become valid by
-    /// trying again.
+    /// Whether the next attempt will fail too. For example, an invalid certificate stays invalid.
     pub lasting: bool,
 }
 
-/// A node's own answer, when it is not success.
+/// A node's own response, if it is not a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: Status,
     pub message: String,
 }
 
-/// The code of an answer, by what defines it.
+/// The code of a response, by protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// <https://grpc.io/docs/guides/status-codes/>
@@ -74,18 +73,18 @@ pub enum Status {
     Http(u16),
 }
 
-/// Whether a call is worth another attempt.
+/// Whether to retry a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It may pass, and the call was not carried out: send it again after a moment.
+    /// The failure may be temporary, and the call was not executed: retry after a moment.
     Soon,
-    /// It may have been carried out. Ask the node what became of it, unless the call only reads.
+    /// The call may have been executed. Ask the node for the result, unless the call only reads.
     AskFirst,
     No,
 }
 
 impl Fault {
-    /// Whether the call is worth another attempt.
+    /// Returns whether to retry the call.
     ///
     /// Two refusals depend on what the caller knows, and are [`Retry::No`] here: 404 of Deliver,
     /// which passes just after the channel was made ([`Refusal::is_not_found`]), and HTTP 409 of

@@ -270,7 +270,7 @@ fn status(headers: &HeaderMap) -> Option<Result<(), Refusal>> {
     }))
 }
 
-/// Something between, or another service, answers in the node's place.
+/// A proxy or another service responds instead of the node.
 fn not_grpc(status: StatusCode) -> Failure {
     let may_pass = matches!(status.as_u16(), 429 | 502..=504);
     Failure {

@@ -124,14 +124,14 @@ impl End {
     }
 }
 
-/// The bytes of a connection.
+/// The byte stream of a connection.
 pub struct Wire {
     stream: Box<dyn Stream>,
     pub end: End,
 }
 
 impl Wire {
-    /// Notes the reason of a failed write: what the node said last, if it said something.
+    /// Notes the reason of a failed write: the last message of the node, if there is one.
     fn note(&mut self, error: &io::Error, context: &mut Context<'_>) {
         let mut byte = [0];
         let mut last = ReadBuf::new(&mut byte);

@@ -1,8 +1,8 @@
-//! How to reach a Fabric node, and how to call it: gRPC, and the REST services of orderers, CAs
-//! and the operations ports.
+//! Connections and calls to Fabric nodes: gRPC, and the REST services of orderers, CAs and the
+//! operations ports.
 //!
-//! Generic over the messages: what a call is for is the business of the rooms that make it.
-//! Everything is closed when it is dropped, so a run that is interrupted leaves no connection.
+//! Generic over the messages, which are defined by the callers. Dropping closes everything, so an
+//! interrupted run leaves no connection.
 //!
 //! Links send no keep-alive pings, because Fabric's servers end a connection that pings more often
 //! than once a minute. Without pings a silent link never fails by itself, so each call has a
@@ -27,7 +27,7 @@ pub use route::{Address, Route};
 pub use session::{Limits, Session};
 pub use tls::{ClientCertificate, Security, Tls};
 
-/// A port of a node: how to reach it and how to know it.
+/// A port of a node: the route to it, and its identity.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// For errors: `peer0.org1`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 const CHANNELS: &str = "/participation/v1/channels";
 
-/// What may stand in a path as it is, of a channel's name.
+/// Characters of a channel's name that need no escape in a path.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// The channels of an orderer (`types.ChannelList`).
@@ -131,11 +131,11 @@ fn form(method: Method, field: &str, file: &[u8]) -> Request<Bytes> {
     request
 }
 
-/// Text that is not in the file.
+/// A boundary that does not occur in the file.
 fn boundary(file: &[u8]) -> String {
     let mut nonce = [0_u8; 16];
     loop {
-        // What is not random is found to be in the file, if it is, and counted on.
+        // Count up until the boundary does not occur in the file.
         let _ = SystemRandom::new().fill(&mut nonce);
         let boundary: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
         if !file

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// Characters of an answer that says why it declines.
+/// Maximum number of characters of an error response.
 const MAX_REASON: usize = 2000;
 
 /// REST calls to one port of a node.
@@ -89,7 +89,7 @@ impl Http1 {
 }
 
 impl Rest {
-    /// Sends a request to a path of the node, and returns whatever is answered.
+    /// Sends a request to a path of the node, and returns any response.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let call = words(&request);
         let (head, body) = request.into_parts();
@@ -100,7 +100,7 @@ impl Rest {
         .await
     }
 
-    /// The body of a successful answer; any other is a [`Refusal`] with the node's own words.
+    /// Returns the body of a successful response, or a [`Refusal`] with the node's message.
     pub async fn ask(&self, request: Request<Bytes>) -> Result<Bytes, Fault> {
         let call = words(&request);
         let response = self.send(request).await?;
@@ -114,7 +114,7 @@ impl Rest {
         Err(Failure::answered(Cause::Refused(refusal)).of(&self.node().name, &call))
     }
 
-    /// A successful answer in JSON.
+    /// Returns a successful response in JSON.
     pub async fn json<T: DeserializeOwned>(&self, request: Request<Bytes>) -> Result<T, Fault> {
         let call = words(&request);
         let body = self.ask(request).await?;
@@ -124,7 +124,7 @@ impl Rest {
         })
     }
 
-    /// What the node has at a path, such as `/healthz` of its operations port.
+    /// Gets a path, such as `/healthz` of the operations port.
     pub async fn get(&self, path: &str) -> Result<Bytes, Fault> {
         self.ask(request(Method::GET, path)).await
     }
@@ -134,7 +134,7 @@ impl Rest {
 pub(super) fn request(method: Method, path: &str) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;
-    // A path that is none asks for what is not there either.
+    // An invalid path does not exist either.
     *request.uri_mut() = path.parse().unwrap_or_default();
     request
 }
@@ -143,8 +143,8 @@ fn words(request: &Request<Bytes>) -> String {
     format!("{} {}", request.method(), request.uri().path())
 }
 
-/// Why a request was declined: `error` of channel participation (`types.ErrorResponse`), the
-/// messages of `errors` of a Fabric CA (`api.Response` of cfssl), or the text itself.
+/// The reason of a refusal: `error` of channel participation (`types.ErrorResponse`), the messages
+/// of `errors` of a Fabric CA (`api.Response` of cfssl), or the text itself.
 fn reason(body: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     if let Some(error) = answer["error"].as_str() {

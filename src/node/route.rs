@@ -1,4 +1,4 @@
-//! The ways to a node's port.
+//! The routes to a node's port.
 
 use super::fault::{Cause, explain};
 use crate::cluster::Cluster;
@@ -20,7 +20,7 @@ pub enum Route {
         /// The Service's port, or a port of the pod that the Service does not list.
         port: u16,
     },
-    /// The Service's name in the cluster: for a program that runs in a pod.
+    /// The Service's name in the cluster, for a program that runs in a pod.
     InCluster(Address),
     /// An address to which the node is exposed outside of its cluster.
     Exposed(Address),
@@ -79,7 +79,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A connection, whatever it goes through.
+/// A connection over any route.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long things may take.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For the connection: the pod is looked up, the port forwarded, TLS negotiated.
+    /// For the connection: lookup of the pod, port forward, and TLS handshake.
     pub connect: Duration,
-    /// For a call on it, or one message of a stream.
+    /// For a call, or one message of a stream.
     pub call: Duration,
 }
 
@@ -42,7 +42,7 @@ pub struct Session<L> {
 struct Shared<L> {
     node: Node,
     current: Mutex<Option<Arc<L>>>,
-    /// Held while a connection is made, so that calls which start together make one.
+    /// Held during a connection attempt, so that concurrent calls share one connection.
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -103,7 +103,7 @@ impl<L: Link> Session<L> {
             };
             let unsent = used && failure.heard == Heard::No;
             let fault = self.failed(&link, call, failure);
-            // A link that is new is none that ended unnoticed, so this ends.
+            // A new link cannot have ended unnoticed, so this loop ends.
             if !(unsent && matches!(&fault.cause, Cause::Connection(broken) if !broken.lasting)) {
                 return Err(fault);
             }
@@ -160,7 +160,7 @@ impl<L: Link> Session<L> {
         self.current().clone().filter(|link| link.is_open())
     }
 
-    /// A thread that panicked with the link in hand has left nothing half done.
+    /// A thread that panicked with the lock leaves no partial state.
     fn current(&self) -> MutexGuard<'_, Option<Arc<L>>> {
         self.shared
             .current

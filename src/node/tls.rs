@@ -1,5 +1,4 @@
-//! TLS to a node: whom it trusts, the name that the node must prove, and the certificate that the
-//! client shows.
+//! TLS to a node: the trusted authorities, the expected name, and the client certificate.
 
 use crate::error::{Error, Result};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
@@ -14,7 +13,7 @@ use std::sync::Arc;
     reason = "there is one for each connection"
 )]
 pub enum Security {
-    /// Not at all: TLS is disabled on the node.
+    /// Not protected: TLS is disabled on the node.
     Plain,
     Tls(Tls),
 }
@@ -34,7 +33,7 @@ pub struct ClientCertificate<'a> {
 }
 
 impl fmt::Debug for Tls {
-    /// The name alone.
+    /// Only the name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tls({})", self.name.to_str())
     }
