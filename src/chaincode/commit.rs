@@ -1,10 +1,11 @@
 //! Waits for the commit of a transaction: its block and its validation code.
 
+use crate::channel::Pauses;
 use crate::error::Error;
 use crate::ledger::block::Checked;
 use crate::member::{Commits, Failed, Member, Peer};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// A transaction in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,6 @@ pub struct Watch<'a> {
     peer: Peer<'a>,
     commits: Option<Commits>,
 }
-
-const PAUSE: Duration = Duration::from_millis(250);
 
 impl<'a> Watch<'a> {
     /// Starts to follow the channel at the first peer of the member that allows it.
@@ -80,14 +79,14 @@ impl<'a> Watch<'a> {
                 Ok(Err(_)) | Err(_) => self.commits = None,
             }
         }
+        let mut pauses = Pauses::until(deadline);
         loop {
             if let Some(outcome) = self.look_up(channel, tx_id).await {
                 return Some(outcome);
             }
-            if Instant::now() + PAUSE >= deadline {
+            if !pauses.wait().await {
                 return None;
             }
-            sleep(PAUSE).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! A transaction on its way to the orderers.
 
+use super::patience::Pauses;
 use super::view::{Address, View};
 use crate::error::{Error, Place, Result};
 use crate::ledger::message::common::Envelope;
@@ -7,8 +8,7 @@ use crate::member::Member;
 use crate::node::{Fault, Retry};
 use futures::StreamExt;
 use futures::stream;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// What an error says, beside the node that it is about.
 pub fn place(node: &str, error: &Error) -> Place {
@@ -18,8 +18,6 @@ pub fn place(node: &str, error: &Error) -> Place {
         false => reasons,
     })
 }
-
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Has as many orderers take a transaction as are needed for one of them to pass it on. Orderers
 /// without a leader are tried until the deadline. Sending again what was taken is safe: the second
@@ -36,6 +34,7 @@ pub async fn broadcast(
             view.name
         )));
     }
+    let mut pauses = Pauses::until(deadline);
     loop {
         let mut sent = stream::iter(&view.orderers)
             .map(async |orderer| (orderer, send(member, orderer, envelope).await))
@@ -58,14 +57,13 @@ pub async fn broadcast(
         if taken > 0 {
             return Ok(());
         }
-        if !may_pass || Instant::now() + PAUSE >= deadline {
+        if !(may_pass && pauses.wait().await) {
             return Err(Error::cluster(format!(
                 "no orderer of channel \"{}\" takes the transaction",
                 view.name
             ))
             .at_all(places));
         }
-        sleep(PAUSE).await;
     }
 }
 

@@ -12,8 +12,33 @@ pub const REACH: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Retries a call until it succeeds. The call must only read, or be refused the second time.
-/// `passes` selects the temporary refusals.
+/// The pauses between attempts, longer each time, until a deadline.
+pub struct Pauses {
+    end: Instant,
+    next: Duration,
+}
+
+impl Pauses {
+    pub fn until(end: Instant) -> Pauses {
+        Pauses {
+            end,
+            next: FIRST_PAUSE,
+        }
+    }
+
+    /// Waits before the next attempt. Returns false, at once, if that would be too late.
+    pub async fn wait(&mut self) -> bool {
+        if Instant::now() + self.next >= self.end {
+            return false;
+        }
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
+/// Repeats a call that only reads, or that is refused if it was carried out, until it answers.
+/// `passes` says which refusals may pass.
 pub async fn until<T, F>(
     patience: Duration,
     passes: impl Fn(&Fault) -> bool,
@@ -22,18 +47,15 @@ pub async fn until<T, F>(
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    let end = Instant::now() + patience;
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::until(Instant::now() + patience);
     loop {
         let failed = match call().await {
             Err(Failed::Fault(fault)) if fault.retry() != Retry::No || passes(&fault) => fault,
             answer => return answer,
         };
-        if Instant::now() + pause >= end {
+        if !pauses.wait().await {
             return Err(failed.into());
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

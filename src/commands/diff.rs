@@ -7,7 +7,7 @@ use super::up::plan::{self, PlanArguments};
 use super::upgrade::ReuseArguments;
 use super::{DIFFERENT, Edge, complete};
 use crate::chart::Origin;
-use crate::deploy::{self, Context, DryRun, Intent, Options, Outcome};
+use crate::deploy::{self, DryRun, Intent, Options, Outcome};
 use crate::error::Result;
 use crate::manifest::Sealed;
 use crate::plan::diff::unified;
@@ -227,25 +227,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 
 fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Outcome> {
     let release = ReleaseName::parse(release)?;
-    let namespace = edge.connection.namespace_of(release.as_str())?;
     let options = Options {
         dry_run: DryRun::Server,
         tell_refusals: true,
         ..Options::default()
     };
-    let outcome = edge.read(stdin_in_use, async |cluster| {
-        let progress = edge.terminal.progress();
-        // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
-        let (_open, interrupted) = tokio::sync::watch::channel(false);
-        let context = Context {
-            cluster,
-            release,
-            namespace,
-            now: edge.now,
-            progress: &*progress,
-            interrupted,
-        };
-        deploy::preview(&context, intent, &options).await
+    let outcome = edge.plan(release, stdin_in_use, async |context| {
+        deploy::preview(context, intent, &options).await
     })?;
     for warning in &outcome.warnings {
         edge.terminal.warn(warning);

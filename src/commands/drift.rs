@@ -4,7 +4,7 @@ use super::arguments::Format;
 use super::diff::{Shown, colored, differing};
 use super::release_document::change;
 use super::{DIFFERENT, Edge, complete};
-use crate::deploy::{self, Context};
+use crate::deploy;
 use crate::error::Result;
 use crate::plan::diff::unified_drift;
 use crate::plan::foreign::{Foreign, Standing};
@@ -44,20 +44,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
     let upgrade = release::command("upgrade", release.as_str(), &namespace);
-    let (plan, masker) = edge.read(false, async |cluster| {
-        let progress = edge.terminal.progress();
-        // Nothing is written, so a signal ends it at once: there is nobody to pass it on to.
-        let (_open, interrupted) = tokio::sync::watch::channel(false);
-        let context = Context {
-            cluster,
-            release,
-            namespace,
-            now: edge.now,
-            progress: &*progress,
-            interrupted,
-        };
-        deploy::drift(&context).await
-    })?;
+    let planned = edge.plan(release, false, async |context| deploy::drift(context).await);
+    let (plan, masker) = planned?;
     let context = arguments.shown.context_lines;
     match arguments.shown.output.output {
         Format::Table | Format::Wide => edge

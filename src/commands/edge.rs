@@ -3,7 +3,9 @@
 
 use super::arguments::ConnectionArguments;
 use crate::cluster::Cluster;
+use crate::deploy::Context;
 use crate::error::{Error, Result};
+use crate::release::ReleaseName;
 use crate::terminal::Terminal;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -42,6 +44,30 @@ impl Edge {
                 () = signals.first() => Err(Error::interrupted("interrupted").now("nothing was changed")),
                 result = work => result,
             }
+        })
+    }
+
+    /// Runs what makes a plan for a release and writes nothing.
+    pub fn plan<T>(
+        &self,
+        release: ReleaseName,
+        stdin_in_use: bool,
+        story: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let namespace = self.connection.namespace_of(release.as_str())?;
+        self.read(stdin_in_use, async |cluster| {
+            let progress = self.terminal.progress();
+            // A signal ends it at once, so none has to be passed on.
+            let (_open, interrupted) = watch::channel(false);
+            let context = Context {
+                cluster,
+                release,
+                namespace,
+                now: self.now,
+                progress: &*progress,
+                interrupted,
+            };
+            story(&context).await
         })
     }
 

@@ -3,7 +3,7 @@
 use super::peers;
 use crate::chaincode::{Listed, listed, words};
 use crate::commands::arguments::{Format, OutputArguments, SigningArguments};
-use crate::commands::channel::members_found;
+use crate::commands::channel::readers_of;
 use crate::commands::{Edge, complete};
 use crate::error::Result;
 use crate::terminal::{Table, Text};
@@ -35,7 +35,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let signers = arguments.signing.load()?;
     let (all, failed) = edge.read(false, async |cluster| {
         let contacts = peers(edge, cluster, &arguments.organizations).await?;
-        let members = members_found(edge, cluster, contacts, &signers).await;
+        let named = &arguments.organizations;
+        let members = readers_of(edge, cluster, contacts, named, &signers).await?;
         Ok(listed(&members).await)
     })?;
     for place in &failed {

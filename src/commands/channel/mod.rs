@@ -146,7 +146,7 @@ pub(super) async fn members(
 }
 
 /// The administrators that can be had; of the others a warning tells why not.
-pub(super) async fn members_found(
+async fn members_found(
     edge: &Edge,
     cluster: &Cluster,
     contacts: Vec<Contact>,
@@ -177,7 +177,19 @@ async fn readers(
     signers: &Signers,
 ) -> Result<Vec<Member>> {
     let contacts = chosen(edge, cluster, releases).await?;
-    match releases.is_empty() {
+    readers_of(edge, cluster, contacts, releases, signers).await
+}
+
+/// The administrators of these contacts: all of them if the releases are named, or those that can
+/// be had.
+pub(super) async fn readers_of(
+    edge: &Edge,
+    cluster: &Cluster,
+    contacts: Vec<Contact>,
+    named: &[String],
+    signers: &Signers,
+) -> Result<Vec<Member>> {
+    match named.is_empty() {
         true => Ok(members_found(edge, cluster, contacts, signers).await),
         false => members(edge, cluster, contacts, signers).await,
     }
