@@ -14,37 +14,69 @@ pub struct Directory {
     pub unread: Vec<(String, Error)>,
 }
 
-/// Finds the organizations of one namespace, or of all readable ones. `network` is the suffix of
-/// their namespaces; other networks are left out.
+/// Charts of this program that model no organization.
+const OTHERS: [&str; 2] = ["kafka", "chaincode"];
+
+/// The releases that may be organizations, in the order of their names: those of one namespace, or
+/// of all that may be read.
+pub async fn candidates(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Candidate>> {
+    let entries = match namespace {
+        Some(namespace) => storage::list(cluster, Some(namespace)).await?,
+        None => storage::list_readable(cluster).await?.entries,
+    };
+    let may_be = |entry: &Entry| {
+        let summary = entry.summary();
+        summary.is_none_or(|summary| !OTHERS.contains(&summary.chart.as_str()))
+    };
+    let found = entries.into_iter().filter(may_be);
+    let mut found: Vec<Candidate> = found.map(|newest| Candidate { newest }).collect();
+    found.sort_by(|one, other| one.release().cmp(other.release()));
+    Ok(found)
+}
+
+/// A release that may be an organization.
+pub struct Candidate {
+    newest: Entry,
+}
+
+impl Candidate {
+    pub fn release(&self) -> &str {
+        match &self.newest {
+            Entry::Readable(summary) => &summary.release,
+            Entry::Unreadable { release, .. } => release,
+        }
+    }
+
+    /// The organization; `None` if it is none.
+    ///
+    /// # Errors
+    ///
+    /// A record that cannot be read or verified.
+    pub async fn installed(&self, cluster: &Cluster) -> Result<Option<Installed>> {
+        installed_if_organization(cluster, &self.newest).await
+    }
+}
+
+/// Finds the organizations of one namespace, or of all that may be read. `network` is the suffix of
+/// their namespaces: other networks of the cluster are left out.
 pub async fn directory(
     cluster: &Cluster,
     namespace: Option<&str>,
     network: Option<&str>,
 ) -> Result<Directory> {
-    let entries = match namespace {
-        Some(namespace) => storage::list(cluster, Some(namespace)).await?,
-        None => storage::list_readable(cluster).await?.entries,
-    };
-    let releases = entries.iter().map(|entry| match entry {
-        Entry::Readable(summary) => (&summary.release, &summary.namespace),
-        Entry::Unreadable {
-            release, namespace, ..
-        } => (release, namespace),
-    });
-    let read = releases.map(async |(release, namespace)| {
-        (
-            release,
-            installed_if_organization(cluster, namespace, release).await,
-        )
-    });
+    let candidates = candidates(cluster, namespace).await?;
+    let read = candidates.iter().map(|it| it.installed(cluster));
     let mut directory = Directory {
         organizations: Vec::new(),
         unread: Vec::new(),
     };
-    for (release, found) in join_all(read).await {
+    for (candidate, found) in candidates.iter().zip(join_all(read).await) {
         match found {
             Ok(found) => directory.organizations.extend(found),
-            Err(error) => directory.unread.push((release.clone(), error)),
+            Err(error) => {
+                let release = candidate.release().to_owned();
+                directory.unread.push((release, error));
+            }
         }
     }
     let network = network.unwrap_or_default();

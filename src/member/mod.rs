@@ -15,7 +15,7 @@ pub mod profile;
 pub use administrator::{Folder, Signing};
 pub use call::{Commits, Failed, Orderer, Peer};
 pub use connect::Trust;
-pub use directory::{Directory, directory};
+pub use directory::{Candidate, Directory, candidates, directory};
 pub use organization::{
     Certificates, Installed, Participant, ca_authorities, contact, definition, public_msp,
 };

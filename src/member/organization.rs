@@ -12,7 +12,7 @@ use crate::identity::{self, NodeRole};
 use crate::ledger::msp::Msp;
 use crate::ledger::organization::Organization;
 use crate::manifest::ObjectKey;
-use crate::release::{Entry, Record, baseline};
+use crate::release::{Entry, Record, Status, baseline};
 use crate::storage;
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -29,13 +29,24 @@ pub async fn contact(cluster: &Cluster, namespace: &str, release: &str) -> Resul
     Contact::of(subject(&record, model))
 }
 
-/// Like [`Installed::load`]; `None` for a release that is no organization.
+/// Like [`Installed::load`], of a release with its newest revision; `None` if it is no
+/// organization.
 pub(super) async fn installed_if_organization(
     cluster: &Cluster,
-    namespace: &str,
-    release: &str,
+    newest: &Entry,
 ) -> Result<Option<Installed>> {
-    let (record, model) = record(cluster, namespace, release).await?;
+    let (namespace, release) = match newest {
+        Entry::Readable(summary) => (&summary.namespace, &summary.release),
+        Entry::Unreadable {
+            namespace, release, ..
+        } => (namespace, release),
+    };
+    let revision = match newest {
+        // No older revision is deployed, so the history need not be read.
+        Entry::Readable(summary) if summary.status == Status::Deployed => summary.revision,
+        _ => deployed(cluster, namespace, release).await?,
+    };
+    let (record, model) = revision_of(cluster, namespace, release, revision).await?;
     match model {
         Some(Model::PeerOrganization | Model::OrdererOrganization) => {
             Installed::of(subject(&record, model)).map(Some)
@@ -44,24 +55,37 @@ pub(super) async fn installed_if_organization(
     }
 }
 
-async fn record(
-    cluster: &Cluster,
-    namespace: &str,
-    release: &str,
-) -> Result<(Record, Option<Model>)> {
+/// The deployed revision of a release, or the newest if none is.
+async fn deployed(cluster: &Cluster, namespace: &str, release: &str) -> Result<u32> {
     let history = storage::history(cluster, namespace, release).await?;
     let Some(newest) = history.last() else {
         return Err(storage::unknown_release(cluster, namespace, release).await);
     };
     let revision = baseline(&history).map_or(newest.revision(), |summary| summary.revision);
-    if let Entry::Unreadable { reason, .. } = newest
-        && revision == newest.revision()
-    {
-        return Err(Error::user(format!(
-            "revision {revision} of \"{release}\" cannot be read"
-        ))
-        .why(reason));
+    match newest {
+        Entry::Unreadable { reason, .. } if revision == newest.revision() => Err(Error::user(
+            format!("revision {revision} of \"{release}\" cannot be read"),
+        )
+        .why(reason)),
+        _ => Ok(revision),
     }
+}
+
+async fn record(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+) -> Result<(Record, Option<Model>)> {
+    let revision = deployed(cluster, namespace, release).await?;
+    revision_of(cluster, namespace, release, revision).await
+}
+
+async fn revision_of(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    revision: u32,
+) -> Result<(Record, Option<Model>)> {
     let record = storage::read_with_secrets(cluster, namespace, release, revision).await?;
     let model = Facts::read(&record.guard).model;
     let model = model.as_deref().and_then(Model::named);
