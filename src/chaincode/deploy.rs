@@ -1,37 +1,40 @@
 //! The ledger's part of a deployment: packages on peers, approvals, the committed definition.
 
+use super::define::{AGAIN, Define};
 use super::definition::Definition;
-use super::endorse::{Endorsers, place};
+use super::endorse::place;
 use super::lifecycle::{Chaincodes, Committed, Lifecycle};
 use super::missing::{Missing, Wanted};
-use super::submit::{Submission, submit};
 use super::view::View;
 use crate::error::{Error, Kind, Place, Result};
+use crate::fabric::contact::Contact;
 use crate::ledger::chaincode_package::Package;
-use crate::ledger::message::collection::{ApplicationPolicy, ApplicationPolicyType};
-use crate::ledger::proposal::Call;
 use crate::member::Member;
 use futures::future::{join_all, try_join_all};
 use std::time::Duration;
 
-/// A chaincode to deploy, and the organizations that take part, each with its administrator.
+/// A chaincode to deploy, and the organizations that take part.
 pub struct Deploy<'a> {
     pub view: &'a View,
-    pub members: &'a [Member],
-    pub wanted: &'a Wanted,
-    pub package: &'a Package,
+    pub name: &'a str,
+    pub definition: &'a Definition,
+    pub approvers: &'a [Approver],
     pub timeout: Duration,
 }
 
-/// The previous state and the missing steps.
+/// An organization that approves, with its administrator.
+pub struct Approver {
+    pub member: Member,
+    /// What its peers run. Others may approve another package.
+    pub package: Package,
+}
+
+/// What was there, and what is left to do.
 pub struct Done {
     pub missing: Missing,
     /// The changes of the committed definition, one per line. Empty for the first one.
     pub changes: Vec<String>,
 }
-
-/// The policy under which a definition is committed.
-const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 
 impl Deploy<'_> {
     /// Reads the state of the peers.
@@ -42,19 +45,45 @@ impl Deploy<'_> {
     pub async fn look(&self) -> Result<(Missing, Vec<Chaincodes>, Option<Committed>)> {
         let committed = self.committed().await?;
         let current = committed.as_ref().map_or(0, |it| it.sequence);
-        let each = self.members.iter().map(async |member| {
-            let lifecycle = Lifecycle { member };
-            lifecycle
-                .chaincodes(self.view, &self.wanted.name, current)
-                .await
+        let each = self.approvers.iter().map(async |approver| {
+            let lifecycle = Lifecycle {
+                member: &approver.member,
+            };
+            lifecycle.chaincodes(self.view, self.name, current).await
         });
         let there = try_join_all(each).await?;
-        let missing = Missing::of(self.wanted, committed.as_ref(), &there);
+        let missing = Missing::of(&self.wanted(), committed.as_ref(), &there);
         Ok((missing, there, committed))
     }
 
+    fn wanted(&self) -> Wanted {
+        let packages = self.approvers.iter().map(|it| {
+            let release = it.member.contact.release.clone();
+            (release, it.package.id())
+        });
+        Wanted {
+            definition: self.definition.clone(),
+            packages: packages.collect(),
+        }
+    }
+
     async fn committed(&self) -> Result<Option<Committed>> {
-        committed(self.members, &self.view.name, &self.wanted.name).await
+        let Some(approver) = self.approvers.first() else {
+            return Err(Error::user("no organization takes part"));
+        };
+        committed(&approver.member, &self.view.name, self.name).await
+    }
+
+    /// The definition, on its way to the channel.
+    fn define<'d>(&'d self, sequence: i64, waiting: &'d [&'d Member]) -> Define<'d> {
+        Define {
+            view: self.view,
+            name: self.name,
+            sequence,
+            definition: self.definition,
+            waiting,
+            timeout: self.timeout,
+        }
     }
 
     /// Installs the package on the peers that lack it, then approves the definition for each
@@ -69,23 +98,25 @@ impl Deploy<'_> {
             .flat_map(|it| &it.installed)
             .filter_map(|(peer, packages)| Some(place(peer, packages.as_ref().err()?)))
             .collect();
-        let peers = self.members.iter().flat_map(|member| {
-            let nodes = member.contact.nodes.iter();
-            nodes.map(move |node| (member, node))
+        let peers = self.approvers.iter().flat_map(|approver| {
+            let nodes = approver.member.contact.nodes.iter();
+            nodes.map(move |node| (approver, node))
         });
         let installs = peers
             .filter(|(_, node)| missing.install.contains(&node.host))
-            .map(async |(member, node)| {
-                let done = Lifecycle { member }.install(node, self.package).await;
+            .map(async |(Approver { member, package }, node)| {
+                let done = Lifecycle { member }.install(node, package).await;
                 done.err().map(|error| place(&node.host, &error))
             });
         failed.extend(join_all(installs).await.into_iter().flatten());
+        let waiting: Vec<&Member> = self.approvers.iter().map(|it| &it.member).collect();
+        let define = self.define(missing.sequence, &waiting);
         let approvals = self
-            .members
+            .approvers
             .iter()
-            .filter(|it| missing.approve.contains(&it.contact.release))
-            .map(async |member| {
-                let done = self.approve(member, missing.sequence).await;
+            .filter(|it| missing.approve.contains(&it.member.contact.release))
+            .map(async |Approver { member, package }| {
+                let done = define.approve(member, &package.id()).await;
                 done.err()
                     .map(|error| place(&member.contact.release, &error))
             });
@@ -96,7 +127,7 @@ impl Deploy<'_> {
                 Kind::NotReady,
                 format!(
                     "chaincode \"{}\" is not installed and approved everywhere",
-                    self.wanted.name
+                    self.name
                 ),
             )
             .at_all(failed)
@@ -105,139 +136,53 @@ impl Deploy<'_> {
         }
     }
 
-    /// Approves the definition with its package for an organization.
-    pub async fn approve(&self, member: &Member, sequence: i64) -> Result<()> {
-        let Wanted {
-            name,
-            definition,
-            package,
-        } = self.wanted;
-        let call = Lifecycle::approval(self.view, name, (sequence, definition), package);
-        let endorsers = [Endorsers::new(member, self.view, &member.contact)?];
-        let Err(error) = self.send(member, &endorsers, &call, None).await else {
-            return Ok(());
-        };
-        // Another run was faster.
-        let lifecycle = Lifecycle { member };
-        let approved = lifecycle.approved(&self.view.name, name, sequence).await;
-        match approved {
-            Ok(Some(it))
-                if it.definition == *definition && it.package.as_ref() == Some(package) =>
-            {
-                Ok(())
-            }
-            _ => Err(error),
-        }
-    }
-
     /// Commits the definition.
     ///
     /// # Errors
     ///
-    /// Lists the organizations whose approval is missing.
-    pub async fn commit(&self, sequence: i64) -> Result<()> {
-        let Wanted {
-            name, definition, ..
-        } = self.wanted;
-        let Some(member) = self.members.first() else {
+    /// Names the organizations whose approval is missing.
+    async fn commit(&self, sequence: i64) -> Result<()> {
+        let Some(approver) = self.approvers.first() else {
             return Ok(());
         };
-        let contacts = self.members.iter().map(|it| &it.contact);
-        let endorsers: Vec<Endorsers<'_>> = contacts
-            .map(|contact| Endorsers::new(member, self.view, contact))
-            .collect::<Result<_>>()?;
-        let policy = ApplicationPolicy {
-            r#type: Some(ApplicationPolicyType::ChannelConfigPolicyReference(
-                LIFECYCLE_ENDORSEMENT.to_owned(),
-            )),
-        };
-        let call = Lifecycle::commit(self.view, name, sequence, definition);
-        let Err(error) = self.send(member, &endorsers, &call, Some(&policy)).await else {
-            return Ok(());
-        };
-        let is_done = |it: Committed| it.sequence >= sequence && it.definition == *definition;
-        if self.committed().await.ok().flatten().is_some_and(is_done) {
-            return Ok(());
-        }
-        Err(self.not_committed(member, sequence, error).await)
+        let waiting: Vec<&Member> = self.approvers.iter().map(|it| &it.member).collect();
+        let endorsing: Vec<&Contact> = waiting.iter().map(|it| &it.contact).collect();
+        let define = self.define(sequence, &waiting);
+        define.commit(&approver.member, &endorsing).await
     }
 
-    async fn not_committed(&self, member: &Member, sequence: i64, error: Error) -> Error {
-        let Wanted {
-            name, definition, ..
-        } = self.wanted;
-        let error = error.context(format!(
-            "the definition of \"{name}\" with sequence {sequence} is not committed"
-        ));
-        let lifecycle = Lifecycle { member };
-        let approvals = lifecycle
-            .approvals(&self.view.name, name, sequence, definition)
-            .await;
-        let lacking: Vec<String> = approvals
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(msp_id, approved)| (!approved).then_some(msp_id))
-            .collect();
-        match lacking.is_empty() {
-            true => error.hint(AGAIN),
-            false => error
-                .why(format!("not approved by {}", lacking.join(", ")))
-                .hint("their administrators run the same command for their organizations"),
-        }
-    }
-
-    /// Sends a transaction of the lifecycle, and waits until all participating organizations have
-    /// it, because their peers endorse the next step.
-    async fn send(
-        &self,
-        member: &Member,
-        endorsers: &[Endorsers<'_>],
-        call: &Call,
-        policy: Option<&ApplicationPolicy>,
-    ) -> Result<()> {
-        let others: Vec<&Member> = self
-            .members
-            .iter()
-            .filter(|it| it.contact.release != member.contact.release)
-            .collect();
-        submit(&Submission {
-            member,
-            view: self.view,
-            endorsers,
-            call,
-            policy,
-            send_anyway: false,
-            others: &others,
-            timeout: self.timeout,
-        })
-        .await
-        .map(|_| ())
+    /// What is missing, and how the committed definition changes.
+    async fn begin(&self) -> Result<(Done, Vec<Chaincodes>)> {
+        let (missing, there, committed) = self.look().await?;
+        let changes = match &committed {
+            Some(Committed { definition, .. }) => definition.differences(self.definition),
+            None => Vec::new(),
+        };
+        Ok((Done { missing, changes }, there))
     }
 }
 
 /// The definition of a chaincode that a channel has.
-pub async fn committed(members: &[Member], channel: &str, name: &str) -> Result<Option<Committed>> {
-    let Some(member) = members.first() else {
-        return Err(Error::user("no organization takes part"));
-    };
+pub async fn committed(member: &Member, channel: &str, name: &str) -> Result<Option<Committed>> {
     let all = Lifecycle { member }.committed(channel).await?;
     Ok(all.into_iter().find(|it| it.name == name))
 }
 
-/// Performs the missing steps on the ledger, while `server` starts the chaincode's servers.
+/// Installs the packages and has the organizations approve. Nothing is committed.
+pub async fn approve(deploy: &Deploy<'_>) -> Result<Done> {
+    let (done, there) = deploy.begin().await?;
+    deploy.prepare(&done.missing, &there).await?;
+    Ok(done)
+}
+
+/// Does on the ledger what is missing, while `server` brings the chaincode's servers up.
 ///
 /// # Errors
 ///
 /// Commits nothing unless every organization has approved and every server is ready.
 pub async fn deploy(deploy: &Deploy<'_>, server: impl Future<Output = Result<()>>) -> Result<Done> {
-    let (missing, there, committed) = deploy.look().await?;
-    let changes = match &committed {
-        Some(Committed { definition, .. }) => {
-            Definition::differences(definition, &deploy.wanted.definition)
-        }
-        None => Vec::new(),
-    };
-    let (prepared, server) = futures::join!(deploy.prepare(&missing, &there), server);
+    let (done, there) = deploy.begin().await?;
+    let (prepared, server) = futures::join!(deploy.prepare(&done.missing, &there), server);
     match (prepared, server) {
         (Ok(()), Ok(())) => {}
         (Err(one), Err(other)) => {
@@ -247,10 +192,8 @@ pub async fn deploy(deploy: &Deploy<'_>, server: impl Future<Output = Result<()>
         }
         (Err(error), _) | (_, Err(error)) => return Err(error),
     }
-    if missing.commit {
-        deploy.commit(missing.sequence).await?;
+    if done.missing.commit {
+        deploy.commit(done.missing.sequence).await?;
     }
-    Ok(Done { missing, changes })
+    Ok(done)
 }
-
-const AGAIN: &str = "run the same command again: it does what is missing";

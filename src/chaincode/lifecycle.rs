@@ -8,11 +8,12 @@ use crate::ledger::chaincode_package::Package;
 use crate::ledger::message::lifecycle::{
     APPROVE_CHAINCODE_DEFINITION_FOR_MY_ORG, ApprovalEntry, CHECK_COMMIT_READINESS,
     COMMIT_CHAINCODE_DEFINITION, ChaincodeSourceType, CheckCommitReadinessResult,
-    INSTALL_CHAINCODE, InstallChaincodeArgs, InstalledChaincode, LIFECYCLE, NoArgs,
+    GET_INSTALLED_CHAINCODE_PACKAGE, GetInstalledChaincodePackageResult, INSTALL_CHAINCODE,
+    InstallChaincodeArgs, InstalledChaincode, LIFECYCLE, NoArgs,
     QUERY_APPROVED_CHAINCODE_DEFINITION, QUERY_CHAINCODE_DEFINITION, QUERY_CHAINCODE_DEFINITIONS,
     QUERY_INSTALLED_CHAINCODES, QueryApprovedChaincodeDefinitionArgs,
     QueryApprovedChaincodeDefinitionResult, QueryChaincodeDefinitionArgs,
-    QueryChaincodeDefinitionResult, QueryChaincodeDefinitionsResult,
+    QueryChaincodeDefinitionResult, QueryChaincodeDefinitionsResult, QueryInstalledChaincodeArgs,
     QueryInstalledChaincodesResult,
 };
 use crate::ledger::proposal::Call;
@@ -185,7 +186,23 @@ impl Lifecycle<'_> {
         }
     }
 
-    /// The call that approves a definition with the organization's package.
+    /// A package that the organization's peers have; `None` if no peer that answers has it.
+    pub async fn package(&self, id: &str) -> Result<Option<Package>> {
+        let arguments = QueryInstalledChaincodeArgs {
+            package_id: id.to_owned(),
+        };
+        let call = call("", GET_INSTALLED_CHAINCODE_PACKAGE, &arguments);
+        let answer: GetInstalledChaincodePackageResult = match self.ask(&call).await {
+            Ok(answer) => answer,
+            // The peer has no other way to say that it does not have it.
+            Err(Failed::Refused(_)) => return Ok(None),
+            Err(failed) => return Err(failed.into()),
+        };
+        let bytes = answer.chaincode_install_package;
+        Package::from_bytes(bytes, &format!("package {id}")).map(Some)
+    }
+
+    /// The call by which the organization approves a definition and names its package.
     pub fn approval(view: &View, name: &str, of: (i64, &Definition), package: &str) -> Call {
         let arguments = of.1.approval(name, of.0, package);
         call(

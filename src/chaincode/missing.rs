@@ -2,14 +2,14 @@
 
 use super::definition::Definition;
 use super::lifecycle::{Approved, Chaincodes, Committed};
+use std::collections::BTreeMap;
 
-/// The desired chaincode.
+/// What is wanted of a chaincode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    pub name: String,
     pub definition: Definition,
-    /// `basic:2f1a...`
-    pub package: String,
+    /// The package of each organization, by release: `basic:2f1a...`
+    pub packages: BTreeMap<String, String>,
 }
 
 /// The missing steps.
@@ -43,19 +43,21 @@ impl Missing {
                 } = approved;
                 *of == sequence
                     && *definition == wanted.definition
-                    && package.as_deref() == Some(&wanted.package)
+                    && package.as_ref() == wanted.packages.get(&it.organization)
             })
         };
-        let peers = there.iter().flat_map(|it| &it.installed);
+        let peers = there.iter().flat_map(|it| {
+            let package = wanted.packages.get(&it.organization);
+            it.installed.iter().map(move |peer| (package, peer))
+        });
         Missing {
             sequence,
             install: peers
-                .filter(|(_, packages)| {
-                    packages
-                        .as_ref()
-                        .is_ok_and(|packages| !packages.contains(&wanted.package))
+                .filter(|(package, (_, packages))| match (package, packages) {
+                    (Some(package), Ok(packages)) => !packages.contains(*package),
+                    _ => false,
                 })
-                .map(|(peer, _)| peer.clone())
+                .map(|(_, (peer, _))| peer.clone())
                 .collect(),
             approve: there
                 .iter()
@@ -76,10 +78,12 @@ mod tests {
     use super::*;
 
     fn wanted(version: &str) -> Wanted {
+        let packages = [("org1", "basic:1"), ("org2", "basic:2")];
         Wanted {
-            name: "basic".to_owned(),
             definition: definition(version),
-            package: "basic:1".to_owned(),
+            packages: packages
+                .map(|(release, id)| (release.to_owned(), id.to_owned()))
+                .into(),
         }
     }
 
@@ -118,6 +122,10 @@ mod tests {
     fn only_what_is_missing_is_done() {
         let all = |of: &[&str]| of.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
         let both = ["org1", "org2"];
+        let own = |organization: &str| match organization {
+            "org1" => "basic:1",
+            _ => "basic:2",
+        };
         for (case, committed, state, expected) in [
             (
                 "nothing is there",
@@ -130,26 +138,26 @@ mod tests {
                 None,
                 [
                     there("org1", &["basic:1"], &[(1, "1", "basic:1")]),
-                    there("org2", &["basic:1"], &[]),
+                    there("org2", &["basic:2"], &[]),
                 ],
                 (1, all(&[]), all(&["org2"]), true),
             ),
             (
                 "approved otherwise",
                 None,
-                both.map(|it| there(it, &["basic:1"], &[(1, "0", "basic:1")])),
+                both.map(|it| there(it, &[own(it)], &[(1, "0", own(it))])),
                 (1, all(&[]), all(&both), true),
             ),
             (
                 "done",
                 Some(committed(4, "1")),
-                both.map(|it| there(it, &["basic:1"], &[(4, "1", "basic:1")])),
+                both.map(|it| there(it, &[own(it)], &[(4, "1", own(it))])),
                 (4, all(&[]), all(&[]), false),
             ),
             (
                 "another version is wanted",
                 Some(committed(4, "0")),
-                both.map(|it| there(it, &["basic:1"], &[(4, "0", "basic:1")])),
+                both.map(|it| there(it, &[own(it)], &[(4, "0", own(it))])),
                 (5, all(&[]), all(&both), true),
             ),
             (
@@ -157,7 +165,7 @@ mod tests {
                 Some(committed(4, "1")),
                 [
                     there("org1", &["basic:1"], &[(4, "1", "basic:1")]),
-                    there("org2", &["basic:0"], &[(4, "1", "basic:0")]),
+                    there("org2", &["basic:1"], &[(4, "1", "basic:1")]),
                 ],
                 (4, all(&["peer0.org2"]), all(&["org2"]), false),
             ),

@@ -13,6 +13,7 @@
 
 mod collections;
 mod commit;
+mod define;
 mod definition;
 mod deploy;
 mod endorse;
@@ -29,12 +30,13 @@ pub use crate::channel::View;
 use crate::channel::view;
 
 pub use collections::{collections, read_collections};
+pub use define::Define;
 pub use definition::{DEFAULT_POLICY, Definition, endorsement_policy, policy_words, read_policy};
-pub use deploy::{Deploy, Done as Deployed, committed, deploy};
+pub use deploy::{Approver, Deploy, Done as Deployed, approve, committed, deploy};
 pub use endorse::{Endorsers, query};
 pub use input::{arguments, transient};
 pub use lifecycle::{Approvals, Approved, Chaincodes, Committed, Lifecycle, installed};
 pub use list::{Listed, listed};
 pub use missing::{Missing, Wanted};
-pub use server::package;
+pub use server::{connection, package};
 pub use submit::{Done, Submission, submit, words};

@@ -9,14 +9,18 @@ use std::collections::BTreeMap;
 /// The package is the same for every organization and image, because each organization has a
 /// Service of the same name beside its peers. So a new image needs no new approval.
 pub fn package(label: &str, address: &str, indexes: &BTreeMap<String, Vec<u8>>) -> Result<Package> {
-    let connection = Connection {
-        address: address.to_owned(),
+    Package::new(label, &Code::Ccaas(connection(address.to_owned())), indexes)
+}
+
+/// How peers call a server without TLS.
+pub fn connection(address: String) -> Connection {
+    Connection {
+        address,
         dial_timeout: "10s".to_owned(),
         tls_required: false,
         client_auth_required: false,
         client_key: String::new(),
         client_cert: String::new(),
         root_cert: String::new(),
-    };
-    Package::new(label, &Code::Ccaas(connection), indexes)
+    }
 }

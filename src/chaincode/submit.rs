@@ -99,6 +99,18 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     })
 }
 
+/// Has a transaction endorsed, and sends nothing.
+///
+/// # Errors
+///
+/// As [`submit`], before anything is sent.
+pub async fn endorsable(submission: &Submission<'_>) -> Result<()> {
+    let member = submission.member;
+    let proposal = Proposal::new(submission.call, &member.identity, &member.stamp()?)?;
+    let answers = endorse(submission.endorsers, &proposal).await;
+    endorsed(submission, &proposal, &answers).map(|_| ())
+}
+
 /// `peer0.org2: no pod of it runs`
 pub fn words(place: &Place) -> String {
     format!("{}: {}", place.subject, place.note)

@@ -38,7 +38,8 @@ mod versions;
 
 pub use contact::Contact;
 pub use orderer::{Bootstrap, Consensus};
-pub use organization::Names;
+pub use organization::{Names, network_of};
+pub use service::ChaincodeServer;
 pub use versions::{
     BFT, CCAAS_BUILDER, CHANNEL_PARTICIPATION, K8S_BUILDER, LINES, Line, SYSTEM_CHANNEL, Span,
 };

@@ -118,6 +118,11 @@ impl Names {
     }
 }
 
+/// Returns the network of a release: `dev` of `org1` in namespace `org1-dev`, or nothing.
+pub fn network_of<'a>(release: &'a str, namespace: &'a str) -> &'a str {
+    network(release, namespace).1
+}
+
 /// Returns the base name of a release and its network: from a namespace that consists of the
 /// release name and a suffix, or from a default name with a suffix.
 fn network<'a>(release: &'a str, namespace: &'a str) -> (&'a str, &'a str) {

@@ -13,6 +13,33 @@ const DEFAULT_PORT: u64 = 9999;
 /// The folder of the server's certificate and key, as the chart mounts them.
 const TLS_FOLDER: &str = "/etc/hyperledger/tls";
 
+/// How peers reach a chaincode server, from the values of its release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChaincodeServer {
+    pub port: u64,
+    /// The Secret with its certificate, if it serves TLS.
+    pub tls: Option<String>,
+    /// The Secret with the authority of its clients' certificates, if it asks for them.
+    pub clients: Option<String>,
+}
+
+impl ChaincodeServer {
+    /// Reads the user's values. What they leave out has the chart's default.
+    pub fn of(values: &Value) -> ChaincodeServer {
+        let settings = Settings::new(values);
+        let secret = |path: &str| match settings.text(path) {
+            "" => None,
+            name => Some(name.to_owned()),
+        };
+        let tls = secret("/tls/secret");
+        ChaincodeServer {
+            port: settings.number("/port", DEFAULT_PORT),
+            clients: secret("/tls/clientCASecret").filter(|_| tls.is_some()),
+            tls,
+        }
+    }
+}
+
 /// What templates know: `image`, `env`, and the `endpoint` that the package names.
 pub fn facts(
     settings: &Settings,

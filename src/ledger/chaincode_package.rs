@@ -18,6 +18,9 @@ use std::io::Read;
 const METADATA: &str = "metadata.json";
 const CODE: &str = "code.tar.gz";
 
+/// Where a package has CouchDB indexes (`internal/ccmetadata/validators.go`).
+const INDEXES: &str = "META-INF/statedb/couchdb/";
+
 /// `metadata.json`, in the order of fields in which `peer` writes it
 /// (`internal/peer/lifecycle/chaincode/package.go`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +118,16 @@ impl Package {
             label: metadata.label,
             bytes,
         })
+    }
+
+    /// The CouchDB indexes in it, by path, as [`Package::new`] takes them.
+    pub fn indexes(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let subject = format!("package {}", self.label);
+        let outer = read_files(&self.bytes, &subject, |path| path == CODE)?;
+        let Some(code) = outer.get(CODE) else {
+            return Ok(BTreeMap::new());
+        };
+        read_files(code, &subject, |path| path.starts_with(INDEXES))
     }
 
     /// The id: label and SHA-256 of the package (`persistence.PackageID`).
@@ -292,8 +305,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn read_metadata(bytes: &[u8], subject: &str) -> Result<Metadata> {
     /// More than any `metadata.json` has; a peer has no limit.
     const LONGEST: u64 = 1 << 20;
-    let invalid =
-        |why: String| Error::user(format!("{subject} is not a chaincode package")).why(why);
+    let invalid = |why: String| not_a_package(subject, why);
     let unreadable = |error: std::io::Error| invalid(format!("it is not a tar.gz: {error}"));
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes));
     let (mut metadata, mut code) = (None, false);
@@ -319,6 +331,36 @@ fn read_metadata(bytes: &[u8], subject: &str) -> Result<Metadata> {
     }
     check_label(&metadata.label)?;
     Ok(metadata)
+}
+
+fn not_a_package(subject: &str, why: String) -> Error {
+    Error::user(format!("{subject} is not a chaincode package")).why(why)
+}
+
+/// Reads files of a `tar.gz` by path. `./` before a path, as tar writes it, is no part of it.
+fn read_files(
+    bytes: &[u8],
+    subject: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    /// A peer takes no larger package (`peer.limits`, `MaxRecvMsgSize`).
+    const LARGEST: u64 = 100 << 20;
+    let unreadable = |error: std::io::Error| {
+        not_a_package(subject, format!("a part of it is not a tar.gz: {error}"))
+    };
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes).take(LARGEST));
+    let mut files = BTreeMap::new();
+    for entry in archive.entries().map_err(unreadable)? {
+        let mut entry = entry.map_err(unreadable)?;
+        let path = entry.path().map_err(unreadable)?.display().to_string();
+        let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
+        if entry.header().entry_type().is_file() && is_wanted(&path) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(unreadable)?;
+            files.insert(path, content);
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

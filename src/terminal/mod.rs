@@ -129,6 +129,11 @@ impl Terminal {
         }
     }
 
+    /// Returns true if the reader of stdout has exited, so that printing on is in vain.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Prints files as a tar archive, for other programs. Their times are 1970, and only the user
     /// can read them once they are unpacked.
     ///
@@ -150,7 +155,7 @@ impl Terminal {
     }
 
     fn write_bytes(&self, mut stdout: impl Write, bytes: &[u8]) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return Ok(());
         }
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {

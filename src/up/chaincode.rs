@@ -1,9 +1,10 @@
 //! The steps of chaincodes on the ledger.
 
 use super::Site;
-use crate::chaincode::{Deploy, Endorsers, Lifecycle, Submission, View, Wanted, submit};
+use crate::chaincode::{Define, Definition, Endorsers, Lifecycle, Submission, View, submit};
 use crate::channel::{self, Position, Source};
 use crate::error::{Error, Result};
+use crate::fabric::contact::Contact;
 use crate::ledger::chaincode_package::Package;
 use crate::ledger::proposal::{Call, Unendorsed};
 use crate::member::{Failed, Member};
@@ -31,10 +32,13 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
             sequence,
             ..
         } => {
-            let own = (*site.member(organization).await?).clone();
+            let own = site.member(organization).await?;
             let members = members(site, &site.network.chaincodes[chaincode], channel).await;
+            let waiting: Vec<&Member> = members.iter().collect();
             let on = On::new(site, chaincode, channel, &own).await?;
-            on.deploy(&members).approve(&own, signed(*sequence)?).await
+            let package = package(site, chaincode, organization);
+            let define = on.define(signed(*sequence)?, &waiting);
+            define.approve(&own, &package.id()).await
         }
         Action::Commit {
             chaincode,
@@ -44,8 +48,11 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
         } => {
             let members = members(site, &site.network.chaincodes[chaincode], channel).await;
             let first = members.first().ok_or_else(|| absent(chaincode))?;
+            let waiting: Vec<&Member> = members.iter().collect();
+            let endorsing: Vec<&Contact> = members.iter().map(|it| &it.contact).collect();
             let on = On::new(site, chaincode, channel, first).await?;
-            on.deploy(&members).commit(signed(*sequence)?).await
+            let define = on.define(signed(*sequence)?, &waiting);
+            define.commit(first, &endorsing).await
         }
         Action::Initialize { chaincode, channel } => initialize(site, chaincode, channel).await,
         other => Err(Error::internal(format!("cannot {other}"))),
@@ -85,37 +92,33 @@ pub async fn view(member: &Member, channel: &str) -> Result<View> {
 /// A chaincode on a channel.
 struct On<'a> {
     site: &'a Site<'a>,
+    name: &'a str,
     view: View,
-    wanted: Wanted,
-    package: &'a Package,
+    definition: &'a Definition,
 }
 
 impl<'a> On<'a> {
     async fn new(
         site: &'a Site<'a>,
-        chaincode: &str,
+        name: &'a str,
         channel: &str,
         member: &Member,
     ) -> Result<On<'a>> {
-        let package = package(site, chaincode, &member.contact.release);
         Ok(On {
             site,
+            name,
             view: view(member, channel).await?,
-            wanted: Wanted {
-                name: chaincode.to_owned(),
-                definition: site.composed.definitions[chaincode].clone(),
-                package: package.id(),
-            },
-            package,
+            definition: &site.composed.definitions[name],
         })
     }
 
-    fn deploy<'b>(&'b self, members: &'b [Member]) -> Deploy<'b> {
-        Deploy {
+    fn define<'b>(&'b self, sequence: i64, waiting: &'b [&'b Member]) -> Define<'b> {
+        Define {
             view: &self.view,
-            members,
-            wanted: &self.wanted,
-            package: self.package,
+            name: self.name,
+            sequence,
+            definition: self.definition,
+            waiting,
             timeout: self.site.options.timeout,
         }
     }

@@ -3,6 +3,8 @@
 use crate::support::{self, Cluster, Output, until};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Command;
 
 const IMAGE: &str = "registry.example.com/asset-transfer-basic";
 const SMALL: [&str; 2] = ["--set", "ca.enabled=false,peers.count=1"];
@@ -239,4 +241,159 @@ fn an_organization_is_installed_beside_its_chaincode() {
     let none = [&SMALL[..], &["--set", "chaincode.mode=none"]].concat();
     let said = org1.peers("install", &none).exits(4).stderr;
     assert!(said.contains("U41") && said.contains("basic-"), "{said}");
+}
+
+/// `kubectl fabric chaincode VERB basic`, in the network of this test.
+fn chaincode(cluster: &Cluster, verb: &str, args: &[&str]) -> Output {
+    let network = ["--network", cluster.network()];
+    let fabric = cluster.fabric().args(["chaincode", verb, "basic"]);
+    fabric.args(network).args(args).run()
+}
+
+#[test]
+fn dev_replaces_the_image_of_every_server_and_tells_the_way_back() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let organizations = ["org1", "org2"].map(|release| Organization::new(&cluster, release));
+    let ids = [package("basic", "1"), package("basic", "2")];
+    for (organization, id) in organizations.iter().zip(&ids) {
+        organization.install_server("1.0", id);
+    }
+    let image = format!("{IMAGE}:dev");
+    let dev = || chaincode(&cluster, "dev", &["--image", &image]).success();
+    let said = dev().stderr;
+    for (organization, id) in organizations.iter().zip(&ids) {
+        assert_eq!(organization.runs(), ("dev".to_owned(), id.clone()));
+        assert_eq!(organization.serving(), [json!(image)]);
+        let back = format!(
+            "go back: `kubectl fabric rollback basic -n {} 1`",
+            organization.namespace
+        );
+        assert!(said.contains(&back), "{said}");
+    }
+
+    // An image of the same name may be another one, and the way back still leads past it.
+    let template = || organizations[0].deployment()["spec"]["template"].clone();
+    let before = template();
+    let said = dev().stderr;
+    assert_ne!(template(), before);
+    assert!(said.contains(&organizations[0].namespace), "{said}");
+    assert!(said.lines().all(|line| line.ends_with(" 1`")), "{said}");
+
+    organizations[0].server("rollback", &["1"]).success();
+    let (tag, id) = organizations[0].runs();
+    assert_eq!((tag.as_str(), &id), ("1.0", &ids[0]));
+    let annotations = &template()["metadata"]["annotations"];
+    assert!(annotations["kubectl-fabric.io/replaced"].is_null());
+
+    // Of one namespace, and an image that never runs: the old server stays.
+    let namespace = organizations[1].namespace.as_str();
+    let broken = [
+        "chaincode",
+        "dev",
+        "basic",
+        "-n",
+        namespace,
+        "--image",
+        "Not An Image",
+    ];
+    let said = cluster.fabric().args(broken).run().exits(1).stderr;
+    assert!(said.contains("image.repository"), "{said}");
+    assert_eq!(organizations[1].runs().0, "dev");
+}
+
+#[test]
+fn logs_come_from_every_server_also_from_those_that_start_later() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let organizations = ["org1", "org2"].map(|release| Organization::new(&cluster, release));
+    for organization in &organizations {
+        organization.install_server("1.0", &package("basic", "1"));
+    }
+    let pods = |organization: &Organization| -> Vec<String> {
+        let pods = cluster.list("pod", &organization.namespace);
+        let names = pods
+            .iter()
+            .map(|pod| pod["metadata"]["name"].as_str().expect("a name"));
+        names
+            .map(|name| format!("[{}/{name}] ", organization.namespace))
+            .collect()
+    };
+    let printed = chaincode(&cluster, "logs", &[]).success().stdout;
+    for organization in &organizations {
+        for place in pods(organization) {
+            let line = format!("{place}simulated container: nothing runs here\n");
+            assert!(printed.contains(&line), "{printed}");
+        }
+    }
+    let one = ["--tail", "1"];
+    let printed = chaincode(&cluster, "logs", &one).success().stdout;
+    assert_eq!(printed.lines().count(), 2, "{printed}");
+
+    let follow = cluster
+        .fabric()
+        .args(["chaincode", "logs", "basic", "-f", "--network"]);
+    let mut follow = follow.arg(cluster.network()).spawn();
+    let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
+    let mut until_said = |place: &str| {
+        let said = lines.find(|line| line.as_ref().expect("text").starts_with(place));
+        assert!(said.is_some(), "nothing of {place}");
+    };
+    let first = pods(&organizations[0]);
+    until_said(&first[0]);
+    let image = format!("{IMAGE}:dev");
+    chaincode(&cluster, "dev", &["--image", &image]).success();
+    let later = pods(&organizations[0]);
+    let new = later.iter().find(|it| !first.contains(it));
+    until_said(new.expect("a new pod"));
+    let interrupt = Command::new("kill")
+        .args(["-INT", &follow.id().to_string()])
+        .status();
+    assert!(interrupt.expect("kill runs").success());
+    let end = follow.wait_with_output().expect("a child of ours");
+    assert_eq!(end.status.code(), Some(130));
+    assert!(end.stderr.is_empty(), "{:?}", String::from_utf8(end.stderr));
+
+    let said = chaincode(&cluster, "logs", &["--release", "basik"]);
+    let said = said.exits(1).stderr;
+    assert!(said.contains("did you mean \"basic\"?"), "{said}");
+}
+
+#[test]
+fn remove_uninstalls_every_server_and_says_that_the_definition_stays() {
+    let Some(cluster) = support::cluster() else {
+        return;
+    };
+    let organizations = ["org1", "org2"].map(|release| Organization::new(&cluster, release));
+    for organization in &organizations {
+        organization.install_server("1.0", &package("basic", "1"));
+    }
+    let requests = cluster.requests(|| {
+        let planned = chaincode(&cluster, "remove", &["--dry-run"]).success();
+        for organization in &organizations {
+            assert!(planned.stdout.contains(&organization.namespace));
+        }
+    });
+    assert!(requests.iter().all(|request| !request.writes()));
+
+    let one = organizations[0].namespace.as_str();
+    let only = ["chaincode", "remove", "basic", "-n", one];
+    let removed = cluster.fabric().args(only).run().success();
+    assert!(
+        removed.stderr.contains("definitions stay committed"),
+        "{}",
+        removed.stderr
+    );
+    assert!(organizations[0].get("deployment", "basic").is_none());
+    assert_eq!(organizations[1].serving().len(), 1);
+
+    let removed = chaincode(&cluster, "remove", &["-o", "json"]).success();
+    let removed = removed.json();
+    let servers = json!([{"namespace": organizations[1].namespace, "server": "uninstalled"}]);
+    assert_eq!(removed["servers"], servers);
+    assert!(organizations[1].get("deployment", "basic").is_none());
+    let said = chaincode(&cluster, "remove", &[]).exits(1).stderr;
+    assert!(said.contains("no server of \"basic\" was found"), "{said}");
 }

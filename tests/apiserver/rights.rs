@@ -432,6 +432,65 @@ fn the_roles_are_enough_for_a_chaincode_server() {
 }
 
 #[test]
+fn dev_leaves_out_servers_that_the_user_may_not_change() {
+    let Some(operator) = Operator::new() else {
+        return;
+    };
+    let (cluster, user) = (&operator.cluster, operator.user.as_str());
+    let [own, other] = ["org1", "org2"].map(|release| cluster.create_namespace(release));
+    for namespace in [&own, &other] {
+        let fabric = cluster.fabric().args(["install", "basic", "chaincode"]);
+        fabric
+            .args(&SERVER[2..])
+            .args(["-n", namespace])
+            .run()
+            .success();
+    }
+    operator.grant(&own, &operator.example("release.yaml"));
+    operator.grant(&own, &operator.example("values.yaml"));
+    let rule = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": ["", "apps"], "resources": resources, "verbs": verbs});
+    let subject = json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"});
+    let role = |kind: &str, name: &str, rules: Value| {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": format!("{kind}Binding"),
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+            "subjects": [subject],
+        });
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "rules": [rules],
+        });
+        [role, binding]
+    };
+    operator.grant(
+        &other,
+        &role("Role", "reader", rule(&["configmaps"], &["get", "list"])),
+    );
+    let names = format!("names-{user}");
+    let names = role("ClusterRole", &names, rule(&["namespaces"], &["list"]));
+    operator.grant(&own, &names);
+
+    let network = cluster.network();
+    let dev = |more: &[&str]| {
+        let image = "registry.example.com/basic:dev";
+        let args = ["chaincode", "dev", "basic", "--image", image, "--as", user];
+        cluster.fabric().args(args).args(more).run()
+    };
+    let replaced = dev(&["--network", network, "-o", "json"]).success();
+    assert_eq!(replaced.json()["servers"][0]["namespace"], json!(own));
+    assert_eq!(replaced.json()["servers"].as_array().map(Vec::len), Some(1));
+    let stays = format!("namespace {other}: its server stays");
+    assert!(replaced.stderr.contains(&stays), "{}", replaced.stderr);
+    let said = dev(&["-n", &other]).exits(1).stderr;
+    assert!(said.contains("patch deployments is denied"), "{said}");
+    operator.forget(&names);
+}
+
+#[test]
 fn the_role_for_values_is_enough_for_them() {
     let Some(operator) = Operator::new() else {
         return;

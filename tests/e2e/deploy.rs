@@ -1,13 +1,15 @@
 //! A chaincode that the plugin deploys and calls, without any program of Fabric beside the nodes.
 
+use std::fs;
 use std::thread;
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
 use crate::channel::install;
 use crate::network::RAFT;
 use crate::node::Node;
-use crate::support::Output;
+use crate::support::{Output, until};
 
 const DEPLOY: [&str; 5] = [
     "chaincode",
@@ -49,17 +51,9 @@ fn owner(node: &Node, asset: &str, organization: &str) -> Value {
 
 pub fn deploy_and_call(node: &Node) {
     install(node, RAFT, "2.5.16");
-    let create = [
-        "channel",
-        "create",
-        "mychannel",
-        "--orderers",
-        "orgorderer1",
-        "--organizations",
-        "org1,org2",
-        "--batch-timeout",
-        "1s",
-    ];
+    let mut create = CREATE;
+    // Long enough for conflicting transactions to meet in a block.
+    create[8] = "1s";
     node.fabric(&create);
     deploy(node);
     call(node);
@@ -178,4 +172,282 @@ fn with_a_peer_down(node: &Node) {
     scale("1");
     node.assert_steady(&["org1"]);
     node.fabric(&[&DEPLOY[..], &["--version", "3.0"]].concat());
+}
+
+const CREATE: [&str; 9] = [
+    "channel",
+    "create",
+    "mychannel",
+    "--orderers",
+    "orgorderer1",
+    "--organizations",
+    "org1,org2",
+    "--batch-timeout",
+    "300ms",
+];
+
+fn chaincode(node: &Node, verb: &str, args: &[&str]) -> Output {
+    run(node, &[&["chaincode", verb, "basic"], args].concat())
+}
+
+/// Definitions that each organization approves by itself, and servers that change while the
+/// definition stays.
+pub fn approve_commit_and_change(node: &Node) {
+    install(node, RAFT, "2.5.16");
+    node.fabric(&CREATE);
+    node.fabric(&DEPLOY);
+    let create = r#"["CreateAsset","a1","blue","5","Tom","100"]"#;
+    invoke(node, create, &[]).success();
+    approve_and_commit(node);
+    change_the_port(node);
+    replace(node);
+    add_indexes(node);
+    serve_tls(node);
+    change_the_definition(node);
+    add_an_organization(node);
+}
+
+fn approve_and_commit(node: &Node) {
+    let approve = |organization: &str| {
+        let args = ["--version", "2.0", "--organizations", organization];
+        let output = chaincode(node, "approve", &[&args[..], &["-o", "json"]].concat());
+        json(&output.success())
+    };
+    let one = approve("org1");
+    assert_eq!(one["sequence"], 2, "{one}");
+    assert_eq!(one["approvedBy"], serde_json::json!(["Org1MSP"]), "{one}");
+    assert_eq!(
+        one["notApprovedBy"],
+        serde_json::json!(["Org2MSP"]),
+        "{one}"
+    );
+    for (args, status) in [(&["--check"][..], 3), (&[], 1)] {
+        let early = chaincode(node, "commit", args).exits(status).stderr;
+        for words in ["not approved by Org2MSP", "needs 1 more of Org2MSP"] {
+            assert!(early.contains(words), "{early}");
+        }
+    }
+    // Who has approved nothing has nothing to commit.
+    let other = chaincode(node, "commit", &["--org", "org2", "-o", "json"]).success();
+    assert_eq!(json(&other)["sequence"], 1);
+    let two = approve("org2");
+    assert_eq!(two["notApprovedBy"], serde_json::json!([]), "{two}");
+    assert_eq!(approve("org2")["changed"], false);
+    chaincode(node, "commit", &["--check"]).success();
+    let commit = || json(&chaincode(node, "commit", &["--org", "org2", "-o", "json"]).success());
+    let committed = commit();
+    assert_eq!(committed["sequence"], 2, "{committed}");
+    assert_eq!(committed["changes"][0], "version: 1.0 → 2.0", "{committed}");
+    assert_eq!(commit()["changed"], false);
+    assert_eq!(owner(node, "a1", "org2"), "Tom");
+}
+
+/// The row of an organization in what `deploy` prints.
+fn row<'v>(document: &'v Value, organization: &str) -> &'v Value {
+    let rows = document["organizations"].as_array().expect("rows");
+    let row = rows.iter().find(|it| it["organization"] == organization);
+    row.unwrap_or_else(|| panic!("{organization} in {document}"))
+}
+
+fn redeploy(node: &Node, more: &[&str]) -> Value {
+    let args = [&["-o", "json", "--timeout", "1m"], more].concat();
+    json(&chaincode(node, "deploy", &args).success())
+}
+
+/// A server that moves to another port takes its package along, at the same sequence.
+fn change_the_port(node: &Node) {
+    node.fabric(&["upgrade", "basic", "-n", "org1", "--set", "port=9998"]);
+    let query = r#"["ReadAsset","a1"]"#;
+    // The old server answers for a moment more.
+    until("the peers to lose the server", || {
+        let asked = chaincode(node, "query", &["-c", query, "--org", "org1"]);
+        (asked.status == Some(1)).then_some(())
+    });
+    let mended = redeploy(node, &[]);
+    assert_eq!(mended["sequence"], 2, "{mended}");
+    assert_eq!(mended["committed"], false, "{mended}");
+    let installed = serde_json::json!(["peer0.org1", "peer1.org1"]);
+    assert_eq!(row(&mended, "org1")["installed"], installed, "{mended}");
+    assert_eq!(row(&mended, "org1")["approved"], true, "{mended}");
+    assert_eq!(row(&mended, "org2")["approved"], false, "{mended}");
+    assert_eq!(row(&mended, "org2")["server"], "unchanged", "{mended}");
+    assert_eq!(owner(node, "a1", "org1"), "Tom");
+    assert_eq!(redeploy(node, &[])["changed"], false);
+    let create = r#"["CreateAsset","a2","blue","5","Ann","100"]"#;
+    invoke(node, create, &["--org", "org1"]).success();
+
+    // Emptied, it is the chart's own again.
+    let back = redeploy(node, &["--set", "port=null"]);
+    assert_eq!(row(&back, "org1")["approved"], true, "{back}");
+    assert_eq!(owner(node, "a2", "org1"), "Ann");
+    // A rollback of the server brings the port back, and the package follows.
+    node.fabric(&["rollback", "basic", "-n", "org1"]);
+    let rolled_back = redeploy(node, &[]);
+    assert_eq!(row(&rolled_back, "org1")["approved"], true, "{rolled_back}");
+    assert_eq!(owner(node, "a2", "org1"), "Ann");
+    redeploy(node, &["--set", "port=null"]);
+}
+
+fn replace(node: &Node) {
+    let image = "example.com/asset-transfer-basic:1.0";
+    let began = std::time::Instant::now();
+    let replaced = chaincode(node, "dev", &["--image", image]).success();
+    crate::support::tell(&format!("dev: {:?}", began.elapsed()));
+    assert!(
+        replaced.stderr.contains("rollback basic"),
+        "{}",
+        replaced.stderr
+    );
+    assert_eq!(owner(node, "a2", "org2"), "Ann");
+    let logs = chaincode(node, "logs", &["-n", "org1"]).success().stdout;
+    assert!(
+        logs.lines().all(|line| line.starts_with("[org1/basic-")),
+        "{logs}"
+    );
+    assert_eq!(redeploy(node, &[])["changed"], false);
+}
+
+/// Indexes go into the package, where peers check them, and stay in it.
+fn add_indexes(node: &Node) {
+    let folder = node.cluster.folder().join("indexes");
+    let inside = folder.join("META-INF/statedb/couchdb/indexes");
+    fs::create_dir_all(&inside).expect("a folder");
+    let index = r#"{"index":{"fields":["owner"]},"ddoc":"ownerDoc","name":"owner","type":"json"}"#;
+    fs::write(inside.join("owner.json"), index).expect("a file");
+    let folder = folder.to_str().expect("UTF-8");
+    let added = redeploy(node, &["--indexes", folder]);
+    assert_eq!(row(&added, "org2")["approved"], true, "{added}");
+    assert_eq!(redeploy(node, &[])["changed"], false);
+    assert_eq!(owner(node, "a1", "org2"), "Tom");
+    fs::write(inside.join("owner.json"), r#"{"fields":[]}"#).expect("a file");
+    let refused = chaincode(node, "deploy", &["--indexes", folder]).exits(1);
+    let words = "peers refuse its entry \"fields\"";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+}
+
+/// TLS with client certificates, switched on and off while the definition stays.
+fn serve_tls(node: &Node) {
+    let files = Certificates::new();
+    for namespace in ["org1", "org2"] {
+        for (name, ca, pair) in [
+            ("basic-tls", &files.ca, &files.server),
+            ("basic-clients", &files.ca, &files.client),
+        ] {
+            let secret = serde_json::json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name},
+                "stringData": {"ca.crt": ca, "tls.crt": pair.0, "tls.key": pair.1},
+            });
+            node.cluster.apply(namespace, &secret.to_string());
+        }
+    }
+    let values = "tls.secret=basic-tls,tls.clientCASecret=basic-clients";
+    let served = redeploy(node, &["--set", values]);
+    assert_eq!(served["sequence"], 2, "{served}");
+    for organization in ["org1", "org2"] {
+        assert_eq!(row(&served, organization)["approved"], true, "{served}");
+        assert_eq!(owner(node, "a1", organization), "Tom");
+    }
+    assert_eq!(redeploy(node, &[])["changed"], false);
+    let create = r#"["CreateAsset","a3","blue","5","Eve","100"]"#;
+    invoke(node, create, &[]).success();
+
+    let wrong = ["--set", "tls.secret=basic-clients"];
+    let wrong = chaincode(node, "deploy", &wrong).exits(1).stderr;
+    let words = "the certificate is not for the host name \"basic\"";
+    assert!(wrong.contains(words), "{wrong}");
+    redeploy(node, &["--set", "tls=null"]);
+    assert_eq!(owner(node, "a3", "org1"), "Eve");
+}
+
+/// Each change is the next sequence, and what is left out stays.
+fn change_the_definition(node: &Node) {
+    let policy = "OR('Org1MSP.peer', 'Org2MSP.peer')";
+    let changed = redeploy(node, &["--policy", policy]);
+    assert_eq!(changed["sequence"], 3, "{changed}");
+    let line = format!("policy: /Channel/Application/Endorsement → {policy}");
+    assert_eq!(changed["changes"], serde_json::json!([line]), "{changed}");
+    // One organization is enough now.
+    let create = r#"["CreateAsset","a5","blue","5","Zoe","100"]"#;
+    let one = ["--organizations", "org2", "--org", "org2"];
+    invoke(node, create, &one).success();
+
+    let file = node.cluster.folder().join("collections.json");
+    let collection = r#"[{"name": "secrets", "policy": "OR('Org1MSP.member')",
+        "requiredPeerCount": 0, "maxPeerCount": 1, "blockToLive": 0}]"#;
+    fs::write(&file, collection).expect("a file");
+    let file = ["--collections", file.to_str().expect("UTF-8")];
+    let changed = redeploy(node, &file);
+    assert_eq!(changed["sequence"], 4, "{changed}");
+    let line = "collections of private data differ";
+    assert_eq!(changed["changes"], serde_json::json!([line]), "{changed}");
+    assert_eq!(redeploy(node, &file)["changed"], false);
+    assert_eq!(redeploy(node, &[])["changed"], false);
+    assert_eq!(owner(node, "a5", "org1"), "Zoe");
+}
+
+/// A channel where one organization is enough, and the other comes later.
+fn add_an_organization(node: &Node) {
+    let policies = [
+        "--policy",
+        "Application/LifecycleEndorsement=ANY Endorsement",
+        "--policy",
+        "Application/Endorsement=ANY Endorsement",
+    ];
+    let mut create = CREATE;
+    create[2] = "second";
+    node.fabric(&[&create[..], &policies].concat());
+    let deploy = |more: &[&str]| {
+        let args = ["chaincode", "deploy", "late", "-C", "second", "-o", "json"];
+        run(node, &[&args[..], more].concat())
+    };
+    let first = deploy(&[&DEPLOY[3..], &["--organizations", "org1"]].concat());
+    assert_eq!(json(&first.success())["committed"], true);
+    // The server of an organization that has none needs an image.
+    let without = deploy(&[]).exits(1).stderr;
+    assert!(without.contains("image.repository"), "{without}");
+    let added = json(&deploy(&DEPLOY[3..]).success());
+    assert_eq!(added["sequence"], 1, "{added}");
+    assert_eq!(row(&added, "org1")["server"], "unchanged", "{added}");
+    assert_eq!(row(&added, "org2")["server"], "installed", "{added}");
+    assert_eq!(row(&added, "org2")["approved"], true, "{added}");
+    let query = ["-c", r#"["GetAllAssets"]"#, "-C", "second", "--org", "org2"];
+    run(
+        node,
+        &[&["chaincode", "query", "late"][..], &query].concat(),
+    )
+    .success();
+    let remove = ["chaincode", "remove", "late"];
+    let removed = node.fabric(&remove).stderr;
+    assert!(removed.contains("definitions stay committed"), "{removed}");
+}
+
+/// An authority with a server's certificate and a client's, each with its key, PEM.
+struct Certificates {
+    ca: String,
+    server: (String, String),
+    client: (String, String),
+}
+
+impl Certificates {
+    fn new() -> Certificates {
+        let key = KeyPair::generate().expect("a key");
+        let mut ca = CertificateParams::new(Vec::new()).expect("no names");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(DnType::CommonName, "ca");
+        let certificate = ca.self_signed(&key).expect("a certificate");
+        let issuer = Issuer::new(ca, key);
+        let signed = |name: &str| {
+            let key = KeyPair::generate().expect("a key");
+            let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+            let signed = params.signed_by(&key, &issuer).expect("a certificate");
+            (signed.pem(), key.serialize_pem())
+        };
+        Certificates {
+            ca: certificate.pem(),
+            server: signed("basic"),
+            client: signed("peers"),
+        }
+    }
 }

@@ -97,6 +97,14 @@ fn a_chaincode_is_deployed_and_called_without_any_program_of_fabric() {
 }
 
 #[test]
+fn a_definition_is_approved_and_committed_and_its_servers_change() {
+    let Some(node) = Node::with(&[ORDERER, PEER, "example.com/asset-transfer-basic:1.0"]) else {
+        return;
+    };
+    deploy::approve_commit_and_change(&node);
+}
+
+#[test]
 fn an_upgrade_goes_node_by_node_and_the_orderers_keep_their_quorum() {
     let before = [
         "ghcr.io/hyperledger/fabric-orderer:2.5.15",

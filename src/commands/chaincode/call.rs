@@ -20,7 +20,7 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 pub struct CallArguments {
     /// Name of the chaincode
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::chaincodes))]
     pub name: String,
 
     /// Function and arguments: '["ReadAsset","a1"]'

@@ -1,24 +1,31 @@
 //! `chaincode`: chaincodes of installed organizations.
 
+mod approve;
+mod arguments;
 mod call;
+mod commit;
 mod deploy;
+mod dev;
 mod list;
+mod logs;
+mod package;
+mod remove;
 mod server;
 
 use super::Edge;
 use super::arguments::Signers;
-use super::channel::{chosen, contacts};
+use super::channel::{chosen, contacts, members};
 use crate::chaincode::View;
 use crate::channel::{self, Position, Source};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
 use crate::identity::NodeRole;
-use crate::member::Member;
+use crate::member::{self, Member};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Deploy chaincodes, call them, list them
+/// Deploy chaincodes, call them, list and remove them
 ///
 /// The program talks to the peers and orderers itself, through the API server, and signs as the
 /// administrator of an organization. No program of Fabric is needed, here or in the cluster.
@@ -30,7 +37,9 @@ Examples:
   kubectl fabric chaincode deploy basic --image registry.example.com/basic:1.0 --channel mychannel
   kubectl fabric chaincode invoke basic -c '[\"CreateAsset\",\"a1\",\"blue\",\"5\",\"Tom\",\"100\"]'
   kubectl fabric chaincode query basic -c '[\"ReadAsset\",\"a1\"]' --org org2
-  kubectl fabric chaincode list"
+  kubectl fabric chaincode list
+  kubectl fabric chaincode dev basic --image registry.example.com/basic:dev
+  kubectl fabric chaincode logs basic -f"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -40,18 +49,28 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Deploy(deploy::Arguments),
+    Approve(approve::Arguments),
+    Commit(commit::Arguments),
     Invoke(call::InvokeArguments),
     Query(call::QueryArguments),
     #[command(visible_alias = "ls")]
     List(list::Arguments),
+    Logs(logs::Arguments),
+    Dev(dev::Arguments),
+    Remove(remove::Arguments),
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     match arguments.verb {
         Verb::Deploy(arguments) => deploy::run(arguments, edge),
+        Verb::Approve(arguments) => approve::run(arguments, edge),
+        Verb::Commit(arguments) => commit::run(arguments, edge),
         Verb::Invoke(arguments) => call::invoke(arguments, edge),
         Verb::Query(arguments) => call::query(arguments, edge),
         Verb::List(arguments) => list::run(arguments, edge),
+        Verb::Logs(arguments) => logs::run(arguments, edge),
+        Verb::Dev(arguments) => dev::run(arguments, edge),
+        Verb::Remove(arguments) => remove::run(arguments, edge),
     }
 }
 
@@ -71,24 +90,51 @@ async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Ve
     found.sort_by(|one, other| one.release.cmp(&other.release));
     match found.is_empty() {
         false => Ok(found),
-        true => Err(Error::user("no organization with peers was found")
-            .hint("`kubectl fabric list` shows the releases there are")),
+        true => Err(no_peers()),
     }
 }
 
-/// The administrator of the organization that is named, or of the first that can be found.
+/// The administrator of the organization that is named, or of the first one with peers that can be
+/// found. Reads no more records than it needs.
 async fn caller(
     edge: &Edge,
     cluster: &Cluster,
     organization: Option<&str>,
     signers: &Signers,
 ) -> Result<Member> {
-    let named: Vec<String> = organization.map(str::to_owned).into_iter().collect();
-    let found = match named.is_empty() {
-        true => peers(edge, cluster, &[]).await?,
-        false => contacts(edge, cluster, &named).await?,
-    };
-    first_member(edge, cluster, &found, signers).await
+    if let Some(organization) = organization {
+        let named = [organization.to_owned()];
+        let found = contacts(edge, cluster, &named).await?;
+        return first_member(edge, cluster, &found, signers).await;
+    }
+    edge.connection.check()?;
+    let (namespace, network) = (&edge.connection.namespace, &edge.connection.network);
+    let network = network.as_deref().unwrap_or_default();
+    let mut failed = None;
+    for candidate in member::candidates(cluster, namespace.as_deref()).await? {
+        let contact = match candidate.installed(cluster).await {
+            Ok(installed) => installed.map(|it| it.contact),
+            Err(error) => {
+                failed = failed.or(Some(error));
+                continue;
+            }
+        };
+        let is_meant = |it: &Contact| {
+            it.role == NodeRole::Peer && (namespace.is_some() || it.network == network)
+        };
+        let contacts: Vec<Contact> = contact.into_iter().filter(is_meant).collect();
+        match first_member(edge, cluster, &contacts, signers).await {
+            Ok(member) => return Ok(member),
+            Err(error) if !contacts.is_empty() => failed = failed.or(Some(error)),
+            Err(_) => {}
+        }
+    }
+    Err(failed.unwrap_or_else(no_peers))
+}
+
+fn no_peers() -> Error {
+    Error::user("no organization with peers was found")
+        .hint("`kubectl fabric list` shows the releases there are")
 }
 
 /// The administrator of the first contact that has one which can be used.
@@ -106,7 +152,7 @@ async fn first_member(
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Err(failed.unwrap_or_else(|| Error::user("no organization with peers was found")))
+    Err(failed.unwrap_or_else(no_peers))
 }
 
 /// The channel that is named, or the only one that the organization's peers have joined.
@@ -136,6 +182,31 @@ async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
         };
     }
     Err(last)
+}
+
+/// The organizations of the channel that take part, at least one, and the channel.
+async fn taking_part(
+    edge: &Edge,
+    cluster: &Cluster,
+    channel: Option<&str>,
+    are_named: bool,
+    contacts: Vec<Contact>,
+    signers: &Signers,
+) -> Result<(Vec<Member>, View)> {
+    let first = first_member(edge, cluster, &contacts, signers).await?;
+    let channel = channel_of(&first, channel).await?;
+    let view = view(&first, &channel).await?;
+    let (inside, outside): (Vec<Contact>, Vec<Contact>) = contacts
+        .into_iter()
+        .partition(|it| view.organizations.contains_key(&it.msp_id));
+    match outside.first() {
+        Some(other) if are_named || inside.is_empty() => Err(Error::user(format!(
+            "organization \"{}\" is not in channel \"{channel}\"",
+            other.release
+        ))
+        .now("nothing was changed")),
+        _ => Ok((members(edge, cluster, inside, signers).await?, view)),
+    }
 }
 
 /// What a peer of the member's says of the channel's configuration.

@@ -208,6 +208,18 @@ pub fn charts(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Names of releases: of `-n`, or of all namespaces.
 pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
+    releases_of(current, |_| true)
+}
+
+/// Names of chaincodes: those of their servers' releases, each once.
+pub fn chaincodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut found = releases_of(current, |chart| chart == "chaincode");
+    found.sort_by(|one, other| one.get_value().cmp(other.get_value()));
+    found.dedup_by(|one, other| one.get_value() == other.get_value());
+    found
+}
+
+fn releases_of(current: &OsStr, is_wanted: impl Fn(&str) -> bool) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let namespace = line.connection.namespace.clone();
     let entries = ask(&line, async |cluster| {
@@ -224,7 +236,9 @@ pub fn releases(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(
         current,
         entries.into_iter().filter_map(|entry| match entry {
-            Entry::Readable(summary) if summary.namespace.ends_with(&suffix) => {
+            Entry::Readable(summary)
+                if summary.namespace.ends_with(&suffix) && is_wanted(&summary.chart) =>
+            {
                 let help = format!(
                     "{}-{}, {}",
                     summary.chart, summary.chart_version, summary.status

@@ -9,6 +9,7 @@ pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use folder::{crypto_config, export, identity, others_in, write_files, write_identities};
 pub use network::{NetworkFile, network_file, network_text};
 
+use crate::chart::Files;
 use crate::error::{Error, Place, Result, public_url};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -101,6 +102,26 @@ pub fn json(path: &Path, what: &str) -> Result<serde_json::Value> {
 /// Reads a block from a file.
 pub fn block(path: &Path) -> Result<Vec<u8>> {
     whole_file(path, "block")
+}
+
+/// Reads a chaincode package.
+pub fn package(path: &Path) -> Result<Vec<u8>> {
+    whole_file(path, "chaincode package")
+}
+
+/// Reads the CouchDB indexes of a chaincode: the files of a folder that has `META-INF` in it, by
+/// path.
+pub fn indexes(path: &Path) -> Result<Files> {
+    let mut files = folder::read(path, "folder of indexes")?;
+    files.retain(|path, _| path.starts_with("META-INF/"));
+    match files.is_empty() {
+        false => Ok(files),
+        true => Err(
+            Error::user(format!("\"{}\" has no indexes in it", path.display()))
+                .why("peers read them from META-INF/statedb/couchdb/indexes/*.json")
+                .hint("name the folder that META-INF is in"),
+        ),
+    }
 }
 
 /// Writes a result to a file, as a whole or not at all. A link in its place is refused: it could

@@ -181,3 +181,33 @@ fn stored_blocks_are_read_by_others() {
         assert!(read == content, "{length}");
     }
 }
+
+#[test]
+fn indexes_come_back_from_a_package() {
+    let index = br#"{"index":{"fields":["owner"]},"ddoc":"ownerDoc","name":"owner","type":"json"}"#;
+    let path = "META-INF/statedb/couchdb/indexes/owner.json".to_owned();
+    let indexes = BTreeMap::from([(path, index.to_vec())]);
+    let code = Code::Ccaas(connection());
+    let with = Package::new("basic_1.0", &code, &indexes).unwrap();
+    assert_eq!(with.indexes().unwrap(), indexes);
+    assert!(package(&code).indexes().unwrap().is_empty());
+    assert_ne!(with.id(), package(&code).id());
+
+    // As `tar -C folder .` writes paths.
+    let other = with_code(&gzip(
+        &tar(&[
+            ("./META-INF/statedb/couchdb/indexes/owner.json", &index[..]),
+            ("./connection.json", b"{}"),
+        ])
+        .unwrap(),
+    ));
+    assert_eq!(other.indexes().unwrap(), indexes);
+    let error = with_code(b"no archive").indexes().unwrap_err().to_string();
+    assert!(error.contains("is not a tar.gz"), "{error}");
+}
+
+fn with_code(code: &[u8]) -> Package {
+    let metadata = br#"{"path":"","type":"ccaas","label":"basic"}"#;
+    let outer = tar(&[(METADATA, &metadata[..]), (CODE, code)]).unwrap();
+    Package::from_bytes(gzip(&outer), "it").unwrap()
+}
