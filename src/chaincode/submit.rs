@@ -5,14 +5,15 @@ use super::definition::judge;
 use super::endorse::{Answers, Endorsers, LIST, endorse};
 use super::explain::explain;
 use super::view::View;
-use crate::channel::broadcast;
+use crate::channel::{broadcast, warm};
 use crate::error::{Error, Place, Result};
 use crate::ledger::code::TxValidationCode;
 use crate::ledger::message::collection::ApplicationPolicy;
 use crate::ledger::proposal::{Call, Endorsed, Proposal, TxId};
 use crate::member::Member;
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -63,7 +64,8 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     let proposal = Proposal::new(call, &member.identity, &member.stamp()?)?;
     let watched = std::iter::once(member).chain(submission.others.iter().copied());
     let watches = join_all(watched.map(|it| Watch::begin(it, &view.name, timeout)));
-    let (watches, answers) = futures::join!(watches, endorse(submission.endorsers, &proposal));
+    let asked = futures::future::join(watches, endorse(submission.endorsers, &proposal));
+    let (watches, answers) = beside(asked, warm(member, view)).await;
     let unsent = |error: Error| error.now("no transaction was sent to the orderers");
     let endorsed = endorsed(submission, &proposal, &answers).map_err(unsent)?;
     let mut watches: Vec<Watch<'_>> = watches.into_iter().collect::<Result<_>>().map_err(unsent)?;
@@ -97,6 +99,14 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
         endorsed_by: answers.answers.iter().map(|it| it.peer.clone()).collect(),
         passed_over: answers.failed.iter().map(words).collect(),
     })
+}
+
+/// Does some work, and something else until it is done.
+async fn beside<T>(work: impl Future<Output = T>, aside: impl Future<Output = ()>) -> T {
+    match select(pin!(work), pin!(aside)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), work)) => work.await,
+    }
 }
 
 /// Has a transaction endorsed, and sends nothing.

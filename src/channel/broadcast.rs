@@ -7,6 +7,7 @@ use crate::ledger::message::common::Envelope;
 use crate::member::Member;
 use crate::node::{Fault, Retry};
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream;
 use tokio::time::Instant;
 
@@ -65,6 +66,17 @@ pub async fn broadcast(
             .at_all(places));
         }
     }
+}
+
+/// Connects to the orderers that are asked first.
+pub async fn warm(member: &Member, view: &View) {
+    let first = view.orderers.iter().take(view.takers);
+    let each = first.map(async |it| {
+        if let Ok(orderer) = member.orderer_at(&it.address, &it.authorities) {
+            orderer.grpc().warm().await;
+        }
+    });
+    join_all(each).await;
 }
 
 enum Refused {

@@ -35,7 +35,7 @@ pub mod view;
 mod wanted;
 mod words;
 
-pub use broadcast::{broadcast, place};
+pub use broadcast::{broadcast, place, warm};
 pub use change::{
     BatchLimits, Change, Changed, Consenter, Joining, change, check, check_nodes, raised_levels,
 };

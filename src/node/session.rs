@@ -84,6 +84,11 @@ impl<L: Link> Session<L> {
         self.limits
     }
 
+    /// Connects, so that the first call need not. If that fails, the call tries again.
+    pub async fn warm(&self) {
+        let _ = self.link("connect").await;
+    }
+
     /// Makes a call on the connection, within the limits.
     pub(super) async fn call<T, W>(
         &self,
