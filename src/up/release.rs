@@ -42,7 +42,7 @@ pub async fn look(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
 
 async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     let ReleaseKey { release, namespace } = key;
-    let history = async { Ok(storage::history(site.cluster, namespace, release).await?) };
+    let history = storage::history(site.cluster, namespace, release);
     let (history, planned) = futures::try_join!(history, preview(site, key))?;
     let settled = match history.last() {
         Some(Entry::Readable(summary)) => Some(summary.status == Status::Deployed),

@@ -11,20 +11,13 @@ use crate::support::repository;
 /// For a whole guide: each of its upgrades takes minutes.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// Follows a guide to its end. `tools` is the image whose programs are the reader's own, Fabric's
-/// tools among them.
-pub fn follow(node: &Node, guide: &str, tools: &str) {
+/// Follows a guide to its end.
+pub fn follow(node: &Node, guide: &str) {
     let folder = node.cluster.folder();
     for shared in ["examples", "tests"] {
         symlink(repository().join(shared), folder.join(shared)).expect("a link");
     }
-    let image = node.root(tools);
-    let path = image.join("usr/local/bin");
-    let mut script = format!(
-        "set -eu\nexport PATH=\"$PATH:{}\" FABRIC_CFG_PATH={}\n",
-        path.display(),
-        image.join("etc/hyperledger/fabric").display()
-    );
+    let mut script = "set -eu\n".to_owned();
     for block in blocks(guide) {
         match block {
             Block::Script(text) => script += &text,

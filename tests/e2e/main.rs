@@ -708,22 +708,19 @@ fn invoke_service(network: &Network) {
 
 #[test]
 fn the_raft_guide_works_as_it_is_written() {
-    let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA, GUIDE_SERVICE]) else {
+    let Some(node) = Node::with(&[ORDERER, PEER, NEWEST_CA, CHAINCODE]) else {
         return;
     };
-    guides::follow(&node, "raft.md", TOOLS);
+    guides::follow(&node, "raft.md");
 }
 
 #[test]
 fn the_bft_guide_works_as_it_is_written() {
-    let Some(node) = Node::with(&[&LINE_3_1[..], &[NEWEST_CA]].concat()) else {
+    let Some(node) = Node::with(&[&LINE_3_1[..2], &[NEWEST_CA, CHAINCODE]].concat()) else {
         return;
     };
-    guides::follow(&node, "bft.md", LINE_3_1[2]);
+    guides::follow(&node, "bft.md");
 }
-
-/// The image that examples/chaincode.yaml names.
-const GUIDE_SERVICE: &str = "registry.example.com/asset-transfer-basic:1.0";
 
 #[test]
 fn chaincode_in_jobs_is_invoked() {

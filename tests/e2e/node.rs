@@ -26,7 +26,6 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// A cluster of its own for one test, gone with it however it ends.
 pub struct Node {
     pub cluster: Cluster,
-    images: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -75,10 +74,8 @@ impl Node {
         }
         let dir = script().arg("dir").output().expect("bash runs").stdout;
         let dir = String::from_utf8(dir).expect("a path in UTF-8");
-        let images_folder = PathBuf::from(&folder);
         let node = Node {
             cluster: Cluster::new(Path::new(dir.trim_end())),
-            images: images_folder,
             _alone: alone,
         };
         for (image, source) in images.iter().zip(sources) {
@@ -104,17 +101,6 @@ impl Node {
             );
         }
         Ok(node)
-    }
-
-    /// The root folder of an image, for a test that runs its programs on this machine.
-    pub fn root(&self, image: &str) -> PathBuf {
-        let root = source(&self.images, image).expect("an image that the node has");
-        assert!(
-            root.is_dir(),
-            "{}: its programs are run on this machine, so it must be a folder",
-            root.display()
-        );
-        root
     }
 
     /// The name without tag, and the digest, by which the node knows an image.

@@ -1,12 +1,15 @@
 //! A guide's commands: the `console` and `shell` blocks of a Markdown file.
 //!
 //! In a `console` block a line that begins with `$ ` is a command, and the lines under it are shown
-//! as its output. A `shell` block is a script for Fabric's own tools, and says "by hand" in its
+//! as its output. A `shell` block needs nodes that answer, or Fabric's own tools, and says which in its
 //! first line. A `text` block is a picture.
 
 use std::fs;
 
 use super::repository;
+
+/// How the first line of a script begins.
+const MARKS: [&str; 2] = ["# on real nodes: ", "# by hand: "];
 
 pub enum Block {
     Console(Vec<Command>),
@@ -44,10 +47,10 @@ pub fn blocks(guide: &str) -> Vec<Block> {
             "shell" => {
                 let marked = block
                     .first()
-                    .is_some_and(|(_, line)| line.starts_with("# by hand: "));
+                    .is_some_and(|(_, line)| MARKS.iter().any(|mark| line.starts_with(mark)));
                 assert!(
                     marked,
-                    "{guide}:{}: a script for Fabric's tools says \"by hand\"",
+                    "{guide}:{}: the first line of a script is one of {MARKS:?}",
                     number + 1
                 );
                 blocks.push(Block::Script(

@@ -47,7 +47,7 @@ enum Verb {
     List(list::Arguments),
     Show(show::Arguments),
     Export(export::Arguments),
-    Enroll(enroll::Arguments),
+    Enroll(Box<enroll::Arguments>),
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
@@ -55,7 +55,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         Verb::List(arguments) => list::run(arguments, edge),
         Verb::Show(arguments) => show::run(arguments, edge),
         Verb::Export(arguments) => export::run(arguments, edge),
-        Verb::Enroll(arguments) => enroll::run(arguments, edge),
+        Verb::Enroll(arguments) => enroll::run(*arguments, edge),
     }
 }
 
