@@ -61,6 +61,11 @@ fn images(line: &str) -> [String; 4] {
     ]
 }
 
+fn example(name: &str) -> String {
+    let path = support::repository().join("examples").join(name);
+    path.display().to_string()
+}
+
 /// The chaincode of the examples.
 const CHAINCODE: &str = "registry.example.com/asset-transfer-basic:1.0";
 
@@ -69,7 +74,7 @@ fn a_network_comes_up_from_its_file_however_often_it_is_killed() {
     let Some(node) = Node::with(&images("2.5.16").each_ref().map(String::as_str)) else {
         return;
     };
-    up::up_and_down(&node, &["-f", "examples/network.yaml"]);
+    up::up_and_down(&node, &["-f", &example("network.yaml")]);
 }
 
 #[test]
@@ -77,7 +82,7 @@ fn a_bft_network_comes_up_from_its_file_by_two_runs_at_once() {
     let Some(node) = Node::with(&images("3.1.5").each_ref().map(String::as_str)) else {
         return;
     };
-    up::two_at_once(&node, &["-f", "examples/network-bft.yaml"]);
+    up::two_at_once(&node, &["-f", &example("network-bft.yaml")]);
 }
 
 #[test]
