@@ -2,15 +2,13 @@
 
 use super::Site;
 use super::members::settings;
+use super::update::update;
 use crate::channel::{self, Position, Source, Wanted};
 use crate::error::{Error, Place, Result};
 use crate::fabric::contact::Node;
-use crate::ledger::config_tree::{Configuration, Group};
-use crate::ledger::describe::describe;
 use crate::ledger::message::common::Block;
 use crate::member::Member;
 use crate::network::file::Channel;
-use crate::network::state::Change;
 use crate::network::step::Action;
 use futures::future::join_all;
 use std::collections::BTreeMap;
@@ -69,6 +67,9 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
             channel::join_peer(&member, node, channel, &block).await?;
             Ok(())
         }
+        Action::UpdateChannel { channel, .. } => {
+            update(site, &site.network.channels[channel]).await
+        }
         other => Err(Error::internal(format!("cannot {other}"))),
     }
 }
@@ -86,7 +87,10 @@ async fn first_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
 }
 
 /// The members with nodes of a channel that can be asked.
-async fn members<'n>(site: &Site<'_>, names: impl Iterator<Item = &'n String>) -> Vec<Arc<Member>> {
+pub async fn members<'n>(
+    site: &Site<'_>,
+    names: impl Iterator<Item = &'n String>,
+) -> Vec<Arc<Member>> {
     let each = join_all(names.map(async |name| site.member(name).await));
     each.await.into_iter().flatten().collect()
 }
@@ -116,82 +120,6 @@ async fn oldest(site: &Site<'_>, channel: &Channel) -> Result<Block> {
     let all = members(site, names).await;
     let block = channel::fetch(&sources(&all), &channel.name, Position::Oldest).await?;
     Ok(block.into_block())
-}
-
-/// How the configuration of a channel that exists differs from the file.
-pub async fn changes(site: &Site<'_>, channel: &Channel) -> Result<Vec<Change>> {
-    let names = channel.orderers.keys().chain(channel.organizations.keys());
-    let all = members(site, names).await;
-    let block = channel::fetch(&sources(&all), &channel.name, Position::Config).await?;
-    let (_, current) = Configuration::from_block(&block.into_block())?;
-    let (orderers, organizations) = site.participants(channel).await?;
-    let settings = settings(site, channel);
-    let wanted = Wanted {
-        name: &channel.name,
-        orderers: &orderers,
-        organizations: &organizations,
-        settings: &settings,
-    };
-    let mut wanted = wanted.channel()?.configuration()?.channel;
-    keep(channel, &current.channel, &mut wanted);
-    let words = describe(&current.channel, &wanted)?;
-    if words.is_empty() {
-        return Ok(Vec::new());
-    }
-    let signers = signers(site, channel);
-    Ok(words
-        .into_iter()
-        .map(|words| Change {
-            words,
-            signers: signers.clone(),
-        })
-        .collect())
-}
-
-/// Takes over what the file leaves open from the configuration that the channel has.
-///
-/// A capability level that the file does not set follows the oldest node when the channel is made.
-/// Later it stays, because a node that does not know a level stops, and no level can be taken back.
-/// Organizations that others added stay: a file that does not know them must not expel them.
-fn keep(channel: &Channel, current: &Group, wanted: &mut Group) {
-    let set = &channel.set_capabilities;
-    for (path, is_set) in [
-        (&[][..], set.channel.is_some()),
-        (&["Orderer"], set.orderer.is_some()),
-        (&["Application"], set.application.is_some()),
-    ] {
-        let level = current
-            .group(path)
-            .and_then(|it| it.values.get("Capabilities"));
-        if let (false, Some(level), Some(group)) = (is_set, level, wanted.group_mut(path)) {
-            group
-                .values
-                .insert("Capabilities".to_owned(), level.clone());
-        }
-    }
-    for part in ["Orderer", "Application"] {
-        let Some(group) = wanted.group_mut(&[part]) else {
-            continue;
-        };
-        let others = current
-            .groups
-            .get(part)
-            .into_iter()
-            .flat_map(|it| &it.groups);
-        for (name, other) in others {
-            group
-                .groups
-                .entry(name.clone())
-                .or_insert_with(|| other.clone());
-        }
-    }
-}
-
-/// The organizations whose administrators decide about a channel.
-fn signers(site: &Site<'_>, channel: &Channel) -> Vec<String> {
-    let names = channel.organizations.keys().chain(channel.orderers.keys());
-    let here = names.filter(|name| site.network.organizations.contains_key(*name));
-    here.cloned().collect()
 }
 
 /// Waits until each channel of the file has a leader.

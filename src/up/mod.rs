@@ -19,6 +19,7 @@ mod members;
 mod observe;
 mod release;
 mod run;
+mod update;
 
 pub use compose::{AS_WANTED, Composed, Inputs, check, compose};
 pub use down::{Down, down};

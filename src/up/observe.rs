@@ -4,7 +4,7 @@ use super::chaincode::{is_initialized, members as those_that_run};
 use super::compose::{NETWORK_LABEL, label};
 use super::release::look;
 use super::run::words;
-use super::{Site, channel};
+use super::{Site, update};
 use crate::chaincode::{Committed, Lifecycle, installed};
 use crate::error::{Error, Result};
 use crate::fabric::contact::Node;
@@ -50,7 +50,7 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
     let channels = channels.filter(|channel| is_joined(&observed, &channel.name));
     let channels: Vec<_> = channels.collect();
     let changes = join_all(channels.iter().map(async |channel| {
-        let changes = channel::changes(site, channel).await;
+        let changes = update::changes(site, channel).await;
         (channel.name.clone(), known(changes))
     }));
     let pairs = site.network.chaincodes.values().flat_map(|chaincode| {

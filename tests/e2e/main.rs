@@ -774,7 +774,7 @@ fn an_organization_joins_a_running_channel_by_files_between_kubeconfigs() {
 
 #[test]
 fn the_guide_to_an_organization_that_joins_works_as_it_is_written() {
-    if let Some(node) = Node::with(&[ORDERER, PEER, TOOLS, NEWEST_CA]) {
-        guides::follow(&node, "add-organization.md", TOOLS);
+    if let Some(node) = Node::with(&[ORDERER, PEER, NEWEST_CA]) {
+        guides::follow(&node, "add-organization.md");
     }
 }

@@ -44,7 +44,7 @@ Examples:
   kubectl fabric channel show mychannel                  its configuration in words
   kubectl fabric channel show mychannel -o json          as configtxlator prints it
   kubectl fabric channel fetch mychannel newest          a block, to a file
-  kubectl fabric channel update mychannel --add-org org3 a change of its configuration
+  kubectl fabric channel update mychannel --add-org org3  a change of its configuration
   kubectl fabric channel sign change.json org2           a change that others propose"
 )]
 pub struct Arguments {
