@@ -11,6 +11,12 @@ use crate::member::{Failed, Member};
 use crate::network::file::Chaincode;
 use crate::network::step::Action;
 use futures::future::join_all;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a peer may take to fetch the blocks with the approvals.
+const AGREEMENT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
     match action {
@@ -33,10 +39,10 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
             ..
         } => {
             let own = site.member(organization).await?;
-            let members = members(site, &site.network.chaincodes[chaincode], channel).await;
-            let waiting: Vec<&Member> = members.iter().collect();
             let on = On::new(site, chaincode, channel, &own).await?;
             let package = package(site, chaincode, organization);
+            // The others may join the channel later; `agreed` waits for their peers.
+            let waiting: [&Member; 1] = [&own];
             let define = on.define(signed(*sequence)?, &waiting);
             define.approve(&own, &package.id()).await
         }
@@ -51,8 +57,9 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
             let waiting: Vec<&Member> = members.iter().collect();
             let endorsing: Vec<&Contact> = members.iter().map(|it| &it.contact).collect();
             let on = On::new(site, chaincode, channel, first).await?;
-            let define = on.define(signed(*sequence)?, &waiting);
-            define.commit(first, &endorsing).await
+            let sequence = signed(*sequence)?;
+            join_all(members.iter().map(|it| on.agreed(it, &members, sequence))).await;
+            on.define(sequence, &waiting).commit(first, &endorsing).await
         }
         Action::Initialize { chaincode, channel } => initialize(site, chaincode, channel).await,
         other => Err(Error::internal(format!("cannot {other}"))),
@@ -110,6 +117,23 @@ impl<'a> On<'a> {
             view: view(member, channel).await?,
             definition: &site.composed.definitions[name],
         })
+    }
+
+    /// Waits until a member's peers have the approvals of all members: they endorse nothing
+    /// before. If it takes too long, the commit says what is missing.
+    async fn agreed(&self, member: &Member, all: &[Member], sequence: i64) {
+        let end = Instant::now() + self.site.options.timeout.min(AGREEMENT);
+        while Instant::now() < end {
+            let lifecycle = Lifecycle { member };
+            let approvals =
+                lifecycle.approvals(&self.view.name, self.name, sequence, self.definition);
+            let approvals = approvals.await.unwrap_or_default();
+            let has = |it: &Member| approvals.get(&it.contact.msp_id) == Some(&true);
+            if all.iter().all(has) {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     fn define<'b>(&'b self, sequence: i64, waiting: &'b [&'b Member]) -> Define<'b> {

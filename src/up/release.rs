@@ -180,4 +180,5 @@ struct Quiet;
 impl Report for Quiet {
     fn ended(&self, _ended: &super::Ended) {}
     fn release(&self, _namespace: &str, _event: &Event) {}
+    fn tick(&self) {}
 }

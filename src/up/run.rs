@@ -10,12 +10,17 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+/// How often a report may say what is waited for.
+const TICK: Duration = Duration::from_secs(2);
+
 /// Tells what happens, while it happens.
 pub trait Report: Sync {
     /// A step has ended.
     fn ended(&self, ended: &Ended);
     /// What the operation on a release tells.
     fn release(&self, namespace: &str, event: &Event);
+    /// Some seconds have passed.
+    fn tick(&self);
 }
 
 /// A step that was carried out, or failed.
@@ -39,6 +44,7 @@ pub async fn run(site: &Site<'_>, steps: &[Step]) -> Vec<Ended> {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
     let mut applied = site.applied.subscribe();
+    let mut ticker = tokio::time::interval(TICK);
     loop {
         let written = applied.borrow_and_update().clone();
         let is_over = |id: &str| {
@@ -55,6 +61,10 @@ pub async fn run(site: &Site<'_>, steps: &[Step]) -> Vec<Ended> {
         }
         let next = tokio::select! {
             next = running.next() => next,
+            _ = ticker.tick() => {
+                site.report.tick();
+                continue;
+            }
             // A change is looked at in the next round; the sender lives as long as the site.
             Ok(()) = applied.changed() => continue,
         };

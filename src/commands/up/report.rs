@@ -1,4 +1,5 @@
-//! What happens while a network comes up: a line for each step that ends, and for each trouble.
+//! What happens while a network comes up: a line for each step that ends, and for each object that
+//! is waited for longer than usual.
 
 use crate::deploy::Event;
 use crate::terminal::Terminal;
@@ -13,6 +14,8 @@ const USUAL: Duration = Duration::from_secs(10);
 /// An object that is not ready.
 struct Wait {
     since: Instant,
+    /// Why it is not ready now.
+    reason: String,
     /// Reasons that were told. Each is told once, because they take turns: an image that cannot be
     /// pulled is tried again and again.
     told: BTreeSet<String>,
@@ -22,6 +25,7 @@ impl Default for Wait {
     fn default() -> Wait {
         Wait {
             since: Instant::now(),
+            reason: String::new(),
             told: BTreeSet::new(),
         }
     }
@@ -29,8 +33,8 @@ impl Default for Wait {
 
 pub struct Lines<'a> {
     terminal: &'a Terminal,
-    /// What was waited for, by namespace and object.
-    waits: Mutex<BTreeMap<(String, String), Wait>>,
+    /// What is waited for.
+    waits: Mutex<BTreeMap<String, Wait>>,
 }
 
 impl<'a> Lines<'a> {
@@ -61,19 +65,31 @@ impl Report for Lines<'_> {
                 .warn(&format!("namespace {namespace}: {message}")),
             Event::Waiting {
                 object,
-                trouble: true,
+                ready,
                 reason,
                 ..
             } => {
-                let key = (namespace.to_owned(), object.clone());
                 let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-                let wait = waits.entry(key).or_default();
-                let is_long = wait.since.elapsed() > USUAL;
-                if is_long && wait.told.insert(reason.clone()) {
-                    self.terminal.note(&format!("         {object}: {reason}"));
+                match ready {
+                    true => drop(waits.remove(object)),
+                    false => waits.entry(object.clone()).or_default().reason = reason.clone(),
                 }
             }
             _ => {}
+        }
+    }
+
+    fn tick(&self) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        for (object, wait) in &mut *waits {
+            let Wait {
+                since,
+                reason,
+                told,
+            } = wait;
+            if since.elapsed() > USUAL && told.insert(reason.clone()) {
+                self.terminal.note(&format!("         {object}: {reason}"));
+            }
         }
     }
 }
