@@ -59,7 +59,9 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
             let on = On::new(site, chaincode, channel, first).await?;
             let sequence = signed(*sequence)?;
             join_all(members.iter().map(|it| on.agreed(it, &members, sequence))).await;
-            on.define(sequence, &waiting).commit(first, &endorsing).await
+            on.define(sequence, &waiting)
+                .commit(first, &endorsing)
+                .await
         }
         Action::Initialize { chaincode, channel } => initialize(site, chaincode, channel).await,
         other => Err(Error::internal(format!("cannot {other}"))),
@@ -96,6 +98,20 @@ pub async fn view(member: &Member, channel: &str) -> Result<View> {
     View::of(channel, &block.into_block())
 }
 
+/// The view of a member whose peers may have joined just now: until they have the blocks that add
+/// its organization to the channel, they take it for a stranger.
+async fn view_as_member(member: &Member, channel: &str, timeout: Duration) -> Result<View> {
+    let end = Instant::now() + timeout.min(AGREEMENT);
+    loop {
+        let view = view(member, channel).await;
+        let knows = |view: &View| view.organizations.contains_key(&member.contact.msp_id);
+        if view.as_ref().is_ok_and(knows) || Instant::now() >= end {
+            return view;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// A chaincode on a channel.
 struct On<'a> {
     site: &'a Site<'a>,
@@ -114,7 +130,7 @@ impl<'a> On<'a> {
         Ok(On {
             site,
             name,
-            view: view(member, channel).await?,
+            view: view_as_member(member, channel, site.options.timeout).await?,
             definition: &site.composed.definitions[name],
         })
     }

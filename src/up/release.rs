@@ -43,15 +43,20 @@ pub async fn look(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
 async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     let ReleaseKey { release, namespace } = key;
     let history = storage::history(site.cluster, namespace, release);
-    let (history, planned) = futures::try_join!(history, preview(site, key))?;
+    let (history, mut planned) = futures::try_join!(history, preview(site, key, DryRun::Client))?;
     let settled = match history.last() {
         Some(Entry::Readable(summary)) => Some(summary.status == Status::Deployed),
         Some(Entry::Unreadable { .. }) => Some(false),
         None => None,
     };
-    let is_same = planned.plan.is_empty()
-        && planned.changed_values.is_empty()
-        && planned.new_identities + planned.renewed_identities == 0;
+    // The server may store a field in another form; whether it is the same, only the server tells.
+    if settled.is_some()
+        && !is_same(&planned)
+        && let Ok(confirmed) = preview(site, key, DryRun::Server).await
+    {
+        planned = confirmed;
+    }
+    let is_same = is_same(&planned);
     let found = match settled {
         Some(settled) => Release::Present {
             digest: match is_same {
@@ -71,10 +76,17 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     })
 }
 
-async fn preview(site: &Site<'_>, key: &ReleaseKey) -> Result<Outcome> {
+/// Whether nothing would be done.
+fn is_same(planned: &Outcome) -> bool {
+    planned.plan.is_empty()
+        && planned.changed_values.is_empty()
+        && planned.new_identities + planned.renewed_identities == 0
+}
+
+async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<Outcome> {
     let intent = intent(site.composed, site.inputs, key)?;
     let options = Options {
-        dry_run: DryRun::Client,
+        dry_run,
         ..site.options.clone()
     };
     let relay = Relay {
