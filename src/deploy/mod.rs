@@ -243,6 +243,11 @@ pub async fn is_known(
         || (delete_data && kept::is_left(cluster, namespace, release).await?))
 }
 
+/// Returns true if an operation on this release runs, or was interrupted a moment ago.
+pub async fn is_locked(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
+    Ok(lock::is_left(cluster, namespace, release).await?)
+}
+
 /// Makes the plan and stops, for `diff` and dry runs. Writes nothing, not even a namespace.
 pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -> Result<Outcome> {
     let options = Options {

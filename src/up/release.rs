@@ -11,6 +11,7 @@ use crate::release::{Entry, ReleaseName, Status};
 use crate::storage;
 use std::collections::BTreeSet;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A release as it is.
 pub struct Seen {
@@ -98,16 +99,49 @@ async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<O
 }
 
 /// Installs or upgrades a release.
+///
+/// Two runs of `up` at once would each lock some of the releases, and none would come to its end.
+/// So a release that another run works on is waited for, and is left alone if it is as wanted then.
 pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let options = Options {
         create_namespace: !is_chaincode(site, key),
         ..site.options.clone()
     };
-    run(site, key, intent(site.composed, site.inputs, key)?, options).await?;
+    let ReleaseKey { release, namespace } = key;
+    let end = Instant::now() + site.options.timeout;
+    loop {
+        let wanted = intent(site.composed, site.inputs, key)?;
+        let Err(error) = run(site, key, wanted, options.clone()).await else {
+            break;
+        };
+        if error.kind() != Kind::Refused
+            || !deploy::is_locked(site.cluster, namespace, release).await?
+        {
+            return Err(error);
+        }
+        if Instant::now() >= end || !site.pause().await {
+            return Err(error);
+        }
+        // The lock of a run that was killed stays; the next attempt takes it over in time.
+        if !deploy::is_locked(site.cluster, namespace, release).await?
+            && is_wanted(&state(site, key).await?)
+        {
+            break;
+        }
+    }
     if site.network.namespace(&key.release) == Some(&key.namespace) {
         site.members.forget(&key.release);
     }
     Ok(())
+}
+
+fn is_wanted(seen: &Seen) -> bool {
+    match &seen.release {
+        Known::Known(Release::Present { digest, settled }) => {
+            *settled && digest == super::compose::AS_WANTED
+        }
+        _ => false,
+    }
 }
 
 /// The namespace of a chaincode's server is that of its organization.
