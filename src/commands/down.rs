@@ -1,11 +1,11 @@
 //! `down`: the releases of a network go; ledgers and identities only when asked for.
 
-use super::Edge;
 use super::arguments::operation::RunArguments;
 use super::arguments::{NetworkArguments, OPERATION, OutputArguments};
 use super::up::Asked;
+use super::{Edge, confirm};
 use crate::deploy::Options;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::state::ReleaseKey;
 use crate::up::{self, Down, compose};
 use clap::Args;
@@ -85,18 +85,7 @@ fn confirm(arguments: &Arguments, name: &str, edge: &Edge) -> Result<()> {
         return Ok(());
     }
     let what = format!("--delete-data deletes the ledgers and keys of network \"{name}\"");
-    if !edge.terminal.can_ask() {
-        return Err(Error::refused(what)
-            .now("nothing was deleted")
-            .hint("add --yes if that is what you want"));
-    }
-    match edge
-        .terminal
-        .ask(&format!("{what}. Type \"{name}\" to go on:"), name)?
-    {
-        true => Ok(()),
-        false => Err(Error::refused("not confirmed").now("nothing was deleted")),
-    }
+    confirm::deletion(edge, what, name)
 }
 
 fn print(arguments: &Arguments, name: &str, gone: &[ReleaseKey], edge: &Edge) -> Result<()> {

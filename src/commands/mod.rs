@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod complete;
+mod confirm;
 mod edge;
 mod load;
 mod outcome;

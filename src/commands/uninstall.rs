@@ -2,9 +2,9 @@
 
 use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
 use super::arguments::{OPERATION, OutputArguments};
-use super::{Edge, complete, outcome};
+use super::{Edge, complete, confirm, outcome};
 use crate::deploy::{self, Intent, Options};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::release::ReleaseName;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -172,16 +172,5 @@ fn confirm(arguments: &Arguments, edge: &Edge) -> Result<()> {
         "--delete-data deletes the ledgers and keys of {} for good",
         arguments.releases.join(", ")
     );
-    if !edge.terminal.can_ask() {
-        return Err(Error::refused(what)
-            .now("nothing was deleted")
-            .hint("add --yes if that is what you want"));
-    }
-    if edge
-        .terminal
-        .ask(&format!("{what}. Type \"{names}\" to go on:"), &names)?
-    {
-        return Ok(());
-    }
-    Err(Error::refused("not confirmed").now("nothing was deleted"))
+    confirm::deletion(edge, what, &names)
 }

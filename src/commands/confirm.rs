@@ -1,0 +1,19 @@
+//! The question before data is deleted.
+
+use super::Edge;
+use crate::error::{Error, Result};
+
+/// Asks on the terminal before data is deleted; without one, the user says `--yes`. `what` is a
+/// sentence, and `answer` what must be typed.
+pub fn deletion(edge: &Edge, what: String, answer: &str) -> Result<()> {
+    if !edge.terminal.can_ask() {
+        return Err(Error::refused(what)
+            .now("nothing was deleted")
+            .hint("add --yes if that is what you want"));
+    }
+    let question = format!("{what}. Type \"{answer}\" to go on:");
+    match edge.terminal.ask(&question, answer)? {
+        true => Ok(()),
+        false => Err(Error::refused("not confirmed").now("nothing was deleted")),
+    }
+}
