@@ -2,6 +2,7 @@
 
 use super::proposal_file::ProposalFile;
 use super::read::{self, Position, Source};
+use super::view::View;
 use crate::error::{Error, Result};
 use crate::ledger::block::Checked;
 use crate::ledger::config_tree::Configuration;
@@ -9,6 +10,7 @@ use crate::ledger::message::common::{ConfigUpdateEnvelope, Payload};
 use crate::ledger::message::configuration::ConfigEnvelope;
 use crate::ledger::message::decode;
 use crate::ledger::update;
+use crate::member::Member;
 
 /// The newest configuration of a channel, and the block that set it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,13 @@ pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
         block,
         configuration,
     })
+}
+
+/// Reads a channel as a member's nodes have it: whom to call, and whom to trust.
+pub async fn view(member: &Member, channel: &str) -> Result<View> {
+    let sources = Source::all(std::slice::from_ref(member));
+    let block = read::fetch(&sources, channel, Position::Config).await?;
+    View::of(channel, &block.into_block())
 }
 
 /// The configuration blocks of a channel, newest first, down to the first one or to those after

@@ -43,7 +43,7 @@ pub use create::{Create, await_leader, create, first_block, join_orderer};
 pub use genesis::genesis;
 pub use history::{Entry, history};
 pub use join::{Join, join, join_peer};
-pub use live::{Current, compare, current};
+pub use live::{Current, compare, current, view};
 pub use ordering::prepare_consenters;
 pub use outcome::{Did, Outcome, Step};
 pub use patience::Pauses;

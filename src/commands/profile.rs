@@ -1,14 +1,14 @@
 //! `profile`: how applications connect to an organization.
 
 use super::arguments::{OUTPUT, SigningArguments};
-use super::{Edge, chaincode, complete, load};
+use super::{Edge, complete, load};
+use crate::channel;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
 use crate::identity::public::certificates;
 use crate::member::profile::{Addresses, Channel, Orderer, Profile};
 use crate::member::{self, Member};
-use crate::network::{Draft, Given, describe_embedded};
 use crate::node::Address;
 use crate::release::ReleaseName;
 use crate::yaml;
@@ -163,7 +163,7 @@ async fn configured(
     let member = Member::of(cluster, contact.clone(), &signing, edge.now).await?;
     let mut configured = Vec::new();
     for name in channels {
-        let view = chaincode::view(&member, name).await?;
+        let view = channel::view(&member, name).await?;
         let orderers = view.orderers.into_iter().map(|it| Orderer {
             address: it.address,
             authorities: it.authorities,
@@ -178,19 +178,7 @@ async fn configured(
 
 /// The channels that an organization is in, by a network file.
 fn channels_in(file: &Path, release: &str, suffix: Option<&str>) -> Result<Vec<String>> {
-    let text = load::text(file, "network file")?;
-    let draft = Draft::read(&text, &file.display().to_string())?;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let read = |name: &&str| {
-        let content = load::text(&folder.join(name), "values file");
-        ((*name).to_owned(), content)
-    };
-    let given = Given {
-        files: draft.files().iter().map(read).collect(),
-        suffix,
-        describe: &describe_embedded,
-    };
-    let network = draft.finish(&given)?;
+    let network = load::network(&file.display().to_string(), suffix)?;
     if !network.organizations.contains_key(release) {
         let names: Vec<&str> = network.organizations.keys().map(String::as_str).collect();
         return Err(Error::user(format!(

@@ -183,7 +183,7 @@ pub fn chaincode_values(
 }
 
 /// Repository, tag and digest of an image reference.
-fn image(reference: &str) -> (&str, &str, &str) {
+pub fn image(reference: &str) -> (&str, &str, &str) {
     let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
     match name.rsplit_once(':') {
         // A colon before the last slash is that of the registry's port.

@@ -2,7 +2,7 @@
 
 use super::arguments::{DefinitionArguments, ServerArguments};
 use super::package::Choice;
-use super::{peers, taking_part};
+use super::taking_part;
 use crate::chaincode::{
     self, Approvals, Approver, Definition, Deploy, Deployed, Lifecycle, Missing, View,
 };
@@ -89,17 +89,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         .hint("run the same command again: it does what is missing");
     let approved = edge.change(end, async |cluster| {
         let named = &arguments.organizations;
-        let contacts = peers(edge, cluster, named).await?;
         let channel = arguments.channel.as_deref();
-        let (members, view) = taking_part(
-            edge,
-            cluster,
-            channel,
-            !named.is_empty(),
-            contacts,
-            &signers,
-        )
-        .await?;
+        let (members, view) = taking_part(edge, cluster, channel, named, &signers).await?;
         let definition = described.definition(&members[0], &view, name).await?;
         let approvers = match &package {
             Some(package) => given(members, package),

@@ -1,7 +1,8 @@
 //! `chaincode invoke` and `chaincode query`.
 
-use super::{caller, channel_of, first_member, peers, view};
+use super::{caller, channel_of, first_member, peers};
 use crate::chaincode::{self, Definition, Done, Endorsers, Lifecycle, Submission};
+use crate::channel;
 use crate::commands::arguments::{Format, OutputArguments, SigningArguments, duration};
 use crate::commands::{Edge, complete};
 use crate::error::{Error, Result, nearest};
@@ -145,7 +146,7 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
             };
             call.channel = channel_of(&member, arguments.call.channel.as_deref()).await?;
             let (view, definitions) = futures::join!(
-                view(&member, &call.channel),
+                channel::view(&member, &call.channel),
                 definitions(&member, &call.channel)
             );
             let view = view?;

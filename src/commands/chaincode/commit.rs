@@ -1,7 +1,8 @@
 //! `chaincode commit`.
 
-use super::{caller, channel_of, first_member, peers, view};
+use super::{caller, channel_of, first_member, peers};
 use crate::chaincode::{Approvals, Define, Definition, Lifecycle, View, committed, policy_words};
+use crate::channel;
 use crate::commands::arguments::{OutputArguments, SigningArguments, duration};
 use crate::commands::{Edge, complete};
 use crate::error::{Error, Result};
@@ -86,7 +87,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             org => caller(edge, cluster, org.as_deref(), &signers).await?,
         };
         let channel = channel_of(&member, arguments.channel.as_deref()).await?;
-        let view = view(&member, &channel).await?;
+        let view = channel::view(&member, &channel).await?;
         let found = find(&member, &view, name).await?;
         if found.is_committed {
             return Ok((found, Ok(())));

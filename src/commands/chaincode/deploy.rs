@@ -3,7 +3,7 @@
 use super::arguments::{DefinitionArguments, ServerArguments};
 use super::package::Choice;
 use super::server::{Server, collect};
-use super::{peers, taking_part};
+use super::taking_part;
 use crate::chaincode::{self, Approver, Deploy, Deployed, Missing};
 use crate::cluster::Cluster;
 use crate::commands::arguments::{
@@ -12,6 +12,7 @@ use crate::commands::arguments::{
 use crate::commands::{Edge, complete, load};
 use crate::deploy::Options;
 use crate::error::Result;
+use crate::network::derive;
 use crate::release::ReleaseName;
 use crate::terminal::{GREEN, Table, Text, table::Cell};
 use crate::values::{self, Origin, Values};
@@ -107,17 +108,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         arguments.values.uses_stdin(),
         async |cluster, interrupted| {
             let named = &arguments.organizations;
-            let contacts = peers(edge, cluster, named).await?;
             let channel = arguments.channel.as_deref();
-            let (members, view) = taking_part(
-                edge,
-                cluster,
-                channel,
-                !named.is_empty(),
-                contacts,
-                &signers,
-            )
-            .await?;
+            let (members, view) = taking_part(edge, cluster, channel, named, &signers).await?;
             let definition = described.definition(&members[0], &view, name).await?;
             let (approvers, _) = choice.approvers(cluster, members).await?;
             let servers = Servers {
@@ -216,12 +208,7 @@ fn over_image(image: Option<&str>, given: Values) -> Values {
 
 /// The parts of an image's name, as the chart takes them.
 pub(super) fn image_values(image: &str) -> Value {
-    let (name, digest) = image.split_once('@').unwrap_or((image, ""));
-    let last = name.rfind('/').map_or(0, |at| at + 1);
-    let (repository, tag) = match name[last..].split_once(':') {
-        Some((short, tag)) => (&name[..last + short.len()], tag),
-        None => (name, ""),
-    };
+    let (repository, tag, digest) = derive::image(image);
     json!({"repository": repository, "tag": tag, "digest": digest})
 }
 

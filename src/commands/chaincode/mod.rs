@@ -16,7 +16,7 @@ use super::Edge;
 use super::arguments::Signers;
 use super::channel::{chosen, contacts, members};
 use crate::chaincode::View;
-use crate::channel::{self, Position, Source};
+use crate::channel;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
@@ -189,30 +189,22 @@ async fn taking_part(
     edge: &Edge,
     cluster: &Cluster,
     channel: Option<&str>,
-    are_named: bool,
-    contacts: Vec<Contact>,
+    named: &[String],
     signers: &Signers,
 ) -> Result<(Vec<Member>, View)> {
+    let contacts = peers(edge, cluster, named).await?;
     let first = first_member(edge, cluster, &contacts, signers).await?;
-    let channel = channel_of(&first, channel).await?;
-    let view = view(&first, &channel).await?;
+    let name = channel_of(&first, channel).await?;
+    let view = channel::view(&first, &name).await?;
     let (inside, outside): (Vec<Contact>, Vec<Contact>) = contacts
         .into_iter()
         .partition(|it| view.organizations.contains_key(&it.msp_id));
     match outside.first() {
-        Some(other) if are_named || inside.is_empty() => Err(Error::user(format!(
-            "organization \"{}\" is not in channel \"{channel}\"",
+        Some(other) if !named.is_empty() || inside.is_empty() => Err(Error::user(format!(
+            "organization \"{}\" is not in channel \"{name}\"",
             other.release
         ))
         .now("nothing was changed")),
         _ => Ok((members(edge, cluster, inside, signers).await?, view)),
     }
-}
-
-/// What a peer of the member's says of the channel's configuration.
-pub(super) async fn view(member: &Member, channel: &str) -> Result<View> {
-    let nodes = member.contact.nodes.iter();
-    let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
-    let block = channel::fetch(&sources, channel, Position::Config).await?;
-    View::of(channel, &block.into_block())
 }

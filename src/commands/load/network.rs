@@ -28,12 +28,30 @@ pub struct NetworkFile {
 ///
 /// All problems of the file at once, and files that it names and that cannot be read.
 pub fn network_file(argument: &str, suffix: Option<&str>) -> Result<NetworkFile> {
-    let (name, text) = values_file(argument)?;
-    let folder = match argument {
+    let (name, text) = text_of(argument)?;
+    network_text(&text, &name, &folder_of(argument), suffix)
+}
+
+/// [`network_file`] without the identities and other files that only `up` needs.
+pub fn network(argument: &str, suffix: Option<&str>) -> Result<Network> {
+    let (name, text) = text_of(argument)?;
+    parse(&text, &name, &folder_of(argument), suffix)
+}
+
+/// The name to show in errors, and the text.
+fn text_of(argument: &str) -> Result<(String, String)> {
+    match argument {
+        "" | "-" => values_file(argument),
+        address if address.contains("://") => values_file(address),
+        path => Ok((path.to_owned(), text_file(Path::new(path), "network file")?)),
+    }
+}
+
+fn folder_of(argument: &str) -> PathBuf {
+    match argument {
         "-" => PathBuf::new(),
         path => Path::new(path).parent().unwrap_or(Path::new("")).to_owned(),
-    };
-    network_text(&text, &name, &folder, suffix)
+    }
 }
 
 /// Reads the text of a network file. `folder` is where the paths in it begin.
@@ -43,6 +61,12 @@ pub fn network_text(
     folder: &Path,
     suffix: Option<&str>,
 ) -> Result<NetworkFile> {
+    let network = parse(text, name, folder, suffix)?;
+    let inputs = inputs(&network, folder)?;
+    Ok(NetworkFile { network, inputs })
+}
+
+fn parse(text: &str, name: &str, folder: &Path, suffix: Option<&str>) -> Result<Network> {
     let draft = Draft::read(text, name)?;
     let read = |file: &str| text_file(&folder.join(file), "values file");
     let files = draft.files();
@@ -52,9 +76,7 @@ pub fn network_text(
         suffix,
         describe: &|installation| describe_any(installation, folder),
     };
-    let network = draft.finish(&given)?;
-    let inputs = inputs(&network, folder)?;
-    Ok(NetworkFile { network, inputs })
+    draft.finish(&given)
 }
 
 /// The chart that the file names: an embedded or kept one by its name, any other by its path.
