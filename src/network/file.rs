@@ -3,6 +3,7 @@
 
 use super::document::{Capabilities, Collection, Named, Policies};
 use super::member::Member;
+use super::state::ReleaseKey;
 use crate::values::Values;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -150,6 +151,12 @@ impl Network {
     pub fn installations(&self) -> impl Iterator<Item = &Installation> {
         let organizations = self.organizations.values().map(|it| &it.installation);
         self.kafka.values().chain(organizations)
+    }
+
+    /// The organization or Kafka cluster that a release is; `None` for the server of a chaincode.
+    pub fn installation(&self, key: &ReleaseKey) -> Option<&Installation> {
+        let mut all = self.installations();
+        all.find(|it| it.release == key.release && it.namespace == key.namespace)
     }
 
     /// The namespace of an organization's release.

@@ -2,7 +2,7 @@
 
 use super::Site;
 use crate::chaincode::{Define, Definition, Endorsers, Lifecycle, Submission, View, submit};
-use crate::channel::{self, Position, Source};
+use crate::channel::{self, Pauses};
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
 use crate::ledger::chaincode_package::Package;
@@ -12,11 +12,10 @@ use crate::network::file::Chaincode;
 use crate::network::step::Action;
 use futures::future::join_all;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How long a peer may take to fetch the blocks with the approvals.
 const AGREEMENT: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
     match action {
@@ -84,31 +83,20 @@ fn package<'a>(site: &Site<'a>, chaincode: &str, organization: &str) -> &'a Pack
 
 /// The organizations that run a chaincode on a channel, as far as their administrators can be used.
 pub async fn members(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Vec<Member> {
-    let names = chaincode.organizations.get(channel).into_iter().flatten();
-    let each = join_all(names.map(async |name| site.member(name).await));
-    let members = each.await.into_iter().flatten();
-    members.map(|member| (*member).clone()).collect()
-}
-
-/// What a peer of the member says of a channel's configuration.
-pub async fn view(member: &Member, channel: &str) -> Result<View> {
-    let nodes = member.contact.nodes.iter();
-    let sources: Vec<Source<'_>> = nodes.map(|node| Source { member, node }).collect();
-    let block = channel::fetch(&sources, channel, Position::Config).await?;
-    View::of(channel, &block.into_block())
+    let names = chaincode.organizations.get(channel);
+    site.members(names.into_iter().flatten()).await
 }
 
 /// The view of a member whose peers may have joined just now: until they have the blocks that add
 /// its organization to the channel, they take it for a stranger.
 async fn view_as_member(member: &Member, channel: &str, timeout: Duration) -> Result<View> {
-    let end = Instant::now() + timeout.min(AGREEMENT);
+    let mut pauses = Pauses::until(Instant::now() + timeout.min(AGREEMENT));
     loop {
-        let view = view(member, channel).await;
+        let view = channel::view(member, channel).await;
         let knows = |view: &View| view.organizations.contains_key(&member.contact.msp_id);
-        if view.as_ref().is_ok_and(knows) || Instant::now() >= end {
+        if view.as_ref().is_ok_and(knows) || !pauses.wait().await {
             return view;
         }
-        sleep(PAUSE).await;
     }
 }
 
@@ -138,17 +126,17 @@ impl<'a> On<'a> {
     /// Waits until a member's peers have the approvals of all members: they endorse nothing
     /// before. If it takes too long, the commit says what is missing.
     async fn agreed(&self, member: &Member, all: &[Member], sequence: i64) {
-        let end = Instant::now() + self.site.options.timeout.min(AGREEMENT);
-        while Instant::now() < end {
-            let lifecycle = Lifecycle { member };
+        let patience = self.site.options.timeout.min(AGREEMENT);
+        let mut pauses = Pauses::until(Instant::now() + patience);
+        let lifecycle = Lifecycle { member };
+        loop {
             let approvals =
                 lifecycle.approvals(&self.view.name, self.name, sequence, self.definition);
             let approvals = approvals.await.unwrap_or_default();
             let has = |it: &Member| approvals.get(&it.contact.msp_id) == Some(&true);
-            if all.iter().all(has) {
+            if all.iter().all(has) || !pauses.wait().await {
                 return;
             }
-            sleep(PAUSE).await;
         }
     }
 
@@ -169,7 +157,7 @@ async fn initialize(site: &Site<'_>, name: &str, channel: &str) -> Result<()> {
     let chaincode = &site.network.chaincodes[name];
     let members = members(site, chaincode, channel).await;
     let member = members.first().ok_or_else(|| absent(name))?;
-    let view = view(member, channel).await?;
+    let view = channel::view(member, channel).await?;
     let mut words = chaincode.init.iter();
     let function = words.next().map_or("Init", String::as_str);
     let arguments = words.map(|word| word.clone().into_bytes()).collect();

@@ -5,9 +5,8 @@ use super::members::settings;
 use super::update::update;
 use crate::channel::{self, Position, Source, Wanted};
 use crate::error::{Error, Place, Result};
-use crate::fabric::contact::Node;
+use crate::ledger::config_tree::Configuration;
 use crate::ledger::message::common::Block;
-use crate::member::Member;
 use crate::network::file::Channel;
 use crate::network::step::Action;
 use futures::future::join_all;
@@ -34,37 +33,34 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
     match action {
         Action::Genesis { channel } => {
             let channel = &site.network.channels[channel];
-            genesis.put(&channel.name, first_block(site, channel).await?);
+            genesis.put(&channel.name, first(site, channel).await?.1);
             Ok(())
         }
         Action::JoinOrderer {
-            channel,
+            channel: name,
             organization,
             node,
             ..
-        } => {
-            let block = match genesis.get(channel) {
-                Some(block) => block,
-                None => Arc::new(config_block(site, &site.network.channels[channel]).await?),
-            };
-            let member = site.member(organization).await?;
-            let node = member.contact.node(node)?;
-            channel::join_orderer(&member, node, channel, &block).await?;
-            Ok(())
         }
-        Action::JoinPeer {
-            channel,
+        | Action::JoinPeer {
+            channel: name,
             organization,
             node,
             ..
         } => {
-            let block = match genesis.get(channel) {
-                Some(block) => block,
-                None => Arc::new(oldest(site, &site.network.channels[channel]).await?),
+            let is_orderer = matches!(action, Action::JoinOrderer { .. });
+            let channel = &site.network.channels[name];
+            let block = match (genesis.get(name), is_orderer) {
+                (Some(block), _) => block,
+                (None, true) => Arc::new(config_block(site, channel).await?),
+                (None, false) => Arc::new(oldest(site, channel).await?),
             };
             let member = site.member(organization).await?;
             let node = member.contact.node(node)?;
-            channel::join_peer(&member, node, channel, &block).await?;
+            match is_orderer {
+                true => channel::join_orderer(&member, node, name, &block).await?,
+                false => channel::join_peer(&member, node, name, &block).await?,
+            };
             Ok(())
         }
         Action::UpdateChannel { channel, .. } => {
@@ -74,40 +70,22 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
     }
 }
 
-async fn first_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
+/// The channel's first configuration by the file, and the genesis block that has it.
+pub async fn first(site: &Site<'_>, channel: &Channel) -> Result<(Configuration, Block)> {
     let (orderers, organizations) = site.participants(channel).await?;
-    let settings = settings(site, channel);
-    let wanted = Wanted {
+    channel::first_block(&Wanted {
         name: &channel.name,
         orderers: &orderers,
         organizations: &organizations,
-        settings: &settings,
-    };
-    Ok(channel::first_block(&wanted)?.1)
+        settings: &settings(site, channel),
+    })
 }
 
-/// The members with nodes of a channel that can be asked.
-pub async fn members<'n>(
-    site: &Site<'_>,
-    names: impl Iterator<Item = &'n String>,
-) -> Vec<Arc<Member>> {
-    let each = join_all(names.map(async |name| site.member(name).await));
-    each.await.into_iter().flatten().collect()
-}
-
-fn sources(members: &[Arc<Member>]) -> Vec<Source<'_>> {
-    let each = members.iter().flat_map(|member| {
-        let nodes = member.contact.nodes.iter();
-        nodes.map(move |node: &Node| Source { member, node })
-    });
-    each.collect()
-}
-
-/// The newest configuration block, from an orderer. An orderer that joined a channel which no other
-/// orderer has would begin it anew, and peers that have its ledger could never follow.
+/// The newest configuration block, from an orderer. An orderer that joins a channel which no other
+/// orderer has starts it again, and peers that have its ledger can never follow.
 async fn config_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
-    let orderers = members(site, channel.orderers.keys()).await;
-    let block = channel::fetch(&sources(&orderers), &channel.name, Position::Config).await;
+    let orderers = site.members(channel.orderers.keys()).await;
+    let block = channel::fetch(&Source::all(&orderers), &channel.name, Position::Config).await;
     block.map(|block| block.into_block()).map_err(|error| {
         error
             .why("peers have its ledger, so a new first block would split it")
@@ -116,9 +94,8 @@ async fn config_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
 }
 
 async fn oldest(site: &Site<'_>, channel: &Channel) -> Result<Block> {
-    let names = channel.orderers.keys().chain(channel.organizations.keys());
-    let all = members(site, names).await;
-    let block = channel::fetch(&sources(&all), &channel.name, Position::Oldest).await?;
+    let all = site.members_of(channel).await;
+    let block = channel::fetch(&Source::all(&all), &channel.name, Position::Oldest).await?;
     Ok(block.into_block())
 }
 
@@ -129,9 +106,8 @@ async fn oldest(site: &Site<'_>, channel: &Channel) -> Result<Block> {
 /// Channels without one.
 pub async fn await_leaders(site: &Site<'_>) -> Result<()> {
     let each = site.network.channels.values().map(async |channel| {
-        let orderers = members(site, channel.orderers.keys()).await;
-        let ordering = orderers.iter().map(AsRef::as_ref);
-        channel::await_leader(ordering, &channel.name, site.options.timeout).await
+        let orderers = site.members(channel.orderers.keys()).await;
+        channel::await_leader(&orderers, &channel.name, site.options.timeout).await
     });
     let failed: Vec<Error> = join_all(each)
         .await

@@ -162,9 +162,10 @@ pub fn check(network: &Network) -> Result<()> {
 pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Result<Intent> {
     let network = composed.wanted.network;
     let chosen = inputs.charts.get(&key.release).cloned();
-    let (chart, values, identities) = match organization_or_kafka(network, key) {
-        Some((values, name)) => {
-            let identities = inputs.identities.get(name).cloned();
+    let (chart, values, identities) = match network.installation(key) {
+        Some(installation) => {
+            let identities = inputs.identities.get(&installation.release).cloned();
+            let values = installation.values.clone();
             (chosen.unwrap_or_default(), values, identities)
         }
         None => chaincode_release(composed, key)?,
@@ -193,12 +194,6 @@ pub fn label(network: &Network) -> String {
         Some(suffix) => format!("{}-{suffix}", network.name),
         None => network.name.clone(),
     }
-}
-
-fn organization_or_kafka<'n>(network: &'n Network, key: &ReleaseKey) -> Option<(Values, &'n str)> {
-    let mut all = network.installations();
-    let found = all.find(|it| it.release == key.release && it.namespace == key.namespace)?;
-    Some((found.values.clone(), &found.release))
 }
 
 fn chaincode_release(

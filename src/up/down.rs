@@ -32,13 +32,13 @@ pub struct Down {
 pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
     let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = keys(site)
         .into_iter()
-        .partition(|key| is_organization(site, key));
+        .partition(|key| site.network.installation(key).is_some());
     let mut gone = Vec::new();
     let mut failed: Vec<(&ReleaseKey, Error)> = Vec::new();
     // A namespace is deleted once nothing of others is in it, so chaincodes go first.
     for round in [chaincodes, organizations] {
         let each = round.into_iter().map(async |key| {
-            let is_last = is_organization(site, key);
+            let is_last = site.network.installation(key).is_some();
             (key, one(site, key, down, is_last).await)
         });
         for (key, result) in join_all(each).await {
@@ -84,11 +84,6 @@ fn keys<'a>(site: &'a Site<'_>) -> Vec<&'a ReleaseKey> {
         .and_then(|name| site.network.namespace(name));
     all.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
         .collect()
-}
-
-fn is_organization(site: &Site<'_>, key: &ReleaseKey) -> bool {
-    let mut all = site.network.installations();
-    all.any(|it| it.release == key.release && it.namespace == key.namespace)
 }
 
 /// Waits until a chaincode's pods have ended: their namespace stays as long as they are in it.

@@ -6,7 +6,7 @@ use crate::channel::Settings;
 use crate::error::{Error, Result};
 use crate::member::{self, Member, Participant};
 use crate::network::file::Channel;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
@@ -60,7 +60,20 @@ impl Site<'_> {
             let signing = (self.signing)(organization);
             Member::load(self.cluster, namespace, organization, &signing, self.now).await
         };
-        self.members.members.get(organization, load).await
+        self.memory.members.members.get(organization, load).await
+    }
+
+    /// Those of these organizations whose administrators can be used.
+    pub async fn members<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<Member> {
+        let each = names.into_iter().map(|name| self.member(name));
+        let members = join_all(each).await.into_iter().flatten();
+        members.map(|member| (*member).clone()).collect()
+    }
+
+    /// The members of a channel whose administrators can be used.
+    pub async fn members_of(&self, channel: &Channel) -> Vec<Member> {
+        let names = channel.orderers.keys().chain(channel.organizations.keys());
+        self.members(names).await
     }
 
     /// The public half of an organization.
@@ -70,7 +83,11 @@ impl Site<'_> {
             let contact = member::contact(self.cluster, namespace, organization).await?;
             Participant::load(self.cluster, contact).await
         };
-        self.members.participants.get(organization, load).await
+        self.memory
+            .members
+            .participants
+            .get(organization, load)
+            .await
     }
 
     fn namespace(&self, organization: &str) -> Result<&str> {

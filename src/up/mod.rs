@@ -59,22 +59,15 @@ pub struct Site<'a> {
     pub options: Options,
     /// The organization whose part is done; `None` does all of it.
     pub organization: Option<&'a str>,
+    pub memory: Memory,
+}
+
+/// What a site remembers while it works.
+#[derive(Default)]
+pub struct Memory {
     members: Members,
     /// Releases of organizations whose objects are applied, though not all are ready.
     applied: watch::Sender<BTreeSet<String>>,
-}
-
-/// What [`Site::new`] takes over.
-pub struct Outside<'a> {
-    pub cluster: &'a Cluster,
-    pub composed: &'a Composed<'a>,
-    pub inputs: &'a Inputs,
-    pub signing: &'a (dyn Fn(&str) -> Signing + Sync),
-    pub now: Timestamp,
-    pub report: &'a dyn Report,
-    pub interrupted: watch::Receiver<bool>,
-    pub options: Options,
-    pub organization: Option<&'a str>,
 }
 
 /// What a run did.
@@ -86,27 +79,7 @@ pub struct Done {
     pub rest: Plan,
 }
 
-impl<'a> Site<'a> {
-    pub fn new(outside: Outside<'a>) -> Site<'a> {
-        Site {
-            cluster: outside.cluster,
-            network: outside.composed.wanted.network,
-            composed: outside.composed,
-            inputs: outside.inputs,
-            signing: outside.signing,
-            now: outside.now,
-            report: outside.report,
-            interrupted: outside.interrupted,
-            options: Options {
-                expected: expected(outside.composed.wanted.network),
-                ..outside.options
-            },
-            organization: outside.organization,
-            members: Members::default(),
-            applied: watch::Sender::default(),
-        }
-    }
-
+impl Site<'_> {
     /// What is there.
     pub async fn observe(&self) -> Result<Observed> {
         observe::observe(self).await
@@ -131,8 +104,9 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The releases of the file, which its values may name before they exist.
-fn expected(network: &Network) -> BTreeSet<(String, String)> {
+/// The releases of the file, which its values may name before they exist: for
+/// [`Options::expected`].
+pub fn expected(network: &Network) -> BTreeSet<(String, String)> {
     let all = network.installations();
     all.map(|it| (it.release.clone(), it.namespace.clone()))
         .collect()

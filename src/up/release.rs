@@ -104,7 +104,8 @@ async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<O
 /// So a release that another run works on is waited for, and is left alone if it is as wanted then.
 pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let options = Options {
-        create_namespace: !is_chaincode(site, key),
+        // The namespace of a chaincode's server is that of its organization.
+        create_namespace: site.network.installation(key).is_some(),
         ..site.options.clone()
     };
     let ReleaseKey { release, namespace } = key;
@@ -130,7 +131,7 @@ pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
         }
     }
     if site.network.namespace(&key.release) == Some(&key.namespace) {
-        site.members.forget(&key.release);
+        site.memory.members.forget(&key.release);
     }
     Ok(())
 }
@@ -144,12 +145,6 @@ fn is_wanted(seen: &Seen) -> bool {
     }
 }
 
-/// The namespace of a chaincode's server is that of its organization.
-fn is_chaincode(site: &Site<'_>, key: &ReleaseKey) -> bool {
-    let mut all = site.network.installations();
-    !all.any(|it| it.release == key.release && it.namespace == key.namespace)
-}
-
 /// Runs one operation on a release.
 pub async fn run(
     site: &Site<'_>,
@@ -160,7 +155,7 @@ pub async fn run(
     let relay = Relay {
         report: site.report,
         key,
-        applied: Some(&site.applied),
+        applied: Some(&site.memory.applied),
     };
     let done = deploy::run(context(site, key, &relay)?, intent, options).await;
     done.map_err(|error| of_release(error, key))

@@ -43,7 +43,7 @@ pub async fn run(site: &Site<'_>, steps: &[Step]) -> Vec<Ended> {
     let mut begun: BTreeSet<&str> = BTreeSet::new();
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
-    let mut applied = site.applied.subscribe();
+    let mut applied = site.memory.applied.subscribe();
     let mut ticker = tokio::time::interval(TICK);
     loop {
         let written = applied.borrow_and_update().clone();

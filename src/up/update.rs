@@ -1,21 +1,19 @@
 //! Channels whose configuration differs from the file.
 
 use super::Site;
-use super::channel::members;
-use super::members::settings;
-use crate::channel::{self, Current, Source, Submission, Wanted};
+use super::channel::first;
+use crate::channel::{self, Current, Source, Submission};
 use crate::error::Result;
 use crate::ledger::config_tree::Group;
 use crate::ledger::describe::describe;
 use crate::ledger::update::compute;
-use crate::member::Member;
 use crate::network::file::Channel;
 use crate::network::state::Change;
 use prost::Message;
 
 /// How the configuration of a channel that exists differs from the file.
 pub async fn changes(site: &Site<'_>, channel: &Channel) -> Result<Vec<Change>> {
-    let members = all(site, channel).await;
+    let members = site.members_of(channel).await;
     let current = channel::current(&Source::all(&members), &channel.name).await?;
     let from = &current.configuration.channel;
     let words = describe(from, &wanted(site, channel, from).await?)?;
@@ -35,7 +33,7 @@ pub async fn changes(site: &Site<'_>, channel: &Channel) -> Result<Vec<Change>> 
 /// A change that the channel could not have, or whose signatures are not all here.
 pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     let name = channel.name.as_str();
-    let members = all(site, channel).await;
+    let members = site.members_of(channel).await;
     let sources = Source::all(&members);
     let current: Current = channel::current(&sources, name).await?;
     let from = &current.configuration.channel;
@@ -65,23 +63,9 @@ pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     channel::submit(submission).await.map(|_| ())
 }
 
-async fn all(site: &Site<'_>, channel: &Channel) -> Vec<Member> {
-    let names = channel.orderers.keys().chain(channel.organizations.keys());
-    let all = members(site, names).await;
-    all.iter().map(|member| (**member).clone()).collect()
-}
-
 /// The configuration that the file asks for, over the one that the channel has.
 async fn wanted(site: &Site<'_>, channel: &Channel, current: &Group) -> Result<Group> {
-    let (orderers, organizations) = site.participants(channel).await?;
-    let settings = settings(site, channel);
-    let wanted = Wanted {
-        name: &channel.name,
-        orderers: &orderers,
-        organizations: &organizations,
-        settings: &settings,
-    };
-    let mut wanted = wanted.channel()?.configuration()?.channel;
+    let mut wanted = first(site, channel).await?.0.channel;
     keep(channel, current, &mut wanted);
     Ok(wanted)
 }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::fabric::guard;
 use crate::member::Signing;
 use crate::network::Removal;
-use crate::up::{self, Composed, Done, Ended, Outside, Report, Site, compose};
+use crate::up::{self, Composed, Done, Ended, Memory, Site, compose};
 use clap::{ArgAction, Args};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
@@ -178,18 +178,23 @@ impl Asked<'_> {
         let signers = self.network.signing.load()?;
         let signing = |release: &str| -> Signing { signers.of(release) };
         let lines = Lines::new(&self.edge.terminal);
-        let report: &dyn Report = &lines;
-        let site = Site::new(Outside {
+        let network = self.composed.wanted.network;
+        let site = Site {
             cluster,
+            network,
             composed: self.composed,
             inputs: &self.loaded.inputs,
             signing: &signing,
             now: self.edge.now,
-            report,
+            report: &lines,
             interrupted,
-            options: self.options.clone(),
+            options: Options {
+                expected: up::expected(network),
+                ..self.options.clone()
+            },
             organization: self.organization(),
-        });
+            memory: Memory::default(),
+        };
         story(&site).await
     }
 }
