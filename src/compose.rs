@@ -127,8 +127,9 @@ fn in_the_clear(pointer: &str, user: &Values) -> String {
         .map(|origin| format!(" ({origin})"))
         .unwrap_or_default();
     format!(
-        "\"{name}\"{origin} looks like a credential. Records and output hide it, but the objects that use it show it to everyone who \
-         may read them: keep it in a Secret, and refer to it with valueFrom.secretKeyRef where an environment variable takes it"
+        "\"{name}\"{origin} looks like a credential. Records and output hide it, but the objects \
+         that use it do not: store it in a Secret, and use valueFrom.secretKeyRef for an \
+         environment variable"
     )
 }
 

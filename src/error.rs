@@ -92,8 +92,7 @@ struct Report {
     hints: Vec<String>,
 }
 
-/// A failure as the user will read it. Built where the facts are known; hints and state are added
-/// by whoever knows them.
+/// A failure as the user reads it. Created where the facts are known. Callers add hints and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Report>);
 
@@ -130,10 +129,10 @@ impl Error {
         Error::new(Kind::Interrupted, what)
     }
 
-    /// A mistake of ours: the report asks the user to tell us.
+    /// A bug in this program. The report asks the user to report it.
     pub fn internal(what: impl Into<String>) -> Error {
         Error::new(Kind::Internal, what)
-            .hint("this is a mistake in kubectl-fabric: please report it with the command you ran")
+            .hint("this is a bug in kubectl-fabric: please report it with the command you ran")
     }
 
     pub fn kind(&self) -> Kind {
@@ -405,8 +404,8 @@ mod tests {
     fn no_report_shows_the_password_of_a_url() {
         for (text, expected) in [
             (
-                "no answer from https://me:s3cret@host:6443/x: cut",
-                "no answer from https://me:***@host:6443/x: cut",
+                "no response from https://me:s3cret@host:6443/x: cut",
+                "no response from https://me:***@host:6443/x: cut",
             ),
             (
                 "https://a:p@ss@host and socks5://:s3cret@h",

@@ -710,7 +710,7 @@ fn orderers_on_kafka_are_not_asked_for_their_health() {
 /// A CA server shows what stands on its command line in its log: the password is for another
 /// container, which logs warnings only.
 #[test]
-fn no_ca_server_is_told_its_administrators_password() {
+fn no_ca_server_is_reported_its_administrators_password() {
     let outcome = Case::of("peer-org").outcome_of(String::new()).unwrap();
     let (_, pod) = pods(&outcome.output.objects)
         .find(|(object, _)| object.key.name == "ca")

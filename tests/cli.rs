@@ -202,7 +202,7 @@ mod streams {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told() {
+    fn a_full_disk_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let full = fs::OpenOptions::new()
             .write(true)
@@ -260,7 +260,7 @@ mod streams {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_disk_that_fills_up_leaves_no_half_a_chart_and_is_told_which_file_is_not_whole() {
+    fn a_disk_that_fills_up_leaves_no_half_a_chart_and_is_reported_which_file_is_not_whole() {
         let home = tempfile::tempdir().unwrap();
         let output = with_small_files(
             home.path(),
@@ -418,7 +418,7 @@ mod input {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_may_not_be_read_is_told_apart_from_one_that_is_not_there() {
+    fn a_file_that_may_not_be_read_is_distinguished_from_one_that_is_not_there() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("closed.yaml");
@@ -469,7 +469,7 @@ mod input {
         );
         assert!(
             shown(&["charts", "show", "tiny", "--version", "1.x"])
-                .contains("you keep: 0.2.0, 0.3.0")
+                .contains("your charts folder has 0.2.0, 0.3.0")
         );
         assert!(shown(&["charts", "show", "tinny"]).contains("did you mean \"tiny\"?"));
         assert_eq!(
@@ -586,7 +586,7 @@ mod cluster {
     const BUSY: &str = r#"{"kind": "Status", "code": 503, "message": "the server is overloaded"}"#;
 
     #[test]
-    fn a_server_that_does_not_do_its_work_is_told_from_one_that_is_not_there() {
+    fn a_server_that_does_not_do_its_work_is_distinguished_from_one_that_is_not_there() {
         let nothing_changed = "\nnow: nothing was changed\n";
         // So long a pause is more than anyone waits for.
         for (head, code) in [
@@ -597,7 +597,7 @@ mod cluster {
             let report = failure(&["install", "org1"], &server(answers));
             assert!(
                 report.contains(&format!(
-                    "the API server is not able to answer {code}\nwhy: the server is overloaded"
+                    "the API server is unavailable {code}\nwhy: the server is overloaded"
                 )),
                 "{report}"
             );
@@ -615,7 +615,7 @@ mod cluster {
             &server(&[]),
         );
         assert!(
-            report.contains("no answer in time") && report.contains(nothing_changed),
+            report.contains("no response in time") && report.contains(nothing_changed),
             "{report}"
         );
         let report = failure(&["rollback", "org1"], "http://127.0.0.1:1");
@@ -625,8 +625,7 @@ mod cluster {
         );
         let report = failure(&["uninstall", "org1"], "https://no-such-host.invalid");
         assert!(
-            report.contains("the name of the server is not known")
-                && report.contains(nothing_changed),
+            report.contains("cannot resolve the host name") && report.contains(nothing_changed),
             "{report}"
         );
     }
@@ -669,7 +668,7 @@ mod cluster {
         assert!(report(&["--context", "prd"]).contains("did you mean \"prod\"?"));
         let plugin = report(&["--context", "prod"]);
         assert!(
-            plugin.contains("the credential plugin \"no-such-plugin\" gave no credentials"),
+            plugin.contains("the credential plugin \"no-such-plugin\" returned no credentials"),
             "{plugin}"
         );
         assert!(plugin.contains("it is not installed"), "{plugin}");
@@ -870,7 +869,7 @@ mod plugins {
     fn a_command_is_the_name_of_one_program_and_no_line_for_a_shell() {
         let home = Home::new(r#""command": "sh -c 'touch pwned'", "interactiveMode": "Never""#);
         let output = home.run(PATH, &["list"]);
-        let expected = "the credential plugin \"sh -c 'touch pwned'\" gave no credentials";
+        let expected = "the credential plugin \"sh -c 'touch pwned'\" returned no credentials";
         assert!(
             stderr(&output).contains(expected) && stderr(&output).contains("it is not installed"),
             "{}",
@@ -892,8 +891,8 @@ mod plugins {
         home.program("plugin");
         for (path, why) in [
             (PATH, "it is not installed"),
-            (".:/bin", "by way of the current folder"),
-            (":/bin", "by way of the current folder"),
+            (".:/bin", "in the current directory"),
+            (":/bin", "in the current directory"),
         ] {
             let output = home.run(path, &["list"]);
             assert!(stderr(&output).contains(why), "{path}: {}", stderr(&output));
@@ -979,7 +978,9 @@ mod templates {
                 "{{% set x = {head}{links} %}}{{{{ undefined.thing }}}}"
             ));
         }
-        assert!(refusal(&" ".repeat((256 << 10) + 1)).contains("a template is read up to 256 KiB"));
+        assert!(
+            refusal(&" ".repeat((256 << 10) + 1)).contains("the limit for a template is 256 KiB")
+        );
         let deep = "{% set ns = namespace(m=[]) %}{% for i in range(100000) %}{% set ns.m = [ns.m] %}{% endfor %}{{ ns.m }}";
         assert!(refusal(deep).contains("nested deeper than 100"));
     }
@@ -1012,7 +1013,7 @@ mod templates {
             let ended = child.wait4().unwrap();
             assert_eq!(ended.status.code(), Some(1), "{report}");
             assert!(
-                report.contains("a template does not come to an end")
+                report.contains("a template does not terminate")
                     && report.contains("demo/templates/a.yaml:1:"),
                 "{report}"
             );

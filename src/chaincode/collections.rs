@@ -71,7 +71,7 @@ pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackag
         let name = &collection.name;
         let Policy::Signature(policy) = Policy::parse(&collection.policy)? else {
             return Err(invalid(format!(
-                "the policy of collection {name:?} is no expression such as OR('Org1MSP.member')"
+                "the policy of collection {name:?} is not an expression such as OR('Org1MSP.member')"
             )));
         };
         let (least, most) = (collection.required_peer_count, collection.max_peer_count);
@@ -155,7 +155,7 @@ mod tests {
             ),
             (
                 r#"[{"name":"a","policy":"ANY Members"}]"#,
-                "is no expression",
+                "is not an expression",
             ),
             (
                 r#"[{"name":"a","policy":"OR('Org1MSP.member')","requiredPeerCount":2,"maxPeerCount":1}]"#,

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The policy under which a definition is committed.
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 
-pub(super) const AGAIN: &str = "run the same command again: it does what is missing";
+pub(super) const AGAIN: &str = "run the same command again to complete it";
 
 /// A definition on its way to a channel.
 pub struct Define<'a> {
@@ -58,7 +58,7 @@ impl Define<'_> {
     ///
     /// # Errors
     ///
-    /// Names the organizations whose approval is missing.
+    /// Lists the organizations whose approval is missing.
     pub async fn commit(&self, member: &Member, endorsing: &[&Contact]) -> Result<()> {
         let endorsers = self.endorsers(member, endorsing)?;
         let policy = lifecycle_endorsement();

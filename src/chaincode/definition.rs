@@ -172,8 +172,8 @@ pub fn read_policy(text: &str) -> Result<ApplicationPolicy> {
         Policy::ImplicitMeta(..) => Err(Error::user(format!(
             "{text:?} cannot be the policy of a chaincode"
         ))
-        .why("ANY, ALL and MAJORITY count the organizations of a channel's group, and so stand in its configuration alone")
-        .hint("name a policy of the channel by its path: /Channel/Application/Endorsement")),
+        .why("ANY, ALL and MAJORITY count the organizations of a group, so they only exist in a channel's configuration")
+        .hint("use the path of a policy of the channel: /Channel/Application/Endorsement")),
         Policy::Signature(envelope) => Ok(ApplicationPolicy {
             r#type: Some(ApplicationPolicyType::SignaturePolicy(envelope)),
         }),

@@ -29,7 +29,7 @@ pub struct Approver {
     pub package: Package,
 }
 
-/// What was there, and what is left to do.
+/// The previous state and the missing steps.
 pub struct Done {
     pub missing: Missing,
     /// The changes of the committed definition, one per line. Empty for the first one.
@@ -69,7 +69,7 @@ impl Deploy<'_> {
 
     async fn committed(&self) -> Result<Option<Committed>> {
         let Some(approver) = self.approvers.first() else {
-            return Err(Error::user("no organization takes part"));
+            return Err(Error::user("no organizations are selected"));
         };
         committed(&approver.member, &self.view.name, self.name).await
     }
@@ -131,7 +131,7 @@ impl Deploy<'_> {
                 ),
             )
             .at_all(failed)
-            .now("the definition is not committed; what was installed and approved stays so")
+            .now("the definition is not committed; installed packages and approvals stay")
             .hint(AGAIN)),
         }
     }
@@ -140,7 +140,7 @@ impl Deploy<'_> {
     ///
     /// # Errors
     ///
-    /// Names the organizations whose approval is missing.
+    /// Lists the organizations whose approval is missing.
     async fn commit(&self, sequence: i64) -> Result<()> {
         let Some(approver) = self.approvers.first() else {
             return Ok(());
@@ -175,7 +175,7 @@ pub async fn approve(deploy: &Deploy<'_>) -> Result<Done> {
     Ok(done)
 }
 
-/// Does on the ledger what is missing, while `server` brings the chaincode's servers up.
+/// Performs the missing steps on the ledger, while `server` starts the chaincode's servers.
 ///
 /// # Errors
 ///

@@ -31,7 +31,7 @@ pub async fn explain(
         Ok(TxValidationCode::MvccReadConflict) => {
             match conflict(peer, name, tx_id.as_str(), block).await {
                 Some(Conflict { key, tx_id, block }) => error.why(format!(
-                    "transaction {tx_id} in block {block} changed the key {:?} of \"{}\" after the peers had read it for this one",
+                    "transaction {tx_id} in block {block} changed the key {:?} of \"{}\" after this transaction had read it",
                     key.key, key.chaincode
                 )),
                 None => error,
@@ -46,7 +46,7 @@ pub async fn explain(
             match verdict {
                 Some(Ok(verdict)) if !verdict.is_satisfied => error.why(verdict.to_string()),
                 Some(Ok(_)) => error.why(
-                    "the endorsements satisfy the chaincode's policy, so a policy of a collection or of a key that it wrote asks for more",
+                    "the endorsements satisfy the chaincode's policy, so the policy of a collection or of a written key requires more",
                 ),
                 _ => error,
             }

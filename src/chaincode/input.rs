@@ -10,9 +10,7 @@ pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
     let refuse = |why: String| {
         Error::user("cannot read the function and its arguments (-c)")
             .why(why)
-            .hint(
-                "write -c '[\"CreateAsset\",\"a1\"]': a function and its arguments, all in quotes",
-            )
+            .hint("use -c '[\"CreateAsset\",\"a1\"]', a function and its arguments as strings")
     };
     let value: Value =
         serde_json::from_str(text).map_err(|error| refuse(format!("it is not JSON: {error}")))?;
@@ -25,7 +23,9 @@ pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
                 match (key.to_ascii_lowercase().as_str(), value) {
                     ("function", Value::String(name)) => function = Some(Value::String(name)),
                     ("args", Value::Array(args)) => words = args,
-                    ("function", _) => return Err(refuse("\"function\" is not a text".to_owned())),
+                    ("function", _) => {
+                        return Err(refuse("\"function\" is not a string".to_owned()));
+                    }
                     ("args", _) => return Err(refuse("\"Args\" is not a list".to_owned())),
                     _ => return Err(refuse(format!("unknown key {key:?}"))),
                 }
@@ -35,12 +35,12 @@ pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
         _ => return Err(refuse("it is neither a list nor a map".to_owned())),
     };
     if words.is_empty() {
-        return Err(refuse("it names no function".to_owned()));
+        return Err(refuse("it has no function".to_owned()));
     }
     let words = (0..).zip(words).map(|(at, word)| match word {
         Value::String(word) => Ok(word.into_bytes()),
         other => Err(refuse(format!(
-            "item {at} is {other}, and chaincodes take texts: write {:?}",
+            "item {at} is {other}, but chaincodes only take strings: use {:?}",
             other.to_string()
         ))),
     });
@@ -92,15 +92,15 @@ mod tests {
     fn what_is_no_function_with_arguments_is_an_error_that_says_why() {
         for (text, why) in [
             ("Read", "it is not JSON"),
-            ("[]", "it names no function"),
-            ("{}", "it names no function"),
+            ("[]", "it has no function"),
+            ("{}", "it has no function"),
             ("5", "it is neither a list nor a map"),
             (
                 r#"["Create",5]"#,
-                "item 1 is 5, and chaincodes take texts: write \"5\"",
+                "item 1 is 5, but chaincodes only take strings: use \"5\"",
             ),
             (r#"{"Args":"Read"}"#, "\"Args\" is not a list"),
-            (r#"{"function":["Read"]}"#, "\"function\" is not a text"),
+            (r#"{"function":["Read"]}"#, "\"function\" is not a string"),
             (r#"{"fn":"Read"}"#, "unknown key \"fn\""),
         ] {
             let error = arguments(text).unwrap_err().to_string();

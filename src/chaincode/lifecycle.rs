@@ -202,7 +202,7 @@ impl Lifecycle<'_> {
         Package::from_bytes(bytes, &format!("package {id}")).map(Some)
     }
 
-    /// The call by which the organization approves a definition and names its package.
+    /// The call that approves a definition with the organization's package.
     pub fn approval(view: &View, name: &str, of: (i64, &Definition), package: &str) -> Call {
         let arguments = of.1.approval(name, of.0, package);
         call(

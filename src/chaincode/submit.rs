@@ -76,7 +76,7 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
         .await
         .map_err(|error| {
             error.now(format!(
-                "transaction {tx_id} may be in none of the channel's blocks"
+                "transaction {tx_id} may not be in the channel's blocks"
             ))
         })?;
     let waits = watches
@@ -142,12 +142,12 @@ fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> 
     }
     let peers: Vec<&str> = all.answers.iter().map(|it| it.peer.as_str()).collect();
     Err(Error::cluster(format!(
-        "the endorsements for \"{chaincode}\" are not enough"
+        "the endorsements for \"{chaincode}\" are not sufficient"
     ))
     .at_all(all.failed.clone())
     .why(verdict.to_string())
     .why(format!("endorsed by {}", peers.join(", ")))
-    .hint("--organizations names whose peers are asked, and sends what they endorse in any case")
+    .hint("--organizations selects the endorsing organizations, and sends the transaction in any case")
     .hint(LIST))
 }
 
@@ -168,15 +168,17 @@ fn refused(chaincode: &str, all: &Answers) -> Error {
 
 fn unknown(tx_id: &TxId, view: &View, timeout: Duration) -> Error {
     Error::not_ready(format!(
-        "transaction {tx_id} was sent and is in no block yet"
+        "transaction {tx_id} was sent, but is in no block yet"
     ))
     .why(format!(
-        "the peer committed no block of channel \"{}\" with it within {} s",
+        "the peer did not commit it to channel \"{}\" within {} s",
         view.name,
         timeout.as_secs_f64()
     ))
-    .now("an orderer took the transaction, so it may still be committed")
-    .hint("before you send it again, look whether it took effect: `kubectl fabric chaincode query`")
+    .now("an orderer accepted the transaction, so it may still be committed")
+    .hint(
+        "before you send it again, check whether it took effect: `kubectl fabric chaincode query`",
+    )
     .hint("`kubectl fabric channel list` shows whether peers and orderers have the same height")
 }
 
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_peers_refuse_in_the_same_words_is_told_once() {
+    fn what_all_peers_refuse_in_the_same_words_is_reported_once() {
         let same = [("peer0.org1", "it exists"), ("peer0.org2", "it exists")];
         assert_eq!(
             refused("basic", &answers(&same)).to_string(),

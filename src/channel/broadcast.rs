@@ -1,4 +1,4 @@
-//! A transaction on its way to the orderers.
+//! Sends a transaction to the orderers.
 
 use super::patience::Pauses;
 use super::view::{Address, View};
@@ -31,7 +31,7 @@ pub async fn broadcast(
 ) -> Result<()> {
     if view.orderers.is_empty() {
         return Err(Error::cluster(format!(
-            "channel \"{}\" names no address of an orderer",
+            "channel \"{}\" has no orderer addresses",
             view.name
         )));
     }
@@ -54,13 +54,13 @@ pub async fn broadcast(
                 return Ok(());
             }
         }
-        // Fewer than are needed in a BFT channel: those that took it may be honest.
+        // Fewer than needed in a BFT channel. The ones that accepted it may be honest.
         if taken > 0 {
             return Ok(());
         }
         if !(may_pass && pauses.wait().await) {
             return Err(Error::cluster(format!(
-                "no orderer of channel \"{}\" takes the transaction",
+                "no orderer of channel \"{}\" accepts the transaction",
                 view.name
             ))
             .at_all(places));

@@ -150,10 +150,10 @@ async fn existing(
         "channel \"{name}\" exists with another configuration"
     ))
     .at_all(places)
-    .why("what is listed would have to change for it to be the channel that was asked for")
+    .why("the listed settings differ from the requested ones")
     .now("nothing was changed")
     .hint(format!(
-        "see what it is: `kubectl fabric channel show {name}`"
+        "see its configuration: `kubectl fabric channel show {name}`"
     )))
 }
 
@@ -172,7 +172,7 @@ async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
     if seen.iter().all(|it| it.state.is_err()) {
         let places = seen.iter().filter_map(failed);
         let error = Error::cluster(format!(
-            "channel \"{name}\" cannot be created: no orderer answers"
+            "cannot create channel \"{name}\": no orderer responds"
         ));
         let hints = seen.iter().find_map(|it| it.state.as_ref().err());
         let hints = hints.map(Error::hints).unwrap_or_default();
@@ -188,11 +188,11 @@ async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
     let places = leftover
         .iter()
         .map(|node| Place::new(node.clone()).note("it has joined a channel of this name"));
-    Err(Error::refused(format!("channel \"{name}\" cannot be created"))
+    Err(Error::refused(format!("cannot create channel \"{name}\""))
         .at_all(places)
-        .why("no orderer that answers has the channel, so these peers have the ledger of an earlier one, and could not follow the new one")
+        .why("no responding orderer has the channel, so these peers have the ledger of an earlier one and cannot join the new one")
         .now("nothing was changed")
-        .hint("choose another name for the channel, or bring back the orderers that have it"))
+        .hint("choose another name for the channel, or restore the orderers that have it"))
 }
 
 /// Joins an orderer by a configuration block, unless it has the channel.
@@ -245,10 +245,10 @@ fn consents(info: &ChannelInfo, did: Did) -> Did {
     }
     Did::Failed(
         Error::user(format!(
-            "it is no consenter of the channel, but {:?}",
+            "it is not a consenter of the channel, but {:?}",
             info.consensus_relation
         ))
-        .why("its certificate is none of those in the channel's configuration")
+        .why("its certificate is not in the channel's configuration")
         .hint(format!(
             "`kubectl fabric channel show {}` shows the consenters and their certificates",
             info.name
@@ -286,5 +286,5 @@ pub async fn await_leader<'a>(
     .why(last.what())
     .why(last.reasons().join(": "))
     .now("the channel exists, and its orderers and peers have joined")
-    .hint("see why in the logs of the orderers; the same command again waits for them"))
+    .hint("check the logs of the orderers; run the same command again to wait for them"))
 }

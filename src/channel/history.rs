@@ -17,7 +17,7 @@ pub struct Entry {
     pub configuration: u64,
     pub time: Option<Timestamp>,
     /// The administrators that signed the update, as `Admin@org1 of Org1MSP`; none signs the
-    /// genesis block. A signature that is wrong is told as such.
+    /// genesis block. Wrong signatures are reported.
     pub signers: Vec<String>,
     /// Its changes as text. The genesis block has none.
     pub changes: Vec<String>,

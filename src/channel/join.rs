@@ -81,7 +81,7 @@ async fn same_ledger(peer: &Peer<'_>, name: &str, genesis: &Block) -> Result<Did
     match peer.block(name, 0).await {
         Ok(first) if first.header == genesis.header => Ok(Did::Unchanged),
         Ok(_) => Err(Error::user("it has joined another channel of this name")
-            .why("its ledger begins with another genesis block, so it never gets this channel's blocks")
+            .why("its ledger starts with another genesis block, so it cannot receive this channel's blocks")
             .hint(format!(
                 "choose another name for the channel; or remove it from the peer, with its ledger: stop the peer, then `peer node unjoin -c {name}`"
             ))),

@@ -29,7 +29,7 @@ pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
     let (of, configuration) = Configuration::from_block(&block.clone().into_block())?;
     if of != channel {
         return Err(Error::cluster(format!(
-            "the configuration of channel \"{channel}\" cannot be read"
+            "cannot read the configuration of channel \"{channel}\""
         ))
         .why(format!("the node sent one of channel \"{of}\"")));
     }

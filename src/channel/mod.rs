@@ -49,7 +49,7 @@ pub use outcome::{Did, Outcome, Step};
 pub use patience::Pauses;
 pub use proposal_file::{Explanation, ProposalFile};
 pub use read::{Position, Source, fetch};
-pub use states::{Held, State, states};
+pub use states::{ChannelAtNode, Held, states};
 pub use submit::{Signed, Submission, missing, sign, submit};
 pub use view::View;
 pub use wanted::{Settings, Wanted, anchor, consenter, organization};

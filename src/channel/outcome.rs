@@ -82,9 +82,6 @@ impl Outcome {
             .hints()
             .iter()
             .fold(error, |error, hint| error.hint(hint.clone()));
-        Some(
-            error
-                .hint("run the same command again when the cause is gone: it does what is missing"),
-        )
+        Some(error.hint("fix the cause and run the same command again"))
     }
 }

@@ -37,8 +37,8 @@ impl Pauses {
     }
 }
 
-/// Repeats a call that only reads, or that is refused if it was carried out, until it answers.
-/// `passes` says which refusals may pass.
+/// Retries a call until it succeeds. The call must only read, or be refused the second time.
+/// `passes` selects the temporary refusals.
 pub async fn until<T, F>(
     patience: Duration,
     passes: impl Fn(&Fault) -> bool,

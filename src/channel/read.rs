@@ -94,17 +94,17 @@ pub async fn from_any(sources: &[Source<'_>], channel: &str, position: Position)
     }
     let what = match position {
         Position::Number(number) => {
-            format!("block {number} of channel \"{channel}\" cannot be fetched")
+            format!("cannot fetch block {number} of channel \"{channel}\"")
         }
-        _ => format!("channel \"{channel}\" cannot be read"),
+        _ => format!("cannot read channel \"{channel}\""),
     };
     let error = Error::cluster(what).at_all(places);
     let error = match sources.is_empty() {
-        true => error.why("no organization was found whose nodes could be asked"),
+        true => error.why("no organization with readable nodes was found"),
         false => error,
     };
     let error = hints.into_iter().fold(error, Error::hint);
-    Err(error.hint("`kubectl fabric channel list` shows which node has which channel"))
+    Err(error.hint("`kubectl fabric channel list` shows the channels of each node"))
 }
 
 async fn from_one(source: &Source<'_>, channel: &str, position: Position) -> Result<Block, Failed> {

@@ -9,7 +9,7 @@ use futures::future::join_all;
 
 /// A channel at a node, or a node that has none or cannot be asked.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct ChannelAtNode {
     pub organization: String,
     pub namespace: String,
     /// `peer0.org1`
@@ -34,7 +34,7 @@ pub struct Held {
 }
 
 /// The channels of all nodes of these members.
-pub async fn states(members: &[Member]) -> Vec<State> {
+pub async fn states(members: &[Member]) -> Vec<ChannelAtNode> {
     let nodes = members
         .iter()
         .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)));
@@ -44,7 +44,7 @@ pub async fn states(members: &[Member]) -> Vec<State> {
             NodeRole::Orderer => of_orderer(member, node).await,
             NodeRole::Peer => of_peer(member, node).await,
         };
-        let state = |channel| State {
+        let state = |channel| ChannelAtNode {
             organization: contact.release.clone(),
             namespace: contact.namespace.clone(),
             node: node.host.clone(),

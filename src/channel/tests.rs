@@ -247,7 +247,7 @@ fn what_cannot_be_a_channel_is_refused_with_every_reason() {
             vec![raft()],
             [peers(RAFT), peers(RAFT)].concat(),
             settings.clone(),
-            "\"org1\" is named twice",
+            "\"org1\" is given twice",
         ),
         (
             vec![raft()],
@@ -259,13 +259,13 @@ fn what_cannot_be_a_channel_is_refused_with_every_reason() {
             vec![old()],
             peers(RAFT),
             settings.clone(),
-            "genesis block of a system channel",
+            "use a system channel, which creates channels",
         ),
         (
             vec![raft(), other()],
             peers(RAFT),
             settings.clone(),
-            "agree by the same protocol",
+            "use the same consensus protocol",
         ),
         (
             vec![bft(3)],
@@ -396,7 +396,7 @@ fn an_outcome_says_which_nodes_failed_and_what_holds() {
         error.to_string(),
         "channel \"mychannel\" is not complete\n  --> peer0.org2   cannot call it: no pod\n\
          now: peer0.org1, peer1.org1 have joined\nhint: look at it\n\
-         hint: run the same command again when the cause is gone: it does what is missing"
+         hint: fix the cause and run the same command again"
     );
     assert_eq!(error.kind().exit_status(), 3);
 }

@@ -1,4 +1,4 @@
-//! What the configuration of a channel says of whom to call. Pure.
+//! The addresses and authorities in the configuration of a channel. Pure.
 
 use crate::error::{Error, Result};
 use crate::ledger::config_tree::{Configuration, Group};
@@ -16,8 +16,8 @@ pub struct View {
     /// TLS authorities (PEM) of the organizations with peers, by MSP id.
     pub organizations: BTreeMap<String, String>,
     pub orderers: Vec<Address>,
-    /// How many orderers must take a transaction so that one of them passes it on: more than may be
-    /// faulty in a BFT channel, one in any other.
+    /// Number of orderers that must accept a transaction for one of them to forward it: one more
+    /// than the tolerated faults in a BFT channel, otherwise one.
     pub takers: usize,
 }
 
@@ -36,9 +36,9 @@ impl View {
         let (of, Configuration { channel, .. }) = Configuration::from_block(block)?;
         if of != name {
             return Err(Error::cluster(format!(
-                "the configuration of channel \"{name}\" cannot be read"
+                "cannot read the configuration of channel \"{name}\""
             ))
-            .why(format!("the peer sent one of channel \"{of}\"")));
+            .why(format!("the peer sent the one of channel \"{of}\"")));
         }
         let mut organizations = BTreeMap::new();
         for organization in members(&channel, "Application")? {
@@ -85,7 +85,7 @@ fn orderers(channel: &Group) -> Result<(Vec<Address>, usize)> {
             authorities: authorities.clone(),
         }));
     }
-    // Before the organizations had addresses of their own.
+    // Older channels have addresses only for the whole channel.
     let common: OrdererAddresses = channel.value("OrdererAddresses")?.unwrap_or_default();
     if orderers.is_empty() {
         let authorities: String = members.iter().map(authorities).collect();

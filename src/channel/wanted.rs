@@ -100,11 +100,11 @@ impl Wanted<'_> {
     fn check_roles(&self) -> Result<()> {
         let mut problems = Vec::new();
         if self.orderers.is_empty() {
-            problems.push(Place::new("--orderers").note("no organization with orderers is named"));
+            problems.push(Place::new("--orderers").note("no organization with orderers is given"));
         }
         if self.organizations.is_empty() {
             problems
-                .push(Place::new("--organizations").note("no organization with peers is named"));
+                .push(Place::new("--organizations").note("no organization with peers is given"));
         }
         let all = || self.orderers.iter().chain(self.organizations);
         for (flag, of, role, has) in [
@@ -133,7 +133,7 @@ impl Wanted<'_> {
         {
             if let Some(other) = seen.insert(msp_id, release) {
                 let note = match other == release {
-                    true => format!("organization \"{release}\" is named twice"),
+                    true => format!("organization \"{release}\" is given twice"),
                     false => format!("\"{other}\" and \"{release}\" have the same MSP id {msp_id}"),
                 };
                 problems.push(Place::new(self.name).note(note));
@@ -148,9 +148,11 @@ impl Wanted<'_> {
             let Contact {
                 release, version, ..
             } = &it.contact;
-            problems.push(Place::new(format!("organization \"{release}\"")).note(format!(
-                "its orderers (Fabric {version}) start from a genesis block of a system channel, which creates channels"
-            )));
+            problems.push(
+                Place::new(format!("organization \"{release}\"")).note(format!(
+                    "its orderers (Fabric {version}) use a system channel, which creates channels"
+                )),
+            );
         }
         let named = self.settings.anchors.keys();
         for release in named.filter(|name| {
@@ -187,7 +189,7 @@ impl Wanted<'_> {
             return Err(self
                 .cannot()
                 .at_all(each)
-                .why("all orderers of a channel agree by the same protocol")
+                .why("all orderers of a channel must use the same consensus protocol")
                 .now("nothing was sent to any node"));
         }
         let consenters = self.orderers.iter().flat_map(|it| {
@@ -206,7 +208,7 @@ impl Wanted<'_> {
             }),
             Some(Consensus::Kafka) | None => Err(self
                 .cannot()
-                .why("Kafka orderers take channels from a system channel")),
+                .why("Kafka orderers create channels through a system channel")),
             Some(Consensus::Raft) => Ok(genesis::Consensus::Raft {
                 consenters: consenters.iter().map(Consenter::raft).collect(),
                 options: options::raft(&self.settings.options)?,
@@ -250,15 +252,17 @@ impl Wanted<'_> {
     fn set_policies(&self, channel: &mut Channel) -> Result<()> {
         for (path, text) in &self.settings.policies {
             let policy = Policy::parse(text)
-                .map_err(|error| error.context(format!("policy \"{path}\" cannot be read")))?;
+                .map_err(|error| error.context(format!("cannot parse policy \"{path}\"")))?;
             let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
             let policies = policies_of(channel, group).ok_or_else(|| {
                 let groups = self.groups();
-                let error = Error::user(format!("policy \"{path}\" is of no group of the channel"))
-                    .why(format!("the groups are {}", groups.join(", ")));
+                let error = Error::user(format!(
+                    "policy \"{path}\" is not in a group of the channel"
+                ))
+                .why(format!("the groups are {}", groups.join(", ")));
                 match nearest(group, groups.iter().map(String::as_str)) {
                     Some(near) => error.hint(format!("did you mean \"{near}/{name}\"?")),
-                    None => error.hint("a policy's path looks like Application/Endorsement"),
+                    None => error.hint("expected a path such as Application/Endorsement"),
                 }
             })?;
             policies.insert(name.to_owned(), policy);

@@ -1,7 +1,7 @@
 //! Recognizes Go templates, which Helm charts use in the same folder.
 
 /// Advice for a Go template.
-pub const WAY_OUT: &str = "templates here are written in Jinja (docs/charts.md), so it has to be rewritten or installed by helm";
+pub const WAY_OUT: &str = "charts of kubectl-fabric use Jinja templates (docs/charts.md): rewrite the chart, or install it with helm";
 
 /// Beginnings of Go template actions that no Jinja expression can have.
 const BEGINNINGS: [&str; 13] = [
@@ -52,7 +52,7 @@ mod tests {
     use super::first_line;
 
     #[test]
-    fn go_templates_are_told_from_jinja() {
+    fn go_templates_are_distinguished_from_jinja() {
         for go in [
             "{{ .Values.a }}",
             "{{.Release.Name}}",

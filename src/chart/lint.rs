@@ -91,11 +91,11 @@ const ARCHIVES: [&str; 8] = [
 const FOLDERS: [(&str, &str); 2] = [
     (
         "crds/",
-        "nothing in this folder is applied: a custom resource definition is a template, or belongs to a release of its own",
+        "this folder is not applied: use a template for a custom resource definition, or a release of its own",
     ),
     (
         "charts/",
-        "nothing in this folder is applied: install each chart as a release of its own",
+        "this folder is not applied: install each chart as a separate release",
     ),
 ];
 
@@ -175,7 +175,7 @@ fn chart_yaml(chart: &Chart) -> Vec<Finding> {
     if has_version && metadata.app_version.is_empty() {
         findings.push(about(
             Severity::Info,
-            "appVersion, the version of Fabric, is recommended".to_owned(),
+            "appVersion (the version of Fabric) is recommended".to_owned(),
         ));
     }
     if metadata.deprecated {
@@ -218,7 +218,7 @@ fn values_yaml(chart: &Chart) -> Vec<Finding> {
         findings.push(finding(
             Severity::Warning,
             "values.schema.json",
-            "without a schema, mistyped values are not found",
+            "without a schema, misspelled values are not detected",
         ));
     }
     findings
@@ -237,7 +237,7 @@ fn files(chart: &Chart) -> Vec<Finding> {
         findings.push(finding(
             Severity::Info,
             "templates/NOTES.txt",
-            "the file does not exist; it tells users what to do next",
+            "the file does not exist; it should tell users the next steps",
         ));
     }
     for (folder, message) in FOLDERS.iter().filter(|(folder, _)| any_below(folder)) {
@@ -257,7 +257,7 @@ fn files(chart: &Chart) -> Vec<Finding> {
         findings.push(finding(
             Severity::Warning,
             file,
-            "an archive is kept with every release of the chart, and nothing can use what is in it",
+            "an archive is stored with every release of the chart, but templates cannot use its content",
         ));
     }
     findings
@@ -270,10 +270,7 @@ fn go_templates(chart: &Chart) -> Vec<Finding> {
         .keys()
         .filter(|file| file.starts_with("templates/"));
     let found = templates.filter_map(|file| Some((file, helm::first_line(chart.text(file)?)?)));
-    let message = format!(
-        "this is a Go template, as Helm's charts have them; {}",
-        helm::WAY_OUT
-    );
+    let message = format!("this is a Go template of a Helm chart; {}", helm::WAY_OUT);
     found
         .map(|(file, line)| Finding {
             line: Some(line),
@@ -292,7 +289,7 @@ fn manifest(output: &Output) -> Vec<Finding> {
         return vec![finding(
             Severity::Warning,
             "templates/",
-            "no object is rendered",
+            "the chart renders no objects",
         )];
     }
     let services: BTreeSet<(Option<&str>, &str)> = all
@@ -329,7 +326,7 @@ fn manifest(output: &Output) -> Vec<Finding> {
         {
             about(
                 Severity::Warning,
-                "status is the server's to write".to_owned(),
+                "only the server writes status".to_owned(),
             );
         }
     }
@@ -363,7 +360,7 @@ fn selector(object: &Object, about: &mut About) {
                 about(
                     Severity::Error,
                     format!(
-                        "the selector wants label {label}={value}, the pod template does not have it"
+                        "the selector requires label {label}={value}, but the pod template does not have it"
                     ),
                 );
             }
@@ -415,7 +412,7 @@ fn images(object: &Object, about: &mut About) {
         if is_moving {
             about(
                 Severity::Warning,
-                format!("image \"{image}\" moves: name a version, not \"latest\""),
+                format!("image \"{image}\" is not pinned: use a version instead of \"latest\""),
             );
         }
     }
@@ -446,7 +443,7 @@ fn annotations(object: &Object, about: &mut About) {
         {
             about(
                 Severity::Warning,
-                format!("\"{name}\" says nothing without \"{DOMAIN}/hook\""),
+                format!("\"{name}\" has no effect without \"{DOMAIN}/hook\""),
             );
         }
     }
@@ -456,7 +453,7 @@ fn annotations(object: &Object, about: &mut About) {
 mod tests {
     use super::*;
     use crate::chart::{Files, Origin};
-    use crate::manifest::Source;
+    use crate::manifest::TemplateLine;
     use serde_json::json;
 
     fn chart(files: &[(&str, &str)]) -> Chart {
@@ -468,7 +465,7 @@ mod tests {
     }
 
     fn of_objects(bodies: Vec<Value>) -> Vec<String> {
-        let source = Source {
+        let source = TemplateLine {
             template: "templates/a.yaml".to_owned(),
             line: 3,
         };
@@ -490,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_chart_is_told_what_it_lacks() {
+    fn a_bare_chart_is_reported_what_it_lacks() {
         let chart = chart(&[(
             "Chart.yaml",
             "apiVersion: v2\nname: demo\nversion: 0.1.0\ndepreciated: true\nmaintainers: [{email: a}]\n",
@@ -504,13 +501,13 @@ mod tests {
             messages,
             [
                 "a description is recommended",
-                "appVersion, the version of Fabric, is recommended",
+                "appVersion (the version of Fabric) is recommended",
                 "unknown field \"depreciated\": did you mean \"deprecated\"?",
                 "each maintainer needs a name",
                 "the file does not exist",
-                "without a schema, mistyped values are not found",
+                "without a schema, misspelled values are not detected",
                 "there are no templates",
-                "no object is rendered",
+                "the chart renders no objects",
             ]
         );
     }
@@ -544,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_chart_of_helm_has_is_told() {
+    fn what_only_a_chart_of_helm_has_is_reported() {
         let chart = chart(&[
             ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 0.1.0\n"),
             ("charts/sub-0.1.0.tgz", ""),
@@ -561,7 +558,7 @@ mod tests {
             ),
             ("templates/b.yaml", "kind: {{ values.kind }}\n"),
         ]);
-        let error = Error::user("a template has a mistake in its syntax");
+        let error = Error::user("syntax error in a template");
         let findings = lint(&chart, &[], Err(("templates/", &error)));
         let of = |severity| -> Vec<(&str, Option<usize>)> {
             findings
@@ -608,16 +605,16 @@ mod tests {
         assert_eq!(
             of_objects(vec![stateful_set(broken), stateful_set(json!({}))]),
             [
-                "StatefulSet peer0: the selector wants label app=peer0, the pod template does not have it",
-                "StatefulSet peer0: image \"registry:5000/busybox\" moves: name a version, not \"latest\"",
-                "StatefulSet peer0: image \"peer:latest\" moves: name a version, not \"latest\"",
+                "StatefulSet peer0: the selector requires label app=peer0, but the pod template does not have it",
+                "StatefulSet peer0: image \"registry:5000/busybox\" is not pinned: use a version instead of \"latest\"",
+                "StatefulSet peer0: image \"peer:latest\" is not pinned: use a version instead of \"latest\"",
                 "StatefulSet peer0: spec.selector.matchLabels is required",
             ]
         );
     }
 
     #[test]
-    fn annotations_and_api_versions_that_do_not_exist_are_told() {
+    fn annotations_and_api_versions_that_do_not_exist_are_reported() {
         let messages = of_objects(vec![json!({
             "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "status": {},
             "metadata": {"name": "a", "annotations": {"kubectl-fabric.io/stge": "1", "kubectl-fabric.io/hook-weight": "1"}},
@@ -626,9 +623,9 @@ mod tests {
             messages,
             [
                 "PodDisruptionBudget a: unknown annotation \"kubectl-fabric.io/stge\": did you mean \"kubectl-fabric.io/stage\"?",
-                "PodDisruptionBudget a: \"kubectl-fabric.io/hook-weight\" says nothing without \"kubectl-fabric.io/hook\"",
+                "PodDisruptionBudget a: \"kubectl-fabric.io/hook-weight\" has no effect without \"kubectl-fabric.io/hook\"",
                 "PodDisruptionBudget a: Kubernetes 1.25 and later do not have policy/v1beta1",
-                "PodDisruptionBudget a: status is the server's to write",
+                "PodDisruptionBudget a: only the server writes status",
             ]
         );
     }

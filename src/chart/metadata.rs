@@ -20,7 +20,7 @@ pub(super) fn text<'a>(files: &'a Files, name: &str, subject: &str) -> Result<Op
             .count();
         let mut place = Place::new(path(subject, name));
         place.line = Some(line);
-        Error::user(format!("{name} of the chart is not a text in UTF-8")).at(place)
+        Error::user(format!("{name} of the chart is not UTF-8 text")).at(place)
     })?;
     Ok(Some(text))
 }
@@ -52,8 +52,12 @@ pub(super) fn schema(files: &Files, subject: &str) -> Result<Option<Value>> {
 /// Reads Chart.yaml.
 pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     let Some(text) = text(files, "Chart.yaml", subject)? else {
-        return Err(Error::user(format!("\"{subject}\" is not a chart: it has no Chart.yaml"))
-            .hint("a chart is a folder with Chart.yaml, values.yaml and templates/; docs/charts.md tells how to write one"));
+        return Err(Error::user(format!(
+            "\"{subject}\" is not a chart: it has no Chart.yaml"
+        ))
+        .hint(
+            "a chart is a folder with Chart.yaml, values.yaml and templates/; see docs/charts.md",
+        ));
     };
     let file = path(subject, "Chart.yaml");
     let (raw, positions) = yaml::parse_with_positions(text, &file)?;
@@ -68,7 +72,7 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     if reader.present("name") && !is_chart_name(&name) {
         reader.problem(
             "name",
-            "a chart's name is made of lower-case letters, digits and \"-\"",
+            "a chart's name consists of lower-case letters, digits and \"-\"",
         );
     }
     let version = reader.string("version").map(Version::parse);
@@ -77,7 +81,7 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
         Some(Err(why)) => {
             reader.problem(
                 "version",
-                format!("a chart's version is three numbers, such as \"0.1.0\" ({why})"),
+                format!("a chart's version has three numbers, such as \"0.1.0\" ({why})"),
             );
             Version::new(0, 0, 0)
         }
@@ -107,7 +111,7 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     {
         reader.problem(
             "kubeVersion",
-            "is not a range of versions; write for example \">=1.30\"",
+            "is not a range of versions such as \">=1.30\"",
         );
     }
     if raw
@@ -117,7 +121,7 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
     {
         reader.problem(
             "dependencies",
-            "charts within charts are not supported; install each as a release of its own",
+            "subcharts are not supported; install each chart as a separate release",
         );
     }
     let app_version = reader.string("appVersion").unwrap_or_default().to_owned();
@@ -192,7 +196,7 @@ impl<'a> Reader<'a> {
                 let kind = kind_of(other);
                 self.problem(
                     field,
-                    format!("must be a string, but is {kind}; write it in quotes"),
+                    format!("must be a string, but is {kind}; put it in quotes"),
                 );
                 None
             }
@@ -212,7 +216,7 @@ impl<'a> Reader<'a> {
                             self.problem(
                                 field,
                                 format!(
-                                    "\"{key}\" must be a string, but is {kind}; write it in quotes"
+                                    "\"{key}\" must be a string, but is {kind}; put it in quotes"
                                 ),
                             );
                         }
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_of_a_chart_yaml_are_told_at_once_with_their_lines() {
+    fn all_mistakes_of_a_chart_yaml_are_reported_at_once_with_their_lines() {
         let error = chart(
             "apiVersion: v3\nname: Demo_Chart\nversion: 1.0\nappVersion: 2.5\ntype: library\nkubeVersion: new\ndependencies:\n- a\n\
              deprecated: 1\nannotations:\n  a: 1\n",
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_text_are_told_with_their_line() {
+    fn files_that_are_no_text_are_reported_with_their_line() {
         let mut files = Files::from([(
             "Chart.yaml".to_owned(),
             b"apiVersion: v2\nname: demo\nversion: 0.1.0\n".to_vec(),

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_said_with_its_part() {
+    fn what_is_no_range_is_reported_with_its_part() {
         for text in [
             "", "one", "1.2.3.4", "1.x.3", ">=", "1.2 - ", "^0.1 || ", "1.2.3-",
         ] {

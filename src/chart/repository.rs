@@ -53,14 +53,14 @@ fn choose(charts: &[(&str, &str, &str)], name: &str, version: Option<&str>) -> R
     if versions.is_empty() {
         let mut names: Vec<&str> = charts.iter().map(|row| row.0).collect();
         names.dedup();
-        let error = Error::user(format!("there is no chart named \"{name}\""));
+        let error = Error::user(format!("chart \"{name}\" not found"));
         let error = match names.is_empty() {
             true => error.why("this program was built without charts"),
             false => error.why(format!("charts: {}", names.join(", "))),
         };
         return Err(match nearest(name, names) {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-            None => error.hint("to use a chart of your own, name its folder or .tgz file with its path: `./my-chart`"),
+            None => error.hint("to use your own chart, give the path of its folder or .tgz file, such as `./my-chart`"),
         });
     }
     let range = version.map(Range::parse).transpose()?;
@@ -107,7 +107,7 @@ fn unpack_within(
     let refuse =
         |why: String| Error::user(format!("cannot read the chart archive \"{subject}\"")).why(why);
     let broken = |why: std::io::Error| {
-        refuse(format!("it is not a whole .tgz file: {why}")).at(Place::new(subject))
+        refuse(format!("it is not a complete .tgz file: {why}")).at(Place::new(subject))
     };
     // One byte above the limit shows that the archive is too large. The limit on files also limits
     // headers and padding.
@@ -124,7 +124,7 @@ fn unpack_within(
         }
         if !kind.is_file() {
             return Err(refuse(format!(
-                "\"{shown}\" is a link or a device; a chart holds only files"
+                "\"{shown}\" is a link or a device; a chart can only contain files"
             )));
         }
         let mut parts = Vec::new();
@@ -138,27 +138,25 @@ fn unpack_within(
                 }
                 Component::CurDir => {}
                 _ => {
-                    return Err(refuse(format!(
-                        "\"{shown}\" points out of the chart's folder"
-                    )));
+                    return Err(refuse(format!("\"{shown}\" is outside the chart's folder")));
                 }
             }
         }
         if parts.len() < 2 || parts.iter().any(|part| part.contains('\\')) {
             return Err(refuse(format!(
-                "\"{shown}\" is not below a top folder with the chart's name"
+                "\"{shown}\" is not in a top-level folder with the chart's name"
             )));
         }
         // Names are shown on terminals and written to disks.
         if parts.iter().any(|part| part.contains(char::is_control)) {
             return Err(refuse(format!(
-                "the name \"{shown}\" holds a control character"
+                "the name \"{shown}\" contains a control character"
             )));
         }
         let folder = top.get_or_insert_with(|| parts[0].to_owned());
         if folder != parts[0] {
             return Err(refuse(format!(
-                "it has more than one top folder: \"{folder}\" and \"{}\"",
+                "it has more than one top-level folder: \"{folder}\" and \"{}\"",
                 parts[0]
             )));
         }
@@ -179,10 +177,10 @@ fn unpack_within(
             continue;
         }
         if files.len() == max_files {
-            return Err(refuse(format!("it holds more than {max_files} files")));
+            return Err(refuse(format!("it contains more than {max_files} files")));
         }
         if files.insert(name.clone(), content).is_some() {
-            return Err(refuse(format!("it holds \"{name}\" twice")));
+            return Err(refuse(format!("it contains \"{name}\" twice")));
         }
     }
     // The checksum is after the archive's end marker, so read to the end to verify it.
@@ -204,9 +202,9 @@ pub fn chart_for_release(release: &str) -> Result<&'static str> {
         ("org", "peer-org"),
     ];
     BEGINNINGS.iter().find(|(beginning, _)| release.starts_with(beginning)).map(|(_, chart)| *chart).ok_or_else(|| {
-        Error::user(format!("which chart is release \"{release}\" made of?"))
-            .why("a chart follows from names like \"org1\" (peer-org), \"orgorderer1\" (orderer-org) and \"kafka\" (kafka)")
-            .hint("name the chart after the release: `install acme peer-org`, or `install basic chaincode -n org1` for the server of a chaincode")
+        Error::user(format!("no chart is given for release \"{release}\""))
+            .why("only names such as \"org1\" (peer-org), \"orgorderer1\" (orderer-org) and \"kafka\" (kafka) have a default chart")
+            .hint("give the chart after the release: `install acme peer-org`, or `install basic chaincode -n org1` for a chaincode server")
     })
 }
 
@@ -360,12 +358,12 @@ mod tests {
             unpack(&whole[..whole.len() - 1], "demo.tgz")
                 .unwrap_err()
                 .to_string()
-                .contains("not a whole .tgz")
+                .contains("not a complete .tgz")
         );
     }
 
     #[test]
-    fn a_template_in_an_archive_that_is_no_text_is_told_with_its_place() {
+    fn a_template_in_an_archive_that_is_no_text_is_reported_with_its_place() {
         let bytes = archive(|tar| {
             entry(
                 tar,
@@ -383,7 +381,8 @@ mod tests {
         let files = unpack(&bytes, "demo.tgz").unwrap();
         let error =
             Chart::from_files(files, Origin::Path("demo.tgz".into()), "demo.tgz").unwrap_err();
-        let report = "templates/a.yaml of the chart is not a text in UTF-8\n  --> demo.tgz/templates/a.yaml:2";
+        let report =
+            "templates/a.yaml of the chart is not UTF-8 text\n  --> demo.tgz/templates/a.yaml:2";
         assert_eq!(error.to_string(), report);
     }
 
@@ -420,11 +419,11 @@ mod tests {
         let big = vec![0; 1 << 20];
         let cases: Vec<(&str, Vec<u8>)> = vec![
             (
-                "points out",
+                "is outside",
                 archive(|tar| entry(tar, "demo/../../etc/passwd", tar::EntryType::Regular, b"")),
             ),
             (
-                "points out",
+                "is outside",
                 archive(|tar| entry(tar, "/etc/passwd", tar::EntryType::Regular, b"")),
             ),
             (
@@ -448,15 +447,15 @@ mod tests {
                 archive(|tar| entry(tar, "demo/a", tar::EntryType::Fifo, b"")),
             ),
             (
-                "not a whole .tgz",
+                "not a complete .tgz",
                 archive(|tar| entry(tar, "demo/a", tar::EntryType::GNUSparse, b"")),
             ),
             (
-                "points out",
+                "is outside",
                 archive(|tar| long_name(tar, "demo/../../etc/passwd")),
             ),
             (
-                "not below a top folder",
+                "not in a top-level folder",
                 archive(|tar| entry(tar, "Chart.yaml", tar::EntryType::Regular, b"")),
             ),
             (
@@ -464,7 +463,7 @@ mod tests {
                 archive(|tar| entry(tar, "demo/\u{1b}[2Ja", tar::EntryType::Regular, b"")),
             ),
             (
-                "more than one top folder",
+                "more than one top-level folder",
                 archive(|tar| {
                     entry(tar, "a/Chart.yaml", tar::EntryType::Regular, b"");
                     entry(tar, "b/Chart.yaml", tar::EntryType::Regular, b"");
@@ -490,9 +489,9 @@ mod tests {
                         .for_each(|i| entry(tar, &format!("a/{i}"), tar::EntryType::Regular, b""))
                 }),
             ),
-            ("not a whole .tgz", b"PK\x03\x04".to_vec()),
+            ("not a complete .tgz", b"PK\x03\x04".to_vec()),
             (
-                "not a whole .tgz",
+                "not a complete .tgz",
                 archive(|tar| entry(tar, "a/b", tar::EntryType::Regular, &big))[..200].to_vec(),
             ),
         ];

@@ -17,9 +17,9 @@ pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) 
     if cluster.insecure_skip_tls_verify == Some(true)
         && (cluster.certificate_authority.is_some() || cluster.certificate_authority_data.is_some())
     {
-        return Err(Error::user("the kubeconfig's cluster has a certificate authority and insecure-skip-tls-verify: true")
-            .why("the first says by whom the server's certificate must be signed, the second not to look at it")
-            .hint("remove one of them; with --insecure-skip-tls-verify the authority is ignored for one run"));
+        return Err(Error::user("the kubeconfig's cluster has both a certificate authority and insecure-skip-tls-verify: true")
+            .why("the authority verifies the server's certificate, and insecure-skip-tls-verify skips the verification")
+            .hint("remove one of them; --insecure-skip-tls-verify ignores the authority for one run"));
     }
     cluster.certificate_authority_data = authority.load(
         cluster.certificate_authority_data.take().as_deref(),
@@ -49,11 +49,11 @@ pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) 
         (Some(_), None) => Err(Error::user(format!(
             "{of} has a client certificate without its key"
         ))
-        .hint("give the key with --client-key")),
+        .hint("pass the key with --client-key")),
         (None, Some(_)) => Err(Error::user(format!(
             "{of} has a client key without its certificate"
         ))
-        .hint("give the certificate with --client-certificate")),
+        .hint("pass the certificate with --client-certificate")),
         _ => Ok(()),
     }
 }
@@ -97,7 +97,7 @@ impl Pem<'_> {
             true => Ok(Some(BASE64.encode(pem))),
             false => Err(Error::user(format!("{what} is not in PEM format"))
                 .at(place)
-                .why("a PEM file has lines that say \"-----BEGIN ...-----\" and \"-----END ...-----\"")),
+                .why("a PEM file has lines \"-----BEGIN ...-----\" and \"-----END ...-----\"")),
         }
     }
 }
@@ -106,8 +106,7 @@ impl Pem<'_> {
 /// PEM.
 pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(data) = data else { return Ok(None) };
-    let wrong =
-        |why: String| Error::user("the certificate authority is not one that can be used").why(why);
+    let wrong = |why: String| Error::user("the certificate authority cannot be used").why(why);
     let pem = BASE64
         .decode(data)
         .map_err(|error| wrong(error.to_string()))?;
@@ -119,7 +118,7 @@ pub(super) fn root_certificates(data: Option<&str>) -> Result<Option<Vec<Vec<u8>
         }
     }
     match certificates.is_empty() {
-        true => Err(wrong("it holds no certificate".to_owned())
+        true => Err(wrong("it contains no certificate".to_owned())
             .hint("the file must have a \"-----BEGIN CERTIFICATE-----\" line")),
         false => Ok(Some(certificates)),
     }

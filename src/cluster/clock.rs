@@ -4,7 +4,8 @@
 use http::{HeaderMap, header};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// Returns how far the server's clock is at least ahead of ours. Negative if it is behind.
+/// Returns the minimum by which the server's clock is ahead of the local clock. Negative if it is
+/// behind.
 ///
 /// A response has a date in whole seconds, from some time between the request and its arrival.
 pub(super) fn difference(

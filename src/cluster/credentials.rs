@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(200);
 
 /// The source of credentials that are not in the kubeconfig itself.
-pub(super) enum Source {
+pub(super) enum CredentialSource {
     /// The kubeconfig, or none. There is nothing to read again.
     Kubeconfig,
     /// A file that is kept up to date, such as the token of a pod's service account.
@@ -50,7 +50,7 @@ pub(super) enum Source {
     Plugin(Box<Plugin>),
 }
 
-impl Source {
+impl CredentialSource {
     /// Returns the source of a user's credentials, in client-go's order: a token file, a token or
     /// password, a plugin.
     ///
@@ -60,29 +60,29 @@ impl Source {
         user_name: &str,
         cluster: &Cluster,
         stdin_in_use: bool,
-    ) -> Source {
+    ) -> CredentialSource {
         let (token_file, exec) = (user.token_file.take(), user.exec.take());
         let has_own = user.token.is_some() || user.username.is_some();
         match (token_file, exec) {
-            (Some(path), _) => Source::TokenFile(path.into()),
+            (Some(path), _) => CredentialSource::TokenFile(path.into()),
             (None, Some(exec)) if !has_own => {
                 let cluster_info = exec.provide_cluster_info.then(|| describe(cluster));
-                Source::Plugin(Box::new(Plugin {
+                CredentialSource::Plugin(Box::new(Plugin {
                     exec,
                     user_name: user_name.to_owned(),
                     cluster_info,
                     stdin_in_use,
                 }))
             }
-            (None, _) => Source::Kubeconfig,
+            (None, _) => CredentialSource::Kubeconfig,
         }
     }
 
     /// Reads the credentials. Returns `None` if only those in the kubeconfig exist.
     pub async fn ask(&self) -> Result<Option<Credential>> {
         match self {
-            Source::Kubeconfig => Ok(None),
-            Source::TokenFile(path) => {
+            CredentialSource::Kubeconfig => Ok(None),
+            CredentialSource::TokenFile(path) => {
                 let token = std::fs::read_to_string(path).map_err(|error| {
                     Error::user("cannot read the token file")
                         .at(Place::new(path.display().to_string()).note(error.to_string()))
@@ -93,7 +93,7 @@ impl Source {
                 if token.is_empty() {
                     return Err(Error::user("the token file is empty")
                         .at(place())
-                        .hint("ask for a token and write it there"));
+                        .hint("get a token and write it to this file"));
                 }
                 headers::check("the token", &token, place)?;
                 Ok(Some(Credential {
@@ -102,7 +102,7 @@ impl Source {
                     expires: None,
                 }))
             }
-            Source::Plugin(plugin) => plugin.run().await.map(Some),
+            CredentialSource::Plugin(plugin) => plugin.run().await.map(Some),
         }
     }
 }
@@ -147,10 +147,10 @@ impl Plugin {
         if !VERSIONS.contains(&version) {
             return Err(self
                 .fails(format!(
-                    "its apiVersion is \"{version}\"; known are {}",
+                    "its apiVersion is \"{version}\"; supported are {}",
                     VERSIONS.map(|v| format!("\"{v}\"")).join(" and ")
                 ))
-                .hint("update the plugin, and let it write its entry in the kubeconfig again"));
+                .hint("update the plugin and have it write its kubeconfig entry again"));
         }
         let interactive = self.interactive()?;
 
@@ -187,9 +187,9 @@ impl Plugin {
             .spawn()
             .map_err(|error| self.not_started(command, &error))?;
         let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (mut output, mut said) = (
+        let (mut output, mut stderr_text) = (
             Vec::new(),
-            Said {
+            StderrText {
                 text: Vec::new(),
                 shown: stderr.is_none(),
             },
@@ -201,7 +201,7 @@ impl Plugin {
             child.wait().await
         };
         let status = {
-            let listening = listen(stderr, &mut said);
+            let listening = listen(stderr, &mut stderr_text);
             match select(pin!(ended), pin!(listening)).await {
                 // A process that the plugin started may keep stderr open forever.
                 Either::Left((status, listening)) => {
@@ -222,15 +222,15 @@ impl Plugin {
                 Some(code) => format!("it ended with exit code {code}"),
                 None => format!("it was stopped ({status})"),
             };
-            let error = said
+            let error = stderr_text
                 .last_lines()
                 .into_iter()
                 .fold(self.fails(end), Error::why);
             return Err(error.hint(format!(
-                "run `{command}` by hand to see more; perhaps you have to log in again"
+                "run `{command}` by hand to see more; you may have to log in again"
             )));
         }
-        said.pass_on().await;
+        stderr_text.pass_on().await;
         read_answer(&output, version).map_err(|why| self.fails(why))
     }
 
@@ -241,10 +241,8 @@ impl Plugin {
             Some(ExecInteractiveMode::Never) => Ok(false),
             Some(ExecInteractiveMode::Always) if !free => {
                 let why = match self.stdin_in_use {
-                    true => {
-                        "it must ask you something, and standard input is already used for values"
-                    }
-                    false => "it must ask you something, and standard input is not a terminal",
+                    true => "it needs input, but standard input is already used for values",
+                    false => "it needs input, but standard input is not a terminal",
                 };
                 Err(self.fails(why))
             }
@@ -256,7 +254,7 @@ impl Plugin {
     fn fails(&self, why: impl Into<String>) -> Error {
         let command = self.exec.command.as_deref().unwrap_or("?");
         Error::cluster(format!(
-            "the credential plugin \"{command}\" gave no credentials"
+            "the credential plugin \"{command}\" returned no credentials"
         ))
         .at(Place::new("kubeconfig").note(format!("user \"{}\"", self.user_name)))
         .why(why)
@@ -265,14 +263,17 @@ impl Plugin {
     fn not_started(&self, command: &str, error: &io::Error) -> Error {
         let report = match error.kind() {
             io::ErrorKind::NotFound if command.contains(std::path::MAIN_SEPARATOR) => {
-                self.fails("there is no such program")
+                self.fails("the program does not exist")
             }
             io::ErrorKind::NotFound => {
                 self.fails("it is not installed, or its folder is not in PATH")
             }
-            io::ErrorKind::PermissionDenied => self.fails("it may not be run (is it executable?)"),
-            io::ErrorKind::InvalidFilename => self
-                .fails("PATH leads to it by way of the current folder, from which nothing is run"),
+            io::ErrorKind::PermissionDenied => {
+                self.fails("no permission to run it (is it executable?)")
+            }
+            io::ErrorKind::InvalidFilename => {
+                self.fails("PATH finds it in the current directory, and programs there are not run")
+            }
             _ => self.fails(error.to_string()),
         };
         match self
@@ -319,12 +320,12 @@ fn find(command: &str, _: Option<OsString>) -> io::Result<PathBuf> {
 }
 
 /// A plugin's output on stderr, and whether the user has seen it.
-struct Said {
+struct StderrText {
     text: Vec<u8>,
     shown: bool,
 }
 
-impl Said {
+impl StderrText {
     fn last_lines(&self) -> Vec<String> {
         if self.shown {
             return Vec::new();
@@ -357,7 +358,7 @@ async fn show(text: &[u8]) {
     let _ = stderr.flush().await;
 }
 
-async fn listen(stderr: Option<ChildStderr>, said: &mut Said) {
+async fn listen(stderr: Option<ChildStderr>, stderr_text: &mut StderrText) {
     let Some(mut stderr) = stderr else { return };
     let mut patience = pin!(sleep(PATIENCE));
     let mut buffer = [0; 4096];
@@ -366,15 +367,15 @@ async fn listen(stderr: Option<ChildStderr>, said: &mut Said) {
             read = stderr.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(n) => {
-                    said.text.extend_from_slice(&buffer[..n]);
-                    if said.shown {
+                    stderr_text.text.extend_from_slice(&buffer[..n]);
+                    if stderr_text.shown {
                         show(&buffer[..n]).await;
                     }
                 }
             },
-            () = &mut patience, if !said.shown => {
-                show(&said.text).await;
-                said.shown = true;
+            () = &mut patience, if !stderr_text.shown => {
+                show(&stderr_text.text).await;
+                stderr_text.shown = true;
             }
         }
     }
@@ -430,8 +431,8 @@ fn document(output: &[u8]) -> std::result::Result<Value, String> {
     if let Ok(answer) = serde_json::from_slice(output) {
         return Ok(answer);
     }
-    let text = std::str::from_utf8(output)
-        .map_err(|_| "what it printed is not text in UTF-8".to_owned())?;
+    let text =
+        std::str::from_utf8(output).map_err(|_| "its output is not UTF-8 text".to_owned())?;
     yaml::parse(text, "the answer").map_err(|error| {
         // The parser's message may quote the text.
         let place = error
@@ -441,7 +442,7 @@ fn document(output: &[u8]) -> std::result::Result<Value, String> {
         let place = place
             .map(|(line, column)| format!(" (line {line}, column {column})"))
             .unwrap_or_default();
-        format!("what it printed is neither JSON nor YAML{place}")
+        format!("its output is neither JSON nor YAML{place}")
     })
 }
 
@@ -465,26 +466,25 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
         (Some("ExecCredential"), Some(answered)) if answered == version => {}
         (Some("ExecCredential"), Some(answered)) if VERSIONS.contains(&answered) => {
             return Err(format!(
-                "it answered in {answered}, and the kubeconfig asks for {version}"
+                "it returned {answered}, but the kubeconfig requires {version}"
             ));
         }
         _ => {
             return Err(
-                "what it printed is not an ExecCredential of client.authentication.k8s.io"
-                    .to_owned(),
+                "its output is not an ExecCredential of client.authentication.k8s.io".to_owned(),
             );
         }
     }
     let status = &answer["status"];
     if !status.is_object() {
-        return Err("its answer has no status".to_owned());
+        return Err("its output has no status".to_owned());
     }
     // A plugin that uses `echo` adds a line break to its token.
     let token = text(&status["token"])
         .map(|token| token.trim().to_owned())
         .filter(|token| !token.is_empty());
     if let Some(why) = token.as_deref().and_then(headers::fault) {
-        return Err(format!("its token {why}, which a request cannot carry"));
+        return Err(format!("its token {why}, which is not allowed in a header"));
     }
     let certificate_and_key = match (
         text(&status["clientCertificateData"]),
@@ -492,11 +492,15 @@ fn read_answer(output: &[u8], version: &str) -> std::result::Result<Credential, 
     ) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
-        (Some(_), None) => return Err("it gave a client certificate without its key".to_owned()),
-        (None, Some(_)) => return Err("it gave a client key without its certificate".to_owned()),
+        (Some(_), None) => {
+            return Err("it returned a client certificate without its key".to_owned());
+        }
+        (None, Some(_)) => {
+            return Err("it returned a client key without its certificate".to_owned());
+        }
     };
     if token.is_none() && certificate_and_key.is_none() {
-        return Err("its answer has neither a token nor a client certificate".to_owned());
+        return Err("its output has neither a token nor a client certificate".to_owned());
     }
     let expires = match text(&status["expirationTimestamp"]) {
         Some(time) => Some(
@@ -541,7 +545,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plugin_is_told_what_it_needs_and_its_token_is_taken() {
+    async fn a_plugin_is_reported_what_it_needs_and_its_token_is_taken() {
         let text = format!(
             r#"[ "$WHO" = me ] && echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && echo '{ANSWER}'"#
         );
@@ -576,7 +580,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plugin_that_asks_for_it_is_told_of_the_cluster() {
+    async fn a_plugin_that_asks_for_it_is_reported_of_the_cluster() {
         let cluster = Cluster {
             server: Some("https://api".to_owned()),
             certificate_authority_data: Some("Q0E=".to_owned()),
@@ -608,7 +612,7 @@ mod tests {
         .await;
         assert_eq!(
             refusal,
-            "the credential plugin \"no-such-plugin\" gave no credentials\n  --> kubeconfig   user \"eks\"\nwhy: it is not installed, or \
+            "the credential plugin \"no-such-plugin\" returned no credentials\n  --> kubeconfig   user \"eks\"\nwhy: it is not installed, or \
              its folder is not in PATH\nhint: install it with brew"
         );
     }
@@ -641,7 +645,7 @@ mod tests {
             (r#"{"token": "secret-token"}"#, "not an ExecCredential"),
             (
                 &ANSWER.replace("/v1", "/v1beta1"),
-                "the kubeconfig asks for",
+                "the kubeconfig requires",
             ),
             (&ANSWER.replace("status", "state"), "no status"),
             (&ANSWER.replace("token\"", "tok\""), "neither a token nor"),
@@ -651,11 +655,11 @@ mod tests {
             ),
             (
                 &ANSWER.replace("secret-token", "secret-\\ntoken"),
-                "its token has a line break in it",
+                "its token contains a line break",
             ),
             (
                 &ANSWER.replace("secret-token", "secret-token\\u0007x"),
-                "its token has a control character in it",
+                "its token contains a control character",
             ),
             (
                 &ANSWER.replace("secret-token", " \\n"),

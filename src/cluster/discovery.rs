@@ -139,7 +139,7 @@ fn call(path: String, accept: &'static str) -> Call {
     Call::get(
         "discover",
         path,
-        "ask the server which kinds it knows".to_owned(),
+        "discover the kinds of the server".to_owned(),
     )
     .accept(accept)
 }

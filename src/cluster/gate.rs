@@ -63,7 +63,7 @@ pub(super) struct Closed;
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lock was not surely held when the request was to be sent")
+        f.write_str("the lock may have been lost when the request was due")
     }
 }
 

@@ -10,8 +10,8 @@ use kube::config::AuthInfo;
 pub(super) fn fault(text: &str) -> Option<&'static str> {
     match HeaderValue::from_str(text) {
         Ok(_) => None,
-        Err(_) if text.contains(['\n', '\r']) => Some("has a line break in it"),
-        Err(_) => Some("has a control character in it"),
+        Err(_) if text.contains(['\n', '\r']) => Some("contains a line break"),
+        Err(_) => Some("contains a control character"),
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) fn check(what: &str, text: &str, place: impl FnOnce() -> Place) -> Re
     };
     Err(Error::user(format!("{what} cannot be sent"))
         .at(place())
-        .why(format!("it {why}, which a request cannot carry")))
+        .why(format!("it {why}, which is not allowed in a header")))
 }
 
 /// Checks the user in the flags and the kubeconfig.
@@ -47,17 +47,17 @@ pub(super) fn check_user(user: &AuthInfo, user_name: &str, flags: &Connection) -
         })?;
     }
     if let Some(name) = &user.impersonate {
-        check("the user to act as", name, || {
+        check("the user to impersonate", name, || {
             place("--as", flags.impersonate.is_some(), "as")
         })?;
     }
     if let Some(uid) = &user.impersonate_uid {
-        check("the UID to act as", uid, || {
+        check("the UID to impersonate", uid, || {
             place("--as-uid", flags.impersonate_uid.is_some(), "as-uid")
         })?;
     }
     for group in user.impersonate_groups.iter().flatten() {
-        check("a group to act as", group, || {
+        check("a group to impersonate", group, || {
             place(
                 "--as-group",
                 !flags.impersonate_groups.is_empty(),
@@ -71,7 +71,7 @@ pub(super) fn check_user(user: &AuthInfo, user_name: &str, flags: &Connection) -
         .flatten()
         .flat_map(|(_, values)| values)
     {
-        check("what to act as", value, || {
+        check("the values to impersonate", value, || {
             place("", false, "as-user-extra")
         })?;
     }

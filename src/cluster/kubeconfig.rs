@@ -34,7 +34,7 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub(super) fn resolve(flags: &Connection, environment: Environment) -> Result<Target> {
     if flags.insecure_skip_tls_verify && flags.certificate_authority.is_some() {
         return Err(Error::user("--insecure-skip-tls-verify and --certificate-authority contradict each other")
-            .why("the first says not to look at the server's certificate, the second by whom it must be signed")
+            .why("the first skips the verification of the server's certificate, the second is only used for it")
             .hint("drop --insecure-skip-tls-verify"));
     }
     let files = Files::read(flags, environment)?;
@@ -152,16 +152,15 @@ impl Files {
         let empty = self
             .read
             .iter()
-            .map(|path| Place::new(path.display().to_string()).note("names no cluster"));
-        let error =
-            Error::user("no kubeconfig says which cluster to use").at_all(missing.chain(empty));
+            .map(|path| Place::new(path.display().to_string()).note("has no cluster"));
+        let error = Error::user("no kubeconfig names a cluster").at_all(missing.chain(empty));
         match &flags.context {
             Some(context) => error.why(format!(
-                "--context asks for \"{context}\", and there is no file to find it in"
+                "--context names \"{context}\", but there is no kubeconfig file"
             )),
             None => error,
         }
-        .hint("give one with --kubeconfig or KUBECONFIG, or put it at ~/.kube/config")
+        .hint("set --kubeconfig or KUBECONFIG, or create ~/.kube/config")
     }
 
     /// Selects context, cluster and user from the flags and the current context.
@@ -184,7 +183,7 @@ impl Files {
                 return Err(Error::user("the kubeconfig has no current context")
                     .at_all(self.places())
                     .why(list("contexts", &contexts))
-                    .hint("choose one with --context, or for good with `kubectl config use-context NAME`"));
+                    .hint("choose one with --context, or permanently with `kubectl config use-context NAME`"));
             }
             Some(name) => {
                 let found = self
@@ -195,7 +194,7 @@ impl Files {
                 Some(found.and_then(|named| named.context.as_ref()).ok_or_else(|| {
                     let what = match asked {
                         Some(_) => format!("the kubeconfig has no context \"{name}\""),
-                        None => format!("the kubeconfig has no context \"{name}\", which it says is the current one"),
+                        None => format!("the kubeconfig has no context \"{name}\", which is its current-context"),
                     };
                     self.lacks(what, name, "contexts", &contexts)
                 })?)
@@ -210,7 +209,7 @@ impl Files {
         let cluster = match cluster_name {
             None if flags.server.is_some() => Cluster::default(),
             None => {
-                return Err(Error::user("the context names no cluster")
+                return Err(Error::user("the context has no cluster")
                     .at_all(self.places())
                     .hint("choose a cluster with --cluster, or another context with --context"));
             }
@@ -334,16 +333,16 @@ fn not_readable(path: &Path, error: KubeconfigError) -> Error {
             };
             let options =
                 serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off };
-            Error::user("the kubeconfig is not one that can be read")
+            Error::user("the kubeconfig is not valid")
                 .at(place)
                 .why(error.render_with_options(options))
         }
         KubeconfigError::KindMismatch | KubeconfigError::ApiVersionMismatch => {
-            Error::user("the files in KUBECONFIG do not fit together")
+            Error::user("the files in KUBECONFIG cannot be merged")
                 .at(place)
                 .why(error.to_string())
         }
-        other => Error::user("the kubeconfig is not one that can be read")
+        other => Error::user("the kubeconfig is not valid")
             .at(place)
             .why(other.to_string()),
     }
@@ -582,7 +581,7 @@ contexts:
     }
 
     #[test]
-    fn what_the_files_lack_is_told_with_what_they_have() {
+    fn what_the_files_lack_is_reported_with_what_they_have() {
         let home = Home::new(&[(".kube/config", TWO)]);
         let cases = [
             (
@@ -612,15 +611,16 @@ contexts:
                     insecure_skip_tls_verify: true,
                     ..flags()
                 },
-                "--insecure-skip-tls-verify and --certificate-authority contradict each other\nwhy: the first says not to look at the \
-                 server's certificate, the second by whom it must be signed\nhint: drop --insecure-skip-tls-verify",
+                "--insecure-skip-tls-verify and --certificate-authority contradict each other\nwhy: the \
+                 first skips the verification of the server's certificate, the second is only used \
+                 for it\nhint: drop --insecure-skip-tls-verify",
             ),
             (
                 Connection {
                     impersonate_groups: vec!["g".to_owned()],
                     ..flags()
                 },
-                "--as-group and --as-uid say nothing without --as\nhint: name the user to act as with --as",
+                "--as-group and --as-uid need --as\nhint: name the user to impersonate with --as",
             ),
             (
                 Connection {
@@ -634,7 +634,7 @@ contexts:
                     server: Some("ftp://x".to_owned()),
                     ..flags()
                 },
-                "\"ftp://x\" is not the URL of an API server\nwhy: only http and https are spoken\nhint: it looks like https://10.0.0.1:6443",
+                "\"ftp://x\" is not the URL of an API server\nwhy: only http and https are supported\nhint: expected a URL such as https://10.0.0.1:6443",
             ),
         ];
         for (flags, expected) in cases {
@@ -643,18 +643,18 @@ contexts:
     }
 
     #[test]
-    fn no_file_at_all_is_told_with_where_it_was_looked_for() {
+    fn no_file_at_all_is_reported_with_where_it_was_looked_for() {
         let home = Home::new(&[("empty", "")]);
         let refusal = home.refusal(flags(), &[]);
         assert!(
             refusal.starts_with(
-                "no kubeconfig says which cluster to use\n  --> ~/.kube/config   does not exist"
+                "no kubeconfig names a cluster\n  --> ~/.kube/config   does not exist"
             ),
             "{refusal}"
         );
         assert!(
             home.refusal(flags(), &["empty"])
-                .contains("~/empty   names no cluster")
+                .contains("~/empty   has no cluster")
         );
         let flag = Connection {
             kubeconfig: Some(home.path("missing")),
@@ -674,8 +674,7 @@ contexts:
         )]);
         let refusal = home.refusal(flags(), &[]);
         assert!(
-            refusal
-                .starts_with("the kubeconfig is not one that can be read\n  --> ~/.kube/config:"),
+            refusal.starts_with("the kubeconfig is not valid\n  --> ~/.kube/config:"),
             "{refusal}"
         );
         assert!(!refusal.contains("secret-token"), "{refusal}");

@@ -116,13 +116,13 @@ impl List {
         };
         let call = self.call(&path, &words, &limit.to_string(), next);
         let body = self.transport().send(&call).await?;
-        let (mut items, (tell, mut told)) = (T::default(), oneshot::channel());
+        let (mut items, (sender, mut receiver)) = (T::default(), oneshot::channel());
         let page = Pages {
             add: |item| add(&mut items, with_kind(item, &kind)),
-            tell: Some(tell),
+            sender: Some(sender),
         };
         transport::read_json(&call.words, &body, page)?;
-        let Metadata { next, version } = told.try_recv().unwrap_or_default();
+        let Metadata { next, version } = receiver.try_recv().unwrap_or_default();
         Ok(Page {
             items,
             next,
@@ -178,12 +178,12 @@ impl List {
                 Some(reading) => whole(reading).await?,
                 None => T::default(),
             };
-            let (tell, told) = oneshot::channel();
+            let (sender, receiver) = oneshot::channel();
             let (add, large) = (Arc::clone(add), body.len() >= LARGE);
             let read = move || {
                 let page = Pages {
                     add: |item| add(&mut so_far, item),
-                    tell: Some(tell),
+                    sender: Some(sender),
                 };
                 transport::read_json(&call.words, &body, page).map(|()| so_far)
             };
@@ -192,7 +192,7 @@ impl List {
             } else {
                 tokio::spawn(async { read() })
             };
-            match told.await {
+            match receiver.await {
                 Ok(Metadata { next: token, .. }) if !token.is_empty() => {
                     next = token;
                     reading = Some(begun);
@@ -218,7 +218,7 @@ fn with_kind(mut item: Value, kind: &Kind) -> Value {
 /// memory of its text. Its metadata comes before its items.
 struct Pages<F> {
     add: F,
-    tell: Option<oneshot::Sender<Metadata>>,
+    sender: Option<oneshot::Sender<Metadata>>,
 }
 
 /// The metadata of a page.
@@ -252,9 +252,9 @@ impl<'de, F: FnMut(Value)> Visitor<'de> for Pages<F> {
                 "items" => map.next_value_seed(Items(&mut self.add))?,
                 "metadata" => {
                     let metadata = map.next_value()?;
-                    if let Some(tell) = self.tell.take() {
+                    if let Some(sender) = self.sender.take() {
                         // The receiver may have stopped.
-                        let _ = tell.send(metadata);
+                        let _ = sender.send(metadata);
                     }
                 }
                 _ => {

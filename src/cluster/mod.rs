@@ -321,12 +321,12 @@ impl Cluster {
 
     /// Sets a callback for repeated retries. It is called once each time the server becomes
     /// unreachable or overloaded.
-    pub fn tell(&self, teller: impl Fn(&str) + Send + Sync + 'static) {
-        self.inner.transport.tell(Box::new(teller));
+    pub fn on_retry(&self, reporter: impl Fn(&str) + Send + Sync + 'static) {
+        self.inner.transport.on_retry(Box::new(reporter));
     }
 
-    /// Returns how far the server's clock is ahead of ours (negative: behind), or `None` if no
-    /// response had a date.
+    /// Returns how far the server's clock is ahead of the local clock (negative: behind), or `None`
+    /// if no response had a date.
     pub fn clock_difference(&self) -> Option<jiff::SignedDuration> {
         self.inner.transport.clock_difference()
     }
@@ -342,7 +342,7 @@ impl Cluster {
         let call = Call::get(
             "get",
             "/version".to_owned(),
-            "ask the server for its version".to_owned(),
+            "get the server's version".to_owned(),
         );
         let version = self.inner.transport.json(&call).await?;
         Ok(version["gitVersion"]
@@ -853,7 +853,7 @@ impl Cluster {
         let call = Call::get(
             "get",
             format!("{target}/proxy/{path}"),
-            format!("ask Pod {namespace}/{pod} for its {path}"),
+            format!("get {path} of Pod {namespace}/{pod}"),
         );
         // A 503 means that the pod is unreachable. The caller decides whether to retry.
         let answer = self
@@ -925,7 +925,7 @@ impl Cluster {
             };
             return Err(discovery::unknown(
                 &kind,
-                format!("; it has it in {}", resource.api_version),
+                format!("; it serves it in {}", resource.api_version),
             ));
         }
         path_of(address, &resource, words, named)
@@ -954,7 +954,7 @@ fn path_of(
         (false, _) => None,
         (true, Some(namespace)) => Some(namespace),
         (true, None) => {
-            let message = format!("a {} lives in a namespace, and none is given", address.kind);
+            let message = format!("kind {} needs a namespace, but none is given", address.kind);
             return Err(ApiError::local(ApiErrorKind::Invalid, words, message));
         }
     };

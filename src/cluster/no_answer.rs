@@ -21,7 +21,7 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
         kind: ApiErrorKind::Unreachable,
         unsent: false,
         lasting: false,
-        message: format!("no answer from {route}: {}", innermost(error)),
+        message: format!("no response from {route}: {}", innermost(error)),
         hint: None,
     };
     let mut next = Some(error);
@@ -54,7 +54,7 @@ pub(super) fn explain(error: &(dyn Error + 'static), route: &str) -> NoAnswer {
             // hyper's resolver does not expose the type of this error, so only its text identifies
             // it.
             found.message = format!(
-                "cannot reach {route}: the name of the server is not known here ({})",
+                "cannot reach {route}: cannot resolve the host name ({})",
                 innermost(error)
             );
             found.hint = Some(
@@ -90,18 +90,18 @@ fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => (
             "connection refused",
-            Some("is this the right address and port, and does it run?"),
+            Some("check the address and port, and that the API server is running"),
         ),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => ("the connection was cut", None),
+        | io::ErrorKind::BrokenPipe => ("the connection was lost", None),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => (
-            "there is no way to this address",
+            "no route to this address",
             Some("check your network and your VPN"),
         ),
         io::ErrorKind::TimedOut => (
-            "nobody answered in time",
-            Some("check the server's address, your network and your VPN, and firewalls between"),
+            "no response in time",
+            Some("check the server's address, your network, your VPN and firewalls"),
         ),
         io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => {
             ("the connection was closed", None)
@@ -110,8 +110,8 @@ fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
-const TRUST: &str = "give the certificate authority that signed it with --certificate-authority (or in the kubeconfig)";
-const NAME: &str = "use one of the names in the certificate as the server's address, or give one with --tls-server-name";
+const TRUST: &str = "pass the certificate authority that signed it with --certificate-authority (or in the kubeconfig)";
+const NAME: &str = "use one of the names in the certificate as the server's address, or pass one with --tls-server-name";
 
 fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
     use rustls::{AlertDescription, CertificateError};
@@ -122,7 +122,7 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
                 Some(TRUST),
             ),
             CertificateError::BadSignature => (
-                "its certificate does not bear the authority's signature".to_owned(),
+                "its certificate is not signed by the authority".to_owned(),
                 Some(TRUST),
             ),
             CertificateError::NotValidForName => (
@@ -176,12 +176,14 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
         ) => (
             format!("it does not accept your client certificate ({error})"),
             Some(
-                "check the client certificate of the kubeconfig's user: does it belong to this cluster, has it expired?",
+                "check that the client certificate of the kubeconfig's user belongs to this cluster and has not expired",
             ),
         ),
         rustls::Error::InvalidMessage(_) => (
             "it does not speak TLS".to_owned(),
-            Some("is the server's address http:// rather than https://, or its port another?"),
+            Some(
+                "check whether the server's address needs http:// instead of https://, or another port",
+            ),
         ),
         other => (format!("no secure connection: {other}"), None),
     }

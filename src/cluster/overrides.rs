@@ -65,10 +65,8 @@ pub(super) fn override_user(user: &mut AuthInfo, flags: &Connection) -> Result<(
     if user.impersonate.is_none()
         && (user.impersonate_groups.is_some() || user.impersonate_uid.is_some())
     {
-        return Err(
-            Error::user("--as-group and --as-uid say nothing without --as")
-                .hint("name the user to act as with --as"),
-        );
+        return Err(Error::user("--as-group and --as-uid need --as")
+            .hint("name the user to impersonate with --as"));
     }
     Ok(())
 }
@@ -82,7 +80,7 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
         .filter(|server| !server.is_empty())
     else {
         return Err(
-            Error::user("the kubeconfig's cluster has no server").hint("give one with --server")
+            Error::user("the kubeconfig's cluster has no server").hint("pass one with --server")
         );
     };
     let tls = cluster.certificate_authority_data.is_some()
@@ -98,7 +96,7 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
             public_url(server)
         ))
         .why(why)
-        .hint("it looks like https://10.0.0.1:6443")
+        .hint("expected a URL such as https://10.0.0.1:6443")
     };
     let uri: http::Uri = url
         .parse()
@@ -108,8 +106,8 @@ pub(super) fn server_url(cluster: &Cluster, user: &AuthInfo) -> Result<http::Uri
             Some(why) => Err(wrong(why)),
             None => Ok(uri),
         },
-        (Some("http" | "https"), _) => Err(wrong("it names no host".to_owned())),
-        _ => Err(wrong("only http and https are spoken".to_owned())),
+        (Some("http" | "https"), _) => Err(wrong("it has no host".to_owned())),
+        _ => Err(wrong("only http and https are supported".to_owned())),
     }
 }
 
@@ -127,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_is_none_is_told() {
+    fn a_port_that_is_none_is_reported() {
         let url = |server: &str| {
             let cluster = Cluster {
                 server: Some(server.to_owned()),

@@ -68,10 +68,12 @@ fn parse(url: &str, place: Place) -> Result<Uri> {
     // knows only socks5.
     let with_scheme = with_scheme.replacen("socks5h://", "socks5://", 1);
     let wrong = |why: String| {
-        Error::user("the proxy to the cluster is not a URL that can be used")
+        Error::user("the proxy to the cluster is not a valid URL")
             .at(place.clone())
             .why(why)
-            .hint("it looks like http://proxy.example.com:3128, https://... or socks5://...")
+            .hint(
+                "expected a URL such as http://proxy.example.com:3128, https://... or socks5://...",
+            )
     };
     let uri: Uri = with_scheme
         .parse()
@@ -83,9 +85,9 @@ fn parse(url: &str, place: Place) -> Result<Uri> {
                 None => Ok(uri),
             }
         }
-        (Some("http" | "https" | "socks5"), _) => Err(wrong("it names no host".to_owned())),
+        (Some("http" | "https" | "socks5"), _) => Err(wrong("it has no host".to_owned())),
         (scheme, _) => Err(wrong(format!(
-            "\"{}\" is no kind of proxy that is known",
+            "unknown kind of proxy \"{}\"",
             scheme.unwrap_or_default()
         ))),
     }

@@ -18,7 +18,7 @@ impl ApiError {
 }
 
 /// Where a cluster administrator finds the required rights.
-pub const ROLES: &str = "docs/guides/rights.md has Roles that are enough";
+pub const ROLES: &str = "docs/guides/rights.md has sufficient Roles";
 
 /// The command that tells whether a user has a right. For kubectl, what follows a slash is the name
 /// of an object, so a subresource has a flag of its own.
@@ -47,8 +47,8 @@ impl ApiError {
                 .filter(|line| !line.is_empty())
                 .collect();
             return Some((
-                format!("it grants more than you may do yourself: {}", granted.join(", ")),
-                "ask for the rights that it grants: examples/rbac/values.yaml has those that the charts grant".to_owned(),
+                format!("it grants more permissions than you have: {}", granted.join(", ")),
+                "ask for these permissions: examples/rbac/values.yaml has those that the charts grant".to_owned(),
             ));
         }
         let Denied {
@@ -63,8 +63,8 @@ impl ApiError {
         };
         let check = can_i(&verb, &resource, namespace.as_deref());
         Some((
-            format!("user \"{user}\" has no right to {verb} {resource}{place}"),
-            format!("ask for that right; check with `{check}`"),
+            format!("user \"{user}\" has no permission to {verb} {resource}{place}"),
+            format!("ask for this permission; check with `{check}`"),
         ))
     }
 }
@@ -123,49 +123,49 @@ impl From<ApiError> for Error {
         let mut report = match error.kind {
             ApiErrorKind::Forbidden => match error.denial() {
                 Some((why, hint)) => {
-                    Error::cluster(format!("cannot {request}: not allowed")).why(why).hint(format!("{hint}. {ROLES}"))
+                    Error::cluster(format!("cannot {request}: permission denied")).why(why).hint(format!("{hint}. {ROLES}"))
                 }
                 None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
             },
-            ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server does not accept the credentials"))
+            ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server rejects the credentials"))
                 .why(match error.message.as_str() {
                     // The API server never says more, so as not to help an attacker.
-                    "Unauthorized" => "it does not say why".to_owned(),
+                    "Unauthorized" => "the server gives no reason".to_owned(),
                     message => message.to_owned(),
                 })
                 .hint("log in again, or check the kubeconfig's user (`kubectl config view --minify`)"),
             ApiErrorKind::UnknownKind => {
-                Error::cluster(format!("cannot {request}: the server does not know this kind")).why(error.message)
+                Error::cluster(format!("cannot {request}: the server does not serve this kind")).why(error.message)
             }
             ApiErrorKind::FencedOff => {
-                Error::refused(format!("cannot {request}: this run may not write any more")).why(error.message)
+                Error::refused(format!("cannot {request}: this run can no longer write")).why(error.message)
             }
             ApiErrorKind::Replaced => {
-                Error::cluster(format!("cannot {request}: it is not the object that was seen")).why(error.message)
+                Error::cluster(format!("cannot {request}: the object was replaced by another one")).why(error.message)
             }
             ApiErrorKind::Terminating => {
                 Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
             }
             ApiErrorKind::Invalid => {
-                Error::cluster(format!("cannot {request}: the server does not accept it")).why(error.message)
+                Error::cluster(format!("cannot {request}: the server rejects it")).why(error.message)
             }
             ApiErrorKind::Conflict if !error.causes.is_empty() => {
-                Error::cluster(format!("cannot {request}: fields are set by someone else")).why(error.message)
+                Error::cluster(format!("cannot {request}: another field manager owns fields")).why(error.message)
             }
-            ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it has changed meanwhile")).why(error.message),
+            ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it was changed in the meantime")).why(error.message),
             // Found without an answer that said so: a Service without a pod that is ready.
             ApiErrorKind::Unavailable if error.code == 0 => {
                 Error::cluster(format!("cannot {request}")).why(error.message)
             }
             ApiErrorKind::Unavailable => {
-                Error::cluster(format!("cannot {request}: the API server is not able to answer ({})", error.code))
+                Error::cluster(format!("cannot {request}: the API server is unavailable ({})", error.code))
                     .why(error.message)
-                    .hint("run the command again in a while; `kubectl get --raw /readyz` shows how the server is")
+                    .hint("run the command again later; `kubectl get --raw /readyz` shows the state of the server")
             }
             ApiErrorKind::Unreachable => {
                 Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)
             }
-            ApiErrorKind::Timeout => Error::cluster(format!("cannot {request}: no answer in time")).why(error.message),
+            ApiErrorKind::Timeout => Error::cluster(format!("cannot {request}: no response in time")).why(error.message),
             ApiErrorKind::NotFound | ApiErrorKind::AlreadyExists | ApiErrorKind::Expired | ApiErrorKind::Other => {
                 Error::cluster(format!("cannot {request}")).why(error.message)
             }
@@ -215,7 +215,7 @@ mod tests {
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains(
-                "user \"bob\" has no right to patch statefulsets.apps in namespace \"org1\""
+                "user \"bob\" has no permission to patch statefulsets.apps in namespace \"org1\""
             ),
             "{error}"
         );
@@ -252,7 +252,7 @@ mod tests {
                        RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
-            error.contains("grants more than you may do")
+            error.contains("grants more permissions than you have")
                 && error.contains("examples/rbac/values.yaml"),
             "{error}"
         );

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) async fn whoami(transport: &Transport) -> ApiResult<Whoami> {
     let version = "authentication.k8s.io/v1";
     let body = json!({"apiVersion": version, "kind": "SelfSubjectReview"});
-    let words = "ask the server who we are";
+    let words = "ask the server for the current user";
     match transport
         .json(&review(version, "selfsubjectreviews", &body, words))
         .await
@@ -56,7 +56,7 @@ pub(super) async fn can_i(
         "name": name.unwrap_or_default(),
     });
     let body = json!({"apiVersion": version, "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-    let words = format!("ask the server whether we may {verb} {resource}");
+    let words = format!("ask the server for permission to {verb} {resource}");
     let review = transport
         .json(&review(version, "selfsubjectaccessreviews", &body, &words))
         .await?;
@@ -141,7 +141,7 @@ pub(super) async fn missing(
 ) -> ApiResult<Vec<Right>> {
     let version = "authorization.k8s.io/v1";
     let body = json!({"apiVersion": version, "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}});
-    let words = format!("ask the server what we may do in namespace {namespace}");
+    let words = format!("ask the server for the permissions in namespace {namespace}");
     let rules = match transport
         .json(&review(version, "selfsubjectrulesreviews", &body, &words))
         .await

@@ -2,7 +2,7 @@
 
 use super::{
     Connection, certificates, client,
-    credentials::Source,
+    credentials::CredentialSource,
     headers,
     kubeconfig::{self, Environment, Target},
     proxy,
@@ -21,7 +21,7 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// How to build a client, again whenever credentials change.
 pub(super) struct Session {
     config: Config,
-    source: Source,
+    source: CredentialSource,
     user_name: String,
     current: RwLock<Current>,
     /// The server's URL and the proxy, for errors. Without users and passwords.
@@ -53,7 +53,7 @@ impl Session {
             namespace,
         } = target;
         headers::check_user(&user, &user_name, connection)?;
-        let source = Source::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
+        let source = CredentialSource::of(&mut user, &user_name, &cluster, connection.stdin_in_use);
 
         let mut config = Config::new(server);
         config.root_cert =
@@ -114,7 +114,7 @@ impl Session {
         let ends = certificates::end(self.config.auth_info.client_certificate_data.as_deref()?)?;
         (ends < Timestamp::now()).then(|| {
             format!(
-                "the client certificate of user \"{}\" ended at {ends}",
+                "the client certificate of user \"{}\" expired at {ends}",
                 self.user_name
             )
         })
@@ -123,7 +123,7 @@ impl Session {
     /// Renews the credentials, unless another task has done so since `generation`. Returns false if
     /// they have no source.
     pub async fn renew(&self, generation: u64) -> Result<bool> {
-        if matches!(self.source, Source::Kubeconfig) {
+        if matches!(self.source, CredentialSource::Kubeconfig) {
             return Ok(false);
         }
         let mut current = self.current.write().await;
@@ -150,7 +150,7 @@ fn trimmed(url: &http::Uri) -> String {
 
 async fn log_in(
     config: &Config,
-    source: &Source,
+    source: &CredentialSource,
     user_name: &str,
 ) -> Result<(Client, Option<Timestamp>)> {
     let mut config = config.clone();
@@ -168,19 +168,19 @@ fn not_built(error: kube::Error, user_name: &str) -> Error {
     let place = Place::new("kubeconfig").note(format!("user \"{user_name}\""));
     match error {
         kube::Error::RustlsTls(RustlsTlsError::InvalidServerName(_)) => {
-            Error::user("the name that the server's certificate is to have is not a host name")
+            Error::user("the name to verify in the server's certificate is not a host name")
                 .at(Place::new("--tls-server-name, or tls-server-name in the kubeconfig's cluster"))
         }
         kube::Error::RustlsTls(error) => {
-            Error::user("a certificate or key is not one that can be used").at(place).why(error.to_string())
+            Error::user("a certificate or key cannot be used").at(place).why(error.to_string())
         }
         kube::Error::Auth(AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_)) => {
-            Error::user("the token or password has characters that a request cannot carry")
+            Error::user("the token or password has characters that are not allowed in a header")
                 .at(place)
-                .hint("is there a line break in it?")
+                .hint("check it for line breaks")
         }
         kube::Error::Auth(error) => Error::user("the kubeconfig's user cannot log in").at(place).why(error.to_string()).hint(
-            "the old built-in auth-provider entries are gone from kubectl too: write the entry again with your cloud's tool",
+            "kubectl has removed the old auth-provider entries too: create the entry again with your cloud's tool",
         ),
         other => Error::user("the connection to the cluster cannot be set up").at(place).why(other.to_string()),
     }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_credential_that_a_request_cannot_carry_is_told_with_its_place_and_not_shown() {
+    async fn a_credential_that_a_request_cannot_carry_is_reported_with_its_place_and_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let open = async |user: serde_json::Value, flags: Connection| {

@@ -20,7 +20,7 @@ pub(super) fn from_answer(request: &str, code: u16, body: &[u8]) -> ApiError {
             // Go's own response to plain HTTP on a TLS port (net/http).
             hint: (code == 400
                 && body.starts_with(b"Client sent an HTTP request to an HTTPS server"))
-            .then(|| "write the server's address with https://".to_owned()),
+            .then(|| "use https:// in the server's address".to_owned()),
         },
     }
 }
@@ -130,14 +130,14 @@ fn without_status(code: u16, body: &[u8]) -> String {
         .ok()
         .and_then(|code| code.canonical_reason())
         .unwrap_or_default();
-    let answered = format!("the answer was {code} {name}");
+    let answered = format!("the response was {code} {name}");
     let answered = answered.trim_end();
     let body = String::from_utf8_lossy(body);
     match body.trim() {
         "" | "{}" => format!("{answered}, without a reason"),
         body if body.starts_with('<') => {
             format!(
-                "{answered} with a web page: something other than the API server spoke (a proxy, a load balancer or a login page)"
+                "{answered} with a web page, which did not come from the API server but from a proxy, a load balancer or a login page"
             )
         }
         body => format!(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_told_by_its_code_and_reason() {
+    fn a_status_is_reported_by_its_code_and_reason() {
         let cases = [
             (
                 status(
@@ -242,15 +242,15 @@ mod tests {
         let words = |code, body: &str| from_answer("get Pod a", code, body.as_bytes()).message;
         assert_eq!(
             words(503, "{}"),
-            "the answer was 503 Service Unavailable, without a reason"
+            "the response was 503 Service Unavailable, without a reason"
         );
         assert_eq!(
             words(502, ""),
-            "the answer was 502 Bad Gateway, without a reason"
+            "the response was 502 Bad Gateway, without a reason"
         );
         assert_eq!(
             words(404, "404 page not found\n"),
-            "the answer was 404 Not Found: 404 page not found"
+            "the response was 404 Not Found: 404 page not found"
         );
         assert!(words(200, "<html>").contains("web page"));
         assert_eq!(

@@ -47,9 +47,9 @@ pub(super) struct Transport {
     shaken: Mutex<Option<Instant>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     /// Callback for retries that take longer than a moment.
-    teller: OnceLock<Teller>,
+    reporter: OnceLock<Reporter>,
     /// Whether the callback was called since the server's last successful response.
-    told: AtomicBool,
+    has_reported: AtomicBool,
     /// In order of arrival, without duplicates.
     warnings: Mutex<Vec<Warned>>,
     /// How far the server's clock is ahead, from the first response with a date.
@@ -79,7 +79,7 @@ impl Warned {
 /// The body of a response as it arrives.
 pub(super) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> + Send>>;
 
-pub(super) type Teller = Box<dyn Fn(&str) + Send + Sync>;
+pub(super) type Reporter = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Retries for longer than this are reported.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -96,12 +96,12 @@ pub(super) fn read_json<T>(
         .and_then(|read| json.end().map(|()| read));
     read.map_err(|error| ApiError {
         code: 200,
-        hint: Some("is there a proxy or a login page before the API server?".to_owned()),
+        hint: Some("check for a proxy or a login page in front of the API server".to_owned()),
         ..ApiError::local(
             ApiErrorKind::Other,
             words,
             format!(
-                "the answer is not JSON (line {}, column {})",
+                "the response is not JSON (line {}, column {})",
                 error.line(),
                 error.column()
             ),
@@ -125,16 +125,16 @@ impl Transport {
             reached: AtomicBool::new(false),
             shaken: Mutex::default(),
             counts: Mutex::default(),
-            teller: OnceLock::new(),
-            told: AtomicBool::new(false),
+            reporter: OnceLock::new(),
+            has_reported: AtomicBool::new(false),
             warnings: Mutex::default(),
             clock_difference: OnceLock::new(),
         }
     }
 
-    pub fn tell(&self, teller: Teller) {
+    pub fn on_retry(&self, reporter: Reporter) {
         // The first callback stays.
-        let _ = self.teller.set(teller);
+        let _ = self.reporter.set(reporter);
     }
 
     pub fn namespace(&self) -> Option<&str> {
@@ -187,11 +187,11 @@ impl Transport {
                 .await
                 .unwrap_or_else(|_| {
                     Err(ApiError {
-                        hint: Some("give it more time with --request-timeout".to_owned()),
+                        hint: Some("increase --request-timeout".to_owned()),
                         ..ApiError::local(
                             ApiErrorKind::Timeout,
                             &call.words,
-                            format!("no answer within {}", seconds(limit)),
+                            format!("no response within {}", seconds(limit)),
                         )
                     })
                 }),
@@ -213,7 +213,7 @@ impl Transport {
             let limit = self.patience();
             let miss = match timeout(limit, self.attempt(&client, call)).await {
                 Ok(Ok(body)) => {
-                    self.told.store(false, Ordering::Relaxed);
+                    self.has_reported.store(false, Ordering::Relaxed);
                     return Ok(body);
                 }
                 Ok(Err(miss)) => miss,
@@ -270,10 +270,10 @@ impl Transport {
     }
 
     fn tell_of(&self, error: &ApiError) {
-        if let Some(teller) = self.teller.get()
-            && !self.told.swap(true, Ordering::Relaxed)
+        if let Some(reporter) = self.reporter.get()
+            && !self.has_reported.swap(true, Ordering::Relaxed)
         {
-            teller(&format!(
+            reporter(&format!(
                 "still trying to {}: {}",
                 error.request, error.message
             ));
@@ -314,7 +314,10 @@ impl Transport {
             let message = format!("{} does not switch the protocol", self.session.route);
             return Err(ApiError {
                 code: response.status().as_u16(),
-                hint: Some("is there a proxy without WebSocket before the API server?".to_owned()),
+                hint: Some(
+                    "check for a proxy without WebSocket support in front of the API server"
+                        .to_owned(),
+                ),
                 ..ApiError::local(ApiErrorKind::Other, &call.words, message)
             });
         }
@@ -365,12 +368,12 @@ impl Transport {
 
     fn stalled(&self, call: &Call, limit: Duration) -> ApiError {
         let message = format!(
-            "no answer from {} within {}",
+            "no response from {} within {}",
             self.session.route,
             seconds(limit)
         );
         let hint = (!self.reached()).then(|| {
-            "is this the right address? If the server is only slow, give it more time, such as --request-timeout=2m".to_owned()
+            "check the address; if the server is only slow, increase the limit, such as --request-timeout=2m".to_owned()
         });
         ApiError {
             hint,
@@ -439,7 +442,7 @@ impl Transport {
             (false, false) => Failure::Lost,
         };
         let message = match answering {
-            true => format!("the answer from {} was cut off", self.session.route),
+            true => format!("the response from {} was cut off", self.session.route),
             false => found.message,
         };
         let error = ApiError {
@@ -749,7 +752,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_told_soon_and_plainly() {
+    async fn a_server_that_is_not_there_is_reported_soon_and_plainly() {
         let mut gone = Scripted::start([]).await;
         gone.url = "http://127.0.0.1:1".to_owned();
         let error = gone.cluster(impatient()).await.version().await.unwrap_err();
@@ -761,7 +764,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_nobody_knows_is_said_to_be_one() {
+    async fn an_unknown_host_name_is_reported() {
         let mut nowhere = Scripted::start([]).await;
         nowhere.url = "http://api.invalid:1".to_owned();
         let error = nowhere
@@ -771,9 +774,7 @@ mod tests {
             .await
             .unwrap_err();
         assert!(
-            error
-                .message
-                .contains("the name of the server is not known"),
+            error.message.contains("cannot resolve the host name"),
             "{}",
             error.message
         );
@@ -846,7 +847,7 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Timeout);
-        assert_eq!(error.message, "no answer within 0.05 s");
+        assert_eq!(error.message, "no response within 0.05 s");
     }
 
     #[tokio::test]
@@ -1004,7 +1005,7 @@ mod tests {
         let error = cluster.apply(&body, Apply::default()).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::UnknownKind);
         assert!(
-            error.message.ends_with("it has it in example.com/v2"),
+            error.message.ends_with("it serves it in example.com/v2"),
             "{}",
             error.message
         );

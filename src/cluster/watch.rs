@@ -448,7 +448,7 @@ mod tests {
         watching(list, |object| object, times)
     }
 
-    async fn told(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {
+    async fn next_words(events: &mut BoxStream<'static, ApiResult<WatchEvent<Value>>>) -> String {
         let name = |object: &Value| metadata(object, "name");
         match events.next().await {
             Some(Ok(WatchEvent::Present(object))) => format!(
@@ -507,11 +507,11 @@ mod tests {
         ])
         .await;
         let mut events = watch(&server, impatient_times()).await;
-        assert_eq!(told(&mut events).await, "+a@5");
-        assert_eq!(told(&mut events).await, "listed");
-        assert_eq!(told(&mut events).await, "+a@11");
-        assert_eq!(told(&mut events).await, "+b@21");
-        assert_eq!(told(&mut events).await, "-a");
+        assert_eq!(next_words(&mut events).await, "+a@5");
+        assert_eq!(next_words(&mut events).await, "listed");
+        assert_eq!(next_words(&mut events).await, "+a@11");
+        assert_eq!(next_words(&mut events).await, "+b@21");
+        assert_eq!(next_words(&mut events).await, "-a");
         assert_eq!(
             story(&server),
             ["list", "from 10", "from 20", "from 20", "from 21"]
@@ -543,7 +543,7 @@ mod tests {
         .await;
         let mut all = Vec::new();
         for _ in 0..9 {
-            all.push(told(&mut events).await);
+            all.push(next_words(&mut events).await);
         }
         assert_eq!(
             all,
@@ -580,7 +580,7 @@ mod tests {
         .await;
         let mut all = Vec::new();
         for _ in 0..7 {
-            all.push(told(&mut events).await);
+            all.push(next_words(&mut events).await);
         }
         assert_eq!(
             all,
@@ -607,10 +607,10 @@ mod tests {
         ])
         .await;
         let mut events = watch(&server, impatient_times()).await;
-        assert_eq!(told(&mut events).await, "+a@5");
-        assert_eq!(told(&mut events).await, "listed");
-        assert_eq!(told(&mut events).await, "Forbidden");
-        assert_eq!(told(&mut events).await, "end");
+        assert_eq!(next_words(&mut events).await, "+a@5");
+        assert_eq!(next_words(&mut events).await, "listed");
+        assert_eq!(next_words(&mut events).await, "Forbidden");
+        assert_eq!(next_words(&mut events).await, "end");
         assert_eq!(
             story(&server),
             ["list", "list", "from 10", "from 10", "from 10"]
@@ -628,9 +628,9 @@ mod tests {
             },
         )
         .await;
-        assert_eq!(told(&mut events).await, "+a@5");
-        assert_eq!(told(&mut events).await, "listed");
-        assert_eq!(told(&mut events).await, "Unreachable");
-        assert_eq!(told(&mut events).await, "end");
+        assert_eq!(next_words(&mut events).await, "+a@5");
+        assert_eq!(next_words(&mut events).await, "listed");
+        assert_eq!(next_words(&mut events).await, "Unreachable");
+        assert_eq!(next_words(&mut events).await, "end");
     }
 }

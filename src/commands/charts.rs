@@ -1,4 +1,4 @@
-//! `charts`: which charts there are, what is in one, and how to make one's own of it.
+//! `charts`: lists, shows and exports charts.
 
 use super::arguments::{Format, OutputArguments};
 use super::{Edge, complete, load};
@@ -15,17 +15,17 @@ use std::process::ExitCode;
 
 /// List, show and export charts
 ///
-/// Charts come with this program, several versions of each. Those that you keep yourself are found
-/// by name too: as a folder or a .tgz in `charts` below $KUBECTL_FABRIC_DATA_HOME, or below
-/// kubectl-fabric in the system's folder for data (~/.local/share on Linux).
+/// Some charts are embedded in this program. Charts of your own are found by name in
+/// $KUBECTL_FABRIC_DATA_HOME/charts, as folders or .tgz files. On Linux, the default of this
+/// variable is ~/.local/share/kubectl-fabric.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
     after_long_help = "\
 Examples:
   kubectl fabric charts list
-  kubectl fabric charts show peer-org values        what can be set, with defaults
-  kubectl fabric charts export peer-org             a copy of your own, in ./peer-org"
+  kubectl fabric charts show peer-org values        its values, with defaults
+  kubectl fabric charts export peer-org             copy it to ./peer-org"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -52,7 +52,7 @@ enum What {
         #[command(flatten)]
         output: OutputArguments,
     },
-    /// Write a chart's files to a new folder, to change and use it by its path
+    /// Copy a chart to a new folder, to customize it and use it by path
     Export {
         #[command(flatten)]
         chart: Named,
@@ -82,9 +82,9 @@ enum Part {
     /// Chart.yaml: name, versions, description
     #[default]
     Chart,
-    /// values.yaml: what can be set, with defaults
+    /// values.yaml: its values, with defaults
     Values,
-    /// values.schema.json: which values are allowed
+    /// values.schema.json: the schema of the values
     Schema,
     /// README.md
     Readme,
@@ -149,9 +149,9 @@ fn list(edge: &Edge, format: Format) -> Result<()> {
     }
     match load::kept() {
         Ok(kept) => charts.extend(kept),
-        Err(error) => edge
-            .terminal
-            .warn(&format!("charts that you keep are not listed: {error}")),
+        Err(error) => edge.terminal.warn(&format!(
+            "the charts in your charts folder are not listed: {error}"
+        )),
     }
     if !format.is_table() {
         let document =

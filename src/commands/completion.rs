@@ -1,4 +1,4 @@
-//! `completion`: scripts that make a shell complete this program's words.
+//! `completion`: completion scripts for shells and kubectl.
 
 use super::{Edge, complete};
 use crate::error::{Error, Result};
@@ -6,13 +6,12 @@ use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 use std::process::ExitCode;
 
-/// Print a script that completes words in a shell, or through kubectl
+/// Print the completion script for kubectl or a shell
 ///
-/// kubectl asks a program named kubectl_complete-fabric on the PATH for the words after
-/// `kubectl fabric`; `completion kubectl` prints it. kubectl's own completion must be set up in the
-/// shell. The scripts for shells complete the program when it is called by its own name,
-/// kubectl-fabric. Names of releases, revisions, namespaces, contexts and charts are completed as
-/// well.
+/// To complete `kubectl fabric`, kubectl runs a program named kubectl_complete-fabric from the
+/// PATH; `completion kubectl` prints it. Set up kubectl's own completion in your shell first. The
+/// scripts for shells complete the program under its own name, kubectl-fabric. Completion includes
+/// the names of releases, revisions, namespaces, contexts and charts.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -53,7 +52,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A script that calls the program back for every completion, so that it never grows old.
+/// A script that calls the program for every completion, so that it never gets out of date.
 fn script(shell: &str) -> Result<String> {
     let shells = Shells::builtins();
     let completer = shells
@@ -64,6 +63,6 @@ fn script(shell: &str) -> Result<String> {
     completer
         .write_registration(complete::VARIABLE, &name, &name, &name, &mut script)
         .map_err(|error| Error::internal(format!("no completion script for {shell}: {error}")))?;
-    // bash: no blank after a map of values (`peers.`) either.
+    // bash: no space after a map of values (`peers.`) either.
     Ok(String::from_utf8_lossy(&script).replace("=~ [=/:]$", "=~ [=/:.]$"))
 }

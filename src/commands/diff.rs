@@ -1,4 +1,4 @@
-//! `diff`: what an operation would change, or what a revision did.
+//! `diff`: what an operation would change, or what a revision changed.
 
 use super::arguments::{Format, OUTPUT, OutputArguments, PostRendererArguments, revision};
 use super::install::WantedArguments;
@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 /// Show what an upgrade or rollback would change, or what a revision changed
 ///
-/// upgrade and rollback compare what is wanted with the live objects, fields that others set left
-/// aside; revision compares two recorded revisions. Nothing is written. Secrets are hidden: a
-/// change of one is seen, its content is not.
+/// `diff upgrade` and `diff rollback` compare the new manifest with the live objects, without the
+/// fields that others set. `diff revision` compares two recorded revisions. Nothing is written.
+/// Secrets are masked: the diff shows that a secret changes, but not its content.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -36,10 +36,10 @@ use std::sync::Arc;
     after_long_help = "\
 Examples:
   kubectl fabric diff upgrade org1 --fabric-version 2.5.16
-  kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 when something would change
+  kubectl fabric diff upgrade org1 -f org1.yaml --exit-code   status 2 if there are differences
   kubectl fabric diff rollback org1 2
   kubectl fabric diff revision org1 2 3                       what revision 3 changed
-  kubectl fabric diff -f network.yaml                         what is missing of a network
+  kubectl fabric diff -f network.yaml                         the missing steps of a network
   kubectl fabric diff -f network.yaml -o markdown             the same, for a review"
 )]
 pub struct Arguments {
@@ -52,7 +52,7 @@ pub struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// What an upgrade would change
+    /// Show what an upgrade would change
     Upgrade {
         /// Name of the release
         #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
@@ -67,7 +67,7 @@ enum What {
         #[command(flatten)]
         reuse: ReuseArguments,
 
-        /// A release that is not there is compared with nothing
+        /// If the release does not exist, show what an install would create
         #[arg(short, long, visible_alias = "allow-unreleased")]
         install: bool,
 
@@ -77,13 +77,13 @@ enum What {
         #[command(flatten)]
         shown: Shown,
     },
-    /// What a rollback would change
+    /// Show what a rollback would change
     Rollback {
         /// Name of the release
         #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
         release: String,
 
-        /// Revision to go back to [default: the newest earlier one that was deployed]
+        /// Revision to roll back to [default: the newest earlier one that was deployed]
         #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
         revision: Option<u32>,
 
@@ -93,7 +93,7 @@ enum What {
         #[command(flatten)]
         shown: Shown,
     },
-    /// What differs between two recorded revisions
+    /// Compare two recorded revisions
     Revision {
         /// Name of the release
         #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
@@ -115,20 +115,20 @@ enum What {
     },
 }
 
-/// Whether differences are a status; to `drift` they always are.
+/// `--exit-code`. For `drift`, differences always set the exit status.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OUTPUT)]
 struct StatusArguments {
-    /// End with status 2 when there are differences
+    /// Exit with status 2 if there are differences
     #[arg(long, visible_alias = "detailed-exitcode")]
     exit_code: bool,
 }
 
-/// How a difference is shown; `drift` takes the same.
+/// The flags for the display of differences, shared with `drift`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OUTPUT)]
 pub struct Shown {
-    /// Lines to show around each change
+    /// Lines of context around each change
     #[arg(
         short = 'C',
         long = "context-lines",
@@ -210,8 +210,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             {
                 edge.terminal.warn(&warning);
             }
-            // What is read from records is masked already: a mask that differs is a secret that
-            // changed.
+            // Records are already masked: different masks mean that the secret changed.
             let masker = Masker::new(b"", []);
             print(
                 edge,
@@ -241,8 +240,8 @@ fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Re
     Ok(outcome)
 }
 
-/// Two recorded manifests as a plan: the later one is wanted, the earlier one stands for what is
-/// live.
+/// Two recorded manifests as a plan: the later one is the desired state, the earlier one stands for
+/// the live objects.
 fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
     let mut before: BTreeMap<_, _> = before
         .into_iter()
@@ -288,8 +287,8 @@ fn between(before: Vec<Arc<Sealed>>, after: Vec<Arc<Sealed>>) -> Plan {
     }
 }
 
-/// Prints the differences, with where the chart came from if one was rendered; status 2 when there
-/// are some and it was asked for.
+/// Prints the differences, and the chart's origin if one was rendered. Exits with status 2 if there
+/// are differences and `--exit-code` is set.
 fn print(
     edge: &Edge,
     plan: &Plan,

@@ -12,35 +12,34 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Take a network down; ledgers and identities stay unless asked for
+/// Uninstall a network; ledgers and identities stay unless --delete-data is given
 ///
-/// Uninstalls every release that the network file names, chaincodes first. Volumes and identities
-/// stay, so that `kubectl fabric up` brings the network back with its ledgers. --delete-data deletes
-/// these too.
+/// Uninstalls every release in the network file, chaincodes first. Volumes and identities stay, so
+/// `kubectl fabric up` restores the network with its ledgers. --delete-data deletes these too.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric down -f network.yaml                    ledgers and identities stay
-  kubectl fabric down -f network.yaml --dry-run          what would go
-  kubectl fabric down -f network.yaml --org org1         org1's releases alone
+  kubectl fabric down -f network.yaml --dry-run          only show it
+  kubectl fabric down -f network.yaml --org org1         only org1's releases
   kubectl fabric down -f network.yaml --delete-data --delete-namespace --yes")]
 pub struct Arguments {
     #[command(flatten)]
     pub network: NetworkArguments,
 
-    /// Delete volumes and identities too: ledgers and keys cannot be brought back
+    /// Delete volumes and identities too; ledgers and keys are lost permanently
     #[arg(long, help_heading = OPERATION)]
     pub delete_data: bool,
 
-    /// Delete the namespaces too that this program made and that hold nothing else
+    /// Delete the namespaces too, if this program created them and nothing else is in them
     #[arg(long, help_heading = OPERATION)]
     pub delete_namespace: bool,
 
-    /// Do not ask before deleting data
+    /// Delete data without confirmation
     #[arg(short, long, help_heading = OPERATION)]
     pub yes: bool,
 
-    /// Show what would go, and do nothing
+    /// Only show what would be uninstalled
     #[arg(long, help_heading = OPERATION)]
     pub dry_run: bool,
 
@@ -79,7 +78,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Deleting data is asked for twice: by the flag, and on the terminal or by --yes.
+/// Deleting data needs two confirmations: the flag, and --yes or an answer on the terminal.
 fn confirm(arguments: &Arguments, name: &str, edge: &Edge) -> Result<()> {
     if !arguments.delete_data || arguments.yes || arguments.dry_run {
         return Ok(());

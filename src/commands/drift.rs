@@ -18,19 +18,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-/// Show what others changed in the cluster since the last operation; status 2 when something
-/// differs
+/// Show what others changed in the cluster since the last operation; exit with status 2 if there is
+/// drift
 ///
-/// Compares the live objects with what the deployed revision applied: what others changed, added
-/// (containers, ports, variables, keys, labels) or deleted, and by which field manager. Lines
-/// with - were applied, lines with + are in the cluster. What others may own, such as replicas that the
-/// release leaves to an autoscaler, is listed separately and is no difference. An upgrade with
-/// --force-conflicts and the same values removes all differences.
+/// Compares the live objects with those that the deployed revision applied, and shows what others
+/// changed, added (containers, ports, variables, keys, labels) or deleted, with the field manager.
+/// Lines with - were applied; lines with + are in the cluster. Fields that others may own, such as
+/// the replicas of an autoscaler, are listed separately and are not drift. An upgrade with
+/// --force-conflicts and the same values removes the drift.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric drift org1
-  kubectl fabric drift org1 || kubectl fabric upgrade org1 --force-conflicts     put right what differs")]
+  kubectl fabric drift org1 || kubectl fabric upgrade org1 --force-conflicts   remove it")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
@@ -120,7 +120,7 @@ fn text(plan: &Plan, masker: &Masker, context: usize, upgrade: &str) -> Text {
     text
 }
 
-/// What others did, where the plan is what puts it right.
+/// The word for a change by others. The plan would undo it.
 fn done(action: Action) -> &'static str {
     match action {
         Action::Create => "deleted",
@@ -128,7 +128,7 @@ fn done(action: Action) -> &'static str {
     }
 }
 
-/// Who changed an object, as far as the server knows.
+/// The field managers that changed an object, as far as the server knows.
 fn managers(step: &Step) -> BTreeSet<&str> {
     let differing = step
         .theirs

@@ -1,5 +1,5 @@
-//! What a command is given from outside: the terminal, the time, and a runtime for those that reach
-//! the cluster.
+//! The environment of a command: the terminal, the time, and a runtime for verbs that use the
+//! cluster.
 
 use super::arguments::ConnectionArguments;
 use crate::cluster::Cluster;
@@ -19,12 +19,12 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Runs what reaches no cluster; a signal ends the program.
+    /// Runs a verb that uses no cluster. A signal ends the program.
     pub fn wait_for<T>(&self, story: impl Future<Output = Result<T>>) -> Result<T> {
         runtime()?.block_on(story)
     }
 
-    /// Runs what only reads: a signal ends it at once.
+    /// Runs a verb that only reads. A signal ends it at once.
     pub fn read<T>(
         &self,
         stdin_in_use: bool,
@@ -33,7 +33,7 @@ impl Edge {
         runtime()?.block_on(async {
             let work = async {
                 let cluster = Cluster::connect(&self.connection.connection(stdin_in_use)).await?;
-                cluster.tell(self.teller());
+                cluster.on_retry(self.retry_reporter());
                 let result = story(&cluster).await;
                 self.pass_on_warnings(&cluster);
                 result
@@ -71,8 +71,8 @@ impl Edge {
         })
     }
 
-    /// Runs an operation: the first signal is passed on, so that it can finish its record; the
-    /// second ends the program.
+    /// Runs an operation. The operation receives the first signal, so that it can finish its
+    /// record. The second signal ends the program.
     pub fn operate<T>(
         &self,
         stdin_in_use: bool,
@@ -82,19 +82,19 @@ impl Edge {
         runtime()?.block_on(async {
             let mut stop = interrupted.clone();
             let connection = self.connection.connection(stdin_in_use);
-            // A credential plugin may wait for the user for as long as it likes.
+            // A credential plugin may wait for the user without a limit.
             let cluster = tokio::select! {
                 cluster = Cluster::connect(&connection) => cluster.map_err(|error| error.now("nothing was sent to the cluster"))?,
                 _ = stop.wait_for(|stop| *stop) => return Err(Error::interrupted("interrupted").now("nothing was sent to the cluster")),
             };
-            cluster.tell(self.teller());
+            cluster.on_retry(self.retry_reporter());
             let result = story(&cluster, interrupted).await;
             self.pass_on_warnings(&cluster);
             result
         })
     }
 
-    /// Runs an operation that a signal may end between any two answers, with `end` as its error.
+    /// Runs an operation that a signal may end between any two responses, with `end` as its error.
     pub fn change<T>(
         &self,
         end: Error,
@@ -109,23 +109,21 @@ impl Edge {
         })
     }
 
-    /// Tells on the terminal that requests have to be repeated: a wait of which nothing is said
-    /// looks like a program that hangs.
-    fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    /// Reports retries on the terminal: a silent wait looks like a hang.
+    fn retry_reporter(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let terminal = Arc::clone(&self.terminal);
         move |text| terminal.note(text)
     }
 
-    /// What the API server had to say beside its answers: deprecated versions, policies that only
-    /// warn.
+    /// The warnings of the API server: deprecated versions, policies that only warn.
     fn pass_on_warnings(&self, cluster: &Cluster) {
         for warning in cluster.take_warnings() {
             self.terminal.warn(&warning);
         }
     }
 
-    /// Listens for signals on a thread of its own: a busy operation must not keep the second Ctrl-C
-    /// from being heard.
+    /// Listens for signals on a separate thread, so that a busy operation cannot delay the second
+    /// Ctrl-C.
     fn listen(&self) -> Result<watch::Receiver<bool>> {
         let (sender, receiver) = watch::channel(false);
         let runtime = runtime()?;
@@ -134,14 +132,14 @@ impl Edge {
             runtime.block_on(async {
                 let mut signals = Signals::listen();
                 signals.first().await;
-                terminal.note("interrupted: coming to an orderly end; once more to stop at once");
+                terminal.note("interrupted: stopping in order; interrupt again to stop at once");
                 let _ = sender.send(true);
                 signals.next().await;
                 terminal.stand_still();
                 terminal.fail(
                     &Error::interrupted("stopped at once")
-                        .now("whatever was under way is left as it is, its record and its lock too")
-                        .hint("run the same command again: it takes the lock over and goes on from there"),
+                        .now("the operation is unfinished; its record and its lock stay")
+                        .hint("run the same command again: it takes over the lock and continues"),
                 );
                 std::process::exit(i32::from(crate::error::Kind::Interrupted.exit_status()));
             });
@@ -151,8 +149,8 @@ impl Edge {
 }
 
 fn runtime() -> Result<Runtime> {
-    // Large answers are read and records packed on threads of their own. More of them than
-    // processors only take more memory, which each keeps for itself.
+    // Separate threads read large responses and pack records. More threads than processors only use
+    // more memory.
     let aside = std::thread::available_parallelism()
         .map_or(2, usize::from)
         .clamp(2, 8);
@@ -163,8 +161,8 @@ fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::internal(format!("the runtime could not be started: {error}")))
 }
 
-/// Ctrl-C, SIGTERM and SIGHUP, from the moment it is made: a signal between two questions is kept
-/// for the second.
+/// Ctrl-C, SIGTERM and SIGHUP, from construction on. A signal between two calls is kept for the
+/// second.
 struct Signals {
     #[cfg(unix)]
     sources: Option<[tokio::signal::unix::Signal; 2]>,
@@ -177,13 +175,13 @@ struct Signals {
 }
 
 impl Signals {
-    /// Where signals cannot be listened to, they keep their usual effect and none ever arrives
+    /// If the program cannot listen for signals, they keep their default effect and none arrives
     /// here.
     #[cfg(unix)]
     fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
         // A run under nohup outlives its terminal: a process that was started with SIGHUP ignored
-        // goes on ignoring it.
+        // keeps ignoring it.
         let hangup = if ignores_hangup() {
             None
         } else {
@@ -216,7 +214,7 @@ impl Signals {
         self.next().await;
     }
 
-    /// One that somebody has sent on purpose.
+    /// A signal that was sent on purpose.
     async fn next(&mut self) {
         match &mut self.sources {
             #[cfg(unix)]
@@ -235,12 +233,13 @@ impl Signals {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored. Rust's standard library does not tell;
-/// Linux does, in proc(5), and elsewhere a child that inherits it and sends itself the signal.
+/// Whether this process was started with SIGHUP ignored. Rust's standard library has no function
+/// for it. Linux shows it in proc(5). Elsewhere, a child process inherits the setting and sends
+/// itself the signal.
 #[cfg(unix)]
 #[allow(
     clippy::disallowed_methods,
-    reason = "what the system says of this process decides which signals it listens to"
+    reason = "the signal disposition of this process decides which signals it listens to"
 )]
 fn ignores_hangup() -> bool {
     static IGNORES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();

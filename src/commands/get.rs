@@ -32,24 +32,24 @@ pub struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Part {
-    /// Everything that the revision recorded
+    /// Print everything that the revision recorded
     All(Revision),
-    /// The values that the user set, or all that templates saw
+    /// Print the values that the user set, or all values
     Values {
         #[command(flatten)]
         revision: Revision,
 
-        /// All values that templates saw: the chart's defaults included
+        /// Print all values, including the chart's defaults
         #[arg(short, long)]
         all: bool,
     },
-    /// The manifest that was applied
+    /// Print the applied manifest
     Manifest(Revision),
-    /// The chart's notes
+    /// Print the notes
     Notes(Revision),
-    /// The hooks: objects that run before or after the rest
+    /// Print the hooks
     Hooks(Revision),
-    /// Chart, versions, times, who did it
+    /// Print metadata: chart, versions, times, user
     Metadata(Revision),
 }
 
@@ -63,7 +63,7 @@ struct Revision {
     #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
     revision: Option<u32>,
 
-    /// Show secrets: data of Secrets, and values that the chart's schema calls secret
+    /// Show secrets: the data of Secrets, and values that the chart's schema marks as secret
     #[arg(long, help_heading = OUTPUT)]
     show_secrets: bool,
 
@@ -108,7 +108,7 @@ impl Revision {
     }
 }
 
-/// Says of a revision that failed, or is under way, that an upgrade starts from another one.
+/// Notes for a failed or pending revision that an upgrade starts from another one.
 pub fn not_the_baseline(newest: &Summary, baseline: &Summary) -> Option<String> {
     let Summary {
         release,

@@ -14,20 +14,20 @@ use std::process::ExitCode;
 
 /// Show the revisions of a release, oldest first
 ///
-/// Each install, upgrade and rollback makes a revision; the newest ten are kept (--history-max of
-/// these verbs), and always the last one that was deployed.
+/// Each install, upgrade and rollback creates a revision. The newest ten are kept (see their flag
+/// --history-max), and always the last deployed one.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric history org1              what happened, when, how it ended
-  kubectl fabric history org1 -o json      with who did it and with which version of this program
+  kubectl fabric history org1              actions, times and outcomes
+  kubectl fabric history org1 -o json      with the user and the version of this program
   kubectl fabric diff revision org1 2 3    what revision 3 changed")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Most revisions to show, counted from the newest
+    /// Maximum number of revisions to show, from the newest
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max: usize,
 
@@ -41,7 +41,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let entries = edge.read(false, async |cluster| {
         let history = storage::history(cluster, &namespace, release.as_str()).await?;
         if history.is_empty() {
-            // Reading an unknown release tells what there is instead.
+            // The error for an unknown release lists the existing ones.
             let record = storage::read(cluster, &namespace, release.as_str(), None).await?;
             return Ok(vec![Entry::Readable(record.summary)]);
         }
@@ -95,7 +95,7 @@ fn row(entry: &Entry) -> [Cell; 6] {
     }
 }
 
-/// The table with who did it, and with which version of this program.
+/// The table with the user and the version of this program.
 fn wide(entries: &[Entry]) -> Text {
     let mut table = Table::new([
         "REVISION",

@@ -1,4 +1,4 @@
-//! `install`: a release that is not there yet.
+//! `install`: creates a release.
 
 use super::arguments::labels::Label;
 use super::arguments::operation::ReleaseArguments;
@@ -15,22 +15,22 @@ use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Install a release: an organization, in its own namespace, ready
+/// Install a release, such as an organization, and wait until it is ready
 ///
-/// Renders the chart, has the API server check every object, applies them in order, and waits until
-/// all are ready. Nothing is written before everything was checked. Keys and certificates are made
-/// for every node when there are none yet: good for development; for anything else bring your own
-/// with --crypto-config.
+/// Renders the chart, has the API server validate every object, applies the objects in order, and
+/// waits until all are ready. Nothing is written before all checks have passed. Missing keys and
+/// certificates are generated, for development only; for production, provide your own with
+/// --crypto-config.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric install org1                                    a peer organization, as the chart has it
-  kubectl fabric install org1 -f org1.yaml --set peers.count=3   with values of yours
-  kubectl fabric install org1 --crypto-config ./crypto-config    with identities of cryptogen
+  kubectl fabric install org1                                    with default values
+  kubectl fabric install org1 -f org1.yaml --set peers.count=3   with your values
+  kubectl fabric install org1 --crypto-config ./crypto-config    with identities from cryptogen
   kubectl fabric install orgorderer1 --fabric-version 2.5.16     an ordering organization
   kubectl fabric install org1 --network dev                      in namespace org1-dev
   kubectl fabric install shop peer-org -n shops                  another name, another namespace
-  kubectl fabric install org1 ./my-chart                         a chart of yours, from a folder
+  kubectl fabric install org1 ./my-chart                         your own chart, from a folder
   kubectl fabric install org1 --dry-run=server                   what would be done")]
 pub struct Arguments {
     /// Name of the release, such as org1, orgorderer1 or kafka
@@ -53,7 +53,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What install and upgrade want deployed; `diff upgrade` takes the same.
+/// The chart and values of install, upgrade and `diff upgrade`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = CHART)]
 pub struct WantedArguments {
@@ -65,10 +65,10 @@ pub struct WantedArguments {
     #[arg(long, value_name = "VERSION", add = ArgValueCompleter::new(complete::fabric_versions))]
     pub fabric_version: Option<String>,
 
-    /// Folder that cryptogen made, to take keys and certificates from
+    /// Folder written by cryptogen, with the keys and certificates to use
     ///
-    /// It holds peerOrganizations and ordererOrganizations. Without it, identities that exist are
-    /// kept and missing ones are generated, for development.
+    /// It contains peerOrganizations and ordererOrganizations. Without this flag, existing
+    /// identities are kept and missing ones are generated, for development only.
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub crypto_config: Option<PathBuf>,
 
@@ -81,7 +81,7 @@ pub struct WantedArguments {
 }
 
 impl WantedArguments {
-    /// Reads everything that the arguments name.
+    /// Reads all files that the arguments name.
     pub fn load(
         &self,
         reuse: Reuse,
@@ -100,7 +100,7 @@ impl WantedArguments {
         })
     }
 
-    /// Where keys and certificates come from; a crypto-config folder is read.
+    /// The source of keys and certificates. Reads the crypto-config folder.
     pub fn identities(&self) -> Result<identity::Source> {
         Ok(match &self.crypto_config {
             None => identity::Source::Generate,

@@ -1,4 +1,4 @@
-//! `lint`: what is wrong with a chart, with Helm's words for how wrong.
+//! `lint`: checks charts, with Helm's severities.
 
 use super::Edge;
 use super::arguments::{OUTPUT, OutputArguments, ValuesArguments};
@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 /// Check charts: metadata, values, schema, templates, objects
 ///
-/// Renders each chart with its defaults and your values, and tells what keeps it from being
-/// installed (ERROR), what is likely a mistake (WARNING), and what could be better (INFO).
+/// Renders each chart with its defaults and your values. Reports what prevents an install (ERROR),
+/// probable mistakes (WARNING), and suggestions (INFO).
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, help_heading = OUTPUT)]
     pub quiet: bool,
 
-    /// Kubernetes version that templates see
+    /// Kubernetes version that templates get as .Capabilities
     #[arg(long, value_name = "VERSION", default_value = ASSUMED_KUBERNETES)]
     pub kube_version: String,
 
@@ -116,7 +116,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything there is to say about one chart.
+/// All findings for one chart.
 fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding> {
     let chart = match load::chart_by_name_or_path(path) {
         Ok(chart) => chart,
@@ -149,8 +149,7 @@ fn lint(path: &str, user_values: &Values, arguments: &Arguments) -> Vec<Finding>
     )
 }
 
-/// A name and a namespace that fit the chart's model, so that names and addresses come out as they
-/// would.
+/// A name and a namespace that fit the chart, so that names and addresses are realistic.
 fn release_name(chart: &Chart) -> (&'static str, &'static str) {
     match Model::of(chart) {
         Ok(Some(Model::PeerOrganization)) => ("org1", "org1"),

@@ -18,55 +18,54 @@ use std::process::ExitCode;
 
 /// List releases
 ///
-/// Shows the newest revision of every release, of all namespaces unless -n names one. Only metadata
-/// is read, so that it is quick for many releases. A record that cannot be read is shown as
-/// unreadable, never left out.
+/// Shows the newest revision of every release, in all namespaces or in that of -n. Reads only
+/// metadata, so it is fast for many releases. A record that cannot be read is listed as unreadable.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric list                           every release, in all namespaces
-  kubectl fabric list -n org1                   those in one namespace
-  kubectl fabric list --network dev             those of one network: org1-dev, orgorderer1-dev, ...
-  kubectl fabric list --failed --pending        what needs care
+  kubectl fabric list -n org1                   releases in one namespace
+  kubectl fabric list --network dev             releases of one network
+  kubectl fabric list --failed --pending        failed and pending releases
   kubectl fabric list -f '^org[0-9]+$'          names by a regular expression
   kubectl fabric list -l chart=peer-org -q      names of all peer organizations
   kubectl fabric list -o json                   for programs
-  kubectl fabric list -o 'jsonpath={.items[*].name}'   a part of it, as kubectl prints it")]
+  kubectl fabric list -o 'jsonpath={.items[*].name}'   fields, with kubectl's JSONPath")]
 pub struct Arguments {
-    /// Releases of all namespaces: what happens anyway unless -n is given
+    /// List the releases of all namespaces (the default without -n)
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
 
-    /// Names that match this regular expression
+    /// Show only names that match this regular expression
     #[arg(short, long, value_name = "REGEX")]
     pub filter: Option<String>,
 
-    /// Releases by label: chart, chart-version, fabric-version, status, namespace, or their own
-    /// --labels; with =, !=, in, notin
+    /// Label selector with =, !=, in and notin, for chart, chart-version, fabric-version, status,
+    /// namespace and your own --labels
     #[arg(short = 'l', long, value_name = "SELECTOR", add = ArgValueCompleter::new(complete::selectors))]
     pub selector: Option<String>,
 
-    /// Deployed releases; several of these add up
+    /// Show deployed releases; combine it with other states
     #[arg(long)]
     pub deployed: bool,
 
-    /// Releases whose last operation failed
+    /// Show releases whose last operation failed
     #[arg(long)]
     pub failed: bool,
 
-    /// Releases with an operation under way
+    /// Show releases with a pending operation
     #[arg(long)]
     pub pending: bool,
 
-    /// Releases whose newest revision is superseded
+    /// Show releases whose newest revision is superseded
     #[arg(long, hide_short_help = true)]
     pub superseded: bool,
 
-    /// Releases that were uninstalled and kept their history
+    /// Show uninstalled releases that kept their history
     #[arg(long)]
     pub uninstalled: bool,
 
-    /// Releases that are being uninstalled
+    /// Show releases that are being uninstalled
     #[arg(long, hide_short_help = true)]
     pub uninstalling: bool,
 
@@ -74,15 +73,15 @@ pub struct Arguments {
     #[arg(short, long)]
     pub date: bool,
 
-    /// Sort the other way round
+    /// Reverse the order
     #[arg(short, long)]
     pub reverse: bool,
 
-    /// Most releases to show; 0 shows all
+    /// Maximum number of releases to show; 0 shows all
     #[arg(short, long, value_name = "N", default_value_t = 256)]
     pub max: usize,
 
-    /// How many to skip first
+    /// Number of releases to skip
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub offset: usize,
 
@@ -90,11 +89,11 @@ pub struct Arguments {
     #[arg(short = 'q', long, help_heading = OUTPUT)]
     pub short: bool,
 
-    /// Print no line of headers
+    /// Do not print column headers
     #[arg(long, help_heading = OUTPUT)]
     pub no_headers: bool,
 
-    /// Layout of times as Go writes them, such as "2006-01-02 15:04"; times are UTC
+    /// Format of times, as a Go layout such as "2006-01-02 15:04"; times are UTC
     #[arg(long, value_name = "LAYOUT", help_heading = OUTPUT)]
     pub time_format: Option<String>,
 
@@ -103,7 +102,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Whether a status was asked for; all are when none was.
+    /// Whether a status was selected; without a selection, all are shown.
     fn wants(&self, status: Status) -> bool {
         let wanted = [
             (self.deployed, status == Status::Deployed),
@@ -119,7 +118,7 @@ impl Arguments {
         wanted.iter().all(|(flag, _)| !flag) || wanted.iter().any(|(flag, fits)| *flag && *fits)
     }
 
-    /// The time of the last change, as `--time-format` wants it.
+    /// The time of the last change, in the format of `--time-format`.
     fn time(&self, summary: &Summary, otherwise: fn(Timestamp) -> String) -> String {
         match &self.time_format {
             Some(layout) => time::layout(summary.updated, layout),
@@ -177,7 +176,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     print(&arguments, &entries, edge)?;
     if arguments.offset + entries.len() < matching {
         edge.terminal.note(&format!(
-            "{} of {matching} releases: go on with --offset {}, or show all with --max 0",
+            "{} of {matching} releases shown: continue with --offset {}, or show all with --max 0",
             entries.len(),
             arguments.offset + entries.len()
         ));
@@ -185,11 +184,11 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The releases of `-n`, or of all namespaces; of those that the user may read when not all may be.
+/// The releases of `-n`, or of all namespaces that the user may read.
 pub(super) async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> {
     if let Some(namespace) = &edge.connection.namespace {
         let entries = storage::list(cluster, Some(namespace)).await?;
-        // The server lists what is in a namespace that is not there: nothing.
+        // For a missing namespace, the server returns an empty list.
         if entries.is_empty()
             && matches!(
                 cluster.get("v1", &ObjectKey::of_namespace(namespace)).await,
@@ -205,7 +204,7 @@ pub(super) async fn fetch(cluster: &Cluster, edge: &Edge) -> Result<Vec<Entry>> 
     if found.denied > 0 {
         let (denied, all) = (found.denied, found.denied + found.read);
         edge.terminal.note(&format!(
-            "{denied} of {all} namespaces may not be read; their releases are not shown"
+            "no permission to read {denied} of {all} namespaces; their releases are not shown"
         ));
     }
     Ok(found.entries)
@@ -220,7 +219,7 @@ fn regular_expression(text: &str) -> Result<regex::Regex> {
             .unwrap_or_default()
             .trim_start_matches("error: ");
         Error::user(format!(
-            "--filter \"{text}\" is no regular expression: {reason}"
+            "--filter \"{text}\" is not a regular expression: {reason}"
         ))
     })
 }
@@ -259,7 +258,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         } = entry
         {
             edge.terminal.warn(&format!(
-                "revision {revision} of \"{release}\" cannot be read: {reason}"
+                "cannot read revision {revision} of \"{release}\": {reason}"
             ));
         }
     }
@@ -361,7 +360,7 @@ fn document(arguments: &Arguments, entry: &Entry) -> Value {
     document_of(entry, |summary| arguments.time(summary, time::rfc3339))
 }
 
-/// `updated` says the time of the last change.
+/// `updated` formats the time of the last change.
 pub(super) fn document_of(entry: &Entry, updated: impl Fn(&Summary) -> String) -> Value {
     match entry {
         Entry::Readable(summary) => json!({

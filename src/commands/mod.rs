@@ -1,4 +1,4 @@
-//! The verbs: one file each, with its arguments (their docstrings are the help) and what it prints.
+//! The verbs: one file each, with its arguments (their doc comments are the help) and its output.
 //!
 //! A command reads what its arguments name, calls the room that does the work, and prints. It
 //! decides nothing about clusters.
@@ -59,10 +59,10 @@ pub const DIFFERENT: u8 = 2;
 
 /// Install, upgrade and roll back Hyperledger Fabric networks on Kubernetes
 ///
-/// An organization is a release: a versioned chart, its values, and a history in the cluster. The
-/// chart comes with this program and is found from the release's name: org1 is a peer organization,
+/// Each organization is a release: a chart with values, and a history in the cluster. The charts
+/// are embedded in this program and chosen by the release's name: org1 is a peer organization,
 /// orgorderer1 an ordering organization, kafka a Kafka cluster. Each release lives in a namespace
-/// of its own name.
+/// of the same name.
 #[derive(Parser, Debug)]
 #[command(
     name = "kubectl-fabric",
@@ -77,9 +77,9 @@ pub const DIFFERENT: u8 = 2;
 Examples:
   kubectl fabric up -f network.yaml                     a network: organizations, channels, chaincode
   kubectl fabric install org1                           an organization with peers, ready to use
-  kubectl fabric upgrade org1 --fabric-version 2.5.16   checked first, then node by node
+  kubectl fabric upgrade org1 --fabric-version 2.5.16   node by node, after all checks
   kubectl fabric diff upgrade org1 -f org1.yaml         what an upgrade would change
-  kubectl fabric rollback org1                          back to the last revision that was deployed
+  kubectl fabric rollback org1                          roll back to the previous revision
   kubectl fabric list                                   every release
 
 Exit status:
@@ -87,7 +87,7 @@ Exit status:
     1  error
     2  differences found (diff --exit-code, drift)
     3  not ready in time, or a hook or test failed
-    4  refused to keep something safe (lock, ownership, guard, deletion of data)
+    4  refused for safety (lock, ownership, guard, deletion of data)
   130  interrupted
 
 The result goes to stdout; progress, warnings and errors go to stderr."
@@ -137,7 +137,7 @@ macro_rules! verbs {
             }
         }
 
-        /// Runs one command; its exit status when it is no failure.
+        /// Runs one command. Returns its exit status unless it fails.
         pub fn run(command: Command, edge: &Edge) -> Result<ExitCode> {
             match command {
                 $(Command::$verb(arguments) => $module::run(arguments, edge),)*
@@ -191,9 +191,8 @@ fn command_with(is_wanted: impl Fn(&Verb) -> bool) -> clap::Command {
 
 /// Reads the arguments: the command, and the format in which it prints.
 ///
-/// Most of the program's start would be spent on describing verbs that nobody asked for. Only verbs
-/// that occur among the words are described; if the words do not parse so, or ask for help, all
-/// are.
+/// Describing all verbs would take most of the program's start. Only verbs among the words are
+/// described; if the words do not parse then, or ask for help, all are.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Parsed<(Cli, Format)> {
     let words: Vec<OsString> = arguments.into_iter().collect();
     let occurs = |verb: &Verb| {
@@ -221,7 +220,7 @@ impl Cli {
     }
 }
 
-/// The `-o` of the verb, or of its part: `get values`.
+/// The `-o` of the verb, or of its subcommand such as `get values`.
 fn format_of(matches: &ArgMatches) -> Format {
     match matches.subcommand() {
         Some((_, matches)) => format_of(matches),
@@ -234,14 +233,14 @@ fn format_of(matches: &ArgMatches) -> Format {
     }
 }
 
-/// Leaves memory to the system, when the process is about to end: to take thousands of objects
-/// apart costs as much as to read them.
+/// Leaves memory to the operating system at the end of the process: freeing thousands of objects
+/// takes as long as reading them.
 fn leave<T>(whole: T) {
     std::mem::forget(whole);
 }
 
-/// Help that was asked for is a success; wrong arguments are an error like any other (2 means
-/// differences here).
+/// Requested help is a success. Wrong arguments have exit status 1, because 2 means differences
+/// here.
 pub fn usage_status(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_is_told_from_a_value_that_is_called_like_one() {
+    fn a_verb_is_distinguished_from_a_value_that_is_called_like_one() {
         let line = parsed("-n install history list");
         assert!(line.starts_with("History("), "{line}");
         assert!(line.ends_with(r#"Some("install")"#), "{line}");

@@ -33,7 +33,7 @@ impl Verb {
     }
 }
 
-/// More names than this are counted rather than listed; `-o json` has them all.
+/// Beyond this number, names are counted instead of listed; `-o json` has them all.
 const LISTED: usize = 40;
 
 pub struct Operation {
@@ -44,7 +44,7 @@ pub struct Operation {
     pub stdin_in_use: bool,
 }
 
-/// The state after what the arguments name could not be read.
+/// Adds the state after a failure to read files that the arguments name.
 pub fn untouched(error: Error) -> Error {
     error.now("nothing was sent to the cluster")
 }
@@ -78,7 +78,7 @@ impl Operation {
     }
 }
 
-/// Prints what was done. Warnings and the next useful command go to stderr.
+/// Prints the outcome. Warnings and the next useful command go to stderr.
 pub fn print(
     edge: &Edge,
     verb: Verb,
@@ -111,7 +111,7 @@ fn report(
     hide_notes: bool,
 ) -> Result<ExitCode> {
     let terminal = &edge.terminal;
-    // An operation tells its warnings before it writes.
+    // An operation prints its warnings before it writes.
     for warning in outcome.warnings.iter().filter(|_| outcome.dry_run) {
         terminal.warn(warning);
     }
@@ -145,7 +145,7 @@ fn report(
         terminal.print("NOTES:\n")?;
         terminal.print_plain(&format!("{}\n", outcome.notes.trim_end()))?;
     }
-    // Notes say themselves how to go on.
+    // The notes contain the next steps.
     if let Some(next) = next(verb, outcome).filter(|_| !notes) {
         terminal.note(&next);
     }
@@ -270,7 +270,7 @@ fn kept_in_words(plan: &Plan, namespace: &str) -> Text {
     text
 }
 
-/// One line for what happens alike to objects of one kind, their names in the order of the plan.
+/// One line per kind and change, with the names in the order of the plan.
 fn by_kind<'a>(
     steps: impl Iterator<Item = &'a Step>,
     namespace: &str,
@@ -302,7 +302,7 @@ fn by_kind<'a>(
     table.text_without_headers()
 }
 
-/// The name of an object as a reader in this namespace needs it.
+/// The name of an object, with its namespace only if that differs.
 fn name_in(step: &Step, namespace: &str) -> String {
     match &step.key.namespace {
         Some(other) if other != namespace => format!("{other}/{}", step.key.name),
@@ -310,7 +310,7 @@ fn name_in(step: &Step, namespace: &str) -> String {
     }
 }
 
-/// Whether the reader would ask why: what is deleted because it was asked for needs no reason.
+/// Whether to print the reason: a requested deletion needs none.
 fn names_its_reason(step: &Step) -> bool {
     !step.why.is_empty() && step.action != Action::Prune
 }
@@ -322,8 +322,7 @@ fn list_of(names: &[String]) -> String {
     }
 }
 
-/// How many new keys there are, what those that were made here are good for, and how many
-/// certificates were renewed.
+/// The number of new keys, the purpose of generated ones, and the number of renewed certificates.
 fn identities_in_words(outcome: &Outcome) -> String {
     let secrets = |count: usize| {
         if count == 1 {
@@ -337,7 +336,7 @@ fn identities_in_words(outcome: &Outcome) -> String {
         (0, _) => String::new(),
         (new, true) => {
             format!(
-                "{}, {tense}generated for development; for anything else bring your own with --crypto-config",
+                "{}, {tense}generated for development; for production, provide your own with --crypto-config",
                 secrets(new)
             )
         }

@@ -20,16 +20,17 @@ use std::process::ExitCode;
 
 /// Print the connection profile of an organization, for applications
 ///
-/// The profile has the organization's peers with the authorities to trust, and its CA server. It
-/// holds no key. Fabric's gateway client API and SDKs with discovery need no more. Other SDKs need
-/// the orderers of channels: name channels by --channel, or a network file by -f.
+/// The profile contains the organization's peers with their TLS authorities, and its CA server, but
+/// no keys. This is sufficient for Fabric's gateway client API and for SDKs with discovery. Other
+/// SDKs need the orderers of channels: select channels with --channel, or pass a network file with
+/// -f.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric profile org1                             for an application in the cluster
-  kubectl fabric profile org1 --exposed -o json           for one outside of the cluster
+  kubectl fabric profile org1 --exposed -o json           for an application outside the cluster
   kubectl fabric profile org1 --channel mychannel         with the orderers of a channel
-  kubectl fabric profile org1 -f network.yaml             with all channels that it is in
+  kubectl fabric profile org1 -f network.yaml             with all of its channels
   kubectl fabric profile org1 --address peer0=127.0.0.1:7051    for a forwarded port
   kubectl fabric profile org1 -o configmap | kubectl apply -n app -f -")]
 pub struct Arguments {
@@ -37,15 +38,15 @@ pub struct Arguments {
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Channels that the profile has, by name
+    /// Channels in the profile, by name
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Vec<String>,
 
-    /// Network file; the profile has the organization's channels in it
+    /// Network file with the organization's channels
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 
-    /// Use the addresses at which nodes are exposed outside of the cluster
+    /// Use the external addresses of exposed nodes
     #[arg(long)]
     pub exposed: bool,
 
@@ -56,7 +57,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub signing: SigningArguments,
 
-    /// How to print the profile
+    /// Output format of the profile
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "yaml", help_heading = OUTPUT)]
     pub output: Form,
 }

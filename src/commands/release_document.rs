@@ -1,4 +1,4 @@
-//! A release in words and as a document: Helm's shape, with keys in one style.
+//! A release as text and as a document: Helm's structure, with keys in one style.
 
 use crate::chart::{Origin, repository};
 use crate::manifest::{self, Hook};
@@ -9,7 +9,7 @@ use crate::yaml;
 use anstyle::Style;
 use serde_json::{Value, json};
 
-/// Green is well, yellow is on its way, red is not well: Helm's colours.
+/// Helm's colours: green for success, yellow for pending, red for failure.
 pub fn style(status: Status) -> Style {
     match status {
         Status::Deployed => terminal::GREEN,
@@ -22,7 +22,7 @@ pub fn style(status: Status) -> Style {
     }
 }
 
-/// The head of what Helm prints after an operation and for `status`.
+/// The header that Helm prints after an operation and for `status`.
 pub fn status_block(summary: &Summary) -> Text {
     let mut text = Text::from(format!(
         "NAME: {}\nLAST DEPLOYED: {}\nNAMESPACE: {}\nSTATUS: ",
@@ -36,7 +36,7 @@ pub fn status_block(summary: &Summary) -> Text {
         summary.revision,
         chart(summary),
     ));
-    // Chaincode has none.
+    // Chaincode releases have none.
     if !summary.app_version.is_empty() {
         text.push(format!("FABRIC VERSION: {}\n", summary.app_version));
     }
@@ -52,7 +52,7 @@ pub fn chart(summary: &Summary) -> String {
     format!("{}-{}", summary.chart, summary.chart_version)
 }
 
-/// Where the chart came from, in words.
+/// The origin of the chart, as text.
 pub fn chart_source(origin: &Origin) -> String {
     match origin {
         Origin::Embedded => "embedded".to_owned(),
@@ -62,7 +62,7 @@ pub fn chart_source(origin: &Origin) -> String {
     }
 }
 
-/// The same as a document.
+/// The origin as a document.
 pub fn chart_source_document(origin: &Origin) -> Value {
     match origin {
         Origin::Embedded => json!({"type": "embedded"}),
@@ -74,7 +74,7 @@ pub fn chart_source_document(origin: &Origin) -> Value {
     }
 }
 
-/// A release as Helm's `-o json` of install, upgrade and status has it, without chart, values and
+/// A release as in Helm's `-o json` of install, upgrade and status, without chart, values and
 /// manifest.
 pub fn release(summary: &Summary, notes: &str) -> Value {
     json!({
@@ -95,8 +95,8 @@ pub fn release(summary: &Summary, notes: &str) -> Value {
     })
 }
 
-/// The whole of a record: [`release`] with values, manifest and hooks; secrets as the record has
-/// them, masked or not.
+/// A whole record: [`release`] with values, manifest and hooks. Secrets are masked or not, as in
+/// the record.
 pub fn record(record: &Record) -> Value {
     let chart = &record.summary.chart;
     let mut document = release(&record.summary, &record.notes);
@@ -125,7 +125,7 @@ pub fn hooks(chart: &str, hooks: &[Hook]) -> Value {
     Value::Array(hooks.iter().map(hook).collect())
 }
 
-/// What a plan changes; objects that stay as they are do not appear.
+/// The changes of a plan, without unchanged objects.
 pub fn changes(plan: &Plan) -> Value {
     let changed = plan
         .steps
@@ -134,7 +134,7 @@ pub fn changes(plan: &Plan) -> Value {
     Value::Array(changed.map(change).collect())
 }
 
-/// What the hooks of an operation do to the objects that are there.
+/// The changes that the hooks of an operation make to existing objects.
 pub fn hook_changes(plan: &Plan) -> Value {
     let changes = plan.hooks.iter().map(|hook| {
         let mut change = change(&hook.step);

@@ -1,13 +1,13 @@
-//! Manifests for eyes, secrets hidden, and what is assumed where no cluster is asked.
+//! Manifests for display, with masked secrets, and the defaults for rendering without a cluster.
 
 use crate::manifest::{Hook, Object, Sealed};
 use crate::plan::mask::Masker;
 use std::sync::Arc;
 
-/// The Kubernetes version that is assumed where no cluster is asked.
+/// The default Kubernetes version for rendering without a cluster.
 pub const ASSUMED_KUBERNETES: &str = "v1.33.0";
 
-/// Objects, then hooks, for eyes: secrets masked.
+/// Objects, then hooks, with masked secrets.
 pub fn masked(objects: &[Arc<Sealed>], hooks: &[Hook], masker: &Masker) -> Vec<Object> {
     let all = objects
         .iter()
@@ -20,7 +20,7 @@ pub fn masked(objects: &[Arc<Sealed>], hooks: &[Hook], masker: &Masker) -> Vec<O
     .collect()
 }
 
-/// Hooks for eyes.
+/// Hooks, with masked secrets.
 pub fn masked_hooks(hooks: &[Hook], masker: &Masker) -> Vec<Hook> {
     let body = |hook: &Hook| masker.object(&hook.object.body);
     hooks

@@ -1,4 +1,4 @@
-//! `rollback`: a release as an earlier revision recorded it.
+//! `rollback`: applies an earlier revision again.
 
 use super::arguments::{ApplyArguments, OutputArguments, revision};
 use super::{Edge, complete, outcome};
@@ -11,23 +11,24 @@ use std::process::ExitCode;
 
 /// Roll a release back to an earlier revision
 ///
-/// Applies the manifest that the revision recorded, as a new revision; nothing is rendered again.
-/// Without a number it goes to the newest earlier revision that was deployed. It works from a
-/// failed or interrupted state too. Where the ledger cannot go back (a data format, a capability
-/// level), it is refused, with the reason.
+/// Applies the recorded manifest of an earlier revision as a new revision; nothing is rendered.
+/// Without a number, it uses the newest earlier revision that was deployed. It also works after a
+/// failed or interrupted operation. It is refused if the ledger cannot go back, for example because
+/// of its data format or a capability level.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric history org1                 which revisions there are
-  kubectl fabric diff rollback org1 2         what going back to revision 2 would change
-  kubectl fabric rollback org1                back to the revision that was deployed before
+  kubectl fabric history org1                 list the revisions
+  kubectl fabric diff rollback org1 2         what a rollback to revision 2 would change
+  kubectl fabric rollback org1                roll back to the previous deployed revision
   kubectl fabric rollback org1 2              back to revision 2")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Revision to go back to [default: the newest earlier one that was deployed; so is 0]
+    /// Revision to roll back to; 0 is the default [default: the newest earlier one that was
+    /// deployed]
     #[arg(value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions))]
     pub revision: Option<u32>,
 

@@ -1,4 +1,4 @@
-//! Label selectors as kubectl takes them, on what a record's labels say: `chart=peer-org`,
+//! Label selectors in kubectl's syntax, for the labels of records: `chart=peer-org`,
 //! `status!=failed`, `user in (a, b)`, `!user`.
 
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ enum Test {
     NotIn(Vec<String>),
 }
 
-/// What can be selected by, beside the user's own labels: words for the columns of `list`.
+/// The keys for selection besides the user's own labels: the columns of `list`.
 pub const KEYS: [&str; 7] = [
     "release",
     "namespace",
@@ -55,7 +55,7 @@ impl Selector {
     }
 }
 
-/// What a release is selected by under this key.
+/// The value of a release under this key.
 pub fn label(summary: &Summary, key: &str) -> Option<String> {
     let value = match key {
         "release" | "name" => summary.release.clone(),
@@ -131,12 +131,12 @@ fn checked(requirement: Result<Requirement>, part: &str) -> Result<Requirement> 
 }
 
 fn broken(part: &str) -> Error {
-    Error::user(format!("\"{part}\" is no label selector"))
+    Error::user(format!("\"{part}\" is not a label selector"))
         .why(format!(
             "releases can be selected by {}, and by their --labels",
             KEYS.join(", ")
         ))
-        .hint("such as -l chart=peer-org,status!=failed or -l 'chart in (peer-org, kafka)'")
+        .hint("use -l chart=peer-org,status!=failed or -l 'chart in (peer-org, kafka)'")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `template`: a chart rendered, without a cluster.
+//! `template`: renders a chart without a cluster.
 
 use super::arguments::{OPERATION, OUTPUT, OutputArguments, PostRendererArguments};
 use super::install::WantedArguments;
@@ -22,8 +22,9 @@ use std::process::ExitCode;
 
 /// Render a chart and print its manifest, without a cluster
 ///
-/// Prints what an install would apply, with every lookup empty. Secrets are hidden unless
-/// --show-secrets is given. Identities are not part of a manifest: install makes them.
+/// Prints the manifest that an install would apply. Lookups return nothing. Secrets are hidden
+/// unless --show-secrets is given. Identities are not part of the manifest: an install generates
+/// them.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -42,7 +43,8 @@ pub struct Arguments {
     #[command(flatten)]
     pub post_renderer: PostRendererArguments,
 
-    /// Templates to show: their path in the chart, `*` and `?` being wildcards; may be repeated
+    /// Show only these templates, by path in the chart, with the wildcards `*` and `?`; may be
+    /// repeated
     #[arg(short, long, value_name = "GLOB", value_delimiter = ',', action = ArgAction::Append, help_heading = OUTPUT)]
     pub show_only: Vec<String>,
 
@@ -50,15 +52,15 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub output_dir: Option<PathBuf>,
 
-    /// With --output-dir: a folder named after the release in between
+    /// With --output-dir, add the release's name to the path
     #[arg(long, help_heading = OUTPUT)]
     pub release_name: bool,
 
-    /// Kubernetes version that templates see
+    /// Kubernetes version that templates get as .Capabilities
     #[arg(long, value_name = "VERSION", default_value = ASSUMED_KUBERNETES, help_heading = OPERATION)]
     pub kube_version: String,
 
-    /// API that templates see as served, such as networking.k8s.io/v1; may be repeated
+    /// API version that templates see as available, such as networking.k8s.io/v1; may be repeated
     #[arg(short, long, value_name = "API", value_delimiter = ',', action = ArgAction::Append, help_heading = OPERATION)]
     pub api_versions: Vec<String>,
 
@@ -66,11 +68,11 @@ pub struct Arguments {
     #[arg(long, help_heading = OPERATION)]
     pub is_upgrade: bool,
 
-    /// Leave tests out
+    /// Do not print tests
     #[arg(long, help_heading = OPERATION)]
     pub skip_tests: bool,
 
-    /// Leave hooks out
+    /// Do not print hooks
     #[arg(long, help_heading = OPERATION)]
     pub no_hooks: bool,
 
@@ -102,7 +104,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         skip_schema_validation: wanted.skip_schema_validation,
         stored_secrets: Default::default(),
     })?;
-    // Identities are no part of the manifest, but a folder that lacks some is told here too.
+    // Identities are not part of the manifest, but missing ones in the folder are reported here
+    // too.
     if let (source @ Source::CryptoConfig { .. }, Some(organization)) =
         (wanted.identities()?, &composition.organization)
     {
@@ -134,7 +137,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An object that is shown, as the output wants it.
+/// An object in the form for the output.
 struct Shown<T> {
     /// The path of its template in the chart.
     template: String,
@@ -142,8 +145,8 @@ struct Shown<T> {
     content: T,
 }
 
-/// Renders what is to be shown. The content of an object is made where it was read: trees take much
-/// more memory than what is printed.
+/// Renders the requested objects. Each object becomes text right away, because trees use much more
+/// memory.
 fn shown<T: Send + Sync>(
     arguments: &Arguments,
     composition: &Composition,
@@ -212,13 +215,13 @@ fn kubernetes_version(text: &str) -> Result<String> {
     match parse_kube_version(&full) {
         Some(version) => Ok(format!("v{version}")),
         None => Err(
-            Error::user(format!("\"{text}\" is no version of Kubernetes"))
-                .hint("such as 1.33 or v1.33.0"),
+            Error::user(format!("\"{text}\" is not a Kubernetes version"))
+                .hint("expected a version such as 1.33 or v1.33.0"),
         ),
     }
 }
 
-/// Replaces every secret by one word: the same for every run, as the rest of the output is.
+/// Replaces every secret with the same word, so that the output is the same for every run.
 struct Hider {
     masker: Masker,
     mask: regex::Regex,
@@ -231,7 +234,7 @@ impl Hider {
             &composition.values.secret_paths,
         );
         Hider {
-            // The key is never the same: no mask that might remain can be compared with another's.
+            // The key is new in each run, so masks of two runs cannot be compared.
             masker: Masker::new(&edge.now.as_nanosecond().to_be_bytes(), secrets),
             mask: regex::Regex::new(r"\(secret [0-9a-f]{16}\)").expect("the pattern is fixed"),
         }
@@ -258,7 +261,7 @@ impl Hider {
     }
 }
 
-/// The objects of the templates that the patterns name; a pattern that names none is an error, as
+/// The objects of the templates that match the patterns. A pattern without a match is an error, as
 /// in Helm.
 fn shown_only<T>(
     objects: Vec<Shown<T>>,
@@ -286,7 +289,7 @@ fn shown_only<T>(
             return Err(match near {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint(
-                    "templates are named by their path in the chart, such as templates/peers.yaml",
+                    "give the path of the template in the chart, such as templates/peers.yaml",
                 ),
             });
         }
@@ -306,7 +309,7 @@ fn glob(pattern: &str) -> Result<regex::Regex> {
         })
         .collect();
     regex::Regex::new(&format!("^{expression}$")).map_err(|error| {
-        Error::user("--show-only is no pattern")
+        Error::user("--show-only is not a valid pattern")
             .at(Place::new("--show-only").note(error.to_string()))
     })
 }
@@ -322,7 +325,7 @@ fn note_hidden(secrets: usize, edge: &Edge) {
     ));
 }
 
-/// Bytes that are printed at once, and a bit more.
+/// Approximate size of one write.
 const PRINTED_AT_ONCE: usize = 64 << 10;
 
 fn print(texts: &[Shown<String>], edge: &Edge) -> Result<()> {

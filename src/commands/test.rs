@@ -1,4 +1,4 @@
-//! `test`: runs a release's tests.
+//! `test`: runs the tests of a release.
 
 use super::arguments::operation::RunArguments;
 use super::arguments::{Format, OPERATION, OUTPUT, OutputArguments};
@@ -15,20 +15,20 @@ use std::process::ExitCode;
 
 /// Run the tests of a release
 ///
-/// A chart's tests are hooks of the kind `test`: pods or jobs that end well or not. When one fails,
-/// the exit status is 3.
+/// Tests are `test` hooks of the chart: pods or jobs that succeed or fail. If one fails, the exit
+/// status is 3.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric test org1
   kubectl fabric test org1 --logs
-  kubectl fabric test org1 --filter name=test-peers     one test; --filter '!name=test-peers' leaves it out")]
+  kubectl fabric test org1 --filter name=test-peers     one test; '!name=test-peers' skips it")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Tests to run, or to leave out: name=TEST or !name=TEST; may be repeated
+    /// Tests to run or to skip: name=TEST or !name=TEST; may be repeated
     #[arg(long, value_name = "FILTER", value_delimiter = ',', action = ArgAction::Append, help_heading = OPERATION)]
     pub filter: Vec<String>,
 
@@ -107,16 +107,16 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     })
 }
 
-/// A success without a test says so: it shows nothing of the release.
+/// Warns if no test ran: that success shows nothing about the release.
 fn nothing_ran(outcome: &TestOutcome, filters: &[String]) -> String {
     let summary = &outcome.summary;
     match filters {
         [] => format!(
-            "nothing was tested: chart {} {} has no tests (hooks of the kind `test`)",
+            "no tests were run: chart {} {} has no `test` hooks",
             summary.chart, summary.chart_version
         ),
         filters => format!(
-            "nothing was tested: no test of \"{}\" fits --filter {}",
+            "no tests were run: no test of \"{}\" matches --filter {}",
             summary.release,
             filters.join(",")
         ),

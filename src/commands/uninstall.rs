@@ -1,4 +1,4 @@
-//! `uninstall`: releases that shall be gone; their ledgers and identities only when asked for.
+//! `uninstall`: removes releases, and their ledgers and identities only on request.
 
 use super::arguments::operation::{DryRunChoice, RunArguments, WaitChoice};
 use super::arguments::{OPERATION, OutputArguments};
@@ -10,19 +10,19 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use std::process::ExitCode;
 
-/// Uninstall releases; ledgers and identities stay unless asked for
+/// Uninstall releases; ledgers and identities stay unless --delete-data is given
 ///
-/// Deletes what the release created, those of failed attempts included. Volumes (ledgers, Kafka's
-/// logs) and identities (keys and certificates) stay, so that installing again brings the
-/// organization back as it was. --delete-data deletes these too, now or later; what another release
-/// or a pod of others uses stays.
+/// Deletes all objects of the release, including those of failed operations. Volumes (ledgers,
+/// Kafka's logs) and identities (keys and certificates) stay, so a new install restores the
+/// organization. --delete-data deletes these too, now or in a later run, except those that another
+/// release or a foreign pod uses.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric uninstall org1                                     ledgers and identities stay
-  kubectl fabric uninstall org1 org2 --keep-history                 two releases; their history can still be read
+  kubectl fabric uninstall org1 org2 --keep-history                 two releases; keep history
   kubectl fabric uninstall org1 --dry-run                           what would be deleted
-  kubectl fabric uninstall org1 --delete-data --delete-namespace    everything, for good")]
+  kubectl fabric uninstall org1 --delete-data --delete-namespace    everything, permanently")]
 pub struct Arguments {
     /// Names of the releases
     #[arg(value_name = "RELEASE", required = true, num_args = 1.., add = ArgValueCompleter::new(complete::releases))]
@@ -32,28 +32,28 @@ pub struct Arguments {
     #[arg(long, help_heading = OPERATION)]
     pub keep_history: bool,
 
-    /// It is no error if a release is not there
+    /// Treat a missing release as uninstalled, not as an error
     #[arg(long, help_heading = OPERATION)]
     pub ignore_not_found: bool,
 
-    /// Delete volumes and identities too: ledgers and keys are gone for good
+    /// Delete volumes and identities too; ledgers and keys are lost permanently
     #[arg(long, help_heading = OPERATION)]
     pub delete_data: bool,
 
-    /// Delete the namespace too, if this program made it and nothing else is in it
+    /// Delete the namespace too, if this program created it and nothing else is in it
     #[arg(long, help_heading = OPERATION)]
     pub delete_namespace: bool,
 
-    /// Do not ask before deleting data
+    /// Delete data without confirmation
     #[arg(short, long, help_heading = OPERATION)]
     pub yes: bool,
 
-    /// Show what would be deleted, and delete nothing
+    /// Only show what would be deleted
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client",
         default_value = "none", hide_possible_values = true, help_heading = OPERATION)]
     pub dry_run: DryRunChoice,
 
-    /// Wait until every object is gone
+    /// Wait until every object is deleted
     #[arg(long, value_name = "BOOL", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value = "true", hide_possible_values = true, help_heading = OPERATION)]
     pub wait: WaitChoice,
@@ -115,7 +115,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a name that is not there: of several releases, none is uninstalled then.
+/// Refuses an unknown name: then none of several releases is uninstalled.
 fn look_up(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> {
     let namespace = edge.connection.namespace_of(release.as_str())?;
     edge.read(false, async |cluster| {
@@ -136,7 +136,7 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
         })?;
         if !known {
             edge.terminal
-                .note(&format!("release \"{release}\" is not there"));
+                .note(&format!("release \"{release}\" is not installed"));
             return Ok(());
         }
     }
@@ -162,14 +162,14 @@ fn one(arguments: &Arguments, release: &ReleaseName, edge: &Edge) -> Result<()> 
     Ok(())
 }
 
-/// Deleting data is asked for twice: by the flag, and on the terminal or by --yes.
+/// Deleting data needs two confirmations: the flag, and --yes or an answer on the terminal.
 fn confirm(arguments: &Arguments, edge: &Edge) -> Result<()> {
     if !arguments.delete_data || arguments.yes || arguments.dry_run != DryRunChoice::None {
         return Ok(());
     }
     let names = arguments.releases.join(" ");
     let what = format!(
-        "--delete-data deletes the ledgers and keys of {} for good",
+        "--delete-data permanently deletes the ledgers and keys of {}",
         arguments.releases.join(", ")
     );
     confirm::deletion(edge, what, &names)

@@ -1,4 +1,4 @@
-//! `upgrade`: a release that is there, with another chart, version or values.
+//! `upgrade`: changes the chart, version or values of a release.
 
 use super::arguments::operation::ReleaseArguments;
 use super::arguments::{ApplyArguments, CHART, OPERATION, OutputArguments, PostRendererArguments};
@@ -11,22 +11,22 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use std::process::ExitCode;
 
-/// Upgrade a release: another Fabric version, chart version or values, node by node
+/// Upgrade a release to another Fabric version, chart version or values, node by node
 ///
-/// Compares what is wanted with what runs, checks Fabric's own rules on the way from the one to the
-/// other, and changes what differs, one node of a group after the other, each ready before the
-/// next. What does not differ is not touched. Keys, certificates and volumes stay.
+/// Compares the new manifest with the live objects, checks the guards for Fabric, and changes only
+/// what differs. Nodes of a group change one at a time, each ready before the next. Keys,
+/// certificates and volumes stay.
 ///
-/// Values: the chart's defaults, then what earlier revisions were given, then what you say now
-/// (Helm's --reset-then-reuse-values).
+/// The values are the chart's defaults, overridden by the values of earlier revisions and then by
+/// those of this command (Helm's --reset-then-reuse-values).
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric upgrade org1 --fabric-version 2.5.16   another version of Fabric
-  kubectl fabric upgrade org1 --set peers.count=3       one value, the others as they are
-  kubectl fabric upgrade org1 -f org1.yaml --install    install it if it is not there
+  kubectl fabric upgrade org1 --set peers.count=3       one value; the others stay
+  kubectl fabric upgrade org1 -f org1.yaml --install    install it if it does not exist
   kubectl fabric upgrade org1 --version 0.2.0           another version of its chart
-  kubectl fabric upgrade org1 --dry-run=server          check only; `kubectl fabric diff upgrade org1` shows it in full")]
+  kubectl fabric upgrade org1 --dry-run=server          check only")]
 pub struct Arguments {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
@@ -41,7 +41,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub reuse: ReuseArguments,
 
-    /// Install the release if it is not there, or if it never came to be deployed
+    /// Install the release if it does not exist or was never deployed
     #[arg(short, long, help_heading = OPERATION)]
     pub install: bool,
 
@@ -55,20 +55,21 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What becomes of the values of the revision before. Of several, the first one here wins, as in
-/// Helm.
+/// How the values of the previous revision are used. If several flags are set, the first one here
+/// wins, as in Helm.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = CHART)]
 pub struct ReuseArguments {
-    /// Forget the values of earlier revisions
+    /// Discard the values of earlier revisions
     #[arg(long)]
     pub reset_values: bool,
 
-    /// Keep the earlier revision's defaults too: new defaults of the chart do not take effect
+    /// Reuse all values of the previous revision, including its defaults; new defaults of the chart
+    /// do not apply
     #[arg(long, hide_short_help = true)]
     pub reuse_values: bool,
 
-    /// Take the chart's new defaults, then the values of earlier revisions: what happens anyway
+    /// Use the chart's new defaults, then the values of earlier revisions (the default)
     #[arg(long, hide_short_help = true)]
     pub reset_then_reuse_values: bool,
 }

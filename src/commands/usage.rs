@@ -1,11 +1,11 @@
-//! Arguments that the parser does not take: what it suggests is made fit for this program, which
-//! has other words than Helm for some things, and an order of its own for others.
+//! Errors for arguments that the parser rejects. The parser's suggestions are adapted to this
+//! program, which differs from Helm in some words and in their order.
 
 use crate::error::nearest;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Words of Helm and kubectl that are no verbs here, and what there is instead.
+/// Verbs of Helm and kubectl that do not exist here, and their replacements.
 const ELSEWHERE: [(&[&str], &str); 10] = [
     (
         &["show", "inspect"],
@@ -21,7 +21,7 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
     ),
     (
         &["repo", "search", "registry", "push"],
-        "there are no repositories: a chart comes with this program, or is a folder or .tgz; `kubectl fabric charts list` lists them",
+        "there are no repositories: use an embedded chart, a folder or a .tgz; `kubectl fabric charts list` lists the charts",
     ),
     (
         &["package"],
@@ -43,7 +43,7 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
     ),
 ];
 
-/// Replaces the parser's guesses at an unknown verb by what the user needs to know.
+/// Replaces the parser's suggestions for an unknown verb.
 pub fn advise(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
@@ -56,7 +56,7 @@ pub fn advise(mut error: clap::Error) -> clap::Error {
         Some(ContextValue::Strings(guesses)) => guesses,
         _ => Vec::new(),
     };
-    // It advises to hide the word behind `--`, which no verb takes.
+    // The parser suggests `--`, which no verb takes.
     error.remove(ContextKind::Suggested);
     let usage = error
         .get(ContextKind::Usage)
@@ -82,7 +82,7 @@ pub fn advise(mut error: clap::Error) -> clap::Error {
                 ContextValue::StyledStrs(vec![StyledStr::from(tip)]),
             );
         }
-        // The parser's best guess comes last.
+        // The parser's best suggestion comes last.
         None => {
             if let Some(near) = nearest(&word, guesses.iter().map(String::as_str))
                 .or(guesses.last().map(String::as_str))
@@ -101,8 +101,8 @@ fn is_verb(name: &str) -> bool {
     super::command().find_subcommand(name).is_some()
 }
 
-/// `get org1 values`: the release stands where its part should. `None` if the word is a part with a
-/// typo, or this is no verb with parts.
+/// `get org1 values`: the release is in the place of the subcommand. `None` if the word is a
+/// misspelled subcommand, or the verb has none.
 fn order(verb: &str, word: &str, guesses: &[String]) -> Option<String> {
     if nearest(word, guesses.iter().map(String::as_str)).is_some() {
         return None;
@@ -124,7 +124,7 @@ fn order(verb: &str, word: &str, guesses: &[String]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(words: &str) -> String {
+    fn report(words: &str) -> String {
         let words = ["kubectl-fabric"].into_iter().chain(words.split(' '));
         advise(
             crate::commands::parse(words.map(Into::into))
@@ -139,10 +139,10 @@ mod tests {
         for (words, tip) in ELSEWHERE {
             for word in words {
                 assert!(!is_verb(word), "{word} is a verb now");
-                let told = told(&format!("{word} x"));
+                let report = report(&format!("{word} x"));
                 assert!(
-                    told.contains(tip) && told.matches("tip:").count() == 1,
-                    "{told}"
+                    report.contains(tip) && report.matches("tip:").count() == 1,
+                    "{report}"
                 );
             }
             for named in tip.split("`kubectl fabric ").skip(1) {
@@ -172,26 +172,26 @@ mod tests {
             ("get valeus", "values"),
             ("hsitory", "history"),
         ] {
-            let told = told(&format!("{typo} org1"));
+            let report = report(&format!("{typo} org1"));
             assert!(
-                told.contains(&format!("'{verb}'")) && told.matches("tip:").count() == 1,
-                "{told}"
+                report.contains(&format!("'{verb}'")) && report.matches("tip:").count() == 1,
+                "{report}"
             );
         }
     }
 
     #[test]
-    fn a_release_before_the_part_is_told_the_order() {
+    fn a_release_before_the_part_is_reported_the_order() {
         for (line, right) in [
             ("get org1 values", "`kubectl fabric get all org1`"),
             ("diff org1", "`kubectl fabric diff upgrade org1`"),
         ] {
-            let told = told(line);
+            let report = report(line);
             assert!(
-                told.contains(right)
-                    && told.contains("comes first")
-                    && told.matches("tip:").count() == 1,
-                "{told}"
+                report.contains(right)
+                    && report.contains("comes first")
+                    && report.matches("tip:").count() == 1,
+                "{report}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `values explain`: which value wins, and where it came from.
+//! `values explain`: the effective values and their origins.
 
 use super::arguments::{Format, OutputArguments};
 use super::get::not_the_baseline;
@@ -16,7 +16,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Explain values: what they are and where they came from
+/// Explain values and their origin
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub struct Arguments {
@@ -31,25 +31,25 @@ enum What {
 
 /// Show a value with its origin: file and line, flag, default, or an earlier revision
 ///
-/// Takes the flags of an install and shows, without a cluster, what templates would see. With
-/// --stored it starts from the values of the release, as the next upgrade does: those of the
-/// deployed revision, or of the newest when none is deployed.
+/// Takes the flags of an install and shows the values that templates would get, without a cluster.
+/// With --stored, it starts from the stored values of the release, as the next upgrade would: those
+/// of the deployed revision, or of the newest if none is deployed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric values explain org1                             every value and where it came from
+  kubectl fabric values explain org1                             every value with its origin
   kubectl fabric values explain org1 --path peers.count -f a.yaml -f b.yaml
-  kubectl fabric values explain org1 --path peers --stored       with the values of the installed release")]
+  kubectl fabric values explain org1 --path peers --stored       with the stored values")]
 struct Explain {
     /// Name of the release
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     release: String,
 
-    /// The value, such as peers.count or channels[0].name [default: all]
+    /// Value to show, such as peers.count or channels[0].name [default: all]
     #[arg(short, long, value_name = "PATH", add = ArgValueCompleter::new(complete::paths))]
     path: Option<String>,
 
-    /// Start from the values of the installed release, as an upgrade does; asks the cluster
+    /// Start from the values of the installed release, as an upgrade does; reads the cluster
     #[arg(long)]
     stored: bool,
 
@@ -84,7 +84,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         user_values = values::merge(values::with_origin(record.user_values, origin), user_values);
         stored_secrets.paths.extend(record.secret_paths);
     }
-    // An explanation is wanted most when the values do not fit, so the schema is not enforced.
+    // The schema is not enforced, because invalid values need an explanation most.
     let computed = compose::values(Given {
         chart: &chart,
         release: release.as_str(),
@@ -116,7 +116,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One value at length: the value, its origin, and the origins that it shadows.
+/// One value in detail: the value, its origin, and the overridden origins.
 fn explain(
     path: &str,
     values: &Values,
@@ -216,9 +216,6 @@ fn words(origin: &Origin) -> String {
         Origin::Flag(flag) => flag.clone(),
         Origin::Stored { revision } => format!("revision {revision} of the release"),
         Origin::Program(what) => what.clone(),
-        Origin::Null(origin) => format!(
-            "{}, where null takes back what was said before it",
-            words(origin)
-        ),
+        Origin::Null(origin) => format!("{}, where null removes the earlier value", words(origin)),
     }
 }

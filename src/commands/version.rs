@@ -1,4 +1,4 @@
-//! `version`: this program's version, and what it carries. Asks no cluster.
+//! `version`: the versions of this program and its charts, without a cluster.
 
 use super::Edge;
 use super::arguments::{Format, OUTPUT, OutputArguments};
@@ -19,7 +19,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// The commit that the program was built from, when the build says so.
+/// The commit of the build, if known.
 const COMMIT: Option<&str> = option_env!("KUBECTL_FABRIC_COMMIT");
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {

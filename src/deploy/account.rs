@@ -24,19 +24,20 @@ pub(super) async fn until_there<T>(
     send: impl AsyncFn() -> ApiResult<T>,
 ) -> Result<ApiResult<T>> {
     let (began, mut stop) = (Instant::now(), context.interrupted.clone());
-    let mut is_told = false;
+    let mut has_reported = false;
     loop {
         match send().await {
             Err(error) if is_missing(&error) && uses_default(wanted) => {
                 if began.elapsed() >= options.timeout {
-                    let hint = "the controller manager of the cluster makes it: does that run?";
+                    let hint = "the controller manager of the cluster creates it: check that it is running";
                     return Ok(Err(ApiError {
                         hint: Some(hint.to_owned()),
                         ..error
                     }));
                 }
-                if !std::mem::replace(&mut is_told, true) {
-                    let words = "has no ServiceAccount \"default\" yet, which its pods need: waiting for it";
+                if !std::mem::replace(&mut has_reported, true) {
+                    let words =
+                        "has no ServiceAccount \"default\" yet, which pods need: waiting for it";
                     context.step(&format!("namespace {} {words}", context.namespace));
                 }
             }

@@ -182,7 +182,7 @@ async fn apply_at_once<'p>(
     seen: &mut Seen<'_, '_, 'p>,
 ) -> Result<()> {
     let takes_time = |step: &&'p Step| step.action == Action::Recreate || step.volumes.is_some();
-    let (anew, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(takes_time);
+    let (slow, plain): (Vec<&'p Step>, Vec<&'p Step>) = steps.iter().copied().partition(takes_time);
     let failed = Cell::new(false);
     let mut failure = None;
     let mut writes = stream::iter(plain)
@@ -213,7 +213,7 @@ async fn apply_at_once<'p>(
     if let Some(error) = failure {
         return Err(error);
     }
-    for step in anew {
+    for step in slow {
         let body = write(writer, step, seen.monitor).await?;
         seen.take_in(step, &body);
     }
@@ -256,7 +256,7 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     let wanted = step
         .wanted
         .as_ref()
-        .expect("only what is wanted is applied");
+        .expect("only wanted objects are applied");
     let uid = step.uid();
     // An object with a status almost always has a newer version than in the plan. Binding to the
     // version would cost an additional request for each change.
@@ -274,7 +274,7 @@ async fn apply_one(writer: &Writer<'_>, step: &Step) -> Result<Value> {
     let body = put(writer, wanted, expects).await?;
     let action = match step.action {
         Action::Create => "created",
-        Action::Recreate => "made anew",
+        Action::Recreate => "recreated",
         _ => "changed",
     };
     writer.context.progress.event(&Event::Applied {
@@ -386,20 +386,20 @@ pub(super) async fn put(
             }
             Some((body, _)) => {
                 return Err(Error::cluster(format!(
-                    "cannot create {}: an object of this name appeared meanwhile",
+                    "cannot create {}: an object of this name was created in the meantime",
                     wanted.key
                 ))
                 .why(format!(
-                    "{}, and it was not there when the plan was made",
+                    "{}, and it did not exist when the plan was made",
                     owner_of(body)
                 ))
-                .hint("move it away, or take it over with --take-ownership"));
+                .hint("move it away, or adopt it with --take-ownership"));
             }
         }
     }
     written.map_err(|error| match error.kind {
         ApiErrorKind::Replaced => Error::cluster(format!(
-            "cannot apply {}: it was deleted, or created again, meanwhile",
+            "cannot apply {}: it was deleted or recreated in the meantime",
             wanted.key
         ))
         .why(error.message),
@@ -489,7 +489,7 @@ async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
         // Another UID means that the object of the plan is gone.
         Err(error) if error.kind == ApiErrorKind::Replaced => {
             context.warn(&format!(
-                "{} stays: it was deleted, and created again by someone else, meanwhile",
+                "{} stays: in the meantime, another user deleted and recreated it",
                 step.key
             ));
         }
@@ -509,14 +509,14 @@ mod tests {
     use super::*;
     use crate::cluster::scripted::{Scripted, impatient};
     use crate::deploy::{Lock, Options, recovery, scripted};
-    use crate::manifest::{Object, Source};
+    use crate::manifest::{Object, TemplateLine};
     use std::sync::Arc;
 
     fn step(action: Action, kind: &str) -> Step {
         let metadata = json!({"name": "a", "namespace": "org1", "uid": "1"});
         let object = Object::from_body(
             json!({"apiVersion": "v1", "kind": kind, "metadata": metadata}),
-            Source::default(),
+            TemplateLine::default(),
         );
         let object = object.expect("an object");
         Step {

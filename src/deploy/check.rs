@@ -46,7 +46,7 @@ pub async fn check(
                 plan.steps[index]
                     .wanted
                     .clone()
-                    .expect("only what is wanted is tried"),
+                    .expect("only wanted objects are tried"),
                 plan.steps[index].uid(),
             )
         })
@@ -79,7 +79,7 @@ pub async fn check(
                     .into_iter()
                     .map(|place| place.note)
                     .collect();
-                let wanted = step.wanted.clone().expect("only what is wanted is tried");
+                let wanted = step.wanted.clone().expect("only wanted objects are tried");
                 let forced = Apply {
                     dry_run: true,
                     force: true,
@@ -333,8 +333,8 @@ pub(super) fn check_recreate(
             return Err(Error::refused(format!(
                 "--recreate names \"{asked}\", which holds data or other objects"
             ))
-            .why("such an object is never deleted to change a field of it")
-            .hint("leave its immutable fields as they are, or give it another name"));
+            .why("objects that hold data are never deleted to change a field")
+            .hint("leave its immutable fields unchanged, or give it another name"));
         }
     }
     Ok(())
@@ -348,7 +348,7 @@ fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
         .map(|key| kind_and_name(key))
         .collect();
     let error = Error::user(format!(
-        "--recreate names \"{asked}\", and the release has no such object"
+        "--recreate names \"{asked}\", but the release has no such object"
     ));
     // kubectl's short name of a kind, as in `sts/peer0`, is not similar to the kind.
     let same_name = || {
@@ -461,7 +461,7 @@ impl Problem {
         let place = |note: String| Place::new(self.subject.clone()).note(note);
         if self.error.kind == ApiErrorKind::Replaced {
             return vec![place(
-                "it appeared, or was deleted and created again, since the plan was made".to_owned(),
+                "it was created or recreated after the plan was made".to_owned(),
             )];
         }
         if let Some((why, _)) = self.error.denial() {
@@ -471,7 +471,7 @@ impl Problem {
             return self
                 .fixed
                 .iter()
-                .map(|field| place(format!("{field}: it cannot change once the object exists")))
+                .map(|field| place(format!("{field}: the field is immutable")))
                 .collect();
         }
         if self.error.causes.is_empty() || self.error.kind == ApiErrorKind::Forbidden {
@@ -523,7 +523,7 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
     };
     let many = problems.len() > 1;
     let what = format!(
-        "the cluster does not accept {} of release \"{release}\"",
+        "the cluster rejects {} of release \"{release}\"",
         if many {
             format!("{} objects", problems.len())
         } else {
@@ -531,16 +531,16 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
         }
     );
     let mut error = Error::new(kind, what)
-        .now("nothing was changed: every object was tried before the first write");
+        .now("nothing was changed: every object is checked before the first write");
     error = error.at_all(problems.iter().flat_map(Problem::places));
     if conflicts {
-        error = error.why("fields that another manager set are not taken over unless that is asked for").hint(format!(
+        error = error.why("fields of another manager are only taken over with --force-conflicts").hint(format!(
             "see what would change with `{}` and the same values; take the fields over with --force-conflicts",
             context.command("diff upgrade")
         ));
     }
     if !immutable.is_empty() {
-        error = error.why("Kubernetes does not change such a field of an object that exists");
+        error = error.why("Kubernetes does not change an immutable field of an existing object");
     }
     let (recreatable, others): (Vec<_>, Vec<_>) = immutable
         .into_iter()
@@ -551,13 +551,13 @@ fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
             .map(|problem| format!("--recreate {}", kind_and_name(&problem.key)))
             .collect();
         error = error.hint(format!(
-            "`{}` deletes and makes anew; a StatefulSet's pods and volumes stay while that happens",
+            "`{}` deletes and recreates them; the pods and volumes of a StatefulSet stay",
             flags.join(" ")
         ));
     }
     for Problem { subject, .. } in others {
         error = error.hint(format!(
-            "leave the fields of {subject} as they are, or give it another name"
+            "leave the fields of {subject} unchanged, or give it another name"
         ));
     }
     let mut rights: Vec<String> = problems

@@ -74,11 +74,11 @@ struct Course {
 struct Node {
     /// The rollout group in which the node takes its turn.
     group: Option<String>,
-    state: State,
+    state: NodeState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum NodeState {
     Ahead,
     Begun,
     Done,
@@ -156,17 +156,17 @@ impl Course {
             self.turns.entry(group.clone()).or_default().ahead += 1;
             self.turns_ahead += 1;
         }
-        let state = State::Ahead;
+        let state = NodeState::Ahead;
         self.nodes.insert(node, Node { group, state });
     }
 
     /// Records that a node was written. Returns false if it is not a node or has already begun.
     fn begin(&mut self, node: &str, now: Duration) -> bool {
         let node = self.nodes.get_mut(node);
-        let Some(node) = node.filter(|node| node.state == State::Ahead) else {
+        let Some(node) = node.filter(|node| node.state == NodeState::Ahead) else {
             return false;
         };
-        node.state = State::Begun;
+        node.state = NodeState::Begun;
         self.begun += 1;
         if let Some(turns) = node.group.as_ref().and_then(|it| self.turns.get_mut(it)) {
             turns.begin(now);
@@ -179,10 +179,10 @@ impl Course {
     /// Records that a node is ready or gone. Ignored before the node is written.
     fn end(&mut self, node: &str, now: Duration) {
         let node = self.nodes.get_mut(node);
-        let Some(node) = node.filter(|node| node.state == State::Begun) else {
+        let Some(node) = node.filter(|node| node.state == NodeState::Begun) else {
             return;
         };
-        node.state = State::Done;
+        node.state = NodeState::Done;
         self.done += 1;
         if let Some(turns) = node.group.as_ref().and_then(|it| self.turns.get_mut(it)) {
             turns.end(now);

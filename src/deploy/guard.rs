@@ -33,7 +33,9 @@ pub async fn guard(
 ) -> Result<Vec<String>> {
     let facts = Facts::read(&target.guard);
     if target.operation == Operation::Uninstall {
-        return Ok(guard::Judgement::default().tell(&options.force).warnings);
+        return Ok(guard::Judgement::default()
+            .into_warnings(&options.force)
+            .warnings);
     }
     let nodes = target.manifest.nodes.clone();
     let mut warnings = Vec::new();
@@ -88,7 +90,7 @@ pub async fn guard(
         .extend(running.facts.capabilities.clone());
     let judgement = guard::judge(&running, &wanted, context.release.as_str());
     let decision = match options.tell_refusals {
-        true => judgement.tell(&options.force),
+        true => judgement.into_warnings(&options.force),
         false => judgement.decide(
             target.operation.word(),
             context.release.as_str(),
@@ -125,7 +127,7 @@ fn strangers(
     warnings: &mut Vec<String>,
 ) -> Option<(String, Vec<String>)> {
     let Some(pods) = &evidence.pods else {
-        warnings.push(format!("pods may not be listed, so whether {denial} cuts off pods of others could not be checked"));
+        warnings.push(format!("no permission to list pods, so it could not be checked whether {denial} cuts off other pods"));
         return None;
     };
     let is_ours = |pod: &Value| {
@@ -197,7 +199,7 @@ async fn missing(
             }
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
                 warnings.push(format!(
-                    "{} {} may not be read, so whether it is there could not be checked",
+                    "no permission to read {} {}, so it could not be checked whether it exists",
                     key.kind, key.name
                 ));
             }
@@ -274,7 +276,7 @@ async fn evidence(
         evidence.pods = observe::list_if_allowed(context, "Pod").await?;
         if has_past && evidence.pods.is_none() {
             warnings.push(
-                "pods may not be listed, so the release's records stand for what runs".to_owned(),
+                "no permission to list pods, so the release's records are used instead".to_owned(),
             );
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 /// UIDs of the hooks that this operation created. `None` after the hook is deleted.
-pub type Made<'p> = HashMap<&'p ObjectKey, Option<String>>;
+pub type Created<'p> = HashMap<&'p ObjectKey, Option<String>>;
 
 /// Runs the hooks of an event, and stops at the first failure.
 ///
@@ -25,14 +25,14 @@ pub async fn run<'p>(
     plan: &'p Plan,
     event: HookEvent,
     monitor: &mut Monitor<'_>,
-    made: &mut Made<'p>,
+    created: &mut Created<'p>,
 ) -> Result<()> {
     for hook in plan
         .hooks
         .iter()
         .filter(|hook| hook.events.contains(&event))
     {
-        run_one(writer, hook, monitor, made).await?;
+        run_one(writer, hook, monitor, created).await?;
     }
     Ok(())
 }
@@ -43,35 +43,38 @@ pub async fn run_one<'p>(
     writer: &Writer<'_>,
     hook: &'p HookStep,
     monitor: &mut Monitor<'_>,
-    made: &mut Made<'p>,
+    created: &mut Created<'p>,
 ) -> Result<()> {
     let Writer {
         context, options, ..
     } = writer;
     let step = &hook.step;
     let one = Awaited::ended(&step.key, &step.api_version);
-    let tell = |phase: &str| {
+    let report = |phase: &str| {
         context.progress.event(&Event::Hook {
             hook: step.key.to_string(),
             phase: phase.to_owned(),
         })
     };
     writer.check()?;
-    let mut there = made.get(&step.key).cloned().unwrap_or_else(|| step.uid());
+    let mut there = created
+        .get(&step.key)
+        .cloned()
+        .unwrap_or_else(|| step.uid());
     if let Some(uid) = there.take_if(|_| hook.replaces()) {
         delete(writer, &one, &uid, monitor).await?;
     }
-    tell("running");
+    report("running");
     let wanted = step.wanted.as_ref().expect("a hook is wanted");
     let expects = there.as_deref().map_or(Expects::Absent, Expects::Uid);
     let body = apply::put(writer, wanted, expects)
         .await
-        .map_err(|error| error.context(format!("hook {} cannot be run", step.key)))?;
+        .map_err(|error| error.context(format!("cannot run hook {}", step.key)))?;
     let uid = body["metadata"]["uid"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    made.insert(&step.key, Some(uid.clone()));
+    created.insert(&step.key, Some(uid.clone()));
     monitor.note(&step.key, &body);
     let done = match hook.hook.runs() {
         true => {
@@ -83,23 +86,23 @@ pub async fn run_one<'p>(
     };
     match done {
         Ok(()) => {
-            tell("succeeded");
+            report("succeeded");
             if hook.deletes(DeletePolicy::HookSucceeded) {
                 delete(writer, &one, &uid, monitor).await?;
-                made.insert(&step.key, None);
+                created.insert(&step.key, None);
             }
             Ok(())
         }
         Err(error) if error.kind() == crate::error::Kind::Interrupted => Err(error),
         Err(error) => {
-            tell("failed");
+            report("failed");
             let error = error.context(format!("hook {} failed", step.key));
             if hook.deletes(DeletePolicy::HookFailed) {
                 delete(writer, &one, &uid, monitor).await?;
                 return Err(error);
             }
             Err(error.hint(format!(
-                "it is kept for you to look at: `kubectl -n {} describe {}/{}`",
+                "it is kept for inspection: `kubectl -n {} describe {}/{}`",
                 context.namespace,
                 step.key.kind.to_lowercase(),
                 step.key.name

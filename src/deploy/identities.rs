@@ -64,7 +64,7 @@ pub(super) async fn plan_identities(
         })?;
     if !plan.create.is_empty() || !plan.renew.is_empty() {
         plan.warnings.extend(difference.map(|difference| {
-            format!("{difference}; new certificates are dated by the API server's clock")
+            format!("{difference}; new certificates use the API server's clock")
         }));
     }
     if past.keeps_key {
@@ -301,7 +301,7 @@ pub(super) async fn write_identities(
         let key = ObjectKey::core("Secret", &context.namespace, &secret.name);
         let patch = json!({"metadata": {"uid": secret.uid, "labels": {identity::LABEL: context.release.as_str()}}});
         let patched = context.cluster.merge_patch("v1", &key, &patch).await;
-        patched.map(drop).map_err(|error| Error::from(error).context(format!("{key} cannot be marked as this release's")))
+        patched.map(drop).map_err(|error| Error::from(error).context(format!("cannot mark {key} as an object of this release")))
     });
     futures::future::try_join_all(taken_up).await?;
     for (secrets, are_new) in [(&identities.create, true), (&identities.renew, false)] {
@@ -321,7 +321,7 @@ pub(super) async fn write_identities(
                         .map(drop),
                 };
                 written.map_err(|error| {
-                    Error::from(error).context(format!("identity {} cannot be written", secret.key))
+                    Error::from(error).context(format!("cannot write identity {}", secret.key))
                 })
             });
             futures::future::try_join_all(writes).await?;
@@ -343,7 +343,7 @@ async fn create(context: &Context<'_>, secret: &Object) -> ApiResult<()> {
                 None => context.cluster.apply(&secret.body, how).await.map(drop),
                 Some(there) if compare::is_part_of(&secret.body, &there) => Ok(()),
                 Some(_) => Err(ApiError {
-                    message: "a Secret of this name appeared meanwhile".to_owned(),
+                    message: "a Secret of this name was created in the meantime".to_owned(),
                     ..error
                 }),
             }

@@ -66,12 +66,12 @@ impl<'a> Judge<'a> {
         }
         if named().any(|set| set.selects(claim)) {
             return Whose::Unknown(
-                "no verified record says that this release made its StatefulSet",
+                "no verified record shows that this release created its StatefulSet",
             );
         }
         match named().next() {
             Some(_) => {
-                Whose::Unknown("it has the name of a volume of this release, and not the labels")
+                Whose::Unknown("it has the name of a volume of this release, but not the labels")
             }
             None => Whose::Others,
         }
@@ -209,7 +209,7 @@ pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Resul
         .filter_map(|step| step.live.as_ref())
         .filter(ours);
     note(writer, prepared, kept).await?;
-    let is_told = |claim: &&Value| {
+    let is_known = |claim: &&Value| {
         prepared
             .past
             .sets
@@ -220,7 +220,7 @@ pub(super) async fn note_kept(writer: &Writer<'_>, prepared: &Prepared) -> Resul
         .filter(|step| step.action == Action::Prune)
         .filter_map(|step| step.live.as_ref())
         .filter(ours);
-    let going = going.filter(|claim| !is_told(claim));
+    let going = going.filter(|claim| !is_known(claim));
     let in_use = claims().filter(|step| step.action == Action::Keep && step.why != HOLDS_DATA);
     let in_use = in_use.filter_map(|step| step.live.as_ref()).filter(ours);
     for claim in going.chain(in_use) {
@@ -345,7 +345,7 @@ async fn put(context: &Context<'_>, claim: &Value, notes: Value) {
     let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": notes}});
     if let Err(error) = context.cluster.merge_patch("v1", &key, &patch).await {
         context.warn(&format!(
-            "whose {key} is, and what wrote it, could not be noted on it for later runs: {}",
+            "cannot mark {key} with its owner for later runs: {}",
             error.message
         ));
     }
@@ -409,9 +409,9 @@ mod tests {
         };
         let node = |release: &str| json!({"app.kubernetes.io/instance": release, "kubectl-fabric.io/node": "peer2"});
         let labels =
-            Whose::Unknown("it has the name of a volume of this release, and not the labels");
+            Whose::Unknown("it has the name of a volume of this release, but not the labels");
         let unfounded =
-            Whose::Unknown("no verified record says that this release made its StatefulSet");
+            Whose::Unknown("no verified record shows that this release created its StatefulSet");
         for (name, labels, release, set, wanted) in [
             (
                 "data-db-0",

@@ -103,7 +103,7 @@ pub async fn render_chart<T: Send + Sync>(
         }
     }
     Err(Error::user(format!(
-        "chart {} never stops looking things up",
+        "chart {} makes too many rounds of lookups",
         chart.name_version()
     )))
 }
@@ -132,12 +132,12 @@ async fn confine(
     let place = match (is_namespaced, namespace.as_str()) {
         (true, "") => "in all namespaces".to_owned(),
         (true, namespace) => format!("in namespace \"{namespace}\""),
-        (false, _) => "of the whole cluster".to_owned(),
+        (false, _) => "in the whole cluster".to_owned(),
     };
-    Err(Error::refused(format!("the kept chart {} may not look up {objects} {place}", chart.name_version()))
-        .why(format!("a chart kept with the release sees namespace \"{}\" only", context.namespace))
-        .why("everyone who may write ConfigMaps there can have written it, and would see what you may see")
-        .hint("look through the chart, and name its folder or archive with --chart: then it sees what you see"))
+    Err(Error::refused(format!("the kept chart {} cannot look up {objects} {place}", chart.name_version()))
+        .why(format!("a chart kept with the release can only look up objects in namespace \"{}\"", context.namespace))
+        .why("anyone with write access to ConfigMaps there can change it, and would read with your permissions")
+        .hint("review the chart, then pass its folder or archive with --chart to allow all lookups"))
 }
 
 async fn look_up(

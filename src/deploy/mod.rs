@@ -179,21 +179,21 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         return preview(&context, intent, &options).await;
     }
     let mut stop = context.interrupted.clone();
-    let (made, began) = (Cell::new(false), std::time::Instant::now());
+    let (created, began) = (Cell::new(false), std::time::Instant::now());
     let user = async {
         let whoami = context.cluster.whoami().await;
         Ok(whoami
             .map(|whoami| whoami.username)
             .unwrap_or_else(|_| UNKNOWN.to_owned()))
     };
-    let begin = async { futures::try_join!(prepare(&context, &intent, &options, &made), user) };
+    let begin = async { futures::try_join!(prepare(&context, &intent, &options, &created), user) };
     let begun = tokio::select! {
         begun = begin => begun,
         () = wait::interrupt(&mut stop) => Err(wait::interrupted()),
     };
-    let (prepared, user) = begun.map_err(|error| untouched(&context, &made, error))?;
+    let (prepared, user) = begun.map_err(|error| untouched(&context, &created, error))?;
     let lock = lock::acquire(&context, &user, prepared.target.operation.word()).await;
-    let lock = lock.map_err(|error| untouched(&context, &made, error))?;
+    let lock = lock.map_err(|error| untouched(&context, &created, error))?;
     let cluster = context.cluster.fenced(lock.fence());
     let progress = progress::Masked {
         inner: context.progress,
@@ -208,7 +208,7 @@ pub async fn run(context: Context<'_>, intent: Intent, options: Options) -> Resu
         ..context.clone()
     };
     let work = async {
-        match locked(&held, &intent, &options, prepared, &lock, &user, &made).await {
+        match locked(&held, &intent, &options, prepared, &lock, &user, &created).await {
             Err(error) if is_undone(&options, &error) => {
                 undo(&held, &intent, &options, &lock, &user, error).await
             }
@@ -258,10 +258,10 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
         },
         ..options.clone()
     };
-    let made = Cell::new(false);
-    let prepared = prepare(context, &intent, &options, &made)
+    let created = Cell::new(false);
+    let prepared = prepare(context, &intent, &options, &created)
         .await
-        .map_err(|error| untouched(context, &made, error))?;
+        .map_err(|error| untouched(context, &created, error))?;
     let revision = prepared.past.newest().unwrap_or(0).saturating_add(1);
     let record = record_of(context, &prepared, revision, "Dry run complete");
     Ok(outcome(prepared, record, true))
@@ -269,10 +269,10 @@ pub async fn preview(context: &Context<'_>, intent: Intent, options: &Options) -
 
 /// Adds the state after a failure before the operation's first write to the error. The namespace
 /// may have been created, because checks inside it need it.
-fn untouched(context: &Context<'_>, made: &Cell<bool>, error: Error) -> Error {
-    match made.get() {
+fn untouched(context: &Context<'_>, created: &Cell<bool>, error: Error) -> Error {
+    match created.get() {
         true => error.replace_now(format!(
-            "nothing was changed but for namespace \"{}\", which was made for this release and is empty",
+            "nothing was changed except that the empty namespace \"{}\" was created",
             context.namespace
         )),
         false => error.now("nothing was changed"),
@@ -285,14 +285,23 @@ async fn prepare(
     context: &Context<'_>,
     intent: &Intent,
     options: &Options,
-    made: &Cell<bool>,
+    created: &Cell<bool>,
 ) -> Result<Prepared> {
     let past = Past::read(context, options.dry_run == DryRun::No).await?;
     let target = resolve::resolve(context, intent, &past).await?;
     let masker = target.masker(&past);
     let is_organization = Facts::read(&target.guard).model.is_some();
     let history = past.entries.clone();
-    let compared = compare(context, intent, options, made, past, target, masker.clone()).await;
+    let compared = compare(
+        context,
+        intent,
+        options,
+        created,
+        past,
+        target,
+        masker.clone(),
+    )
+    .await;
     let compared = if is_organization {
         neighbour::explain(context, &history, compared).await
     } else {
@@ -306,7 +315,7 @@ async fn compare(
     context: &Context<'_>,
     intent: &Intent,
     options: &Options,
-    made: &Cell<bool>,
+    created: &Cell<bool>,
     past: Past,
     mut target: Target,
     masker: Masker,
@@ -317,8 +326,8 @@ async fn compare(
     };
     let mut claims = Claims::default();
     volumes::keep_sizes(context, &past, &mut target, &mut claims).await?;
-    let told = guard::guard(context, &past, &mut target, options, &mut claims).await?;
-    target.warnings.extend(told);
+    let new_warnings = guard::guard(context, &past, &mut target, options, &mut claims).await?;
+    target.warnings.extend(new_warnings);
     target
         .warnings
         .extend(named::absent(context, &past, &target, &options.expected).await);
@@ -392,9 +401,9 @@ async fn compare(
             Additions::Stay
         },
     };
-    let (live, told) =
+    let (live, new_warnings) =
         observe::observe(context, &target.manifest.objects, sought, look, unserved).await?;
-    warnings.extend(told);
+    warnings.extend(new_warnings);
     if let Some(unlisted) = unlisted {
         return Err(unlisted);
     }
@@ -448,7 +457,7 @@ async fn compare(
                 past: &past,
                 target: &target,
             };
-            ensure_namespace(context, options, wish, &mut warnings, made).await?
+            ensure_namespace(context, options, wish, &mut warnings, created).await?
         }
     };
     if !namespace.is_there {
@@ -476,7 +485,7 @@ async fn compare(
             sets,
             &mut plan,
             options,
-            made.get(),
+            created.get(),
             &mut claims,
         );
         let (allowed, accepted) = futures::join!(rights::check(context, operation, needs), checked);
@@ -485,7 +494,7 @@ async fn compare(
         if options.dry_run == DryRun::No {
             rights::check(context, operation, rights::needs_of_volumes(&plan, options)).await?;
         }
-        if !uninstall && !made.get() {
+        if !uninstall && !created.get() {
             taken_up = kept::taken_up(
                 context,
                 &owner,
@@ -509,7 +518,7 @@ async fn compare(
     for refusal in refusals.into_iter().flatten() {
         match options.dry_run {
             DryRun::No => return Err(refusal),
-            _ => warnings.push(format!("without --dry-run this is refused: {refusal}")),
+            _ => warnings.push(format!("without --dry-run, this is refused: {refusal}")),
         }
     }
     confine::point_out(&mut plan, &owner, &target.provenance);
@@ -544,7 +553,7 @@ async fn locked(
     mut prepared: Prepared,
     lock: &Lock,
     user: &str,
-    made: &Cell<bool>,
+    created: &Cell<bool>,
 ) -> Result<Outcome> {
     let writer = Writer {
         context,
@@ -560,7 +569,7 @@ async fn locked(
         .await?;
         let now = Past::of(entries);
         if now.fingerprint() != prepared.past.fingerprint() {
-            prepared = prepare(context, intent, options, made).await?;
+            prepared = prepare(context, intent, options, created).await?;
         }
         writer.check()?;
         for warning in &prepared.warnings {
@@ -571,7 +580,7 @@ async fn locked(
     };
     begin
         .await
-        .map_err(|error| untouched(context, made, error))?;
+        .map_err(|error| untouched(context, created, error))?;
     if prepared.past.is_purged && prepared.target.operation != Operation::Uninstall {
         let purged = storage::purge(
             context.cluster,
@@ -582,7 +591,7 @@ async fn locked(
         purged.map_err(|error| {
             Error::from(error)
                 .context(format!(
-                    "the records of \"{}\", which is uninstalled, cannot all be deleted",
+                    "cannot delete all records of the uninstalled release \"{}\"",
                     context.release
                 ))
                 .now("nothing else was changed")
@@ -638,8 +647,8 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         let kept = storage::keep_chart(cluster, &record.summary, chart, is_there).await;
         kept.map_err(|error| {
             error
-                .context("the chart cannot be kept beside the record")
-                .now("nothing of the release was changed")
+                .context("cannot store the chart with the record")
+                .now("the release was not changed")
         })?;
     }
     let mut written = storage::create(cluster, &record, &packed)
@@ -647,9 +656,9 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         .map_err(|error| {
             Error::from(error)
                 .context(format!(
-                    "revision {revision} of \"{release}\" cannot be recorded"
+                    "cannot record revision {revision} of \"{release}\""
                 ))
-                .now("nothing of the release was changed")
+                .now("the release was not changed")
         })?;
     drop(packed);
     let mut uids = Uids::new();
@@ -693,7 +702,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         let error = match &recorded {
             Ok(()) => error,
             Err(lost) => error.why(format!(
-                "its failure could not be recorded either: {}",
+                "the failure could not be recorded: {}",
                 lost.message
             )),
         };
@@ -708,26 +717,25 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
             if let Err(left) =
                 storage::trim(cluster, namespace, release, &history, options.history_max).await
             {
-                context.warn(&format!(
-                    "old revisions could not be removed: {}",
-                    left.message
-                ));
+                context.warn(&format!("cannot remove old revisions: {}", left.message));
             }
         }
         let before = prepared
             .past
             .deployed()
-            .map(|summary| format!("; revision {} stays the deployed one", summary.revision));
+            .map(|summary| format!("; revision {} is still deployed", summary.revision));
         let error = error.now(format!(
-            "revision {revision} of \"{release}\" is {state}{}; what it wrote stays until the next run",
+            "revision {revision} of \"{release}\" is {state}{}; its changes stay until the next run",
             before.unwrap_or_default()
         ));
         if !interrupted {
             clean_up(writer, &created).await;
         }
         let again = match interrupted {
-            true => "run the same command again: it goes on from what is there",
-            false => "mend the cause and run the same command again: it goes on from what is there",
+            true => "run the same command again: it continues from the current state",
+            false => {
+                "fix the cause and run the same command again: it continues from the current state"
+            }
         };
         let back = match (operation, prepared.past.deployed()) {
             // An operation that is undone next needs no hint to go back.
@@ -742,7 +750,7 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
         };
         let error = error.hint(again);
         return Err(match back {
-            Some(back) => error.hint(format!("or go back to the deployed revision with `{back}`")),
+            Some(back) => error.hint(format!("or return to the deployed revision with `{back}`")),
             None => error,
         });
     }
@@ -755,16 +763,14 @@ async fn carry_out(writer: &Writer<'_>, prepared: Prepared, draft: Draft) -> Res
     let unrecorded = |error: Error| {
         error
             .context(format!(
-                "the {} of \"{release}\" is done, and cannot be recorded as done",
+                "the {} of \"{release}\" is complete, but cannot be recorded as complete",
                 operation.word()
             ))
             .now(format!(
                 "everything is applied; revision {revision} is still recorded as {}",
                 operation.pending()
             ))
-            .hint(
-                "run the same command again: it finds everything as it is to be, and records that",
-            )
+            .hint("run the same command again: it finds nothing to change and records the success")
     };
     // First the old revision, then the new one, so that there are never two deployed revisions.
     let superseded = prepared
@@ -809,7 +815,7 @@ async fn steps<'p>(
         context, options, ..
     } = writer;
     let [before, after] = prepared.target.operation.events();
-    let mut made = hooks::Made::new();
+    let mut created = hooks::Created::new();
     let mut monitor = Monitor::new(
         context.cluster,
         context.progress,
@@ -821,7 +827,7 @@ async fn steps<'p>(
         relabel.loosen(writer).await?;
     }
     write_identities(writer, &prepared.target.identities).await?;
-    hooks::run(writer, &prepared.plan, before, &mut monitor, &mut made).await?;
+    hooks::run(writer, &prepared.plan, before, &mut monitor, &mut created).await?;
     kept::take_up(writer, prepared).await?;
     apply::apply(writer, &prepared.plan, &mut groups, &mut monitor, uids).await?;
     if options.wait {
@@ -834,7 +840,7 @@ async fn steps<'p>(
             apply::awaited(wanted.filter(|step| options.wait_for_jobs || step.key.kind != "Job"));
         monitor.until_ready(&awaited, options.timeout).await?;
     }
-    hooks::run(writer, &prepared.plan, after, &mut monitor, &mut made).await?;
+    hooks::run(writer, &prepared.plan, after, &mut monitor, &mut created).await?;
     kept::note_leaving(writer, prepared).await?;
     apply::prune(writer, &prepared.plan, groups, &mut monitor).await?;
     match &prepared.namespace.relabel {

@@ -43,7 +43,7 @@ pub(super) async fn absent(
         let is_there = entries.iter().filter_map(Entry::summary).any(|summary| summary.release == release);
         (!is_there).then(|| {
             format!(
-                "{key} names release \"{release}\", and namespace \"{namespace}\" has none of that name: check it, or install it next"
+                "{key} names release \"{release}\", which does not exist in namespace \"{namespace}\": check the value, or install that release next"
             )
         })
     });

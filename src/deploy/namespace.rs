@@ -41,7 +41,7 @@ pub(super) async fn ensure_namespace(
             format!("namespace \"{}\" is being deleted", context.namespace),
         )
         .now("nothing was changed")
-        .hint("run the command again when it is gone")),
+        .hint("run the command again after it is deleted")),
         Ok(Some(body)) => {
             let relabel = pod_security::settle(context, options, &body, wish, warnings).await?;
             Ok(Namespace {
@@ -62,7 +62,7 @@ pub(super) async fn ensure_namespace(
             context.namespace
         ))
         .now("nothing was changed")
-        .hint("leave out --create-namespace=false, or create it first")),
+        .hint("omit --create-namespace=false, or create the namespace first")),
         Ok(None) => {
             let level = level(&wish.target.manifest.pod_needs);
             let body = pod_security::namespace(context, level);
@@ -84,8 +84,8 @@ pub(super) async fn ensure_namespace(
                 }
                 Err(error) => {
                     return Err(Error::from(error)
-                        .context(format!("namespace \"{}\" cannot be created", context.namespace))
-                        .hint("if somebody else makes it for you, run the command again when it is there"));
+                        .context(format!("cannot create namespace \"{}\"", context.namespace))
+                        .hint("ask an administrator to create it, then run the command again"));
                 }
                 Ok(_) => {}
             }
@@ -159,7 +159,7 @@ pub(super) async fn remove_namespace(
         None => Ok(None),
         Some(there) if !there["metadata"]["deletionTimestamp"].is_null() => Ok(text("uid")),
         Some(_) if error.kind == ApiErrorKind::Conflict => {
-            context.warn(&stays(context, "it was changed meanwhile"));
+            context.warn(&stays(context, "it was changed in the meantime"));
             Ok(None)
         }
         Some(_) => Err(error.into()),
@@ -191,7 +191,7 @@ pub(super) async fn until_gone(context: &Context<'_>, options: &Options, uid: &s
                 context.release
             ))
             .hint(format!(
-                "`kubectl get namespace {} -o yaml` shows in its conditions what is left in it",
+                "the conditions in `kubectl get namespace {} -o yaml` show what is left",
                 context.namespace
             ))
     })

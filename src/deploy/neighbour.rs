@@ -35,16 +35,19 @@ pub(super) async fn explain<T>(
     };
     let (release, namespace) = (context.release.as_str(), context.namespace.as_str());
     let hint = match release == namespace {
-        true => "name another namespace with -n".to_owned(),
+        true => "choose another namespace with -n".to_owned(),
         false => format!(
-            "leave -n out: `{}` installs it in namespace \"{release}\"",
+            "omit -n: `{}` installs it in namespace \"{release}\"",
             command("install", release, release)
         ),
     };
-    Err(Error::refused(format!("namespace \"{namespace}\" holds another organization: release \"{}\", {}", other.release, other.chart))
-        .why(format!(
-            "an organization needs a namespace of its own: the names of its nodes, their addresses (NODE.{namespace}) and its network \
-             policies are those of the namespace"
-        ))
-        .hint(hint))
+    Err(Error::refused(format!(
+        "namespace \"{namespace}\" holds another organization: release \"{}\", {}",
+        other.release, other.chart
+    ))
+    .why(format!(
+        "an organization needs a namespace of its own, for the names and addresses \
+             (NODE.{namespace}) of its nodes and for its network policies"
+    ))
+    .hint(hint))
 }

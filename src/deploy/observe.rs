@@ -5,7 +5,7 @@ use super::settle::Manifest;
 use super::{Context, rights};
 use crate::cluster::{ApiErrorKind, ApiResult, Extent, Kind};
 use crate::error::{Error, Place as Spot, Result};
-use crate::manifest::{Hook, ObjectKey, Sealed, Source};
+use crate::manifest::{Hook, ObjectKey, Sealed, TemplateLine};
 use crate::plan::{Live, Look, Seen};
 use crate::release::InventoryItem;
 use crate::storage::RECORD_LABEL;
@@ -77,7 +77,7 @@ pub async fn observe<'a>(
     let mut warnings = Vec::new();
     let mut denied: Option<Error> = None;
     let mut unread = Vec::new();
-    let mut unwritable: Vec<(ObjectKey, Source)> = Vec::new();
+    let mut unwritable: Vec<(ObjectKey, TemplateLine)> = Vec::new();
     for (read, kind, sought) in futures::future::join_all(reads).await {
         match read {
             Ok(objects) => live.extend(objects),
@@ -171,13 +171,13 @@ pub fn refuse_unserved_hooks(
 /// # Errors
 ///
 /// Fails if there are such objects, because they cannot be written.
-fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) -> Result<()> {
+fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, TemplateLine)>) -> Result<()> {
     if unserved.is_empty() {
         return Ok(());
     }
     let places = unserved
         .into_iter()
-        .map(|(key, Source { template, line })| {
+        .map(|(key, TemplateLine { template, line })| {
             let why = format!("no kind {} in {}", key.kind, key.group);
             match template.is_empty() {
                 true => Spot::new(key.to_string()).note(why),
@@ -189,11 +189,11 @@ fn refuse_unserved(context: &Context<'_>, unserved: Vec<(ObjectKey, Source)>) ->
                 .note(format!("{key}: {why}")),
             }
         });
-    Err(Error::cluster(format!("the server does not know every kind of release \"{}\"", context.release))
+    Err(Error::cluster(format!("the server does not serve every kind of release \"{}\"", context.release))
         .at_all(places)
-        .why("these objects are to be written, and the server does not serve their kinds")
+        .why("the operation must write these objects, but the server does not serve their kinds")
         .now("nothing was changed")
-        .hint("install the CustomResourceDefinitions of these kinds again, or leave the objects out of the release"))
+        .hint("reinstall the CustomResourceDefinitions of these kinds, or remove the objects from the release"))
 }
 
 /// Names a few of the objects.
@@ -205,7 +205,7 @@ fn no_longer_served(kind: &Kind, sought: &Sought) -> String {
     }
     let Kind { api_version, kind } = kind;
     format!(
-        "the server does not serve {api_version} {kind}: these objects are missing, and cannot be made: {}",
+        "the server does not serve {api_version} {kind}: these objects are missing and cannot be created: {}",
         names.join(", ")
     )
 }

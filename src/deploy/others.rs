@@ -128,18 +128,18 @@ pub(super) async fn why_it_stays(
     ours: &mut Ours,
 ) -> Result<Option<String>> {
     if annotation(namespace, CREATED_FOR) != Some(context.release.as_str()) {
-        return Ok(Some("it was not made for this release".to_owned()));
+        return Ok(Some("it was not created for this release".to_owned()));
     }
-    let of_ours = |key: &ObjectKey| key.namespace.as_deref() == Some(&context.namespace);
+    let in_namespace = |key: &ObjectKey| key.namespace.as_deref() == Some(&context.namespace);
     let kept: Vec<&Step> = plan
         .with(Action::Keep)
-        .filter(|step| of_ours(&step.key))
+        .filter(|step| in_namespace(&step.key))
         .collect();
     if !kept.is_empty() {
         return Ok(Some(kept_in_words(&kept)));
     }
     if ours.keep_history {
-        return Ok(Some("the history of the release is kept in it".to_owned()));
+        return Ok(Some("it holds the history of the release".to_owned()));
     }
     let Everything { objects, unread } =
         context.cluster.list_everything(&context.namespace).await?;
@@ -152,7 +152,7 @@ pub(super) async fn why_it_stays(
         ))
     } else if !unread.is_empty() {
         Some(format!(
-            "whether it holds objects of others cannot be seen, because these kinds cannot be listed: {}",
+            "it may hold other objects, because these kinds cannot be listed: {}",
             named(&unread)
         ))
     } else {

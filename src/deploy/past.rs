@@ -87,10 +87,10 @@ impl Past {
         let record = storage::record_name(context.release.as_str(), newest);
         Err(Error::refused(format!("release \"{}\" cannot have a revision after {newest}", context.release))
             .at(Place::new(format!("ConfigMap {}/{record}", context.namespace)).note("the newest record by its number"))
-            .why(format!("revisions are counted up to {LAST_REVISION}, and kubectl-fabric counts one by one: the number was written by hand"))
+            .why(format!("revision numbers go up to {LAST_REVISION}, and kubectl-fabric counts one by one: the record was written by hand"))
             .now("nothing was changed")
             .hint(format!(
-                "see `{}`; if the record is not the release's, delete it: `kubectl delete configmap {record} -n {}`",
+                "see `{}`; if the record does not belong to the release, delete it: `kubectl delete configmap {record} -n {}`",
                 context.command("history"),
                 context.namespace
             )))
@@ -183,12 +183,12 @@ impl Past {
     /// Returns the error for using an unreadable record, with the way back to a readable one.
     pub fn cannot_go_on(&self, context: &Context<'_>) -> Error {
         let error = self.unreadable.clone().unwrap_or_else(|| {
-            Error::user(format!("no record of \"{}\" can be read", context.release))
+            Error::user(format!("cannot read any record of \"{}\"", context.release))
         });
         let error = error.hint(format!("see `{}`", context.command("history")));
         match rollback_target(&self.entries) {
             Some(revision) => error.hint(format!(
-                "`{} {revision}` goes back to an earlier one",
+                "`{} {revision}` rolls back to an earlier one",
                 context.command("rollback")
             )),
             None => error,
@@ -262,7 +262,7 @@ impl Past {
                 Err(error) if error.kind() == Kind::User && !matters => {}
                 Err(error) if error.kind() == Kind::User => {
                     past.warnings.push(format!(
-                        "{error}; what only this revision wrote is not cleaned up"
+                        "{error}; objects that only this revision wrote are not cleaned up"
                     ));
                     if Some(revision) == baseline {
                         past.unreadable = Some(error);

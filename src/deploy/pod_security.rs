@@ -76,11 +76,17 @@ impl Relabel {
             expects: Expects::Uid(uid),
             ..Apply::default()
         };
-        context.cluster.apply(&namespace(context, to), how).await.map_err(|error| {
-            let what =
-                format!("namespace \"{}\" cannot be labelled anew, from Pod Security level {from} to {to}", context.namespace);
-            Error::from(error).context(what).hint(by_hand(context, to))
-        })?;
+        context
+            .cluster
+            .apply(&namespace(context, to), how)
+            .await
+            .map_err(|error| {
+                let what = format!(
+                    "cannot change the Pod Security level of namespace \"{}\" from {from} to {to}",
+                    context.namespace
+                );
+                Error::from(error).context(what).hint(by_hand(context, to))
+            })?;
         if !dry_run {
             context.step(&format!(
                 "namespace {}: Pod Security level {from} → {to}",
@@ -133,7 +139,9 @@ pub(super) async fn settle(
     let others = others(context, live).await?;
     match (others, needed > from) {
         (None, true) => {
-            if let Some(refusal) = unasked(context, options, wish, &relabel).await? {
+            if let Some(refusal) =
+                refuse_unrequested_level(context, options, wish, &relabel).await?
+            {
                 match options.tell_refusals {
                     true => warnings.push(refusal.what().to_owned()),
                     false => return Err(refusal),
@@ -146,7 +154,7 @@ pub(super) async fn settle(
             warnings.push(format!(
                 "namespace \"{}\" goes from Pod Security level {from} to {needed}: {}",
                 context.namespace,
-                told(needs, from).collect::<Vec<_>>().join(", ")
+                reasons(needs, from).collect::<Vec<_>>().join(", ")
             ));
             Ok(Some(relabel))
         }
@@ -166,12 +174,12 @@ pub(super) async fn settle(
 /// Returns why this release may not change the namespace's level, or `None` if it may.
 async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
     if annotation(live, CREATED_FOR) != Some(context.release.as_str()) {
-        return Ok(Some("it was not made for this release".to_owned()));
+        return Ok(Some("it was not created for this release".to_owned()));
     }
     let owned = owned_fields(live)
         .is_some_and(|owned| !owned["f:metadata"]["f:labels"][format!("f:{ENFORCE}")].is_null());
     if !owned {
-        return Ok(Some("its label was set by somebody else".to_owned()));
+        return Ok(Some("its label was set by another user".to_owned()));
     }
     let entries = storage::list(context.cluster, Some(&context.namespace)).await?;
     let mut living = entries.iter().filter_map(|entry| match entry {
@@ -181,14 +189,14 @@ async fn others(context: &Context<'_>, live: &Value) -> Result<Option<String>> {
         }
     });
     let other = living.find(|release| *release != context.release.as_str());
-    Ok(other.map(|other| format!("release \"{other}\" lives in it, too")))
+    Ok(other.map(|other| format!("it also contains release \"{other}\"")))
 }
 
 /// Refuses a level that only a record, a kept chart or stored values require.
 ///
 /// Users with write access to the namespace can change these, and the level is meant to restrict
 /// such users.
-async fn unasked(
+async fn refuse_unrequested_level(
     context: &Context<'_>,
     options: &Options,
     wish: Wish<'_>,
@@ -218,20 +226,20 @@ async fn unasked(
         .filter(|need| need.level > from);
     let again = match wish.target.provenance.chart() {
         Some(Origin::Stored) => {
-            "name the chart with --chart and say the values that need it on the command line, "
+            "pass the chart with --chart and the values that need the level on the command line, "
         }
-        Some(_) => "say the values that need it on the command line, ",
+        Some(_) => "pass the values that need the level on the command line, ",
         None => "",
     };
     Ok(Some(
         Error::refused(format!(
-            "namespace \"{namespace}\" would go from Pod Security level {from} to {to}, and this command does not ask for it"
+            "namespace \"{namespace}\" would go from Pod Security level {from} to {to}, which this command does not request"
         ))
         .at_all(needs.map(|need| Place::new(need.key.to_string()).note(need.why.clone())))
-        .why(format!("only {stored} asks for it, and everyone who may write in the namespace can write that"))
+        .why(format!("only {stored} requests it, and anyone with write access to the namespace can change that"))
         .now("nothing was changed")
         .hint(format!(
-            "if it is what you want: {again}allow it with --allow-outside {}, or {}",
+            "to change it: {again}allow it with --allow-outside {}, or {}",
             Named::of(&key),
             by_hand(context, to)
         )),
@@ -250,15 +258,15 @@ fn too_strict(
         .filter(|need| need.level > from)
         .map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
     Error::refused(format!(
-        "namespace \"{namespace}\" allows Pod Security level {from}, and release \"{}\" needs {to}",
+        "namespace \"{namespace}\" allows Pod Security level {from}, but release \"{}\" needs {to}",
         context.release
     ))
     .at_all(places)
     .why(format!(
-        "the cluster would refuse the pods; the namespace is labelled {ENFORCE}={from}, and {whose}"
+        "the cluster would reject the pods: the namespace has the label {ENFORCE}={from}, and {whose}"
     ))
     .now("nothing was changed")
-    .hint(format!("{}, or change what needs it", by_hand(context, to)))
+    .hint(format!("{}, or change the values that need it", by_hand(context, to)))
 }
 
 pub(super) fn by_hand(context: &Context<'_>, level: Level) -> String {
@@ -269,7 +277,7 @@ pub(super) fn by_hand(context: &Context<'_>, level: Level) -> String {
 }
 
 /// Describes the needs above this level, a phrase each.
-fn told(needs: &[Need], than: Level) -> impl Iterator<Item = String> {
+fn reasons(needs: &[Need], than: Level) -> impl Iterator<Item = String> {
     needs
         .iter()
         .filter(move |need| need.level > than)

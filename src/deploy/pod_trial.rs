@@ -7,7 +7,7 @@ use super::{Context, Options, account};
 use crate::cluster::ApiErrorKind;
 use crate::error::{Error, Place, Result};
 use crate::manifest::pod_security::{self, Level, Need};
-use crate::manifest::{Object, ObjectKey, Sealed, Source};
+use crate::manifest::{Object, ObjectKey, Sealed, TemplateLine};
 use crate::plan::{Action, Plan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -104,9 +104,9 @@ pub(super) async fn try_pod(
                 context.release
             ))
             .at_all(places)
-            .why(format!("the cluster would refuse the pods: {message}"))
+            .why(format!("the cluster would reject the pods: {message}"))
             .hint(format!(
-                "{}, or change what needs it",
+                "{}, or change the values that need it",
                 by_hand(context, needed)
             ))
         }
@@ -120,7 +120,7 @@ pub(super) async fn try_pod(
                 .denial()
                 .map_or_else(|| message.to_owned(), |(why, _)| why);
             let what = format!(
-                "it is not known whether namespace \"{namespace}\" allows Pod Security level {needed}"
+                "cannot determine whether namespace \"{namespace}\" allows Pod Security level {needed}"
             );
             let error = Error::refused(format!(
                 "{what}, which release \"{}\" needs",
@@ -130,14 +130,14 @@ pub(super) async fn try_pod(
             .why(why);
             if doubt == Doubt::Unlabelled {
                 warnings.push(format!(
-                    "{}: it has no label {ENFORCE}, and no pod could be tried in it",
+                    "{}: it has no label {ENFORCE}, and no pod could be tested in it",
                     error.what()
                 ));
                 return Ok(());
             }
             error
-                .why("the namespace may not be read either; a node whose new pod is forbidden would be gone")
-                .hint("ask for the right to read the namespace (`get` of namespaces, in a Role of its own): examples/rbac/release.yaml has it")
+                .why("the namespace cannot be read either; if the new pod of a node is rejected, the node is down")
+                .hint("ask for permission to read the namespace (verb get on namespaces): examples/rbac/release.yaml has a Role")
         }
     };
     match options.tell_refusals {
@@ -162,7 +162,7 @@ fn probe(namespace: &str, level: Level) -> Sealed {
             "containers": [{"name": "probe", "image": "registry.k8s.io/pause", "securityContext": context}],
         },
     });
-    Object::from_body(body, Source::default())
+    Object::from_body(body, TemplateLine::default())
         .expect("a pod with a name")
         .into()
 }

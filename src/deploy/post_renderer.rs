@@ -62,7 +62,7 @@ impl PostRenderer {
             let failed = failed(format!("cannot be started: {error}"));
             match error.kind() {
                 ErrorKind::NotFound if !program.contains(std::path::MAIN_SEPARATOR) => failed.hint(
-                    format!("it is looked for in PATH; for a file here, write ./{program}"),
+                    format!("the program is searched in PATH; for a file in the current directory, use ./{program}"),
                 ),
                 ErrorKind::PermissionDenied => failed.hint("it must be executable"),
                 _ => failed,
@@ -90,17 +90,17 @@ impl PostRenderer {
             return Err(if last.is_empty() {
                 error
             } else {
-                error.why(format!("it said last:\n{}", last.join("\n")))
+                error.why(format!("its last output:\n{}", last.join("\n")))
             });
         }
         if output.stdout.len() > MOST {
             return Err(failed(format!("printed more than {} MiB", MOST >> 20)));
         }
         let text = String::from_utf8(output.stdout)
-            .map_err(|_| failed("printed what is not UTF-8".to_owned()))?;
+            .map_err(|_| failed("did not print UTF-8".to_owned()))?;
         match text.trim().is_empty() {
             true => Err(failed("printed nothing".to_owned())
-                .hint("it is to print the whole manifest, changed or not")),
+                .hint("it must print the whole manifest, with or without changes")),
             false => Ok(text),
         }
     }

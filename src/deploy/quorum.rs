@@ -12,7 +12,7 @@ use crate::cluster::{ApiErrorKind, Cluster};
 use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Component};
 use crate::fabric::quorum::{self, Heights, Missing, Report};
-use crate::manifest::{Object, ObjectKey, Source};
+use crate::manifest::{Object, ObjectKey, TemplateLine};
 use crate::plan::Step;
 use futures::future::join_all;
 use serde_json::Value;
@@ -138,15 +138,15 @@ impl Quorum {
                 .iter()
                 .any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) =>
             {
-                Some("on Kafka they do not tell of their group".to_owned())
+                Some("with Kafka, they have no metrics of the consensus group".to_owned())
             }
             _ => None,
         };
         if let Some(why) = silence {
             self.given_up = true;
             context.warn(&format!(
-                "the orderers' metrics cannot be read: {why}; this rollout relies on readiness alone, which comes before an orderer is \
-                 back in its consensus group"
+                "cannot read the orderers' metrics: {why}; this rollout checks readiness only, \
+                 which an orderer reaches before it is back in its consensus group"
             ));
             return whole();
         }
@@ -235,7 +235,7 @@ impl Quorum {
 /// Returns the port of an orderer's operations service from its workload, or `None` if it is not an
 /// orderer.
 fn operations_port(body: &Value) -> Option<u64> {
-    let object = Object::from_body(body.clone(), Source::default())?;
+    let object = Object::from_body(body.clone(), TemplateLine::default())?;
     let is_orderer = guard::nodes([&object], None)
         .iter()
         .any(|node| node.programs.contains_key(&Component::Orderer));
@@ -281,7 +281,7 @@ async fn ask(
                 }
                 None => Unheard {
                     why: format!(
-                        "pod {pod} does not give its metrics on port {port}: {}",
+                        "pod {pod} does not serve metrics on port {port}: {}",
                         error.message
                     ),
                     is_final: error.kind == ApiErrorKind::NotFound,
@@ -323,8 +323,8 @@ pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
         "the rollout of group \"{group}\" has stopped: a channel has not had all its consenters for {timeout}"
     ))
     .at_all(places)
-    .why("an orderer is touched only while every orderer reports all consenters of its channels as active")
-    .hint("see why in the logs of the orderers, those of other organizations among them; then run the same command again");
+    .why("an orderer restarts only while every orderer reports all consenters of its channels as active")
+    .hint("check the logs of all orderers, including those of other organizations; then run the same command again");
     match channels.is_empty() {
         true => error,
         false => {
@@ -333,7 +333,7 @@ pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
                 .map(|channel| format!("--allow-down Channel/{channel}"))
                 .collect();
             error.hint(format!(
-                "only if the channel can spare one more consenter while each orderer restarts, go on without asking about it: `{}`",
+                "only if the channel can lose one more consenter while each orderer restarts, continue without this check: `{}`",
                 flags.join(" ")
             ))
         }

@@ -83,10 +83,7 @@ pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
         {
             // Another UID means that the object is not from this attempt.
             Err(left) if left.kind != ApiErrorKind::Replaced => {
-                context.warn(&format!(
-                    "{} could not be cleaned up: {}",
-                    step.key, left.message
-                ));
+                context.warn(&format!("cannot clean up {}: {}", step.key, left.message));
             }
             _ => {}
         }
@@ -114,7 +111,7 @@ pub(super) async fn undo(
     {
         Ok(history) => history,
         Err(worse) => {
-            return Err(error.why(format!("it could not be undone either: {}", worse.what())));
+            return Err(error.why(format!("the rollback also failed: {}", worse.what())));
         }
     };
     let failed = history
@@ -145,11 +142,11 @@ pub(super) async fn undo(
             };
             (
                 intent,
-                "it was uninstalled again; identities and volumes stay".to_owned(),
+                "it was uninstalled; identities and volumes stay".to_owned(),
             )
         }
     };
-    context.step("the operation failed and is undone");
+    context.step("the operation failed; rolling it back");
     let options = Options {
         rollback_on_failure: false,
         ..options.clone()
@@ -164,6 +161,6 @@ pub(super) async fn undo(
     };
     Err(match undone.await {
         Ok(_) => error.replace_now(done),
-        Err(worse) => error.why(format!("undoing it failed as well: {worse}")),
+        Err(worse) => error.why(format!("rolling it back also failed: {worse}")),
     })
 }

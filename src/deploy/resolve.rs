@@ -114,7 +114,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
     match intent {
         Intent::Install(wanted) => {
             if let Some(deployed) = past.deployed() {
-                return Err(Error::user(format!("release \"{release}\" exists already"))
+                return Err(Error::user(format!("release \"{release}\" already exists"))
                     .why(format!(
                         "revision {} of {} {} is deployed",
                         deployed.revision, deployed.chart, deployed.chart_version
@@ -128,7 +128,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 .or_else(|| unreadable.then(|| past.cannot_go_on(context)))
             {
                 return Err(doubt
-                    .why("whether the release is there is known from its records only")
+                    .why("only its records show whether the release exists")
                     .hint(sound_record(context)));
             }
             render_target(context, Operation::Install, wanted, past).await
@@ -143,7 +143,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
             let doubt = past.doubt(context).filter(|_| gone);
             if let Some(doubt) = doubt.filter(|_| wanted.reuse != Reuse::Reset) {
                 return Err(doubt
-                    .why("whether the release is uninstalled is known from its records only")
+                    .why("only its records show whether the release is uninstalled")
                     .hint(sound_record(context)));
             }
             let gone = gone && past.doubt(context).is_none();
@@ -153,7 +153,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                         storage::unknown_release(context.cluster, &context.namespace, release)
                             .await
                             .hint(format!(
-                                "`{}` makes it; `upgrade --install` does either",
+                                "`{}` creates it; `upgrade --install` does either",
                                 context.command("install")
                             )),
                     )
@@ -184,7 +184,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                     None => not_found(context.cluster, &context.namespace, release).await,
                     Some(_) => past
                         .cannot_go_on(context)
-                        .why("what the release consists of is known from its records only")
+                        .why("only its records list the objects of the release")
                         .hint(format!("{}; then uninstall it", sound_record(context)))
                         .hint(forget(context, past)),
                 });
@@ -194,7 +194,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
                 && past.attempt.as_ref().is_none_or(Record::lacks_secrets)
             {
                 return Err(storage::unverified(newest)
-                    .why("what the release consists of is known from its records only, and no other is verified")
+                    .why("only its records list the objects of the release, and no other record is verified")
                     .hint(format!("{}; then uninstall it", sound_record(context)))
                     .hint(forget(context, past)));
             }
@@ -230,7 +230,7 @@ pub async fn resolve(context: &Context<'_>, intent: &Intent, past: &Past) -> Res
 /// Returns the hint for a release without a trustworthy record.
 fn sound_record(context: &Context<'_>) -> String {
     format!(
-        "`{} --reset-values` with the chart and all values writes a sound record",
+        "`{} --reset-values` with the chart and all values writes a valid record",
         context.command("upgrade")
     )
 }
@@ -239,7 +239,7 @@ fn sound_record(context: &Context<'_>) -> String {
 fn forget(context: &Context<'_>, past: &Past) -> String {
     let record = storage::record_name(context.release.as_str(), past.newest().unwrap_or_default());
     format!(
-        "if nothing is left of the release but its records: `kubectl delete configmap {record} -n {}`",
+        "if only the records of the release are left: `kubectl delete configmap {record} -n {}`",
         context.namespace
     )
 }
@@ -250,7 +250,7 @@ pub async fn not_found(cluster: &Cluster, namespace: &str, release: &str) -> Err
     // A failure to look for data must not replace the error.
     match super::kept::is_left(cluster, namespace, release).await {
         Ok(true) => error
-            .why("it is uninstalled, and its volumes and identities are still there")
+            .why("it is uninstalled, but its volumes and identities still exist")
             .hint(format!(
                 "`{} --delete-data` deletes them",
                 command("uninstall", release, namespace)
@@ -261,7 +261,7 @@ pub async fn not_found(cluster: &Cluster, namespace: &str, release: &str) -> Err
 
 fn uninstalled(context: &Context<'_>) -> Error {
     Error::user(format!("release \"{}\" is uninstalled", context.release))
-        .hint(format!("`{}` makes it anew", context.command("install")))
+        .hint(format!("`{}` creates it again", context.command("install")))
 }
 
 /// Returns a recorded manifest, which is applied again without rendering.
@@ -275,7 +275,7 @@ async fn recorded_target(
         return Err(storage::unknown_release(context.cluster, namespace, release).await);
     };
     if past.is_purged {
-        return Err(uninstalled(context).why("an uninstall has begun to delete its records"));
+        return Err(uninstalled(context).why("an uninstall has started to delete its records"));
     }
     let chosen = revision.is_none_or(|revision| revision == 0);
     let revision = match revision.filter(|revision| *revision != 0) {
@@ -283,15 +283,15 @@ async fn recorded_target(
         None => rollback_target(&past.entries).ok_or_else(|| {
             if let Some(doubt) = past.doubt(context) {
                 return doubt
-                    .why("which revisions were deployed is known from the records only")
+                    .why("only the records show which revisions were deployed")
                     .hint(sound_record(context));
             }
             Error::user(format!(
-                "release \"{release}\" has no revision to go back to"
+                "release \"{release}\" has no revision to roll back to"
             ))
             .why(format!("no revision before {newest} was ever deployed"))
             .hint(format!(
-                "`{}` shows what there is; `{}` repairs a failed install",
+                "`{}` lists the revisions; `{}` repairs a failed install",
                 context.command("history"),
                 context.command("upgrade")
             ))
@@ -375,7 +375,7 @@ async fn skipped(context: &Context<'_>, past: &Past, target: u32) -> Result<()> 
                 |_, _| (),
             );
             let hint = format!(
-                "`{} {target}` goes back to revision {target}",
+                "`{} {target}` rolls back to revision {target}",
                 context.command("rollback")
             );
             let read = read.await.map_err(|error| error.hint(&hint))?;
@@ -396,7 +396,7 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
     };
     if let Some(doubt) = past.doubt(context) {
         return Err(doubt
-            .why("the chart of the release is known from its records only")
+            .why("only its records name the chart of the release")
             .hint("name the chart"));
     }
     let Some(baseline) = &past.baseline else {
@@ -420,10 +420,10 @@ async fn find_chart(context: &Context<'_>, choice: &ChartChoice, past: &Past) ->
         return Ok(kept);
     }
     Err(Error::user(format!(
-        "chart {} {} of release \"{}\" came from outside and is no longer kept",
+        "chart {} {} of release \"{}\" is not embedded and no longer kept with the release",
         chart.name, chart.version, context.release
     ))
-    .hint("name its folder or archive with --chart"))
+    .hint("pass its folder or archive with --chart"))
 }
 
 async fn render_target(
@@ -437,13 +437,15 @@ async fn render_target(
         .as_ref()
         .filter(|_| operation == Operation::Upgrade);
     if operation == Operation::Upgrade && wanted.reuse != Reuse::Reset {
-        let anew = "or give all values anew, with the chart and --reset-values";
+        let give_all = "or pass the chart and all values, with --reset-values";
         match baseline {
-            None if past.unreadable.is_some() => return Err(past.cannot_go_on(context).hint(anew)),
+            None if past.unreadable.is_some() => {
+                return Err(past.cannot_go_on(context).hint(give_all));
+            }
             // This includes a record without values, because it is unknown whether the release had
             // any.
             Some(record) if record.lacks_secrets() => {
-                return Err(storage::unverified(record).hint(anew));
+                return Err(storage::unverified(record).hint(give_all));
             }
             _ => {}
         }
@@ -532,7 +534,7 @@ async fn render_target(
         baseline.and_then(|record| record.chart.post_renderer.as_ref()),
     ) {
         warnings
-            .push(format!("the deployed revision was made with --post-renderer {before}: without it, what it changed is undone"));
+            .push(format!("the deployed revision used --post-renderer {before}: without it, the changes of the post-renderer are undone"));
     }
     let app_version = composition.app_version();
     let values = composition.values;

@@ -42,7 +42,7 @@ impl Packing {
         let packed = self
             .0
             .await
-            .map_err(|_| Error::internal("the record could not be packed"))?;
+            .map_err(|_| Error::internal("cannot pack the record"))?;
         let mut draft = packed?;
         draft.record.inventory.extend(leaving(plan, owner));
         Ok(draft)

@@ -71,14 +71,14 @@ fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]
     }
     let what = match operation {
         Some(operation) => format!(
-            "rights are missing for the {} of release \"{}\"",
+            "missing permissions for the {} of release \"{}\"",
             operation.word(),
             context.release
         ),
-        None => format!("rights are missing for release \"{}\"", context.release),
+        None => format!("missing permissions for release \"{}\"", context.release),
     };
     let mut error = Error::cluster(what)
-        .now("nothing was changed: every right was asked for before the first write");
+        .now("nothing was changed: all permissions are checked before the first write");
     for ((namespace, resource), verbs) in &verbs {
         let place = namespace
             .as_ref()
@@ -94,7 +94,9 @@ fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]
         namespace,
     } = &missing[0];
     let check = can_i(verb, resource, namespace.as_deref());
-    error.hint(format!("ask for them; check with `{check}`. {ROLES}"))
+    error.hint(format!(
+        "ask for these permissions; check with `{check}`. {ROLES}"
+    ))
 }
 
 /// Returns the error for kinds that the user may not read. There is no plan yet.

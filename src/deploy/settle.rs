@@ -7,7 +7,9 @@ use crate::error::{Error, Place, Result};
 use crate::fabric::guard::{self, Facts};
 use crate::identity::known::Known;
 use crate::manifest::claims::Set;
-use crate::manifest::{Hook, Object, ObjectKey, Sealed, Source, kinds, pod_security, references};
+use crate::manifest::{
+    Hook, Object, ObjectKey, Sealed, TemplateLine, kinds, pod_security, references,
+};
 use crate::plan::ownership::Owner;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -149,7 +151,7 @@ impl Terms {
                 (!self.recorded || object.key.namespace.is_some(), false)
             }
             Err(error) => {
-                let Source { template, line } = object.source.clone();
+                let TemplateLine { template, line } = object.source.clone();
                 let place = Place {
                     subject: template,
                     line: Some(line),

@@ -59,7 +59,7 @@ pub fn check(plan: &Plan, options: &Options) -> Result<()> {
         .map(|member| format!("{}/{}", member.step.key.kind, member.step.key.name))
         .collect();
     let error = Error::user(format!(
-        "--allow-down names \"{unknown}\", which is no member of a rollout group"
+        "--allow-down names \"{unknown}\", which is not a member of a rollout group"
     ));
     Err(match nearest(unknown, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
@@ -379,7 +379,7 @@ impl<'p> Groups<'p> {
         }
         let group = group_of(steps[0]).unwrap_or_default();
         writer.context.step(&format!(
-            "a member of rollout group \"{group}\" is not ready: the others wait for it"
+            "a member of rollout group \"{group}\" is not ready; the other members wait for it"
         ));
         let awaited: Vec<Awaited> = self
             .counted(steps[0], monitor)
@@ -414,15 +414,15 @@ impl<'p> Groups<'p> {
             .collect();
         let context = writer.context;
         error
-            .context(format!("the rollout of group \"{group}\" has stopped: a member is down that it does not change"))
-            .why(format!("while it is down, no other member is touched; not done yet: {}", left.join(", ")))
+            .context(format!("the rollout of group \"{group}\" has stopped: a member outside the plan is down"))
+            .why(format!("while it is down, no other member changes; remaining: {}", left.join(", ")))
             .hint(format!(
                 "bring it back, then run the same command again: `{}`, `kubectl -n {} get pods`",
                 context.command("status"),
                 context.namespace
             ))
             .hint(format!(
-                "only if the group can do without it while another member restarts, name it to go on: `{}`",
+                "only if the group can work without it while another member restarts, name it to continue: `{}`",
                 flags.join(" ")
             ))
     }

@@ -1,7 +1,7 @@
 //! Uninstalls a release: deletes all objects that any attempt wrote. Data and identities stay
 //! unless the user asks to delete them.
 
-use super::hooks::Made;
+use super::hooks::Created;
 use super::kept::{self, HOLDS_DATA, HOLDS_IDENTITY, Judge, Whose};
 use super::observe::{self, Unserved};
 use super::revision::{complete, item, record_of};
@@ -14,7 +14,7 @@ use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Result};
 use crate::identity;
 use crate::manifest::claims::Set;
-use crate::manifest::{self, HookEvent, Object, ObjectKey, Source};
+use crate::manifest::{self, HookEvent, Object, ObjectKey, TemplateLine};
 use crate::plan::ownership::Owner;
 use crate::plan::users::Workloads;
 use crate::plan::{self, Action, Inputs, Look, Plan, Step};
@@ -61,7 +61,7 @@ pub async fn run(
         begun.map_err(|error| error.now("nothing was changed"))?;
     }
     let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
-    let mut made = Made::new();
+    let mut created = Created::new();
     let removed = async {
         kept::note_kept(writer, &prepared).await?;
         hooks::run(
@@ -69,7 +69,7 @@ pub async fn run(
             &prepared.plan,
             HookEvent::PreDelete,
             &mut monitor,
-            &mut made,
+            &mut created,
         )
         .await?;
         apply::prune(
@@ -84,10 +84,10 @@ pub async fn run(
             &prepared.plan,
             HookEvent::PostDelete,
             &mut monitor,
-            &mut made,
+            &mut created,
         )
         .await?;
-        prune_hooks(writer, &prepared, &made, &mut monitor).await
+        prune_hooks(writer, &prepared, &created, &mut monitor).await
     }
     .await;
     if let Err(error) = removed.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
@@ -137,9 +137,7 @@ pub async fn run(
             .await
             .map_err(|error| {
                 Error::from(error)
-                    .context(format!(
-                        "the records of \"{release}\" cannot all be deleted"
-                    ))
+                    .context(format!("cannot delete all records of \"{release}\""))
                     .now(format!(
                         "its objects are deleted; release \"{release}\" is recorded as uninstalled"
                     ))
@@ -166,10 +164,10 @@ pub async fn run(
 async fn prune_hooks(
     writer: &Writer<'_>,
     prepared: &Prepared,
-    made: &Made<'_>,
+    created: &Created<'_>,
     monitor: &mut Monitor<'_>,
 ) -> Result<()> {
-    let left = made
+    let left = created
         .iter()
         .filter_map(|(key, uid)| Some((*key, uid.clone()?)));
     let api_version = |key: &ObjectKey| {
@@ -248,7 +246,7 @@ pub async fn plan_data(
         .map(|body| (body, HOLDS_IDENTITY, delete));
     let mut steps = Vec::new();
     for (body, why, delete) in claims.chain(identities) {
-        let Some(object) = Object::from_body(body, Source::default()) else {
+        let Some(object) = Object::from_body(body, TemplateLine::default()) else {
             continue;
         };
         if plan.steps.iter().any(|step| step.key == object.key) {
@@ -317,7 +315,7 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
         let claim = ObjectKey::core("PersistentVolumeClaim", text("namespace"), text("name"));
         if volume["status"]["phase"] == "Bound" && !claims.contains(&claim) {
             step.action = Action::Keep;
-            step.why = format!("{claim} is bound to it, and stays");
+            step.why = format!("{claim} is bound to it and stays");
         }
     }
     Ok(())

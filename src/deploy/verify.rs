@@ -59,7 +59,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     }
     for node in identities::mark_with_current(context, &record.guard, &mut objects).await? {
         context.warn(&format!(
-            "{node} runs with certificates that its Secrets no longer hold: `{}` restarts it with those that they hold now",
+            "{node} runs with certificates that its Secrets no longer hold: `{}` restarts it with the current ones",
             context.command("upgrade")
         ));
     }
@@ -70,7 +70,7 @@ pub async fn drift(context: &Context<'_>) -> Result<(Plan, Masker)> {
     };
     let look = Look {
         shown: true,
-        additions: Additions::Told,
+        additions: Additions::Reported,
     };
     let (live, warnings) =
         observe::observe(context, &objects, &[], look, Unserved::Missing).await?;
@@ -296,8 +296,8 @@ async fn run_test(
     // The logs are read before the hook's policy may delete its pod.
     let mut kept = hook.clone();
     kept.hook.delete_policies = vec![DeletePolicy::BeforeHookCreation];
-    let mut made = hooks::Made::new();
-    let ran = hooks::run_one(writer, &kept, &mut monitor, &mut made).await;
+    let mut created = hooks::Created::new();
+    let ran = hooks::run_one(writer, &kept, &mut monitor, &mut created).await;
     let key = &hook.step.key;
     let texts = match logs {
         true => logs_of(context, key).await,
@@ -308,7 +308,11 @@ async fn run_test(
     } else {
         DeletePolicy::HookFailed
     };
-    if let Some(uid) = made.remove(key).flatten().filter(|_| hook.deletes(policy)) {
+    if let Some(uid) = created
+        .remove(key)
+        .flatten()
+        .filter(|_| hook.deletes(policy))
+    {
         hooks::delete(
             writer,
             &Awaited::ended(key, &hook.step.api_version),

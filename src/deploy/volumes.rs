@@ -98,8 +98,8 @@ pub(super) async fn keep_sizes(
     }
     for ((volume, size, before), sets) in kept {
         target.warnings.push(format!(
-            "volume {volume} of {} stays at {size}, where the revision has {before}: a volume cannot shrink; set {size} in the values of \
-             the next upgrade",
+            "volume {volume} of {} stays at {size}, although the revision has {before}: a volume \
+             cannot shrink; set {size} in the values of the next upgrade",
             sets.join(", ")
         ));
     }
@@ -377,11 +377,11 @@ pub(super) fn refusal(context: &Context<'_>, troubles: &[Trouble]) -> Error {
     Error::new(
         kind,
         format!(
-            "the volumes of release \"{}\" cannot become what the values say",
+            "the volumes of release \"{}\" cannot be changed to fit the values",
             context.release
         ),
     )
-    .now("nothing was changed: every claim was looked at before the first write")
+    .now("nothing was changed: every claim is checked before the first write")
 }
 
 /// Adds the problems with volumes to an error.
@@ -409,15 +409,15 @@ pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
     for trouble in troubles {
         let words = match trouble {
             Trouble::Obstacle(Obstacle::Smaller { from, .. }) => {
-                ("Kubernetes does not make a volume smaller".to_owned(), format!("leave the size at {from}"))
+                ("Kubernetes cannot shrink a volume".to_owned(), format!("leave the size at {from}"))
             }
             Trouble::Obstacle(Obstacle::Other { field, from, .. }) => (
                 "a bound claim keeps its storage class, access modes and volume mode".to_owned(),
-                format!("leave {field} at {from}; docs/guides/volumes.md moves the data of one node after the other"),
+                format!("leave {field} at {from}; to move the data node by node, see docs/guides/volumes.md"),
             ),
             Trouble::Obstacle(Obstacle::Replicas { .. }) => (
-                "each of its pods would have to restart for the new claim, all at once".to_owned(),
-                "give the StatefulSet another name in the chart, so that a new one comes up beside it".to_owned(),
+                "all of its pods would restart at once for the new claim".to_owned(),
+                "give the StatefulSet another name in the chart, so that a new one is created beside it".to_owned(),
             ),
             Trouble::Fixed { error, expansion, .. } if error.denial().is_some() => {
                 let (why, hint) = error.denial().unwrap_or_default();
@@ -511,7 +511,7 @@ pub(super) async fn vacate(
             .await?;
         let object = held.key.to_string();
         writer.context.progress.event(&Event::Applied {
-            action: "deleted, to be made again".to_owned(),
+            action: "deleted, to be recreated".to_owned(),
             object,
             nodes: None,
         });
@@ -526,9 +526,7 @@ pub(super) async fn drift(context: &Context<'_>, sets: &[Set], plan: &mut Plan) 
     }
     let mut claims = Claims::default();
     let Some(claims) = claims.read(context).await? else {
-        context.warn(
-            "volume claims may not be listed, so whether they have the recorded size is not known",
-        );
+        context.warn("no permission to list volume claims, so their sizes could not be checked");
         return Ok(());
     };
     for set in sets {

@@ -1,6 +1,6 @@
 //! The organization's CA server and its CLI pod: their environments.
 
-use super::crypto::{Crypto, Source};
+use super::crypto::{Crypto, CryptoSource};
 use super::images::Images;
 use super::organization::CA;
 use super::ports::{CA_PORT, PEER_PORT};
@@ -43,7 +43,7 @@ pub fn facts(
         "/var/hyperledger/fabric-ca-server".to_owned(),
     );
     set("FABRIC_CA_SERVER_CA_NAME", format!("ca.{}", names.domain));
-    let volume = crypto.source == Source::Nfs;
+    let volume = crypto.source == CryptoSource::Nfs;
     let (certificate, key) = match volume {
         true => (
             format!("ca.{}-cert.pem", names.domain),
@@ -157,18 +157,18 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
         ),
         (false, false) => breaks.add(
             "ca.database.existingSecret",
-            "the data source is said twice: in values, and in this Secret",
+            "the data source is given twice: in the values and in this Secret",
         ),
         (false, true) if database == "mysql" && !source.contains("parseTime=true") => {
             breaks.add(
                 "ca.database.dataSource",
-                "the CA server reads times from MySQL only with parseTime=true in the data source",
+                "for MySQL, the data source must contain parseTime=true",
             );
         }
         _ => {}
     }
     if settings.egress_is_closed() {
-        breaks.warn("the CA server may not call its database yet: name it by networkPolicy.egress");
+        breaks.warn("the network policies do not let the CA server connect to its database: allow it with networkPolicy.egress");
     }
 }
 
@@ -192,7 +192,7 @@ pub fn cli(
     if image.is_none() {
         breaks.add(
             "cli.image",
-            format!("Fabric publishes no image fabric-tools for {}: name one that holds the tools you need", images.version),
+            format!("Fabric publishes no image fabric-tools for {}: set an image with the tools you need", images.version),
         );
     }
     let tls = settings.flag("/tls/enabled", true);

@@ -50,7 +50,7 @@ impl Chaincode {
         if CCAAS_BUILDER.holds(version) {
             "as a service (chaincode.mode=ccaas), among other ways"
         } else if EXTERNAL_BUILDERS.holds(version) {
-            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each pod\n(chaincode.mode=dind), or a builder of yours (chaincode.builders)"
+            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each pod\n(chaincode.mode=dind), or your own builder (chaincode.builders)"
         } else {
             "by a Docker host (chaincode.dockerEndpoint) or a Docker daemon in each pod\n(chaincode.mode=dind)"
         }
@@ -81,13 +81,13 @@ impl Chaincode {
         if !endpoint.is_empty() && docker_port(endpoint).is_none() {
             breaks.add(
                 "chaincode.dockerEndpoint",
-                "a Docker host is given as tcp://HOST:PORT",
+                "expected a Docker host such as tcp://HOST:PORT",
             );
         }
         if builders && !EXTERNAL_BUILDERS.holds(version) {
             breaks.add(
                 "chaincode.builders",
-                format!("Fabric {version} has no external builders; they came with 2.0"),
+                format!("Fabric {version} has no external builders; they need 2.0 or later"),
             );
         }
         let mode = match settings.text_or("/chaincode/mode", "auto") {
@@ -99,7 +99,7 @@ impl Chaincode {
                 if !CCAAS_BUILDER.holds(version) {
                     breaks.add(
                         "chaincode.mode",
-                        format!("Fabric {version} has no builder for chaincode as a service; it came with 2.4.1"),
+                        format!("Fabric {version} has no builder for chaincode as a service; it needs 2.4.1 or later"),
                     );
                 }
                 Chaincode::Ccaas
@@ -115,8 +115,9 @@ impl Chaincode {
             }
             "docker-sock" => {
                 breaks.warn(
-                    "chaincode.mode docker-sock gives peers the whole machine that they are on (Pod Security level privileged), \
-                     and works only on machines that run Docker: those of Kubernetes 1.24 and later mostly run containerd",
+                    "chaincode.mode docker-sock gives peers root access to their machines (Pod \
+                     Security level privileged), and needs machines that run Docker: since \
+                     Kubernetes 1.24, most run containerd",
                 );
                 Chaincode::DockerSock
             }
@@ -127,13 +128,15 @@ impl Chaincode {
             "k8s" => {
                 if !K8S_BUILDER.holds(version) {
                     let why = format!(
-                        "the builder's programs do not run in the peer's image of Fabric {version}; they do from 2.5.11 on"
+                        "the builder's programs do not run in the peer image of Fabric {version}; they need 2.5.11 or later"
                     );
                     breaks.add("chaincode.mode", why);
                 }
                 breaks.warn(
-                    "chaincode.mode k8s lets the peers run Jobs in their namespace, and a Job can mount any Secret of it: a peer that is \
-                     taken over has the keys of the whole organization, its CA's included. chaincode.mode ccaas gives peers no such right",
+                    "chaincode.mode k8s lets peers create Jobs in their namespace, and a Job can \
+                     mount any Secret there: an attacker in a peer gets all keys of the \
+                     organization, including its CA's. chaincode.mode ccaas does not give peers \
+                     this permission",
                 );
                 Chaincode::K8s
             }
@@ -163,7 +166,7 @@ impl Chaincode {
                 breaks.add(
                     path,
                     format!(
-                        "only chaincode.mode {mode} reads it, and the mode is {}",
+                        "it is only used with chaincode.mode {mode}, but the mode is {}",
                         self.name()
                     ),
                 );

@@ -5,7 +5,7 @@
 //! [`Crypto`], [`Exposure`]), so that a client and a node never disagree about a name.
 
 use super::ca;
-use super::crypto::{Crypto, Source};
+use super::crypto::{Crypto, CryptoSource};
 use super::expose::Exposure;
 use super::orderer::{self, Bootstrap, Consensus};
 use super::organization::CA;
@@ -134,11 +134,16 @@ impl Contact {
             Some(Model::Chaincode) => {
                 return Err(no_organization(release, "it is a chaincode server"));
             }
-            None => return Err(no_organization(release, "its chart models no organization")),
+            None => {
+                return Err(no_organization(
+                    release,
+                    "its chart is not for an organization",
+                ));
+            }
         };
         let version = subject
             .version()?
-            .ok_or_else(|| no_organization(release, "its chart names no Fabric version"))?;
+            .ok_or_else(|| no_organization(release, "its chart has no Fabric version"))?;
         let exposure = Exposure::of(&settings, &names);
         let crypto = Crypto::of(&settings, &names, release);
         let ordering = (role == NodeRole::Orderer).then(|| Ordering::of(&settings, &version));
@@ -147,8 +152,8 @@ impl Contact {
             .collect();
         let node = |name: &String| node(&settings, &names, &exposure, ordering, name);
         let identities = match crypto.source {
-            Source::Nfs => Identities::Volume,
-            Source::Program | Source::Secret => {
+            CryptoSource::Nfs => Identities::Volume,
+            CryptoSource::Program | CryptoSource::Secret => {
                 let pair = |name: &String| crypto.node(name, folder).into();
                 Identities::Secrets {
                     admin: crypto.admin().into(),
@@ -278,9 +283,9 @@ fn port(number: u64) -> u16 {
 }
 
 fn no_organization(release: &str, why: &str) -> Error {
-    Error::user(format!("release \"{release}\" is no organization"))
+    Error::user(format!("release \"{release}\" is not an organization"))
         .why(why)
-        .hint("`kubectl fabric list` shows the releases there are")
+        .hint("`kubectl fabric list` shows all releases")
 }
 
 #[cfg(test)]
@@ -454,7 +459,7 @@ mod tests {
         for (model, why) in [
             (Some(Model::Kafka), "a Kafka cluster"),
             (Some(Model::Chaincode), "a chaincode server"),
-            (None, "models no"),
+            (None, "not for an organization"),
         ] {
             let values = json!({});
             let subject = Subject {

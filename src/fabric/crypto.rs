@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum CryptoSource {
     /// Secrets that this program creates, generated or from a crypto-config.
     Program,
     /// Secrets that the user keeps.
@@ -24,7 +24,7 @@ pub struct Crypto<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
     pub release: &'a str,
-    pub source: Source,
+    pub source: CryptoSource,
 }
 
 /// The mounts of one pod: Secrets by name, or folders below the volume's root.
@@ -36,9 +36,9 @@ pub struct Mounts {
 impl<'a> Crypto<'a> {
     pub fn of(settings: &'a Settings<'a>, names: &'a Names, release: &'a str) -> Crypto<'a> {
         let source = match settings.text("/crypto/source") {
-            "secret" => Source::Secret,
-            "nfs" => Source::Nfs,
-            _ => Source::Program,
+            "secret" => CryptoSource::Secret,
+            "nfs" => CryptoSource::Nfs,
+            _ => CryptoSource::Program,
         };
         Crypto {
             settings,
@@ -55,14 +55,14 @@ impl<'a> Crypto<'a> {
             .map("/crypto/secrets")
             .and_then(|names| names.get(usual))
             .and_then(Value::as_str);
-        own.filter(|_| self.source == Source::Secret)
+        own.filter(|_| self.source == CryptoSource::Secret)
             .unwrap_or(usual)
             .to_owned()
     }
 
     /// `role` is the folder of this kind of node: `peers`, `orderers`.
     pub fn node(&self, name: &str, role: &str) -> Mounts {
-        if self.source == Source::Nfs {
+        if self.source == CryptoSource::Nfs {
             let node = self.names.fill(
                 self.settings.text_or("/crypto/nfs/node", "{node}.{domain}"),
                 name,
@@ -79,7 +79,7 @@ impl<'a> Crypto<'a> {
     }
 
     pub fn admin(&self) -> Mounts {
-        if self.source == Source::Nfs {
+        if self.source == CryptoSource::Nfs {
             let user = format!("users/Admin@{}", self.names.domain);
             return Mounts {
                 msp: format!("{user}/msp"),
@@ -101,9 +101,9 @@ impl<'a> Crypto<'a> {
     pub fn custody(&self, mounted: BTreeSet<String>) -> Custody {
         let names = self.settings.map("/crypto/secrets").into_iter().flatten();
         match self.source {
-            Source::Program => Custody::Program,
-            Source::Nfs => Custody::Volume { mounted },
-            Source::Secret => Custody::User {
+            CryptoSource::Program => Custody::Program,
+            CryptoSource::Nfs => Custody::Volume { mounted },
+            CryptoSource::Secret => Custody::User {
                 names: names
                     .filter_map(|(usual, own)| Some((usual.clone(), own.as_str()?.to_owned())))
                     .collect::<BTreeMap<_, _>>(),
@@ -150,17 +150,17 @@ impl<'a> Crypto<'a> {
     /// (kubernetes/examples#432).
     pub fn facts(&self, kind: &str, mounted: &BTreeSet<String>, breaks: &mut Breaks) -> Value {
         let own = self.settings.map("/crypto/secrets");
-        if self.source != Source::Secret && own.is_some() {
+        if self.source != CryptoSource::Secret && own.is_some() {
             breaks.add(
                 "crypto.secrets",
-                "Secrets of yours are used only with crypto.source secret",
+                "your own Secrets are only used with crypto.source secret",
             );
         }
         for usual in own
             .into_iter()
             .flatten()
             .map(|(usual, _)| usual)
-            .filter(|_| self.source == Source::Secret)
+            .filter(|_| self.source == CryptoSource::Secret)
         {
             if !mounted.contains(usual) {
                 let all = mounted
@@ -170,7 +170,7 @@ impl<'a> Crypto<'a> {
                     .join(", ");
                 breaks.add(
                     "crypto.secrets",
-                    format!("no pod mounts {usual:?}; they mount {all}"),
+                    format!("no pod mounts {usual:?}; the mounted Secrets are {all}"),
                 );
             }
         }
@@ -179,16 +179,16 @@ impl<'a> Crypto<'a> {
             self.settings.text("/crypto/nfs/path"),
         );
         let claim = self.settings.text("/crypto/nfs/claim");
-        if self.source != Source::Nfs {
+        if self.source != CryptoSource::Nfs {
             for (key, value) in [("server", server), ("path", path), ("claim", claim)] {
                 if !value.is_empty() {
                     breaks.add(
                         &format!("crypto.nfs.{key}"),
-                        "files on NFS are used only with crypto.source nfs",
+                        "files on NFS are only used with crypto.source nfs",
                     );
                 }
             }
-            return json!({"source": if self.source == Source::Secret { "secret" } else { "program" }, "groups": [], "items": []});
+            return json!({"source": if self.source == CryptoSource::Secret { "secret" } else { "program" }, "groups": [], "items": []});
         }
         // The kubelet does not change the group of files on NFS.
         let groups: Vec<u64> = Some(self.settings.number("/crypto/nfs/group", 0))
@@ -200,7 +200,7 @@ impl<'a> Crypto<'a> {
                 if !value.is_empty() {
                     breaks.add(
                         &format!("crypto.nfs.{key}"),
-                        format!("the claim {claim:?} says already where the files are"),
+                        format!("the claim {claim:?} already determines the location of the files"),
                     );
                 }
             }
@@ -209,13 +209,13 @@ impl<'a> Crypto<'a> {
         if server.is_empty() {
             breaks.add(
                 "crypto.nfs.server",
-                "name or address of the NFS server that has the crypto-config",
+                "set the name or address of the NFS server with the crypto-config",
             );
         }
         if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
             breaks.add(
                 "crypto.nfs.path",
-                "the crypto-config's path on the server begins with / and has no ..: /opt/share/crypto-config",
+                "the path on the server must start with / and not contain .., such as /opt/share/crypto-config",
             );
         }
         let folder = match self.settings.text("/crypto/nfs/folder") {

@@ -228,7 +228,7 @@ impl<'a> Exposure<'a> {
             .map(|(name, _)| name)
         {
             if !nodes.iter().any(|(node, _)| node == name) {
-                breaks.add("expose.hosts", format!("there is no node {name:?}"));
+                breaks.add("expose.hosts", format!("node {name:?} does not exist"));
             }
         }
         match self.kind {
@@ -238,7 +238,7 @@ impl<'a> Exposure<'a> {
                     if value.is_some_and(|value| *value != json!("") && *value != json!({})) {
                         breaks.add(
                             &format!("expose.{key}"),
-                            "nothing is exposed: choose expose.type, or name it in tls.extraSans",
+                            "nothing is exposed: set expose.type, or add the name to tls.extraSans",
                         );
                     }
                 }
@@ -252,14 +252,17 @@ impl<'a> Exposure<'a> {
                 match PASSTHROUGH.iter().find(|(word, _)| class.contains(word)) {
                     Some((_, keys)) => {
                         for key in *keys {
-                            annotations.entry((*key).to_owned()).or_insert_with(|| "true".into());
+                            annotations
+                                .entry((*key).to_owned())
+                                .or_insert_with(|| "true".into());
                         }
                     }
                     None if annotations.is_empty() => breaks.add(
                         "expose.annotations",
                         format!(
-                            "an ingress controller passes TLS on to a node only when it is told so in its own words, which are known for \
-                             nginx and haproxy and not for class {class:?}; one that cannot (traefik) needs expose.type Gateway"
+                            "an ingress controller needs its own annotations for TLS passthrough, \
+                             which are known for nginx and haproxy but not for class {class:?}; \
+                             for a controller without it (traefik), use expose.type Gateway"
                         ),
                     ),
                     None => {}
@@ -270,7 +273,7 @@ impl<'a> Exposure<'a> {
                 if self.settings.text("/expose/gateway/name").is_empty() {
                     breaks.add(
                         "expose.gateway.name",
-                        "a TLSRoute is of a Gateway: name the one that has a listener for TLS passthrough",
+                        "a TLSRoute needs a Gateway: set the one with a listener for TLS passthrough",
                     );
                 }
             }
@@ -284,8 +287,9 @@ impl<'a> Exposure<'a> {
                 .is_none_or(Vec::is_empty)
         {
             breaks.warn(
-                "nodes are exposed, and the network policies let nobody in from outside: name who may come by networkPolicy.clients, \
-                 such as {ipBlock: {cidr: 192.0.2.0/24}}, or the namespace of the ingress controller",
+                "nodes are exposed, but the network policies allow no connections from outside: \
+                 allow clients with networkPolicy.clients, such as {ipBlock: {cidr: 192.0.2.0/24}} \
+                 or the namespace of the ingress controller",
             );
         }
         annotations
@@ -293,7 +297,7 @@ impl<'a> Exposure<'a> {
 
     fn check_numbers(&self, nodes: &[(String, &str)], breaks: &mut Breaks) {
         if self.organization().is_none() {
-            let why = "the organization's NodePorts are counted from its number, which the release's name does not end in";
+            let why = "the default NodePorts depend on the organization's number, but the release's name does not end in a number";
             return breaks.add("expose.organization", why);
         }
         let peers = nodes
@@ -307,13 +311,15 @@ impl<'a> Exposure<'a> {
         if 2 * peers >= BLOCK {
             breaks.add(
                 "peers.count",
-                format!("{peers} peers need more than the {BLOCK} NodePorts of an organization: 49 have room"),
+                format!("{peers} peers need more than the {BLOCK} NodePorts of an organization; the limit is 49 peers"),
             );
         }
         if orderers > CLUSTER_OFFSET {
             breaks.add(
                 "orderers.count",
-                format!("an organization has {CLUSTER_OFFSET} NodePorts for its orderers, not {orderers}"),
+                format!(
+                    "an organization has NodePorts for {CLUSTER_OFFSET} orderers, not {orderers}"
+                ),
             );
         }
         let ports = || {
@@ -335,12 +341,12 @@ impl<'a> Exposure<'a> {
         );
         if orderers == 0 && base < ORDERER_BASE && last >= ORDERER_BASE {
             let why = format!(
-                "NodePorts {first} to {last} meet those of orderers, from {ORDERER_BASE}: choose another nodePortBase"
+                "NodePorts {first} to {last} overlap those of orderers, which start at {ORDERER_BASE}: choose another nodePortBase"
             );
             breaks.add("expose.organization", why);
         } else if base <= LAST_NODE_PORT && last > LAST_NODE_PORT {
             let why = format!(
-                "NodePorts {first} to {last} go beyond {LAST_NODE_PORT}, Kubernetes' last one by default"
+                "NodePorts {first} to {last} exceed {LAST_NODE_PORT}, the default maximum of Kubernetes"
             );
             breaks.add("expose.organization", why);
         }
@@ -352,7 +358,7 @@ impl<'a> Exposure<'a> {
         if !self.settings.flag("/tls/enabled", true) {
             breaks.add(
                 "tls.enabled",
-                "nodes behind one port are told apart by the server name in TLS: TLS cannot be off",
+                "the server name in TLS distinguishes nodes behind one port: TLS must be enabled",
             );
         }
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
@@ -360,7 +366,7 @@ impl<'a> Exposure<'a> {
             match self.host(name) {
                 None => {
                     let why = format!(
-                        "{name} needs a host name of its own, such as {{node}}.{}.example.com",
+                        "{name} needs its own host name, such as {{node}}.{}.example.com",
                         self.names.namespace
                     );
                     breaks.add("expose.host", why);
@@ -368,14 +374,14 @@ impl<'a> Exposure<'a> {
                 Some(host) if !is_host_name(&host) => {
                     breaks.add(
                         "expose.host",
-                        format!("{name} needs a host name in lower case, and {host:?} is none"),
+                        format!("{name} needs a host name in lower case, not {host:?}"),
                     );
                 }
                 Some(host) => {
                     if let Some(other) = seen.insert(host.clone(), name) {
                         breaks.add(
                             "expose.host",
-                            format!("{other} and {name} share {host:?}: put {{node}} into it"),
+                            format!("{other} and {name} share {host:?}: use {{node}} in it"),
                         );
                     }
                 }

@@ -37,7 +37,7 @@ pub fn facts(
     if !SYSTEM_CHANNEL.holds(version) {
         breaks.add(
             "fabricVersion",
-            format!("Fabric {version} does not order on Kafka: the last line that does is 2.5"),
+            format!("Fabric {version} does not support Kafka: the last version is 2.5"),
         );
     }
     let brokers = settings.number("/kafka/brokers", 4);
@@ -148,45 +148,50 @@ fn check(
     );
     if dev {
         if factor > brokers {
-            breaks
-                .add("kafka.config", format!("default.replication.factor {factor} is more than the {brokers} brokers there are"));
+            breaks.add(
+                "kafka.config",
+                format!("default.replication.factor {factor} is more than the {brokers} brokers"),
+            );
         }
     } else {
         if brokers < 4 {
             breaks.add(
                 "kafka.brokers",
-                format!("at least 4 brokers are needed to lose one and still make channels, not {brokers}"),
+                format!("expected at least 4 brokers, to create channels while one is down, not {brokers}"),
             );
         }
         if ![3, 5, 7].contains(&zookeepers) {
             breaks.add(
                 "kafka.zookeepers",
                 format!(
-                    "an ensemble is of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"
+                    "expected an ensemble of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"
                 ),
             );
         }
         if replicas < 2 {
             breaks.add(
                 "kafka.minInsyncReplicas",
-                format!("at least 2, or one lost disk loses blocks, not {replicas}"),
+                format!("expected at least 2, because blocks must survive the loss of a disk, not {replicas}"),
             );
         }
         if replicas >= factor {
             breaks.add(
                 "kafka.minInsyncReplicas",
-                format!("less than the replication factor {factor}, or no replica may be away, not {replicas}"),
+                format!("expected less than the replication factor {factor}, so that one replica can be down, not {replicas}"),
             );
         }
         if factor >= brokers {
             breaks.add(
                 "kafka.replicationFactor",
-                format!("less than the {brokers} brokers, or no channel can be made while one is away, not {factor}"),
+                format!("expected less than the {brokers} brokers, to create channels while one is down, not {factor}"),
             );
         }
     }
     if properties.get("unclean.leader.election.enable") != Some(&Value::Bool(false)) {
-        breaks.add("kafka.config", "unclean.leader.election.enable must be false: a lagging replica that leads loses blocks");
+        breaks.add(
+            "kafka.config",
+            "unclean.leader.election.enable must be false: a leader that lags behind loses blocks",
+        );
     }
     if properties
         .get("log.retention.ms")
@@ -229,7 +234,7 @@ fn check(
         .keys()
         .filter(|name| OWN.contains(&name.as_str()))
     {
-        breaks.add("kafka.config", format!("{name} is the chart's to say"));
+        breaks.add("kafka.config", format!("{name} is set by the chart"));
     }
 }
 

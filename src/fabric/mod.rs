@@ -83,12 +83,12 @@ impl Model {
         }
         let names = Model::ALL.map(|(name, _)| name);
         let error = Error::user(format!(
-            "chart {} models {word:?}, which is not known",
+            "chart {} has the unknown model {word:?}",
             chart.name_version()
         ))
         .at(Place::new("Chart.yaml").note(format!("annotations[{MODEL:?}]")))
         .why(format!(
-            "a chart models {}, or has no such annotation",
+            "the annotation must be {}, or absent",
             names.join(", ")
         ));
         Err(match nearest(word, names) {
@@ -263,8 +263,8 @@ pub fn facts(subject: Subject) -> Result<Value> {
         breaks.add(
             "networkPolicy.enabled",
             format!(
-                "its policies deny every pod of namespace \"{}\" what they do not allow, and the pods of others run there: choose another \
-                 namespace (-n), or set it to false",
+                "its policies restrict all pods of namespace \"{}\", but other pods run there: \
+                 choose another namespace (-n), or set it to false",
                 subject.namespace
             ),
         );
@@ -272,10 +272,7 @@ pub fn facts(subject: Subject) -> Result<Value> {
     if settings.flag("/metrics/serviceMonitor/enabled", false)
         && !settings.flag("/metrics/enabled", true)
     {
-        breaks.add(
-            "metrics.serviceMonitor.enabled",
-            "there is nothing to read while metrics.enabled is false",
-        );
+        breaks.add("metrics.serviceMonitor.enabled", "it needs metrics.enabled");
     }
     facts.insert(
         "warnings".to_owned(),

@@ -1,7 +1,7 @@
 //! Orderers: their environment, the consensus types of each line, and how they join their first
 //! channel.
 
-use super::crypto::{Crypto, Source};
+use super::crypto::{Crypto, CryptoSource};
 use super::expose::Exposure;
 use super::images::Images;
 use super::ports::ORDERER_PORT;
@@ -75,7 +75,7 @@ struct Orderer<'a> {
     settings: &'a Settings<'a>,
     names: &'a Names,
     bootstrap: Bootstrap,
-    crypto: Source,
+    crypto: CryptoSource,
 }
 
 impl Orderer<'_> {
@@ -236,8 +236,10 @@ fn variables<'a>() -> Vec<Variable<Orderer<'a>>> {
                 // On a volume, the same authority's certificate is next to the node's own
                 // certificate.
                 o.participation(match o.crypto {
-                    Source::Nfs => "[/etc/hyperledger/tls/ca.crt]",
-                    Source::Program | Source::Secret => "[/etc/hyperledger/admin-clientca/ca.crt]",
+                    CryptoSource::Nfs => "[/etc/hyperledger/tls/ca.crt]",
+                    CryptoSource::Program | CryptoSource::Secret => {
+                        "[/etc/hyperledger/admin-clientca/ca.crt]"
+                    }
                 })
             },
         ),
@@ -309,7 +311,7 @@ pub fn facts(
         Bootstrap::Genesis => "genesis",
     };
     facts.insert("bootstrap".to_owned(), bootstrap.into());
-    if crypto.source != Source::Nfs {
+    if crypto.source != CryptoSource::Nfs {
         facts.insert("admin_clientca".to_owned(), crypto.admin_client_ca().into());
     }
     // A budget without any allowed eviction would prevent draining a machine.
@@ -335,7 +337,7 @@ fn check(
     version: &Version,
     consensus: Consensus,
     count: u64,
-    crypto: Source,
+    crypto: CryptoSource,
     breaks: &mut Breaks,
 ) -> Bootstrap {
     let secret = !settings.text("/orderers/genesis/secret").is_empty();
@@ -344,19 +346,19 @@ fn check(
     if secret && !path.is_empty() {
         breaks.add(
             "orderers.genesis.path",
-            "the genesis block is said twice: it is in a Secret, or on the volume",
+            "the genesis block is given twice: use either the Secret or the path",
         );
     }
-    if !path.is_empty() && crypto != Source::Nfs {
+    if !path.is_empty() && crypto != CryptoSource::Nfs {
         breaks.add(
             "orderers.genesis.path",
-            "a file on the identities' volume, which is there only with crypto.source nfs",
+            "this path is on the volume of the identities, which exists only with crypto.source nfs",
         );
     }
     if path.starts_with('/') || path.split('/').any(|part| part == "..") {
         breaks.add(
             "orderers.genesis.path",
-            "a path below the organization's folder, such as genesis.block",
+            "expected a path below the organization's folder, such as genesis.block",
         );
     }
     let tls = settings.flag("/tls/enabled", true);
@@ -379,7 +381,7 @@ fn check(
         breaks.add(
             "orderers.consensus",
             format!(
-                "Fabric {version} has no {}; it has {}",
+                "Fabric {version} does not support {}; it supports {}",
                 consensus.name(),
                 offered.join(" and ")
             ),
@@ -388,28 +390,25 @@ fn check(
     if consensus == Consensus::Bft && count < 4 {
         breaks.add(
             "orderers.count",
-            format!("BFT needs 3f+1 nodes to withstand f: at least 4, not {count}"),
+            format!("BFT needs 3f+1 nodes to tolerate f faults: at least 4, not {count}"),
         );
     }
     if consensus != Consensus::Kafka && !tls {
         breaks.add(
             "tls.enabled",
             format!(
-                "{} tells its nodes by their TLS certificates: TLS cannot be off",
+                "{} identifies its nodes by their TLS certificates: TLS must be enabled",
                 consensus.name()
             ),
         );
     }
     if settings.flag("/tls/clientAuthRequired", false) && !tls {
-        breaks.add(
-            "tls.clientAuthRequired",
-            "clients show certificates in TLS: it needs tls.enabled",
-        );
+        breaks.add("tls.clientAuthRequired", "it needs tls.enabled");
     }
     if (version.major, version.minor, version.patch) == BROKEN_IMAGE {
         breaks.add(
             "fabricVersion",
-            "the orderer's image of 3.1.2 cannot mount its MSP: take 3.1.3 or later",
+            "the orderer image of 3.1.2 cannot mount its MSP: use 3.1.3 or later",
         );
     }
     if genesis && !SYSTEM_CHANNEL.holds(version) {
@@ -419,7 +418,7 @@ fn check(
             } else {
                 "orderers.genesis.path"
             },
-            format!("an orderer of Fabric {version} ends itself when it is given a genesis block"),
+            format!("an orderer of Fabric {version} exits if it has a genesis block"),
         );
     }
     let ports = [
@@ -439,7 +438,7 @@ fn check(
             .iter()
             .find(|(_, other)| other == port && *port != 0)
         {
-            breaks.add(key, format!("port {port} is taken by {other}"));
+            breaks.add(key, format!("port {port} is used by {other}"));
         }
     }
     if participates(settings, version) {
@@ -449,9 +448,10 @@ fn check(
         breaks.add(
             "orderers.genesis.secret",
             format!(
-                "{} on Fabric {version} starts from a genesis block of the system channel: name the Secret that holds it as \
-                 genesis.block (made by `configtxgen -outputBlock`, stored by `kubectl create secret generic`), or with crypto.source \
-                 nfs its path there (orderers.genesis.path)",
+                "{} on Fabric {version} needs the genesis block of a system channel: set the \
+                 Secret that contains it as genesis.block (from `configtxgen -outputBlock` and \
+                 `kubectl create secret generic`), or with crypto.source nfs its path \
+                 (orderers.genesis.path)",
                 consensus.name()
             ),
         );

@@ -111,7 +111,7 @@ pub fn named_endpoint(settings: &Settings, names: &Names, node: &str) -> Option<
 /// A daemon on the pod's machine gives containers the machine's DNS, which cannot resolve names of
 /// the cluster, unless the values change this. The peer creates its containers again at each start,
 /// so the address is always current.
-fn is_told_pod(settings: &Settings, chaincode: Chaincode) -> bool {
+fn uses_pod_address(settings: &Settings, chaincode: Chaincode) -> bool {
     chaincode == Chaincode::DockerSock && settings.texts("/chaincode/dockerDns").is_empty()
 }
 
@@ -122,8 +122,9 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
         && exposure.chaincode_endpoint("peer0").is_none()
     {
         breaks.warn(
-            "chaincode on the Docker host is to call its peer by a name that only the cluster knows: expose peers by expose.type NodePort or \
-             LoadBalancer with expose.host, or name the cluster's DNS by chaincode.dockerDns and chaincode.dockerDnsSearch",
+            "chaincode on the Docker host cannot resolve its peer's name, which exists only in the \
+             cluster: expose peers with expose.type NodePort or LoadBalancer and expose.host, or \
+             set the cluster's DNS with chaincode.dockerDns and chaincode.dockerDnsSearch",
         );
     }
     let others = !settings.texts("/networkPolicy/peerOrgs").is_empty();
@@ -135,16 +136,19 @@ fn warn(settings: &Settings, chaincode: Chaincode, exposure: &Exposure, breaks: 
         && exposure.endpoint("peer0", PEER_PORT).is_some()
     {
         breaks.warn(
-            "peers of other organizations are told the address outside (expose.advertise), and network policies of this cluster let none of \
-             them call it: set expose.advertise=false if all are in this cluster, or open networkPolicy.egress in their releases",
+            "peers of other organizations use the external address (expose.advertise), but network \
+             policies in this cluster do not allow it: set expose.advertise=false if all \
+             organizations are in this cluster, or allow it with networkPolicy.egress in their \
+             releases",
         );
     }
     if chaincode == Chaincode::DockerSock
         && settings.number("/chaincode/dockerSocket/group", 0) == 0
     {
         breaks.warn(
-            "chaincode.dockerSocket.group is 0, root's; Docker's packages give the socket to a group of its own, without which peers never \
-             become ready: `stat -c %g /var/run/docker.sock` on a machine says which",
+            "chaincode.dockerSocket.group is 0 (root), but packages of Docker use another group \
+             for the socket, without which peers never become ready: `stat -c %g \
+             /var/run/docker.sock` on a machine prints it",
         );
     }
 }
@@ -317,10 +321,7 @@ pub fn facts(
         .map(str::to_owned)
         .collect();
     if settings.flag("/tls/clientAuthRequired", false) && !settings.flag("/tls/enabled", true) {
-        breaks.add(
-            "tls.clientAuthRequired",
-            "clients show certificates in TLS: it needs tls.enabled",
-        );
+        breaks.add("tls.clientAuthRequired", "it needs tls.enabled");
     }
     if let Some(pattern) =
         Some(settings.text("/peers/gossip/externalEndpoint")).filter(|pattern| !pattern.is_empty())
@@ -330,14 +331,14 @@ pub fn facts(
     {
         breaks.add(
             "peers.gossip.externalEndpoint",
-            "peers call an endpoint by host and port, as in {node}.org1.example.com:7051",
+            "expected a host and port, such as {node}.org1.example.com:7051",
         );
     }
     let operations = settings.number("/operations/port", 9443);
     if [PEER_PORT, CHAINCODE_PORT, COUCHDB_PORT, CA_PORT].contains(&operations) {
         breaks.add(
             "operations.port",
-            format!("port {operations} is taken in these pods by what they serve"),
+            format!("port {operations} is already used in these pods"),
         );
     }
     let builders = builders(settings, version, chaincode);
@@ -389,8 +390,8 @@ pub fn facts(
     warn(settings, chaincode, exposure, breaks);
     let mut facts = exposure.facts(&nodes, chaincode == Chaincode::DockerTcp, breaks);
     facts.insert(
-        "chaincode_is_told_pod".to_owned(),
-        is_told_pod(settings, chaincode).into(),
+        "chaincode_uses_pod_address".to_owned(),
+        uses_pod_address(settings, chaincode).into(),
     );
     facts.insert("chaincode_ways".to_owned(), Chaincode::ways(version).into());
     facts.insert("peers".to_owned(), peers.into());
@@ -463,7 +464,7 @@ fn docker(peer: &Peer, env: &mut Map<String, Value>) {
         "CORE_VM_ENDPOINT".to_owned(),
         peer.chaincode.endpoint(peer.settings).into(),
     );
-    if is_told_pod(peer.settings, peer.chaincode) {
+    if uses_pod_address(peer.settings, peer.chaincode) {
         let host = format!("{}:$(POD_IP)", peer.names.address(&peer.name));
         env.insert(
             "CORE_VM_DOCKER_HOSTCONFIG_EXTRAHOSTS".to_owned(),

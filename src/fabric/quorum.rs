@@ -116,13 +116,13 @@ impl Report {
 
     /// Returns true if it shares channels with others and hears none of them.
     pub fn is_alone(&self) -> bool {
-        let hears_nobody = |consenter: &Consenter| {
+        let is_isolated = |consenter: &Consenter| {
             let silent = consenter
                 .active
                 .map_or(self.streams == Some(0), |active| active == 0);
             consenter.nodes > 1 && silent
         };
-        self.channels.values().any(hears_nobody)
+        self.channels.values().any(is_isolated)
     }
 
     /// Returns true if its metrics do not describe its group.
@@ -216,12 +216,12 @@ impl Consenter {
             ..
         } = self;
         match active {
-            Some(0) => return Some("it knows no leader".to_owned()),
+            Some(0) => return Some("it has no leader".to_owned()),
             Some(active) if active + excused < *nodes => {
                 return Some(format!("{active} of {nodes} consenters are active"));
             }
             None if *nodes > 1 && streams == Some(0) => {
-                return Some("no other orderer has reached it".to_owned());
+                return Some("no other orderer has connected to it".to_owned());
             }
             _ => {}
         }
@@ -238,7 +238,7 @@ impl Consenter {
         let leaders = all.clone().filter(|consenter| consenter.leads).count();
         let all_are_known = u64::try_from(all.count()).is_ok_and(|known| known == *nodes);
         (leaders > 1 || all_are_known && leaders == 0)
-            .then(|| format!("{leaders} of {nodes} consenters say that they lead"))
+            .then(|| format!("{leaders} of {nodes} consenters claim to be the leader"))
     }
 }
 
@@ -355,7 +355,7 @@ mod tests {
                 "one that has just started",
                 vec![raft("ch", 3, 3, true), raft("ch", 0, 3, false)],
                 0,
-                &["orderer1 ch: it knows no leader"],
+                &["orderer1 ch: it has no leader"],
             ),
             (
                 "one that the leader misses",
@@ -381,9 +381,9 @@ mod tests {
                 ],
                 0,
                 &[
-                    "orderer0 ch: 2 of 4 consenters say that they lead",
-                    "orderer1 ch: 2 of 4 consenters say that they lead",
-                    "orderer2 ch: 2 of 4 consenters say that they lead",
+                    "orderer0 ch: 2 of 4 consenters claim to be the leader",
+                    "orderer1 ch: 2 of 4 consenters claim to be the leader",
+                    "orderer2 ch: 2 of 4 consenters claim to be the leader",
                 ],
             ),
             (
@@ -404,7 +404,7 @@ mod tests {
                 0,
                 &[
                     "orderer1 ch: it has 5 blocks, another orderer 8",
-                    "orderer2 ch: no other orderer has reached it",
+                    "orderer2 ch: no other orderer has connected to it",
                 ],
             ),
             (
@@ -418,8 +418,8 @@ mod tests {
                 vec![old_raft(1, 3, 0), old_raft(1, 3, 0)],
                 0,
                 &[
-                    "orderer0 ch: 0 of 2 consenters say that they lead",
-                    "orderer1 ch: 0 of 2 consenters say that they lead",
+                    "orderer0 ch: 0 of 2 consenters claim to be the leader",
+                    "orderer1 ch: 0 of 2 consenters claim to be the leader",
                 ],
             ),
         ];
@@ -515,11 +515,11 @@ mod tests {
     }
 
     #[test]
-    fn leaders_are_told_and_kafka_is_known() {
+    fn leaders_are_reported_and_kafka_is_known() {
         assert!(Report::parse(&raft("ch", 3, 3, true)).leads());
         assert!(
             !Report::parse(&raft("ch", 1, 1, true)).leads(),
-            "alone there is nobody to lead"
+            "a single orderer has no other to lead"
         );
         assert!(
             Report::parse(&raft("ch", 0, 3, false)).is_alone()

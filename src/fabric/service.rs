@@ -1,4 +1,4 @@
-//! Chaincode as a service: what its server is told, and what has to be known before it can run.
+//! Chaincode as a service: the settings of its server, and the checks before it can run.
 //!
 //! The names of the variables are those of the servers in fabric-samples
 //! (`asset-transfer-basic/chaincode-external`, and `docker-entrypoint.sh` of `chaincode-typescript`
@@ -64,7 +64,7 @@ fn check(settings: &Settings, release: &str, namespace: &str, breaks: &mut Break
     if settings.text("/image/repository").is_empty() {
         breaks.add(
             "image.repository",
-            "which image is the server? For example registry.example.com/asset-transfer-basic",
+            "set the image of the server, such as registry.example.com/asset-transfer-basic",
         );
     }
     if settings.text("/image/tag").is_empty() && settings.text("/image/digest").is_empty() {
@@ -73,21 +73,21 @@ fn check(settings: &Settings, release: &str, namespace: &str, breaks: &mut Break
     if settings.text("/packageID").is_empty() {
         breaks.add(
             "packageID",
-            "which package names this server? `peer lifecycle chaincode install` and `queryinstalled` print its identifier, LABEL:HASH",
+            "set the id of the chaincode package, LABEL:HASH, as `peer lifecycle chaincode install` and `queryinstalled` print it",
         );
     }
     if settings.text("/tls/secret").is_empty() && !settings.text("/tls/clientCASecret").is_empty() {
         breaks.add(
             "tls.clientCASecret",
-            "clients have no certificates without TLS: set tls.secret as well",
+            "client certificates need TLS: set tls.secret as well",
         );
     }
     if settings.flag("/networkPolicy/enabled", false) && release == namespace {
         breaks.add(
             "networkPolicy.enabled",
             format!(
-                "its policy lets in the peers of namespace \"{namespace}\", which is the release's own: install into the namespace \
-                 of the peers' organization (-n org1), or set it to false"
+                "its policy allows peers of the release's own namespace \"{namespace}\": install \
+                 into the namespace of the peers' organization (-n org1), or set it to false"
             ),
         );
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told_at_once() {
+    fn what_is_missing_is_reported_at_once() {
         let values = json!({
             "tls": {"clientCASecret": "clients"},
             "networkPolicy": {"enabled": true},

@@ -350,7 +350,7 @@ fn orderers_start_as_their_line_does() {
         assert_eq!(
             methods,
             usize::from(!version.starts_with('3')),
-            "{version}: 3.x ends itself when it is told a method but none"
+            "{version}: 3.x exits with any method but none"
         );
     }
 }
@@ -546,15 +546,15 @@ fn a_cli_on_a_line_without_tools_needs_an_image() {
 }
 
 #[test]
-fn several_broken_rules_are_told_at_once() {
+fn several_broken_rules_are_reported_at_once() {
     let values = json!({"fabricVersion": "3.1.5", "orderers": {"consensus": "kafka", "genesis": {"secret": "g"}}});
     let error = facts(subject(Model::OrdererOrganization, "orgorderer1", &values))
         .unwrap_err()
         .to_string();
     assert_eq!(
         error,
-        "values for \"orgorderer1\" break Fabric's rules\n  --> orderers.consensus   Fabric 3.1.5 has no kafka; it has etcdraft and \
-         BFT\n  --> orderers.genesis.secret   an orderer of Fabric 3.1.5 ends itself when it is given a genesis block\nnow: nothing was \
+        "values for \"orgorderer1\" break Fabric's rules\n  --> orderers.consensus   Fabric 3.1.5 \
+         does not support kafka; it supports etcdraft and BFT\n  --> orderers.genesis.secret   an orderer of Fabric 3.1.5 exits if it has a genesis block\nnow: nothing was \
          sent to the cluster"
     );
 }
@@ -756,7 +756,7 @@ fn hosts_outside_stand_in_certificates_and_are_advertised() {
 }
 
 #[test]
-fn exposure_that_lets_nobody_in_is_warned_about() {
+fn exposure_without_clients_is_warned_about() {
     let of = |policy: Value| {
         warnings(&facts_of(
             Model::PeerOrganization,
@@ -772,7 +772,7 @@ fn exposure_that_lets_nobody_in_is_warned_about() {
 }
 
 #[test]
-fn everything_is_denied_by_default_only_where_nobody_else_runs() {
+fn everything_is_denied_by_default_only_without_other_pods() {
     let refused = |namespace: &str, enabled: bool| {
         let values = json!({"networkPolicy": {"enabled": enabled}});
         let subject = Subject {

@@ -20,7 +20,7 @@ pub const LINES: [Line; 7] = [
         major: 1,
         minor: 4,
         last_patch: 12,
-        note: "the last line whose orderers start on Kafka by habit; out of support",
+        note: "the last version with Kafka as the default; out of support",
     },
     Line {
         major: 2,
@@ -87,10 +87,8 @@ fn unknown(version: &str) -> Error {
             last => format!("{0}.0 to {0}.{last}", line.name()),
         })
         .collect();
-    let error = Error::user(format!(
-        "there is no Fabric {version:?} that can be installed"
-    ))
-    .why(format!("these versions can: {}", ranges.join(", ")));
+    let error = Error::user(format!("Fabric {version:?} cannot be installed"))
+        .why(format!("supported versions are {}", ranges.join(", ")));
     // For a line alone, or a patch beyond the last one, suggest the line's last patch.
     let of_line = LINES
         .iter()
@@ -100,7 +98,7 @@ fn unknown(version: &str) -> Error {
         .map(|line| format!("{}.{}", line.name(), line.last_patch))
         .collect();
     match of_line.map(|line| format!("{}.{}", line.name(), line.last_patch)) {
-        Some(last) => error.hint(format!("the newest of its line is {last}")),
+        Some(last) => error.hint(format!("the newest patch of this version is {last}")),
         None => match nearest(version, last.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
             None => error,
@@ -214,10 +212,10 @@ mod tests {
     #[test]
     fn unknown_versions_list_what_there_is_and_the_nearest() {
         for (version, hint) in [
-            ("2.5", "the newest of its line is 2.5.16"),
-            ("2.5.99", "the newest of its line is 2.5.16"),
-            ("3.1.5-beta", "the newest of its line is 3.1.5"),
-            ("2.5.16 ", "the newest of its line is 2.5.16"),
+            ("2.5", "the newest patch of this version is 2.5.16"),
+            ("2.5.99", "the newest patch of this version is 2.5.16"),
+            ("3.1.5-beta", "the newest patch of this version is 3.1.5"),
+            ("2.5.16 ", "the newest patch of this version is 2.5.16"),
             ("2.6.16", "did you mean \"2.5.16\"?"),
         ] {
             let error = checked(version).unwrap_err().to_string();

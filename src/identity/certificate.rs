@@ -44,9 +44,9 @@ impl Certificate {
         let unreadable =
             |why: &str| Error::user(format!("{subject} is not a certificate")).why(why.to_owned());
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem)
-            .map_err(|_| unreadable("no PEM block CERTIFICATE in it"))?;
+            .map_err(|_| unreadable("it has no PEM block CERTIFICATE"))?;
         if pem.label != "CERTIFICATE" {
-            return Err(unreadable("its PEM block is no CERTIFICATE"));
+            return Err(unreadable("its PEM block is not a CERTIFICATE"));
         }
         Certificate::from_der(pem.contents, subject)
     }
@@ -59,7 +59,7 @@ impl Certificate {
             X509Certificate::from_der(&der).map_err(|_| unreadable("its content is not X.509"))?;
         let time = |time: x509_parser::time::ASN1Time| {
             jiff::Timestamp::from_second(time.timestamp())
-                .map_err(|_| unreadable("its validity lies outside of time"))
+                .map_err(|_| unreadable("its validity dates are out of range"))
         };
         let (not_before, not_after) = (
             time(x509.validity().not_before)?,
@@ -68,7 +68,7 @@ impl Certificate {
         let hosts = match x509.subject_alternative_name() {
             Ok(Some(names)) => names.value.general_names.iter().filter_map(host).collect(),
             Ok(None) => Vec::new(),
-            Err(_) => return Err(unreadable("its subject alternative name cannot be read")),
+            Err(_) => return Err(unreadable("its subject alternative name cannot be parsed")),
         };
         let is_identifier = |it: &x509_parser::prelude::X509Extension<'_>| {
             it.oid == OID_X509_EXT_SUBJECT_KEY_IDENTIFIER
@@ -164,7 +164,7 @@ impl Certificate {
 
     /// Returns true if the subject alternative name covers the host, ignoring case. A wildcard
     /// stands for one label, as in Go's TLS.
-    pub fn bears(&self, host: &str) -> bool {
+    pub fn covers(&self, host: &str) -> bool {
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         self.hosts.iter().any(|own| {
             let covers = |pattern: &str| {
@@ -250,7 +250,7 @@ pub struct Key {
 pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
     let text = std::str::from_utf8(pem).map_err(|_| "is not text")?;
     if text.contains("ENCRYPTED") {
-        return Err("is encrypted; Fabric reads keys without a password only");
+        return Err("is encrypted, but Fabric cannot read keys with a password");
     }
     let found = blocks(pem);
     let Some((label, der)) = found
@@ -265,7 +265,7 @@ pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
         "RSA PRIVATE KEY" => vec![pkcs8(RSA, der)],
         _ => {
             return Err(
-                "is a private key of another kind; Fabric reads ECDSA, Ed25519 and RSA keys",
+                "is an unsupported kind of private key; Fabric supports ECDSA, Ed25519 and RSA",
             );
         }
     };
@@ -273,7 +273,7 @@ pub fn read_key(pem: &[u8]) -> Result<Key, &'static str> {
         .into_iter()
         .find_map(|der| KeyPair::try_from(der).ok());
     let pair = pair.ok_or(
-        "is a private key that cannot be read: ECDSA P-256 or P-384, Ed25519 or RSA is expected",
+        "is a private key that cannot be parsed; expected ECDSA P-256 or P-384, Ed25519 or RSA",
     )?;
     Ok(Key {
         pair,

@@ -158,11 +158,11 @@ impl<'a> Checker<'a> {
         if leaf.is_authority {
             self.blame(
                 item,
-                "is the certificate of an authority, which Fabric does not take for an identity",
+                "is a certificate of an authority, which Fabric does not accept as an identity",
             );
         }
         if revocations.iter().any(|list| leaf.is_revoked_by(list)) {
-            self.blame(item, "is revoked by a list beside it (crls)");
+            self.blame(item, "is revoked by a revocation list in crls");
         }
         let signer = self.check_chain(item, &leaf, &between, &roots);
         if roots.is_empty() || tls_roots.is_empty() {
@@ -229,7 +229,7 @@ impl<'a> Checker<'a> {
         let signer = self.check_chain(item, leaf, &between, &roots);
         let absent: Vec<String> = hosts
             .iter()
-            .filter(|host| !leaf.bears(host))
+            .filter(|host| !leaf.covers(host))
             .cloned()
             .collect();
         if !absent.is_empty() {
@@ -288,7 +288,7 @@ impl<'a> Checker<'a> {
     pub fn certificates(&self, item: &Item) -> Option<Vec<Certificate>> {
         let chain = chain_from_pem(&item.bytes, &item.subject).ok();
         if chain.is_none() {
-            self.blame(item, "is not a certificate in PEM");
+            self.blame(item, "is not a PEM certificate");
         }
         chain
     }
@@ -312,7 +312,7 @@ impl<'a> Checker<'a> {
                 self.warn(
                     item,
                     format!(
-                        "holds {} certificates, and Fabric's MSP reads the first one only",
+                        "contains {} certificates, but Fabric's MSP reads only the first one",
                         chain.len()
                     ),
                 );
@@ -325,7 +325,7 @@ impl<'a> Checker<'a> {
                         "is not the certificate of an authority (basicConstraints, CA:TRUE)",
                     );
                 } else if of_msp && !certificate.has_identifier {
-                    self.blame(item, "has no subject key identifier, without which Fabric's MSP refuses an authority");
+                    self.blame(item, "has no subject key identifier, which Fabric's MSP requires of an authority");
                 }
                 if !found.iter().any(|(_, known)| known == &certificate) {
                     found.push((item, certificate));
@@ -341,12 +341,12 @@ impl<'a> Checker<'a> {
         for key in keys {
             match read_key(&key.bytes) {
                 Ok(read) if certificate.fits(&read.pair) => return Some(read),
-                Ok(_) => others.push((key, "does not fit the certificate".to_owned())),
+                Ok(_) => others.push((key, "does not match the certificate".to_owned())),
                 Err(why) => others.push((key, why.to_owned())),
             }
         }
         match keys {
-            [] => self.blame(item, "has no private key beside it"),
+            [] => self.blame(item, "has no private key"),
             _ => others.iter().for_each(|(key, why)| self.blame(key, why)),
         }
         None
@@ -362,7 +362,7 @@ impl<'a> Checker<'a> {
                 format!("is not valid before {}", certificate.not_before),
             );
         } else if ends.duration_since(now) < SOON {
-            self.warn(item, format!("ends on {ends}"));
+            self.warn(item, format!("expires on {ends}"));
         }
     }
 
@@ -400,7 +400,7 @@ impl<'a> Checker<'a> {
                 .join(", ");
             let of_that_name = roots.iter().any(|(_, root)| root.subject == current.issuer);
             let issuer = match (of_that_name, passed.is_empty()) {
-                (true, _) => format!("an authority {} of another key signed it", current.issuer),
+                (true, _) => format!("an authority {} with another key signed it", current.issuer),
                 (false, true) => format!("its issuer is {}", current.issuer),
                 (false, false) => format!(
                     "the issuer of {} above it is {}",
@@ -419,10 +419,7 @@ impl<'a> Checker<'a> {
             .map(|(_, der)| der)
             .collect();
         if lists.is_empty() {
-            self.blame(
-                item,
-                "is not a certificate revocation list in PEM (X509 CRL)",
-            );
+            self.blame(item, "is not a PEM certificate revocation list (X509 CRL)");
             return None;
         }
         Some(lists)
@@ -444,7 +441,7 @@ impl<'a> Checker<'a> {
             if let (true, Some(certificate)) = (no_admins, &parts.certificate) {
                 self.blame(
                     certificate,
-                    format!("its MSP does not say who administers: it needs {WHO}"),
+                    format!("its MSP defines no administrator: it needs {WHO}"),
                 );
             }
             return None;
@@ -463,7 +460,7 @@ impl<'a> Checker<'a> {
         {
             self.blame(
                 item,
-                format!("does not say who administers: an MSP needs {WHO}"),
+                format!("defines no administrator: an MSP needs {WHO}"),
             );
         }
         let mut names = Vec::new();
@@ -506,7 +503,7 @@ impl<'a> Checker<'a> {
                     };
                     self.blame(
                         item,
-                        format!("names the certificate {named}, and the MSP has {have}"),
+                        format!("names the certificate {named}, but the MSP has {have}"),
                     );
                 }
             }

@@ -70,12 +70,12 @@ impl<'a> Folder<'a> {
                 })
             }
             (Some(one), Some(other)) => Err(Error::user(format!(
-                "{name} holds {:?} twice",
+                "{name} contains {:?} twice",
                 organization.domain
             ))
             .at(Place::new(format!("{name}/{one}")))
             .at(Place::new(format!("{name}/{other}")))
-            .hint("name the one crypto-config folder")),
+            .hint("choose one crypto-config folder")),
             (None, _) => Err(unknown_domain(organization, name, &domains)),
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Folder<'a> {
         };
         for (kind, found) in [("cacerts", &parts.roots), ("tlscacerts", &parts.tls_roots)] {
             if found.is_empty() {
-                self.problem(&format!("{folder}{kind}/"), "no certificate lies there");
+                self.problem(&format!("{folder}{kind}/"), "no certificate found");
             }
         }
         self.check.msp(&parts)
@@ -165,7 +165,7 @@ impl<'a> Folder<'a> {
                 self.certificate(&folder, "signcerts")
             }
             None => {
-                self.problem(&format!("{folder}{role}.crt"), "there is no such file");
+                self.problem(&format!("{folder}{role}.crt"), "file not found");
                 None
             }
         };
@@ -176,7 +176,7 @@ impl<'a> Folder<'a> {
             roots = self.items(&organization, "tlscacerts");
         }
         if roots.is_empty() {
-            self.problem(&format!("{folder}ca.crt"), "there is no such file");
+            self.problem(&format!("{folder}ca.crt"), "file not found");
         }
         let mut intermediates = self.items(&folder, "tlsintermediatecerts");
         intermediates.extend(self.items(&organization, "tlsintermediatecerts"));
@@ -203,14 +203,15 @@ impl<'a> Folder<'a> {
             self.name, self.organization.domain
         ))
         .at_all(problems)
-        .now("nothing was made, and nothing was sent to the cluster");
+        .now("no identities were created, and nothing was sent to the cluster");
         if let Some(hint) = self.check.reissue_hint() {
             error = error.hint(hint);
         }
         if self.lacks_member.get() {
             error = error.hint(format!(
-                "add missing nodes by `cryptogen extend`, or want fewer of them; names and addresses come from hostname and \
-                 domain: peer0 of {0} is peer0.{0}; a tree that names its nodes otherwise is used after its folders are renamed",
+                "add missing nodes with `cryptogen extend`, or reduce their number; a node's \
+                 folder is named by hostname and domain, such as peer0.{0} for peer0 of {0}: \
+                 rename the folders of nodes with other names",
                 self.organization.domain
             ));
         }
@@ -227,7 +228,7 @@ impl<'a> Folder<'a> {
         items.extend(self.items(&msp, roots));
         items.extend(self.items(&msp, intermediates));
         if items.is_empty() {
-            self.problem(&format!("{msp}{roots}/"), "no certificate lies there");
+            self.problem(&format!("{msp}{roots}/"), "no certificate found");
             return None;
         }
         let keys: Vec<_> = self.keys(which).collect();
@@ -287,7 +288,7 @@ impl<'a> Folder<'a> {
         };
         self.problem(
             &found[0],
-            &format!("there is no such folder; {folder}/ has {others}"),
+            &format!("folder not found; {folder}/ has {others}"),
         );
         self.lacks_member.set(true);
         None
@@ -297,7 +298,7 @@ impl<'a> Folder<'a> {
     fn certificate(&self, folder: &str, kind: &str) -> Option<Item> {
         let found = self.items(folder, kind).into_iter().next();
         if found.is_none() {
-            self.problem(&format!("{folder}{kind}/"), "no certificate lies there");
+            self.problem(&format!("{folder}{kind}/"), "no certificate found");
         }
         found
     }
@@ -349,7 +350,7 @@ impl<'a> Folder<'a> {
         self.problem(
             &format!("{}{which}/", self.base),
             &format!(
-                "there is no key of {which}.{}, which the CA server needs: put it beside its certificate, or set ca.enabled=false",
+                "the key of {which}.{}, which the CA server needs, is missing: put it next to its certificate, or set ca.enabled=false",
                 self.organization.domain
             ),
         );
@@ -383,20 +384,21 @@ fn split_at_folder<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)
 fn unknown_domain(organization: &Organization, name: &str, domains: &BTreeSet<&str>) -> Error {
     let [kind, _] = kinds(organization.role);
     let error = Error::user(format!(
-        "{name:?} holds no organization {:?}",
+        "{name:?} has no organization {:?}",
         organization.domain
     ))
-    .at(Place::new(format!("{name}/{kind}/{}", organization.domain))
-        .note("there is no such folder"));
+    .at(Place::new(format!("{name}/{kind}/{}", organization.domain)).note("folder not found"));
     if domains.is_empty() {
         return error
-            .why(format!("there is no folder {kind} in it"))
-            .hint("name the folder that cryptogen wrote, crypto-config");
+            .why(format!("it has no folder {kind}"))
+            .hint("choose the folder crypto-config that cryptogen wrote");
     }
     let listed = domains.iter().copied().collect::<Vec<_>>().join(", ");
     let error = error.why(format!("{kind} has {listed}"));
     match nearest(&organization.domain, domains.iter().copied()) {
-        Some(near) => error.hint(format!("is {near:?} the one? then set org.domain to it")),
-        None => error.hint("a domain other than the namespace is set by org.domain"),
+        Some(near) => error.hint(format!(
+            "did you mean {near:?}? if so, set org.domain to it"
+        )),
+        None => error.hint("if the domain is not the namespace, set org.domain"),
     }
 }

@@ -74,9 +74,7 @@ pub fn check_secrets(
     {
         match existing.get(name) {
             Some(secret) => check.secret(name, content, secret),
-            None => check
-                .check
-                .problem(check.subject(name), "there is no such Secret"),
+            None => check.check.problem(check.subject(name), "Secret not found"),
         }
     }
     let problems = check.check.problems();
@@ -88,9 +86,9 @@ pub fn check_secrets(
         organization.domain
     ))
     .at_all(problems)
-    .why("crypto.source is secret: they are the user's own, and nothing is made in their place")
-    .now("nothing was made, and nothing was sent to the cluster")
-    .hint("Secrets of other names are named by crypto.secrets: {peer0-tls: NAME}");
+    .why("crypto.source is secret, so you must provide these Secrets; none are generated")
+    .now("no identities were created, and nothing was sent to the cluster")
+    .hint("if your Secrets have other names, set crypto.secrets, such as {peer0-tls: NAME}");
     Err(match check.check.reissue_hint() {
         Some(hint) => error.hint(hint),
         None => error,
@@ -106,7 +104,7 @@ pub fn check_volume(
 ) -> Result<Vec<String>> {
     let Source::CryptoConfig { folder, files } = source else {
         return Ok(vec![
-            "what lies on the volume of the identities was not checked: name the same folder, as this machine has it, by --crypto-config"
+            "the volume of the identities was not checked: to check it, pass a local copy of the same folder with --crypto-config"
                 .to_owned(),
         ]);
     };
@@ -189,7 +187,7 @@ impl Secrets<'_> {
                         .is_some_and(|(label, _)| label == "EC PARAMETERS")
                 {
                     self.check
-                        .blame(key, "begins with EC PARAMETERS, at which Fabric's MSP stops: leave the key's own block only");
+                        .blame(key, "starts with EC PARAMETERS, which Fabric's MSP cannot read: keep only the block of the key");
                 }
                 drop(self.check.msp(&parts));
             }

@@ -104,13 +104,13 @@ pub fn check_authority(
     let named = named.and_then(|chain| chain.into_iter().next());
     let named = named.map_or_else(String::new, |it| format!(": \"{}\"", it.subject));
     Err(Error::user(format!(
-        "the CA is no authority of {}",
+        "the CA is not an authority of {}",
         organization.msp_id
     ))
-    .at(Place::new(place).note(format!("it issues by another authority{named}")))
+    .at(Place::new(place).note(format!("it uses another authority{named}")))
     .why("no peer or orderer would accept its certificates")
     .now("nothing was registered or enrolled")
-    .hint("name the CA of this organization by --url, and by --ca-name if the server has several"))
+    .hint("set --url to the CA of this organization, and --ca-name if the server has several"))
 }
 
 /// Whether a CA issues TLS certificates that the organization's nodes trust.

@@ -185,7 +185,7 @@ fn part(
     let secret = match (&held.content, secrets.get(&held.secret)) {
         (Ok(_), Some(secret)) => secret,
         (Err(why), _) => return Err(place.note(why)),
-        (Ok(_), None) => return Err(place.note("there is no such Secret")),
+        (Ok(_), None) => return Err(place.note("Secret not found")),
     };
     let name = full_name(organization, held);
     let mut files = Files::new();

@@ -40,7 +40,7 @@ impl<'a> Generator<'a> {
             match (existing.get(&secret), signed) {
                 (Some(body), _) => kept_authority(organization, &secret, body, now),
                 (None, Some(signed)) => Err(cannot_extend(organization, &secret).why(format!(
-                    "Secret {} exists, and its authority's Secret {secret} does not",
+                    "Secret {} exists, but its authority's Secret {secret} does not",
                     signed.name
                 ))),
                 (None, None) => Authority::generate(
@@ -137,7 +137,7 @@ pub fn kept_authority(
     let place = Place::new(format!("Secret {}/{secret}", organization.namespace));
     let (Some(certificate), Some(key)) = (text("cert.pem"), text("key.pem")) else {
         return Err(cannot_extend(organization, secret)
-            .at(place.note("data: cert.pem and key.pem are wanted, one is missing")));
+            .at(place.note("data: cert.pem and key.pem are required, but one is missing")));
     };
     let subject = format!("Secret {secret}");
     let Certificate {
@@ -152,16 +152,16 @@ pub fn kept_authority(
     if not_before > now {
         return Err(cannot_extend(organization, secret)
             .at(place.note(format!("data.cert.pem: is not valid before {not_before}")))
-            .why("it was made by a clock that was ahead"));
+            .why("it was created by a machine whose clock was ahead"));
     }
     Authority::from_pair(Pair { certificate, key }, &subject)
 }
 
 fn cannot_extend(organization: &Organization, secret: &str) -> Error {
     Error::user(format!(
-        "new identities of {:?} cannot be made: the authority in Secret {secret} cannot sign",
+        "cannot create new identities of {:?}: the authority in Secret {secret} cannot sign",
         organization.domain
     ))
-    .now("nothing was made; the identities that exist are as they were")
-    .hint("give the new nodes' identities by --crypto-config, from the authority that made the others")
+    .now("no identities were created; existing ones are unchanged")
+    .hint("pass identities of the new nodes with --crypto-config, from the same authority as the others")
 }

@@ -91,7 +91,7 @@ pub fn inventory(organization: &Organization, secrets: &BTreeMap<String, Value>)
         let content = match secrets.get(name) {
             Some(secret) => found(secret, key),
             None if organization.custody.requires(&wanted.name) => {
-                Err("there is no such Secret".to_owned())
+                Err("Secret not found".to_owned())
             }
             None => continue,
         };

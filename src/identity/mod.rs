@@ -315,13 +315,13 @@ fn only_credentials(wanted: Vec<&Wanted>) -> Vec<&Wanted> {
 
 fn two_sources(organization: &Organization, folder: &str) -> Error {
     Error::user(format!(
-        "the identities of {:?} are said twice",
+        "the identities of {:?} have two sources",
         organization.domain
     ))
-    .at(Place::new("crypto.source").note("secret: Secrets of yours, which are there already"))
-    .at(Place::new("--crypto-config").note(format!("{folder}: Secrets are made of it")))
-    .now("nothing was made, and nothing was sent to the cluster")
-    .hint("leave one of them out")
+    .at(Place::new("crypto.source").note("secret: your existing Secrets"))
+    .at(Place::new("--crypto-config").note(format!("{folder}: Secrets are created from it")))
+    .now("no identities were created, and nothing was sent to the cluster")
+    .hint("use only one of them")
 }
 
 fn generate(
@@ -436,11 +436,11 @@ fn no_authority_key(organization: &Organization, which: &str) -> Error {
         "ca" => format!("{}-ca", organization.release),
         _ => format!("{}-tlsca", organization.release),
     };
-    Error::user(format!("there is no key of {which}.{}, which the CA server needs", organization.domain))
+    Error::user(format!("the key of {which}.{}, which the CA server needs, is missing", organization.domain))
         .at(Place::new(format!("Secret {}/{secret}", organization.namespace)).note("data.key.pem: missing"))
-        .why("the CA server signs with the organization's own key, and its TLS certificate is signed by the TLS authority's")
-        .now("nothing was made, and nothing was sent to the cluster")
-        .hint("put the key beside its certificate, or set ca.enabled=false")
+        .why("the CA server signs with the organization's key, and the TLS authority's key signs its TLS certificate")
+        .now("no identities were created, and nothing was sent to the cluster")
+        .hint("put the key next to its certificate, or set ca.enabled=false")
 }
 
 fn warnings(
@@ -468,9 +468,9 @@ fn warnings(
         if kept.is_some() && !is_own(organization, secret) {
             warnings.push(match maker(secret) {
                 Some(release) if organization.custody == Custody::Program => {
-                    format!("{place} was made by release \"{release}\", and is this release's from now on")
+                    format!("{place} was created by release \"{release}\" and now belongs to this release")
                 }
-                _ => format!("{place} was not made by this release, and is used as it is"),
+                _ => format!("{place} was not created by this release and is used unchanged"),
             });
         }
         let pem = certificate_key(content).and_then(|key| entry(secret, key));
@@ -489,7 +489,7 @@ fn warnings(
             ));
         } else if certificate.not_after.duration_since(now) < SOON {
             warnings.push(format!(
-                "the certificate in {place} ends on {}",
+                "the certificate in {place} expires on {}",
                 certificate.not_after
             ));
         }

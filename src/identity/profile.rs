@@ -82,13 +82,13 @@ impl Authority {
         let key = key_from_pem(pair.key.as_bytes(), &format!("the key of {subject}"))?;
         if !certificate.fits(&key) {
             return Err(Error::user(format!(
-                "the key of {subject} does not fit its certificate"
+                "the key of {subject} does not match its certificate"
             )));
         }
         let issuer =
             Issuer::from_ca_cert_der(&certificate.der().into(), LowS(key)).map_err(|_| {
                 Error::user(format!(
-                    "the certificate of {subject} cannot sign: it is not one of an authority"
+                    "the certificate of {subject} cannot sign: it is not a CA certificate"
                 ))
             })?;
         Ok(Authority {
@@ -183,8 +183,8 @@ fn template(now: jiff::Timestamp) -> Result<CertificateParams> {
 
 fn begin(params: &mut CertificateParams, time: jiff::Timestamp) -> Result<()> {
     let since_1970 = u64::try_from(time.as_second()).map_err(|_| {
-        Error::user("the clock stands before 1970")
-            .hint("set the clock: certificates would not be valid")
+        Error::user("the clock is set to a date before 1970")
+            .hint("set the clock; certificates would not be valid")
     })?;
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(since_1970);
     Ok(())
@@ -229,7 +229,7 @@ pub(super) fn alternative_name(host: &str) -> Result<SanType> {
         return Ok(SanType::IpAddress(address));
     }
     let name = host.try_into().map_err(|_| {
-        Error::user(format!("{host:?} cannot stand in a certificate")).why("a host is ASCII")
+        Error::user(format!("{host:?} cannot be used in a certificate")).why("a host must be ASCII")
     })?;
     Ok(SanType::DnsName(name))
 }
@@ -248,13 +248,13 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Error::internal("this system gives no random numbers"))?;
+        .map_err(|_| Error::internal("the system provides no random numbers"))?;
     Ok(bytes)
 }
 
 /// rcgen's errors describe encodings and contain no key material.
 pub(super) fn unmade(error: rcgen::Error) -> Error {
-    Error::internal(format!("a certificate could not be made: {error}"))
+    Error::internal(format!("cannot create a certificate: {error}"))
 }
 
 /// An authority's key that makes ECDSA P-256 signatures with low S, as `csp.ECDSASigner` does.

@@ -74,10 +74,10 @@ pub fn renew(
         }
         let place = Place::new(format!("Secret {}/{name}", organization.namespace));
         if !is_own(organization, before) {
-            foreign.push(place.note("was not made by this release, and has other certificates"));
+            foreign.push(place.note("was not created by this release, and has other certificates"));
         } else if !is_of_same_authority(before, &secret) {
             others.push(
-                place.note("its certificate is of another authority than the crypto-config's"),
+                place.note("its certificate is from another authority than the crypto-config's"),
             );
         } else {
             if let (Some(old), Some(new)) = (leaf(before), leaf(&secret.body))
@@ -85,7 +85,7 @@ pub fn renew(
             {
                 let place = format!("Secret {}/{name}", organization.namespace);
                 plan.warnings.push(format!(
-                    "the crypto-config's certificate for {place} ends on {}, before the one that is there ({})",
+                    "the crypto-config's certificate for {place} expires on {}, before the existing one ({})",
                     new.not_after, old.not_after
                 ));
             }
@@ -94,22 +94,22 @@ pub fn renew(
         }
     }
     let refused = Error::refused(format!(
-        "the identities of {:?} are not those of the crypto-config",
+        "the identities of {:?} differ from the crypto-config",
         organization.domain
     ))
-    .now("nothing was made; the identities that exist are as they were");
+    .now("no identities were created; existing ones are unchanged");
     if !others.is_empty() {
         return Err(refused
             .at_all(others.into_iter().chain(foreign))
-            .why("channels know an organization by its authorities: with certificates of another one its nodes would be cut off")
-            .hint("leave --crypto-config out to keep the identities that run, or name the folder that the same authority signed")
+            .why("channels identify an organization by its authorities: with certificates of another one, they reject its nodes")
+            .hint("omit --crypto-config to keep the current identities, or pass the folder of the same authority")
             .hint("to change the authority, first add it to the organization's MSP in the configuration of every channel"));
     }
     if !foreign.is_empty() {
         return Err(refused
             .at_all(foreign)
-            .why("a Secret that somebody else made is used, and not changed")
-            .hint("leave --crypto-config out to use them as they are, or renew them where they are made"));
+            .why("a Secret that this release did not create is never changed")
+            .hint("omit --crypto-config to use them unchanged, or renew them at their source"));
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ pub fn with_new_names(
         };
         let absent: Vec<_> = hosts
             .iter()
-            .filter(|host| !certificate.bears(host))
+            .filter(|host| !certificate.covers(host))
             .cloned()
             .collect();
         if !absent.is_empty() {
@@ -210,15 +210,15 @@ pub fn with_new_names(
         )
     });
     let each = each.collect::<Vec<_>>().join("; ");
-    Err(Error::refused(format!("TLS certificates of {:?} lack names that the values ask for", organization.domain))
+    Err(Error::refused(format!("TLS certificates of {:?} lack names that the values require", organization.domain))
         .at_all(refused.iter().map(|(place, _)| place.clone()))
         .why(format!(
-            "such a certificate is reissued here only by the authority that signed it, with its key in Secret {secret_name}"
+            "only the authority that signed a certificate can reissue it, with its key in Secret {secret_name}"
         ))
-        .now("nothing was changed; the nodes run with the certificates that they have")
+        .now("nothing was changed; the nodes keep their certificates")
         .hint(format!(
-            "reissue them from the same authority, for the same keys, and name the folder by --crypto-config: {each}; or take the \
-             names out of tls.extraSans and expose"
+            "reissue them from the same authority for the same keys, and pass the folder with \
+             --crypto-config: {each}; or remove the names from tls.extraSans and expose"
         )))
 }
 

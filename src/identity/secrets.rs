@@ -15,7 +15,7 @@ use super::check::MspConfig;
 use super::profile::{Pair, random};
 use super::{LABEL, Node, NodeRole, Organization};
 use crate::error::{Error, Result};
-use crate::manifest::{Object, Source as Template};
+use crate::manifest::{Object, TemplateLine};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -395,7 +395,7 @@ impl Maker<'_> {
         });
         Object::from_body(
             body,
-            Template {
+            TemplateLine {
                 template: "identity".to_owned(),
                 line: 0,
             },

@@ -185,7 +185,7 @@ pub fn check_label(label: &str) -> Result<()> {
              letter or digit"
         }
     };
-    Err(Error::user(format!("{label:?} cannot be a package label")).why(why))
+    Err(Error::user(format!("{label:?} is not a valid package label")).why(why))
 }
 
 fn check_digest(digest: &str) -> Result<()> {
@@ -195,7 +195,7 @@ fn check_digest(digest: &str) -> Result<()> {
         true => Ok(()),
         false => Err(
             Error::user(format!("{digest:?} is not the digest of an image")).why(
-                "the builder k8s runs images by their digest, sha256: and 64 hexadecimal digits",
+                "the builder k8s needs a digest of the form sha256: and 64 hexadecimal digits",
             ),
         ),
     }
@@ -207,7 +207,7 @@ fn check_path(path: &str) -> Result<()> {
     match path.split('/').all(good) && !path.contains(['\\', '\0']) {
         true => Ok(()),
         false => Err(
-            Error::user(format!("{path:?} cannot be a file of a package"))
+            Error::user(format!("{path:?} is not a valid path in a package"))
                 .why("a path is relative and has neither empty parts nor . or .."),
         ),
     }
@@ -266,7 +266,7 @@ fn check_index(path: &str, content: &[u8]) -> Result<()> {
 
 /// A tar of regular files without times and owners, as `peer` writes it (mode 0100644).
 fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
-    let failed = |error| Error::user(format!("the files cannot be packed: {error}"));
+    let failed = |error| Error::user(format!("cannot pack the files: {error}"));
     let mut tar = tar::Builder::new(Vec::new());
     for (path, content) in files {
         let mut header = tar::Header::new_ustar();

@@ -113,7 +113,7 @@ impl TxValidationCode {
 pub fn describe(code: i32) -> String {
     match TxValidationCode::try_from(code) {
         Ok(known) => format!("{} ({code}): {}", known.name(), known.meaning()),
-        Err(_) => format!("validation code {code}: this version does not know what it means"),
+        Err(_) => format!("validation code {code}: unknown to this version"),
     }
 }
 
@@ -156,10 +156,7 @@ mod tests {
             describe(11),
             "MVCC_READ_CONFLICT (11): another transaction changed a key that this one read"
         );
-        assert_eq!(
-            describe(77),
-            "validation code 77: this version does not know what it means"
-        );
+        assert_eq!(describe(77), "validation code 77: unknown to this version");
     }
 
     #[test]

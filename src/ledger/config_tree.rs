@@ -48,7 +48,7 @@ impl Configuration {
         if header.r#type() != HeaderType::Config {
             let number = block.header.as_ref().map_or(0, |header| header.number);
             return Err(
-                Error::user(format!("block {number} is no configuration block"))
+                Error::user(format!("block {number} is not a configuration block"))
                     .why("its transaction is of another type"),
             );
         }

@@ -113,7 +113,7 @@ pub fn config_signer(config_update: &[u8], signature: &ConfigSignature) -> Resul
         .verify(&message, &signature.signature)
         .map_err(|why| {
             Error::user(format!("the signature of {creator} {why}"))
-                .why("it was not made for this configuration update, or was changed since")
+                .why("it is for another configuration update, or was changed")
         })?;
     Ok(creator)
 }

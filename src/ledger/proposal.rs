@@ -329,7 +329,7 @@ impl From<Unendorsed> for Error {
                 status,
                 message,
             } => Error::cluster(format!("{peer} refused the call"))
-                .why(format!("it answered {status}: {message}")),
+                .why(format!("it returned {status}: {message}")),
             Unendorsed::Different {
                 peers: [one, other],
             } => Error::cluster(format!("{one} and {other} computed different results"))
@@ -339,7 +339,7 @@ impl From<Unendorsed> for Error {
                 )
                 .hint("if one of the peers was behind, send the transaction again"),
             Unendorsed::Invalid { peer, why } => {
-                Error::cluster(format!("{peer} sent an invalid answer")).why(why)
+                Error::cluster(format!("{peer} sent an invalid response")).why(why)
             }
         }
     }

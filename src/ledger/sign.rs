@@ -51,7 +51,7 @@ impl PrivateKey {
 
 impl Signer for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let failed = || Error::internal(format!("{} did not make a signature", self.subject));
+        let failed = || Error::internal(format!("{} did not create a signature", self.subject));
         let signature = self.pair.sign(message).map_err(|_| failed())?;
         if *self.pair.algorithm() == PKCS_ED25519 {
             return Ok(signature);
@@ -97,7 +97,7 @@ impl Identity {
         let key = PrivateKey::from_pem(key, &format!("the key of {subject}"))?;
         if !certificate.fits(&key.pair) {
             return Err(Error::user(format!(
-                "the key of {subject} does not fit its certificate"
+                "the key of {subject} does not match its certificate"
             )));
         }
         Ok(Identity::new(msp_id, certificate, Arc::new(key)))
@@ -299,7 +299,7 @@ pub(super) mod tests {
             "{error}"
         );
         let error = Identity::from_pem("A", CERTIFICATE, PEER_KEY, "x").unwrap_err();
-        assert!(error.to_string().contains("does not fit"), "{error}");
+        assert!(error.to_string().contains("does not match"), "{error}");
     }
 
     #[test]

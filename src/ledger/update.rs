@@ -27,7 +27,7 @@ pub fn compute(channel: &str, from: &Group, to: &Group) -> Result<ConfigUpdate> 
         return Err(Error::user(format!(
             "the configuration of channel {channel} stays the same"
         ))
-        .why("an update without a change is refused by the orderers"));
+        .why("orderers reject an update without a change"));
     }
     Ok(ConfigUpdate {
         channel_id: channel.to_owned(),
@@ -214,11 +214,11 @@ pub fn apply(current: &Configuration, update: &ConfigUpdate) -> Result<Configura
     );
     if !conflicts.is_empty() {
         let channel = &update.channel_id;
-        let what = format!("the update does not fit the configuration of channel {channel}");
+        let what = format!("the update does not match the configuration of channel {channel}");
         return Err(Error::user(what)
             .at_all(conflicts)
-            .why("the configuration was changed since, or it has this update already")
-            .hint("make the update again from the present configuration"));
+            .why("the configuration has changed since, or already contains this update")
+            .hint("create the update again from the current configuration"));
     }
     Ok(Configuration {
         sequence: current.sequence.wrapping_add(1),
@@ -285,7 +285,7 @@ fn check_read(current: &Group, read: &Group, path: &str, conflicts: &mut Vec<Pla
 }
 
 const LOST: &str = "the update adds it without changing its group";
-const GONE: &str = "it does not exist any more";
+const GONE: &str = "it no longer exists";
 
 /// A changed element must get its next version. A new one must be in a group that changes, because
 /// the members of the others stay.
@@ -302,7 +302,7 @@ fn check_write(
         let next = current.map_or(0, |version| version.wrapping_add(1));
         if is_changed(read, written) && written != next {
             conflicts.push(Place::new(path).note(format!(
-                "the update makes it version {written}; the next one is {next}"
+                "the update sets version {written}, but the next one is {next}"
             )));
         } else if stays && current.is_none() {
             conflicts.push(Place::new(path).note(LOST));

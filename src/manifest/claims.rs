@@ -97,7 +97,7 @@ impl Template {
 
     /// Returns the spec of its claims.
     pub fn spec(&self) -> Value {
-        serde_json::from_str(&self.spec).expect("it was written by this program")
+        serde_json::from_str(&self.spec).expect("this program wrote it")
     }
 
     /// Returns true if a claim of this name comes from this template of the StatefulSet `set`.

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_whole_seconds_whoever_wrote_the_event() {
+    fn times_are_whole_seconds_for_every_writer() {
         let mut event = event("Pod", "peer0-0", "FailedMount", "x");
         let at = |event: &Value| Warning::of(event).expect("a reason").at.to_string();
         assert_eq!(at(&event), "2026-11-30T10:00:00Z");

@@ -86,7 +86,9 @@ impl Marks {
             return Ok(None);
         };
         if object.rollout_group().is_some() {
-            return Err(events.misread("a hook is deleted and made again at each run, so it is no member of a rollout group"));
+            return Err(events.misread(
+                "a hook is recreated in each run, so it cannot be a member of a rollout group",
+            ));
         }
         let events = words(&events, "hook", &EVENTS)?;
         let weight = match Annotation::find(object, "hook-weight")? {
@@ -95,7 +97,7 @@ impl Marks {
                 .value
                 .trim()
                 .parse()
-                .map_err(|_| weight.misread("a hook's weight is a whole number"))?,
+                .map_err(|_| weight.misread("a hook's weight must be an integer"))?,
         };
         let delete_policies = match Annotation::find(object, "hook-delete-policy")? {
             None => vec![DeletePolicy::BeforeHookCreation],
@@ -164,7 +166,7 @@ fn words<T: Copy + PartialEq>(
         else {
             let names = known.iter().map(|(name, _)| *name);
             let near = nearest(word, names.clone()).map_or_else(
-                || format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+                || format!("expected {}", names.collect::<Vec<_>>().join(", ")),
                 |near| format!("did you mean \"{near}\"?"),
             );
             return Err(annotation.misread(format!("unknown {what} \"{word}\": {near}")));
@@ -179,12 +181,12 @@ fn words<T: Copy + PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Source;
+    use crate::manifest::TemplateLine;
     use serde_json::{Value, json};
 
     fn marks(annotations: Value) -> Result<Option<Marks>, Misread> {
         let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}});
-        Marks::read(&Object::from_body(body, Source::default()).unwrap())
+        Marks::read(&Object::from_body(body, TemplateLine::default()).unwrap())
     }
 
     #[test]
@@ -221,10 +223,10 @@ mod tests {
                 json!({"helm.sh/hook": "pre-instal"}),
                 "unknown hook \"pre-instal\": did you mean \"pre-install\"?",
             ),
-            (json!({"helm.sh/hook": ""}), "unknown hook \"\": there are"),
+            (json!({"helm.sh/hook": ""}), "unknown hook \"\": expected"),
             (
                 json!({"helm.sh/hook": "test", "helm.sh/hook-weight": "heavy"}),
-                "a hook's weight is a whole number",
+                "a hook's weight must be an integer",
             ),
             (
                 json!({"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "never"}),
@@ -232,7 +234,7 @@ mod tests {
             ),
             (
                 json!({"helm.sh/hook": "test", "kubectl-fabric.io/hook": "test"}),
-                "say it once",
+                "set it only once",
             ),
         ] {
             let misread = marks(annotations).unwrap_err();

@@ -98,7 +98,7 @@ impl fmt::Display for ObjectKey {
 
 /// The template line that produced an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Source {
+pub struct TemplateLine {
     /// `templates/peers.yaml`
     pub template: String,
     /// 1-based line of the template on which the object begins.
@@ -110,7 +110,7 @@ pub struct Source {
 pub struct Object {
     pub key: ObjectKey,
     pub body: Value,
-    pub source: Source,
+    pub source: TemplateLine,
 }
 
 impl Object {
@@ -118,7 +118,7 @@ impl Object {
     /// missing.
     ///
     /// The namespace is that in the body.
-    pub fn from_body(body: Value, source: Source) -> Option<Object> {
+    pub fn from_body(body: Value, source: TemplateLine) -> Option<Object> {
         let api_version = body.get("apiVersion")?.as_str()?;
         let group = api_version
             .split_once('/')
@@ -240,7 +240,7 @@ impl<'a> Annotation<'a> {
         let first = found.next();
         match (first, found.next()) {
             (Some(ours), Some(helms)) => {
-                Err(helms.misread(format!("say it once: {} is there too", ours.name)))
+                Err(helms.misread(format!("set it only once: {} is set too", ours.name)))
             }
             (first, _) => Ok(first),
         }
@@ -260,7 +260,7 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
         && !policy.value.trim().eq_ignore_ascii_case("keep")
     {
         return Err(policy.misread(format!(
-            "unknown resource policy \"{}\": there is only \"keep\"",
+            "unknown resource policy \"{}\"; expected \"keep\"",
             policy.value
         )));
     }
@@ -271,7 +271,7 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
             name: "kubectl-fabric.io/stage".to_owned(),
             value,
         };
-        return Err(stage.misread(format!("a stage is a whole number, not \"{value}\"")));
+        return Err(stage.misread(format!("a stage must be an integer, not \"{value}\"")));
     }
     for body in [Some(&object.body), pod_security::template(&object.body)]
         .into_iter()
@@ -285,7 +285,7 @@ pub(crate) fn check_annotations(object: &Object) -> Result<(), Misread> {
                 value,
             };
             return Err(level.misread(format!(
-                "a level is restricted, baseline or privileged, not \"{value}\""
+                "the level must be restricted, baseline or privileged, not \"{value}\""
             )));
         }
     }
@@ -339,7 +339,7 @@ mod tests {
         let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations}});
         Object::from_body(
             body,
-            Source {
+            TemplateLine {
                 template: "templates/p.yaml".to_owned(),
                 line: 1,
             },
@@ -370,7 +370,7 @@ mod tests {
         );
         let misread =
             check_annotations(&annotated(json!({"kubectl-fabric.io/stage": "last"}))).unwrap_err();
-        assert_eq!(misread.why, "a stage is a whole number, not \"last\"");
+        assert_eq!(misread.why, "a stage must be an integer, not \"last\"");
     }
 
     #[test]
@@ -381,7 +381,7 @@ mod tests {
             [
                 &object,
                 &Object {
-                    source: Source::default(),
+                    source: TemplateLine::default(),
                     ..object.clone()
                 },
             ],
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(text.matches("---\n").count(), 2);
         assert_eq!(text.matches("# Source").count(), 1);
         let named = |template: &str| Object {
-            source: Source {
+            source: TemplateLine {
                 template: template.to_owned(),
                 line: 1,
             },

@@ -93,13 +93,13 @@ pub fn install_order<T>(objects: &mut [T], of: impl Fn(&T) -> (i32, &str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Object, Source};
+    use crate::manifest::{Object, TemplateLine};
     use serde_json::json;
 
     fn object(kind: &str, name: &str, stage: i32) -> Object {
         let body = json!({"apiVersion": "v1", "kind": kind, "metadata": {
             "name": name, "annotations": {"kubectl-fabric.io/stage": stage.to_string()}}});
-        Object::from_body(body, Source::default()).unwrap()
+        Object::from_body(body, TemplateLine::default()).unwrap()
     }
 
     fn stage_and_kind(object: &Object) -> (i32, &str) {

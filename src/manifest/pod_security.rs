@@ -107,30 +107,30 @@ pub(super) fn template(body: &Value) -> Option<&Value> {
 /// Returns all rules that the object's pods violate, each with the level that allows it.
 fn breaks(body: &Value) -> Vec<(Level, String)> {
     let template = template(body);
-    let said = [Some(body), template]
+    let annotated = [Some(body), template]
         .into_iter()
         .flatten()
         .filter_map(|body| annotation(body, ANNOTATION));
-    let said = said
+    let annotated = annotated
         .filter_map(Level::parse)
-        .map(|level| (level, format!("its annotation {ANNOTATION} says so")));
-    let mut breaks: Vec<(Level, String)> = said.collect();
+        .map(|level| (level, format!("its annotation {ANNOTATION} requires it")));
+    let mut breaks: Vec<(Level, String)> = annotated.collect();
     if let Some(template) = template {
         let spec = &template["spec"];
-        let told = |rules: &[Rule], part: &Value, place: &str| -> Vec<(Level, String)> {
+        let violations = |rules: &[Rule], part: &Value, place: &str| -> Vec<(Level, String)> {
             let broken = rules.iter().filter(|rule| (rule.broken)(part, spec));
             broken
                 .map(|rule| (rule.level, format!("{place}{}", rule.why)))
                 .collect()
         };
-        breaks.extend(told(&POD, spec, ""));
-        breaks.extend(told(&CONTEXT, &spec["securityContext"], ""));
+        breaks.extend(violations(&POD, spec, ""));
+        breaks.extend(violations(&CONTEXT, &spec["securityContext"], ""));
         if profiles(template).any(|profile| {
             !matches!(profile, "" | "runtime/default") && !profile.starts_with("localhost/")
         }) {
             breaks.push((
                 Level::Privileged,
-                "no AppArmor profile confines it".to_owned(),
+                "it runs without an AppArmor profile".to_owned(),
             ));
         }
         for container in ["initContainers", "containers"]
@@ -142,8 +142,8 @@ fn breaks(body: &Value) -> Vec<(Level, String)> {
                 "container {}: ",
                 container["name"].as_str().unwrap_or_default()
             );
-            breaks.extend(told(&CONTEXT, &container["securityContext"], &place));
-            breaks.extend(told(&CONTAINER, container, &place));
+            breaks.extend(violations(&CONTEXT, &container["securityContext"], &place));
+            breaks.extend(violations(&CONTAINER, container, &place));
         }
     }
     breaks
@@ -193,11 +193,11 @@ const POD: [Rule; 4] = [
                 .iter()
                 .any(|name| pod[name] == true)
         },
-        "it is in a namespace of the machine's",
+        "it uses a namespace of the host (hostNetwork, hostPID or hostIPC)",
     ),
     baseline(
         |pod, _| each(&pod["volumes"]).any(|volume| !volume["hostPath"].is_null()),
-        "a volume is a path of the machine's (hostPath)",
+        "a volume is a path of the host (hostPath)",
     ),
     baseline(
         |pod, _| {
@@ -208,7 +208,7 @@ const POD: [Rule; 4] = [
                     .is_some_and(|name| SYSCTLS.contains(&name))
             })
         },
-        "it sets sysctls that are not safe",
+        "it sets unsafe sysctls",
     ),
     restricted(
         |pod, _| {
@@ -219,7 +219,7 @@ const POD: [Rule; 4] = [
             };
             each(&pod["volumes"]).any(kinds)
         },
-        "a volume is of another type than those of configuration, claims and emptyDir",
+        "a volume is not a configuration volume, a claim or an emptyDir",
     ),
 ];
 
@@ -227,7 +227,7 @@ const POD: [Rule; 4] = [
 const CONTEXT: [Rule; 6] = [
     baseline(
         |context, _| context["windowsOptions"]["hostProcess"] == true,
-        "it is a process of the machine's (hostProcess)",
+        "it is a process of the host (hostProcess)",
     ),
     baseline(
         |context, _| {
@@ -236,15 +236,15 @@ const CONTEXT: [Rule; 6] = [
                 || !text(&options["user"]).is_empty()
                 || !text(&options["role"]).is_empty()
         },
-        "seLinuxOptions are not those of a container",
+        "it has seLinuxOptions that containers cannot use",
     ),
     baseline(
         |context, _| context["appArmorProfile"]["type"] == "Unconfined",
-        "no AppArmor profile confines it",
+        "it runs without an AppArmor profile",
     ),
     baseline(
         |context, _| context["seccompProfile"]["type"] == "Unconfined",
-        "no seccomp profile confines it",
+        "it runs without a seccomp profile",
     ),
     restricted(|context, _| context["runAsUser"] == 0, "it runs as root"),
     restricted(
@@ -266,7 +266,7 @@ const CONTAINER: [Rule; 10] = [
                 "" | "Default"
             )
         },
-        "it sees all of /proc (procMount)",
+        "it has an unmasked /proc (procMount)",
     ),
     baseline(
         |container, _| capabilities(container, "add").any(|name| !CAPABILITIES.contains(&name)),
@@ -277,7 +277,7 @@ const CONTAINER: [Rule; 10] = [
             each(&container["ports"])
                 .any(|port| port["hostPort"].as_u64().is_some_and(|port| port != 0))
         },
-        "it takes a port of the machine's (hostPort)",
+        "it uses a port of the host (hostPort)",
     ),
     baseline(
         |container, _| {
@@ -293,7 +293,7 @@ const CONTAINER: [Rule; 10] = [
                     .any(|way| !text(&ask[way]["host"]).is_empty())
             })
         },
-        "a probe or lifecycle hook asks another host",
+        "a probe or lifecycle hook calls another host",
     ),
     restricted(
         |container, _| container["securityContext"]["allowPrivilegeEscalation"] != false,
@@ -309,7 +309,7 @@ const CONTAINER: [Rule; 10] = [
     ),
     restricted(
         |container, pod| !says(container, pod, "runAsNonRoot", |value| value == true),
-        "nothing says that it does not run as root (runAsNonRoot)",
+        "runAsNonRoot is not set",
     ),
     restricted(
         |container, pod| {
@@ -317,7 +317,7 @@ const CONTAINER: [Rule; 10] = [
                 matches!(text(&value["type"]), "RuntimeDefault" | "Localhost")
             })
         },
-        "no seccompProfile is chosen",
+        "seccompProfile is not set",
     ),
 ];
 

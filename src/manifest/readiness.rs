@@ -84,7 +84,7 @@ pub(super) fn number(body: &Value, pointer: &str) -> i64 {
 }
 
 /// The reason shown until the controller observes a change.
-pub const UNSEEN: &str = "its controller has not seen the change yet";
+pub const UNSEEN: &str = "its controller has not observed the change yet";
 
 /// Returns the waiting state if the controller has not observed the newest spec.
 fn unobserved(body: &Value) -> Option<Readiness> {
@@ -132,8 +132,7 @@ fn stateful_set(body: &Value) -> Readiness {
         .or_else(|| count(number(body, "/status/readyReplicas"), wanted, "ready"))
         .or_else(|| {
             let surplus = number(body, "/status/replicas") > wanted;
-            surplus
-                .then(|| Readiness::Waiting("pods above the wanted number are still there".into()))
+            surplus.then(|| Readiness::Waiting("surplus pods still exist".into()))
         })
         .or_else(|| {
             let moving = partition == 0 && status["currentRevision"] != status["updateRevision"];
@@ -158,7 +157,7 @@ fn deployment(body: &Value) -> Readiness {
     count(number(body, "/status/updatedReplicas"), wanted, "updated")
         .or_else(|| {
             let old = number(body, "/status/replicas") > number(body, "/status/updatedReplicas");
-            old.then(|| Readiness::Waiting("old pods are still there".into()))
+            old.then(|| Readiness::Waiting("old pods still exist".into()))
         })
         .or_else(|| {
             count(
@@ -252,7 +251,7 @@ fn claim(body: &Value) -> Readiness {
             .pointer("/spec/storageClassName")
             .is_some_and(|class| class == "");
     match text(body, "/status/phase") {
-        "Lost" => Readiness::Failed("its volume is gone".into()),
+        "Lost" => Readiness::Failed("its volume is lost".into()),
         "Bound" => expansion(body),
         _ if named => Readiness::Waiting("no volume is bound to it yet".into()),
         _ => Readiness::Ready,

@@ -1,6 +1,6 @@
 //! Final objects, stored as text.
 
-use super::{Object, ObjectKey, Source};
+use super::{Object, ObjectKey, TemplateLine};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Sealed {
     pub key: ObjectKey,
     pub api_version: String,
-    pub source: Source,
+    pub source: TemplateLine,
     /// [`Object::stage`]
     pub stage: i32,
     /// [`Object::rollout_group`]
@@ -32,7 +32,7 @@ impl Sealed {
 
     /// Parses the object's tree. Each call parses again.
     pub fn body(&self) -> Value {
-        serde_json::from_slice(&self.json).expect("it was written by this program")
+        serde_json::from_slice(&self.json).expect("this program wrote it")
     }
 
     pub fn open(&self) -> Object {

@@ -61,15 +61,15 @@ impl Cause {
         match self {
             Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
             Cause::Pull | Cause::Image => Some(
-                "check the image's name and tag, and its registry: the value `image.registry`, in chart chaincode `image.repository`",
+                "check the image's name and tag, and its registry: value `image.registry`, or `image.repository` in chart chaincode",
             ),
             Cause::Credentials => Some(
-                "check the Secrets that the value `image.pullSecrets` names, and the registry in `image.registry`, in chart chaincode `image.repository`",
+                "check the Secrets in value `image.pullSecrets`, and the registry: value `image.registry`, or `image.repository` in chart chaincode",
             ),
-            Cause::Quota => Some("ask for less in the values, or have the ResourceQuota raised"),
+            Cause::Quota => Some("request less in the values, or have the ResourceQuota raised"),
             Cause::PodSecurity => Some(
-                "an administrator sets the Pod Security level of a namespace: \
-                 `kubectl label --overwrite namespace NAME pod-security.kubernetes.io/enforce=LEVEL`",
+                "an administrator can change the Pod Security level of a namespace: `kubectl label \
+                 --overwrite namespace NAME pod-security.kubernetes.io/enforce=LEVEL`",
             ),
         }
     }
@@ -224,7 +224,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
             _ => Trouble::new(
                 Severity::Passing,
                 Cause::Other,
-                format!("container {name} waits: {reason}"),
+                format!("container {name} is waiting: {reason}"),
             ),
         });
     }
@@ -241,10 +241,10 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
     }
     let running_unready = status.pointer("/state/running").is_some() && status["ready"] == false;
     let words = || match restarts {
-        0 => format!("container {name} runs, but its probe does not pass yet"),
+        0 => format!("container {name} is running, but its probe does not pass yet"),
         _ => {
             format!(
-                "container {name} runs again after {restarts} restarts ({}), its probe does not pass yet",
+                "container {name} is running after {restarts} restarts ({}), but its probe does not pass yet",
                 last_exit(status)
             )
         }
@@ -260,7 +260,7 @@ fn last_exit(status: &Value) -> String {
             ended["exitCode"].as_i64().unwrap_or(-1),
             reason_of(ended)
         ),
-        None => "it does not stay up".to_owned(),
+        None => "it keeps restarting".to_owned(),
     }
 }
 
@@ -281,7 +281,7 @@ fn unscheduled(body: &Value) -> Option<Trouble> {
     Some(Trouble::new(
         Severity::Passing,
         Cause::Unscheduled,
-        format!("it cannot be placed on a node: {message}"),
+        format!("it cannot be scheduled: {message}"),
     ))
 }
 

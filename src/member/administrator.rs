@@ -73,9 +73,14 @@ impl Folder {
                 (Some(_), Some(_)) => Err("it has more than one file"),
             }
             .map_err(|why| {
-                Error::user(format!("\"{}\" is no identity that can sign", self.name))
-                    .at(Place::new(format!("{}/{path}", self.name)).note(why))
-                    .hint("an identity's folder has signcerts with one certificate and keystore with its key")
+                Error::user(format!(
+                    "\"{}\" is not an identity that can sign",
+                    self.name
+                ))
+                .at(Place::new(format!("{}/{path}", self.name)).note(why))
+                .hint(
+                    "an identity folder has one certificate in signcerts, and its key in keystore",
+                )
             })
         };
         Ok((one("signcerts")?, one("keystore")?))
@@ -104,7 +109,7 @@ impl Administrator {
             ),
             Signing::Secret => {
                 let Identities::Secrets { admin, .. } = &contact.identities else {
-                    return Err(on_volume(contact, "its administrator cannot be read").hint(OWN));
+                    return Err(on_volume(contact, "cannot read its administrator").hint(OWN));
                 };
                 let (msp, tls) = futures::join!(
                     secret(cluster, contact, admin.msp.clone()),
@@ -126,7 +131,7 @@ impl Administrator {
 }
 
 const OWN: &str =
-    "name an administrator's folder, as cryptogen or fabric-ca-client writes it: --identity FOLDER";
+    "pass an administrator's folder from cryptogen or fabric-ca-client: --identity FOLDER";
 
 fn of_secrets(
     contact: &Contact,
@@ -196,7 +201,7 @@ fn check(
             certificate.not_after
         ))
         .hint(
-            "renew it with the same authority, or name another administrator: --identity FOLDER",
+            "renew it with the same authority, or use another administrator: --identity FOLDER",
         ));
     }
     if certificate.not_before > now {
@@ -216,7 +221,7 @@ fn check(
     match is_signed("cacerts") || is_signed("intermediatecerts") {
         true => Ok(()),
         false => Err(refuse(format!(
-            "its certificate is of \"{}\", which is no authority of {}",
+            "its certificate is from \"{}\", which is not an authority of {}",
             certificate.issuer, contact.msp_id
         ))
         .hint(OWN)),

@@ -102,7 +102,7 @@ impl<'a> Peer<'a> {
         let answer = self.query(call).await?;
         A::decode(&answer[..]).map_err(|error| {
             let what = format!(
-                "the answer of {} to {} cannot be read",
+                "cannot read the response of {} to {}",
                 self.name(),
                 call.chaincode
             );

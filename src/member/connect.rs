@@ -129,7 +129,7 @@ pub fn participation(
 ) -> Result<Rest> {
     let Some(port) = node.admin_port else {
         return Err(Error::user(format!("orderer {} has no admin port", node.host)).why(format!(
-            "orderers of Fabric {} that start from a genesis block take channels from the system channel",
+            "orderers of Fabric {} with a genesis block create channels through the system channel",
             contact.version
         )));
     };
@@ -138,8 +138,8 @@ pub fn participation(
             "the administrator of \"{}\" has no TLS certificate",
             contact.release
         ))
-        .why("orderers accept calls to their admin port by mutual TLS only")
-        .hint("--identity FOLDER finds it in the folder `tls` beside `msp`"));
+        .why("the admin port of orderers requires mutual TLS")
+        .hint("--identity FOLDER reads it from the folder `tls` next to `msp`"));
     }
     Ok(Rest::new(Node {
         name: node.host.clone(),
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_cluster_are_told_from_names_outside() {
+    fn names_of_the_cluster_are_distinguished_from_names_outside() {
         for (host, expected) in [
             ("peer0.org1", Some(("peer0", "org1"))),
             ("peer0.org1.svc", Some(("peer0", "org1"))),

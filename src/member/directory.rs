@@ -57,8 +57,8 @@ impl Candidate {
     }
 }
 
-/// Finds the organizations of one namespace, or of all that may be read. `network` is the suffix of
-/// their namespaces: other networks of the cluster are left out.
+/// Finds the organizations of one namespace, or of all readable ones. `network` is the suffix of
+/// their namespaces; other networks are left out.
 pub async fn directory(
     cluster: &Cluster,
     namespace: Option<&str>,

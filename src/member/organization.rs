@@ -64,7 +64,7 @@ async fn deployed(cluster: &Cluster, namespace: &str, release: &str) -> Result<u
     let revision = baseline(&history).map_or(newest.revision(), |summary| summary.revision);
     match newest {
         Entry::Unreadable { reason, .. } if revision == newest.revision() => Err(Error::user(
-            format!("revision {revision} of \"{release}\" cannot be read"),
+            format!("cannot read revision {revision} of \"{release}\""),
         )
         .why(reason)),
         _ => Ok(revision),
@@ -191,7 +191,7 @@ impl Installed {
 /// Reads the public half of an organization's MSP from the Secret of its first node.
 pub async fn public_msp(cluster: &Cluster, contact: &Contact) -> Result<MspFiles> {
     let Identities::Secrets { nodes, .. } = &contact.identities else {
-        return Err(on_volume(contact, "its public certificates cannot be read"));
+        return Err(on_volume(contact, "cannot read its public certificates"));
     };
     let first = nodes.first().ok_or_else(|| without_nodes(contact))?;
     let secret = secret(cluster, contact, first.msp.clone()).await?;
@@ -252,10 +252,7 @@ impl Participant {
     /// A Secret that is missing or cannot be read, and identities on a volume.
     pub async fn load(cluster: &Cluster, contact: Contact) -> Result<Participant> {
         let Identities::Secrets { nodes, .. } = &contact.identities else {
-            return Err(on_volume(
-                &contact,
-                "its public certificates cannot be read",
-            ));
+            return Err(on_volume(&contact, "cannot read its public certificates"));
         };
         let read = |name: String| secret(cluster, &contact, name);
         let msps = try_join_all(nodes.iter().map(|pair| read(pair.msp.clone())));
@@ -289,11 +286,11 @@ impl Participant {
 /// Reads one of the organization's Secrets.
 pub(super) async fn secret(cluster: &Cluster, contact: &Contact, name: String) -> Result<Value> {
     let key = ObjectKey::core("Secret", contact.namespace.as_str(), name.as_str());
-    let what = || format!("an identity of \"{}\" cannot be read", contact.release);
+    let what = || format!("cannot read an identity of \"{}\"", contact.release);
     match cluster.get("v1", &key).await {
         Ok(Some(secret)) => Ok(secret),
         Ok(None) => {
-            Err(Error::user(what()).at(Place::new(key.to_string()).note("there is no such Secret")))
+            Err(Error::user(what()).at(Place::new(key.to_string()).note("Secret not found")))
         }
         Err(error) if error.kind == ApiErrorKind::Forbidden => {
             Err(Error::from(error).context(what()))
@@ -312,7 +309,7 @@ pub(super) fn entry_of(
     entry(secret, key).ok_or_else(|| {
         let place = format!("Secret {}/{name}", contact.namespace);
         Error::user(format!(
-            "an identity of \"{}\" cannot be read",
+            "cannot read an identity of \"{}\"",
             contact.release
         ))
         .at(Place::new(place).note(format!("data[{key:?}]: missing")))
@@ -322,5 +319,5 @@ pub(super) fn entry_of(
 /// The error for identities that are files which only pods can read.
 pub(super) fn on_volume(contact: &Contact, what: &str) -> Error {
     Error::user(format!("organization \"{}\": {what}", contact.release))
-        .why("its identities are files on a volume (crypto.source nfs), which only its pods read")
+        .why("its identities are files on a volume (crypto.source nfs) that only its pods can read")
 }

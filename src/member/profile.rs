@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn without_tls_nobody_is_trusted_by_certificate() {
+    fn without_tls_no_certificate_is_trusted() {
         let org1 = contact(json!({"ca": {"enabled": true}, "tls": {"enabled": false}}));
         let profile = document(&org1, &Addresses::default(), &[]).unwrap();
         let peer = &profile["peers"]["peer0.org1"];

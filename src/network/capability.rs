@@ -1,7 +1,8 @@
 //! Capability levels: which a Fabric version knows, and which a new channel gets.
 //!
-//! A node that meets a level it does not know stops for good, so a channel gets the highest level
-//! that its oldest node knows. Source: `common/capabilities/{channel,orderer,application}.go`.
+//! A node that meets a level it does not know stops permanently, so a channel gets the highest
+//! level that its oldest node knows. Source:
+//! `common/capabilities/{channel,orderer,application}.go`.
 
 use super::document::Capabilities;
 use super::member::Member;

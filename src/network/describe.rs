@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_chart_refuses_is_told_with_its_line_in_the_file() {
+    fn what_a_chart_refuses_is_reported_with_its_line_in_the_file() {
         let text = RAFT.replace(
             "  org2:\n",
             "  org2: {values: {peers: {stateDatabase: couchdbb}}}\n",
@@ -226,19 +226,24 @@ mod tests {
             .replace(", count: 4", "");
         let error = parse(&text).unwrap_err().to_string();
         assert!(
-            error.contains("--> network.yaml:8:25   orderers.consensus: Fabric 2.5.16 has no BFT; it has etcdraft and kafka"),
+            error.contains("--> network.yaml:8:25   orderers.consensus: Fabric 2.5.16 does not support BFT; it supports etcdraft and kafka"),
             "{error}"
         );
         assert!(error.contains("at least 4, not 3"), "{error}");
     }
 
     #[test]
-    fn a_release_whose_chart_is_unclear_is_told_with_its_place() {
+    fn a_release_whose_chart_is_unclear_is_reported_with_its_place() {
         let text = RAFT
             .replace("  org2:\n", "  acme:\n")
             .replace("[org1, org2]", "[org1, acme]");
         let error = parse(&text).unwrap_err().to_string();
-        assert!(error.contains("--> network.yaml:10:3   organizations.acme: which chart is release \"acme\" made of?"), "{error}");
+        assert!(
+            error.contains(
+                "--> network.yaml:10:3   organizations.acme: no chart is given for release \"acme\""
+            ),
+            "{error}"
+        );
         assert!(
             error.contains("hint: name the chart: `chart: peer-org`"),
             "{error}"

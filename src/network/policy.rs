@@ -57,7 +57,7 @@ pub fn signature(
         {
             problems.wrong(
                 pointer,
-                format!("\"{word}\" is no operator of a policy; there are AND, OR and OutOf"),
+                format!("unknown operator \"{word}\"; expected AND, OR or OutOf"),
                 Some("put principals in quotes: 'Org1MSP.peer'".to_owned()),
             );
         }
@@ -69,12 +69,12 @@ pub fn signature(
         let Some((msp_id, role)) = principal.rsplit_once('.') else {
             problems.add(
                 pointer,
-                format!("\"{principal}\" is no principal; it looks like 'Org1MSP.peer'"),
+                format!("\"{principal}\" is not a principal such as 'Org1MSP.peer'"),
             );
             continue;
         };
         if !ROLES.contains(&role) {
-            let what = format!("\"{role}\" is no role; there are {}", ROLES.join(", "));
+            let what = format!("unknown role \"{role}\"; expected {}", ROLES.join(", "));
             problems.unknown(pointer, what, role, ROLES);
         }
         if let Some(known) = msp_ids

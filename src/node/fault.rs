@@ -232,7 +232,7 @@ impl fmt::Display for Fault {
             Cause::Forbidden(error) | Cause::Forward(error) => write!(f, "{error}"),
             Cause::Connection(broken) => f.write_str(&broken.why),
             Cause::Refused(refusal) => write!(f, "{refusal}"),
-            Cause::Deadline(after) => write!(f, "no answer within {} s", after.as_secs_f64()),
+            Cause::Deadline(after) => write!(f, "no response within {} s", after.as_secs_f64()),
             Cause::Unreadable(why) | Cause::TooLarge(why) => f.write_str(why),
         }
     }
@@ -251,13 +251,13 @@ impl From<Fault> for Error {
                 broken.hint.into_iter().fold(report, Error::hint)
             }
             Cause::Refused(refusal) => {
-                Error::cluster(format!("{what}: the node declines")).why(refusal.to_string())
+                Error::cluster(format!("{what}: the node rejects it")).why(refusal.to_string())
             }
-            Cause::Deadline(after) => Error::cluster(format!("{what}: no answer in time")).why(
-                format!("the node did not answer within {} s", after.as_secs_f64()),
+            Cause::Deadline(after) => Error::cluster(format!("{what}: no response in time")).why(
+                format!("the node did not respond within {} s", after.as_secs_f64()),
             ),
             Cause::Unreadable(why) => {
-                Error::cluster(format!("{what}: the answer cannot be read")).why(why)
+                Error::cluster(format!("{what}: cannot read the response")).why(why)
             }
             Cause::TooLarge(why) => Error::user(what).why(why),
         };
@@ -323,7 +323,7 @@ fn forward_ended(words: &str) -> Broken {
         why: format!("the forwarded connection ended: {words}"),
         hint: words
             .contains("connection refused")
-            .then_some("does the node run, and does it listen on this port?"),
+            .then_some("check that the node is running and listens on this port"),
         lasting: false,
     }
 }
@@ -333,15 +333,15 @@ fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     Some(match error.kind() {
         ConnectionRefused => (
             "connection refused",
-            Some("does the node run, and is this its address and port?"),
+            Some("check that the node is running, and its address and port"),
         ),
-        ConnectionReset | ConnectionAborted | BrokenPipe => ("the connection was cut", None),
+        ConnectionReset | ConnectionAborted | BrokenPipe => ("the connection was lost", None),
         HostUnreachable | NetworkUnreachable => (
             "there is no route to this address",
             Some("check the address, your network and your VPN"),
         ),
         TimedOut => (
-            "the address does not answer",
+            "no response from the address",
             Some("check the address, network policies and firewalls"),
         ),
         UnexpectedEof
@@ -410,11 +410,11 @@ fn tls(error: &rustls::Error) -> Broken {
         ),
         Error::AlertReceived(Alert::NoApplicationProtocol) => (
             "the port does not speak gRPC".to_owned(),
-            Some("is it the operations or the admin port?"),
+            Some("check that it is not the operations or the admin port"),
         ),
         Error::InvalidMessage(_) => (
             "the port does not speak TLS".to_owned(),
-            Some("is TLS disabled on the node, or is it another port?"),
+            Some("check the port, and that TLS is enabled on the node"),
         ),
         other => (format!("no secure connection: {other}"), None),
     };

@@ -152,7 +152,7 @@ impl Body for Outgoing {
 fn framed(message: &impl Message) -> Result<Bytes, Failure> {
     let length = message.encoded_len();
     if length > MAX_MESSAGE {
-        let why = format!("the message has {length} bytes, and a node takes at most {MAX_MESSAGE}");
+        let why = format!("the message has {length} bytes; the limit of a node is {MAX_MESSAGE}");
         return Err(Failure::unheard(Cause::TooLarge(why)));
     }
     let mut bytes = BytesMut::with_capacity(PREFIX + length);
@@ -227,7 +227,7 @@ impl Messages {
             return Err(unreadable("it is compressed, which was not offered"));
         }
         if length > MAX_MESSAGE {
-            let why = format!("it has a message of {length} bytes, and {MAX_MESSAGE} are read");
+            let why = format!("it has a message of {length} bytes; the limit is {MAX_MESSAGE}");
             return Err(unreadable(why));
         }
         if message.len() < length {
@@ -245,7 +245,7 @@ impl Messages {
             Some(Err(refusal)) => Err(Failure::answered(Cause::Refused(refusal))),
             None => {
                 let broken = Broken {
-                    why: "the answer ended without a status".to_owned(),
+                    why: "the response ended without a status".to_owned(),
                     hint: None,
                     lasting: false,
                 };
@@ -275,8 +275,8 @@ fn not_grpc(status: StatusCode) -> Failure {
     let may_pass = matches!(status.as_u16(), 429 | 502..=504);
     Failure {
         cause: Cause::Connection(Broken {
-            why: format!("the answer is not one of gRPC (HTTP {})", status.as_u16()),
-            hint: Some("is this the node's port, and does a proxy on the way pass gRPC on?"),
+            why: format!("the response is not gRPC (HTTP {})", status.as_u16()),
+            hint: Some("check the port, and that proxies on the way support gRPC"),
             lasting: !may_pass,
         }),
         heard: Heard::Maybe,

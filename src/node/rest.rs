@@ -119,7 +119,7 @@ impl Rest {
         let call = words(&request);
         let body = self.ask(request).await?;
         serde_json::from_slice(&body).map_err(|error| {
-            let why = format!("it is not the JSON that is expected: {error}");
+            let why = format!("it is not the expected JSON: {error}");
             Failure::answered(Cause::Unreadable(why)).of(&self.node().name, &call)
         })
     }

@@ -39,9 +39,9 @@ impl FromStr for Address {
     /// `peer0.example.com:443`, `10.0.0.1:7051`, `[fd00::1]:7051`
     fn from_str(text: &str) -> Result<Address> {
         let wrong = |why: &str| {
-            Error::user(format!("\"{text}\" is not the address of a node"))
+            Error::user(format!("\"{text}\" is not a node address"))
                 .why(why)
-                .hint("write it as HOST:PORT, such as peer0.example.com:443")
+                .hint("expected HOST:PORT, such as peer0.example.com:443")
         };
         let (host, port) = text
             .rsplit_once(':')
@@ -54,14 +54,14 @@ impl FromStr for Address {
             .and_then(|host| host.strip_suffix(']'));
         let host = match bare {
             Some(bare) if bare.parse::<std::net::Ipv6Addr>().is_ok() => bare,
-            Some(_) => return Err(wrong("what is in the brackets is not an IPv6 address")),
+            Some(_) => return Err(wrong("the brackets do not contain an IPv6 address")),
             None if host.contains([':', '/']) => {
-                return Err(wrong("it is more than a host and a port"));
+                return Err(wrong("it has more parts than a host and a port"));
             }
             None => host,
         };
         if host.is_empty() || port == 0 || host.contains(char::is_whitespace) {
-            return Err(wrong("it names no host or no port"));
+            return Err(wrong("it has no host or no port"));
         }
         Ok(Address {
             host: host.to_owned(),
@@ -110,8 +110,8 @@ impl Route {
             broken.why = format!("cannot reach {address}: {}", broken.why);
             if matches!(self, Route::InCluster(_)) {
                 broken.hint = Some(
-                    "the address is known within the cluster alone, and the node's network \
-                     policies must let this pod in",
+                    "the address only exists in the cluster, and the node's network policies must \
+                     allow this pod",
                 );
             }
             Cause::Connection(broken)

@@ -55,7 +55,7 @@ impl Tls {
     /// When a certificate or key cannot be read, or the two do not belong together. No error shows
     /// a key.
     pub fn new(roots: &str, name: &str, client: Option<ClientCertificate<'_>>) -> Result<Tls> {
-        let unnamed = |_| Error::user(format!("\"{name}\" is no name that a certificate can have"));
+        let unnamed = |_| Error::user(format!("\"{name}\" is not a valid name in a certificate"));
         let server = ServerName::try_from(name.to_owned()).map_err(unnamed)?;
         let context = |error: Error| error.context(format!("cannot use TLS to {name}"));
         let mut authorities = RootCertStore::empty();
@@ -76,7 +76,7 @@ impl Tls {
                 let chain = certificates(chain, "client certificate").map_err(context)?;
                 // The parser's error is not shown: it may quote the text.
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
-                    context(Error::user("the client's key is no private key in PEM"))
+                    context(Error::user("the client's key is not a PEM private key"))
                 })?;
                 builder
                     .with_client_auth_cert(chain, key)
@@ -101,7 +101,7 @@ fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(Error::user(format!("there is no {what} in the PEM text"))),
+        Ok(_) => Err(Error::user(format!("the PEM text has no {what}"))),
         Err(_) => Err(Error::user(format!("a {what} is not valid PEM"))),
     }
 }

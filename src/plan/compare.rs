@@ -41,7 +41,7 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 /// Returns true if `live` contains everything that `wanted` sets in a field.
 pub fn is_part_of(wanted: &Value, live: &Value) -> bool {
-    holds(wanted, live, Ours::Unasked)
+    holds(wanted, live, Ours::Ignored)
 }
 
 /// Returns true if `live` contains everything that `wanted` sets in a field, and otherwise only the
@@ -141,7 +141,7 @@ pub fn same_but_for_bookkeeping(one: &Value, other: &Value) -> bool {
 #[derive(Clone, Copy)]
 enum Ours<'a> {
     /// Ownership does not matter.
-    Unasked,
+    Ignored,
     /// These entries of fieldsV1.
     Of(&'a Value),
     /// All of it: an atomic map or list, or a part of one.
@@ -161,7 +161,7 @@ impl<'a> Ours<'a> {
     /// Returns the ownership of an item of a list that has neither keys nor set values.
     fn item(self) -> Ours<'a> {
         match self {
-            Ours::Of(_) => Ours::Unasked,
+            Ours::Of(_) => Ours::Ignored,
             other => other,
         }
     }
@@ -406,7 +406,7 @@ mod tests {
         );
         assert!(
             !settled(json!(["a"]), json!(["a", "b"]), both),
-            "one of ours is no longer wanted"
+            "an own item is no longer wanted"
         );
         assert!(
             !settled(json!(["a", "b"]), json!(["a"]), a),

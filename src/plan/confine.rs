@@ -190,7 +190,7 @@ pub fn beyond(reach: &Reach<'_>) -> Vec<(ObjectKey, String)> {
             is_new.then(|| {
                 (
                     object.key.clone(),
-                    "it is a hook, which is written whenever it runs".to_owned(),
+                    "it is a hook, which is written in every run".to_owned(),
                 )
             })
         });
@@ -210,12 +210,10 @@ fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String>
         .filter_map(|item| item.uid.as_deref())
         .peekable();
     if recorded.peek().is_some() && !recorded.any(|recorded| Some(recorded) == uid) {
-        return Some("it is not the object that was recorded: its UID is another".to_owned());
+        return Some("it is not the recorded object: its UID is different".to_owned());
     }
     if lends_rights(key) {
-        return Some(
-            "it decides who may do what, or what runs, outside of the namespace".to_owned(),
-        );
+        return Some("it controls permissions or workloads outside the namespace".to_owned());
     }
     (reach.provenance.signature != Signature::Verified)
         .then(|| "the record cannot be verified".to_owned())
@@ -263,20 +261,20 @@ pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
         .map(|(key, why)| Place::new(key.to_string()).note(why.clone()));
     let whole = match reach.provenance.manifest {
         ManifestOrigin::Rendered { .. } => {
-            "; or give everything yourself: the chart with --chart, all values, and --reset-values"
+            "; or pass the chart with --chart and all values, with --reset-values"
         }
         ManifestOrigin::Recorded { .. } => "",
     };
     Some(
         Error::refused(format!(
-            "the {operation} of release \"{release}\" would touch objects outside of namespace \"{namespace}\" that are not its own to \
-             change"
+            "the {operation} of release \"{release}\" would change objects outside namespace \
+             \"{namespace}\" without permission"
         ))
         .at_all(places)
         .why(format!(
-            "{stored} asks for it, and everyone who may write ConfigMaps and Secrets in namespace \"{namespace}\" can write that"
+            "{stored} requires it, and anyone with write access to ConfigMaps and Secrets in namespace \"{namespace}\" can change that"
         ))
-        .hint(format!("read what it would do with --dry-run=server; what you want is allowed by --allow-outside {}{whole}", flags.join(","))),
+        .hint(format!("check the changes with --dry-run=server; to allow them, add --allow-outside {}{whole}", flags.join(","))),
     )
 }
 
@@ -296,10 +294,10 @@ pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
         .iter()
         .map(|hook| Place::new(hook.object.key.to_string()));
     Some(
-        Error::refused(format!("the hooks of revision {revision} of \"{}\" cannot be run", reach.owner.release))
+        Error::refused(format!("cannot run the hooks of revision {revision} of \"{}\"", reach.owner.release))
             .at_all(hooks)
-            .why("the record's companion Secret is gone or damaged, so they lack their secrets and cannot be verified")
-            .hint("leave them out with --no-hooks"),
+            .why("the record's companion Secret is missing or damaged, so they lack their secrets and cannot be verified")
+            .hint("skip them with --no-hooks"),
     )
 }
 
@@ -332,7 +330,7 @@ pub fn point_out(plan: &mut Plan, owner: &Owner, provenance: &Provenance) {
 mod tests {
     use super::super::{Plan, Step};
     use super::*;
-    use crate::manifest::{HookEvent, Object, Source};
+    use crate::manifest::{HookEvent, Object, TemplateLine};
     use serde_json::json;
 
     const VERIFIED: Provenance = recorded(Signature::Verified);
@@ -363,7 +361,7 @@ mod tests {
         if let Some(namespace) = namespace {
             body["metadata"]["namespace"] = json!(namespace);
         }
-        Object::from_body(body, Source::default()).unwrap()
+        Object::from_body(body, TemplateLine::default()).unwrap()
     }
 
     fn marked(mut object: Object) -> Object {
@@ -496,14 +494,14 @@ mod tests {
                 marked(volume()),
                 &VERIFIED,
                 Some("u2"),
-                Some("its UID is another"),
+                Some("its UID is different"),
             ),
             (
                 Action::Recreate,
                 marked(there("org2")),
                 &VERIFIED,
                 Some("u2"),
-                Some("its UID is another"),
+                Some("its UID is different"),
             ),
             (
                 Action::Change,
@@ -517,14 +515,14 @@ mod tests {
                 role.clone(),
                 &VERIFIED,
                 Some("u1"),
-                Some("who may do what"),
+                Some("permissions or workloads"),
             ),
             (
                 Action::Change,
                 deployment,
                 &VERIFIED,
                 Some("u1"),
-                Some("who may do what"),
+                Some("permissions or workloads"),
             ),
             (Action::Unchanged, role.clone(), &unsigned, Some("u1"), None),
             (Action::Prune, role, &unsigned, Some("u1"), None),
@@ -613,7 +611,7 @@ mod tests {
         );
         let said = error.to_string();
         for part in [
-            "ClusterRoleBinding x   it is a hook, which is written whenever it runs",
+            "ClusterRoleBinding x   it is a hook, which is written in every run",
             "--allow-outside Secret/org2/x,ClusterRoleBinding/x",
         ] {
             assert!(said.contains(part), "no {part:?} in {said}");

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_is_told_by_its_field_and_its_value() {
+    fn a_default_is_reported_by_its_field_and_its_value() {
         assert!(is_default("protocol", &json!("TCP")) && !is_default("protocol", &json!("UDP")));
         assert!(is_default(
             "updateStrategy",

@@ -371,7 +371,7 @@ mod tests {
         body
     }
 
-    fn told(wanted: &Value, live: &Value) -> BTreeMap<String, Standing> {
+    fn standings(wanted: &Value, live: &Value) -> BTreeMap<String, Standing> {
         find(wanted, live)
             .into_iter()
             .map(|foreign| {
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_added_changed_and_may_own_is_told_apart() {
+    fn what_others_added_changed_and_may_own_is_distinguished() {
         let (wanted, live) = service();
         let expected = [
             ("kubectl metadata.labels.a", Standing::Changed),
@@ -414,7 +414,7 @@ mod tests {
             ("kubectl spec.replicas", Standing::Allowed),
         ];
         assert_eq!(
-            told(&wanted, &live),
+            standings(&wanted, &live),
             expected
                 .map(|(field, standing)| (field.to_owned(), standing))
                 .into()

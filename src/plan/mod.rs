@@ -141,7 +141,7 @@ pub enum Additions {
     /// Remove them.
     Go,
     /// Report them, with all other fields that others set.
-    Told,
+    Reported,
 }
 
 impl Seen {
@@ -173,7 +173,7 @@ impl Seen {
         }
         let found = foreign::find(&tree, &body);
         let theirs = match look.additions {
-            Additions::Told => found,
+            Additions::Reported => found,
             additions => foreign::to_remove(found, &body, additions == Additions::Go),
         };
         let settled = is_settled
@@ -321,7 +321,7 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
         // An unchanged object has this release's marks, because the desired one has them.
         let is_ours = *settled || owner.owns(body);
         let identity = hooks::holds_identity(body)
-            .then(|| "it holds an identity, which is never taken over".to_owned());
+            .then(|| "it holds an identity, and identities are never adopted".to_owned());
         let foreign = || (!*take_ownership).then(|| ownership::owner_of(body));
         if is_ours {
             None
@@ -367,22 +367,22 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
         if many { "are" } else { "is" },
     ))
     .at_all(foreign)
-    .hint("choose another name or namespace, or take the objects over with --take-ownership"))
+    .hint("choose another name or namespace, or adopt the objects with --take-ownership"))
 }
 
 /// The reason why an object with the policy `keep` stays.
-pub const SAYS_KEEP: &str = "its resource policy says keep";
+pub const SAYS_KEEP: &str = "its resource policy is keep";
 
 /// Decides whether an object that is no longer desired is deleted or kept, with the reason.
 fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) {
     let keep = |why: &str| (Action::Keep, why.to_owned());
     if !owner.owns(body) {
-        return keep("it belongs to another by now");
+        return keep("it now belongs to another release");
     }
     // Marks can be copied, so the UID must match as well. An interrupted operation may not have
     // recorded UIDs; then only the marks count.
     if item.uid.is_some() && item.uid.as_deref() != body["metadata"]["uid"].as_str() {
-        return keep("it is not the object that was recorded: it was deleted and created again");
+        return keep("it is not the recorded object: it was recreated");
     }
     if manifest::is_kept(body) {
         return keep(SAYS_KEEP);
@@ -391,7 +391,9 @@ fn leave(item: &InventoryItem, body: &Value, owner: &Owner) -> (Action, String) 
         "PersistentVolumeClaim" | "PersistentVolume" if matches!(item.key.group.as_str(), "") => {
             keep("it holds data")
         }
-        "Namespace" if item.key.group.is_empty() => keep("everything else in it would go with it"),
+        "Namespace" if item.key.group.is_empty() => {
+            keep("deleting it would delete everything else in it")
+        }
         _ if body["metadata"]["labels"]
             .get(crate::identity::LABEL)
             .is_some() =>
@@ -414,7 +416,7 @@ pub fn settle(step: &mut Step, mut after: Value) {
     if step.action == Action::Change && same && step.added().next().is_none() {
         match ours {
             true => step.action = Action::Unchanged,
-            false => step.why = "only who manages its fields changes".to_owned(),
+            false => step.why = "only its field manager changes".to_owned(),
         }
     }
     step.added()
@@ -430,7 +432,7 @@ pub fn settle(step: &mut Step, mut after: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{DeletePolicy, Object, Source};
+    use crate::manifest::{DeletePolicy, Object, TemplateLine};
     use serde_json::json;
 
     const SHOWN: Look = Look {
@@ -448,7 +450,7 @@ mod tests {
     fn object(kind: &str, name: &str) -> Object {
         let mut body = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "org1"}, "data": {"a": "b"}});
         owner().mark(&mut body);
-        Object::from_body(body, Source::default()).unwrap()
+        Object::from_body(body, TemplateLine::default()).unwrap()
     }
 
     fn live(objects: &[Object]) -> Live {
@@ -537,7 +539,7 @@ mod tests {
             .collect();
         assert_eq!(actions, [("other", Action::Keep), ("same", Action::Prune)]);
         assert!(
-            plan.steps[0].why.contains("created again"),
+            plan.steps[0].why.contains("recreated"),
             "{}",
             plan.steps[0].why
         );

@@ -63,6 +63,6 @@ pub fn owner_of(body: &Value) -> String {
     }
     match body["metadata"]["labels"][MANAGED_BY].as_str() {
         Some(manager) => format!("it is managed by \"{manager}\""),
-        None => "it exists already and bears no mark of a release".to_owned(),
+        None => "it already exists and has no mark of a release".to_owned(),
     }
 }

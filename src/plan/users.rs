@@ -30,7 +30,7 @@ impl Workloads {
         let words = format!("{} {}", text(&other["kind"]), claims::name(other));
         Some(match annotation(other, ownership::RELEASE) {
             Some(release) => format!("{words} of release \"{release}\" uses it"),
-            None => format!("{words} uses it, which is not this release's"),
+            None => format!("{words} uses it and is not part of this release"),
         })
     }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anothers_workload_or_pod_uses_is_told_and_what_the_releases_own_use_is_not() {
+    fn what_anothers_workload_or_pod_uses_is_reported_and_what_the_releases_own_use_is_not() {
         let by_cron = json!({"jobTemplate": {"spec": {"template": {"spec": pod_spec()}}}});
         for data in [
             key("PersistentVolumeClaim", "data"),
@@ -180,11 +180,11 @@ mod tests {
                 ),
                 (
                     vec![object("CronJob", "web", None, None, by_cron.clone())],
-                    Some("CronJob web uses it, which is not this release's"),
+                    Some("CronJob web uses it and is not part of this release"),
                 ),
                 (
                     vec![object("Pod", "web", None, None, pod_spec())],
-                    Some("Pod web uses it, which is not this release's"),
+                    Some("Pod web uses it and is not part of this release"),
                 ),
                 (
                     // A pod of a Deployment, through its ReplicaSet.
@@ -215,12 +215,12 @@ mod tests {
                         object("Pod", "job", None, Some("ReplicaSet-web-x"), pod_spec()),
                         object("Deployment", "web", Some("a"), None, template()),
                     ],
-                    Some("Pod job uses it, which is not this release's"),
+                    Some("Pod job uses it and is not part of this release"),
                 ),
                 (
                     // Circular owners.
                     vec![object("Pod", "web", None, Some("Pod-web"), pod_spec())],
-                    Some("Pod web uses it, which is not this release's"),
+                    Some("Pod web uses it and is not part of this release"),
                 ),
             ] {
                 assert_eq!(users(&all, &data).as_deref(), user, "{data}: {all:#?}");
@@ -252,7 +252,7 @@ mod tests {
         pod["metadata"]["labels"]["app"] = json!("db");
         assert_eq!(
             users(&[pod.clone()], &claim).as_deref(),
-            Some("Pod db-0 uses it, which is not this release's")
+            Some("Pod db-0 uses it and is not part of this release")
         );
         let owner = Owner {
             release: "a".into(),

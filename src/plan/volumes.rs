@@ -119,7 +119,7 @@ impl Volumes {
         let made = self
             .remake
             .iter()
-            .map(|it| format!("{} is made again", it.key.name));
+            .map(|it| format!("{} is recreated", it.key.name));
         let restarted = self
             .restart
             .iter()
@@ -358,12 +358,12 @@ mod tests {
             (
                 ledger("5Gi", Some("fast")),
                 &pending,
-                Ok("ledger-peer0-0 is made again"),
+                Ok("ledger-peer0-0 is recreated"),
             ),
             (
                 ledger("20Gi", None),
                 &pending,
-                Ok("ledger-peer0-0 is made again"),
+                Ok("ledger-peer0-0 is recreated"),
             ),
         ] {
             let wanted = wanted.map(str::to_owned).map_err(str::to_owned);
@@ -396,7 +396,7 @@ mod tests {
         let pending = [claim("ledger-peer0-0", "2Gi", "Pending")];
         assert_eq!(
             planned(&ledger, &pending, &pods),
-            Ok("ledger-peer0-0 is made again, pod peer0-0 restarts".into())
+            Ok("ledger-peer0-0 is recreated, pod peer0-0 restarts".into())
         );
     }
 

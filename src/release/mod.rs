@@ -88,16 +88,16 @@ pub struct ReleaseName(String);
 impl ReleaseName {
     pub fn parse(name: &str) -> Result<ReleaseName> {
         let reason = if name.len() > 53 {
-            format!("it has {} characters, the most is 53", name.len())
+            format!("it has {} characters; the limit is 53", name.len())
         } else if is_label(name) {
             return Ok(ReleaseName(name.to_owned()));
         } else {
             LABEL.to_owned()
         };
         Err(
-            Error::user(format!("\"{name}\" cannot be the name of a release"))
+            Error::user(format!("\"{name}\" is not a valid release name"))
                 .why(reason)
-                .hint("names of organizations look like org1, orgorderer1 or kafka"),
+                .hint("use a name such as org1, orgorderer1 or kafka"),
         )
     }
 
@@ -109,13 +109,13 @@ impl ReleaseName {
 /// Checks the name of a namespace: a DNS label of at most 63 characters, as Kubernetes requires.
 pub fn check_namespace(name: &str) -> Result<()> {
     let why = if name.len() > 63 {
-        format!("it has {} characters, the most is 63", name.len())
+        format!("it has {} characters; the limit is 63", name.len())
     } else if is_label(name) {
         return Ok(());
     } else {
         LABEL.to_owned()
     };
-    Err(Error::user(format!("\"{name}\" cannot be the name of a namespace")).why(why))
+    Err(Error::user(format!("\"{name}\" is not a valid namespace name")).why(why))
 }
 
 /// Checks the name of a network, which is the suffix of its namespaces: `dev` in `org1-dev`.
@@ -124,14 +124,14 @@ pub fn check_network(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::user(format!("\"{name}\" cannot be the name of a network"))
+        Error::user(format!("\"{name}\" is not a valid network name"))
             .why(LABEL)
-            .hint("a network's name ends the names of its namespaces: org1-dev, orgorderer1-dev"),
+            .hint("the name of a network is a suffix of its namespaces, such as org1-dev and orgorderer1-dev"),
     )
 }
 
 const LABEL: &str =
-    "a name is made of a-z, 0-9 and \"-\", and begins and ends with a letter or digit";
+    "a name consists of a-z, 0-9 and \"-\", and starts and ends with a letter or digit";
 
 fn is_label(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -293,16 +293,16 @@ impl Record {
             Signature::Verified => return None,
             Signature::Broken => {
                 return Some(format!(
-                    "the record of revision {revision} of \"{release}\" was changed by someone else than kubectl-fabric: its signature \
-                     does not fit its content"
+                    "the record of revision {revision} of \"{release}\" was not written by \
+                     kubectl-fabric: its signature does not match its content"
                 ));
             }
-            Signature::Denied => "its companion Secret may not be read",
+            Signature::Denied => "no permission to read its companion Secret",
             Signature::Unsigned => "it was written before records were signed",
-            Signature::Unchecked => "its companion Secret is gone or damaged",
+            Signature::Unchecked => "its companion Secret is missing or damaged",
         };
         Some(format!(
-            "the record of revision {revision} of \"{release}\" cannot be verified: {why}"
+            "cannot verify the record of revision {revision} of \"{release}\": {why}"
         ))
     }
 }
@@ -419,8 +419,8 @@ mod tests {
 
     #[test]
     fn names_are_dns_labels_of_at_most_53_characters() {
-        for good in ["org1", "a", "orgorderer1-dev", &"x".repeat(53)] {
-            assert_eq!(ReleaseName::parse(good).unwrap().as_str(), good);
+        for valid in ["org1", "a", "orgorderer1-dev", &"x".repeat(53)] {
+            assert_eq!(ReleaseName::parse(valid).unwrap().as_str(), valid);
         }
         for bad in [
             "",

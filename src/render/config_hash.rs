@@ -228,7 +228,7 @@ fn references<'a>(pod: &'a Value, namespace: &'a str) -> BTreeSet<Reference<'a>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Source;
+    use crate::manifest::TemplateLine;
 
     fn manifest(config: &str, password: &str) -> Vec<Object> {
         let workload = |name: &str, kind: &str, pod: Value| json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {"template": {"spec": pod}}});
@@ -251,7 +251,7 @@ mod tests {
             workload("nothing", "Deployment", json!({"containers": []})),
         ]
         .into_iter()
-        .map(|body| Object::from_body(body, Source::default()).unwrap())
+        .map(|body| Object::from_body(body, TemplateLine::default()).unwrap())
         .collect()
     }
 

@@ -165,7 +165,7 @@ fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
             state.consume_fuel(text.len() as u64 / 64)?;
             Ok(Json::String(text.to_owned()))
         }
-        ValueKind::Bytes => not_json("bytes have no form in YAML: pass them through `b64encode`"),
+        ValueKind::Bytes => not_json("YAML cannot contain bytes: use `b64encode`"),
         ValueKind::Seq | ValueKind::Iterable => {
             let depth = below()?;
             let item = |item: Value| {
@@ -195,7 +195,7 @@ fn within(state: &State, value: &Value, depth: usize) -> Result<Json, Error> {
             }
             Ok(Json::Object(map))
         }
-        _ => not_json("a function, macro or module is not data: call it"),
+        _ => not_json("a function, macro or module is not data; call it"),
     }
 }
 
@@ -207,7 +207,7 @@ fn number(value: &Value) -> Result<Json, Error> {
         return u64::try_from(value.clone()).map(Json::from).map_err(|_| {
             Error::new(
                 ErrorKind::BadSerialization,
-                "an integer is larger than 64 bits: write it as a string",
+                "an integer has more than 64 bits: write it as a string",
             )
         });
     }
@@ -225,7 +225,7 @@ fn number(value: &Value) -> Result<Json, Error> {
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::BadSerialization,
-                "a calculation gave no finite number",
+                "the result of a calculation is not a finite number",
             )
         })
 }
@@ -362,7 +362,7 @@ pub(super) fn meant(misses: &Misses, key: &str) -> Option<String> {
     let keys = misses.keys_beside(key)?;
     match nearest(key, keys.iter().map(String::as_str)) {
         Some(near) => Some(format!("did you mean \"{near}\"?")),
-        None if keys.is_empty() => Some("the map there is empty".to_owned()),
+        None if keys.is_empty() => Some("the map is empty".to_owned()),
         None if keys.len() <= 12 => Some(format!("keys there: {}", keys.join(", "))),
         None => None,
     }

@@ -4,7 +4,7 @@ use super::config_hash::{self, DATA_KINDS, Data, Digests, Hashing};
 use super::locate::{Sources, Spot};
 use crate::error::{Error, Place, Result};
 use crate::manifest::hook::Marks;
-use crate::manifest::{Hook, Misread, Object, ObjectKey, Source, check_annotations};
+use crate::manifest::{Hook, Misread, Object, ObjectKey, TemplateLine, check_annotations};
 use crate::yaml;
 use minijinja::OutputSpan;
 use serde_json::Value;
@@ -30,12 +30,12 @@ struct Passage<'a> {
 pub(super) struct Parsed<T> {
     pub key: ObjectKey,
     pub stage: i32,
-    pub source: Source,
-    pub made: Made<T>,
+    pub source: TemplateLine,
+    pub content: HookOrObject<T>,
 }
 
 /// The result for one object.
-pub(super) enum Made<T> {
+pub(super) enum HookOrObject<T> {
     Hook(Box<Hook>),
     /// An object of the release, as `settle` converted it.
     Object(T),
@@ -267,7 +267,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
             return Ok(is_whole);
         }
         let problems = problems(&value);
-        let source = Source {
+        let source = TemplateLine {
             template: spot.template.clone(),
             line: spot.line,
         };
@@ -275,7 +275,7 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
             Object::from_body(value, source.clone()).filter(|_| problems.is_empty())
         else {
             let what = format!(
-                "{} makes a document that is no Kubernetes object",
+                "{} renders a document that is not a Kubernetes object",
                 self.sources.full_name(&spot.template)
             );
             let error = Error::user(what).at(self.sources.place(spot));
@@ -284,8 +284,8 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         let marks = check_annotations(&object).and_then(|()| Marks::read(&object));
         let marks = marks.map_err(|error| misread(error, &object, document, self.sources))?;
         let (key, stage) = (object.key.clone(), object.stage());
-        let made = match (marks, config_hash::is_workload(&object), round) {
-            (Some(marks), ..) => Made::Hook(Box::new(Hook::new(object, marks))),
+        let content = match (marks, config_hash::is_workload(&object), round) {
+            (Some(marks), ..) => HookOrObject::Hook(Box::new(Hook::new(object, marks))),
             (None, true, Round::Data(_)) => return Ok(false),
             (None, is_workload, round) => {
                 match round {
@@ -297,14 +297,14 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
                     Round::Rest(digests) if is_workload => digests.annotate(&mut object),
                     Round::Rest(_) => {}
                 }
-                Made::Object((self.settle)(object))
+                HookOrObject::Object((self.settle)(object))
             }
         };
         objects.push(Parsed {
             key,
             stage,
             source,
-            made,
+            content,
         });
         Ok(true)
     }
@@ -398,7 +398,7 @@ impl<'a> Passage<'a> {
 }
 
 /// Returns the place at which an object begins in its template.
-pub(super) fn place(source: &Source, sources: &Sources) -> Place {
+pub(super) fn place(source: &TemplateLine, sources: &Sources) -> Place {
     sources.place(&Spot {
         template: source.template.clone(),
         line: source.line,
@@ -413,7 +413,7 @@ fn misread(misread: Misread, object: &Object, document: &Passage, sources: &Sour
         None => place(&object.source, sources),
     };
     Error::user(format!(
-        "{} has an annotation that cannot be read: {}",
+        "{} has an invalid annotation: {}",
         object.key, misread.annotation
     ))
     .at(place)
@@ -440,7 +440,7 @@ fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
         );
     }
     Error::user(format!(
-        "what {} renders to is not valid YAML",
+        "the output of {} is not valid YAML",
         sources.full_name(passage.rendered.template)
     ))
     .at(sources.place(&spot))
@@ -491,8 +491,8 @@ fn problems(body: &Value) -> Vec<String> {
     match metadata.and_then(|metadata| metadata.get("name")) {
         Some(Value::String(name)) if is_object_name(name, is_rbac) => {}
         Some(Value::String(name)) => problems.push(format!(
-            "metadata.name \"{name}\" must be made of lower-case letters, digits, \"-\" and \".\", begin and end with a letter or \
-             digit, and have 253 characters at most"
+            "metadata.name \"{name}\" must consist of lower-case letters, digits, \"-\" and \".\", \
+             start and end with a letter or digit, and have at most 253 characters"
         )),
         Some(Value::Null) | None => problems.push("metadata.name is missing".to_owned()),
         Some(_) => problems.push("metadata.name must be a string".to_owned()),
@@ -504,7 +504,7 @@ fn problems(body: &Value) -> Vec<String> {
                 && !namespace.contains('.')
                 && namespace.len() < 64 => {}
         Some(_) => problems.push(
-            "metadata.namespace must be made of lower-case letters, digits and \"-\"".to_owned(),
+            "metadata.namespace must consist of lower-case letters, digits and \"-\"".to_owned(),
         ),
     }
     for field in ["labels", "annotations"] {

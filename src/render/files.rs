@@ -65,7 +65,7 @@ impl Object for Files {
                 let text = content.as_str().ok_or_else(|| {
                     Error::new(
                         ErrorKind::InvalidOperation,
-                        format!("the file \"{name}\" is not a text"),
+                        format!("the file \"{name}\" is not text"),
                     )
                 })?;
                 Ok(text.lines().map(Value::from).collect())

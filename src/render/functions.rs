@@ -160,7 +160,7 @@ pub(super) fn add(
         move |state: &mut State, text: &str, context: Option<Value>| {
             if text.len() > MAX_TEMPLATE {
                 return Err(invalid(format!(
-                    "the text given to `tpl` is longer than {} KiB",
+                    "the argument of `tpl` is longer than {} KiB",
                     MAX_TEMPLATE >> 10
                 )));
             }
@@ -203,7 +203,7 @@ fn nested(
 ) -> Result<String, Error> {
     if depth.load(Ordering::Relaxed) == MAX_DEPTH {
         return Err(invalid(format!(
-            "templates include each other more than {MAX_DEPTH} deep"
+            "includes are nested deeper than {MAX_DEPTH} levels"
         )));
     }
     let mut env = state.env().clone();
@@ -253,7 +253,7 @@ fn bytes(state: &State, value: &Value) -> Result<Vec<u8>, Error> {
 fn b64decode(text: &str) -> Result<Value, Error> {
     let decoded = STANDARD
         .decode(text.trim())
-        .map_err(|_| invalid("the text given to `b64decode` is not base64"))?;
+        .map_err(|_| invalid("the argument of `b64decode` is not base64"))?;
     Ok(match String::from_utf8(decoded) {
         Ok(text) => Value::from(text),
         Err(bytes) => Value::from_bytes(bytes.into_bytes()),
@@ -266,7 +266,7 @@ fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     let parsed = yaml::parse(text, "fromyaml").map_err(|error| {
         let line = error.places().first().and_then(|place| place.line);
         invalid(format!(
-            "the text given to `fromyaml` is not YAML{}",
+            "the argument of `fromyaml` is not YAML{}",
             line.map(|line| format!(": line {line}"))
                 .unwrap_or_default()
         ))
@@ -277,7 +277,7 @@ fn fromyaml(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
 fn fromjson(text: &str, misses: &Arc<Misses>) -> Result<Value, Error> {
     let parsed: Json = serde_json::from_str(text).map_err(|why| {
         invalid(format!(
-            "the text given to `fromjson` is not JSON: line {}, column {}",
+            "the argument of `fromjson` is not JSON: line {}, column {}",
             why.line(),
             why.column()
         ))

@@ -21,10 +21,10 @@ pub(super) const VARIABLES: [&str; 6] = [
 /// The texts of a chart's templates, to which errors refer.
 pub(super) struct Sources<'a> {
     chart: &'a str,
-    templates: BTreeMap<&'a str, Source<'a>>,
+    templates: BTreeMap<&'a str, TemplateText<'a>>,
 }
 
-struct Source<'a> {
+struct TemplateText<'a> {
     text: &'a str,
     /// The offset of each line.
     lines: Vec<usize>,
@@ -45,7 +45,7 @@ impl<'a> Sources<'a> {
             .keys()
             .filter(|name| name.starts_with("templates/"));
         let templates = names
-            .filter_map(|name| Some((name.as_str(), Source::new(chart.text(name)?))))
+            .filter_map(|name| Some((name.as_str(), TemplateText::new(chart.text(name)?))))
             .collect();
         Sources {
             chart: &chart.metadata.name,
@@ -139,7 +139,7 @@ impl<'a> Sources<'a> {
         };
         match named.iter().find(|name| is_go(name)) {
             Some(name) => report.hint(format!(
-                "{name} is a Go template, as Helm's charts have them; {}",
+                "{name} is a Go template of a Helm chart; {}",
                 helm::WAY_OUT
             )),
             None => report,
@@ -149,7 +149,7 @@ impl<'a> Sources<'a> {
     fn place_of(&self, error: &minijinja::Error) -> Option<Place> {
         let name = error.name()?;
         let Some(source) = self.templates.get(name) else {
-            return Some(Place::new(format!("{}: a text given to `tpl`", self.chart)));
+            return Some(Place::new(format!("{}: argument of `tpl`", self.chart)));
         };
         // A syntax error at the end of a file has a line, but no range.
         let (line, column) = match error
@@ -184,26 +184,35 @@ impl<'a> Sources<'a> {
             }),
             ErrorKind::UnknownFilter => unknown("filter", detail, &functions::FILTERS),
             ErrorKind::UnknownFunction => unknown("function", detail, &functions::FUNCTIONS),
-            ErrorKind::UnknownMethod => Error::user(format!("a template calls what is not there: {detail}")),
+            ErrorKind::UnknownMethod => {
+                Error::user(format!("a template calls an unknown method: {detail}"))
+            }
             ErrorKind::TemplateNotFound => Error::user(format!(
-                "there is no template {}",
-                detail.split(['\'', '"']).nth(1).map_or(detail.to_owned(), |name| format!("\"{name}\""))
+                "template {} not found",
+                detail
+                    .split(['\'', '"'])
+                    .nth(1)
+                    .map_or(detail.to_owned(), |name| format!("\"{name}\""))
             ))
-            .hint("names are below the folder of the template that says them, or begin with \"templates/\""),
-            ErrorKind::SyntaxError => Error::user(format!("a template has a mistake in its syntax: {detail}")),
-            ErrorKind::OutOfFuel => Error::user("a template does not come to an end")
-                .why(format!("it was stopped after {} million steps", super::FUEL / 1_000_000)),
+            .hint(
+                "a name is relative to the folder of the template, or starts with \"templates/\"",
+            ),
+            ErrorKind::SyntaxError => Error::user(format!("syntax error in a template: {detail}")),
+            ErrorKind::OutOfFuel => Error::user("a template does not terminate").why(format!(
+                "it was stopped after {} million steps",
+                super::FUEL / 1_000_000
+            )),
             ErrorKind::InvalidOperation if detail.starts_with("unable to calculate") => {
                 // The engine's message contains both values.
-                Error::user("a template calculates something that gives no number")
+                Error::user("the result of a calculation in a template is not a number")
             }
             ErrorKind::InvalidOperation if detail == "recursion limit exceeded" => {
-                Error::user("a template takes itself in again and again")
-                    .why("an include or a macro comes back to itself, deeper than any chart needs")
+                Error::user("a template includes itself recursively")
+                    .why("the recursion of an include or a macro is too deep")
             }
             ErrorKind::InvalidOperation if !detail.is_empty() => Error::user(detail),
-            kind if detail.is_empty() => Error::user(format!("a template cannot be rendered: {kind}")),
-            kind => Error::user(format!("a template cannot be rendered: {kind}: {detail}")),
+            kind if detail.is_empty() => Error::user(format!("cannot render a template: {kind}")),
+            kind => Error::user(format!("cannot render a template: {kind}: {detail}")),
         }
     }
 }
@@ -215,7 +224,7 @@ fn unknown(what: &str, detail: &str, known: &[&str]) -> Error {
         .rsplit(' ')
         .next()
         .unwrap_or(detail);
-    let error = Error::user(format!("there is no {what} \"{name}\""));
+    let error = Error::user(format!("unknown {what} \"{name}\""));
     match nearest(name, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error,
@@ -227,7 +236,10 @@ fn undefined(detail: &str, misses: &Misses) -> Error {
     let path = detail.split('`').nth(1).unwrap_or(detail);
     let mut report = Error::user(format!("\"{path}\" is not defined"));
     if let Some((_, from)) = detail.split_once("from ") {
-        report = report.why(format!("it was taken on {}", from.trim_end_matches(')')));
+        report = report.why(format!(
+            "the value was read on {}",
+            from.trim_end_matches(')')
+        ));
     }
     let hint = if path.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
         nearest(path, VARIABLES).map(|near| format!("did you mean \"{near}\"?"))
@@ -247,14 +259,14 @@ fn undefined(detail: &str, misses: &Misses) -> Error {
     }
 }
 
-impl<'a> Source<'a> {
-    fn new(text: &'a str) -> Source<'a> {
+impl<'a> TemplateText<'a> {
+    fn new(text: &'a str) -> TemplateText<'a> {
         let starts = text
             .bytes()
             .enumerate()
             .filter(|(_, byte)| *byte == b'\n')
             .map(|(at, _)| at + 1);
-        Source {
+        TemplateText {
             text,
             lines: std::iter::once(0).chain(starts).collect(),
         }

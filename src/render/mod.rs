@@ -6,15 +6,15 @@ use crate::error::{Error, Place, Result};
 use crate::manifest::hook::hook_order;
 use crate::manifest::{Hook, Object, ObjectKey, install_order};
 pub use config_hash::is_workload;
-use crew::Crew;
-use documents::{Made, Parsed, Reader, Rendered};
+use documents::{HookOrObject, Parsed, Reader, Rendered};
 use locate::Sources;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use threads::Threads;
 
 mod config_hash;
-mod crew;
+mod threads;
 mod data;
 mod documents;
 mod environment;
@@ -175,15 +175,15 @@ fn read<'s, T: Send + Sync>(
             reader.read_rest(digests);
         }
     };
-    Crew::lead(STACK, |mut crew| {
-        crew.have_done(&evaluate);
+    Threads::with(STACK, |mut threads| {
+        threads.run_on_helper(&evaluate);
         let Some(Ok((texts, _))) = rendered.get() else {
             return;
         };
         let reader = reader.get_or_init(|| Reader::of(texts, sources, namespace, hashing, &settle));
-        crew.do_together(&read_data, reader.shares());
+        threads.run_on_all(&read_data, reader.shares());
         digests.get_or_init(|| reader.digests());
-        crew.do_together(&read_rest, reader.shares());
+        threads.run_on_all(&read_rest, reader.shares());
     });
     drop(digests);
     let (mut objects, mut hooks) = Default::default();
@@ -259,20 +259,20 @@ fn render_templates<'a>(
             .text(name)
             .expect("a chart's templates are checked to be UTF-8 when it is read");
         if role(name).is_none() {
-            return Err(Error::user(format!("\"{name}\" is no template"))
+            return Err(Error::user(format!("\"{name}\" is not a template"))
                 .at(Place::new(sources.full_name(name)))
-                .why("templates of objects are named *.yaml, shared ones begin with \"_\", and notes are templates/NOTES.txt")
-                .hint("other files of a chart belong into files/"));
+                .why("templates of objects are named *.yaml, names of shared templates start with \"_\", and the notes are templates/NOTES.txt")
+                .hint("put other files of the chart into files/"));
         }
         if text.len() > MAX_TEMPLATE {
             return Err(
                 Error::user(format!("\"{name}\" is too long for a template"))
                     .at(Place::new(sources.full_name(name)))
                     .why(format!(
-                        "a template is read up to {} KiB",
+                        "the limit for a template is {} KiB",
                         MAX_TEMPLATE >> 10
                     ))
-                    .hint("cut it in two, or keep data in values and in files/"),
+                    .hint("split it, or move data to values and files/"),
             );
         }
         env.add_template(name, text)
@@ -328,7 +328,7 @@ fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> R
         ) {
             let place = |object: &Parsed<T>| documents::place(&object.source, sources);
             return Err(
-                Error::user(format!("{} is made twice", object.key)).at_all([
+                Error::user(format!("{} is rendered twice", object.key)).at_all([
                     place(other).note("first here"),
                     place(object).note("and again here"),
                 ]),
@@ -342,12 +342,15 @@ fn check_names<T>(parsed: &[Parsed<T>], sources: &Sources, namespace: &str) -> R
 fn sort_out<T>(parsed: Vec<Parsed<T>>) -> (Vec<T>, Vec<Hook>) {
     let (mut hooks, mut rest) = (Vec::new(), Vec::with_capacity(parsed.len()));
     for Parsed {
-        key, stage, made, ..
+        key,
+        stage,
+        content,
+        ..
     } in parsed
     {
-        match made {
-            Made::Hook(hook) => hooks.push(*hook),
-            Made::Object(object) => rest.push((stage, key.kind, object)),
+        match content {
+            HookOrObject::Hook(hook) => hooks.push(*hook),
+            HookOrObject::Object(object) => rest.push((stage, key.kind, object)),
         }
     }
     install_order(&mut rest, |(stage, kind, _)| (*stage, kind));

@@ -83,7 +83,7 @@ pub async fn kept_chart(
     let chart = Chart::from_files(files, Origin::Stored, &name)?;
     if chart.digest != digest {
         return Err(Error::user(format!("the stored chart {name} is damaged"))
-            .why("its digest is not the one that was recorded"));
+            .why("its digest differs from the recorded one"));
     }
     Ok(Some(chart))
 }

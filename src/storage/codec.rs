@@ -9,7 +9,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::manifest::{Hook, Object, Sealed, Source};
+use crate::manifest::{Hook, Object, Sealed, TemplateLine};
 use crate::plan::mask::{self, Masker};
 use crate::release::{ChartReference, InventoryItem, OutcomeFacts, Record, Signature, Summary};
 use flate2::Compression;
@@ -44,13 +44,13 @@ pub const MOST_PARTS: usize = LARGEST_PAYLOAD as usize / CHUNK + 2;
 
 /// The part of a record that changes with the outcome.
 #[derive(Deserialize)]
-pub struct State {
+pub struct RecordState {
     pub inventory: Vec<InventoryItem>,
     #[serde(default)]
     pub outcome: Option<OutcomeFacts>,
 }
 
-/// [`State`] in the form for writing.
+/// [`RecordState`] in the form for writing.
 #[derive(Serialize)]
 pub struct StateOf<'a> {
     pub inventory: &'a [InventoryItem],
@@ -124,17 +124,17 @@ pub fn encode(record: &Record, key: &str) -> Result<(Vec<u8>, Secrets)> {
     payload.field("guard", record.guard.clone(), &[]);
     payload.text("}");
     if !is_readable(payload.size, payload.values) {
-        return Err(Error::user("the release is too large to be recorded")
+        return Err(Error::user("the release is too large to record")
             .why(format!(
                 "its values and manifest are {} MiB of JSON with {} values",
                 payload.size >> 20,
                 payload.values
             ))
             .why(format!(
-                "{} MiB with {MOST_VALUES} values are the most that is read back",
+                "the limit is {} MiB with {MOST_VALUES} values",
                 LARGEST_PAYLOAD >> 20
             ))
-            .hint("cut it into several releases"));
+            .hint("split it into several releases"));
     }
     let packed = payload.out.finish().expect("memory takes every byte");
     Ok((
@@ -233,7 +233,7 @@ impl Writing {
 pub fn decode(
     summary: Summary,
     payload: &[u8],
-    state: State,
+    state: RecordState,
     secrets: Option<&Secrets>,
     mut take: impl FnMut(&Record, Object),
 ) -> Result<Record> {
@@ -249,12 +249,12 @@ pub fn decode(
             return Err(
                 Error::user("the record was written by a newer version of kubectl-fabric")
                     .why(format!(
-                        "it has format {newer}, this program reads format {SCHEMA}"
+                        "it has format {newer}, but this program supports format {SCHEMA}"
                     ))
                     .hint("install the newer version, then run the command again"),
             );
         }
-        _ => return Err(Error::user("the record has no known format")),
+        _ => return Err(Error::user("the record has an unknown format")),
     }
     mask::restore(&mut tree, taken);
     let payload: Payload = serde_json::from_value(tree).map_err(damaged)?;
@@ -327,7 +327,7 @@ pub fn decode(
 pub fn decode_whole(
     summary: Summary,
     payload: &[u8],
-    state: State,
+    state: RecordState,
     secrets: Option<&Secrets>,
 ) -> Result<Record> {
     let mut objects = Vec::new();
@@ -337,7 +337,7 @@ pub fn decode_whole(
     Ok(Record { objects, ..record })
 }
 
-fn object(body: Value, source: Source) -> Result<Object> {
+fn object(body: Value, source: TemplateLine) -> Result<Object> {
     Object::from_body(body, source).ok_or_else(|| {
         Error::user("the record is damaged").why("an object in it has no kind or name")
     })
@@ -422,7 +422,7 @@ struct Payload {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredHook {
-    source: Source,
+    source: TemplateLine,
     body: Value,
     events: Vec<crate::manifest::HookEvent>,
     weight: i32,
@@ -448,12 +448,11 @@ fn unpack_text(bytes: &[u8]) -> Result<Vec<u8>> {
         .take(LARGEST_PAYLOAD + 1)
         .read_to_end(&mut text);
     read.map_err(|error| {
-        Error::user("the record is damaged").why(format!("it does not unpack: {error}"))
+        Error::user("the record is damaged").why(format!("cannot unpack it: {error}"))
     })?;
     if !is_readable(text.len() as u64, values_in(&text)) {
-        return Err(
-            Error::user("the record is damaged").why("it unpacks to more than any record holds")
-        );
+        return Err(Error::user("the record is damaged")
+            .why("it unpacks to more than the limit of a record"));
     }
     Ok(text)
 }
@@ -504,7 +503,7 @@ pub(super) mod tests {
             Arc::new(
                 Object::from_body(
                     body,
-                    Source {
+                    TemplateLine {
                         template: "templates/a.yaml".into(),
                         line: 3,
                     },
@@ -568,7 +567,7 @@ pub(super) mod tests {
             !text.contains("canary") && !text.contains("Y2FuYXJ5"),
             "{text}"
         );
-        let state = || State {
+        let state = || RecordState {
             inventory: vec![],
             outcome: None,
         };
@@ -594,7 +593,7 @@ pub(super) mod tests {
         let masked = decode_whole(
             record.summary,
             &payload,
-            State {
+            RecordState {
                 inventory: vec![],
                 outcome: None,
             },
@@ -648,11 +647,11 @@ pub(super) mod tests {
         let refusal = |text: &str| unpack::<Value>(&packed(text)).unwrap_err().to_string();
         assert!(
             refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES)))
-                .contains("more than any record holds")
+                .contains("more than the limit of a record")
         );
         assert!(
             refusal(&" ".repeat(LARGEST_PAYLOAD as usize + 1))
-                .contains("more than any record holds")
+                .contains("more than the limit of a record")
         );
         let commas = format!("[\"\\\"{}\"]", ",".repeat(MOST_VALUES + 1));
         assert!(
@@ -668,7 +667,7 @@ pub(super) mod tests {
         let error = encode(&record, "key").err().expect("a refusal").to_string();
         assert!(
             error.starts_with(
-                "the release is too large to be recorded\nwhy: its values and manifest are 7 MiB of JSON with 40000"
+                "the release is too large to record\nwhy: its values and manifest are 7 MiB of JSON with 40000"
             ),
             "{error}"
         );
@@ -676,7 +675,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_or_newer_record_is_an_error_and_no_panic() {
-        let state = || State {
+        let state = || RecordState {
             inventory: vec![],
             outcome: None,
         };

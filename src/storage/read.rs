@@ -1,6 +1,6 @@
 //! Reads records: many releases by their metadata, or one complete revision.
 
-use super::codec::{self, Secrets, State};
+use super::codec::{self, RecordState, Secrets};
 use super::sign;
 use super::summary::read_entry;
 use super::{RECORD_LABEL, RELEASE_LABEL, annotation, kind, part_name, record_name};
@@ -84,7 +84,7 @@ pub async fn list_readable(cluster: &Cluster) -> Result<Readable> {
     }
     let refused = || {
         Error::from(all.clone())
-            .hint("or name a namespace that you may read: `kubectl fabric list -n org1`")
+            .hint("or choose a namespace that you may read: `kubectl fabric list -n org1`")
     };
     let namespaces = cluster
         .list_metadata(&kind("Namespace"), None, "")
@@ -237,8 +237,7 @@ pub async fn read_past(
 /// Returns the error for using a record that cannot be verified, because its companion Secret with
 /// the key is missing.
 pub fn unverified(record: &Record) -> Error {
-    without_secrets(record)
-        .why("it holds the key that tells whether the record is as kubectl-fabric wrote it")
+    without_secrets(record).why("it holds the key for the signature of the record")
 }
 
 /// Returns the error for using the secrets of a record that has lost them.
@@ -250,10 +249,10 @@ pub fn without_secrets(record: &Record) -> Error {
         ..
     } = &record.summary;
     Error::user(format!(
-        "the secrets of revision {revision} of \"{release}\" cannot be read"
+        "cannot read the secrets of revision {revision} of \"{release}\""
     ))
     .why(format!(
-        "Secret {namespace}/{} is gone or damaged",
+        "Secret {namespace}/{} is missing or damaged",
         record_name(release, *revision)
     ))
     .now("nothing was changed")
@@ -286,7 +285,7 @@ async fn find(
                 .collect();
             Err(
                 Error::user(format!("release \"{release}\" has no revision {revision}"))
-                    .why(format!("its history holds: {}", there.join(", ")))
+                    .why(format!("its history has {}", there.join(", ")))
                     .hint(format!("see `{}`", command("history", release, namespace))),
             )
         }
@@ -311,7 +310,7 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
         .collect();
     if let Some((_, elsewhere)) = names.iter().find(|(name, _)| name == release) {
         return error.hint(format!(
-            "it is in namespace \"{elsewhere}\": say `-n {elsewhere}`"
+            "it is in namespace \"{elsewhere}\": use `-n {elsewhere}`"
         ));
     }
     // org8 is another organization than org1, not a typing error.
@@ -326,7 +325,7 @@ pub async fn unknown_release(cluster: &Cluster, namespace: &str, release: &str) 
         .filter(|name| letters(name) != letters(release));
     match nearest(release, alike) {
         Some(name) => error.hint(format!("did you mean \"{name}\"?")),
-        None => error.hint("`kubectl fabric list` shows the releases there are"),
+        None => error.hint("`kubectl fabric list` shows all releases"),
     }
 }
 
@@ -347,14 +346,12 @@ async fn load(
     release: &str,
     revision: u32,
     purpose: Purpose,
-    decode: impl FnOnce(Summary, &[u8], State, Option<&Secrets>) -> Result<Record>,
+    decode: impl FnOnce(Summary, &[u8], RecordState, Option<&Secrets>) -> Result<Record>,
 ) -> Result<Record> {
     let name = record_name(release, revision);
     let unreadable = |error: Error| {
         error
-            .context(format!(
-                "revision {revision} of \"{release}\" cannot be read"
-            ))
+            .context(format!("cannot read revision {revision} of \"{release}\""))
             .now(format!(
                 "nothing was changed; the record is ConfigMap {namespace}/{name}"
             ))
@@ -387,8 +384,10 @@ async fn load(
     };
     let (body, secrets) = futures::try_join!(record, companion)?;
     let body = body.ok_or_else(|| {
-        Error::user(format!("revision {revision} of \"{release}\" is gone"))
-            .why("its record was deleted meanwhile")
+        Error::user(format!(
+            "revision {revision} of \"{release}\" no longer exists"
+        ))
+        .why("its record was deleted in the meantime")
     })?;
     let summary = match read_entry(&body) {
         Entry::Readable(summary) => summary,
@@ -402,10 +401,10 @@ async fn load(
     );
     if annotation(&body, "digest").is_some_and(|digest| digest != codec::digest(&payload)) {
         return Err(unreadable(
-            Error::user("the record is damaged").why("its digest does not fit its content"),
+            Error::user("the record is damaged").why("its digest does not match its content"),
         ));
     }
-    let state: State =
+    let state: RecordState =
         codec::unpack(&binary(&body, "state").map_err(unreadable)?).map_err(unreadable)?;
     let signature = match &secrets {
         Ok(secrets) => sign::verify(&body, Some(&secrets.signing_key)),
@@ -414,8 +413,8 @@ async fn load(
     let record = decode(summary, &payload, state, secrets.as_ref().ok()).map_err(unreadable)?;
     match signature {
         Signature::Broken if purpose == Purpose::Act => Err(unreadable(
-            Error::user("the record was changed by someone else than kubectl-fabric").why(format!(
-                "its signature does not fit its content; the key is in Secret {namespace}/{name}"
+            Error::user("the record was not written by kubectl-fabric").why(format!(
+                "its signature does not match its content; the key is in Secret {namespace}/{name}"
             )),
         )),
         signature => Ok(Record {
@@ -436,7 +435,7 @@ fn parts(body: &Value) -> Result<usize> {
         1..=codec::MOST_PARTS => Ok(parts),
         _ => {
             Err(Error::user("the record is damaged")
-                .why(format!("it is said to have {parts} parts")))
+                .why(format!("it claims to have {parts} parts")))
         }
     }
 }
@@ -446,7 +445,7 @@ async fn part_bytes(cluster: &Cluster, of: &str, namespace: &str, name: String) 
         .get("v1", &ObjectKey::core(of, namespace, name.as_str()))
         .await?;
     let body = body.ok_or_else(|| {
-        Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is gone"))
+        Error::user("the record is incomplete").why(format!("{of} {namespace}/{name} is missing"))
     })?;
     binary(&body, "release")
 }

@@ -55,7 +55,7 @@ pub fn pack(record: &Record) -> Result<Packed> {
 pub fn new_key() -> Result<String> {
     let mut bytes = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-        .map_err(|_| Error::internal("the system gives no random numbers"))?;
+        .map_err(|_| Error::internal("the system provides no random numbers"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -168,9 +168,8 @@ pub(super) async fn put(cluster: &Cluster, body: &Value, is_there: bool) -> Resu
                 return Err(ApiError {
                     kind: ApiErrorKind::AlreadyExists,
                     code: 409,
-                    message:
-                        "an object of this name exists, and it is none of this release's records"
-                            .to_owned(),
+                    message: "an object of this name exists and is not a record of this release"
+                        .to_owned(),
                     request: format!("create {key}"),
                     causes: Vec::new(),
                     hint: Some("move it away, or delete it".to_owned()),

@@ -110,9 +110,9 @@ impl Terminal {
             }
             Format::JsonPath(path) => self.print_plain(&path.print(document)?),
             Format::Name => Err(Error::user(
-                "-o name is not possible here: the result has no names",
+                "-o name is not supported here: the result has no names",
             )
-            .hint("-o json prints all of it, -o jsonpath=TEMPLATE a part")),
+            .hint("use -o json for the whole result, or -o jsonpath=TEMPLATE for a part of it")),
         }
     }
 
@@ -383,7 +383,7 @@ fn crash_report(payload: &dyn Any, place: Option<&Location>) -> String {
         env!("CARGO_PKG_VERSION"),
         message
             .as_deref()
-            .unwrap_or("its message is left out, it may hold a value")
+            .unwrap_or("the message is omitted because it may contain a value")
     )
 }
 

@@ -81,8 +81,8 @@ pub async fn first(site: &Site<'_>, channel: &Channel) -> Result<(Configuration,
     })
 }
 
-/// The newest configuration block, from an orderer. An orderer that joins a channel which no other
-/// orderer has starts it again, and peers that have its ledger can never follow.
+/// The newest configuration block, from an orderer. An orderer that joined a channel which no other
+/// orderer has would start it again, and peers that have its ledger could never follow.
 async fn config_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
     let orderers = site.members(channel.orderers.keys()).await;
     let block = channel::fetch(&Source::all(&orderers), &channel.name, Position::Config).await;

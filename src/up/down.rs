@@ -73,7 +73,7 @@ pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
     )
     .at_all(places)
     .now(now)
-    .hint("run the same command again: it does what is missing"))
+    .hint("run the same command again to complete it"))
 }
 
 /// The releases of the file, or those of one organization's namespace.

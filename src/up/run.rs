@@ -197,7 +197,7 @@ pub fn failure(site: &Site<'_>, ended: &[Ended], steps: &[Step]) -> Option<Error
     let left: Vec<String> = left.map(|step| step.action.to_string()).collect();
     let done = ended.iter().filter(|it| it.result.is_ok()).count();
     let now = format!("{done} of {} steps are done, and stay", order.steps.len());
-    const AGAIN: &str = "run the same command again: it does what is missing";
+    const AGAIN: &str = "run the same command again to complete it";
     if is_interrupted {
         return Some(Error::interrupted("interrupted").now(now).hint(AGAIN));
     }

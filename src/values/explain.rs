@@ -94,7 +94,7 @@ fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
     } else {
         format!("\"{above}\"")
     };
-    let error = Error::user(format!("there is no value \"{shown}\""));
+    let error = Error::user(format!("value \"{shown}\" not found"));
     match (values.tree.pointer(parent), step) {
         (Some(Value::Object(map)), Step::Key(key)) => {
             let error = match nearest(key, map.keys().map(String::as_str)) {
@@ -117,7 +117,7 @@ fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
             items => format!("{above} has {items} items, [0] to [{}]", items - 1),
         }),
         (Some(Value::Array(_)), Step::Key(_)) => {
-            error.why(format!("{above} is a list; its items are written \"[0]\""))
+            error.why(format!("{above} is a list; write an item as \"[0]\""))
         }
         (Some(Value::Object(_)), Step::Index(_)) => {
             error.why(format!("{above} is a map, not a list"))
@@ -128,7 +128,7 @@ fn unknown(values: &Values, parent: &str, step: &Step) -> Error {
                 .map(Origin::place)
                 .unwrap_or_else(|| Place::new("values"));
             error
-                .why(format!("{above} holds one value and nothing below it"))
+                .why(format!("{above} is a single value without keys"))
                 .at(place)
         }
     }

@@ -158,11 +158,11 @@ impl Coalesce<'_> {
             (Value::Null, _) => {}
             (Value::Object(_), _) => self.warn(
                 pointer,
-                "is a map in the chart, your value replaces it whole",
+                "is a map in the chart; your value replaces the whole map",
             ),
             (_, Value::Object(_)) => self.warn(
                 pointer,
-                "is no map in the chart, your map replaces what is there",
+                "is not a map in the chart; your map replaces its value",
             ),
             _ => {}
         }

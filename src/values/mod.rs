@@ -159,9 +159,9 @@ fn from_documents(
             let place = Place::new(name)
                 .at(line, column)
                 .note("this document is not a map");
-            return Err(Error::user(format!("\"{name}\" holds no values"))
+            return Err(Error::user(format!("\"{name}\" contains no values"))
                 .at(place)
-                .hint("values are written as `key: value`"));
+                .hint("write values as `key: value`"));
         }
         let is_whole = positions.len() == nodes(&tree);
         let mut origins: BTreeMap<_, _> = positions

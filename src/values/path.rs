@@ -16,12 +16,12 @@ pub enum Step {
 ///
 /// # Errors
 ///
-/// Fails if a key is empty, an index is not a number, or a bracket is not closed.
+/// Fails if empty key, an index is not a number, or a bracket is not closed.
 pub fn parse(path: &str) -> Result<Vec<Step>> {
     let wrong = |at: usize, what: &str| {
         Error::user(format!("\"{path}\" is not a path to a value"))
             .at(Place::new(path).note(format!("character {}: {what}", at + 1)))
-            .hint("a path looks like `peers.count` or `list[0].name`")
+            .hint("expected a path such as `peers.count` or `list[0].name`")
     };
     let chars: Vec<char> = path.chars().collect();
     let (mut steps, mut at) = (Vec::new(), 0);
@@ -30,17 +30,17 @@ pub fn parse(path: &str) -> Result<Vec<Step>> {
             let end = chars[at..]
                 .iter()
                 .position(|c| *c == ']')
-                .ok_or_else(|| wrong(at, "the bracket stays open"))?
+                .ok_or_else(|| wrong(at, "unclosed bracket"))?
                 + at;
             let index: String = chars[at + 1..end].iter().collect();
             steps.push(Step::Index(
                 index
                     .parse()
-                    .map_err(|_| wrong(at + 1, "an index is a number"))?,
+                    .map_err(|_| wrong(at + 1, "an index must be a number"))?,
             ));
             at = end + 1;
             if chars.get(at).is_some_and(|c| !matches!(c, '.' | '[')) {
-                return Err(wrong(at, "a `.` or `[` is wanted after an index"));
+                return Err(wrong(at, "expected `.` or `[` after an index"));
             }
         } else {
             if !steps.is_empty() {
@@ -54,11 +54,11 @@ pub fn parse(path: &str) -> Result<Vec<Step>> {
                 at += 1;
             }
             if key.is_empty() {
-                return Err(wrong(start, "a key is empty"));
+                return Err(wrong(start, "empty key"));
             }
             steps.push(Step::Key(key));
             if at + 1 == chars.len() && chars[at] == '.' {
-                return Err(wrong(at, "a key is wanted after the `.`"));
+                return Err(wrong(at, "expected a key after the `.`"));
             }
         }
     }

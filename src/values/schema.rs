@@ -37,7 +37,7 @@ pub fn validate(
         .build(schema)
         .map_err(|error| {
             Error::user(format!(
-                "the values.schema.json of chart {chart} is no valid JSON Schema"
+                "the values.schema.json of chart {chart} is not a valid JSON Schema"
             ))
             .at(Place::new("values.schema.json")
                 .note(format!("at \"{}\": {error}", error.instance_path())))
@@ -245,10 +245,10 @@ impl Reader<'_> {
                 for key in unexpected {
                     let near = nearest(key, known.iter().copied()).map(String::from);
                     let what = match known.len() {
-                        0 => "unknown key; no key is known here".into(),
+                        0 => "unknown key; no keys are allowed here".into(),
                         1..=12 if near.is_none() => {
                             format!(
-                                "unknown key; known are {}",
+                                "unknown key; known keys are {}",
                                 words(known.iter().map(|key| (*key).to_owned()), "and")
                             )
                         }
@@ -265,9 +265,9 @@ impl Reader<'_> {
                 let below = path::key_below(&pointer, property.as_str().unwrap_or_default());
                 let is_null = self.values.origins.contains_key(&below);
                 let what = if is_null {
-                    "null, and the chart has no default for it"
+                    "null, but the chart has no default for it"
                 } else {
-                    "missing, the chart wants it"
+                    "missing; the chart requires it"
                 };
                 violations.push(Violation {
                     pointer: below,
@@ -285,9 +285,9 @@ impl Reader<'_> {
                     .and_then(|text| nearest(text, options.iter().filter_map(Value::as_str)))
                     .map(String::from);
                 let what = match shown {
-                    Some(text) => format!("unknown value \"{text}\", {wanted} is wanted"),
+                    Some(text) => format!("unknown value \"{text}\"; expected {wanted}"),
                     None => format!(
-                        "{wanted} is wanted, this is another {}",
+                        "expected {wanted}, not another {}",
                         kind(error.instance()).trim_start_matches("a ")
                     ),
                 };
@@ -298,11 +298,11 @@ impl Reader<'_> {
                 });
             }
             Wrong::Constant { expected_value } => {
-                say(format!("{} is wanted", quoted(expected_value)))
+                say(format!("expected {}", quoted(expected_value)))
             }
             Wrong::Type { kind: wanted } => {
                 say(format!(
-                    "{} is wanted, this is {}",
+                    "expected {}, not {}",
                     words(types(wanted).into_iter(), "or"),
                     kind(error.instance())
                 ));
@@ -312,53 +312,49 @@ impl Reader<'_> {
             }
             Wrong::OneOfMultipleValid { .. } => say(self.described(
                 error,
-                "this fits more than one of the forms that exclude each other",
+                "matches more than one of the forms that exclude each other",
             )),
-            Wrong::FalseSchema => say(self.described(error, "this cannot be set here")),
+            Wrong::FalseSchema => say(self.described(error, "cannot be set here")),
             Wrong::Not { .. } => say(self.described(error, "this combination is not allowed")),
             Wrong::Pattern { pattern } => {
                 let form = self
                     .description(error)
-                    .unwrap_or_else(|| format!("a text of the form `{pattern}`"));
-                say(format!("this does not have the wanted form: {form}"));
+                    .unwrap_or_else(|| format!("text that matches `{pattern}`"));
+                say(format!("does not match the expected format: {form}"));
             }
-            Wrong::Format { format } => {
-                say(format!("this is no valid {}", format.replace('-', " ")))
-            }
-            Wrong::Minimum { limit } => say(format!("at least {limit} is wanted")),
-            Wrong::Maximum { limit } => say(format!("at most {limit} is allowed")),
-            Wrong::ExclusiveMinimum { limit } => say(format!("more than {limit} is wanted")),
-            Wrong::ExclusiveMaximum { limit } => say(format!("less than {limit} is wanted")),
+            Wrong::Format { format } => say(format!("not a valid {}", format.replace('-', " "))),
+            Wrong::Minimum { limit } => say(format!("expected at least {limit}")),
+            Wrong::Maximum { limit } => say(format!("expected at most {limit}")),
+            Wrong::ExclusiveMinimum { limit } => say(format!("expected more than {limit}")),
+            Wrong::ExclusiveMaximum { limit } => say(format!("expected less than {limit}")),
             Wrong::MultipleOf { multiple_of } => {
-                say(format!("a multiple of {multiple_of} is wanted"))
+                say(format!("expected a multiple of {multiple_of}"))
             }
             Wrong::MinLength { limit: 1 } => say("the text must not be empty".into()),
             Wrong::MinLength { limit } => {
-                say(format!("at least {} wanted", count(*limit, "character")))
+                say(format!("expected at least {}", count(*limit, "character")))
             }
             Wrong::MaxLength { limit } => {
-                say(format!("at most {} allowed", count(*limit, "character")))
+                say(format!("expected at most {}", count(*limit, "character")))
             }
             Wrong::MinItems { limit: 1 } => say("the list must not be empty".into()),
-            Wrong::MinItems { limit } => say(format!("at least {} wanted", count(*limit, "item"))),
-            Wrong::MaxItems { limit } => say(format!("at most {} allowed", count(*limit, "item"))),
+            Wrong::MinItems { limit } => {
+                say(format!("expected at least {}", count(*limit, "item")))
+            }
+            Wrong::MaxItems { limit } => say(format!("expected at most {}", count(*limit, "item"))),
             Wrong::AdditionalItems { limit } => {
-                say(format!("at most {} allowed", count(*limit as u64, "item")))
+                say(format!("expected at most {}", count(*limit as u64, "item")))
             }
-            Wrong::UnevaluatedItems { .. } => {
-                say("the list has items that have no meaning here".into())
-            }
+            Wrong::UnevaluatedItems { .. } => say("the list has unexpected items".into()),
             Wrong::MinProperties { limit: 1 } => say("the map must not be empty".into()),
             Wrong::MinProperties { limit } => {
-                say(format!("at least {} wanted", count(*limit, "key")))
+                say(format!("expected at least {}", count(*limit, "key")))
             }
             Wrong::MaxProperties { limit } => {
-                say(format!("at most {} allowed", count(*limit, "key")))
+                say(format!("expected at most {}", count(*limit, "key")))
             }
-            Wrong::UniqueItems => say("an item stands in this list twice".into()),
-            Wrong::Contains => {
-                say(self.described(error, "the list lacks an item that must be in it"))
-            }
+            Wrong::UniqueItems => say("the list has a duplicate item".into()),
+            Wrong::Contains => say(self.described(error, "the list lacks a required item")),
             Wrong::PropertyNames { error: inner } => {
                 let mut inner_violations = Vec::new();
                 self.read(inner, &mut inner_violations);
@@ -369,13 +365,13 @@ impl Reader<'_> {
                     .join("; ");
                 say(match inner.instance().as_str() {
                     Some(key) if !self.is_secret(&pointer) => {
-                        format!("the key \"{key}\" cannot be used: {why}")
+                        format!("invalid key \"{key}\": {why}")
                     }
-                    _ => format!("a key cannot be used: {why}"),
+                    _ => format!("invalid key: {why}"),
                 });
             }
             other => say(format!(
-                "this does not fit the schema (keyword \"{}\")",
+                "does not match the schema (keyword \"{}\")",
                 other.keyword()
             )),
         }
@@ -408,7 +404,7 @@ impl Reader<'_> {
         if only_types {
             wanted.dedup();
             let what = format!(
-                "{} is wanted, this is {}",
+                "expected {}, not {}",
                 words(wanted.into_iter(), "or"),
                 kind(error.instance())
             );
@@ -439,7 +435,7 @@ impl Reader<'_> {
         match chosen {
             Some(branch) => branch.iter().for_each(|error| self.read(error, violations)),
             None => {
-                let what = self.described(error, "this has none of the wanted forms");
+                let what = self.described(error, "matches none of the expected forms");
                 violations.push(Violation {
                     pointer: pointer.to_owned(),
                     what,
@@ -499,11 +495,11 @@ fn types(kind: &TypeKind) -> Vec<String> {
         match name {
             "array" => "a list",
             "boolean" => "true or false",
-            "integer" => "a whole number",
+            "integer" => "an integer",
             "null" => "null",
             "number" => "a number",
             "object" => "a map",
-            _ => "a text",
+            _ => "a string",
         }
         .to_owned()
     };
@@ -519,7 +515,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Bool(_) => "a boolean",
         Value::Number(number) if number.is_f64() => "a number with a fraction",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
@@ -531,11 +527,8 @@ fn quoted(value: &Value) -> String {
 }
 
 fn count(number: u64, thing: &str) -> String {
-    if number == 1 {
-        format!("{number} {thing} is")
-    } else {
-        format!("{number} {thing}s are")
-    }
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Joins items as in `a, b or c`.

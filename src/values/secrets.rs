@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_told_by_name_or_form() {
+    fn credentials_are_reported_by_name_or_form() {
         let secret = json!({"env": {
             "ORDERER_PASSWORD": "a", "CORE_LEDGER_STATE_COUCHDBCONFIG_PASSWORD": "b", "AWS_SECRET_ACCESS_KEY": "c", "GITHUB_TOKEN": "d",
             "PROXY": "http://me:pw@proxy:3128", "PEM": "-----BEGIN EC PRIVATE KEY-----\nMHc",

@@ -75,12 +75,14 @@ pub(super) fn apply(values: &mut Values, argument: &str, reading: Reading<'_>) -
 /// Applies `--set-json '{...}'`: one object, merged like a file.
 fn apply_object(values: &mut Values, text: &str) -> Result<()> {
     let tree: Value = serde_json::from_str(text).map_err(|error| {
-        Error::user("`--set-json` does not hold a JSON object").at(Place::new("--set-json")
-            .at(error.line(), error.column())
-            .note(json_words(&error)))
+        Error::user("the argument of `--set-json` is not a JSON object").at(Place::new(
+            "--set-json",
+        )
+        .at(error.line(), error.column())
+        .note(json_words(&error)))
     })?;
     if depth(&tree) > yaml::MAX_DEPTH {
-        return Err(Error::user("`--set-json` does not hold values")
+        return Err(Error::user("the argument of `--set-json` has no values")
             .at(Place::new("--set-json").note(too_deep())));
     }
     let under = std::mem::take(values);
@@ -126,10 +128,10 @@ pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
         let fault = match (key.as_str(), file.as_str()) {
             _ if stop != Some('=') => Some(parser.fault(start, NO_VALUE)),
             ("", _) => Some(parser.fault(start, NO_KEY)),
-            (_, "") => Some(parser.fault(path, "a path is empty")),
+            (_, "") => Some(parser.fault(path, "empty path")),
             _ if parser.text[path] == '{' => Some(parser.fault(
                 path,
-                "one file is expected; name the files of a list as `key[0]=path`",
+                "expected one file; for a list of files, use `key[0]=path`",
             )),
             _ => None,
         };
@@ -141,10 +143,10 @@ pub fn file_settings(argument: &str) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-const NO_VALUE: &str = "no `=` with a value follows; a comma inside a value is written `\\,`";
-const NO_KEY: &str = "a key is empty";
+const NO_VALUE: &str = "expected `=` and a value; write a comma inside a value as `\\,`";
+const NO_KEY: &str = "empty key";
 const BRACE: &str =
-    "`{` begins a list, as in {a,b}; a text that begins with a brace is written `\\{`";
+    "`{` starts a list, as in {a,b}; for text that starts with a brace, write `\\{`";
 
 /// An error in an argument, with the position of the character.
 struct Fault {
@@ -162,11 +164,11 @@ impl Fault {
             }
             _ => flag.to_owned(),
         };
-        Error::user(format!("`{flag}` cannot be read"))
+        Error::user(format!("cannot parse `{flag}`"))
             .at(Place::new(subject).note(format!("character {}: {}", self.at + 1, self.what)))
             .hint(match flag {
-                "--set-file" => "it takes key=path, such as channel.policy=policy.yaml",
-                _ => "`--set a.b=1,list[0].name=x` shows the grammar; docs/values.md tells it",
+                "--set-file" => "expected key=path, such as channel.policy=policy.yaml",
+                _ => "the syntax is `--set a.b=1,list[0].name=x`; see docs/values.md",
             })
     }
 }
@@ -226,7 +228,7 @@ impl Parser<'_> {
 
     fn step(&mut self, step: path::Step, at: usize) -> Result<(), Fault> {
         if self.steps.len() > MAX_STEPS {
-            return Err(self.fault(at, format!("a path goes down {MAX_STEPS} levels at most")));
+            return Err(self.fault(at, format!("a path has at most {MAX_STEPS} levels")));
         }
         self.steps.push(step);
         Ok(())
@@ -254,15 +256,11 @@ impl Parser<'_> {
             }
             Some('.') => match map.entry(key).or_insert_with(|| Value::Object(Map::new())) {
                 Value::Object(inner) => self.key(inner),
-                other => {
-                    Err(self.fault(start, format!("a key below {} cannot be set", name(other))))
-                }
+                other => Err(self.fault(start, format!("cannot set a key of {}", name(other)))),
             },
             _ => match map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(list) => self.item(list),
-                other => {
-                    Err(self.fault(start, format!("an item of {} cannot be set", name(other))))
-                }
+                other => Err(self.fault(start, format!("cannot set an item of {}", name(other)))),
             },
         }
     }
@@ -272,21 +270,21 @@ impl Parser<'_> {
         let start = self.at;
         let (index, stop) = self.until(&[']']);
         if stop.is_none() {
-            return Err(self.fault(start, "the bracket of an index stays open"));
+            return Err(self.fault(start, "unclosed bracket of an index"));
         }
         // A sign is allowed, as in Go's Atoi.
         let index: i64 = index
             .parse()
-            .map_err(|_| self.fault(start, "an index is a number"))?;
+            .map_err(|_| self.fault(start, "an index must be a number"))?;
         let index = match usize::try_from(index) {
             Ok(index) if index <= MAX_INDEX => index,
-            Ok(_) => return Err(self.fault(start, format!("an index is {MAX_INDEX} at most"))),
+            Ok(_) => return Err(self.fault(start, format!("an index is at most {MAX_INDEX}"))),
             Err(_) => return Err(self.fault(start, "an index cannot be negative")),
         };
         let after = self.at;
         let (rest, stop) = self.until(&['[', '.', '=']);
         if !rest.is_empty() {
-            return Err(self.fault(after, "`=`, `.` or `[` is wanted after an index"));
+            return Err(self.fault(after, "expected `=`, `.` or `[` after an index"));
         }
         if stop.is_none() {
             // In Helm, `a[0]` alone creates an empty list.
@@ -321,7 +319,7 @@ impl Parser<'_> {
                         self.item(empty.as_array_mut().expect("made a list above"))
                     }
                     other => {
-                        Err(self.fault(after, format!("an item of {} cannot be set", name(other))))
+                        Err(self.fault(after, format!("cannot set an item of {}", name(other))))
                     }
                 }
             }
@@ -350,7 +348,7 @@ impl Parser<'_> {
             let (text, stop) = self.until(&[',', '}']);
             match stop {
                 None => {
-                    return Err(self.fault(start, "a list that begins with `{` must end with `}`"));
+                    return Err(self.fault(start, "a list that starts with `{` must end with `}`"));
                 }
                 Some(',') => list.push(self.typed(text)),
                 Some(_) => {
@@ -442,9 +440,9 @@ fn too_deep() -> String {
 /// Translates the message of the JSON parser, which shows no value but uses the parser's terms.
 fn json_words(error: &serde_json::Error) -> String {
     if error.is_eof() {
-        "the JSON value ends too early"
+        "incomplete JSON value"
     } else {
-        "this is not a JSON value; a text needs double quotes"
+        "not a JSON value; a string needs double quotes"
     }
     .into()
 }
@@ -480,7 +478,7 @@ fn name(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }

@@ -51,7 +51,7 @@ fn every_node_knows_who_set_it_and_whom_that_shadows() {
     assert_eq!(shown(&values, "/list/0/w/z"), ["b.yaml:4"]);
     // The origin of an alias is the line of the alias.
     assert_eq!(shown(&values, "/list/1/z"), ["b.yaml:5"]);
-    assert_eq!(values.origin("/peers/nobody"), values.origin("/peers"));
+    assert_eq!(values.origin("/peers/unknown"), values.origin("/peers"));
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn a_default_that_changes_between_map_and_text_gives_a_warning() {
     assert_eq!(
         warnings,
         [
-            "\"a\" is a map in the chart, your value replaces it whole (u.yaml:1)",
-            "\"c\" is no map in the chart, your map replaces what is there (u.yaml:2)",
+            "\"a\" is a map in the chart; your value replaces the whole map (u.yaml:1)",
+            "\"c\" is not a map in the chart; your map replaces its value (u.yaml:2)",
         ]
     );
 }
@@ -285,8 +285,8 @@ fn explain_tells_value_origin_and_what_is_shadowed() {
         ("list[4]", "\"list\" has one item, [0]"),
         ("list.x", "\"list\" is a list"),
         ("peers[0]", "\"peers\" is a map"),
-        ("peers.count.x", "\"peers.count\" holds one value"),
-        ("peers..x", "a key is empty"),
+        ("peers.count.x", "\"peers.count\" is a single value"),
+        ("peers..x", "empty key"),
     ] {
         let report = explain(&values, path, &secrets).unwrap_err().to_string();
         assert!(report.contains(words), "{report}");
@@ -344,16 +344,16 @@ fn report(text: &str, sets: &[&str]) -> String {
 }
 
 #[test]
-fn all_violations_are_told_at_once_with_their_origins() {
+fn all_violations_are_reported_at_once_with_their_origins() {
     let text = "peers:\n  cuont: 1\n  stateDatabase: couchdbb\n  name: Peer_0\nidentity: x\n";
     assert_eq!(
         report(text, &["peers.port={x}"]),
         "values for \"org1\" do not fit chart peer-org 0.1.0
-  --> --set peers.port   peers.port: a whole number or a text is wanted, this is a list
-  --> org1.yaml:1:1   peers.count: missing, the chart wants it
+  --> --set peers.port   peers.port: expected an integer or a string, not a list
+  --> org1.yaml:1:1   peers.count: missing; the chart requires it
   --> org1.yaml:2:3   peers.cuont: unknown key
-  --> org1.yaml:3:3   peers.stateDatabase: unknown value \"couchdbb\", \"goleveldb\" or \"CouchDB\" is wanted
-  --> org1.yaml:4:3   peers.name: this does not have the wanted form: a DNS label: lower-case letters
+  --> org1.yaml:3:3   peers.stateDatabase: unknown value \"couchdbb\"; expected \"goleveldb\" or \"CouchDB\"
+  --> org1.yaml:4:3   peers.name: does not match the expected format: a DNS label: lower-case letters
   --> org1.yaml:5:1   identity: unknown key
 hint: peers.cuont: did you mean \"count\"?
 hint: peers.stateDatabase: did you mean \"CouchDB\"?
@@ -362,34 +362,31 @@ hint: identity: did you mean \"identities\"?"
 }
 
 #[test]
-fn violations_are_told_in_words_of_values() {
+fn violations_are_reported_in_words_of_values() {
     for (text, words) in [
         ("peers: {count: 2}\n", "fits"),
         (
             "peers: {count: two}\n",
-            "peers.count: a whole number is wanted, this is a text",
+            "peers.count: expected an integer, not a string",
         ),
         (
             "peers: {count: 1.5}\n",
-            "peers.count: a whole number is wanted, this is a number with a fraction",
+            "peers.count: expected an integer, not a number with a fraction",
         ),
-        ("peers: {count: 0}\n", "peers.count: at least 1 is wanted"),
-        (
-            "peers: {count: 101}\n",
-            "peers.count: at most 100 is allowed",
-        ),
-        ("peers: [1]\n", "peers: a map is wanted, this is a list"),
+        ("peers: {count: 0}\n", "peers.count: expected at least 1"),
+        ("peers: {count: 101}\n", "peers.count: expected at most 100"),
+        ("peers: [1]\n", "peers: expected a map, not a list"),
         (
             "peers: {count: 1, code: x}\n",
-            "peers.code: this does not have the wanted form: a text of the form `^[0-9]+$`",
+            "peers.code: does not match the expected format: text that matches `^[0-9]+$`",
         ),
         (
             "peers: {count: 1, zzzzzz: x}\n",
-            "peers.zzzzzz: unknown key; known are code, couchdb, count,",
+            "peers.zzzzzz: unknown key; known keys are code, couchdb, count,",
         ),
         (
             "peers: {count: 1, list: [{}, {}]}\n",
-            "peers.list: at most 1 item is allowed",
+            "peers.list: expected at most 1 item",
         ),
         (
             "peers: {count: 1, list: [{usr: x}]}\n",
@@ -406,7 +403,7 @@ fn violations_are_told_in_words_of_values() {
         ),
         (
             "peers: {count: 1}\nidentities: {source: generate, country: C}\n",
-            "identities.country: at least 2 characters are wanted",
+            "identities.country: expected at least 2 characters",
         ),
         (
             "peers: {count: 1}\nidentities: {source: ca, url: x, uri: y}\n",
@@ -414,7 +411,7 @@ fn violations_are_told_in_words_of_values() {
         ),
         (
             "peers: {count: 1}\nidentities: x\n",
-            "identities: a map is wanted, this is a text",
+            "identities: expected a map, not a string",
         ),
     ] {
         let report = report(text, &[]);
@@ -426,7 +423,7 @@ fn violations_are_told_in_words_of_values() {
         .unwrap_err()
         .to_string();
     assert!(
-        report.contains("org1.yaml:2:3   peers.count: null, and the chart has no default for it"),
+        report.contains("org1.yaml:2:3   peers.count: null, but the chart has no default for it"),
         "{report}"
     );
 }
@@ -473,7 +470,7 @@ fn a_schema_that_is_none_is_an_error_and_nothing_is_fetched() {
         validate(&json!({"type": 5}), &values, &[], "a", "b")
             .unwrap_err()
             .to_string()
-            .contains("no valid JSON Schema")
+            .contains("not a valid JSON Schema")
     );
     assert!(
         validate(

@@ -106,8 +106,8 @@ impl Walker<'_> {
             }
             Event::Anchor(_, name) if !name.chars().all(in_an_anchor) => Err(self.fault(
                 &span,
-                "the name of an anchor (`&name`) is made of letters, digits, `-` and `_`",
-                "put the value in quotes if it only begins with `&`",
+                "the name of an anchor (`&name`) consists of letters, digits, `-` and `_`",
+                "put the value in quotes if it is text that starts with `&`",
             )),
             Event::Alias(anchor) => {
                 if self.at_key() {
@@ -208,15 +208,15 @@ impl Walker<'_> {
                 Scalar::TooLarge => {
                     return Err(self.fault(
                         span,
-                        "a number of more than 64 bits",
+                        "a number with more than 64 bits",
                         "put it in quotes to keep every digit",
                     ));
                 }
                 Scalar::NotFinite => {
                     return Err(self.fault(
                         span,
-                        "infinity and not-a-number are no values",
-                        "put it in quotes if a text is meant",
+                        "infinity and not-a-number are not supported",
+                        "put it in quotes if it is text",
                     ));
                 }
                 _ => {}
@@ -234,10 +234,10 @@ impl Walker<'_> {
             self.rewrite(text, format!("\"{MERGE_KEY}\""), span)?;
         } else if plain && !scalar::keeps_its_text_as_key(text) {
             let what = match scalar::resolve(text) {
-                Scalar::Null => "a key is missing or null".into(),
+                Scalar::Null => "missing or null key".into(),
                 meaning => match meaning.canonical() {
                     Some(other) => format!("kubectl and Helm read the key `{text}` as `{other}`"),
-                    None => format!("the number `{text}` does not keep its digits as a key"),
+                    None => format!("the number `{text}` would lose digits as a key"),
                 },
             };
             return Err(self.fault(span, what, "put the key in quotes"));
@@ -252,10 +252,7 @@ impl Walker<'_> {
             .entry(text.to_owned())
         {
             Entry::Occupied(first) => {
-                let what = format!(
-                    "the key \"{text}\" is written twice, first on line {}",
-                    first.get()
-                );
+                let what = format!("duplicate key \"{text}\", first on line {}", first.get());
                 return Err(self.fault(span, what, "keep one of them"));
             }
             Entry::Vacant(first) => first.insert(line),
@@ -282,11 +279,7 @@ impl Walker<'_> {
                 self.walk.rewrites.push((range, words));
                 Ok(())
             }
-            None => Err(self.fault(
-                span,
-                format!("`{text}` can be read in two ways"),
-                "put it in quotes",
-            )),
+            None => Err(self.fault(span, format!("`{text}` is ambiguous"), "put it in quotes")),
         }
     }
 
@@ -296,7 +289,7 @@ impl Walker<'_> {
     fn check_tag(&self, tag: Option<&Tag>, span: &Span) -> Result<(), Fault> {
         match tag {
             Some(tag) if tag.core_suffix().is_none() => {
-                let what = format!("the tag `{}` has no meaning here", tag.original());
+                let what = format!("the tag `{}` is not supported", tag.original());
                 Err(self.fault(span, what, "remove it, or put the value in quotes"))
             }
             _ => Ok(()),
@@ -306,8 +299,8 @@ impl Walker<'_> {
     fn key_of_nodes(&self, span: &Span) -> Fault {
         self.fault(
             span,
-            "a key must be a word, this is a list or a map",
-            "put what begins with `{` or `[` in quotes",
+            "a key must be a string, not a list or a map",
+            "put text that starts with `{` or `[` in quotes",
         )
     }
 

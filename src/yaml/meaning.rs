@@ -33,13 +33,13 @@ pub fn read(text: &str) -> serde_yaml::Result<(Value, bool)> {
     match documents.next().transpose()? {
         None => Ok(first),
         Some(_) => Err(serde_yaml::Error::custom(
-            "a second document begins inside this one",
+            "a second document starts inside this one",
         )),
     }
 }
 
 fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bool)>> {
-    let state = State {
+    let state = ReadState {
         doubtful: Cell::new(false),
         left: Cell::new(2 * text.len() + MAX_EXPANSION),
         entries: RefCell::default(),
@@ -60,47 +60,44 @@ fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bo
 pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str) {
     let is = |part| message.contains(part);
     if is("cannot start any token") && at == Some('\t') {
-        (
-            "a tab indents this line".into(),
-            "YAML is indented by spaces",
-        )
+        ("the line is indented with a tab".into(), "use spaces")
     } else if is("cannot start any token") {
         let sign = at.map_or_else(|| "this character".into(), |sign| format!("\"{sign}\""));
         (
-            format!("{sign} cannot begin a value"),
+            format!("a value cannot start with {sign}"),
             "put the value in quotes",
         )
     } else if is("mapping values are not allowed") {
         (
-            "a colon makes this a key where no key can stand".into(),
-            "put a value that holds \": \" in quotes; check the indentation",
+            "the colon makes this a key, but no key is allowed here".into(),
+            "put a value that contains \": \" in quotes; check the indentation",
         )
     } else if is("did not find expected key") || is("could not find expected ':'") {
         (
-            "a `key: value` is wanted here".into(),
+            "expected `key: value`".into(),
             "check the indentation of this line, and the quotes before it",
         )
     } else if is("did not find expected <document start>") {
-        ("the document has ended before this".into(), "")
+        ("the document ended before this line".into(), "")
     } else if is("did not find expected '-'") {
         (
-            "an item of the list, with its `-`, is wanted here".into(),
+            "expected an item of the list, with `-`".into(),
             "check the indentation of this line",
         )
     } else if is("unexpected end of stream") {
-        ("the text ends inside quotes".into(), "close the quotes")
+        ("unclosed quotes".into(), "close the quotes")
     } else if is("did not find expected ',' or ']'") {
         (
-            "a list that `[` began goes on or ends here: a `,` or `]` is wanted".into(),
+            "expected `,` or `]` in the list that `[` started".into(),
             "close the list with `]`",
         )
     } else if is("did not find expected ',' or '}'") {
         (
-            "a map that `{` began goes on or ends here: a `,` or `}` is wanted".into(),
+            "expected `,` or `}` in the map that `{` started".into(),
             "close the map with `}`",
         )
     } else if is("did not find expected node content") {
-        ("a value is wanted here".into(), "")
+        ("expected a value".into(), "")
     } else if is("repetition limit") || is(EXPANSION) {
         (
             EXPANSION.into(),
@@ -110,24 +107,24 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
         (DEPTH.into(), "")
     } else if is("unknown anchor") {
         (
-            "an alias (`*name`) without its anchor (`&name`) before it".into(),
-            "put the value in quotes if it only begins with `*`",
+            "an alias (`*name`) without a previous anchor (`&name`)".into(),
+            "put the value in quotes if it is text that starts with `*`",
         )
     } else if is("invalid value: ") || is("invalid type: ") {
         // The message continues with the value, which may be secret.
         (
-            "this value does not fit its tag".into(),
-            "remove the tag, such as `!!int`, or put it right",
+            "the value does not match its tag".into(),
+            "remove or correct the tag, such as `!!int`",
         )
     } else {
         (message.to_owned(), "")
     }
 }
 
-const EXPANSION: &str = "aliases make this text far larger than it is";
+const EXPANSION: &str = "aliases expand the text beyond the limit";
 const DEPTH: &str = "nested deeper than 100 levels";
 
-struct State {
+struct ReadState {
     doubtful: Cell<bool>,
     left: Cell<usize>,
     /// Stack of unfinished maps and lists. Each is allocated with its exact size when it ends.
@@ -135,7 +132,7 @@ struct State {
     items: RefCell<Vec<Value>>,
 }
 
-impl State {
+impl ReadState {
     fn spend<E: serde::de::Error>(&self, cost: usize) -> Result<(), E> {
         let left = self
             .left
@@ -149,7 +146,7 @@ impl State {
 
 #[derive(Clone, Copy)]
 struct Node<'s> {
-    state: &'s State,
+    state: &'s ReadState,
     depth: usize,
 }
 
@@ -203,11 +200,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_i128<E: serde::de::Error>(self, _: i128) -> Result<Value, E> {
-        Err(E::custom("a number beyond 64 bits"))
+        Err(E::custom("a number with more than 64 bits"))
     }
 
     fn visit_u128<E: serde::de::Error>(self, _: u128) -> Result<Value, E> {
-        Err(E::custom("a number beyond 64 bits"))
+        Err(E::custom("a number with more than 64 bits"))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
@@ -260,7 +257,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut map = Map::with_capacity(read.len() - first);
         for (key, value) in read.drain(first..) {
             if map.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key is written twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
         }
         match merged {
@@ -285,7 +282,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-const MERGE_OF_NO_MAP: &str = "`<<` merges a map or a list of maps, this is neither";
+const MERGE_OF_NO_MAP: &str = "`<<` needs a map or a list of maps";
 
 fn fill(map: &mut Map<String, Value>, base: Map<String, Value>) {
     for (key, value) in base {
@@ -293,7 +290,7 @@ fn fill(map: &mut Map<String, Value>, base: Map<String, Value>) {
     }
 }
 
-struct Key<'s>(&'s State);
+struct Key<'s>(&'s ReadState);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = String;

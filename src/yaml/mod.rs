@@ -84,14 +84,14 @@ pub fn parse_stream(text: &str, subject: &str) -> Result<Vec<Document>> {
 ///
 /// Fails for the same reasons as [`parse_stream`], as far as they concern the text as a whole.
 pub fn documents<'t>(text: &'t str, subject: &'t str) -> Result<impl Iterator<Item = Unread<'t>>> {
-    let source = Source { text, subject };
+    let source = Text { text, subject };
     source.check()?;
     Ok(source.pieces().map(move |piece| Unread { source, piece }))
 }
 
 /// A document of a stream that is not read yet.
 pub struct Unread<'t> {
-    source: Source<'t>,
+    source: Text<'t>,
     piece: Piece<'t>,
 }
 
@@ -142,7 +142,7 @@ pub fn parse_with_positions(text: &str, subject: &str) -> Result<(Value, Positio
 /// Reads a text with any number of documents, with the position of each node. Skips empty
 /// documents.
 pub fn parse_stream_with_positions(text: &str, subject: &str) -> Result<Vec<(Value, Positions)>> {
-    let source = Source { text, subject };
+    let source = Text { text, subject };
     source.check()?;
     let read =
         source.pieces().map(
@@ -174,7 +174,7 @@ pub fn whole_floats_as_integers(mut value: Value) -> Value {
 }
 
 fn second_document(subject: &str, line: usize) -> Error {
-    Error::user("one YAML document is wanted, this text holds more")
+    Error::user("expected one YAML document, but the text contains more")
         .at(Place::new(subject)
             .at(line, 1)
             .note("a second document starts here"))
@@ -183,7 +183,7 @@ fn second_document(subject: &str, line: usize) -> Error {
 
 /// A text and its name in errors.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Text<'a> {
     text: &'a str,
     subject: &'a str,
 }
@@ -197,26 +197,26 @@ struct Piece<'a> {
     range: Range<usize>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Text<'a> {
     fn check(&self) -> Result<()> {
         if self.text.len() > MAX_BYTES {
             return Err(Error::user(format!(
-                "\"{}\" is too long to be read as YAML",
+                "\"{}\" is too large for YAML",
                 self.subject
             ))
             .why(format!(
-                "it has {} bytes, {MAX_BYTES} are the most that is read",
+                "it has {} bytes; the limit is {MAX_BYTES}",
                 self.text.len()
             ))
-            .hint("hand large data over by the name of a Secret or a ConfigMap, not as a value"));
+            .hint("put large data into a Secret or a ConfigMap, and use its name as the value"));
         }
         let control =
             |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
         if let Some(at) = self.text.as_bytes().iter().position(control) {
             let code = self.text.as_bytes()[at];
-            let what = format!("a control character, U+{code:04X}, cannot stand in YAML as it is");
+            let what = format!("the control character U+{code:04X} is not allowed in YAML");
             let hint = format!(
-                "inside double quotes it is written \"\\x{code:02x}\"; is this a text file in UTF-8?"
+                "inside double quotes, write \"\\x{code:02x}\"; check that the file is UTF-8 text"
             );
             return Err(self.error_at(at, &what).hint(hint));
         }
@@ -229,14 +229,13 @@ impl<'a> Source<'a> {
             let code = format!("{:04X}", u32::from(sign));
             let what = match sign {
                 '\u{feff}' => {
-                    "a byte order mark, U+FEFF, stands at the beginning of a text or nowhere"
-                        .to_owned()
+                    "a byte order mark (U+FEFF) is only allowed at the start of the text".to_owned()
                 }
                 _ => format!(
-                    "U+{code} ends a line to some readers of YAML, kubectl among them, and not to others"
+                    "some YAML parsers, such as kubectl's, treat U+{code} as the end of a line, and others do not"
                 ),
             };
-            let hint = format!("inside double quotes it is written \"\\u{code}\"");
+            let hint = format!("inside double quotes, write \"\\u{code}\"");
             return Err(self
                 .error_at(at + self.text.len() - self.content().len(), &what)
                 .hint(hint));
@@ -385,7 +384,7 @@ impl<'a> Source<'a> {
     fn error(&self, line: usize, column: usize, what: &str) -> Error {
         let mut place = Place::new(self.subject).at(line, column).note(what);
         place.excerpt = self.text.lines().nth(line - 1).and_then(excerpt);
-        Error::user(format!("\"{}\" cannot be read as YAML", self.subject)).at(place)
+        Error::user(format!("cannot parse \"{}\" as YAML", self.subject)).at(place)
     }
 }
 

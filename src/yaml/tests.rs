@@ -37,7 +37,7 @@ fn integers_are_exact() {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("a number of more than 64 bits"),
+            error.contains("a number with more than 64 bits"),
             "{digits}: {error}"
         );
     }
@@ -135,32 +135,28 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         (
             "a: 1\nb:\n  c: 2\n  c: 3\n",
             "a.yaml:4:3",
-            "the key \"c\" is written twice, first on line 3",
+            "duplicate key \"c\", first on line 3",
         ),
         (
             "---\nx: 1\n---\na: {b: 1, 'b': 2}\n",
             "a.yaml:4:11",
-            "the key \"b\" is written twice, first on line 4",
+            "duplicate key \"b\", first on line 4",
         ),
         (
             "a: !secret x\n",
             "a.yaml:1:",
-            "the tag `!secret` has no meaning here",
+            "the tag `!secret` is not supported",
         ),
         ("a: !!binary aGk=\nb: !x y\n", "a.yaml:1:", "tag"),
-        ("!x a: 1\n", "a.yaml:1:", "the tag `!x` has no meaning here"),
-        (
-            "a: !!x y\n",
-            "a.yaml:1:",
-            "the tag `!!x` has no meaning here",
-        ),
+        ("!x a: 1\n", "a.yaml:1:", "the tag `!x` is not supported"),
+        ("a: !!x y\n", "a.yaml:1:", "the tag `!!x` is not supported"),
         (
             "a: 1\n---\na: !<tag:yaml.org,2002:x> y\n",
             "a.yaml:3:",
-            "has no meaning here",
+            "is not supported",
         ),
-        ("? [1, 2]\n: x\n", "a.yaml:1:", "a key must be a word"),
-        ("{{ a }}: x\n", "a.yaml:1:", "a key must be a word"),
+        ("? [1, 2]\n: x\n", "a.yaml:1:", "a key must be a string"),
+        ("{{ a }}: x\n", "a.yaml:1:", "a key must be a string"),
         ("on: push\n", "a.yaml:1:1", "read the key `on` as `true`"),
         (
             "a:\n  0777: x\n",
@@ -175,33 +171,41 @@ fn what_has_no_meaning_is_refused_at_its_place() {
         ),
         ("a: .inf\n", "a.yaml:1:4", "infinity"),
         ("a: -.INF\n", "a.yaml:1:4", "infinity"),
-        ("a:\n\tb: 1\n", "a.yaml:2:1", "a tab indents this line"),
-        ("a: @x\n", "a.yaml:1:4", "\"@\" cannot begin a value"),
-        ("a: b: c\n", "a.yaml:1:5", "a colon makes this a key"),
+        (
+            "a:\n\tb: 1\n",
+            "a.yaml:2:1",
+            "the line is indented with a tab",
+        ),
+        ("a: @x\n", "a.yaml:1:4", "a value cannot start with \"@\""),
+        ("a: b: c\n", "a.yaml:1:5", "the colon makes this a key"),
         ("a: 1\n b: 2\n", "a.yaml:2:", ""),
         ("a: [1, 2\n", "a.yaml:", ""),
-        ("a: \"x\n", "a.yaml:", "inside quotes"),
-        ("[1]]\n", "a.yaml:1:4", "the document has ended before this"),
+        ("a: \"x\n", "a.yaml:", "unclosed quotes"),
+        (
+            "[1]]\n",
+            "a.yaml:1:4",
+            "the document ended before this line",
+        ),
         ("a: &b:c d\n", "a.yaml:1:4", "the name of an anchor"),
         ("a: 1\n? &a:|2-\n", "a.yaml:2:", "missing or null"),
-        ("a: *nobody\n", "a.yaml:1:4", "without its anchor"),
-        ("<<: 5\n", "a.yaml:", "`<<` merges a map"),
+        ("a: *unknown\n", "a.yaml:1:4", "without a previous anchor"),
+        ("<<: 5\n", "a.yaml:", "`<<` needs a map"),
         ("a: 1\nb: \u{0}\n", "a.yaml:2:4", "U+0000"),
         ("x: 1\nå: \u{1b}[0m\n", "a.yaml:2:4", "U+001B"),
         (
             "x: 1\nå: b\u{85}c: 1\n",
             "a.yaml:2:5",
-            "U+0085 ends a line to some readers",
+            "treat U+0085 as the end of a line",
         ),
         (
             "\u{feff}x: 1\n\u{feff}y: 2\n",
             "a.yaml:2:1",
-            "a byte order mark, U+FEFF,",
+            "a byte order mark (U+FEFF)",
         ),
         (
             "x: |\n  å\n---\u{2028}y: 1\n",
             "a.yaml:3:4",
-            "U+2028 ends a line to some readers",
+            "treat U+2028 as the end of a line",
         ),
     ] {
         let report = problem(text);
@@ -246,19 +250,19 @@ fn no_error_shows_a_value() {
 #[test]
 fn hostile_texts_are_refused_quickly() {
     let huge = "a".repeat(MAX_BYTES + 1);
-    assert!(problem(&huge).contains("too long"));
+    assert!(problem(&huge).contains("too large"));
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for n in 1..10 {
         let items = vec![format!("*a{}", n - 1); 9].join(", ");
         laughs.push_str(&format!("a{n}: &a{n} [{items}]\n"));
     }
-    assert!(problem(&laughs).contains("aliases make this text far larger"));
+    assert!(problem(&laughs).contains("aliases expand the text"));
     let flat = format!(
         "a: &a \"{}\"\nb: [{}]\n",
         "x".repeat(100_000),
         ["*a"].repeat(10_000).join(", ")
     );
-    assert!(problem(&flat).contains("aliases make this text far larger"));
+    assert!(problem(&flat).contains("aliases expand the text"));
     for deep in [
         "[".repeat(100_000),
         format!("{}1{}", "[".repeat(101), "]".repeat(101)),
@@ -266,7 +270,7 @@ fn hostile_texts_are_refused_quickly() {
     ] {
         let report = problem(&deep);
         assert!(
-            report.contains("nested deeper") || report.contains("cannot be read"),
+            report.contains("nested deeper") || report.contains("cannot parse"),
             "{report}"
         );
     }
@@ -337,7 +341,7 @@ fn a_manifest_is_written_as_kubectl_writes_it() {
 
 /// Reads each document of a text with the complete reader.
 fn read_whole(text: &str) -> Result<Vec<Value>> {
-    let source = Source {
+    let source = Text {
         text,
         subject: "a.yaml",
     };
@@ -565,7 +569,7 @@ proptest! {
             *line = block;
         }
         let text = format!("{}{end}", lines.concat());
-        let source = Source { text: &text, subject: "a.yaml" };
+        let source = Text { text: &text, subject: "a.yaml" };
         if source.check().is_ok()
             && let [piece] = &source.pieces().collect::<Vec<_>>()[..]
             && let Some(value) = simple::read(piece.text)

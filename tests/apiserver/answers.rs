@@ -5,7 +5,7 @@ use crate::support;
 use serde_json::{Value, json};
 
 #[test]
-fn a_second_organization_in_a_namespace_is_told_to_take_its_own() {
+fn a_second_organization_in_a_namespace_is_reported_to_take_its_own() {
     let Some(cluster) = support::cluster() else {
         return;
     };
@@ -92,7 +92,7 @@ fn values_are_those_of_the_revision_that_an_upgrade_starts_from() {
             .success()
             .stderr,
         "",
-        "it was asked for"
+        "it was requested"
     );
     let chart = chart();
     let explained = release
@@ -261,7 +261,7 @@ fn with_json_an_error_is_json_too() {
 }
 
 #[test]
-fn a_namespace_that_does_not_exist_is_told() {
+fn a_namespace_that_does_not_exist_is_reported() {
     let Some(release) = Release::new() else {
         return;
     };

@@ -39,7 +39,7 @@ fn signal(pid: u32) {
 }
 
 #[test]
-fn values_that_do_not_fit_are_told_all_at_once_before_anything_is_made() {
+fn values_that_do_not_fit_are_reported_all_at_once_before_anything_is_made() {
     let Some(release) = Release::new() else {
         return;
     };
@@ -61,7 +61,7 @@ fn values_that_do_not_fit_are_told_all_at_once_before_anything_is_made() {
 }
 
 #[test]
-fn an_unknown_release_is_told_with_the_nearest_name_and_the_command_to_type() {
+fn an_unknown_release_is_reported_with_the_nearest_name_and_the_command_to_type() {
     let Some(release) = Release::new() else {
         return;
     };
@@ -94,7 +94,7 @@ fn an_unknown_release_is_told_with_the_nearest_name_and_the_command_to_type() {
     assert!(output.stderr.contains("not found"), "{}", output.stderr);
     let output = release.run("rollback", &["7"]).exits(1);
     assert!(
-        output.stderr.contains("its history holds: 1"),
+        output.stderr.contains("its history has 1"),
         "{}",
         output.stderr
     );
@@ -140,7 +140,7 @@ fn an_object_that_the_server_refuses_leaves_nothing_but_the_namespace_and_says_s
         output.stderr
     );
     let state = format!(
-        "nothing was changed but for namespace \"{}\", which was made for this release and is empty",
+        "nothing was changed except that the empty namespace \"{}\" was created",
         release.namespace
     );
     assert_eq!(lines(&output.stderr, "now:"), [state.as_str()]);
@@ -152,7 +152,8 @@ fn an_object_that_the_server_refuses_leaves_nothing_but_the_namespace_and_says_s
         .run()
         .exits(1);
     assert!(
-        lines(&output.stderr, "now:")[0].starts_with("nothing was changed: every object was tried"),
+        lines(&output.stderr, "now:")[0]
+            .starts_with("nothing was changed: every object is checked"),
         "{}",
         output.stderr
     );
@@ -160,7 +161,8 @@ fn an_object_that_the_server_refuses_leaves_nothing_but_the_namespace_and_says_s
 }
 
 #[test]
-fn a_kind_that_the_server_does_not_know_is_told_with_its_template_before_the_namespace_is_made() {
+fn a_kind_that_the_server_does_not_know_is_reported_with_its_template_before_the_namespace_is_made()
+{
     let Some(release) = Release::new() else {
         return;
     };
@@ -206,7 +208,7 @@ fn fields_of_others_and_fixed_fields_are_named_with_all_that_it_takes() {
     for words in [
         "StatefulSet",
         "set by \"kubectl-edit\"",
-        "spec.serviceName: it cannot change once the object exists",
+        "spec.serviceName: the field is immutable",
         "--recreate StatefulSet/node1 --recreate StatefulSet/node2",
         "--force-conflicts",
         &format!("`kubectl fabric diff upgrade app -n {}`", release.namespace),
@@ -228,7 +230,8 @@ fn fields_of_others_and_fixed_fields_are_named_with_all_that_it_takes() {
 }
 
 #[test]
-fn who_may_read_some_namespaces_sees_their_releases_and_who_may_read_none_is_told_what_to_say() {
+fn who_may_read_some_namespaces_sees_their_releases_and_who_may_read_none_is_reported_what_to_say()
+{
     let Some(release) = Release::new() else {
         return;
     };
@@ -273,7 +276,7 @@ fn who_may_read_some_namespaces_sees_their_releases_and_who_may_read_none_is_tol
         output.stdout
     );
     assert!(
-        output.stderr.contains("namespaces may not be read"),
+        output.stderr.contains("no permission to read"),
         "{}",
         output.stderr
     );
@@ -378,8 +381,7 @@ fn ctrl_c_during_a_hook_ends_with_a_record_and_without_a_lock() {
     let report = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{report}");
     assert!(
-        lines(&report, "now:")[0]
-            .contains("is recorded as failed; revision 1 stays the deployed one"),
+        lines(&report, "now:")[0].contains("is recorded as failed; revision 1 is still deployed"),
         "{report}"
     );
     assert_eq!(release.statuses(), ["deployed", "failed"]);
@@ -480,7 +482,7 @@ fn a_second_ctrl_c_stops_at_once_says_what_is_left_and_the_next_run_goes_on() {
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("piped"));
     signal(child.id());
     let mut report = String::new();
-    while !report.contains("once more to stop at once") {
+    while !report.contains("interrupt again to stop at once") {
         assert!(
             std::io::BufRead::read_line(&mut stderr, &mut report).unwrap() > 0,
             "{report}"
@@ -491,7 +493,7 @@ fn a_second_ctrl_c_stops_at_once_says_what_is_left_and_the_next_run_goes_on() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{report}");
     assert_eq!(
         lines(&report, "now:"),
-        ["whatever was under way is left as it is, its record and its lock too"],
+        ["the operation is unfinished; its record and its lock stay"],
         "{report}"
     );
     assert_eq!(release.statuses(), ["pending-install"]);

@@ -455,7 +455,7 @@ fn a_node_port_that_somebody_has_is_refused_before_anything_is_written() {
         "{said}"
     );
     assert!(
-        said.contains("nothing was changed: every object was tried before the first write"),
+        said.contains("nothing was changed: every object is checked before the first write"),
         "{said}"
     );
     cluster

@@ -224,7 +224,7 @@ fn an_organization_is_installed_beside_its_chaincode() {
     // The policy of the organization is made for chaincode, and for no other pod.
     let said = org1.peers("install", &SMALL).exits(4).stderr;
     assert!(
-        said.contains("meets pod web, U41") && !said.contains("basic"),
+        said.contains("applies to pod web, U41") && !said.contains("basic"),
         "{said}"
     );
     cluster

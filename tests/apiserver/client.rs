@@ -361,7 +361,7 @@ fn a_version_that_is_not_the_latest_is_a_conflict() {
 }
 
 #[test]
-fn a_missing_namespace_and_a_missing_kind_are_told_apart() {
+fn a_missing_namespace_and_a_missing_kind_are_distinguished() {
     run(async |corner| {
         let client = corner.connect("admin").await;
         let mut elsewhere = corner.config_map("a", json!({}));
@@ -549,7 +549,7 @@ fn a_watch_tells_what_there_is_and_then_what_changes() {
 }
 
 #[test]
-fn who_may_not_is_told_who_may_not_what() {
+fn who_may_not_is_reported_who_may_not_what() {
     run(async |corner| {
         let viewer = corner.connect("viewer").await;
         let error = viewer
@@ -559,7 +559,7 @@ fn who_may_not_is_told_who_may_not_what() {
         assert_eq!(error.kind, ApiErrorKind::Forbidden);
         let report = Error::from(error).to_string();
         let why = format!(
-            "user \"viewer\" has no right to create configmaps in namespace \"{}\"",
+            "user \"viewer\" has no permission to create configmaps in namespace \"{}\"",
             corner.namespace
         );
         assert!(report.contains(&why), "{report}");
@@ -684,7 +684,7 @@ fn a_server_that_cannot_be_trusted_is_not_spoken_to() {
 }
 
 #[test]
-fn an_object_in_a_namespace_that_goes_is_told_to_be_too_late() {
+fn an_object_in_a_namespace_that_goes_is_reported_to_be_too_late() {
     run(async |corner| {
         let client = corner.connect("admin").await;
         let mut held = corner.config_map("held", json!({}));

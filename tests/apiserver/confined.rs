@@ -336,7 +336,7 @@ fn a_hook_that_was_planted_in_a_record_does_nothing_outside_of_the_namespace() {
     for how in ["--dry-run=server", "--dry-run"] {
         let shown = tenant.admin("uninstall", &[how]).success();
         assert!(
-            shown.stderr.contains("without --dry-run this is refused")
+            shown.stderr.contains("without --dry-run, this is refused")
                 && shown.stderr.contains(flags[0]),
             "{}",
             shown.told()
@@ -417,7 +417,7 @@ fn an_object_that_was_planted_in_a_record_is_shown_and_not_made() {
         );
         assert!(shown.stdout.contains(&tenant.pwned()), "{}", shown.told());
         assert!(
-            shown.stderr.contains("without --dry-run this is refused")
+            shown.stderr.contains("without --dry-run, this is refused")
                 && shown.stderr.contains(&flag),
             "{}",
             shown.told()
@@ -456,7 +456,7 @@ fn an_upgrade_that_fails_is_not_undone_by_what_was_planted_in_a_record() {
     ];
     let output = tenant.admin("upgrade", &failing).exits(3);
     assert!(
-        output.stderr.contains("undoing it failed as well"),
+        output.stderr.contains("rolling it back also failed"),
         "{}",
         output.told()
     );
@@ -494,11 +494,11 @@ fn a_kept_chart_looks_up_its_own_namespace_only() {
         ),
         (
             r#""v1", "Namespace", "", """#.to_owned(),
-            "objects of kind Namespace of the whole cluster".to_owned(),
+            "objects of kind Namespace in the whole cluster".to_owned(),
         ),
         (
             format!(r#""v1", "Namespace", "{}", "{victim}""#, tenant.namespace),
-            format!("Namespace \"{victim}\" of the whole cluster"),
+            format!("Namespace \"{victim}\" in the whole cluster"),
         ),
     ] {
         tenant.admin("uninstall", &["--yes"]).success();
@@ -513,7 +513,7 @@ fn a_kept_chart_looks_up_its_own_namespace_only() {
             assert!(
                 output
                     .stderr
-                    .contains(&format!("greeter-0.1.0 may not look up {why}")),
+                    .contains(&format!("greeter-0.1.0 cannot look up {why}")),
                 "{}",
                 output.told()
             );
@@ -760,7 +760,7 @@ fn what_a_writer_of_config_maps_changes_is_seen_by_every_verb_that_acts() {
             ("rollback", &["2"]),
         ] {
             let output = tenant.admin(verb, args).exits(1);
-            let said = "the record was changed by someone else than kubectl-fabric";
+            let said = "the record was not written by kubectl-fabric";
             assert!(
                 output.stderr.contains(said),
                 "harm {number}: {}",
@@ -829,12 +829,12 @@ fn records_of_before_are_read_with_a_word_about_it_and_the_next_one_is_signed() 
             .run()
             .success();
     }
-    let word = "the record of revision 2 of \"app\" cannot be verified: it was written before records were signed";
+    let word = "cannot verify the record of revision 2 of \"app\": it was written before records were signed";
     let output = tenant.admin("upgrade", &["--set", "word=x"]).success();
     assert_eq!(output.stderr.matches(word).count(), 1, "{}", output.told());
     let output = tenant.admin("upgrade", &["--set", "word=y"]).success();
     assert!(
-        !output.stderr.contains("cannot be verified"),
+        !output.stderr.contains("cannot verify"),
         "{}",
         output.told()
     );
@@ -842,7 +842,7 @@ fn records_of_before_are_read_with_a_word_about_it_and_the_next_one_is_signed() 
     assert!(
         output
             .stderr
-            .contains("revision 1 of \"app\" cannot be verified"),
+            .contains("cannot verify the record of revision 1 of \"app\""),
         "{}",
         output.told()
     );
@@ -865,7 +865,7 @@ fn hooks_of_a_record_without_its_companion_are_not_run() {
     assert!(
         output
             .stderr
-            .contains("the hooks of revision 2 of \"app\" cannot be run"),
+            .contains("cannot run the hooks of revision 2 of \"app\""),
         "{}",
         output.told()
     );
@@ -953,9 +953,8 @@ impl Tenant {
     }
 }
 
-const FORGED: &str = "the record was changed by someone else than kubectl-fabric";
-const UNVERIFIED: &str =
-    "it holds the key that tells whether the record is as kubectl-fabric wrote it";
+const FORGED: &str = "the record was not written by kubectl-fabric";
+const UNVERIFIED: &str = "it holds the key for the signature of the record";
 
 #[test]
 fn no_verb_believes_a_status_that_a_writer_of_config_maps_wrote() {
@@ -1025,7 +1024,7 @@ fn a_record_without_its_companion_decides_nothing() {
     assert!(
         warned
             .stderr
-            .contains("the record of revision 3 of \"app\" cannot be verified"),
+            .contains("cannot verify the record of revision 3 of \"app\""),
         "{}",
         warned.told()
     );
@@ -1058,7 +1057,7 @@ fn a_record_without_its_companion_decides_nothing() {
         .success();
     tenant.plant(1, "2", "deployed", empty);
     forget("1");
-    let said = tenant.disbelieves("uninstall", &["--yes"], "no other is verified");
+    let said = tenant.disbelieves("uninstall", &["--yes"], "no other record is verified");
     assert!(
         said.contains("kubectl delete configmap kubectl-fabric.v1.app.v2"),
         "{said}"
@@ -1183,7 +1182,7 @@ fn what_shows_a_record_says_that_it_is_forged_or_not_verified() {
         let denied = tenant
             .admin(verb, &[args, &["--as", &user]].concat())
             .success();
-        let words = "the record of revision 2 of \"app\" cannot be verified: its companion Secret may not be read";
+        let words = "cannot verify the record of revision 2 of \"app\": no permission to read its companion Secret";
         assert!(denied.stderr.contains(words), "{}", denied.told());
     }
     tenant.forge_with(2, "a guess", |payload, _| {
@@ -1191,8 +1190,7 @@ fn what_shows_a_record_says_that_it_is_forged_or_not_verified() {
     });
     for (verb, args) in looks {
         let forged = tenant.admin(verb, args).success();
-        let words =
-            "the record of revision 2 of \"app\" was changed by someone else than kubectl-fabric";
+        let words = "the record of revision 2 of \"app\" was not written by kubectl-fabric";
         assert!(forged.stderr.contains(words), "{}", forged.told());
     }
 }

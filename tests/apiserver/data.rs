@@ -141,8 +141,9 @@ fn a_release_that_never_came_to_its_volume_has_none() {
     });
     let kept = releases.delete_data("c").success();
     assert!(
-        kept.stdout
-            .contains("data-db-0 (no verified record says that this release made its StatefulSet)"),
+        kept.stdout.contains(
+            "data-db-0 (no verified record shows that this release created its StatefulSet)"
+        ),
         "{}",
         kept.told()
     );
@@ -159,7 +160,8 @@ fn a_volume_goes_over_with_its_set() {
     releases.install("b", &["--take-ownership"]).success();
     let kept = releases.delete_data("a").success();
     assert!(
-        kept.stdout.contains("db (it belongs to another by now)"),
+        kept.stdout
+            .contains("db (it now belongs to another release)"),
         "{}",
         kept.told()
     );
@@ -196,7 +198,7 @@ fn a_record_that_was_planted_names_no_volume() {
     plant();
     let refused = releases.delete_data("a").exits(1);
     assert!(
-        refused.stderr.contains("no other is verified"),
+        refused.stderr.contains("no other record is verified"),
         "{}",
         refused.told()
     );
@@ -275,7 +277,7 @@ fn a_volume_that_a_pod_of_another_mounts_stays_until_it_is_free() {
     let kept = releases.delete_data("a").success();
     assert!(
         kept.stdout
-            .contains("data-db-0 (Pod backup uses it, which is not this release's)"),
+            .contains("data-db-0 (Pod backup uses it and is not part of this release)"),
         "{}",
         kept.told()
     );
@@ -290,7 +292,7 @@ fn a_volume_that_a_pod_of_another_mounts_stays_until_it_is_free() {
     assert!(
         found
             .stderr
-            .contains("its volumes and identities are still there"),
+            .contains("its volumes and identities still exist"),
         "{}",
         found.told()
     );
@@ -376,7 +378,7 @@ fn an_organization_that_took_up_the_identities_of_an_earlier_one_keeps_them() {
     assert!(
         output
             .stderr
-            .contains("was made by release \"org2\", and is this release's from now on"),
+            .contains("was created by release \"org2\" and now belongs to this release"),
         "{}",
         output.told()
     );

@@ -103,7 +103,7 @@ fn policies(release: &Release) -> String {
 }
 
 #[test]
-fn what_others_added_to_a_node_is_told_with_their_names_and_removed_when_asked() {
+fn what_others_added_to_a_node_is_reported_with_their_names_and_removed_when_asked() {
     let Some(release) = Release::new() else {
         return;
     };
@@ -236,7 +236,7 @@ fn what_others_added_to_a_node_is_told_with_their_names_and_removed_when_asked()
 }
 
 #[test]
-fn a_policy_that_was_opened_is_told_and_closed_again() {
+fn a_policy_that_was_opened_is_reported_and_closed_again() {
     let Some(release) = Release::new() else {
         return;
     };

@@ -174,7 +174,7 @@ fn an_empty_key_takes_back_what_is_stored() {
     for part in [
         "ca.enabled: true",
         "from the chart's default, ",
-        "over --set ca.enabled, where null takes back",
+        "over --set ca.enabled, where null removes",
         "over revision 4",
     ] {
         assert!(told.contains(part), "{part}\n{told}");

@@ -483,7 +483,7 @@ fn ledgers_and_identities_outlive_upgrade_rollback_uninstall_and_reinstall() {
 }
 
 #[test]
-fn data_is_deleted_when_it_is_said_twice() {
+fn data_is_deleted_when_it_is_reported_twice() {
     let Some(cluster) = support::cluster() else {
         return;
     };

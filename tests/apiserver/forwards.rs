@@ -92,7 +92,8 @@ fn a_forward_says_what_is_missing_on_the_way() {
                 .unwrap_err();
             assert_eq!(error.kind, ApiErrorKind::Forbidden, "{error}");
             let report = Error::from(error).to_string();
-            let right = format!("no right to {verb} pods/portforward in namespace \"{namespace}\"");
+            let right =
+                format!("no permission to {verb} pods/portforward in namespace \"{namespace}\"");
             assert!(report.contains(&right), "{report}");
             assert!(report.contains("docs/guides/rights.md"), "{report}");
         }

@@ -201,7 +201,7 @@ fn removed_nodes_and_missing_secrets_are_listed() {
         found.next().cloned().unwrap_or_default()
     };
     assert_eq!(found("peer1", "MSP")["whose"], "removed node");
-    assert_eq!(found("admin", "TLS")["error"], "there is no such Secret");
+    assert_eq!(found("admin", "TLS")["error"], "Secret not found");
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn a_missing_right_is_named() {
     ] {
         let denied = run(&cluster, &[args, &["--as", &user]].concat()).exits(1);
         let told = &denied.stderr;
-        let right = format!("has no right to {right} in namespace \"{namespace}\"");
+        let right = format!("has no permission to {right} in namespace \"{namespace}\"");
         assert!(told.contains(&right), "{args:?}: {told}");
         assert!(
             told.contains("of \"org1\" cannot be read"),

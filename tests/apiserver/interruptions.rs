@@ -52,7 +52,7 @@ fn a_signal_ends_with_130_and_a_record_that_says_so() {
                 .unwrap_or_else(|| panic!("{event}: {told}"))
         };
         assert!(
-            place("interrupted: coming") < place("\"failed\"")
+            place("interrupted: stopping") < place("\"failed\"")
                 && place("\"wait-over\"") < place("\"failed\""),
             "{told}"
         );
@@ -60,7 +60,7 @@ fn a_signal_ends_with_130_and_a_record_that_says_so() {
         assert_eq!(status, "failed");
         assert_eq!(description, "Install \"app\" was interrupted");
         assert!(
-            told.contains("run the same command again") && !told.contains("mend the cause"),
+            told.contains("run the same command again") && !told.contains("fix the cause"),
             "nothing is broken: {told}"
         );
         assert!(

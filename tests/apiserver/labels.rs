@@ -105,7 +105,7 @@ fn labels_live_through_revisions_and_select_the_release() {
     assert_eq!(labels(&release), json!({"env": "test", "team": "a"}));
     let refused = release.upgrade(&["--labels", "status=deployed"]).exits(1);
     assert!(
-        refused.stderr.contains("kubectl-fabric's own"),
+        refused.stderr.contains("reserved for kubectl-fabric"),
         "{}",
         refused.told()
     );

@@ -120,9 +120,8 @@ fn a_lease_that_is_not_renewed_is_taken_over_whatever_its_dates_say() {
         let Some(release) = installed() else { return };
         stranger(&release, renewed, duration);
         let output = release.upgrade(&["--set", "settings.level=b"]).success();
-        let words = format!(
-            "{STRANGER} holds the lock; waiting up to 10 seconds to see whether it is renewed"
-        );
+        let words =
+            format!("{STRANGER} holds the lock; waiting up to 10 seconds for it to be renewed");
         assert_eq!(
             output.stderr.matches(&words).count(),
             1,
@@ -371,7 +370,7 @@ fn a_run_whose_lease_someone_else_writes_stops_and_says_who_has_it() {
                         .success(),
                 )
             },
-            "someone deleted its Lease",
+            "its Lease was deleted",
         ),
         (
             |release| {
@@ -393,7 +392,7 @@ fn a_run_whose_lease_someone_else_writes_stops_and_says_who_has_it() {
                     .success(),
                 )
             },
-            "someone else has changed its Lease",
+            "another writer has changed its Lease",
         ),
         (
             |release| {
@@ -405,7 +404,7 @@ fn a_run_whose_lease_someone_else_writes_stops_and_says_who_has_it() {
                     .success(),
                 )
             },
-            "someone else has changed its Lease",
+            "another writer has changed its Lease",
         ),
     ];
     thread::scope(|scope| {

@@ -202,7 +202,7 @@ fn a_failed_first_install_is_repaired_by_the_same_command_or_by_an_upgrade() {
         assert_eq!(release.statuses(), ["failed"]);
         let hint = release.run("rollback", &[]).exits(1);
         assert!(
-            hint.stderr.contains("no revision to go back to"),
+            hint.stderr.contains("no revision to roll back to"),
             "{}",
             hint.stderr
         );
@@ -277,18 +277,18 @@ fn rollback_on_failure_goes_back_by_itself() {
         output.stderr
     );
     assert!(
-        output.stderr.contains("mend the cause") && !output.stderr.contains("go back"),
+        output.stderr.contains("fix the cause") && !output.stderr.contains("return to"),
         "it is back: {}",
         output.stderr
     );
     assert_eq!(release.statuses(), ["superseded", "failed", "deployed"]);
     let output = release.upgrade(&failing[..4]).exits(3);
     let back = format!(
-        "or go back to the deployed revision with `kubectl fabric rollback app -n {}`",
+        "or return to the deployed revision with `kubectl fabric rollback app -n {}`",
         release.namespace
     );
     assert!(
-        output.stderr.contains("mend the cause") && output.stderr.contains(&back),
+        output.stderr.contains("fix the cause") && output.stderr.contains(&back),
         "{}",
         output.stderr
     );
@@ -547,7 +547,7 @@ fn an_immutable_change_is_refused_and_made_anew_when_asked_with_pods_and_volumes
             .stderr;
         assert!(
             said.contains(&format!(
-                "--recreate names \"{asked}\", and the release has no such object"
+                "--recreate names \"{asked}\", but the release has no such object"
             )),
             "{said}"
         );
@@ -659,7 +659,7 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
         output.stdout
     );
     assert!(
-        !output.stderr.contains("nothing was tested"),
+        !output.stderr.contains("no tests were run"),
         "{}",
         output.stderr
     );
@@ -667,7 +667,7 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
     assert!(
         output
             .stderr
-            .contains("no test of \"app\" fits --filter name=tset-0"),
+            .contains("no test of \"app\" matches --filter name=tset-0"),
         "{}",
         output.stderr
     );
@@ -687,8 +687,8 @@ fn hooks_run_in_order_of_weight_and_a_failing_one_fails_the_release() {
     );
     let output = release.run("test", &[]).success();
     assert!(
-        output.stderr.contains("nothing was tested: chart nodes ")
-            && output.stderr.contains("has no tests"),
+        output.stderr.contains("no tests were run: chart nodes ")
+            && output.stderr.contains("has no `test` hooks"),
         "{}",
         output.stderr
     );
@@ -720,7 +720,7 @@ fn a_hook_that_is_deleted_while_it_runs_has_failed() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(
-        told.contains("it was deleted before it came to its end"),
+        told.contains("it was deleted before it completed"),
         "{told}"
     );
 }
@@ -764,7 +764,7 @@ fn a_crashing_pod_ends_the_wait_early() {
 }
 
 #[test]
-fn who_may_not_write_is_told_before_anything_is_written() {
+fn who_may_not_write_is_reported_before_anything_is_written() {
     let Some(release) = Release::new() else {
         return;
     };

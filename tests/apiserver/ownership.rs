@@ -266,7 +266,7 @@ fn an_object_that_another_creates_while_an_earlier_stage_waits_is_not_adopted() 
     let (status, said) = end(child);
     assert_eq!(status, Some(1), "{said}");
     assert!(
-        said.contains("appeared meanwhile") && said.contains("late"),
+        said.contains("was created in the meantime") && said.contains("late"),
         "{said}"
     );
     release.untouched("late", &uid);
@@ -318,7 +318,7 @@ fn an_object_that_another_recreates_during_an_upgrade_is_neither_changed_nor_del
     let (status, said) = end(child);
     assert_eq!(status, Some(1), "{said}");
     assert!(
-        said.contains("created again") && said.contains("late"),
+        said.contains("recreated") && said.contains("late"),
         "{said}"
     );
     release.untouched("late", &late);
@@ -356,7 +356,7 @@ fn what_is_to_be_pruned_and_was_created_again_by_another_stays() {
     let (status, said) = end(child);
     assert_eq!(status, Some(0), "{said}");
     assert!(
-        said.contains("dropped stays: it was deleted, and created again by someone else"),
+        said.contains("dropped stays: in the meantime, another user deleted and recreated it"),
         "{said}"
     );
     release.untouched("dropped", &uid);
@@ -432,7 +432,7 @@ fn what_the_chart_keeps_stays_when_all_data_is_deleted() {
             .success();
         assert!(
             said.stdout
-                .contains("archive (its resource policy says keep)"),
+                .contains("archive (its resource policy is keep)"),
             "{}",
             said.told()
         );
@@ -558,7 +558,7 @@ fn marks_that_were_copied_do_not_make_an_object_the_recorded_one() {
     let uid = release.uid("configmap", "greeting");
     let said = release.run("uninstall", &[]).success().stdout;
     assert!(
-        said.contains("greeting") && said.contains("created again"),
+        said.contains("greeting") && said.contains("recreated"),
         "{said}"
     );
     assert_eq!(release.uid("configmap", "greeting"), uid);

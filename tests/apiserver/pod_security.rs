@@ -3,7 +3,7 @@
 use crate::confined;
 use crate::support::{self, Cluster, Output, until};
 use kubectl_fabric::manifest::pod_security::{Level, level, needs};
-use kubectl_fabric::manifest::{Object, Source};
+use kubectl_fabric::manifest::{Object, TemplateLine};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -180,16 +180,16 @@ fn stored_values_alone_never_loosen_the_namespace() {
     });
     let said = release.refused("upgrade", "peers.count=1");
     for words in [
-        "would go from Pod Security level restricted to privileged, and this command does not ask for it",
+        "would go from Pod Security level restricted to privileged, which this command does not request",
         "container docker: it is privileged",
         "only a value stored with revision 1 asks for it",
-        "say the values that need it on the command line",
+        "the values that need the level on the command line",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
     let diff = release.run("diff upgrade", "peers.count=1").success();
     assert!(
-        diff.stderr.contains("this command does not ask for it"),
+        diff.stderr.contains("this command does not request"),
         "{}",
         diff.stderr
     );
@@ -213,7 +213,7 @@ fn a_failed_upgrade_that_is_undone_leaves_the_namespace_as_strict_as_before() {
 }
 
 #[test]
-fn pods_that_the_manifest_does_not_show_are_said_by_annotation() {
+fn pods_that_the_manifest_does_not_show_are_reported_by_annotation() {
     let Some(release) = Release::new() else {
         return;
     };
@@ -223,7 +223,7 @@ fn pods_that_the_manifest_does_not_show_are_said_by_annotation() {
     assert!(
         output
             .stderr
-            .contains("a level is restricted, baseline or privileged, not \"basline\""),
+            .contains("the level must be restricted, baseline or privileged, not \"basline\""),
         "{}",
         output.stderr
     );
@@ -261,14 +261,14 @@ fn a_namespace_of_somebody_elses_stays_as_it_is_and_is_refused_if_too_strict() {
     let said = release.refused("install", "chaincode.mode=dind");
     let words = [
         format!(
-            "namespace \"{}\" allows Pod Security level restricted, and release \"org1\" needs privileged",
+            "namespace \"{}\" allows Pod Security level restricted, but release \"org1\" needs privileged",
             release.namespace
         ),
         format!(
             "--> StatefulSet {}/peer0   container docker: it is privileged",
             release.namespace
         ),
-        format!("labelled {ENFORCE}=restricted, and it was not made for this release"),
+        format!("has the label {ENFORCE}=restricted, and it was not created for this release"),
         "now: nothing was changed".to_owned(),
         format!(
             "`kubectl label --overwrite namespace {} {ENFORCE}=privileged`",
@@ -333,10 +333,7 @@ fn labels_that_were_set_or_taken_away_by_hand_stay() {
     release.run("upgrade", "chaincode.mode=none").success();
     assert_eq!(release.labels()[0].as_deref(), Some("baseline"));
     let said = release.refused("upgrade", "chaincode.mode=dind");
-    assert!(
-        said.contains("its label was set by somebody else"),
-        "{said}"
-    );
+    assert!(said.contains("its label was set by another user"), "{said}");
     release.label(&format!("{ENFORCE}-"));
     release.run("upgrade", "chaincode.mode=dind").success();
     assert_eq!(release.labels()[0], None);
@@ -368,7 +365,7 @@ fn a_namespace_with_another_release_in_it_stays_as_it_is() {
     let said = app("image=registry.example/node:1").exits(4).stderr;
     assert!(
         said.contains("release \"app\" needs baseline")
-            && said.contains("was not made for this release"),
+            && said.contains("was not created for this release"),
         "{said}"
     );
     release.label(&format!("{ENFORCE}=baseline"));
@@ -407,7 +404,7 @@ fn a_namespace_with_another_release_in_it_stays_as_it_is() {
         "app needs it"
     );
     let said = release.refused("upgrade", "chaincode.mode=dind");
-    assert!(said.contains("release \"app\" lives in it, too"), "{said}");
+    assert!(said.contains("it also contains release \"app\""), "{said}");
 }
 
 /// A pod that conforms to `restricted`.
@@ -621,7 +618,7 @@ fn the_level_that_a_pod_needs_is_the_one_that_the_api_server_enforces() {
             (true, false) => Level::Baseline,
             (_, true) => Level::Privileged,
         };
-        let object = Object::from_body(pod.clone(), Source::default()).unwrap();
+        let object = Object::from_body(pod.clone(), TemplateLine::default()).unwrap();
         assert_eq!(level(&needs([&object])), enforced, "{place} = {value}");
         seen.insert(enforced);
     }

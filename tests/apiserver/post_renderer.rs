@@ -67,7 +67,7 @@ fn what_the_program_prints_is_applied_and_recorded() {
     assert!(
         without
             .stderr
-            .contains(&format!("made with --post-renderer {program}")),
+            .contains(&format!("used --post-renderer {program}")),
         "{}",
         without.told()
     );
@@ -109,7 +109,7 @@ fn a_program_that_fails_ends_the_operation_before_it_begins() {
         (
             "broken",
             "echo 'kind: ['",
-            "post-renderer renders to is not valid YAML",
+            "post-renderer is not valid YAML",
         ),
         ("strange", "echo 'a: b'", "apiVersion is missing"),
     ];

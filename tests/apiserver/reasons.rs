@@ -79,7 +79,7 @@ fn a_pod_that_is_never_made_ends_the_wait_with_its_reason() {
             &format!("{kind} {namespace}/node will not become ready"),
             expected,
             "is forbidden",
-            "mend the cause",
+            "fix the cause",
         ] {
             assert!(
                 output.stderr.contains(words),

@@ -292,7 +292,8 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
 }
 
 #[test]
-fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and_that_is_said() {
+fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and_that_is_reported()
+{
     let Some(operator) = Operator::new() else {
         return;
     };
@@ -319,15 +320,11 @@ fn without_the_right_to_read_metrics_orderers_are_changed_by_readiness_alone_and
         .requests(|| output = Some(run(&["upgrade", "--set", "orderers.logging.spec=debug"])));
     let output = output.expect("it ran");
     let denied = format!(
-        "user \"{}\" has no right to get pods/proxy in namespace \"{namespace}\"",
+        "user \"{}\" has no permission to get pods/proxy in namespace \"{namespace}\"",
         operator.user
     );
     let said = output.stderr.replace("\n", " ");
-    assert_eq!(
-        said.matches("relies on readiness alone").count(),
-        1,
-        "{said}"
-    );
+    assert_eq!(said.matches("checks readiness only").count(), 1, "{said}");
     assert!(said.contains(&denied), "{said}");
     assert!(
         output.stdout.contains("orderer0, orderer1, orderer2"),
@@ -369,7 +366,7 @@ fn without_the_right_to_read_events_a_failure_says_that_they_are_not_shown() {
     let rule = rules.remove(events);
     let said = with(&objects);
     assert_eq!(
-        said.matches("events, which often tell more, are not shown")
+        said.matches("events, which often explain more, are not shown")
             .count(),
         1,
         "{said}"
@@ -534,7 +531,7 @@ fn the_role_for_values_is_enough_for_them() {
     operator.grant(&namespace, &short);
     let said = operator.refused(&namespace, &install);
     assert!(
-        said.contains("grants more than you may do yourself")
+        said.contains("grants more permissions than you have")
             && said.contains("examples/rbac/values.yaml"),
         "{said}"
     );
@@ -569,7 +566,7 @@ fn a_test_without_its_rights_names_them_and_a_log_is_not_needed() {
     let told = operator.run(&namespace, &["test"]).exits(1).stderr;
     for words in [
         "hook Pod ",
-        "no right to patch pods in namespace",
+        "no permission to patch pods in namespace",
         "now: 0 of 2 tests have ended",
     ] {
         assert!(told.contains(words), "{words} is missing:\n{told}");
@@ -578,7 +575,7 @@ fn a_test_without_its_rights_names_them_and_a_log_is_not_needed() {
     let output = operator.run(&namespace, &["test", "--logs"]).success();
     for words in [
         "warning: the log of test \"test-peers\" is missing",
-        "no right to get pods/log",
+        "no permission to get pods/log",
     ] {
         assert!(
             output.stderr.contains(words),
@@ -792,9 +789,9 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     // Nothing tells what the namespace allows.
     let said = operator.refused_with(4, &namespace, &dind);
     for words in [
-        "it is not known whether namespace",
+        "cannot determine whether namespace",
         "container docker: it is privileged",
-        "has no right to create pods",
+        "has no permission to create pods",
         "nothing was changed",
         "release.yaml",
     ] {
@@ -813,7 +810,7 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     operator.grant(&namespace, &full);
     let said = operator.refused_with(4, &namespace, &dind);
     assert!(
-        said.contains("allows Pod Security level baseline, and release \"org1\" needs privileged"),
+        said.contains("allows Pod Security level baseline, but release \"org1\" needs privileged"),
         "{said}"
     );
     assert_eq!(pod(), before, "no member was touched");
@@ -825,7 +822,7 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     // rises, not refused.
     enforce(cluster, &namespace, "-");
     let said = |args: &[&str]| operator.run(&namespace, args).success().stderr;
-    let unknown = "no pod could be tried in it";
+    let unknown = "no pod could be tested in it";
     assert!(!said(&["upgrade", "--set", "chaincode.mode=auto"]).contains(unknown));
     assert!(said(&dind).contains(unknown));
     assert!(!said(&["upgrade", "--set", "peers.count=2"]).contains(unknown));

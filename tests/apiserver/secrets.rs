@@ -448,7 +448,7 @@ fn no_password_of_a_url_is_repeated() {
 }
 
 #[test]
-fn what_looks_like_a_credential_is_told_and_hidden() {
+fn what_looks_like_a_credential_is_reported_and_hidden() {
     let Some(release) = Release::new() else {
         return;
     };

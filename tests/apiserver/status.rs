@@ -234,7 +234,7 @@ fn what_may_not_be_read_is_left_out_and_said_once() {
         Some(status()).filter(|shown| shown.status == Some(0))
     });
     for words in [
-        "pods are not shown one by one",
+        "pods are not listed",
         "volumes are not shown",
         "identities are not shown",
     ] {

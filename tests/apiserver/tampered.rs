@@ -85,20 +85,20 @@ fn harms(record: &Value) -> Vec<(Value, &'static str)> {
     vec![
         (
             with("release", &payload[..payload.len() / 2]),
-            "its digest does not fit its content",
+            "its digest does not match its content",
         ),
         (
             with("release", &flipped),
-            "its digest does not fit its content",
+            "its digest does not match its content",
         ),
         (
             json!({"binaryData": {"release": null}}),
             "its release is missing",
         ),
-        (with("state", b"no gzip"), "it does not unpack"),
+        (with("state", b"no gzip"), "cannot unpack it"),
         (of_newer, "written by a newer version of kubectl-fabric"),
-        (parts("2"), "kubectl-fabric.v1.app.v2.part2 is gone"),
-        (parts("4000000000"), "it is said to have 4000000000 parts"),
+        (parts("2"), "kubectl-fabric.v1.app.v2.part2 is missing"),
+        (parts("4000000000"), "it claims to have 4000000000 parts"),
         (
             json!({"metadata": {"labels": {"kubectl-fabric.io/status": null}}}),
             "its labels and annotations are not those of a record",
@@ -107,7 +107,7 @@ fn harms(record: &Value) -> Vec<(Value, &'static str)> {
 }
 
 #[test]
-fn a_record_that_was_tampered_with_is_told_by_every_verb_and_an_earlier_one_is_the_way_out() {
+fn a_record_that_was_tampered_with_is_reported_by_every_verb_and_an_earlier_one_is_the_way_out() {
     let Some(release) = release() else { return };
     let record = release.get("configmap", DEPLOYED).unwrap();
     let settings =
@@ -265,7 +265,7 @@ fn a_record_without_its_secrets_is_neither_applied_nor_taken_over_and_is_uninsta
             );
             assert!(
                 output.stderr.contains(&format!(
-                    "Secret {}/{DEPLOYED} is gone or damaged",
+                    "Secret {}/{DEPLOYED} is missing or damaged",
                     release.namespace
                 )),
                 "{}",
@@ -344,7 +344,7 @@ fn a_mark_that_someone_else_writes_into_a_record_deletes_none() {
     );
     let told = sound(release.install(&["--set", "nodes=0,password=canary-password"]));
     assert!(
-        told.stderr.contains("changed by someone else"),
+        told.stderr.contains("not written by kubectl-fabric"),
         "{}",
         told.told()
     );

@@ -280,7 +280,7 @@ fn an_object_of_a_version_that_is_no_longer_served_is_tracked_in_the_one_that_is
     let refused = release.upgrade("text=three").exits(1).stderr;
     for words in [
         "no kind Widget in",
-        "it has it in",
+        "it serves it in",
         "/v2",
         "nothing was changed",
     ] {

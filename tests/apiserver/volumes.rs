@@ -149,7 +149,7 @@ fn a_larger_size_reaches_the_claim_without_a_restart_and_stays() {
     assert!(
         output
             .stderr
-            .contains("volume ledger of peer0 stays at 20Gi, where the revision has 10Gi"),
+            .contains("volume ledger of peer0 stays at 20Gi, although the revision has 10Gi"),
         "{}",
         output.stderr
     );
@@ -226,7 +226,7 @@ fn a_run_that_ends_between_claim_and_set_is_finished_by_the_next() {
 }
 
 #[test]
-fn a_claim_that_cannot_follow_is_told_before_anything_is_written() {
+fn a_claim_that_cannot_follow_is_reported_before_anything_is_written() {
     let Some(release) = Release::new("org1") else {
         return;
     };
@@ -434,7 +434,7 @@ fn data_of_nodes_that_were_scaled_away_goes_too_and_nothing_of_others() {
         .success();
     assert!(
         output.told().contains(
-            "ledger-peer0-7 (it has the name of a volume of this release, and not the labels)"
+            "ledger-peer0-7 (it has the name of a volume of this release, but not the labels)"
         ),
         "{}",
         output.told()
@@ -475,7 +475,7 @@ fn a_volume_tells_what_wrote_it_when_no_record_does() {
     assert!(said.contains("`--set fabricVersion=2.5.16`"), "{said}");
     let output = install("2.5.16", "1").success();
     assert!(
-        !output.stderr.contains("is there from earlier"),
+        !output.stderr.contains("already exists"),
         "{}",
         output.stderr
     );

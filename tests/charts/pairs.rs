@@ -169,7 +169,7 @@ fn consensus() -> Factor {
 /// database are the peers': no release has both.
 fn choices() -> [Choices; 2] {
     let no_builder = "has no builder for chaincode as a service";
-    let not_in_the_image = "the builder's programs do not run in the peer's image";
+    let not_in_the_image = "the builder's programs do not run in the peer image";
     [
         Choices {
             chart: "peer-org",
@@ -192,10 +192,10 @@ fn choices() -> [Choices; 2] {
             chart: "orderer-org",
             factors: vec![lines(), consensus(), sources(), exposures()],
             nonsense: vec![
-                ("1.4", "BFT", "has no BFT"),
-                ("2.2", "BFT", "has no BFT"),
-                ("2.5", "BFT", "has no BFT"),
-                ("3.1", "kafka", "has no kafka"),
+                ("1.4", "BFT", "does not support BFT"),
+                ("2.2", "BFT", "does not support BFT"),
+                ("2.5", "BFT", "does not support BFT"),
+                ("3.1", "kafka", "does not support kafka"),
             ],
         },
     ]

@@ -40,7 +40,7 @@ pub fn installed(world: &World) -> Release<'_> {
 }
 
 #[test]
-fn of_fifty_runs_at_once_each_wins_or_is_told_and_no_revision_is_lost() {
+fn of_fifty_runs_at_once_each_wins_or_is_reported_and_no_revision_is_lost() {
     let Some(cluster) = support::cluster() else {
         return;
     };
@@ -67,7 +67,7 @@ fn of_fifty_runs_at_once_each_wins_or_is_told_and_no_revision_is_lost() {
         assert_eq!(run.status.code(), Some(4), "{said}");
         assert!(
             said.contains("another upgrade of release \"app\" is running")
-                || said.contains("changes hands too quickly"),
+                || said.contains("changes its holder too often"),
             "{said}"
         );
     }
@@ -220,7 +220,7 @@ fn a_run_whose_lock_was_gone_before_its_end_reports_no_success() {
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(
         said.contains("the lock of release \"app\" was lost")
-            && said.contains("someone deleted its Lease"),
+            && said.contains("its Lease was deleted"),
         "{said}"
     );
     upgrade("four").run().success();

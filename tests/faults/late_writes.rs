@@ -40,7 +40,7 @@ fn ended(run: Child) -> String {
 fn told_of_the_loss(said: &str) {
     let words = [
         "the lock of release \"app\" was lost",
-        "may have been done after another run took over",
+        "may have happened after another run took over",
         "kubectl fabric drift app",
     ];
     for words in words {

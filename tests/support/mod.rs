@@ -77,7 +77,7 @@ pub fn cluster_to_break(name: &'static str) -> Option<Cluster> {
 }
 
 /// Being alone in a cluster; dropped, the next one is.
-pub struct Turn(#[expect(dead_code, reason = "its lock is all of it")] File);
+pub struct Turn(#[expect(dead_code, reason = "only its lock matters")] File);
 
 fn enter(shared: &Result<Shared, String>) -> Option<Cluster> {
     match shared {

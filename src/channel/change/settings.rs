@@ -117,16 +117,18 @@ pub fn capability(channel: &mut Group, group: &str, level: &str) -> Result<Optio
 
 pub fn policy(channel: &mut Group, path: &str, rule: &str) -> Result<Option<String>> {
     let wanted = Policy::parse(rule)
-        .map_err(|error| error.context(format!("policy \"{path}\" cannot be read")))?;
+        .map_err(|error| error.context(format!("cannot parse policy \"{path}\"")))?;
     let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
     let names: Vec<&str> = above.split('/').filter(|it| !it.is_empty()).collect();
     let groups = groups(channel);
     let Some(group) = channel.group_mut(&names) else {
-        let error = Error::user(format!("policy \"{path}\" is of no group of the channel"))
-            .why(format!("the groups are {}", groups.join(", ")));
+        let error = Error::user(format!(
+            "policy \"{path}\" is not in a group of the channel"
+        ))
+        .why(format!("the groups are {}", groups.join(", ")));
         return Err(match nearest(above, groups.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean \"{near}/{name}\"?")),
-            None => error.hint("a policy's path looks like Application/Endorsement"),
+            None => error.hint("expected a path such as Application/Endorsement"),
         });
     };
     let present = group.policies.get(name).and_then(|it| it.policy.as_ref());

@@ -259,7 +259,7 @@ fn what_would_harm_the_channel_is_refused() {
         ),
         (
             policy("Application/Endorsement", "SOME Readers"),
-            "cannot be read",
+            "cannot parse policy",
         ),
         (
             Change::AddAnchor("Org7MSP".into(), anchor("x")),

@@ -346,7 +346,7 @@ fn a_stale_proposal_names_what_has_moved_on() {
     let error = file.explain(&moved).unwrap_err().to_string();
     assert!(error.contains("/Channel/Orderer/BatchTimeout"), "{error}");
     assert!(
-        error.contains("the configuration was changed since"),
+        error.contains("the configuration has changed since"),
         "{error}"
     );
     // Another part of the channel has changed: the update fits still.

@@ -32,7 +32,7 @@ pub(crate) enum Forwards {
     Silence,
 }
 
-/// The Service `org1/peer0` with the port 7051 and its pods, `peer0-0` if nothing else is said.
+/// The Service `org1/peer0` with the port 7051 and its pods, `peer0-0` by default.
 pub(crate) struct Kubelet {
     url: String,
     pub pods: Arc<Mutex<Vec<Value>>>,

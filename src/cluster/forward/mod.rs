@@ -59,7 +59,8 @@ impl Cluster {
             name: service.to_owned(),
         };
         let Some(found) = self.get("v1", &key).await? else {
-            let message = format!("there is no Service \"{service}\" in namespace \"{namespace}\"");
+            let message =
+                format!("Service \"{service}\" does not exist in namespace \"{namespace}\"");
             return Err(ApiError::local(ApiErrorKind::NotFound, &words, message));
         };
         let Some(selector) = selector(&found) else {
@@ -155,7 +156,9 @@ impl Cluster {
                 let missing = missing.join(" and ");
                 let place = format!("in namespace \"{namespace}\"");
                 (
-                    format!("you have no right to {missing} pods/portforward {place}: {needs}"),
+                    format!(
+                        "you have no permission to {missing} pods/portforward {place}: {needs}"
+                    ),
                     verb,
                 )
             }
@@ -163,7 +166,9 @@ impl Cluster {
         let check = can_i(verb, "pods/portforward", Some(namespace));
         ApiError {
             message,
-            hint: Some(format!("ask for that right; check with `{check}`. {ROLES}")),
+            hint: Some(format!(
+                "ask for this permission; check with `{check}`. {ROLES}"
+            )),
             ..error
         }
     }
@@ -203,7 +208,7 @@ fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// A key that tells the server's answer from one to somebody else's question (RFC 6455, 4.1).
+/// A random key that ties the server's response to this request (RFC 6455, 4.1).
 fn key() -> String {
     let mut nonce = [0; 16];
     // Only a cache between would notice that it is not random.

@@ -82,7 +82,7 @@ async fn a_forward_that_is_dropped_closes_the_connection_in_the_pod() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_gone_is_told_from_a_kubelet_that_is_not_reached() {
+async fn a_pod_that_is_gone_is_distinguished_from_a_kubelet_that_is_not_reached() {
     let status = json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "pods \"peer0-0\" not found", "details": {"name": "peer0-0"}});
     for body in [
         status.to_string(),
@@ -108,7 +108,7 @@ async fn a_refusal_without_a_reason_names_the_missing_verb() {
     assert_eq!(error.kind, ApiErrorKind::Forbidden);
     let report = Error::from(error).to_string();
     for part in [
-        "you have no right to create pods/portforward in namespace \"org1\"",
+        "you have no permission to create pods/portforward in namespace \"org1\"",
         "needs the verbs get and create on pods/portforward",
         "`kubectl auth can-i create pods --subresource=portforward -n org1`",
     ] {

@@ -1,4 +1,4 @@
-//! Which chart: named, in a folder or an archive, or found by the release's name.
+//! The chart argument: a name, a folder, an archive, or the default for the release's name.
 
 use super::CHART;
 use crate::chart::Chart;
@@ -11,13 +11,14 @@ use clap_complete::ArgValueCompleter;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = CHART)]
 pub struct ChartArguments {
-    /// Chart: a name, a folder or a .tgz [default: the one that the release's name stands for]
+    /// Chart: a name, a folder or a .tgz [default: chosen by the release's name]
     ///
-    /// A plain word is looked for among the embedded charts first, then among those that you keep,
-    /// then as a folder here; with a slash (./peer-org) it is always a path. When no chart is
-    /// named, the release's name decides: org1 is a peer-org, orgorderer1 an orderer-org, kafka a
-    /// kafka. Chaincode has any name, so name its chart: `install basic chaincode -n org1`. An
-    /// upgrade keeps the release's chart. `kubectl fabric charts list` shows what there is.
+    /// A plain word names an embedded chart, a chart in your charts folder, or a folder in the
+    /// current directory, in this order. With a slash (./peer-org) it is always a path. Without a
+    /// chart, the release's name decides: org1 uses peer-org, orgorderer1 uses orderer-org, kafka
+    /// uses kafka. A chaincode server can have any name, so give its chart: `install basic
+    /// chaincode -n org1`. An upgrade keeps the release's chart. `kubectl fabric charts list` shows
+    /// all charts.
     #[arg(value_name = "CHART", help_heading = None, value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(complete::charts))]
     pub chart: Option<String>,
 
@@ -31,7 +32,7 @@ pub struct ChartArguments {
 }
 
 impl ChartArguments {
-    /// What the user asked for, with a chart from outside already read.
+    /// The requested chart. A chart from outside the program is already read.
     pub fn choice(&self) -> Result<ChartChoice> {
         match (self.named(), &self.version) {
             (None, None) => Ok(ChartChoice::ByRelease),
@@ -40,7 +41,7 @@ impl ChartArguments {
         }
     }
 
-    /// The chart itself, for verbs that ask no cluster.
+    /// The chart itself, for verbs that use no cluster.
     pub fn resolve(&self, release: &str) -> Result<Chart> {
         use crate::chart::repository;
         match self.choice()? {

@@ -23,9 +23,9 @@ pub struct ConnectionArguments {
 
     /// Network of the release: its namespace is RELEASE-NETWORK instead of RELEASE
     ///
-    /// For several networks on one cluster: with `--network dev`, org1 lives in namespace org1-dev,
-    /// and the other releases that its values name are those of the same network. Its MSP stays
-    /// Org1MSP, its domain is org1-dev.
+    /// For several networks on one cluster. With `--network dev`, org1 lives in namespace org1-dev,
+    /// and its values refer to releases of the same network. Its MSP stays Org1MSP; its domain is
+    /// org1-dev.
     #[arg(long, global = true, value_name = "NETWORK", add = ArgValueCompleter::new(complete::nothing))]
     pub network: Option<String>,
 
@@ -71,36 +71,35 @@ pub struct ConnectionArguments {
     #[arg(long, global = true, hide_short_help = true, value_name = "UID")]
     pub as_uid: Option<String>,
 
-    /// Certificate of the authority that signed the API server's
+    /// CA certificate file for the API server
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub certificate_authority: Option<PathBuf>,
 
-    /// Client certificate for TLS
+    /// Client certificate file for TLS
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_certificate: Option<PathBuf>,
 
-    /// Key of the client certificate
+    /// Client key file for TLS
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_key: Option<PathBuf>,
 
-    /// Do not check the API server's certificate: whoever is in between can read and change
-    /// everything
+    /// Do not verify the API server's certificate; this makes the connection insecure
     #[arg(long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
 
-    /// Name to expect in the API server's certificate instead of its address
+    /// Server name to verify in the API server's certificate, if it is not the address
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
 
-    /// Longest time to wait for one answer of the API server, such as 30s or 2m; 0 is no limit
+    /// Maximum time for one request to the API server, such as 30s or 2m; 0 means no limit
     #[arg(long, global = true, hide_short_help = true, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub request_timeout: Duration,
 
-    /// Ask the API server for answers that are not compressed
+    /// Ask the API server for uncompressed responses
     #[arg(long, global = true, hide_short_help = true)]
     pub disable_compression: bool,
 
-    /// Tell more about requests on stderr: 4 the steps, 6 every request, 8 everything
+    /// Log level on stderr: 4 shows steps, 6 shows every request, 8 shows everything
     #[arg(
         short,
         long = "v",
@@ -115,8 +114,8 @@ pub struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
-    /// The way to the cluster. `stdin_in_use` keeps a credential plugin from reading what `-f -`
-    /// reads.
+    /// The settings of the connection. `stdin_in_use` keeps a credential plugin from reading the
+    /// standard input that `-f -` reads.
     pub fn connection(&self, stdin_in_use: bool) -> Connection {
         let this = self.clone();
         Connection {
@@ -141,7 +140,7 @@ impl ConnectionArguments {
         }
     }
 
-    /// The namespace of a release: `-n`, or else the release's name with that of its network.
+    /// The namespace of a release: `-n`, or the release's name with the suffix of its network.
     pub fn namespace_of(&self, release: &str) -> Result<String> {
         self.check()?;
         let namespace = match (&self.namespace, &self.network) {
@@ -153,8 +152,8 @@ impl ConnectionArguments {
         Ok(namespace)
     }
 
-    /// Refuses what cannot be: before and after the verb are two places to the parser, so it does
-    /// not find a contradiction itself.
+    /// Rejects contradicting flags. The parser does not: it treats flags before and after the verb
+    /// separately.
     pub fn check(&self) -> Result<()> {
         if let (Some(namespace), Some(network)) = (&self.namespace, &self.network) {
             return Err(Error::user("-n and --network contradict each other")

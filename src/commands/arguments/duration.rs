@@ -1,9 +1,9 @@
-//! Durations as Go writes them, because Helm's and kubectl's flags take them so: `5m0s`, `1h30m`,
-//! `1.5h`, `300ms`.
+//! Durations in Go's format, as Helm's and kubectl's flags take them: `5m0s`, `1h30m`, `1.5h`,
+//! `300ms`.
 
 use std::time::Duration;
 
-/// Units with their length in seconds; a longer name stands before one that begins alike.
+/// Units with their length in seconds. A longer name comes before its own prefix.
 const UNITS: [(&str, f64); 7] = [
     ("ns", 1e-9),
     ("us", 1e-6),
@@ -16,7 +16,7 @@ const UNITS: [(&str, f64); 7] = [
 
 /// Reads a duration; a bare number is seconds, as in kubectl's `--request-timeout`.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "a duration looks like 30s, 5m or 1h30m";
+    const EXPECTED: &str = "expected a duration such as 30s, 5m or 1h30m";
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// Filters may stand in filters, this deep.
+/// Maximum depth of nested filters.
 const DEPTH: usize = 16;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,7 @@ enum Node {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Path {
-    /// `$` begins at the document, `@` and nothing at the current item of a range.
+    /// `$` starts at the document; `@` or no prefix starts at the current item of a range.
     from_root: bool,
     steps: Vec<Step>,
 }
@@ -92,7 +92,7 @@ impl JsonPath {
             if brace > 0 {
                 nodes.push(Node::Text(rest[..brace].to_owned()));
             }
-            let end = end_of(&rest[brace..], '}').ok_or("a \"{\" is not closed")? + brace;
+            let end = end_of(&rest[brace..], '}').ok_or("unclosed \"{\"")? + brace;
             let expression = rest[brace + 1..end].trim();
             rest = &rest[end + 1..];
             if let Some(path) = expression
@@ -120,7 +120,7 @@ impl JsonPath {
             ) =>
             {
                 Err(format!(
-                    "an expression stands in braces: {{{}}}",
+                    "put the expression in braces: {{{}}}",
                     if template.is_empty() {
                         ".name"
                     } else {
@@ -132,8 +132,7 @@ impl JsonPath {
         }
     }
 
-    /// The template filled in. A document that is a list is found under `.items`, as kubectl's
-    /// lists are.
+    /// Fills in the template. A document that is a list is under `.items`, as in kubectl.
     ///
     /// # Errors
     ///
@@ -228,7 +227,7 @@ impl Step {
                 };
                 let item = usize::try_from(at).ok().and_then(|at| items.get(at));
                 into.push(item.ok_or_else(|| {
-                    Error::user(format!("-o jsonpath: there is no item [{index}]"))
+                    Error::user(format!("-o jsonpath: index [{index}] is out of range"))
                         .why(format!("the list has {} items", items.len()))
                 })?);
             }
@@ -252,7 +251,7 @@ impl Step {
                     }
                 }
             }
-            // A key of a list, an item of a text: there is none.
+            // Lists have no keys, and strings have no items.
             (
                 Step::Key(_)
                 | Step::Index(_)
@@ -310,8 +309,8 @@ fn is_chosen(
     })
 }
 
-/// Where the bracket closes with which `text` begins: not within quotes, nor within brackets of its
-/// own kind.
+/// The position of the bracket that closes the first bracket of `text`. Skips quoted text and
+/// nested brackets of the same kind.
 fn end_of(text: &str, close: char) -> Option<usize> {
     let begin = text.chars().next()?;
     let (mut depth, mut quote, mut escaped) = (0, None, false);
@@ -335,16 +334,16 @@ fn end_of(text: &str, close: char) -> Option<usize> {
     None
 }
 
-/// The quote with which a text begins and ends, and what is between the two.
+/// Splits a quoted string into its quote and its content.
 fn between_quotes(text: &str) -> Option<(char, &str)> {
     let quote = text.chars().next()?;
     Some((quote, text.strip_prefix(quote)?.strip_suffix(quote)?))
 }
 
-/// A text in quotes, with Go's usual escapes.
+/// Parses a quoted string with Go's usual escapes.
 fn unquoted(text: &str) -> Result<String, String> {
     let (quote, inner) =
-        between_quotes(text).ok_or_else(|| format!("the text {text} is not closed"))?;
+        between_quotes(text).ok_or_else(|| format!("unterminated string {text}"))?;
     let (mut plain, mut characters) = (String::new(), inner.chars());
     while let Some(character) = characters.next() {
         match character {
@@ -353,9 +352,9 @@ fn unquoted(text: &str) -> Result<String, String> {
                 Some('t') => '\t',
                 Some('r') => '\r',
                 Some(other) => other,
-                None => return Err(format!("the text {text} ends in a backslash")),
+                None => return Err(format!("string {text} ends in a backslash")),
             }),
-            other if other == quote => return Err(format!("{text} is not one text")),
+            other if other == quote => return Err(format!("unexpected quote inside {text}")),
             other => plain.push(other),
         }
     }
@@ -369,7 +368,7 @@ fn path_of(text: &str, depth: usize) -> Result<Path, String> {
     };
     if !from_root && steps.len() == text.len() && !text.starts_with(['.', '[']) {
         return Err(format!(
-            "\"{text}\" is no expression: one begins with a dot, such as {{.name}}"
+            "\"{text}\" is not an expression; expected a path such as {{.name}}"
         ));
     }
     // `{.}` and `{@}` are the value itself.
@@ -385,8 +384,7 @@ fn steps_of(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     let (mut steps, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
         if first == '[' {
-            let end = end_of(rest, ']')
-                .ok_or_else(|| format!("a bracket of \"{text}\" is not closed"))?;
+            let end = end_of(rest, ']').ok_or_else(|| format!("unclosed bracket in \"{text}\""))?;
             steps.extend(bracket(rest[1..end].trim(), depth)?);
             rest = &rest[end + 1..];
         } else if let Some(after) = rest.strip_prefix("..") {
@@ -400,18 +398,18 @@ fn steps_of(text: &str, depth: usize) -> Result<Vec<Step>, String> {
             match key {
                 Some(key) => steps.push(key),
                 None if left.starts_with('[') => {}
-                None => return Err(format!("a key is missing after a dot of \"{text}\"")),
+                None => return Err(format!("missing key after a dot in \"{text}\"")),
             }
             rest = left;
         } else {
-            return Err(format!("\"{rest}\" is not understood in \"{text}\""));
+            return Err(format!("unexpected \"{rest}\" in \"{text}\""));
         }
     }
     Ok(steps)
 }
 
-/// The key with which a text begins, if it does, and what follows it. A backslash makes a dot a
-/// part of the key.
+/// Splits a text into its leading key, if it has one, and the rest. A dot after a backslash is part
+/// of the key.
 fn key_of(text: &str) -> (Option<Step>, &str) {
     let (mut key, mut end, mut characters) = (String::new(), text.len(), text.char_indices());
     while let Some((at, character)) = characters.next() {
@@ -432,11 +430,11 @@ fn key_of(text: &str) -> (Option<Step>, &str) {
     (step, &text[end..])
 }
 
-/// What stands in brackets.
+/// Parses the content of brackets.
 fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     let depth = depth
         .checked_sub(1)
-        .ok_or("brackets stand in brackets too deeply")?;
+        .ok_or("brackets are nested too deeply")?;
     if text == "*" {
         return Ok(vec![Step::All]);
     }
@@ -457,14 +455,13 @@ fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
     if text.starts_with(['\'', '"']) {
         // kubectl reads a quoted key as a path: its dots separate, unless a backslash stands before
         // them.
-        let (_, inner) =
-            between_quotes(text).ok_or_else(|| format!("the key {text} is not closed"))?;
+        let (_, inner) = between_quotes(text).ok_or_else(|| format!("unterminated key {text}"))?;
         return steps_of(&format!(".{inner}"), depth);
     }
     let number = |text: &str| {
         text.trim()
             .parse::<i64>()
-            .map_err(|_| format!("\"[{text}]\" is no index, key or filter"))
+            .map_err(|_| format!("\"[{text}]\" is not an index, key or filter"))
     };
     let bounds: Vec<&str> = text.split(':').collect();
     let bound = |at: usize| {
@@ -480,14 +477,16 @@ fn bracket(text: &str, depth: usize) -> Result<Vec<Step>, String> {
             let step = usize::try_from(bound(2)?.unwrap_or(1))
                 .ok()
                 .filter(|step| *step > 0);
-            let step = step.ok_or("the step of a slice is a number above 0")?;
+            let step = step.ok_or("the step of a slice must be greater than 0")?;
             Ok(vec![Step::Slice {
                 start: bound(0)?.unwrap_or(0),
                 end: bound(1)?,
                 step,
             }])
         }
-        _ => Err(format!("\"[{text}]\" is no slice: one is [start:end:step]")),
+        _ => Err(format!(
+            "\"[{text}]\" is not a slice; expected [start:end:step]"
+        )),
     }
 }
 
@@ -526,7 +525,7 @@ fn operand(text: &str, depth: usize) -> Result<Operand, String> {
     Ok(Operand::Literal(literal))
 }
 
-/// Where the characters of a text begin that do not stand in quotes or brackets.
+/// The positions of the characters of a text outside quotes and brackets.
 fn outside_quotes(text: &str) -> impl Iterator<Item = usize> {
     let (mut quote, mut depth, mut escaped) = (None, 0usize, false);
     text.char_indices().filter_map(move |(at, character)| {

@@ -10,9 +10,9 @@ pub type Label = (String, Option<String>);
 ///
 /// # Errors
 ///
-/// What Kubernetes takes for no label
+/// Text that is not a valid label
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>),
-/// and keys that mean something already.
+/// and reserved keys.
 pub fn parse(text: &str) -> Result<Label, String> {
     let (key, value) = text
         .split_once('=')
@@ -32,20 +32,22 @@ pub fn parse(text: &str) -> Result<Label, String> {
     if !fits(name)
         || prefix.is_some_and(|prefix| prefix.len() > 253 || !plain(prefix, "-.") || !edges(prefix))
     {
-        return Err(format!("\"{key}\" cannot be the key of a label"));
+        return Err(format!("\"{key}\" is not a valid label key"));
     }
     if prefix == Some(DOMAIN)
         || key == "app.kubernetes.io/managed-by"
         || (prefix.is_none() && KEYS.contains(&key))
         || key == "name"
     {
-        return Err(format!("the label \"{key}\" is kubectl-fabric's own"));
+        return Err(format!(
+            "the label \"{key}\" is reserved for kubectl-fabric"
+        ));
     }
     match value {
         "null" => Ok((key.to_owned(), None)),
         value if value.is_empty() || fits(value) => Ok((key.to_owned(), Some(value.to_owned()))),
         _ => Err(format!(
-            "the value of \"{key}\" is not one of a label: at most 63 letters, digits, \"-\", \"_\" and \".\""
+            "the value of \"{key}\" is not a valid label value; expected at most 63 letters, digits, \"-\", \"_\" and \".\""
         )),
     }
 }
@@ -78,7 +80,7 @@ mod tests {
             "kubectl-fabric.io/status=deployed",
             "app.kubernetes.io/managed-by=me",
         ] {
-            assert!(parse(ours).unwrap_err().contains("own"), "{ours}");
+            assert!(parse(ours).unwrap_err().contains("reserved"), "{ours}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Groups of flags that several verbs share. Their docstrings are the help that the user reads.
+//! Groups of flags that several verbs share. Their doc comments are the text of `--help`.
 
 pub mod chart;
 pub mod connection;
@@ -21,11 +21,11 @@ pub use output::{FORMATS, Format, OutputArguments};
 pub use signing::{Signers, SigningArguments};
 pub use values::ValuesArguments;
 
-/// The heading of the flags that say which chart and which values.
+/// The heading of the flags that select chart and values.
 pub const CHART: &str = "Chart and values";
-/// The heading of the flags that say how an operation goes about it.
+/// The heading of the flags that control an operation.
 pub const OPERATION: &str = "Operation";
-/// The heading of the flags that say what is printed.
+/// The heading of the flags for output.
 pub const OUTPUT: &str = "Output";
 /// The heading of kubectl's own flags.
 pub const KUBERNETES: &str = "Kubernetes";

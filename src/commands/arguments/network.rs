@@ -14,7 +14,8 @@ pub struct NetworkArguments {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<String>,
 
-    /// The organization whose part is done, with its rights alone [default: all organizations]
+    /// Only perform the part of this organization, with its permissions [default: all
+    /// organizations]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::nothing))]
     pub org: Option<String>,
 

@@ -1,4 +1,4 @@
-//! How install, upgrade and rollback go about it.
+//! Flags that control install, upgrade and rollback.
 
 use super::labels::{self, Label};
 use super::{OPERATION, duration};
@@ -14,14 +14,14 @@ use std::time::Duration;
 /// `--dry-run`, with Helm's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DryRunChoice {
-    /// Do it
+    /// Make the changes
     #[default]
     #[value(alias = "false")]
     None,
-    /// Render and plan; send nothing that writes
+    /// Render and plan, without write requests
     #[value(alias = "true")]
     Client,
-    /// Plan, and let the API server check every object without keeping it
+    /// Plan, and have the API server validate every object with a server-side dry run
     Server,
 }
 
@@ -51,7 +51,7 @@ pub enum EventFormat {
     Json,
 }
 
-/// Checks the form of `KIND/NAME`. Whether there is such an object, the plan says.
+/// Checks the form `KIND/NAME`. The plan checks that the object exists.
 fn kind_and_name(text: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
@@ -65,24 +65,23 @@ fn kind_and_name(text: &str) -> Result<String, String> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OPERATION)]
 pub struct RunArguments {
-    /// Longest time for the operation's waiting, such as 90s, 5m or 1h30m
+    /// Maximum time to wait for the operation, such as 90s, 5m or 1h30m
     #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration::parse)]
     pub timeout: Duration,
 
-    /// Stream what happens as JSON, one object per line on stderr, instead of the progress for
-    /// people
+    /// Write events to stderr as JSON, one object per line, instead of the progress display
     ///
-    /// Each line has `event`; a failure is the last line, with event `failed`. The result stays on
-    /// stdout.
+    /// Each object has the key `event`. On failure, the last event is `failed`. The result still
+    /// goes to stdout.
     #[arg(long, value_name = "FORMAT", hide_short_help = true)]
     pub events: Option<EventFormat>,
 
-    /// Object outside of the release's namespace that the record, kept chart or stored values may
-    /// touch, such as ClusterRole/reader or Secret/other-namespace/name; may be repeated
+    /// Object outside the release's namespace that the record, kept chart or stored values may
+    /// change, such as ClusterRole/reader or Secret/other-namespace/name; may be repeated
     ///
-    /// What stands in the cluster is written by everyone who may write in the release's namespace,
-    /// so it is not trusted with objects elsewhere. A chart and values that you give in full need
-    /// no such flag. docs/concepts/trust.md tells more.
+    /// Anyone with write access to the release's namespace can edit the record, the kept chart and
+    /// the stored values, so these cannot change objects elsewhere without this flag. A chart and
+    /// values that you pass in full do not need it. See docs/concepts/trust.md.
     #[arg(long, value_name = "KIND/NAME", value_parser = Named::parse, value_delimiter = ',', action = ArgAction::Append,
         hide_short_help = true)]
     pub allow_outside: Vec<Named>,
@@ -92,19 +91,19 @@ pub struct RunArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OPERATION)]
 pub struct ApplyArguments {
-    /// Show what would be done: client renders and plans, server also lets the API server check
-    /// every object
+    /// Show what would change and write nothing: client only plans, server also has the API server
+    /// validate every object
     ///
-    /// Nothing is written. The server's check finds what admission, quotas, immutable fields and
-    /// other managers have against it. --dry-run alone is --dry-run=client.
+    /// A server-side dry run also reports errors from admission, quotas, immutable fields and
+    /// conflicts with other field managers. --dry-run alone means --dry-run=client.
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client",
         default_value = "none", hide_possible_values = true)]
     pub dry_run: DryRunChoice,
 
     /// Wait until every object is ready
     ///
-    /// It ends early when one of them has failed for good, and at the latest after --timeout;
-    /// --wait=false returns once everything is applied.
+    /// Stops early if an object has failed permanently, and at the latest after --timeout.
+    /// --wait=false returns as soon as everything is applied.
     #[arg(long, value_name = "BOOL", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value = "true", hide_possible_values = true)]
     pub wait: WaitChoice,
@@ -113,36 +112,36 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub wait_for_jobs: bool,
 
-    /// Take over fields that another manager set (kubectl edit, another tool), and remove what
+    /// Take over fields from other field managers (kubectl edit, another tool), and remove what
     /// others added
     #[arg(long, hide_short_help = true)]
     pub force_conflicts: bool,
 
-    /// Object that may be deleted and recreated when an immutable field of it changes, such as
-    /// StatefulSet/peer0; takes a list, may be repeated
+    /// Object to recreate if one of its immutable fields changes, such as StatefulSet/peer0; takes
+    /// a list, may be repeated
     ///
-    /// The volumes of a StatefulSet stay, and so do its pods unless they lack a claim. Objects that
-    /// hold data are never recreated.
+    /// A StatefulSet keeps its volumes, and its pods unless they lack a claim. Objects that hold
+    /// data are never recreated.
     #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true,
         add = ArgValueCompleter::new(complete::workloads))]
     pub recreate: Vec<String>,
 
-    /// Member of a rollout group that is down and stays so while the others change, such as
+    /// Member of a rollout group that may stay down while the others change, such as
     /// StatefulSet/orderer2; takes a list, may be repeated
     ///
-    /// Without it the operation changes no other member of the group: it waits until all are ready,
-    /// up to --timeout, and stops. With it the others change one at a time, each while all but the
-    /// named members are ready. Count first what is left: with one of three orderers down, a
-    /// channel stops while the next one restarts. Channel/mychannel goes on although that channel
-    /// lacks a consenter.
+    /// Without this flag, the operation changes no other member of the group: it waits up to
+    /// --timeout until all are ready, and then stops. With it, the others change one at a time,
+    /// each while all but the named members are ready. Check the quorum first: with one of three
+    /// orderers down, a channel stops while the next one restarts. Channel/mychannel continues
+    /// although that channel lacks a consenter.
     #[arg(long, value_name = "KIND/NAME", value_parser = kind_and_name, value_delimiter = ',', hide_short_help = true,
         add = ArgValueCompleter::new(complete::workloads))]
     pub allow_down: Vec<String>,
 
-    /// Rule of Fabric's upgrade table to override, such as U05; takes a list, may be repeated
+    /// Guard to override, such as U05; takes a list, may be repeated
     ///
-    /// It says that you did what the rule asks for, or know better; the release's record remembers
-    /// it. docs/reference/guards.md has the table.
+    /// Use it after you have done what the guard asks for, or if you know that the guard does not
+    /// apply. The record lists the overridden guards. See docs/reference/guards.md.
     #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',', add = ArgValueCompleter::new(complete::rules))]
     pub force: Vec<&'static str>,
 
@@ -150,15 +149,15 @@ pub struct ApplyArguments {
     #[arg(long, hide_short_help = true)]
     pub no_hooks: bool,
 
-    /// Delete what this attempt created, if it fails
+    /// On failure, delete the objects that this operation created
     #[arg(long, hide_short_help = true)]
     pub cleanup_on_fail: bool,
 
-    /// Text for the history instead of the usual one
+    /// Description for the history
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     pub description: Option<String>,
 
-    /// Revisions to keep per release; 0 keeps all
+    /// Maximum number of revisions to keep per release; 0 keeps all
     #[arg(long, value_name = "N", default_value_t = 10, hide_short_help = true)]
     pub history_max: usize,
 
@@ -166,16 +165,16 @@ pub struct ApplyArguments {
     pub run: RunArguments,
 }
 
-/// `--post-renderer`, of whatever renders a chart.
+/// `--post-renderer`, for every verb that renders a chart.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::CHART)]
 pub struct PostRendererArguments {
-    /// Program that reads the rendered manifest on stdin and prints the one to apply, such as a
-    /// script around kustomize
+    /// Program that reads the rendered manifest from stdin and writes the manifest to apply to
+    /// stdout, such as a script around kustomize
     ///
-    /// It is looked for in PATH, unless its name has a slash. Hooks and notes do not pass through
-    /// it. What it changed is recorded with the revision; an upgrade without it is warned that it
-    /// goes.
+    /// A name without a slash is searched in PATH. Hooks and notes are not post-rendered. The
+    /// revision records the result. A later upgrade without the post-renderer warns that its
+    /// changes are lost.
     #[arg(long, value_name = "PROGRAM", hide_short_help = true, value_hint = ValueHint::ExecutablePath)]
     pub post_renderer: Option<String>,
 
@@ -195,31 +194,31 @@ impl PostRendererArguments {
     }
 }
 
-/// The flags that only install and upgrade have.
+/// The flags of install and upgrade only.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OPERATION)]
 pub struct ReleaseArguments {
-    /// On failure, go back: an install is removed, an upgrade rolled back
+    /// On failure, uninstall a new release, or roll back an upgrade
     ///
-    /// Volumes and identities stay when an install is removed; an upgrade goes back to the last
-    /// deployed revision. --atomic is another name for it.
+    /// The uninstall keeps volumes and identities. An upgrade rolls back to the last deployed
+    /// revision. --atomic is an alias.
     #[arg(long, alias = "atomic")]
     pub rollback_on_failure: bool,
 
-    /// Take objects over that exist and belong to nobody or to another release
+    /// Adopt existing objects that belong to no release or to another one
     #[arg(long, hide_short_help = true)]
     pub take_ownership: bool,
 
-    /// Create the release's namespace if it is not there [default: true for an install]
+    /// Create the release's namespace if it does not exist [default: true for an install]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set,
         hide_possible_values = true, hide_short_help = true)]
     pub create_namespace: Option<bool>,
 
-    /// Labels of the release, such as team=payments: `list -l` and `list -o json` know them; takes
-    /// a list, may be repeated
+    /// Labels of the release, such as team=payments, for `list -l` and `list -o json`; takes a
+    /// list, may be repeated
     ///
-    /// An upgrade keeps the labels of the revision before; KEY=null removes one. Objects of the
-    /// release do not get them.
+    /// An upgrade keeps the labels of the previous revision; KEY=null removes one. The objects of
+    /// the release do not get them.
     #[arg(short = 'l', long, value_name = "KEY=VALUE", value_parser = labels::parse, value_delimiter = ',', action = ArgAction::Append,
         hide_short_help = true)]
     pub labels: Vec<Label>,
@@ -228,7 +227,7 @@ pub struct ReleaseArguments {
     #[arg(long, hide_short_help = true, help_heading = super::OUTPUT)]
     pub hide_notes: bool,
 
-    /// Accepted for Helm's sake: secrets are always hidden
+    /// Accepted for compatibility with Helm; secrets are always hidden
     #[arg(long, hide = true)]
     pub hide_secret: bool,
 }

@@ -1,4 +1,4 @@
-//! `-o`: how a result is written.
+//! `-o`: the output format.
 
 use super::{JsonPath, OUTPUT};
 use crate::commands::complete;
@@ -7,38 +7,39 @@ use clap_complete::ArgValueCompleter;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Format {
-    /// For people
+    /// Human-readable table
     #[default]
     Table,
-    /// The table with more columns, where there are more
+    /// The table with additional columns
     Wide,
-    /// Names alone, one a line: releases, revisions, or objects as kubectl names them
+    /// Names only, one per line: releases, revisions, or objects as kubectl names them
     Name,
     /// One line of JSON
     Json,
     /// The same document as YAML
     Yaml,
-    /// What a template takes of the document. It is read once and lives as long as the program.
+    /// The fields that a template selects. The template is read once and lives as long as the
+    /// program.
     JsonPath(&'static JsonPath),
 }
 
-/// The formats, with what completion says of them.
+/// The formats, with their descriptions for completion.
 pub const FORMATS: [(&str, &str); 6] = [
-    ("table", "for people"),
+    ("table", "a readable table"),
     ("wide", "with more columns"),
     ("name", "names alone, one a line"),
     ("json", "one line of JSON"),
     ("yaml", "the same document as YAML"),
-    ("jsonpath=", "what a template takes of the document"),
+    ("jsonpath=", "fields that a template selects"),
 ];
 
 impl Format {
-    /// Whether it is for people.
+    /// Whether the format is a table for people.
     pub fn is_table(self) -> bool {
         matches!(self, Format::Table | Format::Wide)
     }
 
-    /// Whether a program reads it as JSON, and errors too.
+    /// Whether results and errors are JSON.
     pub fn is_json(self) -> bool {
         self == Format::Json
     }
@@ -56,7 +57,7 @@ impl Format {
             ("jsonpath", Some(template)) => Ok(Format::JsonPath(Box::leak(Box::new(
                 JsonPath::parse(template)?,
             )))),
-            ("jsonpath", None) => Err("a template is missing: -o jsonpath='{.name}'".to_owned()),
+            ("jsonpath", None) => Err("missing template, such as -o jsonpath='{.name}'".to_owned()),
             (
                 "go-template" | "go-template-file" | "template" | "custom-columns"
                 | "jsonpath-file" | "jsonpath-as-json",
@@ -72,11 +73,11 @@ impl Format {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = OUTPUT)]
 pub struct OutputArguments {
-    /// How to print the result: table, wide, name, json, yaml or jsonpath=TEMPLATE
+    /// Output format: table, wide, name, json, yaml or jsonpath=TEMPLATE
     ///
-    /// wide has more columns where there are more. name prints names alone, one a line. jsonpath is
-    /// kubectl's, such as jsonpath='{.items[*].name}'; a list is found under .items. With json, an
-    /// error is JSON too, on stderr.
+    /// wide adds columns. name prints only names, one per line. jsonpath takes kubectl's templates,
+    /// such as jsonpath='{.items[*].name}'; a list is under .items. With json, errors on stderr are
+    /// JSON too.
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = Format::parse, default_value = "table",
         add = ArgValueCompleter::new(complete::formats))]
     pub output: Format,
@@ -95,7 +96,7 @@ mod tests {
             Format::parse("jsonpath={.items[?(@.a=='b')].c}"),
             Ok(Format::JsonPath(_))
         ));
-        for (text, told) in [
+        for (text, expected) in [
             ("go-template={{.name}}", "jsonpath"),
             ("custom-columns=A:.a", "jsonpath"),
             ("jsonpath", "missing"),
@@ -103,7 +104,10 @@ mod tests {
             ("xml", "expected table"),
             ("json=x", "expected table"),
         ] {
-            assert!(Format::parse(text).unwrap_err().contains(told), "{text}");
+            assert!(
+                Format::parse(text).unwrap_err().contains(expected),
+                "{text}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `--identity`: who signs for an organization.
+//! `--identity`: the identity that signs for an organization.
 
 use crate::commands::load;
 use crate::error::{Error, Result};
@@ -7,23 +7,22 @@ use clap::{Args, ValueHint};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The heading of the flags that say who signs.
+/// The heading of the flags for signing.
 const IDENTITY: &str = "Identity";
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = IDENTITY)]
 pub struct SigningArguments {
-    /// Folder of the identity that signs for an organization [default: the administrator in its
+    /// Folder with the identity that signs for an organization [default: the administrator from its
     /// Secrets]
     ///
-    /// A user's folder as cryptogen writes it, users/Admin@org1 with msp and tls in it, or an MSP
-    /// folder. Repeat the flag for several organizations, as org1=FOLDER. Keys stay on this
-    /// machine.
+    /// A user folder of cryptogen (users/Admin@org1, with msp and tls in it), or an MSP folder. For
+    /// several organizations, repeat the flag as org1=FOLDER. Keys stay on this machine.
     #[arg(long, value_name = "[ORG=]FOLDER", value_hint = ValueHint::DirPath)]
     pub identity: Vec<String>,
 }
 
-/// The identities that were named.
+/// The identities from the command line.
 pub struct Signers {
     all: Option<Folder>,
     named: BTreeMap<String, Folder>,
@@ -74,7 +73,7 @@ impl Signers {
         }
     }
 
-    /// Who signs for this release.
+    /// The identity that signs for this release.
     pub fn of(&self, release: &str) -> Signing {
         match self.named.get(release).or(self.all.as_ref()) {
             Some(folder) => Signing::Folder(folder.clone()),

@@ -10,7 +10,7 @@ use clap_complete::ArgValueCompleter;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = CHART)]
 pub struct ValuesArguments {
-    /// File with values; may be repeated, the last one wins; `-` is standard input
+    /// Values file; may be repeated, the last one wins; `-` reads standard input
     ///
     /// Files are YAML or JSON; one flag may name several, separated by commas. The order of
     /// precedence is Helm's: the chart's defaults, then all `-f`, then all --set-json, --set,
@@ -20,16 +20,16 @@ pub struct ValuesArguments {
 
     /// One or more values: key=value[,key=value], such as peers.count=3
     ///
-    /// Lists are written `a.b={x,y}`, and an item of one `list[0].name=n`. Numbers, true, false and
-    /// null get their type; a backslash keeps a comma, dot or equals sign as it is.
+    /// Write a list as `a.b={x,y}`, and an item of a list as `list[0].name=n`. Numbers, true, false
+    /// and null keep their type. Escape commas, dots and equals signs with a backslash.
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, add = ArgValueCompleter::new(complete::settings))]
     pub set: Vec<String>,
 
-    /// Like --set, and every value is a string
+    /// Like --set, but every value is a string
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_string: Vec<String>,
 
-    /// Like --set, with values in JSON: key=JSON, or one whole JSON object
+    /// Like --set, but with JSON values: key=JSON, or one JSON object
     #[arg(long, value_name = "KEY=JSON", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_json: Vec<String>,
 
@@ -37,8 +37,8 @@ pub struct ValuesArguments {
     #[arg(long, value_name = "KEY=PATH", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_file: Vec<String>,
 
-    /// Set one value to the text after the equals sign, with no special meaning of commas, braces
-    /// or backslashes
+    /// Set one value to the literal text after the equals sign; commas, braces and backslashes are
+    /// not special
     #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, hide_short_help = true, add = ArgValueCompleter::new(complete::settings))]
     pub set_literal: Vec<String>,
 }

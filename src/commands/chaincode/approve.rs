@@ -86,7 +86,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let package = arguments.package.as_deref().map(package).transpose()?;
     let end = Error::interrupted("interrupted")
         .now("what was installed and approved stays so")
-        .hint("run the same command again: it does what is missing");
+        .hint("run the same command again to complete it");
     let approved = edge.change(end, async |cluster| {
         let named = &arguments.organizations;
         let channel = arguments.channel.as_deref();

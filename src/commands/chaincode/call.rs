@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What to call, and as whom.
+/// The call and its caller.
 #[derive(Args, Debug)]
 pub struct CallArguments {
     /// Name of the chaincode
@@ -26,7 +26,7 @@ pub struct CallArguments {
 
     /// Function and arguments: '["ReadAsset","a1"]'
     ///
-    /// Also as Fabric's own client takes them: '{"Args":["ReadAsset","a1"]}' or
+    /// The format of Fabric's `peer` command works too: '{"Args":["ReadAsset","a1"]}' or
     /// '{"function":"ReadAsset","Args":["a1"]}'.
     #[arg(short = 'c', long = "ctor", value_name = "JSON")]
     pub ctor: String,
@@ -35,12 +35,13 @@ pub struct CallArguments {
     #[arg(short = 'C', long, value_name = "CHANNEL", add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Option<String>,
 
-    /// Organization that calls: its administrator signs, and its peers answer [default: the first
-    /// that can be found]
+    /// Calling organization: its administrator signs, and its peers answer [default: the first one
+    /// found]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub org: Option<String>,
 
-    /// Data for the endorsing peers that no block contains, as KEY=VALUE; may be repeated
+    /// Transient data for the endorsing peers, as KEY=VALUE; never written to a block; may be
+    /// repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub transient: Vec<String>,
 
@@ -64,7 +65,7 @@ impl CallArguments {
     }
 }
 
-/// Call a function of a chaincode that changes nothing, and print what it returns
+/// Call a read-only function of a chaincode and print its result
 ///
 /// One peer of the organization answers. Nothing is sent to an orderer.
 #[derive(Args, Debug)]
@@ -79,8 +80,8 @@ pub struct QueryArguments {
 
 /// Send a transaction to a chaincode, and wait until it is committed
 ///
-/// One peer of each organization endorses it, an orderer takes it, and a peer of the calling
-/// organization tells when it is in a block and whether it is valid. Each run is a new transaction.
+/// One peer of each organization endorses the transaction, and the orderers put it into a block. A
+/// peer of the calling organization reports whether it is valid. Each run is a new transaction.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -91,12 +92,11 @@ pub struct InvokeArguments {
     #[command(flatten)]
     pub call: CallArguments,
 
-    /// Organizations whose peers endorse, by release [default: those of the channel that can be
-    /// found]
+    /// Organizations whose peers endorse, by release [default: all of the channel that are found]
     ///
-    /// What they endorse is sent in any case. By default the program sends nothing that does not
-    /// satisfy the chaincode's endorsement policy. Transient data goes by default only to the peers
-    /// of the calling organization.
+    /// With this flag, the transaction is sent even if it does not satisfy the chaincode's
+    /// endorsement policy. Without it, such a transaction is not sent, and transient data goes only
+    /// to peers of the calling organization.
     #[arg(long, value_name = "ORG,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
@@ -104,7 +104,7 @@ pub struct InvokeArguments {
     #[arg(long)]
     pub init: bool,
 
-    /// Longest time to wait until the transaction is committed
+    /// Maximum time to wait for the commit
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
 }
@@ -150,7 +150,7 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
                 definitions(&member, &call.channel)
             );
             let view = view?;
-            // Transient data is for the organizations that the user names.
+            // Transient data goes only to the organizations that the user names.
             let is_private = !call.transient.is_empty();
             let asked = |it: &&Contact| match (named.is_empty(), is_private) {
                 (false, _) => true,
@@ -185,7 +185,7 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what a transaction returned, and where it is.
+/// Prints the result of a transaction and its block.
 fn print(edge: &Edge, call: &Call, done: &Done, format: Format) -> Result<()> {
     for peer in &done.passed_over {
         edge.terminal.warn(&format!("not endorsed by {peer}"));
@@ -201,8 +201,8 @@ fn print(edge: &Edge, call: &Call, done: &Done, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// The committed definitions of the channel by name; `None` where peers have no such lifecycle, or
-/// do not say.
+/// The committed definitions of the channel by name; `None` if the peers use the old lifecycle or
+/// do not answer.
 async fn definitions(member: &Member, channel: &str) -> Option<Vec<(String, Definition)>> {
     if member.contact.version.major < 2 {
         return None;
@@ -211,7 +211,7 @@ async fn definitions(member: &Member, channel: &str) -> Option<Vec<(String, Defi
     Some(all.into_iter().map(|it| (it.name, it.definition)).collect())
 }
 
-/// Adds to a failed call that the channel does not have the chaincode, if that is so.
+/// Adds to a failed call that the channel does not have the chaincode, if so.
 async fn absence(
     member: &Member,
     call: &Call,

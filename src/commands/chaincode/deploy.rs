@@ -28,9 +28,9 @@ use tokio::sync::watch;
 /// Deploy a chaincode: its servers, and its definition in a channel
 ///
 /// Installs the server of the chaincode as a release of chart chaincode in the namespace of each
-/// organization, and its package on each peer. Each organization approves the definition, and it is
-/// committed when all servers are ready. What is there is left alone: the same command again
-/// changes nothing. A flag that you leave out keeps what is committed.
+/// organization, and its package on each peer. Each organization approves the definition, which is
+/// committed once all servers are ready. The command is idempotent: run again, it changes nothing.
+/// A setting without a flag stays as committed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -42,8 +42,8 @@ pub struct Arguments {
     #[command(flatten)]
     pub server: ServerArguments,
 
-    /// Image of the chaincode's server, as REPOSITORY:TAG or REPOSITORY@DIGEST [default: the one
-    /// that runs]
+    /// Image of the chaincode's server, as REPOSITORY:TAG or REPOSITORY@DIGEST [default: the
+    /// running image]
     #[arg(long, value_name = "IMAGE", help_heading = CHART)]
     pub image: Option<String>,
 
@@ -54,8 +54,8 @@ pub struct Arguments {
     #[arg(short = 'C', long, value_name = "CHANNEL", add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Option<String>,
 
-    /// Organizations that run and approve it, by release [default: those of the channel that can
-    /// be found]
+    /// Organizations that run and approve it, by release [default: all of the channel that are
+    /// found]
     #[arg(long, value_name = "ORG,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
@@ -67,7 +67,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub indexes: Option<PathBuf>,
 
-    /// Longest time for the servers to become ready, and for each transaction
+    /// Maximum time to wait for the servers, and for each transaction
     #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -175,11 +175,14 @@ async fn deploy_all(
     let server = async {
         let contacts = || deploy.approvers.iter().map(|it| &it.member.contact);
         let namespaces = contacts().map(|it| it.namespace.clone());
-        let what = format!("the servers of chaincode \"{}\" do not run", deploy.name);
+        let what = format!(
+            "the servers of chaincode \"{}\" are not running",
+            deploy.name
+        );
         let did = collect(&what, "changed", namespaces.zip(servers.await).collect());
         let did = did.map_err(|error| {
             error.replace_now(
-                "the definition is not committed; what was installed and approved stays so",
+                "the definition is not committed; installed packages and approvals stay",
             )
         })?;
         rows.extend(contacts().zip(did).map(|(contact, did)| Served {

@@ -12,15 +12,15 @@ use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// List the chaincodes of channels: what is committed, approved and installed
+/// List the committed, approved and installed chaincodes of channels
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric chaincode list                 of all organizations that can be found
+  kubectl fabric chaincode list                 of all organizations found
   kubectl fabric chaincode list org1            as org1 sees them
   kubectl fabric chaincode list -o wide         with policies and packages")]
 pub struct Arguments {
-    /// Organizations to ask, by release [default: all that can be found]
+    /// Organizations to ask, by release [default: all that are found]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 

@@ -27,8 +27,8 @@ use std::process::ExitCode;
 
 /// Deploy chaincodes, call them, list and remove them
 ///
-/// The program talks to the peers and orderers itself, through the API server, and signs as the
-/// administrator of an organization. No program of Fabric is needed, here or in the cluster.
+/// This program talks to peers and orderers through the API server, and signs as the administrator
+/// of an organization. No Fabric tools are needed, on your machine or in the cluster.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -74,7 +74,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// The peer organizations that are named, or all that can be found.
+/// The named peer organizations, or all that are found.
 async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
     let mut found = chosen(edge, cluster, releases).await?;
     if let Some(other) = found
@@ -134,10 +134,10 @@ async fn caller(
 
 fn no_peers() -> Error {
     Error::user("no organization with peers was found")
-        .hint("`kubectl fabric list` shows the releases there are")
+        .hint("`kubectl fabric list` shows all releases")
 }
 
-/// The administrator of the first contact that has one which can be used.
+/// The administrator of the first contact that has a usable one.
 async fn first_member(
     edge: &Edge,
     cluster: &Cluster,
@@ -155,7 +155,7 @@ async fn first_member(
     Err(failed.unwrap_or_else(no_peers))
 }
 
-/// The channel that is named, or the only one that the organization's peers have joined.
+/// The named channel, or the only one that the organization's peers have joined.
 async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
     if let Some(name) = named {
         return Ok(name.to_owned());
@@ -177,7 +177,7 @@ async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
             _ => Err(
                 Error::user(format!("{} has joined several channels", node.host))
                     .why(format!("they are {}", channels.join(", ")))
-                    .hint(format!("say which: --channel {}", channels[0])),
+                    .hint(format!("choose one: --channel {}", channels[0])),
             ),
         };
     }

@@ -154,7 +154,7 @@ impl Secret {
             .text("tls.crt")
             .ok_or_else(|| self.invalid("tls.crt", "missing"))?;
         let chain = chain_from_pem(own.as_bytes(), &self.name)?;
-        if !chain.first().is_some_and(|it| it.bears(host)) {
+        if !chain.first().is_some_and(|it| it.covers(host)) {
             return Err(self
                 .invalid(
                     "tls.crt",

@@ -112,7 +112,7 @@ fn upgrade(values: &Values) -> Intent {
     }
 }
 
-/// Tells what goes wrong with the servers of several organizations at once.
+/// Reports problems with the servers of several organizations at once.
 struct Relay<'a> {
     terminal: &'a Terminal,
     namespace: &'a str,

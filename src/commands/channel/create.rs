@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The heading of the flags that say what the channel is like.
+/// The heading of the flags for the channel's configuration.
 const CONFIGURATION: &str = "Configuration";
 
-/// Create a channel: its orderers and peers join it
+/// Create a channel and join its orderers and peers
 ///
-/// Makes the genesis block from the organizations as they are installed, joins every orderer
-/// through its admin port, waits for a leader, and joins every peer. The same command again does
-/// what is missing, and changes nothing if all is there.
+/// Builds the genesis block from the installed organizations, joins every orderer through its admin
+/// port, waits for a leader, and joins every peer. The command is idempotent: run it again to
+/// complete a channel.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -49,24 +49,24 @@ pub struct Arguments {
     #[arg(long, value_name = "ORG/PEER", help_heading = CONFIGURATION, value_parser = pair('/'))]
     pub anchor: Vec<(String, String)>,
 
-    /// Longest time until a block is cut [default: 2s]
+    /// Batch timeout: maximum time until a block is cut [default: 2s]
     #[arg(long, value_name = "DURATION", help_heading = CONFIGURATION, value_parser = duration::parse)]
     pub batch_timeout: Option<Duration>,
 
-    /// Most transactions in a block [default: 500]
+    /// Maximum number of transactions in a block [default: 500]
     #[arg(long, value_name = "N", help_heading = CONFIGURATION)]
     pub max_message_count: Option<u32>,
 
-    /// Most bytes in a block, such as 10Mi [default: 10Mi]
+    /// Maximum size of a block, such as 10Mi [default: 10Mi]
     #[arg(long, value_name = "SIZE", help_heading = CONFIGURATION, value_parser = size)]
     pub absolute_max_bytes: Option<u32>,
 
-    /// Bytes at which a block is cut, such as 2Mi [default: 2Mi]
+    /// Preferred size of a block, such as 2Mi [default: 2Mi]
     #[arg(long, value_name = "SIZE", help_heading = CONFIGURATION, value_parser = size)]
     pub preferred_max_bytes: Option<u32>,
 
-    /// Capability level of a group (channel, orderer or application), as application=V2_0
-    /// [default: the highest that all nodes know]
+    /// Capability level of a group (channel, orderer or application), as application=V2_0 [default:
+    /// the highest that all nodes support]
     #[arg(long, value_name = "GROUP=LEVEL", help_heading = CONFIGURATION, value_parser = pair('='))]
     pub capability: Vec<(String, String)>,
 
@@ -77,7 +77,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH=RULE", help_heading = CONFIGURATION, value_parser = pair('='))]
     pub policy: Vec<(String, String)>,
 
-    /// Longest time to wait until the orderers have a leader
+    /// Maximum time to wait until the orderers have a leader
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -102,7 +102,7 @@ pub fn pair(
 
 /// Reads a size: `10Mi`, `512Ki`, `1000000`.
 pub fn size(text: &str) -> Result<u32, String> {
-    const EXPECTED: &str = "a size looks like 10Mi, 512Ki or 1000000, and is below 4Gi";
+    const EXPECTED: &str = "expected a size below 4Gi, such as 10Mi, 512Ki or 1000000";
     let bytes = crate::manifest::quantity::bytes(text).ok_or(EXPECTED)?;
     match bytes >= 1.0 && bytes.fract() == 0.0 && bytes <= f64::from(u32::MAX) {
         true => Ok(bytes as u32),
@@ -122,7 +122,7 @@ impl Arguments {
         for (group, _) in &self.capability {
             if !["channel", "orderer", "application"].contains(&group.as_str()) {
                 return Err(
-                    Error::user(format!("--capability: there is no group \"{group}\""))
+                    Error::user(format!("--capability: unknown group \"{group}\""))
                         .why("the groups are channel, orderer and application"),
                 );
             }

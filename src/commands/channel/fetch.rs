@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel fetch mychannel oldest                 the genesis block, to mychannel_oldest.block
+  kubectl fabric channel fetch mychannel oldest                 the genesis block
   kubectl fabric channel fetch mychannel config config.block    the newest configuration block
   kubectl fabric channel fetch mychannel 7                      block 7, to mychannel_7.block")]
 pub struct Arguments {

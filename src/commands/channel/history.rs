@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Show what changed the configuration of a channel, and who signed it, oldest first
+/// Show the configuration updates of a channel and who signed them, oldest first
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -18,12 +18,12 @@ use std::process::ExitCode;
 
 /// Join peers to a channel
 ///
-/// Has every peer join that has not, those that an upgrade added among them. The genesis block
-/// comes from an orderer, or from a peer that has joined.
+/// Joins every peer that has not joined yet, such as peers that an upgrade added. The genesis block
+/// comes from an orderer, or from a peer of the channel.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel join mychannel               the peers of all organizations of the channel
+  kubectl fabric channel join mychannel               all organizations of the channel
   kubectl fabric channel join mychannel org1          those of org1
   kubectl fabric channel join mychannel org1 --block mychannel.block")]
 pub struct Arguments {
@@ -31,11 +31,11 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: String,
 
-    /// Organizations whose peers join, by release [default: those of the channel that can be found]
+    /// Organizations whose peers join, by release [default: all of the channel that are found]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
-    /// File with the channel's genesis block, where no node can be asked for it
+    /// File with the channel's genesis block, if no node can provide it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub block: Option<PathBuf>,
 
@@ -75,8 +75,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             }
         };
         let (_, configuration) = Configuration::from_block(&genesis)?;
-        // By default all of the channel's; an organization that is named joins in any case, since
-        // it may have been added to the channel after its genesis block.
+        // The default is all organizations of the genesis block. A named organization always joins:
+        // it may have been added to the channel later.
         let of_channel = |contact: &Contact| {
             let application = configuration.channel.groups.get("Application");
             let mut groups = application.into_iter().flat_map(|it| it.groups.keys());
@@ -85,10 +85,10 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let joining = joining.into_iter().filter(of_channel);
         let joining = members(edge, cluster, joining, &signers).await?;
         if joining.is_empty() {
-            return Err(Error::user(format!(
-                "no peers were found that could join channel \"{name}\""
-            ))
-            .hint("name the organizations: `kubectl fabric channel join NAME org1`"));
+            return Err(
+                Error::user(format!("no peers of channel \"{name}\" were found"))
+                    .hint("name the organizations: `kubectl fabric channel join NAME org1`"),
+            );
         }
         let join = Join {
             name,

@@ -1,7 +1,7 @@
 //! `channel list`.
 
 use super::readers;
-use crate::channel::{State, states};
+use crate::channel::{ChannelAtNode, states};
 use crate::commands::arguments::{Format, OutputArguments, SigningArguments};
 use crate::commands::{Edge, complete};
 use crate::error::{Error, Result};
@@ -16,11 +16,11 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel list                 of all organizations that can be found
+  kubectl fabric channel list                 of all organizations found
   kubectl fabric channel list org1 org2       of these
   kubectl fabric channel list -o wide         with the hash of the newest block")]
 pub struct Arguments {
-    /// Organizations to ask, by release [default: all that can be found]
+    /// Organizations to ask, by release [default: all that are found]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
@@ -55,7 +55,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(states: &[State], wide: bool) -> Text {
+fn table(states: &[ChannelAtNode], wide: bool) -> Text {
     let headers = ["CHANNEL", "NODE", "HEIGHT", "STATUS", "HASH"];
     let mut table = Table::of(&headers[..if wide { 5 } else { 4 }]);
     for state in states {
@@ -99,7 +99,7 @@ fn words(error: &Error) -> String {
     }
 }
 
-fn document(state: &State) -> Value {
+fn document(state: &ChannelAtNode) -> Value {
     let mut document = json!({
         "name": Value::Null,
         "organization": state.organization,

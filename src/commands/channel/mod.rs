@@ -29,19 +29,19 @@ use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Create channels of installed organizations, join their peers, show and change them
+/// Create, join, show and change the channels of installed organizations
 ///
-/// The program talks to the orderers and peers itself, through the API server, and signs as the
-/// administrator of each organization. No program of Fabric is needed, here or in the cluster.
+/// This program talks to orderers and peers through the API server, and signs as the administrator
+/// of each organization. No Fabric tools are needed, on your machine or in the cluster.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
     after_long_help = "\
 Examples:
   kubectl fabric channel create mychannel --orderers orgorderer1 --organizations org1,org2
-  kubectl fabric channel list                            which node has which channel
+  kubectl fabric channel list                            the channels of each node
   kubectl fabric channel join mychannel org1             peers that an upgrade added
-  kubectl fabric channel show mychannel                  its configuration in words
+  kubectl fabric channel show mychannel                  its configuration
   kubectl fabric channel show mychannel -o json          as configtxlator prints it
   kubectl fabric channel fetch mychannel newest          a block, to a file
   kubectl fabric channel update mychannel --add-org org3  a change of its configuration
@@ -83,11 +83,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// The error of a change that a signal ended: what was done stays, and the next run finds it.
+/// The error of a change that a signal interrupted. Completed steps stay, and the next run finds
+/// them.
 fn interrupted() -> Error {
     Error::interrupted("interrupted")
         .now("nodes that have joined stay joined")
-        .hint("run the same command again: it does what is missing")
+        .hint("run the same command again to complete it")
 }
 
 /// The contacts of releases by name.
@@ -103,7 +104,7 @@ pub(super) async fn contacts(
     try_join_all(each).await
 }
 
-/// The organizations that are named, or all that can be found.
+/// The named organizations, or all that are found.
 pub(super) async fn chosen(
     edge: &Edge,
     cluster: &Cluster,
@@ -131,7 +132,7 @@ pub(super) async fn organizations(edge: &Edge, cluster: &Cluster) -> Result<Vec<
     Ok(found.organizations)
 }
 
-/// The administrators of contacts. All of them must be there.
+/// The administrators of contacts. Each contact must have one.
 pub(super) async fn members(
     edge: &Edge,
     cluster: &Cluster,
@@ -145,7 +146,7 @@ pub(super) async fn members(
     try_join_all(each).await
 }
 
-/// The administrators that can be had; of the others a warning tells why not.
+/// The administrators that are available. A warning explains each missing one.
 async fn members_found(
     edge: &Edge,
     cluster: &Cluster,
@@ -169,7 +170,7 @@ async fn members_found(
     members
 }
 
-/// The nodes of the organizations that are named, or of all that can be found.
+/// The nodes of the named organizations, or of all that are found.
 async fn readers(
     edge: &Edge,
     cluster: &Cluster,

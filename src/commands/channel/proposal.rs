@@ -25,7 +25,7 @@ pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
         let shown = path.display().to_string();
         let other = |error: Error| {
             error
-                .context(format!("\"{shown}\" is there already, with something else"))
+                .context(format!("\"{shown}\" already exists with other content"))
                 .replace_now("nothing was written")
                 .hint("name another file, or remove this one")
         };

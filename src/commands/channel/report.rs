@@ -70,7 +70,7 @@ impl Report {
     }
 }
 
-/// What is said of an update that a block has: a sentence, and fields of the document.
+/// The result of an update in a block: a sentence, and fields of the document.
 pub fn updated(name: &str, current: &Current, steps: &[Step]) -> (String, Value) {
     let (block, sequence) = (current.block.number(), current.configuration.sequence);
     let joined = steps.iter().filter(|it| matches!(it.did, Did::Joined));

@@ -107,7 +107,7 @@ fn settings(arguments: &Arguments) -> Result<Vec<Change>> {
     for (group, level) in &arguments.capability {
         if !["channel", "orderer", "application"].contains(&group.as_str()) {
             return Err(
-                Error::user(format!("--capability: there is no group \"{group}\""))
+                Error::user(format!("--capability: unknown group \"{group}\""))
                     .why("the groups are channel, orderer and application"),
             );
         }

@@ -8,12 +8,12 @@ use crate::error::Result;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Show the configuration of a channel in words, or as configtxlator prints it
+/// Show the configuration of a channel, readable or as configtxlator prints it
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel show mychannel             who is in it, who orders, under which policies
-  kubectl fabric channel show mychannel -o json     the whole configuration, as configtxlator prints it")]
+  kubectl fabric channel show mychannel             its members, orderers and policies
+  kubectl fabric channel show mychannel -o json     in the format of configtxlator")]
 pub struct Arguments {
     #[command(flatten)]
     pub channel: ChannelArguments,

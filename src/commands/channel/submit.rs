@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
 
-    /// Organization to ask, by release; may be repeated [default: all that can be found]
+    /// Organization to ask, by release; may be repeated [default: all that are found]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub org: Vec<String>,
 

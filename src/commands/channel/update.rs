@@ -167,7 +167,7 @@ pub fn interrupted(name: &str) -> Error {
     Error::interrupted("interrupted")
         .now("the update may have been sent")
         .hint(format!(
-            "see whether it is there: `kubectl fabric channel history {name}`; or run the same command again: it does what is missing"
+            "see whether it is there: `kubectl fabric channel history {name}`; or run the same command again to complete it"
         ))
 }
 

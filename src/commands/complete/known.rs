@@ -1,5 +1,4 @@
-//! Words that the program knows by itself: versions, rules, and the keys of its charts' values. No
-//! cluster is asked.
+//! Candidates that need no cluster: versions, guards, and the keys of the charts' values.
 
 use super::{CommandLine, beginning_with, last_of_list};
 use crate::chart::repository;
@@ -10,7 +9,7 @@ use clap_complete::CompletionCandidate;
 use serde_json::Value;
 use std::ffi::OsStr;
 
-/// Rules for `--force`.
+/// Guards for `--force`.
 pub fn rules(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut rules: Vec<(String, String)> = RULES
         .iter()
@@ -20,8 +19,8 @@ pub fn rules(current: &OsStr) -> Vec<CompletionCandidate> {
     last_of_list(current, rules)
 }
 
-/// Versions for `--fabric-version`: the last patch of each line, and all patches of a line that was
-/// typed.
+/// Versions for `--fabric-version`: the last patch of each minor version, and all patches of a
+/// minor version that was typed.
 pub fn fabric_versions(current: &OsStr) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
     let versions = LINES.iter().rev().flat_map(|line| {
@@ -37,7 +36,7 @@ pub fn fabric_versions(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(current, versions)
 }
 
-/// Versions of the chart that the command line names.
+/// Versions of the chart on the command line.
 pub fn chart_versions(current: &OsStr) -> Vec<CompletionCandidate> {
     let chart = chart_of(&CommandLine::read());
     let rows = repository::embedded()
@@ -57,7 +56,7 @@ pub fn formats(current: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// Keys for `--set` and its like: of several settings, the last one.
+/// Keys for `--set` and similar flags: completes the last of several settings.
 pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
     let (_, last) = typed.rsplit_once(',').unwrap_or(("", &typed));
@@ -76,8 +75,8 @@ pub fn paths(current: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// The keys beside the typed one, from the schema of the chart: in full, whether there are keys
-/// below, and what it is.
+/// The sibling keys of the typed key, from the chart's schema: the full key, whether it has keys
+/// below it, and its description.
 fn keys(typed: &str) -> Vec<(String, bool, String)> {
     let chart = chart_of(&CommandLine::read()).and_then(|name| repository::find(name, None).ok());
     let Some(schema) = chart.and_then(|chart| chart.schema) else {
@@ -112,8 +111,7 @@ fn keys(typed: &str) -> Vec<(String, bool, String)> {
         .collect()
 }
 
-/// The embedded chart of the command line: named after the release, or the one that the release's
-/// name stands for.
+/// The embedded chart of the command line: the named one, or the default for the release's name.
 fn chart_of(line: &CommandLine) -> Option<&'static str> {
     let is_embedded = |name: &str| {
         repository::embedded()

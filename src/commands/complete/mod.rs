@@ -1,9 +1,8 @@
-//! Completes words: kubectl's `__complete` contract, and the names that only the cluster or a
-//! kubeconfig knows.
+//! Completion: kubectl's `__complete` contract, and names from the cluster or a kubeconfig.
 //!
-//! A completion has no room for an error: what cannot be told within a moment is not offered.
-//! Shells put candidates on the command line as they are, and some expand their descriptions: a
-//! name that a shell would not take for one word is not offered.
+//! A completion cannot show an error: candidates that take too long are not offered. Shells put
+//! candidates on the command line as they are, and some expand their descriptions. So a name that a
+//! shell would not read as one literal word is not offered.
 
 mod known;
 
@@ -31,19 +30,19 @@ use std::time::Duration;
 /// What kubectl's completion runs: `kubectl_complete-fabric WORDS...` calls this command.
 pub const COMMAND: &str = "__complete";
 
-/// The variable by which a shell's script asks for candidates.
+/// The variable with which a shell's script requests candidates.
 pub const VARIABLE: &str = "KUBECTL_FABRIC_COMPLETE";
 
-/// The name under which kubectl looks for a plugin's completion.
+/// The name of the completion program that kubectl runs for a plugin.
 const KUBECTL_COMPLETE: &str = "kubectl_complete-fabric";
 
-/// cobra's directive for "these are all: do not offer files".
+/// cobra's directive "do not offer files" (ShellCompDirectiveNoFileComp).
 const NO_FILES: &str = ":4";
 
-/// The same, and "no blank after the word": a folder, a key or a map goes on.
+/// The same with "no space after the word", for folders, keys and maps that continue.
 const NO_FILES_NO_SPACE: &str = ":6";
 
-/// A shell that waits longer feels broken.
+/// A longer wait would make the shell feel broken.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Print candidates for the last word, one per line with its help after a tab
@@ -54,8 +53,7 @@ pub struct Arguments {
     words: Vec<OsString>,
 }
 
-/// Called by the name that kubectl looks for, the program is its own completion: a link is enough
-/// to set it up.
+/// Under the name that kubectl looks for, the program completes: a link is enough to set it up.
 pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let called = arguments
@@ -68,8 +66,8 @@ pub fn as_kubectl_asks(arguments: impl Iterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// The command as it is completed: names of files are offered under the same conditions as other
-/// names, and values only where the parser takes them.
+/// The command for completion: file names are offered under the same conditions as other names, and
+/// values only where the parser accepts them.
 pub fn command() -> Command {
     completed(super::command())
 }
@@ -94,8 +92,8 @@ fn completed(command: Command) -> Command {
 }
 
 /// A flag whose value can only follow a `=` (`--dry-run=server`). The engine would offer values for
-/// the word behind it, so to the engine it takes none; what follows a `=` is completed all the
-/// same.
+/// the next word, so this declares the flag without a value. Text after the `=` is completed
+/// anyway.
 fn behind_equals(argument: Arg) -> Arg {
     let values = argument.get_possible_values();
     let values = values.iter().map(|value| {
@@ -147,7 +145,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         .filter(|candidate| !candidate.is_hide_set())
     {
         let value = candidate.get_value().to_string_lossy();
-        // As with kubectl's own completion, flags are offered to who began one.
+        // As in kubectl's own completion, flags are offered only after a dash.
         if value.starts_with('-') && !current.starts_with('-') {
             continue;
         }
@@ -176,15 +174,14 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The name of the verb that an alias stands for, if it goes on as the user began: `history` rather
-/// than `hist`.
+/// The verb of an alias, if it starts with the typed text: `history` instead of `hist`.
 fn full_name(alias: &str, current: &str) -> Option<String> {
     let command = super::command();
     let name = command.find_subcommand(alias)?.get_name();
     name.starts_with(current).then(|| name.to_owned())
 }
 
-/// For words that only the user knows.
+/// For words that only the user can know.
 pub fn nothing(_: &OsStr) -> Vec<CompletionCandidate> {
     Vec::new()
 }
@@ -250,7 +247,7 @@ fn releases_of(current: &OsStr, is_wanted: impl Fn(&str) -> bool) -> Vec<Complet
     )
 }
 
-/// Revisions of the release that the command line names.
+/// Revisions of the release on the command line.
 pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let Some(release) = line.release() else {
@@ -277,7 +274,7 @@ pub fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(current, described)
 }
 
-/// Objects of the release that the command line names, as `KIND/NAME`: those that run pods.
+/// Workloads of the release on the command line, as `KIND/NAME`.
 pub fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = CommandLine::read();
     let Some(release) = line.release() else {
@@ -335,7 +332,7 @@ pub fn selectors(current: &OsStr) -> Vec<CompletionCandidate> {
     last_of_list(current, words.into_iter().map(|word| (word, String::new())))
 }
 
-/// Candidates for the last of several words that commas separate.
+/// Candidates for the last of several words separated by commas.
 fn last_of_list(
     current: &OsStr,
     words: impl IntoIterator<Item = (String, String)>,
@@ -367,7 +364,7 @@ pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(current, names.map(|name| (name.to_owned(), String::new())))
 }
 
-/// Contexts of the kubeconfig files; the cluster is not asked.
+/// Contexts of the kubeconfig files, without a request to the cluster.
 pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut names = Vec::new();
     for path in kubeconfigs(&CommandLine::read().connection) {
@@ -417,14 +414,14 @@ fn beginning_with(
         .collect()
 }
 
-/// Whether every shell takes this for one word that means itself.
+/// Whether every shell reads this as one literal word.
 fn is_plain_word(word: &str) -> bool {
     let is_plain = |c: char| (c.is_alphanumeric() || "-_./:@%+,=~".contains(c)) && !is_harmful(c);
     !word.starts_with(['-', '=']) && word.chars().all(is_plain)
 }
 
-/// A description on one line, without the characters by which a shell quotes or expands: bash
-/// expands what `compgen -W` is given.
+/// A description on one line, without characters that a shell uses to quote or expand: bash expands
+/// the argument of `compgen -W`.
 fn plain_help(help: &str) -> String {
     one_line(help)
         .chars()
@@ -432,7 +429,7 @@ fn plain_help(help: &str) -> String {
         .collect()
 }
 
-/// Asks the cluster, for a moment.
+/// Asks the cluster, with a short time limit.
 fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T) -> T {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -453,11 +450,11 @@ fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T
     })
 }
 
-/// The words so far. A completer is given only the word under the cursor, so the connection is read
-/// from the whole line.
+/// The words of the line. A completer receives only the word under the cursor, so the connection
+/// flags are read from the whole line.
 struct CommandLine {
     connection: ConnectionArguments,
-    /// What is neither a verb, nor a flag, nor the value of one.
+    /// The words that are not verbs, flags or values of flags.
     names: Vec<String>,
 }
 
@@ -471,7 +468,7 @@ impl CommandLine {
         )
     }
 
-    /// Tells the values of flags from names, by the flags that each verb has.
+    /// Separates the values of flags from other words, using the flags of each verb.
     fn of(words: Vec<String>) -> CommandLine {
         let mut command = super::command();
         command.build();
@@ -484,7 +481,7 @@ impl CommandLine {
             } else if !word.starts_with('-') {
                 match command.find_subcommand(&word) {
                     Some(verb) => command = verb,
-                    // The program's own name, as a shell's script gives it.
+                    // The program's own name, passed by a shell's script.
                     None if command.get_name() == "kubectl-fabric" => {}
                     None => names.push(word),
                 }
@@ -508,7 +505,7 @@ impl CommandLine {
     }
 }
 
-/// The flag of a word that takes a value, with the value if it is in the same word:
+/// The flag in a word if it takes a value, with the value if it is in the same word:
 /// `--context=prod`, `-nshops`.
 fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
     let found =
@@ -530,7 +527,7 @@ fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
         };
         return of(found(&is_it)?, value);
     }
-    // Of several in one word (`-iv 6`) only the last may take a value.
+    // In a group of flags (`-iv 6`), only the last one may take a value.
     let letters = word.strip_prefix('-')?;
     letters.char_indices().find_map(|(at, letter)| {
         let rest = &letters[at + letter.len_utf8()..];

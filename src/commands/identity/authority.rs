@@ -18,15 +18,16 @@ const PORT: u16 = 7054;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "CA server")]
 pub struct AuthorityArguments {
-    /// URL of the CA server, with any path [default: the organization's CA server in the cluster]
+    /// URL of the CA server, with an optional path [default: the organization's CA server in the
+    /// cluster]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
 
-    /// File with the authorities that the CA server's TLS certificate must have, PEM
+    /// File with the CA certificates that verify the CA server's TLS certificate, PEM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub tls_root: Option<PathBuf>,
 
-    /// Name of the authority, of a server that has several
+    /// Name of the authority, for a server with several
     #[arg(long, value_name = "NAME")]
     pub ca_name: Option<String>,
 }
@@ -47,7 +48,7 @@ impl AuthorityArguments {
                 "organization \"{}\" has no CA server",
                 contact.release
             ))
-            .hint("name one by --url, or install it: ca.enabled=true")),
+            .hint("set --url, or install one with ca.enabled=true")),
         }
     }
 
@@ -115,15 +116,15 @@ impl AuthorityArguments {
         }
         if contact.ca.is_none() {
             return Err(
-                Error::user("it is not known whom to trust at the CA server")
+                Error::user("no authority is known for the CA server's TLS certificate")
                     .now("nothing was sent")
-                    .hint("name the authority of its TLS certificate: --tls-root FILE"),
+                    .hint("pass the authority of its TLS certificate: --tls-root FILE"),
             );
         }
         member::ca_authorities(cluster, contact)
             .await
             .map_err(|error| {
-                error.hint("name the authority of its TLS certificate: --tls-root FILE")
+                error.hint("pass the authority of its TLS certificate: --tls-root FILE")
             })
     }
 }
@@ -135,10 +136,10 @@ impl Reached {
         cluster: &Cluster,
         installed: &Installed,
     ) -> Result<(String, String)> {
-        const OWN: &str = "name the folder of an identity that registers: --registrar FOLDER";
+        const OWN: &str = "pass the folder of a registrar's identity: --registrar FOLDER";
         let contact = &installed.contact;
         let Some(server) = &contact.ca else {
-            return Err(Error::user("there is no identity that registers").hint(OWN));
+            return Err(Error::user("no registrar's identity is available").hint(OWN));
         };
         let names = [server.credentials.clone()];
         let secrets = installed.secrets_named(cluster, &names).await;
@@ -170,16 +171,16 @@ fn parts(url: &str) -> Result<(Scheme, Address, String)> {
             .why(why)
             .hint("write it as https://HOST:PORT/PATH, such as https://ca.example.com:7054")
     };
-    let parsed: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
+    let parsed: Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
     let scheme = match parsed.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
-        _ => return Err(wrong("it begins with neither https:// nor http://")),
+        _ => return Err(wrong("it starts with neither https:// nor http://")),
     };
     let authority = parsed.authority().ok_or_else(|| wrong("it has no host"))?;
     if authority.as_str().contains('@') {
         return Err(wrong(
-            "it holds a name or a password; a secret comes from --secret FILE",
+            "it contains a name or a password; pass a secret with --secret FILE",
         ));
     }
     if parsed.query().is_some() {
@@ -233,8 +234,8 @@ mod tests {
             ("ca:7054", "neither https:// nor http://"),
             ("ftp://ca", "neither https:// nor http://"),
             ("https://ca/?ca=a", "--ca-name"),
-            ("https://", "no URL"),
-            ("not a url", "no URL"),
+            ("https://", "not a URL"),
+            ("not a url", "not a URL"),
         ] {
             let error = parts(url).unwrap_err().to_string();
             assert!(error.contains(why), "{url}: {error}");

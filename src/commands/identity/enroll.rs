@@ -26,9 +26,9 @@ use std::process::ExitCode;
 
 /// Enroll a user at the organization's Fabric CA, and write the identity to a folder or a Secret
 ///
-/// Calls the CA server of the organization through the API server, or another one by --url. The
-/// private key is made here and never leaves this machine, except into the Secret that you ask for.
-/// With --register, the administrator of the CA server registers the user first.
+/// Calls the CA server of the organization through the API server, or the one of --url. The private
+/// key is generated on this machine and only leaves it for the Secret of --to-secret. With
+/// --register, the administrator of the CA server registers the user first.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -84,9 +84,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     arguments.target.check_name(&arguments.name)?;
     let secret = arguments.secret.as_deref().map(load::secret).transpose()?;
     if secret.is_none() && !arguments.registration.register && !arguments.renew {
-        return Err(Error::user(format!("there is no secret to enroll \"{}\" with", arguments.name))
+        return Err(Error::user(format!("no secret is given to enroll \"{}\"", arguments.name))
             .now("nothing was sent")
-            .hint("give the secret by --secret FILE, register the user by --register, or renew its identity by --renew"));
+            .hint("pass the secret with --secret FILE, register the user with --register, or renew its identity with --renew"));
     }
     let end = Error::interrupted("interrupted").now(format!(
         "no identity was written; \"{}\" may be registered at the CA",
@@ -134,7 +134,7 @@ async fn enroll(
     let node = first.as_ref().and_then(|name| secrets.get(name));
     let node = node.ok_or_else(|| {
         Error::user(format!("no node of \"{}\" has an MSP", arguments.release))
-            .hint("`kubectl fabric identity list` shows the identities that there are")
+            .hint("`kubectl fabric identity list` shows all identities")
     })?;
     let (name, kind) = (&arguments.name, arguments.certificate.kind());
     let target = &arguments.target;
@@ -221,7 +221,7 @@ async fn certify(
         let key = arguments.certificate.reuse_key.then_some(key.as_str());
         let request = SigningRequest::new(&user, &terms.hosts, key)?;
         let renewed = reached.ca.reenroll(&identity, &terms, request).await;
-        return renewed.map_err(|error| error.now("the identity is as it was"));
+        return renewed.map_err(|error| error.now("the identity is unchanged"));
     }
     let registered;
     let secret = match arguments.registration.register {
@@ -268,10 +268,10 @@ fn present(
         (None, None) => {
             return Err(unsent(
                 Error::user(format!(
-                    "there is no identity of \"{}\" to renew",
+                    "no identity of \"{}\" to renew was found",
                     arguments.name
                 ))
-                .hint("name its folder: --identity FOLDER"),
+                .hint("pass its folder: --identity FOLDER"),
             ));
         }
     };

@@ -11,11 +11,11 @@ use clap_complete::ArgValueCompleter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Export identities as files: a crypto-config folder, one identity, or the public half as JSON
+/// Export identities as files: a crypto-config folder, one identity, or the public part as JSON
 ///
-/// Writes what --crypto-config and --identity read. Private keys are exported only with --with-keys.
-/// Files and folders are for you alone (0600, 0700). A file that is there with other content is not
-/// replaced without --overwrite.
+/// Writes files for --crypto-config and --identity. Private keys are only exported with
+/// --with-keys. Files and folders are private to you (0600, 0700). Existing files with other
+/// content are only replaced with --overwrite.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -28,7 +28,8 @@ pub struct Arguments {
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Whose identities: a node, admin, ca, tlsca, or a user [default: the whole organization]
+    /// Owner of the identities: a node, admin, ca, tlsca, or a user [default: the whole
+    /// organization]
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: Option<String>,
 
@@ -36,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
     pub to: PathBuf,
 
-    /// Export the public half of the organization, as `configtxgen -printOrg` prints it
+    /// Export the public part of the organization, in the format of `configtxgen -printOrg`
     #[arg(long, conflicts_with_all = ["name", "with_keys"])]
     pub public: bool,
 
@@ -140,7 +141,7 @@ fn write(arguments: &Arguments, files: &Files) -> Result<()> {
     }
     let name = to.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| {
-        Error::user(format!("\"{}\" is no name of a file", to.display())).now("nothing was written")
+        Error::user(format!("\"{}\" is not a file name", to.display())).now("nothing was written")
     })?;
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     let renamed = files.values().map(|json| (name.to_owned(), json.clone()));
@@ -155,7 +156,7 @@ fn tell(arguments: &Arguments, edge: &Edge, files: &Files) -> Result<()> {
     let (release, to) = (&arguments.release, arguments.to.display());
     if arguments.public {
         edge.terminal
-            .print(format!("exported the public half of {release} to {to}\n"))?;
+            .print(format!("exported the public part of {release} to {to}\n"))?;
         return Ok(());
     }
     let keys = match arguments.with_keys {

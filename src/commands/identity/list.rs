@@ -16,15 +16,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// List the identities of an organization: whose they are, who issued them, when they end
+/// List the identities of an organization with their issuers and expiry
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric identity list org1             the nodes, the administrator, the authorities
-  kubectl fabric identity list                  of all organizations that can be found
+  kubectl fabric identity list                  of all organizations found
   kubectl fabric identity list org1 -o wide     with sources, keys and fingerprints")]
 pub struct Arguments {
-    /// Name of the organization's release [default: all organizations that can be found]
+    /// Name of the organization's release [default: all organizations that are found]
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: Option<String>,
 

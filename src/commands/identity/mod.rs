@@ -21,17 +21,17 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Show the identities of organizations, export them, enroll users at a Fabric CA
+/// List, show, export and enroll identities of organizations
 ///
-/// install and upgrade make identities, or take them from a folder with --crypto-config. An
-/// organization keeps them in Secrets of its namespace. Private keys are never printed.
+/// install and upgrade generate identities, or import them from a folder with --crypto-config. They
+/// are stored in Secrets in the organization's namespace. Private keys are never printed.
 #[derive(Args, Debug)]
 #[command(
     arg_required_else_help = true,
     after_long_help = "\
 Examples:
-  kubectl fabric identity list org1                       whose they are, and when they end
-  kubectl fabric identity show org1 peer0                 the certificates of one node, in words
+  kubectl fabric identity list org1                       owners and expiry
+  kubectl fabric identity show org1 peer0                 the certificates of one node
   kubectl fabric identity export org1 --to crypto-config  the certificates, as cryptogen has them
   kubectl fabric identity export org1 --public --to org1.json   for the partners of a channel
   kubectl fabric identity enroll org1 alice --register --to alice    a user of an application"

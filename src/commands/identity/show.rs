@@ -10,7 +10,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Show the identities of a node, of a user or of an authority, in words
+/// Show the identities of a node, a user or an authority
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Whose identities: a node, admin, ca, tlsca, or a user
+    /// Owner of the identities: a node, admin, ca, tlsca, or a user
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: String,
 

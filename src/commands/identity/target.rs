@@ -23,7 +23,7 @@ pub struct TargetArguments {
     #[arg(long, conflicts_with = "to")]
     pub to_secret: bool,
 
-    /// Replace an identity that is there
+    /// Replace an existing identity
     #[arg(long, help_heading = OPERATION)]
     pub overwrite: bool,
 }
@@ -46,7 +46,7 @@ impl TargetArguments {
             false if !of_file || !is_text => "it cannot be part of a file's name",
             _ => return Ok(()),
         };
-        Err(Error::user(format!("\"{name}\" cannot be the name of a user")).why(why))
+        Err(Error::user(format!("\"{name}\" is not a valid user name")).why(why))
     }
 
     /// The folder of the identity below `--to`.

@@ -5,19 +5,19 @@ use crate::member::ca::{Attribute, Registration, Terms};
 use clap::{Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
-/// The heading of the flags that say what is registered.
+/// The heading of the flags for the registration.
 const REGISTRATION: &str = "Registration";
-/// The heading of the flags that say what the certificate has.
+/// The heading of the flags for the certificate.
 const CERTIFICATE: &str = "Certificate";
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = REGISTRATION)]
 pub struct RegistrationArguments {
-    /// Register the user before
+    /// Register the user first
     #[arg(long)]
     pub register: bool,
 
-    /// Folder of the identity that registers [default: the administrator in the CA server's Secret]
+    /// Folder of the registrar's identity [default: the administrator in the CA server's Secret]
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, requires = "register")]
     pub registrar: Option<PathBuf>,
 
@@ -38,11 +38,11 @@ pub struct RegistrationArguments {
     #[arg(long, requires = "affiliation")]
     pub create_affiliation: bool,
 
-    /// Attribute, as name=value; with :ecert, certificates have it; may be repeated
+    /// Attribute, as name=value; with :ecert, it is added to certificates; may be repeated
     #[arg(long, value_name = "NAME=VALUE[:ecert]", value_parser = attribute, requires = "register")]
     pub attribute: Vec<Attribute>,
 
-    /// How often the secret can be used; -1 is any number of times [default: the CA's]
+    /// Maximum number of enrollments with the secret; -1 means no limit [default: the CA's]
     #[arg(
         long,
         value_name = "N",
@@ -63,11 +63,11 @@ pub struct CertificateArguments {
     #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
     pub host: Vec<String>,
 
-    /// Attribute that the certificate must have; with :opt, it may be missing
+    /// Attribute to request in the certificate; with :opt, it is optional
     #[arg(long, value_name = "NAME[:opt]", value_delimiter = ',')]
     pub request_attribute: Vec<String>,
 
-    /// Keep the private key; the default is a new one
+    /// Reuse the private key instead of generating a new one
     #[arg(long, requires = "renew")]
     pub reuse_key: bool,
 }

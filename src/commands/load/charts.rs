@@ -1,8 +1,7 @@
-//! Charts from outside the program: folders, archives, and those that the user keeps in a folder of
-//! their own.
+//! Charts from outside the program: folders, archives, and the user's charts folder.
 //!
-//! Kept charts lie in `charts` below the data folder, as `<name>-<version>.tgz`, as a folder
-//! `<name>` or as folders `<name>/<version>`.
+//! The charts folder is `charts` in the data folder. A chart in it is an archive
+//! `<name>-<version>.tgz`, a folder `<name>`, or a folder `<name>/<version>`.
 
 use super::{folder, unreadable};
 use crate::chart::{Chart, Origin, Range, belongs, repository};
@@ -15,12 +14,12 @@ use std::path::{Path, PathBuf};
 /// A packed chart larger than this is not unpacked.
 const ARCHIVE_LIMIT: u64 = 64 << 20;
 
-/// Finds what CHART means: a path when it looks like one; otherwise an embedded chart, a kept one,
-/// or a folder of that name here.
+/// Resolves CHART: a path if it looks like one; otherwise an embedded chart, a chart in the charts
+/// folder, or a folder of that name in the current directory.
 pub fn chart_choice(name: &str, version: Option<&str>) -> Result<ChartChoice> {
     if name.is_empty() {
         return Err(Error::user("the name of the chart is empty")
-            .hint("`kubectl fabric charts list` shows what there is"));
+            .hint("`kubectl fabric charts list` shows all charts"));
     }
     if looks_like_a_path(name) {
         return loaded(chart_from_path(name)?, version);
@@ -43,7 +42,7 @@ pub fn chart_choice(name: &str, version: Option<&str>) -> Result<ChartChoice> {
     Err(unknown_chart(name))
 }
 
-/// The chart that a name or path means, for verbs that ask no cluster.
+/// The chart of a name or path, for verbs that use no cluster.
 pub fn chart_by_name_or_path(name: &str) -> Result<Chart> {
     match chart_choice(name, None)? {
         ChartChoice::Loaded(chart) => Ok(*chart),
@@ -87,11 +86,11 @@ fn unknown_chart(name: &str) -> Error {
         names.join(", ")
     };
     let error =
-        Error::user(format!("there is no chart \"{name}\"")).why(format!("known charts: {known}"));
+        Error::user(format!("chart \"{name}\" not found")).why(format!("known charts: {known}"));
     match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint(format!(
-            "a folder or an archive is named as a path, such as ./{name}"
+            "give a folder or an archive as a path, such as ./{name}"
         )),
     }
 }
@@ -107,7 +106,7 @@ pub fn chart_from_path(name: &str) -> Result<Chart> {
     } else {
         if metadata.len() > ARCHIVE_LIMIT {
             return Err(Error::user(format!("chart \"{name}\" is too large"))
-                .why("an archive is read up to 64 MiB"));
+                .why("the limit for an archive is 64 MiB"));
         }
         let mut archive = Vec::new();
         let file = fs::File::open(path).map_err(|error| unreadable("chart", name, &error))?;
@@ -119,8 +118,8 @@ pub fn chart_from_path(name: &str) -> Result<Chart> {
     Chart::from_files(files, Origin::Path(name.to_owned()), name)
 }
 
-/// The folder for charts that the user keeps: `$KUBECTL_FABRIC_DATA_HOME/charts`, or the one that
-/// the system has for such data.
+/// The user's charts folder: `$KUBECTL_FABRIC_DATA_HOME/charts`, or the system's folder for
+/// application data.
 pub fn kept_folder() -> Option<PathBuf> {
     let home = match std::env::var_os("KUBECTL_FABRIC_DATA_HOME").filter(|home| !home.is_empty()) {
         Some(home) => PathBuf::from(home),
@@ -129,7 +128,7 @@ pub fn kept_folder() -> Option<PathBuf> {
     Some(home.join("charts"))
 }
 
-/// Every chart that the user keeps, by name, newest version first.
+/// Every chart in the charts folder, by name, newest version first.
 pub fn kept() -> Result<Vec<Chart>> {
     let mut charts = Vec::new();
     if let Some(folder) = kept_folder() {
@@ -143,8 +142,8 @@ pub fn kept() -> Result<Vec<Chart>> {
     Ok(charts)
 }
 
-/// The newest kept chart of this name that fits the version. Charts of other names are not read, so
-/// that a broken one is nobody's trouble.
+/// The newest chart of this name in the charts folder that fits the version. Charts of other names
+/// are not read, so a broken one does no harm.
 fn kept_by_name(name: &str, version: Option<&str>) -> Result<Option<Chart>> {
     let Some(folder) = kept_folder() else {
         return Ok(None);
@@ -181,12 +180,12 @@ fn kept_by_name(name: &str, version: Option<&str>) -> Result<Option<Chart>> {
         (None, Some(version)) if !versions.is_empty() => Err(Error::user(format!(
             "chart \"{name}\" has no version {version}"
         ))
-        .why(format!("you keep: {}", versions.join(", ")))),
+        .why(format!("your charts folder has {}", versions.join(", ")))),
         (chart, _) => Ok(chart),
     }
 }
 
-/// A kept entry is an archive, a chart's folder, or a folder of its versions.
+/// An entry of the charts folder: an archive, a chart's folder, or a folder of its versions.
 fn read_kept(path: &Path, charts: &mut Vec<Chart>) -> Result<()> {
     if path.join("Chart.yaml").is_file() || path.extension().is_some_and(|ending| ending == "tgz") {
         charts.push(chart_from_path(&path.display().to_string())?);
@@ -201,7 +200,7 @@ fn read_kept(path: &Path, charts: &mut Vec<Chart>) -> Result<()> {
     Ok(())
 }
 
-/// Entries of a folder in a fixed order; none when there is no such folder.
+/// Entries of a folder in a fixed order; none if the folder does not exist.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed =
         |error: std::io::Error| unreadable("folder", &folder.display().to_string(), &error);

@@ -1,5 +1,5 @@
-//! Folders in and out: a chart's or a crypto-config's files by their path below the top. No link
-//! leads out of the folder.
+//! Reads and writes folders: the files of a chart or crypto-config by relative path. Links that
+//! lead out of the folder are not followed.
 
 use super::unreadable;
 use crate::chart::Files;
@@ -15,12 +15,17 @@ const BYTES_LIMIT: u64 = 64 << 20;
 const FILES_LIMIT: usize = 10_000;
 const DEPTH_LIMIT: usize = 32;
 
-/// Reads a folder made by cryptogen; the identity room knows what belongs in it.
+/// Reads a folder written by cryptogen. The identity room checks its content.
 pub fn crypto_config(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let files = read(path, "crypto-config folder")?;
     if files.is_empty() {
-        return Err(Error::user(format!("crypto-config folder \"{}\" is empty", path.display()))
-            .hint("cryptogen writes peerOrganizations and ordererOrganizations into it: name the folder that holds these"));
+        return Err(Error::user(format!(
+            "crypto-config folder \"{}\" is empty",
+            path.display()
+        ))
+        .hint(
+            "name the folder into which cryptogen wrote peerOrganizations and ordererOrganizations",
+        ));
     }
     Ok(files)
 }
@@ -47,7 +52,7 @@ pub fn identity(path: &Path) -> Result<Folder> {
         });
     }
     if !files.keys().any(|path| path.starts_with("signcerts/")) {
-        return Err(Error::user(format!("\"{name}\" is no folder of an identity"))
+        return Err(Error::user(format!("\"{name}\" is not an identity folder"))
             .why("it has neither msp nor signcerts in it")
             .hint("cryptogen writes identities to users/Admin@org1, fabric-ca-client to the folder that -M names"));
     }
@@ -63,7 +68,7 @@ pub fn identity(path: &Path) -> Result<Folder> {
     })
 }
 
-/// Every regular file below `path`. Version control's own folders are not part of it.
+/// Every regular file below `path`, without the folders of version control.
 pub fn read(path: &Path, what: &str) -> Result<Files> {
     let shown = path.display().to_string();
     let top = fs::canonicalize(path).map_err(|error| unreadable(what, &shown, &error))?;
@@ -134,7 +139,7 @@ impl Walk<'_> {
         if self.bytes > BYTES_LIMIT || self.files.len() >= FILES_LIMIT {
             return Err(
                 Error::user(format!("{} \"{}\" is too large", self.what, self.shown))
-                    .why("a folder is read up to 64 MiB and 10,000 files")
+                    .why("the limit is 64 MiB and 10,000 files")
                     .hint("is it the right folder?"),
             );
         }
@@ -146,7 +151,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The path below the top with `/` between its parts, on every system.
+    /// The relative path with `/` as separator, on every system.
     fn below(&self, path: &Path) -> Option<String> {
         let parts: Option<Vec<&str>> = path
             .strip_prefix(&self.top)
@@ -172,12 +177,12 @@ impl Walk<'_> {
     }
 }
 
-/// Writes files below a new folder, or nothing: what could be written of them goes again.
+/// Writes files to a new folder. On failure, removes the files that were written.
 pub fn export(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
-    // A link that leads nowhere is something, too.
+    // A dangling link counts as existing.
     if fs::symlink_metadata(folder).is_ok() {
-        return Err(Error::user(format!("\"{shown}\" is there already"))
+        return Err(Error::user(format!("\"{shown}\" already exists"))
             .now("nothing was written")
             .hint("name another folder with --destination, or remove this one"));
     }
@@ -197,7 +202,7 @@ pub fn write_identities(files: &Files, folder: &Path, overwrite: bool) -> Result
         let note = match fs::symlink_metadata(&path) {
             Err(_) => return None,
             Ok(there) if there.is_symlink() => "it is a link",
-            Ok(there) if !there.is_file() => "it is no file",
+            Ok(there) if !there.is_file() => "it is not a file",
             Ok(_) if fs::read(&path).is_ok_and(|there| there == *content) => return None,
             Ok(_) => "it has other content",
         };
@@ -225,9 +230,9 @@ pub fn others_in(folder: &Path, name: &str) -> bool {
     entries.flatten().any(|entry| entry.file_name() != name)
 }
 
-/// Writes files below a folder that may be there; files of the same names are replaced. They may
-/// hold secrets, so only the user can read them (0600), and no link decides where they go: a link
-/// to a folder is refused, a link in the place of a file is replaced.
+/// Writes files to a new or existing folder, and replaces files of the same name. They may hold
+/// secrets, so only the user can read them (0600), and links are not followed: a link to a folder
+/// is refused, and a link in place of a file is replaced.
 pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     let shown = folder.display();
     let failed = |path: &Path, done: usize, error: std::io::Error| {
@@ -236,7 +241,7 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
             ErrorKind::ReadOnlyFilesystem => "the filesystem is read-only".to_owned(),
             ErrorKind::PermissionDenied => "no permission to write there".to_owned(),
             ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-                "a part of this path is a file and no folder".to_owned()
+                "a part of this path is a file, not a folder".to_owned()
             }
             ErrorKind::IsADirectory => "it is a folder".to_owned(),
             _ => error.to_string(),
@@ -267,7 +272,7 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
             )
             .hint("name the folder that it leads to, or remove the link"),
         })?;
-        // Written beside its place (0600) and renamed, a file is there whole or not at all.
+        // Write to a temporary file (0600) and rename it, so that the file is complete or absent.
         let written = tempfile::NamedTempFile::new_in(parent).and_then(|mut file| {
             // Of the file itself: errors of the other kind name the temporary path.
             file.as_file_mut().write_all(content)?;
@@ -278,8 +283,8 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `folder` and those below it down to `last`, for the user alone (0700) where they are not
-/// there yet. The error names the place; it is `None` when that is a link.
+/// Creates `folder` and the folders below it down to `last`; new ones are private to the user
+/// (0700). The error names the path; it is `None` if that is a link.
 fn make_folders(
     folder: &Path,
     last: &Path,
@@ -288,7 +293,7 @@ fn make_folders(
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    // Without a slash at the end: with one, the target of a link would be looked at.
+    // Without a trailing slash, which would make this look at the target of a link.
     let mut path: PathBuf = folder.components().collect();
     let below: Vec<PathBuf> = last
         .strip_prefix(folder)
@@ -329,7 +334,7 @@ mod tests {
             export(&files, &folder)
                 .unwrap_err()
                 .to_string()
-                .contains("there already")
+                .contains("already exists")
         );
     }
 
@@ -387,7 +392,7 @@ mod tests {
             export(&files, &path("dangling"))
                 .unwrap_err()
                 .to_string()
-                .contains("there already")
+                .contains("already exists")
         );
         assert!(
             fs::read_dir(path("elsewhere/templates"))
@@ -400,7 +405,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_export_replaces_nothing_unless_it_is_told_to() {
+    fn an_export_replaces_nothing_unless_it_is_reported_to() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);

@@ -1,5 +1,5 @@
-//! Reads what the user's arguments name: values files, charts, crypto-config folders. Every read
-//! has a limit that is checked before it.
+//! Reads the files that arguments name: values files, charts, crypto-config folders. Every read has
+//! a size limit that is checked first.
 
 mod charts;
 mod folder;
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// A values file larger than this is a mistake; refused by its size, before it is read.
+/// A larger values file is a mistake. It is refused by its size, before it is read.
 const VALUES_LIMIT: u64 = 16 << 20;
 
 /// Reads one `-f` argument, `-` being standard input; returns the name to show in errors, and the
@@ -26,14 +26,14 @@ pub fn values_file(argument: &str) -> Result<(String, String)> {
         return Ok(("standard input".to_owned(), utf8(bytes, "standard input")?));
     }
     if argument.is_empty() {
-        return Err(Error::user("-f names no file").hint("write -f FILE, or leave it out"));
+        return Err(Error::user("-f has no file name").hint("write -f FILE, or leave it out"));
     }
     if ["http://", "https://"]
         .iter()
         .any(|scheme| argument.starts_with(scheme))
     {
         let url = public_url(argument);
-        return Err(Error::user(format!("\"{url}\" is an address, and values are read from files only"))
+        return Err(Error::user(format!("\"{url}\" is a URL, but values are read from files only"))
             .hint("download it and look at it first, or pipe it in: `curl -fsSL URL | kubectl fabric ... -f -`"));
     }
     Ok((
@@ -55,7 +55,7 @@ pub fn refuse_second_stdin(files: &[String]) -> Result<()> {
 /// Reads the file that `--set-file key=path` names.
 pub fn set_file(key: &str, path: &str) -> Result<String> {
     let place = || Place::new(format!("--set-file {key}"));
-    // A value in the place of a path, as --set takes it, must not be repeated.
+    // The argument may be a value instead of a path (as for --set), so it is not printed.
     match Path::new(path).exists() {
         true => text_file(Path::new(path), "file").map_err(|error| error.at(place())),
         false => Err(Error::user("the file that --set-file names does not exist")
@@ -124,8 +124,8 @@ pub fn indexes(path: &Path) -> Result<Files> {
     }
 }
 
-/// Writes a result to a file, as a whole or not at all. A link in its place is refused: it could
-/// lead anywhere, and would be replaced.
+/// Writes a result to a file atomically. A link in its place is refused: it could lead anywhere,
+/// and would be replaced.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
         return Err(Error::user(format!("cannot write \"{}\"", path.display()))
@@ -166,7 +166,7 @@ fn whole_file(path: &Path, what: &str) -> Result<Vec<u8>> {
     read_capped(file, &shown)
 }
 
-/// Reads to the end, or to the limit: a pipe does not tell its size.
+/// Reads to the end or to the limit: the size of a pipe is unknown.
 fn read_capped(reader: impl Read, subject: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader
@@ -189,7 +189,7 @@ fn utf8(bytes: Vec<u8>, subject: &str) -> Result<String> {
             .take_while(|byte| **byte != b'\n')
             .count()
             + 1;
-        Error::user(format!("\"{subject}\" is not text in UTF-8"))
+        Error::user(format!("\"{subject}\" is not UTF-8 text"))
             .at(Place::new(subject).at(line, column))
     })
 }
@@ -199,11 +199,11 @@ fn too_large(what: &str, subject: &str, size: Option<u64>) -> Error {
         format!("{} MiB", size >> 20)
     });
     Error::user(format!("{what} \"{subject}\" is too large: {size}"))
-        .why("values are read up to 16 MiB")
+        .why("the limit for values is 16 MiB")
         .hint("is it the right file?")
 }
 
-/// What the user reads when a file cannot be read.
+/// The error for a file that cannot be read.
 fn unreadable(what: &str, subject: &str, error: &std::io::Error) -> Error {
     let reason = match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_utf8_is_told_with_its_place() {
+    fn text_that_is_no_utf8_is_reported_with_its_place() {
         let error = utf8(b"ab\ncd\xff".to_vec(), "a.yaml").unwrap_err();
         assert_eq!(
             (error.places()[0].line, error.places()[0].column),

@@ -1,5 +1,5 @@
-//! When the certificates of a release end: of the Secrets as they are now, and those that pods run
-//! with, which can be earlier ones.
+//! When the certificates of a release expire: those in the Secrets now, and those that pods run
+//! with, which can be older.
 
 use crate::cluster::{ApiError, Cluster, Extent, Kind};
 use crate::identity::{self, known, known::Known};
@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The Secrets of a namespace, as far as certificates go. Of a Secret that is read only this is
-/// kept.
+/// The certificates in the Secrets of a namespace. Nothing else of a Secret is kept in memory.
 #[derive(Default)]
 pub struct Secrets {
     by_name: BTreeMap<String, Secret>,
@@ -21,11 +20,11 @@ pub struct Secrets {
 struct Secret {
     digest: Option<String>,
     ends: Option<Timestamp>,
-    /// Whether it is an identity of the release.
+    /// Whether the Secret is an identity of the release.
     is_own: bool,
 }
 
-/// A certificate that ends within these days is worth a colour, and a line of its own.
+/// A certificate that expires within these days gets a colour and its own line.
 const SOON: i64 = 30;
 
 /// Reads the Secrets of a namespace.
@@ -62,7 +61,7 @@ pub async fn read(cluster: &Cluster, namespace: &str, release: &str) -> Result<S
 }
 
 impl Secrets {
-    /// Those that may not be read.
+    /// The Secrets that the user may not read.
     pub fn unread() -> Secrets {
         Secrets {
             is_unread: true,
@@ -70,16 +69,15 @@ impl Secrets {
         }
     }
 
-    /// Digests of the certificates that they hold now.
+    /// Digests of the certificates that these Secrets hold now.
     pub fn digests(&self) -> BTreeMap<String, String> {
         let digest =
             |(name, secret): (&String, &Secret)| Some((name.clone(), secret.digest.clone()?));
         self.by_name.iter().filter_map(digest).collect()
     }
 
-    /// When the first of the certificates ends that a pod runs with, by its mark. `None` for a pod
-    /// without certificates, and where an earlier certificate is in use of which nothing is known
-    /// any more.
+    /// When the first certificate of a pod expires, by the pod's mark. `None` for a pod without
+    /// certificates, and for an older certificate that is no longer known.
     pub fn end_in_use(&self, known: &Known, mark: &str) -> Option<Timestamp> {
         let mut first = None;
         for (name, digest) in known::parts(mark) {
@@ -89,7 +87,7 @@ impl Secrets {
                 .and_then(|secret| secret.ends);
             let end = match current.or_else(|| known.ends.get(digest).copied()) {
                 Some(end) => end,
-                // A password, which has no end, or perhaps one.
+                // A password, which does not expire.
                 None if self.is_unread || now.is_some_and(|secret| secret.digest.is_none()) => {
                     continue;
                 }
@@ -100,8 +98,8 @@ impl Secrets {
         first
     }
 
-    /// Those of the release, and others that its pods read, whose end is known; the first to end
-    /// first.
+    /// The Secrets of the release, and others that its pods read, with a known expiry; the first to
+    /// expire comes first.
     fn own(&self, read: &BTreeSet<&str>) -> Vec<(Timestamp, &str)> {
         let own = self
             .by_name
@@ -115,7 +113,7 @@ impl Secrets {
     }
 }
 
-/// An end as a cell: the day, and how far it is.
+/// An expiry as a cell: the date and the time left.
 pub fn cell(end: Timestamp, now: Timestamp) -> Cell {
     let (left, style) = left(end, now);
     Cell::styled(format!("{} ({left})", day(end)), style)
@@ -138,7 +136,7 @@ fn left(end: Timestamp, now: Timestamp) -> (String, Style) {
     }
 }
 
-/// One line, and a table of those that end soon.
+/// One line, and a table of the certificates that expire soon.
 pub fn text(secrets: &Secrets, read: &BTreeSet<&str>, now: Timestamp) -> Text {
     let own = secrets.own(read);
     let Some((first, name)) = own.first() else {

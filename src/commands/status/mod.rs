@@ -1,5 +1,4 @@
-//! `status`: the nodes of a release as they are now, then its other objects; without a name, all
-//! releases.
+//! `status`: the current nodes of a release, then its other objects; without a name, all releases.
 
 pub(super) mod certificates;
 mod nodes;
@@ -29,15 +28,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-/// Show the nodes of a release: how each is and why, its image, address, volume and certificate
+/// Show the nodes of a release: status, image, address, volume and certificate of each
 ///
-/// Without a name, shows every release with its network and how many of its nodes are ready. What
-/// you may not read is left out, and a warning says so.
+/// Without a name, shows every release with its network and the number of ready nodes. Objects that
+/// you may not read are left out with a warning.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric status org1                       the newest revision, and what runs
-  kubectl fabric status org1 -w                    the same, and each change from then on
+  kubectl fabric status org1                       the newest revision and its nodes
+  kubectl fabric status org1 -w                    watch for changes
   kubectl fabric status                            all releases by network
   kubectl fabric status org1 --revision 2          an earlier revision
   kubectl fabric status -f network.yaml            a network: releases, channels, chaincodes
@@ -51,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "REVISION", value_parser = revision::parse, add = ArgValueCompleter::new(complete::revisions), requires = "release")]
     pub revision: Option<u32>,
 
-    /// Go on and show what changes, until interrupted
+    /// Watch for changes until interrupted
     #[arg(short = 'w', long, requires = "release")]
     pub watch: bool,
 
@@ -85,7 +84,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Which release is asked about.
+/// The requested release.
 struct Asked<'a> {
     release: &'a ReleaseName,
     namespace: &'a str,
@@ -98,7 +97,7 @@ struct Status {
     nodes: Nodes,
     resources: Vec<Resource>,
     secrets: Secrets,
-    /// What could not be read, and why.
+    /// The objects that could not be read, and why.
     not_shown: Vec<String>,
 }
 
@@ -110,7 +109,7 @@ impl Status {
             revision,
         } = asked;
         let mut record = storage::read(cluster, namespace, release.as_str(), *revision).await?;
-        // A hook is there for a while only: it is no node, and not missing.
+        // A hook exists only for a while: it is not a node, and not missing when it is gone.
         let hooks: BTreeSet<&ObjectKey> =
             record.hooks.iter().map(|hook| &hook.object.key).collect();
         record.inventory.retain(|item| !hooks.contains(&item.key));
@@ -121,14 +120,14 @@ impl Status {
         let mut not_shown = Vec::new();
         let mut leave_out =
             |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
-        // Without a node no pod and no volume was asked for.
+        // Without nodes, no pods and volumes were requested.
         if record
             .inventory
             .iter()
             .any(|item| objects::is_node(&item.key))
         {
             for (kind, what) in [
-                ("Pod", "pods are not shown one by one"),
+                ("Pod", "pods are not listed"),
                 ("PersistentVolumeClaim", "volumes are not shown"),
             ] {
                 if let Err(error) = objects.all(kind, namespace) {
@@ -138,7 +137,7 @@ impl Status {
         }
         let secrets = secrets.unwrap_or_else(|error| {
             leave_out(
-                "identities are not shown, and certificates are those of the record",
+                "identities are not shown, and certificates are taken from the record",
                 &error,
             );
             Secrets::unread()
@@ -150,17 +149,17 @@ impl Status {
             events,
         };
         let mut nodes = nodes::of(sources(Vec::new()));
-        // Events are asked for only where there is something to explain.
+        // Events are read only if there is something to explain.
         if nodes
             .rows
             .iter()
-            .any(|row| row.state != resources::State::Ready)
+            .any(|row| row.state != resources::ObjectState::Ready)
         {
             match cluster.list_events(namespace, FIELDS).await {
                 Ok(events) => {
                     nodes = nodes::of(sources(events.iter().filter_map(Warning::of).collect()))
                 }
-                Err(error) => leave_out("events, which often tell more, are not shown", &error),
+                Err(error) => leave_out("events, which often explain more, are not shown", &error),
             }
         }
         let mut resources = resources::of(&record.inventory, &objects);
@@ -227,7 +226,7 @@ fn tests(record: &Record) -> String {
     format!("TEST SUITE: {names}\n")
 }
 
-/// The moment that a text of a later reading speaks of.
+/// The time to print for a later reading.
 fn later(edge: &Edge, began: std::time::Instant) -> Result<Timestamp> {
     let passed = jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
     edge.now

@@ -1,10 +1,10 @@
-//! The nodes of a release: each pod with what it runs, where it is reached, what it keeps, and why
-//! it is not ready, judged as a wait judges it.
+//! The nodes of a release: each pod with its image, address, volumes, and the reason why it is not
+//! ready, by the same rules as the wait of an operation.
 
 use super::super::arguments::Format;
 use super::certificates::{self, Secrets};
 use super::objects::{Found, Objects, is_node};
-use super::resources::{State, name_in};
+use super::resources::{ObjectState, name_in};
 use crate::deploy::Snapshot;
 use crate::fabric::guard::Facts;
 use crate::identity::known::{self, Known, MARK};
@@ -18,35 +18,35 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A pod, or the place of one that is not there.
+/// A pod, or a placeholder for a missing one.
 #[derive(Debug)]
 pub struct Row {
     pub key: ObjectKey,
-    /// What it is, or is to be, a pod of.
+    /// The workload of the pod.
     pub workload: ObjectKey,
-    pub state: State,
-    /// Its containers that are ready, and all of them; of a workload whose pods may not be read,
-    /// its pods.
+    pub state: ObjectState,
+    /// The number of its ready containers and of all containers. For a workload whose pods may not
+    /// be read, the number of its pods.
     pub ready: (usize, usize),
     pub restarts: i64,
     pub images: Vec<String>,
     pub address: Option<String>,
-    /// Its address outside of the cluster, of a load balancer.
+    /// Its external address, from a load balancer.
     pub external: Option<String>,
-    /// Claims with the size of their volumes, `None` for one that has no volume yet.
+    /// Claims with the size of their volumes; `None` for a claim without a volume.
     pub volumes: Vec<(String, Option<String>)>,
-    /// The Secrets that it read its certificates from.
+    /// The Secrets with its certificates.
     pub secrets: Vec<String>,
-    /// When the first of the certificates ends that it runs with.
+    /// When its first certificate expires.
     pub certificate_ends: Option<Timestamp>,
-    /// The machine that it runs on.
+    /// The machine of the pod.
     pub machine: Option<String>,
-    /// Why an upgrade would restart it.
+    /// The reason why an upgrade would restart it.
     pub outdated: Option<String>,
     pub created: Option<Timestamp>,
 }
 
-/// What is known of a release, and of the cluster at one moment.
+/// A release and the state of the cluster at one moment.
 pub struct Sources<'a> {
     pub record: &'a Record,
     pub objects: &'a Objects,
@@ -54,14 +54,14 @@ pub struct Sources<'a> {
     pub events: Vec<Warning>,
 }
 
-/// The nodes in the order of the inventory, and how each workload is.
+/// The nodes in the order of the inventory, and the state of each workload.
 pub struct Nodes {
     pub rows: Vec<Row>,
-    pub states: BTreeMap<ObjectKey, State>,
+    pub states: BTreeMap<ObjectKey, ObjectState>,
 }
 
 impl Nodes {
-    /// The Secrets that its pods read certificates from.
+    /// The Secrets with certificates of its pods.
     pub fn secrets(&self) -> BTreeSet<&str> {
         self.rows
             .iter()
@@ -134,8 +134,7 @@ pub fn of(sources: Sources<'_>) -> Nodes {
     nodes
 }
 
-/// How many pods the record wants of each workload. One that leaves it to an autoscaler does not
-/// say.
+/// The number of pods of each workload in the record; absent if an autoscaler sets it.
 fn replicas(record: &Record) -> BTreeMap<ObjectKey, i64> {
     let workloads = record
         .objects
@@ -169,7 +168,7 @@ struct Reading<'a> {
     snapshot: Snapshot,
     replicas: BTreeMap<ObjectKey, i64>,
     services: Vec<&'a Value>,
-    /// Certificates as recorded, and as the Secrets are now.
+    /// Certificates in the record and in the Secrets now.
     known: Known,
     current: Known,
     secrets: &'a Secrets,
@@ -178,18 +177,18 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn workload(&self, item: &InventoryItem) -> (State, Vec<Row>) {
+    fn workload(&self, item: &InventoryItem) -> (ObjectState, Vec<Row>) {
         let key = &item.key;
         let body = match self.objects.find(item) {
             Found::There(body) => body,
             Found::Missing => {
                 return (
-                    State::Missing,
-                    vec![self.absent(key, key.clone(), &Value::Null, State::Missing)],
+                    ObjectState::Missing,
+                    vec![self.absent(key, key.clone(), &Value::Null, ObjectState::Missing)],
                 );
             }
             Found::Unread(why) => {
-                let state = State::Unknown(why.to_owned());
+                let state = ObjectState::Unknown(why.to_owned());
                 return (
                     state.clone(),
                     vec![self.absent(key, key.clone(), &Value::Null, state)],
@@ -201,7 +200,10 @@ impl Reading<'_> {
             return (row.state.clone(), vec![row]);
         }
         let (wanted, scaled) = self.scale(key, body);
-        let state = scaled.map_or_else(|| State::of(self.snapshot.state(key)), State::Waiting);
+        let state = scaled.map_or_else(
+            || ObjectState::of(self.snapshot.state(key)),
+            ObjectState::Waiting,
+        );
         let outdated = self.outdated(key, body);
         if self
             .objects
@@ -237,8 +239,8 @@ impl Reading<'_> {
             .why_unmade(key)
             .or_else(|| Some(state.reason().to_owned()).filter(|why| !why.is_empty()))
         {
-            Some(why) => State::Waiting(why),
-            None => State::Waiting("it is not there yet".to_owned()),
+            Some(why) => ObjectState::Waiting(why),
+            None => ObjectState::Waiting("it does not exist yet".to_owned()),
         };
         let missing = missing(key, body, wanted, &rows);
         rows.extend(
@@ -247,9 +249,9 @@ impl Reading<'_> {
                 .map(|name| self.absent(key, name, body, why())),
         );
         rows.sort_by_key(|row| (ordinal(&row.key.name), row.key.name.clone()));
-        // A rollout that is not finished, of pods that are all ready.
-        if state != State::Ready
-            && rows.iter().all(|row| row.state == State::Ready)
+        // An unfinished rollout whose pods are all ready.
+        if state != ObjectState::Ready
+            && rows.iter().all(|row| row.state == ObjectState::Ready)
             && let Some(first) = rows.first_mut()
         {
             first.state = state.clone();
@@ -257,8 +259,7 @@ impl Reading<'_> {
         (state, rows)
     }
 
-    /// How many pods there are to be, and in words that somebody has scaled a workload down by
-    /// hand.
+    /// The desired number of pods, and a note if a workload was scaled down by hand.
     fn scale(&self, key: &ObjectKey, body: &Value) -> (usize, Option<String>) {
         let live = wanted_pods(&key.kind, body);
         let recorded = self.replicas.get(key).copied();
@@ -314,7 +315,7 @@ impl Reading<'_> {
                 known::mark(&unmarked.secrets, reads.into_iter())
             });
         Row {
-            state: why.map_or(State::Ready, State::Waiting),
+            state: why.map_or(ObjectState::Ready, ObjectState::Waiting),
             ready: (ready, containers().count() + sidecars.len()),
             restarts: lasting()
                 .filter_map(|status| status["restartCount"].as_i64())
@@ -337,8 +338,14 @@ impl Reading<'_> {
         }
     }
 
-    /// The place of a pod that is not there; `body` is the workload's.
-    fn absent(&self, workload: &ObjectKey, key: ObjectKey, body: &Value, state: State) -> Row {
+    /// The placeholder for a missing pod; `body` is the workload.
+    fn absent(
+        &self,
+        workload: &ObjectKey,
+        key: ObjectKey,
+        body: &Value,
+        state: ObjectState,
+    ) -> Row {
         let template = &body["spec"]["template"];
         let containers = template["spec"]["containers"]
             .as_array()
@@ -365,7 +372,7 @@ impl Reading<'_> {
         let service = self.service(workload, labels);
         Row {
             workload: workload.clone(),
-            state: State::Ready,
+            state: ObjectState::Ready,
             ready: (0, 0),
             restarts: 0,
             images: Vec::new(),
@@ -381,8 +388,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The Service that leads to pods with these labels: the one with the node's own name before
-    /// others.
+    /// The Service for pods with these labels. One with the node's own name comes first.
     fn service(&self, workload: &ObjectKey, labels: &Value) -> Option<&Value> {
         let namespace = workload.namespace.as_deref().unwrap_or_default();
         let leads = |service: &&Value| {
@@ -414,8 +420,8 @@ impl Reading<'_> {
         claims.into_iter().filter_map(size).collect()
     }
 
-    /// Why an upgrade would restart the pods of a workload: its Secrets hold other certificates by
-    /// now than its pods are for.
+    /// The reason why an upgrade would restart the pods of a workload: its Secrets hold newer
+    /// certificates than its pods use.
     fn outdated(&self, key: &ObjectKey, body: &Value) -> Option<String> {
         let template = &body["spec"]["template"];
         let mark = template["metadata"]["annotations"][MARK]
@@ -444,7 +450,7 @@ impl Reading<'_> {
     }
 }
 
-/// The names of the pods that are not there. Only a StatefulSet's are known beforehand.
+/// The names of missing pods. Only the pods of a StatefulSet have predictable names.
 fn missing(key: &ObjectKey, body: &Value, wanted: usize, rows: &[Row]) -> Vec<ObjectKey> {
     if key.kind != "StatefulSet" {
         return if rows.len() < wanted {
@@ -455,7 +461,7 @@ fn missing(key: &ObjectKey, body: &Value, wanted: usize, rows: &[Row]) -> Vec<Ob
     }
     let first = body["spec"]["ordinals"]["start"].as_u64().unwrap_or(0);
     let there: BTreeSet<&str> = rows.iter().map(|row| row.key.name.as_str()).collect();
-    // As many as anyone would look at: the number comes from the cluster.
+    // Capped, because the number comes from the cluster.
     let names = (first..)
         .take(wanted.min(1000))
         .map(|ordinal| format!("{}-{ordinal}", key.name));
@@ -507,7 +513,7 @@ fn external(service: &Value) -> Option<String> {
     ))
 }
 
-/// `fabric-peer:2.5.16`: without the registry, which is the same for all, and without a digest.
+/// `fabric-peer:2.5.16`, without the registry and the digest.
 fn short(image: &str) -> &str {
     let image = image.split_once('@').map_or(image, |(image, _)| image);
     image.rsplit_once('/').map_or(image, |(_, name)| name)
@@ -526,20 +532,20 @@ impl Row {
             .join("; ")
     }
 
-    /// All that is shown but for the age.
-    pub fn told(&self) -> String {
+    /// Everything that is shown, except the age.
+    pub fn shown(&self) -> String {
         format!("{self:?}")
     }
 
     /// The cells under [`HEADERS`].
     fn cells(&self, namespace: &str, now: Timestamp, wide: bool) -> Vec<Cell> {
         let style = match &self.state {
-            State::Ready if self.outdated.is_none() => GREEN,
-            State::Ready => YELLOW,
+            ObjectState::Ready if self.outdated.is_none() => GREEN,
+            ObjectState::Ready => YELLOW,
             state => state.style(),
         };
         let ready = match self.state {
-            State::Missing | State::Unknown(_) => self.state.word().to_owned(),
+            ObjectState::Missing | ObjectState::Unknown(_) => self.state.word().to_owned(),
             _ => format!("{}/{}", self.ready.0, self.ready.1),
         };
         let address = self
@@ -626,7 +632,7 @@ const HEADERS: [&str; 9] = [
     "REASON",
 ];
 
-/// `-o wide`: whole names of images, and the machine.
+/// `-o wide`: full names of images, and the machine.
 const WIDE: [&str; 10] = [
     "NODE",
     "READY",

@@ -1,5 +1,5 @@
-//! The objects of a release as they are in the cluster now, with the pods and volumes of its nodes:
-//! one LIST per kind and namespace, all at once.
+//! The current objects of a release in the cluster, with the pods and volumes of its nodes: one
+//! LIST per kind and namespace, all in parallel.
 
 use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Cluster, Kind};
 use crate::manifest::{ObjectKey, WORKLOADS, readiness};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Objects of a kind in a namespace.
 type ByName = BTreeMap<String, Value>;
 
-/// What was read. What could not be read is not missing.
+/// The objects that were read. An object that could not be read is not missing.
 #[derive(Default)]
 pub struct Objects {
     lists: BTreeMap<(Kind, Option<String>), ApiResult<ByName>>,
@@ -21,7 +21,7 @@ pub struct Objects {
 pub enum Found<'a> {
     There(&'a Value),
     Missing,
-    /// Why it could not be read.
+    /// The reason why it could not be read.
     Unread(&'a str),
 }
 
@@ -32,7 +32,7 @@ pub fn kind(api_version: &str, kind: &str) -> Kind {
     }
 }
 
-/// Whether an object is a node, or the nodes, of a release.
+/// Whether an object is a workload that runs nodes of a release.
 pub fn is_node(key: &ObjectKey) -> bool {
     match key.group.as_str() {
         "apps" => WORKLOADS.contains(&key.kind.as_str()),
@@ -41,8 +41,7 @@ pub fn is_node(key: &ObjectKey) -> bool {
     }
 }
 
-/// Reads every object of an inventory, and beside its nodes the pods and claims of their
-/// namespaces.
+/// Reads every object of an inventory, and the pods and claims in the namespaces of its nodes.
 pub async fn read(cluster: &Cluster, inventory: &[InventoryItem]) -> Objects {
     let of = |item: &InventoryItem| kind(&item.api_version, &item.key.kind);
     let mut wanted: BTreeSet<(Kind, Option<String>)> = inventory
@@ -71,7 +70,7 @@ pub async fn read(cluster: &Cluster, inventory: &[InventoryItem]) -> Objects {
     }
 }
 
-/// Of objects that are ready as soon as they exist, only the metadata.
+/// For objects that are ready as soon as they exist, only the metadata.
 async fn list(cluster: &Cluster, kind: &Kind, namespace: &str) -> ApiResult<Vec<Value>> {
     let group = kind
         .api_version
@@ -83,7 +82,7 @@ async fn list(cluster: &Cluster, kind: &Kind, namespace: &str) -> ApiResult<Vec<
     }
 }
 
-/// Objects of the whole cluster are read one by one: a list of them would be everybody's.
+/// Cluster-scoped objects are read one by one: a list would contain all of the cluster.
 async fn cluster_wide(
     cluster: &Cluster,
     kind: &Kind,
@@ -118,7 +117,7 @@ impl Objects {
         }
     }
 
-    /// An object of the core group, of what was read.
+    /// An object of the core group among those that were read.
     pub fn get(&self, core_kind: &str, namespace: &str, name: &str) -> Option<&Value> {
         self.lists
             .get(&(kind("v1", core_kind), Some(namespace.to_owned())))?

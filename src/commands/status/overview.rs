@@ -1,4 +1,4 @@
-//! `status` without a name: every release with its network, and how many of its nodes are ready.
+//! `status` without a name: every release with its network and its number of ready nodes.
 
 use super::super::Edge;
 use super::super::arguments::Format;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-/// How many nodes of a release are ready, and how many there are; by namespace and name.
+/// The numbers of ready and of all nodes of each release, by namespace and name.
 type Counts = BTreeMap<(String, String), (usize, usize)>;
 
 /// Kinds of which each object is a node.
@@ -59,16 +59,13 @@ pub fn run(edge: &Edge, format: Format) -> Result<ExitCode> {
     }
     edge.terminal.print(table.text())?;
     if let Some(error) = unread {
-        edge.terminal.warn(&format!(
-            "nodes are not counted everywhere: {}",
-            error.message
-        ));
+        edge.terminal
+            .warn(&format!("some nodes are not counted: {}", error.message));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The network of a release: what its namespace has beside its name. `None` where `-n` put it
-/// elsewhere.
+/// The network of a release: the suffix of its namespace. `None` if `-n` put it elsewhere.
 fn network(entry: &Entry) -> Option<&str> {
     match namespace(entry).strip_prefix(name(entry))? {
         "" => Some(""),
@@ -76,8 +73,8 @@ fn network(entry: &Entry) -> Option<&str> {
     }
 }
 
-/// Counts the nodes of all namespaces at once or, where that is not allowed, of each that has a
-/// release. The second is the first error.
+/// Counts the nodes of all namespaces at once, or, without that permission, of each namespace with
+/// a release. The second value is the first error.
 async fn count(
     cluster: &Cluster,
     namespace: Option<&str>,

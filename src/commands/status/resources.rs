@@ -1,5 +1,5 @@
-//! The objects of a release beside its nodes: those that are not as they are to be, each on a line,
-//! and all others in one.
+//! The objects of a release besides its nodes: one line for each object that is not ready, and one
+//! for all others.
 
 use super::objects::{Found, Objects, is_node};
 use crate::manifest::ObjectKey;
@@ -9,9 +9,9 @@ use crate::terminal::{GREEN, RED, Table, Text, YELLOW, table::Cell};
 use anstyle::Style;
 use serde_json::{Value, json};
 
-/// How an object is.
+/// The state of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ObjectState {
     Ready,
     Waiting(String),
     Failed(String),
@@ -20,37 +20,39 @@ pub enum State {
     Unknown(String),
 }
 
-impl State {
-    pub fn of(readiness: Readiness) -> State {
+impl ObjectState {
+    pub fn of(readiness: Readiness) -> ObjectState {
         match readiness {
-            Readiness::Ready => State::Ready,
-            Readiness::Waiting(reason) => State::Waiting(reason),
-            Readiness::Failed(reason) => State::Failed(reason),
+            Readiness::Ready => ObjectState::Ready,
+            Readiness::Waiting(reason) => ObjectState::Waiting(reason),
+            Readiness::Failed(reason) => ObjectState::Failed(reason),
         }
     }
 
     pub fn word(&self) -> &'static str {
         match self {
-            State::Ready => "yes",
-            State::Waiting(_) => "no",
-            State::Failed(_) => "failed",
-            State::Missing => "missing",
-            State::Unknown(_) => "unknown",
+            ObjectState::Ready => "yes",
+            ObjectState::Waiting(_) => "no",
+            ObjectState::Failed(_) => "failed",
+            ObjectState::Missing => "missing",
+            ObjectState::Unknown(_) => "unknown",
         }
     }
 
     pub fn reason(&self) -> &str {
         match self {
-            State::Waiting(reason) | State::Failed(reason) | State::Unknown(reason) => reason,
-            State::Ready | State::Missing => "",
+            ObjectState::Waiting(reason)
+            | ObjectState::Failed(reason)
+            | ObjectState::Unknown(reason) => reason,
+            ObjectState::Ready | ObjectState::Missing => "",
         }
     }
 
     pub fn style(&self) -> Style {
         match self {
-            State::Ready => GREEN,
-            State::Waiting(_) | State::Unknown(_) => YELLOW,
-            State::Failed(_) | State::Missing => RED,
+            ObjectState::Ready => GREEN,
+            ObjectState::Waiting(_) | ObjectState::Unknown(_) => YELLOW,
+            ObjectState::Failed(_) | ObjectState::Missing => RED,
         }
     }
 }
@@ -60,17 +62,17 @@ impl State {
 pub struct Resource {
     pub key: ObjectKey,
     pub api_version: String,
-    pub state: State,
+    pub state: ObjectState,
     pub created: Option<String>,
 }
 
-/// All objects of an inventory, nodes included: how the nodes are is judged by `nodes`.
+/// All objects of an inventory, including nodes, whose state `nodes` determines.
 pub fn of(inventory: &[InventoryItem], objects: &Objects) -> Vec<Resource> {
     let resource = |item: &InventoryItem| {
         let (state, body) = match objects.find(item) {
-            Found::There(body) => (State::of(readiness(body)), Some(body)),
-            Found::Missing => (State::Missing, None),
-            Found::Unread(why) => (State::Unknown(why.to_owned()), None),
+            Found::There(body) => (ObjectState::of(readiness(body)), Some(body)),
+            Found::Missing => (ObjectState::Missing, None),
+            Found::Unread(why) => (ObjectState::Unknown(why.to_owned()), None),
         };
         let created = body.and_then(|body| body["metadata"]["creationTimestamp"].as_str());
         let (key, api_version) = (item.key.clone(), item.api_version.clone());
@@ -87,7 +89,7 @@ pub fn of(inventory: &[InventoryItem], objects: &Objects) -> Vec<Resource> {
 pub fn text(resources: &[Resource], namespace: &str) -> Text {
     let others = resources.iter().filter(|resource| !is_node(&resource.key));
     let (ready, rest): (Vec<&Resource>, Vec<&Resource>) =
-        others.partition(|resource| resource.state == State::Ready);
+        others.partition(|resource| resource.state == ObjectState::Ready);
     let mut text = Text::from("RESOURCES: ");
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for resource in &ready {
@@ -125,7 +127,7 @@ pub fn text(resources: &[Resource], namespace: &str) -> Text {
     text
 }
 
-/// The name of an object as a reader in this namespace needs it.
+/// The name of an object, with its namespace only if that differs.
 pub fn name_in(key: &ObjectKey, namespace: &str) -> String {
     match key.namespace.as_deref() {
         Some(other) if other != namespace => format!("{other}/{}", key.name),

@@ -1,5 +1,5 @@
-//! `status -w`: the status once, then each node whose row has changed. The watches only say that
-//! something has: what it is now is read as the first time, so that both mean the same.
+//! `status -w`: the status once, then each node whose row has changed. A watch event only triggers
+//! another read in the same way as the first, so both give the same result.
 
 use super::super::Edge;
 use super::super::arguments::Format;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Changes come in groups: a pod, its workload, the record. So much later they are read together.
+/// Changes come in groups: a pod, its workload, the record. This delay collects them for one read.
 const TOGETHER: Duration = Duration::from_millis(300);
 
 type Changes = SelectAll<BoxStream<'static, Result<()>>>;
@@ -42,7 +42,7 @@ pub fn run(edge: &Edge, asked: &Asked<'_>, format: Format) -> Result<ExitCode> {
                 }
                 Ok::<(), Error>(())
             };
-            // That the time is over is the usual end.
+            // A timeout is the usual end.
             tokio::time::timeout(TOGETHER, more)
                 .await
                 .unwrap_or(Ok(()))?;
@@ -115,8 +115,8 @@ fn watch(
         let selector = format!("{}{RECORD_LABEL}", if records { "" } else { "!" });
         let name = kind.kind.clone();
         let events = cluster.watch(kind, Some(namespace), selector, drop);
-        // Records cannot be watched with the rights of the example roles, and tell only that an
-        // operation goes on.
+        // The example roles do not allow watching records, which only show that an operation is
+        // pending.
         let events = events.filter_map(move |event| {
             let event = match event {
                 Err(_) if records => None,
@@ -147,13 +147,13 @@ fn difference(
         .nodes
         .rows
         .iter()
-        .map(|row| (&row.key, row.told()))
+        .map(|row| (&row.key, row.shown()))
         .collect();
     let rows = after
         .nodes
         .rows
         .iter()
-        .filter(|row| known.get(&row.key) != Some(&row.told()));
+        .filter(|row| known.get(&row.key) != Some(&row.shown()));
     text.append(&nodes::changes(rows, namespace, now, format));
     text
 }

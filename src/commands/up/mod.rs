@@ -30,10 +30,10 @@ const DEV: &str = include_str!("dev.yaml");
 
 /// Bring up a network: its organizations, channels and chaincodes
 ///
-/// Reads the network file, looks at the cluster and the ledgers, and does what is missing: installs
-/// and upgrades releases, creates channels and joins nodes, deploys chaincodes. Independent steps
-/// run at the same time. The same command again continues where a run was interrupted, and does
-/// nothing when nothing is missing. `kubectl fabric diff -f FILE` shows the steps first.
+/// Reads the network file, compares it with the cluster and the ledgers, and performs the missing
+/// steps: installs and upgrades releases, creates channels and joins nodes, deploys chaincodes.
+/// Independent steps run in parallel. The command is idempotent: run again, it continues an
+/// interrupted run. `kubectl fabric diff -f FILE` shows the steps first.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -55,15 +55,16 @@ pub struct Arguments {
     #[arg(long, value_name = "IMAGE", requires = "dev", add = ArgValueCompleter::new(complete::nothing), help_heading = OPERATION)]
     pub image: Option<String>,
 
-    /// Show the missing steps, and do nothing
+    /// Only show the missing steps
     #[arg(long, help_heading = OPERATION)]
     pub dry_run: bool,
 
-    /// Uninstall releases of the network that the file no longer names; volumes and identities stay
+    /// Uninstall releases of the network that are no longer in the file; volumes and identities
+    /// stay
     #[arg(long, help_heading = OPERATION)]
     pub prune: bool,
 
-    /// Rule of Fabric's upgrade table to override, such as U05; takes a list, may be repeated
+    /// Guard to override, such as U05; takes a list, may be repeated
     #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',', action = ArgAction::Append, add = ArgValueCompleter::new(complete::rules), help_heading = OPERATION)]
     pub force: Vec<&'static str>,
 
@@ -214,7 +215,7 @@ fn print(
     let part = asked.organization().map(|org| done.rest.part_of(org));
     let waits = part.as_ref().is_some_and(|part| !part.waits.is_empty());
     terminal.print(match (done.steps.len(), waits) {
-        (0, false) => format!("Network \"{name}\" is as the file asks for it.\n"),
+        (0, false) => format!("Network \"{name}\" matches the file.\n"),
         (steps, false) => format!(
             "Network \"{name}\" is up: {steps} steps, {:.1} s.\n",
             took.as_secs_f64()
@@ -226,7 +227,7 @@ fn print(
     }
     for leftover in &done.rest.leftovers {
         terminal.note(&format!(
-            "no longer in the file, and left as it is: {leftover}"
+            "no longer in the file, but left unchanged: {leftover}"
         ));
     }
     if let Some(next) = next(network).filter(|_| !waits && !done.steps.is_empty()) {

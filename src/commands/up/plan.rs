@@ -1,4 +1,4 @@
-//! `diff -f` and `status -f`: what is missing of a network, and what is there.
+//! `diff -f` and `status -f`: the missing steps of a network, and what is there.
 
 use super::Asked;
 use crate::commands::arguments::{Format, NetworkArguments, OUTPUT};

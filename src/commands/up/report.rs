@@ -16,9 +16,9 @@ struct Wait {
     since: Instant,
     /// Why it is not ready now.
     reason: String,
-    /// Reasons that were told. Each is told once, because they take turns: an image that cannot be
-    /// pulled is tried again and again.
-    told: BTreeSet<String>,
+    /// Reported reasons. Each is reported once, because reasons alternate: an image that cannot be
+    /// pulled is retried again and again.
+    reported: BTreeSet<String>,
 }
 
 impl Default for Wait {
@@ -26,7 +26,7 @@ impl Default for Wait {
         Wait {
             since: Instant::now(),
             reason: String::new(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 }
@@ -85,9 +85,9 @@ impl Report for Lines<'_> {
             let Wait {
                 since,
                 reason,
-                told,
+                reported,
             } = wait;
-            if since.elapsed() > USUAL && told.insert(reason.clone()) {
+            if since.elapsed() > USUAL && reported.insert(reason.clone()) {
                 self.terminal.note(&format!("         {object}: {reason}"));
             }
         }

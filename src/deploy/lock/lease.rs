@@ -1,7 +1,7 @@
 //! The Lease of a release: its content, and how to recognize one's own writes when reading it.
 
+use super::observer::Version;
 use super::run_file::random_run;
-use super::vigil::Version;
 use crate::manifest::{ObjectKey, annotation};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ impl Holder {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "the system tells its name in a file"
+    reason = "the system exposes its host name in a file"
 )]
 fn host_name() -> String {
     let read = |path| {
@@ -140,18 +140,18 @@ impl Written {
     /// such as labels, is not a loss.
     pub fn read_back(&mut self, there: Option<Value>) -> Result<(), String> {
         let Some(there) = there else {
-            return Err("someone deleted its Lease".to_owned());
+            return Err("its Lease was deleted".to_owned());
         };
         if run(&there) != run(&self.lease) {
             return Err(format!("{} has taken it over", holder(&there)));
         }
         if there["metadata"]["uid"] != self.lease["metadata"]["uid"] {
-            return Err("someone deleted its Lease and created another one".to_owned());
+            return Err("its Lease was deleted and recreated".to_owned());
         }
         if !self.times.iter().any(|time| time == renew_time(&there))
             || undated(&there) != undated(&self.lease)
         {
-            return Err("someone else has changed its Lease".to_owned());
+            return Err("another writer has changed its Lease".to_owned());
         }
         self.lease = there;
         Ok(())
@@ -206,23 +206,23 @@ mod tests {
             ),
             (
                 |lease| lease["spec"]["renewTime"] = "2126-01-01T00:00:00.000000Z".into(),
-                Err("someone else has changed"),
+                Err("another writer has changed"),
             ),
             (
                 |lease| lease["spec"]["leaseDurationSeconds"] = 1_000_000.into(),
-                Err("someone else has changed"),
+                Err("another writer has changed"),
             ),
             (
                 |lease| lease["spec"]["holderIdentity"] = "eve".into(),
-                Err("someone else has changed"),
+                Err("another writer has changed"),
             ),
             (
                 |lease| lease["spec"] = Value::Null,
-                Err("someone else has changed"),
+                Err("another writer has changed"),
             ),
             (
                 |lease| lease["metadata"]["uid"] = "v".into(),
-                Err("created another one"),
+                Err("deleted and recreated"),
             ),
             (
                 |lease| {

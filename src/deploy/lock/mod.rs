@@ -2,7 +2,7 @@
 //! runs.
 //!
 //! A lock is taken over only if its holder is certainly dead ([`run_file`]), or if its Lease did
-//! not change for 10 s by the observer's clock ([`vigil`]). A run that lost its lock stops writing:
+//! not change for 10 s by the observer's clock ([`observer`]). A run that lost its lock stops writing:
 //! each attempt of each write passes [`Lock::fence`]. A holder that could not renew in time does
 //! not know whether it still holds the lock, and writes nothing until it knows. An operation
 //! reports success only after it has deleted the Lease in the version that it last wrote
@@ -10,7 +10,7 @@
 
 mod lease;
 mod run_file;
-mod vigil;
+mod observer;
 
 use super::{Context, wait};
 use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete, Fence};
@@ -19,6 +19,7 @@ use crate::manifest::ObjectKey;
 use crate::release;
 use jiff::Timestamp;
 use lease::{API_VERSION, Holder, Written};
+use observer::{Decision, Look, Observer, Run};
 use run_file::RunFile;
 use serde_json::Value;
 use std::cell::Cell;
@@ -26,7 +27,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
-use vigil::{Decision, Look, Run, Vigil};
 
 /// A lock is taken over if its Lease does not change for this time.
 const EXPIRY: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl Tenure {
 /// extends the tenure.
 #[allow(
     clippy::disallowed_methods,
-    reason = "a renewal is dated with the time at which it is sent"
+    reason = "a renewal carries the time at which it is sent"
 )]
 fn clock() -> Timestamp {
     Timestamp::now()
@@ -127,8 +127,8 @@ async fn take(
 ) -> Result<(Value, Tenure)> {
     let (cluster, release) = (context.cluster, context.release.as_str());
     let mut stop = context.interrupted.clone();
-    let mut vigil = Vigil::new(EXPIRY);
-    let mut told = false;
+    let mut observer = Observer::new(EXPIRY);
+    let mut has_reported = false;
     let began = Instant::now();
     for _ in 0..ATTEMPTS {
         let tenure = Tenure::begin();
@@ -158,12 +158,12 @@ async fn take(
                 version: lease::version(&there),
                 run,
             };
-            match vigil.judge(look) {
+            match observer.judge(look) {
                 Decision::TakeOver => break Some(there),
                 Decision::Refuse => return Err(refusal(release, &there)),
                 Decision::Watch => {}
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut has_reported, true) {
                 context.step(&waiting(&there));
             }
             tokio::select! {
@@ -191,14 +191,16 @@ async fn take(
         }
     }
     Err(Error::refused(format!(
-        "the lock of release \"{release}\" changes hands too quickly"
+        "the lock of release \"{release}\" changes its holder too often"
     ))
     .hint("run the command again"))
 }
 
 fn waiting(lease: &Value) -> String {
     let (holder, expiry) = (lease::holder(lease), EXPIRY.as_secs());
-    format!("{holder} holds the lock; waiting up to {expiry} seconds to see whether it is renewed")
+    format!(
+        "{holder} holds the lock; waiting up to {expiry} seconds for it to be renewed or to expire"
+    )
 }
 
 fn refusal(release: &str, lease: &Value) -> Error {
@@ -210,9 +212,9 @@ fn refusal(release: &str, lease: &Value) -> Error {
         "{} holds the lock and has just renewed it",
         lease::holder(lease)
     ))
-    .now("this run has changed nothing")
+    .now("nothing was changed")
     .hint(format!(
-        "wait for it to end; a lock that is not renewed for {} seconds is taken over",
+        "wait for it to finish; a lock that is not renewed for {} seconds expires",
         EXPIRY.as_secs()
     ))
 }
@@ -237,13 +239,13 @@ fn hold(
     tenure: Tenure,
     run_file: Option<RunFile>,
 ) -> Lock {
-    let (teller, tenure) = watch::channel(tenure);
+    let (sender, tenure) = watch::channel(tenure);
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(renew(
         cluster.urgent(),
         key.clone(),
         Written::new(lease),
-        teller,
+        sender,
         stopped,
     ));
     Lock {
@@ -371,9 +373,9 @@ impl Lock {
         let namespace = self.key.namespace.as_deref().unwrap_or_default();
         Error::refused(format!("the lock of release \"{release}\" was lost"))
             .why(why)
-            .now("this run has stopped; of what it was just writing, some may have been done after another run took over")
-            .hint(format!("see what differs from the release's record with `{}`", release::command("drift", release, namespace)))
-            .hint("run the command again; it goes on from what is there")
+            .now("this run has stopped; its last writes may have happened after another run took over")
+            .hint(format!("compare the cluster with the release's record with `{}`", release::command("drift", release, namespace)))
+            .hint("then run the command again; it continues from the current state")
     }
 
     /// Returns the fence for writes under this lock.
@@ -404,17 +406,15 @@ impl Lock {
         match (outcome, end) {
             (outcome, End::Released) => outcome,
             (outcome, End::Left(why)) => {
-                context.warn(&format!(
-                    "the lock could not be given back and expires by itself: {why}"
-                ));
+                context.warn(&format!("cannot release the lock; it will expire: {why}"));
                 outcome
             }
             (Ok(_), End::Lost(loss)) => Err(self.loss(&loss).replace_now(
-                "this run had done and recorded everything; another run may have changed it since",
+                "this run completed and recorded everything; another run may have changed it since",
             )),
             (Err(error), End::Lost(_)) if error.kind() == Kind::Refused => Err(error),
             (Err(error), End::Lost(loss)) => {
-                Err(error.why(format!("the lock was lost, too: {loss}")))
+                Err(error.why(format!("the lock was also lost: {loss}")))
             }
         }
     }
@@ -458,7 +458,7 @@ impl Lock {
             };
             let error = match self.cluster.delete(API_VERSION, &self.key, how).await {
                 Ok(true) => return End::Released,
-                Ok(false) => return lost("someone deleted its Lease".to_owned()),
+                Ok(false) => return lost("its Lease was deleted".to_owned()),
                 Err(error) => error,
             };
             // If the response to the deletion was lost, read the Lease to see whether it succeeded.
@@ -530,18 +530,18 @@ mod tests {
             dated: clock() - SignedDuration::from_secs(11),
             ..Tenure::begin()
         };
-        let (teller, tenure) = watch::channel(stale);
+        let (sender, tenure) = watch::channel(stale);
         let waiting = tokio::spawn(held(tenure.clone()));
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        teller.send_replace(Tenure::begin());
+        sender.send_replace(Tenure::begin());
         assert_eq!(waiting.await.unwrap(), Ok(()));
-        teller.send_modify(|tenure| tenure.lost = Some("taken".to_owned()));
+        sender.send_modify(|tenure| tenure.lost = Some("taken".to_owned()));
         assert_eq!(held(tenure).await, Err("taken".to_owned()));
     }
 
     #[tokio::test]
-    async fn a_lock_that_someone_else_wrote_is_lost_at_its_end_and_one_of_ours_is_deleted() {
+    async fn a_lock_that_someone_else_wrote_is_lost_at_its_end_and_an_own_one_is_deleted() {
         let key = || lease::key("org1", "org1");
         let holder = Holder::this_process("ann", "upgrade", Some("1"));
         let ours = lease::body(

@@ -22,7 +22,7 @@ pub struct RunFile {
     folder: PathBuf,
     machine: String,
     run: String,
-    #[cfg_attr(not(test), expect(dead_code, reason = "its lock is all of it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only its lock matters"))]
     file: File,
 }
 
@@ -171,7 +171,7 @@ fn machine() -> Option<String> {
 #[cfg(target_os = "linux")]
 #[allow(
     clippy::disallowed_methods,
-    reason = "the kernel tells its boot in a file"
+    reason = "the kernel exposes its boot id in a file"
 )]
 fn boot() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()

@@ -52,12 +52,12 @@ impl Monitor<'_> {
         Some(match error.kind {
             ApiErrorKind::Forbidden => {
                 format!(
-                    "events, which often tell more, are not shown: {}",
+                    "events, which often explain more, are not shown: {}",
                     error.message
                 )
             }
             _ => format!(
-                "events, which often tell more, could not be read: {}",
+                "events, which often explain more, could not be read: {}",
                 error.message
             ),
         })

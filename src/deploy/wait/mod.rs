@@ -22,7 +22,7 @@ use crate::manifest::readiness::{self, Readiness};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use listener::Listener;
-use objects::{Objects, UNTOLD};
+use objects::{Objects, PODS_NOT_READY};
 pub use report::container_logs;
 use round::{Round, Troubled, Verdict};
 use serde_json::Value;
@@ -44,7 +44,7 @@ enum End<T> {
 }
 
 /// The events of one kind's watch.
-type Events = BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Told>>)>;
+type Events = BoxStream<'static, (Arc<Watched>, ApiResult<WatchEvent<Observed>>)>;
 
 /// Waits for objects. Their kinds are watched from the first wait to the end of the operation.
 pub struct Monitor<'a> {
@@ -58,11 +58,11 @@ pub struct Monitor<'a> {
     objects: Objects,
     listener: Listener,
     troubled: Troubled,
-    told: BTreeMap<ObjectKey, Readiness>,
+    reported: BTreeMap<ObjectKey, Readiness>,
 }
 
 /// An object from a watch.
-type Told = (ObjectKey, Live);
+type Observed = (ObjectKey, Live);
 
 /// A kind in a namespace, or in the whole cluster.
 type Watched = (Kind, Option<String>);
@@ -136,7 +136,7 @@ impl<'a> Monitor<'a> {
             objects: Objects::default(),
             listener: Listener::default(),
             troubled: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }
     }
 
@@ -273,7 +273,7 @@ impl<'a> Monitor<'a> {
         let verdicts = round.judge_all(affected, &self.objects, &mut self.troubled, Instant::now());
         verdicts
             .into_iter()
-            .for_each(|verdict| self.tell(verdict, awaited.len()));
+            .for_each(|verdict| self.report_verdict(verdict, awaited.len()));
         Ok(())
     }
 
@@ -319,8 +319,12 @@ impl<'a> Monitor<'a> {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(Error::not_ready(format!("{} is still there after {}", one.key, seconds(timeout)))
-                    .why("it is being deleted, and something holds it back (a finalizer, or pods that do not end)"));
+                return Err(Error::not_ready(format!(
+                    "{} still exists after {}",
+                    one.key,
+                    seconds(timeout)
+                ))
+                .why("it is being deleted, but a finalizer or a running pod delays it"));
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
@@ -407,7 +411,7 @@ impl<'a> Monitor<'a> {
                 let selector = format!("!{}", crate::storage::RECORD_LABEL);
                 let stream = self
                     .cluster
-                    .watch(kind, namespace, selector, move |body| told(&key, &body));
+                    .watch(kind, namespace, selector, move |body| observed(&key, &body));
                 self.streams.push(
                     stream
                         .map(move |event| (Arc::clone(&watched), event))
@@ -417,7 +421,10 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn take(&mut self, event: Option<(Arc<Watched>, ApiResult<WatchEvent<Told>>)>) -> Result<()> {
+    fn take(
+        &mut self,
+        event: Option<(Arc<Watched>, ApiResult<WatchEvent<Observed>>)>,
+    ) -> Result<()> {
         let Some((watched, event)) = event else {
             return Ok(());
         };
@@ -443,20 +450,20 @@ impl<'a> Monitor<'a> {
     }
 
     /// Reports the state of an object if it has changed.
-    fn tell(&mut self, verdict: Verdict<'_>, total: usize) {
+    fn report_verdict(&mut self, verdict: Verdict<'_>, total: usize) {
         let Verdict {
             key,
             state,
             trouble,
             done,
         } = verdict;
-        if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == UNTOLD)
+        if matches!(&state, Readiness::Waiting(reason) if reason == readiness::UNSEEN || reason == PODS_NOT_READY)
         {
             // It was gone within a moment, which is not worth a message.
             return;
         }
         // An object that was ready at once is not worth a message.
-        let before = self.told.get(key);
+        let before = self.reported.get(key);
         if before == Some(&state) || (before.is_none() && state == Readiness::Ready) {
             return;
         }
@@ -473,7 +480,7 @@ impl<'a> Monitor<'a> {
             total,
             nodes: None,
         });
-        self.told.insert(key.clone(), state);
+        self.reported.insert(key.clone(), state);
     }
 
     /// Deletes pods that block an ordered StatefulSet.
@@ -514,7 +521,7 @@ impl<'a> Monitor<'a> {
 }
 
 /// Returns the key and the facts of an object of this kind.
-fn told(kind: &ObjectKey, body: &Value) -> Told {
+fn observed(kind: &ObjectKey, body: &Value) -> Observed {
     let metadata = |name: &str| body["metadata"][name].as_str().map(str::to_owned);
     let key = ObjectKey {
         namespace: metadata("namespace"),
@@ -546,5 +553,5 @@ pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
 }
 
 pub fn interrupted() -> Error {
-    Error::interrupted("interrupted").why("a signal asked to stop")
+    Error::interrupted("interrupted").why("the program received a signal to stop")
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Reason for a member whose status is ahead of its pods.
-pub(super) const UNTOLD: &str = "not all of its pods are ready";
+pub(super) const PODS_NOT_READY: &str = "not all of its pods are ready";
 
 /// Live objects of the watched kinds.
 #[derive(Default)]
@@ -192,7 +192,7 @@ impl Objects {
             return if runs_on {
                 Readiness::Ready
             } else {
-                Readiness::Waiting("it is not there yet".into())
+                Readiness::Waiting("it does not exist yet".into())
             };
         };
         match (&live.readiness, &live.role) {
@@ -203,14 +203,14 @@ impl Objects {
                 _ if workload.wanted == 0 => Readiness::Waiting("it is scaled to 0".into()),
                 _ if self.serving(one) >= workload.wanted => Readiness::Ready,
                 Some((key, _)) => Readiness::Waiting(format!("pod {} is being deleted", key.name)),
-                None => Readiness::Waiting(UNTOLD.into()),
+                None => Readiness::Waiting(PODS_NOT_READY.into()),
             },
             (Readiness::Ready, Role::Pod(pod)) if !one.to_its_end || pod.has_succeeded => {
                 Readiness::Ready
             }
             (Readiness::Ready, Role::Workload(_) | Role::Other) => Readiness::Ready,
             (Readiness::Ready | Readiness::Waiting(_), _) if deleted.is_some() => {
-                Readiness::Failed("it was deleted before it came to its end".into())
+                Readiness::Failed("it was deleted before it completed".into())
             }
             (Readiness::Ready, Role::Pod(_)) => Readiness::Waiting("it is running".into()),
             (state, _) => state.clone(),
@@ -575,7 +575,7 @@ mod tests {
         let ended = Awaited::ended(&key("Pod", "peer0-0"), "v1");
         assert_eq!(
             objects.state(&ended),
-            Readiness::Failed("it was deleted before it came to its end".into())
+            Readiness::Failed("it was deleted before it completed".into())
         );
     }
 }

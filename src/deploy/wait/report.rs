@@ -52,7 +52,7 @@ impl Monitor<'_> {
             error = error.at(place);
         }
         for one in pending.iter().take(3) {
-            if let Some(lines) = self.last_words(one).await {
+            if let Some(lines) = self.last_log_lines(one).await {
                 error = error.why(lines);
             }
         }
@@ -68,7 +68,7 @@ impl Monitor<'_> {
     }
 
     /// Returns the last lines of a troubled container's log, if available.
-    async fn last_words(&self, one: &Awaited) -> Option<String> {
+    async fn last_log_lines(&self, one: &Awaited) -> Option<String> {
         let pods = self
             .objects
             .pods(one)

@@ -36,16 +36,16 @@ impl Judgement {
             let error = refusal(operation, release, &refused);
             return Err(match &self.offer {
                 Some(values) => error.hint(format!(
-                    "the volumes that are there were written with other values: `--set {values}`"
+                    "the existing volumes were written with other values: `--set {values}`"
                 )),
                 None => error,
             });
         }
-        Ok(self.tell(forced))
+        Ok(self.into_warnings(forced))
     }
 
     /// Returns all findings as warnings, for a preview that should not be refused.
-    pub fn tell(self, forced: &[&'static str]) -> Decision {
+    pub fn into_warnings(self, forced: &[&'static str]) -> Decision {
         let mut decision = Decision {
             warnings: self.notes,
             forced: Vec::new(),
@@ -59,7 +59,7 @@ impl Judgement {
             let begin = match verdict {
                 _ if is_forced => format!("{id} is overridden by --force"),
                 Verdict::Allow | Verdict::Warn => id.to_owned(),
-                Verdict::NeedsAction => format!("{id} refuses this until something is done"),
+                Verdict::NeedsAction => format!("{id} refuses this until you act"),
                 Verdict::Block => format!("{id} refuses this"),
             };
             if is_forced && !decision.forced.contains(&id) {
@@ -79,7 +79,7 @@ impl Judgement {
         }
         for id in forced.iter().filter(|id| !decision.forced.contains(id)) {
             decision.warnings.push(format!(
-                "--force {id} overrides nothing here: the rule does not refuse this"
+                "--force {id} has no effect: the guard does not refuse this"
             ));
         }
         decision
@@ -120,8 +120,8 @@ fn refusal(operation: &str, release: &str, refused: &[&Finding]) -> Error {
     let mut ids: Vec<&str> = rules.keys().map(|(id, _)| *id).collect();
     ids.dedup();
     let subject = match ids[..] {
-        [id] => format!("rule {id} refuses it"),
-        _ => format!("rules {} refuse it", ids.join(", ")),
+        [id] => format!("guard {id} refuses it"),
+        _ => format!("guards {} refuse it", ids.join(", ")),
     };
     let mut error = Error::refused(format!(
         "cannot {} release \"{release}\": {subject}",
@@ -144,7 +144,7 @@ fn refusal(operation: &str, release: &str, refused: &[&Finding]) -> Error {
     }
     let flags: Vec<String> = ids.iter().map(|id| format!("--force {id}")).collect();
     error.hint(format!(
-        "if you know better, {} goes ahead, and is recorded",
+        "if the guard does not apply, override it with {}; the record lists it",
         flags.join(" ")
     ))
 }

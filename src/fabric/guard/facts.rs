@@ -140,7 +140,7 @@ impl Facts {
             .done
             .iter()
             .filter(|job| !target.done.contains(job))
-            .map(|job| format!("{job} was run since"))
+            .map(|job| format!("{job} has run since"))
             .collect();
         for (group, level) in &self.capabilities {
             if target
@@ -148,13 +148,17 @@ impl Facts {
                 .get(group)
                 .is_some_and(|before| before != level)
             {
-                stays.push(format!("the {group} capability rose to {level} since"));
+                stays.push(format!(
+                    "the {group} capability has been raised to {level} since"
+                ));
             }
         }
         if let (Some(now), Some(before)) = (&self.consensus, &target.consensus)
             && now != before
         {
-            stays.push(format!("consensus went from {before} to {now} since"));
+            stays.push(format!(
+                "consensus has changed from {before} to {now} since"
+            ));
         }
         stays
     }

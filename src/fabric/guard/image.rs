@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_told_from_the_path() {
+    fn the_host_is_distinguished_from_the_path() {
         for (image, host, path) in [
             ("couchdb:3.4.2", "docker.io", "couchdb"),
             (

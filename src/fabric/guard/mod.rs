@@ -94,10 +94,10 @@ impl Way {
     fn words(self) -> &'static str {
         match self {
             Way::Any => "",
-            Way::PatchUp => "the same line, the same or a later patch",
-            Way::PatchDown => "the same line, an earlier patch",
-            Way::LineUp => "a later line",
-            Way::LineDown => "an earlier line",
+            Way::PatchUp => "the same minor version, the same or a later patch",
+            Way::PatchDown => "the same minor version, an earlier patch",
+            Way::LineUp => "a later minor version",
+            Way::LineDown => "an earlier minor version",
             Way::Down => "an earlier version",
         }
     }
@@ -251,7 +251,7 @@ impl Rule {
                     Given::NoConsensus(names) => {
                         format!("; consensus other than {}", names.join(" or "))
                     }
-                    Given::Unsaid(variable) => format!("; `{variable}` is not said"),
+                    Given::Unsaid(variable) => format!("; `{variable}` is not set"),
                 };
                 let to = match (way.words(), to.to_string().as_str()) {
                     ("", to) => to.to_owned(),
@@ -270,17 +270,20 @@ impl Rule {
                 format!("{span}, where every machine is arm64"),
             ),
             When::Registry => ("docker.io".to_owned(), "ghcr.io".to_owned()),
-            When::ImageFamily => ("any".to_owned(), "an image of another name".to_owned()),
+            When::ImageFamily => ("any".to_owned(), "an image with another name".to_owned()),
             When::OrderersBehind => (
                 "any".to_owned(),
-                "a later line than the network's orderers".to_owned(),
+                "a later minor version than the network's orderers".to_owned(),
             ),
-            When::StateDatabase => ("goleveldb or CouchDB".to_owned(), "the other".to_owned()),
+            When::StateDatabase => (
+                "goleveldb or CouchDB".to_owned(),
+                "the other one".to_owned(),
+            ),
             When::SmallerVolume => ("a volume claim".to_owned(), "a smaller one".to_owned()),
             When::NoVolume => ("a volume claim".to_owned(), "none".to_owned()),
             When::Changed(changed) => (
                 format!("`{}`", changed.key()),
-                "another value, once nodes ran".to_owned(),
+                "another value, after nodes have run".to_owned(),
             ),
             When::Fewer(_) => ("any number".to_owned(), "fewer".to_owned()),
             When::QuorumLost => (
@@ -289,19 +292,19 @@ impl Rule {
             ),
             When::Missing => (
                 "any".to_owned(),
-                "an object that names a Secret, ConfigMap or claim that is not there".to_owned(),
+                "an object that refers to a missing Secret, ConfigMap or claim".to_owned(),
             ),
             When::Strangers => (
-                "pods of others in the namespace".to_owned(),
-                "a network policy that denies by default, for the first time".to_owned(),
+                "other pods in the namespace".to_owned(),
+                "the first network policy that denies by default".to_owned(),
             ),
             When::Capability => (
                 "a channel's capability level".to_owned(),
-                "a version that does not know it".to_owned(),
+                "a version that does not support it".to_owned(),
             ),
             When::History => (
-                "after something that stays".to_owned(),
-                "a revision before it".to_owned(),
+                "after an irreversible change".to_owned(),
+                "an earlier revision".to_owned(),
             ),
             When::Renewed {
                 is_tls,
@@ -328,7 +331,7 @@ impl Rule {
             }
             When::Unlisted => (
                 "any".to_owned(),
-                "a version that no other rule names".to_owned(),
+                "a version without another guard".to_owned(),
             ),
         };
         (components, from, to)
@@ -469,7 +472,7 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
         judgement.find(
             |rule| matches!(rule.when, When::Strangers),
             policy,
-            format!("meets {named}{more}"),
+            format!("applies to {named}{more}"),
         );
     }
     for (orderer, version) in wanted.orderers.iter().filter(|_| orderers_behind) {
@@ -546,7 +549,7 @@ fn organization(
         }
         let quorum = orderer::quorum(consensus, before);
         if component == Component::Orderer && after < quorum {
-            let what = format!("{before} orderers → {after}, and {quorum} of {before} must run");
+            let what = format!("{before} orderers → {after}, but {quorum} of {before} must run");
             judgement.find(|rule| matches!(rule.when, When::QuorumLost), &place, what);
         } else if component == Component::Peer || quorum > 1 {
             let what = format!("{before} {component}s → {after}");
@@ -672,9 +675,9 @@ fn step(
     {
         judgement.notes.push(match &program.version {
             Some(version) => {
-                format!("{place}: image {} does not tell its version; it counts as {version}, by fabricVersion", program.image)
+                format!("{place}: the version of image {} is unknown; fabricVersion {version} is assumed", program.image)
             }
-            None => format!("{place}: image {} does not tell its version, so this step cannot be judged", program.image),
+            None => format!("{place}: the version of image {} is unknown, so this step cannot be checked", program.image),
         });
     }
     let (Some(from), Some(to)) = (&before.version, &after.version) else {
@@ -738,10 +741,10 @@ pub fn parse_rule(text: &str) -> Result<&'static str, String> {
     let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
     ids.dedup();
     let near = nearest(text, ids.iter().copied())
-        .map(|near| format!("{near}, maybe? "))
+        .map(|near| format!("did you mean {near}? "))
         .unwrap_or_default();
     Err(format!(
-        "there is no such rule; {near}these can be named: {}",
+        "unknown guard; {near}known guards are {}",
         ids.join(", ")
     ))
 }

@@ -36,8 +36,8 @@ impl Program {
             _ => None,
         };
         let component = Component::of_image(reference.name()).or_else(by_place)?;
-        let told = reference.version();
-        let claimed = claimed.filter(|_| component.has_fabric_s_version() && told.is_none());
+        let from_image = reference.version();
+        let claimed = claimed.filter(|_| component.has_fabric_s_version() && from_image.is_none());
         let variables = container["env"]
             .as_array()
             .into_iter()
@@ -47,7 +47,7 @@ impl Program {
             component,
             image: image.to_owned(),
             claimed: claimed.is_some(),
-            version: told.or_else(|| claimed.cloned()),
+            version: from_image.or_else(|| claimed.cloned()),
             variables: variables.map(str::to_owned).collect(),
         })
     }

@@ -196,7 +196,7 @@ impl Evidence {
             }
             if let (false, Some(claim)) = (known, leftover) {
                 running.notes.push(format!(
-                    "{}: volume claim {claim} is there from earlier, and nothing tells which version wrote what is on it",
+                    "{}: volume claim {claim} already exists, and the version that wrote its data is unknown",
                     node.place
                 ));
             }

@@ -28,16 +28,19 @@ const COUCHDB_3: Span = Span::since(3, 0, 0).before(4, 0, 0);
 /// The CA has its own version numbers too.
 const CA_TOKENS: Span = Span::since(1, 5, 14);
 
-const SNAPSHOTS_AND_LEVELS: &str = "a peer ends at a capability level that it does not know and never gets past it, and cannot go on from a \
-                                    snapshot that a later line joined a channel by; nothing here can see either";
-const LEVELS_ARE_KNOWN: &str = "see that no channel's capability levels are above what the earlier line knows, and say --force U14; or \
-                                restore the ledger's backup";
+const SNAPSHOTS_AND_LEVELS: &str = "a peer stops at a capability level that it does not support, \
+                                    and it cannot use a ledger that a later minor version created \
+                                    from a snapshot; this program can see neither";
+const LEVELS_ARE_KNOWN: &str = "check that no channel has a capability level that the earlier \
+                                version does not support, and use --force U14; or restore the \
+                                ledger's backup";
 const BEFORE_1_4_9: Span = Span::ALWAYS.before(1, 4, 9);
 
 /// Consensus types whose channel configurations contain the orderers' certificates.
 const PINNED: &[&str] = &["etcdraft", "BFT"];
-const OTHER_KEY: &str = "each channel's configuration holds the TLS certificates of its orderers, and they reject an orderer with another key: \
-                         two such orderers of three stop the channel";
+const OTHER_KEY: &str = "each channel's configuration contains the TLS certificates of its \
+                         orderers, which reject an orderer with another key: two such orderers of \
+                         three stop the channel";
 const WHOLE_CERTIFICATE: &str = "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
 
 const NODES: &[Component] = &[Peer, Orderer];
@@ -67,8 +70,8 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::Unlisted,
         verdict: Verdict::Block,
-        reason: "nobody has described this step, so it is taken for one that does not work",
-        way_out: "go by versions between which a step is listed (docs/reference/guards.md)",
+        reason: "this step is not documented, so it is assumed not to work",
+        way_out: "upgrade through versions with documented steps (docs/reference/guards.md)",
         source: "default",
     },
     Rule {
@@ -76,7 +79,7 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: step(ANY, ANY, Way::PatchUp),
         verdict: Verdict::Allow,
-        reason: "a patch reads what earlier ones of its line wrote, and takes the same settings",
+        reason: "a patch reads the data of earlier patches, and has the same settings",
         way_out: "",
         source: "docs/source/upgrading_your_components.md",
     },
@@ -85,8 +88,8 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Wanted(Span::since(3, 1, 2).before(3, 1, 3)),
         verdict: Verdict::Block,
-        reason: "the image of orderer 3.1.2 lacks the folder that its MSP is mounted on, and does not start",
-        way_out: "take 3.1.3 or later",
+        reason: "the orderer image of 3.1.2 does not start: it lacks the folder for the mount of its MSP",
+        way_out: "use 3.1.3 or later",
         source: "release_notes/v3.1.3.md",
     },
     Rule {
@@ -103,10 +106,12 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(LINE_1_4, Span::since(2, 0, 0).before(2, 2, 0), Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "2.x keeps its databases in another format, and peers of 2.0 and 2.1 do not empty CouchDB by themselves: until \
-                 `peer node upgrade-dbs` was run on its ledger and CouchDB's data was removed, the peer does not start",
-        way_out: "go to 2.2 or later instead; or stop the peer, back up its volumes, run `peer node upgrade-dbs` of the new version on its \
-                  ledger, empty CouchDB's volume, and say --force U04",
+        reason: "2.x uses another database format, and peers of 2.0 and 2.1 do not clear CouchDB: \
+                 a peer does not start until `peer node upgrade-dbs` has run on its ledger and \
+                 CouchDB's data is removed",
+        way_out: "upgrade to 2.2 or later instead; or stop the peer, back up its volumes, run \
+                  `peer node upgrade-dbs` of the new version on its ledger, clear CouchDB's \
+                  volume, and use --force U04",
         source: "docs/source/upgrade_to_newest_version.md of v2.2.0, \"Peer databases upgrade\"",
     },
     Rule {
@@ -114,10 +119,11 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(LINE_1_4, Span::since(2, 2, 0).before(3, 0, 0), Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "2.x keeps its databases in another format: until `peer node upgrade-dbs` was run on its ledger, the peer does not start; \
-                 then it rebuilds them from the blocks, for hours if the ledger is large, and 1.4 cannot read them any more",
+        reason: "2.x uses another database format: a peer does not start until `peer node \
+                 upgrade-dbs` has run on its ledger; it then rebuilds the databases from the \
+                 blocks, which takes hours for a large ledger, and 1.4 can no longer read them",
         way_out: "upgrade the orderers first; vendor the shim of Go chaincode; then for each peer: stop it, back up its ledger and MSP, run \
-                  `peer node upgrade-dbs` of the new version on its ledger, once, while its CouchDB runs; and say --force U05",
+                  `peer node upgrade-dbs` of the new version on its ledger, once, while its CouchDB runs; and use --force U05",
         source: "docs/source/upgrade_to_newest_version.md of v2.2.15; core/ledger/kvledger/upgrade_dbs.go",
     },
     Rule {
@@ -125,7 +131,7 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(BEFORE_1_4, SINCE_2, Way::Any),
         verdict: Verdict::Block,
-        reason: "the way from before 1.4 to 2.x was never described; every description begins at 1.4",
+        reason: "an upgrade from before 1.4 to 2.x is not documented; every documented upgrade starts at 1.4",
         way_out: "upgrade to 1.4.12 first",
         source: "docs/source/upgrade_to_newest_version.md of v2.2.15",
     },
@@ -134,7 +140,7 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(LINES_2, LINES_2, Way::LineUp),
         verdict: Verdict::Allow,
-        reason: "lines of 2.x need nothing special; 2.5 rebuilds the indexes of private data when it first starts",
+        reason: "upgrades within 2.x need no special steps; 2.5 rebuilds the indexes of private data at its first start",
         way_out: "",
         source: "docs/source/upgrade_to_newest_version.md of v2.5.16",
     },
@@ -143,7 +149,7 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(LINES_3, LINES_3, Way::LineUp),
         verdict: Verdict::Allow,
-        reason: "lines of 3.x share the format of their data and need nothing special",
+        reason: "all 3.x versions share one data format and need no special steps",
         way_out: "",
         source: "release_notes/v3.1.0.md; common/ledger/dataformat/dataformats.go",
     },
@@ -152,10 +158,11 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step(LINE_1_4, LINES_2, Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "1.4 started on a genesis block that it made up (GENESISMETHOD `provisional`), if nobody said otherwise, and 2.x does not \
-                 know that method; its ledger must be found where it was; the system channel stays",
-        way_out: "back up each orderer's ledger, see that it started from a genesis block in a Secret (orderers.genesis.secret), and say \
-                  --force U08",
+        reason: "by default, 1.4 generates its own genesis block (GENESISMETHOD `provisional`), \
+                 which 2.x does not support; the path of the ledger must not change; the system \
+                 channel stays",
+        way_out: "back up each orderer's ledger, check that it started from a genesis block in a \
+                  Secret (orderers.genesis.secret), and use --force U08",
         source: "orderer/common/localconfig/config.go and orderer/common/server/main.go of v2.2.15",
     },
     Rule {
@@ -163,9 +170,9 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(LINES_2, LINES_3, Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "3.x has no chaincode lifecycle of 1.x any more, and nothing here can see which chaincode your channels run",
-        way_out: "raise every channel's application capability to V2_0 or V2_5, deploy each chaincode anew by the lifecycle of 2.x, and say \
-                  --force U09",
+        reason: "3.x has removed the chaincode lifecycle of 1.x, and this program cannot see which chaincode your channels run",
+        way_out: "raise every channel's application capability to V2_0 or V2_5, deploy each \
+                  chaincode again with the lifecycle of 2.x, and use --force U09",
         source: "docs/source/upgrade_to_newest_version.md and release_notes/v3.0.0.md of v3.1.5",
     },
     Rule {
@@ -173,10 +180,10 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step_given(LINES_2, LINES_3, Way::Any, Given::NoConsensus(GONE_IN_3)),
         verdict: Verdict::NeedsAction,
-        reason: "3.x has no system channel any more: an orderer that finds one in its ledger does not start, and nothing here can look into \
-                 the ledger",
-        way_out: "see that `osnadmin channel list` of each orderer says that systemChannel is null, or remove it on 2.5 first; then say \
-                  --force U10",
+        reason: "3.x has removed the system channel: an orderer with one in its ledger does not \
+                 start, and this program cannot read the ledger",
+        way_out: "check that `osnadmin channel list` of each orderer shows systemChannel as null, \
+                  or remove it on 2.5 first; then use --force U10",
         source: "orderer/common/server/main.go of v3.1.5; docs/source/create_channel/create_channel_participation.md of v2.5.16",
     },
     Rule {
@@ -184,7 +191,7 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step_given(ANY, LINES_3, Way::Any, Given::Consensus(GONE_IN_3)),
         verdict: Verdict::Block,
-        reason: "3.x orders neither on Kafka nor Solo",
+        reason: "3.x supports neither Kafka nor Solo",
         way_out: "migrate every channel to Raft on 2.5 first, the system channel before the others",
         source: "release_notes/v3.0.0.md; docs/source/kafka_raft_migration.md of v2.5.16",
     },
@@ -193,7 +200,7 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(LINES_1, LINES_3, Way::Any),
         verdict: Verdict::Block,
-        reason: "the way from 1.x to 3.x goes by 2.x",
+        reason: "an upgrade from 1.x to 3.x needs a step to 2.x",
         way_out: "upgrade to 2.5.16 first",
         source: "docs/source/upgrade_to_newest_version.md of v3.1.5",
     },
@@ -202,8 +209,8 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: When::OrderersBehind,
         verdict: Verdict::Warn,
-        reason: "Fabric advises to upgrade orderers before peers, and these orderers are those that networkPolicy.ordererOrgs names",
-        way_out: "upgrade the orderers first, unless you know why not",
+        reason: "Fabric recommends upgrading orderers before peers; networkPolicy.ordererOrgs names these orderers",
+        way_out: "upgrade the orderers first, unless you have a reason not to",
         source: "docs/source/upgrading_your_components.md",
     },
     Rule {
@@ -211,10 +218,10 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(SINCE_2_5, LINES_2_TO_2_4, Way::Any),
         verdict: Verdict::Block,
-        reason: "2.5 marks the store of private data with a format of its own when it first starts, and an earlier peer that finds it does \
-                 not start",
-        way_out: "stay on 2.5 or later; or stop the peer, restore its ledger from the backup that was made before the upgrade to 2.5, and \
-                  say --force U14",
+        reason: "2.5 marks the store of private data with a new format at its first start, and an \
+                 earlier peer does not start on it",
+        way_out: "stay on 2.5 or later; or stop the peer, restore its ledger from the backup from \
+                  before the upgrade to 2.5, and use --force U14",
         source: "core/ledger/pvtdatastorage/retroactive_hashed_index.go of v2.5.0",
     },
     Rule {
@@ -240,8 +247,8 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(SINCE_2, LINES_1, Way::Any),
         verdict: Verdict::Block,
-        reason: "1.x cannot read databases of the format 2.0, and those it could read were dropped by the upgrade",
-        way_out: "stop the peer, restore its ledger from the backup that was made before the upgrade, and say --force U15",
+        reason: "1.x cannot read databases of format 2.0, and the upgrade has dropped those of the old format",
+        way_out: "stop the peer, restore its ledger from the backup from before the upgrade, and use --force U15",
         source: "common/ledger/dataformat/dataformats.go; core/ledger/kvledger/upgrade_dbs.go",
     },
     Rule {
@@ -249,7 +256,7 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step_given(LINES_3, LINES_2, Way::Any, Given::Consensus(&["BFT"])),
         verdict: Verdict::Block,
-        reason: "2.x does not know BFT, nor the channel capability V3_0 that it needs",
+        reason: "2.x supports neither BFT nor the channel capability V3_0 that BFT needs",
         way_out: "stay on 3.x",
         source: "docs/source/raft_bft_migration.md and common/capabilities/channel.go of v3.1.5",
     },
@@ -258,8 +265,8 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step_given(LINES_3, LINES_2, Way::Any, Given::NoConsensus(&["BFT"])),
         verdict: Verdict::NeedsAction,
-        reason: "an orderer of 2.x ends at the channel capability V3_0, and nothing here can see a channel's capabilities",
-        way_out: "see that no channel has V3_0, back up each orderer's ledger, and say --force U16",
+        reason: "an orderer of 2.x stops at the channel capability V3_0, and this program cannot see the capabilities of channels",
+        way_out: "check that no channel has V3_0, back up each orderer's ledger, and use --force U16",
         source: "docs/source/updating_capabilities.md; common/capabilities/channel.go of v3.1.5",
     },
     Rule {
@@ -267,8 +274,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Capability,
         verdict: Verdict::Block,
-        reason: "a node ends, by design, at a capability level that it does not know",
-        way_out: "take a version that knows the level",
+        reason: "a node stops, by design, at a capability level that it does not support",
+        way_out: "use a version that supports the level",
         source: "docs/source/capabilities_concept.md; common/capabilities",
     },
     Rule {
@@ -276,9 +283,10 @@ pub const RULES: &[Rule] = &[
         components: &[CouchDb],
         when: step(COUCHDB_2, COUCHDB_3, Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "CouchDB 3 starts only with an administrator, and takes documents of 8 MB at most",
-        way_out: "see that no state is larger, back up the peer's ledger, and say --force U18; a peer rebuilds its CouchDB from the blocks, \
-                  by itself after `peer node upgrade-dbs`, else by `peer node rebuild-dbs`",
+        reason: "CouchDB 3 needs an administrator, and limits documents to 8 MB",
+        way_out: "check that no state is larger, back up the peer's ledger, and use --force U18; a \
+                  peer rebuilds its CouchDB from the blocks after `peer node upgrade-dbs` or with \
+                  `peer node rebuild-dbs`",
         source: "docs.couchdb.org, whatsnew/3.0; docs/source/couchdb_as_state_database.rst",
     },
     Rule {
@@ -286,7 +294,7 @@ pub const RULES: &[Rule] = &[
         components: &[CouchDb],
         when: step(COUCHDB_3, COUCHDB_3, Way::LineUp),
         verdict: Verdict::Allow,
-        reason: "versions of CouchDB 3 read what earlier ones wrote; each goes with its peer",
+        reason: "versions of CouchDB 3 read the data of earlier ones; each is upgraded with its peer",
         way_out: "",
         source: "docs/source/upgrading_your_components.md",
     },
@@ -295,9 +303,10 @@ pub const RULES: &[Rule] = &[
         components: &[CouchDb],
         when: step(COUCHDB_3, COUCHDB_2, Way::Any),
         verdict: Verdict::Block,
-        reason: "CouchDB 2 cannot read what CouchDB 3 wrote",
-        way_out: "stay on CouchDB 3; or, since its content can be rebuilt, for one peer at a time: stop it, empty CouchDB's volume, run \
-                  `peer node rebuild-dbs`, and say --force U20",
+        reason: "CouchDB 2 cannot read data of CouchDB 3",
+        way_out: "stay on CouchDB 3; or, because its content can be rebuilt, for one peer at a \
+                  time: stop it, clear CouchDB's volume, run `peer node rebuild-dbs`, and use \
+                  --force U20",
         source: "docs/source/commands/peernode.md",
     },
     Rule {
@@ -305,9 +314,9 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: When::StateDatabase,
         verdict: Verdict::Block,
-        reason: "the state is not carried from one database to the other, and all peers of a channel must use the same one, lest they \
-                 disagree about rich queries",
-        way_out: "set peers.stateDatabase back; to change it, run `peer node rebuild-dbs` on every peer of the channel, and say --force U21",
+        reason: "the state is not migrated between databases, and all peers of a channel must use \
+                 the same one: rich queries have different results otherwise",
+        way_out: "set peers.stateDatabase back; to change it, run `peer node rebuild-dbs` on every peer of the channel, and use --force U21",
         source: "docs/source/couchdb_as_state_database.rst",
     },
     Rule {
@@ -315,8 +324,8 @@ pub const RULES: &[Rule] = &[
         components: &[Ca],
         when: step(LINE_1_4, Span::since(1, 5, 0).before(1, 5, 14), Way::Any),
         verdict: Verdict::Warn,
-        reason: "the server may change its database when it first starts",
-        way_out: "have a backup of the database",
+        reason: "the server may migrate its database at its first start",
+        way_out: "back up the database",
         source: "docs/source/users-guide.rst of hyperledger/fabric-ca, \"Upgrading the server\"",
     },
     Rule {
@@ -329,9 +338,10 @@ pub const RULES: &[Rule] = &[
             Given::Unsaid("FABRIC_CA_SERVER_COMPATIBILITY_MODE_V1_3"),
         ),
         verdict: Verdict::NeedsAction,
-        reason: "from 1.5.14 on the CA server refuses tokens of clients of before 1.4, unless told to take them",
-        way_out: "say whether you have such clients: --set-string ca.env.FABRIC_CA_SERVER_COMPATIBILITY_MODE_V1_3=true takes their tokens, \
-                  =false refuses them",
+        reason: "since 1.5.14, the CA server rejects tokens of clients before 1.4 by default",
+        way_out: "choose whether to accept such clients: --set-string \
+                  ca.env.FABRIC_CA_SERVER_COMPATIBILITY_MODE_V1_3=true accepts their tokens, \
+                  =false rejects them",
         source: "release_notes/v1.5.14.md and lib/server.go of hyperledger/fabric-ca v1.5.21",
     },
     Rule {
@@ -339,8 +349,8 @@ pub const RULES: &[Rule] = &[
         components: &[Ca],
         when: step(LINE_1_4, CA_TOKENS, Way::Any),
         verdict: Verdict::Warn,
-        reason: "the server may change its database when it first starts",
-        way_out: "have a backup of the database",
+        reason: "the server may migrate its database at its first start",
+        way_out: "back up the database",
         source: "docs/source/users-guide.rst of hyperledger/fabric-ca, \"Upgrading the server\"",
     },
     Rule {
@@ -348,8 +358,8 @@ pub const RULES: &[Rule] = &[
         components: &[Ca],
         when: step(ANY, BEFORE_1_4, Way::Down),
         verdict: Verdict::Block,
-        reason: "before 1.4 the database had another level, and a server does not start on one that is above its own",
-        way_out: "restore the backup of the database that was made before the upgrade, and say --force U24",
+        reason: "before 1.4, the database had a lower level, and a server does not start on a level above its own",
+        way_out: "restore the backup of the database from before the upgrade, and use --force U24",
         source: "lib/metadata/version.go of hyperledger/fabric-ca v1.5.21",
     },
     Rule {
@@ -357,8 +367,8 @@ pub const RULES: &[Rule] = &[
         components: &[Ca],
         when: step(Span::since(1, 4, 0), Span::since(1, 4, 0), Way::Down),
         verdict: Verdict::Warn,
-        reason: "the database has the same level in every version from 1.4.0 on, but Fabric CA describes no way back",
-        way_out: "have a backup of the database",
+        reason: "the database has the same level since 1.4.0, but Fabric CA documents no downgrade",
+        way_out: "back up the database",
         source: "lib/metadata/version.go of hyperledger/fabric-ca v1.4.9 to v1.5.21",
     },
     Rule {
@@ -366,8 +376,8 @@ pub const RULES: &[Rule] = &[
         components: &[Kafka, ZooKeeper],
         when: When::ImageFamily,
         verdict: Verdict::Block,
-        reason: "images of other makers keep their data elsewhere and read other variables: it would be an empty cluster",
-        way_out: "stay with the image, and migrate the ordering service to Raft",
+        reason: "images of other vendors use other data paths and variables: the cluster would be empty",
+        way_out: "keep the image, and migrate the ordering service to Raft",
         source: "docs/source/kafka_raft_migration.md of v2.5.16",
     },
     Rule {
@@ -375,8 +385,8 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::History,
         verdict: Verdict::Block,
-        reason: "manifests can be rolled back, ledgers and channels cannot",
-        way_out: "go on from here with an upgrade; or restore backups from before it, and say --force U26",
+        reason: "manifests can be rolled back, but ledgers and channels cannot",
+        way_out: "upgrade from here instead; or restore backups from before the change, and use --force U26",
         source: "docs/source/updating_capabilities.md; docs/source/kafka_raft_migration.md of v2.5.16",
     },
     Rule {
@@ -384,8 +394,8 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::SmallerVolume,
         verdict: Verdict::Block,
-        reason: "Kubernetes does not make a volume smaller",
-        way_out: "set the size that the volume has",
+        reason: "Kubernetes cannot shrink a volume",
+        way_out: "set the current size of the volume",
         source: "kubernetes.io, Persistent Volumes, \"Expanding Persistent Volumes Claims\"",
     },
     Rule {
@@ -393,8 +403,8 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::NoVolume,
         verdict: Verdict::Block,
-        reason: "without its claim a node starts with nothing, and loses what it learns with its pod: a peer its ledger, an orderer its place \
-                 in every channel, a CA server its users",
+        reason: "without its claim, a node starts empty and loses its data with its pod: a peer \
+                 loses its ledger, an orderer its channels, a CA server its users",
         way_out: "set persistence.enabled back to true",
         source: "kubernetes.io, Volumes, \"emptyDir\"",
     },
@@ -403,7 +413,7 @@ pub const RULES: &[Rule] = &[
         components: &[Peer, Orderer, Ca],
         when: When::Registry,
         verdict: Verdict::Allow,
-        reason: "newer versions are published at ghcr.io, and taken from there",
+        reason: "newer versions are published at ghcr.io, and pulled from there",
         way_out: "",
         source: "scripts/install-fabric.sh of v3.1.5",
     },
@@ -412,8 +422,8 @@ pub const RULES: &[Rule] = &[
         components: &[Peer, Orderer, Tools],
         when: When::NoArm64(Span::ALWAYS.before(2, 5, 0)),
         verdict: Verdict::Block,
-        reason: "Fabric publishes images for arm64 from 2.5.0 on, and every machine of this cluster is an arm64 one",
-        way_out: "take 2.5 or later, or add an amd64 machine",
+        reason: "Fabric publishes arm64 images since 2.5.0, and all machines of this cluster are arm64",
+        way_out: "use 2.5 or later, or add an amd64 machine",
         source: "release_notes/v2.5.0.md",
     },
     Rule {
@@ -421,8 +431,8 @@ pub const RULES: &[Rule] = &[
         components: &[Ca],
         when: When::NoArm64(Span::ALWAYS.before(1, 5, 6)),
         verdict: Verdict::Block,
-        reason: "Fabric CA publishes images for arm64 from 1.5.6 on, and every machine of this cluster is an arm64 one",
-        way_out: "take a later version, or add an amd64 machine",
+        reason: "Fabric CA publishes arm64 images since 1.5.6, and all machines of this cluster are arm64",
+        way_out: "use a later version, or add an amd64 machine",
         source: "release_notes/v1.5.6.md of hyperledger/fabric-ca",
     },
     Rule {
@@ -430,8 +440,8 @@ pub const RULES: &[Rule] = &[
         components: &[Kafka, ZooKeeper],
         when: When::NoArm64(ANY),
         verdict: Verdict::Block,
-        reason: "fabric-kafka and fabric-zookeeper have no images for arm64, and every machine of this cluster is an arm64 one",
-        way_out: "order by Raft, or add an amd64 machine",
+        reason: "fabric-kafka and fabric-zookeeper have no arm64 images, and all machines of this cluster are arm64",
+        way_out: "use Raft, or add an amd64 machine",
         source: "release_notes/v2.5.0.md",
     },
     Rule {
@@ -439,8 +449,8 @@ pub const RULES: &[Rule] = &[
         components: &[CouchDb],
         when: When::NoArm64(COUCHDB_2),
         verdict: Verdict::Block,
-        reason: "fabric-couchdb has no image for arm64, and every machine of this cluster is an arm64 one",
-        way_out: "take Fabric 2.5 or later, or add an amd64 machine",
+        reason: "fabric-couchdb has no arm64 image, and all machines of this cluster are arm64",
+        way_out: "use Fabric 2.5 or later, or add an amd64 machine",
         source: "release_notes/v2.5.0.md",
     },
     Rule {
@@ -448,8 +458,8 @@ pub const RULES: &[Rule] = &[
         components: &[Tools],
         when: When::OwnImage(LINES_3),
         verdict: Verdict::Block,
-        reason: "Fabric publishes no image of its tools from 3.0 on",
-        way_out: "name an image of yours that holds the tools you need (cli.image)",
+        reason: "Fabric publishes no image with its tools since 3.0",
+        way_out: "set cli.image to an image with the tools you need",
         source: "release_notes/v3.0.0.md",
     },
     Rule {
@@ -457,8 +467,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(ANY, Span::since(1, 4, 3), Way::PatchDown),
         verdict: Verdict::Warn,
-        reason: "patches of a line keep formats and capability levels (1.4 has all of its own from 1.4.3 on), but Fabric describes no way back",
-        way_out: "have a backup of the ledger",
+        reason: "patches keep formats and capability levels (1.4 has all of its levels since 1.4.3), but Fabric documents no downgrade",
+        way_out: "back up the ledger",
         source: "common/capabilities and common/ledger/dataformat of every tag",
     },
     Rule {
@@ -466,8 +476,8 @@ pub const RULES: &[Rule] = &[
         components: &[CouchDb],
         when: step(COUCHDB_3, COUCHDB_3, Way::Down),
         verdict: Verdict::Warn,
-        reason: "CouchDB describes no way back from a later 3.x",
-        way_out: "if it does not start, its content can be rebuilt: empty its volume and run `peer node rebuild-dbs`",
+        reason: "CouchDB documents no downgrade within 3.x",
+        way_out: "if it does not start, rebuild its content: clear its volume and run `peer node rebuild-dbs`",
         source: "docs/source/commands/peernode.md",
     },
     Rule {
@@ -475,8 +485,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::MspId),
         verdict: Verdict::Block,
-        reason: "channels identify the organization by its MSP id: under another id its nodes, users and signatures are not a \
-                 member's",
+        reason: "channels identify the organization by its MSP id: with another id, its nodes, \
+                 users and signatures are not those of a member",
         way_out: "set org.mspID back; to use another MSP id, install another release and add it to the channels",
         source: "docs/source/membership/membership.md",
     },
@@ -485,7 +495,7 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Domain),
         verdict: Verdict::Block,
-        reason: "certificates contain the domain and are made once: new nodes and users would have a different domain from the existing ones",
+        reason: "certificates contain the domain and are created once: new nodes and users would have another domain than existing ones",
         way_out: "set org.domain back; add further names of nodes to tls.extraSans",
         source: "docs/source/identity/identity.md",
     },
@@ -494,8 +504,9 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Tls),
         verdict: Verdict::NeedsAction,
-        reason: "a node with TLS cannot connect to one without: during the rollout the organization's members lose each other \
-                 one by one, and the other organizations lose them all",
+        reason: "a node with TLS cannot connect to one without: during the rollout, the \
+                 organization's nodes lose each other one by one, and other organizations lose \
+                 them all",
         way_out: "set tls.enabled back; if the whole network and its clients change at the same time, use --force U35",
         source: "docs/source/enable_tls.rst",
     },
@@ -504,8 +515,8 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Changed(Setting::Consensus),
         verdict: Verdict::NeedsAction,
-        reason: "each channel's configuration names its consensus: orderers that start with another one do not change it, and \
-                 order nothing",
+        reason: "each channel's configuration names its consensus: orderers with another one do \
+                 not change it, and order nothing",
         way_out: "set orderers.consensus back; after migrating every channel as Fabric documents it (Kafka to Raft on 2.5, Raft \
                   to BFT on 3.x), use --force U36",
         source: "docs/source/kafka_raft_migration.md of v2.5.16; docs/source/raft_bft_migration.md of v3.1.5",
@@ -515,8 +526,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Crypto),
         verdict: Verdict::NeedsAction,
-        reason: "nodes would start with keys and certificates of another source, and channels know orderers by their \
-                 certificates",
+        reason: "nodes would start with keys and certificates from another source, and channels \
+                 identify orderers by their certificates",
         way_out: "set crypto.source back; if the other source has the same keys and certificates for every node, use --force U37",
         source: "docs/source/raft_configuration.md; docs/source/certs_management.md",
     },
@@ -568,8 +579,8 @@ pub const RULES: &[Rule] = &[
         components: &[],
         when: When::Strangers,
         verdict: Verdict::NeedsAction,
-        reason: "the policy also applies to pods of others in this namespace: they lose every connection that no other policy \
-                 allows",
+        reason: "the policy also applies to other pods in this namespace: they lose every \
+                 connection that no other policy allows",
         way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have network policies \
                   of their own, use --force U41",
         source: "kubernetes.io, Network Policies, \"Default policies\"",
@@ -587,7 +598,7 @@ pub const RULES: &[Rule] = &[
         reason: OTHER_KEY,
         way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; cert-manager: rotationPolicy Never); or, \
                   for one orderer at a time, put the new certificate into its consenter entry in the configuration of every channel, roll \
-                  it out with --force U42, and go on when that orderer follows its channels again",
+                  it out with --force U42, and continue when that orderer follows its channels again",
         source: "docs/source/certs_management.md; orderer/common/cluster/util.go of v3.1.5",
     },
     Rule {
@@ -628,9 +639,9 @@ pub const RULES: &[Rule] = &[
             consensus: &["BFT"],
         },
         verdict: Verdict::NeedsAction,
-        reason: "a channel on BFT knows each orderer by the certificate it signs with: its votes with another key do not count",
+        reason: "a channel with BFT identifies each orderer by its signing certificate: votes with another key do not count",
         way_out: "renew with the same key; or, for one orderer at a time, put the new certificate into its consenter entry (identity) in the \
-                  configuration of every channel, roll it out with --force U43, and go on when that orderer follows its channels again",
+                  configuration of every channel, roll it out with --force U43, and continue when that orderer follows its channels again",
         source: "release_notes/v3.1.2.md; docs/source/certs_management.md",
     },
     Rule {
@@ -643,7 +654,7 @@ pub const RULES: &[Rule] = &[
             consensus: &["BFT"],
         },
         verdict: Verdict::NeedsAction,
-        reason: "before 3.1.2 a channel on BFT knows each orderer by its whole signing certificate, even if the key stays",
+        reason: "before 3.1.2, a channel with BFT identifies each orderer by its whole signing certificate, even if the key stays",
         way_out: "upgrade to 3.1.3 or later first, which compares keys",
         source: "release_notes/v3.1.2.md",
     },

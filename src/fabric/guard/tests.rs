@@ -2,7 +2,7 @@
 //! resulting decisions.
 
 use super::*;
-use crate::manifest::{Object, Source};
+use crate::manifest::{Object, TemplateLine};
 use serde_json::json;
 
 /// Returns the object of a node with containers of these images.
@@ -22,7 +22,7 @@ fn object(name: &str, containers: &[(&str, &str, Value)], volume: Option<&str>) 
     if let Some(size) = volume {
         body["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "ledger"}, "spec": {"resources": {"requests": {"storage": size}}}}]);
     }
-    Object::from_body(body, Source::default()).unwrap()
+    Object::from_body(body, TemplateLine::default()).unwrap()
 }
 
 /// Returns a node with one program.
@@ -264,7 +264,7 @@ fn images_of_other_names_and_hosts_are_judged() {
 }
 
 #[test]
-fn a_ca_server_that_is_told_about_old_clients_may_go_on() {
+fn a_ca_server_that_is_reported_about_old_clients_may_go_on() {
     let said = json!([{"name": "FABRIC_CA_SERVER_COMPATIBILITY_MODE_V1_3", "value": "false"}]);
     let wanted = nodes(
         &[object(
@@ -639,7 +639,7 @@ fn members_go_when_their_channels_do_without_them() {
     }
     assert_eq!(
         scaled("orderer", 6, 3, "etcdraft").1,
-        "6 orderers → 3, and 4 of 6 must run"
+        "6 orderers → 3, but 4 of 6 must run"
     );
     assert_eq!(
         scaled("peer", 3, 2, ""),
@@ -684,7 +684,7 @@ fn what_is_missing_or_in_the_way_is_named() {
     assert_eq!(ids(&judgement), [("U41", Verdict::NeedsAction)]);
     let what = &judgement.findings[0].what;
     assert!(
-        what.starts_with("meets pod web-1, ") && what.ends_with(", pod web-10 and 2 more"),
+        what.starts_with("applies to pod web-1, ") && what.ends_with(", pod web-10 and 2 more"),
         "{what}"
     );
     assert_eq!(
@@ -897,7 +897,7 @@ fn an_image_that_tells_nothing_counts_as_what_the_values_say() {
         "org1",
     );
     assert!(
-        judgement.findings.is_empty() && judgement.notes[0].contains("cannot be judged"),
+        judgement.findings.is_empty() && judgement.notes[0].contains("cannot be checked"),
         "{judgement:?}"
     );
 }
@@ -916,7 +916,7 @@ fn pod(image: &str, state: Value) -> Value {
 }
 
 #[test]
-fn what_ran_is_told_by_pods_and_by_records_where_none_ran() {
+fn what_ran_is_reported_by_pods_and_by_records_where_none_ran() {
     let peer = |version: &str| {
         nodes(
             &[object(
@@ -1052,7 +1052,7 @@ fn what_no_record_tells_a_claim_does() {
         .unwrap_err()
         .to_string();
     assert!(
-        text.contains("hint: the volumes that are there were written with other values: `--set fabricVersion=2.5.16`"),
+        text.contains("hint: the existing volumes were written with other values: `--set fabricVersion=2.5.16`"),
         "{text}"
     );
     // An image without a version counts as the version in the values of its time.
@@ -1113,12 +1113,12 @@ fn a_refusal_tells_everything_at_once_one_place_per_node() {
     assert_eq!(error.kind().exit_status(), 4);
     let text = error.to_string();
     for part in [
-        "cannot upgrade release \"org1\": rules U05, U18 refuse it\n",
+        "cannot upgrade release \"org1\": guards U05, U18 refuse it\n",
         "--> StatefulSet org1/peer0   peer 1.4.12 → 2.5.16, U05; CouchDB 2.3.1 → 3.4.2, U18\n",
         "--> StatefulSet org1/peer1   peer 1.4.12 → 2.5.16, U05\n",
-        "\nwhy: U05: 2.x keeps its databases",
+        "\nwhy: U05: 2.x uses another database format",
         "\nnow: nothing was changed\n",
-        "\nhint: if you know better, --force U05 --force U18 goes ahead, and is recorded",
+        "\nhint: if the guard does not apply, override it with --force U05 --force U18; the record lists it",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -1130,14 +1130,13 @@ fn a_refusal_tells_everything_at_once_one_place_per_node() {
         "U05 is overridden by --force: peer 1.4.12 → 2.5.16 (StatefulSet org1/peer0, "
     ));
     assert!(
-        decision.warnings[2].contains("--force U09 overrides nothing here"),
+        decision.warnings[2].contains("--force U09 has no effect"),
         "{:?}",
         decision.warnings
     );
-    let told = judged().tell(&[]);
+    let told = judged().into_warnings(&[]);
     assert!(
-        told.forced.is_empty()
-            && told.warnings[0].starts_with("U05 refuses this until something is done: "),
+        told.forced.is_empty() && told.warnings[0].starts_with("U05 refuses this until you act: "),
         "{told:?}"
     );
 }
@@ -1167,11 +1166,11 @@ fn facts_follow_from_one_revision_to_the_next() {
 }
 
 #[test]
-fn a_rule_that_is_not_there_is_told_with_those_that_are() {
+fn a_rule_that_is_not_there_is_reported_with_those_that_are() {
     assert_eq!(parse_rule("u05"), Ok("U05"));
     let error = parse_rule("U99").unwrap_err();
     assert!(
-        error.contains("these can be named: U00, U01, U02") && error.contains("U16, U17"),
+        error.contains("known guards are U00, U01, U02") && error.contains("U16, U17"),
         "{error}"
     );
 }

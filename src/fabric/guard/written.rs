@@ -72,11 +72,11 @@ impl Written {
         let claimed = self.facts.version();
         let program = |(label, image): (&String, &String)| {
             let component = Component::of_label(label)?;
-            let told = Reference::parse(image).version();
+            let from_image = Reference::parse(image).version();
             let claimed = claimed
                 .clone()
-                .filter(|_| component.has_fabric_s_version() && told.is_none());
-            let (is_claimed, version) = (claimed.is_some(), told.or(claimed));
+                .filter(|_| component.has_fabric_s_version() && from_image.is_none());
+            let (is_claimed, version) = (claimed.is_some(), from_image.or(claimed));
             let program = Program {
                 component,
                 image: image.clone(),

@@ -50,7 +50,7 @@ fn identities_have_owners_whatever_is_missing_or_left_over() {
             "ca organization authority org1-ca: ca.org1 key false",
             "tlsca organization authority org1-tlsca: tlsca.org1 key true",
             "peer0 peer MSP peer0-msp: peer0.org1 key true",
-            "peer0 peer TLS peer0-tls: there is no such Secret",
+            "peer0 peer TLS peer0-tls: Secret not found",
             "admin administrator MSP org1-admin-msp: Admin@org1 key true",
             "admin administrator TLS org1-admin-tls: data[\"tls.crt\"] is not a certificate",
             "ca CA server TLS ca-tls: ca.org1 key true",
@@ -96,7 +96,7 @@ fn of_secrets_that_the_user_keeps_only_mounted_ones_can_be_missing() {
         lines(&inventory(&organization, &mine)),
         [
             "peer0 peer MSP mine: peer0.org1 key true",
-            "peer0 peer TLS peer0-tls: there is no such Secret",
+            "peer0 peer TLS peer0-tls: Secret not found",
         ]
     );
 }
@@ -211,7 +211,7 @@ fn an_export_without_all_its_parts_says_what_is_missing() {
     assert_eq!(
         places,
         [
-            "Secret org1/peer1-tls: there is no such Secret",
+            "Secret org1/peer1-tls: Secret not found",
             "Secret org1/org1-admin-msp: data[\"key.pem\"]: missing",
         ]
     );

@@ -345,7 +345,7 @@ fn what_an_authority_signs_is_of_low_s() {
 }
 
 #[test]
-fn every_secret_bears_its_labels_and_annotations() {
+fn every_secret_has_its_labels_and_annotations() {
     let made = plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap();
     assert!(made.generated);
     assert_eq!(
@@ -425,7 +425,7 @@ fn an_interrupted_creation_goes_on_wherever_it_stopped() {
 }
 
 #[test]
-fn what_cannot_be_extended_is_told() {
+fn what_cannot_be_extended_is_reported() {
     let mut existing =
         as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
     let ca = existing.remove("org1-ca").unwrap();
@@ -445,7 +445,7 @@ fn what_cannot_be_extended_is_told() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("there is no key of ca.org1") && !error.contains(&key[40..60]),
+        error.contains("the key of ca.org1") && !error.contains(&key[40..60]),
         "{error}"
     );
     let mut without_server = org1(2);
@@ -550,7 +550,7 @@ fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
             "a node is missing",
             |files| files.retain(|path, _| !path.contains("peer1.org1")),
             &[
-                "peers/peer1.org1/   there is no such folder; peers/ has peer0.org1",
+                "peers/peer1.org1/   folder not found; peers/ has peer0.org1",
                 "cryptogen extend",
             ],
         ),
@@ -561,10 +561,10 @@ fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
                     files["peerOrganizations/org1/peers/peer1.org1/msp/keystore/priv_sk"].clone();
                 files.insert(format!("{PEER}/msp/keystore/priv_sk"), key);
             },
-            &["msp/keystore/priv_sk   does not fit the certificate"],
+            &["msp/keystore/priv_sk   does not match the certificate"],
         ),
         (
-            "a certificate of another authority and address",
+            "a certificate from another authority and address",
             |files| {
                 for file in ["server.crt", "server.key"] {
                     let other = files
@@ -587,7 +587,7 @@ fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
         (
             "a certificate that is none",
             |files| _ = files.insert(format!("{PEER}/tls/server.crt"), b"canary".to_vec()),
-            &["server.crt   is not a certificate in PEM"],
+            &["server.crt   is not a PEM certificate"],
         ),
         (
             "an MSP that names another file",
@@ -595,13 +595,13 @@ fn a_crypto_config_that_cannot_be_used_is_refused_with_every_reason() {
                 let config = b"NodeOUs:\n  Enable: true\n  PeerOUIdentifier:\n    Certificate: cacerts/other.pem\n".to_vec();
                 files.insert(format!("{PEER}/msp/config.yaml"), config);
             },
-            &["names the certificate cacerts/other.pem, and the MSP has cacerts/ca.org1-cert.pem"],
+            &["names the certificate cacerts/other.pem, but the MSP has cacerts/ca.org1-cert.pem"],
         ),
         (
             "the key of a CA that runs",
             |files| files.retain(|path, _| path != "peerOrganizations/org1/ca/priv_sk"),
             &[
-                "peerOrganizations/org1/ca/   there is no key of ca.org1",
+                "peerOrganizations/org1/ca/   the key of ca.org1",
                 "ca.enabled=false",
             ],
         ),
@@ -642,7 +642,7 @@ fn an_unknown_domain_lists_those_that_exist() {
         .to_string();
     assert!(
         error.contains("peerOrganizations has org1, org2")
-            && error.contains("is \"org1\" the one?"),
+            && error.contains("did you mean \"org1\"?"),
         "{error}"
     );
     let empty = Source::CryptoConfig {
@@ -653,7 +653,7 @@ fn an_unknown_domain_lists_those_that_exist() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("there is no folder peerOrganizations in it"),
+        error.contains("it has no folder peerOrganizations"),
         "{error}"
     );
 }
@@ -690,7 +690,7 @@ fn what_stays_is_warned_about() {
         .warnings;
     assert_eq!(
         warnings,
-        ["Secret org1/ca-admin was not made by this release, and is used as it is"]
+        ["Secret org1/ca-admin was not created by this release and is used unchanged"]
     );
 
     let late: jiff::Timestamp = "2036-11-01T00:00:00Z".parse().unwrap();
@@ -700,7 +700,7 @@ fn what_stays_is_warned_about() {
     assert!(
         warnings
             .iter()
-            .any(|warning| warning.contains("org1/org1-ca ends on 2036-11-22T11:55:00Z")),
+            .any(|warning| warning.contains("org1/org1-ca expires on 2036-11-22T11:55:00Z")),
         "{warnings:?}"
     );
 }
@@ -752,7 +752,7 @@ fn secrets_of_the_user_are_checked_and_none_is_made() {
     let other = || users_secrets();
     type Change<'a> = &'a dyn Fn(&mut BTreeMap<String, Value>);
     let cases: [(&str, Change); 6] = [
-        ("Secret org1/mine   there is no such Secret", &|s| {
+        ("Secret org1/mine   Secret not found", &|s| {
             drop(s.remove("mine"))
         }),
         ("data[\"cacert.pem\"]: missing", &|s| {
@@ -763,7 +763,7 @@ fn secrets_of_the_user_are_checked_and_none_is_made() {
                     .remove("cacert.pem"),
             )
         }),
-        ("data[\"key.pem\"]: does not fit", &|s| {
+        ("data[\"key.pem\"]: does not match", &|s| {
             s.get_mut("peer0-msp").unwrap()["data"]["key.pem"] =
                 other()["peer0-msp"]["data"]["key.pem"].clone();
         }),
@@ -775,7 +775,7 @@ fn secrets_of_the_user_are_checked_and_none_is_made() {
             let ca_tls = s["ca-tls"].clone();
             s.insert("mine".to_owned(), ca_tls);
         }),
-        ("data[\"ca.crt\"]: is not a certificate", &|s| {
+        ("data[\"ca.crt\"]: is not a PEM certificate", &|s| {
             s.get_mut("mine").unwrap()["data"]["ca.crt"] = STANDARD.encode("no").into()
         }),
     ];
@@ -784,7 +784,7 @@ fn secrets_of_the_user_are_checked_and_none_is_made() {
         assert!(error.contains(what), "{what}: {error}");
     }
     let all = broken(&|s| s.clear());
-    assert_eq!(all.matches("there is no such Secret").count(), 4, "{all}");
+    assert_eq!(all.matches("Secret not found").count(), 4, "{all}");
     let later = now() + jiff::SignedDuration::from_hours(24 * 365 * 30);
     let error = plan(&organization, &users_secrets(), &Source::Generate, later)
         .unwrap_err()
@@ -941,7 +941,7 @@ fn files_on_a_volume_are_checked_by_a_copy_of_them() {
         error
             .unwrap_err()
             .to_string()
-            .contains("tls/server.crt   has no private key beside it")
+            .contains("tls/server.crt   has no private key")
     );
     // Files that no pod mounts may be missing.
     plan_of(&changed("v2.5.16", |files| {

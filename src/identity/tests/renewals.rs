@@ -93,7 +93,7 @@ fn certificates_that_the_same_authority_renewed_are_taken() {
 }
 
 #[test]
-fn an_earlier_end_is_told() {
+fn an_earlier_end_is_reported() {
     let existing =
         stored(&plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap());
     let earlier: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -109,14 +109,14 @@ fn an_earlier_end_is_told() {
         renewal
             .warnings
             .iter()
-            .any(|it| it.contains("org1/peer0-tls ends on 2035-12-29")),
+            .any(|it| it.contains("org1/peer0-tls expires on 2035-12-29")),
         "{:?}",
         renewal.warnings
     );
 }
 
 #[test]
-fn a_secret_of_somebody_else_is_not_changed() {
+fn a_secret_of_another_user_is_not_changed() {
     let mut existing =
         stored(&plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), now()).unwrap());
     existing.get_mut("peer0-tls").unwrap()["metadata"]["labels"] = Value::Null;
@@ -131,7 +131,7 @@ fn a_secret_of_somebody_else_is_not_changed() {
     assert!(
         error
             .to_string()
-            .contains("Secret org1/peer0-tls   was not made by this release"),
+            .contains("Secret org1/peer0-tls   was not created by this release"),
         "{error}"
     );
 }
@@ -143,7 +143,7 @@ fn no_refusal_proposes_to_delete_anything() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("of another authority") && error.contains("leave --crypto-config out"),
+        error.contains("from another authority") && error.contains("omit --crypto-config"),
         "{error}"
     );
     assert!(
@@ -176,7 +176,7 @@ fn a_name_added_later_is_put_into_the_certificate_for_the_same_key() {
         let (before, after) = (&existing["peer0-tls"], &reissued.renew[0].body);
         let certificate =
             Certificate::from_pem(text(after, "tls.crt").as_bytes(), "tls.crt").unwrap();
-        assert!(certificate.bears("peer0.example.com") && certificate.bears("peer0.org1"));
+        assert!(certificate.covers("peer0.example.com") && certificate.covers("peer0.org1"));
         assert_eq!(text(after, "tls.key"), text(before, "tls.key"));
         assert_eq!(
             after["metadata"]["annotations"][SOURCE],
@@ -354,7 +354,7 @@ fn a_new_version_of_the_program_restarts_nothing_until_a_certificate_changes() {
     );
     let now = BTreeMap::from([
         ("peer0-tls".to_owned(), "newer".to_owned()),
-        ("of-somebody".to_owned(), "x".to_owned()),
+        ("of-another-user".to_owned(), "x".to_owned()),
     ]);
     let current = known.clone().with_current(&now);
     assert_eq!(

@@ -98,7 +98,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("data[\"key.pem\"]: does not fit the certificate"),
+        error.contains("data[\"key.pem\"]: does not match the certificate"),
         "{error}"
     );
     let parameters =
@@ -112,7 +112,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
     let error = plan(&users, &damaged, &Source::Generate, now())
         .unwrap_err()
         .to_string();
-    assert!(error.contains("begins with EC PARAMETERS"), "{error}");
+    assert!(error.contains("starts with EC PARAMETERS"), "{error}");
     // cert-manager's default format.
     let rsa = run_openssl(
         &["rsa", "-traditional"],
@@ -123,7 +123,7 @@ fn keys_of_sec1_and_pkcs1_are_read() {
     let sealed = run_openssl(&["ec", "-aes256", "-passout", "pass:x"], key.as_bytes());
     assert_eq!(
         certificate::read_key(&sealed).map(drop).unwrap_err(),
-        "is encrypted; Fabric reads keys without a password only"
+        "is encrypted, but Fabric cannot read keys with a password"
     );
 }
 
@@ -245,20 +245,21 @@ fn the_layout_of_fabric_ca_client_is_read() {
     .unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("no key of ca.org1") && error.contains("no key of tlsca.org1"),
+        error.contains("the key of ca.org1, which")
+            && error.contains("the key of tlsca.org1, which"),
         "both are reported: {error}"
     );
 }
 
 #[test]
-fn a_wildcard_bears_one_label() {
+fn a_wildcard_has_one_label() {
     let mut certificate = {
         let made =
             as_existing(&plan(&org1(1), &BTreeMap::new(), &Source::Generate, now()).unwrap());
         Certificate::from_pem(text(&made["peer0-tls"], "tls.crt").as_bytes(), "tls.crt").unwrap()
     };
     certificate.hosts = vec!["*.org1".to_owned(), "*.0.0.1".to_owned()];
-    for (host, borne) in [
+    for (host, covered) in [
         ("peer0.org1", true),
         ("PEER0.ORG1", true),
         ("org1", false),
@@ -266,7 +267,7 @@ fn a_wildcard_bears_one_label() {
         ("127.0.0.1", false),
         ("peer0.org2", false),
     ] {
-        assert_eq!(certificate.bears(host), borne, "{host}");
+        assert_eq!(certificate.covers(host), covered, "{host}");
     }
 }
 
@@ -300,11 +301,11 @@ fn an_msp_that_does_not_say_who_administers_is_refused_before_a_pod_starts() {
     for (broken, why) in [
         (
             config.replace("Enable: true", "Enable: false"),
-            "does not say who administers",
+            "defines no administrator",
         ),
         (
             config.replace("cacerts/ca.org1", "cacerts/other"),
-            "names the certificate cacerts/other-cert.pem, and the MSP has cacerts/ca.org1",
+            "names the certificate cacerts/other-cert.pem, but the MSP has cacerts/ca.org1",
         ),
         ("NodeOUs: [".to_owned(), "is not YAML"),
     ] {
@@ -515,7 +516,7 @@ fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_ever
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("peers/peer0.org1/msp/signcerts/cert.pem   is revoked by a list beside it"),
+        error.contains("peers/peer0.org1/msp/signcerts/cert.pem   is revoked by a revocation list"),
         "{error}"
     );
     let mut damaged = secrets.clone();
@@ -528,7 +529,7 @@ fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_ever
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("data[\"cert.pem\"]: is revoked by a list beside it"),
+        error.contains("data[\"cert.pem\"]: is revoked by a revocation list"),
         "{error}"
     );
 
@@ -559,13 +560,13 @@ fn intermediate_authorities_several_roots_and_revocation_lists_are_taken_by_ever
 }
 
 #[test]
-fn a_certificate_that_ends_soon_is_told_whatever_the_source() {
+fn a_certificate_that_ends_soon_is_reported_whatever_the_source() {
     let soon: jiff::Timestamp = "2036-11-01T00:00:00Z".parse().unwrap();
     let imported = plan(&org1(1), &BTreeMap::new(), &crypto_config("v2.5.16"), soon).unwrap();
     let tells = |warnings: &[String], place: &str| {
         warnings
             .iter()
-            .any(|it| it.contains(place) && it.contains(" ends on 2036-11-"))
+            .any(|it| it.contains(place) && it.contains(" expires on 2036-11-"))
     };
     assert!(
         tells(&imported.warnings, "Secret org1/peer0-tls"),

@@ -97,7 +97,7 @@ fn a_package_is_read_back() {
         ),
         (
             gzip(&tar(&[metadata, (CODE, b"")]).unwrap()),
-            "\"../x\" cannot be a package label",
+            "\"../x\" is not a valid package label",
         ),
     ] {
         let error = Package::from_bytes(bytes, "it").err().unwrap().to_string();

@@ -19,16 +19,16 @@ pub fn check_name(name: &str) -> Result<()> {
         "" => "it is empty".to_owned(),
         name if name.len() > MAX_NAME => format!("it is longer than {MAX_NAME} characters"),
         name if !name.starts_with(|c: char| c.is_ascii_lowercase()) => {
-            "it does not begin with a lower-case letter".to_owned()
+            "it does not start with a lower-case letter".to_owned()
         }
         name => match name.chars().find(|c| !is_allowed(*c)) {
-            Some(c) => format!("it has {c:?}"),
+            Some(c) => format!("it contains {c:?}"),
             None => return Ok(()),
         },
     };
-    Err(Error::user(format!("{name:?} cannot be the name of a channel"))
+    Err(Error::user(format!("{name:?} is not a valid channel name"))
         .why(why)
-        .hint("begin with a lower-case letter, go on with lower-case letters, digits, dots and dashes"))
+        .hint("expected lower-case letters, digits, dots and dashes, starting with a letter"))
 }
 
 const MAX_NAME: usize = 249;
@@ -41,7 +41,7 @@ pub fn check(channel: &Channel) -> Result<()> {
     if check.problems.is_empty() {
         return Ok(());
     }
-    Err(Error::user("the configuration of the channel cannot be used").at_all(check.problems))
+    Err(Error::user("the configuration of the channel is not valid").at_all(check.problems))
 }
 
 struct Check {
@@ -102,7 +102,7 @@ impl Check {
         match &orderer.consensus {
             Consensus::Solo => {}
             Consensus::Kafka { brokers } if brokers.is_empty() => {
-                self.blame("Kafka", "there is no broker");
+                self.blame("Kafka", "it has no brokers");
             }
             Consensus::Kafka { .. } => {}
             Consensus::Raft {
@@ -137,16 +137,16 @@ impl Check {
             || size.absolute_max_bytes == 0
             || size.preferred_max_bytes == 0
         {
-            self.blame("batch size", "a limit of 0 lets no transaction through");
+            self.blame("batch size", "a limit of 0 allows no transactions");
         }
         if size.preferred_max_bytes > size.absolute_max_bytes {
             self.blame(
                 "batch size",
-                "the preferred size is above the absolute maximum",
+                "the preferred size exceeds the absolute maximum",
             );
         }
         if orderer.batch_timeout.is_zero() {
-            self.blame("batch timeout", "it must be more than 0");
+            self.blame("batch timeout", "it must be greater than 0");
         }
         if channel.capabilities.contains("V3_0") {
             if !orderer.addresses.is_empty() {
@@ -171,7 +171,7 @@ impl Check {
         for level in levels.iter().filter(|it| guard::knows(group, it).is_none()) {
             self.blame(
                 group,
-                format!("{level:?} is no capability level of this group"),
+                format!("{level:?} is not a capability level of this group"),
             );
         }
     }
@@ -208,7 +208,7 @@ impl Check {
                     true => format!("the MSP id {:?}", organization.msp.id),
                     false => "it".to_owned(),
                 };
-                self.blame(subject.clone(), format!("{twice} is there twice"));
+                self.blame(subject.clone(), format!("{twice} is listed twice"));
             }
             if let Err(error) = organization.msp.check() {
                 for problem in error.places() {
@@ -223,7 +223,10 @@ impl Check {
             );
             for peer in &organization.anchor_peers {
                 if peer.host.is_empty() || !(1..=65_535).contains(&peer.port) {
-                    let note = format!("the anchor peer {}:{} is no address", peer.host, peer.port);
+                    let note = format!(
+                        "the anchor peer {}:{} is not an address",
+                        peer.host, peer.port
+                    );
                     self.blame(subject.clone(), note);
                 }
             }
@@ -242,7 +245,7 @@ impl Check {
                 self.blame(place.clone(), "it has no host or no port");
             }
             if !addresses.insert((node.host, node.port)) {
-                self.blame(place.clone(), "its address is there twice");
+                self.blame(place.clone(), "its address is listed twice");
             }
             // One certificate may be both of a node's, but not of two nodes.
             let own = BTreeSet::from([node.client, node.server]);
@@ -291,8 +294,7 @@ impl Check {
         // Fabric starts fewer, and loses the channel with the first node that stops.
         if consenters.len() < MIN_BFT_NODES {
             let count = consenters.len();
-            let note =
-                format!("BFT needs at least {MIN_BFT_NODES} nodes (3f+1), and there are {count}");
+            let note = format!("BFT needs at least {MIN_BFT_NODES} nodes (3f+1), not {count}");
             self.blame("consenters", note);
         }
         let mut ids = BTreeSet::new();
@@ -301,7 +303,7 @@ impl Check {
             if consenter.id == 0 || !ids.insert(consenter.id) {
                 self.blame(
                     place.clone(),
-                    format!("its id {} is 0 or there twice", consenter.id),
+                    format!("its id {} is 0 or a duplicate", consenter.id),
                 );
             }
             let msp_id = &consenter.msp_id;
@@ -313,10 +315,13 @@ impl Check {
                 continue;
             };
             match Certificate::from_pem(&consenter.identity, "identity") {
-                Err(_) => self.blame(place, "its identity is no certificate"),
+                Err(_) => self.blame(place, "its identity is not a certificate"),
                 Ok(identity) => {
                     if let Err(why) = owner.msp.validate(&identity, Rules::V1_4_3) {
-                        self.blame(place, format!("{msp_id} does not take its identity: {why}"));
+                        self.blame(
+                            place,
+                            format!("{msp_id} does not accept its identity: {why}"),
+                        );
                     }
                 }
             }
@@ -326,17 +331,23 @@ impl Check {
     /// `orderer/consensus/etcdraft/util.go`, `VerifyConfigMetadata`.
     fn raft_options(&mut self, options: &RaftOptions) {
         if !is_duration(&options.tick_interval) {
-            let note = format!("{:?} is no duration such as 500ms", options.tick_interval);
+            let note = format!(
+                "{:?} is not a duration such as 500ms",
+                options.tick_interval
+            );
             self.blame("Raft, tick interval", note);
         }
         if options.heartbeat_tick == 0 || options.max_inflight_blocks == 0 {
             self.blame(
                 "Raft",
-                "heartbeat tick and inflight blocks must be more than 0",
+                "heartbeat tick and inflight blocks must be greater than 0",
             );
         }
         if options.election_tick <= options.heartbeat_tick {
-            self.blame("Raft", "the election tick must be above the heartbeat tick");
+            self.blame(
+                "Raft",
+                "the election tick must be greater than the heartbeat tick",
+            );
         }
     }
 
@@ -369,7 +380,7 @@ impl Check {
             if !is_duration(text) {
                 self.blame(
                     format!("BFT, {name}"),
-                    format!("{text:?} is no duration such as 20s"),
+                    format!("{text:?} is not a duration such as 20s"),
                 );
             }
         }

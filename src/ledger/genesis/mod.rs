@@ -324,7 +324,7 @@ pub fn creation(name: &str, channel: &Channel) -> Result<ConfigUpdate> {
     check::check_name(name)?;
     let consortium = channel.consortium.clone().ok_or_else(|| {
         Error::user(format!("cannot create the channel {name}"))
-            .why("a channel that a system channel creates belongs to a consortium")
+            .why("a channel created by a system channel must belong to a consortium")
     })?;
     let to = channel.configuration()?.channel;
     let mut template = to.clone();

@@ -266,7 +266,7 @@ const MISTAKES: &[Mistake] = &[
         &[
             "consenter orderer0.orgorderer1:7050: it has no TLS client certificate",
             "consenter orderer0.orgorderer1:7050: it has no TLS server certificate",
-            "consenter orderer1.orgorderer1:7050: its address is there twice",
+            "consenter orderer1.orgorderer1:7050: its address is listed twice",
             "consenter orderer1.orgorderer1:7050: another consenter has its TLS certificate",
         ],
     ),
@@ -287,7 +287,7 @@ const MISTAKES: &[Mistake] = &[
     (
         bft,
         |it| drop(bft_consenters(it).pop()),
-        &["consenters: BFT needs at least 4 nodes (3f+1), and there are 3"],
+        &["consenters: BFT needs at least 4 nodes (3f+1), not 3"],
     ),
     (
         bft,
@@ -301,10 +301,10 @@ const MISTAKES: &[Mistake] = &[
             );
         },
         &[
-            "consenter orderer1.orgorderer1:7050: its id 1 is 0 or there twice",
+            "consenter orderer1.orgorderer1:7050: its id 1 is 0 or a duplicate",
             "consenter orderer2.orgorderer1:7050: no organization of the orderers has its MSP id \
              \"Org1MSP\"",
-            "consenter orderer3.orgorderer1:7050: Orgorderer1MSP does not take its identity: none \
+            "consenter orderer3.orgorderer1:7050: Orgorderer1MSP does not accept its identity: none \
              of the organization's authorities signed it",
         ],
     ),
@@ -340,11 +340,11 @@ const MISTAKES: &[Mistake] = &[
             application.policies.remove("Writers");
         },
         &[
-            "application: \"V1_4_3\" is no capability level of this group",
+            "application: \"V1_4_3\" is not a capability level of this group",
             "application: it has no policy Writers",
             "application, policy Endorsement: OR('Org1MSP.peer', 'Org3MSP.peer') names \"Org3MSP\", \
              which is not in the channel; did you mean \"Org1MSP\"?",
-            "application, organization Org1MSP: it is there twice",
+            "application, organization Org1MSP: it is listed twice",
         ],
     ),
     (
@@ -356,8 +356,8 @@ const MISTAKES: &[Mistake] = &[
             organizations[0].anchor_peers[0].port = 0;
         },
         &[
-            "application, organization Org1MSP: the anchor peer peer0.org1:0 is no address",
-            "application, organization Org2MSP: the MSP id \"Org1MSP\" is there twice",
+            "application, organization Org1MSP: the anchor peer peer0.org1:0 is not an address",
+            "application, organization Org2MSP: the MSP id \"Org1MSP\" is listed twice",
         ],
     ),
     (
@@ -378,11 +378,11 @@ const MISTAKES: &[Mistake] = &[
         },
         &[
             "orderer: it has no policy BlockValidation",
-            "batch size: a limit of 0 lets no transaction through",
-            "batch size: the preferred size is above the absolute maximum",
-            "batch timeout: it must be more than 0",
-            "Raft, tick interval: \"half a second\" is no duration such as 500ms",
-            "Raft: the election tick must be above the heartbeat tick",
+            "batch size: a limit of 0 allows no transactions",
+            "batch size: the preferred size exceeds the absolute maximum",
+            "batch timeout: it must be greater than 0",
+            "Raft, tick interval: \"half a second\" is not a duration such as 500ms",
+            "Raft: the election tick must be greater than the heartbeat tick",
         ],
     ),
 ];
@@ -403,11 +403,11 @@ fn names_of_channels_are_fabrics() {
     }
     for (name, why) in [
         ("", "it is empty"),
-        ("MyChannel", "it does not begin with a lower-case letter"),
-        ("9a", "it does not begin with a lower-case letter"),
-        ("my_channel", "it has '_'"),
-        ("myChannel", "it has 'C'"),
-        ("a/b", "it has '/'"),
+        ("MyChannel", "it does not start with a lower-case letter"),
+        ("9a", "it does not start with a lower-case letter"),
+        ("my_channel", "it contains '_'"),
+        ("myChannel", "it contains 'C'"),
+        ("a/b", "it contains '/'"),
         (&"a".repeat(250), "it is longer than 249 characters"),
     ] {
         let error = check_name(name).unwrap_err();

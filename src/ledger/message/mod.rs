@@ -29,8 +29,7 @@ use crate::error::{Error, Result};
 /// Decodes a message from another program. `what` names it in the error: `the block`.
 pub fn decode<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
     M::decode(bytes).map_err(|error| {
-        Error::user(format!("cannot read {what}")).why(format!(
-            "it is not the message that Fabric writes there: {error}"
-        ))
+        Error::user(format!("cannot read {what}"))
+            .why(format!("it is not the expected message: {error}"))
     })
 }

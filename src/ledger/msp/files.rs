@@ -40,9 +40,9 @@ impl Msp {
             let certificate = match unit["Certificate"].as_str() {
                 None | Some("") => Vec::new(),
                 Some(path) => files.get(path).cloned().ok_or_else(|| {
-                    Error::user(format!("the MSP of {id} cannot be read"))
+                    Error::user(format!("cannot read the MSP of {id}"))
                         .at(Place::new("config.yaml")
-                            .note(format!("names {path}, which is not there")))
+                            .note(format!("names {path}, which does not exist")))
                 })?,
             };
             Ok(Some(OuIdentifier {

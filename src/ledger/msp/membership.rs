@@ -135,7 +135,7 @@ impl Msp {
         if msp_id == self.id {
             return Ok(());
         }
-        Err(format!("it is of {}, not of {msp_id}", self.id))
+        Err(format!("it belongs to {}, not to {msp_id}", self.id))
     }
 
     fn has_role(&self, it: &Certificate, role: RoleType, rules: Rules) -> Result<(), Reason> {
@@ -162,7 +162,10 @@ impl Msp {
         match name {
             Some(name) if it.organizational_units().contains(name) => Ok(()),
             Some(name) => Err(format!("it does not have the unit {name:?}")),
-            None => Err(format!("the MSP does not tell who is {}", role_word(role))),
+            None => Err(format!(
+                "the MSP does not define who is {}",
+                role_word(role)
+            )),
         }
     }
 

@@ -130,7 +130,7 @@ impl Msp {
             problems.push("it has no root certificate".to_owned());
         }
         if self.admins.is_empty() && !self.knows_admins_by_unit() {
-            let why = "it has neither certificates of administrators nor a unit that tells them";
+            let why = "it has neither certificates of administrators nor a unit for them";
             problems.push(why.to_owned());
         }
         for (kind, certificates) in [
@@ -169,7 +169,7 @@ impl Msp {
             &self.id
         };
         Err(
-            Error::user(format!("the MSP of {subject} cannot be used")).at_all(
+            Error::user(format!("the MSP of {subject} is not valid")).at_all(
                 problems
                     .into_iter()
                     .map(|problem| Place::new("MSP").note(problem)),
@@ -182,7 +182,7 @@ fn authority_problem(kind: &str, pem: &[u8]) -> Option<String> {
     match Certificate::from_pem(pem, kind) {
         Err(error) => Some(format!("{}: {}", error.what(), error.reasons().join("; "))),
         Ok(certificate) if !certificate.is_authority => Some(format!(
-            "the {kind} {:?} is not of an authority",
+            "the {kind} {:?} is not a CA certificate",
             certificate.subject
         )),
         Ok(certificate) if !certificate.has_identifier => {

@@ -60,9 +60,9 @@ fn check_reports_all_problems_at_once() {
     assert_eq!(
         notes,
         [
-            "it has neither certificates of administrators nor a unit that tells them",
-            "the root certificate \"Admin@org1\" is not of an authority",
-            "TLS root certificate is not a certificate: no PEM block CERTIFICATE in it",
+            "it has neither certificates of administrators nor a unit for them",
+            "the root certificate \"Admin@org1\" is not a CA certificate",
+            "TLS root certificate is not a certificate: it has no PEM block CERTIFICATE",
             "the authority of the unit \"peer\" is not among its certificates",
             "the authority of the unit \"orderer\" is not among its certificates",
         ]

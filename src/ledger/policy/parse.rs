@@ -27,7 +27,7 @@ pub fn expression(text: &str) -> Result<SignaturePolicyEnvelope> {
     let gate = read.map_err(|why| {
         Error::user(format!("cannot read the policy {text:?}"))
             .why(why)
-            .hint("write it as OR('Org1MSP.admin', AND('Org2MSP.peer', 'Org3MSP.peer'))")
+            .hint("use an expression such as OR('Org1MSP.admin', AND('Org2MSP.peer', 'Org3MSP.peer'))")
     })?;
     let mut identities = Vec::new();
     let rule = gate.number(&mut identities);
@@ -102,7 +102,7 @@ impl<'a> Parser<'a> {
             Some(quote @ ('\'' | '"')) => {
                 let end = rest[1..].find(quote);
                 let end =
-                    end.ok_or_else(|| format!("the quote at column {} does not end", self.at + 1))?;
+                    end.ok_or_else(|| format!("unterminated quote at column {}", self.at + 1))?;
                 self.at += end + 2;
                 let content = &rest[1..=end];
                 match content.parse() {
@@ -147,7 +147,12 @@ impl<'a> Parser<'a> {
                     arguments.remove(0);
                     n
                 }
-                _ => return Err("OutOf begins with how many must sign: OutOf(2, ...)".to_owned()),
+                _ => {
+                    return Err(
+                        "OutOf starts with the number of required signatures: OutOf(2, ...)"
+                            .to_owned(),
+                    );
+                }
             },
             _ => {
                 let meant = nearest(name, ["AND", "OR", "OutOf"]);
@@ -164,7 +169,7 @@ impl<'a> Parser<'a> {
         if n as usize > arguments.len() {
             let count = arguments.len();
             return Err(format!(
-                "{name} asks for {n} of {count}, which nothing can satisfy"
+                "{name} requires {n} of {count}, which cannot be satisfied"
             ));
         }
         Ok(Gate { n, arguments })
@@ -192,13 +197,13 @@ impl<'a> Parser<'a> {
 
 /// `Org1MSP.admin`. An MSP id may have dots itself.
 fn principal(text: &str) -> Result<Principal, String> {
-    let (msp_id, role) = text
-        .rsplit_once('.')
-        .ok_or_else(|| format!("{text:?} has no role; write it as 'Org1MSP.admin'"))?;
+    let (msp_id, role) = text.rsplit_once('.').ok_or_else(|| {
+        format!("{text:?} has no role; expected a principal such as 'Org1MSP.admin'")
+    })?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if msp_id.is_empty() || !msp_id.chars().all(allowed) {
         return Err(format!(
-            "the MSP id {msp_id:?} may have letters, digits, dots and dashes in a policy"
+            "the MSP id {msp_id:?} can only have letters, digits, dots and dashes in a policy"
         ));
     }
     let role = match role {

@@ -167,7 +167,7 @@ fn a_text_that_is_no_policy_is_an_error_that_says_why() {
             "OR('Org1MSP.admin'",
             "expected \",\" or \")\" at column 19, found the end",
         ),
-        ("OR('Org1MSP.admin)", "the quote at column 4 does not end"),
+        ("OR('Org1MSP.admin)", "unterminated quote at column 4"),
         (
             "OR('Org1MSP.admin') x",
             "expected the end at column 21, found 'x'",
@@ -182,12 +182,12 @@ fn a_text_that_is_no_policy_is_an_error_that_says_why() {
             "unknown role \"admn\" in \"Org1MSP.admn\"; did you mean admin?",
         ),
         ("OR('Org1MSP')", "\"Org1MSP\" has no role"),
-        ("OR('Org_1.admin')", "the MSP id \"Org_1\" may have"),
+        ("OR('Org_1.admin')", "the MSP id \"Org_1\" can only have"),
         (
             "OutOf('Org1MSP.admin')",
-            "OutOf begins with how many must sign",
+            "OutOf starts with the number of required signatures",
         ),
-        ("OutOf(2, 'Org1MSP.admin')", "OutOf asks for 2 of 1"),
+        ("OutOf(2, 'Org1MSP.admin')", "OutOf requires 2 of 1"),
         ("OutOf(99999999999, 'A.admin')", "99999999999 is too large"),
         (
             "OR(é)",

@@ -129,10 +129,10 @@ fn an_update_that_came_too_late_names_what_changed() {
         .to_string();
     assert_eq!(
         error,
-        "the update does not fit the configuration of channel mychannel\n  --> \
-         /Channel/Orderer/BatchSize   the update makes it version 1; the next one is 2\nwhy: the \
-         configuration was changed since, or it has this update already\nhint: make \
-         the update again from the present configuration"
+        "the update does not match the configuration of channel mychannel\n  --> \
+         /Channel/Orderer/BatchSize   the update sets version 1, but the next one is 2\nwhy: the \
+         configuration has changed since, or already contains this update\nhint: create the update \
+         again from the current configuration"
     );
 }
 

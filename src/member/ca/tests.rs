@@ -336,7 +336,7 @@ fn told(error: &Error, hidden: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn what_a_ca_declines_is_told_with_a_way_out_and_without_secrets() {
+async fn what_a_ca_declines_is_reported_with_a_way_out_and_without_secrets() {
     let world = World::new().await;
     let ca = world.ca("", None);
     let wrong = enroll(&ca, "admin", "guessed", &Terms::default())

@@ -99,7 +99,7 @@ fn channels(
             let members = channel.organizations.keys().map(String::as_str);
             let place = format!("{at}/{index}");
             if !channel.organizations.contains_key(release) {
-                let what = format!("\"{release}\" is no member of channel \"{name}\"");
+                let what = format!("\"{release}\" is not a member of channel \"{name}\"");
                 problems.unknown(&place, what, release, members);
             }
         }
@@ -290,7 +290,7 @@ fn release(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &m
     if ReleaseName::parse(release).is_err() {
         problems.wrong(
             pointer,
-            format!("\"{release}\" cannot be the name of the chaincode's release"),
+            format!("\"{release}\" is not a valid name for the chaincode's release"),
             Some(format!(
                 "set `release: {}`",
                 release.to_ascii_lowercase().replace('_', "-")

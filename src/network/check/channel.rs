@@ -316,7 +316,7 @@ fn blocks(channel: &Channel, pointer: &str, problems: &mut Problems) {
     }
 }
 
-/// No level may be above what a node of the channel knows: it would stop for good.
+/// No level may be above what a node of the channel knows: it would stop permanently.
 fn capabilities(channel: &Channel, network: &Network, pointer: &str, problems: &mut Problems) {
     let orderers = channel.orderers.keys();
     let orderers: Vec<(&String, &Member)> = orderers

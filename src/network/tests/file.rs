@@ -217,7 +217,7 @@ fn orderers_on_kafka_know_their_cluster_and_their_genesis_block() {
 }
 
 #[test]
-fn the_first_line_counts_and_the_state_is_told() {
+fn the_first_line_counts_and_the_state_is_reported() {
     let text = SMALL.replace("kind: Network\n", "kind: Network\na: 1\nb: 2\n");
     let error = parse(&text).unwrap_err().to_string();
     assert!(
@@ -231,15 +231,15 @@ fn the_first_line_counts_and_the_state_is_told() {
 }
 
 #[test]
-fn a_text_that_is_no_yaml_or_no_map_is_told_by_the_reader() {
+fn a_text_that_is_no_yaml_or_no_map_is_reported_by_the_reader() {
     for (text, expected) in [
         (
             "organizations:\n\torg1:\n",
-            "network.yaml:2:1   a tab indents this line",
+            "network.yaml:2:1   the line is indented with a tab",
         ),
         (
             "kind: Network\nkind: Network\n",
-            "network.yaml:2:1   the key \"kind\" is written twice, first on line 1",
+            "network.yaml:2:1   duplicate key \"kind\", first on line 1",
         ),
         ("- a\n", "network.yaml:1:1   expected a map"),
         ("", "network.yaml:1:1   expected a map"),

@@ -29,7 +29,7 @@ waits for: org2: approve basic 1.0 on mychannel for org2, sequence 1
     org2: install basic in namespace org2
 "
     );
-    // Whoever approves last commits.
+    // The last organization to approve commits.
     let mut observed = all_there(&wanted);
     let state = definitions(&mut observed, "basic", "mychannel");
     state.committed = None;

@@ -109,8 +109,8 @@ const WRONG: &[Case] = &[
             "fabricVersion: \"2.5\"\norganizations:\n  orgorderer1:",
         )],
         &[
-            "  --> network.yaml:3:1   fabricVersion: there is no Fabric \"2.5\" that can be installed; these versions can: 1.4.0 to 1.4.12, 2.2.0 to 2.2.15, 2.3.0 to 2.3.3, 2.4.0 to 2.4.9, 2.5.0 to 2.5.16, 3.0.0, 3.1.0 to 3.1.5",
-            "hint: the newest of its line is 2.5.16",
+            "  --> network.yaml:3:1   fabricVersion: Fabric \"2.5\" cannot be installed; supported versions are 1.4.0 to 1.4.12, 2.2.0 to 2.2.15, 2.3.0 to 2.3.3, 2.4.0 to 2.4.9, 2.5.0 to 2.5.16, 3.0.0, 3.1.0 to 3.1.5",
+            "hint: the newest patch of this version is 2.5.16",
         ],
     ),
     (
@@ -178,7 +178,7 @@ const WRONG: &[Case] = &[
         ],
     ),
     (
-        "policies that name nobody, or are none",
+        "policies without an organization, or that are not policies",
         &[
             (
                 "    orderers: [orgorderer1]\n",
@@ -191,11 +191,11 @@ const WRONG: &[Case] = &[
         ],
         &[
             "  --> network.yaml:11:30   channels.mychannel.policies.application.Admins: expected `ANY`, `ALL` or `MAJORITY` and the name of a policy, or a signature policy such as OR('Org1MSP.admin')",
-            "  --> network.yaml:16:5   chaincodes.basic.policy: \"per\" is no role; there are member, admin, client, peer, orderer",
             "  --> network.yaml:16:5   chaincodes.basic.policy: no organization of the channel has MSP id \"Org3MSP\"",
+            "  --> network.yaml:16:5   chaincodes.basic.policy: unknown role \"per\"; expected member, admin, client, peer, orderer",
             "hint: channels.mychannel.policies.application.Admins: did you mean \"MAJORITY\"?",
-            "hint: chaincodes.basic.policy: did you mean \"peer\"?",
             "hint: chaincodes.basic.policy: did you mean \"Org1MSP\"?",
+            "hint: chaincodes.basic.policy: did you mean \"peer\"?",
         ],
     ),
     (
@@ -309,7 +309,7 @@ const WRONG: &[Case] = &[
 ];
 
 #[test]
-fn every_mistake_of_a_file_is_told_with_its_place() {
+fn every_mistake_of_a_file_is_reported_with_its_place() {
     let mut wrong = Vec::new();
     for (case, changes, expected) in WRONG {
         let text = changes.iter().fold(SMALL.to_owned(), |text, (from, to)| {

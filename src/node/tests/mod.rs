@@ -170,7 +170,10 @@ async fn a_refused_connection_is_reported_at_once_and_worth_another_attempt() {
     let address: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
     drop(listener);
     for (route, hint) in [
-        (Route::Exposed(address.clone()), "does the node run"),
+        (
+            Route::Exposed(address.clone()),
+            "check that the node is running",
+        ),
         (Route::InCluster(address.clone()), "network policies"),
     ] {
         let node = Node {
@@ -220,7 +223,7 @@ async fn an_answer_that_breaks_the_protocol_is_no_refusal() {
         ("/t.T/Twice", "it has more than one message"),
         (
             "/t.T/TooLarge",
-            "it has a message of 4278190080 bytes, and 104857600 are read",
+            "it has a message of 4278190080 bytes; the limit is 104857600",
         ),
         ("/t.T/Compressed", "it is compressed, which was not offered"),
     ] {
@@ -234,13 +237,10 @@ async fn an_answer_that_breaks_the_protocol_is_no_refusal() {
     let fault = ask(&calls, "/t.T/Garbage").await.unwrap_err();
     assert!(matches!(fault.cause, Cause::Unreadable(_)), "{fault:?}");
     let fault = ask(&calls, "/t.T/NoStatus").await.unwrap_err();
-    assert_eq!(broken(&fault).why, "the answer ended without a status");
+    assert_eq!(broken(&fault).why, "the response ended without a status");
     assert_eq!(fault.retry(), Retry::AskFirst);
     let fault = ask(&calls, "/t.T/Proxy").await.unwrap_err();
-    assert_eq!(
-        broken(&fault).why,
-        "the answer is not one of gRPC (HTTP 502)"
-    );
+    assert_eq!(broken(&fault).why, "the response is not gRPC (HTTP 502)");
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn a_call_that_is_dropped_with_its_session_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_forwarded_port_carries_calls_and_the_faults_of_the_way_are_told_apart() {
+async fn a_forwarded_port_carries_calls_and_the_faults_of_the_way_are_distinguished() {
     let authority = Authority::new();
     let server = Server::grpc(Some(authority.server(&["h2"])), play).await;
     let through = async |forwards| {
@@ -411,7 +411,7 @@ fn orderers_that_have_no_leader_yet_are_worth_another_attempt() {
     let report = Error::from(fault(Status::Fabric(503))).to_string();
     assert_eq!(
         report,
-        "cannot call orderer.AtomicBroadcast/Broadcast of orderer0.orgorderer1: the node declines\n\
+        "cannot call orderer.AtomicBroadcast/Broadcast of orderer0.orgorderer1: the node rejects it\n\
          why: no Raft leader (503 SERVICE_UNAVAILABLE)"
     );
     assert!(Refusal::fabric(404, "").is_not_found() && Refusal::fabric(403, "").is_forbidden());

@@ -1,4 +1,4 @@
-//! Nodes for tests: TLS servers that speak gRPC or REST as they are told, over loopback.
+//! Nodes for tests: TLS servers that speak gRPC or REST over loopback, with scripted responses.
 
 use crate::node::{Address, ClientCertificate, Limits, Node, Route, Security, Tls};
 use bytes::{BufMut, Bytes, BytesMut};

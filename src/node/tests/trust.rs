@@ -21,7 +21,7 @@ async fn untrusted(authority: &Authority, security: Security) -> Fault {
 }
 
 #[tokio::test]
-async fn a_missing_client_certificate_is_told_though_it_shows_after_the_handshake() {
+async fn a_missing_client_certificate_is_reported_though_it_shows_after_the_handshake() {
     let authority = Authority::new();
     let without = Security::Tls(Tls::new(&authority.pem, NAME, None).unwrap());
     let fault = untrusted(&authority, without).await;
@@ -61,7 +61,7 @@ async fn a_node_must_have_its_name_and_an_authority_that_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_something_else_is_told_so() {
+async fn a_port_that_speaks_something_else_is_reported_so() {
     let authority = Authority::new();
     let (server, _) = plain().await;
     let fault = ask(&Grpc::new(server.node(authority.client())), "/t.T/Ask")
@@ -80,7 +80,7 @@ async fn a_port_that_speaks_something_else_is_told_so() {
 }
 
 #[test]
-fn what_cannot_be_used_for_tls_is_told_without_the_key() {
+fn what_cannot_be_used_for_tls_is_reported_without_the_key() {
     let authority = Authority::new();
     let (certificate, key) = authority.sign("client");
     let (_, other_key) = authority.sign("client");
@@ -97,19 +97,19 @@ fn what_cannot_be_used_for_tls_is_told_without_the_key() {
     for (error, expected) in [
         (
             tls("", NAME, &chain, &key),
-            "there is no TLS authority in the PEM text",
+            "the PEM text has no TLS authority",
         ),
         (
             tls(&authority.pem, "a b", &chain, &key),
-            "\"a b\" is no name",
+            "\"a b\" is not a valid name",
         ),
         (
             tls(&authority.pem, NAME, "x", &key),
-            "there is no client certificate in the PEM text",
+            "the PEM text has no client certificate",
         ),
         (
             tls(&authority.pem, NAME, &chain, &chain),
-            "the client's key is no private key in PEM",
+            "the client's key is not a PEM private key",
         ),
         (
             tls(&authority.pem, NAME, &chain, &other_key),

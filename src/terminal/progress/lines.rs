@@ -30,7 +30,7 @@ struct Log {
 
 /// State of an object that the operation waits for.
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum WaitState {
     Ready,
     Waiting,
     Troubled,
@@ -52,20 +52,20 @@ impl Waiting {
     fn take(
         &mut self,
         object: &str,
-        state: State,
+        state: WaitState,
         reason: &str,
         done: usize,
         total: usize,
     ) -> Option<String> {
         (self.done, self.total) = (done, total);
-        if state == State::Ready {
+        if state == WaitState::Ready {
             self.reasons.remove(object);
             return Some(format!("[{done}/{total}] {object} is ready"));
         }
         let before = self.reasons.insert(object.to_owned(), reason.to_owned());
         let news = match before {
             None => true,
-            Some(before) => state == State::Troubled && before != reason,
+            Some(before) => state == WaitState::Troubled && before != reason,
         };
         news.then(|| format!("[{done}/{total}] {object}: {reason}"))
     }
@@ -147,9 +147,9 @@ impl Progress for Lines {
                 ..
             } => {
                 let how = match (ready, trouble) {
-                    (true, _) => State::Ready,
-                    (false, true) => State::Troubled,
-                    (false, false) => State::Waiting,
+                    (true, _) => WaitState::Ready,
+                    (false, true) => WaitState::Troubled,
+                    (false, false) => WaitState::Waiting,
                 };
                 state
                     .waiting
@@ -200,30 +200,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_told_once_and_troubles_whenever_they_change() {
+    fn a_reason_is_reported_once_and_troubles_whenever_they_change() {
         let mut waiting = Waiting::default();
         let mut take = |state, reason, done| waiting.take("Pod a/b", state, reason, done, 2);
         assert_eq!(
-            take(State::Waiting, "0 of 1 pod created", 0).as_deref(),
+            take(WaitState::Waiting, "0 of 1 pod created", 0).as_deref(),
             Some("[0/2] Pod a/b: 0 of 1 pod created")
         );
         assert_eq!(
-            take(State::Waiting, "0 of 1 pod ready", 0),
+            take(WaitState::Waiting, "0 of 1 pod ready", 0),
             None,
             "it goes on as it should"
         );
         assert_eq!(
-            take(State::Troubled, "image x cannot be pulled", 0).as_deref(),
+            take(WaitState::Troubled, "image x cannot be pulled", 0).as_deref(),
             Some("[0/2] Pod a/b: image x cannot be pulled")
         );
-        assert_eq!(take(State::Troubled, "image x cannot be pulled", 0), None);
+        assert_eq!(
+            take(WaitState::Troubled, "image x cannot be pulled", 0),
+            None
+        );
         let heartbeat = waiting.heartbeat(Duration::from_secs(90));
         assert_eq!(
             heartbeat.as_deref(),
             Some("[0/2] still waiting after 90s: Pod a/b: image x cannot be pulled")
         );
         assert_eq!(
-            waiting.take("Pod a/b", State::Ready, "", 1, 2).as_deref(),
+            waiting
+                .take("Pod a/b", WaitState::Ready, "", 1, 2)
+                .as_deref(),
             Some("[1/2] Pod a/b is ready")
         );
         assert_eq!(waiting.heartbeat(Duration::from_secs(99)), None);

@@ -27,12 +27,12 @@ pub struct View {
     screen: MultiProgress,
     /// The screen to draw on.
     on: Screen,
-    state: Mutex<State>,
+    state: Mutex<ViewState>,
 }
 
-struct State {
+struct ViewState {
     headline: ProgressBar,
-    nodes: Told,
+    nodes: NodeProgress,
     applied: usize,
     /// Objects that are not ready, with reasons.
     waiting: BTreeMap<String, String>,
@@ -41,9 +41,9 @@ struct State {
 
 /// The last reported progress, and when it was reported. It is also drawn between events.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Option<(Nodes, Instant)>>>);
+struct NodeProgress(Arc<Mutex<Option<(Nodes, Instant)>>>);
 
-impl Told {
+impl NodeProgress {
     fn set(&self, nodes: Option<Nodes>) {
         if let Some(nodes) = nodes {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((nodes, Instant::now()));
@@ -53,8 +53,8 @@ impl Told {
     /// Returns as much of the progress as fits into a line of this width, next to the spinner and
     /// the time.
     fn fit(&self, width: usize, now: Instant) -> String {
-        let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((nodes, at)) = told else {
+        let progress = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((nodes, at)) = progress else {
             return String::new();
         };
         let Some(words) = nodes_in_words(&nodes) else {
@@ -79,7 +79,7 @@ impl View {
             FRAMES,
         ));
         let headline = screen.add(ProgressBar::new_spinner());
-        let nodes = Told::default();
+        let nodes = NodeProgress::default();
         headline.set_style(
             style("{spinner} {elapsed:.dim} {nodes}{wide_msg}").with_key("nodes", {
                 let (nodes, on) = (nodes.clone(), on.clone());
@@ -92,7 +92,7 @@ impl View {
         View {
             screen,
             on,
-            state: Mutex::new(State {
+            state: Mutex::new(ViewState {
                 headline,
                 nodes,
                 applied: 0,
@@ -113,7 +113,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-impl State {
+impl ViewState {
     /// Draws the objects that are not ready, with as many lines as needed.
     fn draw(&mut self, screen: &MultiProgress) {
         let mut texts: Vec<String> = self
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn a_headline_drops_what_no_longer_holds_or_has_no_room() {
-        let (told, s) = (Told::default(), Duration::from_secs);
+        let (progress, s) = (NodeProgress::default(), Duration::from_secs);
         let at = Instant::now();
-        assert_eq!(told.fit(80, at), "");
+        assert_eq!(progress.fit(80, at), "");
         let left = TimeLeft {
             least: s(30),
             most: s(40),
@@ -227,11 +227,14 @@ mod tests {
             elapsed: s(60),
             left: Some(left),
         };
-        *told.0.lock().unwrap() = Some((nodes, at));
-        assert_eq!(told.fit(80, at), "node 2 of 12, about 40s left  ");
-        assert_eq!(told.fit(80, at + s(10)), "node 2 of 12, about 30s left  ");
-        assert_eq!(told.fit(80, at + s(11)), "node 2 of 12  ");
-        assert_eq!(told.fit(30, at), "node 2 of 12  ");
-        assert_eq!(told.fit(15, at), "");
+        *progress.0.lock().unwrap() = Some((nodes, at));
+        assert_eq!(progress.fit(80, at), "node 2 of 12, about 40s left  ");
+        assert_eq!(
+            progress.fit(80, at + s(10)),
+            "node 2 of 12, about 30s left  "
+        );
+        assert_eq!(progress.fit(80, at + s(11)), "node 2 of 12  ");
+        assert_eq!(progress.fit(30, at), "node 2 of 12  ");
+        assert_eq!(progress.fit(15, at), "");
     }
 }

@@ -37,15 +37,15 @@ pub enum Decision {
 }
 
 /// One observer's reads of a lock.
-pub struct Vigil {
+pub struct Observer {
     expiry: Duration,
     /// The first version seen, and when its response arrived.
     first: Option<(Version, Duration)>,
 }
 
-impl Vigil {
-    pub fn new(expiry: Duration) -> Vigil {
-        Vigil {
+impl Observer {
+    pub fn new(expiry: Duration) -> Observer {
+        Observer {
             expiry,
             first: None,
         }
@@ -137,14 +137,14 @@ mod tests {
             ),
         ];
         for (name, story) in stories {
-            let mut vigil = Vigil::new(Duration::from_secs(10));
+            let mut observer = Observer::new(Duration::from_secs(10));
             for (sent, answered, version, run, expected) in story {
                 let (sent, answered) = (
                     Duration::from_secs_f64(*sent),
                     Duration::from_secs_f64(*answered),
                 );
                 let version = ("uid".to_owned(), (*version).to_owned());
-                let decision = vigil.judge(Look {
+                let decision = observer.judge(Look {
                     sent,
                     answered,
                     version,
@@ -157,10 +157,10 @@ mod tests {
 
     #[test]
     fn a_lease_that_was_deleted_and_created_again_is_another_one() {
-        let mut vigil = Vigil::new(Duration::from_secs(10));
+        let mut observer = Observer::new(Duration::from_secs(10));
         let mut look = |uid: &str| {
             let version = (uid.to_owned(), "7".to_owned());
-            vigil.judge(Look {
+            observer.judge(Look {
                 sent: Duration::ZERO,
                 answered: Duration::ZERO,
                 version,

@@ -10,7 +10,7 @@ pub(super) type Job<'a> = &'a (dyn Fn() + Sync);
 ///
 /// Helpers wait between jobs instead of ending. A waiting thread starts at once on a free
 /// processor, while a new thread often shares its creator's processor at first.
-pub(super) struct Crew<'scope, 'env> {
+pub(super) struct Threads<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     helpers: Vec<Helper<'env>>,
 }
@@ -20,17 +20,17 @@ struct Helper<'env> {
     done: mpsc::Receiver<()>,
 }
 
-impl<'env> Crew<'_, 'env> {
-    /// Runs `work` with a crew. The first helper has a stack of this size if enough address space
+impl<'env> Threads<'_, 'env> {
+    /// Runs `work` with the threads. The first helper has a stack of this size if enough address space
     /// is available.
-    pub(super) fn lead(stack_size: usize, work: impl for<'s> FnOnce(Crew<'s, 'env>)) {
+    pub(super) fn with(stack_size: usize, work: impl for<'s> FnOnce(Threads<'s, 'env>)) {
         scope(|scope| {
-            let mut crew = Crew {
+            let mut threads = Threads {
                 scope,
                 helpers: Vec::new(),
             };
-            crew.add(Builder::new().stack_size(stack_size));
-            work(crew);
+            threads.add(Builder::new().stack_size(stack_size));
+            work(threads);
         });
     }
 
@@ -52,7 +52,7 @@ impl<'env> Crew<'_, 'env> {
     }
 
     /// Runs a job on the first helper, and waits for it.
-    pub(super) fn have_done(&self, job: Job<'env>) {
+    pub(super) fn run_on_helper(&self, job: Job<'env>) {
         match self.helpers.first() {
             Some(helper) => {
                 helper.start(job);
@@ -63,12 +63,12 @@ impl<'env> Crew<'_, 'env> {
     }
 
     /// Runs a job on several threads, at most one per processor and at most `most`.
-    pub(super) fn do_together(&mut self, job: Job<'env>, most: usize) {
-        let threads = available_parallelism().map_or(1, usize::from).min(most);
-        for _ in self.helpers.len() + 1..threads {
+    pub(super) fn run_on_all(&mut self, job: Job<'env>, most: usize) {
+        let count = available_parallelism().map_or(1, usize::from).min(most);
+        for _ in self.helpers.len() + 1..count {
             self.add(Builder::new());
         }
-        let helpers = &self.helpers[..self.helpers.len().min(threads.saturating_sub(1))];
+        let helpers = &self.helpers[..self.helpers.len().min(count.saturating_sub(1))];
         helpers.iter().for_each(|helper| helper.start(job));
         job();
         helpers.iter().for_each(Helper::wait);
