@@ -2,7 +2,7 @@
 
 use super::commit::{Outcome, Watch};
 use super::definition::judge;
-use super::endorse::{Answers, Endorsers, LIST, endorse};
+use super::endorse::{Answers, Endorsers, LIST, endorse, unreached};
 use super::explain::explain;
 use super::view::View;
 use crate::channel::{broadcast, warm};
@@ -141,10 +141,11 @@ fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> 
         return Ok(endorsed);
     }
     let peers: Vec<&str> = all.answers.iter().map(|it| it.peer.as_str()).collect();
-    Err(Error::cluster(format!(
+    let error = Error::cluster(format!(
         "the endorsements for \"{chaincode}\" are not sufficient"
     ))
-    .at_all(all.failed.clone())
+    .at_all(all.failed.clone());
+    Err(unreached(error, chaincode, all.repeated)
     .why(verdict.to_string())
     .why(format!("endorsed by {}", peers.join(", ")))
     .hint("--organizations selects the endorsing organizations, and sends the transaction in any case")
@@ -155,6 +156,7 @@ fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> 
 fn refused(chaincode: &str, all: &Answers) -> Error {
     let notes: BTreeSet<&str> = all.failed.iter().map(|place| place.note.as_str()).collect();
     let error = Error::cluster(format!("no peer endorsed the call of \"{chaincode}\""));
+    let error = unreached(error, chaincode, all.repeated);
     match (all.failed.len(), notes.first()) {
         (2.., Some(note)) if notes.len() == 1 => {
             let peers: Vec<&str> = all.failed.iter().map(|it| it.subject.as_str()).collect();
@@ -193,6 +195,7 @@ mod tests {
         Answers {
             answers: Vec::new(),
             failed: failed.collect(),
+            repeated: None,
         }
     }
 

@@ -46,7 +46,7 @@ pub use join::{Join, join, join_peer};
 pub use live::{Current, compare, current, view};
 pub use ordering::prepare_consenters;
 pub use outcome::{Did, Outcome, Step};
-pub use patience::Pauses;
+pub use patience::{Pauses, REACH};
 pub use proposal_file::{Explanation, ProposalFile};
 pub use read::{Position, Source, fetch};
 pub use states::{ChannelAtNode, Held, states};

@@ -320,6 +320,45 @@ pub enum Unendorsed {
     Invalid { peer: String, why: String },
 }
 
+/// How Go reports a server that does not accept connections, or has no address yet.
+const NO_CONNECTION: [&str; 4] = [
+    "connection refused",
+    "no route to host",
+    "no such host",
+    "connection reset by peer",
+];
+
+impl Unendorsed {
+    /// Whether the peer could not connect to the chaincode's server. Nothing was executed, and the
+    /// same call may succeed soon: a node learns the address of a new server a moment after its pod
+    /// is ready.
+    ///
+    /// The peer answers `error in simulation: failed to execute transaction ID: could not launch
+    /// chaincode PACKAGE: connection to PACKAGE failed: ...` (`core/chaincode/runtime_launcher.go`,
+    /// `core/chaincode/extcc/extcc_handler.go`). A call that waits for the connection of another one
+    /// has `chaincode registration failed: ` in front of the cause.
+    pub fn is_unconnected(&self) -> bool {
+        let Unendorsed::Refused { message, .. } = self else {
+            return false;
+        };
+        let after = |text: &str, words: &str| -> Option<String> {
+            let (_, rest) = text.strip_prefix(words)?.split_once(": ")?;
+            Some(rest.to_owned())
+        };
+        let cause = after(
+            message,
+            "error in simulation: failed to execute transaction ",
+        );
+        let cause = cause.and_then(|it| after(&it, "could not launch chaincode "));
+        cause.is_some_and(|cause| {
+            let failed = cause.strip_prefix("chaincode registration failed: ");
+            let failed = failed.unwrap_or(&cause);
+            failed.starts_with("connection to ")
+                && NO_CONNECTION.iter().any(|words| failed.contains(words))
+        })
+    }
+}
+
 impl From<Unendorsed> for Error {
     fn from(unendorsed: Unendorsed) -> Error {
         match unendorsed {

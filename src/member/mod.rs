@@ -158,6 +158,30 @@ impl Member {
     }
 }
 
+#[cfg(test)]
+impl Member {
+    /// A member whose nodes are servers of a test.
+    pub(crate) fn served(
+        cluster: &Cluster,
+        contact: Contact,
+        identity: Identity,
+        nodes: impl IntoIterator<Item = Grpc>,
+    ) -> Member {
+        let sessions = nodes.into_iter();
+        let sessions = sessions.map(|grpc| (format!("{} ", grpc.node().name), grpc));
+        let msp = MspFiles::default();
+        Member {
+            trust: Arc::new(Trust::new(&msp, None)),
+            contact,
+            identity,
+            msp,
+            cluster: cluster.clone(),
+            clock: Clock::new(cluster, Timestamp::now()),
+            sessions: Arc::new(Mutex::new(sessions.collect())),
+        }
+    }
+}
+
 /// The time since the command's start. Fabric rejects messages that are 15 minutes off, so the API
 /// server's clock is used if this machine's clock differs much.
 #[derive(Clone, Copy)]

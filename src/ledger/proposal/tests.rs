@@ -199,3 +199,41 @@ fn answers_are_verified() {
     }
     assert!(proposal.endorsed(&[good]).is_ok());
 }
+
+#[test]
+fn a_refused_connection_to_the_server_differs_from_other_refusals() {
+    let refused = |message: &str| Unendorsed::Refused {
+        peer: "peer0.org1".to_owned(),
+        status: 500,
+        message: message.to_owned(),
+    };
+    const DIAL: &str = "error cannot create connection for basic_1.0:ab: error creating grpc connection to basic:9999: failed to create new connection: connection error: desc = \"transport: error while dialing: dial tcp 10.0.0.7:9999: connect: ";
+    let launch = |cause: &str| {
+        format!(
+            "error in simulation: failed to execute transaction 0a1b: could not launch chaincode basic_1.0:ab: {cause}"
+        )
+    };
+    let failed = |why: &str| format!("connection to basic_1.0:ab failed: {DIAL}{why}\"");
+    for message in [
+        launch(&failed("connection refused")),
+        launch(&failed("no route to host")),
+        launch(&format!(
+            "chaincode registration failed: {}",
+            failed("connection refused")
+        )),
+    ] {
+        assert!(refused(&message).is_unconnected(), "{message}");
+    }
+    for message in [
+        // The chaincode's own words.
+        "connection refused".to_owned(),
+        "error in simulation: failed to execute transaction 0a1b: transaction returned with failure: connection to bank failed: connection refused".to_owned(),
+        launch(&failed("x509: certificate signed by unknown authority")),
+        launch("error building chaincode: connection refused"),
+        launch("connection to basic_1.0:ab terminated"),
+        "make sure the chaincode basic has been successfully defined on channel mychannel and try again: chaincode basic not found".to_owned(),
+    ] {
+        assert!(!refused(&message).is_unconnected(), "{message}");
+    }
+    assert!(!Unendorsed::NoAnswer.is_unconnected());
+}
