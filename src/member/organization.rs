@@ -182,7 +182,7 @@ impl Installed {
 
     fn unread(&self, error: Error) -> Error {
         error.context(format!(
-            "the identities of \"{}\" cannot be read",
+            "cannot read the identities of \"{}\"",
             self.contact.release
         ))
     }

@@ -873,7 +873,7 @@ fn hooks_of_a_record_without_its_companion_are_not_run() {
     assert!(
         output
             .stderr
-            .contains("the secrets of revision 2 of \"app\" cannot be read"),
+            .contains("cannot read the secrets of revision 2 of \"app\""),
         "{}",
         output.told()
     );

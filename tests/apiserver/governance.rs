@@ -104,9 +104,7 @@ fn an_administrator_in_a_secret_signs_once_and_no_key_leaves_it() {
     )
     .exits(1);
     assert!(
-        asked
-            .stderr
-            .contains("channel \"mychannel\" cannot be read"),
+        asked.stderr.contains("cannot read channel \"mychannel\""),
         "{}",
         asked.stderr
     );

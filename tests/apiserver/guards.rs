@@ -167,7 +167,7 @@ fn a_peer_goes_from_1_4_to_2_5_only_when_forced_and_never_back() {
     );
     let said = release.refused("rollback", &[]);
     assert!(
-        said.contains("cannot roll back release \"org1\": rules U15, U26 refuse it"),
+        said.contains("cannot roll back release \"org1\": guards U15, U26 refuse it"),
         "{said}"
     );
     assert!(

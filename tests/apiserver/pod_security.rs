@@ -147,7 +147,7 @@ fn the_namespace_follows_what_an_upgrade_and_a_rollback_need() {
         "{said}"
     );
     assert!(
-        said.contains("only the record of revision 2 asks for it"),
+        said.contains("only the record of revision 2 requests it"),
         "{said}"
     );
     let diff = release.run("diff rollback", "").success();
@@ -182,7 +182,7 @@ fn stored_values_alone_never_loosen_the_namespace() {
     for words in [
         "would go from Pod Security level restricted to privileged, which this command does not request",
         "container docker: it is privileged",
-        "only a value stored with revision 1 asks for it",
+        "only a value stored with revision 1 requests it",
         "the values that need the level on the command line",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");

@@ -132,7 +132,7 @@ fn a_program_that_fails_ends_the_operation_before_it_begins() {
         .install(&["--post-renderer", "no-such-program"])
         .exits(1);
     assert!(
-        missing.stderr.contains("write ./no-such-program"),
+        missing.stderr.contains("use ./no-such-program"),
         "{}",
         missing.told()
     );

@@ -169,9 +169,7 @@ fn a_record_that_was_tampered_with_is_reported_by_every_verb_and_an_earlier_one_
         ] {
             let output = sound(release.run(verb, args).exits(1));
             assert!(
-                output
-                    .stderr
-                    .contains("revision 2 of \"app\" cannot be read")
+                output.stderr.contains("cannot read revision 2 of \"app\"")
                     && output.stderr.contains(why),
                 "{}",
                 output.told()
@@ -259,7 +257,7 @@ fn a_record_without_its_secrets_is_neither_applied_nor_taken_over_and_is_uninsta
             assert!(
                 output
                     .stderr
-                    .contains("the secrets of revision 2 of \"app\" cannot be read"),
+                    .contains("cannot read the secrets of revision 2 of \"app\""),
                 "{}",
                 output.told()
             );
