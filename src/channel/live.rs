@@ -1,4 +1,4 @@
-//! The present configuration of a channel, and what became of a proposal since it was made.
+//! The current configuration of a channel, and what became of a proposal since it was made.
 
 use super::proposal_file::ProposalFile;
 use super::read::{self, Position, Source};
@@ -91,7 +91,7 @@ pub fn carries(block: &Checked, update: &[u8]) -> Result<bool> {
     Ok(last_update(block)?.is_some_and(|it| it.config_update == update))
 }
 
-/// Compares a proposal with its channel, and returns the channel's present configuration, which the
+/// Compares a proposal with its channel, and returns the channel's current configuration, which the
 /// update fits.
 ///
 /// # Errors

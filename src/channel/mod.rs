@@ -6,7 +6,7 @@
 //!                                                         ├─► steps ─► orderers, peers join
 //! what orderers and peers have ──────────────► states ────┘
 //!
-//! present configuration ─► change, check ─► update ─► signatures ─► submit ─► its block
+//! current configuration ─► change, check ─► update ─► signatures ─► submit ─► its block
 //!                                                └─► proposal file ◄─► other organizations
 //! ```
 //!

@@ -327,7 +327,7 @@ pub fn anchor(node: &Node) -> Result<AnchorPeer> {
     })
 }
 
-/// An installed organization as a channel has it: its public half, with the default policies.
+/// An installed organization as a channel has it: its public part, with the default policies.
 pub fn organization(it: &Participant) -> Result<(Organization, Part)> {
     Ok(match it.contact.role {
         NodeRole::Peer => (peer_organization(it, None)?, Part::Application),

@@ -11,7 +11,7 @@ pub fn deletion(edge: &Edge, what: String, answer: &str) -> Result<()> {
             .now("nothing was deleted")
             .hint("add --yes if that is what you want"));
     }
-    let question = format!("{what}. Type \"{answer}\" to go on:");
+    let question = format!("{what}. Type \"{answer}\" to continue:");
     match edge.terminal.ask(&question, answer)? {
         true => Ok(()),
         false => Err(Error::refused("not confirmed").now("nothing was deleted")),

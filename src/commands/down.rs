@@ -20,7 +20,7 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 Examples:
   kubectl fabric down -f network.yaml                    ledgers and identities stay
-  kubectl fabric down -f network.yaml --dry-run          only show it
+  kubectl fabric down -f network.yaml --dry-run          only show what would be uninstalled
   kubectl fabric down -f network.yaml --org org1         only org1's releases
   kubectl fabric down -f network.yaml --delete-data --delete-namespace --yes")]
 pub struct Arguments {
@@ -110,13 +110,15 @@ fn print(arguments: &Arguments, name: &str, gone: &[ReleaseKey], edge: &Edge) ->
     let releases = releases.join(", ");
     edge.terminal
         .print(match (gone.is_empty(), arguments.dry_run) {
-            (true, _) => format!("Nothing of network \"{name}\" is installed.\n"),
+            (true, _) => format!("Network \"{name}\" is not installed.\n"),
             (false, true) => format!("Would be uninstalled: {releases}\n"),
-            (false, false) => format!("Network \"{name}\" is down; uninstalled: {releases}\n"),
+            (false, false) => {
+                format!("Network \"{name}\" has been taken down; uninstalled: {releases}\n")
+            }
         })?;
     if !gone.is_empty() && !arguments.dry_run && !arguments.delete_data {
         edge.terminal.note(
-            "ledgers and identities stay; `kubectl fabric up` brings the network back with them",
+            "ledgers and identities stay; `kubectl fabric up` restores the network with them",
         );
     }
     Ok(())

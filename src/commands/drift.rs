@@ -116,7 +116,7 @@ fn text(plan: &Plan, masker: &Masker, context: usize, upgrade: &str) -> Text {
             .collect::<Vec<_>>()
             .join(", ")
     ));
-    text.push(format!("`{upgrade} --force-conflicts` puts them right\n"));
+    text.push(format!("`{upgrade} --force-conflicts` removes the drift\n"));
     text
 }
 

@@ -132,12 +132,12 @@ impl Edge {
             runtime.block_on(async {
                 let mut signals = Signals::listen();
                 signals.first().await;
-                terminal.note("interrupted: stopping in order; interrupt again to stop at once");
+                terminal.note("interrupted: stopping cleanly; interrupt again to stop immediately");
                 let _ = sender.send(true);
                 signals.next().await;
                 terminal.stand_still();
                 terminal.fail(
-                    &Error::interrupted("stopped at once")
+                    &Error::interrupted("stopped immediately")
                         .now("the operation is unfinished; its record and its lock stay")
                         .hint("run the same command again: it takes over the lock and continues"),
                 );

@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: String,
 
-    /// Maximum number of revisions to show, from the newest
+    /// Maximum number of revisions to show, newest first
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max: usize,
 

@@ -27,7 +27,7 @@ Examples:
   kubectl fabric install org1                                    with default values
   kubectl fabric install org1 -f org1.yaml --set peers.count=3   with your values
   kubectl fabric install org1 --crypto-config ./crypto-config    with identities from cryptogen
-  kubectl fabric install orgorderer1 --fabric-version 2.5.16     an ordering organization
+  kubectl fabric install orgorderer1 --fabric-version 2.5.16     an orderer organization
   kubectl fabric install org1 --network dev                      in namespace org1-dev
   kubectl fabric install shop peer-org -n shops                  another name, another namespace
   kubectl fabric install org1 ./my-chart                         your own chart, from a folder

@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, help_heading = OUTPUT)]
     pub quiet: bool,
 
-    /// Kubernetes version that templates get as .Capabilities
+    /// Kubernetes version that templates see in `capabilities`
     #[arg(long, value_name = "VERSION", default_value = ASSUMED_KUBERNETES)]
     pub kube_version: String,
 

@@ -61,8 +61,8 @@ pub const DIFFERENT: u8 = 2;
 ///
 /// Each organization is a release: a chart with values, and a history in the cluster. The charts
 /// are embedded in this program and chosen by the release's name: org1 is a peer organization,
-/// orgorderer1 an ordering organization, kafka a Kafka cluster. Each release lives in a namespace
-/// of the same name.
+/// orgorderer1 an orderer organization, kafka a Kafka cluster. Each release lives in a namespace of
+/// the same name.
 #[derive(Parser, Debug)]
 #[command(
     name = "kubectl-fabric",
@@ -75,7 +75,7 @@ pub const DIFFERENT: u8 = 2;
     disable_help_subcommand = false,
     after_long_help = "\
 Examples:
-  kubectl fabric up -f network.yaml                     a network: organizations, channels, chaincode
+  kubectl fabric up -f network.yaml                     a network with channels and chaincodes
   kubectl fabric install org1                           an organization with peers, ready to use
   kubectl fabric upgrade org1 --fabric-version 2.5.16   node by node, after all checks
   kubectl fabric diff upgrade org1 -f org1.yaml         what an upgrade would change

@@ -21,16 +21,15 @@ use std::process::ExitCode;
 /// Print the connection profile of an organization, for applications
 ///
 /// The profile contains the organization's peers with their TLS authorities, and its CA server, but
-/// no keys. This is sufficient for Fabric's gateway client API and for SDKs with discovery. Other
-/// SDKs need the orderers of channels: select channels with --channel, or pass a network file with
-/// -f.
+/// no keys. This is sufficient for Fabric's gateway clients and for SDKs with discovery. Other SDKs
+/// need the orderers of channels: select channels with --channel, or pass a network file with -f.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric profile org1                             for an application in the cluster
   kubectl fabric profile org1 --exposed -o json           for an application outside the cluster
   kubectl fabric profile org1 --channel mychannel         with the orderers of a channel
-  kubectl fabric profile org1 -f network.yaml             with all of its channels
+  kubectl fabric profile org1 -f network.yaml             with all its channels
   kubectl fabric profile org1 --address peer0=127.0.0.1:7051    for a forwarded port
   kubectl fabric profile org1 -o configmap | kubectl apply -n app -f -")]
 pub struct Arguments {

@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, help_heading = OUTPUT)]
     pub release_name: bool,
 
-    /// Kubernetes version that templates get as .Capabilities
+    /// Kubernetes version that templates see in `capabilities`
     #[arg(long, value_name = "VERSION", default_value = ASSUMED_KUBERNETES, help_heading = OPERATION)]
     pub kube_version: String,
 

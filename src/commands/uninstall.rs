@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// Deletes all objects of the release, including those of failed operations. Volumes (ledgers,
 /// Kafka's logs) and identities (keys and certificates) stay, so a new install restores the
 /// organization. --delete-data deletes these too, now or in a later run, except those that another
-/// release or a foreign pod uses.
+/// release or another owner's pod uses.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -62,7 +62,7 @@ pub struct Arguments {
     #[arg(long, hide_short_help = true, help_heading = OPERATION)]
     pub no_hooks: bool,
 
-    /// Text for the history, with --keep-history
+    /// Description for the history, with --keep-history
     #[arg(long, value_name = "TEXT", hide_short_help = true, help_heading = OPERATION)]
     pub description: Option<String>,
 

@@ -305,7 +305,7 @@ async fn architectures(context: &Context<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the ordering organizations that the values name, with their Fabric versions. Omits those
+/// Returns the orderer organizations that the values name, with their Fabric versions. Omits those
 /// that the user may not read.
 async fn orderers(context: &Context<'_>, values: &Value) -> Vec<(String, Version)> {
     let mut orderers = Vec::new();

@@ -46,7 +46,7 @@ pub fn tree(
             Ok(found) => files.extend(below(&format!("{base}/{folder}"), found)),
             Err(place) => problems.push(place),
         }
-        // The MSP of the organization is the public half of any of its nodes'.
+        // The MSP of the organization is the public part of any of its nodes'.
         if let (Kind::Msp, Whose::Peer | Whose::Orderer) = (held.kind, held.whose)
             && let Some(secret) = secrets.get(&held.secret)
         {

@@ -1,4 +1,4 @@
-//! The public half of an MSP: what a channel's configuration holds of an organization, as the files
+//! The public part of an MSP: what a channel's configuration holds of an organization, as the files
 //! of an MSP folder. No file has a key.
 
 use super::secrets::{FOLDERS, entries_of, entry, mounted_path};

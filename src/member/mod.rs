@@ -39,7 +39,7 @@ pub struct Member {
     pub contact: Contact,
     /// The administrator.
     pub identity: Identity,
-    /// The public half of the organization's MSP.
+    /// The public part of the organization's MSP.
     pub msp: MspFiles,
     trust: Arc<Trust>,
     cluster: Cluster,

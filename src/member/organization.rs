@@ -188,7 +188,7 @@ impl Installed {
     }
 }
 
-/// Reads the public half of an organization's MSP from the Secret of its first node.
+/// Reads the public part of an organization's MSP from the Secret of its first node.
 pub async fn public_msp(cluster: &Cluster, contact: &Contact) -> Result<MspFiles> {
     let Identities::Secrets { nodes, .. } = &contact.identities else {
         return Err(on_volume(contact, "cannot read its public certificates"));
@@ -238,7 +238,7 @@ pub struct Certificates {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
     pub contact: Contact,
-    /// The public half of its MSP.
+    /// The public part of its MSP.
     pub msp: MspFiles,
     /// Of each node, in the order of the contact's.
     pub certificates: Vec<Certificates>,

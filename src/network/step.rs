@@ -28,7 +28,7 @@ pub enum Action {
         release: String,
         namespace: String,
     },
-    /// Make a channel's genesis block from the public halves of its members.
+    /// Make a channel's genesis block from the public parts of its members.
     Genesis {
         channel: String,
     },

@@ -76,7 +76,7 @@ impl Site<'_> {
         self.members(names).await
     }
 
-    /// The public half of an organization.
+    /// The public part of an organization.
     pub async fn participant(&self, organization: &str) -> Result<Arc<Participant>> {
         let load = async || {
             let namespace = self.namespace(organization)?;
@@ -97,7 +97,7 @@ impl Site<'_> {
         })
     }
 
-    /// The public halves of a channel's organizations: those with orderers, with the consenters of
+    /// The public parts of a channel's organizations: those with orderers, with the consenters of
     /// the channel alone, and those with peers.
     pub async fn participants(
         &self,

@@ -482,7 +482,7 @@ fn a_second_ctrl_c_stops_at_once_says_what_is_left_and_the_next_run_goes_on() {
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("piped"));
     signal(child.id());
     let mut report = String::new();
-    while !report.contains("interrupt again to stop at once") {
+    while !report.contains("interrupt again to stop immediately") {
         assert!(
             std::io::BufRead::read_line(&mut stderr, &mut report).unwrap() > 0,
             "{report}"

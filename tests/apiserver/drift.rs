@@ -154,7 +154,7 @@ fn what_others_added_to_a_node_is_reported_with_their_names_and_removed_when_ask
         "+  more: words",
         "/kept (deleted)",
         "4 changed, 1 deleted",
-        "--force-conflicts` puts them right",
+        "--force-conflicts` removes the drift",
     ] {
         assert!(said.contains(line), "{line} is missing:\n{said}");
     }

@@ -169,7 +169,7 @@ fn a_command_without_a_change_asks_the_cluster_for_nothing() {
     let requests = cluster.requests(|| {
         let none = run(&cluster, &["channel", "update", "mychannel"]).exits(1);
         assert!(
-            none.stderr.contains("no change is named"),
+            none.stderr.contains("no change is given"),
             "{}",
             none.stderr
         );

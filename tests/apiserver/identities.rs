@@ -442,7 +442,11 @@ fn enrolling_checks_its_target_before_it_calls_the_ca_server() {
     fs::create_dir_all(folder.join("msp/keystore")).expect("a folder");
     let to = folder.display().to_string();
     let taken = enroll(&["alice", "--register", "--to", &to]).exits(4);
-    assert!(taken.stderr.contains("has an identity"), "{}", taken.stderr);
+    assert!(
+        taken.stderr.contains("already contains an identity"),
+        "{}",
+        taken.stderr
+    );
     let none = enroll(&["alice", "--to", &to]).exits(1);
     assert!(none.stderr.contains("--register"), "{}", none.stderr);
     // The simulated CA server answers nothing.

@@ -16,7 +16,7 @@ const CREATE: [&str; 7] = [
     "org1,org2",
 ];
 
-/// Installs an ordering organization, org1 with two peers and org2 with one, all with identities
+/// Installs an orderer organization, org1 with two peers and org2 with one, all with identities
 /// made on the way.
 pub fn install<'a>(node: &'a Node, consensus: &'static Consensus, version: &str) -> Network<'a> {
     let fabric = |release: &str, values: &str| {

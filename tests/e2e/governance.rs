@@ -161,7 +161,7 @@ pub fn an_organization_joins(node: &Node) {
     };
     refuses(
         &nowhere.run(&sign),
-        &["there is no terminal to ask on", "--yes"],
+        &["standard input is not a terminal", "--yes"],
     );
     let signed = nowhere.does(&[&sign[..], &["--yes"]].concat());
     assert!(
@@ -305,7 +305,7 @@ pub fn a_channel_changes(node: &Node) {
     does(&["--edit", "edited.json"]);
     refuses(
         &update(&["--edit", "edited.json"]),
-        &["made from another configuration"],
+        &["based on another configuration"],
     );
 }
 

@@ -50,13 +50,13 @@ const fn row(
 const ROWS: [Row; 17] = [
     row(
         Fault::DroppedBefore,
-        "dropped before the server heard it",
+        "dropped before the server received it",
         &[],
         1,
     ),
     row(
         Fault::DroppedAfter,
-        "dropped after the server did it",
+        "dropped after the server processed it",
         &[],
         1,
     ),
@@ -68,7 +68,7 @@ const ROWS: [Row; 17] = [
     row(Fault::Refused(504), "504", &[], 1),
     row(
         Fault::RefusedAfter(504),
-        "504 after the server did it",
+        "504 after the server processed it",
         &[],
         1,
     ),
@@ -81,7 +81,7 @@ const ROWS: [Row; 17] = [
     ),
     row(
         Fault::Away,
-        "server away from there on (--request-timeout=2s)",
+        "server unavailable from then on (--request-timeout=2s)",
         IMPATIENT,
         1,
     ),
@@ -89,13 +89,13 @@ const ROWS: [Row; 17] = [
     row(Fault::WatchExpired, "watch expired (410)", &[], 1),
     row(
         Fault::Killed,
-        "plugin killed before the server heard it",
+        "plugin killed before the server received it",
         &[],
         1,
     ),
     row(
         Fault::KilledAfter,
-        "plugin killed after the server did it",
+        "plugin killed after the server processed it",
         &[],
         1,
     ),

@@ -1,4 +1,4 @@
-//! What a user changes of a channel: from its present configuration to the next one. Pure.
+//! What a user changes of a channel: from its current configuration to the next one. Pure.
 //!
 //! A change says how things shall be, not what to do: what is so already changes nothing. The next
 //! configuration is checked as a whole ([`check`]), however it was made.

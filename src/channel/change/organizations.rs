@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub struct Joining {
     pub organization: Organization,
     pub part: Part,
-    /// Where its public half comes from: `org3.json`, `release "org3"`.
+    /// Where its public part comes from: `org3.json`, `release "org3"`.
     pub from: String,
 }
 

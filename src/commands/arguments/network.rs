@@ -10,12 +10,11 @@ use clap_complete::ArgValueCompleter;
 /// Which network, and who signs.
 #[derive(Args, Clone, Debug)]
 pub struct NetworkArguments {
-    /// Network file; - is standard input
+    /// Network file; - reads standard input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<String>,
 
-    /// Only perform the part of this organization, with its permissions [default: all
-    /// organizations]
+    /// Limit the command to this organization and its permissions [default: all organizations]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::nothing))]
     pub org: Option<String>,
 
@@ -31,8 +30,9 @@ impl NetworkArguments {
     /// No file; what is wrong in it; an organization that is not in it.
     pub fn load(&self, edge: &Edge) -> Result<NetworkFile> {
         let Some(file) = &self.file else {
-            return Err(Error::user("no network file is named")
-                .hint("name it: -f network.yaml; docs/reference/network.md describes it"));
+            return Err(Error::user("no network file is given").hint(
+                "pass it with -f network.yaml; docs/reference/network.md describes the file",
+            ));
         };
         let suffix = suffix(edge)?;
         self.check(load::network_file(file, suffix)?, edge)
@@ -64,9 +64,9 @@ impl NetworkArguments {
 pub fn suffix(edge: &Edge) -> Result<Option<&str>> {
     edge.connection.check()?;
     match &edge.connection.namespace {
-        Some(_) => Err(Error::user("-n has no meaning for a whole network")
-            .why("the network file says in which namespaces its releases are")
-            .hint("--network NAME makes a second copy, in namespaces with that suffix")),
+        Some(_) => Err(Error::user("-n cannot be used with a network file")
+            .why("the network file defines the namespaces of its releases")
+            .hint("--network NAME creates a second copy, in namespaces with that suffix")),
         None => Ok(edge.connection.network.as_deref()),
     }
 }

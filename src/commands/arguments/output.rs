@@ -27,7 +27,7 @@ pub enum Format {
 pub const FORMATS: [(&str, &str); 6] = [
     ("table", "a readable table"),
     ("wide", "with more columns"),
-    ("name", "names alone, one a line"),
+    ("name", "only names, one per line"),
     ("json", "one line of JSON"),
     ("yaml", "the same document as YAML"),
     ("jsonpath=", "fields that a template selects"),

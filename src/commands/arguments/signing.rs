@@ -50,7 +50,7 @@ impl SigningArguments {
             if before.is_some() {
                 let whom = name.map_or_else(String::new, |name| format!(" for \"{name}\""));
                 return Err(Error::user(format!("--identity is given twice{whom}"))
-                    .hint("name the organization of each: --identity org1=FOLDER"));
+                    .hint("name the organization of each folder: --identity org1=FOLDER"));
             }
         }
         Ok(signers)
@@ -67,9 +67,9 @@ impl Signers {
         match self.named.keys().next() {
             None => Ok(self.all.clone()),
             Some(release) => Err(Error::user(format!(
-                "--identity names release \"{release}\", and the command does not"
+                "--identity is given for release \"{release}\", which is not part of the command"
             ))
-            .hint("name the release as an argument too, or write --identity FOLDER")),
+            .hint("add the release as an argument, or write --identity FOLDER")),
         }
     }
 

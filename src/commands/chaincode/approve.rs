@@ -22,11 +22,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Approve the definition of a chaincode for organizations
+/// Approve a chaincode definition for organizations
 ///
 /// Installs the package on each peer of the organizations and approves the definition. `chaincode
 /// commit` commits it when enough organizations have approved it. `chaincode deploy` does both, and
-/// installs the servers. A flag that you leave out keeps what is committed.
+/// installs the servers. Without a flag, a setting keeps its committed value.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -36,8 +36,8 @@ pub struct Arguments {
     #[command(flatten)]
     pub server: ServerArguments,
 
-    /// File with the package of the organizations [default: the package that names their servers,
-    /// as `chaincode deploy` makes it]
+    /// File with the package of the organizations [default: the package for their servers, as
+    /// `chaincode deploy` creates it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub package: Option<PathBuf>,
 
@@ -45,14 +45,14 @@ pub struct Arguments {
     #[arg(short = 'C', long, value_name = "CHANNEL", add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Option<String>,
 
-    /// Organizations that approve it, by release [default: those of the channel that can be found]
+    /// Organizations that approve it, by release [default: all installed ones of the channel]
     #[arg(long, value_name = "ORG,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
     #[command(flatten)]
     pub definition: DefinitionArguments,
 
-    /// Longest time for each transaction
+    /// Maximum time to wait for each transaction
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -85,7 +85,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let described = arguments.definition.load()?;
     let package = arguments.package.as_deref().map(package).transpose()?;
     let end = Error::interrupted("interrupted")
-        .now("what was installed and approved stays so")
+        .now("installed packages and approvals stay")
         .hint("run the same command again to complete it");
     let approved = edge.change(end, async |cluster| {
         let named = &arguments.organizations;
@@ -172,7 +172,7 @@ async fn of_servers(
     let (approvers, without) = choice.approvers(cluster, members).await?;
     for organization in without {
         edge.terminal.warn(&format!(
-            "organization \"{organization}\" has no server of \"{name}\": install it by `kubectl fabric chaincode deploy {name} --image IMAGE --organizations {organization}`"
+            "organization \"{organization}\" has no server of \"{name}\": install it with `kubectl fabric chaincode deploy {name} --image IMAGE --organizations {organization}`"
         ));
     }
     Ok(approvers)
@@ -233,7 +233,7 @@ fn print(edge: &Edge, arguments: &Arguments, approved: &Approved) -> Result<()> 
     ));
     if commit {
         edge.terminal.note(&format!(
-            "next: `kubectl fabric chaincode commit {name}` when enough have approved it"
+            "next: `kubectl fabric chaincode commit {name}` when enough organizations have approved it"
         ));
     }
     Ok(())

@@ -31,7 +31,7 @@ impl ServerArguments {
         match &self.release {
             Some(name) => ReleaseName::parse(name),
             None => ReleaseName::parse(&self.name.to_lowercase().replace('_', "-"))
-                .map_err(|error| error.hint("name the release of the server: --release NAME")),
+                .map_err(|error| error.hint("set the release of the server with --release NAME")),
         }
     }
 }
@@ -44,15 +44,15 @@ pub struct DefinitionArguments {
     pub version: Option<String>,
 
     /// Endorsement policy: an expression such as "OR('Org1MSP.peer','Org2MSP.peer')", or the path
-    /// of a policy of the channel [default: /Channel/Application/Endorsement]
+    /// of a channel policy [default: /Channel/Application/Endorsement]
     #[arg(long, value_name = "POLICY", help_heading = DEFINITION)]
     pub policy: Option<String>,
 
-    /// File with the collections of private data, in the JSON of Fabric's samples
+    /// File with the private data collections, in the JSON format of Fabric's samples
     #[arg(long, value_name = "FILE", help_heading = DEFINITION, value_hint = ValueHint::FilePath)]
     pub collections: Option<PathBuf>,
 
-    /// Whether Init must be called before anything else
+    /// Require that Init is called first
     #[arg(long, value_name = "BOOL", help_heading = DEFINITION, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub init_required: Option<bool>,
 }

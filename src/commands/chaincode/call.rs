@@ -92,7 +92,7 @@ pub struct InvokeArguments {
     #[command(flatten)]
     pub call: CallArguments,
 
-    /// Organizations whose peers endorse, by release [default: all of the channel that are found]
+    /// Organizations whose peers endorse, by release [default: all installed ones of the channel]
     ///
     /// With this flag, the transaction is sent even if it does not satisfy the chaincode's
     /// endorsement policy. Without it, such a transaction is not sent, and transient data goes only

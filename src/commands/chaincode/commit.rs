@@ -15,23 +15,23 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Commit the definition of a chaincode that organizations have approved
+/// Commit an approved chaincode definition
 ///
-/// The definition is the one that the calling organization has approved. Peers of each organization
-/// endorse the commit if their organization has approved the same definition. The channel's policy
-/// LifecycleEndorsement decides how many are needed; by default it is a majority.
+/// The definition is the one that the calling organization has approved. The peers of an
+/// organization endorse the commit if their organization has approved the same definition. The
+/// channel's policy LifecycleEndorsement defines how many are needed, by default a majority.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric chaincode commit basic
-  kubectl fabric chaincode commit basic --check       who has approved it, and if that is enough
+  kubectl fabric chaincode commit basic --check       which organizations have approved it
   kubectl fabric chaincode commit basic --org org2 --channel mychannel")]
 pub struct Arguments {
     /// Name of the chaincode
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::chaincodes))]
     pub name: String,
 
-    /// Commit nothing; show who has approved the definition
+    /// Only show who has approved the definition
     ///
     /// The exit status is 3 if the definition cannot be committed yet.
     #[arg(long)]
@@ -41,16 +41,15 @@ pub struct Arguments {
     #[arg(short = 'C', long, value_name = "CHANNEL", add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Option<String>,
 
-    /// Organization that commits: its administrator signs [default: the first that can be found]
+    /// Organization that commits: its administrator signs [default: the first one found]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub org: Option<String>,
 
-    /// Organizations whose peers endorse, by release [default: those of the channel that can be
-    /// found]
+    /// Organizations whose peers endorse, by release [default: all installed ones of the channel]
     #[arg(long, value_name = "ORG,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
-    /// Longest time to wait until the transaction is committed
+    /// Maximum time to wait until the transaction is committed
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -144,7 +143,7 @@ async fn find(member: &Member, view: &View, name: &str) -> Result<Found> {
     let organization = &member.contact.release;
     let Some(before) = before else {
         return Err(Error::user(format!(
-            "organization \"{organization}\" has approved no definition of chaincode \"{name}\""
+            "organization \"{organization}\" has not approved a definition of chaincode \"{name}\""
         ))
         .why(format!("in channel \"{channel}\", at sequence 1"))
         .now("nothing was sent to the orderers")

@@ -25,12 +25,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Deploy a chaincode: its servers, and its definition in a channel
+/// Deploy a chaincode: its servers, and its definition on a channel
 ///
 /// Installs the server of the chaincode as a release of chart chaincode in the namespace of each
 /// organization, and its package on each peer. Each organization approves the definition, which is
-/// committed once all servers are ready. The command is idempotent: run again, it changes nothing.
-/// A setting without a flag stays as committed.
+/// committed once all servers are ready. The command is idempotent: if you run it again, it changes
+/// nothing. Without a flag, a setting keeps its committed value.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -54,16 +54,16 @@ pub struct Arguments {
     #[arg(short = 'C', long, value_name = "CHANNEL", add = ArgValueCompleter::new(complete::nothing))]
     pub channel: Option<String>,
 
-    /// Organizations that run and approve it, by release [default: all of the channel that are
-    /// found]
+    /// Organizations that run and approve it, by release [default: all installed ones of the
+    /// channel]
     #[arg(long, value_name = "ORG,...", value_delimiter = ',', add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
     #[command(flatten)]
     pub definition: DefinitionArguments,
 
-    /// Folder with META-INF/statedb/couchdb in it, whose indexes go into the package [default:
-    /// those of the package that is installed]
+    /// Folder that contains META-INF/statedb/couchdb with indexes for the package [default: the
+    /// indexes of the installed package]
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub indexes: Option<PathBuf>,
 

@@ -25,17 +25,18 @@ const DESCRIPTION: &str = "Image replaced by chaincode dev";
 /// one after a build.
 const REPLACED: &str = "kubectl-fabric.io/replaced";
 
-/// Replace the running servers of a chaincode by another image, within seconds
+/// Replace the image of the running servers of a chaincode, within seconds
 ///
-/// Upgrades the server in each namespace of the network that you may change, or in that of -n. The
-/// package, its id and the definition stay, so peers and the ledger see no difference. Pods are
-/// replaced also if the image has the same name as before. Each server can be rolled back.
+/// Upgrades the server in each namespace of the network where you have permission, or in the
+/// namespace of -n. The package, its id and the definition stay the same, so nothing changes for
+/// peers and the ledger. Pods are replaced even if the name of the image is the same as before. You
+/// can roll back each server.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric chaincode dev basic --image registry.example.com/basic:dev
   kubectl fabric chaincode dev basic --image registry.example.com/basic:dev -n org1
-  kubectl fabric rollback basic -n org1                             back to what ran before")]
+  kubectl fabric rollback basic -n org1                             back to the previous image")]
 pub struct Arguments {
     #[command(flatten)]
     pub server: ServerArguments,
@@ -44,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "IMAGE", required = true)]
     pub image: String,
 
-    /// Longest time for the servers to become ready
+    /// Maximum time to wait until the servers are ready
     #[arg(long, value_name = "DURATION", default_value = "1m0s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -126,18 +127,18 @@ async fn writable(
         }
     }
     if writable.is_empty() {
-        return Err(
-            Error::cluster(format!("you may change no server of \"{release}\""))
-                .why(format!(
-                    "patch deployments is denied in {}",
-                    denied.join(", ")
-                ))
-                .now("nothing was changed"),
-        );
+        return Err(Error::cluster(format!(
+            "you have no permission to change a server of \"{release}\""
+        ))
+        .why(format!(
+            "patch deployments is denied in {}",
+            denied.join(", ")
+        ))
+        .now("nothing was changed"));
     }
     for namespace in denied {
         edge.terminal.warn(&format!(
-            "namespace {namespace}: its server stays, because you may not patch deployments there"
+            "the server in namespace {namespace} is unchanged: you have no permission to patch deployments there"
         ));
     }
     Ok(writable)
@@ -215,9 +216,9 @@ fn print(
     edge.terminal.print(table.text())?;
     for it in replaced {
         edge.terminal.note(&match back(it) {
-            Some(command) => format!("go back: `{command}`"),
+            Some(command) => format!("to undo: `{command}`"),
             None => format!(
-                "go back: `kubectl fabric chaincode deploy {name} --image IMAGE` with the image before, as the history of namespace {} no longer has it",
+                "to undo: `kubectl fabric chaincode deploy {name} --image IMAGE` with the previous image, which the history in namespace {} no longer contains",
                 it.namespace
             ),
         });

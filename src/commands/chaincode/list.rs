@@ -16,11 +16,11 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric chaincode list                 of all organizations found
+  kubectl fabric chaincode list                 of all installed organizations
   kubectl fabric chaincode list org1            as org1 sees them
   kubectl fabric chaincode list -o wide         with policies and packages")]
 pub struct Arguments {
-    /// Organizations to ask, by release [default: all that are found]
+    /// Organizations to query, by release [default: all that are installed]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 

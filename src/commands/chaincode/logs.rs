@@ -17,27 +17,27 @@ use std::process::ExitCode;
 
 /// Print the logs of the servers of a chaincode
 ///
-/// Prints the lines of each pod behind its namespace and name, for all organizations of the network
-/// or for the namespace of -n.
+/// Each line is prefixed with the namespace and name of its pod. Includes all organizations of the
+/// network, or only the namespace of -n.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric chaincode logs basic
-  kubectl fabric chaincode logs basic -f --tail 0       new lines, also of pods that start later
+  kubectl fabric chaincode logs basic -f --tail 0       new lines, including those of later pods
   kubectl fabric chaincode logs basic -n org1 --previous")]
 pub struct Arguments {
     #[command(flatten)]
     pub server: ServerArguments,
 
-    /// Keep printing new lines, also of pods that start later
+    /// Keep printing new lines, including those of pods that start later
     #[arg(short, long)]
     pub follow: bool,
 
-    /// Number of the last lines to print of each pod that runs
+    /// Number of recent lines to print for each running pod
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub tail: u32,
 
-    /// Print the logs of the containers before their last restart
+    /// Print the logs of the previous containers, from before their last restart
     #[arg(short, long, conflicts_with = "follow")]
     pub previous: bool,
 }

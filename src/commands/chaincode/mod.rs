@@ -74,7 +74,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// The named peer organizations, or all that are found.
+/// The named peer organizations, or all that are installed.
 async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Vec<Contact>> {
     let mut found = chosen(edge, cluster, releases).await?;
     if let Some(other) = found
@@ -82,7 +82,7 @@ async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Ve
         .find(|it| it.role != NodeRole::Peer && releases.contains(&it.release))
     {
         return Err(Error::user(format!(
-            "organization \"{}\" has orderers, and no peers that run chaincode",
+            "organization \"{}\" has only orderers, and no peers that run chaincode",
             other.release
         )));
     }
@@ -175,8 +175,8 @@ async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
             [] => Err(Error::user(format!("{} has joined no channel", node.host))
                 .hint("`kubectl fabric channel join` joins the peers of an organization")),
             _ => Err(
-                Error::user(format!("{} has joined several channels", node.host))
-                    .why(format!("they are {}", channels.join(", ")))
+                Error::user(format!("{} has joined more than one channel", node.host))
+                    .why(format!("its channels are {}", channels.join(", ")))
                     .hint(format!("choose one: --channel {}", channels[0])),
             ),
         };

@@ -131,7 +131,7 @@ impl Secret {
         match found {
             Some(body) => Ok(Secret { name, body }),
             None => Err(Error::user(
-                "the package of the chaincode cannot be made without its certificates",
+                "cannot create the package of the chaincode without its certificates",
             )
             .at(Place::new(format!("Secret {name}")).note("it does not exist"))
             .now("nothing was changed")),
@@ -143,7 +143,7 @@ impl Secret {
     }
 
     fn invalid(&self, key: &str, note: &str) -> Error {
-        Error::user("the package of the chaincode cannot be made from its certificates")
+        Error::user("cannot create the package of the chaincode from its certificates")
             .at(Place::new(format!("Secret {}", self.name)).note(format!("{key}: {note}")))
             .now("nothing was changed")
     }
@@ -161,7 +161,7 @@ impl Secret {
                     &format!("the certificate is not for the host name \"{host}\""),
                 )
                 .why("peers call the server by the name of its Service")
-                .hint(format!("issue it with the DNS name {host}")));
+                .hint(format!("reissue it with the DNS name {host}")));
         }
         let given = self.text("ca.crt");
         let note = match given.is_some() {
@@ -176,7 +176,7 @@ impl Secret {
             true => Ok(root),
             false => Err(self
                 .invalid("ca.crt", note)
-                .why("peers must know the authority of the server's certificate")),
+                .why("peers need the authority of the server's certificate")),
         }
     }
 
@@ -185,8 +185,8 @@ impl Secret {
         let part = |key: &str| {
             self.text(key).ok_or_else(|| {
                 self.invalid(key, "missing")
-                    .why("the server asks for a client certificate, and the package gives it to peers")
-                    .hint("put tls.crt and tls.key of a client into the Secret, beside ca.crt")
+                    .why("the server requires a client certificate, which peers get from the package")
+                    .hint("add tls.crt and tls.key of a client to the Secret, next to ca.crt")
             })
         };
         let (certificate, key) = (part("tls.crt")?, part("tls.key")?);

@@ -15,24 +15,25 @@ use std::time::Duration;
 
 /// Uninstall the servers of a chaincode
 ///
-/// Uninstalls the release of the server in each namespace of the network, or in that of -n. Peers
-/// of these organizations no longer endorse calls of the chaincode. The ledger stays as it is:
-/// Fabric deletes neither a committed definition nor an installed package.
+/// Uninstalls the release of the server in each namespace of the network, or in the namespace of
+/// -n. The peers of these organizations then no longer endorse calls of the
+/// chaincode. The ledger does not change: Fabric cannot delete a committed definition or an
+/// installed package.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric chaincode remove basic                 the servers of all organizations
-  kubectl fabric chaincode remove basic -n org1         that of one
+  kubectl fabric chaincode remove basic -n org1         only in namespace org1
   kubectl fabric chaincode remove basic --dry-run       which servers would be uninstalled")]
 pub struct Arguments {
     #[command(flatten)]
     pub server: ServerArguments,
 
-    /// Show which servers would be uninstalled, and uninstall none
+    /// Only show which servers would be uninstalled
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Longest time to wait until the servers are gone
+    /// Maximum time to wait until the servers are deleted
     #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -98,10 +99,11 @@ fn print(edge: &Edge, arguments: &Arguments, namespaces: &[String]) -> Result<()
         table.row([namespace.into(), Cell::styled(did(arguments), GREEN)]);
     }
     edge.terminal.print(table.text())?;
-    edge.terminal
-        .note("definitions stay committed, and packages stay on the peers: Fabric deletes neither");
+    edge.terminal.note(
+        "definitions stay committed, and packages stay on the peers: Fabric cannot delete them",
+    );
     edge.terminal.note(&format!(
-        "peers of an organization that still has a server endorse as before; to disable the chaincode for all of them, approve and commit a policy that needs an organization without one: `kubectl fabric chaincode approve {name} --policy \"AND('Org1MSP.peer','Org2MSP.peer')\"`, then `kubectl fabric chaincode commit {name}`"
+        "peers of organizations that still have a server continue to endorse; to disable the chaincode for all, approve and commit a policy that requires an organization without a server: `kubectl fabric chaincode approve {name} --policy \"AND('Org1MSP.peer','Org2MSP.peer')\"`, then `kubectl fabric chaincode commit {name}`"
     ));
     Ok(())
 }

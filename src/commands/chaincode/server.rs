@@ -272,7 +272,7 @@ fn none(entries: &[Entry], release: &ReleaseName, edge: &Edge) -> Error {
     };
     match crate::error::nearest(release.as_str(), names) {
         Some(name) => error.hint(format!("did you mean \"{name}\"?")),
-        None => error.hint("a server whose release has another name: --release NAME"),
+        None => error.hint("if the release of the server has another name, pass --release NAME"),
     }
 }
 

@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 pub fn confirm(edge: &Edge, what: &str, hint: &str) -> Result<()> {
     if !edge.terminal.can_ask() {
         return Err(Error::refused(what)
-            .why("it must be confirmed, and there is no terminal to ask on")
+            .why("confirmation is required, but standard input is not a terminal")
             .now("nothing was changed")
             .hint(hint)
             .hint("add --yes to confirm it"));
     }
     match edge
         .terminal
-        .ask(&format!("{what}. Type \"yes\" to go on:"), "yes")?
+        .ask(&format!("{what}. Type \"yes\" to continue:"), "yes")?
     {
         true => Ok(()),
         false => Err(Error::refused("not confirmed").now("nothing was changed")),
@@ -29,7 +29,7 @@ pub fn levels(name: &str, raised: &[(&'static str, String)]) -> String {
         .map(|(group, level)| format!("{group} {level}"));
     let levels: Vec<String> = levels.collect();
     format!(
-        "channel \"{name}\" gets the capability levels {}: they cannot be lowered again, and a node that does not know them stops",
+        "channel \"{name}\" would be raised to the capability levels {}: they cannot be lowered again, and nodes that do not support them stop",
         levels.join(", ")
     )
 }

@@ -96,7 +96,7 @@ pub fn pair(
         Some((one, other)) if !one.is_empty() && !other.is_empty() => {
             Ok((one.to_owned(), other.to_owned()))
         }
-        _ => Err(format!("expected two words around \"{separator}\"")),
+        _ => Err(format!("expected two parts separated by \"{separator}\"")),
     }
 }
 

@@ -15,16 +15,17 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Show the differences between the configuration of a channel and another one, in words
+/// Show the differences between the configuration of a channel and another configuration
 ///
-/// The other one is a file, with a configuration as `channel show -o json` prints it or with a
-/// configuration block, or another channel. The words say what would have to change in the channel.
+/// The other configuration is in a file, as printed by `channel show -o json` or as a configuration
+/// block, or it is that of another channel. The differences are the changes that would have to be
+/// made to the channel.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel diff mychannel mychannel.json           what editing the file has changed
+  kubectl fabric channel diff mychannel mychannel.json           what your edits changed
   kubectl fabric channel diff mychannel yourchannel              another channel
-  kubectl fabric channel diff mychannel mychannel_oldest.block   the way back to the genesis block")]
+  kubectl fabric channel diff mychannel mychannel_oldest.block   changes since the genesis block")]
 pub struct Arguments {
     /// File with a configuration or a configuration block, or the name of another channel
     #[arg(index = 2, value_name = "FILE|CHANNEL", value_hint = ValueHint::FilePath)]
@@ -48,7 +49,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         true => Some(of_file(Path::new(other))?),
         false => {
             check_name(other).map_err(|error| {
-                error.hint(format!("or is a file meant? There is no file \"{other}\""))
+                error.hint(format!("if \"{other}\" is a file: it does not exist"))
             })?;
             None
         }
@@ -62,7 +63,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let to = match given {
             // A file that was not edited shows no difference in the order of a map.
             Some(Given::Json(json)) => from.edited(&json).map_err(|error| {
-                error.context(format!("\"{other}\" is no configuration of a channel"))
+                error.context(format!("\"{other}\" is not a channel configuration"))
             })?,
             Some(Given::Block(configuration)) => configuration,
             None => channel::current(&sources, other).await?.configuration,
@@ -104,7 +105,7 @@ fn of_file(path: &Path) -> Result<Given> {
     }
     let shown = path.display().to_string();
     let block = Checked::from_bytes(&bytes, &format!("\"{shown}\"")).map_err(|error: Error| {
-        error.hint("name a configuration as JSON, or a configuration block")
+        error.hint("pass a configuration in JSON, or a configuration block")
     })?;
     let (_, configuration) = Configuration::from_block(&block.into_block())?;
     Ok(Given::Block(configuration))

@@ -9,7 +9,7 @@ use prost::Message;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Fetch a block of a channel to a file, as orderers and peers encode it
+/// Fetch a block of a channel and write it to a file, as encoded by Fabric
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

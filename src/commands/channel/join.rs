@@ -24,14 +24,14 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 Examples:
   kubectl fabric channel join mychannel               all organizations of the channel
-  kubectl fabric channel join mychannel org1          those of org1
+  kubectl fabric channel join mychannel org1          only those of org1
   kubectl fabric channel join mychannel org1 --block mychannel.block")]
 pub struct Arguments {
     /// Name of the channel
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: String,
 
-    /// Organizations whose peers join, by release [default: all of the channel that are found]
+    /// Organizations whose peers join, by release [default: all installed ones of the channel]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
@@ -87,7 +87,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         if joining.is_empty() {
             return Err(
                 Error::user(format!("no peers of channel \"{name}\" were found"))
-                    .hint("name the organizations: `kubectl fabric channel join NAME org1`"),
+                    .hint("pass the organizations: `kubectl fabric channel join NAME org1`"),
             );
         }
         let join = Join {
@@ -103,7 +103,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             .terminal
             .print_named(format, &document(name, &outcome))?,
     }
-    match outcome.error(&format!("not every peer has joined channel \"{name}\"")) {
+    match outcome.error(&format!("not all peers have joined channel \"{name}\"")) {
         Some(error) => Err(error),
         None => Ok(ExitCode::SUCCESS),
     }
@@ -127,7 +127,9 @@ fn genesis_of(name: &str, bytes: Vec<u8>, file: &str) -> Result<Block> {
     }
     let block = block.into_block();
     match Configuration::from_block(&block)? {
-        (channel, _) if channel != name => Err(refuse(format!("it is of channel \"{channel}\""))),
+        (channel, _) if channel != name => {
+            Err(refuse(format!("it belongs to channel \"{channel}\"")))
+        }
         _ => Ok(block),
     }
 }

@@ -16,11 +16,11 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric channel list                 of all organizations found
-  kubectl fabric channel list org1 org2       of these
+  kubectl fabric channel list                 of all installed organizations
+  kubectl fabric channel list org1 org2       of these organizations
   kubectl fabric channel list -o wide         with the hash of the newest block")]
 pub struct Arguments {
-    /// Organizations to ask, by release [default: all that are found]
+    /// Organizations to query, by release [default: all that are installed]
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 

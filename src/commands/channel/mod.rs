@@ -42,10 +42,10 @@ Examples:
   kubectl fabric channel list                            the channels of each node
   kubectl fabric channel join mychannel org1             peers that an upgrade added
   kubectl fabric channel show mychannel                  its configuration
-  kubectl fabric channel show mychannel -o json          as configtxlator prints it
+  kubectl fabric channel show mychannel -o json          in the format of configtxlator
   kubectl fabric channel fetch mychannel newest          a block, to a file
   kubectl fabric channel update mychannel --add-org org3  a change of its configuration
-  kubectl fabric channel sign change.json org2           a change that others propose"
+  kubectl fabric channel sign change.json org2           a change that was proposed by others"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -87,7 +87,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 /// them.
 fn interrupted() -> Error {
     Error::interrupted("interrupted")
-        .now("nodes that have joined stay joined")
+        .now("completed joins stay")
         .hint("run the same command again to complete it")
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn contacts(
     try_join_all(each).await
 }
 
-/// The named organizations, or all that are found.
+/// The named organizations, or all that are installed.
 pub(super) async fn chosen(
     edge: &Edge,
     cluster: &Cluster,
@@ -170,7 +170,7 @@ async fn members_found(
     members
 }
 
-/// The nodes of the named organizations, or of all that are found.
+/// The nodes of the named organizations, or of all that are installed.
 async fn readers(
     edge: &Edge,
     cluster: &Cluster,
@@ -181,8 +181,8 @@ async fn readers(
     readers_of(edge, cluster, contacts, releases, signers).await
 }
 
-/// The administrators of these contacts: all of them if the releases are named, or those that can
-/// be had.
+/// The administrators of these contacts: all of them if the releases are named, or
+/// those that can be had.
 pub(super) async fn readers_of(
     edge: &Edge,
     cluster: &Cluster,

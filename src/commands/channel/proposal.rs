@@ -27,7 +27,7 @@ pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
             error
                 .context(format!("\"{shown}\" already exists with other content"))
                 .replace_now("nothing was written")
-                .hint("name another file, or remove this one")
+                .hint("use another file name, or remove this file")
         };
         let there = read(path).map_err(other)?;
         file.unite(&there, &shown).map_err(other)?;
@@ -39,8 +39,12 @@ pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
 pub fn next_step(file: &str, is_satisfied: bool) -> String {
     match is_satisfied {
         true => {
-            format!("All policies are satisfied: `kubectl fabric channel submit {file}` sends it.")
+            format!(
+                "All policies are satisfied: submit it with `kubectl fabric channel submit {file}`."
+            )
         }
-        false => format!("Other organizations sign it with `kubectl fabric channel sign {file}`."),
+        false => {
+            format!("Have other organizations sign it with `kubectl fabric channel sign {file}`.")
+        }
     }
 }

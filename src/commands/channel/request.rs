@@ -47,8 +47,8 @@ impl Request {
         let wishes = wishes(arguments)?;
         match wishes.is_empty() {
             false => Ok(Request::Changes(wishes)),
-            true => Err(Error::user("no change is named")
-                .hint("name one, such as --batch-timeout 1s; `kubectl fabric channel update -h` lists them")),
+            true => Err(Error::user("no change is given")
+                .hint("pass at least one, such as --batch-timeout 1s; see `kubectl fabric channel update -h`")),
         }
     }
 }
@@ -128,9 +128,9 @@ fn joining_of_file(named: &str) -> Result<Joining> {
     let organization = Organization::from_json(&json).map_err(|error| {
         error
             .context(format!(
-                "\"{named}\" is not the public half of an organization"
+                "\"{named}\" is not the public part of an organization"
             ))
-            .hint("`kubectl fabric identity export RELEASE --public` writes one, and `configtxgen -printOrg` does")
+            .hint("create the file with `kubectl fabric identity export RELEASE --public` or `configtxgen -printOrg`")
     })?;
     let part = match organization.endpoints.is_empty() {
         true => Part::Application,
@@ -148,8 +148,10 @@ fn node_of(named: &str, flag: &str) -> Result<(String, String)> {
         Some((org, node)) if !org.is_empty() && !node.is_empty() => {
             Ok((org.to_owned(), node.to_owned()))
         }
-        _ => Err(Error::user(format!("{flag}: \"{named}\" names no orderer"))
-            .hint("write it as ORG/NODE, such as orgorderer1/orderer3")),
+        _ => Err(
+            Error::user(format!("{flag}: \"{named}\" is not an orderer"))
+                .hint("expected ORG/NODE, such as orgorderer1/orderer3"),
+        ),
     }
 }
 

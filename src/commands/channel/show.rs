@@ -8,7 +8,7 @@ use crate::error::Result;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Show the configuration of a channel, readable or as configtxlator prints it
+/// Show the configuration of a channel, as text or in the format of configtxlator
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -18,12 +18,12 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Explain a proposal file in words, and sign it
+/// Explain a proposal file, and sign it
 ///
-/// Shows what the update changes, who has signed, and which signatures are missing under which
-/// policy. All of it is computed from the bytes that are signed. With an organization that is
-/// installed here, its nodes are asked whether the channel is the one that the proposal was made
-/// for. With a folder alone, no cluster is needed.
+/// Shows what the update changes, who has signed, and which signatures each policy still needs. All
+/// of this is computed from the signed bytes. For an installed organization, the command also
+/// checks on its nodes that the proposal is for this channel. With only an identity folder, no
+/// cluster is needed.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub organizations: Vec<String>,
 
-    /// MSP id of the identity in the folder [default: of the organization whose authority signed its
+    /// MSP id of the identity in the folder [default: the organization whose authority signed its
     /// certificate]
     #[arg(
         long,
@@ -49,15 +49,15 @@ pub struct Arguments {
     )]
     pub msp_id: Option<String>,
 
-    /// Ask no node; the explanation compares the update with the configuration in the file
+    /// Do not call any node; compare the update with the configuration in the file
     #[arg(long)]
     pub offline: bool,
 
-    /// Explain the proposal, and sign nothing
+    /// Explain the proposal without signing it
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Do not ask before signing
+    /// Sign without confirmation
     #[arg(short, long)]
     pub yes: bool,
 
@@ -84,7 +84,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     if is_table {
         let block = file.base.number();
         let head = format!(
-            "Update of channel \"{}\", made from configuration {} (block {block}).\n",
+            "Update of channel \"{}\", based on configuration {} (block {block}).\n",
             file.channel, file.configuration.sequence
         );
         edge.terminal.print(head)?;
@@ -92,15 +92,15 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     if !signing.is_compared {
         edge.terminal.warn(
-            "no node was asked: the words compare the update with the configuration that the file's writer gave",
+            "the explanation is based on the configuration in the file, which its author could have forged: no node was called",
         );
     }
     if arguments.dry_run {
         return print(&arguments, edge, &file, &report, &[]);
     }
     if signing.identities.is_empty() {
-        return Err(Error::user("no identity is named that signs")
-            .hint("name an organization that is installed here, or --identity FOLDER; --dry-run only explains"));
+        return Err(Error::user("no identity to sign with is given")
+            .hint("pass an installed organization, or --identity FOLDER; --dry-run only explains the proposal"));
     }
     let signed = sign(&arguments, edge, &mut file, &signing)?;
     if !signed.is_empty() {
@@ -171,16 +171,16 @@ fn of_folder(
                 [one] => one.clone(),
                 [] => {
                     return Err(cannot(format!(
-                        "its certificate is of \"{}\", which is no authority of an organization in channel \"{}\"",
+                        "its certificate was issued by \"{}\", which is not an authority of an organization in channel \"{}\"",
                         certificate.issuer, file.channel
                     )));
                 }
                 several => {
                     return Err(cannot(format!(
-                        "its certificate may be of {}",
+                        "its certificate matches {}",
                         several.join(" or ")
                     ))
-                    .hint("say which: --msp-id MSPID"));
+                    .hint("select one with --msp-id MSPID"));
                 }
             }
         }
@@ -218,9 +218,9 @@ fn sign(
             return Err(
                 Error::user(format!("the signature of {name} would not count"))
                     .at_all(places.map(|it| Place::new(it.to_string())))
-                    .why("none of the policies of this update takes it")
+                    .why("no policy of this update accepts it")
                     .now("nothing was signed")
-                    .hint("an administrator of one of these organizations has to sign"),
+                    .hint("an administrator of one of these organizations must sign"),
             );
         }
         signed.push(name);
@@ -230,11 +230,11 @@ fn sign(
     }
     if !arguments.yes {
         let what = format!(
-            "the update of channel \"{}\" gets the signature of {}",
+            "the update of channel \"{}\" will be signed by {}",
             file.channel,
             signed.join(", ")
         );
-        confirm(edge, &what, "read what it changes first: --dry-run")?;
+        confirm(edge, &what, "to only see what it changes, use --dry-run")?;
     }
     *file = next;
     Ok(signed)
@@ -253,7 +253,7 @@ fn print(
         format if format.is_table() => {
             match (arguments.dry_run, signed) {
                 (true, _) => {}
-                (false, []) => edge.terminal.print("No signature was added: the identity has signed before, or no signature is missing.\n")?,
+                (false, []) => edge.terminal.print("No signature was added: the identity has already signed, or no signature is missing.\n")?,
                 (false, signed) => {
                     edge.terminal.print(format!("Signed by {}.\n", signed.join(", ")))?;
                     let now = Report {

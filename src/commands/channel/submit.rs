@@ -16,30 +16,30 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Send a proposal to the orderers, when it has the signatures that its policies require
+/// Send a proposal with all required signatures to the orderers
 ///
-/// Compares the proposal with the channel first: one of another network, one that was submitted
-/// already, and one that other updates have overtaken are refused. Of several copies of a proposal,
-/// each with other signatures, all signatures count.
+/// Compares the proposal with the channel first. Refuses a proposal from another network, one that
+/// was already submitted, and one that is outdated because of other updates. The signatures of
+/// several copies of a proposal are combined.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   kubectl fabric channel submit change.json
-  kubectl fabric channel submit change-org2.json change-org3.json    signed side by side")]
+  kubectl fabric channel submit change-org2.json change-org3.json    two signed copies")]
 pub struct Arguments {
-    /// Proposal file; copies with other signatures may follow
+    /// Proposal file, and copies of it with other signatures
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
 
-    /// Organization to ask, by release; may be repeated [default: all that are found]
+    /// Organization to query, by release; may be repeated [default: all that are installed]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub org: Vec<String>,
 
-    /// Do not ask before capability levels are raised
+    /// Raise capability levels without confirmation
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Longest time to wait until a block has the update
+    /// Maximum time to wait until a block has the update
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             (Done::Ask(question), _) => {
                 let first = &arguments.files[0];
                 let look = format!(
-                    "look first: `kubectl fabric channel sign {} --dry-run`",
+                    "see the changes with `kubectl fabric channel sign {} --dry-run`",
                     first.display()
                 );
                 confirm(edge, &question, &look)?;
@@ -96,7 +96,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
 fn read(arguments: &Arguments) -> Result<ProposalFile> {
     let mut all = arguments.files.iter();
     let Some(first) = all.next() else {
-        return Err(Error::internal("no file is named"));
+        return Err(Error::internal("no file is given"));
     };
     let mut file = proposal::read(first)?;
     for path in all {
@@ -123,7 +123,7 @@ async fn work(
     if !report.policies.iter().all(|it| it.is_satisfied) {
         let first = &arguments.files[0];
         return Err(channel::missing(name, &report.policies).hint(format!(
-            "an administrator of a missing organization signs it: `kubectl fabric channel sign {}`",
+            "have an administrator of a missing organization sign it: `kubectl fabric channel sign {}`",
             first.display()
         )));
     }

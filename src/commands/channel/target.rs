@@ -16,7 +16,7 @@ pub struct ChannelArguments {
     #[arg(index = 1, value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: String,
 
-    /// Organization to ask, by release; may be repeated [default: all that are found]
+    /// Organization to query, by release; may be repeated [default: all that are installed]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::releases))]
     pub org: Vec<String>,
 

@@ -29,10 +29,10 @@ const CHANGES: &str = "Changes";
 
 /// Change the configuration of a channel: organizations, orderers, anchor peers, limits, policies
 ///
-/// Reads the present configuration, computes the update, and has the administrators sign it whose
-/// Secrets you can read. When the channel's policies are satisfied, it is sent to the orderers. If
-/// signatures of other organizations are missing, the command says which, and --propose writes a
-/// proposal file that they sign with `channel sign`. What is so already changes nothing.
+/// Reads the current configuration, computes the update, and signs it as each administrator whose
+/// Secrets you can read. If the signatures satisfy the channel's policies, the update is sent to
+/// the orderers. Otherwise the command lists the missing signatures; --propose then writes a
+/// proposal file, which other organizations sign with `channel sign`. The command is idempotent.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -42,44 +42,44 @@ Examples:
   kubectl fabric channel update mychannel --add-consenter orgorderer1/orderer3
   kubectl fabric channel update mychannel --edit mychannel.json")]
 pub struct Arguments {
-    /// Organization that joins: a release, or a file with its public half as configtxgen -printOrg
-    /// prints it (a path, or a name that ends with .json)
+    /// Organization to add: a release, or a file with its public part in the format of configtxgen
+    /// -printOrg (a path, or a name that ends with .json)
     #[arg(long, value_name = "RELEASE|FILE", help_heading = CHANGES, add = ArgValueCompleter::new(complete::releases))]
     pub add_org: Vec<String>,
 
-    /// Organization that leaves, by its MSP id
+    /// Organization to remove, by its MSP id
     #[arg(long, value_name = "MSPID", help_heading = CHANGES)]
     pub remove_org: Vec<String>,
 
-    /// Orderer that becomes a consenter, such as orgorderer1/orderer3; it joins the channel first
+    /// Orderer to add as a consenter, such as orgorderer1/orderer3; it joins the channel first
     #[arg(long, value_name = "ORG/NODE", help_heading = CHANGES)]
     pub add_consenter: Vec<String>,
 
-    /// Consenter that leaves, such as orgorderer1/orderer0, or by its address
+    /// Consenter to remove, such as orgorderer1/orderer0, or its address
     #[arg(long, value_name = "ORG/NODE|HOST:PORT", help_heading = CHANGES)]
     pub remove_consenter: Vec<String>,
 
-    /// Peer that becomes an anchor peer, such as org1/peer1 or Org9MSP/peer0.example.com:7051
+    /// Anchor peer to add, such as org1/peer1 or Org9MSP/peer0.example.com:7051
     #[arg(long, value_name = "ORG/PEER", help_heading = CHANGES, value_parser = pair('/'))]
     pub add_anchor: Vec<(String, String)>,
 
-    /// Anchor peer that leaves, in the same form
+    /// Anchor peer to remove, in the same form
     #[arg(long, value_name = "ORG/PEER", help_heading = CHANGES, value_parser = pair('/'))]
     pub remove_anchor: Vec<(String, String)>,
 
-    /// Longest time until a block is cut
+    /// Batch timeout: maximum time until a block is cut
     #[arg(long, value_name = "DURATION", help_heading = CHANGES, value_parser = duration::parse)]
     pub batch_timeout: Option<Duration>,
 
-    /// Most transactions in a block
+    /// Maximum number of transactions in a block
     #[arg(long, value_name = "N", help_heading = CHANGES)]
     pub max_message_count: Option<u32>,
 
-    /// Most bytes in a block, such as 10Mi
+    /// Maximum size of a block, such as 10Mi
     #[arg(long, value_name = "SIZE", help_heading = CHANGES, value_parser = size)]
     pub absolute_max_bytes: Option<u32>,
 
-    /// Bytes at which a block is cut, such as 2Mi
+    /// Preferred size of a block, such as 2Mi
     #[arg(long, value_name = "SIZE", help_heading = CHANGES, value_parser = size)]
     pub preferred_max_bytes: Option<u32>,
 
@@ -92,25 +92,25 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH=RULE", help_heading = CHANGES, value_parser = pair('='))]
     pub policy: Vec<(String, String)>,
 
-    /// File with the whole configuration as it shall be: edit what `channel show -o json` prints
+    /// File with the complete new configuration: an edited output of `channel show -o json`
     #[arg(long, value_name = "FILE", help_heading = CHANGES, value_hint = ValueHint::FilePath, conflicts_with_all = [
         "add_org", "remove_org", "add_consenter", "remove_consenter", "add_anchor", "remove_anchor",
         "batch_timeout", "max_message_count", "absolute_max_bytes", "preferred_max_bytes", "capability", "policy"])]
     pub edit: Option<PathBuf>,
 
-    /// Write a proposal file that other organizations sign, and send nothing
+    /// Write a proposal file for other organizations to sign, and send nothing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dry_run")]
     pub propose: Option<PathBuf>,
 
-    /// Show the changes and the signatures that they need, and send nothing
+    /// Show the changes and the required signatures, and send nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Do not ask before capability levels are raised
+    /// Raise capability levels without confirmation
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Longest time to wait until a block has the update
+    /// Maximum time to wait until a block has the update
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     pub timeout: Duration,
 
@@ -152,7 +152,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         });
         match work? {
             (Done::Ask(question), _) => {
-                confirm(edge, &question, "look first: add --dry-run")?;
+                confirm(edge, &question, "see the changes with --dry-run")?;
                 is_confirmed = true;
             }
             done => break done,
@@ -167,7 +167,7 @@ pub fn interrupted(name: &str) -> Error {
     Error::interrupted("interrupted")
         .now("the update may have been sent")
         .hint(format!(
-            "see whether it is there: `kubectl fabric channel history {name}`; or run the same command again to complete it"
+            "check with `kubectl fabric channel history {name}`, or run the same command again to complete it"
         ))
 }
 
@@ -256,10 +256,10 @@ impl Work<'_> {
     fn lacks(&self, signed: &Signed) -> Error {
         let error = channel::missing(&self.arguments.channel.name, &signed.policies);
         let error = match signed.signers.is_empty() {
-            true => error.why("no administrator that can be used here is asked for a signature"),
+            true => error.why("none of the available administrators can sign"),
             false => error,
         };
-        error.hint("write a proposal that the other organizations sign: add --propose FILE")
+        error.hint("write a proposal for the other organizations to sign: add --propose FILE")
     }
 
     async fn send(
@@ -286,18 +286,18 @@ fn edited(current: &Configuration, json: &Value, file: &Path) -> Result<Configur
     let file = file.display();
     let next = current
         .edited(json)
-        .map_err(|error| error.context(format!("\"{file}\" is no configuration of a channel")))?;
+        .map_err(|error| error.context(format!("\"{file}\" is not a channel configuration")))?;
     if next.sequence != current.sequence {
         return Err(Error::user(format!(
-            "\"{file}\" was made from another configuration of the channel"
+            "\"{file}\" is based on another configuration of the channel"
         ))
         .why(format!(
-            "its sequence is {}, and the channel is at {}",
+            "its sequence is {}; the channel's is {}",
             next.sequence, current.sequence
         ))
         .now("nothing was changed")
         .hint(
-            "read the channel again with `kubectl fabric channel show NAME -o json`, and edit that",
+            "read the configuration again with `kubectl fabric channel show NAME -o json`, and repeat the edits",
         ));
     }
     Ok(next)

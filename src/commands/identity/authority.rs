@@ -27,7 +27,7 @@ pub struct AuthorityArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub tls_root: Option<PathBuf>,
 
-    /// Name of the authority, for a server with several
+    /// Name of the CA, for a server with several CAs
     #[arg(long, value_name = "NAME")]
     pub ca_name: Option<String>,
 }
@@ -87,7 +87,7 @@ impl AuthorityArguments {
         let security = match scheme {
             Scheme::Http => {
                 warnings.push(
-                    "the CA server is called without TLS: everyone on the way can read the secret"
+                    "the CA server is called without TLS: anyone on the network path can read the secret"
                         .to_owned(),
                 );
                 Security::Plain
@@ -116,16 +116,14 @@ impl AuthorityArguments {
         }
         if contact.ca.is_none() {
             return Err(
-                Error::user("no authority is known for the CA server's TLS certificate")
+                Error::user("the authority of the CA server's TLS certificate is unknown")
                     .now("nothing was sent")
-                    .hint("pass the authority of its TLS certificate: --tls-root FILE"),
+                    .hint("pass the authority with --tls-root FILE"),
             );
         }
         member::ca_authorities(cluster, contact)
             .await
-            .map_err(|error| {
-                error.hint("pass the authority of its TLS certificate: --tls-root FILE")
-            })
+            .map_err(|error| error.hint("pass the authority with --tls-root FILE"))
     }
 }
 

@@ -24,11 +24,11 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Enroll a user at the organization's Fabric CA, and write the identity to a folder or a Secret
+/// Enroll a user with the organization's Fabric CA, and write the identity to a folder or a Secret
 ///
 /// Calls the CA server of the organization through the API server, or the one of --url. The private
-/// key is generated on this machine and only leaves it for the Secret of --to-secret. With
-/// --register, the administrator of the CA server registers the user first.
+/// key is generated on this machine, and leaves it only with --to-secret. With --register, the
+/// administrator of the CA server registers the user first.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: String,
 
-    /// File with the user's enrollment secret; - is standard input
+    /// File with the user's enrollment secret; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub secret: Option<String>,
 

@@ -19,9 +19,9 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  kubectl fabric identity export org1 --to crypto-config        certificates, as cryptogen has them
+  kubectl fabric identity export org1 --to crypto-config        the certificates, as files
   kubectl fabric identity export org1 admin --with-keys --to admin    for channel list --identity
-  kubectl fabric identity export org1 --public --to org1.json   as configtxgen -printOrg prints it
+  kubectl fabric identity export org1 --public --to org1.json   for the other members of a channel
   kubectl fabric identity export org1 --to - | tar t            an archive on standard output")]
 pub struct Arguments {
     /// Name of the organization's release
@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::nothing))]
     pub name: Option<String>,
 
-    /// Folder to write to, with --public a file; - is standard output, as a tar archive
+    /// Folder to write to, or a file with --public; - writes a tar archive to standard output
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
     pub to: PathBuf,
 
@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     pub with_keys: bool,
 
-    /// Replace files that have other content
+    /// Replace existing files with other content
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -79,7 +79,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     if !exported.authorities.is_empty() {
         edge.terminal.warn(&format!(
-            "the files hold the private keys of {}: with them, anyone can issue identities of the organization",
+            "the files contain the private keys of {}: anyone who has them can issue identities of the organization",
             exported.authorities.join(" and ")
         ));
     }
@@ -175,7 +175,7 @@ fn tell(arguments: &Arguments, edge: &Edge, files: &Files) -> Result<()> {
             "next: `kubectl fabric install {release} --crypto-config {to}` installs the same identities elsewhere"
         )),
         (Some(_), true) => edge.terminal.note(&format!(
-            "next: --identity {to} signs with it, as in `kubectl fabric channel list {release} --identity {to}`"
+            "next: sign with it, for example `kubectl fabric channel list {release} --identity {to}`"
         )),
     }
     Ok(())

@@ -21,10 +21,10 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 Examples:
   kubectl fabric identity list org1             the nodes, the administrator, the authorities
-  kubectl fabric identity list                  of all organizations found
+  kubectl fabric identity list                  of all installed organizations
   kubectl fabric identity list org1 -o wide     with sources, keys and fingerprints")]
 pub struct Arguments {
-    /// Name of the organization's release [default: all organizations that are found]
+    /// Name of the organization's release [default: all installed organizations]
     #[arg(value_name = "RELEASE", add = ArgValueCompleter::new(complete::releases))]
     pub release: Option<String>,
 

@@ -32,8 +32,8 @@ use std::process::ExitCode;
 Examples:
   kubectl fabric identity list org1                       owners and expiry
   kubectl fabric identity show org1 peer0                 the certificates of one node
-  kubectl fabric identity export org1 --to crypto-config  the certificates, as cryptogen has them
-  kubectl fabric identity export org1 --public --to org1.json   for the partners of a channel
+  kubectl fabric identity export org1 --to crypto-config  the certificates, in cryptogen's layout
+  kubectl fabric identity export org1 --public --to org1.json   for the other members of a channel
   kubectl fabric identity enroll org1 alice --register --to alice    a user of an application"
 )]
 pub struct Arguments {

@@ -41,9 +41,9 @@ impl TargetArguments {
         let is_text = !name.is_empty() && !name.contains(char::is_control);
         let why = match self.to_secret {
             true if !of_secret || !is_text => {
-                "a Secret's name has lower-case letters, digits and dashes"
+                "the name of a Secret consists of lower-case letters, digits and dashes"
             }
-            false if !of_file || !is_text => "it cannot be part of a file's name",
+            false if !of_file || !is_text => "it cannot be part of a file name",
             _ => return Ok(()),
         };
         Err(Error::user(format!("\"{name}\" is not a valid user name")).why(why))
@@ -74,15 +74,17 @@ impl TargetArguments {
             if load::others_in(&folder.join("signcerts"), &signs)
                 || load::others_in(&folder.join("keystore"), export::KEY)
             {
-                let what = format!("\"{shown}\" has the files of another identity");
-                return Err(Error::refused(what).hint("name another folder"));
+                let what = format!("\"{shown}\" contains the files of another identity");
+                return Err(Error::refused(what).hint("use another folder"));
             }
             let own = ["client.key", "client.crt", "keystore", "signcerts"];
             let is_there = own.iter().any(|file| folder.join(file).exists());
             return match is_there && !self.overwrite {
                 false => Ok(()),
-                true => Err(Error::refused(format!("\"{shown}\" has an identity"))
-                    .hint("name another folder, or replace the identity with --overwrite")),
+                true => Err(
+                    Error::refused(format!("\"{shown}\" already contains an identity"))
+                        .hint("use another folder, or replace the identity with --overwrite"),
+                ),
             };
         }
         enrolled::check_user(organization, name)?;

@@ -21,7 +21,7 @@ pub struct RegistrationArguments {
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, requires = "register")]
     pub registrar: Option<PathBuf>,
 
-    /// Type of the user, which becomes its role
+    /// Type of the user, which determines its role
     #[arg(
         long = "type",
         value_name = "TYPE",
@@ -59,7 +59,7 @@ pub struct CertificateArguments {
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
 
-    /// Hosts in the certificate
+    /// Host names and IP addresses in the certificate
     #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
     pub host: Vec<String>,
 

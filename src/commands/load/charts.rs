@@ -58,7 +58,7 @@ fn loaded(chart: Chart, version: Option<&str>) -> Result<ChartChoice> {
             "chart {} does not have version {version}",
             chart.name_version()
         ))
-        .hint("leave --version out: a folder or an archive holds one version"));
+        .hint("omit --version: a folder or an archive contains only one version"));
     }
     Ok(ChartChoice::Loaded(Box::new(chart)))
 }
@@ -90,7 +90,7 @@ fn unknown_chart(name: &str) -> Error {
     match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error.hint(format!(
-            "give a folder or an archive as a path, such as ./{name}"
+            "pass a folder or an archive as a path, such as ./{name}"
         )),
     }
 }

@@ -24,7 +24,7 @@ pub fn crypto_config(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             path.display()
         ))
         .hint(
-            "name the folder into which cryptogen wrote peerOrganizations and ordererOrganizations",
+            "use the folder in which cryptogen created peerOrganizations and ordererOrganizations",
         ));
     }
     Ok(files)
@@ -53,8 +53,8 @@ pub fn identity(path: &Path) -> Result<Folder> {
     }
     if !files.keys().any(|path| path.starts_with("signcerts/")) {
         return Err(Error::user(format!("\"{name}\" is not an identity folder"))
-            .why("it has neither msp nor signcerts in it")
-            .hint("cryptogen writes identities to users/Admin@org1, fabric-ca-client to the folder that -M names"));
+            .why("it contains neither msp nor signcerts")
+            .hint("cryptogen writes identities to users/Admin@org1, fabric-ca-client to the folder of -M"));
     }
     let beside = path.join("../tls");
     let tls = match path.ends_with("msp") && beside.is_dir() {
@@ -114,9 +114,10 @@ impl Walk<'_> {
                 let target =
                     fs::canonicalize(&path).map_err(|error| self.unreadable(&path, &error))?;
                 if !target.starts_with(&self.top) {
-                    return Err(
-                        self.refuse(&path, "a link that leads out of the folder is not followed")
-                    );
+                    return Err(self.refuse(
+                        &path,
+                        "a link to a target outside the folder is not followed",
+                    ));
                 }
                 if !target.is_file() {
                     return Err(self.refuse(&path, "a link to a folder is not followed"));
@@ -184,7 +185,7 @@ pub fn export(files: &Files, folder: &Path) -> Result<()> {
     if fs::symlink_metadata(folder).is_ok() {
         return Err(Error::user(format!("\"{shown}\" already exists"))
             .now("nothing was written")
-            .hint("name another folder with --destination, or remove this one"));
+            .hint("use another folder with --destination, or remove this one"));
     }
     write_files(files, folder).map_err(|error| {
         match folder.exists().then(|| fs::remove_dir_all(folder)) {
@@ -270,7 +271,7 @@ pub fn write_files(files: &Files, folder: &Path) -> Result<()> {
                 done,
                 std::io::Error::other("it is a link, and links are not followed"),
             )
-            .hint("name the folder that it leads to, or remove the link"),
+            .hint("use the folder that it points to, or remove the link"),
         })?;
         // Write to a temporary file (0600) and rename it, so that the file is complete or absent.
         let written = tempfile::NamedTempFile::new_in(parent).and_then(|mut file| {

@@ -117,9 +117,9 @@ pub fn indexes(path: &Path) -> Result<Files> {
     match files.is_empty() {
         false => Ok(files),
         true => Err(
-            Error::user(format!("\"{}\" has no indexes in it", path.display()))
+            Error::user(format!("\"{}\" contains no indexes", path.display()))
                 .why("peers read them from META-INF/statedb/couchdb/indexes/*.json")
-                .hint("name the folder that META-INF is in"),
+                .hint("use the folder that contains META-INF"),
         ),
     }
 }
@@ -131,7 +131,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         return Err(Error::user(format!("cannot write \"{}\"", path.display()))
             .why("it is a link, and links are not followed")
             .now("nothing was written")
-            .hint("name the file that it leads to, or remove the link"));
+            .hint("use the file that it points to, or remove the link"));
     }
     let folder = path
         .parent()
@@ -156,9 +156,7 @@ fn whole_file(path: &Path, what: &str) -> Result<Vec<u8>> {
         .metadata()
         .map_err(|error| unreadable(what, &shown, &error))?;
     if metadata.is_dir() {
-        return Err(
-            Error::user(format!("{what} \"{shown}\" is a folder")).hint("name a file in it")
-        );
+        return Err(Error::user(format!("{what} \"{shown}\" is a folder")).hint("use a file in it"));
     }
     if metadata.is_file() && metadata.len() > VALUES_LIMIT {
         return Err(too_large(what, &shown, Some(metadata.len())));

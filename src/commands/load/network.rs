@@ -121,7 +121,7 @@ fn inputs(network: &Network, folder: &Path) -> Result<Inputs> {
         if let Some(path) = &chaincode.indexes {
             let files = folder::read(&folder.join(path), "folder of indexes")?;
             if files.is_empty() {
-                let what = format!("the folder of indexes of chaincode \"{name}\" is empty");
+                let what = format!("the index folder of chaincode \"{name}\" is empty");
                 return Err(Error::user(what));
             }
             let files = files.into_iter();

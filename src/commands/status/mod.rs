@@ -31,7 +31,7 @@ use std::process::ExitCode;
 /// Show the nodes of a release: status, image, address, volume and certificate of each
 ///
 /// Without a name, shows every release with its network and the number of ready nodes. Objects that
-/// you may not read are left out with a warning.
+/// you have no permission to read are left out, with a warning.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

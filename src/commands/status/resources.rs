@@ -106,7 +106,7 @@ pub fn text(resources: &[Resource], namespace: &str) -> Text {
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     text.push(match (kinds.is_empty(), rest.is_empty()) {
-        (true, true) => "none but the nodes".to_owned(),
+        (true, true) => "only the nodes".to_owned(),
         (true, false) => "none is ready".to_owned(),
         (false, true) => format!("{}, all ready", kinds.join(", ")),
         (false, false) => format!("{} ready; and:", kinds.join(", ")),

@@ -39,9 +39,9 @@ const DEV: &str = include_str!("dev.yaml");
 Examples:
   kubectl fabric up -f network.yaml                   the whole network
   kubectl fabric up -f network.yaml --dry-run         what is missing
-  kubectl fabric up -f network.yaml --org org1        org1's part, with org1's rights
+  kubectl fabric up -f network.yaml --org org1        org1's part, with org1's permissions
   kubectl fabric up -f network.yaml --network dev     a second copy, in namespaces org1-dev, ...
-  kubectl fabric up --dev --image basic:1.0           a small network to develop a chaincode on")]
+  kubectl fabric up --dev --image basic:1.0           a small network for chaincode development")]
 pub struct Arguments {
     #[command(flatten)]
     pub network: NetworkArguments,
@@ -220,15 +220,13 @@ fn print(
             "Network \"{name}\" is up: {steps} steps, {:.1} s.\n",
             took.as_secs_f64()
         ),
-        (steps, true) => format!("Network \"{name}\": {steps} steps are done.\n"),
+        (steps, true) => format!("Network \"{name}\": {steps} steps have been completed.\n"),
     })?;
     if let Some(part) = part.filter(|_| waits) {
         terminal.print(part.words())?;
     }
     for leftover in &done.rest.leftovers {
-        terminal.note(&format!(
-            "no longer in the file, but left unchanged: {leftover}"
-        ));
+        terminal.note(&format!("not in the file, and left unchanged: {leftover}"));
     }
     if let Some(next) = next(network).filter(|_| !waits && !done.steps.is_empty()) {
         terminal.note(&next);

@@ -23,7 +23,7 @@ pub struct PlanArguments {
     #[arg(short, long, value_name = "FORMAT", value_enum, help_heading = OUTPUT, requires = "file")]
     pub output: Option<PlanFormat>,
 
-    /// End with status 2 when steps are missing
+    /// Exit with status 2 if steps are missing
     #[arg(long, visible_alias = "detailed-exitcode", help_heading = OUTPUT, requires = "file")]
     pub exit_code: bool,
 }
@@ -124,7 +124,7 @@ fn word(release: &Known<Release>) -> &'static str {
         Known::Known(Release::Absent { data: true }) => "not installed, data kept",
         Known::Known(Release::Present { settled: false, .. }) => "not deployed",
         Known::Known(Release::Present { digest, .. }) if digest == crate::up::AS_WANTED => {
-            "as in the file"
+            "matches the file"
         }
         Known::Known(Release::Present { .. }) => "differs",
         Known::Unknown(_) => "unknown",
@@ -135,7 +135,7 @@ fn releases(observed: &Observed) -> Text {
     let mut table = Table::new(["RELEASE", "NAMESPACE", "STATE"]);
     for (key, release) in &observed.releases {
         let state = match word(release) {
-            word @ "as in the file" => Cell::styled(word, GREEN),
+            word @ "matches the file" => Cell::styled(word, GREEN),
             word => Cell::styled(word, YELLOW),
         };
         table.row([(&key.release).into(), (&key.namespace).into(), state]);

@@ -19,7 +19,7 @@ pub struct Facts {
     /// The model of the chart. Without a model there are no guards.
     pub model: Option<String>,
     pub fabric_version: Option<String>,
-    /// For an ordering organization: `etcdraft`, `kafka` or `BFT`.
+    /// For an orderer organization: `etcdraft`, `kafka` or `BFT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consensus: Option<String>,
     /// For a peer organization: `goleveldb` or `CouchDB`.

@@ -1,4 +1,4 @@
-//! The public half of an organization: its authorities and the units that tell its roles.
+//! The public part of an organization: its authorities and the units that tell its roles.
 //!
 //! A channel holds it as an `MSPConfig`; partners exchange it as the JSON of
 //! `configtxgen -printOrg` ([`super::organization`]). [`membership`] tells which principals a

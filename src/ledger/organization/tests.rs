@@ -49,7 +49,7 @@ fn json_is_what_configtxgen_prints_both_ways() {
     }
 }
 
-/// The public half of an organization in the fixtures.
+/// The public part of an organization in the fixtures.
 fn msp_folder(path: &str) -> MspFiles {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2.5.16");
     let folder = fixtures.join("crypto-config").join(path).join("msp");

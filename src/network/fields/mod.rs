@@ -190,7 +190,7 @@ pub const ORGANIZATION: &[Field] = release_fields![
         Shape::Text,
         "read from the cluster",
         "org3.json",
-        "The organization's public half, as `configtxgen -printOrg` prints it, relative to this file. For a member whose namespace you \
+        "The organization's public part, as `configtxgen -printOrg` prints it, relative to this file. For a member whose namespace you \
          cannot read.",
     ),
 ];
