@@ -6,7 +6,7 @@
 use super::parts;
 use flate2::{Compression, write::GzEncoder};
 use kubectl_fabric::release::{Entry, Record, Status, Summary};
-use kubectl_fabric::storage::codec::{self, Secrets, State};
+use kubectl_fabric::storage::codec::{self, RecordState, Secrets};
 use kubectl_fabric::storage::read_entry;
 use serde_json::Value;
 use std::io::Write;
@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
     let Some([payload, state_text, secrets, metadata]) = parts(data) else {
         return;
     };
-    let read_state: State = codec::unpack(&gzip(state_text)).unwrap_or_else(|_| state());
+    let read_state: RecordState = codec::unpack(&gzip(state_text)).unwrap_or_else(|_| state());
     let secrets: Option<Secrets> = codec::unpack(&gzip(secrets)).ok();
     let packed = gzip(payload);
     if let Ok(record) = codec::decode_whole(summary(), &packed, read_state, secrets.as_ref()) {
@@ -113,8 +113,8 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().expect("memory takes every byte")
 }
 
-fn state() -> State {
-    State {
+fn state() -> RecordState {
+    RecordState {
         inventory: Vec::new(),
         outcome: None,
     }
