@@ -9,22 +9,25 @@
 //! ([`Lock::conclude`]).
 
 mod lease;
-mod run_file;
 mod observer;
+mod run_file;
+mod take;
+#[cfg(test)]
+mod tests;
 
-use super::{Context, wait};
+use super::Context;
 use crate::cluster::{ApiError, ApiErrorKind, Cluster, Delete, Fence};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::ObjectKey;
 use crate::release;
 use jiff::Timestamp;
 use lease::{API_VERSION, Holder, Written};
-use observer::{Decision, Look, Observer, Run};
 use run_file::RunFile;
 use serde_json::Value;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use take::Candidate;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -35,8 +38,6 @@ const EXPIRY: Duration = Duration::from_secs(10);
 const TENURE: Duration = Duration::from_secs(8);
 /// Interval of renewals. Two attempts fit into the tenure.
 const RENEWAL: Duration = Duration::from_secs(3);
-/// Interval of reads of a lock that another run holds.
-const LOOK: Duration = Duration::from_millis(500);
 /// Timeout of a renewal. A shorter one would prevent every renewal on a slow server.
 const STALL: Duration = EXPIRY;
 /// How long to wait for a server that is unreachable.
@@ -106,7 +107,13 @@ pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Resu
     let run_file = RunFile::create();
     let holder = Holder::this_process(user, operation, run_file.as_ref().map(RunFile::run));
     let key = lease::key(&context.namespace, context.release.as_str());
-    match take(context, &key, &holder, run_file.as_ref()).await {
+    let candidate = Candidate {
+        context,
+        key: &key,
+        holder: &holder,
+        run_file: run_file.as_ref(),
+    };
+    match candidate.take().await {
         Ok((lease, tenure)) => Ok(hold(context.cluster, key, lease, tenure, run_file)),
         Err(error) => {
             // After any other error, a write whose response was lost may have created a Lease of
@@ -117,106 +124,6 @@ pub async fn acquire(context: &Context<'_>, user: &str, operation: &str) -> Resu
             Err(error)
         }
     }
-}
-
-async fn take(
-    context: &Context<'_>,
-    key: &ObjectKey,
-    holder: &Holder,
-    ours: Option<&RunFile>,
-) -> Result<(Value, Tenure)> {
-    let (cluster, release) = (context.cluster, context.release.as_str());
-    let mut stop = context.interrupted.clone();
-    let mut observer = Observer::new(EXPIRY);
-    let mut has_reported = false;
-    let began = Instant::now();
-    for _ in 0..ATTEMPTS {
-        let tenure = Tenure::begin();
-        match cluster
-            .create(&lease::body(key, release, holder, tenure.dated))
-            .await
-        {
-            Ok(lease) => return Ok((lease, tenure)),
-            Err(error) if error.kind == ApiErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
-        }
-        let there = loop {
-            let sent = began.elapsed();
-            let there = tokio::select! {
-                there = cluster.get(API_VERSION, key) => there?,
-                () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
-            };
-            let Some(there) = there else { break None };
-            let run = match lease::run(&there) {
-                run if run == holder.run => Run::Ours,
-                run if ours.is_some_and(|ours| ours.is_dead(run)) => Run::Dead,
-                _ => Run::InDoubt,
-            };
-            let look = Look {
-                sent,
-                answered: began.elapsed(),
-                version: lease::version(&there),
-                run,
-            };
-            match observer.judge(look) {
-                Decision::TakeOver => break Some(there),
-                Decision::Refuse => return Err(refusal(release, &there)),
-                Decision::Watch => {}
-            }
-            if !std::mem::replace(&mut has_reported, true) {
-                context.step(&waiting(&there));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
-            }
-        };
-        let Some(there) = there else { continue };
-        let tenure = Tenure::begin();
-        let mut taken = lease::body(key, release, holder, tenure.dated);
-        // Binds to this Lease. Otherwise the server would create one that was deleted in the
-        // meantime.
-        for field in ["uid", "resourceVersion"] {
-            taken["metadata"][field] = there["metadata"][field].clone();
-        }
-        match cluster.replace(&taken).await {
-            Ok(lease) => {
-                ours.into_iter()
-                    .for_each(|ours| ours.remove_dead(lease::run(&there)));
-                return Ok((lease, tenure));
-            }
-            Err(error) if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotFound) => {
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Error::refused(format!(
-        "the lock of release \"{release}\" changes its holder too often"
-    ))
-    .hint("run the command again"))
-}
-
-fn waiting(lease: &Value) -> String {
-    let (holder, expiry) = (lease::holder(lease), EXPIRY.as_secs());
-    format!(
-        "{holder} holds the lock; waiting up to {expiry} seconds for it to be renewed or to expire"
-    )
-}
-
-fn refusal(release: &str, lease: &Value) -> Error {
-    Error::refused(format!(
-        "another {} of release \"{release}\" is running",
-        lease::operation(lease)
-    ))
-    .why(format!(
-        "{} holds the lock and has just renewed it",
-        lease::holder(lease)
-    ))
-    .now("nothing was changed")
-    .hint(format!(
-        "wait for it to finish; a lock that is not renewed for {} seconds expires",
-        EXPIRY.as_secs()
-    ))
 }
 
 /// Returns the name of a release's Lease.
@@ -332,6 +239,12 @@ enum End {
     Left(String),
 }
 
+impl End {
+    fn unknown() -> End {
+        End::Left(NOT_RENEWED.to_owned())
+    }
+}
+
 impl Lock {
     /// Fails if the lock is lost.
     pub fn check(&self) -> Result<()> {
@@ -422,33 +335,38 @@ impl Lock {
     /// Stops the renewals and deletes the Lease, but only in the version that this run last wrote.
     /// With `surely`, waits until it is known whether the lock is still held.
     async fn end(&mut self, surely: bool) -> End {
-        let ends_with_namespace = self.ends_with_namespace.get();
-        let lost = |loss: String| {
-            if ends_with_namespace {
-                End::Released
-            } else {
-                End::Lost(loss)
-            }
-        };
-        let unknown = || End::Left(NOT_RENEWED.to_owned());
         if surely {
             if let Err(loss) = held(self.tenure.clone()).await {
-                return lost(loss);
+                return self.end_by(loss);
             }
         } else if !self.tenure.borrow().is_fresh() {
-            return self.tenure.borrow().lost.clone().map_or_else(unknown, lost);
+            let lost = self.tenure.borrow().lost.clone();
+            return lost.map_or_else(End::unknown, |loss| self.end_by(loss));
         }
         let Some(Renewal { stop, task }) = self.renewal.take() else {
-            return unknown();
+            return End::unknown();
         };
         // A renewal in progress finishes first, so that the version to delete is known.
         let _ = stop.send(());
-        let Ok(mut written) = task.await else {
-            return unknown();
+        let Ok(written) = task.await else {
+            return End::unknown();
         };
-        if let Some(loss) = self.tenure.borrow().lost.clone() {
-            return lost(loss);
+        let lost = self.tenure.borrow().lost.clone();
+        match lost {
+            Some(loss) => self.end_by(loss),
+            None => self.delete(written).await,
         }
+    }
+
+    /// Returns the end of a lock that was lost like this.
+    fn end_by(&self, loss: String) -> End {
+        match self.ends_with_namespace.get() {
+            true => End::Released,
+            false => End::Lost(loss),
+        }
+    }
+
+    async fn delete(&self, mut written: Written) -> End {
         for _ in 0..ATTEMPTS {
             let (uid, resource_version) = lease::version(&written.lease);
             let how = Delete {
@@ -458,34 +376,28 @@ impl Lock {
             };
             let error = match self.cluster.delete(API_VERSION, &self.key, how).await {
                 Ok(true) => return End::Released,
-                Ok(false) => return lost("its Lease was deleted".to_owned()),
+                Ok(false) => return self.end_by("its Lease was deleted".to_owned()),
                 Err(error) => error,
             };
+            let is_other = matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced);
             // If the response to the deletion was lost, read the Lease to see whether it succeeded.
             let there = match self.cluster.get(API_VERSION, &self.key).await {
-                Ok(None)
-                    if !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Replaced) =>
-                {
-                    return End::Released;
-                }
+                Ok(None) if !is_other => return End::Released,
                 Ok(there) => there,
                 Err(_) => return End::Left(error.message),
             };
             if let Err(loss) = written.read_back(there) {
-                return lost(loss);
+                return self.end_by(loss);
             }
-            if !matches!(
+            let may_pass = matches!(
                 error.kind,
-                ApiErrorKind::Conflict
-                    | ApiErrorKind::Replaced
-                    | ApiErrorKind::Unavailable
-                    | ApiErrorKind::Unreachable
-                    | ApiErrorKind::Timeout
-            ) {
+                ApiErrorKind::Unavailable | ApiErrorKind::Unreachable | ApiErrorKind::Timeout
+            );
+            if !is_other && !may_pass {
                 return End::Left(error.message);
             }
         }
-        unknown()
+        End::unknown()
     }
 }
 
@@ -513,167 +425,5 @@ impl Drop for Lock {
         if let Some(renewal) = &self.renewal {
             renewal.task.abort();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::scripted::{Reply, Scripted, impatient};
-    use crate::deploy::scripted;
-    use jiff::SignedDuration;
-    use serde_json::json;
-
-    #[tokio::test]
-    async fn a_holder_that_could_not_renew_waits_until_it_has_or_has_lost() {
-        let stale = Tenure {
-            dated: clock() - SignedDuration::from_secs(11),
-            ..Tenure::begin()
-        };
-        let (sender, tenure) = watch::channel(stale);
-        let waiting = tokio::spawn(held(tenure.clone()));
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        sender.send_replace(Tenure::begin());
-        assert_eq!(waiting.await.unwrap(), Ok(()));
-        sender.send_modify(|tenure| tenure.lost = Some("taken".to_owned()));
-        assert_eq!(held(tenure).await, Err("taken".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn a_lock_that_someone_else_wrote_is_lost_at_its_end_and_an_own_one_is_deleted() {
-        let key = || lease::key("org1", "org1");
-        let holder = Holder::this_process("ann", "upgrade", Some("1"));
-        let ours = lease::body(
-            &key(),
-            "org1",
-            &holder,
-            "2026-01-01T00:00:00Z".parse().unwrap(),
-        );
-        let mut others = ours.clone();
-        others["spec"]["renewTime"] = json!("2099-01-01T00:00:00.000000Z");
-        let (done, gone, conflict) = (
-            Reply::ok("{}"),
-            Reply::status(404, "NotFound", "gone"),
-            Reply::status(409, "Conflict", "changed"),
-        );
-        let cases = [
-            (vec![done.clone()], true),
-            (vec![gone.clone()], false),
-            (vec![conflict.clone(), Reply::ok(&ours), done.clone()], true),
-            (vec![conflict.clone(), Reply::ok(&others)], false),
-            (vec![conflict, gone.clone()], false),
-            // The response to the deletion was lost, after or before the server carried it out.
-            (vec![Reply::Close, gone], true),
-            (vec![Reply::Close, Reply::ok(&ours), done], true),
-            (vec![Reply::Close, Reply::ok(&others)], false),
-        ];
-        for (index, (replies, released)) in cases.into_iter().enumerate() {
-            let count = replies.len();
-            // The first response shows that the server is reachable.
-            let server = Scripted::start([vec![Reply::ok("{}")], replies].concat()).await;
-            let cluster = server.cluster(impatient()).await;
-            cluster.version().await.unwrap();
-            let mut lock = hold(&cluster, key(), ours.clone(), Tenure::begin(), None);
-            assert_eq!(
-                matches!(lock.end(true).await, End::Released),
-                released,
-                "case {index}"
-            );
-            assert_eq!(
-                server.lines().len(),
-                1 + count,
-                "case {index}: {:?}",
-                server.lines()
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_takeover_that_another_run_wins_is_no_lock() {
-        let ours = Holder::this_process("ann", "upgrade", Some("1"));
-        let other = Holder {
-            user: "bob".into(),
-            run: "2".into(),
-            ..ours.clone()
-        };
-        let key = lease::key("org1", "org1");
-        let lease = |holder: &Holder, version: &str| {
-            let mut lease = lease::body(
-                &key,
-                "org1",
-                holder,
-                "2026-01-01T00:00:00Z".parse().unwrap(),
-            );
-            lease["metadata"]["uid"] = "u".into();
-            lease["metadata"]["resourceVersion"] = version.into();
-            Reply::ok(&lease)
-        };
-        let exists = || Reply::status(409, "AlreadyExists", "it exists");
-        let conflict = || Reply::status(409, "Conflict", "changed");
-        // The Lease names this run, whose first response was lost, so it takes it over at once.
-        let begin = || vec![exists(), lease(&ours, "1")];
-        let cases = [
-            (vec![lease(&ours, "2")], Some("1")),
-            // Another run was faster and renews.
-            (
-                vec![conflict(), exists(), lease(&other, "2"), lease(&other, "3")],
-                None,
-            ),
-            // Another run was faster and is finished.
-            (vec![conflict(), lease(&ours, "4")], Some("1")),
-            (
-                vec![
-                    Reply::status(404, "NotFound", "gone"),
-                    exists(),
-                    lease(&other, "2"),
-                    lease(&other, "3"),
-                ],
-                None,
-            ),
-        ];
-        for (index, (replies, taken)) in cases.into_iter().enumerate() {
-            let count = 2 + replies.len();
-            let server = Scripted::start([begin(), replies].concat()).await;
-            let cluster = server.cluster(impatient()).await;
-            let context = scripted::context(&cluster, false);
-            let found = take(&context, &key, &ours, None).await;
-            match (found, taken) {
-                (Ok((found, _)), Some(run)) => assert_eq!(lease::run(&found), run, "case {index}"),
-                (Err(error), None) => {
-                    assert!(error.to_string().contains("bob@"), "case {index}: {error}")
-                }
-                (found, _) => panic!(
-                    "case {index}: {:?}",
-                    found
-                        .map(|(lease, _)| lease)
-                        .map_err(|error| error.to_string())
-                ),
-            }
-            assert_eq!(
-                server.lines().len(),
-                count,
-                "case {index}: {:?}",
-                server.lines()
-            );
-            let replaced = server
-                .seen()
-                .into_iter()
-                .find(|request| request.starts_with("PUT"))
-                .expect("a takeover");
-            assert!(
-                replaced.contains("\"uid\":\"u\"")
-                    && replaced.contains("\"resourceVersion\":\"1\""),
-                "{replaced}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_refusal_names_the_holder() {
-        let lease = json!({"spec": {"holderIdentity": "ann@box (process 7)"}});
-        let error = refusal("org1", &lease);
-        assert!(error.to_string().contains("ann@box (process 7)"), "{error}");
-        assert_eq!(error.kind().exit_status(), 4);
     }
 }
