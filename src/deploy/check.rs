@@ -3,15 +3,15 @@
 
 use super::apply::IN_FLIGHT;
 use super::past::Past;
+use super::recreate::{fixed_fields, is_immutable, may_be_recreated};
+use super::rejection::{Problem, report};
 use super::volumes::{self, Claims, Trouble};
 use super::{Context, Options, account};
-use crate::cluster::{ApiError, ApiErrorKind, Apply, Cause, Expects};
-use crate::error::{Error, Kind, Place, Result, nearest};
-use crate::manifest::ObjectKey;
+use crate::cluster::{ApiError, ApiErrorKind, Apply, Expects};
+use crate::error::Result;
 use crate::manifest::claims::Set;
 use crate::plan::hooks::HookStep;
 use crate::plan::{self, Action, Plan, Step};
-use crate::release::InventoryItem;
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
 
@@ -34,95 +34,14 @@ pub async fn check(
     sets: &[Set],
     plan: &mut Plan,
     options: &Options,
-    just_made: bool,
     claims: &mut Claims,
 ) -> Result<()> {
-    let force = options.force_conflicts;
-    let tries: Vec<_> = chosen(plan)
-        .into_iter()
-        .map(|index| {
-            (
-                index,
-                plan.steps[index]
-                    .wanted
-                    .clone()
-                    .expect("only wanted objects are tried"),
-                plan.steps[index].uid(),
-            )
-        })
-        .map(|(index, wanted, uid)| async move {
-            let expects = uid.as_deref().map_or(Expects::Absent, Expects::Uid);
-            let how = Apply {
-                dry_run: true,
-                force,
-                expects,
-            };
-            let send = async || context.cluster.apply(wanted.as_ref(), how).await;
-            (
-                index,
-                account::until_there(context, options, &wanted, send).await,
-            )
-        })
-        .collect();
-    // In the order of the plan, so that problems are reported in that order.
-    let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
-    let mut problems: Vec<Problem> = Vec::new();
-    let roles_to_come = roles_to_come(plan);
-    while let Some((index, answer)) = answers.next().await {
-        let step = &mut plan.steps[index];
-        match answer? {
-            Ok(after) => plan::settle(step, after),
-            // Shown instead of refused, with the flag that an upgrade needs.
-            Err(error) if error.kind == ApiErrorKind::Conflict && options.tell_refusals => {
-                let conflicts: Vec<String> = Problem::of(step, error)
-                    .places()
-                    .into_iter()
-                    .map(|place| place.note)
-                    .collect();
-                let wanted = step.wanted.clone().expect("only wanted objects are tried");
-                let forced = Apply {
-                    dry_run: true,
-                    force: true,
-                    ..Apply::default()
-                };
-                match context.cluster.apply(wanted.as_ref(), forced).await {
-                    Ok(after) => plan::settle(step, after),
-                    Err(error) => problems.push(Problem::of(step, error)),
-                }
-                step.why = format!("only with --force-conflicts: {}", conflicts.join(", "));
-            }
-            Err(error)
-                if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
-            // If no version of the kind exists, this was reported when the object was read.
-            Err(error) if error.kind == ApiErrorKind::UnknownKind && options.tell_refusals => {
-                step.why = if step.live.is_some() {
-                    error.message
-                } else {
-                    String::new()
-                };
-            }
-            Err(error) if is_immutable(&error) && may_be_recreated(step, options) => {
-                step.action = Action::Recreate;
-                step.why = error
-                    .causes
-                    .iter()
-                    .map(|cause| cause.field.clone())
-                    .collect::<Vec<_>>()
-                    .join(", ");
-            }
-            Err(error)
-                if is_immutable(&error) && volumes::follows(step, &fixed_fields(step, &error)) =>
-            {
-                step.action = Action::Recreate;
-            }
-            Err(error) => problems.push(Problem::of(step, error)),
-        }
-    }
-    drop(answers);
+    let force = options.force_conflicts || options.tell_refusals;
+    let mut problems = try_steps(context, plan, options).await?;
     problems.extend(try_removals(context, plan).await);
-    problems.extend(try_hooks(context, &plan.hooks, force || options.tell_refusals).await);
+    problems.extend(try_hooks(context, &plan.hooks, force).await);
     let mut troubles = Vec::new();
-    for trouble in volumes::plan(context, past, sets, plan, options, just_made, claims).await? {
+    for trouble in volumes::plan(context, past, sets, plan, options, claims).await? {
         match trouble {
             Trouble::Set(index, error) => problems.push(Problem::of(&plan.steps[index], error)),
             trouble => troubles.push(trouble),
@@ -136,6 +55,102 @@ pub async fn check(
         false => report(context, problems),
     };
     Err(volumes::report(error, &troubles))
+}
+
+/// Checks the steps and updates them from the answers. Returns what is rejected.
+async fn try_steps(
+    context: &Context<'_>,
+    plan: &mut Plan,
+    options: &Options,
+) -> Result<Vec<Problem>> {
+    let tries: Vec<_> = chosen(plan)
+        .into_iter()
+        .map(|index| {
+            let step = &plan.steps[index];
+            let wanted = step.wanted.clone().expect("only wanted objects are tried");
+            let uid = step.uid();
+            async move {
+                let how = Apply {
+                    dry_run: true,
+                    force: options.force_conflicts,
+                    expects: uid.as_deref().map_or(Expects::Absent, Expects::Uid),
+                };
+                let send = async || context.cluster.apply(wanted.as_ref(), how).await;
+                let answer = account::until_there(context, options, &wanted, send).await;
+                (index, answer)
+            }
+        })
+        .collect();
+    let roles_to_come = roles_to_come(plan);
+    // In the order of the plan, so that problems are reported in that order.
+    let mut answers = stream::iter(tries).buffered(IN_FLIGHT);
+    let mut problems = Vec::new();
+    while let Some((index, answer)) = answers.next().await {
+        let step = &mut plan.steps[index];
+        match answer? {
+            Ok(after) => plan::settle(step, after),
+            Err(error)
+                if error.kind == ApiErrorKind::NotFound && binds_one_of(step, &roles_to_come) => {}
+            Err(error) if options.tell_refusals && error.kind == ApiErrorKind::Conflict => {
+                problems.extend(show_conflicts(context, step, error).await);
+            }
+            Err(error) => problems.extend(recreate_or_report(step, error, options)),
+        }
+    }
+    Ok(problems)
+}
+
+/// Shows fields of other managers instead of refusing them, with the flag that an upgrade needs.
+async fn show_conflicts(
+    context: &Context<'_>,
+    step: &mut Step,
+    error: ApiError,
+) -> Option<Problem> {
+    let places = Problem::of(step, error).places().into_iter();
+    let conflicts: Vec<String> = places.map(|place| place.note).collect();
+    let wanted = step.wanted.clone().expect("only wanted objects are tried");
+    let forced = Apply {
+        dry_run: true,
+        force: true,
+        ..Apply::default()
+    };
+    let problem = match context.cluster.apply(wanted.as_ref(), forced).await {
+        Ok(after) => {
+            plan::settle(step, after);
+            None
+        }
+        Err(error) => Some(Problem::of(step, error)),
+    };
+    step.why = format!("only with --force-conflicts: {}", conflicts.join(", "));
+    problem
+}
+
+/// Turns the change of an immutable field into a recreation if that is permitted. Returns any other
+/// rejection.
+fn recreate_or_report(step: &mut Step, error: ApiError, options: &Options) -> Option<Problem> {
+    if options.tell_refusals && error.kind == ApiErrorKind::UnknownKind {
+        // If no version of the kind exists, this was reported when the object was read.
+        step.why = match step.live {
+            Some(_) => error.message,
+            None => String::new(),
+        };
+        return None;
+    }
+    if !is_immutable(&error) {
+        return Some(Problem::of(step, error));
+    }
+    if may_be_recreated(step, options) {
+        let fields: Vec<&str> = error
+            .causes
+            .iter()
+            .map(|cause| cause.field.as_str())
+            .collect();
+        step.why = fields.join(", ");
+    } else if !volumes::follows(step, &fixed_fields(step, &error)) {
+        return Some(Problem::of(step, error));
+    }
+    step.action = Action::Recreate;
+    None
 }
 
 /// Checks the removal of fields that others added.
@@ -195,12 +210,7 @@ async fn try_hooks(context: &Context<'_>, hooks: &[HookStep], force: bool) -> Ve
             }
         };
         let error = tried.err().filter(|error| tells_of_a_hook(step, error))?;
-        let subject = format!("{} (hook of {})", step.key, hook.events_in_words());
-        Some(Problem {
-            subject,
-            recreatable: false,
-            ..Problem::of(step, error)
-        })
+        Some(Problem::of_hook(hook, error))
     });
     stream::iter(tries)
         .buffered(IN_FLIGHT)
@@ -265,19 +275,6 @@ fn claims_ports(step: &Step) -> bool {
         .any(|port| port["nodePort"].is_u64())
 }
 
-/// Returns true if the server rejects a change because of an immutable field.
-pub(super) fn is_immutable(error: &ApiError) -> bool {
-    // Kubernetes has no reason code for this. These are messages of apimachinery's
-    // ValidateImmutableField and of StatefulSet's validation.
-    let says = |text: &str| {
-        text.contains("field is immutable")
-            || text.contains("updates to statefulset spec for fields other than")
-    };
-    error.kind == ApiErrorKind::Invalid
-        && !error.causes.is_empty()
-        && error.causes.iter().all(|cause| says(&cause.message))
-}
-
 /// Returns kind and name of the Roles that this plan creates.
 fn roles_to_come(plan: &Plan) -> BTreeSet<(String, String)> {
     let roles = plan
@@ -303,307 +300,4 @@ fn binds_one_of(step: &Step, roles: &BTreeSet<(String, String)>) -> bool {
         ))
     });
     named.is_some_and(|role| roles.contains(&role))
-}
-
-/// Checks the arguments of `--recreate`.
-///
-/// # Errors
-///
-/// Fails if `--recreate` names an object that is neither in the manifest nor in a record, or one
-/// that is never recreated.
-pub(super) fn check_recreate(
-    plan: &Plan,
-    inventory: &[InventoryItem],
-    options: &Options,
-) -> Result<()> {
-    let known: BTreeSet<&ObjectKey> = plan
-        .steps
-        .iter()
-        .map(|step| &step.key)
-        .chain(inventory.iter().map(|item| &item.key))
-        .collect();
-    for asked in &options.recreate {
-        let Some(key) = known
-            .iter()
-            .find(|key| asked.eq_ignore_ascii_case(&kind_and_name(key)))
-        else {
-            return Err(unknown_object(asked, &known));
-        };
-        if holds_more(key) {
-            return Err(Error::refused(format!(
-                "--recreate names \"{asked}\", which holds data or other objects"
-            ))
-            .why("objects that hold data are never deleted to change a field")
-            .hint("leave its immutable fields unchanged, or give it another name"));
-        }
-    }
-    Ok(())
-}
-
-/// Returns the error for a `--recreate` that matches no object, with the nearest name.
-fn unknown_object(asked: &str, known: &BTreeSet<&ObjectKey>) -> Error {
-    let names: Vec<String> = known
-        .iter()
-        .filter(|key| !holds_more(key))
-        .map(|key| kind_and_name(key))
-        .collect();
-    let error = Error::user(format!(
-        "--recreate names \"{asked}\", but the release has no such object"
-    ));
-    // kubectl's short name of a kind, as in `sts/peer0`, is not similar to the kind.
-    let same_name = || {
-        names
-            .iter()
-            .map(String::as_str)
-            .find(|name| name.rsplit('/').next() == asked.rsplit('/').next())
-    };
-    match nearest(asked, names.iter().map(String::as_str)).or_else(same_name) {
-        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-        None => error.hint("`kubectl fabric status` lists the objects of a release"),
-    }
-}
-
-fn kind_and_name(key: &ObjectKey) -> String {
-    format!("{}/{}", key.kind, key.name)
-}
-
-/// Returns true if a step may recreate its object.
-///
-/// Recreating a Job loses nothing. Other objects need the user's permission. Objects that hold data
-/// are never recreated.
-pub(super) fn may_be_recreated(step: &Step, options: &Options) -> bool {
-    let asked = || {
-        let name = kind_and_name(&step.key);
-        options
-            .recreate
-            .iter()
-            .any(|asked| asked.eq_ignore_ascii_case(&name))
-    };
-    match step.key.kind.as_str() {
-        _ if holds_more(&step.key) => false,
-        "Job" => true,
-        _ => asked(),
-    }
-}
-
-/// Returns true if deleting an object would also delete data or other objects.
-fn holds_more(key: &ObjectKey) -> bool {
-    matches!(
-        key.kind.as_str(),
-        "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition"
-    )
-}
-
-/// An object that the server rejects.
-struct Problem {
-    key: ObjectKey,
-    /// The name of the object for the user.
-    subject: String,
-    error: ApiError,
-    /// The immutable fields that would change, if that is the problem.
-    fixed: Vec<String>,
-    /// Whether `--recreate` solves the problem.
-    recreatable: bool,
-}
-
-/// Mutable fields of a StatefulSet's spec (apps `ValidateStatefulSetUpdate`). The server's message
-/// lists these instead of the field in question.
-const MAY_CHANGE: [&str; 7] = [
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-];
-
-fn fixed_fields(step: &Step, error: &ApiError) -> Vec<String> {
-    let named: Vec<String> = error
-        .causes
-        .iter()
-        .map(|cause| cause.field.trim_start_matches('.').to_owned())
-        .collect();
-    let (Some(wanted), Some(live)) = (&step.wanted, &step.live) else {
-        return named;
-    };
-    if step.key.kind != "StatefulSet" || named.iter().any(|field| field != "spec") {
-        return named;
-    }
-    let wanted = wanted.body();
-    let fields = wanted["spec"].as_object().into_iter().flatten();
-    let changed = fields.filter(|(name, value)| {
-        !MAY_CHANGE.contains(&name.as_str())
-            && !plan::compare::is_all_of(value, &live["spec"][name.as_str()])
-    });
-    let changed: Vec<String> = changed.map(|(name, _)| format!("spec.{name}")).collect();
-    if changed.is_empty() { named } else { changed }
-}
-
-impl Problem {
-    fn of(step: &Step, error: ApiError) -> Problem {
-        let fixed = if is_immutable(&error) {
-            fixed_fields(step, &error)
-        } else {
-            Vec::new()
-        };
-        let recreatable = !holds_more(&step.key);
-        Problem {
-            key: step.key.clone(),
-            subject: step.key.to_string(),
-            error,
-            fixed,
-            recreatable,
-        }
-    }
-
-    fn places(&self) -> Vec<Place> {
-        let place = |note: String| Place::new(self.subject.clone()).note(note);
-        if self.error.kind == ApiErrorKind::Replaced {
-            return vec![place(
-                "it was created or recreated after the plan was made".to_owned(),
-            )];
-        }
-        if let Some((why, _)) = self.error.denial() {
-            return vec![place(why)];
-        }
-        if !self.fixed.is_empty() {
-            return self
-                .fixed
-                .iter()
-                .map(|field| place(format!("{field}: the field is immutable")))
-                .collect();
-        }
-        if self.error.causes.is_empty() || self.error.kind == ApiErrorKind::Forbidden {
-            return vec![place(self.error.message.clone())];
-        }
-        let note = |cause: &Cause| {
-            let field = cause.field.trim_start_matches('.');
-            match cause.manager() {
-                Some(manager) => format!("{field}: set by \"{manager}\""),
-                None => format!("{field}: {}", cause.message),
-            }
-        };
-        self.error
-            .causes
-            .iter()
-            .map(|cause| place(note(cause)))
-            .collect()
-    }
-}
-
-fn report(context: &Context<'_>, problems: Vec<Problem>) -> Error {
-    // If the API server is unreachable, the objects are not the problem.
-    if let Some(problem) = problems.iter().find(|problem| {
-        matches!(
-            problem.error.kind,
-            ApiErrorKind::Unreachable
-                | ApiErrorKind::Timeout
-                | ApiErrorKind::Unavailable
-                | ApiErrorKind::Unauthorized
-        )
-    }) {
-        return Error::from(problem.error.clone());
-    }
-    let release = &context.release;
-    let conflicts = problems
-        .iter()
-        .any(|problem| problem.error.kind == ApiErrorKind::Conflict);
-    let replaced = problems
-        .iter()
-        .any(|problem| problem.error.kind == ApiErrorKind::Replaced);
-    let immutable: Vec<&Problem> = problems
-        .iter()
-        .filter(|problem| !problem.fixed.is_empty())
-        .collect();
-    let kind = if conflicts || replaced || !immutable.is_empty() {
-        Kind::Refused
-    } else {
-        Kind::Cluster
-    };
-    let many = problems.len() > 1;
-    let what = format!(
-        "the cluster rejects {} of release \"{release}\"",
-        if many {
-            format!("{} objects", problems.len())
-        } else {
-            "an object".to_owned()
-        }
-    );
-    let mut error = Error::new(kind, what)
-        .now("nothing was changed: every object is checked before the first write");
-    error = error.at_all(problems.iter().flat_map(Problem::places));
-    if conflicts {
-        error = error.why("fields of another manager are only taken over with --force-conflicts").hint(format!(
-            "see what would change with `{}` and the same values; take the fields over with --force-conflicts",
-            context.command("diff upgrade")
-        ));
-    }
-    if !immutable.is_empty() {
-        error = error.why("Kubernetes does not change an immutable field of an existing object");
-    }
-    let (recreatable, others): (Vec<_>, Vec<_>) = immutable
-        .into_iter()
-        .partition(|problem| problem.recreatable);
-    if !recreatable.is_empty() {
-        let flags: Vec<String> = recreatable
-            .iter()
-            .map(|problem| format!("--recreate {}", kind_and_name(&problem.key)))
-            .collect();
-        error = error.hint(format!(
-            "`{}` deletes and recreates them; the pods and volumes of a StatefulSet stay",
-            flags.join(" ")
-        ));
-    }
-    for Problem { subject, .. } in others {
-        error = error.hint(format!(
-            "leave the fields of {subject} unchanged, or give it another name"
-        ));
-    }
-    let mut rights: Vec<String> = problems
-        .iter()
-        .filter_map(|problem| Some(problem.error.denial()?.1))
-        .collect();
-    rights.dedup();
-    for hint in rights.into_iter().take(5) {
-        error = error.hint(hint);
-    }
-    error
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_is_of_immutable_fields_only_if_every_cause_says_so() {
-        let fixed = "Invalid value: \"x\": field is immutable";
-        let set =
-            "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
-        let cases: [(ApiErrorKind, &[&str], bool); 6] = [
-            (ApiErrorKind::Invalid, &[fixed], true),
-            (ApiErrorKind::Invalid, &[set, fixed], true),
-            (ApiErrorKind::Invalid, &[fixed, "Required value"], false),
-            (ApiErrorKind::Invalid, &["Required value"], false),
-            // Responses of webhooks, and to bodies that are too large, do not name fields.
-            (ApiErrorKind::Invalid, &[], false),
-            (ApiErrorKind::Conflict, &[fixed], false),
-        ];
-        for (kind, messages, expected) in cases {
-            let cause = |message: &&str| Cause {
-                reason: String::new(),
-                field: "spec".into(),
-                message: (*message).to_owned(),
-            };
-            let error = ApiError {
-                kind,
-                code: 422,
-                message: "field is immutable".to_owned(),
-                request: String::new(),
-                causes: messages.iter().map(cause).collect(),
-                hint: None,
-            };
-            assert_eq!(is_immutable(&error), expected, "{kind:?} {messages:?}");
-        }
-    }
 }

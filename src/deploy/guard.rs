@@ -31,80 +31,72 @@ pub async fn guard(
     options: &Options,
     claims: &mut Claims,
 ) -> Result<Vec<String>> {
-    let facts = Facts::read(&target.guard);
     if target.operation == Operation::Uninstall {
-        return Ok(guard::Judgement::default()
-            .into_warnings(&options.force)
-            .warnings);
+        let nothing = guard::Judgement::default();
+        return Ok(nothing.into_warnings(&options.force).warnings);
     }
-    let nodes = target.manifest.nodes.clone();
+    let release = context.release.as_str();
     let mut warnings = Vec::new();
-    let denial = new_denial(past, target);
+    let (running, wanted) = facts(context, past, target, claims, &mut warnings).await?;
+    let judgement = guard::judge(&running, &wanted, release);
+    let decision = match options.tell_refusals {
+        true => judgement.into_warnings(&options.force),
+        false => judgement.decide(target.operation.word(), release, &options.force)?,
+    };
+    if wanted.facts.model.is_some() {
+        let facts = wanted.facts.following(&running.facts, &decision.forced);
+        target.guard = facts.to_value();
+    }
+    warnings.extend(decision.warnings);
+    Ok(warnings)
+}
+
+/// Collects what runs and what is desired.
+async fn facts(
+    context: &Context<'_>,
+    past: &Past,
+    target: &Target,
+    claims: &mut Claims,
+    warnings: &mut Vec<String>,
+) -> Result<(guard::Running, Wanted)> {
+    let mut facts = Facts::read(&target.guard);
     let is_fabric = facts.model.is_some();
-    let evidence = evidence(
-        context,
-        past,
-        &nodes,
-        is_fabric,
-        denial.is_some(),
-        claims,
-        &mut warnings,
-    )
-    .await?;
+    let nodes = target.manifest.nodes.clone();
+    let denial = new_denial(past, target);
+    let denies = denial.is_some();
+    let evidence = evidence(context, past, &nodes, is_fabric, denies, claims, warnings).await?;
     let selections = &target.manifest.selections;
-    let strangers = denial
-        .and_then(|denial| strangers(context, past, &evidence, denial, selections, &mut warnings));
+    let strangers =
+        denial.and_then(|denial| strangers(context, past, &evidence, denial, selections, warnings));
     let running = match is_fabric {
         true => evidence.running(&nodes),
         false => guard::Running::default(),
     };
-    let architectures = match guard::asks_for_architectures(&nodes) {
-        true => architectures(context).await,
-        false => BTreeSet::new(),
-    };
-    let orderers = match guard::asks_for_orderers(&running, &nodes) {
-        true => orderers(context, &target.computed_values).await,
-        false => Vec::new(),
-    };
+    // Channels keep their capability levels, regardless of the applied manifest.
+    let levels = running.facts.capabilities.clone();
+    facts.capabilities.extend(levels);
     let is_rollback = target.operation == Operation::Rollback;
-    // A rollback applies a manifest that has already run with everything that it refers to.
-    let missing = match is_rollback {
-        true => Vec::new(),
-        false => missing(context, target, &mut warnings).await?,
-    };
-    let renewals = renewals(past, target);
-    let mut wanted = Wanted {
-        nodes,
+    let wanted = Wanted {
         facts,
         is_rollback,
-        architectures,
-        orderers,
-        missing,
+        architectures: match guard::asks_for_architectures(&nodes) {
+            true => architectures(context).await,
+            false => BTreeSet::new(),
+        },
+        orderers: match guard::asks_for_orderers(&running, &nodes) {
+            true => orderers(context, &target.computed_values).await,
+            false => Vec::new(),
+        },
+        // A rollback applies a manifest that has already run with everything that it refers to.
+        missing: match is_rollback {
+            true => Vec::new(),
+            false => missing(context, target, warnings).await?,
+        },
         strangers,
-        renewals,
+        renewals: renewals(past, target),
+        nodes,
     };
-    // Channels keep their capability levels, regardless of the applied manifest.
-    wanted
-        .facts
-        .capabilities
-        .extend(running.facts.capabilities.clone());
-    let judgement = guard::judge(&running, &wanted, context.release.as_str());
-    let decision = match options.tell_refusals {
-        true => judgement.into_warnings(&options.force),
-        false => judgement.decide(
-            target.operation.word(),
-            context.release.as_str(),
-            &options.force,
-        )?,
-    };
-    if is_fabric {
-        target.guard = wanted
-            .facts
-            .following(&running.facts, &decision.forced)
-            .to_value();
-    }
-    warnings.extend(decision.warnings);
-    Ok(warnings)
+    Ok((running, wanted))
 }
 
 /// Returns a network policy in the manifest that selects all pods of the namespace, unless the

@@ -4,7 +4,7 @@
 use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Writer, apply};
 use crate::cluster::{ApiErrorKind, Delete, Expects, Kind};
-use crate::error::Result;
+use crate::error::{Kind as ErrorKind, Result};
 use crate::manifest::{DeletePolicy, HookEvent, ObjectKey};
 use crate::plan::Plan;
 use crate::plan::hooks::HookStep;
@@ -45,70 +45,77 @@ pub async fn run_one<'p>(
     monitor: &mut Monitor<'_>,
     created: &mut Created<'p>,
 ) -> Result<()> {
-    let Writer {
-        context, options, ..
-    } = writer;
-    let step = &hook.step;
-    let one = Awaited::ended(&step.key, &step.api_version);
-    let report = |phase: &str| {
-        context.progress.event(&Event::Hook {
-            hook: step.key.to_string(),
-            phase: phase.to_owned(),
-        })
-    };
+    let context = writer.context;
+    let key = &hook.step.key;
     writer.check()?;
-    let mut there = created
-        .get(&step.key)
-        .cloned()
-        .unwrap_or_else(|| step.uid());
-    if let Some(uid) = there.take_if(|_| hook.replaces()) {
+    let there = created.get(key).cloned();
+    let there = there.unwrap_or_else(|| hook.step.uid());
+    let one = Awaited::ended(key, &hook.step.api_version);
+    let uid = create(writer, hook, &one, there, monitor).await?;
+    created.insert(key, Some(uid.clone()));
+    let done = match hook.hook.runs() {
+        true => {
+            let awaited = std::slice::from_ref(&one);
+            monitor.until_ready(awaited, writer.options.timeout).await
+        }
+        false => Ok(()),
+    };
+    let (phase, policy) = match &done {
+        Ok(()) => ("succeeded", DeletePolicy::HookSucceeded),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return done,
+        Err(_) => ("failed", DeletePolicy::HookFailed),
+    };
+    report(context, hook, phase);
+    let leaves = hook.deletes(policy);
+    if leaves {
         delete(writer, &one, &uid, monitor).await?;
     }
-    report("running");
+    let Err(error) = done else {
+        if leaves {
+            created.insert(key, None);
+        }
+        return Ok(());
+    };
+    let error = error.context(format!("hook {key} failed"));
+    Err(match leaves {
+        true => error,
+        false => error.hint(format!(
+            "it is kept for inspection: `kubectl -n {} describe {}/{}`",
+            context.namespace,
+            key.kind.to_lowercase(),
+            key.name
+        )),
+    })
+}
+
+fn report(context: &Context<'_>, hook: &HookStep, phase: &str) {
+    context.progress.event(&Event::Hook {
+        hook: hook.step.key.to_string(),
+        phase: phase.to_owned(),
+    });
+}
+
+/// Creates a hook in the place of the object that is there, and returns its UID.
+async fn create(
+    writer: &Writer<'_>,
+    hook: &HookStep,
+    one: &Awaited,
+    mut there: Option<String>,
+    monitor: &mut Monitor<'_>,
+) -> Result<String> {
+    let step = &hook.step;
+    if let Some(uid) = there.take_if(|_| hook.replaces()) {
+        delete(writer, one, &uid, monitor).await?;
+    }
+    report(writer.context, hook, "running");
     let wanted = step.wanted.as_ref().expect("a hook is wanted");
     let expects = there.as_deref().map_or(Expects::Absent, Expects::Uid);
     let body = apply::put(writer, wanted, expects)
         .await
         .map_err(|error| error.context(format!("cannot run hook {}", step.key)))?;
-    let uid = body["metadata"]["uid"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    created.insert(&step.key, Some(uid.clone()));
     monitor.note(&step.key, &body);
-    let done = match hook.hook.runs() {
-        true => {
-            monitor
-                .until_ready(std::slice::from_ref(&one), options.timeout)
-                .await
-        }
-        false => Ok(()),
-    };
-    match done {
-        Ok(()) => {
-            report("succeeded");
-            if hook.deletes(DeletePolicy::HookSucceeded) {
-                delete(writer, &one, &uid, monitor).await?;
-                created.insert(&step.key, None);
-            }
-            Ok(())
-        }
-        Err(error) if error.kind() == crate::error::Kind::Interrupted => Err(error),
-        Err(error) => {
-            report("failed");
-            let error = error.context(format!("hook {} failed", step.key));
-            if hook.deletes(DeletePolicy::HookFailed) {
-                delete(writer, &one, &uid, monitor).await?;
-                return Err(error);
-            }
-            Err(error.hint(format!(
-                "it is kept for inspection: `kubectl -n {} describe {}/{}`",
-                context.namespace,
-                step.key.kind.to_lowercase(),
-                step.key.name
-            )))
-        }
-    }
+    let uid = body["metadata"]["uid"].as_str();
+    Ok(uid.unwrap_or_default().to_owned())
 }
 
 /// Deletes a hook's object, and waits until it is gone. An object with another UID belongs to

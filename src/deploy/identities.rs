@@ -67,6 +67,17 @@ pub(super) async fn plan_identities(
             format!("{difference}; new certificates use the API server's clock")
         }));
     }
+    add_digests(context, past, &existing, &mut plan);
+    Ok((plan, None))
+}
+
+/// Adds digests of all Secrets, as they are and as they will be.
+fn add_digests(
+    context: &Context<'_>,
+    past: &Past,
+    existing: &BTreeMap<String, Value>,
+    plan: &mut identity::Plan,
+) {
     if past.keeps_key {
         let digest = |secret: &Value| known::keyed_digest(secret, past.key.as_bytes());
         let made = plan
@@ -97,7 +108,6 @@ pub(super) async fn plan_identities(
     };
     plan.digests.retain(|name, _| !is_own(name));
     plan.digests_before.retain(|name, _| !is_own(name));
-    Ok((plan, None))
 }
 
 /// Tolerated difference between clocks. Every certificate is valid from five minutes before its

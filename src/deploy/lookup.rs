@@ -1,7 +1,6 @@
 //! Renders the chart of an operation with the results of its templates' lookups in the cluster.
 
 use super::Context;
-use super::intent::Operation;
 use crate::chart::{Chart, Origin};
 use crate::cluster::Kind;
 use crate::compose::Composition;
@@ -10,102 +9,117 @@ use crate::manifest::{Object, ObjectKey};
 use crate::render::{self, Capabilities, Hashing};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// apiVersion, kind, namespace and name of a lookup.
 type Question = (String, String, String, String);
 type Answers = BTreeMap<Question, Value>;
 
-/// Renders, and renders again with the results if templates looked something up. Rendering itself
-/// does no I/O.
-///
-/// # Errors
-///
-/// Fails if rendering fails, or if a kept chart looks up objects outside of the release's
-/// namespace.
-pub async fn render_chart<T: Send + Sync>(
-    context: &Context<'_>,
-    chart: &Chart,
-    composition: &Composition<'_>,
-    operation: Operation,
-    revision: u32,
-    hashing: Hashing,
-    each: impl Fn(Object) -> T + Sync,
-) -> Result<render::Output<T>> {
-    let asks_for_kinds = chart.files.iter().any(|(path, bytes)| {
-        path.starts_with("templates/")
-            && bytes
-                .windows(b"capabilities".len())
-                .any(|window| window == b"capabilities")
-    });
-    let kube_version = context.cluster.version().await?;
-    let api_versions = if asks_for_kinds {
-        context.cluster.api_versions().await?
-    } else {
-        Vec::new()
-    };
-    let answers: Arc<Mutex<Answers>> = Arc::default();
-    // Each round may add lookups that depend on previous results. A chart that needs many rounds is
-    // broken.
-    for _ in 0..10 {
-        let asked: Arc<Mutex<BTreeSet<Question>>> = Arc::default();
-        let lookup = {
-            let (answers, asked) = (answers.clone(), asked.clone());
-            move |api_version: &str, kind: &str, namespace: &str, name: &str| {
-                let question = (
-                    api_version.to_owned(),
-                    kind.to_owned(),
-                    namespace.to_owned(),
-                    name.to_owned(),
-                );
-                let answer = answers
-                    .lock()
-                    .expect("nothing panics while it holds the answers")
-                    .get(&question)
-                    .cloned();
-                if answer.is_none() {
-                    asked
-                        .lock()
-                        .expect("nothing panics while it holds the questions")
-                        .insert(question);
-                }
-                Ok(answer.unwrap_or_else(|| json!({})))
+/// The results of lookups, and the lookups without a result yet.
+#[derive(Default)]
+struct Lookups {
+    answers: Answers,
+    open: BTreeSet<Question>,
+}
+
+impl Lookups {
+    /// Returns the result of a lookup. Without one, notes it and returns an empty object.
+    fn answer(&mut self, question: Question) -> Value {
+        match self.answers.get(&question) {
+            Some(answer) => answer.clone(),
+            None => {
+                self.open.insert(question);
+                json!({})
             }
-        };
-        let capabilities = Capabilities {
-            kube_version: kube_version.clone(),
-            api_versions: api_versions.clone(),
-        };
-        let is_upgrade = operation == Operation::Upgrade;
-        let input = composition.input(revision, is_upgrade, capabilities, Some(Arc::new(lookup)));
-        let input = render::Input {
-            hashing: hashing.clone(),
-            ..input
-        };
-        let output = render::render_into(&input, &each);
-        let asked = std::mem::take(
-            &mut *asked
-                .lock()
-                .expect("nothing panics while it holds the questions"),
-        );
-        if asked.is_empty() {
-            return output;
-        }
-        for question in asked {
-            if chart.origin == Origin::Stored {
-                confine(context, chart, &question).await?;
-            }
-            let answer = look_up(context, &question).await?;
-            answers
-                .lock()
-                .expect("nothing panics while it holds the answers")
-                .insert(question, answer);
         }
     }
-    Err(Error::user(format!(
-        "chart {} makes too many rounds of lookups",
-        chart.name_version()
-    )))
+}
+
+fn lock(lookups: &Mutex<Lookups>) -> MutexGuard<'_, Lookups> {
+    let unharmed = "nothing panics while it holds the lookups";
+    lookups.lock().expect(unharmed)
+}
+
+/// A chart to render with its values.
+pub(super) struct Rendering<'a> {
+    pub context: &'a Context<'a>,
+    pub chart: &'a Chart,
+    pub composition: &'a Composition<'a>,
+    pub is_upgrade: bool,
+    pub revision: u32,
+}
+
+impl Rendering<'_> {
+    /// Renders, and renders again with the results if templates looked something up. Rendering
+    /// itself does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// Fails if rendering fails, or if a kept chart looks up objects outside of the release's
+    /// namespace.
+    pub async fn run<T: Send + Sync>(
+        &self,
+        hashing: Hashing,
+        each: impl Fn(Object) -> T + Sync,
+    ) -> Result<render::Output<T>> {
+        let capabilities = self.capabilities().await?;
+        let lookups: Arc<Mutex<Lookups>> = Arc::default();
+        // Each round may add lookups that depend on previous results. A chart that needs many
+        // rounds is broken.
+        for _ in 0..10 {
+            let output = {
+                let shared = lookups.clone();
+                let lookup = move |api_version: &str, kind: &str, namespace: &str, name: &str| {
+                    let [api_version, kind, namespace, name] =
+                        [api_version, kind, namespace, name].map(str::to_owned);
+                    Ok(lock(&shared).answer((api_version, kind, namespace, name)))
+                };
+                let input = self.composition.input(
+                    self.revision,
+                    self.is_upgrade,
+                    capabilities.clone(),
+                    Some(Arc::new(lookup)),
+                );
+                let input = render::Input {
+                    hashing: hashing.clone(),
+                    ..input
+                };
+                render::render_into(&input, &each)
+            };
+            let open = std::mem::take(&mut lock(&lookups).open);
+            if open.is_empty() {
+                return output;
+            }
+            for question in open {
+                if self.chart.origin == Origin::Stored {
+                    confine(self.context, self.chart, &question).await?;
+                }
+                let answer = look_up(self.context, &question).await?;
+                lock(&lookups).answers.insert(question, answer);
+            }
+        }
+        Err(Error::user(format!(
+            "chart {} makes too many rounds of lookups",
+            self.chart.name_version()
+        )))
+    }
+
+    /// Returns the server's version, and its kinds if the chart asks for them.
+    async fn capabilities(&self) -> Result<Capabilities> {
+        let word = b"capabilities";
+        let mut files = self.chart.files.iter();
+        let asks_for_kinds = files.any(|(path, bytes)| {
+            path.starts_with("templates/") && bytes.windows(word.len()).any(|text| text == word)
+        });
+        let cluster = self.context.cluster;
+        Ok(Capabilities {
+            kube_version: cluster.version().await?,
+            api_versions: match asks_for_kinds {
+                true => cluster.api_versions().await?,
+                false => Vec::new(),
+            },
+        })
+    }
 }
 
 /// Limits a kept chart's lookups to the release's namespace.

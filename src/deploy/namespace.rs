@@ -9,7 +9,6 @@ use crate::cluster::{ApiErrorKind, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::pod_security::level;
 use crate::plan::{Plan, compare};
-use std::cell::Cell;
 
 /// The release's namespace, found or created by an operation.
 #[derive(Default)]
@@ -24,13 +23,13 @@ pub(super) struct Namespace {
 }
 
 /// Creates the release's namespace with the Pod Security level that the pods need, or checks the
-/// level of an existing one.
+/// level of an existing one. Sets `created`, also if it fails later.
 pub(super) async fn ensure_namespace(
     context: &Context<'_>,
     options: &Options,
     wish: Wish<'_>,
     warnings: &mut Vec<String>,
-    made: &Cell<bool>,
+    created: &mut bool,
 ) -> Result<Namespace> {
     let there = Namespace {
         is_there: true,
@@ -63,39 +62,49 @@ pub(super) async fn ensure_namespace(
         ))
         .now("nothing was changed")
         .hint("omit --create-namespace=false, or create the namespace first")),
-        Ok(None) => {
-            let level = level(&wish.target.manifest.pod_needs);
-            let body = pod_security::namespace(context, level);
-            let how = Apply {
-                expects: Expects::Absent,
-                ..Apply::default()
-            };
-            match context.cluster.apply(&body, how).await {
-                // Someone else created it at the same time, or the first response to this request
-                // was lost.
-                Err(error) if error.kind == ApiErrorKind::Replaced => {
-                    let there = context.cluster.get("v1", &key(context)).await?;
-                    let Some(there) = there else {
-                        return Err(error.into());
-                    };
-                    made.set(compare::is_part_of(&body, &there));
-                    return Box::pin(ensure_namespace(context, options, wish, warnings, made))
-                        .await;
-                }
-                Err(error) => {
-                    return Err(Error::from(error)
-                        .context(format!("cannot create namespace \"{}\"", context.namespace))
-                        .hint("ask an administrator to create it, then run the command again"));
-                }
-                Ok(_) => {}
+        Ok(None) => match create(context, wish, created).await? {
+            Created::Ours => Ok(there),
+            Created::Found => {
+                let again = ensure_namespace(context, options, wish, warnings, created);
+                Box::pin(again).await
             }
-            made.set(true);
+        },
+    }
+}
+
+/// Who created the namespace.
+enum Created {
+    Ours,
+    /// Someone else created it at the same time, or the first response to our request was lost.
+    Found,
+}
+
+async fn create(context: &Context<'_>, wish: Wish<'_>, created: &mut bool) -> Result<Created> {
+    let level = level(&wish.target.manifest.pod_needs);
+    let body = pod_security::namespace(context, level);
+    let how = Apply {
+        expects: Expects::Absent,
+        ..Apply::default()
+    };
+    let name = &context.namespace;
+    match context.cluster.apply(&body, how).await {
+        Ok(_) => {
+            *created = true;
             context.step(&format!(
-                "namespace {} created (Pod Security level {level})",
-                context.namespace
+                "namespace {name} created (Pod Security level {level})"
             ));
-            Ok(there)
+            Ok(Created::Ours)
         }
+        Err(error) if error.kind == ApiErrorKind::Replaced => {
+            let Some(there) = context.cluster.get("v1", &key(context)).await? else {
+                return Err(error.into());
+            };
+            *created = compare::is_part_of(&body, &there);
+            Ok(Created::Found)
+        }
+        Err(error) => Err(Error::from(error)
+            .context(format!("cannot create namespace \"{name}\""))
+            .hint("ask an administrator to create it, then run the command again")),
     }
 }
 

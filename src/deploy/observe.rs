@@ -45,34 +45,12 @@ pub async fn observe<'a>(
     look: Look,
     unserved: Unserved,
 ) -> Result<(Live, Vec<String>)> {
-    let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
-    let named = wanted
-        .iter()
-        .map(|object| (&object.key, object.api_version.as_str(), Some(object)));
-    let recorded = inventory
+    let reads = by_kind(wanted, inventory)
         .into_iter()
-        .map(|item| (&item.key, item.api_version.as_str(), None));
-    for (key, api_version, object) in named.chain(recorded) {
-        let place = (
-            key.group.as_str(),
-            key.kind.as_str(),
-            key.namespace.as_deref(),
-        );
-        let kind = || Kind {
-            api_version: api_version.to_owned(),
-            kind: key.kind.clone(),
-        };
-        kinds
-            .entry(place)
-            .or_insert_with(|| (kind(), Sought::new()))
-            .1
-            .entry(key.clone())
-            .or_insert(object.cloned());
-    }
-    let reads = kinds.into_values().map(|(kind, sought)| async move {
-        let sought = Arc::new(sought);
-        (read(context, &kind, &sought, look).await, kind, sought)
-    });
+        .map(|(kind, sought)| async move {
+            let sought = Arc::new(sought);
+            (read(context, &kind, &sought, look).await, kind, sought)
+        });
     let mut live = Live::new();
     let mut warnings = Vec::new();
     let mut denied: Option<Error> = None;
@@ -104,20 +82,44 @@ pub async fn observe<'a>(
             Err(error) => return Err(error.into()),
         }
     }
-    match denied {
-        Some(denied) if unserved == Unserved::Refused => {
-            return Err(rights::of_unread(
-                context,
-                unread.iter().flat_map(|sought| sought.iter()),
-                denied,
-            )
-            .await);
-        }
-        Some(denied) => return Err(denied),
-        None => {}
+    if let Some(denied) = denied {
+        let unread = unread.iter().flat_map(|sought| sought.iter());
+        return Err(match unserved {
+            Unserved::Refused => rights::of_unread(context, unread, denied).await,
+            Unserved::Missing => denied,
+        });
     }
     refuse_unserved(context, unwritable)?;
     Ok((live, warnings))
+}
+
+/// Groups the objects by LIST.
+fn by_kind<'a>(
+    wanted: &'a [Arc<Sealed>],
+    inventory: impl IntoIterator<Item = &'a InventoryItem>,
+) -> Vec<(Kind, Sought)> {
+    let mut kinds: BTreeMap<Place, (Kind, Sought)> = BTreeMap::new();
+    let named = wanted
+        .iter()
+        .map(|object| (&object.key, object.api_version.as_str(), Some(object)));
+    let recorded = inventory
+        .into_iter()
+        .map(|item| (&item.key, item.api_version.as_str(), None));
+    for (key, api_version, object) in named.chain(recorded) {
+        let namespace = key.namespace.as_deref();
+        let place = (key.group.as_str(), key.kind.as_str(), namespace);
+        let kind = || Kind {
+            api_version: api_version.to_owned(),
+            kind: key.kind.clone(),
+        };
+        kinds
+            .entry(place)
+            .or_insert_with(|| (kind(), Sought::new()))
+            .1
+            .entry(key.clone())
+            .or_insert(object.cloned());
+    }
+    kinds.into_values().collect()
 }
 
 /// Returns the objects of a core kind in the release's namespace, or `None` if the user may not
@@ -142,22 +144,18 @@ pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
         .await
 }
 
-/// Refuses hooks that would run and whose kinds are not served.
+/// Refuses hooks of the manifest whose kinds are not served. `hooks` are those that would run.
 ///
 /// # Errors
 ///
 /// Names these hooks.
-pub fn refuse_unserved_hooks(
+pub fn refuse_unserved_hooks<'h>(
     context: &Context<'_>,
     manifest: &Manifest,
-    runs: impl Fn(&Hook) -> bool,
+    hooks: impl IntoIterator<Item = &'h Hook>,
 ) -> Result<()> {
-    let hooks = manifest
-        .hooks
-        .iter()
-        .filter(|hook| runs(hook))
-        .map(|hook| &hook.object);
-    let unserved = hooks.filter(|object| manifest.unserved_hooks.contains(&object.key));
+    let objects = hooks.into_iter().map(|hook| &hook.object);
+    let unserved = objects.filter(|object| manifest.unserved_hooks.contains(&object.key));
     refuse_unserved(
         context,
         unserved

@@ -197,79 +197,16 @@ impl Past {
 
     /// Reads the relevant records, at most two. `records` is whether the operation will write one.
     pub async fn read(context: &Context<'_>, records: bool) -> Result<Past> {
-        let (cluster, namespace, release) = (
-            context.cluster,
-            context.namespace.as_str(),
-            context.release.as_str(),
-        );
+        let (cluster, release) = (context.cluster, context.release.as_str());
+        let namespace = context.namespace.as_str();
         let mut past = Past::of(storage::history(cluster, namespace, release).await?);
-        let newest = past.newest();
         past.is_purged = storage::is_purged(cluster, namespace, release, &past.entries).await?;
-        let baseline = baseline(&past.entries)
-            .map(|summary| summary.revision)
-            .or(newest)
-            .filter(|_| !past.is_purged);
-        let newest = newest.filter(|_| !past.is_purged);
-        let matter: Vec<u32> = [baseline, newest.filter(|_| newest != baseline)]
-            .into_iter()
-            .flatten()
-            .collect();
-        let before: Vec<u32> = past
-            .entries
-            .iter()
-            .rev()
-            .filter_map(Entry::summary)
-            .map(|summary| summary.revision)
-            .collect();
-        let before = before
-            .into_iter()
-            .filter(|revision| !matter.contains(revision));
-        let mut is_vouched = matter.is_empty();
-        for revision in matter.iter().copied().chain(before) {
-            let matters = matter.contains(&revision);
-            if !matters && is_vouched {
+        let mut is_vouched = false;
+        for (revision, role) in past.roles() {
+            if role == Role::Witness && is_vouched {
                 break;
             }
-            let (mut version, mut nodes, mut sets) = (None, Vec::new(), Vec::new());
-            let mut hashes = Vec::new();
-            let take = |record: &Record, object: Object| {
-                let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
-                nodes.extend(guard::nodes([&object], version.as_ref()));
-                sets.extend(Set::of(&object.key, &object.body));
-                hashes.extend(
-                    render::config_hash_of(&object)
-                        .map(|hash| (object.key.clone(), hash.to_owned())),
-                );
-            };
-            match storage::read_past(cluster, namespace, release, revision, take).await {
-                Ok(record) if !matters && record.signature != Signature::Verified => {}
-                Ok(record) => {
-                    // Only users with write access to Secrets can have written a record from before
-                    // signatures.
-                    is_vouched |=
-                        matches!(record.signature, Signature::Verified | Signature::Unsigned);
-                    past.warnings.extend(record.signature_warning());
-                    past.nodes.insert(revision, nodes);
-                    past.sets.extend(sets);
-                    Arc::make_mut(&mut past.config_hashes).extend(hashes);
-                    let place = match (matters, Some(revision) == baseline) {
-                        (true, true) => &mut past.baseline,
-                        (true, false) => &mut past.attempt,
-                        (false, _) => &mut past.verified,
-                    };
-                    *place = Some(record);
-                }
-                Err(error) if error.kind() == Kind::User && !matters => {}
-                Err(error) if error.kind() == Kind::User => {
-                    past.warnings.push(format!(
-                        "{error}; objects that only this revision wrote are not cleaned up"
-                    ));
-                    if Some(revision) == baseline {
-                        past.unreadable = Some(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+            is_vouched |= past.add(context, revision, role).await?;
         }
         let recorded = past
             .records()
@@ -281,4 +218,81 @@ impl Past {
         past.key = recorded.map_or_else(storage::new_key, Ok)?;
         Ok(past)
     }
+
+    /// Returns the revisions in the order in which their records are read.
+    fn roles(&self) -> Vec<(u32, Role)> {
+        let Some(newest) = self.newest().filter(|_| !self.is_purged) else {
+            return Vec::new();
+        };
+        let baseline = baseline(&self.entries).map_or(newest, |summary| summary.revision);
+        let mut roles = vec![(baseline, Role::Baseline)];
+        if newest != baseline {
+            roles.push((newest, Role::Attempt));
+        }
+        let others = self.entries.iter().rev().filter_map(Entry::summary);
+        let others = others.map(|summary| summary.revision);
+        roles.extend(
+            others
+                .filter(|revision| ![baseline, newest].contains(revision))
+                .map(|revision| (revision, Role::Witness)),
+        );
+        roles
+    }
+
+    /// Reads a record. Returns true if it shows that no object was omitted.
+    async fn add(&mut self, context: &Context<'_>, revision: u32, role: Role) -> Result<bool> {
+        let (cluster, release) = (context.cluster, context.release.as_str());
+        let namespace = context.namespace.as_str();
+        let (mut version, mut nodes, mut sets) = (None, Vec::new(), Vec::new());
+        let mut hashes = Vec::new();
+        let take = |record: &Record, object: Object| {
+            let version = version.get_or_insert_with(|| Facts::read(&record.guard).version());
+            nodes.extend(guard::nodes([&object], version.as_ref()));
+            sets.extend(Set::of(&object.key, &object.body));
+            let hash = render::config_hash_of(&object);
+            hashes.extend(hash.map(|hash| (object.key.clone(), hash.to_owned())));
+        };
+        let record = match storage::read_past(cluster, namespace, release, revision, take).await {
+            Ok(record) => record,
+            Err(error) if error.kind() != Kind::User => return Err(error),
+            Err(_) if role == Role::Witness => return Ok(false),
+            Err(error) => {
+                self.warnings.push(format!(
+                    "{error}; objects that only this revision wrote are not cleaned up"
+                ));
+                if role == Role::Baseline {
+                    self.unreadable = Some(error);
+                }
+                return Ok(false);
+            }
+        };
+        let signature = record.signature;
+        if role == Role::Witness && signature != Signature::Verified {
+            return Ok(false);
+        }
+        self.warnings.extend(record.signature_warning());
+        self.nodes.insert(revision, nodes);
+        self.sets.extend(sets);
+        Arc::make_mut(&mut self.config_hashes).extend(hashes);
+        let place = match role {
+            Role::Baseline => &mut self.baseline,
+            Role::Attempt => &mut self.attempt,
+            Role::Witness => &mut self.verified,
+        };
+        *place = Some(record);
+        // Only users with write access to Secrets can have written a record from before signatures.
+        Ok(matches!(
+            signature,
+            Signature::Verified | Signature::Unsigned
+        ))
+    }
+}
+
+/// Why a record is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Baseline,
+    Attempt,
+    /// To find a verified record, if neither of these two is verified.
+    Witness,
 }

@@ -2,7 +2,8 @@
 //! release gets the strictest level that its pods allow. Labels that someone else set or removed
 //! stay as they are.
 
-use super::resolve::{Target, level_asked_for};
+use super::rendered::level_asked_for;
+use super::resolve::Target;
 use super::{Context, DryRun, Intent, Options, Past, Writer};
 use crate::chart::Origin;
 use crate::cluster::{Apply, Expects};

@@ -4,7 +4,7 @@
 use super::pod_security::{ENFORCE, by_hand};
 use super::settle::Manifest;
 use super::{Context, Options, account};
-use crate::cluster::ApiErrorKind;
+use crate::cluster::{ApiError, ApiErrorKind};
 use crate::error::{Error, Place, Result};
 use crate::manifest::pod_security::{self, Level, Need};
 use crate::manifest::{Object, ObjectKey, Sealed, TemplateLine};
@@ -79,72 +79,70 @@ pub(super) async fn try_pod(
     if needed == Level::Restricted {
         return Ok(());
     }
-    let namespace = &context.namespace;
-    let probe = probe(namespace, needed);
-    let answer = match account::until_there(context, options, &probe, async || {
-        context.cluster.try_create(&probe).await
-    })
-    .await?
-    {
+    let probe = probe(&context.namespace, needed);
+    let send = async || context.cluster.try_create(&probe).await;
+    let answer = match account::until_there(context, options, &probe, send).await? {
         Ok(()) => return Ok(()),
         Err(error) if error.kind == ApiErrorKind::Forbidden => error,
         Err(error) => return Err(error.into()),
     };
-    let places = needs
-        .iter()
-        .map(|need| Place::new(need.key.to_string()).note(need.why.clone()));
-    let error = match answer.message.as_str() {
-        // This is the message of k8s.io/pod-security-admission, `admission.go`. There is no reason
-        // code for it.
-        message if message.contains("violates PodSecurity") => {
-            let what =
-                format!("namespace \"{namespace}\" does not allow Pod Security level {needed}");
-            Error::refused(format!(
-                "{what}, which release \"{}\" needs",
-                context.release
-            ))
-            .at_all(places)
-            .why(format!("the cluster would reject the pods: {message}"))
-            .hint(format!(
-                "{}, or change the values that need it",
-                by_hand(context, needed)
-            ))
-        }
-        // Quotas are checked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`), so
-        // the level is allowed.
-        message if message.contains("exceeded quota") || message.contains("failed quota") => {
-            return Ok(());
-        }
-        message => {
-            let why = answer
-                .denial()
-                .map_or_else(|| message.to_owned(), |(why, _)| why);
-            let what = format!(
-                "cannot determine whether namespace \"{namespace}\" allows Pod Security level {needed}"
-            );
-            let error = Error::refused(format!(
-                "{what}, which release \"{}\" needs",
-                context.release
-            ))
-            .at_all(places)
-            .why(why);
-            if doubt == Doubt::Unlabelled {
-                warnings.push(format!(
-                    "{}: it has no label {ENFORCE}, and no pod could be tested in it",
-                    error.what()
-                ));
-                return Ok(());
-            }
-            error
-                .why("the namespace cannot be read either; if the new pod of a node is rejected, the node is down")
-                .hint("ask for permission to read the namespace (verb get on namespaces): examples/rbac/release.yaml has a Role")
-        }
+    let message = &answer.message;
+    // This is the message of k8s.io/pod-security-admission, `admission.go`. There is no reason code
+    // for it.
+    let is_forbidden = message.contains("violates PodSecurity");
+    // Quotas are checked last (AllOrderedPlugins in `pkg/kubeapiserver/options/plugins.go`), so the
+    // level is allowed.
+    let is_quota = message.contains("exceeded quota") || message.contains("failed quota");
+    if is_quota && !is_forbidden {
+        return Ok(());
+    }
+    let error = match is_forbidden {
+        true => forbidden(context, needs, needed, message),
+        false => undetermined(context, needs, needed, &answer),
     };
-    match options.tell_refusals {
-        true => warnings.push(error.what().to_owned()),
-        false => return Err(error.now("nothing was changed")),
+    if !is_forbidden && doubt == Doubt::Unlabelled {
+        warnings.push(format!(
+            "{}: it has no label {ENFORCE}, and no pod could be tested in it",
+            error.what()
+        ));
+    } else if options.tell_refusals {
+        warnings.push(error.what().to_owned());
+    } else {
+        return Err(error.now("nothing was changed"));
     }
     Ok(())
+}
+
+/// Returns the error if the namespace does not allow the level.
+fn forbidden(context: &Context<'_>, needs: &[Need], needed: Level, message: &str) -> Error {
+    Error::refused(format!(
+        "namespace \"{}\" does not allow Pod Security level {needed}, which release \"{}\" needs",
+        context.namespace, context.release
+    ))
+    .at_all(places(needs))
+    .why(format!("the cluster would reject the pods: {message}"))
+    .hint(format!(
+        "{}, or change the values that need it",
+        by_hand(context, needed)
+    ))
+}
+
+/// Returns the error if the namespace cannot be read and the dry run gives no answer.
+fn undetermined(context: &Context<'_>, needs: &[Need], needed: Level, answer: &ApiError) -> Error {
+    let denial = answer.denial();
+    Error::refused(format!(
+        "cannot determine whether namespace \"{}\" allows Pod Security level {needed}, which release \"{}\" needs",
+        context.namespace, context.release
+    ))
+    .at_all(places(needs))
+    .why(denial.map_or_else(|| answer.message.clone(), |(why, _)| why))
+    .why("the namespace cannot be read either; if the new pod of a node is rejected, the node is down")
+    .hint("ask for permission to read the namespace (verb get on namespaces): examples/rbac/release.yaml has a Role")
+}
+
+fn places(needs: &[Need]) -> impl Iterator<Item = Place> {
+    let place = |need: &Need| Place::new(need.key.to_string()).note(need.why.clone());
+    needs.iter().map(place)
 }
 
 /// Returns a pod that needs this level, and nothing else in its namespace.

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, Object};
 use crate::plan::mask::{self, Masker};
 use crate::storage;
-use std::io::ErrorKind;
-use std::process::Stdio;
+use std::io::{self, ErrorKind};
+use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -37,7 +37,6 @@ impl PostRenderer {
         objects: &[Object],
         secrets: Vec<String>,
     ) -> Result<String> {
-        let program = &self.program;
         let in_objects = objects.iter().flat_map(|object| {
             Masker::secrets_of(&object.body, &mask::object_pointers(&object.body))
         });
@@ -47,27 +46,39 @@ impl PostRenderer {
             secrets.into_iter().chain(in_objects),
         );
         let manifest = manifest::to_yaml(chart, objects);
-        let failed = |what: String| {
-            Error::user(format!("the post-renderer \"{program}\" {what}"))
-                .now("nothing was changed")
-        };
-        let mut command = Command::new(program);
+        let output = self.output(manifest).await?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = masker.text(&said).unwrap_or_else(|| said.into_owned());
+            let error = self.failed(format!("failed ({})", output.status));
+            return Err(match last_lines(&said) {
+                lines if lines.is_empty() => error,
+                lines => error.why(format!("its last output:\n{lines}")),
+            });
+        }
+        if output.stdout.len() > MOST {
+            return Err(self.failed(format!("printed more than {} MiB", MOST >> 20)));
+        }
+        let text = String::from_utf8(output.stdout)
+            .map_err(|_| self.failed("did not print UTF-8".to_owned()))?;
+        match text.trim().is_empty() {
+            true => Err(self
+                .failed("printed nothing".to_owned())
+                .hint("it must print the whole manifest, with or without changes")),
+            false => Ok(text),
+        }
+    }
+
+    /// Starts the program, passes it the manifest, and waits until it ends.
+    async fn output(&self, manifest: String) -> Result<Output> {
+        let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| {
-            let failed = failed(format!("cannot be started: {error}"));
-            match error.kind() {
-                ErrorKind::NotFound if !program.contains(std::path::MAIN_SEPARATOR) => failed.hint(
-                    format!("the program is searched in PATH; for a file in the current directory, use ./{program}"),
-                ),
-                ErrorKind::PermissionDenied => failed.hint("it must be executable"),
-                _ => failed,
-            }
-        })?;
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         let mut stdin = child.stdin.take();
         // A program may end without reading all input.
         let feed = async move {
@@ -77,31 +88,33 @@ impl PostRenderer {
             drop(stdin);
         };
         let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-        let output = output.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said = masker.text(&said).unwrap_or_else(|| said.into_owned());
-            let lines: Vec<&str> = said.trim_end().lines().collect();
-            let last: Vec<String> = lines[lines.len().saturating_sub(LAST_LINES)..]
-                .iter()
-                .map(|line| format!("     | {line}"))
-                .collect();
-            let error = failed(format!("failed ({})", output.status));
-            return Err(if last.is_empty() {
-                error
-            } else {
-                error.why(format!("its last output:\n{}", last.join("\n")))
-            });
-        }
-        if output.stdout.len() > MOST {
-            return Err(failed(format!("printed more than {} MiB", MOST >> 20)));
-        }
-        let text = String::from_utf8(output.stdout)
-            .map_err(|_| failed("did not print UTF-8".to_owned()))?;
-        match text.trim().is_empty() {
-            true => Err(failed("printed nothing".to_owned())
-                .hint("it must print the whole manifest, with or without changes")),
-            false => Ok(text),
+        output.map_err(|error| self.failed(format!("cannot be waited for: {error}")))
+    }
+
+    fn failed(&self, what: String) -> Error {
+        let program = &self.program;
+        Error::user(format!("the post-renderer \"{program}\" {what}")).now("nothing was changed")
+    }
+
+    fn not_started(&self, error: &io::Error) -> Error {
+        let program = &self.program;
+        let failed = self.failed(format!("cannot be started: {error}"));
+        match error.kind() {
+            ErrorKind::NotFound if !program.contains(std::path::MAIN_SEPARATOR) => {
+                failed.hint(format!(
+                    "the program is searched in PATH; for a file in the current directory, use ./{program}"
+                ))
+            }
+            ErrorKind::PermissionDenied => failed.hint("it must be executable"),
+            _ => failed,
         }
     }
+}
+
+/// Returns the last lines of a program's output, as a quote.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
+    let quoted: Vec<String> = last.map(|line| format!("     | {line}")).collect();
+    quoted.join("\n")
 }

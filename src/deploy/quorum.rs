@@ -60,6 +60,9 @@ pub enum Answer {
     Alone(ObjectKey, Vec<Missing>),
 }
 
+/// The answers by orderer.
+type Answers = Vec<(ObjectKey, Result<Report, Unheard>)>;
+
 impl Quorum {
     /// Selects the orderers among the members of a group, given as step, object and whether it may
     /// be down.
@@ -113,12 +116,27 @@ impl Quorum {
         monitor: &Monitor<'_>,
         unwatched: &BTreeSet<String>,
     ) -> Answer {
-        let whole = || Answer::Whole {
+        let whole = Answer::Whole {
             leaders: BTreeSet::new(),
         };
         if self.given_up || self.orderers.is_empty() {
-            return whole();
+            return whole;
         }
+        let answers = self.rounds(context, monitor).await;
+        if let Some(why) = self.silence(&answers) {
+            self.given_up = true;
+            context.warn(&format!(
+                "cannot read the orderers' metrics: {why}; this rollout checks readiness only, \
+                 which an orderer reaches before it is back in its consensus group"
+            ));
+            return whole;
+        }
+        self.heard = true;
+        self.judge(answers, unwatched)
+    }
+
+    /// Queries all orderers. As long as none has ever answered, queries them again.
+    async fn rounds(&self, context: &Context<'_>, monitor: &Monitor<'_>) -> Answers {
         let mut answers = self.round(context.cluster, monitor).await;
         for _ in 1..TRIES {
             let may_answer = answers
@@ -130,27 +148,24 @@ impl Quorum {
             tokio::time::sleep(PAUSE).await;
             answers = self.round(context.cluster, monitor).await;
         }
-        let silence = match answers.iter().find_map(|(_, answer)| answer.as_ref().err()) {
-            Some(unheard) if !self.heard && answers.iter().all(|(_, answer)| answer.is_err()) => {
-                Some(unheard.why.clone())
-            }
-            _ if answers
-                .iter()
-                .any(|(_, answer)| answer.as_ref().is_ok_and(Report::is_kafka)) =>
-            {
-                Some("with Kafka, they have no metrics of the consensus group".to_owned())
-            }
-            _ => None,
-        };
-        if let Some(why) = silence {
-            self.given_up = true;
-            context.warn(&format!(
-                "cannot read the orderers' metrics: {why}; this rollout checks readiness only, \
-                 which an orderer reaches before it is back in its consensus group"
-            ));
-            return whole();
+        answers
+    }
+
+    /// Returns why the metrics of these orderers cannot be used.
+    fn silence(&self, answers: &Answers) -> Option<String> {
+        let mut answers = answers.iter().map(|(_, answer)| answer);
+        let unheard = answers.clone().find_map(|answer| answer.as_ref().err());
+        if let Some(unheard) = unheard
+            && !self.heard
+            && answers.clone().all(Result::is_err)
+        {
+            return Some(unheard.why.clone());
         }
-        self.heard = true;
+        let is_kafka = answers.any(|answer| answer.as_ref().is_ok_and(Report::is_kafka));
+        is_kafka.then(|| "with Kafka, they have no metrics of the consensus group".to_owned())
+    }
+
+    fn judge(&mut self, answers: Answers, unwatched: &BTreeSet<String>) -> Answer {
         let mut missing = Vec::new();
         let (mut leaders, mut alone) = (BTreeSet::new(), BTreeSet::new());
         let mut reports = BTreeMap::new();
@@ -163,10 +178,8 @@ impl Quorum {
                     if report.is_alone() {
                         alone.insert(key.clone());
                     }
-                    self.served
-                        .entry(key.name.clone())
-                        .or_default()
-                        .extend(report.channels().map(str::to_owned));
+                    let served = self.served.entry(key.name.clone()).or_default();
+                    served.extend(report.channels().map(str::to_owned));
                     reports.insert(key.name, report);
                 }
                 Err(Unheard { why, .. }) => {
@@ -179,44 +192,28 @@ impl Quorum {
                 }
             }
         }
-        let excused: u64 = self
-            .orderers
-            .iter()
-            .filter(|orderer| orderer.may_be_down)
-            .map(|_| 1)
-            .sum();
+        let orderers = self.orderers.iter();
+        let excused = orderers.filter(|orderer| orderer.may_be_down).count() as u64;
         let reached = std::mem::take(&mut self.reached);
-        missing.extend(quorum::missing(
-            &reports,
-            &self.served,
-            &reached,
-            excused,
-            unwatched,
-        ));
+        let missing_of = |reports: &BTreeMap<String, Report>, excused| {
+            quorum::missing(reports, &self.served, &reached, excused, unwatched)
+        };
+        missing.extend(missing_of(&reports, excused));
         if missing.is_empty() {
             return Answer::Whole { leaders };
         }
         self.reached = quorum::heights(reports.values());
-        match alone.pop_first().filter(|_| alone.is_empty()) {
-            Some(one) => {
-                reports.remove(&one.name);
-                let others =
-                    quorum::missing(&reports, &self.served, &reached, excused + 1, unwatched);
-                if others.is_empty() {
-                    Answer::Alone(one, missing)
-                } else {
-                    Answer::Missing(missing)
-                }
-            }
-            None => Answer::Missing(missing),
+        let Some(one) = alone.pop_first().filter(|_| alone.is_empty()) else {
+            return Answer::Missing(missing);
+        };
+        reports.remove(&one.name);
+        match missing_of(&reports, excused + 1).is_empty() {
+            true => Answer::Alone(one, missing),
+            false => Answer::Missing(missing),
         }
     }
 
-    async fn round(
-        &self,
-        cluster: &Cluster,
-        monitor: &Monitor<'_>,
-    ) -> Vec<(ObjectKey, Result<Report, Unheard>)> {
+    async fn round(&self, cluster: &Cluster, monitor: &Monitor<'_>) -> Answers {
         let asked = self
             .orderers
             .iter()

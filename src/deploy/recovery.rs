@@ -1,18 +1,17 @@
 //! Recovers from failures: marks interrupted runs, and cleans up or undoes attempts.
 
+use super::prepare::Attempt;
 use super::{
-    Context, Intent, Lock, Operation, Options, Outcome, Past, Writer, capitalized, locked, prepare,
-    wait,
+    Context, Intent, Operation, Options, Outcome, Past, Writer, capitalized, locked, wait,
 };
 use crate::cluster::{ApiErrorKind, Delete};
 use crate::error::{Error, Result};
 use crate::plan::Step;
-use crate::release::{Entry, Status};
+use crate::release::{Entry, Status, Summary};
 use crate::storage;
-use std::cell::Cell;
 
 /// Marks pending revisions as failed. This run holds the lock, so their runs were interrupted.
-pub(super) async fn bury_the_dead(context: &Context<'_>, past: &Past) -> Result<()> {
+pub(super) async fn mark_interrupted_as_failed(context: &Context<'_>, past: &Past) -> Result<()> {
     for summary in past
         .entries
         .iter()
@@ -95,20 +94,14 @@ pub(super) async fn clean_up(writer: &Writer<'_>, created: &[(&Step, String)]) {
 ///
 /// Runs under the lock of the failed operation, so that it undoes no other run's work.
 pub(super) async fn undo(
-    context: &Context<'_>,
+    writer: &Writer<'_>,
     intent: &Intent,
-    options: &Options,
-    lock: &Lock,
     user: &str,
     error: Error,
 ) -> Result<Outcome> {
-    let history = match storage::history(
-        context.cluster,
-        &context.namespace,
-        context.release.as_str(),
-    )
-    .await
-    {
+    let context = writer.context;
+    let (namespace, release) = (&context.namespace, context.release.as_str());
+    let history = match storage::history(context.cluster, namespace, release).await {
         Ok(history) => history,
         Err(worse) => {
             return Err(error.why(format!("the rollback also failed: {}", worse.what())));
@@ -127,40 +120,45 @@ pub(super) async fn undo(
         .rev()
         .filter_map(Entry::summary)
         .find(|summary| summary.status == Status::Deployed);
-    let (intent, done) = match deployed {
-        Some(summary) => (
-            Intent::Rollback {
-                revision: Some(summary.revision),
-            },
-            format!("it was rolled back to revision {}", summary.revision),
-        ),
-        None => {
-            let intent = Intent::Uninstall {
-                keep_history: false,
-                delete_data: false,
-                delete_namespace: false,
-            };
-            (
-                intent,
-                "it was uninstalled; identities and volumes stay".to_owned(),
-            )
-        }
-    };
+    let intent = way_back(deployed);
     context.step("the operation failed; rolling it back");
     let options = Options {
         rollback_on_failure: false,
-        ..options.clone()
+        ..writer.options.clone()
     };
-    let (made, mut stop) = (Cell::new(false), context.interrupted.clone());
+    let writer = Writer {
+        options: &options,
+        ..*writer
+    };
+    let mut stop = context.interrupted.clone();
     let undone = async {
+        let mut attempt = Attempt::new(context, &intent, &options);
         let prepared = tokio::select! {
-            prepared = prepare(context, &intent, &options, &made) => prepared?,
+            prepared = attempt.prepare() => prepared?,
             () = wait::interrupt(&mut stop) => return Err(wait::interrupted()),
         };
-        locked(context, &intent, &options, prepared, lock, user, &made).await
+        locked(&writer, attempt, prepared, user).await
     };
-    Err(match undone.await {
-        Ok(_) => error.replace_now(done),
-        Err(worse) => error.why(format!("rolling it back also failed: {worse}")),
+    Err(match (undone.await, deployed) {
+        (Ok(_), Some(summary)) => error.replace_now(format!(
+            "it was rolled back to revision {}",
+            summary.revision
+        )),
+        (Ok(_), None) => error.replace_now("it was uninstalled; identities and volumes stay"),
+        (Err(worse), _) => error.why(format!("rolling it back also failed: {worse}")),
     })
+}
+
+/// Returns the operation that restores this revision, or the state without the release.
+fn way_back(deployed: Option<&Summary>) -> Intent {
+    match deployed {
+        Some(summary) => Intent::Rollback {
+            revision: Some(summary.revision),
+        },
+        None => Intent::Uninstall {
+            keep_history: false,
+            delete_data: false,
+            delete_namespace: false,
+        },
+    }
 }

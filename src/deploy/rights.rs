@@ -5,7 +5,8 @@
 //! deletions at the end.
 
 use super::intent::Operation;
-use super::{Context, Options, check};
+use super::recreate::may_be_recreated;
+use super::{Context, Options};
 use crate::cluster::{Kind, Need, ROLES, Right, can_i};
 use crate::error::{Error, Place, Result};
 use crate::manifest::kinds::of_rule;
@@ -309,7 +310,7 @@ impl Needs {
                 if !step.theirs.is_empty() {
                     self.object(key, api_version, &["get"]);
                 }
-                if step.action == Action::Recreate || check::may_be_recreated(step, options) {
+                if step.action == Action::Recreate || may_be_recreated(step, options) {
                     self.object(key, api_version, &["create", "delete", "get"]);
                 }
                 if key.kind == "StatefulSet" {

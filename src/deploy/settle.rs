@@ -54,10 +54,7 @@ pub struct Terms {
 impl Terms {
     /// `guard` are the facts of the revision: its version, and the certificates of its rollout.
     pub fn new(context: &Context<'_>, guard: &Value) -> Terms {
-        let owner = Owner {
-            release: context.release.as_str().to_owned(),
-            namespace: context.namespace.clone(),
-        };
+        let owner = context.owner();
         let facts = Facts::read(guard);
         Terms {
             owner,

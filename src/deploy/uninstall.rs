@@ -4,12 +4,10 @@
 use super::hooks::Created;
 use super::kept::{self, HOLDS_DATA, HOLDS_IDENTITY, Judge, Whose};
 use super::observe::{self, Unserved};
-use super::revision::{complete, item, record_of};
+use super::revision::{complete, item, preparing, record_of};
 use super::turns::Groups;
 use super::wait::Monitor;
-use super::{
-    Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace, outcome,
-};
+use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace};
 use crate::cluster::{ApiErrorKind, Kind};
 use crate::error::{Error, Result};
 use crate::identity;
@@ -30,134 +28,142 @@ pub async fn run(
     mut prepared: Prepared,
     keep_history: bool,
 ) -> Result<Outcome> {
-    let Writer {
-        context, options, ..
-    } = writer;
-    let (cluster, namespace, release) = (
-        context.cluster,
-        context.namespace.as_str(),
-        context.release.as_str(),
-    );
-    // Without a record there is no status to set. Only parts of a record are left.
-    let newest = prepared.past.newest().unwrap_or(0);
-    let past = &prepared.past;
-    let set_status = |revision, status, description| async move {
-        storage::set_status(
-            cluster,
-            past.restated(context, revision),
-            status,
-            description,
-        )
-        .await
-        .map_err(Error::from)
-    };
-    if !past.is_purged {
-        let begun = set_status(
-            newest,
-            Status::Uninstalling,
-            Some("Deletion in progress (or silently failed)"),
-        )
-        .await;
-        begun.map_err(|error| error.now("nothing was changed"))?;
-    }
-    let mut monitor = Monitor::new(cluster, context.progress, context.interrupted.clone());
-    let mut created = Created::new();
-    let removed = async {
-        kept::note_kept(writer, &prepared).await?;
-        hooks::run(
-            writer,
-            &prepared.plan,
-            HookEvent::PreDelete,
-            &mut monitor,
-            &mut created,
-        )
-        .await?;
-        apply::prune(
-            writer,
-            &prepared.plan,
-            Groups::of(&prepared.plan, options),
-            &mut monitor,
-        )
-        .await?;
-        hooks::run(
-            writer,
-            &prepared.plan,
-            HookEvent::PostDelete,
-            &mut monitor,
-            &mut created,
-        )
-        .await?;
-        prune_hooks(writer, &prepared, &created, &mut monitor).await
-    }
-    .await;
+    let context = writer.context;
+    let records = Records::of(context, &prepared.past);
+    records.begin().await?;
+    let removed = remove(writer, &prepared).await;
     if let Err(error) = removed.map_err(|error| error.masked(|text| prepared.masker.text(text))) {
         // A run that lost its lock reports only that.
         writer.lock.check()?;
-        let description = format!("Uninstall failed: {}", error.what());
-        // If this write fails too, the next run finds the status uninstalling and continues.
-        let _ = set_status(newest, Status::Failed, Some(&description)).await;
-        return Err(error
-            .now(format!(
-                "release \"{release}\" is partly deleted; its records are kept"
-            ))
-            .hint(format!("run `{}` again", context.command("uninstall"))));
+        return Err(records.fail(error).await);
     }
-    let mut record = record_of(
-        context,
-        &prepared,
-        newest,
-        &complete(Operation::Uninstall, None),
-    );
+    let usual = complete(Operation::Uninstall, None);
+    let mut record = record_of(context, &prepared, records.newest, &usual);
     record.summary.status = Status::Uninstalled;
     if keep_history {
-        let deployed = prepared
-            .past
-            .entries
-            .iter()
-            .filter_map(Entry::summary)
-            .filter(|summary| summary.status == Status::Deployed);
-        for summary in deployed.filter(|summary| summary.revision != newest) {
-            set_status(summary.revision, Status::Superseded, None).await?;
-        }
-        let description = options
-            .description
-            .clone()
-            .unwrap_or_else(|| record.summary.description.clone());
-        set_status(newest, Status::Uninstalled, Some(&description)).await?;
+        let description = writer.options.description.as_ref();
+        records.keep(description.unwrap_or(&usual)).await?;
     } else {
-        // The objects are gone, so the records are no longer needed. If this run ends before it has
-        // deleted all of them, the next one continues, even an install.
-        storage::begin_purge(
-            cluster,
-            past.restated(context, newest),
-            &record.summary.description,
-        )
-        .await?;
-        storage::purge(cluster, namespace, release)
-            .await
-            .map_err(|error| {
-                Error::from(error)
-                    .context(format!("cannot delete all records of \"{release}\""))
-                    .now(format!(
-                        "its objects are deleted; release \"{release}\" is recorded as uninstalled"
-                    ))
-                    .hint(format!("run `{}` again", context.command("uninstall")))
-            })?;
+        records.purge(&usual).await?;
     }
     let leaving = match prepared.namespace.removal.take() {
         Some(removal) => namespace::remove_namespace(writer, &prepared.plan, removal)
             .await
             .map_err(|error| {
                 error.now(format!(
-                    "release \"{release}\" is uninstalled; its namespace stays"
+                    "release \"{}\" is uninstalled; its namespace stays",
+                    context.release
                 ))
             })?,
         None => None,
     };
     Ok(Outcome {
         leaving,
-        ..outcome(prepared, record, false)
+        ..Outcome::of(prepared, record, false)
     })
+}
+
+/// Deletes the objects, with the hooks before and after.
+async fn remove(writer: &Writer<'_>, prepared: &Prepared) -> Result<()> {
+    let Writer {
+        context, options, ..
+    } = writer;
+    let plan = &prepared.plan;
+    let mut monitor = Monitor::new(
+        context.cluster,
+        context.progress,
+        context.interrupted.clone(),
+    );
+    let mut created = Created::new();
+    let (before, after) = (HookEvent::PreDelete, HookEvent::PostDelete);
+    kept::note_kept(writer, prepared).await?;
+    hooks::run(writer, plan, before, &mut monitor, &mut created).await?;
+    apply::prune(writer, plan, Groups::of(plan, options), &mut monitor).await?;
+    hooks::run(writer, plan, after, &mut monitor, &mut created).await?;
+    prune_hooks(writer, prepared, &created, &mut monitor).await
+}
+
+/// The records of the release that is uninstalled.
+struct Records<'a> {
+    context: &'a Context<'a>,
+    past: &'a Past,
+    /// The newest revision. 0 if only parts of a record are left, which have no status.
+    newest: u32,
+}
+
+impl<'a> Records<'a> {
+    fn of(context: &'a Context<'a>, past: &'a Past) -> Records<'a> {
+        Records {
+            context,
+            past,
+            newest: past.newest().unwrap_or(0),
+        }
+    }
+
+    async fn set_status(&self, revision: u32, status: Status, why: Option<&str>) -> Result<()> {
+        let record = self.past.restated(self.context, revision);
+        Ok(storage::set_status(self.context.cluster, record, status, why).await?)
+    }
+
+    async fn begin(&self) -> Result<()> {
+        if self.past.is_purged {
+            return Ok(());
+        }
+        let why = preparing(Operation::Uninstall);
+        let begun = self.set_status(self.newest, Status::Uninstalling, Some(&why));
+        begun
+            .await
+            .map_err(|error| error.now("nothing was changed"))
+    }
+
+    /// Records the failure. Returns the error with the state of the release and the way on.
+    async fn fail(&self, error: Error) -> Error {
+        let why = format!("Uninstall failed: {}", error.what());
+        // If this write fails too, the next run finds the status uninstalling and continues.
+        let _ = self
+            .set_status(self.newest, Status::Failed, Some(&why))
+            .await;
+        error
+            .now(format!(
+                "release \"{}\" is partly deleted; its records are kept",
+                self.context.release
+            ))
+            .hint(self.again())
+    }
+
+    /// `--keep-history`: marks the release as uninstalled.
+    async fn keep(&self, description: &str) -> Result<()> {
+        let summaries = self.past.entries.iter().filter_map(Entry::summary);
+        let deployed = summaries.filter(|summary| summary.status == Status::Deployed);
+        for summary in deployed.filter(|summary| summary.revision != self.newest) {
+            self.set_status(summary.revision, Status::Superseded, None)
+                .await?;
+        }
+        self.set_status(self.newest, Status::Uninstalled, Some(description))
+            .await
+    }
+
+    /// Deletes the records. The objects are gone, so they are no longer needed.
+    ///
+    /// If this run ends before it has deleted all of them, the next one continues, even an install.
+    async fn purge(&self, description: &str) -> Result<()> {
+        let (cluster, release) = (self.context.cluster, self.context.release.as_str());
+        let newest = self.past.restated(self.context, self.newest);
+        storage::begin_purge(cluster, newest, description).await?;
+        let purged = storage::purge(cluster, &self.context.namespace, release).await;
+        purged.map_err(|error| {
+            Error::from(error)
+                .context(format!("cannot delete all records of \"{release}\""))
+                .now(format!(
+                    "its objects are deleted; release \"{release}\" is recorded as uninstalled"
+                ))
+                .hint(self.again())
+        })
+    }
+
+    fn again(&self) -> String {
+        format!("run `{}` again", self.context.command("uninstall"))
+    }
 }
 
 /// Deletes the hooks that this uninstall ran, by the same rules. They were created after the plan.
@@ -217,19 +223,8 @@ pub async fn plan_data(
     delete: bool,
     plan: &mut Plan,
 ) -> Result<()> {
-    for step in plan
-        .steps
-        .iter_mut()
-        .filter(|step| delete && step.action == Action::Keep)
-    {
-        // Objects that are kept for another reason, such as their policy, stay.
-        let data = matches!(
-            step.key.kind.as_str(),
-            "PersistentVolumeClaim" | "PersistentVolume"
-        ) && step.why == HOLDS_DATA;
-        if data && step.live.as_ref().is_some_and(|live| owner.owns(live)) {
-            step.action = Action::Prune;
-        }
+    if delete {
+        delete_volumes(owner, plan);
     }
     let (claims, identities) = kept::data(context.cluster, owner).await?;
     let judge = Judge { past, owner, plan };
@@ -269,6 +264,23 @@ pub async fn plan_data(
         spare(context, past, owner, plan).await
     } else {
         Ok(())
+    }
+}
+
+/// Deletes volumes of the manifest that are kept only because they hold data. Those that are kept
+/// for another reason, such as their policy, stay.
+fn delete_volumes(owner: &Owner, plan: &mut Plan) {
+    let holds_data = |step: &Step| {
+        matches!(
+            step.key.kind.as_str(),
+            "PersistentVolumeClaim" | "PersistentVolume"
+        ) && step.why == HOLDS_DATA
+    };
+    for step in &mut plan.steps {
+        let is_ours = step.live.as_ref().is_some_and(|live| owner.owns(live));
+        if step.action == Action::Keep && holds_data(step) && is_ours {
+            step.action = Action::Prune;
+        }
     }
 }
 

@@ -4,10 +4,10 @@
 //! change, or no StatefulSet, so that the next run creates it.
 
 use super::apply::IN_FLIGHT;
-use super::check::{is_immutable, may_be_recreated};
 use super::intent::Operation;
 use super::observe::{list, list_if_allowed};
 use super::past::Past;
+use super::recreate::{is_immutable, may_be_recreated};
 use super::resolve::Target;
 use super::wait::{Awaited, Monitor};
 use super::{Context, Event, Options, Writer};
@@ -27,6 +27,11 @@ use std::sync::Arc;
 pub struct Claims(Option<Option<Vec<Value>>>);
 
 impl Claims {
+    /// Returns the claims of a namespace that was just created.
+    pub fn none() -> Claims {
+        Claims(Some(Some(Vec::new())))
+    }
+
     /// Returns `None` if the user may not list them.
     pub async fn read(&mut self, context: &Context<'_>) -> Result<Option<&[Value]>> {
         if self.0.is_none() {
@@ -159,67 +164,40 @@ pub(super) enum Trouble {
 /// Plans changes of claims for StatefulSets that are created, or recreated because their templates
 /// changed, and checks them by server-side dry runs.
 ///
-/// `sets` are those of the desired manifest. A namespace that was just created has no claims.
+/// `sets` are those of the desired manifest.
 pub(super) async fn plan(
     context: &Context<'_>,
     past: &Past,
     sets: &[Set],
     plan: &mut Plan,
     options: &Options,
-    just_made: bool,
     claims: &mut Claims,
 ) -> Result<Vec<Trouble>> {
     tell_classes(context, past, sets);
-    let sets: BTreeMap<&ObjectKey, &Set> = sets.iter().map(|set| (&set.key, set)).collect();
-    let is_candidate = |step: &Step, set: &Set| match step.action {
-        Action::Recreate => step
-            .live
-            .as_ref()
-            .is_some_and(|live| differ(&set.templates, live)),
-        Action::Create => !just_made && !set.templates.is_empty(),
-        Action::Unchanged => may_be_recreated(step, options),
-        _ => false,
-    };
-    let candidates: Vec<(usize, &Set)> = (plan.steps.iter().enumerate())
-        .filter_map(|(index, step)| {
-            Some((index, *sets.get(&step.key)?)).filter(|(_, set)| is_candidate(step, set))
-        })
-        .collect();
+    let candidates = candidates(sets, plan, options);
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
     let Some(claims) = claims.read(context).await? else {
         // A first install creates its claims. Changing existing claims needs the right to list
         // them.
-        let changes = candidates
-            .iter()
-            .any(|(index, _)| plan.steps[*index].action != Action::Create);
-        return if changes {
-            list(context, "PersistentVolumeClaim")
-                .await
-                .map(|_| Vec::new())
-                .map_err(Error::from)
-        } else {
-            Ok(Vec::new())
-        };
+        let is_new = |(index, _): &(usize, _)| plan.steps[*index].action == Action::Create;
+        if !candidates.iter().all(is_new) {
+            list(context, "PersistentVolumeClaim").await?;
+        }
+        return Ok(Vec::new());
     };
     let has_claims = |set: &Set| claims.iter().any(|claim| set.names(claim));
     let candidates: Vec<_> = candidates
         .into_iter()
         .filter(|(_, set)| has_claims(set) || past.lists(&set.key))
         .collect();
-    let pods = if candidates.is_empty() {
-        Vec::new()
-    } else {
-        list(context, "Pod").await?
+    let pods = match candidates.is_empty() {
+        true => Vec::new(),
+        false => list(context, "Pod").await?,
     };
-    let mut troubles = try_rests(
-        context,
-        plan,
-        candidates.iter().map(|(index, _)| *index),
-        options,
-    )
-    .await;
+    let indices = candidates.iter().map(|(index, _)| *index);
+    let mut troubles = try_rests(context, plan, indices, options).await;
     let mut planned = Vec::new();
     for (index, set) in candidates {
         match plan::volumes::plan(set, claims, &pods) {
@@ -228,14 +206,8 @@ pub(super) async fn plan(
             Err(obstacles) => troubles.extend(obstacles.into_iter().map(Trouble::Obstacle)),
         }
     }
-    troubles.extend(
-        try_expansions(
-            context,
-            claims,
-            planned.iter().flat_map(|(_, volumes)| &volumes.expand),
-        )
-        .await,
-    );
+    let expansions = planned.iter().flat_map(|(_, volumes)| &volumes.expand);
+    troubles.extend(try_expansions(context, claims, expansions).await);
     for (index, volumes) in planned {
         let step = &mut plan.steps[index];
         step.why = volumes.words();
@@ -245,6 +217,27 @@ pub(super) async fn plan(
         step.volumes = Some(Box::new(volumes));
     }
     Ok(troubles)
+}
+
+/// Returns the steps whose claims may have to change, as indices, with their StatefulSets.
+fn candidates<'s>(sets: &'s [Set], plan: &Plan, options: &Options) -> Vec<(usize, &'s Set)> {
+    let sets: BTreeMap<&ObjectKey, &Set> = sets.iter().map(|set| (&set.key, set)).collect();
+    let is_candidate = |step: &Step, set: &Set| match step.action {
+        Action::Recreate => {
+            let live = step.live.as_ref();
+            live.is_some_and(|live| differ(&set.templates, live))
+        }
+        Action::Create => !set.templates.is_empty(),
+        Action::Unchanged => may_be_recreated(step, options),
+        _ => false,
+    };
+    let steps = plan.steps.iter().enumerate();
+    steps
+        .filter_map(|(index, step)| {
+            let set = *sets.get(&step.key)?;
+            is_candidate(step, set).then_some((index, set))
+        })
+        .collect()
 }
 
 async fn try_expansions<'e>(

@@ -2,16 +2,19 @@
 //! except running objects of a rollout group. Kinds that are passive until a pod uses them count as
 //! one kind.
 
+#[cfg(test)]
+mod tests;
+
 use super::turns::Groups;
 use super::volumes;
 use super::wait::{Awaited, Monitor};
-use super::{Event, Writer, account};
+use super::{Context, Event, Writer, account};
 use crate::cluster::{ApiError, ApiErrorKind, ApiResult, Apply, Delete, Expects};
 use crate::error::{Error, Result};
 use crate::manifest::outline::ReadOutline;
 use crate::manifest::{ObjectKey, Sealed, kinds, order};
 use crate::plan::compare::owned_fields;
-use crate::plan::ownership::{Owner, owner_of};
+use crate::plan::ownership::owner_of;
 use crate::plan::{Action, Plan, Step, foreign};
 use futures::StreamExt;
 use futures::stream;
@@ -365,37 +368,11 @@ pub(super) async fn put(
     {
         written = send(Expects::Uid(uid)).await?;
     }
-    // A retried write whose first response was lost finds its own object, which has our marks and
-    // our field manager.
     if expects == Expects::Absent && is_replaced(&written) {
-        let there = context
-            .cluster
-            .get(&wanted.api_version, &wanted.key)
-            .await?;
-        let owner = Owner {
-            release: context.release.as_str().to_owned(),
-            namespace: context.namespace.clone(),
-        };
-        match there
-            .as_ref()
-            .map(|body| (body, body["metadata"]["uid"].as_str().unwrap_or_default()))
-        {
-            None => written = send(expects).await?,
-            Some((body, uid)) if owner.owns(body) && owned_fields(body).is_some() => {
-                written = send(Expects::Uid(uid)).await?
-            }
-            Some((body, _)) => {
-                return Err(Error::cluster(format!(
-                    "cannot create {}: an object of this name was created in the meantime",
-                    wanted.key
-                ))
-                .why(format!(
-                    "{}, and it did not exist when the plan was made",
-                    owner_of(body)
-                ))
-                .hint("move it away, or adopt it with --take-ownership"));
-            }
-        }
+        // `None` if the object is gone again.
+        let ours = uid_of_own(context, wanted).await?;
+        let expects = ours.as_deref().map_or(expects, Expects::Uid);
+        written = send(expects).await?;
     }
     written.map_err(|error| match error.kind {
         ApiErrorKind::Replaced => Error::cluster(format!(
@@ -405,6 +382,34 @@ pub(super) async fn put(
         .why(error.message),
         _ => Error::from(error).context(format!("cannot apply {}", wanted.key)),
     })
+}
+
+/// Returns the UID of an object that exists although the plan did not see it, if it is our own.
+///
+/// A retried write whose first response was lost finds its own object, which has our marks and our
+/// field manager.
+///
+/// # Errors
+///
+/// Fails if someone else created it.
+async fn uid_of_own(context: &Context<'_>, wanted: &Sealed) -> Result<Option<String>> {
+    let cluster = context.cluster;
+    let Some(body) = cluster.get(&wanted.api_version, &wanted.key).await? else {
+        return Ok(None);
+    };
+    if context.owner().owns(&body) && owned_fields(&body).is_some() {
+        let uid = body["metadata"]["uid"].as_str().unwrap_or_default();
+        return Ok(Some(uid.to_owned()));
+    }
+    Err(Error::cluster(format!(
+        "cannot create {}: an object of this name was created in the meantime",
+        wanted.key
+    ))
+    .why(format!(
+        "{}, and it did not exist when the plan was made",
+        owner_of(&body)
+    ))
+    .hint("move it away, or adopt it with --take-ownership"))
 }
 
 fn is_replaced<T>(written: &ApiResult<T>) -> bool {
@@ -502,69 +507,4 @@ async fn delete(writer: &Writer<'_>, step: &Step) -> Result<()> {
         Err(error) => return Err(Error::from(error).context(format!("cannot delete {}", step.key))),
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::scripted::{Scripted, impatient};
-    use crate::deploy::{Lock, Options, recovery, scripted};
-    use crate::manifest::{Object, TemplateLine};
-    use std::sync::Arc;
-
-    fn step(action: Action, kind: &str) -> Step {
-        let metadata = json!({"name": "a", "namespace": "org1", "uid": "1"});
-        let object = Object::from_body(
-            json!({"apiVersion": "v1", "kind": kind, "metadata": metadata}),
-            TemplateLine::default(),
-        );
-        let object = object.expect("an object");
-        Step {
-            key: object.key.clone(),
-            api_version: "v1".into(),
-            action,
-            live: (action != Action::Create).then(|| object.body.clone()),
-            wanted: (action != Action::Prune).then(|| Arc::new(object.into())),
-            after: None,
-            why: String::new(),
-            volumes: None,
-            theirs: Vec::new(),
-        }
-    }
-
-    /// Recreating an object must not stop after the deletion, which would leave less than before.
-    #[tokio::test]
-    async fn a_run_that_is_to_stop_or_lost_its_lock_begins_no_write() {
-        for (interrupted, loss) in [(true, None), (false, Some("someone took it"))] {
-            let server = Scripted::start([]).await;
-            let cluster = server.cluster(impatient()).await;
-            let context = scripted::context(&cluster, interrupted);
-            let (options, lock) = (Options::default(), Lock::scripted(&cluster, loss));
-            let writer = Writer {
-                context: &context,
-                options: &options,
-                lock: &lock,
-            };
-            let mut monitor = Monitor::new(&cluster, context.progress, context.interrupted.clone());
-            for action in [Action::Create, Action::Change, Action::Recreate] {
-                assert!(
-                    write(&writer, &step(action, "ConfigMap"), &mut monitor)
-                        .await
-                        .is_err(),
-                    "{action:?}"
-                );
-            }
-            assert!(
-                delete(&writer, &step(Action::Prune, "ConfigMap"))
-                    .await
-                    .is_err()
-            );
-            recovery::clean_up(
-                &writer,
-                &[(&step(Action::Create, "ConfigMap"), "1".to_owned())],
-            )
-            .await;
-            assert_eq!(server.lines(), Vec::<String>::new());
-        }
-    }
 }
