@@ -120,81 +120,32 @@ impl Evidence {
     /// Returns what runs, or ran last, on each desired node.
     pub fn running(self, wanted: &[Node]) -> Running {
         let live = self.live();
-        let waiting: Vec<Node> = self
-            .pods
-            .iter()
-            .flatten()
-            .filter_map(Node::of_waiting)
-            .collect();
+        let pods = self.pods.iter().flatten();
+        let waiting: Vec<Node> = pods.filter_map(Node::of_waiting).collect();
         let mut running = Running {
             facts: self.facts.clone(),
             ..Running::default()
         };
         for node in wanted {
-            running
-                .volumes
-                .insert(node.place.clone(), self.volumes(node));
+            let volumes = self.volumes(node);
+            running.volumes.insert(node.place.clone(), volumes);
             let live: Vec<&Node> = live.iter().filter(|it| it.place == node.place).collect();
-            let missing: BTreeSet<Component> = node
-                .programs
-                .values()
-                .filter(|program| {
-                    program.keeps_data()
-                        && !live
-                            .iter()
-                            .any(|it| it.programs.contains_key(&program.component))
-                })
+            let runs = |component| live.iter().any(|it| it.programs.contains_key(&component));
+            let programs = node.programs.values();
+            let missing: BTreeSet<Component> = programs
+                .filter(|program| program.keeps_data() && !runs(program.component))
                 .map(|program| program.component)
                 .collect();
             running.nodes.extend(live.into_iter().cloned());
             let leftover = self.leftover(node);
-            if missing.is_empty() || leftover.as_deref() == Some("") {
-                continue;
-            }
-            // The image of a pod that never ran has written nothing, unless it was deployed before.
-            let never_ran = |program: &Program| {
-                waiting.iter().any(|it| {
-                    it.place == node.place
-                        && it
-                            .programs
-                            .get(&program.component)
-                            .is_some_and(|one| one.image == program.image)
-                })
-            };
-            let mut known = false;
-            let deployed = self.deployed.iter().map(|it| (it, true));
-            for (before, was_deployed) in
-                deployed.chain(self.attempted.iter().map(|it| (it, false)))
+            if missing.is_empty()
+                || leftover.as_deref() == Some("")
+                || self.add_recorded(node, &missing, &waiting, &mut running)
+                || self.add_written(node, &missing, &mut running)
             {
-                if before.place != node.place {
-                    continue;
-                }
-                known = true;
-                let mut before = before.clone();
-                before.programs.retain(|component, program| {
-                    missing.contains(component) && (was_deployed || !never_ran(program))
-                });
-                if !before.programs.contains_key(&Component::Peer) {
-                    before.state_database = None;
-                }
-                if !before.programs.is_empty() && !running.nodes.contains(&before) {
-                    running.nodes.push(before);
-                }
-            }
-            if !known && let Some(written) = self.written(node) {
-                for mut before in written.nodes(&node.place, &node.name) {
-                    before
-                        .programs
-                        .retain(|component, _| missing.contains(component));
-                    running.nodes.push(before);
-                }
-                if self.facts == Facts::default() && running.written.is_none() {
-                    running.facts = written.facts.clone();
-                    running.written = Some(written.facts);
-                }
                 continue;
             }
-            if let (false, Some(claim)) = (known, leftover) {
+            if let Some(claim) = leftover {
                 running.notes.push(format!(
                     "{}: volume claim {claim} already exists, and the version that wrote its data is unknown",
                     node.place
@@ -203,6 +154,65 @@ impl Evidence {
         }
         running.deployed = self.deployed;
         running
+    }
+
+    /// Adds what records say about these programs of a node. Returns false if no record has the
+    /// node. `waiting` are the nodes of pods that never ran.
+    fn add_recorded(
+        &self,
+        node: &Node,
+        missing: &BTreeSet<Component>,
+        waiting: &[Node],
+        running: &mut Running,
+    ) -> bool {
+        let is_it = |it: &&Node| it.place == node.place;
+        // The image of a pod that never ran has written nothing, unless it was deployed before.
+        let never_ran = |program: &Program| {
+            waiting.iter().filter(is_it).any(|it| {
+                let waits = it.programs.get(&program.component);
+                waits.is_some_and(|waits| waits.image == program.image)
+            })
+        };
+        let deployed = self.deployed.iter().filter(is_it).map(|it| (it, true));
+        let attempted = self.attempted.iter().filter(is_it).map(|it| (it, false));
+        let mut is_known = false;
+        for (before, was_deployed) in deployed.chain(attempted) {
+            is_known = true;
+            let mut before = before.clone();
+            before.programs.retain(|component, program| {
+                missing.contains(component) && (was_deployed || !never_ran(program))
+            });
+            if !before.programs.contains_key(&Component::Peer) {
+                before.state_database = None;
+            }
+            if !before.programs.is_empty() && !running.nodes.contains(&before) {
+                running.nodes.push(before);
+            }
+        }
+        is_known
+    }
+
+    /// Adds what the node's claims say about these programs. Returns false if they say nothing.
+    fn add_written(
+        &self,
+        node: &Node,
+        missing: &BTreeSet<Component>,
+        running: &mut Running,
+    ) -> bool {
+        let Some(written) = self.written(node) else {
+            return false;
+        };
+        for mut before in written.nodes(&node.place, &node.name) {
+            before
+                .programs
+                .retain(|component, _| missing.contains(component));
+            running.nodes.push(before);
+        }
+        if self.facts == Facts::default() && running.written.is_none() {
+            running.facts = written.facts.clone();
+            running.written = Some(written.facts);
+        }
+        true
     }
 
     /// Returns the note on a node's claim about what wrote it.

@@ -2,6 +2,7 @@
 //! resulting decisions.
 
 use super::*;
+use crate::identity::Renewal;
 use crate::manifest::{Object, TemplateLine};
 use serde_json::json;
 
