@@ -1,12 +1,11 @@
 //! The organization's CA server and its CLI pod: their environments.
 
-use super::crypto::{Crypto, CryptoSource};
-use super::images::Images;
+use super::crypto::CryptoSource;
 use super::organization::CA;
 use super::ports::{CA_PORT, PEER_PORT};
-use super::settings::{Settings, variable};
-use super::{Breaks, Names};
-use serde_json::{Map, Value, json};
+use super::settings::{Settings, Variable, environment, row};
+use super::{Breaks, Setup, certified};
+use serde_json::{Value, json};
 
 /// Returns the Secret with the CA server's administrator, and whether this program creates it.
 pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
@@ -16,96 +15,120 @@ pub fn credentials<'a>(settings: &Settings<'a>) -> (&'a str, bool) {
     }
 }
 
+/// A CA server in the form that the rows of the table use.
+struct Server<'a> {
+    setup: Setup<'a>,
+    /// The hosts of its certificate.
+    hosts: Vec<String>,
+}
+
+impl<'a> Server<'a> {
+    /// The table of the server's environment variables.
+    ///
+    /// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca. The variable of a key is
+    /// `FABRIC_CA_SERVER_` with the key's path in capitals. The home is a volume, because the
+    /// server writes its configuration and database there. The operations service listens on
+    /// loopback by default.
+    ///
+    /// A tree on a volume contains no TLS certificate for the server, because cryptogen makes none.
+    /// The server's own authority then signs one for its hosts (`lib/server.go`,
+    /// `autoGenerateTLSCertificateKey`). It does so only if there is none, and never renews it, so
+    /// the file belongs to the pod: each pod has a new certificate with the current hosts.
+    const VARIABLES: [Variable<Server<'a>>; 14] = [
+        row("FABRIC_CA_SERVER_HOME", |_| {
+            Some("/var/hyperledger/fabric-ca-server".to_owned())
+        }),
+        row("FABRIC_CA_SERVER_CA_NAME", |s| {
+            Some(format!("ca.{}", s.setup.names.domain))
+        }),
+        row("FABRIC_CA_SERVER_CA_CERTFILE", |s| {
+            Some(match s.is_on_volume() {
+                true => format!("/etc/hyperledger/ca/ca.{}-cert.pem", s.setup.names.domain),
+                false => "/etc/hyperledger/ca/cert.pem".to_owned(),
+            })
+        }),
+        row("FABRIC_CA_SERVER_CA_KEYFILE", |s| {
+            let key = match s.is_on_volume() {
+                true => s.setup.settings.text_or("/crypto/nfs/caKey", "priv_sk"),
+                false => "key.pem",
+            };
+            Some(format!("/etc/hyperledger/ca/{key}"))
+        }),
+        row("FABRIC_CA_SERVER_PORT", |_| Some(CA_PORT.to_string())),
+        row("FABRIC_CA_SERVER_TLS_ENABLED", |s| {
+            Some(s.has_tls().to_string())
+        }),
+        row("FABRIC_CA_SERVER_CSR_HOSTS", |s| {
+            (s.has_tls() && s.is_on_volume()).then(|| s.hosts.join(","))
+        }),
+        row("FABRIC_CA_SERVER_TLS_CERTFILE", |s| {
+            let file = match s.is_on_volume() {
+                true => "/tmp/tls-cert.pem",
+                false => "/etc/hyperledger/tls/server.crt",
+            };
+            s.has_tls().then(|| file.to_owned())
+        }),
+        row("FABRIC_CA_SERVER_TLS_KEYFILE", |s| {
+            (s.has_tls() && !s.is_on_volume()).then(|| "/etc/hyperledger/tls/server.key".to_owned())
+        }),
+        row("FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS", |s| {
+            let port = s.setup.settings.number("/operations/port", 9443);
+            Some(format!("0.0.0.0:{port}"))
+        }),
+        row("FABRIC_CA_SERVER_METRICS_PROVIDER", |s| {
+            Some(s.setup.settings.metrics_provider().to_owned())
+        }),
+        row("FABRIC_CA_SERVER_DB_TYPE", |s| {
+            s.database().map(str::to_owned)
+        }),
+        row("FABRIC_CA_SERVER_DB_TLS_ENABLED", |s| {
+            s.has_database_tls().then(|| "true".to_owned())
+        }),
+        row("FABRIC_CA_SERVER_DB_TLS_CERTFILES", |s| {
+            s.has_database_tls()
+                .then(|| "/etc/hyperledger/database/ca.crt".to_owned())
+        }),
+    ];
+
+    fn is_on_volume(&self) -> bool {
+        self.setup.crypto.source == CryptoSource::Nfs
+    }
+
+    fn has_tls(&self) -> bool {
+        self.setup.settings.flag("/tls/enabled", true)
+    }
+
+    /// Returns the type of its database, or `None` if it is a file on its own volume.
+    fn database(&self) -> Option<&'a str> {
+        let settings = self.setup.settings;
+        let database = settings.text_or("/ca/database/type", SQLITE);
+        (database != SQLITE).then_some(database)
+    }
+
+    fn has_database_tls(&self) -> bool {
+        let settings = self.setup.settings;
+        !settings.text("/ca/database/tlsSecret").is_empty()
+    }
+}
+
+const SQLITE: &str = "sqlite3";
+
 /// Returns the facts for the CA server's templates.
-///
-/// Source: `cmd/fabric-ca-server/config.go` of hyperledger/fabric-ca. The variable of a key is
-/// `FABRIC_CA_SERVER_` with the key's path in capitals. The home is a volume, because the server
-/// writes its configuration and database there. The operations service listens on loopback by
-/// default.
-///
-/// A tree on a volume contains no TLS certificate for the server, because cryptogen makes none. The
-/// server's own authority then signs one with `hosts` (`lib/server.go`,
-/// `autoGenerateTLSCertificateKey`). It does so only if there is none, and never renews it, so the
-/// file belongs to the pod: each pod has a new certificate with the current hosts.
-pub fn facts(
-    settings: &Settings,
-    names: &Names,
-    images: Images,
-    crypto: &Crypto,
-    hosts: &[String],
-) -> Value {
-    let mut env = Map::new();
-    let mut set = |name: &str, value: String| {
-        env.insert(name.to_owned(), Value::String(value));
+pub fn facts(setup: Setup, breaks: &mut Breaks) -> Value {
+    let Setup {
+        settings,
+        names,
+        images,
+        exposure,
+        crypto,
+    } = setup;
+    check_database(settings, breaks);
+    let server = Server {
+        setup,
+        hosts: certified(settings, names, exposure, CA).hosts,
     };
-    set(
-        "FABRIC_CA_SERVER_HOME",
-        "/var/hyperledger/fabric-ca-server".to_owned(),
-    );
-    set("FABRIC_CA_SERVER_CA_NAME", format!("ca.{}", names.domain));
-    let volume = crypto.source == CryptoSource::Nfs;
-    let (certificate, key) = match volume {
-        true => (
-            format!("ca.{}-cert.pem", names.domain),
-            settings.text_or("/crypto/nfs/caKey", "priv_sk"),
-        ),
-        false => ("cert.pem".to_owned(), "key.pem"),
-    };
-    set(
-        "FABRIC_CA_SERVER_CA_CERTFILE",
-        format!("/etc/hyperledger/ca/{certificate}"),
-    );
-    set(
-        "FABRIC_CA_SERVER_CA_KEYFILE",
-        format!("/etc/hyperledger/ca/{key}"),
-    );
-    set("FABRIC_CA_SERVER_PORT", CA_PORT.to_string());
-    let tls = settings.flag("/tls/enabled", true);
-    set("FABRIC_CA_SERVER_TLS_ENABLED", tls.to_string());
-    if tls && volume {
-        set("FABRIC_CA_SERVER_CSR_HOSTS", hosts.join(","));
-        set(
-            "FABRIC_CA_SERVER_TLS_CERTFILE",
-            "/tmp/tls-cert.pem".to_owned(),
-        );
-    } else if tls {
-        set(
-            "FABRIC_CA_SERVER_TLS_CERTFILE",
-            "/etc/hyperledger/tls/server.crt".to_owned(),
-        );
-        set(
-            "FABRIC_CA_SERVER_TLS_KEYFILE",
-            "/etc/hyperledger/tls/server.key".to_owned(),
-        );
-    }
-    set(
-        "FABRIC_CA_SERVER_OPERATIONS_LISTENADDRESS",
-        format!("0.0.0.0:{}", settings.number("/operations/port", 9443)),
-    );
-    let metrics = if settings.flag("/metrics/enabled", true) {
-        "prometheus"
-    } else {
-        "disabled"
-    };
-    set("FABRIC_CA_SERVER_METRICS_PROVIDER", metrics.to_owned());
-    let database = settings.text_or("/ca/database/type", "sqlite3");
-    if database != "sqlite3" {
-        set("FABRIC_CA_SERVER_DB_TYPE", database.to_owned());
-    }
-    if !settings.text("/ca/database/tlsSecret").is_empty() {
-        set("FABRIC_CA_SERVER_DB_TLS_ENABLED", "true".to_owned());
-        set(
-            "FABRIC_CA_SERVER_DB_TLS_CERTFILES",
-            "/etc/hyperledger/database/ca.crt".to_owned(),
-        );
-    }
-    env.extend(
-        settings
-            .map("/ca/env")
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), variable(value))),
-    );
+    let extra = settings.map("/ca/env");
+    let env = environment(&Server::VARIABLES, images.version, &server, extra);
     let mut facts = json!({
         "name": CA,
         "address": names.address(CA),
@@ -116,7 +139,7 @@ pub fn facts(
         "tls_secret": crypto.secret(&format!("{CA}-tls")),
         "credentials_secret": credentials(settings).0,
     });
-    if database != "sqlite3" {
+    if server.database().is_some() {
         facts["database_secret"] = settings
             .text_or("/ca/database/existingSecret", "ca-database")
             .into();
@@ -129,13 +152,13 @@ pub fn facts(
 /// Sources: `docs/source/users-guide.rst` of hyperledger/fabric-ca, "Configuring PostgreSQL" and
 /// "Configuring MySQL" (`parseTime`). Messages never show the data source, which contains a
 /// password.
-pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
+fn check_database(settings: &Settings, breaks: &mut Breaks) {
     let (source, secret) = (
         settings.text("/ca/database/dataSource"),
         settings.text("/ca/database/existingSecret"),
     );
-    let database = settings.text_or("/ca/database/type", "sqlite3");
-    if database == "sqlite3" {
+    let database = settings.text_or("/ca/database/type", SQLITE);
+    if database == SQLITE {
         for (key, value) in [
             ("dataSource", source),
             ("existingSecret", secret),
@@ -176,13 +199,14 @@ pub fn check_database(settings: &Settings, breaks: &mut Breaks) {
 /// first peer.
 ///
 /// From 3.0 on, Fabric publishes no image of its tools, so the user must set one.
-pub fn cli(
-    settings: &Settings,
-    names: &Names,
-    images: Images,
-    crypto: &Crypto,
-    breaks: &mut Breaks,
-) -> Value {
+pub fn cli(setup: Setup, breaks: &mut Breaks) -> Value {
+    let Setup {
+        settings,
+        names,
+        images,
+        crypto,
+        ..
+    } = setup;
     let own = settings.text("/cli/image");
     let image = if own.is_empty() {
         images.tools()

@@ -94,65 +94,73 @@ impl Chaincode {
             "auto" if !endpoint.is_empty() => Chaincode::DockerTcp,
             "auto" if CCAAS_BUILDER.holds(version) => Chaincode::Ccaas,
             "auto" if builders => Chaincode::External,
-            "auto" => Chaincode::None,
-            "ccaas" => {
-                if !CCAAS_BUILDER.holds(version) {
-                    breaks.add(
-                        "chaincode.mode",
-                        format!("Fabric {version} has no builder for chaincode as a service; it needs 2.4.1 or later"),
-                    );
-                }
-                Chaincode::Ccaas
-            }
-            "docker-tcp" => {
-                if endpoint.is_empty() {
-                    breaks.add(
-                        "chaincode.dockerEndpoint",
-                        "chaincode.mode docker-tcp needs the Docker host, as tcp://HOST:PORT",
-                    );
-                }
-                Chaincode::DockerTcp
-            }
-            "docker-sock" => {
-                breaks.warn(
-                    "chaincode.mode docker-sock gives peers root access to their machines (Pod \
-                     Security level privileged), and needs machines that run Docker: since \
-                     Kubernetes 1.24, most run containerd",
-                );
-                Chaincode::DockerSock
-            }
-            "dind" => {
-                breaks.warn("chaincode.mode dind runs a privileged container in each peer's pod (Pod Security level privileged)");
-                Chaincode::Dind
-            }
-            "k8s" => {
-                if !K8S_BUILDER.holds(version) {
-                    let why = format!(
-                        "the builder's programs do not run in the peer image of Fabric {version}; they need 2.5.11 or later"
-                    );
-                    breaks.add("chaincode.mode", why);
-                }
-                breaks.warn(
-                    "chaincode.mode k8s lets peers create Jobs in their namespace, and a Job can \
-                     mount any Secret there: an attacker in a peer gets all keys of the \
-                     organization, including its CA's. chaincode.mode ccaas does not give peers \
-                     this permission",
-                );
-                Chaincode::K8s
-            }
-            "external" => {
-                if !builders {
-                    breaks.add(
-                        "chaincode.builders",
-                        "chaincode.mode external needs at least one builder, with name and path",
-                    );
-                }
-                Chaincode::External
-            }
-            _ => Chaincode::None,
+            named => Chaincode::named(named),
         };
+        if mode == Chaincode::DockerTcp && endpoint.is_empty() {
+            breaks.add(
+                "chaincode.dockerEndpoint",
+                "chaincode.mode docker-tcp needs the Docker host, as tcp://HOST:PORT",
+            );
+        }
+        if mode == Chaincode::External && !builders {
+            breaks.add(
+                "chaincode.builders",
+                "chaincode.mode external needs at least one builder, with name and path",
+            );
+        }
+        mode.check_version(version, breaks);
+        mode.warn(breaks);
         mode.check(settings, breaks);
         mode
+    }
+
+    /// Returns the mode of this name. `auto` selects none if nothing else fits.
+    fn named(name: &str) -> Chaincode {
+        let modes = [
+            Chaincode::Ccaas,
+            Chaincode::K8s,
+            Chaincode::DockerTcp,
+            Chaincode::DockerSock,
+            Chaincode::Dind,
+            Chaincode::External,
+        ];
+        let mode = modes.into_iter().find(|mode| mode.name() == name);
+        mode.unwrap_or(Chaincode::None)
+    }
+
+    /// Refuses a mode that the version does not have.
+    fn check_version(self, version: &Version, breaks: &mut Breaks) {
+        let why = match self {
+            Chaincode::Ccaas if !CCAAS_BUILDER.holds(version) => format!(
+                "Fabric {version} has no builder for chaincode as a service; it needs 2.4.1 or later"
+            ),
+            Chaincode::K8s if !K8S_BUILDER.holds(version) => format!(
+                "the builder's programs do not run in the peer image of Fabric {version}; they need 2.5.11 or later"
+            ),
+            _ => return,
+        };
+        breaks.add("chaincode.mode", why);
+    }
+
+    /// Warns about the rights that a mode gives to peers.
+    fn warn(self, breaks: &mut Breaks) {
+        breaks.warn(match self {
+            Chaincode::DockerSock => {
+                "chaincode.mode docker-sock gives peers root access to their machines (Pod \
+                 Security level privileged), and needs machines that run Docker: since Kubernetes \
+                 1.24, most run containerd"
+            }
+            Chaincode::Dind => {
+                "chaincode.mode dind runs a privileged container in each peer's pod (Pod Security \
+                 level privileged)"
+            }
+            Chaincode::K8s => {
+                "chaincode.mode k8s lets peers create Jobs in their namespace, and a Job can mount \
+                 any Secret there: an attacker in a peer gets all keys of the organization, \
+                 including its CA's. chaincode.mode ccaas does not give peers this permission"
+            }
+            _ => return,
+        });
     }
 
     /// Refuses settings that this mode ignores.

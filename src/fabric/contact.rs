@@ -125,21 +125,17 @@ impl Contact {
         } = subject;
         let settings = subject.settings();
         let names = Names::of(release, namespace, &settings);
-        let (role, kind, folder, count) = match model {
-            Some(Model::PeerOrganization) => (NodeRole::Peer, "peer", "peers", "/peers/count"),
-            Some(Model::OrdererOrganization) => {
-                (NodeRole::Orderer, "orderer", "orderers", "/orderers/count")
-            }
-            Some(Model::Kafka) => return Err(no_organization(release, "it is a Kafka cluster")),
-            Some(Model::Chaincode) => {
-                return Err(no_organization(release, "it is a chaincode server"));
-            }
-            None => {
-                return Err(no_organization(
-                    release,
-                    "its chart is not for an organization",
-                ));
-            }
+        let role = match model {
+            Some(Model::PeerOrganization) => Ok(NodeRole::Peer),
+            Some(Model::OrdererOrganization) => Ok(NodeRole::Orderer),
+            Some(Model::Kafka) => Err("it is a Kafka cluster"),
+            Some(Model::Chaincode) => Err("it is a chaincode server"),
+            None => Err("its chart is not for an organization"),
+        };
+        let role = role.map_err(|why| no_organization(release, why))?;
+        let (kind, folder, count) = match role {
+            NodeRole::Peer => ("peer", "peers", "/peers/count"),
+            NodeRole::Orderer => ("orderer", "orderers", "/orderers/count"),
         };
         let version = subject
             .version()?

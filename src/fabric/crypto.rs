@@ -149,47 +149,56 @@ impl<'a> Crypto<'a> {
     /// to any volume of its size, and with a default class to an empty one
     /// (kubernetes/examples#432).
     pub fn facts(&self, kind: &str, mounted: &BTreeSet<String>, breaks: &mut Breaks) -> Value {
-        let own = self.settings.map("/crypto/secrets");
-        if self.source != CryptoSource::Secret && own.is_some() {
+        self.check_secrets(mounted, breaks);
+        if self.source == CryptoSource::Nfs {
+            return self.volume(kind, breaks);
+        }
+        for (key, value) in self.location() {
+            if !value.is_empty() {
+                breaks.add(
+                    &format!("crypto.nfs.{key}"),
+                    "files on NFS are only used with crypto.source nfs",
+                );
+            }
+        }
+        let source = match self.source {
+            CryptoSource::Secret => "secret",
+            _ => "program",
+        };
+        json!({"source": source, "groups": [], "items": []})
+    }
+
+    /// Refuses the user's own Secrets if no pod would mount them.
+    fn check_secrets(&self, mounted: &BTreeSet<String>, breaks: &mut Breaks) {
+        let Some(own) = self.settings.map("/crypto/secrets") else {
+            return;
+        };
+        if self.source != CryptoSource::Secret {
             breaks.add(
                 "crypto.secrets",
                 "your own Secrets are only used with crypto.source secret",
             );
+            return;
         }
-        for usual in own
-            .into_iter()
-            .flatten()
-            .map(|(usual, _)| usual)
-            .filter(|_| self.source == CryptoSource::Secret)
-        {
-            if !mounted.contains(usual) {
-                let all = mounted
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                breaks.add(
-                    "crypto.secrets",
-                    format!("no pod mounts {usual:?}; the mounted Secrets are {all}"),
-                );
-            }
+        let all: Vec<&str> = mounted.iter().map(String::as_str).collect();
+        for usual in own.keys().filter(|usual| !mounted.contains(*usual)) {
+            let all = all.join(", ");
+            breaks.add(
+                "crypto.secrets",
+                format!("no pod mounts {usual:?}; the mounted Secrets are {all}"),
+            );
         }
-        let (server, path) = (
-            self.settings.text("/crypto/nfs/server"),
-            self.settings.text("/crypto/nfs/path"),
-        );
-        let claim = self.settings.text("/crypto/nfs/claim");
-        if self.source != CryptoSource::Nfs {
-            for (key, value) in [("server", server), ("path", path), ("claim", claim)] {
-                if !value.is_empty() {
-                    breaks.add(
-                        &format!("crypto.nfs.{key}"),
-                        "files on NFS are only used with crypto.source nfs",
-                    );
-                }
-            }
-            return json!({"source": if self.source == CryptoSource::Secret { "secret" } else { "program" }, "groups": [], "items": []});
-        }
+    }
+
+    /// Returns the values that locate files on NFS.
+    fn location(&self) -> [(&'static str, &'a str); 3] {
+        ["server", "path", "claim"]
+            .map(|key| (key, self.settings.text(&format!("/crypto/nfs/{key}"))))
+    }
+
+    /// Returns the facts about the volume with cryptogen's tree.
+    fn volume(&self, kind: &str, breaks: &mut Breaks) -> Value {
+        let [(_, server), (_, path), (_, claim)] = self.location();
         // The kubelet does not change the group of files on NFS.
         let groups: Vec<u64> = Some(self.settings.number("/crypto/nfs/group", 0))
             .into_iter()

@@ -220,13 +220,8 @@ impl<'a> Exposure<'a> {
             .map("/expose/annotations")
             .cloned()
             .unwrap_or_default();
-        for name in self
-            .settings
-            .map("/expose/hosts")
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name)
-        {
+        let hosts = self.settings.map("/expose/hosts");
+        for name in hosts.into_iter().flatten().map(|(name, _)| name) {
             if !nodes.iter().any(|(node, _)| node == name) {
                 breaks.add("expose.hosts", format!("node {name:?} does not exist"));
             }
@@ -248,25 +243,7 @@ impl<'a> Exposure<'a> {
             Kind::LoadBalancer => {}
             Kind::Ingress => {
                 self.check_server_names(nodes, breaks);
-                let class = self.settings.text("/expose/className");
-                match PASSTHROUGH.iter().find(|(word, _)| class.contains(word)) {
-                    Some((_, keys)) => {
-                        for key in *keys {
-                            annotations
-                                .entry((*key).to_owned())
-                                .or_insert_with(|| "true".into());
-                        }
-                    }
-                    None if annotations.is_empty() => breaks.add(
-                        "expose.annotations",
-                        format!(
-                            "an ingress controller needs its own annotations for TLS passthrough, \
-                             which are known for nginx and haproxy but not for class {class:?}; \
-                             for a controller without it (traefik), use expose.type Gateway"
-                        ),
-                    ),
-                    None => {}
-                }
+                self.pass_tls_through(&mut annotations, breaks);
             }
             Kind::Gateway => {
                 self.check_server_names(nodes, breaks);
@@ -278,14 +255,11 @@ impl<'a> Exposure<'a> {
                 }
             }
         }
-        let policy = self.settings.flag("/networkPolicy/enabled", false);
-        if policy
-            && self
-                .settings
-                .get("/networkPolicy/clients")
-                .and_then(Value::as_array)
-                .is_none_or(Vec::is_empty)
-        {
+        let clients = self.settings.get("/networkPolicy/clients");
+        let has_clients = clients
+            .and_then(Value::as_array)
+            .is_some_and(|clients| !clients.is_empty());
+        if self.settings.flag("/networkPolicy/enabled", false) && !has_clients {
             breaks.warn(
                 "nodes are exposed, but the network policies allow no connections from outside: \
                  allow clients with networkPolicy.clients, such as {ipBlock: {cidr: 192.0.2.0/24}} \
@@ -293,6 +267,29 @@ impl<'a> Exposure<'a> {
             );
         }
         annotations
+    }
+
+    /// Adds the annotations that an ingress controller needs for TLS passthrough.
+    fn pass_tls_through(&self, annotations: &mut Map<String, Value>, breaks: &mut Breaks) {
+        let class = self.settings.text("/expose/className");
+        match PASSTHROUGH.iter().find(|(word, _)| class.contains(word)) {
+            Some((_, keys)) => {
+                for key in *keys {
+                    annotations
+                        .entry((*key).to_owned())
+                        .or_insert_with(|| "true".into());
+                }
+            }
+            None if annotations.is_empty() => breaks.add(
+                "expose.annotations",
+                format!(
+                    "an ingress controller needs its own annotations for TLS passthrough, \
+                     which are known for nginx and haproxy but not for class {class:?}; \
+                     for a controller without it (traefik), use expose.type Gateway"
+                ),
+            ),
+            None => {}
+        }
     }
 
     fn check_numbers(&self, nodes: &[(String, &str)], breaks: &mut Breaks) {

@@ -62,35 +62,8 @@ pub fn facts(
             })
             .collect(),
     );
-    facts.insert(
-        "brokers".to_owned(),
-        (0..brokers)
-            .map(|i| {
-                let name = format!("kafka{i}");
-                let address = names.address(&name);
-                let mut own = Map::new();
-                own.insert("broker.id".to_owned(), i.into());
-                own.insert(
-                    "listeners".to_owned(),
-                    format!("PLAINTEXT://0.0.0.0:{KAFKA_PORT}").into(),
-                );
-                own.insert(
-                    "advertised.listeners".to_owned(),
-                    format!("PLAINTEXT://{address}:{KAFKA_PORT}").into(),
-                );
-                own.insert("zookeeper.connect".to_owned(), connect.clone().into());
-                // A subfolder, because some file systems have a `lost+found` at the volume's root,
-                // which Kafka takes for a broken partition.
-                own.insert("log.dirs".to_owned(), "/var/lib/kafka/data".into());
-                json!({
-                    "name": name,
-                    "address": address,
-                    "endpoint": format!("{address}:{KAFKA_PORT}"),
-                    "config": text(own.iter().chain(&properties)),
-                })
-            })
-            .collect(),
-    );
+    let broker = |i| broker(i, names, &connect, &properties);
+    facts.insert("brokers".to_owned(), (0..brokers).map(broker).collect());
     // A write needs M replicas, and each channel is on N of K brokers, so N - M of them may be
     // down.
     let spare = number(&properties, "default.replication.factor")
@@ -101,6 +74,29 @@ pub fn facts(
         (zookeepers.saturating_sub(1) / 2).max(1).into(),
     );
     facts
+}
+
+/// Returns the facts about one broker.
+fn broker(i: u64, names: &Names, connect: &str, properties: &Map<String, Value>) -> Value {
+    let name = format!("kafka{i}");
+    let address = names.address(&name);
+    let mut own = Map::new();
+    let mut set = |name: &str, value: Value| own.insert(name.to_owned(), value);
+    set("broker.id", i.into());
+    let listen = format!("PLAINTEXT://0.0.0.0:{KAFKA_PORT}");
+    set("listeners", listen.into());
+    let advertised = format!("PLAINTEXT://{address}:{KAFKA_PORT}");
+    set("advertised.listeners", advertised.into());
+    set("zookeeper.connect", connect.into());
+    // A subfolder, because some file systems have a `lost+found` at the volume's root, which Kafka
+    // takes for a broken partition.
+    set("log.dirs", "/var/lib/kafka/data".into());
+    json!({
+        "name": name,
+        "address": address,
+        "endpoint": format!("{address}:{KAFKA_PORT}"),
+        "config": text(own.iter().chain(properties)),
+    })
 }
 
 /// Returns the settings that all brokers share: those required by the rules, then the user's.
@@ -141,12 +137,8 @@ fn check(
     zookeepers: u64,
     breaks: &mut Breaks,
 ) {
-    let dev = settings.flag("/kafka/dev", false);
-    let (factor, replicas) = (
-        number(properties, "default.replication.factor"),
-        number(properties, "min.insync.replicas"),
-    );
-    if dev {
+    if settings.flag("/kafka/dev", false) {
+        let factor = number(properties, "default.replication.factor");
         if factor > brokers {
             breaks.add(
                 "kafka.config",
@@ -154,38 +146,7 @@ fn check(
             );
         }
     } else {
-        if brokers < 4 {
-            breaks.add(
-                "kafka.brokers",
-                format!("expected at least 4 brokers, to create channels while one is down, not {brokers}"),
-            );
-        }
-        if ![3, 5, 7].contains(&zookeepers) {
-            breaks.add(
-                "kafka.zookeepers",
-                format!(
-                    "expected an ensemble of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"
-                ),
-            );
-        }
-        if replicas < 2 {
-            breaks.add(
-                "kafka.minInsyncReplicas",
-                format!("expected at least 2, because blocks must survive the loss of a disk, not {replicas}"),
-            );
-        }
-        if replicas >= factor {
-            breaks.add(
-                "kafka.minInsyncReplicas",
-                format!("expected less than the replication factor {factor}, so that one replica can be down, not {replicas}"),
-            );
-        }
-        if factor >= brokers {
-            breaks.add(
-                "kafka.replicationFactor",
-                format!("expected less than the {brokers} brokers, to create channels while one is down, not {factor}"),
-            );
-        }
+        check_counts(properties, brokers, zookeepers, breaks);
     }
     if properties.get("unclean.leader.election.enable") != Some(&Value::Bool(false)) {
         breaks.add(
@@ -204,6 +165,65 @@ fn check(
             "log.retention.ms must be -1: orderers replay a channel from its first message",
         );
     }
+    check_sizes(properties, settings, breaks);
+    for name in properties
+        .keys()
+        .filter(|name| OWN.contains(&name.as_str()))
+    {
+        breaks.add("kafka.config", format!("{name} is set by the chart"));
+    }
+}
+
+/// Refuses numbers with which blocks are lost, or channels cannot be created while a broker is
+/// down.
+fn check_counts(
+    properties: &Map<String, Value>,
+    brokers: u64,
+    zookeepers: u64,
+    breaks: &mut Breaks,
+) {
+    let (factor, replicas) = (
+        number(properties, "default.replication.factor"),
+        number(properties, "min.insync.replicas"),
+    );
+    if brokers < 4 {
+        breaks.add(
+            "kafka.brokers",
+            format!(
+                "expected at least 4 brokers, to create channels while one is down, not {brokers}"
+            ),
+        );
+    }
+    if ![3, 5, 7].contains(&zookeepers) {
+        breaks.add(
+            "kafka.zookeepers",
+            format!(
+                "expected an ensemble of 3, 5 or 7, so that a vote has a majority, not {zookeepers}"
+            ),
+        );
+    }
+    if replicas < 2 {
+        breaks.add(
+            "kafka.minInsyncReplicas",
+            format!("expected at least 2, because blocks must survive the loss of a disk, not {replicas}"),
+        );
+    }
+    if replicas >= factor {
+        breaks.add(
+            "kafka.minInsyncReplicas",
+            format!("expected less than the replication factor {factor}, so that one replica can be down, not {replicas}"),
+        );
+    }
+    if factor >= brokers {
+        breaks.add(
+            "kafka.replicationFactor",
+            format!("expected less than the {brokers} brokers, to create channels while one is down, not {factor}"),
+        );
+    }
+}
+
+/// Refuses limits that the largest block exceeds.
+fn check_sizes(properties: &Map<String, Value>, settings: &Settings, breaks: &mut Breaks) {
     let least = settings.number("/kafka/absoluteMaxBytes", 98 * MIB) + MIB;
     let (fetch, message) = (
         number(properties, "replica.fetch.max.bytes"),
@@ -229,12 +249,6 @@ fn check(
                 "message.max.bytes {message} must be below socket.request.max.bytes {socket}: a block would not fit a request"
             ),
         );
-    }
-    for name in properties
-        .keys()
-        .filter(|name| OWN.contains(&name.as_str()))
-    {
-        breaks.add("kafka.config", format!("{name} is set by the chart"));
     }
 }
 

@@ -132,6 +132,16 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// What the values say about an organization's release, for all of its nodes.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    settings: &'a Settings<'a>,
+    names: &'a Names,
+    images: Images<'a>,
+    exposure: &'a Exposure<'a>,
+    crypto: &'a Crypto<'a>,
+}
+
 /// Violations of Fabric's rules in the values, which are reported together.
 #[derive(Default)]
 struct Breaks {
@@ -182,9 +192,8 @@ pub fn facts(subject: Subject) -> Result<Value> {
     if subject.model == Some(Model::Chaincode) {
         return chaincode_service(&subject, &settings);
     }
-    let mut facts = Map::new();
     let Some(version) = subject.version()? else {
-        return Ok(Value::Object(facts));
+        return Ok(json!({}));
     };
     let names = Names::of(subject.release, subject.namespace, &settings);
     let images = Images {
@@ -192,80 +201,60 @@ pub fn facts(subject: Subject) -> Result<Value> {
         mirror: settings.text("/image/registry"),
     };
     let mut breaks = Breaks::default();
-    facts.insert("version".to_owned(), version.to_string().into());
-    facts.insert("line".to_owned(), versions::line(&version).into());
-    facts.insert("images".to_owned(), programs(&settings, images));
-    facts.insert("domain".to_owned(), names.domain.clone().into());
-    facts.insert("msp_id".to_owned(), names.msp_id.clone().into());
-    facts.insert("network".to_owned(), names.network.clone().into());
-    facts.insert("allowed".to_owned(), allowed(&settings, &names));
+    let mut facts = Map::new();
+    let mut set = |name: &str, value: Value| facts.insert(name.to_owned(), value);
+    set("version", version.to_string().into());
+    set("line", versions::line(&version).into());
+    set("images", programs(&settings, images));
+    set("domain", names.domain.clone().into());
+    set("msp_id", names.msp_id.clone().into());
+    set("network", names.network.clone().into());
+    set("allowed", allowed(&settings, &names));
+    let exposure = Exposure::of(&settings, &names);
+    let crypto = Crypto::of(&settings, &names, subject.release);
+    let setup = Setup {
+        settings: &settings,
+        names: &names,
+        images,
+        exposure: &exposure,
+        crypto: &crypto,
+    };
+    let mounted = mounted(&subject, &crypto);
     match subject.model {
         Some(Model::PeerOrganization) => {
-            let exposure = Exposure::of(&settings, &names);
-            let crypto = Crypto::of(&settings, &names, subject.release);
-            facts.extend(peer::facts(
-                &settings,
-                &names,
-                images,
-                &exposure,
-                &crypto,
-                &mut breaks,
-            ));
-            facts.insert(
-                "crypto".to_owned(),
-                crypto.facts(
-                    "peerOrganizations",
-                    &mounted(&subject, &crypto),
-                    &mut breaks,
-                ),
-            );
+            facts.extend(peer::facts(setup, &mut breaks));
+            let crypto = crypto.facts("peerOrganizations", &mounted, &mut breaks);
+            facts.insert("crypto".to_owned(), crypto);
             if settings.flag("/ca/enabled", false) {
-                ca::check_database(&settings, &mut breaks);
-                let server = certified(&settings, &names, &exposure, organization::CA);
-                facts.insert(
-                    "ca".to_owned(),
-                    ca::facts(&settings, &names, images, &crypto, &server.hosts),
-                );
+                facts.insert("ca".to_owned(), ca::facts(setup, &mut breaks));
             }
             if settings.flag("/cli/enabled", false) {
-                facts.insert(
-                    "cli".to_owned(),
-                    ca::cli(&settings, &names, images, &crypto, &mut breaks),
-                );
+                facts.insert("cli".to_owned(), ca::cli(setup, &mut breaks));
             }
         }
         Some(Model::OrdererOrganization) => {
-            let (exposure, crypto) = (
-                Exposure::of(&settings, &names),
-                Crypto::of(&settings, &names, subject.release),
-            );
-            facts.extend(orderer::facts(
-                &settings,
-                &names,
-                images,
-                &exposure,
-                &crypto,
-                &mut breaks,
-            ));
-            facts.insert(
-                "crypto".to_owned(),
-                crypto.facts(
-                    "ordererOrganizations",
-                    &mounted(&subject, &crypto),
-                    &mut breaks,
-                ),
-            );
+            facts.extend(orderer::facts(setup, &mut breaks));
+            let crypto = crypto.facts("ordererOrganizations", &mounted, &mut breaks);
+            facts.insert("crypto".to_owned(), crypto);
         }
         Some(Model::Kafka) => facts.extend(kafka::facts(&settings, &names, images, &mut breaks)),
         Some(Model::Chaincode) | None => {}
     }
-    if settings.flag("/networkPolicy/enabled", false) && is_shared(subject.namespace) {
+    check(subject.namespace, &settings, &mut breaks);
+    let warnings = std::mem::take(&mut breaks.warnings);
+    facts.insert("warnings".to_owned(), warnings.into());
+    breaks.into_result(subject.release)?;
+    Ok(Value::Object(facts))
+}
+
+/// Refuses settings of any chart that contradict each other.
+fn check(namespace: &str, settings: &Settings, breaks: &mut Breaks) {
+    if settings.flag("/networkPolicy/enabled", false) && is_shared(namespace) {
         breaks.add(
             "networkPolicy.enabled",
             format!(
-                "its policies restrict all pods of namespace \"{}\", but other pods run there: \
-                 choose another namespace (-n), or set it to false",
-                subject.namespace
+                "its policies restrict all pods of namespace \"{namespace}\", but other pods run there: \
+                 choose another namespace (-n), or set it to false"
             ),
         );
     }
@@ -274,12 +263,6 @@ pub fn facts(subject: Subject) -> Result<Value> {
     {
         breaks.add("metrics.serviceMonitor.enabled", "it needs metrics.enabled");
     }
-    facts.insert(
-        "warnings".to_owned(),
-        std::mem::take(&mut breaks.warnings).into(),
-    );
-    breaks.into_result(subject.release)?;
-    Ok(Value::Object(facts))
 }
 
 /// Returns the facts of a chaincode server, which has no Fabric version.

@@ -28,6 +28,14 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// Returns the `metrics.enabled` of Fabric's programs.
+    pub fn metrics_provider(&self) -> &'static str {
+        match self.flag("/metrics/enabled", true) {
+            true => "prometheus",
+            false => "disabled",
+        }
+    }
+
     pub fn number(&self, path: &str, default: u64) -> u64 {
         self.get(path).and_then(Value::as_u64).unwrap_or(default)
     }
@@ -67,6 +75,20 @@ pub struct Variable<T> {
     pub name: &'static str,
     pub span: Span,
     pub value: fn(&T) -> Option<String>,
+}
+
+/// Returns the row of a variable that every version reads.
+pub const fn row<T>(name: &'static str, value: fn(&T) -> Option<String>) -> Variable<T> {
+    during(Span::ALWAYS, name, value)
+}
+
+/// Returns the row of a variable that only these versions read.
+pub const fn during<T>(
+    span: Span,
+    name: &'static str,
+    value: fn(&T) -> Option<String>,
+) -> Variable<T> {
+    Variable { name, span, value }
 }
 
 /// Returns the environment of one node: the table's rows for this version, then the user's
