@@ -160,37 +160,8 @@ impl Secrets<'_> {
             return;
         }
         let one = |key: &str| self.item(name, secret, key);
-        let each = |stem: &str| {
-            entries_of(secret, stem)
-                .iter()
-                .filter_map(|key| one(key))
-                .collect::<Vec<_>>()
-        };
         match content {
-            Content::Msp(_) => {
-                let parts = MspParts {
-                    certificate: one("cert.pem"),
-                    keys: one("key.pem").into_iter().collect(),
-                    roots: each("cacert"),
-                    intermediates: each("intermediatecert"),
-                    tls_roots: each("tlscacert"),
-                    tls_intermediates: each("tlsintermediatecert"),
-                    revocations: each("crl"),
-                    admins: each("admincert"),
-                    config: one("config.yaml"),
-                };
-                // Keys from a folder are rewritten without this block, but these are mounted
-                // unchanged.
-                if let Some(key) = parts.keys.first()
-                    && blocks(&key.bytes)
-                        .first()
-                        .is_some_and(|(label, _)| label == "EC PARAMETERS")
-                {
-                    self.check
-                        .blame(key, "starts with EC PARAMETERS, which Fabric's MSP cannot read: keep only the block of the key");
-                }
-                drop(self.check.msp(&parts));
-            }
+            Content::Msp(_) => self.msp(name, secret),
             Content::Tls(member) => {
                 let parts = TlsParts {
                     certificate: one("tls.crt"),
@@ -220,6 +191,37 @@ impl Secrets<'_> {
                 }
             }
         }
+    }
+
+    fn msp(&self, name: &str, secret: &Value) {
+        let one = |key: &str| self.item(name, secret, key);
+        let each = |stem: &str| {
+            let keys = entries_of(secret, stem);
+            keys.iter().filter_map(|key| one(key)).collect::<Vec<_>>()
+        };
+        let parts = MspParts {
+            certificate: one("cert.pem"),
+            keys: one("key.pem").into_iter().collect(),
+            roots: each("cacert"),
+            intermediates: each("intermediatecert"),
+            tls_roots: each("tlscacert"),
+            tls_intermediates: each("tlsintermediatecert"),
+            revocations: each("crl"),
+            admins: each("admincert"),
+            config: one("config.yaml"),
+        };
+        // Keys from a folder are rewritten without this block, but these are mounted unchanged.
+        let has_parameters = |key: &Item| {
+            let blocks = blocks(&key.bytes);
+            blocks
+                .first()
+                .is_some_and(|(label, _)| label == "EC PARAMETERS")
+        };
+        if let Some(key) = parts.keys.first().filter(|key| has_parameters(key)) {
+            let why = "starts with EC PARAMETERS, which Fabric's MSP cannot read: keep only the block of the key";
+            self.check.blame(key, why);
+        }
+        drop(self.check.msp(&parts));
     }
 
     fn subject(&self, name: &str) -> String {

@@ -3,11 +3,12 @@
 //! is refused, because to every channel it is another organization.
 
 use super::certificate::{Certificate, chain_from_pem, key_from_pem};
+use super::decide::Situation;
 use super::generate::{kept_authority, sign_tls};
 use super::known::{self, Pin};
 use super::profile::{Authority, Pair};
 use super::secrets::{Content, Maker, Member, Wanted, entries_of, entry};
-use super::{Organization, Plan, SOURCE, is_authority, is_own};
+use super::{Node, Organization, Plan, SOURCE, is_authority, is_own};
 use crate::error::{Error, Place, Result};
 use crate::manifest::Object;
 use serde_json::{Value, json};
@@ -114,54 +115,44 @@ pub fn renew(
     Ok(())
 }
 
+/// A TLS certificate that lacks names.
+struct Lacking<'a> {
+    wanted: &'a Wanted,
+    member: &'a Member,
+    node: &'a Node,
+    secret: &'a Value,
+    absent: Vec<String>,
+}
+
+impl Lacking<'_> {
+    fn is_generated(&self) -> bool {
+        self.secret["metadata"]["annotations"][SOURCE] == "generate"
+    }
+}
+
 /// Reissues TLS certificates that lack a required name, for the same keys. The authority in its
 /// Secret (or `signer`) signs them.
 ///
 /// # Errors
 ///
 /// Fails if a certificate lacks a name and the authority's key is not available.
-pub fn with_new_names(
-    organization: &Organization,
+pub(super) fn with_new_names(
+    situation: &Situation,
     present: &[&Wanted],
-    existing: &BTreeMap<String, Value>,
     signer: Option<Pair>,
-    now: jiff::Timestamp,
     plan: &mut Plan,
 ) -> Result<()> {
-    let secret_name = format!("{}-tlsca", organization.release);
-    let mut lacking = Vec::new();
-    for wanted in present {
-        let Content::Tls(member @ (Member::Node(node) | Member::CaServer(node))) = &wanted.content
-        else {
-            continue;
-        };
-        let Some(secret) = existing.get(&wanted.name) else {
-            continue;
-        };
-        let Some(certificate) = leaf(secret) else {
-            continue;
-        };
-        // A certificate from elsewhere may have any names. It must be valid for those that clients
-        // of the node use.
-        let made_here = secret["metadata"]["annotations"][SOURCE] == "generate"
-            || matches!(member, Member::CaServer(_));
-        let hosts = if made_here && is_own(organization, secret) {
-            &node.hosts
-        } else {
-            &node.advertised
-        };
-        let absent: Vec<_> = hosts
-            .iter()
-            .filter(|host| !certificate.covers(host))
-            .cloned()
-            .collect();
-        if !absent.is_empty() {
-            lacking.push((wanted, member, node, secret, absent));
-        }
-    }
+    let &Situation {
+        organization,
+        existing,
+        now,
+        ..
+    } = situation;
+    let lacking = lacking(organization, present, existing);
     if lacking.is_empty() {
         return Ok(());
     }
+    let secret_name = format!("{}-tlsca", organization.release);
     let authority = match signer {
         Some(pair) => Authority::from_pair(pair, &format!("tlsca.{}", organization.domain)).ok(),
         None => existing
@@ -175,34 +166,83 @@ pub fn with_new_names(
         (is_own(organization, secret) && leaf(secret)?.is_signed_by(&own)).then_some(authority)
     };
     let mut refused = Vec::new();
-    for (wanted, member, node, secret, absent) in lacking {
+    for lacking in lacking {
+        let Lacking {
+            wanted,
+            member,
+            secret,
+            ..
+        } = lacking;
         let key = entry(secret, "tls.key").and_then(|key| String::from_utf8(key).ok());
         let (Some(authority), Some(key)) = (signs(secret), key) else {
-            let place = Place::new(format!("Secret {}/{}", organization.namespace, wanted.name));
-            refused.push((
-                place.note(format!("is not valid for {}", absent.join(", "))),
-                node,
-            ));
+            refused.push(lacking);
             continue;
         };
-        let source = if secret["metadata"]["annotations"][SOURCE] == "generate" {
-            "generate"
-        } else {
-            "cryptogen"
+        let maker = Maker {
+            organization,
+            source: match lacking.is_generated() {
+                true => "generate",
+                false => "cryptogen",
+            },
         };
         let tls = sign_tls(authority, member, &organization.domain, Some(&key), now)?;
-        let mut renewed = Maker {
-            organization,
-            source,
-        }
-        .tls(&wanted.name, &tls)?;
+        let mut renewed = maker.tls(&wanted.name, &tls)?;
         bind(&mut renewed, secret);
         plan.renew.push(renewed);
     }
-    if refused.is_empty() {
-        return Ok(());
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(cannot_reissue(organization, &secret_name, &refused)),
     }
-    let each = refused.iter().map(|(_, node)| {
+}
+
+/// Returns the existing TLS certificates that lack required names.
+fn lacking<'a>(
+    organization: &Organization,
+    present: &[&'a Wanted],
+    existing: &'a BTreeMap<String, Value>,
+) -> Vec<Lacking<'a>> {
+    let lacking = present.iter().filter_map(|wanted| {
+        let Content::Tls(member @ (Member::Node(node) | Member::CaServer(node))) = &wanted.content
+        else {
+            return None;
+        };
+        let secret = existing.get(&wanted.name)?;
+        let certificate = leaf(secret)?;
+        let mut lacking = Lacking {
+            wanted,
+            member,
+            node,
+            secret,
+            absent: Vec::new(),
+        };
+        // A certificate from elsewhere may have any names. It must be valid for those that clients
+        // of the node use.
+        let made_here = lacking.is_generated() || matches!(member, Member::CaServer(_));
+        let hosts = match made_here && is_own(organization, secret) {
+            true => &node.hosts,
+            false => &node.advertised,
+        };
+        let absent = hosts.iter().filter(|host| !certificate.covers(host));
+        lacking.absent = absent.cloned().collect();
+        Some(lacking)
+    });
+    lacking
+        .filter(|lacking| !lacking.absent.is_empty())
+        .collect()
+}
+
+fn cannot_reissue(
+    organization: &Organization,
+    secret_name: &str,
+    refused: &[Lacking<'_>],
+) -> Error {
+    let places = refused.iter().map(|lacking| {
+        let name = &lacking.wanted.name;
+        Place::new(format!("Secret {}/{name}", organization.namespace))
+            .note(format!("is not valid for {}", lacking.absent.join(", ")))
+    });
+    let each = refused.iter().map(|Lacking { node, .. }| {
         format!(
             "{} with the names {}",
             node.name,
@@ -210,8 +250,8 @@ pub fn with_new_names(
         )
     });
     let each = each.collect::<Vec<_>>().join("; ");
-    Err(Error::refused(format!("TLS certificates of {:?} lack names that the values require", organization.domain))
-        .at_all(refused.iter().map(|(place, _)| place.clone()))
+    Error::refused(format!("TLS certificates of {:?} lack names that the values require", organization.domain))
+        .at_all(places)
         .why(format!(
             "only the authority that signed a certificate can reissue it, with its key in Secret {secret_name}"
         ))
@@ -219,7 +259,7 @@ pub fn with_new_names(
         .hint(format!(
             "reissue them from the same authority for the same keys, and pass the folder with \
              --crypto-config: {each}; or remove the names from tls.extraSans and expose"
-        )))
+        ))
 }
 
 /// Returns the certificate of a Secret with any kind of identity.

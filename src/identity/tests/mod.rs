@@ -2,6 +2,7 @@ mod inventory;
 mod renewals;
 mod sources;
 
+use super::certificate::Certificate;
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
