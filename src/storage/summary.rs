@@ -14,19 +14,7 @@ const LABELS: &str = "labels";
 pub fn read_entry(body: &Value) -> Entry {
     let metadata = &body["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
-    let (release, revision) = name
-        .strip_prefix(DOMAIN_PREFIX)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .and_then(|rest| rest.rsplit_once(".v"))
-        .and_then(|(release, revision)| {
-            let number = revision
-                .parse::<u32>()
-                .ok()
-                .filter(|number| *number <= LAST_REVISION)?;
-            // Only the canonical spelling of the number names a record.
-            (number.to_string() == revision).then(|| (release.to_owned(), number))
-        })
-        .unwrap_or_else(|| (name.to_owned(), 0));
+    let (release, revision) = named(name).unwrap_or_else(|| (name.to_owned(), 0));
     let namespace = metadata["namespace"]
         .as_str()
         .unwrap_or_default()
@@ -75,6 +63,16 @@ pub fn read_entry(body: &Value) -> Entry {
             reason: reason.into(),
         },
     }
+}
+
+/// Returns the release and revision that the name of a record names.
+fn named(name: &str) -> Option<(String, u32)> {
+    let rest = name.strip_prefix(DOMAIN_PREFIX)?.strip_prefix('.')?;
+    let (release, revision) = rest.rsplit_once(".v")?;
+    let number: u32 = revision.parse().ok()?;
+    // Only the canonical spelling of the number names a record.
+    let is_canonical = number <= LAST_REVISION && number.to_string() == revision;
+    is_canonical.then(|| (release.to_owned(), number))
 }
 
 /// Shortens text to a valid label value.

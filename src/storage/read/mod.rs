@@ -1,5 +1,8 @@
 //! Reads records: many releases by their metadata, or one complete revision.
 
+#[cfg(test)]
+mod tests;
+
 use super::codec::{self, RecordState, Secrets};
 use super::sign;
 use super::summary::read_entry;
@@ -356,33 +359,10 @@ async fn load(
                 "nothing was changed; the record is ConfigMap {namespace}/{name}"
             ))
     };
-    let record = async {
-        Ok::<_, Error>(
-            cluster
-                .get(
-                    "v1",
-                    &ObjectKey::core("ConfigMap", namespace, name.as_str()),
-                )
-                .await?,
-        )
-    };
-    let companion = async {
-        if purpose == Purpose::Look {
-            return Ok::<_, Error>(Err(Signature::Unchecked));
-        }
-        match cluster
-            .get("v1", &ObjectKey::core("Secret", namespace, name.as_str()))
-            .await
-        {
-            Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => {
-                Ok(Err(Signature::Denied))
-            }
-            body => Ok(secrets_in(cluster, namespace, &name, body?)
-                .await?
-                .ok_or(Signature::Unchecked)),
-        }
-    };
-    let (body, secrets) = futures::try_join!(record, companion)?;
+    let key = ObjectKey::core("ConfigMap", namespace, name.as_str());
+    let record = async { Ok::<_, Error>(cluster.get("v1", &key).await?) };
+    let (body, secrets) =
+        futures::try_join!(record, companion(cluster, namespace, &name, purpose))?;
     let body = body.ok_or_else(|| {
         Error::user(format!(
             "revision {revision} of \"{release}\" no longer exists"
@@ -421,6 +401,27 @@ async fn load(
             signature,
             ..record
         }),
+    }
+}
+
+/// Reads a record's companion Secret. Without it, returns why the signature cannot be checked.
+async fn companion(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    purpose: Purpose,
+) -> Result<std::result::Result<Secrets, Signature>> {
+    if purpose == Purpose::Look {
+        return Ok(Err(Signature::Unchecked));
+    }
+    let key = ObjectKey::core("Secret", namespace, name);
+    match cluster.get("v1", &key).await {
+        Err(error) if purpose == Purpose::Show && error.kind == ApiErrorKind::Forbidden => {
+            Ok(Err(Signature::Denied))
+        }
+        body => Ok(secrets_in(cluster, namespace, name, body?)
+            .await?
+            .ok_or(Signature::Unchecked)),
     }
 }
 
@@ -509,25 +510,4 @@ pub(super) fn binary(body: &Value, field: &str) -> Result<Vec<u8>> {
     BASE64_STANDARD
         .decode(text)
         .map_err(|_| damaged("is not base64"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest::DOMAIN;
-    use serde_json::json;
-
-    #[test]
-    fn no_more_parts_are_asked_for_than_a_record_has() {
-        let said = |said: &str| {
-            parts(&json!({"metadata": {"annotations": {format!("{DOMAIN}/parts"): said}}}))
-        };
-        assert_eq!((said("1"), said("3"), said("many")), (Ok(1), Ok(3), Ok(1)));
-        for wrong in ["0", "1000000", &usize::MAX.to_string()] {
-            assert!(
-                said(wrong).unwrap_err().to_string().contains("parts"),
-                "{wrong}"
-            );
-        }
-    }
 }
