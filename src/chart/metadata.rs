@@ -68,72 +68,15 @@ pub(super) fn read(files: &Files, subject: &str) -> Result<Metadata> {
         problems: Vec::new(),
     };
 
-    let name = reader.string("name").unwrap_or_default().to_owned();
-    if reader.present("name") && !is_chart_name(&name) {
-        reader.problem(
-            "name",
-            "a chart's name consists of lower-case letters, digits and \"-\"",
-        );
-    }
-    let version = reader.string("version").map(Version::parse);
-    let version = match version {
-        Some(Ok(version)) => version,
-        Some(Err(why)) => {
-            reader.problem(
-                "version",
-                format!("a chart's version has three numbers, such as \"0.1.0\" ({why})"),
-            );
-            Version::new(0, 0, 0)
-        }
-        None => Version::new(0, 0, 0),
-    };
-    for required in ["apiVersion", "name", "version"] {
-        if raw.is_object() && !reader.present(required) {
-            reader.problem("", format!("{required} is missing"));
-        }
-    }
-    if let Some(api_version) = reader.string("apiVersion")
-        && !matches!(api_version, "v1" | "v2")
-    {
-        reader.problem("apiVersion", "must be \"v1\" or \"v2\"");
-    }
-    if let Some(kind) = reader.string("type")
-        && kind != "application"
-    {
-        reader.problem(
-            "type",
-            "only charts of type \"application\" can be installed",
-        );
-    }
-    let kube_version = reader.string("kubeVersion").map(str::to_owned);
-    if let Some(range) = &kube_version
-        && Range::parse(range).is_err()
-    {
-        reader.problem(
-            "kubeVersion",
-            "is not a range of versions such as \">=1.30\"",
-        );
-    }
-    if raw
-        .get("dependencies")
-        .and_then(Value::as_array)
-        .is_some_and(|list| !list.is_empty())
-    {
-        reader.problem(
-            "dependencies",
-            "subcharts are not supported; install each chart as a separate release",
-        );
-    }
+    let name = reader.name();
+    let version = reader.version();
+    reader.check_presence();
+    reader.check_type();
+    let kube_version = reader.kube_version();
+    reader.refuse_subcharts();
     let app_version = reader.string("appVersion").unwrap_or_default().to_owned();
     let description = reader.string("description").unwrap_or_default().to_owned();
-    let deprecated = match raw.get("deprecated") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(deprecated)) => *deprecated,
-        Some(_) => {
-            reader.problem("deprecated", "must be true or false");
-            false
-        }
-    };
+    let deprecated = reader.deprecated();
     let annotations = reader.strings("annotations");
     if !raw.is_object() {
         reader.problem("", "must be a map");
@@ -186,6 +129,85 @@ impl<'a> Reader<'a> {
                 Some((line, column)) if !field.is_empty() => place.at(*line, *column),
                 _ => place,
             });
+    }
+
+    fn name(&mut self) -> String {
+        let name = self.string("name").unwrap_or_default().to_owned();
+        if self.present("name") && !is_chart_name(&name) {
+            self.problem(
+                "name",
+                "a chart's name consists of lower-case letters, digits and \"-\"",
+            );
+        }
+        name
+    }
+
+    fn version(&mut self) -> Version {
+        match self.string("version").map(Version::parse) {
+            Some(Ok(version)) => return version,
+            Some(Err(why)) => self.problem(
+                "version",
+                format!("a chart's version has three numbers, such as \"0.1.0\" ({why})"),
+            ),
+            None => {}
+        }
+        Version::new(0, 0, 0)
+    }
+
+    fn check_presence(&mut self) {
+        for required in ["apiVersion", "name", "version"] {
+            if self.raw.is_object() && !self.present(required) {
+                self.problem("", format!("{required} is missing"));
+            }
+        }
+    }
+
+    fn check_type(&mut self) {
+        if let Some(api_version) = self.string("apiVersion")
+            && !matches!(api_version, "v1" | "v2")
+        {
+            self.problem("apiVersion", "must be \"v1\" or \"v2\"");
+        }
+        if let Some(kind) = self.string("type")
+            && kind != "application"
+        {
+            self.problem(
+                "type",
+                "only charts of type \"application\" can be installed",
+            );
+        }
+    }
+
+    fn kube_version(&mut self) -> Option<String> {
+        let range = self.string("kubeVersion")?;
+        if Range::parse(range).is_err() {
+            self.problem(
+                "kubeVersion",
+                "is not a range of versions such as \">=1.30\"",
+            );
+        }
+        Some(range.to_owned())
+    }
+
+    fn refuse_subcharts(&mut self) {
+        let list = self.raw.get("dependencies").and_then(Value::as_array);
+        if list.is_some_and(|list| !list.is_empty()) {
+            self.problem(
+                "dependencies",
+                "subcharts are not supported; install each chart as a separate release",
+            );
+        }
+    }
+
+    fn deprecated(&mut self) -> bool {
+        match self.raw.get("deprecated") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(deprecated)) => *deprecated,
+            Some(_) => {
+                self.problem("deprecated", "must be true or false");
+                false
+            }
+        }
     }
 
     fn string(&mut self, field: &str) -> Option<&'a str> {

@@ -249,23 +249,16 @@ impl<'a, T, S: Fn(Object) -> T> Reader<'a, T, S> {
         round: &mut Round,
         objects: &mut Vec<Parsed<T>>,
     ) -> Result<bool> {
-        let is_list = value
-            .get("kind")
-            .and_then(Value::as_str)
-            .is_some_and(|kind| kind.ends_with("List"));
-        if is_list && value.get("items").is_some_and(Value::is_array) {
-            let Value::Object(mut list) = value else {
-                return Ok(true);
-            };
-            let Some(Value::Array(items)) = list.shift_remove("items") else {
-                return Ok(true);
-            };
-            let mut is_whole = true;
-            for item in items {
-                is_whole &= self.take_objects(item, document, spot, round, objects)?;
+        let value = match items(value) {
+            Ok(items) => {
+                let mut is_whole = true;
+                for item in items {
+                    is_whole &= self.take_objects(item, document, spot, round, objects)?;
+                }
+                return Ok(is_whole);
             }
-            return Ok(is_whole);
-        }
+            Err(value) => value,
+        };
         let problems = problems(&value);
         let source = TemplateLine {
             template: spot.template.clone(),
@@ -451,6 +444,22 @@ fn not_yaml(passage: &Passage, error: &Error, sources: &Sources) -> Error {
     })
 }
 
+/// Returns the items of a list of objects, or the value itself if it is not one.
+fn items(mut value: Value) -> std::result::Result<Vec<Value>, Value> {
+    let kind = value.get("kind").and_then(Value::as_str);
+    if kind.is_none_or(|kind| !kind.ends_with("List")) {
+        return Err(value);
+    }
+    match value.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => Ok(items),
+        Some(other) => {
+            value["items"] = other;
+            Err(value)
+        }
+        None => Err(value),
+    }
+}
+
 /// Returns the errors in a document that prevent it from being a Kubernetes object.
 ///
 /// The API server checks more. This checks the object's identity, and the most frequent mistake in
@@ -486,9 +495,14 @@ fn problems(body: &Value) -> Vec<String> {
         Some(_) => problems.push("kind must be a name like \"StatefulSet\"".to_owned()),
         None => problems.push("kind is missing".to_owned()),
     }
-    let metadata = body.get("metadata");
     let is_rbac = group.as_deref() == Some("rbac.authorization.k8s.io");
-    match metadata.and_then(|metadata| metadata.get("name")) {
+    check_metadata(body.get("metadata"), is_rbac, &mut problems);
+    problems
+}
+
+fn check_metadata(metadata: Option<&Value>, is_rbac: bool, problems: &mut Vec<String>) {
+    let field = |field: &str| metadata.and_then(|metadata| metadata.get(field));
+    match field("name") {
         Some(Value::String(name)) if is_object_name(name, is_rbac) => {}
         Some(Value::String(name)) => problems.push(format!(
             "metadata.name \"{name}\" must consist of lower-case letters, digits, \"-\" and \".\", \
@@ -497,7 +511,7 @@ fn problems(body: &Value) -> Vec<String> {
         Some(Value::Null) | None => problems.push("metadata.name is missing".to_owned()),
         Some(_) => problems.push("metadata.name must be a string".to_owned()),
     }
-    match metadata.and_then(|metadata| metadata.get("namespace")) {
+    match field("namespace") {
         None => {}
         Some(Value::String(namespace))
             if is_object_name(namespace, false)
@@ -507,19 +521,18 @@ fn problems(body: &Value) -> Vec<String> {
             "metadata.namespace must consist of lower-case letters, digits and \"-\"".to_owned(),
         ),
     }
-    for field in ["labels", "annotations"] {
-        match metadata.and_then(|metadata| metadata.get(field)) {
+    for name in ["labels", "annotations"] {
+        match field(name) {
             None | Some(Value::Null) => {}
             Some(Value::Object(map)) => {
                 let wrong = map.iter().filter(|(_, value)| !value.is_string());
                 problems.extend(wrong.map(|(key, _)| {
-                    format!("metadata.{field}: \"{key}\" must be a string: use `| string`")
+                    format!("metadata.{name}: \"{key}\" must be a string: use `| string`")
                 }));
             }
-            Some(_) => problems.push(format!("metadata.{field} must be a map")),
+            Some(_) => problems.push(format!("metadata.{name} must be a map")),
         }
     }
-    problems
 }
 
 fn is_api_version(text: &str) -> bool {

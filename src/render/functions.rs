@@ -87,7 +87,13 @@ pub(super) fn add(
     // guarantee.
     env.remove_global("debug");
     env.remove_filter("pprint");
+    add_filters(env, misses);
+    add_functions(env, misses, lookup);
+    add_nesting(env, root);
+    env.set_unknown_method_callback(method);
+}
 
+fn add_filters(env: &mut Environment, misses: &Arc<Misses>) {
     env.add_filter("toyaml", |state: &mut State, value: &Value| {
         Ok::<_, Error>(yaml::emit(&to_json(state, value)?))
     });
@@ -128,7 +134,9 @@ pub(super) fn add(
             merge(state, first, &others, &shared)
         },
     );
+}
 
+fn add_functions(env: &mut Environment, misses: &Arc<Misses>, lookup: Option<Lookup>) {
     env.add_function("required", required);
     env.add_function("fail", |message: String| Err::<(), _>(invalid(message)));
     env.add_function("semver_compare", semver_compare);
@@ -142,7 +150,10 @@ pub(super) fn add(
                 .map_err(|error| invalid("lookup failed").with_source(error)),
         },
     );
+}
 
+/// Adds the functions that render templates inside of templates.
+fn add_nesting(env: &mut Environment, root: Value) {
     let depth = Arc::new(AtomicU32::new(0));
     let (outer, level) = (root.clone(), Arc::clone(&depth));
     env.add_function(
@@ -172,7 +183,6 @@ pub(super) fn add(
             })
         },
     );
-    env.set_unknown_method_callback(method);
 }
 
 /// Resolves names in `include(...)`, `{% include %}` and `{% import %}`: relative to the template's

@@ -255,26 +255,7 @@ fn render_templates<'a>(
         .filter(|name| name.starts_with("templates/"))
         .collect();
     for name in &names {
-        let text = chart
-            .text(name)
-            .expect("a chart's templates are checked to be UTF-8 when it is read");
-        if role(name).is_none() {
-            return Err(Error::user(format!("\"{name}\" is not a template"))
-                .at(Place::new(sources.full_name(name)))
-                .why("templates of objects are named *.yaml, names of shared templates start with \"_\", and the notes are templates/NOTES.txt")
-                .hint("put other files of the chart into files/"));
-        }
-        if text.len() > MAX_TEMPLATE {
-            return Err(
-                Error::user(format!("\"{name}\" is too long for a template"))
-                    .at(Place::new(sources.full_name(name)))
-                    .why(format!(
-                        "the limit for a template is {} KiB",
-                        MAX_TEMPLATE >> 10
-                    ))
-                    .hint("split it, or move data to values and files/"),
-            );
-        }
+        let text = checked_template(chart, name, sources)?;
         env.add_template(name, text)
             .map_err(|error| sources.report(name, &error, &misses))?;
     }
@@ -309,6 +290,30 @@ fn render_templates<'a>(
         }
     }
     Ok((rendered, notes))
+}
+
+/// Returns the text of a template.
+fn checked_template<'c>(chart: &'c Chart, name: &str, sources: &Sources) -> Result<&'c str> {
+    let text = chart
+        .text(name)
+        .expect("a chart's templates are checked to be UTF-8 when it is read");
+    let place = || Place::new(sources.full_name(name));
+    if role(name).is_none() {
+        return Err(Error::user(format!("\"{name}\" is not a template"))
+            .at(place())
+            .why("templates of objects are named *.yaml, names of shared templates start with \"_\", and the notes are templates/NOTES.txt")
+            .hint("put other files of the chart into files/"));
+    }
+    if text.len() > MAX_TEMPLATE {
+        let limit = MAX_TEMPLATE >> 10;
+        return Err(
+            Error::user(format!("\"{name}\" is too long for a template"))
+                .at(place())
+                .why(format!("the limit for a template is {limit} KiB"))
+                .hint("split it, or move data to values and files/"),
+        );
+    }
+    Ok(text)
 }
 
 /// Fails if two objects have the same identity. `namespace` is the namespace of objects that name
