@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::chart::{Files, Origin};
 use crate::manifest::TemplateLine;

@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::cluster::Extent;
 use crate::cluster::scripted::{After, Reply, Scripted, impatient};

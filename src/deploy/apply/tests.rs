@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::cluster::scripted::{Scripted, impatient};
 use crate::deploy::{Lock, Options, recovery, scripted};

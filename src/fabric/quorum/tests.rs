@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn raft(channel: &str, active: u64, nodes: u64, leads: bool) -> String {

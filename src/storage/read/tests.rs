@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::manifest::DOMAIN;
 use serde_json::json;

@@ -1,4 +1,3 @@
-
 use super::super::codec::tests::record;
 use super::*;
 use crate::cluster::scripted::{Reply, Scripted, impatient};

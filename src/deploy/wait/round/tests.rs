@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::manifest::events::Warning;
 use crate::manifest::live::Live;
