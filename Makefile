@@ -29,7 +29,8 @@ test-faults: ## inject every fault at every request of every operation (docs/rel
 mutants: ## check whether the tests notice mutations; N=100 SEED=1 ONLY=src/plan/ (docs/reliability.md)
 	@CARGO_TARGET_DIR=target/mutants/tool cargo run --quiet --locked --manifest-path tests/mutants/Cargo.toml
 
-# No sanitizer: the plugin contains no unsafe code. An index in --set can make a long list, and a chart needs some memory.
+# No sanitizer: the plugin contains no unsafe code. An index in --set can make a long list, and a
+# chart needs some memory.
 TIME = 600
 TARGET = $(notdir $(wildcard fuzz/seeds/*))
 max_len_archives = 16384

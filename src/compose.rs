@@ -1,8 +1,8 @@
 //! From a chart and the user's values to objects: defaults, merge, schema, Fabric's facts,
 //! templates. Pure.
 //!
-//! There is this one way: `template`, `lint` and `values explain` go it without a cluster, every
-//! operation goes it with one, so that what is shown beforehand cannot differ from what is applied.
+//! This is the only path. `template`, `lint` and `values explain` use it without a cluster, and
+//! every operation uses it with one, so the output of a preview cannot differ from what is applied.
 
 use crate::chart::Chart;
 use crate::error::Result;
@@ -14,44 +14,44 @@ use crate::values::{self, Origin, StoredSecrets, Values, path};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What a composition starts from.
+/// The input of a composition.
 pub struct Given<'a> {
     pub chart: &'a Chart,
     pub release: &'a str,
     pub namespace: &'a str,
-    /// What the user says, with what earlier revisions were given already below it.
+    /// The user's values, merged over those of earlier revisions.
     pub user_values: Values,
-    /// What stands in the place of the chart's defaults: `--reuse-values`.
+    /// Values that replace the chart's defaults: `--reuse-values`.
     pub defaults: Option<Values>,
     /// `--fabric-version`
     pub fabric_version: Option<&'a str>,
     pub skip_schema_validation: bool,
-    /// What was secret in earlier revisions of the release: it stays so, whatever this chart's
-    /// schema says.
+    /// Values that were secret in earlier revisions of the release. They stay secret, regardless of
+    /// this chart's schema.
     pub stored_secrets: StoredSecrets,
 }
 
-/// Values as the record keeps them and as templates see them.
+/// Values in the form of the record and in the form of templates.
 pub struct Computed {
-    /// The user's, with `--fabric-version` among them.
+    /// The user's values, including `--fabric-version`.
     pub user: Values,
     /// All of them.
     pub all: Values,
-    /// JSON pointers of the secret ones: those that the chart's schema marks, that were secret
+    /// JSON pointers of secret values: those that the chart's schema marks, that were secret
     /// before, or that look like credentials.
     pub secret_paths: Vec<String>,
     pub warnings: Vec<String>,
 }
 
-/// Values that fit, and what follows from them: ready to be rendered.
+/// Checked values and the facts derived from them, ready to be rendered.
 pub struct Composition<'a> {
     chart: &'a Chart,
     release: &'a str,
     namespace: &'a str,
     pub values: Computed,
-    /// What templates see as `fabric`.
+    /// The variable `fabric` of templates.
     pub facts: Value,
-    /// What the record keeps for the guards of later operations.
+    /// Facts in the record for the guards of later operations.
     pub guard: Facts,
     /// The organization whose nodes need identities.
     pub organization: Option<Organization>,
@@ -61,8 +61,8 @@ pub struct Composition<'a> {
 ///
 /// # Errors
 ///
-/// A version of Fabric that cannot be installed, defaults that are no YAML, values that do not fit
-/// the chart's schema (all at once).
+/// Fails for a Fabric version that cannot be installed, defaults that are not YAML, and values that
+/// do not match the chart's schema (reports all of them at once).
 pub fn values(given: Given) -> Result<Computed> {
     let chart = given.chart;
     let user = match given.fabric_version {
@@ -119,7 +119,8 @@ pub fn values(given: Given) -> Result<Computed> {
     })
 }
 
-/// The warning about a value that looks like a credential; it names the value and does not show it.
+/// Returns the warning about a value that looks like a credential. It names the value but does not
+/// show it.
 fn in_the_clear(pointer: &str, user: &Values) -> String {
     let name = path::display(pointer, &user.tree);
     let origin = user
@@ -133,11 +134,11 @@ fn in_the_clear(pointer: &str, user: &Values) -> String {
     )
 }
 
-/// Merges the values and works out what Fabric makes of them.
+/// Merges the values and computes the facts about Fabric.
 ///
 /// # Errors
 ///
-/// Those of [`values`], and values that break Fabric's rules (all at once).
+/// Fails like [`values`], and for values that break Fabric's rules (reports all of them at once).
 pub fn compose(given: Given) -> Result<Composition> {
     let Given {
         chart,
@@ -168,7 +169,7 @@ pub fn compose(given: Given) -> Result<Composition> {
 }
 
 impl Composition<'_> {
-    /// The version of Fabric, or what the chart says its application is.
+    /// The Fabric version, or the chart's `appVersion`.
     pub fn app_version(&self) -> String {
         self.facts["version"]
             .as_str()
@@ -176,8 +177,8 @@ impl Composition<'_> {
             .to_owned()
     }
 
-    /// Has pods mount these entries of MSP Secrets beside those that every MSP has, by entry and
-    /// path.
+    /// Makes pods mount these entries of MSP Secrets, by entry and path, in addition to those that
+    /// every MSP has.
     pub fn mount(&mut self, items: &BTreeMap<String, String>) {
         if !items.is_empty() && self.facts["crypto"].is_object() {
             self.facts["crypto"]["items"] = items
@@ -198,7 +199,7 @@ impl Composition<'_> {
         render::render(&self.input(revision, is_upgrade, capabilities, lookup))
     }
 
-    /// What is rendered as this revision.
+    /// The input for rendering this revision.
     pub fn input(
         &self,
         revision: u32,

@@ -1,37 +1,35 @@
-//! What a user reads when something cannot be done: what, where, why, what state things are in,
-//! what to do next.
+//! Errors for the user: what failed, where, why, the state of things, and what to do next.
 //!
-//! One type serves every room, because all of them end in the same words on the same terminal. A
-//! room that has callers who must tell its failures apart has an enum of its own beside it
-//! (`cluster::ApiError`) and turns it into an [`Error`] at its edge.
+//! All rooms use this type, because all errors are printed in the same way. A room whose callers
+//! must distinguish failures also has its own enum (`cluster::ApiError`) and converts it to an
+//! [`Error`] at its edge.
 //!
-//! Passwords in URLs are taken out of every text when an error is built: whatever quotes a URL, the
-//! report does not show them.
+//! Passwords in URLs are removed from all texts when an error is created, so no report shows them.
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What sort of failure this is; it decides the exit status, and nothing else.
+/// The kind of a failure. It only determines the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Arguments, values, charts, files: something the user can change.
+    /// Arguments, values, charts, files: input that the user can change.
     User,
     /// The API server, the network or the credentials.
     Cluster,
-    /// Not ready in time, or a hook or test failed. What was applied stays.
+    /// Not ready in time, or a hook or test failed. Applied changes stay.
     NotReady,
-    /// Refused to keep something safe: a lock, ownership, a guard, a deletion of data.
+    /// Refused to protect something: a lock, ownership, a guard, a deletion of data.
     Refused,
     /// Stopped by a signal.
     Interrupted,
-    /// A mistake in this program.
+    /// A bug in this program.
     Internal,
 }
 
 impl Kind {
-    /// The exit status of a run that ends with this failure.
+    /// Returns the exit status of a run that ends with this failure.
     pub fn exit_status(self) -> u8 {
         match self {
             Kind::User | Kind::Cluster | Kind::Internal => 1,
@@ -42,7 +40,7 @@ impl Kind {
     }
 }
 
-/// A spot to look at: a file with a line, or an object with a field.
+/// The place of a problem: a file with a line, or an object with a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// A file, an object or a flag: `org1.yaml`, `StatefulSet org1/peer0`, `--set`.
@@ -50,10 +48,9 @@ pub struct Place {
     /// 1-based line and column, when `subject` is a text.
     pub line: Option<usize>,
     pub column: Option<usize>,
-    /// What is wrong there, or which value or field it is: `peers[0].stateDatabase: unknown value`.
+    /// The problem, or the value or field: `peers[0].stateDatabase: unknown value`.
     pub note: String,
-    /// The line of text itself, if it may be shown. Never a line that holds a value which may be
-    /// secret.
+    /// The line of text, if it may be shown. Never a line with a value that may be secret.
     pub excerpt: Option<String>,
 }
 
@@ -92,7 +89,8 @@ struct Report {
     hints: Vec<String>,
 }
 
-/// A failure as the user reads it. Created where the facts are known. Callers add hints and state.
+/// A failure, as reported to the user. Created where the facts are known. Callers add hints and
+/// state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Report>);
 
@@ -129,7 +127,7 @@ impl Error {
         Error::new(Kind::Interrupted, what)
     }
 
-    /// A bug in this program. The report asks the user to report it.
+    /// Returns the error for a bug in this program, which asks the user to report it.
     pub fn internal(what: impl Into<String>) -> Error {
         Error::new(Kind::Internal, what)
             .hint("this is a bug in kubectl-fabric: please report it with the command you ran")
@@ -151,7 +149,7 @@ impl Error {
         &self.0.why
     }
 
-    /// The state things are in now, if it is known.
+    /// The current state of things, if it is known.
     pub fn state(&self) -> Option<&str> {
         self.0.now.as_deref()
     }
@@ -160,7 +158,7 @@ impl Error {
         &self.0.hints
     }
 
-    /// Puts an outer sentence before the present one, which becomes the first reason.
+    /// Sets a new message. The current one becomes the first reason.
     pub fn context(mut self, what: impl Into<String>) -> Error {
         let inner = std::mem::replace(&mut self.0.what, shown(what));
         self.0.why.insert(0, inner);
@@ -192,20 +190,20 @@ impl Error {
         self
     }
 
-    /// The state things are in now. The first to speak is nearest to the failure and is kept.
+    /// Sets the current state, unless it is already set: the first caller is closest to the
+    /// failure.
     pub fn now(mut self, now: impl Into<String>) -> Error {
         self.0.now.get_or_insert(shown(now));
         self
     }
 
-    /// The state after something was put right: replaces what was said before.
+    /// Replaces the state, after something was repaired.
     pub fn replace_now(mut self, now: impl Into<String>) -> Error {
         self.0.now = Some(shown(now));
         self
     }
 
-    /// What was done before, put in front of the state: of several things, some may be done when
-    /// one fails.
+    /// Prepends completed work to the state: of several tasks, some may be complete when one fails.
     pub fn now_after(mut self, before: impl Into<String>) -> Error {
         let before = shown(before);
         self.0.now = Some(match self.0.now.take() {
@@ -215,7 +213,7 @@ impl Error {
         self
     }
 
-    /// With every text changed for which `mask` has another one: to hide secrets that the server
+    /// Replaces each text for which `mask` returns another one, to hide secrets that the server
     /// repeats.
     pub fn masked(mut self, mask: impl Fn(&str) -> Option<String>) -> Error {
         let report = &mut *self.0;
@@ -245,7 +243,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// The whole report, without colour and without a final newline:
+    /// Formats the whole report, without colours and without a final newline:
     ///
     /// ```text
     /// values for "org1" do not fit chart peer-org 0.1.0
@@ -297,7 +295,7 @@ fn shown(text: impl Into<String>) -> String {
     without.unwrap_or(text)
 }
 
-/// A text with the passwords of the URLs in it replaced: `https://user:***@host`.
+/// Returns a text with the passwords in its URLs replaced: `https://user:***@host`.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     let (mut rest, mut without) = (text, String::new());
     while let Some(start) = rest.find("://").map(|at| at + 3) {
@@ -327,8 +325,8 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A URL for an error: without user, password, query and fragment, each of which may be a secret.
-/// It may be no valid URL.
+/// Returns a URL for an error: without user, password, query and fragment, each of which may be
+/// secret. The text may not be a valid URL.
 pub fn public_url(url: &str) -> String {
     let (scheme, rest) = url
         .split_once("://")
@@ -342,8 +340,8 @@ pub fn public_url(url: &str) -> String {
     }
 }
 
-/// The candidate nearest to `word`, if one is near enough to be what the user meant
-/// (Damerau-Levenshtein, a third of the length).
+/// Returns the candidate nearest to `word`, if one is similar enough (Damerau-Levenshtein distance
+/// of at most a third of the length).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
@@ -358,8 +356,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Restricted Damerau-Levenshtein: inserted, deleted, exchanged and swapped letters count one each.
-/// Row by row, three rows kept.
+/// Returns the restricted Damerau-Levenshtein distance: insertions, deletions, substitutions and
+/// transpositions count as one each. Keeps only three rows of the matrix.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut above: Vec<usize> = (0..=b.len()).collect();

@@ -513,8 +513,8 @@ fn every_pod_is_confined() {
     });
 }
 
-/// No pod has a token of the API, and no account a right there; but with fabric-builder-k8s the
-/// peer's container, and none beside it.
+/// No pod has a token of the API, and no account a permission there; but with fabric-builder-k8s
+/// the peer's container, and none beside it.
 #[test]
 fn no_pod_may_call_the_api_but_a_peer_that_builds_by_it() {
     let seen = std::cell::Cell::new(0);
@@ -1164,7 +1164,8 @@ fn show(case: &Case, outcome: &Outcome) -> String {
     )
 }
 
-/// The objects of the manifest, and its hooks in the case that is about them: they are the same nearly everywhere.
+/// The objects of the manifest, and its hooks in the case that is about them: they are the same
+/// nearly everywhere.
 fn objects<'a>(case: &Case, outcome: &'a Outcome) -> impl Iterator<Item = &'a Object> {
     let hooks = outcome
         .output

@@ -35,7 +35,7 @@ struct Endorsement {
     channel_config_policy: Option<String>,
 }
 
-/// Reads the file, and asks whether the channel has the organizations that its policies name.
+/// Reads the file, and checks that the organizations in its policies are members of the channel.
 /// `file` names it in errors.
 pub fn collections(text: &str, file: &str, view: &View) -> Result<CollectionConfigPackage> {
     let read = read_collections(text, file)?;
@@ -56,11 +56,11 @@ pub fn collections(text: &str, file: &str, view: &View) -> Result<CollectionConf
     Ok(read)
 }
 
-/// Reads the file alone. `file` names it in errors.
+/// Reads the file without this check. `file` names it in errors.
 pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackage> {
     let invalid = |why: String| {
         Error::user(format!(
-            "\"{file}\" has no valid collections of private data"
+            "\"{file}\" is not a valid file of private data collections"
         ))
         .why(why)
     };
@@ -92,7 +92,7 @@ pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackag
             }) => Some(read_policy(&text)?),
             Some(_) => {
                 return Err(invalid(format!(
-                    "the endorsementPolicy of collection {name:?} has either signaturePolicy or channelConfigPolicy"
+                    "the endorsementPolicy of collection {name:?} must have exactly one of signaturePolicy and channelConfigPolicy"
                 )));
             }
         };
@@ -163,7 +163,7 @@ mod tests {
             ),
             (
                 r#"[{"name":"a","policy":"OR('Org1MSP.member')","endorsementPolicy":{}}]"#,
-                "either signaturePolicy or channelConfigPolicy",
+                "exactly one of signaturePolicy and channelConfigPolicy",
             ),
         ] {
             let error = collections(text, "c.json", &view())

@@ -22,7 +22,7 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Starts to follow the channel at the first peer of the member that allows it.
+    /// Starts to follow the channel on the first peer of the member that allows it.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl<'a> Watch<'a> {
             let peer = member.peer(node)?;
             let begun = async {
                 let mut commits = peer.follow(channel, silence).await?;
-                // The newest block arrives at once. From now on, no block is missed.
+                // The newest block arrives immediately. From then on, no block is missed.
                 commits.next().await?;
                 Ok::<Commits, Failed>(commits)
             };
@@ -61,7 +61,7 @@ impl<'a> Watch<'a> {
         &self.peer
     }
 
-    /// Waits for a transaction; `None` if the peer has not committed it by the deadline.
+    /// Waits for a transaction. Returns `None` if the peer has not committed it by the deadline.
     pub async fn wait(&mut self, channel: &str, tx_id: &str, deadline: Instant) -> Option<Outcome> {
         while let Some(commits) = &mut self.commits {
             match timeout_at(deadline, commits.next()).await {
@@ -75,7 +75,7 @@ impl<'a> Watch<'a> {
                         });
                     }
                 }
-                // The connection broke, or the block is late: look into the ledger.
+                // The connection broke, or the block is late: query the ledger.
                 Ok(Err(_)) | Err(_) => self.commits = None,
             }
         }

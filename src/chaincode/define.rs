@@ -18,20 +18,20 @@ const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 
 pub(super) const AGAIN: &str = "run the same command again to complete it";
 
-/// A definition on its way to a channel.
+/// A definition that is being approved and committed.
 pub struct Define<'a> {
     pub view: &'a View,
     pub name: &'a str,
     pub sequence: i64,
     pub definition: &'a Definition,
-    /// Members whose peers must have each transaction before the next step: that step needs their
-    /// endorsement.
+    /// Members whose peers must have committed each transaction before the next step, which needs
+    /// their endorsement.
     pub waiting: &'a [&'a Member],
     pub timeout: Duration,
 }
 
 impl Define<'_> {
-    /// Has an organization approve the definition with a package.
+    /// Approves the definition for an organization, with a package.
     pub async fn approve(&self, member: &Member, package: &str) -> Result<()> {
         let of = (self.sequence, self.definition);
         let call = Lifecycle::approval(self.view, self.name, of, package);
@@ -76,8 +76,8 @@ impl Define<'_> {
         }
     }
 
-    /// Whether the peers of these organizations would endorse the commit. Nothing is sent to an
-    /// orderer.
+    /// Checks whether the peers of these organizations would endorse the commit. Sends nothing to
+    /// an orderer.
     ///
     /// # Errors
     ///
@@ -127,12 +127,12 @@ impl Define<'_> {
             false => error
                 .why(format!("not approved by {}", lacking.join(", ")))
                 .hint(format!(
-                    "their administrators approve it: `kubectl fabric chaincode approve {name}`, with the same definition"
+                    "have their administrators approve the same definition: `kubectl fabric chaincode approve {name}`"
                 )),
         }
     }
 
-    /// Sends a transaction of the lifecycle, and waits until the waiting members have it.
+    /// Sends a transaction of the lifecycle, and waits until these members have committed it.
     async fn send(
         &self,
         member: &Member,

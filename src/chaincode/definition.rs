@@ -46,12 +46,12 @@ impl Default for Definition {
 }
 
 impl Definition {
-    /// SHA-256 of everything that it says, in hex: equal for equal definitions.
+    /// Returns the SHA-256 of its content in hex, which is equal for equal definitions.
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(self.arguments("", 0).encode_to_vec()))
     }
 
-    /// From a response of `QueryChaincodeDefinitions`.
+    /// Reads a response of `QueryChaincodeDefinitions`.
     pub fn committed(message: &ChaincodeDefinition) -> Result<Definition> {
         Ok(Definition {
             version: message.version.clone(),
@@ -63,7 +63,7 @@ impl Definition {
         })
     }
 
-    /// From a response of `QueryApprovedChaincodeDefinition`.
+    /// Reads a response of `QueryApprovedChaincodeDefinition`.
     pub fn approved(message: &QueryApprovedChaincodeDefinitionResult) -> Result<Definition> {
         Ok(Definition {
             version: message.version.clone(),
@@ -123,7 +123,7 @@ impl Definition {
             other.init_required.to_string(),
         );
         if self.collections != other.collections {
-            lines.push("collections of private data differ".to_owned());
+            lines.push("private data collections differ".to_owned());
         }
         if self.endorsement_plugin != other.endorsement_plugin
             || self.validation_plugin != other.validation_plugin
@@ -163,7 +163,7 @@ pub fn endorsement_policy(text: &str, view: &View) -> Result<ApplicationPolicy> 
     Ok(policy)
 }
 
-/// Reads an endorsement policy without asking whether the channel has what it names.
+/// Reads an endorsement policy without comparing it with the channel.
 pub fn read_policy(text: &str) -> Result<ApplicationPolicy> {
     if text.starts_with('/') {
         return Ok(reference(text));
@@ -172,8 +172,8 @@ pub fn read_policy(text: &str) -> Result<ApplicationPolicy> {
         Policy::ImplicitMeta(..) => Err(Error::user(format!(
             "{text:?} cannot be the policy of a chaincode"
         ))
-        .why("ANY, ALL and MAJORITY count the organizations of a group, so they only exist in a channel's configuration")
-        .hint("use the path of a policy of the channel: /Channel/Application/Endorsement")),
+        .why("ANY, ALL and MAJORITY count the organizations of a group, and can only be used in a channel's configuration")
+        .hint("use the path of a channel policy, such as /Channel/Application/Endorsement")),
         Policy::Signature(envelope) => Ok(ApplicationPolicy {
             r#type: Some(ApplicationPolicyType::SignaturePolicy(envelope)),
         }),
@@ -211,7 +211,7 @@ pub fn policy_words(policy: &ApplicationPolicy) -> String {
     }
 }
 
-/// The endorsements that a policy has and lacks.
+/// The endorsements that satisfy a policy, and those that it lacks.
 pub fn judge(
     view: &View,
     chaincode: &str,

@@ -1,4 +1,4 @@
-//! The ledger's part of a deployment: packages on peers, approvals, the committed definition.
+//! The part of a deployment on the ledger: packages on peers, approvals, the committed definition.
 
 use super::define::{AGAIN, Define};
 use super::definition::Definition;
@@ -25,7 +25,7 @@ pub struct Deploy<'a> {
 /// An organization that approves, with its administrator.
 pub struct Approver {
     pub member: Member,
-    /// What its peers run. Others may approve another package.
+    /// The package of its peers. Other organizations may approve another one.
     pub package: Package,
 }
 
@@ -74,7 +74,7 @@ impl Deploy<'_> {
         committed(&approver.member, &self.view.name, self.name).await
     }
 
-    /// The definition, on its way to the channel.
+    /// The definition to approve and commit.
     fn define<'d>(&'d self, sequence: i64, waiting: &'d [&'d Member]) -> Define<'d> {
         Define {
             view: self.view,
@@ -91,7 +91,7 @@ impl Deploy<'_> {
     ///
     /// # Errors
     ///
-    /// Lists each peer and organization that failed. The others are complete.
+    /// Lists each peer and organization that failed. All others are complete.
     pub async fn prepare(&self, missing: &Missing, there: &[Chaincodes]) -> Result<()> {
         let mut failed: Vec<Place> = there
             .iter()
@@ -151,7 +151,7 @@ impl Deploy<'_> {
         define.commit(&approver.member, &endorsing).await
     }
 
-    /// What is missing, and how the committed definition changes.
+    /// The missing steps, and the changes of the committed definition.
     async fn begin(&self) -> Result<(Done, Vec<Chaincodes>)> {
         let (missing, there, committed) = self.look().await?;
         let changes = match &committed {
@@ -168,7 +168,7 @@ pub async fn committed(member: &Member, channel: &str, name: &str) -> Result<Opt
     Ok(all.into_iter().find(|it| it.name == name))
 }
 
-/// Installs the packages and has the organizations approve. Nothing is committed.
+/// Installs the packages and approves the definition for the organizations. Commits nothing.
 pub async fn approve(deploy: &Deploy<'_>) -> Result<Done> {
     let (done, there) = deploy.begin().await?;
     deploy.prepare(&done.missing, &there).await?;

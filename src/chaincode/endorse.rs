@@ -1,8 +1,8 @@
 //! Calls one peer of each organization, or another one if the first fails.
 //!
-//! A peer connects to a chaincode's server at the first call, and a new server accepts connections a
-//! moment after its pod is ready. Such calls are repeated for some seconds: a peer that did not reach
-//! the server has executed nothing, and nothing is sent to an orderer before it endorses.
+//! A peer connects to a chaincode's server at the first call, and a new server accepts connections
+//! a moment after its pod is ready. Such calls are repeated for some seconds: a peer that did not
+//! reach the server has executed nothing, and nothing is sent to an orderer before it endorses.
 
 pub(super) use crate::channel::place;
 
@@ -30,7 +30,8 @@ impl<'a> Endorsers<'a> {
     ///
     /// # Errors
     ///
-    /// The organization is not in the channel, so its TLS authorities are unknown.
+    /// Fails if the organization is not in the channel, because its TLS authorities are then
+    /// unknown.
     pub fn new(member: &'a Member, view: &View, contact: &Contact) -> Result<Endorsers<'a>> {
         let Some(authorities) = view.organizations.get(&contact.msp_id) else {
             let ids: Vec<&str> = view.organizations.keys().map(String::as_str).collect();
@@ -64,7 +65,7 @@ impl<'a> Endorsers<'a> {
     ///
     /// # Errors
     ///
-    /// The response of each peer.
+    /// Lists the response of each peer.
     async fn endorse(&self, proposal: &SignedProposal) -> Result<Answer, Unanswered> {
         let call = async |peer: &Peer<'_>| {
             let answer = peer.propose(proposal).await?;

@@ -10,11 +10,11 @@ use crate::ledger::proposal::{Endorsed, TxId};
 use crate::ledger::rwset::{Access, Conflict};
 use crate::member::Peer;
 
-/// Number of blocks to search for the conflicting transaction. The version that a transaction has
-/// read is rarely older, because it is read at the endorsement.
+/// Number of blocks to search for the conflicting transaction. A transaction rarely reads an older
+/// version, because it reads at the time of the endorsement.
 const SEARCHED: u64 = 50;
 
-/// The error for an invalid transaction, with all that is known about the cause.
+/// Returns the error for an invalid transaction, with all known facts about the cause.
 pub async fn explain(
     submission: &Submission<'_>,
     peer: &Peer<'_>,
@@ -31,7 +31,7 @@ pub async fn explain(
         Ok(TxValidationCode::MvccReadConflict) => {
             match conflict(peer, name, tx_id.as_str(), block).await {
                 Some(Conflict { key, tx_id, block }) => error.why(format!(
-                    "transaction {tx_id} in block {block} changed the key {:?} of \"{}\" after this transaction had read it",
+                    "transaction {tx_id} in block {block} changed key {:?} of \"{}\" after this transaction read it",
                     key.key, key.chaincode
                 )),
                 None => error,

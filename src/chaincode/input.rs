@@ -35,12 +35,12 @@ pub fn arguments(text: &str) -> Result<Vec<Vec<u8>>> {
         _ => return Err(refuse("it is neither a list nor a map".to_owned())),
     };
     if words.is_empty() {
-        return Err(refuse("it has no function".to_owned()));
+        return Err(refuse("the function is missing".to_owned()));
     }
     let words = (0..).zip(words).map(|(at, word)| match word {
         Value::String(word) => Ok(word.into_bytes()),
         other => Err(refuse(format!(
-            "item {at} is {other}, but chaincodes only take strings: use {:?}",
+            "item {at} is {other}, but arguments must be strings: use {:?}",
             other.to_string()
         ))),
     });
@@ -92,12 +92,12 @@ mod tests {
     fn what_is_no_function_with_arguments_is_an_error_that_says_why() {
         for (text, why) in [
             ("Read", "it is not JSON"),
-            ("[]", "it has no function"),
-            ("{}", "it has no function"),
+            ("[]", "the function is missing"),
+            ("{}", "the function is missing"),
             ("5", "it is neither a list nor a map"),
             (
                 r#"["Create",5]"#,
-                "item 1 is 5, but chaincodes only take strings: use \"5\"",
+                "item 1 is 5, but arguments must be strings: use \"5\"",
             ),
             (r#"{"Args":"Read"}"#, "\"Args\" is not a list"),
             (r#"{"function":["Read"]}"#, "\"function\" is not a string"),

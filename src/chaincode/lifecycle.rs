@@ -1,4 +1,5 @@
-//! The chaincodes of peers, from their system chaincode `_lifecycle` (since 2.0).
+//! Reads and changes the chaincodes of peers, through their system chaincode `_lifecycle` (since
+//! 2.0).
 
 use super::definition::Definition;
 use super::view::View;
@@ -22,12 +23,12 @@ use futures::future::join_all;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An organization, seen by its own member.
+/// An organization, as seen by its own member.
 pub struct Lifecycle<'a> {
     pub member: &'a Member,
 }
 
-/// A definition that the channel has.
+/// A committed definition of the channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Committed {
     pub name: String,
@@ -63,7 +64,7 @@ fn call(channel: &str, function: &str, argument: &impl Message) -> Call {
 }
 
 impl Lifecycle<'_> {
-    /// Asks the first peer that responds.
+    /// Queries the first peer that responds.
     async fn ask<A: Message + Default>(&self, call: &Call) -> Result<A, Failed> {
         let mut last = Failed::Message(Error::cluster(format!(
             "organization \"{}\" has no peers",
@@ -107,7 +108,7 @@ impl Lifecycle<'_> {
         let call = call(channel, QUERY_APPROVED_CHAINCODE_DEFINITION, &arguments);
         let answer: QueryApprovedChaincodeDefinitionResult = match self.ask(&call).await {
             Ok(answer) => answer,
-            // The peer has no other response for a missing definition.
+            // This is the peer's only response for a missing definition.
             Err(Failed::Refused(_)) => return Ok(None),
             Err(failed) => return Err(failed.into()),
         };
@@ -186,7 +187,7 @@ impl Lifecycle<'_> {
         }
     }
 
-    /// A package that the organization's peers have; `None` if no peer that answers has it.
+    /// Returns a package from the organization's peers, or `None` if no responding peer has it.
     pub async fn package(&self, id: &str) -> Result<Option<Package>> {
         let arguments = QueryInstalledChaincodeArgs {
             package_id: id.to_owned(),
@@ -194,7 +195,7 @@ impl Lifecycle<'_> {
         let call = call("", GET_INSTALLED_CHAINCODE_PACKAGE, &arguments);
         let answer: GetInstalledChaincodePackageResult = match self.ask(&call).await {
             Ok(answer) => answer,
-            // The peer has no other way to say that it does not have it.
+            // This is the peer's only response for a missing package.
             Err(Failed::Refused(_)) => return Ok(None),
             Err(failed) => return Err(failed.into()),
         };
@@ -202,7 +203,7 @@ impl Lifecycle<'_> {
         Package::from_bytes(bytes, &format!("package {id}")).map(Some)
     }
 
-    /// The call that approves a definition with the organization's package.
+    /// Returns the call that approves a definition with the organization's package.
     pub fn approval(view: &View, name: &str, of: (i64, &Definition), package: &str) -> Call {
         let arguments = of.1.approval(name, of.0, package);
         call(
@@ -212,7 +213,7 @@ impl Lifecycle<'_> {
         )
     }
 
-    /// The call that commits a definition.
+    /// Returns the call that commits a definition.
     pub fn commit(view: &View, name: &str, sequence: i64, definition: &Definition) -> Call {
         let arguments = definition.arguments(name, sequence);
         call(&view.name, COMMIT_CHAINCODE_DEFINITION, &arguments)

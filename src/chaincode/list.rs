@@ -1,4 +1,4 @@
-//! The chaincodes that peers have, by channel.
+//! Lists the chaincodes of peers, by channel.
 
 use super::definition::{Definition, policy_words};
 use super::endorse::place;
@@ -34,7 +34,7 @@ struct Seen {
     packages: Vec<InstalledChaincode>,
 }
 
-/// The chaincodes of the peers of these members, and the peers that could not be asked.
+/// Returns the chaincodes of these members' peers, and the peers that did not respond.
 pub async fn listed(members: &[Member]) -> (Vec<Listed>, Vec<Place>) {
     let (mut seen, mut failed) = (Vec::new(), Vec::new());
     let mut asked: Vec<(&Member, String)> = Vec::new();

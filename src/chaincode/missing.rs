@@ -4,7 +4,7 @@ use super::definition::Definition;
 use super::lifecycle::{Approved, Chaincodes, Committed};
 use std::collections::BTreeMap;
 
-/// What is wanted of a chaincode.
+/// The desired state of a chaincode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub definition: Definition,
@@ -19,7 +19,7 @@ pub struct Missing {
     pub sequence: i64,
     /// Names of peers that lack the package.
     pub install: Vec<String>,
-    /// Releases of the organizations that have to approve.
+    /// Releases of the organizations that must approve.
     pub approve: Vec<String>,
     pub commit: bool,
 }

@@ -1,4 +1,4 @@
-//! Chaincodes: calls and transactions, and the way from an image to a committed definition.
+//! Chaincodes: calls and transactions, and the steps from an image to a committed definition.
 //!
 //! ```text
 //! Input ─► Call ─► peers of the organizations ─► endorsed ─► orderers ─► committed, or why not
@@ -8,8 +8,8 @@
 //! definition as peers have them
 //! ```
 //!
-//! The ledger is the state: each run computes the missing steps from the responses of peers, so a
-//! repeated command only completes them. Each call of a user is a new transaction.
+//! The state is on the ledger: each run computes the missing steps from the responses of peers, so
+//! a repeated command only completes them. Each call by a user is a new transaction.
 
 mod collections;
 mod commit;

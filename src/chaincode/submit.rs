@@ -17,17 +17,17 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What to send, through whom.
+/// A transaction to send, and its sender.
 pub struct Submission<'a> {
-    /// The signer, whose peer also reports the commit.
+    /// The member that signs, and whose peer reports the commit.
     pub member: &'a Member,
     pub view: &'a View,
     pub endorsers: &'a [Endorsers<'a>],
     pub call: &'a Call,
     /// The endorsement policy, if it is known.
     pub policy: Option<&'a ApplicationPolicy>,
-    /// Whether to send the transaction although the endorsements do not satisfy the policy. A
-    /// policy of its keys may require less.
+    /// Whether to send the transaction even if the endorsements do not satisfy the policy. The
+    /// policies of its keys may require less.
     pub send_anyway: bool,
     /// Other organizations whose peers must have committed it.
     pub others: &'a [&'a Member],
@@ -101,7 +101,7 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     })
 }
 
-/// Does some work, and something else until it is done.
+/// Runs `work` and, until it completes, also `aside`.
 async fn beside<T>(work: impl Future<Output = T>, aside: impl Future<Output = ()>) -> T {
     match select(pin!(work), pin!(aside)).await {
         Either::Left((done, _)) => done,
@@ -109,7 +109,7 @@ async fn beside<T>(work: impl Future<Output = T>, aside: impl Future<Output = ()
     }
 }
 
-/// Has a transaction endorsed, and sends nothing.
+/// Gets the endorsements of a transaction, and sends nothing.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ pub fn words(place: &Place) -> String {
     format!("{}: {}", place.subject, place.note)
 }
 
-/// The endorsements, if they make a transaction that can become valid.
+/// Returns the endorsements if a transaction with them can be valid.
 fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> Result<Endorsed> {
     let chaincode = &submission.call.chaincode;
     if all.answers.is_empty() {
@@ -148,11 +148,12 @@ fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> 
     Err(unreached(error, chaincode, all.repeated)
     .why(verdict.to_string())
     .why(format!("endorsed by {}", peers.join(", ")))
-    .hint("--organizations selects the endorsing organizations, and sends the transaction in any case")
+    .hint("select the endorsing organizations with --organizations; the transaction is then sent in any case")
     .hint(LIST))
 }
 
-/// The error if no peer endorsed. The same response from all of them comes from the chaincode.
+/// Returns the error if no peer endorsed. If all peers respond with the same error, it comes from
+/// the chaincode.
 fn refused(chaincode: &str, all: &Answers) -> Error {
     let notes: BTreeSet<&str> = all.failed.iter().map(|place| place.note.as_str()).collect();
     let error = Error::cluster(format!("no peer endorsed the call of \"{chaincode}\""));
@@ -161,7 +162,7 @@ fn refused(chaincode: &str, all: &Answers) -> Error {
         (2.., Some(note)) if notes.len() == 1 => {
             let peers: Vec<&str> = all.failed.iter().map(|it| it.subject.as_str()).collect();
             error
-                .at(Place::new(peers.join(", ")).note("all answered the same"))
+                .at(Place::new(peers.join(", ")).note("all peers returned the same error"))
                 .why((*note).to_owned())
         }
         _ => error.at_all(all.failed.clone()).hint(LIST),
@@ -170,7 +171,7 @@ fn refused(chaincode: &str, all: &Answers) -> Error {
 
 fn unknown(tx_id: &TxId, view: &View, timeout: Duration) -> Error {
     Error::not_ready(format!(
-        "transaction {tx_id} was sent, but is in no block yet"
+        "transaction {tx_id} was sent, but is not in a block yet"
     ))
     .why(format!(
         "the peer did not commit it to channel \"{}\" within {} s",
@@ -179,7 +180,7 @@ fn unknown(tx_id: &TxId, view: &View, timeout: Duration) -> Error {
     ))
     .now("an orderer accepted the transaction, so it may still be committed")
     .hint(
-        "before you send it again, check whether it took effect: `kubectl fabric chaincode query`",
+        "before you send it again, check whether it took effect, with `kubectl fabric chaincode query`",
     )
     .hint("`kubectl fabric channel list` shows whether peers and orderers have the same height")
 }
@@ -204,7 +205,7 @@ mod tests {
         let same = [("peer0.org1", "it exists"), ("peer0.org2", "it exists")];
         assert_eq!(
             refused("basic", &answers(&same)).to_string(),
-            "no peer endorsed the call of \"basic\"\n  --> peer0.org1, peer0.org2   all answered the same\nwhy: it exists"
+            "no peer endorsed the call of \"basic\"\n  --> peer0.org1, peer0.org2   all peers returned the same error\nwhy: it exists"
         );
         let others = [("peer0.org1", "it exists"), ("peer0.org2", "no pod")];
         let text = refused("basic", &answers(&others)).to_string();

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use futures::stream;
 use tokio::time::Instant;
 
-/// What an error says, beside the node that it is about.
+/// Returns the place of a node with its error.
 pub fn place(node: &str, error: &Error) -> Place {
     let reasons = error.reasons().join(": ");
     Place::new(node).note(match reasons.is_empty() {
@@ -20,8 +20,8 @@ pub fn place(node: &str, error: &Error) -> Place {
     })
 }
 
-/// Has as many orderers take a transaction as are needed for one of them to pass it on. Orderers
-/// without a leader are tried until the deadline. Sending again what was taken is safe: the second
+/// Sends a transaction to as many orderers as needed for one honest orderer to forward it. Retries
+/// orderers without a leader until the deadline. It is safe to send a transaction again: the second
 /// copy becomes invalid.
 pub async fn broadcast(
     member: &Member,
@@ -54,7 +54,7 @@ pub async fn broadcast(
                 return Ok(());
             }
         }
-        // Fewer than needed in a BFT channel. The ones that accepted it may be honest.
+        // Fewer orderers than a BFT channel needs. Those that accepted it may still be honest.
         if taken > 0 {
             return Ok(());
         }
@@ -68,7 +68,7 @@ pub async fn broadcast(
     }
 }
 
-/// Connects to the orderers that are asked first.
+/// Connects to the orderers that are called first.
 pub async fn warm(member: &Member, view: &View) {
     let first = view.orderers.iter().take(view.takers);
     let each = first.map(async |it| {

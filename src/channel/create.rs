@@ -47,8 +47,8 @@ struct Seen<'a> {
 ///
 /// # Errors
 ///
-/// An invalid channel, or one that exists with another configuration; then nothing was changed. The
-/// outcome has the errors of single nodes.
+/// Fails for an invalid channel, or for one that exists with another configuration; then nothing
+/// was changed. The outcome contains the errors of single nodes.
 pub async fn create(create: &Create<'_>) -> Result<Outcome> {
     let Create { name, .. } = *create;
     let wanted = Wanted {
@@ -105,7 +105,7 @@ pub fn first_block(wanted: &Wanted<'_>) -> Result<(Configuration, Block)> {
     Ok((configuration, block))
 }
 
-/// Asks every orderer for the channel.
+/// Queries every orderer for the channel.
 async fn look<'a>(create: &'a Create<'_>) -> Result<Vec<Seen<'a>>> {
     let nodes = create
         .ordering
@@ -190,12 +190,12 @@ async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
         .map(|node| Place::new(node.clone()).note("it has joined a channel of this name"));
     Err(Error::refused(format!("cannot create channel \"{name}\""))
         .at_all(places)
-        .why("no responding orderer has the channel, so these peers have the ledger of an earlier one and cannot join the new one")
+        .why("these peers have the ledger of an earlier channel of this name, which no responding orderer has: they could not join the new channel")
         .now("nothing was changed")
-        .hint("choose another name for the channel, or restore the orderers that have it"))
+        .hint("use another name for the channel, or restore the orderers that have it"))
 }
 
-/// Joins an orderer by a configuration block, unless it has the channel.
+/// Joins an orderer with a configuration block, unless it already has the channel.
 pub async fn join_orderer(member: &Member, node: &Node, name: &str, block: &Block) -> Result<Did> {
     let seen = see(member, node, name).await?;
     match join_seen(&seen, name, &block.encode_to_vec()).await {
@@ -238,14 +238,14 @@ fn joined_by(fault: &Fault) -> Did {
     }
 }
 
-/// An orderer that is not a consenter follows the others and orders nothing.
+/// An orderer that is not a consenter follows the others and does not order.
 fn consents(info: &ChannelInfo, did: Did) -> Did {
     if info.consensus_relation == "consenter" {
         return did;
     }
     Did::Failed(
         Error::user(format!(
-            "it is not a consenter of the channel, but {:?}",
+            "it is not a consenter of the channel, but a {:?}",
             info.consensus_relation
         ))
         .why("its certificate is not in the channel's configuration")

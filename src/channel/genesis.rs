@@ -1,8 +1,9 @@
 //! The genesis block of a channel, the same for the same configuration.
 //!
-//! Two runs that create the same channel at once, or one that is interrupted and repeated, must not
-//! give orderers different first blocks: such orderers could never agree. So time and nonce, which
-//! Fabric does not check in a genesis block, are derived from the configuration.
+//! Two runs that create the same channel at once, or an interrupted and repeated run, must not give
+//! orderers different genesis blocks, because such orderers could never reach consensus. Therefore
+//! time and nonce, which Fabric does not check in a genesis block, are derived from the
+//! configuration.
 
 use crate::error::Result;
 use crate::identity::certificate::{Certificate, blocks};

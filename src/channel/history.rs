@@ -16,8 +16,8 @@ pub struct Entry {
     /// Counts the configurations, from 0.
     pub configuration: u64,
     pub time: Option<Timestamp>,
-    /// The administrators that signed the update, as `Admin@org1 of Org1MSP`; none signs the
-    /// genesis block. Wrong signatures are reported.
+    /// The administrators that signed the update, as `Admin@org1 of Org1MSP`. The genesis block is
+    /// not signed. Invalid signatures are reported.
     pub signers: Vec<String>,
     /// Its changes as text. The genesis block has none.
     pub changes: Vec<String>,

@@ -1,4 +1,4 @@
-//! Peers join a channel by its genesis block.
+//! Joins peers to a channel with its genesis block.
 
 use super::outcome::{Did, Outcome, Step};
 use super::patience;
@@ -33,7 +33,8 @@ pub async fn join(join: Join<'_>) -> Outcome {
     }
 }
 
-/// Names of the peers that have joined a channel of this name, as far as they answer.
+/// Returns the names of the peers that have joined a channel of this name. Ignores peers that do
+/// not respond.
 pub async fn having(members: &[Member], name: &str) -> Vec<String> {
     let ask = peers(members).map(async |(member, node)| {
         let channels = member.peer(node).ok()?.channels().await.ok()?;
@@ -51,11 +52,11 @@ fn peers(members: &[Member]) -> impl Iterator<Item = (&Member, &Node)> {
         .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)))
 }
 
-/// Joins a peer by the genesis block, unless it has the channel.
+/// Joins a peer with the genesis block, unless it already has the channel.
 ///
 /// # Errors
 ///
-/// A peer that has a channel of the same name with another genesis block.
+/// Fails for a peer that has a channel of the same name with another genesis block.
 pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block) -> Result<Did> {
     let peer = member.peer(node)?;
     let has = async || {
@@ -67,7 +68,7 @@ pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block
     }
     match peer.join(genesis).await {
         Ok(()) => Ok(Did::Joined),
-        // Another run was faster, or the response was lost. Ask the peer.
+        // Another run was faster, or the response was lost. Query the peer.
         Err(failed) => match has().await {
             Ok(true) => Ok(Did::Joined),
             _ => Err(failed.into()),
@@ -80,12 +81,12 @@ pub async fn join_peer(member: &Member, node: &Node, name: &str, genesis: &Block
 async fn same_ledger(peer: &Peer<'_>, name: &str, genesis: &Block) -> Result<Did> {
     match peer.block(name, 0).await {
         Ok(first) if first.header == genesis.header => Ok(Did::Unchanged),
-        Ok(_) => Err(Error::user("it has joined another channel of this name")
+        Ok(_) => Err(Error::user("it has joined another channel with this name")
             .why("its ledger starts with another genesis block, so it cannot receive this channel's blocks")
             .hint(format!(
                 "choose another name for the channel; or remove it from the peer, with its ledger: stop the peer, then `peer node unjoin -c {name}`"
             ))),
-        // A peer that joined by a snapshot does not have the first blocks.
+        // A peer that joined from a snapshot does not have the first blocks.
         Err(Failed::Refused(_)) => Ok(Did::Unchanged),
         Err(failed) => Err(failed.into()),
     }

@@ -1,4 +1,4 @@
-//! The current configuration of a channel, and what became of a proposal since it was made.
+//! Reads the current configuration of a channel, and compares proposals with it.
 
 use super::proposal_file::ProposalFile;
 use super::read::{self, Position, Source};
@@ -23,7 +23,7 @@ pub struct Current {
 ///
 /// # Errors
 ///
-/// What each node answered, if none gives it; a block of another channel.
+/// Lists the response of each node if none returns it. Also fails for a block of another channel.
 pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
     let block = read::fetch(sources, channel, Position::Config).await?;
     let (of, configuration) = Configuration::from_block(&block.clone().into_block())?;
@@ -31,7 +31,7 @@ pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
         return Err(Error::cluster(format!(
             "cannot read the configuration of channel \"{channel}\""
         ))
-        .why(format!("the node sent one of channel \"{of}\"")));
+        .why(format!("the node sent that of channel \"{of}\"")));
     }
     Ok(Current {
         block,
@@ -39,15 +39,15 @@ pub async fn current(sources: &[Source<'_>], channel: &str) -> Result<Current> {
     })
 }
 
-/// Reads a channel as a member's nodes have it: whom to call, and whom to trust.
+/// Reads a channel from a member's nodes: the addresses to call, and the authorities to trust.
 pub async fn view(member: &Member, channel: &str) -> Result<View> {
     let sources = Source::all(std::slice::from_ref(member));
     let block = read::fetch(&sources, channel, Position::Config).await?;
     View::of(channel, &block.into_block())
 }
 
-/// The configuration blocks of a channel, newest first, down to the first one or to those after
-/// block `after`.
+/// Returns the configuration blocks of a channel, newest first, down to the first one or to those
+/// after block `after`.
 pub async fn config_blocks(
     sources: &[Source<'_>],
     channel: &str,
@@ -56,8 +56,8 @@ pub async fn config_blocks(
     let is_wanted = |number: u64| after.is_none_or(|after| number > after);
     let mut blocks = Vec::new();
     let mut block = read::fetch(sources, channel, Position::Config).await?;
-    // A block names the newest configuration block up to itself, so the block before one leads to
-    // the one before.
+    // Each block contains the number of the newest configuration block so far, so the block before
+    // a configuration block leads to the previous one.
     while is_wanted(block.number()) {
         let before = block.number().checked_sub(1);
         blocks.push(block);
@@ -74,7 +74,7 @@ pub async fn config_blocks(
     Ok(blocks)
 }
 
-/// The update that a configuration block carries, with its signatures. The genesis block has none.
+/// Returns the update in a configuration block, with its signatures. The genesis block has none.
 pub fn last_update(block: &Checked) -> Result<Option<ConfigUpdateEnvelope>> {
     let transaction = block.transactions()?.into_iter().next();
     let data = transaction.map(|it| it.data).unwrap_or_default();
@@ -86,18 +86,18 @@ pub fn last_update(block: &Checked) -> Result<Option<ConfigUpdateEnvelope>> {
     decode(&payload.data, "the update").map(Some)
 }
 
-/// Whether a configuration block carries this update.
+/// Returns true if a configuration block contains this update.
 pub fn carries(block: &Checked, update: &[u8]) -> Result<bool> {
     Ok(last_update(block)?.is_some_and(|it| it.config_update == update))
 }
 
-/// Compares a proposal with its channel, and returns the channel's current configuration, which the
-/// update fits.
+/// Compares a proposal with its channel. Returns the channel's current configuration, which the
+/// update matches.
 ///
 /// # Errors
 ///
-/// A proposal of another network, one that was submitted already, and one that other updates have
-/// overtaken.
+/// Fails for a proposal from another network, one that was already submitted, and one that is
+/// outdated because of other updates.
 pub async fn compare(file: &ProposalFile, sources: &[Source<'_>]) -> Result<Current> {
     let channel = file.channel.as_str();
     let current = current(sources, channel).await?;
@@ -107,27 +107,27 @@ pub async fn compare(file: &ProposalFile, sources: &[Source<'_>]) -> Result<Curr
     }
     if base > newest {
         return Err(Error::user(format!(
-            "the proposal was not made from channel \"{channel}\" as it is here"
+            "the proposal is not based on channel \"{channel}\" of this network"
         ))
         .why(format!(
-            "its configuration is of block {base}, and the newest one here is of block {newest}"
+            "it is based on the configuration in block {base}; the newest one here is in block {newest}"
         ))
         .now("nothing was signed or sent")
-        .hint("is it of another network? If not, wait until the nodes here have all blocks: `kubectl fabric channel list`"));
+        .hint("if it is for this network, wait until the nodes here have all blocks: `kubectl fabric channel list`"));
     }
     let here = read::fetch(sources, channel, Position::Number(base)).await?;
     if here.hash() != file.base.hash() {
         return Err(Error::user(format!(
-            "the proposal is of another network, which has a channel \"{channel}\" too"
+            "the proposal is for another network, which also has a channel \"{channel}\""
         ))
-        .why(format!("block {base} there is not block {base} here"))
+        .why(format!("block {base} of the two networks differs"))
         .now("nothing was signed or sent"));
     }
     for block in config_blocks(sources, channel, Some(base)).await? {
         if carries(&block, &file.encoded)? {
-            return Err(Error::user("the proposal was submitted already")
+            return Err(Error::user("the proposal was already submitted")
                 .why(format!(
-                    "block {} of channel \"{channel}\" has it",
+                    "block {} of channel \"{channel}\" contains it",
                     block.number()
                 ))
                 .now("nothing was signed or sent")

@@ -10,9 +10,9 @@
 //!                                                └─► proposal file ◄─► other organizations
 //! ```
 //!
-//! The orderers and peers are the state: each step asks a node first, so a repeated command
-//! performs only the missing steps. A node that cannot be asked is unknown, which is not the same
-//! as lacking the channel.
+//! The state is in the orderers and peers: each step queries a node first, so a repeated command
+//! performs only the missing steps. The state of a node that does not respond is unknown, which is
+//! not the same as lacking the channel.
 
 mod broadcast;
 mod change;

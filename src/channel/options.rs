@@ -1,15 +1,15 @@
-//! Options of the consensus that a user sets, over configtxgen's defaults. Pure.
+//! Consensus options of a user, merged over configtxgen's defaults. Pure.
 
 use crate::error::{Error, Result};
 use crate::ledger::genesis::{bft_options, raft_options};
 use crate::ledger::message::orderer_configuration::{BftOptions, RaftOptions};
 use serde_json::{Map, Value};
 
-/// Options of Raft, by their name in network files.
+/// Options of Raft, by their names in network files.
 ///
 /// # Errors
 ///
-/// An unknown name, or a value that does not fit.
+/// Fails for an unknown name or an invalid value.
 pub fn raft(set: &Map<String, Value>) -> Result<RaftOptions> {
     let mut options = raft_options();
     for (name, value) in set {
@@ -25,11 +25,11 @@ pub fn raft(set: &Map<String, Value>) -> Result<RaftOptions> {
     Ok(options)
 }
 
-/// Options of BFT, by their name in network files.
+/// Options of BFT, by their names in network files.
 ///
 /// # Errors
 ///
-/// An unknown name, or a value that does not fit.
+/// Fails for an unknown name or an invalid value.
 pub fn bft(set: &Map<String, Value>) -> Result<BftOptions> {
     let mut options = bft_options();
     for (name, value) in set {

@@ -1,5 +1,4 @@
-//! Orderers of a channel whose consenters change: which of them take part, and those that join
-//! before they count.
+//! Orderers of a channel whose consenters change: finds which are active, and joins new ones first.
 
 use super::change::{Consenters, Presence, check_quorum};
 use super::live::Current;
@@ -14,13 +13,13 @@ use futures::future::join_all;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Prepares a change of consenters: an orderer that is to become one joins the channel first, and
-/// is given the blocks while it does not count yet. Does nothing if the consenters stay.
+/// Prepares a change of consenters: a new consenter joins the channel first, and fetches the blocks
+/// before it counts. Does nothing if the consenters do not change.
 ///
 /// # Errors
 ///
-/// A change after which the orderers could not agree; an orderer that cannot join. Nothing was
-/// submitted then.
+/// Fails for a change that would cost the orderers their quorum, and for an orderer that cannot
+/// join. Nothing was submitted then.
 pub async fn prepare_consenters(
     members: &[Member],
     name: &str,
@@ -59,7 +58,7 @@ pub async fn prepare_consenters(
         let did = did.map_err(|error| {
             error
                 .context(format!(
-                    "{} cannot join channel \"{name}\", so it does not become a consenter",
+                    "{} cannot join channel \"{name}\", so it cannot become a consenter",
                     at.node.host
                 ))
                 .now("the channel was not changed")
@@ -69,14 +68,14 @@ pub async fn prepare_consenters(
     Ok(steps)
 }
 
-/// An orderer that can be asked.
+/// An orderer that can be queried.
 struct At<'a> {
     member: &'a Member,
     node: &'a Node,
 }
 
-/// What the orderers of these members say of the channel, by the address where other orderers call
-/// them.
+/// Returns the channel's state at the orderers of these members, by their addresses for other
+/// orderers.
 async fn states<'a>(
     members: &'a [Member],
     name: &str,

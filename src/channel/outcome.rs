@@ -14,7 +14,7 @@ pub struct Step {
 
 #[derive(Clone, Debug)]
 pub enum Did {
-    /// It has joined the channel in this run.
+    /// It joined the channel in this run.
     Joined,
     /// It had joined before.
     Unchanged,
@@ -74,7 +74,7 @@ impl Outcome {
             .map(|step| step.node.as_str())
             .collect();
         let now = match joined.is_empty() {
-            true => "no node has joined".to_owned(),
+            true => "no nodes have joined".to_owned(),
             false => format!("{} have joined", joined.join(", ")),
         };
         let error = Error::new(kind, what).at_all(places).now(now);

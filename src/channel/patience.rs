@@ -12,7 +12,7 @@ pub const REACH: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The pauses between attempts, longer each time, until a deadline.
+/// Increasing pauses between attempts, until a deadline.
 pub struct Pauses {
     end: Instant,
     next: Duration,
@@ -37,7 +37,7 @@ impl Pauses {
     }
 }
 
-/// Retries a call until it succeeds. The call must only read, or be refused the second time.
+/// Retries a call until it succeeds. The call must be read-only, or be refused the second time.
 /// `passes` selects the temporary refusals.
 pub async fn until<T, F>(
     patience: Duration,

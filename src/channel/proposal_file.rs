@@ -1,12 +1,12 @@
-//! A proposal file: an update of a channel's configuration on its way between organizations, which
-//! sign it one after the other. Pure.
+//! A proposal file: an update of a channel's configuration that organizations exchange and sign one
+//! after another. Pure.
 //!
-//! Any of them may have written the file, so nothing in it is shown as it stands: the words are
-//! computed from the bytes that are signed, and each signature is verified when the file is read.
-//! The configuration that the update was computed from is in the file too, for words such as
-//! `2s → 5s` and for the policies. The signatures do not cover it. So [`ProposalFile::explain`]
-//! refuses an update that a false configuration would hide, and says what changed groups will
-//! hold; [`super::live`] compares it with the channel where a node can be asked.
+//! Any of them can write the file, so no text in it is shown: the explanation is computed from the
+//! signed bytes, and each signature is verified when the file is read. The file also contains the
+//! configuration that the update is based on, for explanations such as `2s → 5s` and for the
+//! policies. The signatures do not cover it. Therefore [`ProposalFile::explain`] refuses an update
+//! that a forged configuration could hide, and lists the new content of changed groups.
+//! [`super::live`] compares the file with the channel if a node can be called.
 
 use crate::error::{Error, Place, Result};
 use crate::ledger::block::Checked;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 const API_VERSION: &str = "kubectl-fabric.io/v1";
 const KIND: &str = "ChannelUpdate";
 
-/// The file as it is written. docs/concepts/proposal-files.md describes it.
+/// The format of the file, described in docs/concepts/proposal-files.md.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
@@ -49,7 +49,7 @@ struct Signature {
     signature: String,
 }
 
-/// What of every document is read first.
+/// The fields of a document that are read first.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Heading {
@@ -61,22 +61,22 @@ struct Heading {
 #[derive(Clone, Debug)]
 pub struct ProposalFile {
     pub channel: String,
-    /// The configuration block that the update was computed from.
+    /// The configuration block that the update is based on.
     pub base: Checked,
-    /// What that block says.
+    /// The content of that block.
     pub configuration: Configuration,
-    /// The encoded `ConfigUpdate`: what is signed.
+    /// The encoded `ConfigUpdate`: the signed bytes.
     pub encoded: Vec<u8>,
     pub update: ConfigUpdate,
     pub signatures: Vec<ConfigSignature>,
 }
 
-/// What an update does, and what it still needs.
+/// The effect of an update, and the signatures that it needs.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// One line each.
     pub changes: Vec<String>,
-    /// What changed groups will hold, one line each.
+    /// The new content of changed groups, one line each.
     pub contents: Vec<String>,
     pub signers: Vec<Creator>,
     /// The policies that the update must satisfy.
@@ -90,7 +90,7 @@ impl Explanation {
 }
 
 impl ProposalFile {
-    /// A proposal without signatures.
+    /// Creates a proposal without signatures.
     pub fn new(channel: &str, base: Checked, update: ConfigUpdate) -> Result<ProposalFile> {
         let (_, configuration) = Configuration::from_block(&base.clone().into_block())?;
         Ok(ProposalFile {
@@ -107,13 +107,13 @@ impl ProposalFile {
     ///
     /// # Errors
     ///
-    /// A file of another kind, a damaged one, one whose parts are of different channels, and one
+    /// Fails for a file of another kind, a damaged file, parts of different channels, and a file
     /// that was changed after it was signed.
     pub fn read(text: &str, file: &str) -> Result<ProposalFile> {
         let document = document(text, file)?;
         let bytes = |field: &str, text: &str| {
             STANDARD.decode(text).map_err(|error| {
-                damaged(file).at(Place::new(file).note(format!("{field}: no base64: {error}")))
+                damaged(file).at(Place::new(file).note(format!("{field}: not base64: {error}")))
             })
         };
         let read = |error: Error| error.context(format!("\"{file}\" cannot be used"));
@@ -126,8 +126,8 @@ impl ProposalFile {
         for (part, of) in [("update", &update.channel_id), ("base", &of_base)] {
             if *of != document.channel {
                 return Err(damaged(file)
-                    .at(Place::new(file).note(format!("{part}: it is of channel {of:?}")))
-                    .why(format!("the file says channel {:?}", document.channel)));
+                    .at(Place::new(file).note(format!("{part}: it is for channel {of:?}")))
+                    .why(format!("the file is for channel {:?}", document.channel)));
             }
         }
         let mut signatures = Vec::new();
@@ -178,13 +178,13 @@ impl ProposalFile {
     ///
     /// # Errors
     ///
-    /// A signature that is not of this update.
+    /// Fails for a signature of another update.
     pub fn signers(&self) -> Result<Vec<Creator>> {
         let all = self.signatures.iter();
         all.map(|it| config_signer(&self.encoded, it)).collect()
     }
 
-    /// Adds a signature. False if this identity has signed before.
+    /// Adds a signature. Returns false if this identity has already signed.
     pub fn sign(&mut self, identity: &Identity, stamp: &Stamp) -> Result<bool> {
         let certificate = identity.certificate();
         let has_signed = |it: &Creator| {
@@ -198,17 +198,17 @@ impl ProposalFile {
         Ok(true)
     }
 
-    /// Takes the signatures of another copy of the same proposal, each signer's once.
+    /// Adds the signatures of another copy of the same proposal, one per signer.
     ///
     /// # Errors
     ///
-    /// A file with another update.
+    /// Fails for a file with another update.
     pub fn unite(&mut self, other: &ProposalFile, file: &str) -> Result<()> {
         if self.encoded != other.encoded {
             return Err(Error::user(format!(
-                "\"{file}\" is another proposal than the first file"
+                "\"{file}\" does not contain the same proposal as the first file"
             ))
-            .why("signatures count for the update that they were made for")
+            .why("a signature is only valid for one update")
             .now("nothing was sent"));
         }
         let mut signers = self.signers()?;
@@ -225,20 +225,20 @@ impl ProposalFile {
     ///
     /// # Errors
     ///
-    /// An update that does not fit the configuration, or that repeats what it has.
+    /// Fails for an update that does not match the configuration, or that repeats parts of it.
     pub fn explain(&self, current: &Configuration) -> Result<Explanation> {
         let next = update::apply(current, &self.update)?;
         let repeats = update::repeats(&current.channel, &self.update);
         if !repeats.is_empty() {
-            let places = repeats
-                .into_iter()
-                .map(|path| Place::new(path).note("the update writes what is there already"));
+            let places = repeats.into_iter().map(|path| {
+                Place::new(path).note("the update writes something that already exists")
+            });
             return Err(Error::refused(format!(
                 "the update was not computed from this configuration of channel \"{}\"",
                 self.channel
             ))
             .at_all(places)
-            .why("a file that has a change in its configuration already would hide the change")
+            .why("a file whose configuration already contains a change would hide the change")
             .now("nothing was signed or sent")
             .hint("ask for a new proposal: `kubectl fabric channel update ... --propose FILE`"));
         }
@@ -246,7 +246,7 @@ impl ProposalFile {
         let isolated = self.update.isolated_data.len();
         if isolated > 0 {
             changes.push(format!(
-                "{isolated} entries of data beside the configuration"
+                "{isolated} entries of data outside the configuration"
             ));
         }
         let signers = self.signers()?;
@@ -267,10 +267,10 @@ fn damaged(file: &str) -> Error {
 
 fn document(text: &str, file: &str) -> Result<Document> {
     let other = |why: String| {
-        Error::user(format!("\"{file}\" is no proposal file"))
+        Error::user(format!("\"{file}\" is not a proposal file"))
             .why(why)
             .now("nothing was signed or sent")
-            .hint("`kubectl fabric channel update NAME ... --propose FILE` writes one")
+            .hint("create one with `kubectl fabric channel update NAME ... --propose FILE`")
     };
     let at = |error: &serde_json::Error| Place::new(file).at(error.line(), error.column());
     let heading: Heading = serde_json::from_str(text)
@@ -279,13 +279,13 @@ fn document(text: &str, file: &str) -> Result<Document> {
         (Some(API_VERSION), Some(KIND)) => {}
         (Some(version), Some(KIND)) => {
             return Err(other(format!(
-                "its apiVersion is {version:?}, and this program reads {API_VERSION:?}"
+                "its apiVersion is {version:?}, but this program supports {API_VERSION:?}"
             ))
-            .hint("a newer version of the plugin may read it"));
+            .hint("use a newer version of the plugin"));
         }
         (_, kind) => {
             let kind = kind.map_or("missing".to_owned(), |kind| format!("{kind:?}"));
-            return Err(other(format!("its kind is {kind}, and not {KIND:?}")));
+            return Err(other(format!("its kind is {kind}; expected {KIND:?}")));
         }
     }
     serde_json::from_str(text).map_err(|error| damaged(file).why(error.to_string()).at(at(&error)))

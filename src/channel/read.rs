@@ -32,7 +32,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Which block.
+/// Selects a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
     Oldest,
@@ -100,7 +100,7 @@ pub async fn from_any(sources: &[Source<'_>], channel: &str, position: Position)
     };
     let error = Error::cluster(what).at_all(places);
     let error = match sources.is_empty() {
-        true => error.why("no organization with readable nodes was found"),
+        true => error.why("no organization with nodes that you can access was found"),
         false => error,
     };
     let error = hints.into_iter().fold(error, Error::hint);

@@ -1,4 +1,4 @@
-//! The channels of each node, with their heights.
+//! Lists the channels of each node, with their heights.
 
 use crate::error::Result;
 use crate::fabric::contact::Node;
@@ -7,7 +7,7 @@ use crate::identity::certificate::hex;
 use crate::member::Member;
 use futures::future::join_all;
 
-/// A channel at a node, or a node that has none or cannot be asked.
+/// A channel at a node, or a node without channels or without a response.
 #[derive(Clone, Debug)]
 pub struct ChannelAtNode {
     pub organization: String,

@@ -1,4 +1,4 @@
-//! A configuration update, from its signatures to the block that has it.
+//! A configuration update, from its signatures to its block.
 
 use super::broadcast::broadcast;
 use super::change::msp_ids;
@@ -18,7 +18,7 @@ use crate::member::Member;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// The signatures of an update, and what they are worth.
+/// The signatures of an update, evaluated by its policies.
 pub struct Signed {
     pub signatures: Vec<ConfigSignature>,
     pub signers: Vec<Creator>,
@@ -32,8 +32,8 @@ impl Signed {
     }
 }
 
-/// Has the members sign an encoded update until its policies are satisfied. A member whose
-/// signature counts for nothing does not sign.
+/// Signs an encoded update with the members until its policies are satisfied. Skips members whose
+/// signature would not count.
 pub fn sign(encoded: &[u8], channel: &Group, members: &[Member]) -> Result<Signed> {
     let message: ConfigUpdate = decode(encoded, "the update of the channel")?;
     let mut signed = Signed {
@@ -62,7 +62,7 @@ pub fn sign(encoded: &[u8], channel: &Group, members: &[Member]) -> Result<Signe
     Ok(signed)
 }
 
-/// The error of an update whose policies are not satisfied.
+/// Returns the error for an update whose policies are not satisfied.
 pub fn missing(channel: &str, policies: &[Verdict]) -> Error {
     let open = policies.iter().filter(|it| !it.is_satisfied);
     let places = open.map(|it| Place::new(it.to_string()));
@@ -73,29 +73,29 @@ pub fn missing(channel: &str, policies: &[Verdict]) -> Error {
     .now("nothing was sent to the orderers")
 }
 
-/// What to submit, and through whom.
+/// An update to submit, and its sender.
 pub struct Submission<'a> {
     pub name: &'a str,
     /// The encoded `ConfigUpdate`.
     pub update: &'a [u8],
     pub signatures: Vec<ConfigSignature>,
-    /// The configuration that the update fits.
+    /// The configuration that the update matches.
     pub current: &'a Current,
     pub sources: &'a [Source<'a>],
-    /// One of these organizations that is in the channel sends it.
+    /// A member of the channel among these organizations sends it.
     pub members: &'a [Member],
     pub timeout: Duration,
 }
 
-/// Only an organization of the channel may write to it.
+/// Only a member of the channel may write to it.
 fn sender<'m>(name: &str, members: &'m [Member], channel: &Group) -> Result<&'m Member> {
     let ids = msp_ids(channel)?;
     let mut own = members.iter().filter(|it| ids.contains(&it.contact.msp_id));
     own.next().ok_or_else(|| {
         let ids: Vec<String> = ids.iter().cloned().collect();
-        Error::user(format!("channel \"{name}\" cannot be updated from here"))
+        Error::user(format!("channel \"{name}\" cannot be updated"))
             .why(format!(
-                "none of its organizations is installed here; they are {}",
+                "none of its organizations ({}) is installed in this cluster",
                 ids.join(", ")
             ))
             .now("nothing was changed")
@@ -104,12 +104,12 @@ fn sender<'m>(name: &str, members: &'m [Member], channel: &Group) -> Result<&'m 
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Sends an update to the orderers, and waits for the block that has it.
+/// Sends an update to the orderers, and waits for its block.
 ///
 /// # Errors
 ///
-/// An update that the orderers do not accept, or that another one has overtaken. If the block does
-/// not come in time, the update may come later.
+/// Fails for an update that the orderers do not accept, or that is outdated because of another one.
+/// If the block does not appear in time, the update may still take effect later.
 pub async fn submit(submission: Submission<'_>) -> Result<Current> {
     let Submission {
         name,
@@ -132,7 +132,7 @@ pub async fn submit(submission: Submission<'_>) -> Result<Current> {
         match after(&submission, last).await {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => {}
-            // Another update is a reason; a node that cannot be read is not yet one.
+            // Another update is a reason to fail; an unreadable node is not.
             Err(error) if refused.is_some() || error.kind() == Kind::Refused => {
                 return Err(error);
             }
@@ -145,11 +145,11 @@ pub async fn submit(submission: Submission<'_>) -> Result<Current> {
         }
         if Instant::now() + PAUSE >= deadline {
             return Err(Error::not_ready(format!(
-                "no block of channel \"{name}\" has the update after {} s",
+                "no block of channel \"{name}\" contains the update after {} s",
                 submission.timeout.as_secs()
             ))
             .why("an orderer accepted the update")
-            .now("it may still come; the same command again finds it, or sends it once more")
+            .now("it may still take effect; run the same command again to check, or to send it again")
             .hint(format!(
                 "`kubectl fabric channel history {name}` shows the updates of the channel"
             )));
@@ -158,11 +158,11 @@ pub async fn submit(submission: Submission<'_>) -> Result<Current> {
     }
 }
 
-/// The configuration that the update led to, if a block after `last` has it.
+/// Returns the configuration after the update, if a block after `last` contains the update.
 ///
 /// # Errors
 ///
-/// Refused, if another update came first and this one does not fit any more.
+/// Refused if another update came first and this one no longer matches.
 async fn after(submission: &Submission<'_>, last: u64) -> Result<Option<Current>> {
     let Submission { name, sources, .. } = *submission;
     let now = current(sources, name).await?;
@@ -182,14 +182,14 @@ async fn after(submission: &Submission<'_>, last: u64) -> Result<Option<Current>
     match update::apply(&now.configuration, &message) {
         Ok(_) => Ok(None),
         Err(error) => Err(Error::refused(format!(
-            "another update of channel \"{name}\" came first"
+            "another update of channel \"{name}\" was submitted first"
         ))
         .at_all(error.places().iter().cloned())
         .why(format!(
-            "block {} changed what this update was computed from",
+            "block {} changed the configuration that this update is based on",
             now.block.number()
         ))
-        .now("this update changed nothing")
-        .hint("read the channel again and repeat: the same command computes the update again; a proposal has to be made and signed again")),
+        .now("this update had no effect")
+        .hint("run the same command again to compute a new update; a proposal must be created and signed again")),
     }
 }

@@ -1,4 +1,4 @@
-//! Channels of the fixtures' organizations, beside what `configtxgen` made of them.
+//! Channels of the fixtures' organizations, compared with those from `configtxgen`.
 
 use super::history::entry;
 use super::wanted::{Settings, Wanted};
@@ -125,7 +125,7 @@ fn a_channel_is_what_configtxgen_makes_of_the_same_organizations() {
     }
 }
 
-/// What the fixtures' configtx.yaml asks for beside the defaults.
+/// The settings of the fixtures' configtx.yaml that differ from the defaults.
 const EXPECTED_RAFT: &[&str] = &[
     "orderer addresses: remove orderer0.orgorderer1:7050",
     "orderer addresses: remove orderer1.orgorderer1:7050",
@@ -229,19 +229,19 @@ fn what_cannot_be_a_channel_is_refused_with_every_reason() {
             vec![],
             peers(RAFT),
             settings.clone(),
-            "no organization with orderers",
+            "no orderer organization",
         ),
         (
             vec![raft()],
             vec![],
             settings.clone(),
-            "no organization with peers",
+            "no peer organization",
         ),
         (
             peers(RAFT),
             vec![raft()],
             settings.clone(),
-            "has orderers, no peers",
+            "has orderers, but no peers",
         ),
         (
             vec![raft()],
@@ -259,7 +259,7 @@ fn what_cannot_be_a_channel_is_refused_with_every_reason() {
             vec![old()],
             peers(RAFT),
             settings.clone(),
-            "use a system channel, which creates channels",
+            "have a system channel, which creates channels",
         ),
         (
             vec![raft(), other()],

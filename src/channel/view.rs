@@ -38,7 +38,7 @@ impl View {
             return Err(Error::cluster(format!(
                 "cannot read the configuration of channel \"{name}\""
             ))
-            .why(format!("the peer sent the one of channel \"{of}\"")));
+            .why(format!("the peer sent that of channel \"{of}\"")));
         }
         let mut organizations = BTreeMap::new();
         for organization in members(&channel, "Application")? {
@@ -147,6 +147,6 @@ mod tests {
     fn the_block_of_another_channel_is_refused() {
         let block = include_bytes!("../../tests/fixtures/v2.5.16/mychannel.block");
         let error = View::of("yours", &Block::decode(&block[..]).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("one of channel \"mychannel\""));
+        assert!(error.to_string().contains("that of channel \"mychannel\""));
     }
 }

@@ -42,9 +42,9 @@ pub struct Settings {
     pub capabilities: BTreeMap<String, String>,
     /// Policies by path below the channel: `Application/Endorsement`, `Application/Org1MSP/Admins`.
     pub policies: BTreeMap<String, String>,
-    /// The policy of each resource whose default is not wanted.
+    /// The policy of each resource that overrides the default.
     pub acls: BTreeMap<String, String>,
-    /// Options of the consensus by their name in network files: `electionTick`.
+    /// Consensus options by their names in network files: `electionTick`.
     pub options: Map<String, Value>,
 }
 
@@ -53,7 +53,8 @@ impl Wanted<'_> {
     ///
     /// # Errors
     ///
-    /// Organizations that cannot share this channel, and settings of members that it does not have.
+    /// Fails for organizations that cannot share a channel, and for settings of organizations that
+    /// are not members.
     pub fn channel(&self) -> Result<Channel> {
         genesis::check_name(self.name)?;
         self.check_roles()?;
@@ -100,11 +101,10 @@ impl Wanted<'_> {
     fn check_roles(&self) -> Result<()> {
         let mut problems = Vec::new();
         if self.orderers.is_empty() {
-            problems.push(Place::new("--orderers").note("no organization with orderers is given"));
+            problems.push(Place::new("--orderers").note("no orderer organization is given"));
         }
         if self.organizations.is_empty() {
-            problems
-                .push(Place::new("--organizations").note("no organization with peers is given"));
+            problems.push(Place::new("--organizations").note("no peer organization is given"));
         }
         let all = || self.orderers.iter().chain(self.organizations);
         for (flag, of, role, has) in [
@@ -112,13 +112,13 @@ impl Wanted<'_> {
                 "--orderers",
                 self.orderers,
                 NodeRole::Orderer,
-                "peers, no orderers",
+                "it has peers, but no orderers",
             ),
             (
                 "--organizations",
                 self.organizations,
                 NodeRole::Peer,
-                "orderers, no peers",
+                "it has orderers, but no peers",
             ),
         ] {
             for it in of.iter().filter(|it| it.contact.role != role) {
@@ -150,7 +150,7 @@ impl Wanted<'_> {
             } = &it.contact;
             problems.push(
                 Place::new(format!("organization \"{release}\"")).note(format!(
-                    "its orderers (Fabric {version}) use a system channel, which creates channels"
+                    "its orderers (Fabric {version}) have a system channel, which creates channels"
                 )),
             );
         }
@@ -208,7 +208,7 @@ impl Wanted<'_> {
             }),
             Some(Consensus::Kafka) | None => Err(self
                 .cannot()
-                .why("Kafka orderers create channels through a system channel")),
+                .why("orderers on Kafka create channels through a system channel")),
             Some(Consensus::Raft) => Ok(genesis::Consensus::Raft {
                 consenters: consenters.iter().map(Consenter::raft).collect(),
                 options: options::raft(&self.settings.options)?,
@@ -257,7 +257,7 @@ impl Wanted<'_> {
             let policies = policies_of(channel, group).ok_or_else(|| {
                 let groups = self.groups();
                 let error = Error::user(format!(
-                    "policy \"{path}\" is not in a group of the channel"
+                    "policy \"{path}\" does not belong to a group of the channel"
                 ))
                 .why(format!("the groups are {}", groups.join(", ")));
                 match nearest(group, groups.iter().map(String::as_str)) {
@@ -302,7 +302,7 @@ fn policies_of<'c>(channel: &'c mut Channel, group: &str) -> Option<&'c mut Poli
     }
 }
 
-/// An organization with peers. `anchors` are names of its peers; the first peer is one by default.
+/// Returns a peer organization. `anchors` are names of its peers; the default is the first peer.
 fn peer_organization(it: &Participant, anchors: Option<&[String]>) -> Result<Organization> {
     let nodes = &it.contact.nodes;
     let anchors: Vec<&Node> = match anchors {
@@ -318,7 +318,7 @@ fn peer_organization(it: &Participant, anchors: Option<&[String]>) -> Result<Org
     })
 }
 
-/// A peer as other organizations find it.
+/// Returns a peer's address for other organizations.
 pub fn anchor(node: &Node) -> Result<AnchorPeer> {
     let address: Address = node.endpoint.parse()?;
     Ok(AnchorPeer {
@@ -327,7 +327,8 @@ pub fn anchor(node: &Node) -> Result<AnchorPeer> {
     })
 }
 
-/// An installed organization as a channel has it: its public part, with the default policies.
+/// Returns an installed organization for a channel's configuration: its public part, with the
+/// default policies.
 pub fn organization(it: &Participant) -> Result<(Organization, Part)> {
     Ok(match it.contact.role {
         NodeRole::Peer => (peer_organization(it, None)?, Part::Application),
@@ -335,13 +336,13 @@ pub fn organization(it: &Participant) -> Result<(Organization, Part)> {
     })
 }
 
-/// An installed orderer as a channel has it.
+/// Returns an installed orderer as a consenter.
 pub fn consenter(it: &Participant, name: &str) -> Result<Consenter> {
     let node = it.contact.node(name)?;
     let nodes = it.contact.nodes.iter().zip(&it.certificates);
     let certificates = nodes.into_iter().find(|(of, _)| of.name == node.name);
     let (_, certificates) = certificates
-        .ok_or_else(|| Error::internal(format!("{} without certificates", node.host)))?;
+        .ok_or_else(|| Error::internal(format!("{} has no certificates", node.host)))?;
     consenter_of(&it.contact, node, certificates)
 }
 

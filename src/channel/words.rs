@@ -1,4 +1,4 @@
-//! A channel's configuration in words. Pure.
+//! Formats a channel's configuration as text. Pure.
 
 use crate::error::Result;
 use crate::identity::certificate::Certificate;

@@ -1,4 +1,4 @@
-//! The log of a container, line by line, and further lines while it runs.
+//! Reads the log of a container line by line, and follows it while the container runs.
 
 use super::{
     ApiResult, Cluster,
@@ -9,15 +9,15 @@ use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use std::collections::VecDeque;
 
-/// A longer line comes in pieces, so that a container cannot fill the memory.
+/// A longer line is split, so that a container cannot fill the memory.
 const LONGEST: usize = 64 << 10;
 
 /// Which lines of a log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogLines {
-    /// How many of the last ones to begin with; `None` begins with the first.
+    /// Number of recent lines to begin with. `None` begins with the first line.
     pub tail: Option<u32>,
-    /// Whether to go on while the container runs.
+    /// Whether to follow the log while the container runs.
     pub follow: bool,
     /// Whether to read the log of the run before a restart.
     pub previous: bool,
@@ -72,7 +72,7 @@ fn split(chunks: Chunks) -> impl Stream<Item = String> {
     })
 }
 
-/// Puts lines together from pieces of bytes.
+/// Assembles lines from chunks of bytes.
 #[derive(Default)]
 struct Splitter {
     line: Vec<u8>,

@@ -103,7 +103,7 @@ pub struct ApiError {
     pub request: String,
     /// `details.causes` of the Status: field conflicts, invalid fields.
     pub causes: Vec<Cause>,
-    /// Advice for the user: whom to ask for rights, what to check.
+    /// Advice for the user: whom to ask for permissions, what to check.
     pub hint: Option<String>,
 }
 
@@ -208,7 +208,7 @@ pub struct Whoami {
     pub username: String,
 }
 
-/// A right that an operation needs.
+/// A permission that an operation needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     pub verb: &'static str,
@@ -219,7 +219,7 @@ pub struct Need {
     pub name: Option<String>,
 }
 
-/// A right in the words of RBAC.
+/// A permission in the words of RBAC.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     pub verb: &'static str,
@@ -383,7 +383,7 @@ impl Cluster {
         reviews::whoami(&self.inner.transport).await
     }
 
-    /// Returns true if this user has a right:
+    /// Returns true if this user has a permission:
     /// `can_i("create", "apps", "statefulsets", Some("org1"), None)`.
     pub async fn can_i(
         &self,
@@ -404,11 +404,11 @@ impl Cluster {
         .await
     }
 
-    /// Returns those of `needs` for which this user lacks the right.
+    /// Returns those of `needs` for which this user lacks the permission.
     ///
-    /// Sends one request if the user's rules in `namespace` show all rights, and one more for each
-    /// right that they do not show. Ignores kinds that are not served, and rights about which the
-    /// server gives no answer.
+    /// Sends one request if the user's rules in `namespace` show all permissions, and one more for
+    /// each permission that they do not show. Ignores kinds that are not served, and permissions
+    /// about which the server gives no answer.
     pub async fn missing(
         &self,
         namespace: &str,

@@ -78,7 +78,7 @@ pub(crate) fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Err
     }
 }
 
-/// The words of the lowest reason.
+/// Returns the text of the innermost reason.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(inner) = below(error) {
         error = inner;

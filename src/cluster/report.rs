@@ -17,11 +17,11 @@ impl ApiError {
     }
 }
 
-/// Where a cluster administrator finds the required rights.
+/// Where a cluster administrator finds the required permissions.
 pub const ROLES: &str = "docs/guides/rights.md has sufficient Roles";
 
-/// The command that tells whether a user has a right. For kubectl, what follows a slash is the name
-/// of an object, so a subresource has a flag of its own.
+/// The command that checks a permission. For kubectl, what follows a slash is the name of an
+/// object, so a subresource has a flag of its own.
 pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, format!(" --subresource={subresource}")),
@@ -32,8 +32,8 @@ pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
 }
 
 impl ApiError {
-    /// Returns which right is missing and how to get it, or `None` if the request is forbidden for
-    /// another reason.
+    /// Returns which permission is missing and how to get it, or `None` if the request is forbidden
+    /// for another reason.
     pub fn denial(&self) -> Option<(String, String)> {
         // This is the message of apiserver's `rbac.ConfirmNoEscalation`.
         if let Some((_, granted)) = self
@@ -153,7 +153,7 @@ impl From<ApiError> for Error {
                 Error::cluster(format!("cannot {request}: another field manager owns fields")).why(error.message)
             }
             ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it was changed in the meantime")).why(error.message),
-            // Found without an answer that said so: a Service without a pod that is ready.
+            // No response of the server: for example, a Service without a ready pod.
             ApiErrorKind::Unavailable if error.code == 0 => {
                 Error::cluster(format!("cannot {request}")).why(error.message)
             }

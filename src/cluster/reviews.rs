@@ -1,4 +1,4 @@
-//! Asks the server about the user's identity and rights.
+//! Asks the server about the user's identity and permissions.
 
 use super::{
     ApiErrorKind, ApiResult, Need, Right, Whoami,
@@ -93,7 +93,7 @@ impl Question {
         }
     }
 
-    /// Returns true if a rule of a SelfSubjectRulesReview grants the right.
+    /// Returns true if a rule of a SelfSubjectRulesReview grants the permission.
     fn is_granted(&self, rule: &Value) -> bool {
         let holds = |field: &str, wanted: &str| {
             let words = rule[field].as_array().into_iter().flatten();
@@ -130,7 +130,7 @@ impl Question {
     }
 }
 
-/// Returns the rights that the user lacks.
+/// Returns the permissions that the user lacks.
 ///
 /// Rights that the user's rules grant need no further request. Rules may be incomplete (with a
 /// webhook authorizer), so all others are requested.

@@ -3,8 +3,8 @@
 use super::Edge;
 use crate::error::{Error, Result};
 
-/// Asks on the terminal before data is deleted; without one, the user says `--yes`. `what` is a
-/// sentence, and `answer` what must be typed.
+/// Asks on the terminal before data is deleted; without one, `--yes` is required. `what` is a
+/// sentence, and `answer` is the required input.
 pub fn deletion(edge: &Edge, what: String, answer: &str) -> Result<()> {
     if !edge.terminal.can_ask() {
         return Err(Error::refused(what)

@@ -1,4 +1,5 @@
-//! `down`: the releases of a network go; ledgers and identities only when asked for.
+//! `down`: uninstalls the releases of a network, and deletes ledgers and identities only on
+//! request.
 
 use super::arguments::operation::RunArguments;
 use super::arguments::{NetworkArguments, OPERATION, OutputArguments};

@@ -1,7 +1,7 @@
 //! The verbs: one file each, with its arguments (their doc comments are the help) and its output.
 //!
-//! A command reads what its arguments name, calls the room that does the work, and prints. It
-//! decides nothing about clusters.
+//! A command reads the input in its arguments, calls the room that does the work, and prints. It
+//! makes no decisions about clusters.
 
 pub mod arguments;
 pub mod complete;

@@ -27,7 +27,7 @@ const TRIED_CREATES: usize = 100;
 /// # Errors
 ///
 /// Reports all problems in one error: fields of other managers, immutable fields, rejections by
-/// admission, quota or validation, missing rights.
+/// admission, quota or validation, missing permissions.
 pub async fn check(
     context: &Context<'_>,
     past: &Past,

@@ -32,7 +32,7 @@ fn not_of_records() -> String {
 /// Compares the identities that the nodes need with the existing ones.
 ///
 /// The second part of the result is the API server's refusal to list Secrets, which is reported
-/// together with other missing rights.
+/// together with other missing permissions.
 pub(super) async fn plan_identities(
     context: &Context<'_>,
     wanted: &Wanted,

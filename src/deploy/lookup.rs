@@ -125,7 +125,7 @@ impl Rendering<'_> {
 /// Limits a kept chart's lookups to the release's namespace.
 ///
 /// Users with write access to the namespace can change the chart, and would otherwise read with the
-/// caller's rights.
+/// caller's permissions.
 async fn confine(
     context: &Context<'_>,
     chart: &Chart,

@@ -49,7 +49,7 @@ pub(super) async fn ensure_namespace(
                 ..there
             })
         }
-        // Users without read access to namespaces may still have rights in one.
+        // Users without read access to namespaces may still have permissions in one.
         Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(Namespace {
             doubt: Some(Doubt::Unreadable),
             ..there

@@ -70,7 +70,7 @@ pub async fn observe<'a>(
                     unwritable.extend(wanted);
                 }
             }
-            // All missing rights are reported together.
+            // All missing permissions are reported together.
             Err(error) if error.kind == ApiErrorKind::Forbidden => {
                 denied = Some(match (denied, error.denial()) {
                     (Some(others), Some((why, _))) => others.why(why),
@@ -132,7 +132,7 @@ pub async fn list_if_allowed(context: &Context<'_>, kind: &str) -> Result<Option
     }
 }
 
-/// Like [`list_if_allowed`], but missing rights are an error.
+/// Like [`list_if_allowed`], but missing permissions are an error.
 pub async fn list(context: &Context<'_>, kind: &str) -> ApiResult<Vec<Value>> {
     let kind = Kind {
         api_version: "v1".to_owned(),

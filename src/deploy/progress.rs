@@ -1,30 +1,29 @@
-//! What an operation tells while it runs.
+//! Reports the progress of a running operation.
 
 use super::course::Nodes;
 use crate::cluster::Cluster;
 use crate::manifest::ObjectKey;
 use crate::plan::mask::Masker;
 
-/// What an operation tells while it runs. `terminal` shows it, as lines, as a table that moves, or
-/// as JSON.
+/// Progress of a running operation. `terminal` shows it as lines, as a live view, or as JSON.
 pub trait Progress: Send + Sync {
     fn event(&self, event: &Event);
 
-    /// An object is ready, or gone. Unlike an event, it is called for each object that is waited
-    /// for, also if there was nothing to wait.
+    /// Reports that an object is ready, or gone. Unlike an event, this is called for each object,
+    /// even if it was ready at once.
     fn done(&self, _key: &ObjectKey) {}
 }
 
-/// Passes on what the server has warned of since the last time: before the first write and before
-/// each wait, which may be in vain for that very reason.
+/// Passes on the server's warnings since the last call. Called before the first write and before
+/// each wait, because a warning may explain why the wait fails.
 pub(super) fn pass_on_warnings(cluster: &Cluster, progress: &dyn Progress) {
     for message in cluster.take_warnings() {
         progress.event(&Event::Warning { message });
     }
 }
 
-/// Hides secrets in what an operation tells: reasons repeat what the server and the logs of
-/// containers say.
+/// Hides secrets in the progress of an operation: reasons quote the server and the logs of
+/// containers.
 pub(super) struct Masked<'a> {
     pub inner: &'a dyn Progress,
     pub masker: Masker,
@@ -57,11 +56,11 @@ impl Progress for Masked<'_> {
     }
 }
 
-/// One thing that happened. The fields are what `--events json` streams.
+/// An event. Its fields are those of `--events json`.
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The plan is made; nothing is written yet.
+    /// The plan is complete, and nothing is written yet.
     Planned {
         create: usize,
         change: usize,
@@ -73,35 +72,34 @@ pub enum Event {
     Applied {
         action: String,
         object: String,
-        /// If the object is a node: how far the operation is with its nodes, this one included.
+        /// If the object is a node: the progress of the operation's nodes, including this one.
         #[serde(skip_serializing_if = "Option::is_none")]
         nodes: Option<Nodes>,
     },
-    /// An object's state while it is waited for; `ready` when it is done.
+    /// An object's state during a wait; `ready` at the end.
     Waiting {
         object: String,
         ready: bool,
-        /// Whether the reason is something that went wrong with a pod, rather than something not
-        /// done yet.
+        /// Whether the reason is a problem with a pod, instead of normal progress.
         trouble: bool,
         reason: String,
         done: usize,
         total: usize,
-        /// How far the operation is with its nodes, if it has any.
+        /// The progress of the operation's nodes, if it has any.
         #[serde(skip_serializing_if = "Option::is_none")]
         nodes: Option<Nodes>,
     },
-    /// The wait has ended although not all is ready: nothing is waited for any more.
+    /// The wait has ended before everything was ready.
     WaitOver,
     Hook {
         hook: String,
         phase: String,
     },
-    /// Something the user should know that is no failure.
+    /// Information for the user that is not a failure.
     Warning {
         message: String,
     },
-    /// A step of the story: `identities`, `lock`, `record`, ...
+    /// A step of the operation: `identities`, `lock`, `record`, ...
     Step {
         message: String,
     },

@@ -1,5 +1,5 @@
-//! Checks before the first write that the user has all rights that the operation needs. Reports all
-//! missing rights at once.
+//! Checks before the first write that the user has all permissions that the operation needs.
+//! Reports all missing permissions at once.
 //!
 //! A dry run checks a single write. It does not cover the lock, the records, the watches, and the
 //! deletions at the end.
@@ -102,9 +102,9 @@ fn report(context: &Context<'_>, operation: Option<Operation>, missing: &[Right]
 
 /// Returns the error for kinds that the user may not read. There is no plan yet.
 ///
-/// To report all missing rights at once, also checks the rights that every operation needs, and
-/// those to read and create the objects of these kinds. `denied` is the error of a read, for a
-/// server that does not answer such checks.
+/// To report all missing permissions at once, also checks the permissions that every operation
+/// needs, and those to read and create the objects of these kinds. `denied` is the error of a read,
+/// for a server that does not answer such checks.
 pub(super) async fn of_unread<'a>(
     context: &Context<'_>,
     unread: impl IntoIterator<Item = (&'a ObjectKey, &'a Option<Arc<Sealed>>)>,
@@ -136,7 +136,7 @@ pub(super) async fn of_unread<'a>(
     }
 }
 
-/// Returns the rights that the operation needs.
+/// Returns the permissions that the operation needs.
 pub(super) fn needs(
     context: &Context<'_>,
     plan: &Plan,
@@ -169,7 +169,7 @@ pub(super) fn needs(
     needs.0
 }
 
-/// Returns the rights needed for changes of volumes, which are known when the plan has been
+/// Returns the permissions needed for changes of volumes, which are known when the plan has been
 /// checked.
 pub(super) fn needs_of_volumes(plan: &Plan, options: &Options) -> BTreeSet<Need> {
     let mut needs = Needs::default();
@@ -202,8 +202,8 @@ impl Needs {
         }
     }
 
-    /// Adds the rights that a Role of the release grants, because a user can grant only rights that
-    /// they have.
+    /// Adds the permissions that a Role of the release grants, because a user can grant only
+    /// permissions that they have.
     ///
     /// Missing ones are no reason to refuse: a user with the verb `escalate` needs none of them.
     fn grants(&mut self, key: &ObjectKey, wanted: &Sealed) {

@@ -179,7 +179,7 @@ pub(super) async fn plan(
         return Ok(Vec::new());
     }
     let Some(claims) = claims.read(context).await? else {
-        // A first install creates its claims. Changing existing claims needs the right to list
+        // A first install creates its claims. Changing existing claims needs the permission to list
         // them.
         let is_new = |(index, _): &(usize, _)| plan.steps[*index].action == Action::Create;
         if !candidates.iter().all(is_new) {

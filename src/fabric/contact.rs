@@ -1,5 +1,5 @@
-//! An organization as its clients need it: who it is, which nodes it has, where they listen, and
-//! which Secrets hold what a client shows and trusts.
+//! The facts about an organization that its clients need: its name, its nodes and their addresses,
+//! and the Secrets with client certificates and trusted authorities.
 //!
 //! Computed from the same values as the nodes' own settings, by the same rules ([`Names`],
 //! [`Crypto`], [`Exposure`]), so that a client and a node never disagree about a name.
@@ -22,7 +22,7 @@ use semver::Version;
 pub struct Contact {
     pub release: String,
     pub namespace: String,
-    /// The suffix that namespaces of one network share; empty for a network of its own.
+    /// The common suffix of the network's namespaces. Empty for a network without a name.
     pub network: String,
     pub msp_id: String,
     pub domain: String,
@@ -30,7 +30,7 @@ pub struct Contact {
     pub version: Version,
     /// Peers or orderers.
     pub role: NodeRole,
-    /// How its orderers agree, and how they come to channels; `None` for peers.
+    /// The consensus of its orderers, and how they join channels. `None` for peers.
     pub ordering: Option<Ordering>,
     /// Whether its nodes serve TLS.
     pub tls: bool,
@@ -60,7 +60,7 @@ pub struct CaServer {
     pub credentials: String,
 }
 
-/// What all orderers of an organization have in common.
+/// The common properties of an organization's orderers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ordering {
     pub consensus: Consensus,
@@ -74,13 +74,13 @@ pub struct Node {
     pub name: String,
     /// `peer0.org1`: its address in the cluster, and a name in its TLS certificate.
     pub host: String,
-    /// Of its gRPC services.
+    /// Port of its gRPC services.
     pub port: u16,
-    /// Of channel participation; `None` for a node that does not have it.
+    /// Port of channel participation. `None` for a node without it.
     pub admin_port: Option<u16>,
     /// Where other orderers call an orderer: its gRPC port, unless it has one for them.
     pub cluster_port: u16,
-    /// Of health and metrics.
+    /// Port of health checks and metrics.
     pub operations_port: u16,
     /// Where nodes of other organizations call it, `HOST:PORT`: for a peer its external endpoint,
     /// as gossip spreads it.
@@ -89,7 +89,7 @@ pub struct Node {
     pub exposed: Option<String>,
 }
 
-/// Where an organization's keys and certificates are.
+/// The location of an organization's keys and certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identities {
     Secrets {
@@ -114,8 +114,8 @@ impl Contact {
     ///
     /// # Errors
     ///
-    /// A release that is no organization: Kafka, or a chart of the user's that models none. A
-    /// Fabric version that does not exist.
+    /// Fails for a release that is not an organization (Kafka, or a user's chart without a model),
+    /// and for an unknown Fabric version.
     pub fn of(subject: Subject) -> Result<Contact> {
         let Subject {
             model,
@@ -180,7 +180,7 @@ impl Contact {
     ///
     /// # Errors
     ///
-    /// Names those that there are.
+    /// Lists the existing nodes.
     pub fn node(&self, name: &str) -> Result<&Node> {
         self.nodes
             .iter()

@@ -19,12 +19,12 @@ pub struct ChaincodeServer {
     pub port: u64,
     /// The Secret with its certificate, if it serves TLS.
     pub tls: Option<String>,
-    /// The Secret with the authority of its clients' certificates, if it asks for them.
+    /// The Secret with the authority of its clients' certificates, if it requires them.
     pub clients: Option<String>,
 }
 
 impl ChaincodeServer {
-    /// Reads the user's values. What they leave out has the chart's default.
+    /// Reads the user's values. Missing ones have the chart's defaults.
     pub fn of(values: &Value) -> ChaincodeServer {
         let settings = Settings::new(values);
         let secret = |path: &str| match settings.text(path) {
@@ -40,7 +40,7 @@ impl ChaincodeServer {
     }
 }
 
-/// What templates know: `image`, `env`, and the `endpoint` that the package names.
+/// Returns the facts for templates: `image`, `env`, and the `endpoint` in the package.
 pub fn facts(
     settings: &Settings,
     release: &str,
@@ -107,7 +107,7 @@ fn image(settings: &Settings) -> String {
     )
 }
 
-/// The chart's variables, and the user's over them.
+/// The chart's variables, overridden by the user's.
 fn environment(settings: &Settings, port: u64) -> Map<String, Value> {
     let package = settings.text("/packageID");
     let has_tls = !settings.text("/tls/secret").is_empty();
@@ -121,7 +121,7 @@ fn environment(settings: &Settings, port: u64) -> Map<String, Value> {
         rows.push(("CHAINCODE_TLS_CERT", format!("{TLS_FOLDER}/tls.crt")));
         rows.push(("CHAINCODE_TLS_KEY", format!("{TLS_FOLDER}/tls.key")));
     }
-    // A server that finds this variable asks its callers for a certificate.
+    // If this variable is set, the server requires a client certificate.
     if has_tls && !settings.text("/tls/clientCASecret").is_empty() {
         let file = format!("{TLS_FOLDER}/client-ca.crt");
         rows.push(("CHAINCODE_CLIENT_CA_CERT", file));

@@ -33,8 +33,8 @@ pub fn check_user(organization: &Organization, user: &str) -> Result<()> {
     }
 }
 
-/// Makes the MSP Secret of a user: the user's certificate and key, and the authorities of one of
-/// the organization's nodes.
+/// Creates the MSP Secret of a user: the user's certificate and key, and the authorities from one
+/// of the organization's nodes.
 pub fn msp_secret(
     organization: &Organization,
     user: &str,
@@ -62,7 +62,7 @@ pub fn msp_secret(
     maker(organization).of_user(&name, "Opaque", &data, &pair.certificate)
 }
 
-/// Makes the TLS Secret of a user.
+/// Creates the TLS Secret of a user.
 pub fn tls_secret(
     organization: &Organization,
     user: &str,
@@ -86,11 +86,11 @@ fn maker(organization: &Organization) -> Maker<'_> {
     }
 }
 
-/// Checks that a CA is one of the organization's authorities, before it gets a secret.
+/// Checks that a CA is one of the organization's authorities, before a secret is sent to it.
 ///
 /// # Errors
 ///
-/// A CA of another organization.
+/// Fails for a CA of another organization.
 pub fn check_authority(
     organization: &Organization,
     msp: &MspFiles,
@@ -113,7 +113,7 @@ pub fn check_authority(
     .hint("set --url to the CA of this organization, and --ca-name if the server has several"))
 }
 
-/// Whether a CA issues TLS certificates that the organization's nodes trust.
+/// Returns true if the organization's nodes trust the TLS certificates of a CA.
 pub fn issues_tls(msp: &MspFiles, chain: &str) -> bool {
     is_among(msp, ["tlscacerts", "tlsintermediatecerts"], chain)
 }

@@ -46,7 +46,7 @@ pub fn tree(
             Ok(found) => files.extend(below(&format!("{base}/{folder}"), found)),
             Err(place) => problems.push(place),
         }
-        // The MSP of the organization is the public part of any of its nodes'.
+        // The MSP of the organization is the public part of any of its nodes' MSPs.
         if let (Kind::Msp, Whose::Peer | Whose::Orderer) = (held.kind, held.whose)
             && let Some(secret) = secrets.get(&held.secret)
         {
@@ -57,12 +57,12 @@ pub fn tree(
     whole(organization, files, problems)
 }
 
-/// Returns the identities of one owner: of a node or user `msp/` and `tls/`, of an authority its
-/// certificate and key.
+/// Returns the identities of one owner: `msp/` and `tls/` of a node or user, certificate and key of
+/// an authority.
 ///
 /// # Errors
 ///
-/// An unknown owner; Secrets that are missing or cannot be read.
+/// Fails for an unknown owner, and for Secrets that are missing or unreadable.
 pub fn owner(
     organization: &Organization,
     secrets: &BTreeMap<String, Value>,
@@ -112,7 +112,7 @@ pub fn of_user(organization: &Organization, user: &str, secret: &Value, kind: Ki
     files
 }
 
-/// The error for a name that no identity of the organization has.
+/// Returns the error for an unknown owner.
 pub fn unknown(organization: &Organization, name: &str, held: &[Held]) -> Error {
     let names = owners(held);
     let error = Error::user(format!(
@@ -144,7 +144,7 @@ fn below(folder: &str, files: Files) -> impl Iterator<Item = (String, Vec<u8>)> 
     })
 }
 
-/// Returns where cryptogen puts an identity, or `None` if it makes none of this kind.
+/// Returns cryptogen's path of an identity, or `None` if it does not generate this kind.
 fn folder(organization: &Organization, held: &Held) -> Option<String> {
     let owner = full_name(organization, held);
     let owner = match held.whose {
@@ -164,7 +164,7 @@ fn folder(organization: &Organization, held: &Held) -> Option<String> {
     })
 }
 
-/// Returns the name that cryptogen gives to an owner: `peer0.org1`, `Admin@org1`.
+/// Returns cryptogen's name of an owner: `peer0.org1`, `Admin@org1`.
 fn full_name(organization: &Organization, held: &Held) -> String {
     let domain = &organization.domain;
     match held.whose {

@@ -1,5 +1,4 @@
-//! Lists an organization's identities: whose they are, in which Secrets, and what their
-//! certificates say. Reads no key.
+//! Lists an organization's identities with their owners, Secrets and certificates. Reads no keys.
 
 use super::certificate::Certificate;
 use super::secrets::{Content, Member, all, certificate_key, entry};
@@ -21,7 +20,7 @@ pub struct Held {
     pub content: Result<Found, String>,
 }
 
-/// What a Secret says of an identity.
+/// The content of an identity's Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub certificate: Certificate,
@@ -43,7 +42,7 @@ pub enum Whose {
     User,
 }
 
-/// What an identity is for.
+/// The purpose of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It signs certificates.
@@ -226,7 +225,7 @@ impl Custody {
         }
     }
 
-    /// Whether the organization cannot do without the Secret of this default name.
+    /// Returns true if the organization requires the Secret with this default name.
     fn requires(&self, usual: &str) -> bool {
         match self {
             Custody::Program => true,

@@ -1,5 +1,5 @@
-//! The public part of an MSP: what a channel's configuration holds of an organization, as the files
-//! of an MSP folder. No file has a key.
+//! The public part of an MSP: what a channel's configuration contains of an organization, as the
+//! files of an MSP folder. No file contains a key.
 
 use super::secrets::{FOLDERS, entries_of, entry, mounted_path};
 use serde_json::Value;
@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 /// Public files by their path below an MSP folder: `cacerts/ca.org1-cert.pem`, `config.yaml`.
 pub type MspFiles = BTreeMap<String, Vec<u8>>;
 
-/// Takes the public files out of an MSP's Secret.
+/// Returns the public files in an MSP's Secret.
 pub fn of_secret(secret: &Value, domain: &str) -> MspFiles {
     let mut files = MspFiles::new();
     for (stem, folder, _) in FOLDERS {
         for name in entries_of(secret, stem) {
             let path = match name.as_str() {
-                // The names that cryptogen has.
+                // The names that cryptogen uses.
                 "tlscacert.pem" => format!("{folder}/tlsca.{domain}-cert.pem"),
                 "admincert.pem" => format!("{folder}/Admin@{domain}-cert.pem"),
                 // `config.yaml` names authorities by the paths at which nodes mount them.
@@ -27,7 +27,7 @@ pub fn of_secret(secret: &Value, domain: &str) -> MspFiles {
     files
 }
 
-/// Takes the public files out of an MSP folder.
+/// Returns the public files in an MSP folder.
 pub fn of_folder(files: &BTreeMap<String, Vec<u8>>) -> MspFiles {
     let is_public = |path: &str| match path.split_once('/') {
         Some((folder, name)) => {
@@ -51,7 +51,7 @@ pub fn certificates(files: &MspFiles, folder: &str) -> String {
         .collect()
 }
 
-/// The name of the file that says which unit of a subject means which role.
+/// The name of the file that maps units of a subject to roles.
 const CONFIG: &str = "config.yaml";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Requests for certificates (PKCS#10), which a Fabric CA signs.
+//! Certificate signing requests (PKCS#10) for a Fabric CA.
 
 use super::certificate::{Certificate, key_from_pem};
 use super::profile::{Pair, alternative_name, new_key, printable, unmade};
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use rcgen::{CertificateParams, DistinguishedName, DnType};
 use std::fmt;
 
-/// A request, and the key that it is for.
+/// A request with its key.
 pub struct SigningRequest {
     common_name: String,
     /// The request as PEM.
@@ -22,10 +22,10 @@ impl fmt::Debug for SigningRequest {
 }
 
 impl SigningRequest {
-    /// Makes a request for a new P-256 key, or for a key in PEM.
+    /// Creates a request for a new P-256 key, or for a key in PEM.
     ///
-    /// A Fabric CA takes nothing but the common name from the subject, which is the name of the
-    /// identity. It adds the units itself (`lib/serverenroll.go`, `setRequestOUs`).
+    /// A Fabric CA only uses the common name of the subject, which is the name of the identity. It
+    /// adds the units itself (`lib/serverenroll.go`, `setRequestOUs`).
     pub fn new(common_name: &str, hosts: &[String], key: Option<&str>) -> Result<SigningRequest> {
         let (pair, key) = match key {
             Some(pem) => {
@@ -55,11 +55,11 @@ impl SigningRequest {
         })
     }
 
-    /// Joins the key with the certificate that was issued for it.
+    /// Combines the key with the certificate that was issued for it.
     ///
     /// # Errors
     ///
-    /// A certificate for another key or name.
+    /// Fails for a certificate of another key or name.
     pub fn issued(self, certificate: &str) -> Result<Pair> {
         let name = &self.common_name;
         let wrong = |why: &str| {

@@ -340,7 +340,7 @@ impl Maker<'_> {
         )
     }
 
-    /// Makes a Secret of a user, with any entries.
+    /// Creates a Secret of a user, with any entries.
     pub fn of_user(
         &self,
         name: &str,

@@ -52,7 +52,7 @@ pub fn data_hash(data: &BlockData) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// A block whose parts are there and whose data fits its header.
+/// A complete block whose data matches its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub header: BlockHeader,
@@ -65,7 +65,7 @@ pub struct Checked {
 pub struct Transaction {
     pub channel_header: ChannelHeader,
     pub signature_header: SignatureHeader,
-    /// What the type in the channel header says: a `ConfigEnvelope`, a `Transaction`.
+    /// The message of the channel header's type: a `ConfigEnvelope`, a `Transaction`.
     pub data: Vec<u8>,
     /// The [`TxValidationCode`]. A block from an orderer has `NOT_VALIDATED`.
     pub validation_code: i32,
@@ -75,7 +75,7 @@ pub struct Transaction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     pub signed_by: SignedBy,
-    /// What is signed: metadata, signer's header and block header.
+    /// The signed bytes: metadata, signer's header and block header.
     pub message: Vec<u8>,
     pub signature: Vec<u8>,
 }
@@ -121,12 +121,12 @@ impl Checked {
         hash(&self.header)
     }
 
-    /// Whether `next` follows this block.
+    /// Returns true if `next` follows this block.
     pub fn precedes(&self, next: &BlockHeader) -> bool {
         Some(next.number) == self.header.number.checked_add(1) && next.previous_hash == self.hash()
     }
 
-    /// The block as a message again.
+    /// Converts the block back to a message.
     pub fn into_block(self) -> Block {
         Block {
             header: Some(self.header),
@@ -151,7 +151,8 @@ impl Checked {
     /// The transaction with this id, if the block has it. Skips transactions that cannot be read,
     /// which peers mark as invalid.
     pub fn transaction(&self, tx_id: &str) -> Option<Transaction> {
-        // If an id stands in a block twice, the second is invalid (txvalidator, DUPLICATE_TXID).
+        // If an id occurs twice in a block, the second transaction is invalid (txvalidator,
+        // DUPLICATE_TXID).
         self.read_transactions()
             .flatten()
             .find(|transaction| transaction.channel_header.tx_id == tx_id)
@@ -180,7 +181,7 @@ impl Checked {
             let metadata: OrdererBlockMetadata = decode(&signed.value, &what)?;
             metadata
                 .last_config
-                .ok_or_else(|| Error::user(format!("{what} names no configuration block")))?
+                .ok_or_else(|| Error::user(format!("{what} does not name a configuration block")))?
         };
         Ok(last_config.index)
     }

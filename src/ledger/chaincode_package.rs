@@ -1,11 +1,11 @@
-//! Chaincode packages of the lifecycle (since 2.0), the same bytes from the same input on every
-//! machine and with every version of this program.
+//! Chaincode packages of the lifecycle (since 2.0). Equal input gives equal bytes on every machine
+//! and with every version of this program.
 //!
 //! A package is a `tar.gz` of `metadata.json` and `code.tar.gz`
-//! (`core/chaincode/persistence/chaincode_package.go`). Its id is its label and its SHA-256, and
-//! organizations approve that id, so a package that changes without its input would need new
-//! approvals. Therefore the files are stored without compression, because the output of a compressor
-//! changes with its version, and without times and owners.
+//! (`core/chaincode/persistence/chaincode_package.go`). Its id consists of its label and its
+//! SHA-256. Organizations approve this id, so if the bytes changed without a change of the input,
+//! new approvals would be necessary. Therefore files are stored without times and owners, and
+//! without compression, because the output of a compressor depends on its version.
 
 use crate::error::{Error, Result};
 use crate::identity::certificate::hex;
@@ -18,7 +18,7 @@ use std::io::Read;
 const METADATA: &str = "metadata.json";
 const CODE: &str = "code.tar.gz";
 
-/// Where a package has CouchDB indexes (`internal/ccmetadata/validators.go`).
+/// Folder of CouchDB indexes in a package (`internal/ccmetadata/validators.go`).
 const INDEXES: &str = "META-INF/statedb/couchdb/";
 
 /// `metadata.json`, in the order of fields in which `peer` writes it
@@ -27,14 +27,14 @@ const INDEXES: &str = "META-INF/statedb/couchdb/";
 pub struct Metadata {
     #[serde(default)]
     pub path: String,
-    /// Which builder of the peer takes the package: `ccaas`, `k8s`, ...
+    /// The type, which selects the peer's builder: `ccaas`, `k8s`, ...
     #[serde(default)]
     pub r#type: String,
     #[serde(default)]
     pub label: String,
 }
 
-/// `connection.json`: where a chaincode server is, for the types `ccaas` and `external`
+/// `connection.json`: the address of a chaincode server, for the types `ccaas` and `external`
 /// (`ccaas_builder/cmd/build/main.go`, `core/container/externalbuilder/instance.go`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -45,8 +45,8 @@ pub struct Connection {
     pub tls_required: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub client_auth_required: bool,
-    /// The peer's key and certificate towards the chaincode, and the authority of the chaincode's
-    /// certificate; PEM.
+    /// The peer's client key and certificate, and the authority of the chaincode's certificate;
+    /// PEM.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_key: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -55,17 +55,17 @@ pub struct Connection {
     pub root_cert: String,
 }
 
-/// `image.json`: what the builder `k8s` runs
+/// `image.json`: the image that the builder `k8s` runs
 /// (github.com/hyperledger-labs/fabric-builder-k8s, docs/concepts/chaincode-package).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Without a tag.
     pub name: String,
-    /// `sha256:...`; a tag could mean another image tomorrow.
+    /// `sha256:...`, because a tag can later refer to another image.
     pub digest: String,
 }
 
-/// What a package holds.
+/// The content of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
     /// A chaincode server, found by the peer's builder `ccaas`.
@@ -111,7 +111,7 @@ impl Package {
         })
     }
 
-    /// Reads a package that another program made. `subject` names it in errors.
+    /// Reads a package, also from another program. `subject` names it in errors.
     pub fn from_bytes(bytes: Vec<u8>, subject: &str) -> Result<Package> {
         let metadata = read_metadata(&bytes, subject)?;
         Ok(Package {
@@ -120,7 +120,7 @@ impl Package {
         })
     }
 
-    /// The CouchDB indexes in it, by path, as [`Package::new`] takes them.
+    /// Returns its CouchDB indexes by path, in the form for [`Package::new`].
     pub fn indexes(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         let subject = format!("package {}", self.label);
         let outer = read_files(&self.bytes, &subject, |path| path == CODE)?;
@@ -164,7 +164,7 @@ impl Code {
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
-        .map_err(|error| Error::internal(format!("a file of a package could not be made: {error}")))
+        .map_err(|error| Error::internal(format!("cannot create a file of the package: {error}")))
 }
 
 /// Checks a label: letters, digits and `_.+-`, the first a letter or digit
@@ -255,7 +255,7 @@ fn check_index(path: &str, content: &[u8]) -> Result<()> {
             _ => false,
         };
         if !allowed {
-            return Err(invalid(&format!("peers refuse its entry {key:?}")));
+            return Err(invalid(&format!("peers do not accept its entry {key:?}")));
         }
     }
     match index.contains_key("index") {
@@ -301,7 +301,8 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Reads `metadata.json` as a peer does (`ParseChaincodePackage`): only regular files, both there.
+/// Reads `metadata.json` as a peer does (`ParseChaincodePackage`): requires both files, and only
+/// regular files.
 fn read_metadata(bytes: &[u8], subject: &str) -> Result<Metadata> {
     /// More than any `metadata.json` has; a peer has no limit.
     const LONGEST: u64 = 1 << 20;
@@ -337,13 +338,13 @@ fn not_a_package(subject: &str, why: String) -> Error {
     Error::user(format!("{subject} is not a chaincode package")).why(why)
 }
 
-/// Reads files of a `tar.gz` by path. `./` before a path, as tar writes it, is no part of it.
+/// Reads files of a `tar.gz` by path, without the `./` that tar writes before a path.
 fn read_files(
     bytes: &[u8],
     subject: &str,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
-    /// A peer takes no larger package (`peer.limits`, `MaxRecvMsgSize`).
+    /// A peer accepts no larger package (`peer.limits`, `MaxRecvMsgSize`).
     const LARGEST: u64 = 100 << 20;
     let unreadable = |error: std::io::Error| {
         not_a_package(subject, format!("a part of it is not a tar.gz: {error}"))

@@ -1,4 +1,4 @@
-//! Validation codes: why a peer marked a transaction of a block as invalid, in words.
+//! Validation codes: the reasons for which peers mark transactions as invalid, as text.
 
 use crate::error::Error;
 
@@ -22,7 +22,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What it means, as a sentence without a period.
+            /// Its meaning, as a sentence without a period.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(TxValidationCode::$variant => $meaning,)*
@@ -82,7 +82,7 @@ codes! {
 }
 
 impl TxValidationCode {
-    /// What a user can do, where it helps more than reading the peer's log.
+    /// Advice for the user, if it helps more than the peer's log.
     pub fn hint(self) -> Option<&'static str> {
         use TxValidationCode::*;
         match self {

@@ -1,7 +1,8 @@
 //! The configuration of a channel as a tree: groups, values and policies by name.
 //!
-//! Fabric writes maps unsorted, so two encodings of one configuration differ. A tree has sorted
-//! maps: two are equal exactly if Fabric takes them for the same, down to the bytes of each value.
+//! Fabric writes maps unsorted, so encodings of the same configuration can differ. A tree has
+//! sorted maps, so two trees are equal exactly if Fabric treats them as the same, including the
+//! bytes of each value.
 
 use super::config_json::{self, to_json};
 use super::message::common::{Block, ChannelHeader, Envelope, HeaderType, Payload};
@@ -37,7 +38,7 @@ pub struct Group {
 }
 
 impl Configuration {
-    /// The configuration that a configuration block sets, with the name of its channel.
+    /// Returns the configuration in a configuration block, with the name of its channel.
     pub fn from_block(block: &Block) -> Result<(String, Configuration)> {
         let data = block.data.as_ref().and_then(|data| data.data.first());
         let data = data.ok_or_else(|| Error::user("the block has no transaction"))?;
@@ -85,10 +86,10 @@ impl Configuration {
         Configuration::from_message(decode(&bytes, "the configuration")?)
     }
 
-    /// This configuration as JSON that was edited.
+    /// Applies edited JSON to this configuration.
     ///
-    /// What was not edited keeps its bytes: JSON shows neither the order of a map nor fields that
-    /// are not known, and an update must not change a value because of them.
+    /// Unedited values keep their bytes. JSON shows neither the order of maps nor unknown fields,
+    /// and an update must not change a value because of these.
     pub fn edited(&self, json: &Json) -> Result<Configuration> {
         let unedited = Configuration::from_json(&self.to_json()?)?;
         let mut edited = Configuration::from_json(json)?;
@@ -148,7 +149,7 @@ impl Group {
             .transpose()
     }
 
-    /// Sets the message of a value. A new value may be changed by the group's `Admins`.
+    /// Sets the message of a value. The `Admins` policy of the group guards new values.
     pub fn set_value(&mut self, key: &str, message: &impl Message) {
         let value = self
             .values
@@ -166,7 +167,7 @@ impl Group {
 pub const ADMINS: &str = "Admins";
 
 impl From<ConfigGroup> for Group {
-    /// Of two entries with one key the last counts, as in Go. A missing value is an empty one.
+    /// If a key occurs twice, the last entry counts, as in Go. A missing value counts as empty.
     fn from(group: ConfigGroup) -> Group {
         let groups = group.groups.into_iter().map(|entry| {
             let value = entry.value.unwrap_or_default();

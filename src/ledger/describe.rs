@@ -1,8 +1,8 @@
-//! What changes between two configurations, in words: for `channel diff`, `channel history` and
+//! Describes the changes between two configurations, for `channel diff`, `channel history` and
 //! proposal files.
 //!
-//! Known values have a title each ([`TITLES`]); their fields are compared as JSON, so a value of a
-//! later Fabric is shown too. Nothing that differs is left out: a signer relies on it.
+//! Known values have titles ([`TITLES`]). Fields are compared as JSON, so values of later Fabric
+//! versions are shown too. All differences are shown, because signers rely on it.
 
 use super::config_json::value_to_json;
 use super::config_tree::Group;
@@ -17,14 +17,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The changes, one line each. Empty if both are the same but for versions.
+/// Returns the changes, one line each. Empty if both are equal except for versions.
 pub fn describe(from: &Group, to: &Group) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     group(&mut lines, &[], Some(from), to)?;
     Ok(lines)
 }
 
-/// A value's title, and the field that stands for the whole value.
+/// A value's title, and the field that represents the whole value.
 const TITLES: [(&str, &str, &str); 16] = [
     ("ACLs", "ACLs", "acls"),
     ("AnchorPeers", "anchor peers", "anchor_peers"),
@@ -109,7 +109,7 @@ fn values(lines: &mut Vec<String>, path: &[&str], from: &Group, to: &Group) -> R
     Ok(())
 }
 
-/// The bytes differ and the fields do not: another order of a map, or a field that is not known.
+/// The bytes differ, but the fields do not: another order of a map, or an unknown field.
 fn other_form(title: &str, was: bool, is: bool) -> String {
     match (was, is) {
         (false, _) => format!("{title}: add an empty value"),
@@ -138,7 +138,7 @@ fn is_organization(path: &[&str]) -> bool {
     matches!(path, ["Application" | "Orderer", _] | ["Consortiums", _, _])
 }
 
-/// Where a group stands, in words.
+/// Returns the place of a group as text.
 fn owner(path: &[&str]) -> String {
     match path {
         [] => "the channel".to_owned(),
@@ -171,7 +171,7 @@ fn removed_group(path: &[&str]) -> String {
     }
 }
 
-/// An organization that comes: who it is, and what of its group is not its own affair alone.
+/// Describes a new organization: its identity, and properties of its group that affect others.
 fn added_organization(lines: &mut Vec<String>, path: &[&str], group: &Group) -> Result<()> {
     let [above @ .., name] = path else {
         return Ok(());
@@ -236,7 +236,7 @@ fn policy(
         (Some(from), Some(to)) => {
             if from.policy != to.policy {
                 let (from, to) = (words(from), words(to));
-                // The same words: other principals, or in another order.
+                // The texts are equal: the principals differ, or their order does.
                 let note = if from == to {
                     " (encoded in another way)"
                 } else {
@@ -264,7 +264,7 @@ fn value(lines: &mut Vec<String>, title: &str, name: &str, from: &Value, to: &Va
     if field.is_empty() {
         return compare(lines, title, from, to);
     }
-    // The field for the whole, and what stands beside it.
+    // The field that represents the value, and the other fields.
     let mut parts = [from.clone(), to.clone()].map(|json| match json {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -323,17 +323,17 @@ fn compare(lines: &mut Vec<String>, title: &str, from: &Value, to: &Value) {
     }
 }
 
-/// Whether an object is a set of names: capabilities.
+/// Returns true if an object is a set of names, such as capabilities.
 fn is_set(fields: &Map<String, Value>) -> bool {
     let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
     fields.values().all(is_empty)
 }
 
-/// Items that came and went, and those that stayed with other fields.
+/// Returns added and removed items, and items with changed fields.
 fn list(lines: &mut Vec<String>, title: &str, from: &Value, to: &Value) {
     let items = |of: &Value| of.as_array().cloned().unwrap_or_default();
     let (from, to) = (items(from), items(to));
-    // Items with the same key get a number each, so that none is left out.
+    // Items with the same key are numbered, so that none is omitted.
     let by_key = |of: &[Value]| {
         let (mut items, mut counts) = (BTreeMap::new(), BTreeMap::new());
         for item in of {
@@ -380,7 +380,7 @@ fn list(lines: &mut Vec<String>, title: &str, from: &Value, to: &Value) {
     }
 }
 
-/// What an item is known by: a consenter by its id, else by its address.
+/// Returns the key of an item: a consenter's id, or otherwise its address.
 fn key(item: &Value) -> String {
     match (item.get("id"), address(item)) {
         (Some(id), _) => id.to_string(),
@@ -412,8 +412,8 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// `certificate "ca.org1" until 2036-11-19 (SHA-256 0123456789abcdef)`. The fingerprint is cut, and
-/// long enough to compare two certificates.
+/// `certificate "ca.org1" until 2036-11-19 (SHA-256 0123456789abcdef)`. The fingerprint is
+/// shortened, but long enough to compare certificates.
 fn certificate_words(pem: &[u8]) -> Option<String> {
     let certificate = Certificate::from_pem(pem, "it").ok()?;
     let (subject, end) = (

@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::identity::random;
 use prost::Message;
 
-/// What makes a message unique and binds it to its connection.
+/// Makes a message unique and binds it to its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub time: jiff::Timestamp,
-    /// As long as Fabric makes it (`common/crypto/random.go`).
+    /// With Fabric's length (`common/crypto/random.go`).
     pub nonce: [u8; 24],
-    /// The SHA-256 of the TLS certificate (DER) that this client shows. Deliver services with
-    /// mutual TLS require it (`common/deliver/binding.go`).
+    /// The SHA-256 of the client's TLS certificate (DER). Deliver services with mutual TLS require
+    /// it (`common/deliver/binding.go`).
     pub tls_certificate: Option<[u8; 32]>,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn seal(payload: &Payload, identity: &Identity) -> Result<Envelope> {
     Ok(Envelope { payload, signature })
 }
 
-/// Makes a signed envelope around an encoded message.
+/// Wraps an encoded message in a signed envelope.
 pub fn signed(
     kind: HeaderType,
     channel: &str,
@@ -118,7 +118,7 @@ pub fn config_signer(config_update: &[u8], signature: &ConfigSignature) -> Resul
     Ok(creator)
 }
 
-/// Makes the envelope that submits a configuration update. Its signer does not count as one of the
+/// Creates the envelope that submits a configuration update. Its signer is not one of the update's
 /// signatures.
 pub fn config_update(
     channel: &str,
@@ -155,8 +155,8 @@ impl From<Position> for SeekPosition {
     }
 }
 
-/// A request for blocks, to an orderer or a peer. Whether a peer sends filtered blocks is decided
-/// by the method that takes the request, `Deliver` or `DeliverFiltered`.
+/// A request for blocks, to an orderer or a peer. The called method determines whether a peer sends
+/// filtered blocks: `Deliver` or `DeliverFiltered`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seek {
     pub start: Position,
@@ -166,7 +166,7 @@ pub struct Seek {
     pub wait: bool,
     /// Headers and metadata without transactions (orderers since 3.0; others send whole blocks).
     pub headers_only: bool,
-    /// Takes blocks also from an orderer that knows no leader, which may be behind.
+    /// Also accepts blocks from an orderer without a leader, which may be behind.
     pub best_effort: bool,
 }
 
@@ -182,7 +182,7 @@ impl Seek {
         }
     }
 
-    /// The blocks from one that exists to one that exists.
+    /// A range of existing blocks.
     pub fn range(first: u64, last: u64) -> Seek {
         Seek {
             start: Position::Number(first),
@@ -193,7 +193,7 @@ impl Seek {
         }
     }
 
-    /// Every block from `start` on, as it is made, until the caller ends the stream.
+    /// Every block from `start` on, as it is created, until the caller ends the stream.
     pub fn follow(start: Position) -> Seek {
         Seek {
             start,

@@ -1,7 +1,7 @@
 //! Fabric's ledger as data: messages, signatures, proposals, envelopes and blocks.
 //!
-//! The room turns bytes into values and values into bytes. It reaches no node: `node` carries the
-//! bytes, `channel` and `chaincode` decide what to send. Keys, nonces and times come in as values.
+//! This room converts between bytes and values. It calls no nodes: `node` sends the bytes, and
+//! `channel` and `chaincode` decide what to send. Keys, nonces and times are arguments.
 
 pub mod block;
 pub mod chaincode_package;

@@ -1,5 +1,5 @@
-//! An organization's group in a channel, and the JSON of `configtxgen -printOrg`, by which
-//! partners exchange it (`internal/configtxgen/encoder/encoder.go`).
+//! An organization's group in a channel, and its JSON form of `configtxgen -printOrg`, which
+//! organizations exchange (`internal/configtxgen/encoder/encoder.go`).
 
 use super::config_json::{self, group_from_json, group_to_json};
 use super::config_tree::{ADMINS, Group};
@@ -19,20 +19,20 @@ use std::collections::BTreeMap;
 /// Policies by name.
 pub type Policies = BTreeMap<String, Policy>;
 
-/// An organization as a channel knows it.
+/// An organization in a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Organization {
     /// The key of its group. Usually the MSP id.
     pub name: String,
     pub msp: Msp,
     pub policies: Policies,
-    /// Where peers of other organizations find this one's. Only in the application group.
+    /// The anchor peers, for peers of other organizations. Only in the application group.
     pub anchor_peers: Vec<AnchorPeer>,
     /// `host:port` of its orderers. Only in the orderer group.
     pub endpoints: Vec<String>,
 }
 
-/// The part of a channel in which an organization's group stands.
+/// The section of a channel that contains an organization's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Application,
@@ -48,7 +48,7 @@ impl Organization {
             let roles: Vec<String> = roles.iter().map(|role| format!("'{id}.{role}'")).collect();
             Policy::parse(&format!("OR({})", roles.join(", ")))
         };
-        // Without units there are no peers and clients to tell apart, only members.
+        // Without units, there is no distinction between peers and clients.
         let tells_roles = msp.node_ous.as_ref().is_some_and(|ous| ous.enable);
         let (readers, writers) = match tells_roles {
             true => (
@@ -62,7 +62,7 @@ impl Organization {
         } else {
             RoleType::Member
         };
-        // An MSP id that the language cannot say has policies without it.
+        // The policy language cannot express this MSP id, so its policies omit it.
         let any_member = || Policy::signed_by(RoleType::Member, id);
         let policies = [
             ("Admins", Policy::signed_by(RoleType::Admin, id)),
@@ -141,8 +141,8 @@ impl Organization {
         })
     }
 
-    /// What `configtxgen -printOrg` prints: an orderer organization if it has endpoints, else one
-    /// of the application.
+    /// Returns the JSON of `configtxgen -printOrg`: an orderer organization if it has endpoints,
+    /// otherwise a peer organization.
     pub fn to_json(&self) -> Result<Value> {
         let (part, schema) = match self.endpoints.is_empty() {
             true => (
@@ -159,7 +159,8 @@ impl Organization {
         Ok(config_json::print(&self.to_json()?))
     }
 
-    /// Reads what `configtxgen -printOrg` prints. Its name is not in there: it is the MSP id.
+    /// Reads the output of `configtxgen -printOrg`. It does not contain the name, so the MSP id is
+    /// used.
     pub fn from_json(json: &Value) -> Result<Organization> {
         let is_orderer = json.pointer("/values/Endpoints").is_some();
         let schema = match is_orderer {
@@ -176,7 +177,7 @@ impl Organization {
     }
 }
 
-/// Sets policies that the group's `Admins` may change.
+/// Sets policies that are guarded by the group's `Admins`.
 pub fn set_policies(group: &mut Group, policies: &Policies) {
     for (name, policy) in policies {
         group.policies.insert(

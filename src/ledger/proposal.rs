@@ -29,7 +29,7 @@ use std::fmt;
 pub struct TxId(String);
 
 impl TxId {
-    /// The id of a transaction with this nonce by this creator, a `SerializedIdentity`.
+    /// Returns the id of a transaction with this nonce and creator (a `SerializedIdentity`).
     pub fn new(nonce: &[u8], creator: &[u8]) -> TxId {
         TxId(hex(&Sha256::digest([nonce, creator].concat())))
     }
@@ -103,12 +103,12 @@ impl Call {
 pub struct Proposal {
     tx_id: TxId,
     header: Header,
-    /// The encoded payload without transient data: what goes into the transaction.
+    /// The encoded payload without transient data, for the transaction.
     payload: Vec<u8>,
     signed: SignedProposal,
 }
 
-/// What a peer answered to a proposal.
+/// A peer's response to a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Names the peer in errors.
@@ -117,7 +117,7 @@ pub struct Answer {
 }
 
 impl Proposal {
-    /// Makes and signs the proposal of a call.
+    /// Creates and signs the proposal of a call.
     pub fn new(call: &Call, identity: &Identity, stamp: &Stamp) -> Result<Proposal> {
         let tx_id = TxId::new(&stamp.nonce, &identity.serialized());
         let extension = ChaincodeHeaderExtension {
@@ -159,7 +159,7 @@ impl Proposal {
         &self.tx_id
     }
 
-    /// What the endorser service of a peer takes.
+    /// Returns the message for a peer's endorser service.
     pub fn signed(&self) -> &SignedProposal {
         &self.signed
     }
@@ -173,9 +173,9 @@ impl Proposal {
         hash.finalize().to_vec()
     }
 
-    /// Checks the answers of all endorsers: each is positive, about this proposal and signed by its
-    /// endorser, and all are the same. The endorsement policy is checked by the peers that commit
-    /// the transaction.
+    /// Checks the responses of all endorsers: each must be successful, belong to this proposal and
+    /// be signed by its endorser, and all must be equal. The committing peers check the endorsement
+    /// policy.
     pub fn endorsed(&self, answers: &[Answer]) -> Result<Endorsed, Unendorsed> {
         let first = answers.first().ok_or(Unendorsed::NoAnswer)?;
         let mut endorsements: Vec<Endorsement> = Vec::new();
@@ -187,7 +187,7 @@ impl Proposal {
                 });
             }
             let endorsement = answer.endorsement()?;
-            // Twice the same endorser, as behind one Service, counts once (CreateSignedTx).
+            // A repeated endorser, such as behind one Service, counts once (CreateSignedTx).
             if !endorsements
                 .iter()
                 .any(|it| it.endorser == endorsement.endorser)
@@ -210,7 +210,7 @@ impl Proposal {
         })
     }
 
-    /// Assembles and signs the transaction. The identity is the one that signed the proposal.
+    /// Assembles and signs the transaction, with the identity that signed the proposal.
     pub fn transaction(&self, endorsed: &Endorsed, identity: &Identity) -> Result<Envelope> {
         let payload = ChaincodeActionPayload {
             chaincode_proposal_payload: self.payload.clone(),
@@ -234,7 +234,7 @@ impl Proposal {
 }
 
 impl Answer {
-    /// Returns the result of a query. Only the connection to the peer proves that it is true.
+    /// Returns the result of a query. It is only as trustworthy as the connection to the peer.
     pub fn result(&self) -> Result<&Response, Unendorsed> {
         match &self.response.response {
             // Fabric's limit between success and failure (protoutil.CreateSignedTx).
@@ -248,7 +248,8 @@ impl Answer {
         }
     }
 
-    /// The endorsement, if its signature is right (`common/policies`: over payload and endorser).
+    /// Returns the endorsement if its signature is valid (`common/policies`: over payload and
+    /// endorser).
     fn endorsement(&self) -> Result<&Endorsement, Unendorsed> {
         let Some(endorsement) = &self.response.endorsement else {
             return Err(self.invalid("it has no endorsement".to_owned()));
@@ -270,7 +271,7 @@ impl Answer {
     }
 }
 
-/// What all endorsers agreed on.
+/// The common result of all endorsers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endorsed {
     payload: Vec<u8>,
@@ -284,7 +285,7 @@ impl Endorsed {
         self.action.response.as_ref().map_or(&[], |it| &it.payload)
     }
 
-    /// The event that the chaincode sets, if it sets one.
+    /// The chaincode event, if any.
     pub fn event(&self) -> Option<ChaincodeEvent> {
         let events = &self.action.events;
         ChaincodeEvent::decode(&events[..])
@@ -301,22 +302,22 @@ impl Endorsed {
     }
 }
 
-/// Why the answers do not make a transaction. Callers read `status` and `message`, because some refusals are
-/// states: already joined, already installed.
+/// Why the responses are not sufficient for a transaction. Callers read `status` and `message`,
+/// because some refusals describe a state: already joined, already installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unendorsed {
     /// No peer was asked.
     NoAnswer,
-    /// The chaincode, or the peer in its place, answered with a failure.
+    /// The chaincode, or the peer in its place, returned a failure.
     Refused {
         peer: String,
-        /// 500 where the chaincode sets no other.
+        /// 500 unless the chaincode sets another status.
         status: i32,
         message: String,
     },
     /// Two peers computed different results.
     Different { peers: [String; 2] },
-    /// A peer of Fabric does not answer so: a wrong signature, another proposal.
+    /// Not a valid response of a Fabric peer: a wrong signature, another proposal.
     Invalid { peer: String, why: String },
 }
 
@@ -335,8 +336,8 @@ impl Unendorsed {
     ///
     /// The peer answers `error in simulation: failed to execute transaction ID: could not launch
     /// chaincode PACKAGE: connection to PACKAGE failed: ...` (`core/chaincode/runtime_launcher.go`,
-    /// `core/chaincode/extcc/extcc_handler.go`). A call that waits for the connection of another one
-    /// has `chaincode registration failed: ` in front of the cause.
+    /// `core/chaincode/extcc/extcc_handler.go`). A call that waits for the connection of another
+    /// one has `chaincode registration failed: ` in front of the cause.
     pub fn is_unconnected(&self) -> bool {
         let Unendorsed::Refused { message, .. } = self else {
             return false;

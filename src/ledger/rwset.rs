@@ -1,4 +1,4 @@
-//! What transactions read and wrote, and which transaction changed what another one had read.
+//! Reads and writes of transactions, and conflicts between them.
 
 use super::block::{Checked, Transaction};
 use super::code::TxValidationCode;
@@ -34,8 +34,8 @@ pub struct Conflict {
 }
 
 impl Access {
-    /// Of a transaction that calls a chaincode; nothing of any other, or of one that cannot be
-    /// read, which is never valid.
+    /// Returns the reads and writes of a chaincode transaction. Empty for other and for unreadable
+    /// transactions; the latter are never valid.
     pub fn of(transaction: &Transaction) -> Access {
         let mut access = Access::default();
         for (chaincode, set) in sets(transaction).unwrap_or_default() {
@@ -54,7 +54,7 @@ impl Access {
         access
     }
 
-    /// The oldest block that may hold the change of a key that was read.
+    /// Returns the oldest block that may contain a change of a key that was read.
     pub fn oldest_change(&self) -> u64 {
         let versions = self.reads.iter().map(|(_, version)| version);
         versions
@@ -63,8 +63,8 @@ impl Access {
             .unwrap_or(u64::MAX)
     }
 
-    /// The newest change in a block of a key that was read. Only transactions before `tx_id` count
-    /// if the block has it.
+    /// Returns the newest change, in a block, of a key that was read. If the block contains
+    /// `tx_id`, only earlier transactions count.
     pub fn conflict(&self, block: &Checked, tx_id: &str) -> Option<Conflict> {
         let mut found = None;
         for (number, transaction) in (0..).zip(block.transactions().ok()?) {

@@ -1,8 +1,8 @@
-//! Signatures as Fabric's MSP makes and verifies them (`msp/identities.go`, `bccsp/sw/ecdsa.go`):
-//! ECDSA over SHA-256 with a low S, on every curve, or Ed25519 over the message (since 3.0).
+//! Signatures of Fabric's MSP (`msp/identities.go`, `bccsp/sw/ecdsa.go`): ECDSA over SHA-256 with a
+//! low S, on every curve, or Ed25519 over the message (since 3.0).
 //!
-//! An [`Identity`] signs with a [`Signer`], which hides where the key is. A [`Creator`] is the signer
-//! of a message from elsewhere.
+//! An [`Identity`] signs with a [`Signer`], which abstracts the location of the key. A [`Creator`]
+//! is the signer of a received message.
 
 use super::message::decode;
 use super::message::msp::SerializedIdentity;
@@ -21,7 +21,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Signs messages. The key may be in memory or elsewhere.
 pub trait Signer: Send + Sync {
-    /// Signs a message as Fabric's MSP verifies it: see the module.
+    /// Signs a message for verification by Fabric's MSP.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 }
 
@@ -135,8 +135,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The signer of a message from elsewhere, as the message names it. Whether an organization issued
-/// the certificate is for the caller to check.
+/// The signer of a received message. The caller must check whether an organization issued the
+/// certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Creator {
     pub msp_id: String,
@@ -193,7 +193,8 @@ pub fn verify(
     let key = x509.public_key();
     let point = &*key.subject_public_key.data;
     let kind = key.algorithm.algorithm.to_id_string();
-    // An uncompressed point tells the curve by its length; ring refuses points of other curves.
+    // The length of an uncompressed point determines the curve. ring refuses points of other
+    // curves.
     let (algorithm, low): (&dyn VerificationAlgorithm, _) = match (kind.as_str(), point.len()) {
         (ID_EC_PUBLIC_KEY, 65) => (&ECDSA_P256_SHA256_ASN1, low_s(signature, &P256_ORDER)),
         (ID_EC_PUBLIC_KEY, 97) => (&ECDSA_P384_SHA256_ASN1, low_s(signature, &P384_ORDER)),

@@ -1,4 +1,4 @@
-//! What a network of Fabric's own programs wrote, read and made again byte for byte.
+//! Data from a network of Fabric's own programs, decoded and encoded again byte for byte.
 
 use super::block::Checked;
 use super::envelope::Stamp;
@@ -34,7 +34,7 @@ fn blocks() -> [Checked; 2] {
     })
 }
 
-/// What `peer lifecycle chaincode approveformyorg` (with a source) and `commit` sent.
+/// The messages of `peer lifecycle chaincode approveformyorg` (with a source) and `commit`.
 fn definition(source: Option<ChaincodeSource>) -> ChaincodeDefinitionArgs {
     // OR('Org1MSP.peer')
     let peer = Role {
@@ -66,7 +66,7 @@ fn definition(source: Option<ChaincodeSource>) -> ChaincodeDefinitionArgs {
     }
 }
 
-/// Repeats the signature of someone whose key is not here.
+/// Repeats a signature whose key is not available.
 struct Recorded(Vec<u8>);
 
 impl Signer for Recorded {

@@ -1,8 +1,8 @@
-//! Config updates: computed between two configurations, applied to one, and authorized.
+//! Configuration updates: computed from two configurations, applied to one, and authorized.
 //!
-//! An update names the elements that it depends on with their versions (read set) and those that
-//! it changes with the next versions (write set). [`compute`] makes the same update as
-//! `configtxlator compute_update`; [`apply`] and [`needed`] are what an orderer does with one.
+//! An update contains the elements that it depends on, with their versions (read set), and those
+//! that it changes, with the next versions (write set). [`compute`] creates the same update as
+//! `configtxlator compute_update`. [`apply`] and [`needed`] do the same as an orderer.
 
 mod written;
 
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// # Errors
 ///
-/// If both are the same.
+/// Fails if both are equal.
 pub fn compute(channel: &str, from: &Group, to: &Group) -> Result<ConfigUpdate> {
     let sets = compare(from, to);
     if !sets.is_changed {
@@ -43,17 +43,17 @@ struct Sets {
     is_changed: bool,
 }
 
-/// What became of the members of one kind.
+/// The changes of the members of one kind.
 struct Members<T> {
     read: BTreeMap<String, T>,
     write: BTreeMap<String, T>,
     same: BTreeMap<String, T>,
-    /// Whether a member came or went.
+    /// Whether a member was added or removed.
     is_changed: bool,
 }
 
 impl<T> Members<T> {
-    /// `new` gives what to write of a member that came.
+    /// `new` returns the element to write for an added member.
     fn compare(
         from: &BTreeMap<String, T>,
         to: &BTreeMap<String, T>,
@@ -93,8 +93,8 @@ impl<T> Members<T> {
     }
 }
 
-/// What to read and to write of a member that changed, or `Err` with what to read of one that did
-/// not.
+/// Returns the elements to read and write for a changed member, or `Err` with the element to read
+/// for an unchanged one.
 type Member<T> = Result<(Option<T>, T), T>;
 
 fn compare(from: &Group, to: &Group) -> Sets {
@@ -185,7 +185,7 @@ fn group(from: &Group, to: &Group) -> Member<Group> {
     }
 }
 
-/// A group that came: all of it is written, from version 0.
+/// An added group is written completely, from version 0.
 fn new_group(group: &Group) -> Group {
     let written = compare(&Group::default(), group).write;
     Group {
@@ -199,8 +199,8 @@ fn new_group(group: &Group) -> Group {
 ///
 /// # Errors
 ///
-/// If the update is for another configuration: it was changed since, or the update was applied
-/// already. Each element that stands in the way is a place of the error.
+/// Fails if the update is for another configuration: it has changed since, or already contains the
+/// update. Each conflicting element is a place of the error.
 pub fn apply(current: &Configuration, update: &ConfigUpdate) -> Result<Configuration> {
     let (read, write) = sets(update);
     let mut conflicts = Vec::new();
@@ -233,7 +233,8 @@ fn sets(update: &ConfigUpdate) -> (Group, Group) {
     (set(read), set(write))
 }
 
-/// Whether an element of the write set is changed: its version is not the one that was read.
+/// Returns true if an element of the write set is changed: its version differs from the one that
+/// was read.
 fn is_changed(read: Option<u64>, write: u64) -> bool {
     read != Some(write)
 }
@@ -339,8 +340,8 @@ fn check_write(
     }
 }
 
-/// The changed elements over the present ones. A changed group has the members that the update
-/// lists, and no others.
+/// Merges the changed elements over the current ones. A changed group has exactly the members that
+/// the update lists.
 fn overlay(current: Option<&Group>, read: Option<&Group>, write: &Group) -> Group {
     let is_new = is_changed(read.map(|it| it.version), write.version);
     let mut group = match current {
@@ -379,8 +380,8 @@ fn overlay(current: Option<&Group>, read: Option<&Group>, write: &Group) -> Grou
     group
 }
 
-/// The policies that the update must satisfy, each with what the signatures so far give it.
-/// Elements that the update adds need no signature of their own.
+/// Returns the policies that the update must satisfy, each evaluated with the signatures so far.
+/// Added elements need no signature of their own.
 pub fn needed(current: &Group, update: &ConfigUpdate, signers: &[Creator]) -> Result<Vec<Verdict>> {
     let (read, write) = sets(update);
     let mut paths = BTreeSet::new();

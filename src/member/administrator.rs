@@ -1,5 +1,5 @@
-//! The administrator of an organization: the identity that signs, and the certificate that is shown
-//! in TLS.
+//! The administrator of an organization: the identity for signing, and the client certificate for
+//! TLS.
 
 use super::connect::ClientPair;
 use super::organization::{entry_of, on_volume, secret};
@@ -24,7 +24,7 @@ pub enum Signing {
     Folder(Folder),
 }
 
-/// The files of a user, already read.
+/// The files of a user's folder, already read.
 #[derive(Clone)]
 pub struct Folder {
     /// The folder as the user named it.
@@ -55,11 +55,11 @@ impl Folder {
         Certificate::from_pem(&self.signing_files()?.0, &what)
     }
 
-    /// The certificate and the key that it signs with.
+    /// Returns the certificate and its key.
     ///
     /// # Errors
     ///
-    /// A folder that does not have exactly one of each.
+    /// Fails for a folder that does not contain exactly one of each.
     pub fn signing_files(&self) -> Result<(Vec<u8>, Vec<u8>)> {
         let one = |path: &str| {
             let prefix = format!("{path}/");
@@ -87,7 +87,7 @@ impl Folder {
     }
 }
 
-/// The identity of a [`Signing`].
+/// Returns the identity of a [`Signing`].
 pub struct Administrator {
     pub identity: Identity,
     pub msp: MspFiles,

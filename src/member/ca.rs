@@ -19,10 +19,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// Where the service is below the server's root, for servers that no proxy is in front of.
+/// The service's path on a server without a proxy.
 pub const PATH: &str = "/api/v1";
 
-/// What may stand in a query as it is.
+/// Characters that need no escape in a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// An authority of a Fabric CA server.
@@ -35,7 +35,7 @@ pub struct Ca {
     name: Option<String>,
 }
 
-/// What a server says of an authority (`api.CAInfoResponseNet`).
+/// A server's information about an authority (`api.CAInfoResponseNet`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     pub name: String,
@@ -45,14 +45,14 @@ pub struct Info {
     pub version: String,
 }
 
-/// What a certificate is for (`api.EnrollmentRequestNet`).
+/// The properties of a requested certificate (`api.EnrollmentRequestNet`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Name of a signing profile, such as `tls`; the default if empty.
     pub profile: String,
     pub hosts: Vec<String>,
-    /// Attributes that the certificate has, and whether each may be missing. If empty, it has those
-    /// that are registered for certificates.
+    /// Attributes to include in the certificate, and whether each is optional. If empty, those that
+    /// are registered for certificates.
     pub attributes: Vec<(String, bool)>,
 }
 
@@ -73,7 +73,7 @@ pub struct Registration {
 pub struct Attribute {
     pub name: String,
     pub value: String,
-    /// Whether certificates have it without being asked.
+    /// Whether certificates include it by default.
     pub in_certificates: bool,
 }
 
@@ -104,8 +104,8 @@ struct Registered {
 }
 
 impl Ca {
-    /// An authority of the server at a node. `path` is where its URL leads to; empty for a server
-    /// that no proxy is in front of.
+    /// Returns an authority of the server at a node. `path` is the path of its URL; empty for a
+    /// server without a proxy.
     pub fn new(node: Node, path: &str, name: Option<String>) -> Ca {
         let path = match path.trim_end_matches('/') {
             "" => PATH,
@@ -123,7 +123,7 @@ impl Ca {
         &self.rest.node().name
     }
 
-    /// What the server says of the authority, without a proof of who asks.
+    /// Requests the server's information about the authority, without authentication.
     pub async fn info(&self) -> Result<Info> {
         let mut path = format!("{}/cainfo", self.path);
         if let Some(name) = &self.name {
@@ -139,7 +139,7 @@ impl Ca {
         })
     }
 
-    /// Gets a certificate for a name with its secret.
+    /// Requests a certificate for a name, with its secret.
     pub async fn enroll(
         &self,
         user: &str,
@@ -154,8 +154,8 @@ impl Ca {
         let what = || format!("the CA server {} does not enroll \"{user}\"", self.place());
         let hint = |status| {
             matches!(status, Status::Http(401 | 403)).then(|| {
-                "check the name and the secret. A secret may be used up, and a CA locks an identity \
-                 after several wrong ones"
+                "check the name and the secret; the secret may have no enrollments left, and a CA \
+                 locks an identity after several wrong secrets"
                     .to_owned()
             })
         };
@@ -163,7 +163,7 @@ impl Ca {
         signing.issued(&self.decoded(&answer.certificate, "the certificate")?)
     }
 
-    /// Gets another certificate for an identity, which proves itself by its present one.
+    /// Requests a new certificate for an identity, which authenticates with its current one.
     pub async fn reenroll(
         &self,
         by: &Identity,
@@ -176,8 +176,8 @@ impl Ca {
         let what = || format!("the CA server {} does not renew \"{user}\"", self.place());
         let hint = |status| {
             matches!(status, Status::Http(401 | 403)).then(|| {
-                "a CA renews certificates that it issued itself, and that are neither expired nor \
-                 revoked; enroll again with a secret otherwise"
+                "a CA only renews certificates that it issued and that are neither expired nor \
+                 revoked; otherwise, enroll again with a secret"
                     .to_owned()
             })
         };
@@ -185,7 +185,7 @@ impl Ca {
         signing.issued(&self.decoded(&answer.certificate, "the certificate")?)
     }
 
-    /// Registers an identity, and returns its secret. The server makes one if none is given.
+    /// Registers an identity, and returns its secret. The server generates one if none is given.
     pub async fn register(
         &self,
         by: &Identity,
@@ -196,7 +196,8 @@ impl Ca {
         let request = self.signed("register", &body, by)?;
         let (place, name) = (self.place(), &registration.name);
         let what = || format!("the CA server {place} does not register \"{name}\"");
-        // `lib/serverregister.go`: 403 for all that the registrar may not do, without a reason.
+        // `lib/serverregister.go`: 403 without a reason for everything that the registrar may not
+        // do.
         let hint = |status| match status {
             Status::Http(401 | 403) => Some(REGISTRAR.to_owned()),
             Status::Http(_) => Some(REGISTERED.to_owned()),
@@ -206,7 +207,7 @@ impl Ca {
         Ok(answer.secret)
     }
 
-    /// Creates an affiliation, with those above it. False if it exists.
+    /// Creates an affiliation, including its parents. Returns false if it exists.
     pub async fn create_affiliation(&self, by: &Identity, name: &str) -> Result<bool> {
         let mut body = self.body();
         body.insert("name".to_owned(), json!(name));
@@ -334,7 +335,7 @@ impl Ca {
         let pem = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         pem.ok_or_else(|| {
             Error::cluster(format!(
-                "the answer of the CA server {} cannot be read",
+                "cannot read the response of the CA server {}",
                 self.place()
             ))
             .why(format!("{what} is not PEM in base64"))
@@ -347,18 +348,18 @@ fn no_hint(_: Status) -> Option<String> {
 }
 
 const REGISTRAR: &str = "a registrar needs the attributes hf.Registrar.Roles and \
-     hf.Registrar.Attributes for what it registers, and an affiliation at or above the new one, which \
-     must exist: --create-affiliation creates it";
+     hf.Registrar.Attributes for the role and attributes that it registers, and an affiliation at \
+     or above that of the user; the affiliation must exist (--create-affiliation)";
 const REGISTERED: &str =
-    "an identity that is registered enrolls without --register, with its secret in --secret";
+    "if the identity is already registered, enroll it with --secret FILE and without --register";
 
-/// The error of a call. Hints for refusals come from the caller.
+/// Returns the error for a failed call. The caller provides hints for refusals.
 fn declined(fault: Fault, what: String, hint: impl FnOnce(Status) -> Option<String>) -> Error {
     let hint = match &fault.cause {
         Cause::Refused(refusal) => hint(refusal.status),
-        // The server does not prove its name.
+        // The server's certificate is not trusted.
         Cause::Connection(broken) if broken.lasting => {
-            Some("--tls-root FILE names the authority of its TLS certificate".to_owned())
+            Some("pass the authority of its TLS certificate with --tls-root FILE".to_owned())
         }
         _ => None,
     };
@@ -369,8 +370,8 @@ fn declined(fault: Fault, what: String, hint: impl FnOnce(Status) -> Option<Stri
     }
 }
 
-/// The token of a request (`GenECDSAToken`): the certificate, and a signature over method, URI,
-/// body and certificate, each in base64.
+/// Returns the token of a request (`GenECDSAToken`): the certificate, and a signature over method,
+/// URI, body and certificate, each in base64.
 fn token(by: &Identity, method: &Method, uri: &str, body: &[u8]) -> Result<String> {
     let certificate = STANDARD.encode(by.certificate().to_pem());
     let (uri, body) = (STANDARD.encode(uri), STANDARD.encode(body));
@@ -391,7 +392,7 @@ fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>> {
 
 fn authorize(request: &mut Request<Bytes>, value: &str) -> Result<()> {
     let mut value = HeaderValue::from_str(value)
-        .map_err(|_| Error::internal("a header in base64 could not be made"))?;
+        .map_err(|_| Error::internal("cannot create a header in base64"))?;
     value.set_sensitive(true);
     request.headers_mut().insert(header::AUTHORIZATION, value);
     Ok(())

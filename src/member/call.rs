@@ -1,4 +1,4 @@
-//! Calls that members make to peers and orderers: queries of system chaincodes, blocks, broadcasts.
+//! Calls of members to peers and orderers: queries of system chaincodes, blocks, broadcasts.
 
 use super::Member;
 use crate::error::Error;
@@ -153,7 +153,7 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// The blocks of a channel as a peer commits them, without the content of their transactions.
+/// The blocks that a peer commits to a channel, without the content of their transactions.
 pub struct Commits {
     peer: String,
     stream: Exchange<Envelope, event::DeliverResponse>,
@@ -184,7 +184,7 @@ impl Peer<'_> {
         let call = Call::new(channel, "qscc", "GetBlockByTxID", arguments);
         match self.ask(&call).await {
             Ok(block) => Ok(Some(block)),
-            // This member may read the channel, so the peer refuses the transaction id.
+            // This member may read the channel, so the refusal is about the transaction id.
             Err(Failed::Refused(Unendorsed::Refused { .. })) => Ok(None),
             Err(failed) => Err(failed),
         }
@@ -225,12 +225,12 @@ impl<'a> Orderer<'a> {
         &self.grpc
     }
 
-    /// The block that a request for one block leads to.
+    /// Returns the single block of a request.
     ///
     /// # Errors
     ///
-    /// Returns a [`Refusal`] for any status but success: 404 without the channel or the block, 403
-    /// if the channel's policy does not allow the member to read.
+    /// Returns a [`Refusal`] for any status other than success: 404 if the channel or block does
+    /// not exist, 403 if the channel's policy does not allow the member to read.
     pub async fn block(&self, channel: &str, seek: &Seek) -> Result<Block> {
         let envelope = seek.envelope(channel, &self.member.identity, &self.member.stamp()?)?;
         let mut stream: Exchange<Envelope, DeliverResponse> = self.grpc.open(DELIVER).await?;
@@ -255,7 +255,7 @@ impl<'a> Orderer<'a> {
     ///
     /// # Errors
     ///
-    /// Returns a [`Refusal`] with the orderer's message for any status but success.
+    /// Returns a [`Refusal`] with the orderer's message for any status other than success.
     pub async fn broadcast(&self, envelope: &Envelope) -> Result<(), Fault> {
         let mut stream: Exchange<Envelope, BroadcastResponse> = self.grpc.open(BROADCAST).await?;
         stream.send(envelope).await?;

@@ -1,8 +1,8 @@
 //! Connections to nodes: the port, the trusted authorities and the client certificate.
 //!
-//! A node is reached through the API server, so wherever `kubectl` works. Its certificate must be
-//! of the organization's own TLS authority and for the node's own name: neither a Service that was
-//! pointed elsewhere nor a changed endpoint gets a signature.
+//! Nodes are called through the API server, so this works wherever `kubectl` works. A node's
+//! certificate must be from the organization's TLS authority and for the node's name, so that a
+//! redirected Service or a changed endpoint never receives a signature.
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -72,7 +72,7 @@ impl Trust {
     }
 }
 
-/// The gRPC port of a node of the contact.
+/// Returns the gRPC port of a node of the contact.
 pub fn grpc(
     cluster: &Cluster,
     contact: &Contact,
@@ -82,7 +82,8 @@ pub fn grpc(
     grpc_of(cluster, contact, node, &trust.authorities, trust)
 }
 
-/// The gRPC port of a node of another organization, with that organization's TLS authorities (PEM).
+/// Returns the gRPC port of a node of another organization, with that organization's TLS
+/// authorities (PEM).
 pub fn grpc_of(
     cluster: &Cluster,
     contact: &Contact,
@@ -139,7 +140,7 @@ pub fn participation(
             contact.release
         ))
         .why("the admin port of orderers requires mutual TLS")
-        .hint("--identity FOLDER reads it from the folder `tls` next to `msp`"));
+        .hint("with --identity FOLDER, it is read from the folder `tls` next to `msp`"));
     }
     Ok(Rest::new(Node {
         name: node.host.clone(),

@@ -7,18 +7,18 @@ use crate::release::Entry;
 use crate::storage;
 use futures::future::join_all;
 
-/// What was found, and what could not be read.
+/// The organizations that were found, and those that could not be read.
 pub struct Directory {
     pub organizations: Vec<Installed>,
     /// Releases that may be organizations, with the reason why their records are not trusted.
     pub unread: Vec<(String, Error)>,
 }
 
-/// Charts of this program that model no organization.
+/// Charts of this program that are not for organizations.
 const OTHERS: [&str; 2] = ["kafka", "chaincode"];
 
-/// The releases that may be organizations, in the order of their names: those of one namespace, or
-/// of all that may be read.
+/// Returns the releases that may be organizations, sorted by name: of one namespace, or of all
+/// readable ones.
 pub async fn candidates(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Candidate>> {
     let entries = match namespace {
         Some(namespace) => storage::list(cluster, Some(namespace)).await?,
@@ -47,18 +47,18 @@ impl Candidate {
         }
     }
 
-    /// The organization; `None` if it is none.
+    /// Returns the organization, or `None` if the release is not one.
     ///
     /// # Errors
     ///
-    /// A record that cannot be read or verified.
+    /// Fails for a record that cannot be read or verified.
     pub async fn installed(&self, cluster: &Cluster) -> Result<Option<Installed>> {
         installed_if_organization(cluster, &self.newest).await
     }
 }
 
 /// Finds the organizations of one namespace, or of all readable ones. `network` is the suffix of
-/// their namespaces; other networks are left out.
+/// their namespaces; other networks are skipped.
 pub async fn directory(
     cluster: &Cluster,
     namespace: Option<&str>,

@@ -1,8 +1,8 @@
-//! An organization that takes part in a network: its contact, its administrator's signature, and
+//! An organization as a member of a network: its contact, its administrator's signature, and
 //! connections to its nodes.
 //!
-//! A release's record is used only if it is verified, because it decides where the administrator's
-//! signature goes (docs/concepts/trust.md). Keys stay in memory.
+//! A release's record is used only if it is verified, because it determines who receives the
+//! administrator's signature (docs/concepts/trust.md). Keys stay in memory.
 
 mod administrator;
 pub mod ca;
@@ -53,8 +53,9 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// A release that does not exist, is not an organization, or has an unverified record. An
-    /// administrator that cannot be read, has expired, or is from another authority.
+    /// Fails for a release that does not exist, is not an organization, or has an unverified
+    /// record, and for an administrator that cannot be read, has expired, or is from another
+    /// authority.
     pub async fn load(
         cluster: &Cluster,
         namespace: &str,
@@ -152,7 +153,7 @@ impl Member {
         connect::participation(&self.cluster, &self.contact, node, &self.trust)
     }
 
-    /// A stamp for a new message, bound to the TLS certificate that the member shows.
+    /// Returns a stamp for a new message, bound to the member's TLS client certificate.
     pub fn stamp(&self) -> Result<Stamp> {
         Ok(Stamp::new(self.clock.now())?.bound_to(self.trust.certificate_hash()))
     }

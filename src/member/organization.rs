@@ -22,14 +22,14 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 ///
-/// An unknown release, one that is not an organization, or a record that cannot be read or
-/// verified, because the record decides which nodes are called.
+/// Fails for an unknown release, for one that is not an organization, and for a record that cannot
+/// be read or verified, because the record determines which nodes are called.
 pub async fn contact(cluster: &Cluster, namespace: &str, release: &str) -> Result<Contact> {
     let (record, model) = record(cluster, namespace, release).await?;
     Contact::of(subject(&record, model))
 }
 
-/// Like [`Installed::load`], of a release with its newest revision; `None` if it is no
+/// Like [`Installed::load`], for a release with its newest revision. Returns `None` if it is not an
 /// organization.
 pub(super) async fn installed_if_organization(
     cluster: &Cluster,
@@ -101,7 +101,7 @@ fn subject(record: &Record, model: Option<Model>) -> Subject<'_> {
     }
 }
 
-/// An installed organization: how it is reached, and which identities it needs.
+/// An installed organization: its contact, and the identities that it needs.
 #[derive(Clone, Debug)]
 pub struct Installed {
     pub contact: Contact,
@@ -130,7 +130,7 @@ impl Installed {
     ///
     /// # Errors
     ///
-    /// Identities on a volume; a missing right to list Secrets.
+    /// Fails for identities on a volume, and without permission to list Secrets.
     pub async fn secrets(&self, cluster: &Cluster) -> Result<BTreeMap<String, Value>> {
         self.check_readable()?;
         let kind = Kind {
@@ -147,11 +147,11 @@ impl Installed {
         Ok(named.collect())
     }
 
-    /// Reads those of these Secrets that exist.
+    /// Reads the existing ones of these Secrets.
     ///
     /// # Errors
     ///
-    /// Identities on a volume; a missing right to read one of the Secrets.
+    /// Fails for identities on a volume, and without permission to read one of the Secrets.
     pub async fn secrets_named(
         &self,
         cluster: &Cluster,
@@ -209,7 +209,7 @@ pub async fn ca_authorities(cluster: &Cluster, contact: &Contact) -> Result<Stri
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Describes an organization as a channel holds it, with the default policies.
+/// Returns an organization for a channel's configuration, with the default policies.
 pub fn definition(contact: &Contact, msp: &MspFiles) -> Result<Organization> {
     let msp = Msp::from_files(&contact.msp_id, msp)?;
     Ok(match contact.role {
@@ -225,7 +225,7 @@ fn without_nodes(contact: &Contact) -> Error {
     Error::user(format!("organization \"{}\" has no nodes", contact.release))
 }
 
-/// The public certificates of one orderer, as a channel's configuration names a consenter.
+/// The public certificates of one orderer, for its consenter entry in a channel's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
     /// PEM: its certificate for signing blocks.
@@ -249,7 +249,7 @@ impl Participant {
     ///
     /// # Errors
     ///
-    /// A Secret that is missing or cannot be read, and identities on a volume.
+    /// Fails for a missing or unreadable Secret, and for identities on a volume.
     pub async fn load(cluster: &Cluster, contact: Contact) -> Result<Participant> {
         let Identities::Secrets { nodes, .. } = &contact.identities else {
             return Err(on_volume(&contact, "cannot read its public certificates"));
@@ -316,7 +316,7 @@ pub(super) fn entry_of(
     })
 }
 
-/// The error for identities that are files which only pods can read.
+/// Returns the error for identities in files that only pods can read.
 pub(super) fn on_volume(contact: &Contact, what: &str) -> Error {
     Error::user(format!("organization \"{}\": {what}", contact.release))
         .why("its identities are files on a volume (crypto.source nfs) that only its pods can read")

@@ -1,8 +1,9 @@
-//! Connection profiles: what an application needs to find an organization's peers and trust them,
-//! in the format of Fabric's SDKs (common connection profile 1.0). Pure, and without any key.
+//! Connection profiles, with which an application finds an organization's peers and verifies their
+//! certificates, in the format of Fabric's SDKs (common connection profile 1.0). Pure. Contains no
+//! keys.
 //!
-//! SDKs that use the gateway service or discovery (2.4, 1.4 with discovery) need the peers alone.
-//! Others take the orderers and peers of each channel from the profile.
+//! SDKs that use the gateway service or discovery (2.4, 1.4 with discovery) need only the peers.
+//! Others read the orderers and peers of each channel from the profile.
 
 use crate::error::{Error, Place, Result};
 use crate::fabric::contact::{CaServer, Contact};
@@ -11,7 +12,7 @@ use crate::node::Address;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// What a profile is made of.
+/// The input for a profile.
 pub struct Profile<'a> {
     pub contact: &'a Contact,
     /// The TLS authorities of the organization's nodes, PEM.
@@ -22,10 +23,10 @@ pub struct Profile<'a> {
     pub channels: &'a [Channel],
 }
 
-/// Which addresses the application uses.
+/// The addresses for the application.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
-    /// Those outside of the cluster, instead of those in the cluster.
+    /// Whether to use external addresses instead of addresses in the cluster.
     pub exposed: bool,
     /// Addresses of nodes by name: `peer0`, `ca`, `orderer0.orgorderer1`.
     pub named: BTreeMap<String, Address>,
@@ -47,7 +48,7 @@ pub struct Orderer {
     pub authorities: String,
 }
 
-/// Where an application finds a node, and the name in its certificate.
+/// A node's address for applications, and the name in its certificate.
 struct Target {
     address: Address,
     host: String,
@@ -58,7 +59,8 @@ impl Profile<'_> {
     ///
     /// # Errors
     ///
-    /// An organization without peers; nodes that are not exposed; addresses of unknown nodes.
+    /// Fails for an organization without peers, for nodes that are not exposed, and for addresses
+    /// of unknown nodes.
     pub fn document(&self) -> Result<Value> {
         let Contact {
             release,
@@ -101,7 +103,7 @@ impl Profile<'_> {
         let release = &self.contact.release;
         if self.contact.role != NodeRole::Peer {
             return Err(Error::user(format!(
-                "organization \"{release}\" has orderers, and no peers that applications call"
+                "organization \"{release}\" has only orderers, and no peers for applications"
             )));
         }
         let own = self.contact.nodes.iter().map(|node| node.name.as_str());
@@ -124,7 +126,7 @@ impl Profile<'_> {
         {
             None => Ok(()),
             Some(name) => Err(Error::user(format!(
-                "--address names \"{name}\", which the profile does not have"
+                "--address names \"{name}\", which is not in the profile"
             ))
             .why(format!("it has {}", known.join(", ")))),
         }
@@ -187,7 +189,7 @@ impl Profile<'_> {
         })
     }
 
-    /// Where a node is found: where the user says, or at one of its own addresses.
+    /// Returns a node's address: the user's, or one of its own.
     fn target(&self, name: &str, own: &str, exposed: Option<&str>) -> Result<Target> {
         let own: Address = own.parse()?;
         if let Some(address) = self.addresses.named.get(name) {
@@ -201,12 +203,12 @@ impl Profile<'_> {
             (true, Some(exposed)) => exposed.parse()?,
             (true, None) => {
                 return Err(Error::user(format!(
-                    "{name} of \"{}\" is not exposed outside of the cluster",
+                    "{name} of \"{}\" is not exposed outside the cluster",
                     self.contact.release
                 ))
-                .at(Place::new("expose.host").note("no name or address for it"))
+                .at(Place::new("expose.host").note("it has no external name or address"))
                 .hint(format!(
-                    "set expose.type and expose.host, or name its address: --address {name}=HOST:PORT"
+                    "set expose.type and expose.host, or pass its address with --address {name}=HOST:PORT"
                 )));
             }
         };
@@ -215,8 +217,8 @@ impl Profile<'_> {
     }
 }
 
-/// A node that is called by gRPC. The name in its certificate is given in any case: SDKs do not
-/// take it from a URL that has an IP address.
+/// Returns the entry of a node with a gRPC port. Always includes the name in its certificate,
+/// because SDKs do not derive it from a URL with an IP address.
 fn grpc(target: &Target, authorities: Option<&str>) -> Value {
     let Target { address, host } = target;
     match authorities {
@@ -356,7 +358,7 @@ mod tests {
         };
         let outside = peer(&exposed);
         assert_eq!(outside["url"], "grpcs://peer0.example.com:443");
-        // Routing by server name needs the name outside.
+        // Routing by server name requires the external name.
         assert_eq!(
             outside["grpcOptions"]["hostnameOverride"],
             "peer0.example.com"
@@ -390,10 +392,6 @@ mod tests {
             values: &values,
         });
         let error = document(&orderers.unwrap(), &Addresses::default(), &[]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("no peers that applications call")
-        );
+        assert!(error.to_string().contains("no peers for applications"));
     }
 }

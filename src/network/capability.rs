@@ -1,14 +1,14 @@
-//! Capability levels: which a Fabric version knows, and which a new channel gets.
+//! Capability levels: those that a Fabric version supports, and those of a new channel.
 //!
-//! A node that meets a level it does not know stops permanently, so a channel gets the highest
-//! level that its oldest node knows. Source:
+//! A node stops permanently at a level that it does not support, so a channel gets the highest
+//! level that its oldest node supports. Source:
 //! `common/capabilities/{channel,orderer,application}.go`.
 
 use super::document::Capabilities;
 use super::member::Member;
 use semver::Version;
 
-/// The group of a channel's configuration that has a level.
+/// A group of a channel's configuration with a capability level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     Channel,
@@ -69,7 +69,7 @@ impl Group {
         }
     }
 
-    /// The highest level that a version knows.
+    /// Returns the highest level that a version supports.
     pub fn highest(self, version: &Version) -> &'static str {
         let known = self
             .table()
@@ -78,15 +78,15 @@ impl Group {
         known.map_or(self.table()[0].0, |(level, _)| level)
     }
 
-    /// Whether a version knows a level.
+    /// Returns true if a version supports a level.
     pub fn knows(self, version: &Version, level: &str) -> bool {
         let level = self.table().iter().find(|(name, _)| *name == level);
         level.is_some_and(|(_, since)| *since <= triple(version))
     }
 }
 
-/// The levels of a channel: those that the file sets, and for the others the highest that every
-/// node concerned knows. Peers ignore the level of the orderers, and orderers that of the peers.
+/// Returns the levels of a channel: those in the file, and otherwise the highest that all affected
+/// nodes support. Peers ignore the level of the orderers, and orderers that of the peers.
 pub fn levels(set: &Capabilities, orderers: &[&Member], peers: &[&Member]) -> Capabilities {
     let oldest = |members: &[&Member]| members.iter().map(|it| it.version.clone()).min();
     let (orderers, peers) = (oldest(orderers), oldest(peers));

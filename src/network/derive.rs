@@ -1,4 +1,4 @@
-//! What each release's values must say about other releases: it follows from the file.
+//! Derives values that refer to other releases from the file.
 //!
 //! | value | follows from |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | `networkPolicy.kafka` of orderers, `networkPolicy.ordererOrgs` of Kafka | `orderers.consensus: kafka` |
 //! | `orderers.genesis.secret` | orderers that start from a system channel |
 //!
-//! The user's own value wins. Where it leaves out what follows from the file, a warning says so.
+//! The user's own value takes precedence. If it omits something that follows from the file, a
+//! warning says so.
 
 use super::file::{Chaincode, Installation, Network};
 use super::member::{Consensus, Role};
@@ -25,11 +26,11 @@ fn origin() -> Origin {
     Origin::Program("network file".to_owned())
 }
 
-/// What follows for one release: by path, the wanted value.
+/// The derived values of one release, by path.
 type Derived = BTreeMap<&'static str, Value>;
 
-/// Puts what follows from the file under each release's values, and warns where the user's own
-/// value contradicts it.
+/// Adds the derived values below each release's values, and warns if the user's own value
+/// contradicts them.
 pub fn apply(network: &mut Network) {
     let kafka: Vec<(String, Derived)> = network
         .kafka
@@ -126,10 +127,10 @@ fn put(installation: &mut Installation, derived: &Derived, warnings: &mut Vec<St
     }
 }
 
-/// How the user's value contradicts what follows from the file. A list may hold more.
+/// Describes how the user's value contradicts the derived one. A list may contain more.
 fn contradiction(own: &Value, derived: &Value) -> Option<String> {
     let Some(wanted) = derived.as_array() else {
-        // The genesis block may be in a Secret of any name.
+        // The genesis block may be in a Secret with any name.
         return None;
     };
     let own = own.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -140,7 +141,7 @@ fn contradiction(own: &Value, derived: &Value) -> Option<String> {
         .collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "lacks {}, which shares a channel with it by this file",
+            "lacks {}, which shares a channel with it",
             missing.join(", ")
         )
     })
@@ -158,8 +159,8 @@ fn set(tree: &mut Value, pointer: &str, value: Value) {
     *node = value;
 }
 
-/// The values of the release that runs a chaincode service for one organization: the user's over
-/// the image, the port and the package id.
+/// Returns the values of the release that runs a chaincode service for one organization: image,
+/// port and package id, overridden by the user's values.
 pub fn chaincode_values(
     network: &Network,
     chaincode: &Chaincode,
@@ -182,11 +183,11 @@ pub fn chaincode_values(
     )
 }
 
-/// Repository, tag and digest of an image reference.
+/// Splits an image reference into repository, tag and digest.
 pub fn image(reference: &str) -> (&str, &str, &str) {
     let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
     match name.rsplit_once(':') {
-        // A colon before the last slash is that of the registry's port.
+        // A colon before the last slash belongs to the registry's port.
         Some((repository, tag)) if !tag.contains('/') => (repository, tag, digest),
         _ => (name, "", digest),
     }

@@ -1,5 +1,5 @@
-//! The real description of a release: its chart and values, held against the chart's schema and
-//! Fabric's rules as `install` does.
+//! Describes a release from its chart and values, checked against the chart's schema and Fabric's
+//! rules like in `install`.
 
 use super::derive::GENESIS_SECRET;
 use super::file::Installation;
@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 ///
-/// Values that do not fit the chart or break Fabric's rules, all at once, with their place in the
-/// network file or in a file of values; a chart that models neither an organization nor Kafka.
+/// Lists all values that do not match the chart or break Fabric's rules, with their places in the
+/// network file or a values file. Fails for a chart that is neither for an organization nor for
+/// Kafka.
 pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
     let model = Model::of(chart)?;
     let (role, nodes) = match model {
@@ -25,9 +26,13 @@ pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
         Some(Model::OrdererOrganization) => (Role::Orderers, "/orderers"),
         Some(Model::Kafka) => (Role::Kafka, "/brokers"),
         Some(Model::Chaincode) | None => {
-            let what = format!("chart {} models no organization", chart.name_version());
-            return Err(Error::user(what)
-                .why("a network is made of charts whose annotation kubectl-fabric.io/model says what they are"));
+            let what = format!(
+                "chart {} is not a chart for an organization",
+                chart.name_version()
+            );
+            return Err(Error::user(what).why(
+                "a chart in a network file must have the annotation kubectl-fabric.io/model",
+            ));
         }
     };
     let all = coalesced(chart, installation)?;
@@ -76,8 +81,8 @@ pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
     })
 }
 
-/// All values of a release. Orderers that need a system channel get a genesis block from the
-/// network's own steps unless the user names one.
+/// Returns all values of a release. Orderers that need a system channel get a genesis block from
+/// the network's own steps, unless the user provides one.
 fn coalesced(chart: &Chart, installation: &Installation) -> Result<Values> {
     let compose = |user_values: Values| {
         compose::values(Given {
@@ -110,7 +115,7 @@ fn coalesced(chart: &Chart, installation: &Installation) -> Result<Values> {
     Ok(all)
 }
 
-/// Fabric's rules name values; the user looks for them in a file.
+/// Fabric's rules name values, which the user finds in a file.
 fn located(error: Error, all: &Values) -> Error {
     let places: Vec<Place> = error
         .places()
@@ -140,12 +145,12 @@ fn located(error: Error, all: &Values) -> Error {
         .fold(located, |error, hint| error.hint(hint))
 }
 
-/// Describes a release by an embedded chart: the one that the file names, or the one that the
-/// release name stands for.
+/// Describes a release by an embedded chart: the one in the file, or the default for the release
+/// name.
 ///
 /// # Errors
 ///
-/// Those of [`describe`], and a chart that is not embedded.
+/// Fails like [`describe`], and for a chart that is not embedded.
 pub fn describe_embedded(installation: &Installation) -> Result<Member> {
     let name = match &installation.chart {
         Some(name) => name.as_str(),
@@ -203,7 +208,7 @@ mod tests {
             let set = &network.channels["mychannel"].capabilities;
             let set = [&set.channel, &set.orderer, &set.application];
             assert_eq!(set.map(|level| level.as_deref().unwrap()), levels);
-            // What follows from the file fits the charts.
+            // The derived values match the charts.
             for installation in network.installations() {
                 describe_embedded(installation).unwrap();
             }

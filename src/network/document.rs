@@ -1,6 +1,6 @@
-//! The document of a network file as it is written, typed.
+//! The typed document of a network file.
 //!
-//! What the keys mean stands in [`super::fields`]; a test holds both against each other.
+//! [`super::fields`] describes the keys; a test compares both.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,5 +1,5 @@
-//! What a network file asks for, as the other rooms take it: every default filled in, everything
-//! checked. [`super::read`] makes it of a text.
+//! The content of a network file for other rooms: checked, with all defaults. [`super::read`]
+//! creates it from a text.
 
 use super::document::{Capabilities, Collection, Named, Policies};
 use super::member::Member;
@@ -8,10 +8,10 @@ use crate::values::Values;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// The name of a network whose file does not say one.
+/// The default name of a network.
 pub const DEFAULT_NAME: &str = "fabric";
 
-/// What a network file asks for: every default filled in, everything checked.
+/// The content of a network file: checked, with all defaults.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub name: String,
@@ -22,21 +22,21 @@ pub struct Network {
     pub kafka: Named<Installation>,
     pub channels: Named<Channel>,
     pub chaincodes: Named<Chaincode>,
-    /// What is allowed and worth knowing.
+    /// Warnings about permitted settings.
     pub warnings: Vec<String>,
 }
 
-/// A release as the file wants it.
+/// A release in the file.
 #[derive(Clone, Debug)]
 pub struct Installation {
     pub release: String,
     pub namespace: String,
-    /// The chart as the file names it; `None` if it follows from the release name.
+    /// The chart in the file. `None` means the default for the release name.
     pub chart: Option<String>,
     pub chart_version: Option<String>,
-    /// The user's values over those that follow from the file, with the Fabric version among them.
+    /// The user's values merged over the derived ones, including the Fabric version.
     pub values: Values,
-    /// Where the release stands in the file, as a JSON pointer.
+    /// The place of the release in the file, as a JSON pointer.
     pub pointer: String,
 }
 
@@ -70,7 +70,7 @@ pub struct Channel {
     pub system: Option<SystemChannel>,
 }
 
-/// The channel through which orderers of Kafka, and those before 2.3, create all others.
+/// The channel through which orderers on Kafka, or before 2.3, create all others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SystemChannel {
     pub name: String,
@@ -119,9 +119,9 @@ pub struct Chaincode {
     pub path: Option<String>,
     pub version: String,
     pub label: String,
-    /// Those that run and approve it, by channel.
+    /// The organizations that run and approve it, by channel.
     pub organizations: Named<Vec<String>>,
-    /// A signature policy, or the path of a channel policy; `None` takes the channel's.
+    /// A signature policy, or the path of a channel policy. `None` means the channel's policy.
     pub policy: Option<String>,
     pub init_required: bool,
     pub init: Vec<String>,
@@ -138,8 +138,8 @@ pub struct Chaincode {
 }
 
 impl Channel {
-    /// Whether its peers have the chaincode lifecycle of Fabric 1.4, `lscc`, which they have below
-    /// application level V2_0.
+    /// Returns true if its peers use the chaincode lifecycle of Fabric 1.4 (`lscc`), which is the
+    /// case below application level V2_0.
     pub fn is_legacy(&self) -> bool {
         let level = self.capabilities.application.as_deref();
         level.is_some_and(|level| level.starts_with("V1_"))
@@ -153,7 +153,8 @@ impl Network {
         self.kafka.values().chain(organizations)
     }
 
-    /// The organization or Kafka cluster that a release is; `None` for the server of a chaincode.
+    /// Returns the organization or Kafka cluster of a release, or `None` for the server of a
+    /// chaincode.
     pub fn installation(&self, key: &ReleaseKey) -> Option<&Installation> {
         let mut all = self.installations();
         all.find(|it| it.release == key.release && it.namespace == key.namespace)

@@ -1,10 +1,10 @@
-//! What an organization's chart and values say about it, as far as others need to know.
+//! The properties of an organization, from its chart and values, that other organizations need.
 
 use semver::Version;
 
 pub use crate::fabric::Consensus;
 
-/// What runs in a release.
+/// The kind of nodes in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Peers,
@@ -12,7 +12,7 @@ pub enum Role {
     Kafka,
 }
 
-/// A release as the others of its network see it.
+/// A release as seen by the others in its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub role: Role,
@@ -26,7 +26,7 @@ pub struct Member {
     pub system_channel: bool,
     /// Whether the user provides the genesis block of the system channel by a path on a volume.
     pub genesis_on_volume: bool,
-    /// Where peers keep their state.
+    /// The state database of the peers.
     pub state_database: String,
     /// Port on which chaincode services of the organization listen.
     pub chaincode_port: u64,

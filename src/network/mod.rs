@@ -1,4 +1,4 @@
-//! Networks as a file: what `network.yaml` wants, what is missing, in which order it is done.
+//! Networks in a file: the desired state in `network.yaml`, the missing steps, and their order.
 //!
 //! ```text
 //! network.yaml ─► read ─► Network ─┬─► plan ─► steps, parallel where independent
@@ -8,11 +8,11 @@
 //! ```
 //!
 //! The room is pure. It leaves to others what a release renders to (`compose`), what a channel's
-//! configuration or a package is (`ledger`), how a node is reached (`node`), and carrying the steps
-//! out. Digests and package ids come in as texts that it only compares.
+//! configuration or a package is (`ledger`), how a node is reached (`node`), and running the steps.
+//! Digests and package ids are texts that it only compares.
 //!
-//! `fields` is the one description of the file; the reader, the editor schema and the reference
-//! page follow it.
+//! `fields` is the only description of the file, for the reader, the editor schema and the
+//! reference page.
 
 mod build;
 mod capability;

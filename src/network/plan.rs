@@ -1,11 +1,10 @@
-//! From what the file wants and what is there to the steps that are missing.
+//! Computes the missing steps from the desired and the observed state.
 //!
-//! - A state that could not be read is never taken for "not there". A step that depends on it is
-//!   held: it is neither planned nor forgotten. The edge does the other steps, reads again, and
-//!   plans again.
-//! - A genesis block is made only if no orderer of the channel has it, and each was asked: a second
-//!   one would split the channel.
-//! - A plan over the reached state has no steps.
+//! - An unreadable state is never treated as "does not exist". A step that depends on it is held:
+//!   neither planned nor dropped. The edge runs the other steps, reads again, and plans again.
+//! - A genesis block is created only if every orderer of the channel responded that it has none: a
+//!   second one would split the channel.
+//! - If the desired state is reached, the plan has no steps.
 
 use super::build::Builder;
 use super::file::Network;
@@ -15,24 +14,24 @@ use crate::error::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What to do about releases and joins that the file no longer names.
+/// The treatment of releases and joins that are no longer in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// Leave them, and report them.
     Keep,
-    /// Take nodes out of channels and uninstall releases; volumes and identities stay.
+    /// Remove nodes from channels and uninstall releases; volumes and identities stay.
     Remove,
 }
 
-/// The steps that are missing, in an order in which each comes after those it depends on.
+/// The missing steps, each after those that it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// Steps that cannot be planned yet, because a state that they depend on is unknown.
+    /// Steps that cannot be planned yet, because they depend on an unknown state.
     pub held: Vec<Held>,
-    /// What could not be read, and why.
+    /// Unreadable states, with reasons.
     pub unknown: Vec<Unknown>,
-    /// What is there and no longer in the file, and stays.
+    /// Leftovers that are no longer in the file, and stay.
     pub leftovers: Vec<String>,
 }
 
@@ -40,7 +39,7 @@ pub struct Plan {
 pub struct Held {
     #[serde(flatten)]
     pub step: Step,
-    /// Ids of what is unknown or held before it.
+    /// Ids of unknown states or held steps that it depends on.
     pub because: Vec<String>,
 }
 
@@ -56,8 +55,8 @@ pub struct Unknown {
 ///
 /// # Errors
 ///
-/// When nodes of one channel have joined it by different genesis blocks: nothing that `up` does
-/// could mend that.
+/// Fails if nodes of one channel have joined it with different genesis blocks, which `up` cannot
+/// repair.
 pub fn plan(wanted: &Wanted, observed: &Observed, removal: Removal) -> Result<Plan> {
     let mut builder = Builder::new(wanted, observed, removal);
     builder.releases();
@@ -68,13 +67,13 @@ pub fn plan(wanted: &Wanted, observed: &Observed, removal: Removal) -> Result<Pl
 }
 
 impl Plan {
-    /// Whether the network is what the file asks for.
+    /// Returns true if the network matches the file.
     pub fn is_reached(&self) -> bool {
         self.steps.is_empty() && self.held.is_empty() && self.unknown.is_empty()
     }
 
-    /// The steps by rounds: those of a round depend on earlier rounds only, so they can run at the
-    /// same time.
+    /// Returns the steps in rounds. The steps of a round depend only on earlier rounds, so they can
+    /// run in parallel.
     pub fn rounds(&self) -> Vec<Vec<&Step>> {
         let mut round_of: BTreeMap<&str, usize> = BTreeMap::new();
         let mut rounds: Vec<Vec<&Step>> = Vec::new();
@@ -90,7 +89,8 @@ impl Plan {
         rounds
     }
 
-    /// The part of one organization: what it can do with its own rights, and what it waits for.
+    /// Returns the part of one organization: the steps that it can run with its own permissions,
+    /// and what it waits for.
     pub fn part_of(&self, organization: &str) -> Part {
         let mut part = Part {
             organization: organization.to_owned(),
@@ -148,31 +148,31 @@ impl Plan {
     }
 }
 
-/// What one organization does of a plan.
+/// The part of one organization in a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub organization: String,
-    /// Its steps that wait for no other organization.
+    /// Its steps that do not depend on other organizations.
     pub now: Vec<Step>,
-    /// Its steps that wait for others.
+    /// Its steps that depend on others.
     pub later: Vec<Step>,
     pub waits: Vec<Wait>,
-    /// Signatures of others that its channel updates need: they sign the proposal file.
+    /// Signatures of others that its channel updates require, on the proposal file.
     pub signatures: Vec<Wait>,
     pub held: Vec<Held>,
 }
 
-/// A step of another organization that comes before own ones.
+/// A step of another organization that its own steps depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wait {
     /// Any one of these.
     pub from: Vec<String>,
     pub what: String,
-    /// Ids of the own steps that come after it.
+    /// Ids of its own steps that depend on it.
     pub before: Vec<String>,
 }
 
-/// The organizations of a network that take part in a channel, orderers first.
+/// Returns the organizations of a channel, orderers first.
 pub fn members<'n>(network: &'n Network, channel: &str) -> Vec<&'n str> {
     let channel = network.channels.get(channel).into_iter();
     channel

@@ -1,5 +1,4 @@
-//! Policies as a network file writes them, as far as a file can be wrong about them. The language
-//! of signature policies is the ledger's to read.
+//! Checks policies in a network file. `ledger` parses the language of signature policies.
 
 use super::problem::Problems;
 use crate::error::nearest;
@@ -32,8 +31,8 @@ pub fn check(rule: &str, pointer: &str, msp_ids: &Option<BTreeSet<&str>>, proble
     signature(rule, pointer, msp_ids, problems);
 }
 
-/// Checks a signature policy: its brackets and quotes, its operators, and that each principal is a
-/// role of a known MSP.
+/// Checks a signature policy: its brackets, quotes and operators, and that each principal is a role
+/// of a known MSP.
 pub fn signature(
     rule: &str,
     pointer: &str,
@@ -42,7 +41,7 @@ pub fn signature(
 ) {
     let (principals, rest) = split(rule);
     let Some(principals) = principals else {
-        problems.add(pointer, "a quote of the policy stays open");
+        problems.add(pointer, "the policy has an unclosed quote");
         return;
     };
     let opened = rest.matches('(').count();
@@ -86,7 +85,7 @@ pub fn signature(
     }
 }
 
-/// The quoted parts of a rule, `None` if a quote stays open, and what stands around them.
+/// Returns the quoted parts of a rule and the text around them, or `None` if a quote is not closed.
 fn split(rule: &str) -> (Option<Vec<&str>>, String) {
     let (mut quoted, mut around) = (Vec::new(), String::new());
     let mut rest = rule;

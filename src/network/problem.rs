@@ -1,4 +1,4 @@
-//! Everything that is wrong with a network file, collected so that a user reads it at once.
+//! Collects all problems of a network file, to report them at once.
 
 use crate::error::{Error, Place, nearest};
 use crate::values::path;
@@ -10,12 +10,12 @@ use serde_json::Value;
 pub struct Problems {
     subject: String,
     positions: Positions,
-    /// The document as it was written, which tells items of lists from keys.
+    /// The original document, which distinguishes list items from keys.
     document: Value,
-    /// Where a node that was moved within the document stood, by its present pointer.
+    /// Original places of nodes that were moved within the document, by their current pointers.
     moved: Vec<(String, String)>,
     found: Vec<(Place, Vec<String>)>,
-    /// Pointers of what was found.
+    /// Pointers of the problems.
     pointers: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl Problems {
         self.moved.push((to.to_owned(), from.to_owned()));
     }
 
-    /// A pointer in words, as the document was written.
+    /// Formats a pointer in the form of the original document.
     fn shown(&self, pointer: &str) -> String {
         let moved = self
             .moved
@@ -75,7 +75,8 @@ impl Problems {
         self.pointers.push(pointer.to_owned());
     }
 
-    /// Whether a problem of a node, of one below it, or of the map that holds it is known already.
+    /// Returns true if there is already a problem of a node, of one below it, or of the map that
+    /// contains it.
     pub fn concerns(&self, pointer: &str) -> bool {
         let parent = &pointer[..pointer.rfind('/').unwrap_or(0)];
         self.pointers
@@ -83,7 +84,7 @@ impl Problems {
             .any(|at| path::is_within(at, pointer) || at == parent)
     }
 
-    /// A name that is none of `known`: the hint has the nearest.
+    /// Reports a name that is not in `known`, with the nearest one as a hint.
     pub fn unknown<'k>(
         &mut self,
         pointer: &str,
@@ -95,8 +96,8 @@ impl Problems {
         self.wrong(pointer, what, near);
     }
 
-    /// An error of another room about a part of the file. Its places stay; without one it is at
-    /// `pointer`.
+    /// Adds an error of another room about a part of the file. Keeps its places, or uses `pointer`
+    /// if it has none.
     pub fn nested(&mut self, pointer: &str, error: &Error) {
         let hints: Vec<String> = error.hints().to_vec();
         let reasons = error
@@ -115,7 +116,7 @@ impl Problems {
         for place in error.places() {
             let mut place = place.clone();
             if place.line.is_none() {
-                // A rule of Fabric names the value alone (`orderers.count`).
+                // Fabric's rules name only the value (`orderers.count`).
                 let below = place.subject.replace('.', "/");
                 let at = self.place(&format!("{pointer}/values/{below}"));
                 let shown = self.shown(pointer);
@@ -125,7 +126,7 @@ impl Problems {
         }
     }
 
-    /// Where a node stands: its own position, or that of the nearest node above it.
+    /// Returns the position of a node, or of its nearest ancestor.
     pub fn place(&self, pointer: &str) -> Place {
         let mut at = pointer;
         loop {
@@ -143,7 +144,7 @@ impl Problems {
         self.found.is_empty()
     }
 
-    /// One error with a place for each problem, in the order of the file.
+    /// Returns one error with a place for each problem, in the order of the file.
     pub fn into_error(mut self) -> Error {
         self.found.sort_by(|(a, _), (b, _)| {
             (&a.subject, a.line, a.column, &a.note).cmp(&(&b.subject, b.line, b.column, &b.note))

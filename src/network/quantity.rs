@@ -1,11 +1,11 @@
-//! Durations and sizes as network files write them.
+//! Durations and sizes in the syntax of network files.
 
 use std::time::Duration;
 
 /// Fabric keeps sizes in 32 bits (`orderer/configuration.proto`, `BatchSize`).
 pub const MOST: u64 = u32::MAX as u64;
 
-/// A duration as Go reads it, without fractions or signs: `2s`, `500ms`, `1m30s`.
+/// Parses a duration in Go's syntax, without fractions or signs: `2s`, `500ms`, `1m30s`.
 pub fn duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
@@ -29,7 +29,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     (total > Duration::ZERO).then_some(total)
 }
 
-/// A number of bytes: `1048576`, `10 MB` as in configtx.yaml, `10Mi` as Kubernetes writes it.
+/// Parses a number of bytes: `1048576`, `10 MB` as in configtx.yaml, `10Mi` as in Kubernetes.
 /// Fabric's units are powers of 1024 (`common/viperutil/config_util.go`, `byteSizeDecodeHook`).
 pub fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();

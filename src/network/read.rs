@@ -1,7 +1,7 @@
-//! Reading a network file: from its text to a checked [`Network`].
+//! Reads a network file: from its text to a checked [`Network`].
 //!
-//! Reading has two steps, because files of values belong to the edge: [`Draft::read`] reads the
-//! text and tells which files it names; [`Draft::finish`] takes their contents and checks
+//! Reading has two steps, because the edge reads values files: [`Draft::read`] parses the text and
+//! returns the names of these files, and [`Draft::finish`] takes their contents and checks
 //! everything. Problems of both steps are reported together.
 
 use super::document::{self, Document, Named};
@@ -18,9 +18,9 @@ use crate::yaml::{self, Positions};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the edge knows and a file cannot say.
+/// Input from the edge.
 pub struct Given<'a> {
-    /// Contents of the files that [`Draft::files`] names, or why they could not be read.
+    /// Contents of [`Draft::files`], or the reasons why they could not be read.
     pub files: BTreeMap<String, Result<String>>,
     /// `--network`
     pub suffix: Option<&'a str>,
@@ -29,7 +29,7 @@ pub struct Given<'a> {
     pub describe: &'a dyn Fn(&Installation) -> Result<Member>,
 }
 
-/// A file that was read, and not yet checked.
+/// A file that is parsed, but not checked yet.
 #[derive(Debug)]
 pub struct Draft {
     subject: String,
@@ -42,8 +42,8 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// When the text is not YAML (a tab, a key twice), or no map. Everything else that is wrong is
-    /// reported by [`Draft::finish`].
+    /// Fails if the text is not YAML (a tab, a duplicate key) or not a map. [`Draft::finish`]
+    /// reports all other problems.
     pub fn read(text: &str, subject: &str) -> Result<Draft> {
         let (mut tree, positions) = yaml::parse_with_positions(text, subject)?;
         if !tree.is_object() {
@@ -63,7 +63,7 @@ impl Draft {
         })
     }
 
-    /// Files of values that the file names, by their path as it stands there.
+    /// Returns the values files in the file, by their paths.
     pub fn files(&self) -> BTreeSet<&str> {
         let organizations = self.document.organizations.values().map(|org| &org.release);
         let releases = organizations.chain(self.document.kafka.values());
@@ -79,7 +79,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// One error with all problems of the file, each with its place.
+    /// Returns one error with all problems of the file and their places.
     pub fn finish(mut self, given: &Given) -> Result<Network> {
         let mut network = Network {
             name: self
@@ -191,8 +191,8 @@ impl Draft {
         values::with_origin(json!({ "fabricVersion": version }), origin)
     }
 
-    /// The values of a release: those of files, then those in the network file, each with the
-    /// place where it stands.
+    /// Returns the values of a release: from values files, then from the network file, each with
+    /// its place.
     fn values(
         &mut self,
         pointer: &str,
@@ -225,7 +225,7 @@ impl Draft {
         layers
     }
 
-    /// Positions below `pointer` as origins of values.
+    /// Returns the positions below `pointer` as origins of values.
     fn origins(&self, pointer: &str) -> BTreeMap<String, Vec<Origin>> {
         let positions: &Positions = self.problems.positions();
         let below = positions.iter().filter_map(|(at, (line, column))| {
@@ -280,8 +280,8 @@ impl Draft {
             image: chaincode.image.clone(),
             path: chaincode.path.clone(),
             label: chaincode.label.clone().unwrap_or_else(|| match kind {
-                // Where the server is does not change with the version, so neither does the
-                // package.
+                // The server's address does not depend on the version, so the package does not
+                // either.
                 ChaincodeType::Service => name.to_owned(),
                 _ => format!("{name}_{version}"),
             }),

@@ -1,4 +1,4 @@
-//! One channel of a network file with its defaults.
+//! Reads one channel of a network file, with its defaults.
 
 use super::capability;
 use super::document::{self, Named};
@@ -8,8 +8,8 @@ use super::quantity;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Everything that the members need not be known for is taken as it is written; what follows from
-/// them is left empty where they are unknown.
+/// Settings that do not depend on the members are used as written. Defaults that depend on unknown
+/// members stay empty.
 pub fn channel(name: &str, written: &document::Channel, network: &Network) -> Channel {
     let member = |release: &String| {
         let organization = network.organizations.get(release)?;

@@ -1,4 +1,4 @@
-//! The editor schema and the reference page of network files, written from their tables.
+//! Generates the editor schema and the reference page of network files from the tables.
 
 use super::fields::NETWORK;
 use super::shape::{Field, Shape};
@@ -35,7 +35,7 @@ fn object(fields: &[Field]) -> Value {
     schema
 }
 
-/// The schema of a shape. Maps and lists may be empty keys, which YAML reads as null.
+/// Returns the schema of a shape. Maps and lists may be empty keys, which YAML parses as null.
 fn of(shape: &Shape) -> Value {
     match shape {
         Shape::Text => json!({"type": "string"}),
@@ -88,9 +88,11 @@ fn of(shape: &Shape) -> Value {
 /// The reference page, in Markdown.
 pub fn page() -> String {
     let mut text = String::from(
-        "# Network files\n\nWritten by the program from its tables (`src/network/fields`). Editors check a file against\n\
-         [network.schema.json](network.schema.json); the YAML language server takes it from a first line\n`# yaml-language-server: $schema=network.schema.json`.\n\nA network file describes organizations, channels and chaincodes. Every key is checked: an \
-         unknown\none is an error. In the tables, *NAME* stands for a name of your choice.\n",
+        "# Network files\n\nThis page is generated from the tables in `src/network/fields`. To check a file in an editor, use\n\
+         [network.schema.json](network.schema.json). With the YAML language server, start the file with the line\n\
+         `# yaml-language-server: $schema=network.schema.json`.\n\n\
+         A network file describes organizations, channels and chaincodes. Unknown keys are an error. In the\n\
+         tables, *NAME* stands for a name of your choice.\n",
     );
     section(&mut text, "", NETWORK);
     text
@@ -183,7 +185,7 @@ mod tests {
     use crate::network::shape;
     use crate::yaml;
 
-    /// A value of a shape in which every key is set, from the examples of the tables.
+    /// Returns a value of a shape with every key set, from the examples in the tables.
     fn full(shape: &Shape, example: &str) -> Value {
         match shape {
             Shape::Object(fields) => {
@@ -222,7 +224,7 @@ mod tests {
         shape::check(&mut tree, &Shape::Object(NETWORK), "", &mut problems);
         assert!(problems.is_empty(), "{}", problems.into_error());
         let document: Document = serde_json::from_value(tree.clone()).unwrap();
-        // A key that only a table has is lost, and one that only a type has appears.
+        // A key that is only in a table would be lost, and one that is only in a type would appear.
         let written = serde_json::to_value(&document).unwrap();
         assert_eq!(without_nulls(written), tree);
         let empty = serde_json::to_value(Document::default()).unwrap();

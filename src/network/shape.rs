@@ -1,7 +1,7 @@
-//! What a key of a network file may hold, and the check of a document against it.
+//! The shapes of a network file's keys, and the check of a document against them.
 //!
-//! The tables in [`super::fields`] describe the file once. This module holds a document against
-//! them; [`super::reference`](mod@super::reference) writes the editor schema and the reference page
+//! The tables in [`super::fields`] describe the file. This module checks a document against them.
+//! [`super::reference`](mod@super::reference) generates the editor schema and the reference page
 //! from the same tables.
 
 use super::problem::Problems;
@@ -16,14 +16,14 @@ pub struct Field {
     pub name: &'static str,
     pub shape: Shape,
     pub required: bool,
-    /// What a missing key means, as the reference prints it; empty if that needs no word.
+    /// The default, as printed in the reference. Empty if there is nothing to say.
     pub default: &'static str,
     pub description: &'static str,
     /// A valid value in YAML, for the reference and for tests.
     pub example: &'static str,
 }
 
-/// What a value may be.
+/// The shape of a value.
 #[derive(Debug)]
 pub enum Shape {
     Text,
@@ -36,7 +36,7 @@ pub enum Shape {
         least: u64,
         most: u64,
     },
-    /// A duration as Go prints it: `2s`, `500ms`.
+    /// A duration in Go's syntax: `2s`, `500ms`.
     Duration,
     /// A number of bytes, or a text such as `10 MB` or `2Mi`.
     Bytes,
@@ -45,7 +45,7 @@ pub enum Shape {
     List(&'static Shape),
     /// A text, or a list of texts.
     OneOrMore,
-    /// A map from names to values; `key` says what the names are.
+    /// A map from names to values. `key` describes the names.
     Map {
         key: &'static str,
         item: &'static Shape,
@@ -59,7 +59,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// What is expected, for an error.
+    /// Describes the expected value, for an error.
     fn expected(&self) -> String {
         match self {
             Shape::Text => "a text".to_owned(),
@@ -82,8 +82,8 @@ impl Shape {
         }
     }
 
-    /// What stands in for a value that has the wrong shape, so that the check can go on without
-    /// follow-up errors. `None`: the key is left out.
+    /// Returns a replacement for a value with the wrong shape, so that the check can continue
+    /// without follow-up errors. `None` omits the key.
     fn stand_in(&self) -> Option<Value> {
         match self {
             Shape::List(_) | Shape::OneOrMore => Some(Value::Array(Vec::new())),
@@ -95,11 +95,11 @@ impl Shape {
     }
 }
 
-/// Holds `value` against `shape` and reports every violation. Afterwards `value` has the shape:
-/// what had not is taken out, a list of names is a map, a single text is a list, and an empty key
-/// of a map or list is an empty one.
+/// Checks `value` against `shape` and reports every violation. Afterwards `value` has the shape:
+/// invalid parts are removed, a list of names becomes a map, a single text becomes a list, and an
+/// empty key of a map or list becomes an empty one.
 ///
-/// Returns `false` if the value cannot stay.
+/// Returns `false` if the value must be removed.
 pub fn check(value: &mut Value, shape: &Shape, pointer: &str, problems: &mut Problems) -> bool {
     if value.is_null()
         && let Some(empty) = shape.stand_in()
@@ -162,7 +162,7 @@ fn object(map: &mut Map<String, Value>, fields: &[Field], at: &str, problems: &m
     retain(map, at, shape_of, problems);
 }
 
-/// Checks the entries of a map and keeps those that can stay.
+/// Checks the entries of a map and keeps the valid ones.
 fn retain<'s>(
     map: &mut Map<String, Value>,
     at: &str,
@@ -184,7 +184,7 @@ fn items(list: &mut Vec<Value>, item: &Shape, at: &str, problems: &mut Problems)
     });
 }
 
-/// A list of names as a map; a name's position goes with it.
+/// Converts a list of names to a map. Each name keeps its position.
 fn names(list: Vec<Value>, at: &str, problems: &mut Problems) -> Map<String, Value> {
     let mut map = Map::new();
     for (index, name) in list.into_iter().enumerate() {
@@ -230,8 +230,8 @@ fn wrong(shape: &Shape, value: &Value) -> String {
         Value::Bool(flag) => format!("{flag}"),
         Value::Number(number) => format!("the number {number}"),
         Value::String(_) if matches!(shape, Shape::Label) => {
-            return "a name is made of a-z, 0-9 and \"-\", begins and ends with a letter or \
-                    digit, and has at most 63 characters"
+            return "a name consists of a-z, 0-9 and \"-\", begins and ends with a letter or digit, \
+                    and has at most 63 characters"
                 .to_owned();
         }
         // A long text may be anything, a key included.

@@ -1,4 +1,4 @@
-//! A plan in words, as Markdown for a review, and as JSON.
+//! Formats a plan as text, as Markdown for a review, and as JSON.
 
 use super::plan::{Held, Part, Plan, Unknown, Wait};
 use super::step::Step;
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 impl Plan {
-    /// The plan for a terminal: rounds of steps, then what is held, unknown and left over.
+    /// Formats the plan for a terminal: rounds of steps, then held steps, unknown states and
+    /// leftovers.
     pub fn words(&self) -> String {
         let mut text = String::new();
         for (index, round) in self.rounds().iter().enumerate() {
@@ -25,7 +26,7 @@ impl Plan {
         text
     }
 
-    /// The plan for a pull request.
+    /// Formats the plan for a pull request.
     pub fn markdown(&self) -> String {
         if self.is_reached() && self.leftovers.is_empty() {
             return "Nothing to do.\n".to_owned();
@@ -42,11 +43,11 @@ impl Plan {
         }
         for (title, items) in [
             (
-                "Held until the state is known",
+                "Not planned until the state is known",
                 self.held.iter().map(held).collect::<Vec<_>>(),
             ),
             ("Unknown", self.unknown.iter().map(unknown).collect()),
-            ("Left over: no longer in the file", self.leftovers.clone()),
+            ("No longer in the file", self.leftovers.clone()),
         ] {
             if !items.is_empty() {
                 let separator = if text.is_empty() { "" } else { "\n" };
@@ -78,7 +79,7 @@ impl Plan {
 }
 
 impl Part {
-    /// The part of one organization for a terminal.
+    /// Formats the part of one organization for a terminal.
     pub fn words(&self) -> String {
         let mut text = String::new();
         let action = |step: &Step| step.action.to_string();
@@ -121,7 +122,8 @@ fn wait(wait: &Wait) -> String {
     format!("{}: {}", wait.from.join(" or "), wait.what)
 }
 
-/// A text in a cell of a table: one line, without what Markdown takes for a border or a tag.
+/// Formats a text for a table cell: one line, without characters that Markdown interprets as a
+/// border or a tag.
 fn cell(text: &str) -> String {
     let text = text
         .replace('\\', "\\\\")

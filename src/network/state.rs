@@ -1,17 +1,17 @@
-//! What the edge tells about a network before it is planned: what the file comes to ([`Wanted`]),
-//! and what is there ([`Observed`]). Plain data.
+//! The input of a plan: the desired state from the file ([`Wanted`]) and the observed state
+//! ([`Observed`]). Plain data.
 //!
-//! "Not there" and "could not be read" are different answers. What no answer was given for counts
-//! as could not be read.
+//! "Does not exist" and "could not be read" are different states. A missing entry means "could not
+//! be read".
 
 use super::file::Network;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An answer, or why there is none.
+/// A state, or the reason why it is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known<T> {
     Known(T),
-    /// In the words of whatever failed: "org2: you may not list Secrets".
+    /// The message of the failure: "org2: you may not list Secrets".
     Unknown(String),
 }
 
@@ -56,13 +56,13 @@ impl NodeKey {
     }
 }
 
-/// A chaincode on a channel, or a chaincode's package for an organization: the chaincode's name
-/// and the other's.
+/// A chaincode on a channel, or a chaincode's package for an organization: the name of the
+/// chaincode, and of the channel or organization.
 pub type Pair = (String, String);
 
-/// What the file comes to in the hands of the rooms that know charts, packages and definitions.
+/// The desired state, computed from the file by the rooms for charts, packages and definitions.
 ///
-/// A digest equals the one in [`Observed`] exactly if nothing has to be done.
+/// A digest equals the one in [`Observed`] exactly if nothing needs to be done.
 #[derive(Clone, Debug)]
 pub struct Wanted<'n> {
     pub network: &'n Network,
@@ -70,24 +70,24 @@ pub struct Wanted<'n> {
     pub releases: BTreeMap<ReleaseKey, String>,
     /// Package ids by chaincode and organization; `name:version` under the lifecycle of 1.4.
     pub packages: BTreeMap<Pair, String>,
-    /// Digests of definitions by chaincode and channel: everything that organizations approve, but
-    /// the sequence and the package.
+    /// Digests of definitions by chaincode and channel: everything that organizations approve,
+    /// except for the sequence and the package.
     pub definitions: BTreeMap<Pair, String>,
 }
 
-/// What is there.
+/// The observed state.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The wanted releases, and every other release that belongs to the network.
+    /// The releases in the file, and all other releases of the network.
     pub releases: BTreeMap<ReleaseKey, Known<Release>>,
     /// By organization: whether its authority and the identities of its nodes exist.
     pub identities: BTreeMap<String, Known<bool>>,
     /// By orderer organization: whether the Secret with the system channel's genesis block exists.
     pub system_genesis: BTreeMap<String, Known<bool>>,
-    /// The wanted nodes, and others of the network. A node that does not exist and has no volume
-    /// is `Known(Node::default())`.
+    /// The nodes in the file, and others of the network. A node that does not exist and has no
+    /// volume is `Known(Node::default())`.
     pub nodes: BTreeMap<NodeKey, Known<Node>>,
-    /// Of channels that exist: how their configuration differs from the file.
+    /// For existing channels: the differences between their configuration and the file.
     pub channels: BTreeMap<String, Known<Vec<Change>>>,
     /// By chaincode and channel.
     pub definitions: BTreeMap<Pair, Known<Definitions>>,
@@ -95,17 +95,18 @@ pub struct Observed {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// There is none. `data`: volumes of an earlier one are kept, so its nodes may know channels.
+    /// It does not exist. `data`: volumes of an earlier release are kept, so its nodes may have
+    /// channels.
     Absent { data: bool },
     /// `settled`: its newest revision is deployed, rather than failed or interrupted.
     Present { digest: String, settled: bool },
 }
 
-/// What one peer or orderer has.
+/// The state of one peer or orderer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     pub channels: BTreeMap<String, Membership>,
-    /// Ids of the packages that are installed; of peers.
+    /// For peers: ids of the installed packages.
     pub packages: BTreeSet<String>,
 }
 
@@ -113,11 +114,11 @@ pub struct Node {
 pub struct Membership {
     /// Number of blocks.
     pub height: u64,
-    /// Hash of block 0, in hex; empty if it was not asked.
+    /// Hash of block 0, in hex; empty if it was not queried.
     pub genesis: String,
 }
 
-/// A difference between a channel's configuration and the file, as the ledger room says it.
+/// A difference between a channel's configuration and the file, as described by the ledger room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// "add organization Org3MSP"
@@ -126,19 +127,19 @@ pub struct Change {
     pub signers: Vec<String>,
 }
 
-/// What a channel knows of a chaincode.
+/// The state of a chaincode on a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
     pub committed: Option<Committed>,
     /// By organization, its newest approval.
     pub approvals: BTreeMap<String, Known<Option<Approval>>>,
-    /// Whether the chaincode was initialized at the wanted version.
+    /// Whether the chaincode was initialized for the desired version.
     pub initialized: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// 0 under the lifecycle of 1.4, which counts none.
+    /// 0 under the lifecycle of 1.4, which has no sequence.
     pub sequence: u64,
     pub digest: String,
 }

@@ -1,9 +1,9 @@
-//! One step of a plan: what is done, by whom, after what.
+//! One step of a plan: its action, the organizations that can run it, and its dependencies.
 
 use serde::Serialize;
 use std::fmt;
 
-/// What a step does. Each reads before it writes, so each can be repeated.
+/// The action of a step. All actions are idempotent: they read before they write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(
     tag = "action",
@@ -11,11 +11,11 @@ use std::fmt;
     rename_all_fields = "camelCase"
 )]
 pub enum Action {
-    /// Make an organization's authority and the identities of its nodes, with their namespace.
+    /// Create an organization's authority and the identities of its nodes, with their namespace.
     Identities {
         organization: String,
     },
-    /// Make the genesis block of the orderers' system channel and store it in a Secret.
+    /// Create the genesis block of the orderers' system channel and store it in a Secret.
     SystemGenesis {
         organization: String,
         channel: String,
@@ -28,7 +28,7 @@ pub enum Action {
         release: String,
         namespace: String,
     },
-    /// Make a channel's genesis block from the public parts of its members.
+    /// Create a channel's genesis block from the public parts of its members.
     Genesis {
         channel: String,
     },
@@ -36,8 +36,8 @@ pub enum Action {
     CreateChannel {
         channel: String,
     },
-    /// Join an orderer. `block_from`: the node that has the genesis block; `None` takes the one
-    /// that was made.
+    /// Join an orderer. `block_from` is the node with the genesis block; `None` means the created
+    /// one.
     JoinOrderer {
         channel: String,
         organization: String,
@@ -50,7 +50,7 @@ pub enum Action {
         node: String,
         block_from: Option<String>,
     },
-    /// Set an organization's anchor peers in a channel whose creation could not.
+    /// Set an organization's anchor peers, if the creation of the channel could not.
     Anchors {
         channel: String,
         organization: String,
@@ -94,13 +94,13 @@ pub enum Action {
         chaincode: String,
         channel: String,
     },
-    /// Take a node out of a channel that the file no longer gives it.
+    /// Remove a node from a channel that is no longer in the file.
     Leave {
         channel: String,
         organization: String,
         node: String,
     },
-    /// Uninstall a release that the file no longer names; volumes and identities stay.
+    /// Uninstall a release that is no longer in the file; volumes and identities stay.
     Uninstall {
         release: String,
         namespace: String,
@@ -108,7 +108,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// A name for the step that is the same in every plan: `join/mychannel/org1/peer0`.
+    /// Returns the id of the step, which is the same in every plan: `join/mychannel/org1/peer0`.
     pub fn id(&self) -> String {
         let parts: &[&str] = match self {
             Action::Identities { organization: org } => &["identities", org],
@@ -181,7 +181,7 @@ impl Action {
 }
 
 impl Action {
-    /// The node that joins or leaves a channel or gets a package; empty for other steps.
+    /// Returns the node that joins or leaves a channel or gets a package. Empty for other steps.
     pub fn node(&self) -> &str {
         match self {
             Action::JoinOrderer { node, .. }
@@ -198,12 +198,14 @@ impl Action {
             false => format!("{release} in namespace {namespace}"),
         };
         Some(match self {
-            Action::Identities { organization } => format!("make identities of {organization}"),
+            Action::Identities { organization } => {
+                format!("create the identities of {organization}")
+            }
             Action::SystemGenesis {
                 organization,
                 channel,
             } => {
-                format!("make the genesis block of {channel} for {organization}")
+                format!("create the genesis block of {channel} for {organization}")
             }
             Action::Install {
                 release: name,
@@ -229,7 +231,7 @@ impl Action {
 
     fn words_of_channel(&self) -> Option<String> {
         Some(match self {
-            Action::Genesis { channel } => format!("make the genesis block of {channel}"),
+            Action::Genesis { channel } => format!("create the genesis block of {channel}"),
             Action::CreateChannel { channel } => format!("create {channel}"),
             Action::JoinOrderer {
                 channel,
@@ -250,7 +252,7 @@ impl Action {
                 organization,
                 node,
             } => {
-                format!("take {node} of {organization} out of {channel}")
+                format!("remove {node} of {organization} from {channel}")
             }
             Action::Anchors {
                 channel,
@@ -314,7 +316,7 @@ impl Action {
 }
 
 impl fmt::Display for Action {
-    /// What the step does, in words: `join peer0 of org1 to mychannel`.
+    /// Describes the step: `join peer0 of org1 to mychannel`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.words_of_release();
         let words = words.or_else(|| self.words_of_channel());
@@ -329,8 +331,8 @@ pub struct Step {
     pub id: String,
     #[serde(flatten)]
     pub action: Action,
-    /// The organizations with whose rights it can be done: any one of them.
+    /// The organizations whose permissions are sufficient: any one of them.
     pub by: Vec<String>,
-    /// Ids of the steps of the same plan that must be done first.
+    /// Ids of steps in the same plan that must be completed first.
     pub after: Vec<String>,
 }

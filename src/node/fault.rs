@@ -1,8 +1,8 @@
-//! Why a call to a node failed, in the terms that decide what happens next: whether the node has
-//! seen the call, whether sending it again can help, and what the user reads.
+//! The reasons why a call to a node failed: whether the node has received the call, whether to
+//! retry it, and the message for the user.
 //!
-//! Fabric reports most of its refusals as gRPC status `Unknown`, as other clients report broken
-//! connections. Here the two never mix: a [`Refusal`] is always the node's own answer.
+//! Fabric reports most of its refusals as gRPC status `Unknown`, which other clients also use for
+//! broken connections. Here the two are separate: a [`Refusal`] is always the node's own response.
 
 use crate::cluster::{ApiError, ApiErrorKind, ForwardEnded, bare, below, innermost};
 use crate::error::Error;
@@ -20,7 +20,7 @@ pub struct Fault {
     pub heard: Heard,
 }
 
-/// Whether the node has seen the call.
+/// Whether the node may have received the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     No,
@@ -68,7 +68,8 @@ pub struct Refusal {
 pub enum Status {
     /// <https://grpc.io/docs/guides/status-codes/>
     Grpc(u32),
-    /// `common.Status` of the answers of Broadcast and Deliver (fabric-protos `common/common.proto`).
+    /// `common.Status` of the answers of Broadcast and Deliver (fabric-protos
+    /// `common/common.proto`).
     Fabric(i32),
     Http(u16),
 }
@@ -86,9 +87,9 @@ pub enum Retry {
 impl Fault {
     /// Returns whether to retry the call.
     ///
-    /// Two refusals depend on what the caller knows, and are [`Retry::No`] here: 404 of Deliver,
-    /// which passes just after the channel was made ([`Refusal::is_not_found`]), and HTTP 409 of
-    /// channel participation while an orderer still removes the channel.
+    /// Two refusals depend on the caller's knowledge, and are [`Retry::No`] here: 404 of Deliver,
+    /// which is temporary right after the channel was created ([`Refusal::is_not_found`]), and HTTP
+    /// 409 of channel participation while an orderer is removing the channel.
     pub fn retry(&self) -> Retry {
         let may_pass = match &self.cause {
             Cause::Forbidden(_) | Cause::Unreadable(_) | Cause::TooLarge(_) => false,
@@ -115,7 +116,7 @@ impl Fault {
         }
     }
 
-    /// The node's own answer, if it gave one.
+    /// The node's own response, if any.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.cause {
             Cause::Refused(refusal) => Some(refusal),
@@ -125,7 +126,7 @@ impl Fault {
 }
 
 impl Refusal {
-    /// An answer of Broadcast or Deliver that is not `SUCCESS`.
+    /// A response of Broadcast or Deliver other than `SUCCESS`.
     pub fn fabric(status: i32, message: impl Into<String>) -> Refusal {
         Refusal {
             status: Status::Fabric(status),
@@ -133,19 +134,19 @@ impl Refusal {
         }
     }
 
-    /// Whether the node says that it cannot serve the call yet: an orderer without a leader, a
-    /// server that is starting or stopping. An HTTP 503 of channel participation is not one of
-    /// these: it says that the service is disabled (`channelparticipation/restapi.go`).
+    /// Returns true if the node cannot serve the call yet: an orderer without a leader, a server
+    /// that is starting or stopping. This excludes HTTP 503 of channel participation, which means
+    /// that the service is disabled (`channelparticipation/restapi.go`).
     pub fn is_unavailable(&self) -> bool {
         matches!(self.status, Status::Fabric(503) | Status::Grpc(14))
     }
 
-    /// Whether the node does not know the channel or the block, yet or at all.
+    /// Returns true if the node does not have the channel or the block (yet).
     pub fn is_not_found(&self) -> bool {
         matches!(self.status, Status::Fabric(404) | Status::Http(404))
     }
 
-    /// Whether the node does not allow this identity to make the call.
+    /// Returns true if the node does not allow this identity to make the call.
     pub fn is_forbidden(&self) -> bool {
         matches!(
             self.status,
@@ -262,14 +263,14 @@ impl From<Fault> for Error {
             Cause::TooLarge(why) => Error::user(what).why(why),
         };
         match heard {
-            Heard::Maybe => report.now("the node may have carried out the call"),
+            Heard::Maybe => report.now("the node may have executed the call"),
             Heard::No | Heard::Yes => report,
         }
     }
 }
 
-/// Whether the node refused the client's certificate, which with TLS 1.3 it says after the
-/// handshake. It has read nothing of what came on the connection.
+/// Returns true if the node refused the client's certificate, which it reports after the handshake
+/// in TLS 1.3. It has not read anything from the connection.
 pub(super) fn refuses_the_client(error: &io::Error) -> bool {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(tls, Some(rustls::Error::AlertReceived(alert)) if is_about_the_client(*alert))
@@ -291,7 +292,7 @@ fn is_about_the_client(alert: rustls::AlertDescription) -> bool {
     )
 }
 
-/// Why a connection to a node broke, found at the bottom of what its layers say.
+/// Returns why a connection to a node broke, from the innermost error.
 pub(super) fn explain(error: &(dyn error::Error + 'static)) -> Broken {
     let mut next = Some(error);
     let mut found = Broken {
@@ -317,7 +318,7 @@ pub(super) fn explain(error: &(dyn error::Error + 'static)) -> Broken {
     found
 }
 
-/// The kubelet's words end with those of the dial within the pod's network namespace.
+/// The kubelet's message ends with the error of the dial in the pod's network namespace.
 fn forward_ended(words: &str) -> Broken {
     Broken {
         why: format!("the forwarded connection ended: {words}"),
@@ -355,8 +356,8 @@ fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
-const CERTIFICATE: &str = "check the client certificate: a node accepts those that the TLS authorities in its own \
-                           configuration have signed";
+const CERTIFICATE: &str = "check the client certificate: a node accepts only certificates from the \
+                           TLS authorities in its configuration";
 const AUTHORITY: &str = "trust the TLS authority of the node's own organization";
 
 fn tls(error: &rustls::Error) -> Broken {
@@ -368,7 +369,7 @@ fn tls(error: &rustls::Error) -> Broken {
                 Some(AUTHORITY),
             ),
             CertificateError::BadSignature => (
-                "the node's certificate is not signed by the authority that it names".to_owned(),
+                "the node's certificate is not signed by its stated issuer".to_owned(),
                 Some(AUTHORITY),
             ),
             CertificateError::NotValidForName => (
@@ -403,7 +404,7 @@ fn tls(error: &rustls::Error) -> Broken {
             "the node requires a client certificate".to_owned(),
             Some(CERTIFICATE),
         ),
-        // Go's servers say "bad certificate" for one that is missing before TLS 1.3, too.
+        // Before TLS 1.3, Go's servers also report "bad certificate" for a missing one.
         Error::AlertReceived(alert) if is_about_the_client(*alert) => (
             format!("the node does not accept the client certificate ({error})"),
             Some(CERTIFICATE),

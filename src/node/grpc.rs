@@ -1,10 +1,10 @@
 //! gRPC over HTTP/2, for messages of any service.
 //!
 //! The protocol on top of HTTP/2 is small
-//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>): a message is a byte that says
-//! whether it is compressed, four bytes of length, and the message; the status comes in trailers.
-//! It is written out here, where a library would report Fabric's refusals, broken connections and
-//! its own limits under the same codes.
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>): a message is a byte that
+//! shows whether it is compressed, four bytes of length, and the message; the status is in the
+//! trailers. It is implemented here, because a library would report Fabric's refusals, broken
+//! connections and its own limits under the same codes.
 
 use super::fault::{Broken, Cause, Fault, Heard, Refusal, Status};
 use super::link::{Driver, End, Failure, Link, Wire};
@@ -31,8 +31,8 @@ use tokio::time::timeout;
 /// (`comm.DefaultMaxRecvMsgSize`, internal/pkg/comm/config.go).
 pub const MAX_MESSAGE: usize = 100 << 20;
 
-/// Bytes of a status and its message at most. Fabric puts whole build logs into them, and HTTP/2
-/// implementations drop what exceeds their own limit of 16 KiB.
+/// Maximum size of a status and its message in bytes. Fabric puts whole build logs into them, and
+/// HTTP/2 implementations drop data beyond their own limit of 16 KiB.
 const MAX_HEADERS: u32 = 1 << 20;
 
 /// Compressed or not, and the length.
@@ -56,7 +56,8 @@ impl Link for Http2 {
 
     async fn over(wire: Wire, node: &Node) -> Result<Http2, Failure> {
         let end = wire.end.clone();
-        // Without pings: Fabric's servers end a connection that sends more than one a minute.
+        // Without pings, because Fabric's servers end a connection that sends more than one per
+        // minute.
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(MAX_HEADERS)
             .handshake(TokioIo::new(wire))
@@ -87,8 +88,8 @@ impl Link for Http2 {
 type Answer = BoxFuture<'static, Result<Messages, Failure>>;
 
 impl Http2 {
-    /// Sends a request. The future is its answer: a server may wait for more of the request before
-    /// it answers.
+    /// Sends a request. The future is its response: a server may wait for more of the request
+    /// before it responds.
     async fn begin(&self, path: &'static str, body: Outgoing) -> Result<Answer, Failure> {
         let mut sender = self.sender.clone();
         sender
@@ -121,7 +122,7 @@ impl Http2 {
     }
 }
 
-/// The body of a request: one message, or as many as come.
+/// The body of a request: one message, or a stream.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Whole(Option<Bytes>),
@@ -148,7 +149,7 @@ impl Body for Outgoing {
     }
 }
 
-/// A message as it is sent.
+/// Encodes a message for sending.
 fn framed(message: &impl Message) -> Result<Bytes, Failure> {
     let length = message.encoded_len();
     if length > MAX_MESSAGE {
@@ -170,7 +171,7 @@ fn unreadable(why: impl Into<String>) -> Failure {
     Failure::answered(Cause::Unreadable(why.into()))
 }
 
-/// The messages of an answer.
+/// The messages of a response.
 struct Messages {
     body: Incoming,
     unread: BytesMut,
@@ -192,13 +193,13 @@ impl Messages {
         Ok(Messages {
             body,
             unread: BytesMut::new(),
-            // Of an answer without messages, the headers are the trailers.
+            // In a response without messages, the headers are the trailers.
             trailers: status(&head.headers).map(|_| head.headers),
             end,
         })
     }
 
-    /// The next message, `None` after a successful end.
+    /// Returns the next message, or `None` after a successful end.
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             if let Some(message) = self.take()? {
@@ -215,7 +216,7 @@ impl Messages {
         }
     }
 
-    /// A message that has come as a whole.
+    /// Returns a completely received message.
     fn take(&mut self) -> Result<Option<Bytes>, Failure> {
         let Some((prefix, message)) = self.unread.split_at_checked(PREFIX) else {
             return Ok(None);
@@ -224,7 +225,9 @@ impl Messages {
             .iter()
             .fold(0, |length, byte| length << 8 | usize::from(*byte));
         if prefix[0] != 0 {
-            return Err(unreadable("it is compressed, which was not offered"));
+            return Err(unreadable(
+                "it is compressed, but compression was not requested",
+            ));
         }
         if length > MAX_MESSAGE {
             let why = format!("it has a message of {length} bytes; the limit is {MAX_MESSAGE}");
@@ -241,7 +244,7 @@ impl Messages {
     fn finish(&self) -> Result<(), Failure> {
         match self.trailers.as_ref().and_then(status) {
             Some(Ok(())) if self.unread.is_empty() => Ok(()),
-            Some(Ok(())) => Err(unreadable("it ends within a message")),
+            Some(Ok(())) => Err(unreadable("it ends in the middle of a message")),
             Some(Err(refusal)) => Err(Failure::answered(Cause::Refused(refusal))),
             None => {
                 let broken = Broken {
@@ -255,7 +258,7 @@ impl Messages {
     }
 }
 
-/// The status in an answer's headers or trailers, if it is there.
+/// Returns the status in a response's headers or trailers, if any.
 fn status(headers: &HeaderMap) -> Option<Result<(), Refusal>> {
     let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
     if code == 0 {
@@ -276,7 +279,7 @@ fn not_grpc(status: StatusCode) -> Failure {
     Failure {
         cause: Cause::Connection(Broken {
             why: format!("the response is not gRPC (HTTP {})", status.as_u16()),
-            hint: Some("check the port, and that proxies on the way support gRPC"),
+            hint: Some("check the port, and whether proxies in between support gRPC"),
             lasting: !may_pass,
         }),
         heard: Heard::Maybe,
@@ -284,7 +287,7 @@ fn not_grpc(status: StatusCode) -> Failure {
 }
 
 impl Grpc {
-    /// Calls a method with one message and one answer, such as
+    /// Calls a method with one message and one response, such as
     /// `/protos.Endorser/ProcessProposal`.
     pub async fn unary<A>(&self, path: &'static str, request: &impl Message) -> Result<A, Fault>
     where
@@ -309,7 +312,7 @@ impl Grpc {
         .await
     }
 
-    /// Opens a call with messages both ways, such as `/orderer.AtomicBroadcast/Deliver`. Dropping
+    /// Opens a bidirectional streaming call, such as `/orderer.AtomicBroadcast/Deliver`. Dropping
     /// it cancels the call.
     pub async fn open<Q, A>(&self, path: &'static str) -> Result<Exchange<Q, A>, Fault>
     where
@@ -333,7 +336,7 @@ impl Grpc {
     }
 }
 
-/// A call with messages both ways.
+/// A bidirectional streaming call.
 pub struct Exchange<Q, A> {
     session: Grpc,
     link: Arc<Http2>,
@@ -350,18 +353,18 @@ enum Reading {
 }
 
 impl<Q: Message, A: Message + Default> Exchange<Q, A> {
-    /// The same call with other limits for its further messages: a Deliver may be silent for as
-    /// long as there is no block.
+    /// Sets other limits for the following messages: a Deliver is silent as long as there is no
+    /// block.
     pub fn within(mut self, limits: super::Limits) -> Exchange<Q, A> {
         self.session = self.session.within(limits);
         self
     }
 
-    /// Sends a message. What the node makes of it is the next answer's business.
+    /// Sends a message, without waiting for the node's response.
     ///
     /// # Errors
     ///
-    /// The reason for which the node ended the call, if it has.
+    /// Returns the reason why the node ended the call, if it has.
     pub async fn send(&mut self, message: &Q) -> Result<(), Fault> {
         let name = &self.session.node().name;
         let message = framed(message).map_err(|failure| failure.of(name, self.call))?;
@@ -379,12 +382,12 @@ impl<Q: Message, A: Message + Default> Exchange<Q, A> {
         }
     }
 
-    /// Says that no more messages will be sent.
+    /// Ends the request: no more messages will be sent.
     pub fn finish(&mut self) {
         self.sender = None;
     }
 
-    /// The next answer, `None` when the node has ended the call.
+    /// Returns the next response, or `None` when the node has ended the call.
     pub async fn next(&mut self) -> Result<Option<A>, Fault> {
         let Some(incoming) = &mut self.incoming else {
             return Ok(None);

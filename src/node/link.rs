@@ -1,8 +1,8 @@
-//! A connection that protocols run over: TLS on a route, with a memory of why it ended.
+//! A connection for protocols: TLS on a route. It records why it ended.
 //!
-//! HTTP keeps no more of a broken connection than its kind, and a refused client certificate shows
-//! at the first read, long after the handshake (TLS 1.3). So the [`Wire`] below notes the reason
-//! where it is known in full.
+//! HTTP reports only the kind of a broken connection, and a refused client certificate appears at
+//! the first read, long after the handshake (TLS 1.3). Therefore [`Wire`] records the complete
+//! reason where it is known.
 
 use super::fault::{Broken, Cause, Fault, Heard, explain, refuses_the_client};
 use super::route::Stream;
@@ -18,16 +18,16 @@ use tokio_rustls::TlsConnector;
 
 /// A connection that speaks one protocol.
 pub trait Link: Sized + Send + Sync + 'static {
-    /// Its names in TLS's negotiation (ALPN); empty, none is negotiated.
+    /// Its names in TLS's negotiation (ALPN). Empty: no negotiation.
     const PROTOCOLS: &'static [&'static [u8]];
 
     fn over(wire: Wire, node: &Node) -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// Whether it may take another call.
+    /// Returns true if it may accept another call.
     fn is_open(&self) -> bool;
 }
 
-/// A [`Fault`] before it is known whose it is.
+/// A [`Fault`] that is not attributed to a call yet.
 #[derive(Debug)]
 pub struct Failure {
     pub cause: Cause,
@@ -76,14 +76,14 @@ pub async fn connect<L: Link>(node: &Node) -> Result<L, Failure> {
     L::over(Wire { stream, end }, node).await
 }
 
-/// The first reason for which a wire ended, as soon as there is one.
+/// The first reason why a wire ended, once it has ended.
 #[derive(Clone, Debug, Default)]
 pub struct End(Arc<OnceLock<Ended>>);
 
 #[derive(Debug)]
 struct Ended {
     broken: Broken,
-    /// Whether the node has read nothing of what was written.
+    /// Returns true if the node has not read anything that was written.
     unheard: bool,
 }
 
@@ -95,15 +95,15 @@ impl End {
     fn note(&self, error: &io::Error) {
         let unheard = refuses_the_client(error);
         let broken = Broken {
-            // Once there was a connection, all else may be different on the next.
+            // After a successful connection, other failures may not recur on the next one.
             lasting: unheard,
             ..explain(error)
         };
-        // The first reason has led to the others.
+        // Later reasons follow from the first one.
         let _ = self.0.set(Ended { broken, unheard });
     }
 
-    /// The failure of a call for which HTTP gives this reason.
+    /// Returns the failure of a call for this HTTP error.
     pub fn failure(&self, error: &hyper::Error, heard: Heard) -> Failure {
         self.failure_or(explain(error), heard)
     }
@@ -131,7 +131,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Notes the reason of a failed write: the last message of the node, if there is one.
+    /// Records the reason of a failed write: the node's last message, if there is one.
     fn note(&mut self, error: &io::Error, context: &mut Context<'_>) {
         let mut byte = [0];
         let mut last = ReadBuf::new(&mut byte);
@@ -187,7 +187,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// The task that moves a connection's bytes. It ends with its link.
+/// The task that transfers a connection's bytes. It ends with its link.
 #[derive(Debug)]
 pub struct Driver(JoinHandle<()>);
 

@@ -1,12 +1,12 @@
 //! Connections and calls to Fabric nodes: gRPC, and the REST services of orderers, CAs and the
 //! operations ports.
 //!
-//! Generic over the messages, which are defined by the callers. Dropping closes everything, so an
-//! interrupted run leaves no connection.
+//! Generic over the messages, which callers define. Dropping closes everything, so an interrupted
+//! run leaves no connections open.
 //!
 //! Links send no keep-alive pings, because Fabric's servers end a connection that pings more often
-//! than once a minute. Without pings a silent link never fails by itself, so each call has a
-//! deadline, and a link whose call missed it is not used again.
+//! than once a minute. Without pings, a silent link never fails by itself, so each call has a
+//! deadline, and a link is not reused after a call missed its deadline.
 
 mod fault;
 mod grpc;

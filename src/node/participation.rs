@@ -29,7 +29,7 @@ pub struct ChannelName {
     pub name: String,
 }
 
-/// A channel as an orderer has it (`types.ChannelInfo`).
+/// A channel on an orderer (`types.ChannelInfo`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelInfo {
@@ -43,24 +43,24 @@ pub struct ChannelInfo {
 }
 
 impl Rest {
-    /// The names of the orderer's channels, without a system channel.
+    /// Returns the names of the orderer's channels, without a system channel.
     pub async fn channels(&self) -> Result<Vec<String>, Fault> {
         let list: ChannelList = self.json(request(Method::GET, CHANNELS)).await?;
         let channels = list.channels.unwrap_or_default();
         Ok(channels.into_iter().map(|channel| channel.name).collect())
     }
 
-    /// A channel, `None` if the orderer does not have it.
+    /// Returns a channel, or `None` if the orderer does not have it.
     pub async fn channel(&self, name: &str) -> Result<Option<ChannelInfo>, Fault> {
         found(self.json(request(Method::GET, &path(name))).await)
     }
 
     /// Joins the orderer to the channel of a configuration block: the genesis block, or a later one
-    /// of a channel that exists elsewhere.
+    /// if the channel exists on other orderers.
     ///
     /// # Errors
     ///
-    /// HTTP 405 if the orderer has the channel; read it before.
+    /// Returns HTTP 405 if the orderer already has the channel, so check first.
     pub async fn join(&self, block: &[u8]) -> Result<ChannelInfo, Fault> {
         self.json(form(Method::POST, "config-block", block)).await
     }
@@ -71,14 +71,15 @@ impl Rest {
             .await
     }
 
-    /// Removes the orderer from a channel, with the channel's blocks. False if it did not have it.
+    /// Removes the orderer from a channel, and the channel's blocks. Returns false if it did not
+    /// have the channel.
     pub async fn remove(&self, name: &str) -> Result<bool, Fault> {
         let removed = self.ask(request(Method::DELETE, &path(name))).await;
         Ok(found(removed)?.is_some())
     }
 
-    /// A block of a channel by its number, or `config` or `newest`, as the orderer encodes it.
-    /// Fabric 3.1.2 and later.
+    /// Returns a block of a channel by its number, or `config` or `newest`, as encoded by the
+    /// orderer. Fabric 3.1.2 and later.
     pub async fn block(&self, channel: &str, block: &str) -> Result<Option<Bytes>, Fault> {
         let path = format!(
             "{}/blocks/{}",
@@ -111,7 +112,7 @@ fn found<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
-/// A form with one file in it (RFC 7578).
+/// Returns a form with one file (RFC 7578).
 fn form(method: Method, field: &str, file: &[u8]) -> Request<Bytes> {
     let boundary = boundary(file);
     let head = format!(

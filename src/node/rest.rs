@@ -143,8 +143,8 @@ fn words(request: &Request<Bytes>) -> String {
     format!("{} {}", request.method(), request.uri().path())
 }
 
-/// The reason of a refusal: `error` of channel participation (`types.ErrorResponse`), the messages
-/// of `errors` of a Fabric CA (`api.Response` of cfssl), or the text itself.
+/// Returns the reason of a refusal: `error` of channel participation (`types.ErrorResponse`), the
+/// messages of `errors` of a Fabric CA (`api.Response` of cfssl), or the text itself.
 fn reason(body: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     if let Some(error) = answer["error"].as_str() {

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 /// How to reach a port of a node.
 #[derive(Clone, Debug)]
 pub enum Route {
-    /// Through the API server, to a ready pod of the node's Service: the default. It works from
-    /// wherever the API server does, and no network policy has to let it in.
+    /// Through the API server, to a ready pod of the node's Service. This is the default. It works
+    /// wherever the API server is reachable, and needs no network policy.
     Forward {
         cluster: Cluster,
         namespace: String,
@@ -22,7 +22,7 @@ pub enum Route {
     },
     /// The Service's name in the cluster, for a program that runs in a pod.
     InCluster(Address),
-    /// An address to which the node is exposed outside of its cluster.
+    /// An external address of the node.
     Exposed(Address),
 }
 
@@ -116,7 +116,7 @@ impl Route {
             }
             Cause::Connection(broken)
         })?;
-        // Small messages go out at once: Nagle's algorithm would hold a call back for 40 ms.
+        // Send small messages immediately: Nagle's algorithm would delay a call by 40 ms.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }

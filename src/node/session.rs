@@ -1,8 +1,8 @@
 //! A group of calls on one connection to a node.
 //!
-//! The connection is made by the first call and shared by all, also at the same time. After a
-//! deadline or a fault the next call makes another one. A call is sent again by itself in one case
-//! only: it met a connection that had ended unnoticed between two calls, and was surely not sent.
+//! The first call opens the connection, and all calls share it, also concurrently. After a missed
+//! deadline or a fault, the next call opens a new one. A call is retried automatically in only one
+//! case: its connection had ended unnoticed between two calls, and the call was certainly not sent.
 
 use super::Node;
 use super::fault::{Cause, Fault, Heard};
@@ -84,7 +84,7 @@ impl<L: Link> Session<L> {
         self.limits
     }
 
-    /// Connects, so that the first call need not. If that fails, the call tries again.
+    /// Connects before the first call. If this fails, the call tries again.
     pub async fn warm(&self) {
         let _ = self.link("connect").await;
     }
@@ -123,8 +123,8 @@ impl<L: Link> Session<L> {
         }
     }
 
-    /// The fault of a call that failed on a link. Unless the node answered, no other call begins
-    /// on that link.
+    /// Returns the fault of a call that failed on a link. Unless the node responded, the link is
+    /// not reused.
     pub(super) fn failed(&self, link: &Arc<L>, call: &str, failure: Failure) -> Fault {
         if !matches!(failure.cause, Cause::Refused(_) | Cause::TooLarge(_)) {
             let mut current = self.current();
@@ -138,7 +138,7 @@ impl<L: Link> Session<L> {
         failure.of(&self.shared.node.name, call)
     }
 
-    /// A link that is open as far as is known, and whether it was used before.
+    /// A link that seems to be open, and whether it was used before.
     async fn link(&self, call: &str) -> Result<(Arc<L>, bool), Fault> {
         if let Some(link) = self.open_link() {
             return Ok((link, true));
@@ -165,7 +165,7 @@ impl<L: Link> Session<L> {
         self.current().clone().filter(|link| link.is_open())
     }
 
-    /// A thread that panicked with the lock leaves no partial state.
+    /// A thread that panicked while holding the lock leaves no partial state.
     fn current(&self) -> MutexGuard<'_, Option<Arc<L>>> {
         self.shared
             .current

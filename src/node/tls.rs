@@ -6,7 +6,7 @@ use rustls::{ClientConfig, InconsistentKeys, RootCertStore, crypto::ring};
 use std::fmt;
 use std::sync::Arc;
 
-/// How the connection to a node is protected.
+/// The protection of a connection to a node.
 #[derive(Clone, Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -18,7 +18,7 @@ pub enum Security {
     Tls(Tls),
 }
 
-/// The terms of TLS connections to one node.
+/// The settings of TLS connections to one node.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) name: ServerName<'static>,
@@ -47,13 +47,13 @@ impl fmt::Debug for ClientCertificate<'_> {
 }
 
 impl Tls {
-    /// Trusts the authorities in `roots` (PEM) and no others, root or intermediate. The node must
-    /// prove that it is `name`, which its certificate has as a subject alternative name.
+    /// Trusts only the authorities in `roots` (PEM), whether root or intermediate. The node's
+    /// certificate must have `name` as a subject alternative name.
     ///
     /// # Errors
     ///
-    /// When a certificate or key cannot be read, or the two do not belong together. No error shows
-    /// a key.
+    /// Fails if a certificate or key is unreadable, or if they do not match. Errors never show a
+    /// key.
     pub fn new(roots: &str, name: &str, client: Option<ClientCertificate<'_>>) -> Result<Tls> {
         let unnamed = |_| Error::user(format!("\"{name}\" is not a valid name in a certificate"));
         let server = ServerName::try_from(name.to_owned()).map_err(unnamed)?;
@@ -89,7 +89,7 @@ impl Tls {
         })
     }
 
-    /// The terms for connections that speak one of these protocols.
+    /// Returns the settings for connections with one of these protocols.
     pub(super) fn speaking(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
         let mut config = self.config.clone();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();

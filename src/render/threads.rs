@@ -21,8 +21,8 @@ struct Helper<'env> {
 }
 
 impl<'env> Threads<'_, 'env> {
-    /// Runs `work` with the threads. The first helper has a stack of this size if enough address space
-    /// is available.
+    /// Runs `work` with the threads. The first helper has a stack of this size if enough address
+    /// space is available.
     pub(super) fn with(stack_size: usize, work: impl for<'s> FnOnce(Threads<'s, 'env>)) {
         scope(|scope| {
             let mut threads = Threads {

@@ -1,4 +1,4 @@
-//! The steps of chaincodes on the ledger.
+//! Runs the steps of chaincodes on the ledger.
 
 use super::Site;
 use crate::chaincode::{Define, Definition, Endorsers, Lifecycle, Submission, View, submit};
@@ -14,7 +14,7 @@ use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a peer may take to fetch the blocks with the approvals.
+/// Maximum time for a peer to fetch the blocks with the approvals.
 const AGREEMENT: Duration = Duration::from_secs(30);
 
 pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
@@ -73,7 +73,7 @@ fn signed(sequence: u64) -> Result<i64> {
 
 fn absent(chaincode: &str) -> Error {
     Error::cluster(format!(
-        "no organization that runs \"{chaincode}\" has an administrator who can be used"
+        "no organization that runs \"{chaincode}\" has a usable administrator"
     ))
 }
 
@@ -81,14 +81,14 @@ fn package<'a>(site: &Site<'a>, chaincode: &str, organization: &str) -> &'a Pack
     &site.composed.packages[&(chaincode.to_owned(), organization.to_owned())]
 }
 
-/// The organizations that run a chaincode on a channel, as far as their administrators can be used.
+/// Returns the organizations that run a chaincode on a channel and whose administrators are usable.
 pub async fn members(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Vec<Member> {
     let names = chaincode.organizations.get(channel);
     site.members(names.into_iter().flatten()).await
 }
 
-/// The view of a member whose peers may have joined just now: until they have the blocks that add
-/// its organization to the channel, they take it for a stranger.
+/// Returns the view of a member whose peers may have just joined: until they have the blocks that
+/// add its organization to the channel, they refuse it.
 async fn view_as_member(member: &Member, channel: &str, timeout: Duration) -> Result<View> {
     let mut pauses = Pauses::until(Instant::now() + timeout.min(AGREEMENT));
     loop {
@@ -123,8 +123,8 @@ impl<'a> On<'a> {
         })
     }
 
-    /// Waits until a member's peers have the approvals of all members: they endorse nothing
-    /// before. If it takes too long, the commit says what is missing.
+    /// Waits until a member's peers have the approvals of all members, because they do not endorse
+    /// the commit before. On timeout, the commit reports what is missing.
     async fn agreed(&self, member: &Member, all: &[Member], sequence: i64) {
         let patience = self.site.options.timeout.min(AGREEMENT);
         let mut pauses = Pauses::until(Instant::now() + patience);
@@ -152,7 +152,7 @@ impl<'a> On<'a> {
     }
 }
 
-/// The call that initializes a chaincode: what the file says, or `Init` without arguments.
+/// Returns the call that initializes a chaincode: the one in the file, or `Init` without arguments.
 async fn initialize(site: &Site<'_>, name: &str, channel: &str) -> Result<()> {
     let chaincode = &site.network.chaincodes[name];
     let members = members(site, chaincode, channel).await;
@@ -187,11 +187,12 @@ async fn initialize(site: &Site<'_>, name: &str, channel: &str) -> Result<()> {
     }
 }
 
-/// Whether a chaincode that needs initialization has had it; `None` if no peer tells.
+/// Returns whether a chaincode has been initialized, or `None` if no peer responds.
 ///
-/// A peer refuses every other call before that (`core/chaincode/chaincode_support.go`,
-/// `CheckInvocation`), and hands it to the chaincode after. What fails on the way there begins with
-/// `error in simulation` (`core/endorser/endorser.go`).
+/// Before the initialization, a peer refuses every other call
+/// (`core/chaincode/chaincode_support.go`, `CheckInvocation`). After it, the peer passes the call
+/// to the chaincode. Errors before that begin with `error in simulation`
+/// (`core/endorser/endorser.go`).
 pub async fn is_initialized(member: &Member, channel: &str, name: &str) -> Option<bool> {
     let call = Call::new(channel, name, "", Vec::new());
     for node in &member.contact.nodes {

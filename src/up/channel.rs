@@ -1,4 +1,4 @@
-//! The steps of channels.
+//! Runs the steps of channels.
 
 use super::Site;
 use super::members::settings;
@@ -13,7 +13,7 @@ use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Genesis blocks that this run made, by channel.
+/// Genesis blocks that this run created, by channel.
 #[derive(Default)]
 pub struct Blocks(Mutex<BTreeMap<String, Arc<Block>>>);
 
@@ -70,7 +70,7 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
     }
 }
 
-/// The channel's first configuration by the file, and the genesis block that has it.
+/// Returns the channel's first configuration from the file, and its genesis block.
 pub async fn first(site: &Site<'_>, channel: &Channel) -> Result<(Configuration, Block)> {
     let (orderers, organizations) = site.participants(channel).await?;
     channel::first_block(&Wanted {
@@ -81,14 +81,15 @@ pub async fn first(site: &Site<'_>, channel: &Channel) -> Result<(Configuration,
     })
 }
 
-/// The newest configuration block, from an orderer. An orderer that joined a channel which no other
-/// orderer has would start it again, and peers that have its ledger could never follow.
+/// Returns the newest configuration block from an orderer. If an orderer joined a channel that no
+/// other orderer has, it would start the channel again, and peers with the old ledger could never
+/// follow.
 async fn config_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
     let orderers = site.members(channel.orderers.keys()).await;
     let block = channel::fetch(&Source::all(&orderers), &channel.name, Position::Config).await;
     block.map(|block| block.into_block()).map_err(|error| {
         error
-            .why("peers have its ledger, so a new first block would split it")
+            .why("peers already have its ledger, which a new genesis block would split")
             .hint("bring back the orderers that have the channel, or choose another name for it")
     })
 }
@@ -103,7 +104,7 @@ async fn oldest(site: &Site<'_>, channel: &Channel) -> Result<Block> {
 ///
 /// # Errors
 ///
-/// Channels without one.
+/// Lists the channels without a leader.
 pub async fn await_leaders(site: &Site<'_>) -> Result<()> {
     let each = site.network.channels.values().map(async |channel| {
         let orderers = site.members(channel.orderers.keys()).await;

@@ -1,4 +1,4 @@
-//! What a network file comes to: releases, packages and definitions.
+//! Computes the desired state of a network file: releases, packages and definitions.
 
 use crate::chaincode::{self, Definition, read_collections, read_policy};
 use crate::deploy::{ChartChoice, Intent, Reuse, Wanted as Deployed};
@@ -12,18 +12,18 @@ use crate::network::{Network, Wanted};
 use crate::values::Values;
 use std::collections::BTreeMap;
 
-/// Files that a network file names, as the edge has read them.
+/// The files in a network file, as read by the edge.
 #[derive(Default)]
 pub struct Inputs {
-    /// By release: where its identities come from, if the file says so.
+    /// By release: the source of its identities, if the file sets one.
     pub identities: BTreeMap<String, Source>,
-    /// By release: its chart, if the file names one.
+    /// By release: its chart, if the file sets one.
     pub charts: BTreeMap<String, ChartChoice>,
     /// By chaincode: indexes for CouchDB, by their path in the package.
     pub indexes: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
-/// What the file comes to.
+/// The desired state.
 pub struct Composed<'n> {
     pub wanted: Wanted<'n>,
     /// By chaincode and organization.
@@ -32,15 +32,14 @@ pub struct Composed<'n> {
     pub definitions: BTreeMap<String, Definition>,
 }
 
-/// The digest of a release that is as the file asks for it. Whether it is, a dry run of the
-/// upgrade tells.
+/// The digest of a release that matches the file, as determined by a dry run of the upgrade.
 pub const AS_WANTED: &str = "as the file asks for it";
 
 /// Composes packages and definitions.
 ///
 /// # Errors
 ///
-/// Policies and collections that cannot be read.
+/// Fails for policies and collections that cannot be read.
 pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>> {
     let mut composed = Composed {
         wanted: Wanted {
@@ -92,7 +91,7 @@ pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>
     Ok(composed)
 }
 
-/// The port of a chaincode's server, as its values have it.
+/// Returns the port of a chaincode's server from its values.
 fn port(network: &Network, chaincode: &Chaincode, organization: &str) -> u64 {
     let values = chaincode_values(network, chaincode, organization, "");
     let port = values.tree.pointer("/port").and_then(|it| it.as_u64());
@@ -123,7 +122,7 @@ fn definition(chaincode: &Chaincode) -> Result<Definition> {
     Ok(definition)
 }
 
-/// Refuses what this program cannot bring up yet, all of it, before anything is changed.
+/// Refuses unsupported settings, all of them at once, before anything is changed.
 pub fn check(network: &Network) -> Result<()> {
     let mut places = Vec::new();
     for channel in network.channels.values().filter(|it| it.system.is_some()) {
@@ -135,7 +134,7 @@ pub fn check(network: &Network) -> Result<()> {
         if chaincode.kind != ChaincodeType::Service {
             places.push(
                 Place::new(format!("chaincodes.{}.type", chaincode.name))
-                    .note("only chaincode that runs as a service is deployed by file"),
+                    .note("in a network file, only chaincode as a service is supported"),
             );
         }
     }
@@ -143,22 +142,26 @@ pub fn check(network: &Network) -> Result<()> {
         if organization.definition.is_some() {
             places.push(
                 Place::new(format!("organizations.{name}.definition"))
-                    .note("organizations of other clusters are not added by file"),
+                    .note("in a network file, organizations of other clusters are not supported"),
             );
         }
     }
     match places.is_empty() {
         true => Ok(()),
-        false => Err(Error::user("this network cannot be brought up by file yet")
-            .at_all(places)
-            .now("nothing was changed")
-            .hint("docs/guides/article-network.md brings up a network of Fabric 1.4 step by step")),
+        false => Err(
+            Error::user("the file contains settings that are not supported yet")
+                .at_all(places)
+                .now("nothing was changed")
+                .hint(
+                    "docs/guides/article-network.md brings up a network of Fabric 1.4 step by step",
+                ),
+        ),
     }
 }
 
-/// The intent to have a release as the file asks for it.
+/// Returns the intent to bring a release to the state in the file.
 ///
-/// The file says all of a release's values, so values that were set by other means go.
+/// The file defines all values of a release, so values that were set by other means are discarded.
 pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Result<Intent> {
     let network = composed.wanted.network;
     let chosen = inputs.charts.get(&key.release).cloned();
@@ -185,7 +188,7 @@ pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Res
     })
 }
 
-/// The label of releases that says which network they belong to.
+/// The label of releases with the name of their network.
 pub const NETWORK_LABEL: &str = "network";
 
 /// Its value: the name of the network, and the suffix of a copy.
@@ -210,7 +213,7 @@ fn chaincode_release(
     let Some((chaincode, organization)) = found else {
         let release = &key.release;
         return Err(Error::internal(format!(
-            "release {release} is of no part of the file"
+            "release {release} does not belong to any part of the file"
         )));
     };
     let package = &composed.wanted.packages[&(chaincode.name.clone(), organization.clone())];

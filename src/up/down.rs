@@ -1,4 +1,4 @@
-//! Taking a network down: every release of the file, chaincodes first.
+//! Takes a network down: uninstalls every release of the file, chaincodes first.
 
 use super::Site;
 use super::release::run;
@@ -13,29 +13,30 @@ use tokio::time::{Instant, sleep};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What goes with the releases.
+/// What to delete in addition to the releases.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Down {
     /// Ledgers, keys and certificates.
     pub delete_data: bool,
-    /// Namespaces that this program made and that hold nothing of others.
+    /// Namespaces that this program created and that contain no objects of other owners.
     pub delete_namespace: bool,
-    /// Only tells what would go.
+    /// Only report what would be uninstalled.
     pub dry_run: bool,
 }
 
-/// Uninstalls every release of the file that is there; returns those.
+/// Uninstalls every existing release of the file, and returns them.
 ///
 /// # Errors
 ///
-/// The releases that could not be uninstalled. The others are.
+/// Lists the releases that could not be uninstalled. All others are uninstalled.
 pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
     let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = keys(site)
         .into_iter()
         .partition(|key| site.network.installation(key).is_some());
     let mut gone = Vec::new();
     let mut failed: Vec<(&ReleaseKey, Error)> = Vec::new();
-    // A namespace is deleted once nothing of others is in it, so chaincodes go first.
+    // A namespace is deleted only if it contains no objects of other owners, so chaincodes come
+    // first.
     for round in [chaincodes, organizations] {
         let each = round.into_iter().map(async |key| {
             let is_last = site.network.installation(key).is_some();
@@ -69,7 +70,7 @@ pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
     };
     Err(Error::new(
         kind,
-        format!("{} releases are not uninstalled", failed.len()),
+        format!("{} releases were not uninstalled", failed.len()),
     )
     .at_all(places)
     .now(now)
@@ -86,7 +87,7 @@ fn keys<'a>(site: &'a Site<'_>) -> Vec<&'a ReleaseKey> {
         .collect()
 }
 
-/// Waits until a chaincode's pods have ended: their namespace stays as long as they are in it.
+/// Waits until a chaincode's pods have ended, because their namespace is not deleted before.
 async fn pods_gone(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let kind = Kind {
         api_version: "v1".into(),
@@ -110,7 +111,7 @@ async fn pods_gone(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     }
 }
 
-/// Whether the release was there.
+/// Returns true if the release existed.
 async fn one(site: &Site<'_>, key: &ReleaseKey, down: Down, is_last: bool) -> Result<bool> {
     let ReleaseKey { release, namespace } = key;
     if !deploy::is_known(site.cluster, namespace, release, down.delete_data).await? {

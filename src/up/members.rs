@@ -1,5 +1,5 @@
-//! The organizations of the network as they are installed: each is read once, and again when its
-//! release has changed.
+//! The installed organizations of the network. Each is read once, and again after its release has
+//! changed.
 
 use super::Site;
 use crate::channel::Settings;
@@ -45,7 +45,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// The release of an organization has changed.
+    /// Forgets an organization whose release has changed.
     pub fn forget(&self, organization: &str) {
         self.members.forget(organization);
         self.participants.forget(organization);
@@ -53,7 +53,7 @@ impl Members {
 }
 
 impl Site<'_> {
-    /// An organization with its administrator.
+    /// Returns an organization with its administrator.
     pub async fn member(&self, organization: &str) -> Result<Arc<Member>> {
         let load = async || {
             let namespace = self.namespace(organization)?;
@@ -63,20 +63,20 @@ impl Site<'_> {
         self.memory.members.members.get(organization, load).await
     }
 
-    /// Those of these organizations whose administrators can be used.
+    /// Returns the organizations whose administrators are usable.
     pub async fn members<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<Member> {
         let each = names.into_iter().map(|name| self.member(name));
         let members = join_all(each).await.into_iter().flatten();
         members.map(|member| (*member).clone()).collect()
     }
 
-    /// The members of a channel whose administrators can be used.
+    /// Returns the members of a channel whose administrators are usable.
     pub async fn members_of(&self, channel: &Channel) -> Vec<Member> {
         let names = channel.orderers.keys().chain(channel.organizations.keys());
         self.members(names).await
     }
 
-    /// The public part of an organization.
+    /// Returns the public part of an organization.
     pub async fn participant(&self, organization: &str) -> Result<Arc<Participant>> {
         let load = async || {
             let namespace = self.namespace(organization)?;
@@ -97,8 +97,8 @@ impl Site<'_> {
         })
     }
 
-    /// The public parts of a channel's organizations: those with orderers, with the consenters of
-    /// the channel alone, and those with peers.
+    /// Returns the public parts of a channel's organizations: those with orderers, with only the
+    /// channel's consenters, and those with peers.
     pub async fn participants(
         &self,
         channel: &Channel,
@@ -115,7 +115,7 @@ impl Site<'_> {
     }
 }
 
-/// A participant with some of its nodes.
+/// Returns a participant with some of its nodes.
 fn only(whole: &Participant, nodes: &[String]) -> Participant {
     let mut some = whole.clone();
     let kept = whole.contact.nodes.iter().zip(&whole.certificates);
@@ -128,7 +128,7 @@ fn only(whole: &Participant, nodes: &[String]) -> Participant {
     some
 }
 
-/// What the file sets of a channel, as the channel room takes it.
+/// Returns a channel's settings in the file, in the form of the channel room.
 pub fn settings(site: &Site<'_>, channel: &Channel) -> Settings {
     let mut policies = BTreeMap::new();
     let mut set = |group: &str, named: &BTreeMap<String, String>| {

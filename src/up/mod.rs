@@ -1,4 +1,5 @@
-//! A network file brought to life: what is there, what is missing, and doing it.
+//! Brings up a network from its file: observes the current state, plans the missing steps, and runs
+//! them.
 //!
 //! ```text
 //! network ─► compose ─► Wanted ───┐
@@ -7,9 +8,9 @@
 //!                                           └──────── again ◄──────────┘
 //! ```
 //!
-//! `network` decides what is missing; this room asks and acts. The cluster and the ledgers are the
-//! state, so an interrupted run is repeated and does the other steps. What could not be known
-//! before a step (the ledger on a kept volume, say) is asked after it, and planned then.
+//! `network` decides what is missing; this room reads and writes. The state is in the cluster and
+//! the ledgers, so repeating an interrupted run completes the remaining steps. A state that is
+//! unknown before a step (such as the ledger on a kept volume) is read after it, and planned then.
 
 mod chaincode;
 mod channel;
@@ -38,44 +39,44 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// How long nodes may take until they answer.
+/// Maximum time for nodes to respond.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Everything that an operation on a network gets from outside.
+/// The environment of an operation on a network.
 pub struct Site<'a> {
     pub cluster: &'a Cluster,
     pub network: &'a Network,
     pub composed: &'a Composed<'a>,
-    /// Files that the network file names.
+    /// The files in the network file.
     pub inputs: &'a Inputs,
-    /// Who signs for a release.
+    /// The identity that signs for a release.
     pub signing: &'a (dyn Fn(&str) -> Signing + Sync),
     pub now: Timestamp,
     pub report: &'a dyn Report,
     /// Becomes true at the first Ctrl-C, SIGTERM or SIGHUP.
     pub interrupted: watch::Receiver<bool>,
-    /// How releases are applied; its timeout also limits each transaction.
+    /// Options for applying releases. The timeout also limits each transaction.
     pub options: Options,
-    /// The organization whose part is done; `None` does all of it.
+    /// The organization whose part to perform; `None` means all.
     pub organization: Option<&'a str>,
     pub memory: Memory,
 }
 
-/// What a site remembers while it works.
+/// The state of a site during a run.
 #[derive(Default)]
 pub struct Memory {
     members: Members,
-    /// Releases of organizations whose objects are applied, though not all are ready.
+    /// Releases of organizations whose objects are applied, but not all ready.
     applied: watch::Sender<BTreeSet<String>>,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// The steps that were carried out, in the order in which they ended.
+    /// The completed steps, in the order of completion.
     pub steps: Vec<Ended>,
-    /// The last plan: what is left to do for others, and what is left over.
+    /// The last plan: remaining steps of other organizations, and leftovers.
     pub rest: Plan,
 }
 
@@ -85,12 +86,12 @@ impl Site<'_> {
         observe::observe(self).await
     }
 
-    /// What is missing now.
+    /// The missing steps.
     pub async fn plan(&self, removal: Removal) -> Result<Plan> {
         plan(&self.composed.wanted, &self.observe().await?, removal)
     }
 
-    /// Waits a moment; false if the user interrupted.
+    /// Waits a moment. Returns false if the user interrupted.
     async fn pause(&self) -> bool {
         let mut stop = self.interrupted.clone();
         tokio::select! {
@@ -104,19 +105,19 @@ impl Site<'_> {
     }
 }
 
-/// The releases of the file, which its values may name before they exist: for
-/// [`Options::expected`].
+/// Returns the releases of the file for [`Options::expected`]: values may refer to them before they
+/// exist.
 pub fn expected(network: &Network) -> BTreeSet<(String, String)> {
     let all = network.installations();
     all.map(|it| (it.release.clone(), it.namespace.clone()))
         .collect()
 }
 
-/// Brings the network to what its file asks for.
+/// Brings the network to the state in its file.
 ///
 /// # Errors
 ///
-/// What failed, after all steps that do not depend on it; what cannot be known.
+/// Reports failed steps, after running all steps that do not depend on them, and unknown states.
 pub async fn up(site: &Site<'_>, removal: Removal) -> Result<Done> {
     let mut done = Done::default();
     let patience = Instant::now() + site.options.timeout.min(PATIENCE);
@@ -129,7 +130,7 @@ pub async fn up(site: &Site<'_>, removal: Removal) -> Result<Done> {
         let is_last = plan.held.is_empty() && plan.unknown.is_empty();
         if steps.is_empty() {
             if !is_last && site.organization.is_none() {
-                // A node that restarts answers soon.
+                // A restarting node responds soon.
                 match Instant::now() < patience && site.pause().await {
                     true => continue,
                     false => return Err(unknown(&plan)),
@@ -153,7 +154,7 @@ pub async fn up(site: &Site<'_>, removal: Removal) -> Result<Done> {
                 };
                 return Ok(done);
             }
-            // What was unknown or waited may be known now.
+            // Unknown states may be known now.
             None => {}
         }
     }
@@ -164,7 +165,7 @@ fn joins_orderers(action: &Action) -> bool {
     matches!(action, Action::JoinOrderer { .. })
 }
 
-/// What keeps a plan from being complete.
+/// Returns the error for an incomplete plan.
 fn unknown(plan: &Plan) -> Error {
     let places = plan
         .unknown
@@ -175,12 +176,12 @@ fn unknown(plan: &Plan) -> Error {
         .iter()
         .map(|held| held.step.action.to_string())
         .collect();
-    let error = Error::new(Kind::NotReady, "the network's state is not fully known")
+    let error = Error::new(Kind::NotReady, "parts of the network's state are unknown")
         .at_all(places)
-        .now("what could be done is done");
+        .now("all steps that do not depend on them are completed");
     let error = match held.is_empty() {
         true => error,
-        false => error.why(format!("not done because of that: {}", held.join("; "))),
+        false => error.why(format!("not done because of this: {}", held.join("; "))),
     };
-    error.hint("run the same command again when these can be asked: it does what is missing")
+    error.hint("run the same command again when they respond, to complete the missing steps")
 }

@@ -1,4 +1,4 @@
-//! What is there, read from the cluster and the nodes.
+//! Observes the state of the cluster and the nodes.
 
 use super::chaincode::{is_initialized, members as those_that_run};
 use super::compose::{NETWORK_LABEL, label};
@@ -24,11 +24,11 @@ use futures::future::{join_all, try_join_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Reads everything that the plan asks for.
+/// Reads everything that the plan needs.
 ///
 /// # Errors
 ///
-/// Releases that cannot be as the file asks for them. What cannot be read is unknown.
+/// Fails for releases that cannot match the file. Unreadable states are unknown.
 pub async fn observe(site: &Site<'_>) -> Result<Observed> {
     let mut observed = Observed::default();
     let keys = site.composed.wanted.releases.keys();
@@ -75,8 +75,8 @@ fn known<T>(result: Result<T>) -> Known<T> {
     }
 }
 
-/// Releases that an earlier version of the file brought up. Where they may not be listed, none are
-/// known, and nothing depends on them.
+/// Returns releases from an earlier version of the file, or none without permission to list them:
+/// no step depends on them.
 async fn others(site: &Site<'_>) -> Vec<(ReleaseKey, Known<Release>)> {
     let Ok(found) = storage::list_readable(site.cluster).await else {
         return Vec::new();
@@ -96,7 +96,7 @@ async fn others(site: &Site<'_>) -> Vec<(ReleaseKey, Known<Release>)> {
         .collect()
 }
 
-/// The organizations of the file that are installed.
+/// Returns the installed organizations of the file.
 fn present<'a>(site: &'a Site<'_>, observed: &Observed) -> Vec<&'a String> {
     let is_present = |name: &&String| {
         let namespace = site.network.namespace(name).unwrap_or_default();
@@ -117,7 +117,7 @@ fn is_joined(observed: &Observed, channel: &str) -> bool {
         .any(|node| node.channels.contains_key(channel))
 }
 
-/// What the nodes of an organization have.
+/// Returns the state of an organization's nodes.
 async fn nodes(site: &Site<'_>, organization: &str) -> Vec<(NodeKey, Known<state::Node>)> {
     let wanted = &site.network.organizations[organization].member.nodes;
     let member = match site.member(organization).await {
@@ -135,8 +135,8 @@ async fn nodes(site: &Site<'_>, organization: &str) -> Vec<(NodeKey, Known<state
     let new = wanted
         .iter()
         .filter(|name| !there.iter().any(|node| node.name == **name));
-    // A node that its release does not have yet has nothing, unless its volume was kept; then it
-    // says so when it joins.
+    // A node that does not exist yet has nothing, unless its volume was kept; this shows when it
+    // joins.
     let new = new.map(|name| {
         (
             NodeKey::new(organization, name),
@@ -209,8 +209,8 @@ async fn peer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<stat
     })
 }
 
-/// The hash of a first block, in hex. A peer that joined by a snapshot, and an orderer that still
-/// fetches the channel, do not have it.
+/// Returns the hash of the first block, in hex. A peer that joined from a snapshot, and an orderer
+/// that is still fetching the channel, do not have it.
 fn hash(block: Result<Block, Failed>) -> String {
     let header = block.ok().and_then(|block| block.header);
     header
@@ -218,7 +218,7 @@ fn hash(block: Result<Block, Failed>) -> String {
         .unwrap_or_default()
 }
 
-/// What a channel has of a chaincode.
+/// Returns the state of a chaincode on a channel.
 async fn definitions(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Result<Definitions> {
     let name = &chaincode.name;
     let members = those_that_run(site, chaincode, channel).await;
@@ -254,7 +254,7 @@ async fn definitions(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> R
     })
 }
 
-/// Of the first organization that tells.
+/// From the first organization that responds.
 async fn committed(members: &[Member], channel: &str, name: &str) -> Result<Option<Committed>> {
     let mut last = Ok(None);
     for member in members {

@@ -1,4 +1,4 @@
-//! Releases of the network: whether one is as the file asks for it, and making it so.
+//! Releases of the network: compares them with the file, and installs or upgrades them.
 
 use super::Site;
 use super::compose::intent;
@@ -13,18 +13,18 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A release as it is.
+/// Returns the state of a release.
 pub struct Seen {
     pub release: Known<Release>,
-    /// Whether the identities of its nodes exist.
+    /// Returns whether the identities of its nodes exist.
     pub identities: Known<bool>,
 }
 
-/// Looks at a release. A dry run of its upgrade tells whether it is as the file asks for it.
+/// Observes a release. A dry run of its upgrade shows whether it matches the file.
 ///
 /// # Errors
 ///
-/// What the file asks for cannot be: nothing is to be changed then.
+/// Fails if the state in the file is impossible. Nothing must be changed then.
 pub async fn look(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     match state(site, key).await {
         Ok(seen) => Ok(seen),
@@ -50,7 +50,7 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
         Some(Entry::Unreadable { .. }) => Some(false),
         None => None,
     };
-    // The server may store a field in another form; whether it is the same, only the server tells.
+    // The server may store a field in another form, so only the server can compare it.
     if settled.is_some()
         && !is_same(&planned)
         && let Ok(confirmed) = preview(site, key, DryRun::Server).await
@@ -77,7 +77,7 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     })
 }
 
-/// Whether nothing would be done.
+/// Returns true if there is nothing to do.
 fn is_same(planned: &Outcome) -> bool {
     planned.plan.is_empty()
         && planned.changed_values.is_empty()
@@ -100,8 +100,9 @@ async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<O
 
 /// Installs or upgrades a release.
 ///
-/// Two runs of `up` at once would each lock some of the releases, and none would come to its end.
-/// So a release that another run works on is waited for, and is left alone if it is as wanted then.
+/// Two concurrent runs of `up` would each lock some of the releases, and neither would complete.
+/// Therefore a run waits for a release that another run is changing, and does nothing if it then
+/// matches the file.
 pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let options = Options {
         // The namespace of a chaincode's server is that of its organization.
@@ -123,7 +124,7 @@ pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
         if Instant::now() >= end || !site.pause().await {
             return Err(error);
         }
-        // The lock of a run that was killed stays; the next attempt takes it over in time.
+        // The lock of a killed run stays. A later attempt takes it over.
         if !deploy::is_locked(site.cluster, namespace, release).await?
             && is_wanted(&state(site, key).await?)
         {
@@ -184,7 +185,7 @@ fn of_release(error: Error, key: &ReleaseKey) -> Error {
     };
     match error.what().contains(&format!("\"{release}\"")) {
         true => error,
-        false => error.context(format!("{place} is not as the file asks for it")),
+        false => error.context(format!("{place} does not match the file")),
     }
 }
 
@@ -198,7 +199,7 @@ pub fn key(action: &Action) -> Option<ReleaseKey> {
     }
 }
 
-/// Tells what goes wrong with releases that are applied at the same time.
+/// Reports problems of releases that are applied in parallel.
 struct Relay<'a> {
     report: &'a dyn Report,
     key: &'a ReleaseKey,
@@ -208,14 +209,14 @@ struct Relay<'a> {
 impl Progress for Relay<'_> {
     fn event(&self, event: &Event) {
         if let (Event::Waiting { .. }, Some(applied)) = (event, self.applied) {
-            // Objects are waited for when all are applied.
+            // Waits begin when all objects are applied.
             applied.send_if_modified(|applied| applied.insert(self.key.release.clone()));
         }
         self.report.release(&self.key.namespace, event);
     }
 }
 
-/// Tells nothing: a preview's warnings come again when it is carried out.
+/// Reports nothing, because a preview's warnings appear again when it is applied.
 struct Quiet;
 
 impl Report for Quiet {

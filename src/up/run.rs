@@ -1,4 +1,4 @@
-//! The steps of a plan, each as soon as those before it are done.
+//! Runs the steps of a plan, each as soon as its dependencies are complete.
 
 use super::{Site, chaincode, channel, release};
 use crate::deploy::{Event, Intent};
@@ -10,31 +10,30 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How often a report may say what is waited for.
+/// Interval of reports about waits.
 const TICK: Duration = Duration::from_secs(2);
 
-/// Tells what happens, while it happens.
+/// Reports the progress of a run.
 pub trait Report: Sync {
     /// A step has ended.
     fn ended(&self, ended: &Ended);
-    /// What the operation on a release tells.
+    /// The progress of the operation on a release.
     fn release(&self, namespace: &str, event: &Event);
-    /// Some seconds have passed.
+    /// Called every few seconds.
     fn tick(&self);
 }
 
-/// A step that was carried out, or failed.
+/// A completed or failed step.
 #[derive(Clone, Debug)]
 pub struct Ended {
     pub step: Step,
-    /// When it began and how long it took, since the first step began.
+    /// Its start, relative to the start of the first step, and its duration.
     pub began: Duration,
     pub took: Duration,
     pub result: Result<()>,
 }
 
-/// Carries out the steps, in parallel where the plan lets it. A step whose predecessor failed is
-/// not begun; all others are.
+/// Runs the steps, in parallel where possible. Skips only steps that depend on a failed one.
 pub async fn run(site: &Site<'_>, steps: &[Step]) -> Vec<Ended> {
     let order = Order::of(steps);
     let start = Instant::now();
@@ -65,7 +64,7 @@ pub async fn run(site: &Site<'_>, steps: &[Step]) -> Vec<Ended> {
                 site.report.tick();
                 continue;
             }
-            // A change is looked at in the next round; the sender lives as long as the site.
+            // Changes are handled in the next round; the sender lives as long as the site.
             Ok(()) = applied.changed() => continue,
         };
         let Some((step, end)) = next else {
@@ -99,14 +98,14 @@ fn one<'a>(
     })
 }
 
-/// Steps and those that come before each.
+/// Steps with their dependencies.
 ///
-/// The identities of an organization are written with its release, before its nodes start. So what
-/// comes after them need not wait until the nodes are ready.
+/// The identities of an organization are written with its release, before its nodes start. Steps
+/// that depend on them need not wait until the nodes are ready.
 struct Order<'a> {
     steps: Vec<&'a Step>,
     before: BTreeMap<&'a str, BTreeSet<&'a str>>,
-    /// By step of a release: the step of the identities that it writes.
+    /// By release step: the step of the identities that it writes.
     writes: BTreeMap<&'a str, String>,
 }
 
@@ -178,7 +177,8 @@ async fn carry_out(site: &Site<'_>, action: &Action, genesis: &channel::Blocks) 
     }
 }
 
-/// What failed, and what was not done because of it; `None` if all steps were carried out.
+/// Returns the failures and the steps that were skipped because of them, or `None` if all steps are
+/// complete.
 pub fn failure(site: &Site<'_>, ended: &[Ended], steps: &[Step]) -> Option<Error> {
     let failed: Vec<(&Step, &Error)> = ended
         .iter()
@@ -196,7 +196,10 @@ pub fn failure(site: &Site<'_>, ended: &[Ended], steps: &[Step]) -> Option<Error
         .filter(|step| !ids.contains(step.id.as_str()));
     let left: Vec<String> = left.map(|step| step.action.to_string()).collect();
     let done = ended.iter().filter(|it| it.result.is_ok()).count();
-    let now = format!("{done} of {} steps are done, and stay", order.steps.len());
+    let now = format!(
+        "{done} of {} steps are completed, and stay",
+        order.steps.len()
+    );
     const AGAIN: &str = "run the same command again to complete it";
     if is_interrupted {
         return Some(Error::interrupted("interrupted").now(now).hint(AGAIN));
@@ -227,7 +230,7 @@ pub fn failure(site: &Site<'_>, ended: &[Ended], steps: &[Step]) -> Option<Error
         error = error.now(now);
     }
     if !left.is_empty() {
-        error = error.why(format!("not begun because of it: {}", left.join("; ")));
+        error = error.why(format!("not started because of this: {}", left.join("; ")));
     }
     Some(
         match error
@@ -241,7 +244,7 @@ pub fn failure(site: &Site<'_>, ended: &[Ended], steps: &[Step]) -> Option<Error
     )
 }
 
-/// An error in one line.
+/// Formats an error on one line.
 pub fn words(error: &Error) -> String {
     let reasons = error.reasons().join(": ");
     match reasons.is_empty() {
@@ -288,7 +291,7 @@ mod tests {
         let ids: Vec<&str> = order.steps.iter().map(|step| step.id.as_str()).collect();
         assert_eq!(ids, ["release/org1/org1", "channel/mychannel"]);
         assert!(order.before["release/org1/org1"].is_empty());
-        // What is done already is not waited for.
+        // Completed steps are not waited for.
         let before: Vec<&str> = order.before["channel/mychannel"].iter().copied().collect();
         assert_eq!(before, ["identities/org1"]);
         assert_eq!(order.writes["release/org1/org1"], "identities/org1");

@@ -1,4 +1,4 @@
-//! Channels whose configuration differs from the file.
+//! Updates channels whose configuration differs from the file.
 
 use super::Site;
 use super::channel::first;
@@ -11,7 +11,7 @@ use crate::network::file::Channel;
 use crate::network::state::Change;
 use prost::Message;
 
-/// How the configuration of a channel that exists differs from the file.
+/// Returns the differences between an existing channel's configuration and the file.
 pub async fn changes(site: &Site<'_>, channel: &Channel) -> Result<Vec<Change>> {
     let members = site.members_of(channel).await;
     let current = channel::current(&Source::all(&members), &channel.name).await?;
@@ -25,12 +25,12 @@ pub async fn changes(site: &Site<'_>, channel: &Channel) -> Result<Vec<Change>> 
     Ok(words.into_iter().map(change).collect())
 }
 
-/// Changes the configuration to what the file asks for: signed by the administrators who can be
-/// used, and submitted when the channel's policies are satisfied.
+/// Changes the configuration to the state in the file: signs with the usable administrators, and
+/// submits the update if the channel's policies are satisfied.
 ///
 /// # Errors
 ///
-/// A change that the channel could not have, or whose signatures are not all here.
+/// Fails for an invalid change, and if signatures are missing.
 pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     let name = channel.name.as_str();
     let members = site.members_of(channel).await;
@@ -48,7 +48,7 @@ pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     let signed = channel::sign(&update, from, &members)?;
     if !signed.is_satisfied() {
         return Err(channel::missing(name, &signed.policies).hint(format!(
-            "write a proposal for the others to sign: `kubectl fabric channel update {name} --propose FILE`"
+            "write a proposal for the other organizations to sign: `kubectl fabric channel update {name} --propose FILE`"
         )));
     }
     let submission = Submission {
@@ -63,18 +63,18 @@ pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     channel::submit(submission).await.map(|_| ())
 }
 
-/// The configuration that the file asks for, over the one that the channel has.
+/// Returns the configuration of the file, merged over the channel's current one.
 async fn wanted(site: &Site<'_>, channel: &Channel, current: &Group) -> Result<Group> {
     let mut wanted = first(site, channel).await?.0.channel;
     keep(channel, current, &mut wanted);
     Ok(wanted)
 }
 
-/// Takes over what the file leaves open from the configuration that the channel has.
+/// Keeps settings of the channel's current configuration that the file does not set.
 ///
-/// A capability level that the file does not set follows the oldest node when the channel is made.
-/// Later it stays, because a node that does not know a level stops, and no level can be taken back.
-/// Organizations that others added stay: a file that does not know them must not expel them.
+/// If the file sets no capability level, the oldest node determines it when the channel is created.
+/// Later it stays, because a node stops at a level that it does not support, and a level cannot be
+/// lowered. Organizations that others added stay: a file without them must not remove them.
 fn keep(channel: &Channel, current: &Group, wanted: &mut Group) {
     let set = &channel.set_capabilities;
     for (path, is_set) in [
@@ -109,7 +109,7 @@ fn keep(channel: &Channel, current: &Group, wanted: &mut Group) {
     }
 }
 
-/// The organizations whose administrators decide about a channel.
+/// Returns the organizations whose administrators control a channel.
 fn signers(site: &Site<'_>, channel: &Channel) -> Vec<String> {
     let names = channel.organizations.keys().chain(channel.orderers.keys());
     let here = names.filter(|name| site.network.organizations.contains_key(*name));

@@ -207,7 +207,7 @@ fn a_record_that_was_planted_names_no_volume() {
     releases.run("uninstall", "b", &[]).success();
     let refused = releases.delete_data("a").exits(1);
     releases.stays(&uid, &refused);
-    // With rights on Secrets, a record can be signed; what b uses stays.
+    // With permissions on Secrets, a record can be signed; what b uses stays.
     releases
         .kubectl()
         .args(["delete", "configmap", "kubectl-fabric.v1.a.v1"])

@@ -1,5 +1,5 @@
 //! `identity` and `profile` on Secrets of the API server: what they show, what they write, which
-//! rights they need, and that no key leaves its Secret unasked.
+//! permissions they need, and that no key leaves its Secret unasked.
 
 use crate::support::{self, Cluster, Output};
 use base64::Engine;

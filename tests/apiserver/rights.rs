@@ -1,5 +1,5 @@
-//! Least privilege: the Roles of examples/rbac are enough, and each of their rights is needed, and
-//! told when it is missing.
+//! Least privilege: the Roles of examples/rbac are enough, and each of their permissions is needed,
+//! and told when it is missing.
 
 use crate::support::{self, Cluster, Output, repository, until};
 use kubectl_fabric::yaml;
@@ -123,7 +123,7 @@ impl Operator {
             .run()
     }
 
-    /// Runs what must be refused for a right, and sees that it has written nothing.
+    /// Runs what must be refused for a permission, and sees that it has written nothing.
     fn refused(&self, namespace: &str, command: &[&str]) -> String {
         self.refused_with(1, namespace, command)
     }
@@ -256,8 +256,8 @@ fn each_right_of_the_role_is_needed_and_named_before_anything_is_written() {
                 rules.push(without);
                 rules.retain(|rule| rule["resources"] != json!([]) && rule["verbs"] != json!([]));
 
-                // Most rights are needed by an install; some only once there is something to change
-                // or to take away.
+                // Most permissions are needed by an install; some only once there is something to
+                // change or to take away.
                 let (namespace, command) = match (resource, verb) {
                     ("pods", "delete") => (&full, &UPGRADE[..]),
                     ("persistentvolumeclaims", "patch" | "watch") => (
@@ -522,7 +522,8 @@ fn the_role_for_values_is_enough_for_them() {
     ] {
         assert!(said.contains(right), "{right} is missing:\n{said}");
     }
-    // Of a Role whose rights the author lacks, the server's own words are followed by what to do.
+    // Of a Role whose permissions the author lacks, the server's own words are followed by what to
+    // do.
     let mut short = operator.example("values.yaml");
     short[0]["rules"]
         .as_array_mut()
@@ -652,7 +653,7 @@ fn the_roles_of_a_network_are_enough_in_its_namespaces_and_nothing_elsewhere() {
         list.stdout
     );
 
-    // What cluster-wide rights would have given.
+    // What cluster-wide permissions would have given.
     let secret = [
         "create",
         "secret",

@@ -1,5 +1,5 @@
 //! Secrets across revisions: whatever a later chart or schema says, whatever users with fewer
-//! rights may read.
+//! permissions may read.
 
 use crate::nodes::Release;
 use crate::support::Output;

@@ -1,6 +1,6 @@
-# The real node of `cluster up --node`, sourced by `cluster`: containerd, kubelet, kube-proxy and CoreDNS as processes of this
-# machine. It joins the machine's network (a bridge, iptables rules, ports of the kubelet), so there is one per machine.
-# shellcheck shell=bash
+# The real node of `cluster up --node`, sourced by `cluster`: containerd, kubelet, kube-proxy and
+# CoreDNS as processes of this machine. It joins the machine's network (a bridge, iptables rules,
+# ports of the kubelet), so there is one per machine. shellcheck shell=bash
 
 pods=10.244.0.0/24 dns_address=10.0.0.10 plugins=/usr/lib/cni
 
@@ -76,8 +76,9 @@ name_by_digest() { # pods may name an image by its digest, as if a registry had 
 }
 
 start_kubelet() {
-  # failCgroupV1, enforceNodeAllocatable: small virtual machines come with cgroups as they are. evictionHard, imageGC: the disk is
-  # the machine's, and what others leave free of it is no reason to end pods or to remove images that cannot be pulled again.
+  # failCgroupV1, enforceNodeAllocatable: small virtual machines come with cgroups as they are.
+  # evictionHard, imageGC: the disk is the machine's, and what others leave free of it is no reason
+  # to end pods or to remove images that cannot be pulled again.
   cat >"$DIR/kubelet.yaml" <<K
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

@@ -321,7 +321,7 @@ fn add_indexes(node: &Node) {
     assert_eq!(owner(node, "a1", "org2"), "Tom");
     fs::write(inside.join("owner.json"), r#"{"fields":[]}"#).expect("a file");
     let refused = chaincode(node, "deploy", &["--indexes", folder]).exits(1);
-    let words = "peers refuse its entry \"fields\"";
+    let words = "peers do not accept its entry \"fields\"";
     assert!(refused.stderr.contains(words), "{}", refused.stderr);
 }
 
@@ -380,7 +380,7 @@ fn change_the_definition(node: &Node) {
     let file = ["--collections", file.to_str().expect("UTF-8")];
     let changed = redeploy(node, &file);
     assert_eq!(changed["sequence"], 4, "{changed}");
-    let line = "collections of private data differ";
+    let line = "private data collections differ";
     assert_eq!(changed["changes"], serde_json::json!([line]), "{changed}");
     assert_eq!(redeploy(node, &file)["changed"], false);
     assert_eq!(redeploy(node, &[])["changed"], false);

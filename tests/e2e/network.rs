@@ -134,7 +134,7 @@ impl<'a> Network<'a> {
         self.join(&block);
     }
 
-    /// Has `configtxgen` make the genesis block of a system channel of the fixtures' identities.
+    /// Has `configtxgen` create the genesis block of a system channel of the fixtures' identities.
     pub fn make_genesis_block(&self) -> PathBuf {
         for piece in pieces(self.consensus) {
             let text = std::fs::read_to_string(self.fixture(&piece.path)).expect("a fixture");

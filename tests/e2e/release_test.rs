@@ -1,5 +1,5 @@
-//! `kubectl fabric test` on real programs: it passes on a network that works, and names the node that
-//! does not.
+//! `kubectl fabric test` on real programs: it passes on a network that works, and names the node
+//! that does not.
 
 use crate::network::{Network, RAFT};
 use crate::node::Node;

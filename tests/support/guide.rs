@@ -1,8 +1,8 @@
 //! A guide's commands: the `console` and `shell` blocks of a Markdown file.
 //!
 //! In a `console` block a line that begins with `$ ` is a command, and the lines under it are shown
-//! as its output. A `shell` block needs nodes that answer, or Fabric's own tools, and says which in its
-//! first line. A `text` block is a picture.
+//! as its output. A `shell` block needs nodes that answer, or Fabric's own tools, and says which in
+//! its first line. A `text` block is a picture.
 
 use std::fs;
 

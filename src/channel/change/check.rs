@@ -1,5 +1,5 @@
-//! What orderers or peers would reject in a changed channel, or stop at, found before anything is
-//! signed. What was wrong before the change is not reported.
+//! Finds problems in a changed channel for which orderers or peers would reject it or stop, before
+//! anything is signed. Existing problems are not reported.
 
 use super::consenters::Consenters;
 use super::levels::{GROUPS, levels_of};
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// # Errors
 ///
-/// Every problem is a place.
+/// Lists each problem as a place.
 pub fn check(from: &Group, to: &Group) -> Result<()> {
     let mut problems = Problems(Vec::new());
     problems.levels(from, to)?;
@@ -30,7 +30,9 @@ pub fn check(from: &Group, to: &Group) -> Result<()> {
     problems.block_validation(from, to)?;
     match problems.0.is_empty() {
         true => Ok(()),
-        false => Err(Error::user("the channel cannot have this configuration").at_all(problems.0)),
+        false => {
+            Err(Error::user("the configuration of the channel is not valid").at_all(problems.0))
+        }
     }
 }
 
@@ -48,7 +50,7 @@ impl Problems {
                 if guard::knows(group, level).is_none() {
                     self.blame(
                         group,
-                        format!("{level:?} is no capability level of this group"),
+                        format!("{level:?} is not a capability level of this group"),
                     );
                 }
             }
@@ -79,13 +81,13 @@ impl Problems {
                 || size.absolute_max_bytes == 0
                 || size.preferred_max_bytes == 0
             {
-                self.blame("batch size", "a limit of 0 lets no transaction through");
+                self.blame("batch size", "a limit of 0 allows no transactions");
             }
             if size.preferred_max_bytes > size.absolute_max_bytes {
                 self.blame(
                     "batch size",
                     format!(
-                        "the preferred size, {} bytes, is above the absolute maximum, {} bytes",
+                        "the preferred size ({} bytes) exceeds the absolute maximum ({} bytes)",
                         size.preferred_max_bytes, size.absolute_max_bytes
                     ),
                 );
@@ -99,25 +101,25 @@ impl Problems {
         {
             self.blame(
                 "batch timeout",
-                format!("{:?} is no duration such as 2s", timeout.timeout),
+                format!("{:?} is not a duration such as 2s", timeout.timeout),
             );
         }
         Ok(())
     }
 
-    /// Every MSP that is new or changed, and MSP ids that stand for two different MSPs
+    /// Checks every new or changed MSP, and MSP ids of two different MSPs
     /// (`common/channelconfig/msp.go`).
     fn organizations(&mut self, from: &Group, to: &Group) -> Result<()> {
         let mut seen: BTreeMap<String, Msp> = BTreeMap::new();
         for section in SECTIONS {
             let Some(group) = to.groups.get(section) else {
                 if from.groups.contains_key(section) {
-                    self.blame(section, "the group is gone");
+                    self.blame(section, "the group is missing");
                 }
                 continue;
             };
             if group.groups.is_empty() {
-                self.blame(section, "it has no organization");
+                self.blame(section, "it has no organizations");
             }
             for (key, organization) in &group.groups {
                 let message: Option<MspConfig> = organization.value("MSP")?;
@@ -142,7 +144,7 @@ impl Problems {
                     }
                 }
                 if seen.get(&msp.id).is_some_and(|other| *other != msp) {
-                    self.blame(place, format!("another MSP has the id {} too", msp.id));
+                    self.blame(place, format!("another MSP also has the id {}", msp.id));
                 }
                 seen.insert(msp.id.clone(), msp);
             }
@@ -150,7 +152,7 @@ impl Problems {
         Ok(())
     }
 
-    /// Policies that name organizations which are not in the channel any more: no signature could
+    /// Checks for policies that name organizations that are no longer members: no signature could
     /// satisfy them.
     fn policies(&mut self, from: &Group, to: &Group) -> Result<()> {
         let (known_before, known) = (msp_ids(from)?, msp_ids(to)?);
@@ -170,13 +172,13 @@ impl Problems {
         for (path, id) in missing {
             self.blame(
                 format!("policy {path}"),
-                format!("it names {id}, which would not be in the channel"),
+                format!("it names {id}, which would not be a member of the channel"),
             );
         }
         Ok(())
     }
 
-    /// The channel level V3_0 allows no common addresses (`common/channelconfig/bundle.go`).
+    /// The channel level V3_0 does not allow common addresses (`common/channelconfig/bundle.go`).
     fn addresses(&mut self, to: &Group) -> Result<()> {
         if !levels_of(to, "channel")?.contains("V3_0") {
             return Ok(());
@@ -185,8 +187,8 @@ impl Problems {
         if !common.addresses.is_empty() {
             self.blame(
                 "orderer addresses",
-                "the channel level V3_0 allows no common addresses: first give each organization \
-                 its Endpoints and remove OrdererAddresses, with --edit",
+                "the channel level V3_0 does not allow common addresses: first set the Endpoints \
+                 of each organization and remove OrdererAddresses, with --edit",
             );
         }
         for (key, group) in to
@@ -206,7 +208,7 @@ impl Problems {
         Ok(())
     }
 
-    /// In a BFT channel the policy of blocks names a quorum of the consenters
+    /// In a BFT channel, the block validation policy requires a quorum of the consenters
     /// (`orderer/consensus/smartbft/configverifier.go`, `checkConsentersMatchPolicy`).
     fn block_validation(&mut self, from: &Group, to: &Group) -> Result<()> {
         let Consenters::Bft(bft) = Consenters::of(to)? else {
@@ -225,7 +227,7 @@ impl Problems {
         if policy(orderer) != policy(&expected) && policy(orderer) != before {
             self.blame(
                 "policy Orderer/BlockValidation",
-                "it must name the quorum of the consenters, and changes with them only",
+                "it must require a quorum of the consenters, and can only change together with them",
             );
         }
         Ok(())
@@ -248,8 +250,7 @@ fn rank(group: &str, levels: &BTreeSet<String>) -> usize {
         .map_or(0, |at| at + 1)
 }
 
-/// Calls `with` for each policy with each MSP id that it names. A policy that cannot be read names
-/// none.
+/// Calls `with` for each MSP id in each policy. Skips unreadable policies.
 fn named(group: &Group, path: &str, with: &mut impl FnMut(&str, &str)) {
     for (name, policy) in &group.policies {
         let read = policy.policy.as_ref().map(Policy::from_message);

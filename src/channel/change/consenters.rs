@@ -13,16 +13,16 @@ use crate::ledger::organization::Organization;
 use prost::Message;
 use std::collections::BTreeMap;
 
-/// An orderer as a channel names it. Certificates are PEM.
+/// A consenter in a channel's configuration. Certificates are PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consenter {
     pub msp_id: String,
     pub host: String,
-    /// Where other orderers call it.
+    /// Its address for other orderers.
     pub port: u16,
-    /// Where clients call it, `HOST:PORT`.
+    /// Its address for clients, `HOST:PORT`.
     pub endpoint: String,
-    /// What it signs blocks with. Only BFT names it.
+    /// The certificate for signing blocks. Only in BFT channels.
     pub identity: Vec<u8>,
     pub tls: Vec<u8>,
 }
@@ -55,7 +55,7 @@ impl Consenter {
 pub enum Consenters {
     Raft(RaftMetadata),
     Bft(Orderers),
-    /// Kafka and solo name none.
+    /// Kafka and solo have no consenters.
     Unnamed,
 }
 
@@ -72,7 +72,7 @@ impl Consenters {
         })
     }
 
-    /// What the channel has of each, encoded, by its address `HOST:PORT`.
+    /// The encoded entry of each, by its address `HOST:PORT`.
     pub fn by_address(&self) -> BTreeMap<String, Vec<u8>> {
         match self {
             Consenters::Raft(raft) => {
@@ -89,7 +89,7 @@ impl Consenters {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of consenters.
     pub fn count(&self) -> usize {
         match self {
             Consenters::Raft(raft) => raft.consenters.len(),
@@ -98,8 +98,8 @@ impl Consenters {
         }
     }
 
-    /// The addresses of those that belong to this organization. Raft names no organization; there a
-    /// TLS authority of the organization signed the certificate.
+    /// Returns the addresses of this organization's consenters. Raft does not record the
+    /// organization, so this checks which TLS authority signed the certificate.
     pub fn of_organization(&self, channel: &Group, msp_id: &str) -> Result<Vec<String>> {
         let orderers = channel.groups.get("Orderer");
         let key = orderers.map(|it| key_of(it, msp_id)).transpose()?.flatten();
@@ -123,7 +123,7 @@ impl Consenters {
         })
     }
 
-    /// Puts them into the channel.
+    /// Writes them to the channel's configuration.
     fn set(&self, channel: &mut Group) -> Result<()> {
         let Some(orderer) = channel.groups.get_mut("Orderer") else {
             return Ok(());
@@ -175,7 +175,7 @@ pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>>
     let msp = Organization::from_group(&consenter.msp_id, group)?.msp;
     if !signed_tls(&msp, &consenter.tls) {
         return Err(cannot().why(format!(
-            "no TLS authority of {} signed its TLS certificate, or it has none",
+            "it has no TLS certificate, or none that a TLS authority of {} signed",
             consenter.msp_id
         )));
     }
@@ -191,7 +191,7 @@ pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>>
             bft.consenter_mapping.push(consenter.bft(id));
         }
         Consenters::Unnamed => {
-            return Err(cannot().why("orderers on Kafka are not named in the channel"));
+            return Err(cannot().why("channels on Kafka have no list of consenters"));
         }
     }
     consenters.set(channel)?;
@@ -206,7 +206,7 @@ pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>>
 pub fn remove(channel: &mut Group, address: &str) -> Result<Option<String>> {
     let mut consenters = Consenters::of(channel)?;
     if !consenters.by_address().contains_key(address) {
-        return Ok(Some(format!("{address} is no consenter")));
+        return Ok(Some(format!("{address} is not a consenter")));
     }
     match &mut consenters {
         Consenters::Raft(raft) => raft
@@ -218,7 +218,7 @@ pub fn remove(channel: &mut Group, address: &str) -> Result<Option<String>> {
         Consenters::Unnamed => {}
     }
     consenters.set(channel)?;
-    // Clients must not call an orderer that orders nothing any more.
+    // Clients must no longer call an orderer that is not a consenter.
     let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
     let is_its = |it: &String| it.rsplit_once(':').is_some_and(|(of, _)| of == host);
     let names: Vec<String> = match channel.groups.get("Orderer") {
@@ -239,8 +239,8 @@ pub fn remove(channel: &mut Group, address: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Changes the addresses where clients find the orderers of an organization: its own, and the common
-/// ones, where the channel has them.
+/// Changes the addresses of an organization's orderers for clients: its endpoints, and the
+/// channel's common addresses if it has them.
 fn change_addresses(
     channel: &mut Group,
     msp_id: &str,

@@ -1,5 +1,5 @@
-//! Capability levels that a change raises. Nodes that do not know a level stop, and a level cannot
-//! be lowered again.
+//! Capability levels that a change raises. Nodes that do not support a level stop, and a level
+//! cannot be lowered again.
 
 use super::organizations::msp_ids;
 use super::settings::{group_of, levels};
@@ -19,7 +19,7 @@ pub fn levels_of(channel: &Group, group: &str) -> Result<BTreeSet<String>> {
     Ok(levels.unwrap_or_default())
 }
 
-/// The levels that come, by group.
+/// Returns the raised levels by group.
 pub fn raised_levels(from: &Group, to: &Group) -> Result<Vec<(&'static str, String)>> {
     let mut raised = Vec::new();
     for group in GROUPS {
@@ -29,8 +29,8 @@ pub fn raised_levels(from: &Group, to: &Group) -> Result<Vec<(&'static str, Stri
     Ok(raised)
 }
 
-/// Refuses levels that the nodes of these organizations do not know. Organizations that are not in
-/// the channel do not count.
+/// Refuses levels that the nodes of these organizations do not support. Ignores organizations that
+/// are not in the channel.
 pub fn check_nodes<'c>(
     from: &Group,
     to: &Group,
@@ -52,7 +52,7 @@ pub fn check_nodes<'c>(
             .filter(|it| members.contains(&it.msp_id) && concerns(it) && it.version < since);
         problems.extend(too_old.map(|it| {
             Place::new(format!("organization \"{}\"", it.release)).note(format!(
-                "Fabric {} does not know the {group} level {level}, which came with {since}",
+                "Fabric {} does not support the {group} level {level}, which requires Fabric {since}",
                 it.version
             ))
         }));
@@ -61,7 +61,7 @@ pub fn check_nodes<'c>(
         true => Ok(()),
         false => Err(Error::refused("nodes of the channel would stop")
             .at_all(problems)
-            .why("a node stops when its channel has a capability level that it does not know")
+            .why("a node stops when its channel has a capability level that it does not support")
             .now("nothing was changed")
             .hint("upgrade these organizations first: `kubectl fabric upgrade RELEASE --fabric-version VERSION`")),
     }

@@ -1,7 +1,7 @@
-//! What a user changes of a channel: from its current configuration to the next one. Pure.
+//! Changes of a channel's configuration that a user requests. Pure.
 //!
-//! A change says how things shall be, not what to do: what is so already changes nothing. The next
-//! configuration is checked as a whole ([`check`]), however it was made.
+//! A change describes the desired state, so it has no effect if it is already in place. The
+//! resulting configuration is checked as a whole ([`check`]).
 
 mod check;
 mod consenters;
@@ -43,18 +43,19 @@ pub enum Change {
     Policy(String, String),
 }
 
-/// The configuration with the changes, and a sentence for each one that was so already.
+/// The configuration with the changes, and a sentence for each change that was already in place.
 #[derive(Clone, Debug)]
 pub struct Changed {
     pub configuration: Configuration,
     pub unchanged: Vec<String>,
 }
 
-/// Makes the changes. Organizations come before what refers to them, and leave after it.
+/// Applies the changes. Organizations are added before anything that refers to them, and removed
+/// after it.
 ///
 /// # Errors
 ///
-/// What cannot be in this channel. The whole is for [`check`].
+/// Fails for a change that is impossible in this channel. [`check`] checks the result.
 pub fn change(current: &Configuration, changes: &[Change]) -> Result<Changed> {
     let mut configuration = current.clone();
     let mut unchanged = Vec::new();
@@ -73,7 +74,7 @@ pub fn change(current: &Configuration, changes: &[Change]) -> Result<Changed> {
     })
 }
 
-/// Makes one change. Returns a sentence if it was so already.
+/// Applies one change. Returns a sentence if it was already in place.
 fn one(channel: &mut Group, change: &Change) -> Result<Option<String>> {
     match change {
         Change::AddOrganization(joining) => organizations::add(channel, joining),

@@ -9,16 +9,16 @@ use crate::ledger::msp::Msp;
 use crate::ledger::organization::{Organization, Part};
 use std::collections::BTreeSet;
 
-/// An organization that joins.
+/// An organization to add.
 #[derive(Clone, Debug)]
 pub struct Joining {
     pub organization: Organization,
     pub part: Part,
-    /// Where its public part comes from: `org3.json`, `release "org3"`.
+    /// The source of its public part: `org3.json`, `release "org3"`.
     pub from: String,
 }
 
-/// The groups that have organizations.
+/// The groups that contain organizations.
 pub const SECTIONS: [&str; 2] = ["Application", "Orderer"];
 
 fn section(part: Part) -> &'static str {
@@ -80,10 +80,10 @@ pub fn add(channel: &mut Group, joining: &Joining) -> Result<Option<String>> {
         {
             return Err(cannot()
                 .why(format!(
-                    "the channel has an organization with the MSP id {id} and another MSP"
+                    "the channel already has an organization with the MSP id {id}, but with another MSP"
                 ))
                 .hint(
-                    "if its certificates were renewed, change its MSP with --edit; else choose another MSP id",
+                    "if its certificates were renewed, change its MSP with --edit; otherwise use another MSP id",
                 ));
         }
     }
@@ -96,12 +96,12 @@ pub fn add(channel: &mut Group, joining: &Joining) -> Result<Option<String>> {
     }
     let own = BTreeSet::from([id.clone()]);
     for (policy, rule) in &organization.policies {
-        // A partner's file could give the organization's vote to others.
+        // The file of another organization could give its vote to others.
         if rule.organizations() != own || rule.needs_no_signature() {
             return Err(cannot()
                 .at(Place::new(format!("policy {policy}")).note(rule.to_string()))
                 .why(format!(
-                    "a policy of an organization must require signatures of {id} alone: others could act for it"
+                    "a policy of an organization must require only signatures of {id}: otherwise others could act for it"
                 )));
         }
     }
@@ -131,7 +131,7 @@ pub fn remove(channel: &mut Group, msp_id: &str) -> Result<Option<String>> {
         };
         if section.groups.len() == 1 {
             return Err(cannot().why(format!(
-                "it is the only organization of {name}, and none could change the channel after it"
+                "it is the only organization of {name}: without it, no organization could change the channel"
             )));
         }
         section.groups.remove(&key);
@@ -184,7 +184,9 @@ pub fn remove_anchor(
     anchors.anchor_peers.retain(|it| it != peer);
     if anchors.anchor_peers.len() == before {
         let AnchorPeer { host, port } = peer;
-        return Ok(Some(format!("{host}:{port} is no anchor peer of {msp_id}")));
+        return Ok(Some(format!(
+            "{host}:{port} is not an anchor peer of {msp_id}"
+        )));
     }
     group.set_value("AnchorPeers", &anchors);
     Ok(None)

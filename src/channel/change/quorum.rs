@@ -1,21 +1,21 @@
-//! Whether a channel keeps its quorum when its consenters change, by the rules of its protocol.
+//! Checks that a channel keeps its quorum when its consenters change, by the rules of its protocol.
 
 use super::consenters::Consenters;
 use crate::error::{Error, Place, Result};
 use crate::ledger::config_tree::Group;
 use std::collections::BTreeMap;
 
-/// Whether an orderer takes part in a channel.
+/// The activity of an orderer in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     Active,
-    /// It does not answer, or does not order.
+    /// It does not respond, or does not order.
     Down,
-    /// It cannot be asked from here: of another cluster.
+    /// It cannot be called from here, because it is in another cluster.
     Unknown,
 }
 
-/// Consenters that come, leave, or get other certificates under the same address.
+/// Consenters that are added, removed, or get other certificates at the same address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     pub added: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Difference {
     pub renewed: Vec<String>,
 }
 
-/// What an update does to the consenters.
+/// The effect of an update on the consenters.
 pub fn difference(from: &Consenters, to: &Consenters) -> Difference {
     let (from, to) = (from.by_address(), to.by_address());
     let without = |of: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
@@ -43,9 +43,9 @@ pub fn difference(from: &Consenters, to: &Consenters) -> Difference {
 /// Fewer BFT nodes tolerate no fault (3f+1).
 const MIN_BFT_NODES: usize = 4;
 
-/// Refuses a change of consenters that orderers reject, or after which they could not agree
+/// Refuses a change of consenters that orderers would reject, or that would cost them their quorum
 /// (`orderer/consensus/etcdraft/membership.go`, `UnacceptableQuorumLoss`). An orderer that cannot
-/// be asked counts as active.
+/// be called counts as active.
 pub fn check_quorum(from: &Group, to: &Group, presence: impl Fn(&str) -> Presence) -> Result<()> {
     let (from, to) = (Consenters::of(from)?, Consenters::of(to)?);
     let changed = difference(&from, &to);
@@ -71,24 +71,24 @@ pub fn check_quorum(from: &Group, to: &Group, presence: impl Fn(&str) -> Presenc
     };
     if all().count() > 1 {
         return Err(refuse("more than one consenter would change at once")
-            .why("the orderers change their group by one member at a time, so that it keeps its quorum")
-            .hint("change one, wait until `kubectl fabric channel list` shows all orderers active, then the next"));
+            .why("the consenters of a channel can only change one at a time, so that it keeps its quorum")
+            .hint("change one consenter at a time, and wait until `kubectl fabric channel list` shows all orderers as active"));
     }
     let count = to.count();
     let quorum = match to {
         Consenters::Bft(_) if count < MIN_BFT_NODES => {
             return Err(refuse("the channel would have too few consenters").why(format!(
-                "BFT needs at least {MIN_BFT_NODES} (3f+1) to tolerate one that fails, and {count} would be left"
+                "BFT needs at least {MIN_BFT_NODES} consenters (3f+1) to tolerate a failure, but {count} would be left"
             )));
         }
         Consenters::Bft(_) => (count + (count - 1) / 3 + 1).div_ceil(2),
         Consenters::Raft(_) if count == 0 => {
-            return Err(refuse("the channel would have no consenter"));
+            return Err(refuse("the channel would have no consenters"));
         }
         Consenters::Raft(_) => count / 2 + 1,
         Consenters::Unnamed => return Ok(()),
     };
-    // Two of two: the group cannot tolerate a fault anyway, and it must be possible to grow.
+    // A group of two cannot tolerate a fault anyway, and must be able to grow.
     if count <= 2 && removed.is_empty() {
         return Ok(());
     }
@@ -105,12 +105,12 @@ pub fn check_quorum(from: &Group, to: &Group, presence: impl Fn(&str) -> Presenc
     }
     let places = down
         .iter()
-        .map(|it| Place::new(it.as_str()).note("it is a consenter, and does not take part now"));
+        .map(|it| Place::new(it.as_str()).note("this consenter is not active"));
     Err(refuse("the orderers would lose their quorum")
         .at_all(places)
         .why(format!(
-            "of {count} consenters {quorum} must be active, and {} of the present ones are",
+            "{quorum} of {count} consenters must be active, but only {} of the current ones are",
             stay.len() - down.len()
         ))
-        .hint("start the orderers that are down first"))
+        .hint("first start the orderers that are down"))
 }

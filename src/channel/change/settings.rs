@@ -1,4 +1,4 @@
-//! When blocks are cut, capability levels, policies.
+//! Changes of batch settings, capability levels and policies.
 
 use super::organizations::SECTIONS;
 use crate::error::{Error, Result, nearest};
@@ -13,7 +13,7 @@ use crate::ledger::policy::Policy;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// New limits of a block; those that are `None` stay.
+/// New limits of a block. `None` keeps a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchLimits {
     pub max_message_count: Option<u32>,
@@ -25,7 +25,7 @@ pub struct BatchLimits {
 fn orderer(channel: &mut Group) -> Result<&mut Group> {
     channel.groups.get_mut("Orderer").ok_or_else(|| {
         Error::user("the channel's configuration has no group Orderer")
-            .why("blocks are cut as the ordering service's own channel says")
+            .why("the system channel of the ordering service defines the batch settings")
     })
 }
 
@@ -57,7 +57,7 @@ pub fn batch_limits(channel: &mut Group, limits: &BatchLimits) -> Result<Option<
             .unwrap_or(current.preferred_max_bytes),
     };
     if current == wanted {
-        return Ok(Some("the batch size has these limits".to_owned()));
+        return Ok(Some("the batch size already has these limits".to_owned()));
     }
     orderer.set_value("BatchSize", &wanted);
     Ok(None)
@@ -84,7 +84,7 @@ pub fn capability(channel: &mut Group, group: &str, level: &str) -> Result<Optio
     if guard::knows(group, level).is_none() {
         let all = guard::levels(group);
         let error = cannot().why(format!(
-            "{level:?} is no level of this group; it has {}",
+            "{level:?} is not a level of this group; its levels are {}",
             all.join(", ")
         ));
         return Err(match nearest(level, all.iter().copied()) {
@@ -123,7 +123,7 @@ pub fn policy(channel: &mut Group, path: &str, rule: &str) -> Result<Option<Stri
     let groups = groups(channel);
     let Some(group) = channel.group_mut(&names) else {
         let error = Error::user(format!(
-            "policy \"{path}\" is not in a group of the channel"
+            "policy \"{path}\" does not belong to a group of the channel"
         ))
         .why(format!("the groups are {}", groups.join(", ")));
         return Err(match nearest(above, groups.iter().map(String::as_str)) {
@@ -146,7 +146,7 @@ pub fn policy(channel: &mut Group, path: &str, rule: &str) -> Result<Option<Stri
     Ok(None)
 }
 
-/// Paths of the groups that have policies of their own.
+/// Returns the paths of the groups with policies.
 fn groups(channel: &Group) -> Vec<String> {
     let mut paths = Vec::new();
     for section in SECTIONS {

@@ -186,10 +186,13 @@ fn an_organization_that_cannot_be_is_refused() {
     };
     assert!(change(&configuration(RAFT), &[join(foreign)]).is_ok());
     for (joining, why) in [
-        (named("Org1MSP"), "with the MSP id Org1MSP and another MSP"),
+        (
+            named("Org1MSP"),
+            "with the MSP id Org1MSP, but with another MSP",
+        ),
         (
             named("Orgorderer1MSP"),
-            "with the MSP id Orgorderer1MSP and another MSP",
+            "with the MSP id Orgorderer1MSP, but with another MSP",
         ),
         (
             with_policy("OR('Org1MSP.admin')"),
@@ -229,14 +232,17 @@ fn what_would_harm_the_channel_is_refused() {
     };
     let level = |group: &str, level: &str| Change::Capability(group.to_owned(), level.to_owned());
     for (change_of, why) in [
-        (size(2, 1), "the preferred size, 2 bytes, is above"),
-        (size(0, 1), "a limit of 0 lets no transaction through"),
-        (Change::BatchTimeout(Duration::ZERO), "is no duration"),
+        (size(2, 1), "the preferred size (2 bytes) exceeds"),
+        (size(0, 1), "a limit of 0 allows no transactions"),
+        (Change::BatchTimeout(Duration::ZERO), "is not a duration"),
         (
             level("application", "V2_0"),
             "cannot be lowered: V2_5 → V2_0",
         ),
-        (level("channel", "V3_0"), "V3_0 allows no common addresses"),
+        (
+            level("channel", "V3_0"),
+            "V3_0 does not allow common addresses",
+        ),
         (
             policy("Application/Endorsement", "OR('Org9MSP.peer')"),
             "it names Org9MSP",
@@ -250,7 +256,7 @@ fn what_would_harm_the_channel_is_refused() {
     for (change_of, why) in [
         (
             level("application", "V9_9"),
-            "it has V1_1, V1_2, V1_3, V1_4_2, V2_0, V2_5",
+            "its levels are V1_1, V1_2, V1_3, V1_4_2, V2_0, V2_5",
         ),
         (level("orderer", "V2_O"), "did you mean \"V2_0\"?"),
         (
@@ -359,7 +365,7 @@ fn a_consenter_comes_and_leaves_with_its_addresses() {
     assert!(
         error
             .to_string()
-            .contains("no TLS authority of Orgorderer1MSP"),
+            .contains("a TLS authority of Orgorderer1MSP"),
         "{error}"
     );
     let mut stranger = orderer(RAFT, 3);
@@ -398,7 +404,7 @@ fn a_bft_consenter_changes_the_policy_of_blocks() {
     assert!(check(&five, &alone).is_err());
     let error = check(&five, &alone).unwrap_err().to_string();
     assert!(
-        error.contains("must name the quorum of the consenters"),
+        error.contains("must require a quorum of the consenters"),
         "{error}"
     );
 }
@@ -433,7 +439,7 @@ fn consenters_change_one_at_a_time_and_keep_their_quorum() {
     assert!(
         error
             .to_string()
-            .contains("of 4 consenters 3 must be active, and 2"),
+            .contains("3 of 4 consenters must be active, but only 2"),
         "{error}"
     );
     assert!(

@@ -1,5 +1,5 @@
-//! Proposals for the fixtures' channel, signed by its administrators, and what hostile writers do
-//! to the file.
+//! Proposals for the fixtures' channel, signed by its administrators and changed by hostile
+//! writers.
 
 use super::*;
 use crate::channel::change::{Change, change};
@@ -168,7 +168,7 @@ fn an_identity_signs_once_and_copies_are_united() {
     assert_eq!(one.signatures.len(), 2);
     let error = one.unite(&timeout(), "other.json").unwrap_err().to_string();
     assert!(
-        error.contains("\"other.json\" is another proposal"),
+        error.contains("\"other.json\" does not contain the same proposal"),
         "{error}"
     );
 }
@@ -192,7 +192,7 @@ fn a_file_that_was_changed_after_signing_is_refused() {
         "{error}"
     );
     assert!(error.contains("nothing was signed or sent"), "{error}");
-    // The name of another signer on the signature.
+    // A signature with the name of another signer.
     let mut foreign = application();
     foreign.sign(&admin(LINE, "org2"), &stamp()).unwrap();
     let header = STANDARD.encode(&foreign.signatures[0].signature_header);
@@ -227,11 +227,11 @@ fn what_is_no_proposal_or_a_damaged_one_is_refused() {
         ),
         (
             of_other(&|it| it["channel"] = "yours".into()),
-            "it is of channel \"mychannel\"",
+            "it is for channel \"mychannel\"",
         ),
         (
             of_other(&|it| it["update"] = "%".into()),
-            "update: no base64",
+            "update: not base64",
         ),
         (
             of_other(&|it| it["update"] = "AAAA".into()),
@@ -242,12 +242,12 @@ fn what_is_no_proposal_or_a_damaged_one_is_refused() {
             of_other(&|it| it["base"] = Value::Null),
             "is damaged or was changed",
         ),
-        // No text of the file is shown, so none may be there.
+        // No text of the file is shown, so it must not appear.
         (
             of_other(&|it| it["words"] = json!(["batch timeout: 2s → 1s"])),
             "unknown field `words`",
         ),
-        (of_other(&|it| *it = json!([])), "is no proposal file"),
+        (of_other(&|it| *it = json!([])), "is not a proposal file"),
     ] {
         assert!(error.contains(why), "{why}\n{error}");
     }
@@ -257,7 +257,7 @@ fn what_is_no_proposal_or_a_damaged_one_is_refused() {
     assert!(error.contains("it is not JSON"), "{error}");
     let cut = &file.to_text()[..200];
     assert!(ProposalFile::read(cut, NAME).is_err());
-    // A block whose data is not what its header says.
+    // A block whose data does not match its header.
     let mut bytes = read("v2.5.16/mychannel.block");
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
@@ -272,7 +272,7 @@ fn what_is_no_proposal_or_a_damaged_one_is_refused() {
 
 #[test]
 fn a_false_configuration_in_the_file_hides_nothing() {
-    // The update gives the administrators' vote away; the configuration has that already.
+    // The update gives away the administrators' vote, which the configuration already contains.
     let rule = "ANY of Readers".to_owned();
     let hidden = Change::Policy("Application/Admins".to_owned(), rule);
     let seen = Change::BatchTimeout(Duration::from_millis(500));
@@ -286,7 +286,9 @@ fn a_false_configuration_in_the_file_hides_nothing() {
     assert_eq!(error.kind(), crate::error::Kind::Refused);
     let text = error.to_string();
     assert!(
-        text.contains("/Channel/Application/Admins   the update writes what is there"),
+        text.contains(
+            "/Channel/Application/Admins   the update writes something that already exists"
+        ),
         "{text}"
     );
 
@@ -310,7 +312,7 @@ fn a_false_configuration_in_the_file_hides_nothing() {
         "{:?}",
         explained.contents
     );
-    // Beside the channel's own configuration the words say it.
+    // Compared with the channel's own configuration, the explanation shows it.
     let explained = file.explain(&from).unwrap();
     assert!(
         explained
@@ -328,7 +330,7 @@ fn data_beside_the_configuration_is_shown() {
     file.update.isolated_data = vec![Default::default()];
     file.encoded = file.update.encode_to_vec();
     let explained = again(&file).explain(&file.configuration).unwrap();
-    let expected = "1 entries of data beside the configuration";
+    let expected = "1 entries of data outside the configuration";
     assert!(
         explained.changes.iter().any(|it| it == expected),
         "{:?}",
@@ -349,7 +351,7 @@ fn a_stale_proposal_names_what_has_moved_on() {
         error.contains("the configuration has changed since"),
         "{error}"
     );
-    // Another part of the channel has changed: the update fits still.
+    // Another part of the channel has changed: the update still matches.
     let update = application().update;
     let moved = update::apply(&file.configuration, &update).unwrap();
     assert_eq!(

@@ -1,5 +1,5 @@
-//! An API server for tests whose pods' ports can be forwarded, as a kubelet does it: the faults
-//! that a real node cannot be asked for.
+//! An API server for tests that forwards pod ports like a kubelet, with faults that a real node
+//! cannot produce on demand.
 
 use crate::cluster::{
     Cluster,
@@ -19,16 +19,16 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 
-/// What becomes of a forward.
+/// The behaviour of a forward.
 #[derive(Clone)]
 pub(crate) enum Forwards {
-    /// It leads to this port of loopback.
+    /// It connects to this loopback port.
     To(u16),
-    /// It is opened, and the forwarder gives up with these words.
+    /// It is opened, and the forwarder fails with this message.
     Words(&'static str),
-    /// It is not opened: code and body of the answer.
+    /// It is not opened: code and body of the response.
     Answer(u16, String),
-    /// It is opened, and nothing comes.
+    /// It is opened, but receives nothing.
     Silence,
 }
 

@@ -1,9 +1,10 @@
 //! A connection to a port of a pod, through the API server and the node's kubelet, which opens it
 //! within the pod's own network namespace.
 //!
-//! One WebSocket carries one port. Channel 0 has the bytes, channel 1 the forwarder's own words when
-//! it fails; each begins with the port's number (kubelet's
-//! `pkg/cri/streaming/portforward/websocket.go`). The protocol knows no half-closed connection.
+//! One WebSocket carries one port. Channel 0 carries the bytes, channel 1 the forwarder's error
+//! message. Each begins with the port's number (kubelet's
+//! `pkg/cri/streaming/portforward/websocket.go`). The protocol does not support half-closed
+//! connections.
 
 #[cfg(test)]
 pub(crate) mod kubelet;
@@ -31,7 +32,7 @@ pub use stream::{Forward, ForwardEnded};
 
 /// Kubernetes' name for the protocol above (apimachinery's `remotecommand.StreamProtocolV4Name`).
 const PROTOCOL: &str = "v4.channel.k8s.io";
-/// What RFC 6455 has the server append to the key.
+/// The string that the server appends to the key (RFC 6455).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A port of a pod.
@@ -42,14 +43,14 @@ pub struct Target {
 }
 
 impl Cluster {
-    /// The pod that a Service leads to on a port: a ready one that is not being deleted.
+    /// Returns a pod behind a Service's port: a ready one that is not being deleted.
     ///
-    /// A port that the Service does not list is taken for one of the pod.
+    /// A port that the Service does not list counts as a port of the pod.
     ///
     /// # Errors
     ///
-    /// `NotFound` without the Service, `Unavailable` if none of its pods is ready, with the reason
-    /// of each.
+    /// `NotFound` if there is no such Service, `Unavailable` if none of its pods is ready, with
+    /// each pod's reason.
     pub async fn ready_pod(&self, namespace: &str, service: &str, port: u16) -> ApiResult<Target> {
         let words = format!("find a pod of Service {namespace}/{service}");
         let key = ObjectKey {
@@ -97,14 +98,14 @@ impl Cluster {
 
     /// Opens a connection to a port of a pod. Dropping it closes it.
     ///
-    /// That nothing listens on the port shows at the first read, as an [`io::Error`] with
-    /// [`ForwardEnded`] in it.
+    /// If nothing listens on the port, the first read fails with an [`io::Error`] that contains
+    /// [`ForwardEnded`].
     ///
     /// # Errors
     ///
     /// `NotFound`: there is no such pod, or it is gone from its node. `Unavailable`: the API server
     /// cannot reach the node's kubelet (`error dialing backend`). `Forbidden` names the missing
-    /// verb. The first two may pass when a pod starts or moves.
+    /// verb. The first two may be temporary while a pod starts or moves.
     pub async fn forward(&self, namespace: &str, target: &Target) -> ApiResult<Forward> {
         let Target { pod, port } = target;
         let words = format!("forward port {port} of Pod {namespace}/{pod}");
@@ -128,12 +129,12 @@ impl Cluster {
 
     async fn explain(&self, error: ApiError, namespace: &str) -> ApiError {
         match error.kind {
-            // The kubelet speaks for itself, without a Status.
+            // The kubelet responds in plain text, without a Status.
             ApiErrorKind::UnknownKind => ApiError {
                 kind: ApiErrorKind::NotFound,
                 ..error
             },
-            // With one of the two verbs the server answers without a reason.
+            // If only one of the two verbs is missing, the server gives no reason.
             ApiErrorKind::Forbidden if error.denial().is_none() => {
                 self.name_the_missing_verb(error, namespace).await
             }
@@ -211,12 +212,12 @@ fn name(object: &Value) -> &str {
 /// A random key that ties the server's response to this request (RFC 6455, 4.1).
 fn key() -> String {
     let mut nonce = [0; 16];
-    // Only a cache between would notice that it is not random.
+    // Only a cache in between could notice that it is not random.
     let _ = SystemRandom::new().fill(&mut nonce);
     BASE64_STANDARD.encode(nonce)
 }
 
-/// What the server makes of the key.
+/// Returns the server's response to the key.
 fn accepted(key: &str) -> HeaderValue {
     let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
     HeaderValue::try_from(BASE64_STANDARD.encode(digest)).expect("base64 is ASCII")

@@ -17,15 +17,15 @@ use tokio_tungstenite::{
 
 const DATA: u8 = 0;
 const WORDS: u8 = 1;
-/// Bytes in one frame at most. The kubelet reads a frame as a whole.
+/// Maximum size of a frame in bytes. The kubelet reads a whole frame at a time.
 const FRAME: usize = 64 * 1024;
 
 /// A connection to a port of a pod.
 pub struct Forward {
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    /// What has come and was not read yet.
+    /// Received bytes that have not been read yet.
     unread: Bytes,
-    /// Whether a channel's port number has come.
+    /// Whether a channel's port number has been received.
     greeted: [bool; 2],
 }
 
@@ -35,7 +35,8 @@ impl fmt::Debug for Forward {
     }
 }
 
-/// The forwarder's own words for the end of a connection, such as that nothing listens on the port.
+/// The forwarder's message about the end of a connection, for example that nothing listens on the
+/// port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardEnded(pub String);
 
@@ -57,7 +58,7 @@ impl Forward {
         }
     }
 
-    /// Reads frames until there is something to read, the forwarder speaks, or the end.
+    /// Reads frames until there are bytes to read, a message of the forwarder, or the end.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
             let frame = match ready!(Pin::new(&mut self.socket).poll_next(context)) {
@@ -81,7 +82,7 @@ impl Forward {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         };
         if !*greeted {
-            // The port's number, which is the one that was asked for.
+            // The requested port's number.
             *greeted = true;
             frame.advance(frame.len().min(2));
         }
@@ -97,7 +98,7 @@ impl Forward {
         }
     }
 
-    /// The reason of a connection that takes no more: the forwarder's words, if it left some.
+    /// Returns why a connection is closed: the forwarder's message, if there is one.
     fn end(&mut self, error: tungstenite::Error, context: &mut Context<'_>) -> io::Error {
         match self.poll_fill(context) {
             Poll::Ready(Err(words)) => words,
@@ -106,14 +107,14 @@ impl Forward {
     }
 }
 
-/// A WebSocket error as one of the connection.
+/// Converts a WebSocket error to a connection error.
 fn broken(error: tungstenite::Error) -> io::Error {
     match error {
         tungstenite::Error::Io(error) => error,
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
             io::ErrorKind::BrokenPipe.into()
         }
-        // The API server or the kubelet went away without a word.
+        // The API server or the kubelet closed the connection without a message.
         tungstenite::Error::Protocol(
             tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
             | tungstenite::error::ProtocolError::SendAfterClosing,

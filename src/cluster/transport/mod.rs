@@ -308,8 +308,9 @@ impl Transport {
         Ok(Box::pin(response.into_body().into_data_stream()))
     }
 
-    /// Asks the server with one attempt to speak another protocol on the connection, and returns
-    /// its answer and the connection. Takes no slot, as [`Transport::open`].
+    /// Requests, with a single attempt, to upgrade the connection to another protocol. Returns the
+    /// response and the connection. Does not count in the limit of concurrent requests, like
+    /// [`Transport::open`].
     pub async fn upgrade(&self, call: &Call) -> ApiResult<(HeaderMap, Upgraded)> {
         let mut response = self.begin(call).await?;
         let upgrade = hyper::upgrade::on(&mut response);
@@ -332,7 +333,8 @@ impl Transport {
         Ok((std::mem::take(response.headers_mut()), upgraded))
     }
 
-    /// The head of a successful answer, with one attempt and another one for new credentials.
+    /// Returns the head of a successful response. Makes one attempt, and another one after new
+    /// credentials.
     async fn begin(&self, call: &Call) -> ApiResult<Response<Body>> {
         let mut renewed = false;
         loop {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
 
-/// Which network, and who signs.
+/// The network, and the identities that sign.
 #[derive(Args, Clone, Debug)]
 pub struct NetworkArguments {
     /// Network file; - reads standard input
@@ -23,11 +23,11 @@ pub struct NetworkArguments {
 }
 
 impl NetworkArguments {
-    /// Reads the file and everything that it names.
+    /// Reads the network file and all files in it.
     ///
     /// # Errors
     ///
-    /// No file; what is wrong in it; an organization that is not in it.
+    /// Fails without a file, for problems in it, and for an organization that is not in it.
     pub fn load(&self, edge: &Edge) -> Result<NetworkFile> {
         let Some(file) = &self.file else {
             return Err(Error::user("no network file is given").hint(
@@ -60,7 +60,7 @@ impl NetworkArguments {
     }
 }
 
-/// `--network`. The file says which namespaces there are, so `-n` has no meaning.
+/// `--network`. The file defines the namespaces, so `-n` is not allowed.
 pub fn suffix(edge: &Edge) -> Result<Option<&str>> {
     edge.connection.check()?;
     match &edge.connection.namespace {

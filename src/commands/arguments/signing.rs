@@ -58,11 +58,11 @@ impl SigningArguments {
 }
 
 impl Signers {
-    /// The folder that signs where no organization is installed.
+    /// Returns the identity folder for signing without an installed organization.
     ///
     /// # Errors
     ///
-    /// A folder that was named for a release.
+    /// Fails for a folder that was given for a release.
     pub fn folder(&self) -> Result<Option<Folder>> {
         match self.named.keys().next() {
             None => Ok(self.all.clone()),

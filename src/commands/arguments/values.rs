@@ -1,4 +1,4 @@
-//! Where the user's values come from: Helm's flags, with Helm's precedence.
+//! The sources of the user's values: Helm's flags, with Helm's precedence.
 
 use super::CHART;
 use crate::commands::{complete, load};

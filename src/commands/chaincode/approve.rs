@@ -63,7 +63,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What an organization approved, and who approved the same.
+/// The definition that an organization approved, and others that approved the same one.
 struct Approved {
     rows: Vec<Row>,
     done: Deployed,
@@ -120,7 +120,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who has approved the definition, committed or not.
+/// Returns the organizations that have approved the definition, committed or not.
 async fn approvals(
     member: &Member,
     view: &View,
@@ -154,7 +154,7 @@ fn given(members: Vec<Member>, package: &Package) -> Vec<Approver> {
     members.into_iter().map(approver).collect()
 }
 
-/// Members with the packages that name their servers. Tells which of them have no server yet.
+/// Returns members with the packages of their servers, and warns about those without a server.
 async fn of_servers(
     edge: &Edge,
     cluster: &Cluster,

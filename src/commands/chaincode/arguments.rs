@@ -1,5 +1,5 @@
-//! What the chaincode verbs share: a chaincode with the release of its server, and the definition
-//! that flags describe.
+//! Arguments that the chaincode verbs share: a chaincode with the release of its server, and the
+//! definition from flags.
 
 use crate::chaincode::{self, Definition, View, collections, endorsement_policy};
 use crate::commands::{complete, load};
@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
 
-/// The heading of the flags that say what is committed.
+/// The heading of the flags for the definition.
 const DEFINITION: &str = "Definition";
 
 /// A chaincode, and the release of its server.
@@ -57,7 +57,7 @@ pub struct DefinitionArguments {
     pub init_required: Option<bool>,
 }
 
-/// The flags, with the content of the file that they name.
+/// The flags, with the content of the collections file.
 pub struct Described<'a> {
     arguments: &'a DefinitionArguments,
     collections: Option<String>,
@@ -78,7 +78,7 @@ impl DefinitionArguments {
 }
 
 impl Described<'_> {
-    /// What the flags say, over what the channel has committed.
+    /// Returns the settings of the flags, merged over the committed definition.
     pub async fn definition(&self, member: &Member, view: &View, name: &str) -> Result<Definition> {
         let committed = chaincode::committed(member, &view.name, name).await?;
         self.over(committed.map(|it| it.definition), view)

@@ -150,7 +150,7 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
                 definitions(&member, &call.channel)
             );
             let view = view?;
-            // Transient data goes only to the organizations that the user names.
+            // Transient data is sent only to the organizations that the user selects.
             let is_private = !call.transient.is_empty();
             let asked = |it: &&Contact| match (named.is_empty(), is_private) {
                 (false, _) => true,
@@ -201,8 +201,8 @@ fn print(edge: &Edge, call: &Call, done: &Done, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// The committed definitions of the channel by name; `None` if the peers use the old lifecycle or
-/// do not answer.
+/// Returns the committed definitions of the channel by name, or `None` if the peers use the old
+/// lifecycle or do not respond.
 async fn definitions(member: &Member, channel: &str) -> Option<Vec<(String, Definition)>> {
     if member.contact.version.major < 2 {
         return None;
@@ -211,7 +211,7 @@ async fn definitions(member: &Member, channel: &str) -> Option<Vec<(String, Defi
     Some(all.into_iter().map(|it| (it.name, it.definition)).collect())
 }
 
-/// Adds to a failed call that the channel does not have the chaincode, if so.
+/// Adds a reason to the error of a failed call if the channel does not have the chaincode.
 async fn absence(
     member: &Member,
     call: &Call,

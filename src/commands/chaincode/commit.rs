@@ -60,13 +60,13 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// The definition to commit, and who agrees.
+/// The definition to commit, and its approvals.
 struct Found {
     channel: String,
     sequence: i64,
     definition: Definition,
     approvals: Approvals,
-    /// How the committed definition changes, one line each.
+    /// The changes of the committed definition, one line each.
     changes: Vec<String>,
     /// Whether it was committed before.
     is_committed: bool,
@@ -117,7 +117,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The definition that the organization has approved last.
+/// Returns the definition that the organization approved last.
 async fn find(member: &Member, view: &View, name: &str) -> Result<Found> {
     let lifecycle = Lifecycle { member };
     let channel = view.name.clone();
@@ -162,8 +162,8 @@ async fn find(member: &Member, view: &View, name: &str) -> Result<Found> {
     })
 }
 
-/// The organizations whose peers are asked: those that are named, or those that have approved the
-/// definition. Peers of the others refuse.
+/// Returns the organizations whose peers are called: the given ones, or those that have approved
+/// the definition. Peers of others would refuse.
 fn endorsing<'c>(
     contacts: &'c [Contact],
     view: &View,

@@ -78,7 +78,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What happened to the server of an organization.
+/// The result for the server of an organization.
 struct Served {
     organization: String,
     namespace: String,
@@ -138,7 +138,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the servers of all organizations are installed or upgraded.
+/// Installs or upgrades the servers of all organizations.
 struct Servers<'a> {
     edge: &'a Edge,
     cluster: &'a Cluster,
@@ -197,7 +197,7 @@ async fn deploy_all(
     Ok((rows, done))
 }
 
-/// The image as the chart takes it, under the values that the user gives.
+/// Returns the image as values of the chart, below the user's values.
 fn over_image(image: Option<&str>, given: Values) -> Values {
     match image {
         None => given,

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How the history tells these revisions from others.
+/// The description that marks these revisions in the history.
 const DESCRIPTION: &str = "Image replaced by chaincode dev";
 
-/// Annotation of pods with the time of the last replacement: an image of the same name is another
-/// one after a build.
+/// Annotation of pods with the time of the last replacement, because an image can change without a
+/// new name.
 const REPLACED: &str = "kubectl-fabric.io/replaced";
 
 /// Replace the image of the running servers of a chaincode, within seconds
@@ -57,7 +57,7 @@ pub struct Arguments {
 struct Replaced {
     namespace: String,
     revision: u32,
-    /// The newest revision of another command's, if the history still has one.
+    /// The newest revision of another command, if the history still contains one.
     before: Option<u32>,
 }
 
@@ -100,7 +100,7 @@ fn wanted(image: &str, edge: &Edge) -> Values {
     values::with_origin(values, Origin::Flag("--image".to_owned()))
 }
 
-/// The servers whose Deployment the user may change. Warns of the others.
+/// Returns the servers whose Deployment the user may change, and warns about the others.
 async fn writable(
     edge: &Edge,
     cluster: &Cluster,
@@ -120,7 +120,7 @@ async fn writable(
     let mut writable = Vec::new();
     let mut denied = Vec::new();
     for (server, answer) in found.iter().zip(join_all(asked).await) {
-        // Without an answer the upgrade itself tells what is missing.
+        // If the check fails, the upgrade itself reports what is missing.
         match answer {
             Ok(false) => denied.push(server.namespace.as_str()),
             Ok(true) | Err(_) => writable.push(server.clone()),
@@ -160,7 +160,7 @@ async fn replace(server: &Server<'_>, values: &Values) -> Result<Replaced> {
     })
 }
 
-/// The newest revision that ran and that this command did not make.
+/// Returns the newest deployed revision that this command did not create.
 fn before(history: &[Entry]) -> Option<u32> {
     let ran = history
         .iter()

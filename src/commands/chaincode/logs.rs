@@ -117,7 +117,7 @@ impl Pod {
     }
 }
 
-/// What a follower hears.
+/// A message to a follower of logs.
 enum Event {
     Pod(Box<ApiResult<WatchEvent<Pod>>>),
     Line(String, String),
@@ -132,7 +132,7 @@ impl Logs<'_> {
         )
     }
 
-    /// The lines that are there.
+    /// Prints the existing lines.
     async fn print(&self, servers: &[Summary]) -> Result<()> {
         let kind = pods();
         let selector = self.selector();
@@ -179,7 +179,7 @@ impl Logs<'_> {
         }
     }
 
-    /// The lines that are there, and those that come, also of pods that start later.
+    /// Prints existing and new lines, including those of pods that start later.
     async fn follow(&self, servers: &[Summary]) -> Result<()> {
         let mut events: SelectAll<BoxStream<'static, Event>> = SelectAll::new();
         for server in servers {
@@ -196,7 +196,7 @@ impl Logs<'_> {
                 Event::Pod(event) => match (*event)? {
                     WatchEvent::Present(pod) => {
                         if pod.has_started && followed.insert(pod.run.clone()) {
-                            // Of a pod that starts meanwhile, no line is left out.
+                            // No line of a pod that starts in the meantime is skipped.
                             let tail = self.lines.tail.filter(|_| still_to_list > 0);
                             events.push(self.open(pod, LogLines { tail, ..self.lines }));
                         }

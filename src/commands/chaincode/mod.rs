@@ -94,8 +94,8 @@ async fn peers(edge: &Edge, cluster: &Cluster, releases: &[String]) -> Result<Ve
     }
 }
 
-/// The administrator of the organization that is named, or of the first one with peers that can be
-/// found. Reads no more records than it needs.
+/// Returns the administrator of the given organization, or of the first one with peers. Reads only
+/// the necessary records.
 async fn caller(
     edge: &Edge,
     cluster: &Cluster,
@@ -137,7 +137,7 @@ fn no_peers() -> Error {
         .hint("`kubectl fabric list` shows all releases")
 }
 
-/// The administrator of the first contact that has a usable one.
+/// Returns the administrator of the first contact with a usable one.
 async fn first_member(
     edge: &Edge,
     cluster: &Cluster,
@@ -155,7 +155,7 @@ async fn first_member(
     Err(failed.unwrap_or_else(no_peers))
 }
 
-/// The named channel, or the only one that the organization's peers have joined.
+/// Returns the given channel, or the only one that the organization's peers have joined.
 async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
     if let Some(name) = named {
         return Ok(name.to_owned());
@@ -184,7 +184,7 @@ async fn channel_of(member: &Member, named: Option<&str>) -> Result<String> {
     Err(last)
 }
 
-/// The organizations of the channel that take part, at least one, and the channel.
+/// Returns the participating organizations of the channel, at least one, and the channel.
 async fn taking_part(
     edge: &Edge,
     cluster: &Cluster,

@@ -1,8 +1,8 @@
-//! The package of a chaincode: where the peers of an organization call its server, and whom they
-//! trust there.
+//! The package of a chaincode: the address of its server for an organization's peers, and the
+//! authority of its certificate.
 //!
-//! It follows from the values of the server's release, and from no image. So a new image needs no
-//! new approval, and the same values make the same package in every organization.
+//! It depends only on the values of the server's release, not on the image. Therefore a new image
+//! needs no new approval, and equal values give equal packages in all organizations.
 
 use crate::chaincode::{self, Approver, Lifecycle};
 use crate::cluster::Cluster;
@@ -20,19 +20,19 @@ use futures::future::try_join_all;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Which package an organization runs.
+/// The input for an organization's package.
 pub(super) struct Choice<'a> {
     /// Of the chaincode; the label of the package.
     pub name: &'a str,
     pub release: &'a ReleaseName,
     /// The values of the server that this run sets.
     pub given: &'a Values,
-    /// CouchDB indexes by path; `None` keeps those of the package that the release names.
+    /// CouchDB indexes by path. `None` keeps those of the release's current package.
     pub indexes: Option<&'a BTreeMap<String, Vec<u8>>>,
 }
 
 impl Choice<'_> {
-    /// Members with their packages, and the releases of those that have no server yet.
+    /// Returns members with their packages, and the releases of those without a server.
     pub async fn approvers(
         &self,
         cluster: &Cluster,
@@ -49,8 +49,8 @@ impl Choice<'_> {
         Ok((approvers, without))
     }
 
-    /// The package of the server that the organization has, or is going to have; and whether it
-    /// has one.
+    /// Returns the package of the organization's current or future server, and whether the server
+    /// exists.
     async fn of(&self, cluster: &Cluster, member: &Member) -> Result<(Package, bool)> {
         let namespace = &member.contact.namespace;
         let stored = stored(cluster, namespace, self.release).await?;
@@ -72,7 +72,7 @@ impl Choice<'_> {
     }
 }
 
-/// The values that the user has set for a release so far; `None` without the release.
+/// Returns the user's values of a release so far, or `None` without the release.
 async fn stored(
     cluster: &Cluster,
     namespace: &str,
@@ -87,8 +87,8 @@ async fn stored(
     Ok(Some(record.user_values))
 }
 
-/// The indexes of a package that a peer of the organization has. A package that none of them has
-/// leaves nothing to keep.
+/// Returns the indexes of a package from a peer of the organization, or none if no peer has the
+/// package.
 async fn kept_indexes(member: &Member, id: &str) -> Result<BTreeMap<String, Vec<u8>>> {
     match (Lifecycle { member }).package(id).await? {
         Some(package) => package.indexes(),
@@ -168,7 +168,7 @@ impl Secret {
             true => "it is not the authority of tls.crt",
             false => "missing",
         };
-        // A certificate that signs itself is its own authority.
+        // A self-signed certificate is its own authority.
         let root = given.unwrap_or_else(|| own.clone());
         let authorities = chain_from_pem(root.as_bytes(), &self.name)?;
         let is_signed = |it: &Certificate| authorities.iter().any(|by| it.is_signed_by(by));
@@ -180,7 +180,7 @@ impl Secret {
         }
     }
 
-    /// The certificate and the key that peers show, PEM.
+    /// The client certificate and key of the peers, PEM.
     fn client(&self) -> Result<(String, String)> {
         let part = |key: &str| {
             self.text(key).ok_or_else(|| {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 /// The chart of servers.
 pub(super) const CHART: &str = "chaincode";
 
-/// The server of a namespace, and how it is changed.
+/// The server of a namespace, and its operations.
 pub(super) struct Server<'a> {
     pub edge: &'a Edge,
     pub cluster: &'a Cluster,
@@ -25,7 +25,7 @@ pub(super) struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// Installs or upgrades the server, unless it is as it is wanted.
+    /// Installs or upgrades the server, unless it already matches.
     pub async fn serve(&self, values: &Values) -> Result<&'static str> {
         let progress = self.relay();
         let context = self.context(&progress);
@@ -137,7 +137,7 @@ impl Progress for Relay<'_> {
     }
 }
 
-/// What was done in each namespace, or an error with all that failed.
+/// Returns the results in all namespaces, or an error with all failures.
 pub(super) fn collect<T>(
     what: &str,
     did: &str,
@@ -181,8 +181,8 @@ pub(super) fn collect<T>(
     Err(hints.into_iter().fold(error, Error::hint))
 }
 
-/// The servers of a chaincode, by the newest revisions of their releases: of `-n`, or of the
-/// namespaces of this network that the user may read.
+/// Returns the servers of a chaincode by the newest revisions of their releases: in the namespace
+/// of `-n`, or in the readable namespaces of this network.
 pub(super) async fn servers(
     edge: &Edge,
     cluster: &Cluster,
@@ -211,10 +211,10 @@ pub(super) async fn servers(
     }
 }
 
-/// Which namespaces count.
+/// Selects namespaces.
 #[derive(Clone, Copy)]
 enum Scope<'a> {
-    /// All that were read.
+    /// All readable ones.
     Named,
     /// Those of a network; empty for the network without a name.
     Network(&'a str),
@@ -235,7 +235,7 @@ fn select(entries: &[Entry], release: &str, scope: Scope<'_>) -> Vec<Summary> {
         let Scope::Network(name) = scope else {
             return true;
         };
-        // The organization of a namespace tells its network.
+        // The organization of a namespace determines its network.
         let organization = summaries()
             .find(|it| it.namespace == namespace && it.chart != CHART)
             .map(|it| it.release.as_str());
@@ -316,7 +316,7 @@ pub(super) mod tests {
             entry("basic", "org3", CHART, Status::Uninstalled),
             entry("basic", "org4", "mine", deployed),
             entry("other", "org1", CHART, deployed),
-            // Its organization is gone.
+            // Its organization no longer exists.
             entry("basic", "org5-dev", CHART, deployed),
         ];
         for (scope, expected) in [

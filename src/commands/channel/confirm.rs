@@ -1,10 +1,10 @@
-//! Questions before a step that cannot be taken back.
+//! Asks for confirmation before an irreversible step.
 
 use crate::commands::Edge;
 use crate::error::{Error, Result};
 
-/// Asks on the terminal; without one, the user says `--yes`. `what` is a sentence, and `hint` says
-/// how to look first.
+/// Asks on the terminal; without one, `--yes` is required. `what` is a sentence, and `hint`
+/// explains how to preview the step.
 pub fn confirm(edge: &Edge, what: &str, hint: &str) -> Result<()> {
     if !edge.terminal.can_ask() {
         return Err(Error::refused(what)
@@ -22,7 +22,7 @@ pub fn confirm(edge: &Edge, what: &str, hint: &str) -> Result<()> {
     }
 }
 
-/// The sentence about capability levels that a change raises.
+/// Returns the sentence about raised capability levels.
 pub fn levels(name: &str, raised: &[(&'static str, String)]) -> String {
     let levels = raised
         .iter()

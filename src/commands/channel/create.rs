@@ -88,7 +88,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// Reads two words around a separator.
+/// Parses two parts with a separator.
 pub fn pair(
     separator: char,
 ) -> impl Fn(&str) -> Result<(String, String), String> + Clone + Send + Sync {
@@ -145,7 +145,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     check_name(name)?;
     let settings = arguments.settings()?;
     let signers = arguments.signing.load()?;
-    // The same channel, in whatever order its organizations are named.
+    // Sorted, so that the order of the organizations does not matter.
     let sorted = |names: &[String]| {
         let mut names = names.to_vec();
         names.sort();

@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             .await?
             .configuration;
         let to = match given {
-            // A file that was not edited shows no difference in the order of a map.
+            // An unedited file shows no differences in the order of maps.
             Some(Given::Json(json)) => from.edited(&json).map_err(|error| {
                 error.context(format!("\"{other}\" is not a channel configuration"))
             })?,
@@ -86,13 +86,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// A configuration from a file.
+/// Reads a configuration from a file.
 enum Given {
     Json(serde_json::Value),
     Block(Configuration),
 }
 
-/// Whether a word names a file. Channels have no "/" in their names, but may have dots.
+/// Returns true if a word is a file name. Channel names contain no "/", but may contain dots.
 fn is_file(word: &str) -> bool {
     let ends = [".json", ".block"];
     Path::new(word).exists() || word.contains('/') || ends.iter().any(|end| word.ends_with(end))

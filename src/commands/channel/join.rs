@@ -75,8 +75,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             }
         };
         let (_, configuration) = Configuration::from_block(&genesis)?;
-        // The default is all organizations of the genesis block. A named organization always joins:
-        // it may have been added to the channel later.
+        // The default is all organizations in the genesis block. A given organization always joins,
+        // because it may have been added to the channel later.
         let of_channel = |contact: &Contact| {
             let application = configuration.channel.groups.get("Application");
             let mut groups = application.into_iter().flat_map(|it| it.groups.keys());
@@ -109,7 +109,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// Checks that a file holds the genesis block of this channel.
+/// Checks that a file contains the genesis block of this channel.
 fn genesis_of(name: &str, bytes: Vec<u8>, file: &str) -> Result<Block> {
     let refuse = |why: String| {
         Error::user(format!(

@@ -83,8 +83,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
 }
 
-/// The error of a change that a signal interrupted. Completed steps stay, and the next run finds
-/// them.
+/// Returns the error for a change that was interrupted by a signal. Completed steps stay, and the
+/// next run finds them.
 fn interrupted() -> Error {
     Error::interrupted("interrupted")
         .now("completed joins stay")
@@ -117,7 +117,7 @@ pub(super) async fn chosen(
     Ok(found.into_iter().map(|it| it.contact).collect())
 }
 
-/// All organizations that can be found. A warning names releases that cannot be read.
+/// Returns all installed organizations, and warns about releases that cannot be read.
 pub(super) async fn organizations(edge: &Edge, cluster: &Cluster) -> Result<Vec<Installed>> {
     edge.connection.check()?;
     let (namespace, network) = (&edge.connection.namespace, &edge.connection.network);
@@ -132,7 +132,7 @@ pub(super) async fn organizations(edge: &Edge, cluster: &Cluster) -> Result<Vec<
     Ok(found.organizations)
 }
 
-/// The administrators of contacts. Each contact must have one.
+/// Returns the administrators of contacts. Each contact must have one.
 pub(super) async fn members(
     edge: &Edge,
     cluster: &Cluster,
@@ -146,7 +146,7 @@ pub(super) async fn members(
     try_join_all(each).await
 }
 
-/// The administrators that are available. A warning explains each missing one.
+/// Returns the available administrators, and warns about each missing one.
 async fn members_found(
     edge: &Edge,
     cluster: &Cluster,
@@ -181,8 +181,8 @@ async fn readers(
     readers_of(edge, cluster, contacts, releases, signers).await
 }
 
-/// The administrators of these contacts: all of them if the releases are named, or
-/// those that can be had.
+/// Returns the administrators of these contacts: all of them if the user selected the releases,
+/// otherwise the available ones.
 pub(super) async fn readers_of(
     edge: &Edge,
     cluster: &Cluster,

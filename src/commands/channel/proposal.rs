@@ -1,4 +1,4 @@
-//! Proposal files on this machine.
+//! Reads and writes proposal files.
 
 use crate::channel::ProposalFile;
 use crate::commands::load;
@@ -15,11 +15,11 @@ pub fn write(path: &Path, file: &ProposalFile) -> Result<()> {
     load::write_file(path, file.to_text().as_bytes())
 }
 
-/// Writes a new proposal. If the file has the same one, its signatures stay.
+/// Writes a new proposal. If the file already contains the same one, its signatures stay.
 ///
 /// # Errors
 ///
-/// A file with anything else: it may be the only copy of a proposal that others have signed.
+/// Fails if the file has other content: it may be the only copy of a signed proposal.
 pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
     if path.exists() {
         let shown = path.display().to_string();
@@ -35,7 +35,7 @@ pub fn write_new(path: &Path, file: &mut ProposalFile) -> Result<()> {
     write(path, file)
 }
 
-/// What to do with a proposal file next.
+/// Returns the next step for a proposal file.
 pub fn next_step(file: &str, is_satisfied: bool) -> String {
     match is_satisfied {
         true => {

@@ -1,4 +1,4 @@
-//! What an update does and which signatures it has, for people and as a document.
+//! Describes the changes and signatures of an update, as text and as a document.
 
 use crate::channel::{Current, Did, Explanation, Step};
 use crate::ledger::policy::Verdict;
@@ -6,13 +6,13 @@ use crate::ledger::sign::Creator;
 use crate::terminal::{Text, one_line};
 use serde_json::{Value, json};
 
-/// An update as it is shown.
+/// An update, as shown to the user.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub changes: Vec<String>,
-    /// What was asked for and is so already.
+    /// Requested changes that are already in place.
     pub unchanged: Vec<String>,
-    /// What changed groups will hold. Shown where no node could be asked.
+    /// The new content of changed groups. Shown if no node was called.
     pub contents: Vec<String>,
     pub signers: Vec<Creator>,
     pub policies: Vec<Verdict>,
@@ -31,7 +31,7 @@ impl From<Explanation> for Report {
 }
 
 impl Report {
-    /// Sections with a heading each; those without a line are left out.
+    /// Formats sections with headings. Omits empty sections.
     pub fn text(&self) -> Text {
         let signers: Vec<String> = self.signers.iter().map(Creator::to_string).collect();
         let policies: Vec<String> = self.policies.iter().map(Verdict::to_string).collect();
@@ -55,7 +55,7 @@ impl Report {
         text
     }
 
-    /// The fields of the document, over `more`.
+    /// Returns the fields of the document, merged over `more`.
     pub fn document(&self, channel: &str, more: Value) -> Value {
         let mut document = json!({
             "name": channel,
@@ -70,7 +70,7 @@ impl Report {
     }
 }
 
-/// The result of an update in a block: a sentence, and fields of the document.
+/// Returns the result of a committed update: a sentence, and fields of the document.
 pub fn updated(name: &str, current: &Current, steps: &[Step]) -> (String, Value) {
     let (block, sequence) = (current.block.number(), current.configuration.sequence);
     let joined = steps.iter().filter(|it| matches!(it.did, Did::Joined));

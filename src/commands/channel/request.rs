@@ -1,5 +1,5 @@
-//! What `channel update` is asked for: read from arguments and files, then completed with what is
-//! installed.
+//! The request of `channel update`: read from arguments and files, then completed with installed
+//! organizations.
 
 use super::contacts;
 use super::update::Arguments;
@@ -15,7 +15,7 @@ use crate::node::Address;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
+/// The requested changes.
 pub enum Request {
     /// A whole configuration, as JSON.
     Edited {
@@ -25,9 +25,9 @@ pub enum Request {
     Changes(Vec<Wish>),
 }
 
-/// A change as it is named on the command line.
+/// A change on the command line.
 pub enum Wish {
-    /// It needs nothing that is installed.
+    /// It does not depend on installed organizations.
     Ready(Change),
     AddRelease(String),
     AddConsenter(String, String),
@@ -37,7 +37,7 @@ pub enum Wish {
 }
 
 impl Request {
-    /// Reads what is asked for, with the files that are named.
+    /// Reads the request, including its files.
     pub fn read(arguments: &Arguments) -> Result<Request> {
         if let Some(file) = &arguments.edit {
             let json = load::json(file, "configuration")?;
@@ -155,7 +155,7 @@ fn node_of(named: &str, flag: &str) -> Result<(String, String)> {
     }
 }
 
-/// The address of a peer, if it is named by its address.
+/// Returns the address of a peer that is given by its address.
 fn address(peer: &str) -> Result<Option<AnchorPeer>> {
     if !peer.contains(':') {
         return Ok(None);
@@ -165,7 +165,7 @@ fn address(peer: &str) -> Result<Option<AnchorPeer>> {
     Ok(Some(AnchorPeer { host, port }))
 }
 
-/// Completes the changes with what is installed.
+/// Completes the changes with facts about installed organizations.
 pub async fn resolve(wishes: &[Wish], edge: &Edge, cluster: &Cluster) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     for wish in wishes {

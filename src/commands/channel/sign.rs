@@ -68,7 +68,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// Who signs, and the configuration that the update is compared with.
+/// The signers, and the configuration that the update is compared with.
 struct Signing {
     identities: Vec<Identity>,
     configuration: Configuration,
@@ -118,7 +118,7 @@ fn explain(file: &ProposalFile, signing: &Signing) -> Result<Report> {
     Ok(report)
 }
 
-/// Finds who signs. Organizations that are installed here are asked for the channel.
+/// Finds the signers. Reads the channel from the nodes of installed organizations.
 fn signing(arguments: &Arguments, edge: &Edge, file: &ProposalFile) -> Result<Signing> {
     let signers = arguments.signing.load()?;
     let own = || file.configuration.clone();
@@ -150,7 +150,8 @@ fn signing(arguments: &Arguments, edge: &Edge, file: &ProposalFile) -> Result<Si
     })
 }
 
-/// The identity in a folder. A folder does not say of which organization it is; the channel does.
+/// Returns the identity in a folder. The channel determines its organization, because a folder does
+/// not contain it.
 fn of_folder(
     arguments: &Arguments,
     edge: &Edge,
@@ -194,7 +195,7 @@ fn of_folder(
     folder.identity(&msp_id, &certificate.subject)
 }
 
-/// Has the identities sign, after the user confirmed. Returns those that have signed now.
+/// Signs with the identities, after the user confirmed. Returns the new signers.
 fn sign(
     arguments: &Arguments,
     edge: &Edge,

@@ -50,10 +50,10 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What came of the command.
+/// The result of the command.
 enum Done {
     Updated(Box<Current>, Vec<Step>),
-    /// Nothing yet: the user must confirm.
+    /// The user must confirm first.
     Ask(String),
 }
 
@@ -92,7 +92,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the files, which must hold the same proposal.
+/// Reads the files, which must contain the same proposal.
 fn read(arguments: &Arguments) -> Result<ProposalFile> {
     let mut all = arguments.files.iter();
     let Some(first) = all.next() else {

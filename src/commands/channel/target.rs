@@ -1,4 +1,4 @@
-//! The channel of a command, the organizations that it asks, and their administrators.
+//! The channel of a command, the organizations that it calls, and their administrators.
 
 use super::readers;
 use crate::cluster::Cluster;

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The heading of the flags that say what changes.
+/// The heading of the flags for changes.
 const CHANGES: &str = "Changes";
 
 /// Change the configuration of a channel: organizations, orderers, anchor peers, limits, policies
@@ -83,8 +83,8 @@ pub struct Arguments {
     #[arg(long, value_name = "SIZE", help_heading = CHANGES, value_parser = size)]
     pub preferred_max_bytes: Option<u32>,
 
-    /// Capability level of a group (channel, orderer or application), as application=V2_5; it cannot
-    /// be lowered again
+    /// Capability level of a group (channel, orderer or application), as application=V2_5; it
+    /// cannot be lowered again
     #[arg(long, value_name = "GROUP=LEVEL", help_heading = CHANGES, value_parser = pair('='))]
     pub capability: Vec<(String, String)>,
 
@@ -121,7 +121,7 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-/// What came of the command.
+/// The result of the command.
 enum Done {
     Unchanged,
     DryRun,
@@ -132,7 +132,7 @@ enum Done {
         current: Box<Current>,
         steps: Vec<Step>,
     },
-    /// Nothing yet: the user must confirm.
+    /// The user must confirm first.
     Ask(String),
 }
 
@@ -162,7 +162,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The error of an update that a signal ended.
+/// Returns the error for an update that was ended by a signal.
 pub fn interrupted(name: &str) -> Error {
     Error::interrupted("interrupted")
         .now("the update may have been sent")
@@ -238,7 +238,7 @@ impl Work<'_> {
         Ok((Done::Updated { current, steps }, report))
     }
 
-    /// The configuration that is asked for.
+    /// Returns the requested configuration.
     async fn next(&self, request: &Request, current: &Current) -> Result<Changed> {
         match request {
             Request::Edited { json, file } => Ok(Changed {
@@ -281,7 +281,7 @@ impl Work<'_> {
     }
 }
 
-/// An edited configuration. It must have been made from the present one.
+/// Reads an edited configuration, which must be based on the current one.
 fn edited(current: &Configuration, json: &Value, file: &Path) -> Result<Configuration> {
     let file = file.display();
     let next = current

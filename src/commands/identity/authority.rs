@@ -1,4 +1,4 @@
-//! Which CA server a command calls, and how.
+//! Selects the CA server of a command, and its route and trust.
 
 use crate::cluster::Cluster;
 use crate::commands::load;
@@ -12,7 +12,7 @@ use clap::{Args, ValueHint};
 use http::Uri;
 use std::path::PathBuf;
 
-/// The port of a CA server whose URL has none, as `fabric-ca-client` has it.
+/// The default port of a CA server's URL, as in `fabric-ca-client`.
 const PORT: u16 = 7054;
 
 #[derive(Args, Clone, Debug, Default)]
@@ -32,14 +32,14 @@ pub struct AuthorityArguments {
     pub ca_name: Option<String>,
 }
 
-/// A CA server, and what is worth knowing of the way to it.
+/// A CA server, with warnings about the connection to it.
 pub struct Reached {
     pub ca: Ca,
     pub warnings: Vec<String>,
 }
 
 impl AuthorityArguments {
-    /// The way to the CA server. Nothing is sent yet.
+    /// Returns the CA server. Nothing is sent yet.
     pub async fn reach(&self, cluster: &Cluster, contact: &Contact) -> Result<Reached> {
         match (&self.url, &contact.ca) {
             (Some(url), _) => self.at_url(url, cluster, contact).await,
@@ -108,8 +108,8 @@ impl AuthorityArguments {
         })
     }
 
-    /// The authorities that the server's certificate must have: the user's, or those in the Secret
-    /// of the organization's own CA server.
+    /// Returns the authorities that verify the server's certificate: the user's, or those in the
+    /// Secret of the organization's CA server.
     async fn roots(&self, cluster: &Cluster, contact: &Contact) -> Result<String> {
         if let Some(file) = &self.tls_root {
             return load::text(file, "TLS authority");
@@ -128,7 +128,7 @@ impl AuthorityArguments {
 }
 
 impl Reached {
-    /// Name and password of the CA server's administrator, from its Secret.
+    /// Returns the name and password of the CA server's administrator, from its Secret.
     pub async fn administrator(
         &self,
         cluster: &Cluster,
@@ -162,7 +162,7 @@ enum Scheme {
     Https,
 }
 
-/// Takes a URL apart. What stands before `@` would be a password, and is refused.
+/// Parses a URL. Refuses user information before `@`, which could contain a password.
 fn parts(url: &str) -> Result<(Scheme, Address, String)> {
     let wrong = |why: &str| {
         Error::user("--url is not the URL of a CA server")

@@ -1,4 +1,4 @@
-//! An identity as a document, and in words.
+//! Formats an identity as a document and as text.
 
 use crate::fabric::contact::Contact;
 use crate::identity::inventory::{Found, Held, Kind};

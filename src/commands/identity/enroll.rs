@@ -71,7 +71,7 @@ pub struct Arguments {
     pub authority: AuthorityArguments,
 }
 
-/// A certificate with its key, and where it came from.
+/// A certificate with its key, and its source.
 struct Done {
     pair: Pair,
     place: String,
@@ -204,7 +204,7 @@ fn unsent(error: Error) -> Error {
     error.now("nothing was registered or enrolled")
 }
 
-/// Registers if asked to, and gets the certificate.
+/// Registers if requested, and gets the certificate.
 async fn certify(
     arguments: &Arguments,
     cluster: &Cluster,
@@ -253,7 +253,7 @@ async fn certify(
     })
 }
 
-/// The identity that is renewed, and its key.
+/// Returns the identity to renew, and its key.
 fn present(
     arguments: &Arguments,
     installed: &Installed,
@@ -281,8 +281,8 @@ fn present(
     Ok((identity, String::from_utf8_lossy(&key).into_owned()))
 }
 
-/// The identity that registers: from a folder, or the CA server's administrator, who enrolls for
-/// it. Its key stays in memory.
+/// Returns the registrar: from a folder, or the CA server's administrator, which is enrolled for
+/// this purpose. Its key stays in memory.
 async fn registrar(
     arguments: &Arguments,
     cluster: &Cluster,

@@ -50,7 +50,7 @@ pub struct Arguments {
     pub overwrite: bool,
 }
 
-/// What was read, before anything is written.
+/// The input, before anything is written.
 struct Exported {
     files: Files,
     /// Authorities whose private keys are among the files.
@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let end = Error::interrupted("interrupted").now("nothing was written");
     let exported = edge.change(end, async |cluster| {
         let exported = read(&arguments, edge, cluster).await?;
-        // A signal waits until the files are written: none of them is left in parts.
+        // A signal is handled after the files are written, so that no file is incomplete.
         if arguments.to != Path::new("-") {
             write(&arguments, &exported.files)?;
         }

@@ -70,7 +70,7 @@ async fn installed(edge: &Edge, cluster: &Cluster, release: &str) -> Result<Inst
 ///
 /// # Errors
 ///
-/// A name that no identity of the organization has.
+/// Fails for a name that has no identity.
 async fn secrets_of(
     cluster: &Cluster,
     installed: &Installed,

@@ -1,4 +1,4 @@
-//! Where an enrolled identity goes: a folder, or Secrets.
+//! The destination of an enrolled identity: a folder, or Secrets.
 
 use crate::cluster::{Apply, Cluster, Expects};
 use crate::commands::arguments::OPERATION;
@@ -58,7 +58,7 @@ impl TargetArguments {
         Some(self.to.as_ref()?.join(below))
     }
 
-    /// Refuses what could not be written. Called before anything is sent to a CA.
+    /// Refuses a destination that is not writable. Called before anything is sent to a CA.
     pub fn check(
         &self,
         name: &str,
@@ -106,7 +106,7 @@ impl TargetArguments {
         }
     }
 
-    /// Writes the identity in a user's Secret, and says where.
+    /// Writes the identity to a user's Secret, and returns its place.
     pub async fn write(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What is registered, and what the certificate has.
+//! The arguments for the registration and the certificate.
 
 use crate::identity::inventory::Kind;
 use crate::member::ca::{Attribute, Registration, Terms};
@@ -135,7 +135,7 @@ impl CertificateArguments {
         }
     }
 
-    /// Whether the certificate is for TLS, or to sign with.
+    /// Whether the certificate is for TLS or for signing.
     pub fn kind(&self) -> Kind {
         match self.profile.as_deref() {
             Some("tls") => Kind::Tls,

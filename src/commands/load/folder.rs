@@ -1,5 +1,5 @@
-//! Reads and writes folders: the files of a chart or crypto-config by relative path. Links that
-//! lead out of the folder are not followed.
+//! Reads and writes folders: the files of a chart or crypto-config by relative path. Links to
+//! targets outside the folder are not followed.
 
 use super::unreadable;
 use crate::chart::Files;
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(read(&folder, "chart").unwrap()["alias"], b"inside");
         symlink("../secret", folder.join("leak")).unwrap();
         let error = read(&folder, "chart").unwrap_err().to_string();
-        assert!(error.contains("leads out of the folder"), "{error}");
+        assert!(error.contains("a target outside the folder"), "{error}");
     }
 
     #[cfg(unix)]

@@ -124,8 +124,8 @@ pub fn indexes(path: &Path) -> Result<Files> {
     }
 }
 
-/// Writes a result to a file atomically. A link in its place is refused: it could lead anywhere,
-/// and would be replaced.
+/// Writes a result to a file atomically. Refuses a link in its place, which would be replaced and
+/// could point anywhere.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
         return Err(Error::user(format!("cannot write \"{}\"", path.display()))

@@ -1,4 +1,4 @@
-//! A network file and everything that it names.
+//! Reads a network file and all files in it.
 
 use super::folder;
 use super::{chart_choice, crypto_config, text_file, values_file};
@@ -13,10 +13,10 @@ use crate::up::Inputs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Indexes lie here in a package (`core/chaincode/platforms/ccmetadata/validators.go`).
+/// Folder of indexes in a package (`core/chaincode/platforms/ccmetadata/validators.go`).
 const INDEXES: &str = "META-INF/statedb/couchdb";
 
-/// A network with the files that it names.
+/// A network with its files.
 pub struct NetworkFile {
     pub network: Network,
     pub inputs: Inputs,
@@ -26,7 +26,7 @@ pub struct NetworkFile {
 ///
 /// # Errors
 ///
-/// All problems of the file at once, and files that it names and that cannot be read.
+/// Lists all problems of the file at once, and files that cannot be read.
 pub fn network_file(argument: &str, suffix: Option<&str>) -> Result<NetworkFile> {
     let (name, text) = text_of(argument)?;
     network_text(&text, &name, &folder_of(argument), suffix)
@@ -54,7 +54,7 @@ fn folder_of(argument: &str) -> PathBuf {
     }
 }
 
-/// Reads the text of a network file. `folder` is where the paths in it begin.
+/// Reads the text of a network file. Paths in it are relative to `folder`.
 pub fn network_text(
     text: &str,
     name: &str,
@@ -79,7 +79,7 @@ fn parse(text: &str, name: &str, folder: &Path, suffix: Option<&str>) -> Result<
     draft.finish(&given)
 }
 
-/// The chart that the file names: an embedded or kept one by its name, any other by its path.
+/// Returns the chart in the file: an embedded or kept one by its name, any other by its path.
 fn chart(installation: &Installation, folder: &Path) -> Result<Option<ChartChoice>> {
     let version = installation.chart_version.as_deref();
     let Some(name) = &installation.chart else {

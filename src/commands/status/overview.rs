@@ -109,7 +109,7 @@ async fn count(
         {
             match counted {
                 Ok(counts) => add(&mut all, counts),
-                // A release without Deployments needs no right to list any.
+                // A release without Deployments needs no permission to list any.
                 Err(_) if kind != KINDS[0] => {}
                 Err(error) => {
                     first.get_or_insert(error);

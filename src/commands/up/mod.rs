@@ -104,7 +104,7 @@ impl Arguments {
     }
 }
 
-/// The text of the development network.
+/// Returns the network file of the development network.
 fn dev(image: Option<&str>) -> String {
     let chaincode = |image: &str| {
         let image = json!(image);
@@ -140,7 +140,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the arguments of a verb come to.
+/// The resolved arguments of a verb.
 pub struct Asked<'a> {
     pub edge: &'a Edge,
     pub loaded: &'a NetworkFile,
@@ -154,7 +154,7 @@ impl Asked<'_> {
         self.network.org.as_deref()
     }
 
-    /// Runs what only reads.
+    /// Runs a read-only operation.
     pub fn read<T>(&self, story: impl AsyncFnOnce(&Site<'_>) -> Result<T>) -> Result<T> {
         let (_keep, never) = watch::channel(false);
         self.edge.read(self.network.uses_stdin(), async |cluster| {
@@ -162,7 +162,7 @@ impl Asked<'_> {
         })
     }
 
-    /// Runs what changes the network.
+    /// Runs an operation that changes the network.
     pub fn operate<T>(&self, story: impl AsyncFnOnce(&Site<'_>) -> Result<T>) -> Result<T> {
         let stdin = self.network.uses_stdin();
         self.edge.operate(stdin, async |cluster, interrupted| {

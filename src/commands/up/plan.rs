@@ -1,4 +1,4 @@
-//! `diff -f` and `status -f`: the missing steps of a network, and what is there.
+//! `diff -f` and `status -f`: the missing steps and the state of a network.
 
 use super::Asked;
 use crate::commands::arguments::{Format, NetworkArguments, OUTPUT};
@@ -117,14 +117,14 @@ pub fn status(network: &NetworkArguments, format: Format, edge: &Edge) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// What became of a release, in a word.
+/// Returns the state of a release.
 fn word(release: &Known<Release>) -> &'static str {
     match release {
         Known::Known(Release::Absent { data: false }) => "not installed",
         Known::Known(Release::Absent { data: true }) => "not installed, data kept",
         Known::Known(Release::Present { settled: false, .. }) => "not deployed",
         Known::Known(Release::Present { digest, .. }) if digest == crate::up::AS_WANTED => {
-            "matches the file"
+            "as in the file"
         }
         Known::Known(Release::Present { .. }) => "differs",
         Known::Unknown(_) => "unknown",
@@ -135,7 +135,7 @@ fn releases(observed: &Observed) -> Text {
     let mut table = Table::new(["RELEASE", "NAMESPACE", "STATE"]);
     for (key, release) in &observed.releases {
         let state = match word(release) {
-            word @ "matches the file" => Cell::styled(word, GREEN),
+            word @ "as in the file" => Cell::styled(word, GREEN),
             word => Cell::styled(word, YELLOW),
         };
         table.row([(&key.release).into(), (&key.namespace).into(), state]);

@@ -1,5 +1,5 @@
-//! What happens while a network comes up: a line for each step that ends, and for each object that
-//! is waited for longer than usual.
+//! Reports the progress of `up`: a line for each completed step, and for each object that takes
+//! longer than usual.
 
 use crate::deploy::Event;
 use crate::terminal::Terminal;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a pod may take to start before the reason is worth a line.
+/// Time after which the reason of a starting pod is reported.
 const USUAL: Duration = Duration::from_secs(10);
 
 /// An object that is not ready.
@@ -33,7 +33,7 @@ impl Default for Wait {
 
 pub struct Lines<'a> {
     terminal: &'a Terminal,
-    /// What is waited for.
+    /// The objects that are waited for.
     waits: Mutex<BTreeMap<String, Wait>>,
 }
 

@@ -2,10 +2,10 @@
 //! runs.
 //!
 //! A lock is taken over only if its holder is certainly dead ([`run_file`]), or if its Lease did
-//! not change for 10 s by the observer's clock ([`observer`]). A run that lost its lock stops writing:
-//! each attempt of each write passes [`Lock::fence`]. A holder that could not renew in time does
-//! not know whether it still holds the lock, and writes nothing until it knows. An operation
-//! reports success only after it has deleted the Lease in the version that it last wrote
+//! not change for 10 s by the observer's clock ([`observer`]). A run that lost its lock stops
+//! writing: each attempt of each write passes [`Lock::fence`]. A holder that could not renew in
+//! time does not know whether it still holds the lock, and writes nothing until it knows. An
+//! operation reports success only after it has deleted the Lease in the version that it last wrote
 //! ([`Lock::conclude`]).
 
 mod lease;

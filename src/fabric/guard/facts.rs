@@ -64,7 +64,8 @@ impl Facts {
         let is_organization = is_peer || rendered["orderers"].is_array();
         let format = |version: &str| if version.starts_with("1.") { "" } else { "2.0" };
         Facts {
-            // A chaincode server is no node of Fabric's: it has no version, ledger or identity.
+            // A chaincode server is not a Fabric node: it has no Fabric version, ledger or
+            // identity.
             model: chart
                 .metadata
                 .annotations

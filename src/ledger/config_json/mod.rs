@@ -3,8 +3,8 @@
 //!
 //! The JSON is protobuf's own mapping (64-bit numbers as strings, bytes as base64, unset messages
 //! as null), with the bytes that hold another message shown as that message. [`schema`] is the
-//! table of messages; [`read`] goes from bytes to JSON, [`write`] back. What configtxlator cannot
-//! show (a key that it does not know, an idemix MSP) is shown as base64 here.
+//! table of messages; [`read`] goes from bytes to JSON, [`write`] back. Content that configtxlator
+//! cannot show (an unknown key, an idemix MSP) is shown as base64.
 //!
 //! Maps are written sorted by key, as configtxlator's encoder does.
 
@@ -79,10 +79,10 @@ pub fn print(json: &Value) -> String {
     text
 }
 
-/// How deep messages may be nested: prost's limit, for messages inside bytes too.
+/// Maximum nesting depth of messages: prost's limit, also for messages inside bytes.
 const MAX_DEPTH: usize = 100;
 
-/// Where a message stands: its group of the tree, what its value holds, how deep it is.
+/// The context of a message: its group in the tree, the content of its value, and its depth.
 #[derive(Clone, Copy)]
 struct Context {
     group: Option<&'static Group>,
@@ -104,7 +104,7 @@ impl Context {
         }
     }
 
-    /// The message of a field that holds one, and where it stands. `key` is that of a map's entry.
+    /// Returns the message type of a field, and its context. `key` is the key of a map's entry.
     fn inner(self, kind: Kind, key: &str) -> Result<Option<(&'static Message, Context)>, Fault> {
         let (message, group, value) = match kind {
             Kind::Message(message) => (message, None, None),
@@ -128,8 +128,8 @@ impl Context {
         Ok(Some((message, context)))
     }
 
-    /// The message that the bytes of a field hold, and where it stands. `before` are the fields
-    /// before it, encoded.
+    /// Returns the message type in the bytes of a field, and its context. `before` are the
+    /// preceding fields, encoded.
     fn inside(
         self,
         kind: Kind,

@@ -1,7 +1,7 @@
 //! From bytes to JSON.
 //!
-//! Fields are read as Go reads them: of a field that comes twice, the last one counts, and two
-//! parts of one message are merged, which is the same as reading their bytes one after the other.
+//! Fields are read like in Go: if a field occurs twice, the last one counts. Two parts of one
+//! message are merged, which is the same as reading their concatenated bytes.
 
 use super::schema::{Field, Kind, Message, Shape};
 use super::{Context, Fault};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A field as it stands in the bytes.
+/// A field in its encoded form.
 #[derive(Clone, Copy)]
 enum Raw<'a> {
     Number(u64),
@@ -54,7 +54,7 @@ fn field(field: &Field, at: Context, found: &[Raw<'_>], all: &[u8]) -> Result<Va
     }
 }
 
-/// Entries of a map: of two with one key, the last counts.
+/// Entries of a map: if a key occurs twice, the last entry counts.
 fn map(kind: Kind, at: Context, found: &[Raw<'_>]) -> Result<Value, Fault> {
     let mut entries = BTreeMap::new();
     for raw in found {
@@ -142,7 +142,7 @@ fn fields(mut bytes: &[u8]) -> Result<Fields<'_>, Fault> {
                 bytes = rest;
                 Raw::Bytes(content)
             }
-            // No field of the table has another form: an unknown field, which JSON cannot show.
+            // No known field has another form, so this is an unknown field, which JSON cannot show.
             wire => {
                 let context = prost::encoding::DecodeContext::default();
                 prost::encoding::skip_field(wire, number, &mut bytes, context).map_err(broken)?;

@@ -1,8 +1,8 @@
 //! The table of messages that can be shown as JSON: field numbers, names and kinds.
 //!
-//! Field names and numbers are those of `hyperledger/fabric-protos-go-apiv2`. Which message the
-//! bytes of a field hold is a rule of `hyperledger/fabric-config`, `protolator/protoext`; each
-//! exception from one message per field is a function or a [`Group`] here.
+//! Field names and numbers are those of `hyperledger/fabric-protos-go-apiv2`. The message types
+//! inside fields of bytes follow `hyperledger/fabric-config`, `protolator/protoext`. If a field can
+//! contain several types, a function or a [`Group`] selects one.
 
 use crate::ledger::message::common::{ChannelHeader, HeaderType, Payload};
 use crate::ledger::message::msp_configuration::MspConfig;
@@ -29,7 +29,7 @@ pub enum Shape {
     Many,
     /// Entries with a string as key (field 1) and the kind as value (field 2).
     Map,
-    /// One of several: absent unless set, and present with its default.
+    /// One of several alternatives: absent unless set, and written even if it has its default.
     Alternative,
 }
 
@@ -45,9 +45,10 @@ pub enum Kind {
     Enumeration(&'static [&'static str]),
     Timestamp,
     Message(&'static Message),
-    /// Bytes that hold a message.
+    /// Bytes that contain a message.
     Opaque(&'static Message),
-    /// Bytes that hold a message which the fields before decide. `None` shows the bytes.
+    /// Bytes that contain a message whose type depends on the preceding fields. `None` shows the
+    /// bytes.
     OpaqueBy(fn(&[u8]) -> Option<&'static Message>),
     /// A `ConfigGroup` at a known place of the tree.
     Group(&'static Group),
@@ -59,7 +60,7 @@ pub enum Kind {
     ValueByKey,
 }
 
-/// What a group of the configuration tree may hold.
+/// The possible content of a group of the configuration tree.
 pub struct Group {
     pub groups: Below,
     /// Key and message of each value.
@@ -361,7 +362,8 @@ messages! {
         field(1, "signature_hash_family", Text),
         field(2, "identity_identifier_hash_function", Text),
     }
-    // Without the private key of the definition: no channel has one, and none is ever shown.
+    // Without the private key in Fabric's definition: channels do not contain it, and it is never
+    // shown.
     SIGNING_IDENTITY = "SigningIdentityInfo" { field(1, "public_signer", Bytes) }
     OU_IDENTIFIER = "FabricOUIdentifier" {
         field(1, "certificate", Bytes),
@@ -440,7 +442,7 @@ messages! {
     API_RESOURCE = "APIResource" { field(1, "policy_ref", Text) }
 }
 
-/// Bytes that may hold a message, and hold none in what this table shows.
+/// Bytes that may contain a message, but never do in the messages of this table.
 fn no_message(_: &[u8]) -> Option<&'static Message> {
     None
 }

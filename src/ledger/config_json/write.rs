@@ -1,7 +1,7 @@
 //! From JSON to bytes.
 //!
-//! Fields are written in the order of their numbers, without those that have their default, and
-//! maps sorted by key: the deterministic encoding of Go's protobuf.
+//! Fields are written in the order of their numbers, except for those with default values. Maps are
+//! sorted by key. This is the deterministic encoding of Go's protobuf.
 
 use super::schema::{Field, Kind, Message, Shape};
 use super::{Context, Fault};
@@ -14,7 +14,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// A field as it is to be written.
+/// A field in the form for writing.
 enum Raw {
     Number(u64),
     Bytes(Vec<u8>),

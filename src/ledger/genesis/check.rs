@@ -1,4 +1,5 @@
-//! What orderers or peers would reject in a new channel, found before anything is sent.
+//! Finds problems in a new channel for which orderers or peers would reject it, before anything is
+//! sent.
 
 use super::{Application, Channel, Consensus, Orderer};
 use crate::error::{Error, Place, Result, nearest};
@@ -10,8 +11,8 @@ use crate::ledger::msp::Rules;
 use crate::ledger::organization::{Organization, Policies};
 use std::collections::BTreeSet;
 
-/// Refuses a name that Fabric does not take for a channel (`common/configtx/validator.go`,
-/// `ValidateChannelID`). Underscores, capitals and a digit in front are what users try.
+/// Refuses a name that Fabric does not accept for a channel (`common/configtx/validator.go`,
+/// `ValidateChannelID`). Common mistakes are underscores, capitals and a leading digit.
 pub fn check_name(name: &str) -> Result<()> {
     let is_allowed =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
@@ -150,8 +151,8 @@ impl Check {
         }
         if channel.capabilities.contains("V3_0") {
             if !orderer.addresses.is_empty() {
-                let note = "the channel level V3_0 allows no common addresses; give each \
-                            organization its endpoints";
+                let note = "the channel level V3_0 does not allow common addresses; set the \
+                            endpoints of each organization";
                 self.blame("orderer addresses", note);
             }
             for it in orderer
@@ -165,7 +166,7 @@ impl Check {
         }
     }
 
-    /// A level that the group does not have: orderers take it, and peers never start again
+    /// An unknown level of the group: orderers accept it, but peers no longer start
     /// (`docs/source/capabilities_concept.md`).
     fn levels(&mut self, group: &str, levels: &BTreeSet<String>) {
         for level in levels.iter().filter(|it| guard::knows(group, it).is_none()) {
@@ -191,7 +192,8 @@ impl Check {
             for id in unknown {
                 let meant = nearest(&id, known.iter().map(String::as_str));
                 let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it:?}?"));
-                let note = format!("{policy} names {id:?}, which is not in the channel{meant}");
+                let note =
+                    format!("{policy} names {id:?}, which is not a member of the channel{meant}");
                 self.blame(format!("{place}, policy {name}"), note);
             }
         }
@@ -247,7 +249,8 @@ impl Check {
             if !addresses.insert((node.host, node.port)) {
                 self.blame(place.clone(), "its address is listed twice");
             }
-            // One certificate may be both of a node's, but not of two nodes.
+            // A certificate may be both the client and server certificate of a node, but not belong
+            // to two nodes.
             let own = BTreeSet::from([node.client, node.server]);
             if own
                 .iter()
@@ -291,7 +294,7 @@ impl Check {
             server: &it.server_tls_cert,
         });
         self.consenters(&nodes.collect::<Vec<_>>(), organizations);
-        // Fabric starts fewer, and loses the channel with the first node that stops.
+        // Fabric allows fewer, but then the channel stops with the first node that fails.
         if consenters.len() < MIN_BFT_NODES {
             let count = consenters.len();
             let note = format!("BFT needs at least {MIN_BFT_NODES} nodes (3f+1), not {count}");
@@ -396,7 +399,7 @@ struct Node<'a> {
     server: &'a [u8],
 }
 
-/// Whether Go reads the text as a duration of more than 0: `1m30s`, `1.5s`.
+/// Returns true if Go parses the text as a duration of more than 0: `1m30s`, `1.5s`.
 pub fn is_duration(text: &str) -> bool {
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! What a new channel has unless the user says otherwise.
+//! The defaults of a new channel.
 
 use crate::fabric::guard;
 use crate::ledger::message::orderer_configuration::{BatchSize, BftOptions, RaftOptions};
@@ -9,9 +9,9 @@ use semver::Version;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The highest capability level of a group (`channel`, `orderer`, `application`) that this version
-/// knows, as configtxgen's sample profiles have it. A program of an earlier version stops at a
-/// level that it does not know, so this is the lowest version of the channel's nodes.
+/// Returns the highest capability level of a group (`channel`, `orderer`, `application`) in this
+/// version, as in configtxgen's sample profiles. Nodes stop at a level that they do not support, so
+/// `version` is the lowest of the channel's nodes.
 pub fn levels(group: &str, version: &Version) -> BTreeSet<String> {
     guard::highest_level(group, version)
         .map(str::to_owned)
@@ -29,7 +29,7 @@ pub fn orderer_policies() -> Policies {
     policies(&[("BlockValidation", Any, "Writers")])
 }
 
-/// The policies of an application group. Those of the lifecycle came with 2.0.
+/// The policies of an application group. Those of the lifecycle exist since 2.0.
 pub fn application_policies(version: &Version) -> Policies {
     if version.major < 2 {
         return policies(&[]);

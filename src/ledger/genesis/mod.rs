@@ -1,10 +1,10 @@
 //! The first configuration of a channel and its genesis block
 //! (`internal/configtxgen/encoder/encoder.go`, `common/genesis/genesis.go`).
 //!
-//! [`Channel`] says what a channel is; [`Channel::group`] checks it and makes the tree that
-//! configtxgen makes of the same configtx.yaml. An application channel has its orderers and
-//! organizations in it (2.3 and later). Before, a system channel has the consortiums
-//! ([`Channel::consortiums`]), and [`creation`] asks it for a channel.
+//! [`Channel`] describes a channel. [`Channel::group`] checks it and creates the same tree as
+//! configtxgen from an equivalent configtx.yaml. An application channel contains its orderers and
+//! organizations (2.3 and later). Before, a system channel contains the consortiums
+//! ([`Channel::consortiums`]), and [`creation`] requests a channel from it.
 
 mod check;
 mod defaults;
@@ -44,7 +44,7 @@ use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A channel before its first block.
+/// The description of a new channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channel {
     /// Levels of the channel: `V3_0`.
@@ -70,20 +70,17 @@ pub struct Orderer {
     /// `host:port` of all orderers. Not with the channel level `V3_0`, where each organization has
     /// its endpoints.
     pub addresses: Vec<String>,
-    /// How many channels may be created; 0 stands for no limit.
+    /// Maximum number of channels; 0 means no limit.
     pub max_channels: u64,
 }
 
-/// How the orderers agree.
+/// The consensus type.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one for each channel that is made"
-)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each channel")]
 pub enum Consensus {
-    /// One orderer (1.4).
+    /// A single orderer (1.4).
     Solo,
-    /// Through Kafka (1.4).
+    /// Kafka (1.4).
     Kafka { brokers: Vec<String> },
     Raft {
         consenters: Vec<RaftConsenter>,
@@ -111,7 +108,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// What orderers or peers would reject, all of it at once.
+    /// Lists all problems for which orderers or peers would reject the channel.
     pub fn configuration(&self) -> Result<Configuration> {
         check::check(self)?;
         Ok(Configuration {
@@ -318,8 +315,8 @@ fn consortiums_group(consortiums: &BTreeMap<String, Vec<Organization>>) -> Group
     group
 }
 
-/// The update that asks the system channel to create a channel, until 2.x
-/// (`encoder.go`, `NewChannelCreateConfigUpdate` and `DefaultConfigTemplate`).
+/// Returns the update that requests a channel from the system channel, until 2.x (`encoder.go`,
+/// `NewChannelCreateConfigUpdate` and `DefaultConfigTemplate`).
 pub fn creation(name: &str, channel: &Channel) -> Result<ConfigUpdate> {
     check::check_name(name)?;
     let consortium = channel.consortium.clone().ok_or_else(|| {
@@ -348,7 +345,8 @@ pub fn creation(name: &str, channel: &Channel) -> Result<ConfigUpdate> {
     Ok(update)
 }
 
-/// The first block of a channel. The stamp's connection does not count: no one signs the block.
+/// Returns the first block of a channel. Ignores the stamp's connection, because the block is not
+/// signed.
 pub fn block(name: &str, configuration: &Configuration, stamp: &Stamp) -> Result<Block> {
     check::check_name(name)?;
     let channel_header = ChannelHeader {

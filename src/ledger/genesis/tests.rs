@@ -160,7 +160,7 @@ fn configurations_are_configtxgens() {
         let block: Block = decode(&file(path), "the block").unwrap();
         let (_, expected) = Configuration::from_block(&block).unwrap();
         let made = channel().configuration().unwrap();
-        // As JSON first: it shows where they differ.
+        // Compares JSON first, because it shows the difference.
         assert_eq!(
             made.to_json().unwrap(),
             expected.to_json().unwrap(),
@@ -249,7 +249,7 @@ fn bft_consenters(channel: &mut Channel) -> &mut Vec<Consenter> {
     }
 }
 
-/// What is wrong in a channel that is else the Raft or the BFT one of the fixtures.
+/// The problem of a channel that otherwise equals the Raft or BFT channel of the fixtures.
 type Mistake = (fn() -> Channel, fn(&mut Channel), &'static [&'static str]);
 
 const MISTAKES: &[Mistake] = &[
@@ -315,8 +315,8 @@ const MISTAKES: &[Mistake] = &[
             orderer_of(it).addresses = addresses(1);
         },
         &[
-            "orderer addresses: the channel level V3_0 allows no common addresses; give each \
-             organization its endpoints",
+            "orderer addresses: the channel level V3_0 does not allow common addresses; set the \
+             endpoints of each organization",
             "orderer, organization Orgorderer1MSP: it has no endpoints; the channel level V3_0 \
              requires them",
         ],
@@ -343,7 +343,7 @@ const MISTAKES: &[Mistake] = &[
             "application: \"V1_4_3\" is not a capability level of this group",
             "application: it has no policy Writers",
             "application, policy Endorsement: OR('Org1MSP.peer', 'Org3MSP.peer') names \"Org3MSP\", \
-             which is not in the channel; did you mean \"Org1MSP\"?",
+             which is not a member of the channel; did you mean \"Org1MSP\"?",
             "application, organization Org1MSP: it is listed twice",
         ],
     ),

@@ -1,7 +1,7 @@
 //! Package `common`: blocks, envelopes and their headers (`common/common.proto`), signatures of
 //! configuration updates (`common/configtx.proto`).
 
-/// `common.Status`: the answer of an orderer, and of a deliver service at the end of a stream.
+/// `common.Status`: the response of an orderer, and of a deliver service at the end of a stream.
 /// The numbers are those of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
@@ -17,7 +17,7 @@ pub enum Status {
     ServiceUnavailable = 503,
 }
 
-/// `common.HeaderType`: what the data of a payload is.
+/// `common.HeaderType`: the type of a payload's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum HeaderType {
@@ -64,7 +64,7 @@ pub struct Timestamp {
 }
 
 impl From<jiff::Timestamp> for Timestamp {
-    /// The nanoseconds of a protobuf timestamp count forward also before 1970.
+    /// The nanoseconds of a protobuf timestamp count forward, even before 1970.
     fn from(time: jiff::Timestamp) -> Timestamp {
         let nanoseconds = time.as_nanosecond();
         Timestamp {
@@ -170,7 +170,7 @@ pub struct SignatureHeader {
 pub struct Payload {
     #[prost(message, optional, tag = "1")]
     pub header: Option<Header>,
-    /// What [`ChannelHeader::type`] says.
+    /// A message of type [`ChannelHeader::type`].
     #[prost(bytes = "vec", tag = "2")]
     pub data: Vec<u8>,
 }

@@ -101,7 +101,7 @@ pub struct PolicyEntry {
 pub struct ConfigValue {
     #[prost(uint64, tag = "1")]
     pub version: u64,
-    /// A message that follows from the group and the key.
+    /// A message whose type depends on the group and the key.
     #[prost(bytes = "vec", tag = "2")]
     pub value: Vec<u8>,
     #[prost(string, tag = "3")]

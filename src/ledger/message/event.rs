@@ -5,8 +5,8 @@ use super::chaincode::ChaincodeEvent;
 use super::common::{Block, HeaderType, Status};
 use crate::ledger::code::TxValidationCode;
 
-/// `protos.DeliverResponse`. The case of blocks with private data is not read: this program does
-/// not ask for it.
+/// `protos.DeliverResponse`. Blocks with private data are not read, because this program does not
+/// request them.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct DeliverResponse {
     #[prost(oneof = "DeliverResponseType", tags = "1, 2, 3")]

@@ -163,7 +163,7 @@ pub struct CheckCommitReadinessResult {
     /// Whether an organization approved this definition, by MSP id.
     #[prost(message, repeated, tag = "1")]
     pub approvals: Vec<ApprovalEntry>,
-    /// What an organization approved otherwise, by MSP id (since 3.0).
+    /// The definition that an organization approved instead, by MSP id (since 3.0).
     #[prost(message, repeated, tag = "2")]
     pub mismatches: Vec<MismatchesEntry>,
 }

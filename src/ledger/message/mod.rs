@@ -5,9 +5,9 @@
 //! messages, so a decoded message must encode to the same bytes again:
 //!
 //! - A map is a list of entry messages, in the order in which it was read. Go writes the key and
-//!   the value of an entry even where they are empty, so both are `Option`s, and `Some` in each
-//!   entry that this program makes.
-//! - Bytes that hold another message stay bytes. [`decode`] reads them where they are needed.
+//!   the value of an entry even if they are empty, so both are `Option`s, and `Some` in each entry
+//!   that this program creates.
+//! - Bytes that contain another message stay bytes. [`decode`] reads them when they are needed.
 
 pub mod chaincode;
 pub mod collection;

@@ -1,4 +1,4 @@
-//! Package `msp`: who signs (`msp/identities.proto`).
+//! Package `msp`: identities of signers (`msp/identities.proto`).
 
 /// `msp.SerializedIdentity`: the creator of a message, or an endorser.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

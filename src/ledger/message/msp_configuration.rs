@@ -20,7 +20,7 @@ pub struct FabricMspConfig {
     pub root_certs: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub intermediate_certs: Vec<Vec<u8>>,
-    /// Certificates of administrators, where no organizational unit tells them apart.
+    /// Certificates of administrators, if they are not identified by an organizational unit.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub admins: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "5")]
@@ -59,14 +59,14 @@ pub struct SigningIdentity {
 /// `msp.FabricOUIdentifier`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct OuIdentifier {
-    /// The authority that must be above a certificate with this unit. Empty for any.
+    /// The authority that must have issued a certificate with this unit. Empty for any.
     #[prost(bytes = "vec", tag = "1")]
     pub certificate: Vec<u8>,
     #[prost(string, tag = "2")]
     pub organizational_unit_identifier: String,
 }
 
-/// `msp.FabricNodeOUs`: the organizational units that tell an identity's role.
+/// `msp.FabricNodeOUs`: the organizational units that determine an identity's role.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NodeOus {
     #[prost(bool, tag = "1")]

@@ -52,7 +52,7 @@ pub enum SeekPositionType {
     NextCommit(SeekNextCommit),
 }
 
-/// `orderer.SeekInfo.SeekBehavior`: what happens at a block that does not exist yet.
+/// `orderer.SeekInfo.SeekBehavior`: the behaviour at a block that does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum SeekBehavior {

@@ -24,7 +24,7 @@ pub enum ConsensusState {
     Maintenance = 1,
 }
 
-/// `orderer.BatchSize`: when a block is full.
+/// `orderer.BatchSize`: the limits of a block.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct BatchSize {
     #[prost(uint32, tag = "1")]
@@ -35,7 +35,7 @@ pub struct BatchSize {
     pub preferred_max_bytes: u32,
 }
 
-/// `orderer.BatchTimeout`: how long a block waits for more transactions.
+/// `orderer.BatchTimeout`: the time that a block waits for more transactions.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct BatchTimeout {
     /// A duration in Go's notation: `2s`.
@@ -54,7 +54,7 @@ pub struct KafkaBrokers {
 /// `orderer.ChannelRestrictions`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct ChannelRestrictions {
-    /// How many channels may be created; 0 stands for no limit.
+    /// Maximum number of channels; 0 means no limit.
     #[prost(uint64, tag = "1")]
     pub max_count: u64,
 }

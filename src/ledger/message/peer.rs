@@ -1,6 +1,6 @@
-//! Package `protos` of the peer: proposals, their responses and transactions (`peer/proposal.proto`,
-//! `proposal_response.proto`, `transaction.proto`), and what a peer answers to queries
-//! (`peer/query.proto`, `common/ledger.proto`).
+//! Package `protos` of the peer: proposals, their responses and transactions
+//! (`peer/proposal.proto`, `proposal_response.proto`, `transaction.proto`), and a peer's responses
+//! to queries (`peer/query.proto`, `common/ledger.proto`).
 
 use super::chaincode::ChaincodeId;
 use super::common::{Envelope, Timestamp};
@@ -56,7 +56,7 @@ pub struct BytesEntry {
     pub value: Option<Vec<u8>>,
 }
 
-/// `protos.ChaincodeAction`: what a chaincode call did.
+/// `protos.ChaincodeAction`: the effects of a chaincode call.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ChaincodeAction {
     /// A `rwset.TxReadWriteSet`.
@@ -87,10 +87,10 @@ pub struct ProposalResponse {
     pub endorsement: Option<Endorsement>,
 }
 
-/// `protos.Response`: what the chaincode, or the peer in its place, returned.
+/// `protos.Response`: the response of the chaincode, or of the peer in its place.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Response {
-    /// Like the status of HTTP. A peer endorses what is below 400.
+    /// Like an HTTP status. A peer endorses responses below 400.
     #[prost(int32, tag = "1")]
     pub status: i32,
     #[prost(string, tag = "2")]
@@ -99,7 +99,7 @@ pub struct Response {
     pub payload: Vec<u8>,
 }
 
-/// `protos.ProposalResponsePayload`: what an endorser signs.
+/// `protos.ProposalResponsePayload`: the bytes that an endorser signs.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ProposalResponsePayload {
     #[prost(bytes = "vec", tag = "1")]
@@ -203,7 +203,7 @@ pub struct BlockchainInfo {
     pub current_block_hash: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub previous_block_hash: Vec<u8>,
-    /// Present if the peer joined by a snapshot (since 2.3).
+    /// Present if the peer joined from a snapshot (since 2.3).
     #[prost(message, optional, tag = "4")]
     pub bootstrapping_snapshot_info: Option<BootstrappingSnapshotInfo>,
 }

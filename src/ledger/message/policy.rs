@@ -84,7 +84,7 @@ pub struct NOutOf {
 pub struct Principal {
     #[prost(enumeration = "Classification", tag = "1")]
     pub principal_classification: i32,
-    /// The message that [`Principal::principal_classification`] says.
+    /// A message of type [`Principal::principal_classification`].
     #[prost(bytes = "vec", tag = "2")]
     pub principal: Vec<u8>,
 }

@@ -1,5 +1,6 @@
-//! Packages `rwset` and `kvrwset`: what a transaction read and wrote (`ledger/rwset/rwset.proto`,
-//! `ledger/rwset/kvrwset/kv_rwset.proto`). Range queries and private data are not read.
+//! Packages `rwset` and `kvrwset`: the reads and writes of a transaction
+//! (`ledger/rwset/rwset.proto`, `ledger/rwset/kvrwset/kv_rwset.proto`). Range queries and private
+//! data are not read.
 
 /// `rwset.TxReadWriteSet`: the results of a `ChaincodeAction`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -8,11 +8,11 @@ use crate::yaml;
 use serde_json::Value;
 
 impl Msp {
-    /// The MSP that Fabric's tools make of a folder with these public files.
+    /// Returns the MSP that Fabric's tools create from a folder with these public files.
     ///
     /// # Errors
     ///
-    /// A `config.yaml` that is no YAML, or names a certificate that is not there.
+    /// Fails for a `config.yaml` that is not YAML, or that names a missing certificate.
     pub fn from_files(id: &str, files: &MspFiles) -> Result<Msp> {
         let folder = |name: &str| -> Vec<Vec<u8>> {
             let prefix = format!("{name}/");

@@ -1,4 +1,5 @@
-//! Which principals a certificate satisfies (`msp/mspimpl.go`, `msp/mspimplvalidate.go`).
+//! Determines which principals a certificate satisfies (`msp/mspimpl.go`,
+//! `msp/mspimplvalidate.go`).
 
 use super::Msp;
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::ledger::policy::role_word;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-/// The rules of MSPs, which the channel's capability level chooses
+/// The version of the MSP rules, which depends on the channel's capability level
 /// (`common/capabilities/channel.go`, `MSPVersion`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rules {
@@ -40,12 +41,12 @@ impl Rules {
     }
 }
 
-/// Why a certificate does not satisfy a principal.
+/// The reason why a certificate does not satisfy a principal.
 type Reason = String;
 
 impl Msp {
-    /// Whether the certificate is one of this organization's. Its validity does not count here, as
-    /// in Fabric, where an orderer checks it when it accepts a transaction.
+    /// Checks that the certificate belongs to this organization. Ignores its expiry, like Fabric,
+    /// where an orderer checks it when it accepts a transaction.
     pub fn validate(&self, certificate: &Certificate, rules: Rules) -> Result<(), Reason> {
         let chain = self.chain(certificate)?;
         let lists = self.revocations.iter().flat_map(|pem| blocks(pem));
@@ -169,7 +170,7 @@ impl Msp {
         }
     }
 
-    /// Whether the MSP tells roles by unit.
+    /// Returns true if the MSP determines roles by organizational unit.
     fn has_roles(&self, rules: Rules) -> bool {
         let ous = self.node_ous.as_ref();
         rules >= Rules::V1_1 && ous.is_some_and(|ous| ous.enable)
@@ -187,7 +188,7 @@ impl Msp {
         ous.flatten()
     }
 
-    /// The authorities above the certificate, its issuer first, the root last.
+    /// Returns the issuing authorities of the certificate, from its issuer to the root.
     fn chain(&self, certificate: &Certificate) -> Result<Vec<Certificate>, Reason> {
         if certificate.is_authority {
             return Err("it is the certificate of an authority".to_owned());
@@ -207,7 +208,7 @@ impl Msp {
                 chain.push(root.clone());
                 break;
             }
-            // A certificate that is in the chain already would make a circle.
+            // A certificate that is already in the chain would create a cycle.
             let mut candidates = intermediates.iter().filter(|it| !chain.contains(it));
             let Some(next) = candidates.find(issuer) else {
                 return Err("none of the organization's authorities signed it".to_owned());

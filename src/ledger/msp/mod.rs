@@ -1,8 +1,8 @@
-//! The public part of an organization: its authorities and the units that tell its roles.
+//! The public part of an organization: its authorities, and the units that determine roles.
 //!
-//! A channel holds it as an `MSPConfig`; partners exchange it as the JSON of
-//! `configtxgen -printOrg` ([`super::organization`]). [`membership`] tells which principals a
-//! certificate satisfies.
+//! A channel contains it as an `MSPConfig`. Organizations exchange it as the JSON of `configtxgen
+//! -printOrg` ([`super::organization`]). [`membership`] determines which principals a certificate
+//! satisfies.
 
 mod files;
 mod membership;
@@ -17,8 +17,8 @@ use crate::error::{Error, Place, Result};
 use crate::identity::certificate::Certificate;
 use prost::Message;
 
-/// An organization's MSP as a channel knows it. Certificates and revocation lists are PEM, as they
-/// stand in the files: Fabric compares them byte by byte.
+/// An organization's MSP in a channel. Certificates and revocation lists are PEM, unchanged from
+/// the files, because Fabric compares the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Msp {
     pub id: String,
@@ -26,10 +26,10 @@ pub struct Msp {
     pub intermediates: Vec<Vec<u8>>,
     pub tls_roots: Vec<Vec<u8>>,
     pub tls_intermediates: Vec<Vec<u8>>,
-    /// Certificates of administrators. Empty where an organizational unit tells them.
+    /// Certificates of administrators. Empty if an organizational unit identifies them.
     pub admins: Vec<Vec<u8>>,
     pub revocations: Vec<Vec<u8>>,
-    /// Units of which each member must have one. Empty for any.
+    /// Units; each member must have one of them. Empty for any.
     pub units: Vec<OuIdentifier>,
     pub node_ous: Option<NodeOus>,
     /// Hash functions; the defaults if absent.
@@ -49,9 +49,9 @@ impl Msp {
         }
     }
 
-    /// The same MSP with roles by organizational unit, each certified by this authority, as
-    /// cryptogen and the generated identities have it. Since 1.4.3 the units `admin` and `orderer`
-    /// are known too.
+    /// Returns the same MSP with roles by organizational unit, each certified by this authority,
+    /// like cryptogen and the generated identities. Since 1.4.3, this includes the units `admin`
+    /// and `orderer`.
     pub fn with_node_ous(mut self, authority: &[u8]) -> Msp {
         let unit = |name: &str| {
             Some(OuIdentifier {
@@ -113,14 +113,14 @@ impl Msp {
         }
     }
 
-    /// Whether the unit of an administrator is known.
+    /// Returns true if there is a unit for administrators.
     pub fn knows_admins_by_unit(&self) -> bool {
         let ous = self.node_ous.as_ref().filter(|ous| ous.enable);
         ous.is_some_and(|ous| ous.admin_ou_identifier.is_some())
     }
 
-    /// Refuses what makes orderers and peers reject the channel (`msp/mspimplsetup.go`). All
-    /// problems are reported at once.
+    /// Refuses an MSP that orderers and peers would reject (`msp/mspimplsetup.go`). Reports all
+    /// problems at once.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
         if self.id.is_empty() {
@@ -195,7 +195,7 @@ fn authority_problem(kind: &str, pem: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether two PEM texts hold the same certificate.
+/// Returns true if two PEM texts contain the same certificate.
 pub(super) fn is_same_certificate(one: &[u8], other: &[u8]) -> bool {
     let read = |pem: &[u8]| Certificate::from_pem(pem, "it").map(|it| it.der().to_vec());
     one == other || matches!((read(one), read(other)), (Ok(one), Ok(other)) if one == other)

@@ -12,7 +12,7 @@ fn group(path: &[&str]) -> Group {
     channel.group(path).unwrap().clone()
 }
 
-/// What `configtxgen -printOrg` of 2.5.16 prints of an organization in the fixtures.
+/// The output of `configtxgen -printOrg` 2.5.16 for an organization in the fixtures.
 const PRINTED: [(&str, &[&str], Part); 2] = [
     (
         include_str!("../../../tests/fixtures/v2.5.16/Org1MSP.json"),
@@ -35,7 +35,8 @@ fn json_is_what_configtxgen_prints_both_ways() {
             organization.to_json().unwrap().to_string(),
             printed.to_string()
         );
-        // It is the organization of the channel, whose anchor peers 2.5 does not print.
+        // The same organization as in the channel, without the anchor peers, which 2.5 does not
+        // print.
         let known = Organization::from_group(path[1], &group(path)).unwrap();
         assert_eq!(known.group(part), group(path));
         let (msp, policies) = (&organization.msp, &organization.policies);

@@ -1,4 +1,4 @@
-//! Which signatures a policy has and which it lacks (`common/policies/implicitmeta.go`,
+//! Determines the signatures that a policy has and lacks (`common/policies/implicitmeta.go`,
 //! `common/cauthdsl/cauthdsl.go`).
 
 use super::{Policy, principal_words};
@@ -15,12 +15,12 @@ use crate::ledger::sign::Creator;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a policy has and lacks.
+/// The signatures that a policy has and lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// `/Channel/Application/Admins`
     pub path: String,
-    /// The policy in words.
+    /// The policy as text.
     pub policy: String,
     pub is_satisfied: bool,
     /// How many of [`Verdict::parts`] must be satisfied.
@@ -48,7 +48,7 @@ pub fn evaluate(channel: &Group, path: &str, signers: &[Creator]) -> Result<Verd
     scope.evaluate(group, prefix, name, group.policies.get(name))
 }
 
-/// Evaluates a signature policy that stands outside of the configuration, such as a chaincode's.
+/// Evaluates a signature policy outside the configuration, such as a chaincode's.
 pub fn evaluate_signature_policy(
     channel: &Group,
     name: &str,
@@ -58,7 +58,7 @@ pub fn evaluate_signature_policy(
     Ok(Scope::new(channel, signers)?.signatures(name.to_owned(), policy))
 }
 
-/// The MSP ids of a channel's organizations that take a certificate for their own.
+/// Returns the MSP ids of a channel's organizations to which a certificate belongs.
 pub fn organizations_of(channel: &Group, certificate: &Certificate) -> Result<Vec<String>> {
     let scope = Scope::new(channel, &[])?;
     let own = scope.msps.iter();
@@ -66,7 +66,7 @@ pub fn organizations_of(channel: &Group, certificate: &Certificate) -> Result<Ve
     Ok(own.map(|(id, _)| id.clone()).collect())
 }
 
-/// The MSPs of a channel, and the signers that they take for their own.
+/// The MSPs of a channel, and the signers that belong to them.
 struct Scope<'a> {
     msps: BTreeMap<String, Msp>,
     rules: Rules,
@@ -105,7 +105,7 @@ impl<'a> Scope<'a> {
             Policy::Signature(policy) => Ok(self.signatures(path, &policy)),
             Policy::ImplicitMeta(rule, sub_policy) => {
                 let parts = group.groups.iter().map(|(below, group)| {
-                    // A sub-policy may name a policy deeper down: `Org1MSP/Admins`.
+                    // A sub-policy may refer to a deeper policy: `Org1MSP/Admins`.
                     let mut names: Vec<&str> = sub_policy.split('/').collect();
                     let last = names.pop().unwrap_or_default();
                     let prefix = [&[prefix, below][..], &names].concat().join("/");
@@ -163,8 +163,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// One signature counts for one principal. A gate takes rules in their order and keeps what
-    /// each of them used, also when it fails itself, as Fabric does.
+    /// Each signature counts for one principal. Like in Fabric, a gate evaluates its rules in
+    /// order, and signatures that a rule used stay used even if the gate fails.
     fn holds(&self, rule: &SignaturePolicy, principals: &[Principal], used: &mut [bool]) -> bool {
         match &rule.r#type {
             None => false,
@@ -202,7 +202,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether all principals are there that a rule names; Fabric does not load it otherwise.
+/// Returns true if all principals of a rule exist. Otherwise Fabric does not load the policy.
 fn is_valid(rule: &SignaturePolicy, policy: &SignaturePolicyEnvelope) -> bool {
     match &rule.r#type {
         None => false,
@@ -239,7 +239,7 @@ impl Verdict {
         }
     }
 
-    /// How many parts still have to be satisfied.
+    /// Returns the number of parts that must still be satisfied.
     pub fn lacking(&self) -> usize {
         let satisfied = self.parts.iter().filter(|part| part.is_satisfied).count();
         self.needed.saturating_sub(satisfied)

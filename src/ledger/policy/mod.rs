@@ -1,8 +1,8 @@
-//! Policies of a channel: read, written in words, evaluated.
+//! Policies of a channel: parses, formats and evaluates them.
 //!
 //! A signature policy is an expression over principals: `OR('Org1MSP.admin', 'Org2MSP.admin')`. An
-//! implicit meta policy counts the groups below that satisfy their policy of a name:
-//! `MAJORITY of Admins`. [`evaluate`] tells which signatures are there and which are missing.
+//! implicit meta policy counts the subgroups that satisfy their policy of a given name: `MAJORITY
+//! of Admins`. [`evaluate`] determines existing and missing signatures.
 
 mod evaluate;
 mod parse;
@@ -25,7 +25,7 @@ use std::fmt;
 /// A policy of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
-    /// So many of the groups below must satisfy their policy of this name.
+    /// This many subgroups must satisfy their policy of this name.
     ImplicitMeta(ImplicitMetaRule, String),
     Signature(SignaturePolicyEnvelope),
 }
@@ -102,7 +102,7 @@ impl Policy {
         }
     }
 
-    /// Whether no signature at all satisfies the policy, such as `OutOf(0, ...)`.
+    /// Returns true if the policy is satisfied without any signature, such as `OutOf(0, ...)`.
     pub fn needs_no_signature(&self) -> bool {
         fn holds(rule: &SignaturePolicy) -> bool {
             match &rule.r#type {
@@ -190,7 +190,7 @@ fn organization(principal: &Principal) -> Result<String> {
     }
 }
 
-/// `'Org1MSP.admin'`, or what no expression can say in words.
+/// `'Org1MSP.admin'`, or a description if no expression exists.
 fn principal_words(principal: &Principal) -> String {
     let bytes = &principal.principal[..];
     let known = match principal.principal_classification() {
@@ -211,7 +211,7 @@ fn principal_words(principal: &Principal) -> String {
 }
 
 impl fmt::Display for Policy {
-    /// In words: `MAJORITY of Admins`, `OR('Org1MSP.admin', 'Org2MSP.admin')`, `OutOf(2, ...)`.
+    /// As text: `MAJORITY of Admins`, `OR('Org1MSP.admin', 'Org2MSP.admin')`, `OutOf(2, ...)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Policy::ImplicitMeta(rule, name) => {

@@ -1,8 +1,8 @@
 //! The language of signature policies (`common/policydsl/policyparser.go`).
 //!
-//! `AND`, `OR` and `OutOf`, each in three spellings, over principals `'MSP.role'`. Fabric numbers
-//! the principals while it evaluates the calls from the inside out, and does not share them; the
-//! numbers here are the same, because they are part of the encoded policy.
+//! Supports `AND`, `OR` and `OutOf`, each in three spellings, over principals `'MSP.role'`. Fabric
+//! numbers the principals from the innermost call outwards, without sharing equal ones. The numbers
+//! are part of the encoded policy, so they are the same here.
 
 use super::{n_out_of, role_principal, signed_by};
 use crate::error::{Error, Result, nearest};
@@ -10,7 +10,7 @@ use crate::ledger::message::policy::{
     Principal, RoleType, SignaturePolicy, SignaturePolicyEnvelope,
 };
 
-/// How deep calls may be nested. Fabric has no limit; no reader needs more.
+/// Maximum nesting depth of calls. Fabric has no limit.
 const MAX_DEPTH: usize = 32;
 
 pub fn expression(text: &str) -> Result<SignaturePolicyEnvelope> {
@@ -50,7 +50,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// Numbers the principals of the calls inside first, then the own ones.
+    /// Numbers the principals of inner calls first, then its own.
     fn number(self, identities: &mut Vec<Principal>) -> SignaturePolicy {
         let inside = self.arguments.into_iter().map(|argument| match argument {
             Argument::Gate(gate) => Ok(gate.number(identities)),
@@ -165,7 +165,7 @@ impl<'a> Parser<'a> {
                 "{name} takes principals in quotes, AND, OR and OutOf"
             ));
         }
-        // Fabric lets n be one more than there are, which nothing satisfies.
+        // Fabric allows n to exceed the number of arguments by one, which cannot be satisfied.
         if n as usize > arguments.len() {
             let count = arguments.len();
             return Err(format!(

@@ -258,7 +258,7 @@ fn only_the_role_that_a_policy_names_satisfies_it() {
         (signer("Org1MSP", ADMIN_1), true),
         (signer("Org1MSP", USER_1), false),
         (signer("Org1MSP", PEER_1), false),
-        // Of another organization, and under a name that is not theirs.
+        // From another organization, under a wrong name.
         (signer("Org2MSP", ADMIN_2), false),
         (signer("Org1MSP", ADMIN_2), false),
         (signer("Org2MSP", ADMIN_1), false),

@@ -21,7 +21,7 @@ fn proposal() -> Proposal {
     Proposal::new(&call(), &admin(), &stamp()).unwrap()
 }
 
-/// What a peer answers to the proposal: signed by `endorser`, with this result.
+/// A peer's response to the proposal, signed by `endorser`, with this result.
 fn answer(proposal: &Proposal, endorser: &Identity, result: &str) -> Answer {
     let response = Response {
         status: 200,

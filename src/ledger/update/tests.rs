@@ -7,8 +7,8 @@ use prost::Message;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// A change of a real configuration, with the update that configtxlator computes for it and our
-/// words for it. `base` is a block, `before` what is changed in it first, `edits` the change.
+/// A change of a real configuration, with configtxlator's update and this program's description.
+/// `base` is a block, `before` are changes that are made to it first, `edits` is the change.
 struct Case {
     path: PathBuf,
     json: Map<String, Value>,

@@ -1,16 +1,16 @@
-//! What an update writes, whatever the configuration is that it comes with: for signers who have only
-//! the word of another organization for the configuration.
+//! Describes the writes of an update independently of a configuration, for signers who only have
+//! the configuration from another organization.
 
 use super::{is_changed, sets};
 use crate::ledger::config_tree::Group;
 use crate::ledger::message::configuration::ConfigUpdate;
 use std::collections::BTreeMap;
 
-/// Paths of elements that the update changes, and that the configuration has in the same way
-/// already. An update that was computed from this configuration has none.
+/// Returns the paths of elements that the update writes although the configuration already contains
+/// them. An update that was computed from this configuration has none.
 ///
-/// A reader of an update who has the configuration from the same writer must check it: the writer
-/// could give a configuration that has a change already, and so hide the change.
+/// If the configuration comes from the author of the update, the reader must check this: the author
+/// could hide a change by including it in the configuration.
 pub fn repeats(current: &Group, update: &ConfigUpdate) -> Vec<String> {
     let (read, write) = sets(update);
     let mut paths = Vec::new();
@@ -63,8 +63,8 @@ fn collect_repeats(
     }
 }
 
-/// What each changed group holds after the update, in words: the update replaces the whole list of
-/// members, so a member that is not named is removed, whatever the configuration was.
+/// Describes the content of each changed group after the update. The update replaces the whole list
+/// of members, so it removes a member that is not listed, regardless of the configuration.
 pub fn contents(update: &ConfigUpdate) -> Vec<String> {
     let (read, write) = sets(update);
     let mut lines = Vec::new();
@@ -73,7 +73,7 @@ pub fn contents(update: &ConfigUpdate) -> Vec<String> {
 }
 
 fn collect_contents(read: Option<&Group>, write: &Group, path: &str, lines: &mut Vec<String>) {
-    // All of a new group is shown anyway.
+    // A new group is shown completely anyway.
     if read.is_some_and(|it| it.version != write.version) {
         fn names<T>(of: &BTreeMap<String, T>) -> String {
             let names: Vec<&str> = of.keys().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Calls to a server that checks what a Fabric CA checks: secrets, requests for certificates, and
-//! tokens (`lib/serverrequestcontext.go`, `lib/serverenroll.go`, `lib/serverregister.go`).
+//! Calls to a server with the checks of a Fabric CA: secrets, certificate requests and tokens
+//! (`lib/serverrequestcontext.go`, `lib/serverenroll.go`, `lib/serverregister.go`).
 
 use super::*;
 use crate::identity::certificate::{Certificate, read_key};
@@ -19,7 +19,7 @@ struct FabricCa {
     issuer: Issuer<'static, KeyPair>,
     secrets: BTreeMap<String, String>,
     affiliations: Vec<String>,
-    /// The bodies of what it did, by endpoint.
+    /// The bodies of executed requests, by endpoint.
     done: Vec<(String, Value)>,
 }
 
@@ -325,7 +325,7 @@ async fn the_path_of_a_url_is_before_every_endpoint() {
     }
 }
 
-/// What a user reads of an error, which has none of these texts.
+/// The report of an error, which must not contain these texts.
 fn told(error: &Error, hidden: &[&str]) -> String {
     let text = format!("{error} {error:?}");
     for hidden in hidden {
@@ -396,10 +396,7 @@ async fn what_a_ca_declines_is_reported_with_a_way_out_and_without_secrets() {
     let request = SigningRequest::new("admin", &[], None).unwrap();
     let foreign = ca.reenroll(&stranger, &Terms::default(), request).await;
     let foreign = told(&foreign.err().unwrap(), &[]);
-    assert!(
-        foreign.contains("certificates that it issued itself"),
-        "{foreign}"
-    );
+    assert!(foreign.contains("certificates that it issued"), "{foreign}");
     let missing = world.ca("", Some("ca9")).info().await.unwrap_err();
     assert!(told(&missing, &[]).contains("CA does not exist"));
 }

@@ -1,4 +1,4 @@
-//! The steps of chaincodes: packages, services, approvals, commits.
+//! Plans the steps of chaincodes: packages, services, approvals, commits.
 
 use super::{Builder, NOT_ASKED, release_id, why};
 use crate::network::file::{Chaincode, ChaincodeType, Channel};
@@ -16,7 +16,7 @@ impl Builder<'_> {
                 let on = |other: &&Chaincode| chaincode.depends_on.contains(&other.name);
                 left.iter().any(on)
             };
-            // A checked file has no cycle, so one of them waits for no other.
+            // A checked file has no cycle, so at least one chaincode depends on no other.
             let index = left
                 .iter()
                 .position(|chaincode| !waits(chaincode))
@@ -42,7 +42,7 @@ impl Builder<'_> {
             let is_new = self.is_new(channel);
             let state = match self.observed.definitions.get(&pair) {
                 Some(Known::Known(state)) => state.clone(),
-                // A channel that is not there has no chaincode.
+                // A missing channel has no chaincode.
                 _ if is_new => Definitions::default(),
                 other => {
                     self.unknown(id, what(), why(other));
@@ -50,7 +50,7 @@ impl Builder<'_> {
                 }
             };
             if !self.wanted.definitions.contains_key(&pair) {
-                self.unknown(id, what(), "its definition was not composed");
+                self.unknown(id, what(), "its definition was not computed");
                 continue;
             }
             if !channel.is_legacy() {
@@ -68,7 +68,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether this plan makes the channel.
+    /// Returns true if this plan creates the channel.
     fn is_new(&self, channel: &Channel) -> bool {
         self.is_planned(&format!("channel/{}", channel.name))
     }
@@ -92,7 +92,7 @@ impl Builder<'_> {
             let pair = (chaincode.name.clone(), organization.to_owned());
             let Some(package) = self.wanted.packages.get(&pair).cloned() else {
                 let what = format!("the package of {} for {organization}", chaincode.name);
-                self.unknown(id, what, "it was not made");
+                self.unknown(id, what, "it was not created");
                 continue;
             };
             match self.node(organization, node) {
@@ -122,8 +122,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Services: a new one starts at once. One that runs changes when its definition is approved,
-    /// so that the package that is still committed is served as long as possible.
+    /// Services: a new one starts immediately. A running one changes when its definition is
+    /// approved, so that the committed package is served as long as possible.
     fn services(&mut self, chaincode: &Chaincode, approvals: &[String]) {
         let network = self.network();
         let organizations: BTreeSet<&String> = chaincode.organizations.values().flatten().collect();
@@ -144,7 +144,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The sequence that the chaincode is to have, and whether it has it.
+    /// Returns the desired sequence of the chaincode, and whether it is committed.
     fn sequence(
         &self,
         chaincode: &Chaincode,
@@ -160,8 +160,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Approvals that are missing. An organization approves a committed sequence once more if its
-    /// package is another one.
+    /// Missing approvals. An organization approves a committed sequence again if its package has
+    /// changed.
     fn approvals(
         &mut self,
         chaincode: &Chaincode,
@@ -177,11 +177,11 @@ impl Builder<'_> {
             ids.push(id.clone());
             let pair = (chaincode.name.clone(), organization.clone());
             let Some(package) = self.wanted.packages.get(&pair) else {
-                // Its packages are reported as unknown already, and hold the approval.
+                // Its packages are already reported as unknown, so the approval is held.
                 self.unknown(
                     id,
                     format!("the package of {} for {organization}", chaincode.name),
-                    "it was not made",
+                    "it was not created",
                 );
                 continue;
             };
@@ -218,8 +218,8 @@ impl Builder<'_> {
         ids
     }
 
-    /// Ids of what a transaction of these organizations needs: the channel, its orderers, their
-    /// peers in it, and the packages on these.
+    /// Returns the ids of the steps that a transaction of these organizations requires: the
+    /// channel, its orderers, their joined peers, and the packages on these.
     fn before_transaction(
         &self,
         chaincode: &Chaincode,
@@ -253,7 +253,7 @@ impl Builder<'_> {
             after.push(format!("commit/{other}/{name}"));
             after.push(format!("init/{other}/{name}"));
         }
-        // Nothing is committed that no server runs.
+        // A definition is committed only if its servers run.
         let network = self.network();
         let namespaces = organizations
             .iter()

@@ -1,4 +1,4 @@
-//! Channels: genesis blocks, updates of their configuration, joins.
+//! Plans the steps of channels: genesis blocks, configuration updates, joins.
 
 use super::{Builder, release_id, why};
 use crate::error::{Error, Place, Result};
@@ -8,7 +8,7 @@ use crate::network::state::{Known, Node};
 use crate::network::step::Action;
 use std::collections::BTreeSet;
 
-/// Whether a channel exists, and which node can hand out its genesis block.
+/// Determines whether a channel exists, and which node can provide its genesis block.
 enum Existence {
     Exists { block_from: String },
     Missing,
@@ -29,7 +29,7 @@ impl Builder<'_> {
                 Existence::Exists { .. } => self.update(channel),
                 Existence::Unknown => {
                     let what = format!("whether {} exists", channel.name);
-                    self.unknown(id, what, "not each of its orderers answered");
+                    self.unknown(id, what, "not all of its orderers responded");
                 }
             }
             self.joins(channel, block_from.as_deref());
@@ -37,8 +37,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Whether a channel exists. Peers of organizations in other clusters are left out if they do
-    /// not answer: they never decide it.
+    /// Returns whether a channel exists. Ignores peers of organizations in other clusters that do
+    /// not respond, because they are never decisive.
     fn existence(&self, channel: &Channel) -> Result<Existence> {
         let network = self.network();
         let orderers = channel.orderers.iter();
@@ -137,7 +137,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Ids of the releases that run a channel's orderers.
+    /// Returns the ids of the releases that run a channel's orderers.
     fn orderer_releases(&self, channel: &Channel) -> Vec<String> {
         let named = channel.orderers.keys();
         named
@@ -147,7 +147,7 @@ impl Builder<'_> {
 
     fn joins(&mut self, channel: &Channel, block_from: Option<&str>) {
         for (organization, member) in &channel.orderers {
-            // Orderers of a system channel are in each channel that it creates.
+            // Orderers of a system channel are in every channel that it creates.
             if channel.system.is_none() {
                 self.join(channel, organization, &member.consenters, block_from);
             }
@@ -157,7 +157,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Joins those nodes of an organization that are not in the channel yet.
+    /// Joins the nodes of an organization that are not in the channel yet.
     fn join(
         &mut self,
         channel: &Channel,
@@ -177,7 +177,7 @@ impl Builder<'_> {
             format!("channel/{}", channel.name),
             release_id(organization, namespace),
         ];
-        // A member that is new needs the configuration to name it first.
+        // A new member must first be added to the configuration.
         if is_orderer || !states.iter().any(|(_, state)| is_in(state)) {
             after.push(format!("update/{}", channel.name));
         }
@@ -209,7 +209,7 @@ impl Builder<'_> {
     }
 }
 
-/// Nodes of one channel have the same genesis block.
+/// All nodes of a channel have the same genesis block.
 fn agree(channel: &str, joined: &[(String, String)]) -> Result<()> {
     let hashes = joined.iter().map(|(_, hash)| hash.as_str());
     let hashes: BTreeSet<&str> = hashes.filter(|hash| !hash.is_empty()).collect();
@@ -219,9 +219,9 @@ fn agree(channel: &str, joined: &[(String, String)]) -> Result<()> {
     let places = joined.iter().map(|(node, hash)| {
         Place::new(node).note(format!("genesis block {}", hash.get(..12).unwrap_or(hash)))
     });
-    let what = format!("nodes have joined channel \"{channel}\" by different genesis blocks");
+    let what = format!("nodes have joined channel \"{channel}\" with different genesis blocks");
     Err(Error::refused(what)
         .at_all(places)
-        .why("they are on two channels of the same name, and share no transaction")
-        .hint("find out which of them the network uses before you take others out of it"))
+        .why("these are two separate channels with the same name")
+        .hint("find out which one the network uses before you remove nodes from the other"))
 }

@@ -1,4 +1,4 @@
-//! What is there and no longer in the file.
+//! Finds leftovers: what exists but is no longer in the file.
 
 use super::Builder;
 use crate::network::file::ChaincodeType;
@@ -14,7 +14,7 @@ impl Builder<'_> {
         self.releases_left();
     }
 
-    /// A channel that the file does not name at all may be made by other means: its nodes stay.
+    /// A channel that is not in the file may have been created by other means, so its nodes stay.
     fn memberships(&mut self) {
         let network = self.network();
         for (key, node) in &self.observed.nodes {

@@ -1,8 +1,7 @@
 //! The steps of a plan: releases, channels, chaincodes, and what is left over.
 //!
-//! Each part goes over what the file wants, compares it with what is there, and adds the steps that
-//! are missing. A step names all steps that it would come after; those that are done already are
-//! left out.
+//! Each part compares the desired state from the file with the observed state, and adds the missing
+//! steps. A step names all steps that it depends on; completed ones are omitted.
 
 use super::file::Network;
 use super::plan::{Held, Plan, Removal, Unknown};
@@ -20,9 +19,9 @@ pub struct Builder<'a> {
     pub observed: &'a Observed,
     removal: Removal,
     plan: Plan,
-    /// Ids of steps that are planned.
+    /// Ids of planned steps.
     planned: BTreeSet<String>,
-    /// Ids of what is unknown or held.
+    /// Ids of unknown states and held steps.
     closed: BTreeSet<String>,
 }
 
@@ -46,7 +45,7 @@ impl<'a> Builder<'a> {
         self.plan
     }
 
-    /// Plans a step. `after` may name steps that are done already; those are left out.
+    /// Plans a step. `after` may include completed steps, which are omitted.
     pub fn step<I: Into<String>>(
         &mut self,
         action: Action,
@@ -75,7 +74,7 @@ impl<'a> Builder<'a> {
         self.planned.contains(id)
     }
 
-    /// Notes that the state of a step is unknown: whatever depends on it is held.
+    /// Records that the state of a step is unknown. All steps that depend on it are held.
     pub fn unknown(&mut self, id: String, what: impl Into<String>, why: &str) {
         let unknown = Unknown {
             id: id.clone(),
@@ -88,15 +87,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What a node has, or why that is not known. The nodes of a release that is not there, and
-    /// left no volume, have nothing.
+    /// Returns the state of a node, or why it is unknown. The nodes of a release that does not
+    /// exist and left no volume have nothing.
     pub fn node(&self, organization: &str, node: &str) -> Known<Node> {
         let namespace = self.network().namespace(organization).unwrap_or_default();
         let key = ReleaseKey::new(organization, namespace);
         match self.observed.releases.get(&key) {
             Some(Known::Known(Release::Absent { data: false })) => Known::Known(Node::default()),
             Some(Known::Known(Release::Absent { data: true })) => Known::Unknown(
-                "its volume is kept, and what it holds is known once the node runs".to_owned(),
+                "the content of its kept volume is unknown until the node runs".to_owned(),
             ),
             _ => match self.observed.nodes.get(&NodeKey::new(organization, node)) {
                 Some(known) => known.clone(),
@@ -106,9 +105,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-pub const NOT_ASKED: &str = "it was not asked";
+pub const NOT_ASKED: &str = "it was not queried";
 
-/// Why there is no answer.
+/// Returns the reason why the state is unknown.
 pub fn why<T>(answer: Option<&Known<T>>) -> &str {
     match answer {
         Some(Known::Unknown(why)) => why,

@@ -1,4 +1,4 @@
-//! Identities, genesis blocks of system channels, and releases.
+//! Plans identities, genesis blocks of system channels, and releases.
 
 use super::{Builder, release_id, why};
 use crate::network::member::Consensus;
@@ -7,7 +7,7 @@ use crate::network::state::{Known, Release, ReleaseKey};
 use crate::network::step::Action;
 
 impl Builder<'_> {
-    /// Identities, genesis blocks of system channels, and releases.
+    /// Plans identities, genesis blocks of system channels, and releases.
     pub fn releases(&mut self) {
         let network = self.network();
         for organization in network.organizations.keys() {
@@ -51,7 +51,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A system channel names the members of all channels that its orderers are to create.
+    /// A system channel contains the members of all channels that its orderers will create.
     fn system_genesis(&mut self) {
         let network = self.network();
         for (name, organization) in &network.organizations {
@@ -86,7 +86,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A release: installed if it is not there, upgraded if it is another one or not settled.
+    /// A release is installed if it does not exist, and upgraded if it differs or is not settled.
     pub fn release<I: Into<String>>(
         &mut self,
         key: &ReleaseKey,
@@ -98,8 +98,8 @@ impl Builder<'_> {
         let Some(wanted) = self.wanted.releases.get(key) else {
             self.unknown(
                 id,
-                format!("what {release} comes to"),
-                "it was not composed",
+                format!("the manifest of {release}"),
+                "it was not computed",
             );
             return;
         };

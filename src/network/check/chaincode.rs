@@ -1,4 +1,4 @@
-//! What a network file must say about its chaincodes.
+//! Checks the chaincodes of a network file.
 
 use super::msp_ids;
 use crate::fabric::{CCAAS_BUILDER, K8S_BUILDER};
@@ -38,28 +38,30 @@ fn names(chaincode: &Chaincode, pointer: &str, problems: &mut Problems) {
     if !parts(&chaincode.name) {
         problems.add(
             pointer,
-            "a chaincode name is made of letters and digits, with single \"-\" and \"_\" between \
+            "a chaincode name consists of letters and digits, with single \"-\" and \"_\" between \
              them",
         );
     }
     if !word(&chaincode.version, "_.+-") {
         problems.add(
             &format!("{pointer}/version"),
-            "a version is made of letters, digits, \"_\", \".\", \"+\" and \"-\"",
+            "a version consists of letters, digits, \"_\", \".\", \"+\" and \"-\"",
         );
     }
     let label = &chaincode.label;
     if !(word(label, "_.+-") && begins(label)) {
         problems.add(
             &format!("{pointer}/label"),
-            "a label is made of letters, digits, \"_\", \".\", \"+\" and \"-\", and begins with a \
+            "a label consists of letters, digits, \"_\", \".\", \"+\" and \"-\", and begins with a \
              letter or digit",
         );
     }
     if chaincode.kind == ChaincodeType::Kubernetes && check_namespace(label).is_err() {
         problems.wrong(
             &format!("{pointer}/label"),
-            format!("the k8s builder needs a label that is a name of Kubernetes, not \"{label}\""),
+            format!(
+                "the label of a k8s chaincode must be a valid Kubernetes name, not \"{label}\""
+            ),
             Some(format!(
                 "set `label: {}`",
                 label.to_ascii_lowercase().replace(['_', '.', '+'], "-")
@@ -113,8 +115,8 @@ fn channels(
             problems.add(
                 &at,
                 format!(
-                    "{count} of {members} organizations of channel \"{name}\" approve it; its \
-                     policy LifecycleEndorsement wants a majority"
+                    "{count} of {members} organizations of channel \"{name}\" approve it, but its \
+                     policy LifecycleEndorsement requires a majority"
                 ),
             );
         }
@@ -128,7 +130,7 @@ fn channels(
     }
 }
 
-/// What the peers run.
+/// Checks what the peers run.
 fn source(chaincode: &Chaincode, pointer: &str, problems: &mut Problems) {
     let (wanted, other) = match chaincode.kind {
         ChaincodeType::Service | ChaincodeType::Kubernetes => {
@@ -150,15 +152,15 @@ fn source(chaincode: &Chaincode, pointer: &str, problems: &mut Problems) {
     if other.1.is_some() {
         problems.add(
             &format!("{pointer}/{}", other.0),
-            format!("a chaincode of type {kind} has no {}", other.0),
+            format!("a chaincode of type {kind} cannot have {}", other.0),
         );
     }
     let by_digest = |image: &String| image.contains("@sha256:");
     if chaincode.kind == ChaincodeType::Kubernetes && !chaincode.image.iter().all(by_digest) {
         problems.wrong(
             &format!("{pointer}/image"),
-            "the k8s builder takes an image by its digest",
-            Some("name it as repository@sha256:...".to_owned()),
+            "the k8s builder requires the digest of the image",
+            Some("write it as repository@sha256:...".to_owned()),
         );
     }
     let has_values = chaincode
@@ -169,12 +171,12 @@ fn source(chaincode: &Chaincode, pointer: &str, problems: &mut Problems) {
     if has_values && chaincode.kind != ChaincodeType::Service {
         problems.add(
             &format!("{pointer}/values"),
-            format!("only a chaincode of type ccaas is a release, and this one is {kind}"),
+            format!("only a chaincode of type ccaas has a release; this one has type {kind}"),
         );
     }
 }
 
-/// Whether every organization's peers can run it and know its lifecycle.
+/// Checks that the peers of every organization can run it and support its lifecycle.
 fn versions(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &mut Problems) {
     let since = match chaincode.kind {
         ChaincodeType::Service => Some((CCAAS_BUILDER, "ccaas")),
@@ -191,8 +193,8 @@ fn versions(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &
             problems.wrong(
                 &format!("{pointer}/type"),
                 format!(
-                    "peers run chaincode of type {kind} with Fabric {since}, and \"{release}\" has \
-                     {version}"
+                    "chaincode of type {kind} requires Fabric {since}, but \"{release}\" \
+                     has {version}"
                 ),
                 Some("use `golang`, `node` or `java` with `path`".to_owned()),
             );
@@ -211,14 +213,14 @@ fn versions(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &
             if is_set {
                 problems.add(
                     &format!("{pointer}/{key}"),
-                    format!("channel \"{name}\" has the lifecycle of Fabric 1.4, which has none"),
+                    format!("channel \"{name}\" has the lifecycle of Fabric 1.4, which does not support it"),
                 );
             }
         }
     } else if !chaincode.init.is_empty() && !chaincode.init_required {
         problems.add(
             &format!("{pointer}/init"),
-            "the chaincode is not initialized without `initRequired: true`",
+            "the initialization requires `initRequired: true`",
         );
     }
 }
@@ -249,7 +251,7 @@ fn policies(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &
         if required > most {
             problems.add(
                 &at,
-                format!("requiredPeerCount, {required}, is more than maxPeerCount, {most}"),
+                format!("requiredPeerCount ({required}) is more than maxPeerCount ({most})"),
             );
         }
         if !collection.policy.is_empty() {
@@ -301,7 +303,7 @@ fn release(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &m
         problems.wrong(
             pointer,
             format!(
-                "release \"{release}\" is that of organization \"{}\"",
+                "organization \"{}\" already uses release \"{release}\"",
                 organization.installation.release
             ),
             Some("set `release`".to_owned()),
@@ -314,14 +316,14 @@ fn release(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &m
         problems.add(
             pointer,
             format!(
-                "release \"{release}\" is that of chaincode \"{}\" already",
+                "chaincode \"{}\" already uses release \"{release}\"",
                 other.name
             ),
         );
     }
 }
 
-/// Chaincodes that wait for others: each must be there, and none may wait for itself.
+/// Checks the dependencies of chaincodes: each must exist, and there must be no cycle.
 pub fn dependencies(network: &Network, problems: &mut Problems) {
     for chaincode in network.chaincodes.values() {
         let at = format!(
@@ -340,13 +342,13 @@ pub fn dependencies(network: &Network, problems: &mut Problems) {
         {
             problems.add(
                 &at,
-                format!("the chaincodes wait for each other: {}", cycle.join(" → ")),
+                format!("the chaincodes depend on each other: {}", cycle.join(" → ")),
             );
         }
     }
 }
 
-/// The way from a chaincode back to itself.
+/// Returns the cycle from a chaincode back to itself.
 fn cycle<'n>(network: &'n Network, start: &'n str) -> Option<Vec<&'n str>> {
     let (mut ways, mut seen) = (vec![vec![start]], BTreeSet::new());
     while let Some(way) = ways.pop() {
@@ -370,7 +372,7 @@ fn cycle<'n>(network: &'n Network, start: &'n str) -> Option<Vec<&'n str>> {
 }
 
 impl Chaincode {
-    /// Whether an organization runs both.
+    /// Returns true if an organization runs both.
     fn shares(&self, other: &Chaincode) -> bool {
         let mut own = self.organizations.values().flatten();
         own.any(|release| {

@@ -1,4 +1,4 @@
-//! What a network file must say about its channels.
+//! Checks the channels of a network file.
 
 use super::{Known, members, msp_ids};
 use crate::fabric::BFT;
@@ -122,14 +122,17 @@ fn system(
     };
     name(&system.name, &at, problems);
     if system.name == channel.name {
-        problems.add(&at, "the system channel needs a name of its own");
+        problems.add(
+            &at,
+            "the system channel needs another name than this channel",
+        );
     }
     for other in network.channels.values() {
         let mut orderers = other.orderers.keys();
         let shares = orderers.any(|name| channel.orderers.contains_key(name));
         if shares && other.system.as_ref().is_some_and(|other| other != system) {
             let what = format!(
-                "channel \"{}\" has the same orderers, and another system channel or consortium",
+                "channel \"{}\" has the same orderers, but another system channel or consortium",
                 other.name
             );
             problems.add(&at, what);
@@ -137,7 +140,7 @@ fn system(
     }
 }
 
-/// Fabric's rule for names of channels, the same from 1.4 to 3.1: what both Kafka and CouchDB
+/// Fabric's rule for channel names, the same from 1.4 to 3.1: names that both Kafka and CouchDB
 /// accept (`common/configtx/validator.go`, `ValidateChannelID`).
 fn name(name: &str, pointer: &str, problems: &mut Problems) {
     let fits = |byte: u8| {
@@ -149,7 +152,7 @@ fn name(name: &str, pointer: &str, problems: &mut Problems) {
         let hint = (lower != name).then(|| format!("did you mean \"{lower}\"?"));
         problems.wrong(
             pointer,
-            "a channel name is made of a-z, 0-9, \".\" and \"-\", begins with a letter, and has \
+            "a channel name consists of a-z, 0-9, \".\" and \"-\", begins with a letter, and has \
              at most 249 characters",
             hint,
         );
@@ -171,7 +174,7 @@ fn member(
     match network.organizations.get(release) {
         Some(organization) if organization.member.role == role => {}
         Some(_) => problems.add(pointer, format!("\"{release}\" is not {kind}")),
-        // Its own problem is reported already.
+        // Its own problem is already reported.
         None if known.organizations.contains(release) => {}
         None if known.kafka.contains(release) => {
             problems.add(
@@ -201,16 +204,16 @@ fn nodes(named: &[String], release: &str, at: &str, network: &Network, problems:
         } else if !have.contains(node) {
             let what = match (have.first(), have.last()) {
                 (Some(first), Some(last)) if first != last => {
-                    format!("\"{release}\" has {first} to {last}, and no \"{node}\"")
+                    format!("\"{release}\" has no \"{node}\", only {first} to {last}")
                 }
-                _ => format!("\"{release}\" has {}, and no \"{node}\"", have.join(", ")),
+                _ => format!("\"{release}\" has no \"{node}\", only {}", have.join(", ")),
             };
             problems.unknown(&pointer, what, node, have.iter().map(String::as_str));
         }
     }
 }
 
-/// The orderers of a channel that are known, with what they are.
+/// The known orderers of a channel, with their properties.
 fn orderers<'n>(channel: &'n Channel, network: &'n Network) -> Vec<(&'n String, &'n Member)> {
     let named = channel.orderers.keys();
     named
@@ -219,7 +222,7 @@ fn orderers<'n>(channel: &'n Channel, network: &'n Network) -> Vec<(&'n String, 
         .collect()
 }
 
-/// How the orderers agree: all the same way, and enough of them.
+/// Checks the consensus: all orderers must use the same one, and there must be enough of them.
 fn consensus(channel: &Channel, network: &Network, pointer: &str, problems: &mut Problems) {
     let orderers = orderers(channel, network);
     let at = format!("{pointer}/orderers");
@@ -232,7 +235,7 @@ fn consensus(channel: &Channel, network: &Network, pointer: &str, problems: &mut
             problems.add(
                 &path::key_below(&at, release),
                 format!(
-                    "\"{release}\" orders by {}, and \"{first}\" by {}",
+                    "\"{release}\" uses {}, but \"{first}\" uses {}",
                     names[1], names[0]
                 ),
             );
@@ -252,7 +255,7 @@ fn consensus(channel: &Channel, network: &Network, pointer: &str, problems: &mut
     if consenters < 4 {
         problems.add(
             &at,
-            format!("BFT needs 3f+1 consenters to withstand f: at least 4, not {consenters}"),
+            format!("BFT needs 3f+1 consenters to tolerate f faults: at least 4, not {consenters}"),
         );
     }
     for (release, member) in members(channel, network) {
@@ -260,8 +263,8 @@ fn consensus(channel: &Channel, network: &Network, pointer: &str, problems: &mut
             problems.add(
                 &path::key_below(&format!("{pointer}/organizations"), release),
                 format!(
-                    "the channel orders by BFT, which peers know with Fabric {BFT}; \
-                     \"{release}\" has {}",
+                    "a channel on BFT requires peers of Fabric {BFT}; \"{release}\" has \
+                     {}",
                     member.version
                 ),
             );
@@ -289,7 +292,7 @@ fn options(
             let (other, wanted) = (other.name(), wanted.name());
             problems.add(
                 &format!("{pointer}/{key}"),
-                format!("the channel orders by {other}, and these are options of {wanted}"),
+                format!("the channel uses {other}, but these are options of {wanted}"),
             );
         }
     }
@@ -309,14 +312,14 @@ fn blocks(channel: &Channel, pointer: &str, problems: &mut Problems) {
         problems.add(
             &format!("{pointer}/batchSize"),
             format!(
-                "preferredMaxBytes, {} bytes, is more than absoluteMaxBytes, {} bytes",
+                "preferredMaxBytes ({} bytes) is more than absoluteMaxBytes ({} bytes)",
                 size.preferred_max_bytes, size.absolute_max_bytes
             ),
         );
     }
 }
 
-/// No level may be above what a node of the channel knows: it would stop permanently.
+/// No level may be higher than a node of the channel supports: the node would stop permanently.
 fn capabilities(channel: &Channel, network: &Network, pointer: &str, problems: &mut Problems) {
     let orderers = channel.orderers.keys();
     let orderers: Vec<(&String, &Member)> = orderers
@@ -339,7 +342,7 @@ fn capabilities(channel: &Channel, network: &Network, pointer: &str, problems: &
             problems.wrong(
                 &format!("{pointer}/capabilities/{}", group.key()),
                 format!(
-                    "Fabric {} of \"{release}\" does not know level {level}",
+                    "Fabric {} of \"{release}\" does not support level {level}",
                     member.version
                 ),
                 Some(format!("the highest is {}", group.highest(&member.version))),

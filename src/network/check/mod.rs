@@ -1,5 +1,5 @@
-//! What a network file must say beyond its form: names that exist, numbers that suffice, levels
-//! and policies that its members can follow.
+//! Checks a network file beyond its form: references, numbers, and levels and policies that its
+//! members support.
 
 use super::document::Document;
 use super::file::{Channel, Installation, Network};
@@ -16,7 +16,7 @@ mod channel;
 pub use chaincode::{chaincode, dependencies};
 pub use channel::channel;
 
-/// The releases that a file names, whether they could be described or not.
+/// The releases in a file, including those that could not be described.
 pub struct Known<'a> {
     organizations: BTreeSet<&'a str>,
     kafka: BTreeSet<&'a str>,
@@ -31,8 +31,8 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Fabric versions that exist. Releases with one that does not are described with the error of
-/// their chart, so only those are checked here that no release may use.
+/// Checks Fabric versions. Releases with unknown versions are reported with their chart, so this
+/// only checks versions that no release uses.
 pub fn versions(document: &Document, problems: &mut Problems) {
     let network = document
         .fabric_version
@@ -60,7 +60,7 @@ pub fn versions(document: &Document, problems: &mut Problems) {
             };
             problems.add(
                 &path::key_below(map, name),
-                "a release name is made of a-z, 0-9 and \"-\", begins and ends with a letter or \
+                "a release name consists of a-z, 0-9 and \"-\", begins and ends with a letter or \
                  digit, and has at most 53 characters",
             );
         }
@@ -71,13 +71,13 @@ pub fn kafka(installation: &Installation, member: &Member, problems: &mut Proble
     if member.role != Role::Kafka {
         problems.wrong(
             &installation.pointer,
-            "its chart is not that of a Kafka cluster",
+            "its chart is not for a Kafka cluster",
             Some("list organizations below `organizations`".to_owned()),
         );
     }
 }
 
-/// Organizations and Kafka clusters beside each other.
+/// Checks organizations and Kafka clusters together.
 pub fn organizations(network: &Network, problems: &mut Problems) {
     let mut namespaces: BTreeMap<&str, &str> = BTreeMap::new();
     for installation in network.installations() {
@@ -90,7 +90,7 @@ pub fn organizations(network: &Network, problems: &mut Problems) {
         if let Some(other) = namespaces.insert(namespace, release) {
             problems.add(
                 pointer,
-                format!("namespace \"{namespace}\" is that of release \"{other}\" already"),
+                format!("release \"{other}\" already uses namespace \"{namespace}\""),
             );
         }
     }
@@ -100,7 +100,7 @@ pub fn organizations(network: &Network, problems: &mut Problems) {
         if member.role == Role::Kafka {
             problems.wrong(
                 pointer,
-                "its chart is that of a Kafka cluster",
+                "its chart is for a Kafka cluster",
                 Some("list Kafka clusters below `kafka`".to_owned()),
             );
             continue;
@@ -109,14 +109,14 @@ pub fn organizations(network: &Network, problems: &mut Problems) {
             let msp_id = &member.msp_id;
             problems.wrong(
                 pointer,
-                format!("MSP id \"{msp_id}\" is that of \"{other}\" already"),
+                format!("\"{other}\" already has MSP id \"{msp_id}\""),
                 Some("set `values.org.mspID`".to_owned()),
             );
         }
         if member.consensus == Some(Consensus::Kafka) && network.kafka.is_empty() {
             problems.wrong(
                 pointer,
-                "orderers.consensus is kafka, and the file has no Kafka cluster",
+                "orderers.consensus is kafka, but the file has no Kafka cluster",
                 Some("add `kafka: {kafka: {}}`".to_owned()),
             );
         }
@@ -131,14 +131,14 @@ fn members<'n>(
     named.filter_map(|release| Some((release, &network.organizations.get(release)?.member)))
 }
 
-/// MSP ids of a channel's members, orderers among them; `None` if a member is not known.
+/// Returns the MSP ids of a channel's members, including orderers. `None` if a member is unknown.
 pub fn msp_ids<'n>(channel: &'n Channel, network: &'n Network) -> Option<BTreeSet<&'n str>> {
     let named = channel.orderers.keys().chain(channel.organizations.keys());
     let id = |release| Some(network.organizations.get(release)?.member.msp_id.as_str());
     named.map(id).collect()
 }
 
-/// What is allowed and worth knowing.
+/// Warnings about permitted settings.
 pub fn warnings(network: &Network) -> Vec<String> {
     let mut warnings = Vec::new();
     for channel in network.channels.values() {
@@ -156,8 +156,8 @@ pub fn warnings(network: &Network) -> Vec<String> {
         });
         if consensus == Some(Consensus::Raft) && consenters < 3 {
             warnings.push(format!(
-                "channel \"{name}\" has {consenters} of the 3 or more consenters with which Raft \
-                 withstands the loss of one"
+                "channel \"{name}\" has {consenters} consenters; Raft needs 3 or more to tolerate \
+                 the loss of one"
             ));
         }
         let databases: BTreeSet<&str> = members(channel, network)
@@ -165,8 +165,8 @@ pub fn warnings(network: &Network) -> Vec<String> {
             .collect();
         if databases.len() > 1 {
             warnings.push(format!(
-                "the peers of channel \"{name}\" keep their state in different databases: {}. \
-                 Rich queries work on CouchDB only",
+                "the peers of channel \"{name}\" use different state databases: {}. Rich queries \
+                 only work with CouchDB",
                 databases.into_iter().collect::<Vec<_>>().join(", ")
             ));
         }

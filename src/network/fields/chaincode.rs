@@ -15,15 +15,16 @@ pub const CHAINCODE: &[Field] = &[
         Shape::Word(&["ccaas", "k8s", "golang", "node", "java"]),
         "`ccaas`",
         "ccaas",
-        "How peers run it. `ccaas`: as a service, a release of chart `chaincode` in each organization's namespace (from 2.4.1). `k8s`: by \
-         the builder of `chaincode.mode: k8s`. `golang`, `node`, `java`: built by Docker from the source in `path`.",
+        "How peers run it. `ccaas`: as a service, a release of chart `chaincode` in each \
+         organization's namespace (since 2.4.1). `k8s`: with the builder of `chaincode.mode: k8s`. \
+         `golang`, `node`, `java`: Docker builds it from the source in `path`.",
     ),
     field(
         "image",
         Shape::Text,
         "",
         "registry.example.com/asset-transfer-basic:1.0",
-        "Image of the chaincode, for `ccaas` and `k8s`; `k8s` needs it by digest.",
+        "Image of the chaincode, for `ccaas` and `k8s`. `k8s` requires a digest.",
     ),
     field(
         "path",
@@ -37,7 +38,7 @@ pub const CHAINCODE: &[Field] = &[
         Shape::Text,
         "`1.0`",
         "\"1.0\"",
-        "Version of the chaincode. The sequence is counted by the ledger.",
+        "Version of the chaincode. The sequence is set automatically.",
     ),
     field(
         "label",
@@ -65,15 +66,15 @@ pub const CHAINCODE: &[Field] = &[
         Shape::Flag,
         "`false`",
         "true",
-        "The first invocation must be an initialization.",
+        "Requires that the chaincode is initialized before its first invocation.",
     ),
     field(
         "init",
         TEXTS,
         "none",
         "[InitLedger]",
-        "Function and arguments of the initialization. `up` invokes it once if `initRequired` is set; Fabric 1.4 passes it when it \
-         instantiates the chaincode.",
+        "Function and arguments of the initialization. `up` invokes it once if `initRequired` is \
+         set. On Fabric 1.4, they are the arguments of the instantiation.",
     ),
     field(
         "collections",
@@ -87,7 +88,7 @@ pub const CHAINCODE: &[Field] = &[
         Shape::Text,
         "none",
         "./META-INF/statedb/couchdb",
-        "Folder of CouchDB indexes, relative to this file: what a package holds in META-INF/statedb/couchdb.",
+        "Folder of CouchDB indexes, relative to this file: the content of META-INF/statedb/couchdb in the package.",
     ),
     field(
         "endorsementPlugin",
@@ -108,7 +109,7 @@ pub const CHAINCODE: &[Field] = &[
         TEXTS,
         "none",
         "[tokens]",
-        "Chaincodes that must be committed first, such as those that it calls.",
+        "Chaincodes that must be committed first, such as those that this chaincode calls.",
     ),
     field(
         "release",
@@ -136,7 +137,7 @@ pub const CHAINCODE: &[Field] = &[
         TEXTS,
         "none",
         "[basic.yaml]",
-        "Files of values, relative to this file. Later files win.",
+        "Values files, relative to this file. Later files override earlier ones.",
     ),
 ];
 
@@ -147,42 +148,42 @@ pub const COLLECTION: &[Field] = &[
         "policy",
         Shape::Text,
         "OR('Org1MSP.member')",
-        "Which organizations' peers keep the data: a signature policy.",
+        "Organizations whose peers store the data: a signature policy.",
     ),
     field(
         "requiredPeerCount",
         WHOLE,
         "`0`",
         "1",
-        "Peers that must have the data before an endorsement is given.",
+        "Number of peers that must have the data before an endorsement.",
     ),
     field(
         "maxPeerCount",
         WHOLE,
         "`1`",
         "2",
-        "Peers that the data is sent to at most.",
+        "Maximum number of peers to send the data to.",
     ),
     field(
         "blockToLive",
         WHOLE,
         "`0`, unlimited",
         "1000",
-        "Blocks after which the data is purged.",
+        "Number of blocks after which the data is purged.",
     ),
     field(
         "memberOnlyRead",
         Shape::Flag,
         "`false`",
         "true",
-        "Only clients of member organizations may read.",
+        "Only clients of member organizations can read.",
     ),
     field(
         "memberOnlyWrite",
         Shape::Flag,
         "`false`",
         "true",
-        "Only clients of member organizations may write.",
+        "Only clients of member organizations can write.",
     ),
     field(
         "endorsementPolicy",

@@ -27,14 +27,14 @@ pub const CHANNEL: &[Field] = &[
         Shape::Duration,
         "`2s`",
         "500ms",
-        "How long an orderer waits for more transactions before it cuts a block.",
+        "Maximum time that an orderer waits for more transactions before it cuts a block.",
     ),
     field(
         "batchSize",
         Shape::Object(BATCH_SIZE),
         "see its keys",
         "{maxMessages: 100}",
-        "When a block is full.",
+        "Limits of a block.",
     ),
     field(
         "capabilities",
@@ -48,8 +48,8 @@ pub const CHANNEL: &[Field] = &[
         Shape::Object(CHANNEL_POLICIES),
         "Fabric's defaults",
         "{application: {Endorsement: ANY Endorsement}}",
-        "Policies: `ANY`, `ALL` or `MAJORITY` and the name of a policy of the groups below, or a signature policy such as \
-         `OR('Org1MSP.admin')`.",
+        "Policies: `ANY`, `ALL` or `MAJORITY` with the name of a policy of the subgroups, or a \
+         signature policy such as `OR('Org1MSP.admin')`.",
     ),
     field(
         "acls",
@@ -114,7 +114,7 @@ pub const MEMBER: &[Field] = &[
         TEXTS,
         "the first peer",
         "[peer0]",
-        "The anchor peers, through which peers of other organizations find this one's.",
+        "The anchor peers, through which peers of other organizations find the peers of this organization.",
     ),
     field(
         "peers",
@@ -138,21 +138,21 @@ pub const BATCH_SIZE: &[Field] = &[
         COUNT,
         "`500`",
         "100",
-        "Most transactions of a block.",
+        "Maximum number of transactions in a block.",
     ),
     field(
         "absoluteMaxBytes",
         Shape::Bytes,
         "`10 MB`",
         "98 MB",
-        "Largest block. A larger transaction is refused.",
+        "Maximum size of a block. A larger transaction is refused.",
     ),
     field(
         "preferredMaxBytes",
         Shape::Bytes,
         "`2 MB`",
         "1 MB",
-        "Size above which a block is cut.",
+        "Preferred size of a block. At this size, a block is cut.",
     ),
 ];
 
@@ -162,21 +162,21 @@ pub const CAPABILITIES: &[Field] = &[
         Shape::Word(&["V1_1", "V1_3", "V1_4_2", "V1_4_3", "V2_0", "V3_0"]),
         "by Fabric version",
         "V2_0",
-        "Level of orderers and peers.",
+        "Level for orderers and peers.",
     ),
     field(
         "orderer",
         Shape::Word(&["V1_1", "V1_4_2", "V2_0"]),
         "by Fabric version",
         "V2_0",
-        "Level of orderers.",
+        "Level for orderers.",
     ),
     field(
         "application",
         Shape::Word(&["V1_1", "V1_2", "V1_3", "V1_4_2", "V2_0", "V2_5"]),
         "by Fabric version",
         "V2_5",
-        "Level of peers.",
+        "Level for peers.",
     ),
 ];
 
@@ -231,7 +231,7 @@ pub const ETCDRAFT: &[Field] = &[
         COUNT,
         "`5`",
         "5",
-        "Blocks that a leader sends ahead of their acknowledgement.",
+        "Number of blocks that a leader sends before they are acknowledged.",
     ),
     field(
         "snapshotIntervalSize",
@@ -249,21 +249,21 @@ pub const SMART_BFT: &[Field] = &[
         Shape::Duration,
         "`50ms`",
         "200ms",
-        "Longest wait for a full batch.",
+        "Maximum time to wait for a full batch.",
     ),
     field(
         "incomingMessageBufferSize",
         COUNT,
         "`200`",
         "200",
-        "Messages that a node keeps before it works on them.",
+        "Number of incoming messages that a node buffers.",
     ),
     field(
         "requestPoolSize",
         COUNT,
         "`400`",
         "100000",
-        "Requests that a node keeps.",
+        "Number of requests that a node keeps.",
     ),
     field(
         "requestForwardTimeout",
@@ -291,14 +291,14 @@ pub const SMART_BFT: &[Field] = &[
         Shape::Duration,
         "`5s`",
         "5s",
-        "Time between two messages for a change of the leader.",
+        "Time between two messages that request a change of the leader.",
     ),
     field(
         "viewChangeTimeout",
         Shape::Duration,
         "`20s`",
         "20s",
-        "Time until a change of the leader is tried again.",
+        "Time until a change of the leader is retried.",
     ),
     field(
         "leaderHeartbeatTimeout",
@@ -319,6 +319,6 @@ pub const SMART_BFT: &[Field] = &[
         Shape::Duration,
         "`1s`",
         "1s",
-        "Time that a node collects the state of others when it starts.",
+        "Time in which a starting node collects the state of the other nodes.",
     ),
 ];

@@ -1,8 +1,7 @@
-//! Every key of a network file: the one place that says what it is called, what it may hold, what
-//! it means when it is missing, and what users read about it.
+//! The only definition of all keys of a network file: name, type, default and description.
 //!
-//! The reader holds a file against these tables, and the editor schema and the reference page are
-//! written from them. A test holds them against the types in [`super::document`].
+//! The reader checks files against these tables, and the editor schema and the reference page are
+//! generated from them. A test compares them with the types in [`super::document`].
 
 use super::shape::{Field, Shape};
 use chaincode::CHAINCODE;
@@ -74,14 +73,14 @@ pub const NETWORK: &[Field] = &[
         Shape::Label,
         "`fabric`",
         "trade",
-        "Name of the network. Releases carry it, so a later run knows which releases the file no longer names.",
+        "Name of the network. It is a label of the releases, so that a later run finds releases that are no longer in the file.",
     ),
     field(
         "fabricVersion",
         Shape::Text,
         "the chart's",
         "2.5.16",
-        "Fabric version of all organizations. An organization may have its own.",
+        "Fabric version of all organizations. An organization can override it.",
     ),
     required(
         "organizations",
@@ -90,8 +89,8 @@ pub const NETWORK: &[Field] = &[
             item: &Shape::Object(ORGANIZATION),
         },
         "{org1: {}}",
-        "The organizations, by release name. `org1` is a peer organization and `orgorderer1` an orderer organization, as for \
-         `kubectl fabric install`; `chart` names the chart for any other name.",
+        "The organizations, by release name. As with `kubectl fabric install`, `org1` is a peer \
+         organization and `orgorderer1` an orderer organization. For any other name, set `chart`.",
     ),
     field(
         "kafka",
@@ -161,14 +160,14 @@ macro_rules! release_fields {
                 Shape::Values,
                 "none",
                 "{peers: {count: 2}}",
-                "Values of the chart. They win over `valuesFiles`.",
+                "Values of the chart. They override `valuesFiles`.",
             ),
             field(
                 "valuesFiles",
                 TEXTS,
                 "none",
                 "[org1.yaml]",
-                "Files of values, relative to this file. Later files win.",
+                "Values files, relative to this file. Later files override earlier ones.",
             ),
             $($own),*
         ]
@@ -183,14 +182,14 @@ pub const ORGANIZATION: &[Field] = release_fields![
         Shape::Text,
         "identities are generated",
         "crypto-config",
-        "Folder of identities as cryptogen lays them out, relative to this file.",
+        "Folder of identities in cryptogen's layout, relative to this file.",
     ),
     field(
         "definition",
         Shape::Text,
         "read from the cluster",
         "org3.json",
-        "The organization's public part, as `configtxgen -printOrg` prints it, relative to this file. For a member whose namespace you \
-         cannot read.",
+        "File with the organization's public part, in the format of `configtxgen -printOrg`, \
+         relative to this file. For a member whose namespace you cannot read.",
     ),
 ];

@@ -1,4 +1,4 @@
-//! A cluster of data, on which plans are carried out.
+//! A simulated cluster on which plans are run.
 
 use crate::network::file::Network;
 use crate::network::plan::{Plan, Removal, plan};
@@ -6,7 +6,7 @@ use crate::network::state::*;
 use crate::network::step::Action;
 use std::collections::BTreeMap;
 
-/// What the file comes to, by stand-ins for digests and package ids.
+/// Returns the desired state of the file, with fake digests and package ids.
 pub fn wanted(network: &Network) -> Wanted<'_> {
     let mut releases = BTreeMap::new();
     for it in network.installations() {
@@ -35,7 +35,7 @@ pub fn wanted(network: &Network) -> Wanted<'_> {
     }
 }
 
-/// A cluster with nothing in it, for everything that the file names.
+/// Returns an empty cluster for everything in the file.
 pub fn nothing(wanted: &Wanted) -> Observed {
     let network = wanted.network;
     let absent = |key: &ReleaseKey| (key.clone(), Known::Known(Release::Absent { data: false }));
@@ -48,7 +48,7 @@ pub fn nothing(wanted: &Wanted) -> Observed {
     }
 }
 
-/// Does steps to a cluster, as the edge would.
+/// Runs steps on a cluster, like the edge.
 pub fn carry_out<'s>(
     wanted: &Wanted,
     observed: &mut Observed,
@@ -218,7 +218,7 @@ fn join(wanted: &Wanted, observed: &mut Observed, channel: &str, organization: &
         genesis: "aa".to_owned(),
     };
     node.channels.insert(channel.to_owned(), membership);
-    // A channel that exists can be asked for its chaincodes.
+    // An existing channel can be queried for its chaincodes.
     let pairs = wanted.definitions.keys();
     for pair in pairs.filter(|(_, name)| name == channel) {
         let none = Known::Known(unapproved(wanted, &pair.0, channel));
@@ -246,7 +246,7 @@ pub fn planned(wanted: &Wanted, observed: &Observed) -> Plan {
     plan(wanted, observed, Removal::Keep).unwrap()
 }
 
-/// The network of a file, all of it there.
+/// Returns the complete network of a file.
 pub fn all_there(wanted: &Wanted) -> Observed {
     let mut observed = nothing(wanted);
     let plan = planned(wanted, &observed);
@@ -258,7 +258,7 @@ pub fn all_there(wanted: &Wanted) -> Observed {
     observed
 }
 
-/// The answer of a channel that has no definition of a chaincode.
+/// The response of a channel without a definition of the chaincode.
 pub fn unapproved(wanted: &Wanted, chaincode: &str, channel: &str) -> Definitions {
     let organizations = &wanted.network.chaincodes[chaincode].organizations[channel];
     let none = |organization: &String| (organization.clone(), Known::Known(None));

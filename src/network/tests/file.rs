@@ -5,7 +5,7 @@ use crate::network::read::{Draft, Given};
 use semver::Version;
 use std::collections::BTreeMap;
 
-/// Stands in for charts: what a release's own values say, with the charts' defaults.
+/// Replaces charts: describes a release by its own values and the charts' defaults.
 pub fn describe(installation: &Installation) -> Result<Member, Error> {
     let value = |pointer: &str| installation.values.tree.pointer(pointer);
     let text = |pointer: &str, default: &str| {
@@ -181,7 +181,7 @@ fn what_a_release_says_about_others_follows_from_the_file() {
         network.warnings,
         [
             "network.yaml:7: networkPolicy.peerOrgs of \"org2\" lacks org1, which shares a channel \
-          with it by this file; your value is used"
+          with it; your value is used"
         ]
     );
 }
@@ -252,7 +252,7 @@ fn a_text_that_is_no_yaml_or_no_map_is_reported_by_the_reader() {
 
 #[test]
 fn no_document_makes_the_reader_panic() {
-    // Every value of every key in turn by one of each type.
+    // Replaces the value of each key, one at a time, by a value of each type.
     for (at, _) in SMALL.match_indices([':', ',', '[', '{']) {
         for value in [
             "",

@@ -10,7 +10,7 @@ fn an_organization_does_its_part_and_knows_what_it_waits_for() {
     assert_eq!(
         whole.part_of("org1").words(),
         "\
-now: make identities of org1
+now: create the identities of org1
     install org1
     install the package of basic on peer0 of org1
     install the package of basic on peer1 of org1
@@ -20,7 +20,7 @@ later: join peer0 of org1 to mychannel
     approve basic 1.0 on mychannel for org1, sequence 1
     commit basic 1.0 on mychannel, sequence 1
 waits for: org2: approve basic 1.0 on mychannel for org2, sequence 1
-    orgorderer1: make the genesis block of mychannel
+    orgorderer1: create the genesis block of mychannel
     org2: join peer0 of org2 to mychannel
     orgorderer1: join orderer0 of orgorderer1 to mychannel
     orgorderer1: join orderer1 of orgorderer1 to mychannel

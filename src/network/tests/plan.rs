@@ -16,13 +16,13 @@ fn from_nothing_independent_steps_share_a_round() {
     assert_eq!(
         plan.words(),
         "\
-1.  make identities of org1
-    make identities of org2
-    make identities of orgorderer1
+1.  create the identities of org1
+    create the identities of org2
+    create the identities of orgorderer1
 2.  install org1
     install org2
     install orgorderer1
-    make the genesis block of mychannel
+    create the genesis block of mychannel
     install basic in namespace org1
     install basic in namespace org2
 3.  join orderer0 of orgorderer1 to mychannel
@@ -86,7 +86,7 @@ fn interrupted_after_any_step_the_next_plan_has_the_other_steps() {
         let (before, after) = whole.steps.split_at(done);
         let before: Vec<&str> = before.iter().map(|step| step.id.as_str()).collect();
         let joined = before.iter().any(|id| id.starts_with("join/"));
-        // A genesis block that no node has yet is made again.
+        // A genesis block that no node has yet is created again.
         let left = after
             .iter()
             .map(|step| step.id.as_str())
@@ -182,7 +182,7 @@ fn what_could_not_be_read_is_never_taken_for_missing() {
     let plan = planned(&wanted, &Observed::default());
     assert_eq!(ids(&plan), Vec::<&str>::new(), "{}", plan.words());
     assert!(!plan.is_reached() && !plan.unknown.is_empty());
-    // One orderer does not answer, the others have joined nothing: no second genesis block.
+    // One orderer does not respond, and the others have joined nothing: no second genesis block.
     let mut observed = nothing(&wanted);
     let first = planned(&wanted, &observed);
     let releases = first
@@ -198,13 +198,13 @@ fn what_could_not_be_read_is_never_taken_for_missing() {
     assert_eq!(ids(&plan), Vec::<&str>::new(), "{}", plan.words());
     assert!(
         plan.words()
-            .contains("unknown: whether mychannel exists: not each of its orderers answered")
+            .contains("unknown: whether mychannel exists: not all of its orderers responded")
     );
     assert!(
         plan.words()
             .contains("the channels of orderer1 of orgorderer1: connection refused")
     );
-    // A peer that does not answer holds the approval of its organization, and the commit.
+    // A peer that does not respond holds the approval of its organization, and the commit.
     let mut observed = all_there(&wanted);
     observed
         .nodes
@@ -267,7 +267,7 @@ fn volumes_of_an_earlier_install_may_hold_channels() {
     );
     assert!(
         plan.words()
-            .contains("its volume is kept, and what it holds is known once the node runs")
+            .contains("the content of its kept volume is unknown until the node runs")
     );
 }
 
@@ -284,7 +284,8 @@ fn nodes_on_two_channels_of_one_name_stop_the_plan() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.starts_with("nodes have joined channel \"mychannel\" by different genesis blocks\n"),
+        error
+            .starts_with("nodes have joined channel \"mychannel\" with different genesis blocks\n"),
         "{error}"
     );
     assert!(
@@ -293,7 +294,7 @@ fn nodes_on_two_channels_of_one_name_stop_the_plan() {
     );
 }
 
-/// The plan for a file over the network of [`SMALL`], which was changed meanwhile.
+/// Returns the plan for a file and the changed network of [`SMALL`].
 fn steps(text: &str, change: &dyn Fn(&mut Observed)) -> String {
     let before = parse(SMALL).unwrap();
     let mut observed = all_there(&wanted(&before));
@@ -309,7 +310,7 @@ fn steps(text: &str, change: &dyn Fn(&mut Observed)) -> String {
 fn a_changed_organization_changes_its_release_and_its_nodes() {
     let text = SMALL.replace("count: 1}", "count: 1, logging: {spec: debug}}");
     assert_eq!(steps(&text, &|_| {}), "1.  upgrade org2\n");
-    // The edge reports a node that is not there yet as empty.
+    // The edge reports a node that does not exist yet as empty.
     let more = |observed: &mut Observed| {
         let key = NodeKey::new("org2", "peer1");
         observed.nodes.insert(key, Known::Known(Node::default()));
@@ -322,7 +323,7 @@ fn a_changed_organization_changes_its_release_and_its_nodes() {
     install the package of basic on peer1 of org2
 "
     );
-    // A release that failed is tried again.
+    // A failed release is retried.
     let failed = |observed: &mut Observed| {
         let key = ReleaseKey::new("org1", "org1");
         match observed.releases.get_mut(&key) {
@@ -335,7 +336,7 @@ fn a_changed_organization_changes_its_release_and_its_nodes() {
 
 #[test]
 fn a_changed_chaincode_is_approved_before_its_services_change() {
-    // The package of a service says where it is, so it does not change with the version.
+    // The package of a service contains its address, so it does not depend on the version.
     assert_eq!(
         steps(&format!("{SMALL}    version: \"1.1\"\n"), &|_| {}),
         "\

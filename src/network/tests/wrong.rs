@@ -97,8 +97,8 @@ const WRONG: &[Case] = &[
             "  org1: {namespace: org2, values: {org: {mspID: Org2MSP}}}\n",
         )],
         &[
-            "  --> network.yaml:6:3   organizations.org2: MSP id \"Org2MSP\" is that of \"org1\" already",
-            "  --> network.yaml:6:3   organizations.org2: namespace \"org2\" is that of release \"org1\" already",
+            "  --> network.yaml:6:3   organizations.org2: \"org1\" already has MSP id \"Org2MSP\"",
+            "  --> network.yaml:6:3   organizations.org2: release \"org1\" already uses namespace \"org2\"",
             "hint: organizations.org2: set `values.org.mspID`",
         ],
     ),
@@ -120,7 +120,7 @@ const WRONG: &[Case] = &[
             ("channel: mychannel", "channel: My_Channel"),
         ],
         &[
-            "  --> network.yaml:9:3   channels.My_Channel: a channel name is made of a-z, 0-9, \".\" and \"-\", begins with a letter, and has at most 249 characters",
+            "  --> network.yaml:9:3   channels.My_Channel: a channel name consists of a-z, 0-9, \".\" and \"-\", begins with a letter, and has at most 249 characters",
             "hint: channels.My_Channel: did you mean \"my-channel\"?",
         ],
     ),
@@ -131,7 +131,7 @@ const WRONG: &[Case] = &[
             "{org1: {peers: [peer0, peer2], anchors: [peer1]}, org2: {peers: [peer0, peer0]}}",
         )],
         &[
-            "  --> network.yaml:11:43   channels.mychannel.organizations.org1.peers[1]: \"org1\" has peer0 to peer1, and no \"peer2\"",
+            "  --> network.yaml:11:43   channels.mychannel.organizations.org1.peers[1]: \"org1\" has no \"peer2\", only peer0 to peer1",
             "  --> network.yaml:11:51   channels.mychannel.organizations.org1.anchors: anchor peer \"peer1\" is not among the peers that join the channel",
             "  --> network.yaml:11:92   channels.mychannel.organizations.org2.peers[1]: \"peer0\" is listed twice",
             "hint: channels.mychannel.organizations.org1.peers[1]: did you mean \"peer0\"?",
@@ -145,8 +145,8 @@ const WRONG: &[Case] = &[
         )],
         &[
             "  --> network.yaml:9:3   channels.mychannel.capabilities.channel: BFT needs level V3_0",
-            "  --> network.yaml:10:5   channels.mychannel.orderers: BFT needs 3f+1 consenters to withstand f: at least 4, not 3",
-            "  --> network.yaml:11:27   channels.mychannel.organizations[1]: the channel orders by BFT, which peers know with Fabric 3.0 and later; \"org2\" has 2.5.16",
+            "  --> network.yaml:10:5   channels.mychannel.orderers: BFT needs 3f+1 consenters to tolerate f faults: at least 4, not 3",
+            "  --> network.yaml:11:27   channels.mychannel.organizations[1]: a channel on BFT requires peers of Fabric 3.0 and later; \"org2\" has 2.5.16",
         ],
     ),
     (
@@ -156,7 +156,7 @@ const WRONG: &[Case] = &[
             "  orgorderer1: {values: {orderers: {consensus: kafka}}}\n",
         )],
         &[
-            "  --> network.yaml:4:3   organizations.orgorderer1: orderers.consensus is kafka, and the file has no Kafka cluster",
+            "  --> network.yaml:4:3   organizations.orgorderer1: orderers.consensus is kafka, but the file has no Kafka cluster",
             "hint: organizations.orgorderer1: add `kafka: {kafka: {}}`",
         ],
     ),
@@ -173,7 +173,7 @@ const WRONG: &[Case] = &[
             ),
         ],
         &[
-            "  --> network.yaml:11:20   channels.mychannel.capabilities.application: Fabric 2.4.9 of \"org2\" does not know level V2_5",
+            "  --> network.yaml:11:20   channels.mychannel.capabilities.application: Fabric 2.4.9 of \"org2\" does not support level V2_5",
             "hint: channels.mychannel.capabilities.application: the highest is V2_0",
         ],
     ),
@@ -205,9 +205,9 @@ const WRONG: &[Case] = &[
             "    orderers: [orgorderer1]\n    batchSize: {preferredMaxBytes: 20 MB}\n    etcdraft: {heartbeatTick: 10}\n    smartBFT: {collectTimeout: 2s}\n",
         )],
         &[
-            "  --> network.yaml:11:5   channels.mychannel.batchSize: preferredMaxBytes, 20971520 bytes, is more than absoluteMaxBytes, 10485760 bytes",
+            "  --> network.yaml:11:5   channels.mychannel.batchSize: preferredMaxBytes (20971520 bytes) is more than absoluteMaxBytes (10485760 bytes)",
             "  --> network.yaml:12:5   channels.mychannel.etcdraft.electionTick: it must be greater than heartbeatTick",
-            "  --> network.yaml:13:5   channels.mychannel.smartBFT: the channel orders by etcdraft, and these are options of BFT",
+            "  --> network.yaml:13:5   channels.mychannel.smartBFT: the channel uses etcdraft, but these are options of BFT",
         ],
     ),
     (
@@ -217,12 +217,12 @@ const WRONG: &[Case] = &[
             "    type: k8s\n    image: registry.example.com/basic:1.0\n    path: ./cc\n    values: {replicas: 2}\n",
         )],
         &[
-            "  --> network.yaml:13:3   chaincodes.basic.label: the k8s builder needs a label that is a name of Kubernetes, not \"basic_1.0\"",
-            "  --> network.yaml:16:5   chaincodes.basic.image: the k8s builder takes an image by its digest",
-            "  --> network.yaml:17:5   chaincodes.basic.path: a chaincode of type k8s has no path",
-            "  --> network.yaml:18:5   chaincodes.basic.values: only a chaincode of type ccaas is a release, and this one is k8s",
+            "  --> network.yaml:13:3   chaincodes.basic.label: the label of a k8s chaincode must be a valid Kubernetes name, not \"basic_1.0\"",
+            "  --> network.yaml:16:5   chaincodes.basic.image: the k8s builder requires the digest of the image",
+            "  --> network.yaml:17:5   chaincodes.basic.path: a chaincode of type k8s cannot have path",
+            "  --> network.yaml:18:5   chaincodes.basic.values: only a chaincode of type ccaas has a release; this one has type k8s",
             "hint: chaincodes.basic.label: set `label: basic-1-0`",
-            "hint: chaincodes.basic.image: name it as repository@sha256:...",
+            "hint: chaincodes.basic.image: write it as repository@sha256:...",
         ],
     ),
     (
@@ -232,7 +232,7 @@ const WRONG: &[Case] = &[
             "    fabricVersion: 2.2.15\n",
         )],
         &[
-            "  --> network.yaml:13:3   chaincodes.basic.type: peers run chaincode of type ccaas with Fabric 2.4.1 and later, and \"org2\" has 2.2.15",
+            "  --> network.yaml:13:3   chaincodes.basic.type: chaincode of type ccaas requires Fabric 2.4.1 and later, but \"org2\" has 2.2.15",
             "hint: chaincodes.basic.type: use `golang`, `node` or `java` with `path`",
         ],
     ),
@@ -249,7 +249,7 @@ const WRONG: &[Case] = &[
             ),
         ],
         &[
-            "  --> network.yaml:16:5   chaincodes.basic.dependsOn: the chaincodes wait for each other: basic → tokens → basic",
+            "  --> network.yaml:16:5   chaincodes.basic.dependsOn: the chaincodes depend on each other: basic → tokens → basic",
             "  --> network.yaml:16:25   chaincodes.basic.dependsOn[1]: the file has no chaincode \"coins\"",
         ],
     ),
@@ -277,7 +277,7 @@ const WRONG: &[Case] = &[
             "    channel: mychannel\n    organizations: [org1]\n",
         )],
         &[
-            "  --> network.yaml:15:5   chaincodes.basic.organizations: 1 of 2 organizations of channel \"mychannel\" approve it; its policy LifecycleEndorsement wants a majority",
+            "  --> network.yaml:15:5   chaincodes.basic.organizations: 1 of 2 organizations of channel \"mychannel\" approve it, but its policy LifecycleEndorsement requires a majority",
         ],
     ),
     (
@@ -287,8 +287,8 @@ const WRONG: &[Case] = &[
             "    channel: mychannel\n    collections:\n    - {name: a, policy: \"OR('Org1MSP.member)\", requiredPeerCount: 2}\n    - {name: a, policy: \"OR('Org1MSP.member')\", endorsementPolicy: {}}\n",
         )],
         &[
-            "  --> network.yaml:16:7   chaincodes.basic.collections[0]: requiredPeerCount, 2, is more than maxPeerCount, 1",
-            "  --> network.yaml:16:17   chaincodes.basic.collections[0].policy: a quote of the policy stays open",
+            "  --> network.yaml:16:7   chaincodes.basic.collections[0]: requiredPeerCount (2) is more than maxPeerCount (1)",
+            "  --> network.yaml:16:17   chaincodes.basic.collections[0].policy: the policy has an unclosed quote",
             "  --> network.yaml:17:7   chaincodes.basic.collections[1]: collection \"a\" is listed twice",
             "  --> network.yaml:17:49   chaincodes.basic.collections[1].endorsementPolicy: expected either signaturePolicy or channelConfigPolicy",
         ],
@@ -302,7 +302,7 @@ const WRONG: &[Case] = &[
         "a release of a chaincode that an organization has",
         &[("  basic:\n", "  org1:\n")],
         &[
-            "  --> network.yaml:13:3   chaincodes.org1: release \"org1\" is that of organization \"org1\"",
+            "  --> network.yaml:13:3   chaincodes.org1: organization \"org1\" already uses release \"org1\"",
             "hint: chaincodes.org1: set `release`",
         ],
     ),

@@ -1,4 +1,4 @@
-//! Calls over real TLS, HTTP/2 and HTTP/1.1, and each way in which they fail.
+//! Calls over real TLS, HTTP/2 and HTTP/1.1, and all their failures.
 
 mod rest;
 pub(crate) mod served;
@@ -34,7 +34,7 @@ fn answer(message: &Text) -> Play {
     Play::Answer(vec![message.encode_to_vec().into()])
 }
 
-/// What most tests' servers do, by the method that is called.
+/// The behaviour of most test servers, by method.
 fn play(method: &str) -> Play {
     match method {
         "Ask" => answer(&text("answered")),
@@ -143,10 +143,7 @@ async fn a_connection_cut_in_a_call_leaves_open_what_became_of_it() {
     );
     assert!(fault.refusal().is_none());
     let report = Error::from(fault);
-    assert_eq!(
-        report.state(),
-        Some("the node may have carried out the call")
-    );
+    assert_eq!(report.state(), Some("the node may have executed the call"));
     ask(&calls, "/t.T/Ask").await.unwrap();
     assert_eq!(server.connections(), 2);
 }
@@ -158,7 +155,7 @@ async fn a_connection_that_ended_between_calls_is_made_again_unseen() {
         ask(&calls, "/t.T/Ask").await.unwrap();
         server.cut();
         server.ended.notified().await;
-        // The end travels over loopback.
+        // The end of the connection takes a moment to arrive over loopback.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((server.connections(), server.calls().len()), (3, 3));
@@ -225,7 +222,10 @@ async fn an_answer_that_breaks_the_protocol_is_no_refusal() {
             "/t.T/TooLarge",
             "it has a message of 4278190080 bytes; the limit is 104857600",
         ),
-        ("/t.T/Compressed", "it is compressed, which was not offered"),
+        (
+            "/t.T/Compressed",
+            "it is compressed, but compression was not requested",
+        ),
     ] {
         let fault = ask(&calls, path).await.unwrap_err();
         assert!(

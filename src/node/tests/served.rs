@@ -32,7 +32,7 @@ pub const SHORT: Limits = Limits {
     call: Duration::from_millis(200),
 };
 
-/// An authority and what it has signed.
+/// An authority for test certificates.
 pub struct Authority {
     pub pem: String,
     certificate: Certificate,
@@ -62,7 +62,8 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// The terms of a server with the name [`NAME`] that requires a certificate of this authority.
+    /// Returns the TLS settings of a server named [`NAME`] that requires a client certificate from
+    /// this authority.
     pub fn server(&self, protocols: &[&str]) -> ServerConfig {
         let (certificate, key) = self.sign(NAME);
         let provider = Arc::new(ring::default_provider());
@@ -86,7 +87,7 @@ impl Authority {
         config
     }
 
-    /// The terms of a server with the name [`NAME`] that takes any client.
+    /// Returns the TLS settings of a server named [`NAME`] that accepts any client.
     pub fn open_server(&self) -> ServerConfig {
         let (certificate, key) = self.sign(NAME);
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -100,12 +101,13 @@ impl Authority {
             .unwrap()
     }
 
-    /// The terms of a client that trusts this authority and has no certificate.
+    /// Returns the TLS settings of a client that trusts this authority and has no certificate.
     pub fn stranger(&self) -> Security {
         Security::Tls(Tls::new(&self.pem, NAME, None).unwrap())
     }
 
-    /// The terms of a client that trusts this authority and shows a certificate of it.
+    /// Returns the TLS settings of a client that trusts this authority and has a certificate from
+    /// it.
     pub fn client(&self) -> Security {
         let (certificate, key) = self.sign("client");
         let client = ClientCertificate {
@@ -116,21 +118,21 @@ impl Authority {
     }
 }
 
-/// What a gRPC server does with a call, once it has its first message.
+/// The reaction of a gRPC server to a call, after its first message.
 #[derive(Clone)]
 pub enum Play {
-    /// Answers with messages, and success.
+    /// Responds with messages, and success.
     Answer(Vec<Bytes>),
-    /// Sends back each message as it comes.
+    /// Echoes each message.
     Echo,
     /// Refuses without a message.
     Refuse(u32, String),
     Silence,
-    /// Ends the connection without an answer.
+    /// Ends the connection without a response.
     Cut,
-    /// Sends these bytes where messages should be, then ends without a status.
+    /// Sends these bytes instead of messages, then ends without a status.
     Raw(Bytes),
-    /// A proxy's answer.
+    /// Responds like a proxy.
     Http(u16),
 }
 
@@ -139,15 +141,15 @@ pub enum Play {
 pub struct Server {
     pub address: Address,
     connections: Arc<AtomicUsize>,
-    /// Paths of calls, with the sizes of what came with them.
+    /// Paths of calls, with the sizes of their bodies.
     calls: Arc<Mutex<Vec<String>>>,
     cut: Arc<Notify>,
-    /// Told when a connection has ended.
+    /// Notified when a connection has ended.
     pub ended: Arc<Notify>,
 }
 
 impl Server {
-    /// Serves gRPC; the last part of a call's path says what to do.
+    /// Serves gRPC. The last part of a call's path selects the reaction.
     pub async fn grpc(
         terms: Option<ServerConfig>,
         play: impl Fn(&str) -> Play + Clone + Send + 'static,
@@ -279,7 +281,7 @@ async fn serve(
     let path = request.uri().path().to_owned();
     let mut play = play(path.rsplit('/').next().unwrap());
     let mut body = request.into_body();
-    // As grpc-go, which answers with its first message.
+    // Like grpc-go, which responds with its first message.
     let mut taken = BytesMut::new();
     while taken.len() < 5 || taken.len() < 5 + length(&taken) {
         match body.frame().await {

@@ -1,11 +1,11 @@
-//! Whom a client trusts, and who trusts the client.
+//! Trust of clients in servers, and of servers in clients.
 
 use super::served::{Authority, NAME, Server};
 use super::{ask, broken, plain, play};
 use crate::node::*;
 use http::Response;
 
-/// The fault of a client with these terms at a server with those of the authority.
+/// Returns the fault of a client with these settings at a server with those of the authority.
 async fn untrusted(authority: &Authority, security: Security) -> Fault {
     let server = Server::grpc(Some(authority.server(&["h2"])), play).await;
     let fault = ask(&Grpc::new(server.node(security)), "/t.T/Ask")

@@ -1,5 +1,5 @@
 //! Limits the reach of an operation. Data in the release's namespace must not direct the caller's
-//! rights elsewhere.
+//! permissions elsewhere.
 //!
 //! Users with write access to ConfigMaps and Secrets in a namespace can write records, kept charts
 //! and stored values there. A manifest made from these may change objects in the release's own
@@ -224,7 +224,7 @@ fn unfounded(reach: &Reach<'_>, key: &ObjectKey, live: &Value) -> Option<String>
 
 /// Returns true for kinds whose content gives access to more than the object.
 ///
-/// Changing such an object uses the caller's rights elsewhere. A user with read access to the
+/// Changing such an object uses the caller's permissions elsewhere. A user with read access to the
 /// release's Secrets can sign a record that does so.
 fn lends_rights(key: &ObjectKey) -> bool {
     const GROUPS: [&str; 4] = [
