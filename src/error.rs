@@ -455,8 +455,9 @@ mod tests {
             .hint("write 2");
         assert_eq!(
             error.to_string(),
-            "values do not fit\n  --> a.yaml:3:7   peers.count: not a number\n   |    count: two\nwhy: a number of peers is \
-             wanted\nnow: nothing was sent to the cluster\nhint: write 2"
+            "values do not fit\n  --> a.yaml:3:7   peers.count: not a number\n   |    count: \
+             two\nwhy: a number of peers is wanted\nnow: nothing was sent to the cluster\nhint: \
+             write 2"
         );
     }
 }

@@ -77,7 +77,8 @@ pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackag
         let (least, most) = (collection.required_peer_count, collection.max_peer_count);
         if least < 0 || most < least {
             return Err(invalid(format!(
-                "collection {name:?} has requiredPeerCount {least} and maxPeerCount {most}: expected 0 <= requiredPeerCount <= maxPeerCount"
+                "collection {name:?} has requiredPeerCount {least} and maxPeerCount {most}: \
+                 expected 0 <= requiredPeerCount <= maxPeerCount"
             )));
         }
         let endorsement_policy = match collection.endorsement_policy {
@@ -92,7 +93,8 @@ pub fn read_collections(text: &str, file: &str) -> Result<CollectionConfigPackag
             }) => Some(read_policy(&text)?),
             Some(_) => {
                 return Err(invalid(format!(
-                    "the endorsementPolicy of collection {name:?} must have exactly one of signaturePolicy and channelConfigPolicy"
+                    "the endorsementPolicy of collection {name:?} must have exactly one of \
+                     signaturePolicy and channelConfigPolicy"
                 )));
             }
         };

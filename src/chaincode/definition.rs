@@ -172,7 +172,10 @@ pub fn read_policy(text: &str) -> Result<ApplicationPolicy> {
         Policy::ImplicitMeta(..) => Err(Error::user(format!(
             "{text:?} cannot be the policy of a chaincode"
         ))
-        .why("ANY, ALL and MAJORITY count the organizations of a group, and can only be used in a channel's configuration")
+        .why(
+            "ANY, ALL and MAJORITY count the organizations of a group, and can only be used in a \
+              channel's configuration",
+        )
         .hint("use the path of a channel policy, such as /Channel/Application/Endorsement")),
         Policy::Signature(envelope) => Ok(ApplicationPolicy {
             r#type: Some(ApplicationPolicyType::SignaturePolicy(envelope)),

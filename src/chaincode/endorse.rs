@@ -182,7 +182,8 @@ pub(super) fn unreached(error: Error, chaincode: &str, repeated: Option<Duration
         ))
 }
 
-pub(super) const LIST: &str = "`kubectl fabric chaincode list` shows where the chaincode is installed, approved and committed";
+pub(super) const LIST: &str = "`kubectl fabric chaincode list` shows where the chaincode is \
+                               installed, approved and committed";
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,8 @@ pub async fn explain(
             match verdict {
                 Some(Ok(verdict)) if !verdict.is_satisfied => error.why(verdict.to_string()),
                 Some(Ok(_)) => error.why(
-                    "the endorsements satisfy the chaincode's policy, so the policy of a collection or of a written key requires more",
+                    "the endorsements satisfy the chaincode's policy, so the policy of a \
+                     collection or of a written key requires more",
                 ),
                 _ => error,
             }

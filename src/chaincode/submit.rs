@@ -205,7 +205,8 @@ mod tests {
         let same = [("peer0.org1", "it exists"), ("peer0.org2", "it exists")];
         assert_eq!(
             refused("basic", &answers(&same)).to_string(),
-            "no peer endorsed the call of \"basic\"\n  --> peer0.org1, peer0.org2   all peers returned the same error\nwhy: it exists"
+            "no peer endorsed the call of \"basic\"\n  --> peer0.org1, peer0.org2   all peers \
+             returned the same error\nwhy: it exists"
         );
         let others = [("peer0.org1", "it exists"), ("peer0.org2", "no pod")];
         let text = refused("basic", &answers(&others)).to_string();

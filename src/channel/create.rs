@@ -190,7 +190,10 @@ async fn refuse_leftover(create: &Create<'_>, seen: &[Seen<'_>]) -> Result<()> {
         .map(|node| Place::new(node.clone()).note("it has joined a channel of this name"));
     Err(Error::refused(format!("cannot create channel \"{name}\""))
         .at_all(places)
-        .why("these peers have the ledger of an earlier channel of this name, which no responding orderer has: they could not join the new channel")
+        .why(
+            "these peers have the ledger of an earlier channel of this name, which no responding \
+              orderer has: they could not join the new channel",
+        )
         .now("nothing was changed")
         .hint("use another name for the channel, or restore the orderers that have it"))
 }

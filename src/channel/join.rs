@@ -84,7 +84,8 @@ async fn same_ledger(peer: &Peer<'_>, name: &str, genesis: &Block) -> Result<Did
         Ok(_) => Err(Error::user("it has joined another channel with this name")
             .why("its ledger starts with another genesis block, so it cannot receive this channel's blocks")
             .hint(format!(
-                "choose another name for the channel; or remove it from the peer, with its ledger: stop the peer, then `peer node unjoin -c {name}`"
+                "choose another name for the channel; or remove it from the peer, with its ledger: \
+                 stop the peer, then `peer node unjoin -c {name}`"
             ))),
         // A peer that joined from a snapshot does not have the first blocks.
         Err(Failed::Refused(_)) => Ok(Did::Unchanged),

@@ -1,7 +1,8 @@
 //! Recognizes Go templates, which Helm charts use in the same folder.
 
 /// Advice for a Go template.
-pub const WAY_OUT: &str = "charts of kubectl-fabric use Jinja templates (docs/charts.md): rewrite the chart, or install it with helm";
+pub const WAY_OUT: &str = "charts of kubectl-fabric use Jinja templates (docs/charts.md): rewrite \
+                           the chart, or install it with helm";
 
 /// Beginnings of Go template actions that no Jinja expression can have.
 const BEGINNINGS: [&str; 13] = [

@@ -284,8 +284,8 @@ mod tests {
     #[test]
     fn a_chart_yaml_is_read_whole() {
         let chart = chart(
-            "apiVersion: v2\nname: demo\nversion: 0.1.0-rc.1\nappVersion: \"2.5\"\nkubeVersion: '>=1.30'\ndeprecated: true\n\
-             annotations:\n  kubectl-fabric.io/model: peer-org\n",
+            "apiVersion: v2\nname: demo\nversion: 0.1.0-rc.1\nappVersion: \"2.5\"\nkubeVersion: \
+             '>=1.30'\ndeprecated: true\nannotations:\n  kubectl-fabric.io/model: peer-org\n",
         )
         .unwrap();
         assert_eq!(chart.name_version(), "demo-0.1.0-rc.1");
@@ -300,8 +300,8 @@ mod tests {
     #[test]
     fn all_mistakes_of_a_chart_yaml_are_reported_at_once_with_their_lines() {
         let error = chart(
-            "apiVersion: v3\nname: Demo_Chart\nversion: 1.0\nappVersion: 2.5\ntype: library\nkubeVersion: new\ndependencies:\n- a\n\
-             deprecated: 1\nannotations:\n  a: 1\n",
+            "apiVersion: v3\nname: Demo_Chart\nversion: 1.0\nappVersion: 2.5\ntype: \
+             library\nkubeVersion: new\ndependencies:\n- a\ndeprecated: 1\nannotations:\n  a: 1\n",
         )
         .unwrap_err();
         assert_eq!(error.places().len(), 9, "{error}");

@@ -92,8 +92,13 @@ pub fn parse_kube_version(text: &str) -> Option<Version> {
 
 fn parse_all(part: &str, whole: &str) -> Result<Vec<Comparator>> {
     let invalid = |word: &str| {
-        Error::user(format!("\"{}\" is not a range of versions: \"{word}\" is not a version", whole.trim())).hint(
-            "write a version (`0.1.0`) or a range such as `^0.1`, `~0.1.2`, `0.1.x`, `>=0.1 <0.3`, `0.1 - 0.3`, `^0.1 || ^0.3`",
+        Error::user(format!(
+            "\"{}\" is not a range of versions: \"{word}\" is not a version",
+            whole.trim()
+        ))
+        .hint(
+            "write a version (`0.1.0`) or a range such as `^0.1`, `~0.1.2`, `0.1.x`, `>=0.1 <0.3`, \
+             `0.1 - 0.3`, `^0.1 || ^0.3`",
         )
     };
     if let Some((from, to)) = part.split_once(" - ") {

@@ -17,7 +17,8 @@ pub(super) fn load(cluster: &mut Cluster, user: &mut AuthInfo, user_name: &str) 
     if cluster.insecure_skip_tls_verify == Some(true)
         && (cluster.certificate_authority.is_some() || cluster.certificate_authority_data.is_some())
     {
-        return Err(Error::user("the kubeconfig's cluster has both a certificate authority and insecure-skip-tls-verify: true")
+        return Err(Error::user("the kubeconfig's cluster has both a certificate authority and \
+                                insecure-skip-tls-verify: true")
             .why("the authority verifies the server's certificate, and insecure-skip-tls-verify skips the verification")
             .hint("remove one of them; --insecure-skip-tls-verify ignores the authority for one run"));
     }

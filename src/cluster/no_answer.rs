@@ -111,7 +111,8 @@ fn socket(error: &io::Error) -> Option<(&'static str, Option<&'static str>)> {
 }
 
 const TRUST: &str = "pass the certificate authority that signed it with --certificate-authority (or in the kubeconfig)";
-const NAME: &str = "use one of the names in the certificate as the server's address, or pass one with --tls-server-name";
+const NAME: &str = "use one of the names in the certificate as the server's address, or pass one \
+                    with --tls-server-name";
 
 fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
     use rustls::{AlertDescription, CertificateError};
@@ -176,7 +177,8 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
         ) => (
             format!("it does not accept your client certificate ({error})"),
             Some(
-                "check that the client certificate of the kubeconfig's user belongs to this cluster and has not expired",
+                "check that the client certificate of the kubeconfig's user belongs to this \
+                 cluster and has not expired",
             ),
         ),
         rustls::Error::InvalidMessage(_) => (

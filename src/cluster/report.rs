@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn who_is_denied_what_is_read_from_rbacs_sentence() {
-        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
-                       \"apps\" in the namespace \"org1\"";
+        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch \
+                       resource \"statefulsets\" in API group \"apps\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains(
@@ -223,15 +223,16 @@ mod tests {
             error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"),
             "{error}"
         );
-        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API \
+                       group \"\" at the cluster scope";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("in the whole cluster")
                 && error.contains("`kubectl auth can-i list nodes`"),
             "{error}"
         );
-        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \"pods/log\" in API group \"\" in the \
-                       namespace \"org1\"";
+        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \
+                       \"pods/log\" in API group \"\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("`kubectl auth can-i get pods --subresource=log -n org1`"),
@@ -248,8 +249,9 @@ mod tests {
             error.contains("exceeded quota") && !error.contains("can-i"),
             "{error}"
         );
-        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" (groups=[\"a\"]) is attempting to grant \
-                       RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
+        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" \
+                       (groups=[\"a\"]) is attempting to grant RBAC permissions not currently \
+                       held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("grants more permissions than you have")

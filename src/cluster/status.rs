@@ -137,7 +137,8 @@ fn without_status(code: u16, body: &[u8]) -> String {
         "" | "{}" => format!("{answered}, without a reason"),
         body if body.starts_with('<') => {
             format!(
-                "{answered} with a web page, which did not come from the API server but from a proxy, a load balancer or a login page"
+                "{answered} with a web page, which did not come from the API server but from a \
+                 proxy, a load balancer or a login page"
             )
         }
         body => format!(
@@ -271,8 +272,9 @@ mod tests {
             ),
             (".foo", "field not declared in schema")
         );
-        let two = "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric \
-                   (int or float), got string\n  .spec.imag: field not declared in schema";
+        let two = "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): \
+                   errors:\n  .spec.replicas: expected numeric (int or float), got string\n  \
+                   .spec.imag: field not declared in schema";
         let fields: Vec<String> = status(500, "", two, Value::Null)
             .causes
             .into_iter()

@@ -118,7 +118,8 @@ pub fn not_the_baseline(newest: &Summary, baseline: &Summary) -> Option<String> 
     } = newest;
     (*revision != baseline.revision).then(|| {
         format!(
-            "revision {revision} of \"{release}\" is {status}; an upgrade starts from revision {}, which is {}: --revision {0} shows it",
+            "revision {revision} of \"{release}\" is {status}; an upgrade starts from revision {}, \
+             which is {}: --revision {0} shows it",
             baseline.revision, baseline.status
         )
     })

@@ -21,7 +21,8 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
     ),
     (
         &["repo", "search", "registry", "push"],
-        "there are no repositories: use an embedded chart, a folder or a .tgz; `kubectl fabric charts list` lists the charts",
+        "there are no repositories: use an embedded chart, a folder or a .tgz; `kubectl fabric \
+         charts list` lists the charts",
     ),
     (
         &["package"],

@@ -119,7 +119,10 @@ fn strangers(
     warnings: &mut Vec<String>,
 ) -> Option<(String, Vec<String>)> {
     let Some(pods) = &evidence.pods else {
-        warnings.push(format!("no permission to list pods, so it could not be checked whether {denial} cuts off other pods"));
+        warnings.push(format!(
+            "no permission to list pods, so it could not be checked whether \
+                               {denial} cuts off other pods"
+        ));
         return None;
     };
     let is_ours = |pod: &Value| {

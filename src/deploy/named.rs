@@ -39,11 +39,17 @@ pub(super) async fn absent(
             !expected.contains(&(release.clone(), namespace.clone()))
         });
     let answers = new.map(|(key, release, namespace)| async move {
-        let entries = storage::list(context.cluster, Some(&namespace)).await.ok()?;
-        let is_there = entries.iter().filter_map(Entry::summary).any(|summary| summary.release == release);
+        let entries = storage::list(context.cluster, Some(&namespace))
+            .await
+            .ok()?;
+        let is_there = entries
+            .iter()
+            .filter_map(Entry::summary)
+            .any(|summary| summary.release == release);
         (!is_there).then(|| {
             format!(
-                "{key} names release \"{release}\", which does not exist in namespace \"{namespace}\": check the value, or install that release next"
+                "{key} names release \"{release}\", which does not exist in namespace \
+                 \"{namespace}\": check the value, or install that release next"
             )
         })
     });

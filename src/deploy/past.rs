@@ -85,15 +85,25 @@ impl Past {
             return Ok(newest + 1);
         }
         let record = storage::record_name(context.release.as_str(), newest);
-        Err(Error::refused(format!("release \"{}\" cannot have a revision after {newest}", context.release))
-            .at(Place::new(format!("ConfigMap {}/{record}", context.namespace)).note("the newest record by its number"))
-            .why(format!("revision numbers go up to {LAST_REVISION}, and kubectl-fabric counts one by one: the record was written by hand"))
-            .now("nothing was changed")
-            .hint(format!(
-                "see `{}`; if the record does not belong to the release, delete it: `kubectl delete configmap {record} -n {}`",
-                context.command("history"),
-                context.namespace
-            )))
+        Err(Error::refused(format!(
+            "release \"{}\" cannot have a revision after {newest}",
+            context.release
+        ))
+        .at(
+            Place::new(format!("ConfigMap {}/{record}", context.namespace))
+                .note("the newest record by its number"),
+        )
+        .why(format!(
+            "revision numbers go up to {LAST_REVISION}, and kubectl-fabric counts one \
+                          by one: the record was written by hand"
+        ))
+        .now("nothing was changed")
+        .hint(format!(
+            "see `{}`; if the record does not belong to the release, delete it: `kubectl \
+                 delete configmap {record} -n {}`",
+            context.command("history"),
+            context.namespace
+        )))
     }
 
     /// Returns true if a record lists this object, whether or not it was created.

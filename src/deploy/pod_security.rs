@@ -234,7 +234,8 @@ async fn refuse_unrequested_level(
     };
     Ok(Some(
         Error::refused(format!(
-            "namespace \"{namespace}\" would go from Pod Security level {from} to {to}, which this command does not request"
+            "namespace \"{namespace}\" would go from Pod Security level {from} to {to}, which this \
+             command does not request"
         ))
         .at_all(needs.map(|need| Place::new(need.key.to_string()).note(need.why.clone())))
         .why(format!("only {stored} requests it, and anyone with write access to the namespace can change that"))

@@ -366,7 +366,7 @@ impl<'a> Scope<'a> {
         let sets = &target.manifest.sets;
         let checked = check::check(context, self.past, sets, plan, options, claims);
         let (allowed, accepted) = futures::join!(rights::check(context, operation, needs), checked);
-        // Missing rights are reported instead of the errors that they cause.
+        // Missing permissions are reported instead of the errors that they cause.
         allowed.and(accepted)?;
         if !is_preview {
             rights::check(context, operation, rights::needs_of_volumes(plan, options)).await?;

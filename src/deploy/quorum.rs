@@ -330,7 +330,8 @@ pub fn incomplete(group: &str, missing: &[Missing], timeout: &str) -> Error {
                 .map(|channel| format!("--allow-down Channel/{channel}"))
                 .collect();
             error.hint(format!(
-                "only if the channel can lose one more consenter while each orderer restarts, continue without this check: `{}`",
+                "only if the channel can lose one more consenter while each orderer restarts, \
+                 continue without this check: `{}`",
                 flags.join(" ")
             ))
         }

@@ -419,8 +419,9 @@ pub(super) fn report(error: Error, troubles: &[Trouble]) -> Error {
             Trouble::Fixed { error, class: Some(class), expansion } if error.kind == ApiErrorKind::Forbidden => (
                 error.message.clone(),
                 format!(
-                    "if the driver of storage class {class} can expand volumes, set allowVolumeExpansion: true in the class and run the \
-                     command again; or leave the size at {}",
+                    "if the driver of storage class {class} can expand volumes, set \
+                     allowVolumeExpansion: true in the class and run the command again; or leave \
+                     the size at {}",
                     expansion.from
                 ),
             ),

@@ -191,7 +191,10 @@ fn check_database(settings: &Settings, breaks: &mut Breaks) {
         _ => {}
     }
     if settings.egress_is_closed() {
-        breaks.warn("the network policies do not let the CA server connect to its database: allow it with networkPolicy.egress");
+        breaks.warn(
+            "the network policies do not let the CA server connect to its database: allow \
+                     it with networkPolicy.egress",
+        );
     }
 }
 
@@ -216,7 +219,11 @@ pub fn cli(setup: Setup, breaks: &mut Breaks) -> Value {
     if image.is_none() {
         breaks.add(
             "cli.image",
-            format!("Fabric publishes no image fabric-tools for {}: set an image with the tools you need", images.version),
+            format!(
+                "Fabric publishes no image fabric-tools for {}: set an image with the tools \
+                     you need",
+                images.version
+            ),
         );
     }
     let tls = settings.flag("/tls/enabled", true);

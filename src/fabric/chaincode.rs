@@ -50,7 +50,8 @@ impl Chaincode {
         if CCAAS_BUILDER.holds(version) {
             "as a service (chaincode.mode=ccaas), among other ways"
         } else if EXTERNAL_BUILDERS.holds(version) {
-            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each pod\n(chaincode.mode=dind), or your own builder (chaincode.builders)"
+            "by a Docker host (chaincode.dockerEndpoint), a Docker daemon in each \
+             pod\n(chaincode.mode=dind), or your own builder (chaincode.builders)"
         } else {
             "by a Docker host (chaincode.dockerEndpoint) or a Docker daemon in each pod\n(chaincode.mode=dind)"
         }
@@ -142,7 +143,7 @@ impl Chaincode {
         breaks.add("chaincode.mode", why);
     }
 
-    /// Warns about the rights that a mode gives to peers.
+    /// Warns about the permissions that a mode gives to peers.
     fn warn(self, breaks: &mut Breaks) {
         breaks.warn(match self {
             Chaincode::DockerSock => {

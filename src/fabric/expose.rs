@@ -294,7 +294,8 @@ impl<'a> Exposure<'a> {
 
     fn check_numbers(&self, nodes: &[(String, &str)], breaks: &mut Breaks) {
         if self.organization().is_none() {
-            let why = "the default NodePorts depend on the organization's number, but the release's name does not end in a number";
+            let why = "the default NodePorts depend on the organization's number, but the \
+                       release's name does not end in a number";
             return breaks.add("expose.organization", why);
         }
         let peers = nodes
@@ -338,7 +339,8 @@ impl<'a> Exposure<'a> {
         );
         if orderers == 0 && base < ORDERER_BASE && last >= ORDERER_BASE {
             let why = format!(
-                "NodePorts {first} to {last} overlap those of orderers, which start at {ORDERER_BASE}: choose another nodePortBase"
+                "NodePorts {first} to {last} overlap those of orderers, which start at \
+                 {ORDERER_BASE}: choose another nodePortBase"
             );
             breaks.add("expose.organization", why);
         } else if base <= LAST_NODE_PORT && last > LAST_NODE_PORT {

@@ -211,7 +211,10 @@ fn check_counts(
     if replicas >= factor {
         breaks.add(
             "kafka.minInsyncReplicas",
-            format!("expected less than the replication factor {factor}, so that one replica can be down, not {replicas}"),
+            format!(
+                "expected less than the replication factor {factor}, so that one replica can \
+                     be down, not {replicas}"
+            ),
         );
     }
     if factor >= brokers {
@@ -233,7 +236,10 @@ fn check_sizes(properties: &Map<String, Value>, settings: &Settings, breaks: &mu
     if fetch < least {
         breaks.add(
             "kafka.config",
-            format!("replica.fetch.max.bytes {fetch} is below {least}, kafka.absoluteMaxBytes and 1 MiB: the largest block would not be replicated"),
+            format!(
+                "replica.fetch.max.bytes {fetch} is below {least}, kafka.absoluteMaxBytes and \
+                     1 MiB: the largest block would not be replicated"
+            ),
         );
     }
     if message < fetch {
@@ -246,7 +252,8 @@ fn check_sizes(properties: &Map<String, Value>, settings: &Settings, breaks: &mu
         breaks.add(
             "kafka.absoluteMaxBytes",
             format!(
-                "message.max.bytes {message} must be below socket.request.max.bytes {socket}: a block would not fit a request"
+                "message.max.bytes {message} must be below socket.request.max.bytes {socket}: a \
+                 block would not fit a request"
             ),
         );
     }
@@ -276,8 +283,7 @@ fn text<'a>(properties: impl Iterator<Item = (&'a String, &'a Value)>) -> String
 /// its interfaces. A single server has no ensemble.
 fn zoo_cfg(ensemble: &[String], own: u64) -> String {
     let mut text = format!(
-        "clientPort={ZOOKEEPER_PORT}\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\n\
-         syncLimit=5\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n",
+        "clientPort={ZOOKEEPER_PORT}\ndataDir=/var/lib/zookeeper/data\ndataLogDir=/var/lib/zookeeper/log\ntickTime=2000\ninitLimit=10\nsyncLimit=5\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n",
     );
     if ensemble.len() > 1 {
         for (i, host) in (0..).zip(ensemble) {

@@ -73,7 +73,8 @@ fn check(settings: &Settings, release: &str, namespace: &str, breaks: &mut Break
     if settings.text("/packageID").is_empty() {
         breaks.add(
             "packageID",
-            "set the id of the chaincode package, LABEL:HASH, as `peer lifecycle chaincode install` and `queryinstalled` print it",
+            "set the id of the chaincode package, LABEL:HASH, as `peer lifecycle chaincode \
+             install` and `queryinstalled` print it",
         );
     }
     if settings.text("/tls/secret").is_empty() && !settings.text("/tls/clientCASecret").is_empty() {

@@ -350,7 +350,8 @@ impl<'a> Folder<'a> {
         self.problem(
             &format!("{}{which}/", self.base),
             &format!(
-                "the key of {which}.{}, which the CA server needs, is missing: put it next to its certificate, or set ca.enabled=false",
+                "the key of {which}.{}, which the CA server needs, is missing: put it next to its \
+                 certificate, or set ca.enabled=false",
                 self.organization.domain
             ),
         );

@@ -104,7 +104,8 @@ pub fn check_volume(
 ) -> Result<Vec<String>> {
     let Source::CryptoConfig { folder, files } = source else {
         return Ok(vec![
-            "the volume of the identities was not checked: to check it, pass a local copy of the same folder with --crypto-config"
+            "the volume of the identities was not checked: to check it, pass a local copy of the \
+             same folder with --crypto-config"
                 .to_owned(),
         ]);
     };

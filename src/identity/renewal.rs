@@ -102,9 +102,11 @@ pub fn renew(
     if !others.is_empty() {
         return Err(refused
             .at_all(others.into_iter().chain(foreign))
-            .why("channels identify an organization by its authorities: with certificates of another one, they reject its nodes")
+            .why("channels identify an organization by its authorities: with certificates of \
+                  another one, they reject its nodes")
             .hint("omit --crypto-config to keep the current identities, or pass the folder of the same authority")
-            .hint("to change the authority, first add it to the organization's MSP in the configuration of every channel"));
+            .hint("to change the authority, first add it to the organization's MSP in the \
+                   configuration of every channel"));
     }
     if !foreign.is_empty() {
         return Err(refused

@@ -13,10 +13,7 @@ use serde_json::Value;
 /// Excludes events of pods that start normally, and events whose message is also in a pod's status.
 /// Does not select by type, because a claim without a fitting volume has a normal event
 /// (`FailedBinding`).
-pub const FIELDS: &str = "reason!=Scheduled,reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Killing,\
-    reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet,reason!=BackOff,reason!=Unhealthy,\
-    reason!=FailedScheduling,reason!=SuccessfulAttachVolume,reason!=WaitForFirstConsumer,reason!=WaitForPodScheduled,\
-    reason!=Provisioning,reason!=ExternalProvisioning,reason!=ProvisioningSucceeded";
+pub const FIELDS: &str = "reason!=Scheduled,reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Killing,reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet,reason!=BackOff,reason!=Unhealthy,reason!=FailedScheduling,reason!=SuccessfulAttachVolume,reason!=WaitForFirstConsumer,reason!=WaitForPodScheduled,reason!=Provisioning,reason!=ExternalProvisioning,reason!=ProvisioningSucceeded";
 
 /// An event that explains why an object is not ready.
 #[derive(Clone, Debug)]

@@ -61,10 +61,12 @@ impl Cause {
         match self {
             Cause::Other | Cause::Unscheduled | Cause::Creating | Cause::Rule => None,
             Cause::Pull | Cause::Image => Some(
-                "check the image's name and tag, and its registry: value `image.registry`, or `image.repository` in chart chaincode",
+                "check the image's name and tag, and its registry: value `image.registry`, or \
+                 `image.repository` in chart chaincode",
             ),
             Cause::Credentials => Some(
-                "check the Secrets in value `image.pullSecrets`, and the registry: value `image.registry`, or `image.repository` in chart chaincode",
+                "check the Secrets in value `image.pullSecrets`, and the registry: value \
+                 `image.registry`, or `image.repository` in chart chaincode",
             ),
             Cause::Quota => Some("request less in the values, or have the ResourceQuota raised"),
             Cause::PodSecurity => Some(

@@ -231,7 +231,10 @@ mod tests {
             .replace(", count: 4", "");
         let error = parse(&text).unwrap_err().to_string();
         assert!(
-            error.contains("--> network.yaml:8:25   orderers.consensus: Fabric 2.5.16 does not support BFT; it supports etcdraft and kafka"),
+            error.contains(
+                "--> network.yaml:8:25   orderers.consensus: Fabric 2.5.16 does not \
+                            support BFT; it supports etcdraft and kafka"
+            ),
             "{error}"
         );
         assert!(error.contains("at least 4, not 3"), "{error}");

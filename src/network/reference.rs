@@ -88,11 +88,12 @@ fn of(shape: &Shape) -> Value {
 /// The reference page, in Markdown.
 pub fn page() -> String {
     let mut text = String::from(
-        "# Network files\n\nThis page is generated from the tables in `src/network/fields`. To check a file in an editor, use\n\
-         [network.schema.json](network.schema.json). With the YAML language server, start the file with the line\n\
-         `# yaml-language-server: $schema=network.schema.json`.\n\n\
-         A network file describes organizations, channels and chaincodes. Unknown keys are an error. In the\n\
-         tables, *NAME* stands for a name of your choice.\n",
+        "# Network files\n\nThis page is generated from the tables in `src/network/fields`. To \
+         check a file in an editor, use\n[network.schema.json](network.schema.json). With the YAML \
+         language server, start the file with the line\n`# yaml-language-server: \
+         $schema=network.schema.json`.\n\nA network file describes organizations, channels and \
+         chaincodes. Unknown keys are an error. In the\ntables, *NAME* stands for a name of your \
+         choice.\n",
     );
     section(&mut text, "", NETWORK);
     text

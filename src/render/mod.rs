@@ -301,7 +301,10 @@ fn checked_template<'c>(chart: &'c Chart, name: &str, sources: &Sources) -> Resu
     if role(name).is_none() {
         return Err(Error::user(format!("\"{name}\" is not a template"))
             .at(place())
-            .why("templates of objects are named *.yaml, names of shared templates start with \"_\", and the notes are templates/NOTES.txt")
+            .why(
+                "templates of objects are named *.yaml, names of shared templates start with \
+                  \"_\", and the notes are templates/NOTES.txt",
+            )
             .hint("put other files of the chart into files/"));
     }
     if text.len() > MAX_TEMPLATE {

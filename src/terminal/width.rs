@@ -104,13 +104,15 @@ mod tests {
 
     #[test]
     fn a_report_is_broken_between_words_and_below_its_text() {
-        let report = "error: cannot upgrade release \"org1\": a member is down\n  --> StatefulSet org1/peer0   0 of 1 pod ready, it crashes\n   \
-                      |  a quoted line that is much longer than the terminal is wide\nhint: `kubectl fabric rollback org1 -n a-namespace` goes \
-                      back";
+        let report = "error: cannot upgrade release \"org1\": a member is down\n  --> StatefulSet \
+                      org1/peer0   0 of 1 pod ready, it crashes\n   |  a quoted line that is much \
+                      longer than the terminal is wide\nhint: `kubectl fabric rollback org1 -n \
+                      a-namespace` goes back";
         assert_eq!(
             fit(report, 40),
-            "error: cannot upgrade release \"org1\": a\n       member is down\n  --> StatefulSet org1/peer0   0 of 1\n      pod ready, it \
-             crashes\n   |  a quoted line that is much longer than the terminal is wide\nhint: `kubectl fabric rollback org1 -n \
+            "error: cannot upgrade release \"org1\": a\n       member is down\n  --> StatefulSet \
+             org1/peer0   0 of 1\n      pod ready, it crashes\n   |  a quoted line that is much \
+             longer than the terminal is wide\nhint: `kubectl fabric rollback org1 -n \
              a-namespace`\n      goes back"
         );
         assert_eq!(fit(report, 400), report);

@@ -48,7 +48,8 @@ pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
     let signed = channel::sign(&update, from, &members)?;
     if !signed.is_satisfied() {
         return Err(channel::missing(name, &signed.policies).hint(format!(
-            "write a proposal for the other organizations to sign: `kubectl fabric channel update {name} --propose FILE`"
+            "write a proposal for the other organizations to sign: `kubectl fabric channel update \
+             {name} --propose FILE`"
         )));
     }
     let submission = Submission {

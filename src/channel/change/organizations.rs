@@ -101,7 +101,8 @@ pub fn add(channel: &mut Group, joining: &Joining) -> Result<Option<String>> {
             return Err(cannot()
                 .at(Place::new(format!("policy {policy}")).note(rule.to_string()))
                 .why(format!(
-                    "a policy of an organization must require only signatures of {id}: otherwise others could act for it"
+                    "a policy of an organization must require only signatures of {id}: otherwise \
+                     others could act for it"
                 )));
         }
     }

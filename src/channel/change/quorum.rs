@@ -72,7 +72,8 @@ pub fn check_quorum(from: &Group, to: &Group, presence: impl Fn(&str) -> Presenc
     if all().count() > 1 {
         return Err(refuse("more than one consenter would change at once")
             .why("the consenters of a channel can only change one at a time, so that it keeps its quorum")
-            .hint("change one consenter at a time, and wait until `kubectl fabric channel list` shows all orderers as active"));
+            .hint("change one consenter at a time, and wait until `kubectl fabric channel list` \
+                   shows all orderers as active"));
     }
     let count = to.count();
     let quorum = match to {

@@ -208,9 +208,19 @@ pub fn chart_for_release(release: &str) -> Result<&'static str> {
         ("kafka", "kafka"),
         ("org", "peer-org"),
     ];
-    BEGINNINGS.iter().find(|(beginning, _)| release.starts_with(beginning)).map(|(_, chart)| *chart).ok_or_else(|| {
-        Error::user(format!("no chart is given for release \"{release}\""))
-            .why("only names such as \"org1\" (peer-org), \"orgorderer1\" (orderer-org) and \"kafka\" (kafka) have a default chart")
-            .hint("give the chart after the release: `install acme peer-org`, or `install basic chaincode -n org1` for a chaincode server")
-    })
+    BEGINNINGS
+        .iter()
+        .find(|(beginning, _)| release.starts_with(beginning))
+        .map(|(_, chart)| *chart)
+        .ok_or_else(|| {
+            Error::user(format!("no chart is given for release \"{release}\""))
+                .why(
+                    "only names such as \"org1\" (peer-org), \"orgorderer1\" (orderer-org) and \
+                  \"kafka\" (kafka) have a default chart",
+                )
+                .hint(
+                    "give the chart after the release: `install acme peer-org`, or `install basic \
+                   chaincode -n org1` for a chaincode server",
+                )
+        })
 }

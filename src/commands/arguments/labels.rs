@@ -47,7 +47,8 @@ pub fn parse(text: &str) -> Result<Label, String> {
         "null" => Ok((key.to_owned(), None)),
         value if value.is_empty() || fits(value) => Ok((key.to_owned(), Some(value.to_owned()))),
         _ => Err(format!(
-            "the value of \"{key}\" is not a valid label value; expected at most 63 letters, digits, \"-\", \"_\" and \".\""
+            "the value of \"{key}\" is not a valid label value; expected at most 63 letters, \
+             digits, \"-\", \"_\" and \".\""
         )),
     }
 }

@@ -172,7 +172,8 @@ async fn of_servers(
     let (approvers, without) = choice.approvers(cluster, members).await?;
     for organization in without {
         edge.terminal.warn(&format!(
-            "organization \"{organization}\" has no server of \"{name}\": install it with `kubectl fabric chaincode deploy {name} --image IMAGE --organizations {organization}`"
+            "organization \"{organization}\" has no server of \"{name}\": install it with `kubectl \
+             fabric chaincode deploy {name} --image IMAGE --organizations {organization}`"
         ));
     }
     Ok(approvers)

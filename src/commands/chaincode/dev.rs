@@ -218,7 +218,8 @@ fn print(
         edge.terminal.note(&match back(it) {
             Some(command) => format!("to undo: `{command}`"),
             None => format!(
-                "to undo: `kubectl fabric chaincode deploy {name} --image IMAGE` with the previous image, which the history in namespace {} no longer contains",
+                "to undo: `kubectl fabric chaincode deploy {name} --image IMAGE` with the previous \
+                 image, which the history in namespace {} no longer contains",
                 it.namespace
             ),
         });

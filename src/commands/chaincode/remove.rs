@@ -103,7 +103,10 @@ fn print(edge: &Edge, arguments: &Arguments, namespaces: &[String]) -> Result<()
         "definitions stay committed, and packages stay on the peers: Fabric cannot delete them",
     );
     edge.terminal.note(&format!(
-        "peers of organizations that still have a server continue to endorse; to disable the chaincode for all, approve and commit a policy that requires an organization without a server: `kubectl fabric chaincode approve {name} --policy \"AND('Org1MSP.peer','Org2MSP.peer')\"`, then `kubectl fabric chaincode commit {name}`"
+        "peers of organizations that still have a server continue to endorse; to disable the \
+         chaincode for all, approve and commit a policy that requires an organization without a \
+         server: `kubectl fabric chaincode approve {name} --policy \
+         \"AND('Org1MSP.peer','Org2MSP.peer')\"`, then `kubectl fabric chaincode commit {name}`"
     ));
     Ok(())
 }

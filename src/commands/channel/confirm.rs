@@ -29,7 +29,8 @@ pub fn levels(name: &str, raised: &[(&'static str, String)]) -> String {
         .map(|(group, level)| format!("{group} {level}"));
     let levels: Vec<String> = levels.collect();
     format!(
-        "channel \"{name}\" would be raised to the capability levels {}: they cannot be lowered again, and nodes that do not support them stop",
+        "channel \"{name}\" would be raised to the capability levels {}: they cannot be lowered \
+         again, and nodes that do not support them stop",
         levels.join(", ")
     )
 }

@@ -92,7 +92,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     }
     if !signing.is_compared {
         edge.terminal.warn(
-            "the explanation is based on the configuration in the file, which its author could have forged: no node was called",
+            "the explanation is based on the configuration in the file, which its author could \
+             have forged: no node was called",
         );
     }
     if arguments.dry_run {
@@ -172,7 +173,8 @@ fn of_folder(
                 [one] => one.clone(),
                 [] => {
                     return Err(cannot(format!(
-                        "its certificate was issued by \"{}\", which is not an authority of an organization in channel \"{}\"",
+                        "its certificate was issued by \"{}\", which is not an authority of an \
+                         organization in channel \"{}\"",
                         certificate.issuer, file.channel
                     )));
                 }
@@ -254,9 +256,13 @@ fn print(
         format if format.is_table() => {
             match (arguments.dry_run, signed) {
                 (true, _) => {}
-                (false, []) => edge.terminal.print("No signature was added: the identity has already signed, or no signature is missing.\n")?,
+                (false, []) => edge.terminal.print(
+                    "No signature was added: the identity has \
+                                                    already signed, or no signature is missing.\n",
+                )?,
                 (false, signed) => {
-                    edge.terminal.print(format!("Signed by {}.\n", signed.join(", ")))?;
+                    edge.terminal
+                        .print(format!("Signed by {}.\n", signed.join(", ")))?;
                     let now = Report {
                         changes: Vec::new(),
                         contents: Vec::new(),

@@ -84,9 +84,15 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     arguments.target.check_name(&arguments.name)?;
     let secret = arguments.secret.as_deref().map(load::secret).transpose()?;
     if secret.is_none() && !arguments.registration.register && !arguments.renew {
-        return Err(Error::user(format!("no secret is given to enroll \"{}\"", arguments.name))
-            .now("nothing was sent")
-            .hint("pass the secret with --secret FILE, register the user with --register, or renew its identity with --renew"));
+        return Err(Error::user(format!(
+            "no secret is given to enroll \"{}\"",
+            arguments.name
+        ))
+        .now("nothing was sent")
+        .hint(
+            "pass the secret with --secret FILE, register the user with --register, or renew \
+                   its identity with --renew",
+        ));
     }
     let end = Error::interrupted("interrupted").now(format!(
         "no identity was written; \"{}\" may be registered at the CA",

@@ -238,7 +238,8 @@ fn print(
 fn next(network: &crate::network::Network) -> Option<String> {
     let chaincode = network.chaincodes.keys().next()?;
     Some(format!(
-        "next: `kubectl fabric chaincode query {chaincode} -c '[\"FUNCTION\",\"ARGUMENT\"]'` calls chaincode \"{chaincode}\""
+        "next: `kubectl fabric chaincode query {chaincode} -c '[\"FUNCTION\",\"ARGUMENT\"]'` calls \
+         chaincode \"{chaincode}\""
     ))
 }
 

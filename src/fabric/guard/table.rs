@@ -41,7 +41,8 @@ const PINNED: &[&str] = &["etcdraft", "BFT"];
 const OTHER_KEY: &str = "each channel's configuration contains the TLS certificates of its \
                          orderers, which reject an orderer with another key: two such orderers of \
                          three stop the channel";
-const WHOLE_CERTIFICATE: &str = "this version compares the whole TLS certificate with the one in each channel's configuration, even if the key stays";
+const WHOLE_CERTIFICATE: &str = "this version compares the whole TLS certificate with the one in \
+                                 each channel's configuration, even if the key stays";
 
 const NODES: &[Component] = &[Peer, Orderer];
 const GONE_IN_3: &[&str] = &["kafka", "solo"];
@@ -122,8 +123,9 @@ pub const RULES: &[Rule] = &[
         reason: "2.x uses another database format: a peer does not start until `peer node \
                  upgrade-dbs` has run on its ledger; it then rebuilds the databases from the \
                  blocks, which takes hours for a large ledger, and 1.4 can no longer read them",
-        way_out: "upgrade the orderers first; vendor the shim of Go chaincode; then for each peer: stop it, back up its ledger and MSP, run \
-                  `peer node upgrade-dbs` of the new version on its ledger, once, while its CouchDB runs; and use --force U05",
+        way_out: "upgrade the orderers first; vendor the shim of Go chaincode; then for each peer: \
+                  stop it, back up its ledger and MSP, run `peer node upgrade-dbs` of the new \
+                  version on its ledger, once, while its CouchDB runs; and use --force U05",
         source: "docs/source/upgrade_to_newest_version.md of v2.2.15; core/ledger/kvledger/upgrade_dbs.go",
     },
     Rule {
@@ -140,7 +142,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(LINES_2, LINES_2, Way::LineUp),
         verdict: Verdict::Allow,
-        reason: "upgrades within 2.x need no special steps; 2.5 rebuilds the indexes of private data at its first start",
+        reason: "upgrades within 2.x need no special steps; 2.5 rebuilds the indexes of private \
+                 data at its first start",
         way_out: "",
         source: "docs/source/upgrade_to_newest_version.md of v2.5.16",
     },
@@ -170,7 +173,8 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: step(LINES_2, LINES_3, Way::Any),
         verdict: Verdict::NeedsAction,
-        reason: "3.x has removed the chaincode lifecycle of 1.x, and this program cannot see which chaincode your channels run",
+        reason: "3.x has removed the chaincode lifecycle of 1.x, and this program cannot see which \
+                 chaincode your channels run",
         way_out: "raise every channel's application capability to V2_0 or V2_5, deploy each \
                   chaincode again with the lifecycle of 2.x, and use --force U09",
         source: "docs/source/upgrade_to_newest_version.md and release_notes/v3.0.0.md of v3.1.5",
@@ -184,7 +188,8 @@ pub const RULES: &[Rule] = &[
                  start, and this program cannot read the ledger",
         way_out: "check that `osnadmin channel list` of each orderer shows systemChannel as null, \
                   or remove it on 2.5 first; then use --force U10",
-        source: "orderer/common/server/main.go of v3.1.5; docs/source/create_channel/create_channel_participation.md of v2.5.16",
+        source: "orderer/common/server/main.go of v3.1.5; \
+                 docs/source/create_channel/create_channel_participation.md of v2.5.16",
     },
     Rule {
         id: "U11",
@@ -265,7 +270,8 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: step_given(LINES_3, LINES_2, Way::Any, Given::NoConsensus(&["BFT"])),
         verdict: Verdict::NeedsAction,
-        reason: "an orderer of 2.x stops at the channel capability V3_0, and this program cannot see the capabilities of channels",
+        reason: "an orderer of 2.x stops at the channel capability V3_0, and this program cannot \
+                 see the capabilities of channels",
         way_out: "check that no channel has V3_0, back up each orderer's ledger, and use --force U16",
         source: "docs/source/updating_capabilities.md; common/capabilities/channel.go of v3.1.5",
     },
@@ -316,7 +322,8 @@ pub const RULES: &[Rule] = &[
         verdict: Verdict::Block,
         reason: "the state is not migrated between databases, and all peers of a channel must use \
                  the same one: rich queries have different results otherwise",
-        way_out: "set peers.stateDatabase back; to change it, run `peer node rebuild-dbs` on every peer of the channel, and use --force U21",
+        way_out: "set peers.stateDatabase back; to change it, run `peer node rebuild-dbs` on every \
+                  peer of the channel, and use --force U21",
         source: "docs/source/couchdb_as_state_database.rst",
     },
     Rule {
@@ -467,7 +474,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: step(ANY, Span::since(1, 4, 3), Way::PatchDown),
         verdict: Verdict::Warn,
-        reason: "patches keep formats and capability levels (1.4 has all of its levels since 1.4.3), but Fabric documents no downgrade",
+        reason: "patches keep formats and capability levels (1.4 has all of its levels since \
+                 1.4.3), but Fabric documents no downgrade",
         way_out: "back up the ledger",
         source: "common/capabilities and common/ledger/dataformat of every tag",
     },
@@ -495,7 +503,8 @@ pub const RULES: &[Rule] = &[
         components: NODES,
         when: When::Changed(Setting::Domain),
         verdict: Verdict::Block,
-        reason: "certificates contain the domain and are created once: new nodes and users would have another domain than existing ones",
+        reason: "certificates contain the domain and are created once: new nodes and users would \
+                 have another domain than existing ones",
         way_out: "set org.domain back; add further names of nodes to tls.extraSans",
         source: "docs/source/identity/identity.md",
     },
@@ -517,8 +526,8 @@ pub const RULES: &[Rule] = &[
         verdict: Verdict::NeedsAction,
         reason: "each channel's configuration names its consensus: orderers with another one do \
                  not change it, and order nothing",
-        way_out: "set orderers.consensus back; after migrating every channel as Fabric documents it (Kafka to Raft on 2.5, Raft \
-                  to BFT on 3.x), use --force U36",
+        way_out: "set orderers.consensus back; after migrating every channel as Fabric documents \
+                  it (Kafka to Raft on 2.5, Raft to BFT on 3.x), use --force U36",
         source: "docs/source/kafka_raft_migration.md of v2.5.16; docs/source/raft_bft_migration.md of v3.1.5",
     },
     Rule {
@@ -528,7 +537,8 @@ pub const RULES: &[Rule] = &[
         verdict: Verdict::NeedsAction,
         reason: "nodes would start with keys and certificates from another source, and channels \
                  identify orderers by their certificates",
-        way_out: "set crypto.source back; if the other source has the same keys and certificates for every node, use --force U37",
+        way_out: "set crypto.source back; if the other source has the same keys and certificates \
+                  for every node, use --force U37",
         source: "docs/source/raft_configuration.md; docs/source/certs_management.md",
     },
     Rule {
@@ -536,10 +546,12 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::QuorumLost,
         verdict: Verdict::Block,
-        reason: "a channel needs a quorum of its consenters, and removed orderers still count as consenters: without a quorum \
-                 the channel orders nothing, not even the change that would remove them",
-        way_out: "leave orderers.count as it was; then remove one orderer after the other, the last one first: from the \
-                  consenters of every channel, and only then from the values",
+        reason: "a channel needs a quorum of its consenters, and removed orderers still count as \
+                 consenters: without a quorum the channel orders nothing, not even the change that \
+                 would remove them",
+        way_out: "leave orderers.count as it was; then remove one orderer after the other, the \
+                  last one first: from the consenters of every channel, and only then from the \
+                  values",
         source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
     },
     Rule {
@@ -547,10 +559,10 @@ pub const RULES: &[Rule] = &[
         components: &[Orderer],
         when: When::Fewer(Orderer),
         verdict: Verdict::NeedsAction,
-        reason: "removed orderers stay consenters until the channel's configuration changes, and this program cannot see whether \
-                 a channel still counts one",
-        way_out: "remove the orderer from the consenters of every channel, check that the others order without it, and use \
-                  --force U38; its volume stays",
+        reason: "removed orderers stay consenters until the channel's configuration changes, and \
+                 this program cannot see whether a channel still counts one",
+        way_out: "remove the orderer from the consenters of every channel, check that the others \
+                  order without it, and use --force U38; its volume stays",
         source: "docs/source/raft_configuration.md, \"Reconfiguration\"; docs/source/bft_configuration.md",
     },
     Rule {
@@ -558,10 +570,12 @@ pub const RULES: &[Rule] = &[
         components: &[Peer],
         when: When::Fewer(Peer),
         verdict: Verdict::NeedsAction,
-        reason: "channels may name the removed peer as an anchor peer, applications may call it, and an endorsement policy may \
-                 need a chaincode that only it has; this program cannot see that",
-        way_out: "check that the remaining peers are anchor peers of every channel and that applications and chaincodes work \
-                  without the removed ones, and use --force U39; their volumes stay",
+        reason: "channels may name the removed peer as an anchor peer, applications may call it, \
+                 and an endorsement policy may need a chaincode that only it has; this program \
+                 cannot see that",
+        way_out: "check that the remaining peers are anchor peers of every channel and that \
+                  applications and chaincodes work without the removed ones, and use --force U39; \
+                  their volumes stay",
         source: "docs/source/gossip.rst, \"Anchor peers\"; docs/source/endorsement-policies.rst",
     },
     Rule {
@@ -570,8 +584,8 @@ pub const RULES: &[Rule] = &[
         when: When::Missing,
         verdict: Verdict::NeedsAction,
         reason: "pods that refer to it do not start until it exists",
-        way_out: "create it in the release's namespace, or correct its name in the values; if a controller creates it after the \
-                  pods, use --force U40",
+        way_out: "create it in the release's namespace, or correct its name in the values; if a \
+                  controller creates it after the pods, use --force U40",
         source: "kubernetes.io, Secrets, \"Using Secrets as files from a Pod\"",
     },
     Rule {
@@ -581,8 +595,8 @@ pub const RULES: &[Rule] = &[
         verdict: Verdict::NeedsAction,
         reason: "the policy also applies to other pods in this namespace: they lose every \
                  connection that no other policy allows",
-        way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if these pods have network policies \
-                  of their own, use --force U41",
+        way_out: "install into a namespace of its own, or set networkPolicy.enabled=false; if \
+                  these pods have network policies of their own, use --force U41",
         source: "kubernetes.io, Network Policies, \"Default policies\"",
     },
     Rule {
@@ -596,9 +610,11 @@ pub const RULES: &[Rule] = &[
         },
         verdict: Verdict::NeedsAction,
         reason: OTHER_KEY,
-        way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; cert-manager: rotationPolicy Never); or, \
-                  for one orderer at a time, put the new certificate into its consenter entry in the configuration of every channel, roll \
-                  it out with --force U42, and continue when that orderer follows its channels again",
+        way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; \
+                  cert-manager: rotationPolicy Never); or, for one orderer at a time, put the new \
+                  certificate into its consenter entry in the configuration of every channel, roll \
+                  it out with --force U42, and continue when that orderer follows its channels \
+                  again",
         source: "docs/source/certs_management.md; orderer/common/cluster/util.go of v3.1.5",
     },
     Rule {
@@ -639,9 +655,12 @@ pub const RULES: &[Rule] = &[
             consensus: &["BFT"],
         },
         verdict: Verdict::NeedsAction,
-        reason: "a channel with BFT identifies each orderer by its signing certificate: votes with another key do not count",
-        way_out: "renew with the same key; or, for one orderer at a time, put the new certificate into its consenter entry (identity) in the \
-                  configuration of every channel, roll it out with --force U43, and continue when that orderer follows its channels again",
+        reason: "a channel with BFT identifies each orderer by its signing certificate: votes with \
+                 another key do not count",
+        way_out: "renew with the same key; or, for one orderer at a time, put the new certificate \
+                  into its consenter entry (identity) in the configuration of every channel, roll \
+                  it out with --force U43, and continue when that orderer follows its channels \
+                  again",
         source: "release_notes/v3.1.2.md; docs/source/certs_management.md",
     },
     Rule {
@@ -654,7 +673,8 @@ pub const RULES: &[Rule] = &[
             consensus: &["BFT"],
         },
         verdict: Verdict::NeedsAction,
-        reason: "before 3.1.2, a channel with BFT identifies each orderer by its whole signing certificate, even if the key stays",
+        reason: "before 3.1.2, a channel with BFT identifies each orderer by its whole signing \
+                 certificate, even if the key stays",
         way_out: "upgrade to 3.1.3 or later first, which compares keys",
         source: "release_notes/v3.1.2.md",
     },

@@ -107,8 +107,8 @@ impl<'a> Checker<'a> {
         let each = each.collect::<Vec<_>>().join("; ");
         (!absent.is_empty()).then(|| {
             format!(
-                "reissue these TLS certificates from the same authority: {each} (cryptogen: SANS; fabric-ca-client: --csr.hosts; \
-                 cert-manager: dnsNames)"
+                "reissue these TLS certificates from the same authority: {each} (cryptogen: SANS; \
+                 fabric-ca-client: --csr.hosts; cert-manager: dnsNames)"
             )
         })
     }

@@ -79,7 +79,8 @@ impl Checker<'_> {
         between: &[Found<'_>],
         no_admins: bool,
     ) -> Option<MspConfig> {
-        const WHO: &str = "config.yaml with NodeOUs and an AdminOUIdentifier, or an administrator's certificate in admincerts";
+        const WHO: &str = "config.yaml with NodeOUs and an AdminOUIdentifier, or an \
+                           administrator's certificate in admincerts";
         let Some(item) = &parts.config else {
             if let (true, Some(certificate)) = (no_admins, &parts.certificate) {
                 self.blame(

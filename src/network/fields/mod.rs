@@ -73,7 +73,8 @@ pub const NETWORK: &[Field] = &[
         Shape::Label,
         "`fabric`",
         "trade",
-        "Name of the network. It is a label of the releases, so that a later run finds releases that are no longer in the file.",
+        "Name of the network. It is a label of the releases, so that a later run finds releases \
+         that are no longer in the file.",
     ),
     field(
         "fabricVersion",

@@ -275,9 +275,14 @@ pub fn refusal(reach: &Reach<'_>, operation: &str) -> Option<Error> {
         ))
         .at_all(places)
         .why(format!(
-            "{stored} requires it, and anyone with write access to ConfigMaps and Secrets in namespace \"{namespace}\" can change that"
+            "{stored} requires it, and anyone with write access to ConfigMaps and Secrets in \
+             namespace \"{namespace}\" can change that"
         ))
-        .hint(format!("check the changes with --dry-run=server; to allow them, add --allow-outside {}{whole}", flags.join(","))),
+        .hint(format!(
+            "check the changes with --dry-run=server; to allow them, add --allow-outside \
+                       {}{whole}",
+            flags.join(",")
+        )),
     )
 }
 
@@ -297,10 +302,16 @@ pub fn unreadable_hooks(reach: &Reach<'_>) -> Option<Error> {
         .iter()
         .map(|hook| Place::new(hook.object.key.to_string()));
     Some(
-        Error::refused(format!("cannot run the hooks of revision {revision} of \"{}\"", reach.owner.release))
-            .at_all(hooks)
-            .why("the record's companion Secret is missing or damaged, so they lack their secrets and cannot be verified")
-            .hint("skip them with --no-hooks"),
+        Error::refused(format!(
+            "cannot run the hooks of revision {revision} of \"{}\"",
+            reach.owner.release
+        ))
+        .at_all(hooks)
+        .why(
+            "the record's companion Secret is missing or damaged, so they lack their secrets \
+                  and cannot be verified",
+        )
+        .hint("skip them with --no-hooks"),
     )
 }
 
