@@ -18,6 +18,7 @@ mod logs;
 mod no_answer;
 mod overrides;
 mod proxy;
+mod read;
 mod report;
 mod requests;
 mod retry;
@@ -29,28 +30,25 @@ mod status;
 mod transport;
 mod trust;
 mod watch;
+mod write;
 
-use crate::manifest::{ObjectKey, Sealed};
+use crate::manifest::ObjectKey;
 use discovery::{Discovery, Resource};
 #[cfg(test)]
 pub(crate) use forward::kubelet;
 pub use forward::{Forward, ForwardEnded, Target};
-use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use http::Method;
 pub use list::Extent;
-use list::List;
 pub use logs::LogLines;
 pub(crate) use no_answer::{bare, below, innermost};
 pub use report::{ROLES, can_i};
-use requests::{Address, Call, FIELD_MANAGER};
+use requests::{Address, Call};
 pub use requests::{Applied, Expects};
-use retry::{Policy, Repeat};
-use serde::de::DeserializeSeed;
-use serde_json::{Value, json};
+use retry::Policy;
+use serde_json::Value;
 use session::Session;
-use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use transport::Transport;
 
 /// How to connect to a cluster: kubectl's connection flags with kubectl's names. All are optional.
@@ -430,440 +428,6 @@ impl Cluster {
         reviews::missing(&self.inner.transport, namespace, asked).await
     }
 
-    /// Returns an object, or `None` if it does not exist. Fails if the request fails or the server
-    /// does not know the kind. `api_version` is the version to read.
-    pub async fn get(&self, api_version: &str, key: &ObjectKey) -> ApiResult<Option<Value>> {
-        let words = format!("get {key}");
-        let path = self.path(api_version, key, &words).await?;
-        match self
-            .inner
-            .transport
-            .json(&self.own(Call::get("get", path, words)))
-            .await
-        {
-            Ok(object) => Ok(Some(object)),
-            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lists all objects of a kind in pages of 500, in one namespace or in all (`None`), by label
-    /// selector (empty means all). Each object has its apiVersion and kind.
-    pub async fn list(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        selector: &str,
-    ) -> ApiResult<Vec<Value>> {
-        self.listing(kind.clone(), namespace, selector, Extent::Whole)
-            .fetch()
-            .await
-    }
-
-    /// Lists a namespace's events by field selector.
-    pub async fn list_events(&self, namespace: &str, fields: &str) -> ApiResult<Vec<Value>> {
-        self.events(namespace, fields).fetch().await
-    }
-
-    /// Like `list` or `list_metadata`, but passes each object to `add` as it is read, so that not
-    /// all of them are in memory. The result starts with its default.
-    pub async fn list_into<T: Default + Send + 'static>(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        selector: &str,
-        extent: Extent,
-        add: impl Fn(&mut T, Value) + Send + Sync + 'static,
-    ) -> ApiResult<T> {
-        Ok(self
-            .listing(kind.clone(), namespace, selector, extent)
-            .fold(add)
-            .await?
-            .0)
-    }
-
-    /// Like `list`, but returns only metadata (PartialObjectMetadata, with the object's own
-    /// apiVersion and kind).
-    pub async fn list_metadata(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        selector: &str,
-    ) -> ApiResult<Vec<Value>> {
-        self.listing(kind.clone(), namespace, selector, Extent::Metadata)
-            .fetch()
-            .await
-    }
-
-    /// Lists the metadata of all objects in a namespace, of all kinds that the server knows.
-    pub async fn list_everything(&self, namespace: &str) -> ApiResult<Everything> {
-        let (kinds, unread) = self.inner.discovery.listable(&self.inner.transport).await?;
-        let mut everything = Everything {
-            objects: Vec::new(),
-            unread,
-        };
-        let reads = kinds.iter().map(|kind| {
-            let list = List {
-                quiet: true,
-                ..self.listing(kind.clone(), Some(namespace), "", Extent::Metadata)
-            };
-            async move { list.fetch().await }
-        });
-        for (kind, read) in kinds.iter().zip(futures::future::join_all(reads).await) {
-            match read {
-                Ok(objects) => everything.objects.extend(objects),
-                // Its definition was just deleted, together with its objects.
-                Err(error) if error.code == 404 => {}
-                Err(error) if error.kind == ApiErrorKind::Forbidden || error.code == 405 => {
-                    everything.unread.push(kind.kind.clone())
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(everything)
-    }
-
-    /// Applies an object with server-side apply, as field manager `kubectl-fabric` and with strict
-    /// validation. Returns the live object.
-    pub async fn apply(&self, object: impl Into<Applied<'_>>, how: Apply<'_>) -> ApiResult<Value> {
-        self.apply_into(object, how, PhantomData).await
-    }
-
-    /// Like `apply`, but deserializes the live object with `seed`.
-    pub async fn apply_into<T>(
-        &self,
-        object: impl Into<Applied<'_>>,
-        how: Apply<'_>,
-        seed: impl for<'de> DeserializeSeed<'de, Value = T>,
-    ) -> ApiResult<T> {
-        let object = object.into();
-        let address = object.address()?;
-        let words = address.words(if how.dry_run {
-            "check (by a dry run)"
-        } else {
-            "apply"
-        });
-        let path = self.address_path(&address, &words, true).await?;
-        let path = requests::query(
-            path,
-            &[
-                ("fieldManager", FIELD_MANAGER),
-                ("fieldValidation", "Strict"),
-                ("force", if how.force { "true" } else { "" }),
-                ("dryRun", if how.dry_run { "All" } else { "" }),
-            ],
-        );
-        let verb = if how.dry_run { "dry-run" } else { "apply" };
-        let expects = match how.expects {
-            // The object has its own resourceVersion.
-            Expects::Absent if object.is_versioned() => Expects::Anything,
-            Expects::Version { uid, .. } if object.is_versioned() => Expects::Uid(uid),
-            expects => expects,
-        };
-        let Some(text) = expects.state_in(object.text()) else {
-            return Err(ApiError::local(
-                ApiErrorKind::Invalid,
-                &words,
-                "it lacks metadata",
-            ));
-        };
-        // The server accepts JSON with this content type too, and parses it faster than YAML. The
-        // parser's rules are still those of YAML.
-        let text = requests::for_yaml(text);
-        let call = Call::write_text(
-            verb,
-            Method::PATCH,
-            path,
-            "application/apply-patch+yaml",
-            text,
-            words,
-        );
-        let call = self.own(
-            call.about(&address)
-                .repeat(repeat(object.is_versioned() && !how.dry_run)),
-        );
-        let answer = self
-            .inner
-            .transport
-            .send(&call)
-            .await
-            .map_err(|error| expects.judge(error))?;
-        transport::read_json(&call.words, &answer, seed)
-    }
-
-    /// Creates an object.
-    ///
-    /// The request is retried if its response is lost, so an existing object may be its own result:
-    /// read it to find out.
-    pub async fn create(&self, body: &Value) -> ApiResult<Value> {
-        let address = Address::of("create", body)?;
-        let words = address.words("create");
-        let path = self.address_path(&address, &words, false).await?;
-        let path = requests::query(
-            path,
-            &[
-                ("fieldManager", FIELD_MANAGER),
-                ("fieldValidation", "Strict"),
-            ],
-        );
-        let call = Call::write("create", Method::POST, path, requests::JSON, body, words);
-        self.inner
-            .transport
-            .json(&self.own(call.about(&address).repeat(Repeat::Harmless)))
-            .await
-    }
-
-    /// Checks with a dry run whether an object could be created if its name were free. The server
-    /// checks the name after admission and validation.
-    pub async fn try_create(&self, object: &Sealed) -> ApiResult<()> {
-        let applied = Applied::from(object);
-        let address = applied.address()?;
-        let words = address.words("check (by a dry run)");
-        let path = self.address_path(&address, &words, false).await?;
-        let path = requests::query(
-            path,
-            &[
-                ("fieldManager", FIELD_MANAGER),
-                ("fieldValidation", "Strict"),
-                ("dryRun", "All"),
-            ],
-        );
-        let call = Call::write_text(
-            "dry-run",
-            Method::POST,
-            path,
-            requests::JSON,
-            applied.text(),
-            words,
-        );
-        match self
-            .inner
-            .transport
-            .send(&self.own(call.about(&address).repeat(Repeat::Harmless)))
-            .await
-        {
-            Err(error) if error.kind != ApiErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Replaces an object. `body` has the resourceVersion of the last read, so a change in between
-    /// is a Conflict.
-    ///
-    /// The request is retried if its response is lost, so the change may be its own: read the
-    /// object to find out.
-    pub async fn replace(&self, body: &Value) -> ApiResult<Value> {
-        let address = Address::of("replace", body)?;
-        let words = address.words("replace");
-        let path = self.address_path(&address, &words, true).await?;
-        let path = requests::query(
-            path,
-            &[
-                ("fieldManager", FIELD_MANAGER),
-                ("fieldValidation", "Strict"),
-            ],
-        );
-        let call = Call::write("replace", Method::PUT, path, requests::JSON, body, words);
-        self.inner
-            .transport
-            .json(&self.own(call.about(&address).repeat(Repeat::Harmless)))
-            .await
-    }
-
-    /// Sends a JSON merge patch of an object's metadata or spec.
-    pub async fn merge_patch(
-        &self,
-        api_version: &str,
-        key: &ObjectKey,
-        patch: &Value,
-    ) -> ApiResult<Value> {
-        self.patch(api_version, key, patch, false).await
-    }
-
-    /// Like [`Cluster::merge_patch`], as a server-side dry run.
-    pub async fn try_merge_patch(
-        &self,
-        api_version: &str,
-        key: &ObjectKey,
-        patch: &Value,
-    ) -> ApiResult<Value> {
-        self.patch(api_version, key, patch, true).await
-    }
-
-    async fn patch(
-        &self,
-        api_version: &str,
-        key: &ObjectKey,
-        patch: &Value,
-        dry_run: bool,
-    ) -> ApiResult<Value> {
-        let words = format!("patch {key}");
-        let path = self.path(api_version, key, &words).await?;
-        let path = requests::query(
-            path,
-            &[
-                ("fieldManager", FIELD_MANAGER),
-                ("dryRun", if dry_run { "All" } else { "" }),
-            ],
-        );
-        let verb = if dry_run { "dry-run" } else { "patch" };
-        let call = Call::write(
-            verb,
-            Method::PATCH,
-            path,
-            "application/merge-patch+json",
-            patch,
-            words,
-        );
-        self.inner
-            .transport
-            .json(&self.own(call.repeat(repeat(requests::is_versioned(patch)))))
-            .await
-    }
-
-    /// Deletes an object. Returns false if it did not exist (any more). If the UID differs, the
-    /// error is `Replaced`.
-    pub async fn delete(&self, api_version: &str, key: &ObjectKey, how: Delete) -> ApiResult<bool> {
-        let words = format!("delete {key}");
-        let path = self.path(api_version, key, &words).await?;
-        let policy = match (how.orphan, how.foreground) {
-            (true, _) => "Orphan",
-            (false, true) => "Foreground",
-            (false, false) => "Background",
-        };
-        let mut options =
-            json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
-        if let Some(uid) = &how.uid {
-            options["preconditions"]["uid"] = uid.as_str().into();
-        }
-        if let Some(version) = &how.resource_version {
-            options["preconditions"]["resourceVersion"] = version.as_str().into();
-        }
-        if how.dry_run {
-            options["dryRun"] = json!(["All"]);
-        }
-        let verb = if how.dry_run { "dry-run" } else { "delete" };
-        let call = Call::write(verb, Method::DELETE, path, requests::JSON, &options, words);
-        // A retry by name alone could delete an object that someone created after the first
-        // attempt.
-        let harmless = (how.uid.is_some() && how.resource_version.is_none()) || how.dry_run;
-        let repeat = if harmless {
-            Repeat::Harmless
-        } else {
-            Repeat::IfUnheard
-        };
-        match self
-            .inner
-            .transport
-            .send(&self.own(call.repeat(repeat)))
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),
-            Err(error)
-                if error.kind == ApiErrorKind::Conflict && is_about_the_uid(&error.message) =>
-            {
-                Err(ApiError {
-                    kind: ApiErrorKind::Replaced,
-                    ..error
-                })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lists, then watches a kind indefinitely, across dropped connections and expired versions.
-    ///
-    /// Reports all existing objects as `Present`, then `Listed`, then each change. Passes each
-    /// object through `read` as soon as it arrives, because there may be thousands. Ends only with
-    /// an error for which retrying is useless, or when the server has been unreachable for a
-    /// minute.
-    pub fn watch<T: Send + 'static>(
-        &self,
-        kind: Kind,
-        namespace: Option<String>,
-        selector: String,
-        read: impl Fn(Value) -> T + Send + Sync + 'static,
-    ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
-        let list = self.listing(kind, namespace.as_deref(), &selector, Extent::Whole);
-        watching(list, read, watch::Times::default())
-    }
-
-    /// Like [`Cluster::watch`], for a namespace's events, by field selector.
-    pub fn watch_events<T: Send + 'static>(
-        &self,
-        namespace: &str,
-        fields: &str,
-        read: impl Fn(Value) -> T + Send + Sync + 'static,
-    ) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
-        watching(
-            self.events(namespace, fields),
-            read,
-            watch::Times::default(),
-        )
-    }
-
-    /// Returns the last lines of a container's log, of its current or `previous` run.
-    pub async fn logs(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        tail: u32,
-        previous: bool,
-    ) -> ApiResult<String> {
-        let path = format!(
-            "{}/log",
-            requests::path("v1", "pods", Some(namespace), Some(pod))
-        );
-        let (tail, previous) = (tail.to_string(), if previous { "true" } else { "" });
-        let path = requests::query(
-            path,
-            &[
-                ("container", container),
-                ("tailLines", &tail),
-                ("previous", previous),
-            ],
-        );
-        let call = Call::get(
-            "get",
-            path,
-            format!("read the log of Pod {namespace}/{pod}"),
-        )
-        .accept("*/*");
-        let log = self.inner.transport.send(&call).await?;
-        Ok(String::from_utf8_lossy(&log).into_owned())
-    }
-
-    /// Sends a request to a port of a pod through the API server, and returns the response. Network
-    /// policies of the pod may block the server.
-    pub async fn ask_pod(
-        &self,
-        namespace: &str,
-        pod: &str,
-        port: u64,
-        path: &str,
-    ) -> ApiResult<String> {
-        let target = requests::path(
-            "v1",
-            "pods",
-            Some(namespace),
-            Some(&format!("{pod}:{port}")),
-        );
-        let call = Call::get(
-            "get",
-            format!("{target}/proxy/{path}"),
-            format!("get {path} of Pod {namespace}/{pod}"),
-        );
-        // A 503 means that the pod is unreachable. The caller decides whether to retry.
-        let answer = self
-            .inner
-            .transport
-            .send(&call.accept("*/*").repeat(Repeat::IfUnheard))
-            .await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    }
-
     async fn resource(&self, api_version: &str, kind: &str) -> ApiResult<Resource> {
         let kind = Kind {
             api_version: api_version.to_owned(),
@@ -873,29 +437,6 @@ impl Cluster {
             .discovery
             .resource(&self.inner.transport, &kind)
             .await
-    }
-
-    fn events(&self, namespace: &str, fields: &str) -> List {
-        let kind = Kind {
-            api_version: "v1".to_owned(),
-            kind: "Event".to_owned(),
-        };
-        List {
-            fields: fields.to_owned(),
-            ..self.listing(kind, Some(namespace), "", Extent::Whole)
-        }
-    }
-
-    fn listing(&self, kind: Kind, namespace: Option<&str>, selector: &str, extent: Extent) -> List {
-        List {
-            inner: self.inner.clone(),
-            kind,
-            namespace: namespace.map(str::to_owned),
-            selector: selector.to_owned(),
-            fields: String::new(),
-            extent,
-            quiet: false,
-        }
     }
 
     /// Returns the path of an object in any served version, all of which name the same object.
@@ -932,18 +473,6 @@ impl Cluster {
     }
 }
 
-fn watching<T: Send + 'static>(
-    list: List,
-    read: impl Fn(Value) -> T + Send + Sync + 'static,
-    times: watch::Times,
-) -> BoxStream<'static, ApiResult<WatchEvent<T>>> {
-    let watcher = watch::Watcher::new(list, read, times);
-    futures::stream::unfold(watcher, |mut watcher| async {
-        watcher.next().await.map(|event| (event, watcher))
-    })
-    .boxed()
-}
-
 fn path_of(
     address: &Address<'_>,
     resource: &Resource,
@@ -964,21 +493,4 @@ fn path_of(
         namespace,
         named.then_some(address.name),
     ))
-}
-
-/// Matches messages of apiserver's `BeforeDelete` and of its storage's `Preconditions.Check`. The
-/// response has no reason code.
-fn is_about_the_uid(message: &str) -> bool {
-    ["UID in the precondition", "UID in precondition"]
-        .iter()
-        .any(|words| message.contains(words))
-}
-
-/// With a resourceVersion, a retry would conflict with the version that the first attempt created.
-fn repeat(is_versioned: bool) -> Repeat {
-    if is_versioned {
-        Repeat::IfUnheard
-    } else {
-        Repeat::Harmless
-    }
 }

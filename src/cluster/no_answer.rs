@@ -115,58 +115,9 @@ const NAME: &str = "use one of the names in the certificate as the server's addr
                     with --tls-server-name";
 
 fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
-    use rustls::{AlertDescription, CertificateError};
+    use rustls::AlertDescription;
     match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer => (
-                "its certificate is signed by an unknown authority".to_owned(),
-                Some(TRUST),
-            ),
-            CertificateError::BadSignature => (
-                "its certificate is not signed by the authority".to_owned(),
-                Some(TRUST),
-            ),
-            CertificateError::NotValidForName => (
-                "its certificate is not for this name".to_owned(),
-                Some(NAME),
-            ),
-            CertificateError::NotValidForNameContext {
-                expected,
-                presented,
-            } => {
-                let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
-                let named = if names.is_empty() {
-                    "no name".to_owned()
-                } else {
-                    names.join(", ")
-                };
-                (
-                    format!(
-                        "its certificate is not for \"{}\" (it is for {named})",
-                        expected.to_str()
-                    ),
-                    Some(NAME),
-                )
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
-                "its certificate has expired".to_owned(),
-                Some("renew the API server's certificate; check this computer's clock"),
-            ),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-                "its certificate is not valid yet".to_owned(),
-                Some("check this computer's clock"),
-            ),
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
-                "its certificate is not for servers (extended key usage)".to_owned(),
-                Some(
-                    "give the API server a certificate with the extended key usage serverAuth, or none",
-                ),
-            ),
-            other => (
-                format!("its certificate is not valid: {other}"),
-                Some(TRUST),
-            ),
-        },
+        rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -188,6 +139,60 @@ fn tls(error: &rustls::Error) -> (String, Option<&'static str>) {
             ),
         ),
         other => (format!("no secure connection: {other}"), None),
+    }
+}
+
+fn certificate(error: &rustls::CertificateError) -> (String, Option<&'static str>) {
+    use rustls::CertificateError;
+    match error {
+        CertificateError::UnknownIssuer => (
+            "its certificate is signed by an unknown authority".to_owned(),
+            Some(TRUST),
+        ),
+        CertificateError::BadSignature => (
+            "its certificate is not signed by the authority".to_owned(),
+            Some(TRUST),
+        ),
+        CertificateError::NotValidForName => (
+            "its certificate is not for this name".to_owned(),
+            Some(NAME),
+        ),
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            let named = if names.is_empty() {
+                "no name".to_owned()
+            } else {
+                names.join(", ")
+            };
+            (
+                format!(
+                    "its certificate is not for \"{}\" (it is for {named})",
+                    expected.to_str()
+                ),
+                Some(NAME),
+            )
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
+            "its certificate has expired".to_owned(),
+            Some("renew the API server's certificate; check this computer's clock"),
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            "its certificate is not valid yet".to_owned(),
+            Some("check this computer's clock"),
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+            "its certificate is not for servers (extended key usage)".to_owned(),
+            Some(
+                "give the API server a certificate with the extended key usage serverAuth, or none",
+            ),
+        ),
+        other => (
+            format!("its certificate is not valid: {other}"),
+            Some(TRUST),
+        ),
     }
 }
 

@@ -17,11 +17,11 @@ impl ApiError {
     }
 }
 
-/// Where a cluster administrator finds the required permissions.
+/// Where a cluster administrator finds the required rights.
 pub const ROLES: &str = "docs/guides/rights.md has sufficient Roles";
 
-/// The command that checks a permission. For kubectl, what follows a slash is the name of an
-/// object, so a subresource has a flag of its own.
+/// The command that tells whether a user has a right. For kubectl, what follows a slash is the name
+/// of an object, so a subresource has a flag of its own.
 pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, format!(" --subresource={subresource}")),
@@ -32,8 +32,8 @@ pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
 }
 
 impl ApiError {
-    /// Returns which permission is missing and how to get it, or `None` if the request is forbidden
-    /// for another reason.
+    /// Returns which right is missing and how to get it, or `None` if the request is forbidden for
+    /// another reason.
     pub fn denial(&self) -> Option<(String, String)> {
         // This is the message of apiserver's `rbac.ConfirmNoEscalation`.
         if let Some((_, granted)) = self
@@ -119,75 +119,70 @@ fn denied(message: &str) -> Option<Denied> {
 
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Error {
-        let request = &error.request;
-        let mut report = match error.kind {
-            ApiErrorKind::Forbidden => match error.denial() {
-                Some((why, hint)) => {
-                    Error::cluster(format!("cannot {request}: permission denied")).why(why).hint(format!("{hint}. {ROLES}"))
-                }
-                None => Error::cluster(format!("cannot {request}: the server forbids it")).why(error.message),
-            },
-            ApiErrorKind::Unauthorized => Error::cluster(format!("cannot {request}: the server rejects the credentials"))
-                .why(match error.message.as_str() {
-                    // The API server never says more, so as not to help an attacker.
-                    "Unauthorized" => "the server gives no reason".to_owned(),
-                    message => message.to_owned(),
-                })
-                .hint("log in again, or check the kubeconfig's user (`kubectl config view --minify`)"),
-            ApiErrorKind::UnknownKind => {
-                Error::cluster(format!("cannot {request}: the server does not serve this kind")).why(error.message)
-            }
-            ApiErrorKind::FencedOff => {
-                Error::refused(format!("cannot {request}: this run can no longer write")).why(error.message)
-            }
-            ApiErrorKind::Replaced => {
-                Error::cluster(format!("cannot {request}: the object was replaced by another one")).why(error.message)
-            }
-            ApiErrorKind::Terminating => {
-                Error::cluster(format!("cannot {request}: its namespace is being deleted")).why(error.message)
-            }
-            ApiErrorKind::Invalid => {
-                Error::cluster(format!("cannot {request}: the server rejects it")).why(error.message)
-            }
-            ApiErrorKind::Conflict if !error.causes.is_empty() => {
-                Error::cluster(format!("cannot {request}: another field manager owns fields")).why(error.message)
-            }
-            ApiErrorKind::Conflict => Error::cluster(format!("cannot {request}: it was changed in the meantime")).why(error.message),
-            // No response of the server: for example, a Service without a ready pod.
-            ApiErrorKind::Unavailable if error.code == 0 => {
-                Error::cluster(format!("cannot {request}")).why(error.message)
-            }
-            ApiErrorKind::Unavailable => {
-                Error::cluster(format!("cannot {request}: the API server is unavailable ({})", error.code))
-                    .why(error.message)
-                    .hint("run the command again later; `kubectl get --raw /readyz` shows the state of the server")
-            }
-            ApiErrorKind::Unreachable => {
-                Error::cluster(format!("cannot {request}: no connection to the API server")).why(error.message)
-            }
-            ApiErrorKind::Timeout => Error::cluster(format!("cannot {request}: no response in time")).why(error.message),
-            ApiErrorKind::NotFound | ApiErrorKind::AlreadyExists | ApiErrorKind::Expired | ApiErrorKind::Other => {
-                Error::cluster(format!("cannot {request}")).why(error.message)
-            }
+        let what = format!("cannot {}{}", error.request, kind_in_words(&error));
+        let report = match error.kind {
+            ApiErrorKind::FencedOff => Error::refused(what),
+            _ => Error::cluster(what),
         };
-        report = report.at_all(
-            error
-                .causes
-                .iter()
-                .filter(|cause| !cause.field.is_empty())
-                .map(|cause| {
-                    let place = Place::new(cause.field.trim_start_matches('.'));
-                    match cause.manager() {
-                        Some(manager) => place.note(format!("set by \"{manager}\"")),
-                        None => place.note(&cause.message),
-                    }
-                }),
-        );
+        let report = match (error.kind, error.denial()) {
+            (ApiErrorKind::Forbidden, Some((why, hint))) => {
+                report.why(why).hint(format!("{hint}. {ROLES}"))
+            }
+            // The API server never says more, so as not to help an attacker.
+            (ApiErrorKind::Unauthorized, _) if error.message == "Unauthorized" => {
+                report.why("the server gives no reason").hint(LOG_IN)
+            }
+            (ApiErrorKind::Unauthorized, _) => report.why(&error.message).hint(LOG_IN),
+            (ApiErrorKind::Unavailable, _) if error.code != 0 => report
+                .why(&error.message)
+                .hint("run the command again later; `kubectl get --raw /readyz` shows the state of the server"),
+            _ => report.why(&error.message),
+        };
+        let causes = error.causes.iter();
+        let causes = causes.filter(|cause| !cause.field.is_empty());
+        let report = report.at_all(causes.map(|cause| {
+            let place = Place::new(cause.field.trim_start_matches('.'));
+            match cause.manager() {
+                Some(manager) => place.note(format!("set by \"{manager}\"")),
+                None => place.note(&cause.message),
+            }
+        }));
         match error.hint {
             Some(hint) => report.hint(hint),
             None => report,
         }
     }
+}
+
+const LOG_IN: &str =
+    "log in again, or check the kubeconfig's user (`kubectl config view --minify`)";
+
+/// Returns what follows the request in an error.
+fn kind_in_words(error: &ApiError) -> String {
+    let words = match error.kind {
+        ApiErrorKind::Forbidden if error.denial().is_some() => "permission denied",
+        ApiErrorKind::Forbidden => "the server forbids it",
+        ApiErrorKind::Unauthorized => "the server rejects the credentials",
+        ApiErrorKind::UnknownKind => "the server does not serve this kind",
+        ApiErrorKind::FencedOff => "this run can no longer write",
+        ApiErrorKind::Replaced => "the object was replaced by another one",
+        ApiErrorKind::Terminating => "its namespace is being deleted",
+        ApiErrorKind::Invalid => "the server rejects it",
+        ApiErrorKind::Conflict if error.causes.is_empty() => "it was changed in the meantime",
+        ApiErrorKind::Conflict => "another field manager owns fields",
+        ApiErrorKind::Unavailable if error.code != 0 => {
+            return format!(": the API server is unavailable ({})", error.code);
+        }
+        ApiErrorKind::Unreachable => "no connection to the API server",
+        ApiErrorKind::Timeout => "no response in time",
+        // Without a code, no response of the server: for example, a Service without a ready pod.
+        ApiErrorKind::Unavailable
+        | ApiErrorKind::NotFound
+        | ApiErrorKind::AlreadyExists
+        | ApiErrorKind::Expired
+        | ApiErrorKind::Other => return String::new(),
+    };
+    format!(": {words}")
 }
 
 impl std::fmt::Display for ApiError {
@@ -210,8 +205,8 @@ mod tests {
 
     #[test]
     fn who_is_denied_what_is_read_from_rbacs_sentence() {
-        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch \
-                       resource \"statefulsets\" in API group \"apps\" in the namespace \"org1\"";
+        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
+                       \"apps\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains(
@@ -223,16 +218,15 @@ mod tests {
             error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"),
             "{error}"
         );
-        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API \
-                       group \"\" at the cluster scope";
+        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("in the whole cluster")
                 && error.contains("`kubectl auth can-i list nodes`"),
             "{error}"
         );
-        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \
-                       \"pods/log\" in API group \"\" in the namespace \"org1\"";
+        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \"pods/log\" in API group \"\" in the \
+                       namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("`kubectl auth can-i get pods --subresource=log -n org1`"),
@@ -249,9 +243,8 @@ mod tests {
             error.contains("exceeded quota") && !error.contains("can-i"),
             "{error}"
         );
-        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" \
-                       (groups=[\"a\"]) is attempting to grant RBAC permissions not currently \
-                       held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
+        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" (groups=[\"a\"]) is attempting to grant \
+                       RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("grants more permissions than you have")

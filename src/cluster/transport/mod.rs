@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use super::{
     ApiError, ApiErrorKind, ApiResult, clock,
@@ -23,7 +24,7 @@ use kube::{Client, client::Body};
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     marker::PhantomData,
     pin::Pin,
     sync::{
@@ -33,6 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, time::timeout};
+use warnings::Warnings;
 
 /// Maximum number of concurrent requests. With HTTP/1.1, each has its own connection. Between 8 and
 /// 32, an API server needs about the same time for a thousand applies; more requests only wait in
@@ -53,30 +55,9 @@ pub(super) struct Transport {
     reporter: OnceLock<Reporter>,
     /// Whether the callback was called since the server's last successful response.
     has_reported: AtomicBool,
-    /// In order of arrival, without duplicates.
-    warnings: Mutex<Vec<Warned>>,
+    warnings: Mutex<Warnings>,
     /// How far the server's clock is ahead, from the first response with a date.
     clock_difference: OnceLock<SignedDuration>,
-}
-
-/// A warning of the server.
-struct Warned {
-    text: String,
-    /// The objects that it concerns, if any.
-    objects: BTreeSet<String>,
-    /// Whether it was returned before.
-    taken: bool,
-}
-
-impl Warned {
-    /// Returns the warning with the first object that it concerns.
-    fn words(&self) -> String {
-        match (self.objects.first(), self.objects.len()) {
-            (None, _) => self.text.clone(),
-            (Some(object), 1) => format!("{object}: {}", self.text),
-            (Some(object), many) => format!("{object} and {} more: {}", many - 1, self.text),
-        }
-    }
 }
 
 /// The body of a response as it arrives.
@@ -159,13 +140,7 @@ impl Transport {
     }
 
     pub fn take_warnings(&self) -> Vec<String> {
-        let mut warnings = lock(&self.warnings);
-        let new = warnings.iter_mut().filter(|warned| !warned.taken);
-        new.map(|warned| {
-            warned.taken = true;
-            warned.words()
-        })
-        .collect()
+        lock(&self.warnings).take()
     }
 
     pub fn clock_difference(&self) -> Option<SignedDuration> {
@@ -202,15 +177,14 @@ impl Transport {
     }
 
     async fn send_again_and_again(&self, call: &Call) -> ApiResult<Bytes> {
+        let fenced_off = |why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why);
         let started = Instant::now();
         let mut renewed = false;
         let (mut attempts, mut stalls) = (0, 0);
         loop {
             attempts += 1;
             if let Some(fence) = &call.fence {
-                (fence.wait)()
-                    .await
-                    .map_err(|why| ApiError::local(ApiErrorKind::FencedOff, &call.words, why))?;
+                (fence.wait)().await.map_err(fenced_off)?;
             }
             let (client, generation) = self.client(call).await?;
             let limit = self.patience();
@@ -244,22 +218,16 @@ impl Transport {
                 elapsed: started.elapsed(),
                 reached: self.reached(),
             };
-            match retry::pause(
-                &self.policy,
-                call.repeat,
-                failure,
-                progress,
-                retry::chance(),
-            ) {
-                Some(pause) => {
-                    tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
-                    if started.elapsed() + pause >= MOMENT {
-                        self.tell_of(&miss.error);
-                    }
-                    tokio::time::sleep(pause).await;
-                }
-                None => return Err(miss.error),
+            let chance = retry::chance();
+            let pause = retry::pause(&self.policy, call.repeat, failure, progress, chance);
+            let Some(pause) = pause else {
+                return Err(miss.error);
+            };
+            tracing::debug!(request = call.words, reason = miss.error.message, pause = ?pause, "will be sent again");
+            if started.elapsed() + pause >= MOMENT {
+                self.tell_of(&miss.error);
             }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -414,7 +382,7 @@ impl Transport {
         tracing::debug!(method = %call.method, path = call.path, code, milliseconds, "answered");
         self.reached.store(true, Ordering::Relaxed);
         if !call.quiet {
-            self.keep_warnings(call, &response);
+            lock(&self.warnings).keep(response.headers(), call.object.as_ref());
         }
         self.keep_clock(&response, dated);
         let status = response.status();
@@ -462,27 +430,6 @@ impl Transport {
             && let Some(difference) = clock::difference(response.headers(), sent, Timestamp::now())
         {
             let _ = self.clock_difference.set(difference);
-        }
-    }
-
-    fn keep_warnings<T>(&self, call: &Call, response: &Response<T>) {
-        for header in response.headers().get_all(header::WARNING) {
-            let Some(text) = header.to_str().ok().and_then(warning_text) else {
-                continue;
-            };
-            let mut warnings = lock(&self.warnings);
-            let known = match warnings.iter().position(|warned| warned.text == text) {
-                Some(known) => known,
-                None => {
-                    warnings.push(Warned {
-                        text,
-                        objects: BTreeSet::new(),
-                        taken: false,
-                    });
-                    warnings.len() - 1
-                }
-            };
-            warnings[known].objects.extend(call.object.clone());
         }
     }
 }
@@ -537,23 +484,6 @@ fn not_logged_in(call: &Call, error: &crate::error::Error) -> ApiError {
 
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
-}
-
-/// Returns the text of a header such as `299 - "policy/v1beta1 PodDisruptionBudget is deprecated"`
-/// (RFC 7234, 5.5), which is the API server's format.
-fn warning_text(header: &str) -> Option<String> {
-    let rest = header.strip_prefix("299 ")?;
-    let (_, quoted) = rest.split_once(" \"")?;
-    let mut text = String::new();
-    let mut characters = quoted.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => return Some(text),
-            '\\' => text.extend(characters.next()),
-            other => text.push(other),
-        }
-    }
-    None
 }
 
 /// Reads a complete body. Copies each chunk as it arrives, because collecting the chunks first

@@ -1,3 +1,4 @@
+use super::warnings::warning_text;
 use super::*;
 use crate::{
     cluster::{

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cluster::Extent;
+use crate::cluster::read::watching;
 use crate::cluster::scripted::{After, Reply, Scripted, impatient};
-use crate::cluster::watching;
 use futures::stream::BoxStream;
 
 fn pod(name: &str, version: u32) -> Value {
