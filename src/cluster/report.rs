@@ -17,11 +17,11 @@ impl ApiError {
     }
 }
 
-/// Where a cluster administrator finds the required rights.
+/// Where a cluster administrator finds the required permissions.
 pub const ROLES: &str = "docs/guides/rights.md has sufficient Roles";
 
-/// The command that tells whether a user has a right. For kubectl, what follows a slash is the name
-/// of an object, so a subresource has a flag of its own.
+/// The command that checks a permission. For kubectl, what follows a slash is the name of an
+/// object, so a subresource has a flag of its own.
 pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, format!(" --subresource={subresource}")),
@@ -32,8 +32,8 @@ pub fn can_i(verb: &str, resource: &str, namespace: Option<&str>) -> String {
 }
 
 impl ApiError {
-    /// Returns which right is missing and how to get it, or `None` if the request is forbidden for
-    /// another reason.
+    /// Returns which permission is missing and how to get it, or `None` if the request is forbidden
+    /// for another reason.
     pub fn denial(&self) -> Option<(String, String)> {
         // This is the message of apiserver's `rbac.ConfirmNoEscalation`.
         if let Some((_, granted)) = self
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn who_is_denied_what_is_read_from_rbacs_sentence() {
-        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch resource \"statefulsets\" in API group \
-                       \"apps\" in the namespace \"org1\"";
+        let message = "statefulsets.apps \"peer0\" is forbidden: User \"bob\" cannot patch \
+                       resource \"statefulsets\" in API group \"apps\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains(
@@ -218,15 +218,16 @@ mod tests {
             error.contains("`kubectl auth can-i patch statefulsets.apps -n org1`"),
             "{error}"
         );
-        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+        let message = "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API \
+                       group \"\" at the cluster scope";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("in the whole cluster")
                 && error.contains("`kubectl auth can-i list nodes`"),
             "{error}"
         );
-        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \"pods/log\" in API group \"\" in the \
-                       namespace \"org1\"";
+        let message = "pods \"peer0-0\" is forbidden: User \"bob\" cannot get resource \
+                       \"pods/log\" in API group \"\" in the namespace \"org1\"";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("`kubectl auth can-i get pods --subresource=log -n org1`"),
@@ -243,8 +244,9 @@ mod tests {
             error.contains("exceeded quota") && !error.contains("can-i"),
             "{error}"
         );
-        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" (groups=[\"a\"]) is attempting to grant \
-                       RBAC permissions not currently held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
+        let message = "roles.rbac.authorization.k8s.io \"peer\" is forbidden: user \"bob\" \
+                       (groups=[\"a\"]) is attempting to grant RBAC permissions not currently \
+                       held:\n{APIGroups:[\"batch\"], Resources:[\"jobs\"], Verbs:[\"create\"]}";
         let error = Error::from(status(403, "Forbidden", message, Value::Null)).to_string();
         assert!(
             error.contains("grants more permissions than you have")

@@ -1,7 +1,9 @@
+use super::prune::delete;
 use super::*;
 use crate::cluster::scripted::{Scripted, impatient};
 use crate::deploy::{Lock, Options, recovery, scripted};
 use crate::manifest::{Object, TemplateLine};
+use serde_json::json;
 use std::sync::Arc;
 
 fn step(action: Action, kind: &str) -> Step {

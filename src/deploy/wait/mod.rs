@@ -4,6 +4,8 @@
 //! The cost depends on the number of changes, not of objects: an object is evaluated only when it
 //! or one of its pods has changed.
 
+mod awaited;
+mod interrupt;
 mod listener;
 mod snapshot;
 mod objects;
@@ -19,8 +21,10 @@ use crate::error::{Error, Result};
 use crate::manifest::ObjectKey;
 use crate::manifest::live::Live;
 use crate::manifest::readiness::{self, Readiness};
+pub use awaited::{Awaited, Standing};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
+pub use interrupt::{interrupt, interrupted};
 use listener::Listener;
 use objects::{Objects, PODS_NOT_READY};
 pub use report::container_logs;
@@ -66,59 +70,6 @@ type Observed = (ObjectKey, Live);
 
 /// A kind in a namespace, or in the whole cluster.
 type Watched = (Kind, Option<String>);
-
-/// An object to wait for.
-#[derive(Clone, Debug)]
-pub struct Awaited {
-    pub key: ObjectKey,
-    pub api_version: String,
-    /// A pod that must run to completion, such as a hook's. Being ready is not enough.
-    pub to_its_end: bool,
-    /// A member of a rollout group. Its pods are counted directly, because its status lags behind.
-    pub serves: bool,
-    /// The labels of a member's pods. The pods stay if the workload is deleted without them, and
-    /// its successor adopts them.
-    pub selector: Value,
-}
-
-impl Awaited {
-    pub fn ready(key: &ObjectKey, api_version: &str) -> Awaited {
-        let (key, api_version) = (key.clone(), api_version.to_owned());
-        Awaited {
-            key,
-            api_version,
-            to_its_end: false,
-            serves: false,
-            selector: Value::Null,
-        }
-    }
-
-    pub fn ended(key: &ObjectKey, api_version: &str) -> Awaited {
-        Awaited {
-            to_its_end: true,
-            ..Awaited::ready(key, api_version)
-        }
-    }
-
-    pub fn serving(key: &ObjectKey, api_version: &str, selector: Value) -> Awaited {
-        Awaited {
-            serves: true,
-            selector,
-            ..Awaited::ready(key, api_version)
-        }
-    }
-}
-
-/// The current state of a member of a rollout group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Ready, and all its pods serve.
-    Up,
-    /// At least one pod serves, but something is missing or about to change.
-    Unsettled,
-    /// No pod serves, so a change takes nothing away.
-    Down,
-}
 
 impl<'a> Monitor<'a> {
     pub fn new(
@@ -538,20 +489,4 @@ pub fn seconds(duration: Duration) -> String {
         (minutes, 0) => format!("{minutes}m"),
         (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
-}
-
-/// Resolves when the user interrupts the run.
-pub async fn interrupt(interrupted: &mut watch::Receiver<bool>) {
-    if interrupted
-        .wait_for(|interrupted| *interrupted)
-        .await
-        .is_err()
-    {
-        // The sender is gone, so no interruption can arrive.
-        std::future::pending::<()>().await;
-    }
-}
-
-pub fn interrupted() -> Error {
-    Error::interrupted("interrupted").why("the program received a signal to stop")
 }
